@@ -1,0 +1,1 @@
+"""An event-sourced persistence store for trading systems, on PostgreSQL and asyncio."""

@@ -1,0 +1,316 @@
+"""Every exception that this library raises.
+
+    EventStoreError
+    ├── ConfigurationError (also ValueError)          a setting, an argument or an input file is wrong
+    ├── DomainError (also ValueError)                 a rule of an entity forbids the change
+    ├── ConnectionError (also builtins)               no connection, or it was lost            retryable
+    ├── TimeoutError (also builtins)                  a limit in time was passed
+    ├── RepositoryError                               an operation on the log or a table failed
+    │   ├── EntityNotFoundError
+    │   │   ├── OrderNotFoundError
+    │   │   ├── PositionNotFoundError
+    │   │   └── PortfolioNotFoundError
+    │   ├── EntityDeletedError                        the id ended with a tombstone
+    │   ├── ConcurrencyError                          another writer was first                retryable
+    │   ├── IntegrityError                            a constraint of the database refused
+    │   ├── UnknownEventTypeError                     the log holds a type that the code lacks
+    │   └── EventDecodingError                        stored JSON does not fit its event class
+    ├── TransactionError
+    │   ├── TransactionAlreadyActiveError
+    │   ├── TransactionNotActiveError
+    │   ├── TransactionCommitError                    outcome: "not_applied" or "unknown"
+    │   ├── TransactionRollbackError
+    │   └── TransactionConflictError                  serialisation failure, deadlock, lock    retryable
+    ├── FactoryError                                  a Unit of Work could not be made
+    ├── MigrationError                                the schema is not what the code needs
+    │   └── NotMigratedError
+    └── ProjectionError
+        ├── ProjectionLagError                        a list cannot be corrected in bounded time
+        ├── QuarantinedKeysError                      a row's later events cannot be folded
+        └── CheckpointMovedError                      another worker holds this projection     retryable
+
+`retryable` says: the change is known not to have been applied, and the same operation, run again from its
+first read, may succeed.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+__all__ = [
+    "CheckpointMovedError",
+    "ConcurrencyError",
+    "ConfigurationError",
+    "ConnectionError",
+    "DomainError",
+    "EntityDeletedError",
+    "EntityNotFoundError",
+    "EventDecodingError",
+    "EventStoreError",
+    "FactoryError",
+    "IntegrityError",
+    "MigrationError",
+    "NotMigratedError",
+    "OrderNotFoundError",
+    "PortfolioNotFoundError",
+    "PositionNotFoundError",
+    "ProjectionError",
+    "ProjectionLagError",
+    "QuarantinedKeysError",
+    "RepositoryError",
+    "TimeoutError",
+    "TransactionAlreadyActiveError",
+    "TransactionCommitError",
+    "TransactionConflictError",
+    "TransactionError",
+    "TransactionNotActiveError",
+    "TransactionRollbackError",
+    "UnknownEventTypeError",
+]
+
+
+class EventStoreError(Exception):
+    """The root of the tree: catch it to catch all that this library raises."""
+
+    retryable: ClassVar[bool] = False
+    sqlstate: str | None = None
+    """The SQLSTATE of PostgreSQL's error, where one was the cause."""
+
+
+class ConfigurationError(EventStoreError, ValueError):
+    """A setting, an argument or an input file is wrong; the message names it and what is allowed."""
+
+
+class DomainError(EventStoreError, ValueError):
+    """A rule of an entity forbids the change; nothing was emitted and the entity is as it was.
+
+    Attributes:
+        rule: A stable name of the rule, such as `order.overfill`, for programs to tell rules apart.
+    """
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(f"{message} [{rule}]")
+        self.rule = rule
+
+
+class ConnectionError(EventStoreError, builtins.ConnectionError):
+    """No connection could be had, or it was lost before anything was sent that could have been applied."""
+
+    retryable = True
+
+
+class TimeoutError(EventStoreError, builtins.TimeoutError):
+    """A limit in time was passed; the message names the limit. The statement was cancelled on the server."""
+
+
+class RepositoryError(EventStoreError):
+    """An operation on the log or on a read table failed."""
+
+
+class EntityNotFoundError(RepositoryError):
+    """No entity has this id.
+
+    Attributes:
+        entity_id: The id that was asked for.
+        category: Its category, such as `order`.
+    """
+
+    def __init__(self, entity_id: UUID, *, category: str = "entity") -> None:
+        super().__init__(f"no {category} has the id {entity_id}: save it first, or look for a wrong id")
+        self.entity_id = entity_id
+        self.category = category
+
+
+class OrderNotFoundError(EntityNotFoundError):
+    """No order has this id."""
+
+
+class PositionNotFoundError(EntityNotFoundError):
+    """No position has this id."""
+
+
+class PortfolioNotFoundError(EntityNotFoundError):
+    """No portfolio has this id."""
+
+
+class EntityDeletedError(RepositoryError):
+    """The id was deleted, and a deleted id is not used again: make a new entity.
+
+    Attributes:
+        entity_id: The id that was deleted.
+        category: Its category.
+    """
+
+    def __init__(self, entity_id: UUID, *, category: str) -> None:
+        super().__init__(f"{category} {entity_id} was deleted and its id is not used again: make a new one")
+        self.entity_id = entity_id
+        self.category = category
+
+
+class ConcurrencyError(RepositoryError):
+    """Another writer appended to the stream first; nothing of this append was written.
+
+    Load the entity again and repeat the change, as `PostgreSQLTransactionManager.execute_with_retry` does.
+
+    Attributes:
+        stream_id: The stream of the conflict (the first one, where there are several).
+        expected: The version that this writer had seen.
+        actual: The version that the stream has; None where it could not be told.
+    """
+
+    retryable = True
+
+    def __init__(self, stream_id: UUID, *, expected: int, actual: int | None) -> None:
+        has = "another version" if actual is None else f"version {actual}"
+        super().__init__(
+            f"stream {stream_id} has {has}, this change was made at version {expected}: "
+            "load it again and repeat the change"
+        )
+        self.stream_id = stream_id
+        self.expected = expected
+        self.actual = actual
+
+
+class IntegrityError(RepositoryError):
+    """A constraint of the database refused the statement.
+
+    Attributes:
+        constraint: The constraint's name; None where PostgreSQL named none.
+    """
+
+    def __init__(self, message: str, *, constraint: str | None = None) -> None:
+        super().__init__(message)
+        self.constraint = constraint
+
+
+class UnknownEventTypeError(RepositoryError):
+    """The log holds an event of a type that no imported module defines.
+
+    Attributes:
+        category: The event's category.
+        type: The event's type.
+        stream_id: Its stream; None where it is not known.
+        position: Its position; None where it is not known.
+    """
+
+    def __init__(
+        self, category: str, type: str, *, stream_id: UUID | None = None, position: int | None = None
+    ) -> None:
+        super().__init__(
+            f"no class is registered for the event type {category}/{type} "
+            f"(stream {stream_id}, position {position}): import the module that defines it"
+        )
+        self.category = category
+        self.type = type
+        self.stream_id = stream_id
+        self.position = position
+
+
+class EventDecodingError(RepositoryError):
+    """The stored JSON of an event does not fit its class at its schema version.
+
+    Attributes:
+        stream_id: The event's stream.
+        position: Its position.
+    """
+
+    def __init__(self, message: str, *, stream_id: UUID | None = None, position: int | None = None) -> None:
+        super().__init__(f"{message} (stream {stream_id}, position {position})")
+        self.stream_id = stream_id
+        self.position = position
+
+
+class TransactionError(EventStoreError):
+    """A transaction could not do what was asked of it."""
+
+
+class TransactionAlreadyActiveError(TransactionError):
+    """A transaction is open already: commit it or roll it back first."""
+
+
+class TransactionNotActiveError(TransactionError):
+    """No transaction is open: begin one first."""
+
+
+class TransactionCommitError(TransactionError):
+    """The commit failed.
+
+    Attributes:
+        outcome: `not_applied`: nothing was written. `unknown`: the answer was lost and could not be
+            had again in time; look before anything is repeated.
+    """
+
+    def __init__(self, message: str, *, outcome: Literal["not_applied", "unknown"]) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class TransactionRollbackError(TransactionError):
+    """The roll-back failed; the server ends the transaction when its connection closes."""
+
+
+class TransactionConflictError(TransactionError):
+    """The server ended the transaction for another's sake: serialisation failure, deadlock or lock time-out."""
+
+    retryable = True
+
+
+class FactoryError(EventStoreError):
+    """A Unit of Work or a store could not be made."""
+
+
+class MigrationError(EventStoreError):
+    """A migration cannot be applied, or its file is not the one that was."""
+
+
+class NotMigratedError(MigrationError):
+    """The database lacks the tables, or their newest version: run `eventstore migrate`."""
+
+
+class ProjectionError(EventStoreError):
+    """A projection cannot go on, or cannot answer."""
+
+
+class ProjectionLagError(ProjectionError):
+    """Too many events are not folded into the table for a list to be corrected while it is read.
+
+    Attributes:
+        projection: The projection that lags.
+        lag_events: How many events it lags, at least.
+        lag_events_max: The limit.
+    """
+
+    def __init__(self, projection: str, *, lag_events: int, lag_events_max: int, cause: str) -> None:
+        super().__init__(
+            f"the table of projection {projection} lags by {lag_events} events or more "
+            f"(the limit is {lag_events_max}): {cause}"
+        )
+        self.projection = projection
+        self.lag_events = lag_events
+        self.lag_events_max = lag_events_max
+
+
+class QuarantinedKeysError(ProjectionError):
+    """Events of these keys cannot be folded, so their rows are not up to date.
+
+    Attributes:
+        projection: The projection.
+        keys: The keys, as text.
+    """
+
+    def __init__(self, projection: str, keys: Sequence[str]) -> None:
+        named = ", ".join(keys[:5]) + (" ..." if len(keys) > 5 else "")  # noqa: PLR2004 - enough to look up
+        super().__init__(f"projection {projection} cannot fold the events of {len(keys)} key(s): {named}")
+        self.projection = projection
+        self.keys = tuple(keys)
+
+
+class CheckpointMovedError(ProjectionError):
+    """The checkpoint is not where this worker left it: another worker has the projection."""
+
+    retryable = True
