@@ -1,0 +1,1 @@
+"""The domain: entities and their events, pure."""

@@ -1,0 +1,123 @@
+"""From stored JSON or a table's row to a model, without validating again what was validated when written.
+
+Validation costs several times what decoding does, and a replay decodes every event of the log. So each field's
+annotation is turned once into a converter from its JSON form; what no converter is known for, goes through
+pydantic's own validator of that annotation.
+"""
+
+from __future__ import annotations
+
+import enum
+import types
+import typing
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic_core import PydanticUndefined
+
+__all__ = ["construct", "converters", "fill"]
+
+M = TypeVar("M", bound=BaseModel)
+Converter = Callable[[Any], Any]
+
+_set_attribute = object.__setattr__
+
+
+@cache
+def converters(model: type[BaseModel]) -> Mapping[str, Converter | None]:
+    """Return for each field of `model` what turns its JSON form into its value; None: they are the same."""
+    return {
+        name: _converter(field.annotation, field.rebuild_annotation())
+        for name, field in model.model_fields.items()
+    }
+
+
+@cache
+def _defaults(model: type[BaseModel]) -> tuple[Mapping[str, Any], tuple[tuple[str, Callable[[], Any]], ...]]:
+    plain = {
+        name: field.default
+        for name, field in model.model_fields.items()
+        if field.default is not PydanticUndefined
+    }
+    made = tuple(
+        (name, typing.cast("Callable[[], Any]", field.default_factory))
+        for name, field in model.model_fields.items()
+        if field.default_factory is not None
+    )
+    return plain, made
+
+
+@cache
+def _required(model: type[BaseModel]) -> frozenset[str]:
+    return frozenset(name for name, field in model.model_fields.items() if field.is_required())
+
+
+def construct(model: type[M], data: Mapping[str, Any], **known: Any) -> M:
+    """Make a `model` of its parsed JSON; `known` are values that have their Python type already.
+
+    Raises:
+        KeyError: `data` has a key that is no field, or lacks a field without a default.
+        ValueError: A value cannot be turned into its field's type.
+    """
+    convert = converters(model)
+    values = {
+        name: value if (function := convert[name]) is None or value is None else function(value)
+        for name, value in data.items()
+    }
+    values.update(known)
+    return fill(model, values)
+
+
+def fill(model: type[M], values: dict[str, Any]) -> M:
+    """Make a `model` of values that have their Python types; defaults fill in what is missing.
+
+    Raises:
+        KeyError: A field without a default is missing.
+    """
+    given = set(values)
+    plain, made = _defaults(model)
+    fields = {**plain, **values}
+    if len(fields) < len(model.model_fields):
+        for name, factory in made:
+            if name not in fields:
+                fields[name] = factory()
+        if not fields.keys() >= _required(model):
+            raise KeyError(", ".join(sorted(_required(model) - fields.keys())))
+    made_model = model.__new__(model)
+    _set_attribute(made_model, "__dict__", fields)
+    _set_attribute(made_model, "__pydantic_fields_set__", given)
+    _set_attribute(made_model, "__pydantic_extra__", None)
+    _set_attribute(made_model, "__pydantic_private__", None)
+    if model.__private_attributes__:
+        made_model.model_post_init(None)
+    return made_model
+
+
+def _converter(annotation: Any, full_annotation: Any = None) -> Converter | None:
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _converter(typing.get_args(annotation)[0], annotation)
+    if origin in (typing.Union, types.UnionType):
+        options = [option for option in typing.get_args(annotation) if option is not types.NoneType]
+        if len(options) == 1:
+            return _converter(options[0])
+    if annotation in (str, int, bool):
+        return None
+    if annotation in (Decimal, UUID):
+        return typing.cast("Converter", annotation)
+    if annotation is datetime:
+        return datetime.fromisoformat
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return {member.value: member for member in annotation}.__getitem__
+    if origin is tuple and len(arguments := typing.get_args(annotation)) == 2 and arguments[1] is ...:  # noqa: PLR2004 - tuple[X, ...]
+        item = _converter(arguments[0])
+        return tuple if item is None else lambda values: tuple(item(value) for value in values)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return lambda value: construct(annotation, value)
+    validator = TypeAdapter(full_annotation or annotation)
+    return lambda value: validator.validate_python(value)

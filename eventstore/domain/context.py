@@ -1,0 +1,100 @@
+"""What a domain method takes from its surroundings: the clock, new ids, and the decimal context.
+
+Each is a context variable, so a test or a replay can set it for one task and no other.
+"""
+
+from __future__ import annotations
+
+import decimal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from functools import wraps
+from typing import ParamSpec, TypeVar
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+__all__ = ["CONTEXT", "at", "exact", "new_id", "now", "plain", "use_clock", "use_ids"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CONTEXT = decimal.Context(prec=34, rounding=decimal.ROUND_HALF_EVEN, Emin=-6143, Emax=6144)
+"""The arithmetic of IEEE 754 decimal128, whatever the user's own decimal context is."""
+
+
+def _wall_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+_clock: ContextVar[Callable[[], datetime]] = ContextVar("eventstore_clock", default=_wall_clock)
+_ids: ContextVar[Callable[[], UUID]] = ContextVar("eventstore_ids", default=uuid7)
+
+
+def now() -> datetime:
+    """Return the time of the context's clock, aware and in UTC."""
+    return _clock.get()().astimezone(UTC)
+
+
+def at(occurred_at: datetime | None) -> datetime:
+    """Return `occurred_at`, or the time of the context's clock where it is None."""
+    return now() if occurred_at is None else occurred_at
+
+
+def new_id() -> UUID:
+    """Return a new id of the context's source: UUIDv7 unless set, so ids ascend with time."""
+    return _ids.get()()
+
+
+@contextmanager
+def use_clock(clock: Callable[[], datetime]) -> Iterator[None]:
+    """Take the time from `clock` inside the block: a test's fixed time, a replay's tape.
+
+    Args:
+        clock: Returns an aware datetime; a naive one means local time.
+    """
+    token = _clock.set(clock)
+    try:
+        yield
+    finally:
+        _clock.reset(token)
+
+
+@contextmanager
+def use_ids(source: Callable[[], UUID]) -> Iterator[None]:
+    """Take new ids from `source` inside the block, for runs that must be equal id for id.
+
+    Args:
+        source: Returns a UUID never returned before.
+    """
+    token = _ids.set(source)
+    try:
+        yield
+    finally:
+        _ids.reset(token)
+
+
+def exact(function: Callable[P, R]) -> Callable[P, R]:
+    """Run `function` in the library's decimal context: 34 digits, half even."""
+
+    @wraps(function)
+    def in_context(*args: P.args, **kwargs: P.kwargs) -> R:
+        with decimal.localcontext(CONTEXT):
+            return function(*args, **kwargs)
+
+    return in_context
+
+
+def plain(value: decimal.Decimal) -> decimal.Decimal:
+    """Return `value` without a positive exponent or a negative zero, as `numeric` would give it back.
+
+    PostgreSQL's numeric has neither, so state that is kept in a table must not have them: `1E+3` becomes `1000`.
+    """
+    sign, digits, exponent = value.as_tuple()
+    if not value:
+        return value.copy_abs() if not isinstance(exponent, int) or exponent <= 0 else decimal.Decimal(0)
+    if isinstance(exponent, int) and exponent > 0:
+        return decimal.Decimal((sign, digits + (0,) * exponent, 0))
+    return value

@@ -1,0 +1,337 @@
+"""Entities: state that changes by events alone.
+
+A domain method checks its rule and calls `emit`; `emit` applies the event to the entity and keeps it as pending
+until a Unit of Work appends it. `apply` is the only code that changes state, so the same code runs live, in a
+replay and in a projection. A plain assignment to a field is allowed too: it becomes one `...Amended` event.
+"""
+
+from __future__ import annotations
+
+import decimal
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, ClassVar, Self, TypeVar
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, create_model
+
+from eventstore.domain import codec
+from eventstore.domain.context import CONTEXT, at, new_id, now
+from eventstore.domain.event import Amended, Event, PendingEvent, RecordedEvent, Tombstone
+from eventstore.domain.validation import Validated, domain_error
+from eventstore.errors import DomainError, EventDecodingError
+
+__all__ = ["Entity", "applies"]
+
+E = TypeVar("E", bound=Event)
+Self_ = TypeVar("Self_", bound="Entity")
+Applier = Callable[[Any, Any], None]
+
+_set_attribute = object.__setattr__
+_ENVELOPE = frozenset({"id", "version"})
+
+
+def applies(event_class: type[E]) -> Callable[[Callable[[Self_, E], None]], Callable[[Self_, E], None]]:
+    """Mark the method of an entity that changes its state by an event of `event_class`.
+
+    The method takes the event and calls `self.set(field=value, ...)`; it checks nothing, reads no clock and
+    has no side effect, since it runs again at every replay.
+    """
+
+    def mark(method: Callable[[Self_, E], None]) -> Callable[[Self_, E], None]:
+        method.__applies__ = event_class  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+class Entity(Validated):
+    """State with an id, made and changed by events. Subclass it with a category, and give it fields and methods.
+
+    Fields hold immutable values only (a tuple, never a list), so that no change escapes the log. `id` and
+    `version` cannot be assigned.
+
+    Class arguments:
+        category: The category of its streams, such as `strategy`.
+        created: The event class that begins a stream; its fields become the entity's fields of the same
+            names. Without one, `<Name>Created` with all fields of the entity is made.
+
+    Attributes:
+        id: The stream's id; a new time-ordered one unless given.
+        version: The version of the stream that this state was loaded or saved at; 0: never saved.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    category: ClassVar[str] = ""
+    created_event: ClassVar[type[Event]]
+    amended_event: ClassVar[type[Amended]]
+    deleted_event: ClassVar[type[Tombstone]]
+    creation_time_field: ClassVar[str | None] = None
+    """The field that says when the entity came to be; an entity made by its constructor was created then."""
+    _appliers: ClassVar[dict[type[Event], Applier]] = {}
+
+    id: UUID = Field(default_factory=new_id, frozen=True)
+    version: int = Field(default=0, ge=0, frozen=True)
+
+    _pending: tuple[PendingEvent, ...] = PrivateAttr(default=())
+    _assigned: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _deleted: bool = PrivateAttr(default=False)
+
+    def __init_subclass__(cls, *, category: str | None = None, **_: Any) -> None:
+        super().__init_subclass__()
+        if category is not None:
+            cls.category = category
+
+    @classmethod
+    def __pydantic_init_subclass__(
+        cls, *, category: str | None = None, created: type[Event] | None = None, **_: Any
+    ) -> None:
+        """Make the events that every entity has, and collect the methods that `applies` marked."""
+        if category is None:
+            return
+        fields: dict[str, Any] = {
+            name: (field.rebuild_annotation(), field)
+            for name, field in cls.model_fields.items()
+            if name not in _ENVELOPE
+        }
+        names: dict[str, Any] = {"category": category}
+        cls.created_event = created or create_model(
+            f"{cls.__name__}Created",
+            __base__=Event,
+            __module__=cls.__module__,
+            __doc__=f"A {category} came to be.",
+            __cls_kwargs__=names,
+            **fields,
+        )
+        optional: dict[str, Any] = {
+            name: (annotation | None, None) for name, (annotation, _) in fields.items()
+        }
+        cls.amended_event = create_model(
+            f"{cls.__name__}Amended",
+            __base__=Amended,
+            __module__=cls.__module__,
+            __doc__=f"Fields of a {category} were assigned.",
+            __cls_kwargs__=names,
+            **optional,
+        )
+        cls.deleted_event = create_model(
+            f"{cls.__name__}Deleted",
+            __base__=Tombstone,
+            __module__=cls.__module__,
+            __doc__=f"A {category} was deleted.",
+            __cls_kwargs__=names,
+        )
+        cls._appliers = {
+            method.__applies__: method
+            for parent in reversed(cls.__mro__)
+            for method in vars(parent).values()
+            if hasattr(method, "__applies__")
+        }
+
+    # ---- the fold ------------------------------------------------------------------------------------------
+
+    def set(self, **values: Any) -> None:
+        """Change fields from inside an applier: no validation, no event."""
+        self.__dict__.update(values)
+
+    def apply(self, event: Event) -> None:
+        """Change the state by `event`, in the library's decimal context.
+
+        Raises:
+            DomainError: The entity has no applier for this class of event.
+        """
+        applier = self._appliers.get(type(event))
+        if applier is not None:
+            with decimal.localcontext(CONTEXT):
+                applier(self, event)
+        elif isinstance(event, Amended):
+            self.__dict__.update(event.changes)
+        elif isinstance(event, Tombstone):
+            self._deleted = True
+        else:
+            raise DomainError(
+                f"{self.category}.unknown_event",
+                f"{type(self).__name__} has no method marked @applies({type(event).__name__})",
+            )
+
+    @classmethod
+    def begin(cls, stream_id: UUID, event: Event) -> Self:
+        """Return the state that the creating event of a stream gives."""
+        values = {
+            name: value
+            for name, value in event.__dict__.items()
+            if name in cls.model_fields and name not in _ENVELOPE
+        }
+        return codec.fill(cls, {"id": stream_id, "version": 0, **values})
+
+    @classmethod
+    def evolve(cls, state: Self | None, recorded: RecordedEvent) -> Self | None:
+        """Return the state after one more event; `state` itself is not touched.
+
+        Args:
+            state: The state before; None where the stream has not begun.
+            recorded: The next event of the stream.
+
+        Returns:
+            The new state; None after a tombstone.
+
+        Raises:
+            EventDecodingError: The stream does not begin with its creating event.
+            DomainError: The entity has no applier for this class of event.
+        """
+        return cls.advance(None if state is None else state.replica(), recorded)
+
+    @classmethod
+    def advance(cls, state: Self | None, recorded: RecordedEvent) -> Self | None:
+        """Like `evolve`, but changes `state` itself: for folds that own it."""
+        event = recorded.event
+        if state is None:
+            if not isinstance(event, cls.created_event):
+                raise EventDecodingError(
+                    f"a stream of {cls.category} begins with {event.type}, not {cls.created_event.type}",
+                    stream_id=recorded.stream_id,
+                    position=recorded.position,
+                )
+            state = cls.begin(recorded.stream_id, event)
+        elif isinstance(event, Tombstone):
+            return None
+        else:
+            state.apply(event)
+        state.__dict__["version"] = recorded.version
+        return state
+
+    @classmethod
+    def fold(cls, events: Iterable[RecordedEvent], state: Self | None = None) -> Self | None:
+        """Return the state after `events`, which are of one stream and in the order of its versions.
+
+        Args:
+            events: The events; those that `state` has already are passed over.
+            state: A state to go on from; it is not touched.
+        """
+        folded = None if state is None else state.replica()
+        for recorded in events:
+            if folded is None or recorded.version > folded.version:
+                folded = cls.advance(folded, recorded)
+        return folded
+
+    def replica(self) -> Self:
+        """Return a copy of the state, without events that are pending."""
+        return codec.fill(type(self), dict(self.__dict__))
+
+    # ---- events that are not yet in a log -------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, event: Event, *, id: UUID | None = None) -> Self:
+        """Return a new entity whose creating event, `event`, is pending; for factory methods.
+
+        Args:
+            event: An instance of the entity's creating event class.
+            id: The id; a new one where it is None.
+        """
+        entity = cls.begin(new_id() if id is None else id, event)
+        entity._pending = (PendingEvent(new_id(), event),)
+        return entity
+
+    def emit(self, event: Event) -> None:
+        """Apply `event` and keep it as pending; for domain methods, after they checked their rule.
+
+        Raises:
+            DomainError: The entity was deleted, or has no applier for this class of event.
+        """
+        if self._deleted:
+            raise DomainError(f"{self.category}.deleted", f"{self.category} {self.id} was deleted")
+        self.record_assignments(occurred_at=event.occurred_at)
+        self.apply(event)
+        self._pending += (PendingEvent(new_id(), event),)
+
+    def delete(self, *, occurred_at: datetime | None = None) -> None:
+        """Emit the tombstone: the row goes, the history stays, the id is not used again."""
+        self.emit(self.deleted_event(occurred_at=at(occurred_at)))
+
+    def record_assignments(self, *, occurred_at: datetime | None = None) -> None:
+        """Turn what was assigned, or given to the constructor, into a pending event; a Unit of Work calls this.
+
+        Args:
+            occurred_at: When the assignments took effect; the context's clock where it is None.
+        """
+        if self.version == 0 and not self._pending:
+            self._assigned.clear()
+            self._pending = self._creating_events()
+        elif self._assigned:
+            changes = {
+                name: self.__dict__[name]
+                for name, before in self._assigned.items()
+                if self.__dict__[name] != before
+            }
+            self._assigned.clear()
+            if changes:
+                self._pending += (self._amendment(changes, at(occurred_at)),)
+
+    @property
+    def pending_events(self) -> tuple[PendingEvent, ...]:
+        """The events that no log has yet, in order; plain assignments are added when the entity is saved."""
+        return self._pending
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the entity's tombstone was emitted."""
+        return self._deleted
+
+    @property
+    def has_unsaved_changes(self) -> bool:
+        """Whether there is anything to save: a new entity, a pending event or an assignment."""
+        return self.version == 0 or bool(self._pending) or bool(self._assigned)
+
+    def mark_saved(self, *, version: int, events: tuple[PendingEvent, ...]) -> None:
+        """Take note that the log has `events`, and the stream `version`; a Unit of Work calls this.
+
+        Saying it twice changes nothing.
+        """
+        if version > self.version:
+            self.__dict__["version"] = version
+            saved = {pending.event_id for pending in events}
+            self._pending = tuple(pending for pending in self._pending if pending.event_id not in saved)
+
+    def become(self, other: Self) -> None:
+        """Take the whole state of `other`, and forget pending events and assignments."""
+        self.__dict__.update(other.__dict__)
+        self._pending = other._pending
+        self._assigned = {}
+        self._deleted = other._deleted
+
+    def amend_to(self, values: Mapping[str, Any]) -> None:
+        """Assign each field of `values` that differs, as plain assignments do."""
+        for name, value in values.items():
+            if self.__dict__[name] != value:
+                setattr(self, name, value)
+
+    def _creating_events(self) -> tuple[PendingEvent, ...]:
+        created_fields = self.created_event.model_fields
+        moment = now() if self.creation_time_field is None else self.__dict__[self.creation_time_field]
+        values = {name: value for name, value in self.__dict__.items() if name in created_fields}
+        created = self.created_event(occurred_at=moment, **values)
+        begun = self.begin(self.id, created)
+        rest = {name: value for name, value in self.__dict__.items() if begun.__dict__[name] != value}
+        events = [PendingEvent(new_id(), created)]
+        if rest:
+            events.append(self._amendment(rest, moment))
+        return tuple(events)
+
+    def _amendment(self, changes: Mapping[str, Any], occurred_at: datetime) -> PendingEvent:
+        return PendingEvent(new_id(), self.amended_event(occurred_at=occurred_at, **changes))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in type(self).model_fields:
+            super().__setattr__(name, value)
+            return
+        if self._deleted:
+            raise DomainError(f"{self.category}.deleted", f"{self.category} {self.id} was deleted")
+        before = dict(self.__dict__)
+        try:
+            super().__setattr__(name, value)
+        except ValidationError as error:
+            # A validator of the whole model runs after pydantic has set the field.
+            _set_attribute(self, "__dict__", before)
+            raise domain_error(type(self).__name__, error) from error
+        self._assigned.setdefault(name, before[name])
