@@ -1,0 +1,65 @@
+# Each target sets up what it needs in $(VENV). See `make help`.
+
+VENV ?= .venv
+ARGS ?=
+# pytest-xdist: one process for each of two cores; each starts a server of its own.
+WORKERS ?= 2
+# Which tests `make test-all` selects, as a pytest marker expression; empty: all of them.
+MARKERS ?=
+
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+PYTEST := $(VENV)/bin/python -m pytest --no-header
+# The tape of the demo. Its dependencies are not wanted and no extra can say so.
+TAPE := mlfinpy==0.1.2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test test-all lint types bench docs demo clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
+		printf '%-18s %s\n' "$$target" "$$text"; done
+
+# The last file that the making of an environment writes.
+$(VENV)/bin/pip:
+	@python="$$(PYTHON='$(PYTHON)' tools/find-python)" && echo "$(VENV): $$("$$python" -V)" && "$$python" -m venv $(VENV)
+	@echo '*' > $(VENV)/.gitignore
+
+$(VENV)/.stamp-dev: pyproject.toml | $(VENV)/bin/pip
+	@echo "$(VENV): installing the project and its tools"
+	@$(PIP) install --editable '.[dev]'
+	@$(PIP) install --no-deps $(TAPE)
+	@touch $@
+
+$(VENV)/.stamp-demo: pyproject.toml | $(VENV)/bin/pip
+	@echo "$(VENV): installing the project and the demo's tape"
+	@$(PIP) install --editable '.[demo]'
+	@$(PIP) install --no-deps $(TAPE)
+	@touch $@
+
+setup: $(VENV)/.stamp-dev ## the virtual environment, with everything a developer needs
+
+test: $(VENV)/.stamp-dev ## every test once, at small sizes
+	@HYPOTHESIS_PROFILE=default $(PYTEST) -n $(WORKERS) -m "not full" $(ARGS)
+
+test-all: $(VENV)/.stamp-dev ## the full sizes and more random examples too
+	@HYPOTHESIS_PROFILE=full $(PYTEST) -n $(WORKERS) -m "$(MARKERS)" $(ARGS)
+
+lint: $(VENV)/.stamp-dev ## ruff: rules and format
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/.stamp-dev ## mypy --strict
+	@$(VENV)/bin/mypy
+
+bench: $(VENV)/.stamp-dev ## the benchmarks
+	@$(VENV)/bin/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/.stamp-dev ## run every snippet of the README and the documentation, check every link
+	@$(PYTEST) tests/docs $(ARGS)
+
+demo: $(VENV)/.stamp-demo ## a real tape of trades through the whole store
+	@$(VENV)/bin/eventstore demo $(ARGS)
+
+clean: ## remove what the other targets made
+	@rm -rf $(VENV) .venv-newest build dist .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
