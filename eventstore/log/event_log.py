@@ -1,0 +1,310 @@
+"""Appending to the log and reading it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from eventstore.database.connection import DatabaseConnection
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.domain.event import EventRegistry, RecordedEvent, registry
+from eventstore.errors import (
+    ConcurrencyError,
+    ConnectionError,
+    IntegrityError,
+    TimeoutError,
+    TransactionCommitError,
+    TransactionConflictError,
+)
+from eventstore.log.cancellation import uninterrupted
+from eventstore.log.group_commit import AnswerLostError, GroupCommit
+from eventstore.log.records import (
+    NO_METADATA,
+    AppendColumns,
+    AppendResult,
+    StagedEvent,
+    StreamAppend,
+    decode,
+    to_columns,
+)
+from eventstore.log.settlement import Settlement
+from eventstore.log.subscription import Subscription, Wakeups
+from eventstore.sql import load
+
+__all__ = ["EventLog"]
+
+logger = logging.getLogger(__name__)
+
+BATCH_EVENTS_MAX = 1_000
+RESEND_WITHIN_S = 30.0
+RESEND_FIRST_DELAY_S = 0.05
+RESEND_DELAY_MAX_S = 2.0
+
+
+class EventLog:
+    """The append-only log of one database.
+
+    Args:
+        connection: The pool to append and read with.
+        group_commit: Whether appends that are made while another is in flight share the next statement.
+        classes: Where event classes are found by category and type.
+        resend_within_s: For how long an append whose answer was lost is sent again.
+    """
+
+    def __init__(
+        self,
+        connection: DatabaseConnection,
+        *,
+        group_commit: bool = True,
+        classes: EventRegistry = registry,
+        resend_within_s: float = RESEND_WITHIN_S,
+    ) -> None:
+        self.connection = connection
+        self.classes = classes
+        self.wakeups = Wakeups()
+        self.settlement = Settlement(connection.acquire)
+        self._resend_within_s = resend_within_s
+        self._group_commit = GroupCommit(self._send, self._append_alone) if group_commit else None
+
+    # ---- append ----------------------------------------------------------------------------------------------
+
+    async def append(self, *streams: StreamAppend, metadata: Mapping[str, Any] = NO_METADATA) -> AppendResult:
+        """Append events to one or more streams, all or nothing, in one round trip.
+
+        Sending the same events again, with the ids they had, is safe: the first call's positions come back.
+
+        Args:
+            streams: Each with the version that its writer has seen; no stream twice.
+            metadata: Kept with each event: correlation id, causation id, actor, anything JSON can hold.
+
+        Returns:
+            The position of each event, in the order given.
+
+        Raises:
+            ConfigurationError: A stream is given twice, or metadata is not JSON.
+            ConcurrencyError: A stream has another version; nothing was written. Load again, then retry.
+            TimeoutError, ConnectionError: Nothing was sent.
+            TransactionCommitError: `outcome="unknown"`: the answer was lost and the server did not come back
+                in time. Nothing may be repeated but this very append.
+        """
+        return await self.append_staged([event for stream in streams for event in stream.staged(metadata)])
+
+    async def append_staged(self, staged: Sequence[StagedEvent]) -> AppendResult:
+        """Append events of any number of streams in their order of staging; otherwise as `append`."""
+        if not staged:
+            return AppendResult((), None)
+        return await uninterrupted(self.append_columns(to_columns(staged)))
+
+    async def append_columns(self, columns: AppendColumns) -> AppendResult:
+        """As `append_staged`, for a caller that has encoded the events and waits to the end by itself."""
+        if self._group_commit is None:
+            result = await self._append_alone(columns)
+        else:
+            result = await self._group_commit.append(columns)
+        self.wakeups.notify()
+        return result
+
+    async def append_in(self, connection: Any, columns: AppendColumns) -> AppendResult:
+        """Append inside the open transaction of `connection`; the commit is the caller's.
+
+        Raises:
+            ConcurrencyError: A stream has another version. Roll the transaction back: it may be aborted.
+        """
+        with mapped_errors():
+            try:
+                return await _execute(connection, columns)
+            except asyncpg.UniqueViolationError as error:
+                if not _is_version_taken(error):
+                    raise
+                stream_id, expected = next(iter(columns.heads.items()))
+                raise ConcurrencyError(stream_id, expected=expected, actual=None) from error
+
+    async def _append_alone(self, columns: AppendColumns, lost: Exception | None = None) -> AppendResult:
+        """Append; where the answer is lost, send the same append again until there is one.
+
+        Args:
+            columns: The append.
+            lost: How the answer to an earlier attempt was lost, if there was one.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._resend_within_s
+        delay_s = RESEND_FIRST_DELAY_S
+        while True:
+            try:
+                return await self._send(columns)
+            except AnswerLostError as error:
+                lost = error
+            except (ConnectionError, TimeoutError, TransactionConflictError):
+                if lost is None:
+                    raise
+            if loop.time() + delay_s > deadline:
+                raise TransactionCommitError(
+                    f"the answer to an append of {len(columns.versions)} events was lost, and sending it again "
+                    f"brought none within {self._resend_within_s} s: look at stream {columns.stream_ids[0]} "
+                    "before anything is repeated",
+                    outcome="unknown",
+                ) from lost
+            logger.warning("the answer to an append was lost, sending it again", exc_info=lost)
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, RESEND_DELAY_MAX_S)
+
+    async def _send(self, columns: AppendColumns, *, lock_timeout: str | None = None) -> AppendResult:
+        """Send an append once, and tell a conflict from a repetition.
+
+        Raises:
+            ConnectionError, TimeoutError: No connection was to be had; nothing was sent.
+            AnswerLostError: It was sent, and no answer came.
+            ConcurrencyError: The server refused it.
+        """
+        async with self.connection.acquire() as connection:
+            try:
+                with mapped_errors():
+                    try:
+                        return await _execute(connection, columns, lock_timeout=lock_timeout)
+                    except ConcurrencyError as conflict:
+                        return await _find_repeated(connection, columns, conflict)
+                    except asyncpg.UniqueViolationError as error:
+                        if not _is_version_taken(error):
+                            raise
+                        return await _find_repeated(connection, columns, error)
+            except (ConnectionError, TimeoutError) as error:
+                # A time-out that the server reports ended the statement; one of our own says nothing of it.
+                if isinstance(error, TimeoutError) and error.sqlstate is not None:
+                    raise
+                raise AnswerLostError(str(error)) from error
+
+    # ---- read ------------------------------------------------------------------------------------------------
+
+    async def read_stream(
+        self, stream_id: UUID, *, after_version: int = 0, limit: int | None = None
+    ) -> list[RecordedEvent]:
+        """Return the events of one stream in the order of its versions; empty where there is no such stream.
+
+        Args:
+            stream_id: The stream.
+            after_version: Begin after this version.
+            limit: Return so many events at most; None: all.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event of the stream.
+        """
+        rows = await self._fetch("log/read_stream", stream_id, after_version, limit)
+        return [decode(row, classes=self.classes) for row in rows]
+
+    async def read_range(
+        self, *, after: int, through: int, limit: int = BATCH_EVENTS_MAX, categories: Sequence[str] | None = None
+    ) -> list[RecordedEvent]:
+        """Return events with `after` < position <= `through`, in order; only a settled range is complete.
+
+        Args:
+            after: Begin after this position.
+            through: End with this position.
+            limit: Return so many events at most.
+            categories: Only of these categories; None: of all.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event of the range.
+        """
+        rows = await self._fetch("log/read_range", after, through, limit, categories)
+        return [decode(row, classes=self.classes) for row in rows]
+
+    async def read_all(
+        self,
+        *,
+        after: int = 0,
+        categories: Sequence[str] | None = None,
+        batch_events_max: int = BATCH_EVENTS_MAX,
+    ) -> AsyncIterator[RecordedEvent]:
+        """Yield all events in order, from `after` to the end that the log has when the call is made.
+
+        An event whose transaction is in flight at that moment is waited for, so that none is missed.
+
+        Raises:
+            ConnectionError, TimeoutError: Go on after the last event's position.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+        """
+        through = await self.head()
+        await self.settlement.settle_through(through)
+        while after < through:
+            events = await self.read_range(
+                after=after, through=through, limit=batch_events_max, categories=categories
+            )
+            for event in events:
+                yield event
+            after = events[-1].position if len(events) == batch_events_max else through
+
+    def subscribe(
+        self,
+        *,
+        after: int = 0,
+        categories: Sequence[str] | None = None,
+        batch_events_max: int = BATCH_EVENTS_MAX,
+    ) -> Subscription:
+        """Return a subscription that yields settled events in order, for ever.
+
+        Args:
+            after: Begin after this position.
+            categories: Only of these categories; None: of all.
+            batch_events_max: The most events that are held in memory at a time.
+        """
+        return Subscription(self, after=after, categories=categories, batch_events_max=batch_events_max)
+
+    async def head(self) -> int:
+        """Return the highest position that is visible, settled or not; 0 in an empty log.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        rows = await self._fetch("log/scan_positions", 0, 0)
+        return int(rows[0]["head"])
+
+    async def _fetch(self, statement: str, *arguments: Any) -> list[Any]:
+        async with self.connection.acquire() as connection:
+            with mapped_errors():
+                rows: list[Any] = await connection.fetch(load(statement), *arguments)
+                return rows
+
+
+async def _execute(connection: Any, columns: AppendColumns, *, lock_timeout: str | None = None) -> AppendResult:
+    rows = await connection.fetch(
+        load("log/append"),
+        list(columns.heads),
+        list(columns.heads.values()),
+        *columns.per_event,
+        lock_timeout,
+    )
+    if rows and rows[0]["position"] is None:
+        conflict = rows[0]
+        raise ConcurrencyError(conflict["stream_id"], expected=conflict["expected"], actual=conflict["actual"])
+    if len(rows) != len(columns.versions):
+        raise IntegrityError(f"the append of {len(columns.versions)} events gave {len(rows)} rows")
+    # Positions ascend in staging order; the rows come in the order of insertion.
+    return AppendResult(tuple(sorted(row["position"] for row in rows)), rows[0]["recorded_at"])
+
+
+async def _find_repeated(connection: Any, columns: AppendColumns, cause: Exception) -> AppendResult:
+    """Return the first call's positions where the log has these very events; else raise the conflict."""
+    rows = await connection.fetch(load("log/find_appended"), *columns.per_event)
+    if all(row["same"] for row in rows):
+        return AppendResult(tuple(row["position"] for row in rows), rows[0]["recorded_at"], repeated=True)
+    if isinstance(cause, ConcurrencyError):
+        raise cause
+    for row, stream_id in zip(rows, columns.stream_ids, strict=True):
+        expected = columns.heads[stream_id]
+        if row["actual"] != expected:
+            raise ConcurrencyError(stream_id, expected=expected, actual=row["actual"]) from cause
+    # The writer that held the version has rolled back since: the same append may now succeed.
+    stream_id, expected = next(iter(columns.heads.items()))
+    raise ConcurrencyError(stream_id, expected=expected, actual=expected) from cause
+
+
+def _is_version_taken(error: asyncpg.UniqueViolationError) -> bool:
+    # A distributed table reports its constraints with the suffix of a shard.
+    return str(error.constraint_name).startswith("events_pkey")

@@ -1,0 +1,202 @@
+"""Between events and the columns of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from eventstore.domain.event import EventRegistry, PendingEvent, RecordedEvent, registry
+from eventstore.errors import ConfigurationError, EventDecodingError, UnknownEventTypeError
+
+__all__ = ["AppendResult", "StagedEvent", "StreamAppend", "decode", "encode_metadata", "to_columns"]
+
+NO_METADATA: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAppend:
+    """New events of one stream, and the version that their writer has seen.
+
+    Attributes:
+        stream_id: The stream.
+        expected_version: Its version as the writer knows it; 0 for a new stream.
+        events: The events, in order; at least one.
+    """
+
+    stream_id: UUID
+    expected_version: int
+    events: tuple[PendingEvent, ...]
+
+    def staged(self, metadata: Mapping[str, Any]) -> Iterator[StagedEvent]:
+        """Yield the events with the versions that they will have."""
+        for version, pending in enumerate(self.events, start=self.expected_version + 1):
+            yield StagedEvent(self.stream_id, version, pending, metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class StagedEvent:
+    """An event about to be appended, at the version that it must get."""
+
+    stream_id: UUID
+    version: int
+    pending: PendingEvent
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """What an append did.
+
+    Attributes:
+        positions: The position of each event, in staging order.
+        recorded_at: When the append's statement began, by the database's clock.
+        repeated: Whether the log had these very events already, from an earlier call.
+    """
+
+    positions: tuple[int, ...]
+    recorded_at: datetime | None
+    repeated: bool = False
+
+    @property
+    def last_position(self) -> int:
+        """The highest position; 0 where nothing was appended."""
+        return max(self.positions, default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class AppendColumns:
+    """The arguments of the append statement; each is a list with one item an event."""
+
+    heads: dict[UUID, int]
+    """The version that each stream is expected to have."""
+    stream_ids: list[UUID]
+    versions: list[int]
+    event_ids: list[UUID]
+    categories: list[str]
+    types: list[str]
+    schema_versions: list[int]
+    data: list[str]
+    metadata: list[str]
+    occurred_at: list[datetime]
+
+    @property
+    def per_event(self) -> tuple[Sequence[Any], ...]:
+        """The arguments with one item an event, in the order of the statements' parameters."""
+        return (
+            self.stream_ids,
+            self.versions,
+            self.event_ids,
+            self.categories,
+            self.types,
+            self.schema_versions,
+            self.data,
+            self.metadata,
+            self.occurred_at,
+        )
+
+    def extended(self, others: Iterable[AppendColumns]) -> AppendColumns:
+        """Return these columns followed by those of others, which share no stream with them or each other."""
+        joined = AppendColumns(dict(self.heads), *(list(column) for column in self.per_event))
+        for other in others:
+            joined.heads.update(other.heads)
+            for mine, theirs in zip(joined.per_event, other.per_event, strict=True):
+                mine.extend(theirs)  # type: ignore[attr-defined]
+        return joined
+
+
+def encode_metadata(metadata: Mapping[str, Any]) -> str:
+    """Return metadata as JSON text.
+
+    Raises:
+        ConfigurationError: It holds what JSON cannot, or a text with NUL.
+    """
+    if not metadata:
+        return "{}"
+    try:
+        encoded = orjson.dumps(metadata, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError as error:
+        raise ConfigurationError(f"metadata cannot be written as JSON: {error}") from error
+    text = encoded.decode()
+    if "\\u0000" in text and "\x00" in str(orjson.loads(encoded)):
+        raise ConfigurationError("metadata holds the character NUL, which PostgreSQL cannot store")
+    return text
+
+
+def to_columns(staged: Iterable[StagedEvent]) -> AppendColumns:
+    """Return the arguments of the append statement for events in staging order.
+
+    Raises:
+        ConfigurationError: The versions of a stream are not consecutive, or start below 1.
+    """
+    columns = AppendColumns({}, [], [], [], [], [], [], [], [], [])
+    latest: dict[UUID, int] = {}
+    encoded: dict[int, str] = {}
+    for item in staged:
+        event = item.pending.event
+        before = latest.get(item.stream_id)
+        if before is None:
+            columns.heads[item.stream_id] = before = item.version - 1
+        if item.version != before + 1 or item.version < 1:
+            raise ConfigurationError(
+                f"version {item.version} of stream {item.stream_id} does not follow version {before}: "
+                "stage the events of a stream in order"
+            )
+        latest[item.stream_id] = item.version
+        metadata = encoded.get(id(item.metadata))
+        if metadata is None:
+            metadata = encoded[id(item.metadata)] = encode_metadata(item.metadata)
+        columns.stream_ids.append(item.stream_id)
+        columns.versions.append(item.version)
+        columns.event_ids.append(item.pending.event_id)
+        columns.categories.append(event.category)
+        columns.types.append(event.type)
+        columns.schema_versions.append(event.schema_version)
+        columns.data.append(event.to_json().decode())
+        columns.metadata.append(metadata)
+        columns.occurred_at.append(event.occurred_at)
+    return columns
+
+
+def decode(row: Mapping[str, Any], *, classes: EventRegistry = registry) -> RecordedEvent:
+    """Return a row of `events` as an event with its envelope.
+
+    Raises:
+        UnknownEventTypeError: No class is registered for its type.
+        EventDecodingError: Its JSON does not fit its class.
+    """
+    try:
+        event_class = classes.find(row["category"], row["type"])
+    except UnknownEventTypeError:
+        raise UnknownEventTypeError(
+            row["category"], row["type"], stream_id=row["stream_id"], position=row["position"]
+        ) from None
+    if row["schema_version"] != event_class.schema_version:
+        raise EventDecodingError(
+            f"{row['category']}/{row['type']} was stored at schema version {row['schema_version']}, "
+            f"the code has version {event_class.schema_version}",
+            stream_id=row["stream_id"],
+            position=row["position"],
+        )
+    try:
+        event = event_class.from_stored(orjson.loads(row["data"]), row["occurred_at"])
+    except (KeyError, ValueError, ArithmeticError, TypeError) as error:
+        raise EventDecodingError(
+            f"the stored JSON does not fit {row['category']}/{row['type']}: {error!r}",
+            stream_id=row["stream_id"],
+            position=row["position"],
+        ) from error
+    metadata = row["metadata"]
+    return RecordedEvent(
+        row["position"],
+        row["stream_id"],
+        row["version"],
+        row["event_id"],
+        event,
+        NO_METADATA if metadata == "{}" else orjson.loads(metadata),
+        row["recorded_at"],
+    )

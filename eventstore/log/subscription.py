@@ -1,0 +1,99 @@
+"""Following the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from eventstore.domain.event import RecordedEvent
+
+if TYPE_CHECKING:
+    from eventstore.log.event_log import EventLog
+
+__all__ = ["Subscription", "Wakeups"]
+
+# Appends of this process wake at once; those of other processes are found by polling.
+POLL_FIRST_S = 0.005
+POLL_MAX_S = 0.25
+
+
+class Wakeups:
+    """Tells the readers of this process that something was appended; a hint, never the truth."""
+
+    def __init__(self) -> None:
+        self._bells: set[asyncio.Event] = set()
+
+    def notify(self) -> None:
+        """Wake every reader that waits."""
+        for bell in self._bells:
+            bell.set()
+
+    @contextmanager
+    def bell(self) -> Iterator[asyncio.Event]:
+        """Give an event that is set at each append of this process; the reader clears it."""
+        bell = asyncio.Event()
+        self._bells.add(bell)
+        try:
+            yield bell
+        finally:
+            self._bells.discard(bell)
+
+
+async def wait_for_bell(bell: asyncio.Event, timeout_s: float) -> bool:
+    """Wait until the bell rings or the time is over; return whether it rang."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await bell.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+class Subscription:
+    """The settled events of a log in order, each once, for ever: iterate over it.
+
+    After an error, or a restart, make a new one after the last event's `position`.
+
+    Attributes:
+        position: All events up to it have been yielded.
+    """
+
+    def __init__(
+        self, log: EventLog, *, after: int, categories: Sequence[str] | None, batch_events_max: int
+    ) -> None:
+        self.position = after
+        self._log = log
+        self._categories = categories
+        self._batch_events_max = batch_events_max
+
+    async def __aiter__(self) -> AsyncIterator[RecordedEvent]:
+        """Yield event after event; waits where there is none.
+
+        Raises:
+            ConnectionError, TimeoutError: Go on with a new subscription after `position`.
+            ConfigurationError: The server is a standby.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+        """
+        poll_s = POLL_FIRST_S
+        with self._log.wakeups.bell() as bell:
+            while True:
+                bell.clear()
+                through = await self._log.settlement.settle(self.position)
+                if through == self.position:
+                    rang = await wait_for_bell(bell, poll_s)
+                    poll_s = POLL_FIRST_S if rang else min(2 * poll_s, POLL_MAX_S)
+                    continue
+                poll_s = POLL_FIRST_S
+                events = await self._log.read_range(
+                    after=self.position,
+                    through=through,
+                    limit=self._batch_events_max,
+                    categories=self._categories,
+                )
+                for event in events:
+                    self.position = event.position
+                    yield event
+                if len(events) < self._batch_events_max:
+                    self.position = through

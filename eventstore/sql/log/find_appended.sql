@@ -1,0 +1,40 @@
+-- Purpose: Tell which events of an append the log has already, and whether each is the same to the last field;
+--   and the version that each stream has now.
+-- Parameters:
+--   $1 stream_ids uuid[] one for each event, in staging order, as all that follow
+--   $2 versions integer[]
+--   $3 event_ids uuid[]
+--   $4 categories text[]
+--   $5 types text[]
+--   $6 schema_versions smallint[]
+--   $7 data text[] JSON
+--   $8 metadata text[] JSON
+--   $9 occurred_at timestamp with time zone[]
+-- Result: position bigint, recorded_at timestamptz, same boolean (all NULL where the version is free),
+--   actual integer; one row for each event, in staging order
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_pkey
+SELECT
+    stored.position,
+    stored.recorded_at,
+    stored.event_id = sent.event_id
+        AND stored.category = sent.category
+        AND stored.type = sent.type
+        AND stored.schema_version = sent.schema_version
+        AND stored.data = sent.data::jsonb
+        AND stored.metadata = sent.metadata::jsonb
+        AND stored.occurred_at = sent.occurred_at AS same,
+    coalesce((
+        SELECT last.version FROM events AS last
+        WHERE last.stream_id = sent.stream_id
+        ORDER BY last.version DESC
+        LIMIT 1
+    ), 0) AS actual
+FROM unnest(
+    $1::uuid[], $2::integer[], $3::uuid[], $4::text[], $5::text[], $6::smallint[], $7::text[], $8::text[],
+    $9::timestamptz[]
+) WITH ORDINALITY AS sent (
+    stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, place
+)
+LEFT JOIN events AS stored ON stored.stream_id = sent.stream_id AND stored.version = sent.version
+ORDER BY sent.place

@@ -1,0 +1,17 @@
+-- Purpose: List the transactions that may own a position not yet visible: whoever drew one took this lock before.
+--   Run it after the read that found the hole, never before and never in the same statement.
+-- Parameters: none
+-- Result: in_recovery boolean, writers text[] virtual transaction ids (of prepared transactions too)
+-- Locks: none beyond ACCESS SHARE
+-- Index: none
+SELECT
+    pg_is_in_recovery() AS in_recovery,
+    ARRAY(
+        SELECT DISTINCT held.virtualtransaction
+        FROM pg_locks AS held
+        WHERE held.locktype = 'relation'
+            AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND held.relation = 'events'::regclass
+            AND held.mode = 'RowExclusiveLock'
+            AND held.granted
+    ) AS writers

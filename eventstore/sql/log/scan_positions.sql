@@ -1,0 +1,19 @@
+-- Purpose: Find how far positions go on without a hole, in one snapshot.
+-- Parameters:
+--   $1 after bigint position, exclusive
+--   $2 limit bigint positions
+-- Result: contiguous bigint (the last position before the first hole; $1 where the hole comes first),
+--   last bigint (the last position of the window; $1 where there is none), head bigint (the log's highest)
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_position_key, index only
+SELECT
+    coalesce(max(position) FILTER (WHERE position = $1::bigint + place), $1::bigint) AS contiguous,
+    coalesce(max(position), $1::bigint) AS last,
+    coalesce((SELECT max(position) FROM events), 0) AS head
+FROM (
+    SELECT position, row_number() OVER (ORDER BY position) AS place
+    FROM events
+    WHERE position > $1::bigint
+    ORDER BY position
+    LIMIT $2::bigint
+) AS placed
