@@ -20,7 +20,7 @@ from uuid import UUID
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import PydanticUndefined
 
-__all__ = ["construct", "converters", "fill"]
+__all__ = ["construct", "converter", "converters", "fill"]
 
 M = TypeVar("M", bound=BaseModel)
 Converter = Callable[[Any], Any]
@@ -32,7 +32,7 @@ _set_attribute = object.__setattr__
 def converters(model: type[BaseModel]) -> Mapping[str, Converter | None]:
     """Return for each field of `model` what turns its JSON form into its value; None: they are the same."""
     return {
-        name: _converter(field.annotation, field.rebuild_annotation())
+        name: converter(field.annotation, field.rebuild_annotation())
         for name, field in model.model_fields.items()
     }
 
@@ -98,14 +98,15 @@ def fill(model: type[M], values: dict[str, Any]) -> M:
     return made_model
 
 
-def _converter(annotation: Any, full_annotation: Any = None) -> Converter | None:
+def converter(annotation: Any, full_annotation: Any = None) -> Converter | None:
+    """Return what turns the JSON form of a value of this type into the value; None: they are the same."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
-        return _converter(typing.get_args(annotation)[0], annotation)
+        return converter(typing.get_args(annotation)[0], annotation)
     if origin in (typing.Union, types.UnionType):
         options = [option for option in typing.get_args(annotation) if option is not types.NoneType]
         if len(options) == 1:
-            return _converter(options[0])
+            return converter(options[0])
     if annotation in (str, int, bool):
         return None
     if annotation in (Decimal, UUID):
@@ -115,7 +116,7 @@ def _converter(annotation: Any, full_annotation: Any = None) -> Converter | None
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return {member.value: member for member in annotation}.__getitem__
     if origin is tuple and len(arguments := typing.get_args(annotation)) == 2 and arguments[1] is ...:  # noqa: PLR2004 - tuple[X, ...]
-        item = _converter(arguments[0])
+        item = converter(arguments[0])
         return tuple if item is None else lambda values: tuple(item(value) for value in values)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return lambda value: construct(annotation, value)

@@ -129,6 +129,11 @@ class Entity(Validated):
             if hasattr(method, "__applies__")
         }
 
+    @classmethod
+    def event_classes(cls) -> tuple[type[Event], ...]:
+        """Return the classes of the events that its streams are made of."""
+        return (cls.created_event, *cls._appliers, cls.amended_event, cls.deleted_event)
+
     # ---- the fold ------------------------------------------------------------------------------------------
 
     def set(self, **values: Any) -> None:

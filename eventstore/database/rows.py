@@ -1,0 +1,170 @@
+"""Typed rows: between a pydantic model or dataclass and the columns of a table."""
+
+from __future__ import annotations
+
+import enum
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, TypeAdapter
+
+from eventstore.domain import codec
+from eventstore.errors import ConfigurationError
+
+__all__ = ["Column", "RowCodec", "quoted"]
+
+R = TypeVar("R")
+
+# How each type of a field is kept. What is not here (tuples, nested models, mappings) is kept as jsonb.
+_POSTGRESQL_TYPES: Mapping[Any, str] = {
+    Decimal: "numeric",
+    UUID: "uuid",
+    datetime: "timestamptz",
+    date: "date",
+    str: "text",
+    int: "bigint",
+    bool: "boolean",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name, its PostgreSQL type, and how values pass over.
+
+    Attributes:
+        name: The field's name, which is the column's.
+        type: The type's name in PostgreSQL.
+        parameter_type: The type that the driver sends and receives: text for enums and JSON.
+        is_nullable: Whether the field may be None.
+        encode: From the field's value to the driver's; None: the same.
+        decode: From the driver's value to the field's; None: the same.
+    """
+
+    name: str
+    type: str
+    parameter_type: str
+    is_nullable: bool
+    encode: Callable[[Any], Any] | None
+    decode: Callable[[Any], Any] | None
+
+    @property
+    def selected(self) -> str:
+        """The column as a select list has it, so that the driver needs to look up no type."""
+        name = quoted(self.name)
+        return name if self.type == self.parameter_type else f"{name}::text AS {name}"
+
+
+class RowCodec(Generic[R]):
+    """Turns rows of a table into instances of a model, and back, field by field.
+
+    Args:
+        model: A pydantic model or a dataclass; its fields are the columns.
+        types: The PostgreSQL type of a field where it is not the usual one, such as an enum.
+    """
+
+    def __init__(self, model: type[R], *, types: Mapping[str, str] | None = None) -> None:
+        self.model = model
+        known = dict(types or {})
+        self.columns = tuple(
+            _column(name, annotation, known.pop(name, None)) for name, annotation in _annotations(model)
+        )
+        if known:
+            raise ConfigurationError(f"{model.__name__} has no field {sorted(known)[0]} to give a type to")
+        self._decoders = tuple((column.name, column.decode) for column in self.columns if column.decode)
+        self._encoders = tuple((column.name, column.encode) for column in self.columns)
+        self._names = tuple(column.name for column in self.columns)
+        self._is_pydantic = issubclass(model, BaseModel)
+
+    def decode(self, row: Mapping[str, Any]) -> R:
+        """Return a row as an instance, without validating it: it was valid when it was written."""
+        values = {name: row[name] for name in self._names}
+        for name, function in self._decoders:
+            value = values[name]
+            if value is not None:
+                values[name] = function(value)
+        if self._is_pydantic:
+            return codec.fill(self.model, values)  # type: ignore[type-var]
+        return self.model(**values)
+
+    def encode(self, row: R) -> list[Any]:
+        """Return the driver's values of an instance, in the order of the columns."""
+        return [
+            value if encode is None or value is None else encode(value)
+            for name, encode in self._encoders
+            for value in (getattr(row, name),)
+        ]
+
+    def encode_columns(self, rows: Sequence[R]) -> list[list[Any]]:
+        """Return the driver's values of many instances, column by column."""
+        if not rows:
+            return [[] for _ in self.columns]
+        return [list(column) for column in zip(*map(self.encode, rows), strict=True)]
+
+
+def quoted(identifier: str) -> str:
+    """Return an identifier quoted for SQL.
+
+    Raises:
+        ConfigurationError: It is empty, too long for PostgreSQL (63 bytes), or holds NUL.
+    """
+    if not identifier or len(identifier.encode()) > 63 or "\x00" in identifier:  # noqa: PLR2004 - NAMEDATALEN
+        raise ConfigurationError(f"{identifier!r} is no name for a table or column: 1 to 63 bytes, no NUL")
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _annotations(model: type[Any]) -> list[tuple[str, Any]]:
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return [(name, field.annotation) for name, field in model.model_fields.items()]
+    if is_dataclass(model):
+        hints = typing.get_type_hints(model)
+        return [(field.name, hints[field.name]) for field in fields(model)]
+    raise ConfigurationError(f"{model!r} is no row: give a pydantic model or a dataclass")
+
+
+def _column(name: str, annotation: Any, given: str | None) -> Column:
+    bare, is_nullable = _without_none(annotation)
+    if isinstance(bare, type) and issubclass(bare, enum.Enum):
+        members = {member.value: member for member in bare}
+        # A member of a StrEnum is its own text; another enum's value is.
+        encode = None if issubclass(bare, str) else _enum_value
+        return Column(name, given or "text", "text", is_nullable, encode, members.__getitem__)
+    usual = _POSTGRESQL_TYPES.get(bare)
+    if usual is not None:
+        return Column(name, given or usual, usual, is_nullable, None, None)
+    adapter = TypeAdapter(bare)
+    return Column(
+        name,
+        given or "jsonb",
+        "text",
+        is_nullable,
+        lambda value: adapter.dump_json(value).decode(),
+        _json_decoder(bare),
+    )
+
+
+def _json_decoder(annotation: Any) -> Callable[[Any], Any]:
+    convert = codec.converter(annotation)
+    if convert is None:
+        return orjson.loads
+    return lambda text: convert(orjson.loads(text))
+
+
+def _enum_value(member: enum.Enum) -> Any:
+    return member.value
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _without_none(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        options = [option for option in typing.get_args(annotation) if option is not types.NoneType]
+        if len(options) == 1:
+            return _without_none(options[0])[0], True
+    return annotation, False

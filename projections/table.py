@@ -1,0 +1,137 @@
+"""The table of a projection, and the statements that follow from its columns.
+
+A user's projection brings its own table, so these statements are made of its column names (quoted) and types. All
+other SQL of the project lies in files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from eventstore.database.rows import Column, RowCodec, quoted
+from eventstore.errors import ConfigurationError
+
+__all__ = ["LAST_POSITION", "Table"]
+
+R = TypeVar("R")
+
+LAST_POSITION = "last_position"
+"""The column that keeps the position of the last event folded into the row."""
+
+
+class Table(Generic[R]):
+    """A table whose rows a projection folds.
+
+    Besides the model's fields it has the column `last_position bigint`.
+
+    Args:
+        name: The table's name.
+        row: The model of a row: a pydantic model or a dataclass.
+        key: The fields that identify a row, in the order of the primary key.
+        types: The PostgreSQL type of a field where it is not the usual one, such as an enum.
+
+    Raises:
+        ConfigurationError: The key is empty, or names what is no field of the row.
+    """
+
+    def __init__(
+        self, name: str, *, row: type[R], key: Sequence[str], types: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self.row = row
+        self.codec: RowCodec[R] = RowCodec(row, types=types)
+        by_name = {column.name: column for column in self.codec.columns}
+        unknown = [field for field in key if field not in by_name]
+        if unknown or not key:
+            raise ConfigurationError(
+                f"table {name}: the key must name fields of {row.__name__}, not {', '.join(unknown) or 'nothing'}"
+            )
+        self.key: tuple[Column, ...] = tuple(by_name[field] for field in key)
+        self._key_indices = [self.codec.columns.index(column) for column in self.key]
+
+    def key_of(self, encoded: Sequence[Any]) -> tuple[Any, ...]:
+        """Return the key's values of an encoded row."""
+        return tuple(encoded[index] for index in self._key_indices)
+
+    def create(self, name: str | None = None) -> str:
+        """Return the statement that makes the table."""
+        table = quoted(name or self.name)
+        columns = ",\n    ".join(
+            f"{quoted(column.name)} {column.type}{'' if column.is_nullable else ' NOT NULL'}"
+            for column in self.codec.columns
+        )
+        return (
+            f"CREATE TABLE {table} (\n    {columns},\n    {quoted(LAST_POSITION)} bigint NOT NULL,\n"
+            f"    PRIMARY KEY ({_names(self.key)})\n)"
+        )
+
+    def select_by_keys(self, name: str | None = None) -> str:
+        """Return the statement that reads rows; its arguments are the keys, column by column."""
+        columns = ", ".join(column.selected for column in self.codec.columns)
+        return (
+            f"SELECT {columns}, {quoted(LAST_POSITION)} FROM {quoted(name or self.name)} "
+            f"WHERE ({_names(self.key)}) IN (SELECT {_casts(self.key)} FROM {_unnest(self.key, first=1)})"
+        )
+
+    def select_all(self, name: str | None = None) -> str:
+        """Return the statement that reads every row, in the order of the key."""
+        columns = ", ".join(column.selected for column in self.codec.columns)
+        return (
+            f"SELECT {columns}, {quoted(LAST_POSITION)} FROM {quoted(name or self.name)} "
+            f"ORDER BY {_names(self.key)}"
+        )
+
+    def upsert(self, name: str | None = None) -> str:
+        """Return the statement that writes rows; its arguments are the columns, then their last positions."""
+        columns = self.codec.columns
+        key = {column.name for column in self.key}
+        changed = [quoted(column.name) for column in columns if column.name not in key]
+        changed.append(quoted(LAST_POSITION))
+        updates = ", ".join(f"{column} = EXCLUDED.{column}" for column in changed)
+        last = f"${len(columns) + 1}::bigint[]"
+        return (
+            f"INSERT INTO {quoted(name or self.name)} ({_names(columns)}, {quoted(LAST_POSITION)}) "
+            f"SELECT {_casts(columns)}, {quoted(LAST_POSITION)} "
+            f"FROM {_unnest(columns, first=1, more=(last, quoted(LAST_POSITION)))} "
+            f"ON CONFLICT ({_names(self.key)}) DO UPDATE SET {updates}"
+        )
+
+    def delete_by_keys(self, name: str | None = None) -> str:
+        """Return the statement that removes rows; its arguments are the keys, column by column."""
+        return (
+            f"DELETE FROM {quoted(name or self.name)} "
+            f"WHERE ({_names(self.key)}) IN (SELECT {_casts(self.key)} FROM {_unnest(self.key, first=1)})"
+        )
+
+    def compare(self, one: str, other: str) -> str:
+        """Return the statement that counts the rows that two tables have equal, to the last digit, and not."""
+        key = ", ".join(quoted(column.name) for column in self.key)
+        return (
+            "SELECT count(*) FILTER (WHERE a.line = b.line) AS equal, "
+            "count(*) FILTER (WHERE a.line IS DISTINCT FROM b.line) AS different "
+            f"FROM (SELECT {key}, r::text AS line FROM {quoted(one)} AS r) AS a "
+            f"FULL JOIN (SELECT {key}, r::text AS line FROM {quoted(other)} AS r) AS b USING ({key})"
+        )
+
+
+def _names(columns: Iterable[Column]) -> str:
+    return ", ".join(quoted(column.name) for column in columns)
+
+
+def _casts(columns: Iterable[Column]) -> str:
+    return ", ".join(
+        quoted(column.name)
+        if column.type == column.parameter_type
+        else f"{quoted(column.name)}::{column.type}"
+        for column in columns
+    )
+
+
+def _unnest(columns: Sequence[Column], *, first: int, more: tuple[str, str] | None = None) -> str:
+    arrays = [f"${number}::{column.parameter_type}[]" for number, column in enumerate(columns, start=first)]
+    names = [quoted(column.name) for column in columns]
+    if more is not None:
+        arrays.append(more[0])
+        names.append(more[1])
+    return f"unnest({', '.join(arrays)}) AS given ({', '.join(names)})"
