@@ -7,7 +7,7 @@ WORKERS ?= 2
 # Which tests `make test-all` selects, as a pytest marker expression; empty: all of them.
 MARKERS ?=
 
-PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -qq
 PYTEST := $(VENV)/bin/python -m pytest --no-header
 # The tape of the demo. Its dependencies are not wanted and no extra can say so.
 TAPE := mlfinpy==0.1.2
