@@ -4,6 +4,9 @@
     ├── ConfigurationError (also ValueError)          a setting, an argument or an input file is wrong
     ├── DomainError (also ValueError)                 a rule of an entity forbids the change
     ├── ConnectionError (also builtins)               no connection, or it was lost            retryable
+    │   ├── ConnectionClosedError                     this program closed it
+    │   ├── ConnectionLostError                       lost while a statement was under way
+    │   └── ConnectionRejectedError                   the server refuses this user or database
     ├── TimeoutError (also builtins)                  a limit in time was passed
     ├── RepositoryError                               an operation on the log or a table failed
     │   ├── EntityNotFoundError
@@ -46,7 +49,10 @@ __all__ = [
     "CheckpointMovedError",
     "ConcurrencyError",
     "ConfigurationError",
+    "ConnectionClosedError",
     "ConnectionError",
+    "ConnectionLostError",
+    "ConnectionRejectedError",
     "DomainError",
     "EntityDeletedError",
     "EntityNotFoundError",
@@ -102,6 +108,28 @@ class ConnectionError(EventStoreError, builtins.ConnectionError):
     """No connection could be had, or it was lost before anything was sent that could have been applied."""
 
     retryable = True
+
+
+class ConnectionClosedError(ConnectionError):
+    """The `DatabaseConnection` was closed by this program, or is being closed: nothing was sent."""
+
+    retryable = False
+
+
+class ConnectionLostError(ConnectionError):
+    """The connection was lost while a statement outside a transaction was under way.
+
+    A statement that writes may have been applied: look before anything is repeated. One that only reads
+    may be repeated.
+    """
+
+    retryable = False
+
+
+class ConnectionRejectedError(ConnectionError):
+    """The server was reached and refuses: the password, the role, the database or the encryption is wrong."""
+
+    retryable = False
 
 
 class TimeoutError(EventStoreError, builtins.TimeoutError):

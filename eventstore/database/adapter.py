@@ -1,0 +1,395 @@
+"""Statements and transactions for those who write their own SQL: `PostgreSQLAdapter`."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import asyncpg
+
+from eventstore import errors
+from eventstore.database.cancellation import finish
+from eventstore.database.connection import DatabaseConnection, HealthStatus
+from eventstore.database.error_mapping import map_error, mapped_errors
+from eventstore.sql import load
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+__all__ = ["ConnectionInfo", "IsolationLevel", "PostgreSQLAdapter"]
+
+IsolationLevel = Literal["read committed", "repeatable read", "serializable"]
+
+_BEGIN: dict[tuple[str, bool], str] = {
+    (level, read_only): f"BEGIN ISOLATION LEVEL {level.upper()} READ {'ONLY' if read_only else 'WRITE'}"
+    for level in ("read committed", "repeatable read", "serializable")
+    for read_only in (False, True)
+}
+# Savepoints of one name shadow each other, which is just the nesting wanted here.
+_SAVEPOINT = "SAVEPOINT eventstore_savepoint"
+_RELEASE = "RELEASE SAVEPOINT eventstore_savepoint"
+_ROLLBACK_TO = "ROLLBACK TO SAVEPOINT eventstore_savepoint"
+_OUTCOME_POLL_S = 0.1
+_OUTCOME_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInfo:
+    """What the server says of a connection.
+
+    Attributes:
+        server_version: Such as `18.0`.
+        database: The database's name.
+        user: The role logged in as.
+        schema: The schema in which names are looked up first; None where there is none.
+        backend_pid: The server's process.
+        encrypted: Whether the connection to the server uses TLS; behind a pooler, the pooler's.
+        in_recovery: Whether the server is a standby, which can only read.
+    """
+
+    server_version: str
+    database: str
+    user: str
+    schema: str | None
+    backend_pid: int
+    encrypted: bool
+    in_recovery: bool
+
+
+class PostgreSQLAdapter:
+    """Runs statements with bound parameters, and at most one transaction at a time on its own connection.
+
+    Outside a transaction each call takes a connection of the pool for itself. Inside, all calls use the
+    transaction's connection, one after the other. Parameters are `$1`, `$2` ... and always bound.
+
+    Cancelling a call inside a transaction rolls it back at once. Until `rollback_transaction` (or a failing
+    `commit_transaction`, or a new `begin_transaction`) has taken note of that, further statements are
+    refused, so that none meant for the transaction runs without it.
+
+    Args:
+        connection: A `DatabaseConnection`, or an asyncpg pool.
+    """
+
+    def __init__(self, connection: DatabaseConnection | asyncpg.Pool) -> None:
+        self._connection = connection
+        self._lock = asyncio.Lock()
+        self._lease: AbstractAsyncContextManager[Any] | None = None
+        self._pinned: Any = None
+        self._broken: str | None = None
+
+    @property
+    def connection(self) -> DatabaseConnection | asyncpg.Pool:
+        """The pool that this adapter was made of."""
+        return self._connection
+
+    @property
+    def transaction_connection(self) -> Any:
+        """The asyncpg connection of the open transaction; None where none is open."""
+        return self._pinned
+
+    @property
+    def has_active_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._pinned is not None
+
+    async def fetch_one(self, query: str, *args: Any, timeout_s: float | None = None) -> Any | None:
+        """Run a statement and return its first row, an `asyncpg.Record`; None where there is none.
+
+        Args:
+            query: The statement.
+            args: Its parameters.
+            timeout_s: Seconds it may take; None: `command_timeout`.
+
+        Raises:
+            TransactionError: The transaction was rolled back before, or PostgreSQL refuses more of it.
+            ConnectionLostError: The connection was lost while a statement outside a transaction ran; one
+                that writes may have been applied.
+            ConnectionError: There was no connection, or the transaction was lost with it. Safe to retry.
+            TimeoutError: No connection was free in time, or the statement took too long.
+            IntegrityError: A constraint refused.
+            TransactionConflictError: Another transaction was in the way. Safe to retry from its first read.
+            RepositoryError: PostgreSQL refused for another reason.
+        """
+        return await self._run(lambda c: c.fetchrow(query, *args, timeout=timeout_s))
+
+    async def fetch_all(self, query: str, *args: Any, timeout_s: float | None = None) -> list[Any]:
+        """Run a statement and return all its rows; arguments and errors as in `fetch_one`."""
+        rows: list[Any] = await self._run(lambda c: c.fetch(query, *args, timeout=timeout_s))
+        return rows
+
+    async def fetch_value(self, query: str, *args: Any, timeout_s: float | None = None) -> Any:
+        """Run a statement and return the first column of its first row; None where there is no row.
+
+        Arguments and errors are those of `fetch_one`.
+        """
+        return await self._run(lambda c: c.fetchval(query, *args, timeout=timeout_s))
+
+    async def execute(self, query: str, *args: Any, timeout_s: float | None = None) -> str:
+        """Run a statement and return PostgreSQL's command tag, such as `UPDATE 3`.
+
+        Without parameters it may be several statements, which run in one transaction. Arguments and errors
+        are those of `fetch_one`.
+        """
+        tag: str = await self._run(lambda c: c.execute(query, *args, timeout=timeout_s))
+        return tag
+
+    async def execute_many(
+        self, query: str, rows: Iterable[Sequence[Any]], *, timeout_s: float | None = None
+    ) -> None:
+        """Run a statement once for each sequence of parameters: all of them, or none.
+
+        Other arguments and the errors are those of `fetch_one`.
+        """
+        values = list(rows)
+        await self._run(lambda c: c.executemany(query, values, timeout=timeout_s))
+
+    async def begin_transaction(
+        self, *, isolation: IsolationLevel = "read committed", read_only: bool = False
+    ) -> None:
+        """Open a transaction on a connection of its own.
+
+        Raises:
+            TransactionAlreadyActiveError: One is open already.
+            ConnectionError: There is no connection. Safe to retry.
+            TimeoutError: No connection was free in time.
+        """
+        async with self._lock:
+            if self._pinned is not None:
+                raise errors.TransactionAlreadyActiveError(
+                    "a transaction is open on this adapter: commit it or roll it back first"
+                )
+            self._broken = None
+            lease = self._acquire()
+            connection = await lease.__aenter__()
+            try:
+                with mapped_errors(in_transaction=True, connection=connection):
+                    await connection.execute(_BEGIN[isolation, read_only])
+            except BaseException as error:
+                await lease.__aexit__(type(error), error, error.__traceback__)
+                raise
+            self._lease, self._pinned = lease, connection
+
+    async def commit_transaction(self) -> None:
+        """Commit the open transaction; it is over afterwards, whatever happens.
+
+        Where the answer is lost the outcome is asked of the server. A cancellation waits for the answer.
+
+        Raises:
+            TransactionNotActiveError: None is open.
+            TransactionCommitError: `outcome` is `not_applied` where the transaction had been rolled back,
+                `unknown` where the answer was lost and the server could not be asked in time.
+            IntegrityError: A deferred constraint refused; nothing was applied.
+            TransactionConflictError: Another transaction was in the way; nothing was applied. Safe to retry.
+        """
+        async with self._lock:
+            if self._broken is not None:
+                reason, self._broken = self._broken, None
+                raise errors.TransactionCommitError(
+                    f"nothing was committed: {reason}: begin again", outcome="not_applied"
+                )
+            lease, connection = self._unpin("commit")
+            await finish(self._commit(lease, connection))
+
+    async def rollback_transaction(self) -> None:
+        """Roll back the open transaction; it is over afterwards, whatever happens.
+
+        Raises:
+            TransactionNotActiveError: None is open.
+            TransactionRollbackError: The connection failed meanwhile; the server rolls back by itself.
+        """
+        async with self._lock:
+            if self._broken is not None:
+                self._broken = None
+                return
+            lease, connection = self._unpin("roll back")
+            await finish(_roll_back(lease, connection))
+
+    @asynccontextmanager
+    async def transaction(
+        self, *, isolation: IsolationLevel = "read committed", read_only: bool = False
+    ) -> AsyncIterator[PostgreSQLAdapter]:
+        """Open a transaction for a block: committed at its end, rolled back when an error leaves it.
+
+        Raises:
+            As `begin_transaction` and `commit_transaction`.
+        """
+        await self.begin_transaction(isolation=isolation, read_only=read_only)
+        try:
+            yield self
+        except BaseException:
+            if self._pinned is not None or self._broken is not None:
+                # The block's own error tells more, and the server rolls back by itself.
+                with suppress(errors.TransactionRollbackError):
+                    await self.rollback_transaction()
+            raise
+        await self.commit_transaction()
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Undo only the statements of a block when an error leaves it; blocks may be nested.
+
+        Raises:
+            TransactionNotActiveError: No transaction is open.
+        """
+        connection = self._pinned
+        if connection is None and self._broken is None:
+            raise errors.TransactionNotActiveError("a savepoint needs a transaction: begin one first")
+        await self._run(lambda c: c.execute(_SAVEPOINT))
+        try:
+            yield
+        except BaseException:
+            if connection is not None and self._pinned is connection:  # a cancellation may have ended it
+                await self._run(lambda c: c.execute(f"{_ROLLBACK_TO}; {_RELEASE}"))
+            raise
+        await self._run(lambda c: c.execute(_RELEASE))
+
+    async def health_check(self, *, timeout_s: float | None = None) -> HealthStatus:
+        """Ask the database for an answer on a connection of the pool; errors are part of the result."""
+        if isinstance(self._connection, DatabaseConnection):
+            return await self._connection.health_check(timeout_s=timeout_s)
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        try:
+            async with self._connection.acquire(timeout=timeout_s) as connection:
+                await connection.fetchval("SELECT 1", timeout=timeout_s)
+        except Exception as error:  # noqa: BLE001 - any failure is the answer
+            return HealthStatus(healthy=False, error=str(map_error(error)))
+        return HealthStatus(healthy=True, latency_s=loop.time() - started_s)
+
+    async def connection_info(self) -> ConnectionInfo:
+        """Return what the server says of the connection: the transaction's, or any of the pool.
+
+        Raises:
+            As `fetch_one`.
+        """
+        return ConnectionInfo(**dict(await self._run(lambda c: c.fetchrow(load("database/connection_info")))))
+
+    async def _run(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
+        if self._pinned is None and self._broken is None:
+            lease = self._acquire()
+            async with lease as connection:
+                with mapped_errors(connection=connection):
+                    return await statement(connection)
+        async with self._lock:
+            connection = self._pinned
+            if connection is None:
+                reason = self._broken or "another task ended it"
+                raise errors.TransactionError(f"the transaction is over: {reason}: roll back and begin again")
+            try:
+                with mapped_errors(in_transaction=True, connection=connection):
+                    return await statement(connection)
+            except asyncio.CancelledError:
+                await self._break_off("a statement was cancelled, and the transaction rolled back")
+                raise
+            except errors.ConnectionError:
+                await self._break_off("its connection was lost, and it was rolled back")
+                raise
+
+    async def _break_off(self, reason: str) -> None:
+        lease, connection = self._unpin("break off")
+        self._broken = reason
+        with suppress(errors.TransactionRollbackError):  # the server rolls back when the connection ends
+            await finish(_roll_back(lease, connection))
+
+    def _unpin(self, what: str) -> tuple[AbstractAsyncContextManager[Any], Any]:
+        lease, connection = self._lease, self._pinned
+        if lease is None:
+            raise errors.TransactionNotActiveError(f"there is no transaction to {what}: begin one first")
+        self._lease = self._pinned = None
+        return lease, connection
+
+    def _acquire(self) -> AbstractAsyncContextManager[Any]:
+        if isinstance(self._connection, DatabaseConnection):
+            return self._connection.acquire_for_user()
+        return _of_pool(self._connection)
+
+    async def _commit(self, lease: AbstractAsyncContextManager[Any], connection: Any) -> None:
+        transaction_id: str | None = None
+        sent = False
+        try:
+            async with _ending(lease):
+                transaction_id = await connection.fetchval(load("database/transaction_id"))
+                sent = True
+                tag = await connection.execute("COMMIT")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            mapped = map_error(error, connection=connection, in_transaction=not sent)
+            if not sent:
+                raise errors.TransactionCommitError(
+                    f"nothing was committed: {mapped}", outcome="not_applied"
+                ) from error
+            if not isinstance(mapped, (errors.ConnectionError, errors.TimeoutError)):
+                raise mapped from error
+            await self._resolve(transaction_id, error)
+            return
+        if tag != "COMMIT":  # PostgreSQL answers ROLLBACK, and no error, when a statement had failed before
+            raise errors.TransactionCommitError(
+                "nothing was committed: a statement of the transaction had failed", outcome="not_applied"
+            )
+
+    async def _resolve(self, transaction_id: str | None, cause: BaseException) -> None:
+        """Find out what became of a transaction whose COMMIT was not answered."""
+        if transaction_id is None:
+            return  # it had written nothing
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self._outcome_timeout_s
+        while loop.time() < deadline_s:
+            try:
+                async with asyncio.timeout_at(deadline_s), self._acquire() as connection:
+                    status = await connection.fetchval(load("database/transaction_status"), transaction_id)
+            except (errors.ConnectionError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                status = "in progress"
+            if status == "committed":
+                return
+            if status == "aborted":
+                raise errors.TransactionCommitError(
+                    "nothing was committed: the connection was lost before", outcome="not_applied"
+                ) from cause
+            if status is None:
+                break  # too long ago for the server to know
+            await asyncio.sleep(_OUTCOME_POLL_S)
+        raise errors.TransactionCommitError(
+            f"the answer to the commit of transaction {transaction_id} was lost, and the server could not be "
+            "asked in time: look whether it was applied before anything is repeated",
+            outcome="unknown",
+        ) from cause
+
+    @property
+    def _outcome_timeout_s(self) -> float:
+        if isinstance(self._connection, DatabaseConnection):
+            return self._connection.config.command_timeout
+        return _OUTCOME_TIMEOUT_S
+
+
+@asynccontextmanager
+async def _of_pool(pool: Any) -> AsyncIterator[Any]:
+    with mapped_errors(in_transaction=True):  # nothing has been sent yet
+        connection = await pool.acquire()
+    try:
+        yield connection
+    finally:
+        with mapped_errors():
+            await pool.release(connection)
+
+
+@asynccontextmanager
+async def _ending(lease: AbstractAsyncContextManager[Any]) -> AsyncIterator[None]:
+    """Hand a connection back at the end of a block, with the block's error where there was one."""
+    try:
+        yield
+    except BaseException as error:
+        await lease.__aexit__(type(error), error, error.__traceback__)
+        raise
+    await lease.__aexit__(None, None, None)
+
+
+async def _roll_back(lease: AbstractAsyncContextManager[Any], connection: Any) -> None:
+    try:
+        async with _ending(lease):
+            await connection.execute("ROLLBACK")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise errors.TransactionRollbackError(
+            f"the roll-back was not answered, the server does it by itself: {map_error(error)}"
+        ) from error

@@ -1,0 +1,265 @@
+"""Where the database is and how to use it: `DatabaseConfig`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from eventstore.database.url import parse_url
+from eventstore.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DatabaseConfig", "SSLMode"]
+
+SSLMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+_VARIABLES: dict[str, tuple[str, str]] = {
+    "host": ("DATABASE_HOST", "a host name, an address, or the absolute path of a socket's folder"),
+    "port": ("DATABASE_PORT", "a whole number from 1 to 65535"),
+    "database": ("DATABASE_NAME", "a name of 1 to 63 bytes"),
+    "user": ("DATABASE_USER", "a name of 1 to 63 bytes"),
+    "password": ("DATABASE_PASSWORD", "text without NUL"),
+    "min_pool_size": ("DATABASE_MIN_POOL_SIZE", "a whole number from 0 to DATABASE_MAX_POOL_SIZE"),
+    "max_pool_size": ("DATABASE_MAX_POOL_SIZE", "a whole number from 1 to 1000"),
+    "max_idle_time": ("DATABASE_MAX_IDLE_TIME", "seconds from 0 (never) to 86400"),
+    "max_lifetime": ("DATABASE_MAX_LIFETIME", "seconds from 0 (for ever) to 604800"),
+    "command_timeout": ("DATABASE_COMMAND_TIMEOUT", "seconds from 0.001 to 86400"),
+    "connect_timeout": ("DATABASE_CONNECT_TIMEOUT", "seconds from 0.001 to 3600"),
+    "ssl_mode": (
+        "DATABASE_SSL_MODE",
+        "one of disable, allow, prefer, require, verify-ca, verify-full",
+    ),
+    "ssl_cert_file": ("DATABASE_SSL_CERT_FILE", "the path of a readable file"),
+    "ssl_key_file": ("DATABASE_SSL_KEY_FILE", "the path of a readable file"),
+    "ssl_root_cert_file": ("DATABASE_SSL_ROOT_CERT_FILE", "the path of a readable file"),
+    "statement_cache_size": ("DATABASE_STATEMENT_CACHE_SIZE", "a whole number from 0 (none) to 10000"),
+    "direct_url": ("DATABASE_DIRECT_URL", "a URL such as postgresql://user:password@host:5432/database"),
+}
+_ADDRESS = ("host", "port", "database", "user", "password")
+_NAME_BYTES_MAX = 63  # NAMEDATALEN - 1: the server would cut a longer name silently
+
+
+class _Environment(PydanticBaseSettingsSource):
+    """The `DATABASE_...` variables; an empty one counts as not set."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return os.environ.get(_VARIABLES[field_name][0]) or None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, field in self.settings_cls.model_fields.items():
+            value = self.get_field_value(field, name)[0]
+            if value is not None:
+                values[name] = value
+        url = os.environ.get("DATABASE_URL")
+        if url:
+            for name in ("host", "port", "database", "user"):
+                values.pop(name, None)
+            values.update(parse_url(url, source="DATABASE_URL"))
+        return values
+
+
+class DatabaseConfig(BaseSettings):
+    """Where the database is, and the limits of its use; immutable.
+
+    A keyword wins over `DATABASE_URL`, which wins over the other `DATABASE_...` variables, which win over
+    the defaults. No `.env` file is read. Without a password PostgreSQL's own `PGPASSWORD` and `~/.pgpass`
+    are used. The password is in no repr, log line or exception.
+
+    Attributes:
+        host: A host name, an IPv4 or IPv6 address, or the absolute path of the folder of a Unix socket.
+        port: The port, 1 to 65535; of a Unix socket the number at the end of its name.
+        database: The database's name.
+        user: The role to log in as.
+        password: The role's password; None: none.
+        min_pool_size: Connections kept open, 0 to `max_pool_size`.
+        max_pool_size: Connections open at most, 1 to 1000.
+        max_idle_time: Seconds after which an unused connection above `min_pool_size` is closed; 0: never.
+        max_lifetime: Seconds after which a connection is replaced, less up to a tenth at random so that
+            not all go at once; 0: never.
+        command_timeout: Seconds a statement may take; then it is cancelled on the server.
+        connect_timeout: Seconds to wait for a connection, be it for a free one of the pool or for a new
+            one with all its attempts.
+        ssl_mode: As in libpq.
+        ssl_cert_file: The client's certificate, PEM.
+        ssl_key_file: The client's private key, PEM, without a passphrase.
+        ssl_root_cert_file: The authorities that may sign the server's certificate, PEM.
+        statement_cache_size: Prepared statements kept by each connection; 0 where PgBouncer before 1.21
+            (or any pooler in transaction mode without prepared statements) stands between.
+        direct_url: A URL that reaches PostgreSQL itself, for LISTEN, where a pooler stands between.
+
+    Raises:
+        ConfigurationError: A value is not allowed; the message names its variable and what is.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, env_file=None, validate_default=True
+    )
+
+    host: str = Field("localhost", min_length=1, max_length=4096)
+    port: int = Field(5432, ge=1, le=65535)
+    database: str = Field("postgres", min_length=1)
+    user: str = Field("postgres", min_length=1)
+    password: SecretStr | None = None
+    min_pool_size: int = Field(5, ge=0, le=1000)
+    max_pool_size: int = Field(20, ge=1, le=1000)
+    max_idle_time: float = Field(300.0, ge=0, le=86400, allow_inf_nan=False)
+    max_lifetime: float = Field(3600.0, ge=0, le=604800, allow_inf_nan=False)
+    command_timeout: float = Field(30.0, ge=0.001, le=86400, allow_inf_nan=False)
+    connect_timeout: float = Field(10.0, ge=0.001, le=3600, allow_inf_nan=False)
+    ssl_mode: SSLMode = "prefer"
+    ssl_cert_file: str | None = None
+    ssl_key_file: str | None = None
+    ssl_root_cert_file: str | None = None
+    statement_cache_size: int = Field(100, ge=0, le=10000)
+    direct_url: SecretStr | None = None
+
+    if not TYPE_CHECKING:  # a type checker sees the fields as keywords instead
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                # Not chained: pydantic's error holds the input, and so perhaps the password.
+                explained = ConfigurationError(_explain(error))
+            else:
+                return
+            raise explained
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes all by name
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read keywords, then the environment, and nothing else."""
+        return init_settings, _Environment(settings_cls)
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Read the configuration from the environment.
+
+        The address (host, port, database, user) is all of `DATABASE_URL` where that is set; what the URL
+        does not name of the rest (password, TLS, limits) comes from the other variables.
+
+        Raises:
+            ConfigurationError: A variable's value is not allowed.
+        """
+        return cls()
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """Read the address from a URL; TLS and limits that it does not name come from the environment.
+
+        Args:
+            url: `postgresql://user:password@host:port/database?sslmode=require`. Reserved characters are
+                percent-encoded; `?host=/folder` names a Unix socket's folder; an IPv6 address stands in
+                brackets. Parameters: `host`, `port`, `dbname`, `user`, `password`, `sslmode`, `sslcert`,
+                `sslkey`, `sslrootcert`, `connect_timeout`.
+
+        Raises:
+            ConfigurationError: The URL cannot be read, or names a value that is not allowed.
+        """
+        address = {name: cls.model_fields[name].default for name in _ADDRESS}
+        return cls(**(address | parse_url(url, source="the database URL")))
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, validated as a new one.
+
+        Raises:
+            ConfigurationError: A value is not allowed.
+        """
+        return type(self)(**({name: getattr(self, name) for name in _VARIABLES} | changes))
+
+    def direct(self) -> DatabaseConfig | None:
+        """Return the configuration that reaches PostgreSQL itself, for LISTEN; None without `direct_url`."""
+        if self.direct_url is None:
+            return None
+        values = parse_url(self.direct_url.get_secret_value(), source="DATABASE_DIRECT_URL")
+        address = {name: type(self).model_fields[name].default for name in _ADDRESS}
+        return self.replace(**(address | values), direct_url=None, min_pool_size=0, max_pool_size=1)
+
+    @property
+    def address(self) -> str:
+        """The address in words, without the password, for messages."""
+        where = self.host if self.host.startswith("/") else f"{self.host}:{self.port}"
+        return f'{where}, database "{self.database}", user "{self.user}"'
+
+    @field_validator("database", "user")
+    @classmethod
+    def _fits_a_name(cls, value: str) -> str:
+        if len(value.encode()) > _NAME_BYTES_MAX or "\0" in value:
+            raise ValueError
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _is_a_host(cls, value: str) -> str:
+        if any(c.isspace() or c in "\0," for c in value) and not value.startswith("/"):
+            raise ValueError
+        return value.removeprefix("[").removesuffix("]") if ":" in value else value
+
+    @field_validator("password")
+    @classmethod
+    def _is_a_password(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if "\0" in value.get_secret_value():
+            raise ValueError
+        return value
+
+    @field_validator("ssl_cert_file", "ssl_key_file", "ssl_root_cert_file")
+    @classmethod
+    def _is_readable(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            with open(value, "rb") as file:  # noqa: PTH123 - a NUL in the path is a ValueError either way
+                file.read(1)
+        except OSError:
+            raise ValueError from None
+        return value
+
+    @field_validator("direct_url")
+    @classmethod
+    def _is_a_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_url(value.get_secret_value(), source="DATABASE_DIRECT_URL")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.min_pool_size > self.max_pool_size:
+            raise ConfigurationError(
+                f"DATABASE_MIN_POOL_SIZE (min_pool_size) is {self.min_pool_size}, allowed is 0 to "
+                f"DATABASE_MAX_POOL_SIZE (max_pool_size), which is {self.max_pool_size}"
+            )
+        if self.ssl_key_file is not None and self.ssl_cert_file is None:
+            raise ConfigurationError(
+                "DATABASE_SSL_KEY_FILE (ssl_key_file) needs DATABASE_SSL_CERT_FILE (ssl_cert_file)"
+            )
+        return self
+
+
+def _explain(error: ValidationError) -> str:
+    return "; ".join(_explain_one(detail) for detail in error.errors(include_input=False, include_url=False))
+
+
+def _explain_one(detail: Mapping[str, Any]) -> str:
+    cause = detail.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigurationError):
+        return str(cause)
+    name = str(detail["loc"][0]) if detail["loc"] else ""
+    if name not in _VARIABLES:
+        return f"{name!r} is no setting of DatabaseConfig: it has {', '.join(_VARIABLES)}"
+    variable, allowed = _VARIABLES[name]
+    return f"{variable} ({name}) must be {allowed}"

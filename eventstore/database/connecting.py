@@ -1,0 +1,168 @@
+"""Making one connection to PostgreSQL: arguments, attempts, and errors that say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import random
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import asyncpg
+
+from eventstore import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventstore.database.config import DatabaseConfig
+
+__all__ = ["Connector", "connect_arguments"]
+
+_BACKOFF_FIRST_S = 0.05
+_BACKOFF_MAX_S = 1.0
+_SERVER_VERSION_MIN = 15
+_ADVICE: dict[str, tuple[type[errors.EventStoreError], str]] = {
+    "28": (errors.ConnectionRejectedError, "correct the user or the password, or the server's pg_hba.conf"),
+    "3D000": (errors.ConnectionRejectedError, "create it, or correct DATABASE_NAME"),
+    "53300": (errors.ConnectionError, "lower max_pool_size, or raise the server's max_connections"),
+    "08": (errors.ConnectionError, "try again when the server is up"),
+    "57P": (errors.ConnectionError, "try again when the server is up"),
+}
+_TRANSIENT = ("08", "53300", "57P01", "57P02", "57P03")
+
+
+def connect_arguments(config: DatabaseConfig) -> dict[str, Any]:
+    """Return the keyword arguments of `asyncpg.connect` for a configuration.
+
+    The only start-up parameter is `application_name`: PgBouncer refuses what it does not know.
+    """
+    tls = {
+        "sslmode": config.ssl_mode,
+        "sslcert": config.ssl_cert_file,
+        "sslkey": config.ssl_key_file,
+        "sslrootcert": config.ssl_root_cert_file,
+    }
+    return {
+        # asyncpg takes certificate files, and their meaning in each mode, from a URL alone.
+        "dsn": "postgresql://?" + urlencode({name: value for name, value in tls.items() if value}),
+        "host": config.host,
+        "port": config.port,
+        "database": config.database,
+        "user": config.user,
+        # A callable, so that the password stands in no traceback's local variables.
+        "password": None if config.password is None else config.password.get_secret_value,
+        "command_timeout": config.command_timeout,
+        "statement_cache_size": config.statement_cache_size,
+        "server_settings": {"application_name": "eventstore"},
+        "timeout": None,
+    }
+
+
+class Connector:
+    """Makes connections for one configuration, again and again while a restarting server is away."""
+
+    def __init__(self, config: DatabaseConfig) -> None:
+        self._config = config
+        self._arguments = connect_arguments(config)
+        self._has_connected = False
+        self.last_failure: BaseException | None = None
+        """Why the newest attempt failed; None where it did not."""
+
+    async def connect(self, open_connection: Callable[..., Any], **options: Any) -> Any:
+        """Connect, with attempts at growing intervals for `connect_timeout` once a connection has been had.
+
+        Before that a server that is not there is reported at once; one that is starting up is waited for.
+
+        Raises:
+            ConfigurationError: The server is older than PostgreSQL 15, or a certificate cannot be used.
+            ConnectionRejectedError: The server refuses.
+            ConnectionError: The server could not be reached in time.
+        """
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self._config.connect_timeout
+        pause_s = _BACKOFF_FIRST_S
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline_s):
+                    connection = await open_connection(**self._arguments, **options)
+            except (
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+                OSError,
+            ) as error:
+                self.last_failure = error
+                pause_s *= random.uniform(0.75, 1.25)  # noqa: S311 - not for secrets
+                if not self._worth_another_attempt(error) or loop.time() + pause_s >= deadline_s:
+                    raise self.explain(error) from error
+            else:
+                break
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _BACKOFF_MAX_S)
+        self.last_failure = None
+        self._has_connected = True
+        self._check_version(connection)
+        return connection
+
+    def _worth_another_attempt(self, error: BaseException) -> bool:
+        sqlstate = getattr(error, "sqlstate", None)
+        if sqlstate is not None:
+            return sqlstate == "57P03" or (self._has_connected and sqlstate.startswith(_TRANSIENT))
+        if isinstance(error, (ssl.SSLError, builtins.TimeoutError)):
+            return False
+        return self._has_connected and isinstance(error, OSError)
+
+    def _check_version(self, connection: Any) -> None:
+        major = connection.get_server_version().major
+        if major < _SERVER_VERSION_MIN:
+            connection.terminate()
+            raise errors.ConfigurationError(
+                f"the server at {self._config.address} is PostgreSQL {major}: "
+                f"{_SERVER_VERSION_MIN} or newer is needed, upgrade it or name another"
+            )
+
+    def explain(self, error: BaseException | None) -> errors.EventStoreError:
+        """Return the error to raise for a failed attempt; None: no answer came in time."""
+        prefix = f"cannot connect to PostgreSQL at {self._config.address}: "
+        sqlstate: str | None = getattr(error, "sqlstate", None)
+        explained = self._explained(error, sqlstate, prefix)
+        explained.sqlstate = sqlstate
+        return explained
+
+    def _explained(  # noqa: PLR0911 - one return for each kind
+        self, error: BaseException | None, sqlstate: str | None, prefix: str
+    ) -> errors.EventStoreError:
+        reason = _reason(error)
+        if error is None or isinstance(error, builtins.TimeoutError):
+            limit = f"{self._config.connect_timeout:g} s (connect_timeout, DATABASE_CONNECT_TIMEOUT)"
+            return errors.ConnectionError(
+                f"{prefix}no answer within {limit}: is the address right, and the server up?"
+            )
+        if sqlstate is not None:
+            for start, (kind, advice) in _ADVICE.items():
+                if sqlstate.startswith(start):
+                    return kind(f"{prefix}{reason}: {advice}")
+            return errors.ConnectionRejectedError(f"{prefix}{reason} (SQLSTATE {sqlstate})")
+        if isinstance(error, ssl.SSLError):
+            return errors.ConnectionRejectedError(
+                f"{prefix}the encryption failed: {reason}: correct ssl_mode or the certificates"
+            )
+        if isinstance(error, asyncpg.ClientConfigurationError):
+            return errors.ConfigurationError(f"{prefix}{reason}")
+        if isinstance(error, socket.gaierror):
+            return errors.ConnectionError(f"{prefix}the host is not known: correct DATABASE_HOST")
+        return errors.ConnectionError(f"{prefix}{reason}: start the server, or correct the address")
+
+
+def _reason(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    if isinstance(error, ssl.SSLError):
+        return error.reason or type(error).__name__
+    if isinstance(error, OSError):
+        return error.strerror or str(error) or type(error).__name__
+    text = str(error.args[0]) if error.args else ""
+    return text.splitlines()[0] if text else type(error).__name__

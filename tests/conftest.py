@@ -1,0 +1,98 @@
+"""A PostgreSQL for the tests, a fresh database for each test, and a connection to it.
+
+`TEST_DATABASE_URL` names a server to use instead of the embedded one; its user must be allowed to create
+databases and roles.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from eventstore.database import ConnectionFactory, DatabaseConfig, DatabaseConnection
+from eventstore.database.connecting import connect_arguments
+from eventstore.database.embedded import EmbeddedServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
+
+    DatabaseMaker = Callable[..., AbstractAsyncContextManager[DatabaseConfig]]
+
+TEST_SETTINGS = {"max_connections": "200", "fsync": "off", "shared_buffers": "64MB"}
+"""Nothing of a test outlives the machine, so its server need not wait for the disk."""
+
+
+@pytest.fixture(scope="session")
+def server_config() -> Iterator[DatabaseConfig]:
+    """The address of the server of this test process, database `postgres`."""
+    url = os.environ.get("TEST_DATABASE_URL")
+    if url:
+        yield DatabaseConfig.from_url(url)
+        return
+    with EmbeddedServer.start(settings=TEST_SETTINGS) as server:
+        yield server.config()
+
+
+async def admin_connection(config: DatabaseConfig) -> asyncpg.Connection:
+    """A connection outside any pool, to create and drop databases with."""
+    return await asyncpg.connect(**connect_arguments(config))
+
+
+@pytest.fixture
+def make_database(server_config: DatabaseConfig) -> DatabaseMaker:
+    """Make databases, each dropped at the end of its `async with make_database(template) as config`."""
+
+    @asynccontextmanager
+    async def make(template: str = "template1") -> AsyncIterator[DatabaseConfig]:
+        name = f"test_{uuid4().hex}"
+        admin = await admin_connection(server_config)
+        try:
+            await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+            try:
+                yield server_config.replace(database=name, min_pool_size=1, max_pool_size=10)
+            finally:
+                await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        finally:
+            await admin.close()
+
+    return make
+
+
+@pytest_asyncio.fixture
+async def database_config(make_database: DatabaseMaker) -> AsyncIterator[DatabaseConfig]:
+    """The configuration of a fresh, empty database."""
+    async with make_database() as config:
+        yield config
+
+
+@pytest.fixture
+def database_url(database_config: DatabaseConfig) -> str:
+    """The URL of a fresh, empty database."""
+    return url_of(database_config)
+
+
+def url_of(config: DatabaseConfig) -> str:
+    """The URL of a configuration, with its password."""
+    from urllib.parse import quote
+
+    password = config.password.get_secret_value() if config.password else ""
+    login = f"{quote(config.user, safe='')}:{quote(password, safe='')}"
+    return (
+        f"postgresql://{login}@/{quote(config.database, safe='')}"
+        f"?host={quote(config.host, safe='')}&port={config.port}&sslmode={config.ssl_mode}"
+    )
+
+
+@pytest_asyncio.fixture
+async def connection(database_config: DatabaseConfig) -> AsyncIterator[DatabaseConnection]:
+    """An open pool on a fresh, empty database."""
+    opened = await ConnectionFactory.create_connection(database_config)
+    yield opened
+    await opened.close(timeout_s=5)
