@@ -1,0 +1,66 @@
+"""Each SQL file prepares on a migrated database, with the parameter types that its header names."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from tests.migrated import migrate
+from tests.unit import sql_header
+from tests.unit.sql_header import SQL
+
+FILES = {str(path.relative_to(SQL)): path.read_text() for path in sorted(SQL.rglob("*.sql"))}
+_TYPES = """
+    SELECT format_type(type.oid, NULL)
+    FROM unnest($1::oid[]) WITH ORDINALITY AS asked (oid, place)
+    JOIN pg_type AS type ON type.oid = asked.oid
+    ORDER BY place
+"""
+
+
+async def differences(connection: asyncpg.Connection, text: str) -> list[str]:
+    """Prepare a SQL file's statement and name each parameter whose type is not the one in its header."""
+    header = sql_header.parse(text)
+    statement = await connection.prepare(header.statement)
+    oids = [parameter.oid for parameter in statement.get_parameters()]
+    types = [row[0] for row in await connection.fetch(_TYPES, oids)]
+    if len(types) != len(header.parameters):
+        return [f"{len(types)} parameters, {len(header.parameters)} in the header"]
+    return [
+        f"${parameter.number} {parameter.name} is {type_name}, not {parameter.rest}"
+        for parameter, type_name in zip(header.parameters, types, strict=True)
+        if not parameter.is_of(type_name)
+    ]
+
+
+async def test_each_file_prepares(database_url: str):
+    """The server accepts every statement and agrees with its header on each parameter's type."""
+    await migrate(database_url)
+    found: dict[str, list[str]] = {}
+    connection = await asyncpg.connect(database_url)
+    try:
+        for name, text in FILES.items():
+            try:
+                found[name] = await differences(connection, text)
+            except (asyncpg.PostgresError, ValueError) as error:
+                found[name] = [f"{type(error).__name__}: {error}"]
+    finally:
+        await connection.close()
+    assert {name: said for name, said in found.items() if said} == {}
+
+
+HEADER = "-- Purpose: x\n-- Parameters:\n--   $1 after {type}\n-- Result: x\n-- Locks: x\n-- Index: x\n"
+
+
+async def test_a_wrong_type_is_found(database_url: str):
+    """A header that names another type, or one parameter too many, does not pass."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        query = "SELECT FROM pg_class WHERE oid = $1"
+        assert await differences(connection, HEADER.format(type="oid of a table") + query) == []
+        assert await differences(connection, HEADER.format(type="bigint") + query) == [
+            "$1 after is oid, not bigint"
+        ]
+        text = HEADER.format(type="oid") + "SELECT 1"
+        assert await differences(connection, text) == ["0 parameters, 1 in the header"]
+    finally:
+        await connection.close()
