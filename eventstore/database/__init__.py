@@ -2,20 +2,26 @@
 
 from eventstore.database.adapter import ConnectionInfo, PostgreSQLAdapter
 from eventstore.database.config import DatabaseConfig
-from eventstore.database.connection import (
-    ConnectionFactory,
-    DatabaseConnection,
-    HealthStatus,
-    PoolStatistics,
-)
+from eventstore.database.connection import ConnectionFactory, DatabaseConnection
 from eventstore.database.error_mapping import map_error, mapped_errors
+from eventstore.database.health import HealthStatus, PoolStatistics
+from eventstore.database.migrations import (
+    AppliedMigration,
+    MigrationManager,
+    MigrationStatus,
+    MigrationStep,
+)
 
 __all__ = [
+    "AppliedMigration",
     "ConnectionFactory",
     "ConnectionInfo",
     "DatabaseConfig",
     "DatabaseConnection",
     "HealthStatus",
+    "MigrationManager",
+    "MigrationStatus",
+    "MigrationStep",
     "PoolStatistics",
     "PostgreSQLAdapter",
     "map_error",

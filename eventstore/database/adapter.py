@@ -11,8 +11,9 @@ import asyncpg
 
 from eventstore import errors
 from eventstore.database.cancellation import finish
-from eventstore.database.connection import DatabaseConnection, HealthStatus
+from eventstore.database.connection import DatabaseConnection
 from eventstore.database.error_mapping import map_error, mapped_errors
+from eventstore.database.health import HealthStatus
 from eventstore.sql import load
 
 if TYPE_CHECKING:

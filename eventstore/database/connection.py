@@ -7,7 +7,6 @@ import logging
 import random
 import threading
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakSet
 
@@ -17,73 +16,19 @@ from eventstore import errors
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connecting import Connector
 from eventstore.database.error_mapping import map_error
+from eventstore.database.health import HealthStatus, PoolStatistics
+from eventstore.database.pooled import CLEAN_UP_TIMEOUT_S, PooledConnection, close_idle, reset
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["ConnectionFactory", "DatabaseConnection", "HealthStatus", "PoolStatistics"]
+__all__ = ["ConnectionFactory", "DatabaseConnection"]
 
 _logger = logging.getLogger(__name__)
 
-_CLEAN_UP_TIMEOUT_S = 5.0
 _SWEEP_INTERVAL_MAX_S = 30.0
 _LIFETIME_JITTER = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class PoolStatistics:
-    """The pool at one moment.
-
-    Attributes:
-        size: Connections open.
-        idle: Of these, free.
-        in_use: Of these, handed out.
-        waiting: Callers that wait for a connection.
-        min_size: The configured least number.
-        max_size: The configured greatest number.
-    """
-
-    size: int
-    idle: int
-    in_use: int
-    waiting: int
-    min_size: int
-    max_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class HealthStatus:
-    """The answer of a health check; true where the database answered.
-
-    Attributes:
-        healthy: Whether it answered.
-        latency_s: Seconds from asking for a connection to the answer; None where there was none.
-        error: What went wrong, in one line; None where nothing did.
-    """
-
-    healthy: bool
-    latency_s: float | None = None
-    error: str | None = None
-
-    def __bool__(self) -> bool:
-        return self.healthy
-
-
-class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """asyncpg's connection, with what the pool remembers of it."""
-
-    __slots__ = ("expires_at_s", "leased", "session_touched")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.expires_at_s: float | None = None
-        self.leased = False
-        self.session_touched = False
-
-    def unwrapped(self) -> _Connection:
-        """Return this connection also when asked through the pool's proxy."""
-        return self
 
 
 class DatabaseConnection:
@@ -93,7 +38,7 @@ class DatabaseConnection:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._connector = Connector(config)
-        self._connections: WeakSet[_Connection] = WeakSet()
+        self._connections: WeakSet[PooledConnection] = WeakSet()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0
         self._closing = False
@@ -104,9 +49,9 @@ class DatabaseConnection:
             max_size=config.max_pool_size,
             max_inactive_connection_lifetime=config.max_idle_time,
             max_queries=float("inf"),
-            connection_class=_Connection,
+            connection_class=PooledConnection,
             connect=self._connect,
-            reset=_reset,
+            reset=reset,
         )
 
     @property
@@ -171,7 +116,7 @@ class DatabaseConnection:
     async def _lend(self, timeout_s: float | None, *, for_user: bool) -> AsyncIterator[asyncpg.Connection]:
         proxy = await self._take(timeout_s)
         # No await from here to the try: a cancellation could not get in between.
-        connection: _Connection = proxy.unwrapped()
+        connection: PooledConnection = proxy.unwrapped()
         connection.leased = True
         if for_user:
             connection.session_touched = True
@@ -225,7 +170,7 @@ class DatabaseConnection:
             "max_pool_size"
         )
 
-    async def _give_back(self, proxy: Any, connection: _Connection, *, settle: bool) -> None:
+    async def _give_back(self, proxy: Any, connection: PooledConnection, *, settle: bool) -> None:
         expired = connection.expires_at_s is not None and self._loop.time() >= connection.expires_at_s
         if not (settle or expired or connection.is_closed() or connection.is_in_transaction()):
             connection.leased = False
@@ -235,9 +180,11 @@ class DatabaseConnection:
         self._own(task)
         await asyncio.shield(task)
 
-    async def _clean_up(self, proxy: Any, connection: _Connection, *, settle: bool, expired: bool) -> None:
+    async def _clean_up(
+        self, proxy: Any, connection: PooledConnection, *, settle: bool, expired: bool
+    ) -> None:
         try:
-            async with asyncio.timeout(_CLEAN_UP_TIMEOUT_S):
+            async with asyncio.timeout(CLEAN_UP_TIMEOUT_S):
                 if settle and not connection.is_closed():
                     await connection.execute("")  # answers when the server has dealt with the cancellation
                 if not connection.is_closed() and connection.is_in_transaction():
@@ -256,8 +203,8 @@ class DatabaseConnection:
             # asyncpg has ended the connection, and the statements on it are over: nothing is wrong for the caller.
             _logger.info("a connection was lost on its way back to the pool", exc_info=error)
 
-    async def _connect(self, *_: Any, **options: Any) -> _Connection:
-        connection: _Connection = await self._connector.connect(asyncpg.connect, **options)
+    async def _connect(self, *_: Any, **options: Any) -> PooledConnection:
+        connection: PooledConnection = await self._connector.connect(asyncpg.connect, **options)
         lifetime_s = self._config.max_lifetime
         if lifetime_s:
             lifetime_s *= 1 - random.random() * _LIFETIME_JITTER  # noqa: S311 - not for secrets
@@ -273,7 +220,7 @@ class DatabaseConnection:
         for connection in list(self._connections):
             expires_at_s = connection.expires_at_s
             if expires_at_s is not None and expires_at_s <= now_s and not connection.is_closed():
-                self._own(self._loop.create_task(_close_idle(connection)))
+                self._own(self._loop.create_task(close_idle(connection)))
         interval_s = min(self._config.max_lifetime * _LIFETIME_JITTER, _SWEEP_INTERVAL_MAX_S)
         self._sweeper = self._loop.call_later(interval_s, self._sweep)
 
@@ -335,7 +282,7 @@ class DatabaseConnection:
             self._pool.terminate()
             self._closed.set()
         if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=_CLEAN_UP_TIMEOUT_S)
+            await asyncio.wait(set(self._tasks), timeout=CLEAN_UP_TIMEOUT_S)
 
     async def __aenter__(self) -> Self:
         return self
@@ -381,21 +328,6 @@ class ConnectionFactory:
         with cls._lock:
             cls._open[:] = [connection for connection in cls._open if not connection.is_closed]
             return next((connection for connection in cls._open if connection.event_loop is loop), None)
-
-
-async def _reset(connection: _Connection) -> None:
-    if connection.session_touched:
-        await connection.execute(connection.get_reset_query())
-        connection.session_touched = False
-
-
-async def _close_idle(connection: _Connection) -> None:
-    if connection.leased or connection.is_closed():
-        return
-    try:
-        await connection.close(timeout=_CLEAN_UP_TIMEOUT_S)
-    except Exception:  # noqa: BLE001 - it was to be ended, and is
-        connection.terminate()
 
 
 def _closed_error() -> errors.ConnectionClosedError:

@@ -1,7 +1,9 @@
--- What the server says of this connection.
--- Result: server_version text, database text, "user" text, schema text (null: none), backend_pid int,
---         encrypted bool, in_recovery bool
--- Locks: none. Index: none (functions, and one row of pg_stat_ssl).
+-- Purpose: Tell what the server says of this connection.
+-- Parameters: none
+-- Result: server_version text, database text, "user" text, schema text (NULL: none), backend_pid integer,
+--   encrypted boolean, in_recovery boolean
+-- Locks: none
+-- Index: none: functions, and one row of pg_stat_ssl
 SELECT current_setting('server_version') AS server_version,
        current_database()::text AS database,
        current_user::text AS "user",

@@ -1,4 +1,6 @@
--- The id of the running transaction, to ask for its outcome if the answer to its COMMIT is lost.
--- Result: one column text; null where the transaction has written nothing.
--- Locks: none. Index: none.
-SELECT pg_current_xact_id_if_assigned()::text
+-- Purpose: Name the running transaction, to ask for its outcome if the answer to its COMMIT is lost.
+-- Parameters: none
+-- Result: one text; NULL where the transaction has written nothing
+-- Locks: none
+-- Index: none
+SELECT pg_current_xact_id_if_assigned()::text AS transaction_id

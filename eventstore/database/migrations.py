@@ -1,0 +1,363 @@
+"""The schema's versions: `MigrationManager`."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import asyncpg
+
+from eventstore import errors
+from eventstore.database.error_mapping import map_error
+from eventstore.database.migration_files import Migration, load_migrations, packaged_directory
+from eventstore.sql import load
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from datetime import datetime
+
+    from eventstore.database.adapter import PostgreSQLAdapter
+
+__all__ = ["AppliedMigration", "MigrationManager", "MigrationStatus", "MigrationStep"]
+
+_OUR_COLUMNS = ["version", "name", "checksum", "applied_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedMigration:
+    """One row of `schema_migrations`.
+
+    Attributes:
+        version: Its number.
+        name: Its name.
+        checksum: SHA-256 of the file that was applied, hexadecimal.
+        applied_at: When, by the database's clock.
+    """
+
+    version: int
+    name: str
+    checksum: str
+    applied_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStatus:
+    """Where a database stands.
+
+    Attributes:
+        current: The highest version applied; None where there is none.
+        latest: The highest version that this library knows.
+        applied: What was applied, by version.
+        pending: What was not, by version.
+        changed: Labels of files that are not what was applied under their version.
+        unknown: Versions that were applied by a newer library.
+    """
+
+    current: int | None
+    latest: int
+    applied: tuple[AppliedMigration, ...]
+    pending: tuple[Migration, ...]
+    changed: tuple[str, ...]
+    unknown: tuple[int, ...]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether everything that this library needs was applied, unchanged."""
+        return not self.pending and not self.changed
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStep:
+    """One step of a plan.
+
+    Attributes:
+        direction: `up` or `down`.
+        migration: The migration to apply or to undo.
+    """
+
+    direction: Literal["up", "down"]
+    migration: Migration
+
+    @property
+    def sql(self) -> str:
+        """The statements that run."""
+        return self.migration.up if self.direction == "up" else self.migration.down or ""
+
+
+class MigrationManager:
+    """Brings a database's schema to a version, each migration in a transaction of its own.
+
+    One runs at a time: others wait for an advisory lock that ends with the transaction, so it also works
+    through PgBouncer in transaction mode, and find the work done. A failed migration leaves no trace.
+
+    Args:
+        adapter: Where to run; it must have no open transaction, and its role must own the schema's tables.
+        directory: The folder of the files; None: the library's own.
+        timeout_s: Seconds that one migration may take.
+        lock_timeout_s: Seconds to wait for another that runs, and for locks on tables.
+    """
+
+    def __init__(
+        self,
+        adapter: PostgreSQLAdapter,
+        *,
+        directory: Path | str | None = None,
+        timeout_s: float = 3600.0,
+        lock_timeout_s: float = 60.0,
+    ) -> None:
+        self._adapter = adapter
+        self._directory = Path(directory) if directory is not None else packaged_directory()
+        self._timeout_s = timeout_s
+        self._lock_timeout_s = lock_timeout_s
+
+    def migrations(self) -> tuple[Migration, ...]:
+        """Return the migrations of the folder, by version.
+
+        Raises:
+            MigrationError: A file is not well formed.
+        """
+        return load_migrations(self._directory)
+
+    async def initialize(self) -> None:
+        """Make the table `schema_migrations` where it is missing. Safe to repeat.
+
+        Raises:
+            MigrationError: A table of that name exists and is not this library's.
+        """
+        async with self._locked():
+            await self._initialize()
+
+    async def migrate_to_latest(self, *, dry_run: bool = False) -> int:
+        """Apply all that is pending, and return how many that were.
+
+        Args:
+            dry_run: Check everything and change nothing; the number is that of what would run.
+
+        Raises:
+            MigrationError: A file is malformed or is not the one that was applied; a name that a migration
+                makes is taken by something that is not this library's (nothing is done then); or a statement
+                failed, whose migration is then undone.
+            TransactionConflictError: Locks were not had in time. Safe to retry.
+            ConnectionError: The connection was lost; what was applied stays. Safe to repeat.
+        """
+        return await self._migrate(None, dry_run=dry_run)
+
+    async def migrate_to_version(self, version: str | int, *, dry_run: bool = False) -> int:
+        """Bring the schema up or down to a version, and return how many migrations ran.
+
+        Args:
+            version: Such as `"3"`, `"003"`, `"0003"` or `3`; `"0"` undoes everything.
+            dry_run: As in `migrate_to_latest`.
+
+        Raises:
+            MigrationError: As `migrate_to_latest`; there is no such version; or the way down is missing, or
+                would drop rows that must not be lost.
+            TransactionConflictError, ConnectionError: As `migrate_to_latest`.
+        """
+        return await self._migrate(self._parse_version(version), dry_run=dry_run)
+
+    async def plan(self, version: str | int | None = None) -> tuple[MigrationStep, ...]:
+        """Return what would run, in order, after all checks and without changing anything.
+
+        Args:
+            version: As in `migrate_to_version`; None: the latest.
+
+        Raises:
+            MigrationError: As `migrate_to_version`.
+        """
+        target = None if version is None else self._parse_version(version)
+        async with self._locked():
+            return await self._checked_plan(target)
+
+    async def get_status(self) -> MigrationStatus:
+        """Return which migrations were applied and which are pending. Changes nothing.
+
+        Raises:
+            MigrationError: A file is malformed, or `schema_migrations` is not this library's.
+        """
+        applied = await self._applied()
+        known = {migration.version: migration for migration in self.migrations()}
+        done = {one.version for one in applied}
+        return MigrationStatus(
+            current=max(done, default=None),
+            latest=max(known, default=0),
+            applied=applied,
+            pending=tuple(migration for version, migration in known.items() if version not in done),
+            changed=tuple(
+                known[one.version].label
+                for one in applied
+                if one.version in known and known[one.version].checksum != one.checksum
+            ),
+            unknown=tuple(sorted(done - known.keys())),
+        )
+
+    async def pending(self) -> tuple[Migration, ...]:
+        """Return the migrations that were not applied, by version; errors as in `get_status`."""
+        return (await self.get_status()).pending
+
+    async def ensure_current(self) -> None:
+        """Check that every migration of this library was applied; one statement, made for start-up.
+
+        Newer ones are no error: the database is migrated first, then its programs are replaced.
+
+        Raises:
+            NotMigratedError: Some were not, or none.
+            MigrationError: A file is not the one that was applied.
+        """
+        try:
+            rows = await self._adapter.fetch_all(load("database/list_migrations"))
+        except errors.RepositoryError as error:
+            if error.sqlstate not in {"42P01", "42703"}:
+                raise
+            raise errors.NotMigratedError(
+                "the database has no tables yet: run `eventstore migrate`"
+            ) from error
+        checksums = {row["version"]: row["checksum"] for row in rows}
+        known = self.migrations()
+        missing = [migration.label for migration in known if migration.version not in checksums]
+        if missing:
+            raise errors.NotMigratedError(
+                f"the database lacks {len(missing)} migration(s) from {missing[0]} on: run `eventstore migrate`"
+            )
+        _check_unchanged(known, checksums)
+
+    async def _migrate(self, target: int | None, *, dry_run: bool) -> int:
+        # Under the lock, or what another one makes just now would look like someone else's.
+        async with self._locked():
+            steps = await self._checked_plan(target)
+        if dry_run:
+            return len(steps)
+        count = 0
+        for step in steps:
+            async with self._locked() as connection:
+                await self._initialize()
+                applied = {one.version for one in await self._applied()}
+                if (step.migration.version in applied) == (step.direction == "up"):
+                    continue  # another one, that ran meanwhile, has done it
+                await self._run(connection, step)
+                count += 1
+        return count
+
+    async def _checked_plan(self, target: int | None) -> tuple[MigrationStep, ...]:
+        applied = await self._applied()
+        known = self.migrations()
+        checksums = {one.version: one.checksum for one in applied}
+        _check_unchanged(known, checksums)
+        up = [m for m in known if m.version not in checksums and (target is None or m.version <= target)]
+        down = [
+            m for m in reversed(known) if target is not None and m.version in checksums and m.version > target
+        ]
+        beyond = sorted(checksums.keys() - {m.version for m in known})
+        if beyond and (down or up):
+            raise errors.MigrationError(
+                f"the database was migrated to {beyond[-1]:04d} by a newer library: upgrade this one first"
+            )
+        for migration in down:
+            if migration.down is None:
+                raise errors.MigrationError(f"{migration.label} has no way back: {migration.irreversible}")
+            await self._check_empty(migration)
+        await self._check_names(up, [m for m in known if m.version in checksums])
+        return tuple(
+            [MigrationStep("down", migration) for migration in down] + [MigrationStep("up", m) for m in up]
+        )
+
+    async def _check_names(self, up: Sequence[Migration], applied: Sequence[Migration]) -> None:
+        ours = {name for migration in applied for name in migration.creates}
+        wanted = sorted({name for migration in up for name in migration.creates} - ours)
+        taken = await self._adapter.fetch_all(load("database/taken_names"), wanted) if wanted else []
+        if taken:
+            named = ", ".join(f'"{row["name"]}" ({row["kind"]})' for row in taken)
+            raise errors.MigrationError(
+                f"the schema has {named}, not made by this library: nothing was done; use another database or "
+                "schema, or see docs/adopting.md"
+            )
+
+    async def _check_empty(self, migration: Migration, connection: Any = None) -> None:
+        """Refuse to undo over rows; with a connection, lock the tables first so that none can come."""
+        if not migration.requires_empty:
+            return
+        tables = list(migration.requires_empty)
+        for row in await self._adapter.fetch_all(load("database/emptiness_statements"), tables):
+            if connection is not None:
+                await connection.execute(row["lock_statement"])
+            if await self._adapter.fetch_value(row["row_statement"]):
+                raise errors.MigrationError(
+                    f"undoing {migration.label} would drop the rows of {row['name']}: it is done only when the "
+                    "table is empty"
+                )
+
+    async def _run(self, connection: Any, step: MigrationStep) -> None:
+        migration = step.migration
+        if step.direction == "down":
+            await self._check_empty(migration, connection)
+        try:
+            await connection.execute(step.sql, timeout=self._timeout_s)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            mapped = map_error(error, in_transaction=True, connection=connection)
+            if mapped.retryable or isinstance(mapped, errors.TimeoutError):
+                raise mapped from error
+            raise errors.MigrationError(
+                f"{migration.label} ({step.direction}) failed, and was undone: {mapped}"
+            ) from error
+        if not connection.is_in_transaction():
+            raise errors.MigrationError(
+                f"{migration.label} ends its own transaction: remove its COMMIT or ROLLBACK"
+            )
+        if step.direction == "up":
+            await self._adapter.execute(
+                load("database/insert_migration"), migration.version, migration.name, migration.checksum
+            )
+        else:
+            await self._adapter.execute(load("database/delete_migration"), migration.version)
+
+    @asynccontextmanager
+    async def _locked(self) -> AsyncIterator[Any]:
+        """Open a transaction that no other migration runs beside, and yield its connection."""
+        async with self._adapter.transaction(isolation="read committed"):
+            connection = self._adapter.transaction_connection
+            milliseconds = f"{max(1, round(self._lock_timeout_s * 1000))}ms"
+            await self._adapter.execute(
+                load("database/lock_migrations"), milliseconds, timeout_s=self._lock_timeout_s + 5
+            )
+            yield connection
+
+    async def _initialize(self) -> None:
+        if await self._columns() is None:
+            await self._adapter.execute(load("database/create_schema_migrations"))
+
+    async def _applied(self) -> tuple[AppliedMigration, ...]:
+        if await self._columns() is None:
+            return ()
+        rows = await self._adapter.fetch_all(load("database/list_migrations"))
+        return tuple(AppliedMigration(**dict(row)) for row in rows)
+
+    async def _columns(self) -> list[str] | None:
+        columns: list[str] | None = await self._adapter.fetch_value(
+            load("database/schema_migrations_columns")
+        )
+        if columns is not None and columns != _OUR_COLUMNS:
+            raise errors.MigrationError(
+                'the schema has a table "schema_migrations" of another tool: nothing was done; use another '
+                "database or schema"
+            )
+        return columns
+
+    def _parse_version(self, version: str | int) -> int:
+        text = str(version).strip()
+        known = [migration.version for migration in self.migrations()]
+        if not (text.isascii() and text.isdigit()) or int(text) not in {0, *known}:
+            raise errors.MigrationError(
+                f"there is no migration {text!r}: there are 0 (nothing) to {max(known, default=0):04d}"
+            )
+        return int(text)
+
+
+def _check_unchanged(known: Sequence[Migration], checksums: dict[int, str]) -> None:
+    for migration in known:
+        if checksums.get(migration.version, migration.checksum) != migration.checksum:
+            raise errors.MigrationError(
+                f"{migration.label}.sql is not the file that was applied: bring back the released one, and put "
+                "the change into a new migration"
+            )

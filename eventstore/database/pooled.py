@@ -1,0 +1,44 @@
+"""One connection of the pool."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+
+__all__ = ["CLEAN_UP_TIMEOUT_S", "PooledConnection", "close_idle", "reset"]
+
+CLEAN_UP_TIMEOUT_S = 5.0  # a server that takes longer for a roll-back does it when the connection ends
+
+
+class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """asyncpg's connection, with what the pool remembers of it."""
+
+    __slots__ = ("expires_at_s", "leased", "session_touched")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.expires_at_s: float | None = None
+        self.leased = False
+        self.session_touched = False
+
+    def unwrapped(self) -> PooledConnection:
+        """Return this connection also when asked through the pool's proxy."""
+        return self
+
+
+async def reset(connection: PooledConnection) -> None:
+    """Undo what statements of users may have done to the session."""
+    if connection.session_touched:
+        await connection.execute(connection.get_reset_query())
+        connection.session_touched = False
+
+
+async def close_idle(connection: PooledConnection) -> None:
+    """Close a connection unless it has been handed out meanwhile; the pool notices."""
+    if connection.leased or connection.is_closed():
+        return
+    try:
+        await connection.close(timeout=CLEAN_UP_TIMEOUT_S)
+    except Exception:  # noqa: BLE001 - it was to be ended, and is
+        connection.terminate()

@@ -1,0 +1,10 @@
+-- Purpose: Tell which roles the cluster does not have.
+-- Parameters:
+--   $1 roles text[]
+-- Result: name text; by name
+-- Locks: none
+-- Index: pg_authid_rolname_index
+SELECT wanted.name
+FROM unnest($1::text[]) AS wanted (name)
+WHERE NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = wanted.name)
+ORDER BY wanted.name
