@@ -26,6 +26,7 @@ import re
 import subprocess
 import sys
 import traceback
+import types
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,10 +88,16 @@ def run(path: Path, *, name: str | None = None) -> int:
         SnippetError: names the line, and holds the traceback or the difference.
     """
     name = name or path.name
-    namespace: dict[str, Any] = {"__name__": "__main__", "__file__": str(path)}
+    # A module that can be found by its name: pydantic and dataclasses look up annotations there.
+    main, this = types.ModuleType("__main__"), sys.modules["__main__"]
+    main.__file__ = str(path)
+    namespace = vars(main)
     printed: str | None = None
     ran = 0
-    with asyncio.Runner() as runner:
+    with contextlib.ExitStack() as stack:
+        sys.modules["__main__"] = main
+        stack.callback(sys.modules.__setitem__, "__main__", this)
+        runner = stack.enter_context(asyncio.Runner())
         for block in blocks(path.read_text()):
             where = f"{name}, line {block.line}"
             if "not executed" in block.markers:
@@ -116,7 +123,11 @@ def _run_python(
     try:
         # Empty lines before the code: a traceback shows the document's own lines.
         code = compile(
-            "\n" * (block.line - 1) + block.code, str(path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            "\n" * (block.line - 1) + block.code,
+            str(path),
+            "exec",
+            flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+            dont_inherit=True,
         )
         with contextlib.redirect_stdout(printed):
             if code.co_flags & inspect.CO_COROUTINE:

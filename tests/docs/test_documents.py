@@ -15,11 +15,11 @@ ROOT = Path(__file__).resolve().parents[2]
 # The decisions are a record of their time: their code is not kept up.
 PAGES = [
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
     *sorted(path for path in (ROOT / "docs").rglob("*.md") if "adr" not in path.parts),
 ]
 EVERY_PAGE = [
     *PAGES,
-    ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs" / "adr").glob("*.md")),
 ]

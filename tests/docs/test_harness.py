@@ -31,7 +31,19 @@ GOOD = """\
 
 ```python
 import asyncio
-x = 1
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pydantic import BaseModel
+
+class Model(BaseModel):
+    value: "Decimal"
+
+@dataclass
+class Row:
+    value: "Decimal"
+
+x = int(Model(value=1).value)
 ```
 
 Text between.
@@ -112,7 +124,7 @@ def test_a_broken_document_fails(tmp_path: Path, old: str, new: str, complaint: 
 def test_a_failure_shows_the_documents_own_line(tmp_path: Path):
     """The traceback names the line of the document and shows it."""
     done = run(tmp_path, GOOD.replace("x += 1", "x += unknown"))
-    assert 'page.md", line 12' in done.stderr
+    assert 'page.md", line 24' in done.stderr
     assert "x += unknown" in done.stderr
 
 
@@ -128,9 +140,9 @@ def test_blocks_know_their_lines_languages_and_markers():
     found = document.blocks(GOOD)
     assert [(block.language, block.line, sorted(block.markers)) for block in found][:4] == [
         ("python", 4, []),
-        ("python", 11, []),
-        ("text", 19, ["output"]),
-        ("python", 25, ["not executed"]),
+        ("python", 23, []),
+        ("text", 31, ["output"]),
+        ("python", 37, ["not executed"]),
     ]
     assert found[3].markers["not executed"] == "needs a broker"
 
