@@ -80,6 +80,16 @@ class PostgreSQLAdapter:
         self._lease: AbstractAsyncContextManager[Any] | None = None
         self._pinned: Any = None
         self._broken: str | None = None
+        self._at_end: list[Callable[[bool], None]] = []
+
+    def at_transaction_end(self, callback: Callable[[bool], None]) -> None:
+        """Call `callback` once, when the open transaction is over, with whether it is known to be committed."""
+        self._at_end.append(callback)
+
+    def _tell_end(self, *, committed: bool) -> None:
+        callbacks, self._at_end = self._at_end, []
+        for callback in callbacks:
+            callback(committed)
 
     @property
     def connection(self) -> DatabaseConnection | asyncpg.Pool:
@@ -114,11 +124,11 @@ class PostgreSQLAdapter:
             TransactionConflictError: Another transaction was in the way. Safe to retry from its first read.
             RepositoryError: PostgreSQL refused for another reason.
         """
-        return await self._run(lambda c: c.fetchrow(query, *args, timeout=timeout_s))
+        return await self.run(lambda c: c.fetchrow(query, *args, timeout=timeout_s))
 
     async def fetch_all(self, query: str, *args: Any, timeout_s: float | None = None) -> list[Any]:
         """Run a statement and return all its rows; arguments and errors as in `fetch_one`."""
-        rows: list[Any] = await self._run(lambda c: c.fetch(query, *args, timeout=timeout_s))
+        rows: list[Any] = await self.run(lambda c: c.fetch(query, *args, timeout=timeout_s))
         return rows
 
     async def fetch_value(self, query: str, *args: Any, timeout_s: float | None = None) -> Any:
@@ -126,7 +136,7 @@ class PostgreSQLAdapter:
 
         Arguments and errors are those of `fetch_one`.
         """
-        return await self._run(lambda c: c.fetchval(query, *args, timeout=timeout_s))
+        return await self.run(lambda c: c.fetchval(query, *args, timeout=timeout_s))
 
     async def execute(self, query: str, *args: Any, timeout_s: float | None = None) -> str:
         """Run a statement and return PostgreSQL's command tag, such as `UPDATE 3`.
@@ -134,7 +144,7 @@ class PostgreSQLAdapter:
         Without parameters it may be several statements, which run in one transaction. Arguments and errors
         are those of `fetch_one`.
         """
-        tag: str = await self._run(lambda c: c.execute(query, *args, timeout=timeout_s))
+        tag: str = await self.run(lambda c: c.execute(query, *args, timeout=timeout_s))
         return tag
 
     async def execute_many(
@@ -145,7 +155,7 @@ class PostgreSQLAdapter:
         Other arguments and the errors are those of `fetch_one`.
         """
         values = list(rows)
-        await self._run(lambda c: c.executemany(query, values, timeout=timeout_s))
+        await self.run(lambda c: c.executemany(query, values, timeout=timeout_s))
 
     async def begin_transaction(
         self, *, isolation: IsolationLevel = "read committed", read_only: bool = False
@@ -163,6 +173,7 @@ class PostgreSQLAdapter:
                     "a transaction is open on this adapter: commit it or roll it back first"
                 )
             self._broken = None
+            self._tell_end(committed=False)
             lease = self._acquire()
             connection = await lease.__aenter__()
             try:
@@ -188,11 +199,12 @@ class PostgreSQLAdapter:
         async with self._lock:
             if self._broken is not None:
                 reason, self._broken = self._broken, None
+                self._tell_end(committed=False)
                 raise errors.TransactionCommitError(
                     f"nothing was committed: {reason}: begin again", outcome="not_applied"
                 )
             lease, connection = self._unpin("commit")
-            await finish(self._commit(lease, connection))
+            await finish(self._commit_and_tell(lease, connection))
 
     async def rollback_transaction(self) -> None:
         """Roll back the open transaction; it is over afterwards, whatever happens.
@@ -202,6 +214,7 @@ class PostgreSQLAdapter:
             TransactionRollbackError: The connection failed meanwhile; the server rolls back by itself.
         """
         async with self._lock:
+            self._tell_end(committed=False)
             if self._broken is not None:
                 self._broken = None
                 return
@@ -238,14 +251,14 @@ class PostgreSQLAdapter:
         connection = self._pinned
         if connection is None and self._broken is None:
             raise errors.TransactionNotActiveError("a savepoint needs a transaction: begin one first")
-        await self._run(lambda c: c.execute(_SAVEPOINT))
+        await self.run(lambda c: c.execute(_SAVEPOINT))
         try:
             yield
         except BaseException:
             if connection is not None and self._pinned is connection:  # a cancellation may have ended it
-                await self._run(lambda c: c.execute(f"{_ROLLBACK_TO}; {_RELEASE}"))
+                await self.run(lambda c: c.execute(f"{_ROLLBACK_TO}; {_RELEASE}"))
             raise
-        await self._run(lambda c: c.execute(_RELEASE))
+        await self.run(lambda c: c.execute(_RELEASE))
 
     async def health_check(self, *, timeout_s: float | None = None) -> HealthStatus:
         """Ask the database for an answer on a connection of the pool; errors are part of the result."""
@@ -266,9 +279,10 @@ class PostgreSQLAdapter:
         Raises:
             As `fetch_one`.
         """
-        return ConnectionInfo(**dict(await self._run(lambda c: c.fetchrow(load("database/connection_info")))))
+        return ConnectionInfo(**dict(await self.run(lambda c: c.fetchrow(load("database/connection_info")))))
 
-    async def _run(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def run(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Run `statement` with the transaction's connection, or with one of the pool; errors as in `fetch_one`."""
         if self._pinned is None and self._broken is None:
             lease = self._acquire()
             async with lease as connection:
@@ -306,6 +320,14 @@ class PostgreSQLAdapter:
         if isinstance(self._connection, DatabaseConnection):
             return self._connection.acquire_for_user()
         return _of_pool(self._connection)
+
+    async def _commit_and_tell(self, lease: AbstractAsyncContextManager[Any], connection: Any) -> None:
+        committed = False
+        try:
+            await self._commit(lease, connection)
+            committed = True
+        finally:
+            self._tell_end(committed=committed)
 
     async def _commit(self, lease: AbstractAsyncContextManager[Any], connection: Any) -> None:
         transaction_id: str | None = None
