@@ -26,6 +26,7 @@ M = TypeVar("M", bound=BaseModel)
 Converter = Callable[[Any], Any]
 
 _set_attribute = object.__setattr__
+_MISSING: Any = object()
 
 
 @cache
@@ -38,11 +39,11 @@ def converters(model: type[BaseModel]) -> Mapping[str, Converter | None]:
 
 
 @cache
-def _defaults(model: type[BaseModel]) -> tuple[Mapping[str, Any], tuple[tuple[str, Callable[[], Any]], ...]]:
+def _template(model: type[BaseModel]) -> tuple[Mapping[str, Any], tuple[tuple[str, Callable[[], Any]], ...]]:
+    """Return the fields in their order with their plain defaults, and the fields whose default is made."""
     plain = {
-        name: field.default
+        name: _MISSING if field.default is PydanticUndefined else field.default
         for name, field in model.model_fields.items()
-        if field.default is not PydanticUndefined
     }
     made = tuple(
         (name, typing.cast("Callable[[], Any]", field.default_factory))
@@ -80,14 +81,13 @@ def fill(model: type[M], values: dict[str, Any]) -> M:
         KeyError: A field without a default is missing.
     """
     given = set(values)
-    plain, made = _defaults(model)
-    fields = {**plain, **values}
-    if len(fields) < len(model.model_fields):
-        for name, factory in made:
-            if name not in fields:
-                fields[name] = factory()
-        if not fields.keys() >= _required(model):
-            raise KeyError(", ".join(sorted(_required(model) - fields.keys())))
+    template, made = _template(model)
+    if not given >= _required(model):
+        raise KeyError(", ".join(sorted(_required(model) - given)))
+    fields = {**template, **values}
+    for name, factory in made:
+        if fields[name] is _MISSING:
+            fields[name] = factory()
     made_model = model.__new__(model)
     _set_attribute(made_model, "__dict__", fields)
     _set_attribute(made_model, "__pydantic_fields_set__", given)
@@ -98,7 +98,7 @@ def fill(model: type[M], values: dict[str, Any]) -> M:
     return made_model
 
 
-def converter(annotation: Any, full_annotation: Any = None) -> Converter | None:
+def converter(annotation: Any, full_annotation: Any = None) -> Converter | None:  # noqa: PLR0911 - a table of types
     """Return what turns the JSON form of a value of this type into the value; None: they are the same."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
@@ -121,4 +121,4 @@ def converter(annotation: Any, full_annotation: Any = None) -> Converter | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return lambda value: construct(annotation, value)
     validator = TypeAdapter(full_annotation or annotation)
-    return lambda value: validator.validate_python(value)
+    return validator.validate_python

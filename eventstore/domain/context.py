@@ -6,10 +6,11 @@ Each is a context variable, so a test or a replay can set it for one task and no
 from __future__ import annotations
 
 import decimal
+import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import ParamSpec, TypeVar
 from uuid import UUID
@@ -20,6 +21,8 @@ __all__ = ["CONTEXT", "at", "exact", "new_id", "now", "plain", "use_clock", "use
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 CONTEXT = decimal.Context(prec=34, rounding=decimal.ROUND_HALF_EVEN, Emin=-6143, Emax=6144)
 """The arithmetic of IEEE 754 decimal128, whatever the user's own decimal context is."""
@@ -38,9 +41,22 @@ def now() -> datetime:
     return _clock.get()().astimezone(UTC)
 
 
-def at(occurred_at: datetime | None) -> datetime:
-    """Return `occurred_at`, or the time of the context's clock where it is None."""
-    return now() if occurred_at is None else occurred_at
+def at(occurred_at: datetime | None, transact_time_ns: int | None = None) -> datetime:
+    """Return when something happened, aware and in UTC.
+
+    Args:
+        occurred_at: When it happened; a naive datetime means local time. It wins where it is given.
+        transact_time_ns: The venue's time in nanoseconds since the epoch (FIX TransactTime, 60), used where
+            `occurred_at` is None and cut to the microsecond. With neither, it is the context's clock.
+    """
+    if occurred_at is not None:
+        return occurred_at.astimezone(UTC)
+    if transact_time_ns is None:
+        return now()
+    try:
+        return _EPOCH + timedelta(microseconds=operator.index(transact_time_ns) // 1000)
+    except (TypeError, OverflowError):
+        return now()  # not a time at all: the event's own validation refuses it by name
 
 
 def new_id() -> UUID:

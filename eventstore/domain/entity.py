@@ -235,7 +235,7 @@ class Entity(Validated):
             id: The id; a new one where it is None.
         """
         entity = cls.begin(new_id() if id is None else id, event)
-        entity._pending = (PendingEvent(new_id(), event),)
+        entity._pending = (PendingEvent(new_id(), event),)  # noqa: SLF001 - an entity of this very class
         return entity
 
     def emit(self, event: Event) -> None:
@@ -264,11 +264,13 @@ class Entity(Validated):
             self._assigned.clear()
             self._pending = self._creating_events()
         elif self._assigned:
-            changes = {
-                name: self.__dict__[name]
-                for name, before in self._assigned.items()
-                if self.__dict__[name] != before
-            }
+            changes = {}
+            for name, before in self._assigned.items():
+                if self.__dict__[name] != before:
+                    changes[name] = self.__dict__[name]
+                else:
+                    # An equal value may be written with other digits, 152.0 for 152.00: the stream has the first.
+                    self.__dict__[name] = before
             self._assigned.clear()
             if changes:
                 self._pending += (self._amendment(changes, at(occurred_at)),)
@@ -306,10 +308,24 @@ class Entity(Validated):
         self._deleted = other._deleted
 
     def amend_to(self, values: Mapping[str, Any]) -> None:
-        """Assign each field of `values` that differs, as plain assignments do."""
-        for name, value in values.items():
-            if self.__dict__[name] != value:
-                setattr(self, name, value)
+        """Assign each field of `values` that differs, as plain assignments do, but validated together.
+
+        So fields that must agree with each other, such as a status and a quantity, can change at once.
+
+        Raises:
+            DomainError: The entity was deleted, a name is no field, or a value breaks a rule; nothing changed.
+        """
+        if self._deleted:
+            raise DomainError(f"{self.category}.deleted", f"{self.category} {self.id} was deleted")
+        for name in values:
+            if name not in type(self).model_fields or name in _ENVELOPE:
+                raise self._not_a_field(name)
+        amended = type(self)(**{**self.__dict__, **values})
+        for name in values:
+            before, after = self.__dict__[name], amended.__dict__[name]
+            if before != after:
+                self.__dict__[name] = after
+                self._assigned.setdefault(name, before)
 
     def _creating_events(self) -> tuple[PendingEvent, ...]:
         created_fields = self.created_event.model_fields
@@ -326,8 +342,19 @@ class Entity(Validated):
     def _amendment(self, changes: Mapping[str, Any], occurred_at: datetime) -> PendingEvent:
         return PendingEvent(new_id(), self.amended_event(occurred_at=occurred_at, **changes))
 
+    def _not_a_field(self, name: str) -> DomainError:
+        derived = isinstance(getattr(type(self), name, None), property)
+        why = "is derived from other fields" if derived else "is no field"
+        return DomainError(
+            f"{self.category}.{name}",
+            f"{type(self).__name__}: {name} {why} and cannot be assigned; "
+            f"the fields are {', '.join(type(self).model_fields)}",
+        )
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in type(self).model_fields:
+            if not name.startswith("_"):
+                raise self._not_a_field(name)
             super().__setattr__(name, value)
             return
         if self._deleted:
@@ -338,5 +365,5 @@ class Entity(Validated):
         except ValidationError as error:
             # A validator of the whole model runs after pydantic has set the field.
             _set_attribute(self, "__dict__", before)
-            raise domain_error(type(self).__name__, error) from error
+            raise domain_error(type(self), error) from error
         self._assigned.setdefault(name, before[name])

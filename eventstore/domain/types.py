@@ -1,16 +1,38 @@
-"""The types of fields: decimals that survive the database, times in UTC, text that JSONB can hold."""
+"""The types of fields: decimals that survive the database, times in UTC, text that JSONB and an index can hold."""
 
 from __future__ import annotations
 
+import operator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from eventstore.domain.context import plain
+from eventstore.domain.context import CONTEXT, plain
 
-__all__ = ["Amount", "Money", "Price", "Quantity", "Text", "UtcDatetime"]
+__all__ = [
+    "COMPUTED_EXPONENT_MAX",
+    "NAME_CHARACTERS_MAX",
+    "Amount",
+    "Computed",
+    "Factor",
+    "Money",
+    "Name",
+    "Nanoseconds",
+    "NonNegative",
+    "Price",
+    "Quantity",
+    "Text",
+    "UtcDatetime",
+]
+
+NAME_CHARACTERS_MAX = 200
+"""Longest name in characters: three of them, at 4 bytes each, still fit one B-tree entry (2,704 bytes)."""
+
+
+COMPUTED_EXPONENT_MAX = 999
+"""Widest power of ten of a computed amount: far beyond any product of three fields, far within `numeric`."""
 
 
 def _utc(value: datetime) -> datetime:
@@ -27,15 +49,55 @@ def _storable(value: str) -> str:
     return value
 
 
+def _number(value: Any) -> Any:
+    """Let through what has an exact decimal value; NumPy's integers and floats come here too."""
+    if isinstance(value, Decimal | str):
+        return value
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise ValueError(
+        f"must be a Decimal, an int or a str, not {type(value).__name__} {value!r}: "
+        "a binary float is not the price it prints as, so write Decimal('0.1') or Decimal(str(value))"
+    )
+
+
+def _integer(value: Any) -> Any:
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)
+    except TypeError:
+        pass
+    raise ValueError(f"must be an int, not {type(value).__name__} {value!r}")
+
+
+def _foldable(value: Decimal) -> Decimal:
+    if abs(value.adjusted()) > COMPUTED_EXPONENT_MAX:
+        raise ValueError(f"must lie between 1E-{COMPUTED_EXPONENT_MAX} and 1E+{COMPUTED_EXPONENT_MAX}")
+    if CONTEXT.plus(value) != value:
+        raise ValueError("must have at most 34 significant digits: what is wider cannot be folded exactly")
+    return plain(value)
+
+
 UtcDatetime = Annotated[datetime, AfterValidator(_utc)]
 """An aware time in UTC, to the microsecond; a naive datetime means local time."""
 
 Text = Annotated[str, AfterValidator(_storable)]
 """Any text that PostgreSQL can store: valid Unicode without NUL."""
 
+Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARACTERS_MAX), AfterValidator(_storable)]
+"""A symbol, an id of another system, a strategy, a tag: text of 1 to 200 characters, so that an index holds it."""
+
 # 34 digits is the width of the decimal context: what is wider could not be folded exactly.
-Amount = Annotated[Decimal, Field(allow_inf_nan=False, max_digits=34), AfterValidator(plain)]
-"""A finite decimal of at most 34 digits, of either sign."""
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_number),
+    Field(allow_inf_nan=False, max_digits=34),
+    AfterValidator(plain),
+]
+"""A finite decimal of at most 34 digits before and after the point together, of either sign. Floats are refused."""
 
 Money = Amount
 """An amount of the account's currency, of either sign."""
@@ -43,5 +105,21 @@ Money = Amount
 Price = Amount
 """A price in the account's currency; futures spreads and some commodities trade below zero."""
 
-Quantity = Annotated[Decimal, Field(gt=0, allow_inf_nan=False, max_digits=34), AfterValidator(plain)]
+Computed = Annotated[Decimal, BeforeValidator(_number), Field(allow_inf_nan=False), AfterValidator(_foldable)]
+"""A finite decimal that the library's arithmetic gave: at most 34 significant digits, at any exponent."""
+
+Quantity = Annotated[
+    Decimal, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False, max_digits=34), AfterValidator(plain)
+]
 """A positive quantity of shares, contracts or coins."""
+
+NonNegative = Annotated[
+    Decimal, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False, max_digits=34), AfterValidator(plain)
+]
+"""A quantity, an amount or a limit that may be zero and not less."""
+
+Factor = Quantity
+"""A positive factor, such as FIX ContractMultiplier (231)."""
+
+Nanoseconds = Annotated[int, BeforeValidator(_integer), Field(ge=0, le=2**63 - 1)]
+"""A time in nanoseconds since 1970-01-01T00:00:00Z, as a venue stamps it (FIX TransactTime, 60)."""
