@@ -45,7 +45,7 @@ test-all: $(VENV)/.stamp-dev ## the full sizes and more random examples too
 	@HYPOTHESIS_PROFILE=full $(PYTEST) -n $(WORKERS) -m "$(MARKERS)" $(ARGS)
 
 lint: $(VENV)/.stamp-dev ## ruff: rules and format
-	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff check --output-format concise .
 	@$(VENV)/bin/ruff format --check .
 
 types: $(VENV)/.stamp-dev ## mypy --strict

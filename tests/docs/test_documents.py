@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from eventstore.database.migration_files import load_migrations
 from tests.docs import commands, document, links
+from tests.unit import sql_header
 
 ROOT = Path(__file__).resolve().parents[2]
 # The decisions are a record of their time: their code is not kept up.
@@ -106,3 +108,18 @@ def test_the_readme_says_the_two_commands():
         for line in commands.command_lines(block.code)
     }
     assert {"make demo", "make test"} <= {line.split("#")[0].strip() for line in typed}
+
+
+def test_the_guides_sql_has_the_form_that_it_asks_for(tmp_path: Path):
+    """The migration and the statement that CONTRIBUTING shows are read by what reads the real ones."""
+    shown_sql = [
+        block.code
+        for block in document.blocks((ROOT / "CONTRIBUTING.md").read_text())
+        if block.language == "sql"
+    ]
+    (migration,) = (code for code in shown_sql if "migrate:up" in code)
+    (statement,) = (code for code in shown_sql if "migrate:up" not in code)
+    (tmp_path / "0001_tunings.sql").write_text(migration)
+    (read,) = load_migrations(tmp_path)
+    assert read.creates == ("tunings",)
+    assert [parameter.number for parameter in sql_header.parse(statement).parameters] == [1, 2, 3]
