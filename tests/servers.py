@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -157,8 +158,6 @@ class Server(Service):
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
+        with contextlib.suppress(RuntimeError):  # a test may have stopped it
             self.stop("immediate")
-        except RuntimeError:
-            pass  # a test has stopped it
         self.remove()

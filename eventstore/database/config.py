@@ -132,6 +132,12 @@ class DatabaseConfig(BaseSettings):
                 return
             raise explained
 
+        def __setattr__(self, name: str, value: Any) -> None:
+            # pydantic's own error would repeat the value.
+            raise ConfigurationError(
+                f"{name} of a DatabaseConfig cannot be changed: make another with replace()"
+            )
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -127,9 +127,11 @@ def _parse(path: Path) -> Migration:
 def _check(path: Path, markers: list[str], parts: dict[str, str]) -> None:
     if "up" not in markers or not _has_statement(parts["up"]):
         raise MigrationError(f"{path.name} has no statements after `-- migrate:up`")
-    if ("down" in markers) == ("irreversible" in markers):
+    if "down" in markers and "irreversible" in markers:
+        raise MigrationError(f"{path.name} has both a way back and `-- migrate:irreversible`: keep one")
+    if "down" not in markers and "irreversible" not in markers:
         raise MigrationError(
-            f"{path.name} needs `-- migrate:down`, or `-- migrate:irreversible: reason`, and not both"
+            f"{path.name} has neither `-- migrate:down` nor `-- migrate:irreversible: reason`"
         )
     if "down" in markers and not _has_statement(parts["down"]):
         raise MigrationError(f"{path.name} has no statements after `-- migrate:down`")
