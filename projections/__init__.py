@@ -1,1 +1,18 @@
-"""The read side."""
+"""The read side: projections fold the settled events of the log into tables."""
+
+from projections.orders import OrdersProjection
+from projections.portfolios import PortfoliosProjection
+from projections.positions import PositionsProjection
+from projections.projection import EntityProjection, Projection
+from projections.table import Table
+from projections.worker import ProjectionWorker
+
+__all__ = [
+    "EntityProjection",
+    "OrdersProjection",
+    "PortfoliosProjection",
+    "PositionsProjection",
+    "Projection",
+    "ProjectionWorker",
+    "Table",
+]

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.event import RecordedEvent
-from eventstore.errors import CheckpointMovedError, EventStoreError
+from eventstore.errors import CheckpointMovedError, ConnectionError, EventStoreError, TimeoutError
 from eventstore.log.event_log import EventLog
 from eventstore.log.subscription import Wakeups, wait_for_bell
 from eventstore.sql import load
@@ -78,7 +78,8 @@ class ProjectionWorker(Generic[R]):
                 try:
                     moved = await self.run_once()
                 except EventStoreError as error:
-                    if not error.retryable and not isinstance(error, TimeoutError):
+                    # The checkpoint tells what was applied, so a lost answer needs no more than a new look.
+                    if not error.retryable and not isinstance(error, ConnectionError | TimeoutError):
                         raise
                     logger.warning(
                         "a batch is tried again",
@@ -141,9 +142,17 @@ class ProjectionWorker(Generic[R]):
             if not await self.run_once():
                 return
 
+    async def checkpoint(self) -> int:
+        """Return the position up to which every event is in the table, whoever folded it.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        return await self._read_checkpoint()
+
     async def _read_checkpoint(self) -> int:
         async with self.log.connection.acquire() as connection:
-            with mapped_errors():
+            with mapped_errors(own_statement=True, connection=connection):
                 row = await connection.fetchrow(load("projections/read_checkpoint"), self.projection.name, 0)
                 if row is None:
                     await connection.execute(load("projections/ensure_checkpoint"), self.projection.name, 0)
@@ -153,7 +162,7 @@ class ProjectionWorker(Generic[R]):
 
     async def _write(self, before: int, after: int, events: list[RecordedEvent]) -> None:
         async with self.log.connection.acquire() as connection:
-            with mapped_errors():
+            with mapped_errors(own_statement=True, connection=connection):
                 async with connection.transaction():
                     moved = await connection.fetchval(
                         load("projections/move_checkpoint"),
@@ -211,7 +220,9 @@ async def fold_into(
         columns = projection.table.codec.encode_columns(written)
         await connection.execute(projection.table.upsert(table), *columns, positions)
     if deleted:
-        await connection.execute(projection.table.delete_by_keys(table), *map(list, zip(*deleted, strict=True)))
+        await connection.execute(
+            projection.table.delete_by_keys(table), *map(list, zip(*deleted, strict=True))
+        )
 
 
 async def _load(

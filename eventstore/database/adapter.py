@@ -80,6 +80,8 @@ class PostgreSQLAdapter:
         self._lease: AbstractAsyncContextManager[Any] | None = None
         self._pinned: Any = None
         self._broken: str | None = None
+        self.attachments: dict[Any, Any] = {}
+        """What belongs to this adapter and ends with it; for the library's own use."""
         self._at_end: list[Callable[[bool], None]] = []
 
     def at_transaction_end(self, callback: Callable[[bool], None]) -> None:

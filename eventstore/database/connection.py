@@ -20,7 +20,7 @@ from eventstore.database.health import HealthStatus, PoolStatistics
 from eventstore.database.pooled import CLEAN_UP_TIMEOUT_S, PooledConnection, close_idle, reset
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
 __all__ = ["ConnectionFactory", "DatabaseConnection"]
@@ -40,6 +40,9 @@ class DatabaseConnection:
         self._connector = Connector(config)
         self._connections: WeakSet[PooledConnection] = WeakSet()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.attachments: dict[Any, Any] = {}
+        """What belongs to this connection and ends with it, such as its event log; for the library's own use."""
+        self._at_close: list[Callable[[], Awaitable[None]]] = []
         self._waiting = 0
         self._closing = False
         self._closed = asyncio.Event()
@@ -255,6 +258,10 @@ class DatabaseConnection:
             return HealthStatus(healthy=False, error=str(map_error(error)))
         return HealthStatus(healthy=True, latency_s=self._loop.time() - started_s)
 
+    def at_close(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Await `callback` when `close` is called, before new work is refused: it ends what runs on the pool."""
+        self._at_close.append(callback)
+
     async def close(self, *, timeout_s: float = 10.0) -> None:
         """Close the pool: refuse new callers, let running ones end, then end what is left.
 
@@ -268,6 +275,12 @@ class DatabaseConnection:
             self._closing = True
             return
         if self._closing:
+            await self._closed.wait()
+            return
+        callbacks, self._at_close = self._at_close, []
+        for callback in callbacks:
+            await callback()
+        if self._closing:  # by another caller, meanwhile
             await self._closed.wait()
             return
         self._closing = True

@@ -120,7 +120,7 @@ def quoted(identifier: str) -> str:
 
 
 def _annotations(model: type[Any]) -> list[tuple[str, Any]]:
-    if isinstance(model, type) and issubclass(model, BaseModel):
+    if issubclass(model, BaseModel):
         return [(name, field.annotation) for name, field in model.model_fields.items()]
     if is_dataclass(model):
         hints = typing.get_type_hints(model)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
+from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
 import asyncpg
 
-from eventstore.database.connection import DatabaseConnection
+from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.event import EventRegistry, RecordedEvent, registry
 from eventstore.errors import (
@@ -21,7 +22,6 @@ from eventstore.errors import (
     TransactionCommitError,
     TransactionConflictError,
 )
-from eventstore.log.cancellation import uninterrupted
 from eventstore.log.group_commit import AnswerLostError, GroupCommit
 from eventstore.log.records import (
     NO_METADATA,
@@ -36,7 +36,15 @@ from eventstore.log.settlement import Settlement
 from eventstore.log.subscription import Subscription, Wakeups
 from eventstore.sql import load
 
-__all__ = ["EventLog"]
+__all__ = ["ConnectionSource", "EventLog"]
+
+
+class ConnectionSource(Protocol):
+    """What lends connections, as `DatabaseConnection` does."""
+
+    def acquire(self) -> AbstractAsyncContextManager[Any]:
+        """Lend a connection for a block."""
+
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +66,7 @@ class EventLog:
 
     def __init__(
         self,
-        connection: DatabaseConnection,
+        connection: ConnectionSource,
         *,
         group_commit: bool = True,
         classes: EventRegistry = registry,
@@ -98,7 +106,7 @@ class EventLog:
         """Append events of any number of streams in their order of staging; otherwise as `append`."""
         if not staged:
             return AppendResult((), None)
-        return await uninterrupted(self.append_columns(to_columns(staged)))
+        return await finish(self.append_columns(to_columns(staged)))
 
     async def append_columns(self, columns: AppendColumns) -> AppendResult:
         """As `append_staged`, for a caller that has encoded the events and waits to the end by itself."""
@@ -115,7 +123,7 @@ class EventLog:
         Raises:
             ConcurrencyError: A stream has another version. Roll the transaction back: it may be aborted.
         """
-        with mapped_errors():
+        with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
             try:
                 return await _execute(connection, columns)
             except asyncpg.UniqueViolationError as error:
@@ -163,7 +171,7 @@ class EventLog:
         """
         async with self.connection.acquire() as connection:
             try:
-                with mapped_errors():
+                with mapped_errors(own_statement=True, connection=connection):
                     try:
                         return await _execute(connection, columns, lock_timeout=lock_timeout)
                     except ConcurrencyError as conflict:
@@ -198,7 +206,12 @@ class EventLog:
         return [decode(row, classes=self.classes) for row in rows]
 
     async def read_range(
-        self, *, after: int, through: int, limit: int = BATCH_EVENTS_MAX, categories: Sequence[str] | None = None
+        self,
+        *,
+        after: int,
+        through: int,
+        limit: int = BATCH_EVENTS_MAX,
+        categories: Sequence[str] | None = None,
     ) -> list[RecordedEvent]:
         """Return events with `after` < position <= `through`, in order; only a settled range is complete.
 
@@ -267,12 +280,14 @@ class EventLog:
 
     async def _fetch(self, statement: str, *arguments: Any) -> list[Any]:
         async with self.connection.acquire() as connection:
-            with mapped_errors():
+            with mapped_errors(own_statement=True, connection=connection):
                 rows: list[Any] = await connection.fetch(load(statement), *arguments)
                 return rows
 
 
-async def _execute(connection: Any, columns: AppendColumns, *, lock_timeout: str | None = None) -> AppendResult:
+async def _execute(
+    connection: Any, columns: AppendColumns, *, lock_timeout: str | None = None
+) -> AppendResult:
     rows = await connection.fetch(
         load("log/append"),
         list(columns.heads),
@@ -282,7 +297,9 @@ async def _execute(connection: Any, columns: AppendColumns, *, lock_timeout: str
     )
     if rows and rows[0]["position"] is None:
         conflict = rows[0]
-        raise ConcurrencyError(conflict["stream_id"], expected=conflict["expected"], actual=conflict["actual"])
+        raise ConcurrencyError(
+            conflict["stream_id"], expected=conflict["expected"], actual=conflict["actual"]
+        )
     if len(rows) != len(columns.versions):
         raise IntegrityError(f"the append of {len(columns.versions)} events gave {len(rows)} rows")
     # Positions ascend in staging order; the rows come in the order of insertion.
@@ -292,7 +309,7 @@ async def _execute(connection: Any, columns: AppendColumns, *, lock_timeout: str
 async def _find_repeated(connection: Any, columns: AppendColumns, cause: Exception) -> AppendResult:
     """Return the first call's positions where the log has these very events; else raise the conflict."""
     rows = await connection.fetch(load("log/find_appended"), *columns.per_event)
-    if all(row["same"] for row in rows):
+    if all(row["same"] for row in rows) and _is_whole(columns, rows):
         return AppendResult(tuple(row["position"] for row in rows), rows[0]["recorded_at"], repeated=True)
     if isinstance(cause, ConcurrencyError):
         raise cause
@@ -303,6 +320,16 @@ async def _find_repeated(connection: Any, columns: AppendColumns, cause: Excepti
     # The writer that held the version has rolled back since: the same append may now succeed.
     stream_id, expected = next(iter(columns.heads.items()))
     raise ConcurrencyError(stream_id, expected=expected, actual=expected) from cause
+
+
+def _is_whole(columns: AppendColumns, rows: Sequence[Any]) -> bool:
+    """Whether the first call appended no more to these streams than is repeated now."""
+    last = dict(zip(columns.stream_ids, columns.versions, strict=True))
+    return not any(
+        (version == columns.heads[stream_id] + 1 and row["with_before"])
+        or (version == last[stream_id] and row["with_after"])
+        for stream_id, version, row in zip(columns.stream_ids, columns.versions, rows, strict=True)
+    )
 
 
 def _is_version_taken(error: asyncpg.UniqueViolationError) -> bool:

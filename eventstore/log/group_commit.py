@@ -31,7 +31,9 @@ class AnswerLostError(Exception):
 
 
 class _Send(Protocol):
-    def __call__(self, columns: AppendColumns, *, lock_timeout: str | None = None) -> Awaitable[AppendResult]: ...
+    def __call__(
+        self, columns: AppendColumns, *, lock_timeout: str | None = None
+    ) -> Awaitable[AppendResult]: ...
 
 
 class _SendAlone(Protocol):

@@ -1,5 +1,6 @@
--- Purpose: Tell which events of an append the log has already, and whether each is the same to the last field;
---   and the version that each stream has now.
+-- Purpose: Tell which events of an append the log has already, whether each is the same to the last field, and
+--   whether the statement that wrote it (they share recorded_at) wrote its neighbours in the stream as well; and
+--   the version that each stream has now.
 -- Parameters:
 --   $1 stream_ids uuid[] one for each event, in staging order, as all that follow
 --   $2 versions integer[]
@@ -11,7 +12,7 @@
 --   $8 metadata text[] JSON
 --   $9 occurred_at timestamp with time zone[]
 -- Result: position bigint, recorded_at timestamptz, same boolean (all NULL where the version is free),
---   actual integer; one row for each event, in staging order
+--   with_before boolean, with_after boolean, actual integer; one row for each event, in staging order
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_pkey
 SELECT
@@ -24,6 +25,18 @@ SELECT
         AND stored.data = sent.data::jsonb
         AND stored.metadata = sent.metadata::jsonb
         AND stored.occurred_at = sent.occurred_at AS same,
+    EXISTS (
+        SELECT FROM events AS before
+        WHERE before.stream_id = stored.stream_id
+            AND before.version = stored.version - 1
+            AND before.recorded_at = stored.recorded_at
+    ) AS with_before,
+    EXISTS (
+        SELECT FROM events AS after
+        WHERE after.stream_id = stored.stream_id
+            AND after.version = stored.version + 1
+            AND after.recorded_at = stored.recorded_at
+    ) AS with_after,
     coalesce((
         SELECT last.version FROM events AS last
         WHERE last.stream_id = sent.stream_id

@@ -1,0 +1,41 @@
+"""One log for each connection, so that all writers of a process share its wake-ups and its group commit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from eventstore.database.adapter import PostgreSQLAdapter
+from eventstore.database.connection import DatabaseConnection
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.log.event_log import EventLog
+
+__all__ = ["log_of"]
+
+
+def log_of(connection: DatabaseConnection | PostgreSQLAdapter) -> EventLog:
+    """Return the log of a connection, or of what an adapter was made of; the same one each time."""
+    if isinstance(connection, PostgreSQLAdapter) and isinstance(connection.connection, DatabaseConnection):
+        connection = connection.connection
+    log = connection.attachments.get(EventLog)
+    if not isinstance(log, EventLog):
+        pool = connection if isinstance(connection, DatabaseConnection) else _Pool(connection.connection)
+        log = connection.attachments[EventLog] = EventLog(pool)
+    return log
+
+
+class _Pool:
+    """An asyncpg pool of the user's own, lent as `DatabaseConnection` lends."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        with mapped_errors(in_transaction=True):  # nothing has been sent yet
+            connection = await self._pool.acquire()
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection)

@@ -1,0 +1,77 @@
+"""Repositories on a bare adapter: each call appends by itself, or inside the adapter's open transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from eventstore.database.adapter import PostgreSQLAdapter
+from eventstore.database.cancellation import finish
+from eventstore.log.records import to_columns
+from eventstore.log.shared import log_of
+from eventstore.repositories.session import Session, SessionSource
+from eventstore.repositories.storage import PostgreSQLStorage
+
+__all__ = ["AdapterSessionSource", "source_of"]
+
+
+class AdapterSessionSource:
+    """Sessions of one adapter: one for each call, or one for the whole of its open transaction.
+
+    In an open transaction an entity counts as saved when the adapter has committed; after a roll-back its events
+    are pending again.
+    """
+
+    def __init__(self, adapter: PostgreSQLAdapter) -> None:
+        from eventstore.repositories.read_tables import READ_TABLES  # noqa: PLC0415 - it names the entities
+
+        self._adapter = adapter
+        self._log = log_of(adapter)
+        self._storage = PostgreSQLStorage(self._log, READ_TABLES, run=adapter.run)
+        self._transaction_session: Session | None = None
+
+    def reading(self) -> Session:
+        """Return the session of the open transaction, or a new one."""
+        if not self._adapter.has_active_transaction:
+            return Session(self._storage)
+        if self._transaction_session is None:
+            self._transaction_session = Session(self._storage)
+            self._adapter.at_transaction_end(self._end_transaction)
+        return self._transaction_session
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Session]:
+        """Give a session whose staged events are appended at the end of the block."""
+        session = self.reading()
+        yield session
+        if session is self._transaction_session:
+            if session.unsent:
+                columns = to_columns(session.unsent)
+                await self._adapter.run(lambda connection: self._log.append_in(connection, columns))
+                session.mark_sent()
+        else:
+            await finish(self._append(session))
+
+    async def _append(self, session: Session) -> None:
+        await self._log.append_staged(session.staged)
+        session.mark_saved()
+
+    def _end_transaction(self, committed: bool) -> None:
+        session, self._transaction_session = self._transaction_session, None
+        if session is None:
+            return
+        if committed:
+            session.mark_saved()
+            self._log.wakeups.notify()
+        else:
+            session.forget()
+
+
+def source_of(source: SessionSource | PostgreSQLAdapter) -> SessionSource:
+    """Return what gives sessions: a Unit of Work itself, or the one source of an adapter."""
+    if not isinstance(source, PostgreSQLAdapter):
+        return source
+    known = source.attachments.get(AdapterSessionSource)
+    if not isinstance(known, AdapterSessionSource):
+        known = source.attachments[AdapterSessionSource] = AdapterSessionSource(source)
+    return known

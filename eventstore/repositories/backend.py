@@ -1,0 +1,140 @@
+"""What a Unit of Work commits to: PostgreSQL here; `eventstore.testing` has one in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.domain.entity import Entity
+from eventstore.errors import ConnectionError
+from eventstore.log.event_log import EventLog
+from eventstore.log.records import AppendResult, StagedEvent, to_columns
+from eventstore.repositories.storage import PostgreSQLStorage, ReadTable, Storage
+from eventstore.sql import load
+
+__all__ = ["Backend", "BackendTransaction", "PostgreSQLBackend", "PostgreSQLTransaction"]
+
+IDLE_IN_TRANSACTION_TIMEOUT_S = 1.0
+TRANSACTION_TIMEOUT_S = 60.0
+
+
+class BackendTransaction(Protocol):
+    """An open transaction: what is appended in it is seen by nobody else before its commit."""
+
+    @property
+    def storage(self) -> Storage:
+        """Reads inside the transaction."""
+
+    async def append(self, staged: Sequence[StagedEvent]) -> None:
+        """Append events inside the transaction."""
+
+    async def commit(self) -> None:
+        """Commit."""
+
+    async def rollback(self) -> None:
+        """Roll back."""
+
+
+class Backend(Protocol):
+    """Where entities are kept."""
+
+    @property
+    def storage(self) -> Storage:
+        """Reads what is committed."""
+
+    async def append(self, staged: Sequence[StagedEvent]) -> AppendResult:
+        """Append events, all or nothing; to send the same ones again is safe."""
+
+    async def begin(self) -> BackendTransaction:
+        """Open a transaction."""
+
+
+class PostgreSQLBackend:
+    """The log and the read tables of one database.
+
+    Args:
+        log: The log.
+        tables: The read table of each class of entities that has one.
+        idle_in_transaction_timeout_s: For how long an open transaction may stand still: it holds up every
+            reader of the log.
+        transaction_timeout_s: For how long it may last at all, where the server has that setting (17).
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        tables: Mapping[type[Entity], ReadTable[Any]],
+        *,
+        idle_in_transaction_timeout_s: float = IDLE_IN_TRANSACTION_TIMEOUT_S,
+        transaction_timeout_s: float = TRANSACTION_TIMEOUT_S,
+    ) -> None:
+        self.log = log
+        self.storage = PostgreSQLStorage(log, tables)
+        self._limits_ms = (
+            f"{idle_in_transaction_timeout_s * 1000:.0f}ms",
+            f"{transaction_timeout_s * 1000:.0f}ms",
+        )
+
+    async def append(self, staged: Sequence[StagedEvent]) -> AppendResult:
+        """Append events; errors as `EventLog.append`."""
+        return await self.log.append_staged(staged)
+
+    async def begin(self) -> PostgreSQLTransaction:
+        """Open a transaction on a connection of its own, with limits on how long it may stand open.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        async with AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(self.log.connection.acquire())
+            with mapped_errors(own_statement=True, connection=connection):
+                transaction = connection.transaction()
+                await transaction.start()
+                await connection.execute(load("log/limit_transaction"), *self._limits_ms)
+            return PostgreSQLTransaction(
+                self.log, self.storage.on(connection), connection, transaction, stack.pop_all()
+            )
+
+
+class PostgreSQLTransaction:
+    """An open transaction on a connection of its own."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        storage: PostgreSQLStorage,
+        connection: Any,
+        transaction: Any,
+        stack: AsyncExitStack,
+    ) -> None:
+        self.storage = storage
+        self._log = log
+        self._connection = connection
+        self._transaction = transaction
+        self._stack = stack
+
+    async def append(self, staged: Sequence[StagedEvent]) -> None:
+        """Append events inside the transaction; errors as `EventLog.append_in`."""
+        await self._log.append_in(self._connection, to_columns(staged))
+
+    async def commit(self) -> None:
+        """Commit, and give the connection back.
+
+        Raises:
+            ConnectionError: The connection was lost; the commit may have been applied.
+        """
+        async with self._stack:
+            with mapped_errors(own_statement=True, connection=self._connection):
+                await self._transaction.commit()
+        self._log.wakeups.notify()
+
+    async def rollback(self) -> None:
+        """Roll back, and give the connection back; one that is lost was rolled back by the server."""
+        async with self._stack:
+            try:
+                with mapped_errors(own_statement=True, in_transaction=True, connection=self._connection):
+                    await self._transaction.rollback()
+            except ConnectionError:
+                pass

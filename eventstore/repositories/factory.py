@@ -1,0 +1,90 @@
+"""Making Units of Work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from eventstore.database.config import DatabaseConfig
+from eventstore.database.connection import ConnectionFactory, DatabaseConnection
+from eventstore.errors import FactoryError
+from eventstore.log.records import NO_METADATA
+from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
+
+if TYPE_CHECKING:
+    from eventstore.store import EventStore
+
+__all__ = ["PostgreSQLUnitOfWorkFactory"]
+
+
+class PostgreSQLUnitOfWorkFactory:
+    """Makes Units of Work on one connection.
+
+    Args:
+        connection: The connection; None: the oldest open one of the running event loop, and where there is none,
+            `create_unit_of_work_async` opens one from the environment.
+        workers: Whether this process keeps the read tables up to date, by tasks that start with the first Unit of
+            Work and end with `connection.close()`. False where `eventstore work` runs elsewhere.
+    """
+
+    def __init__(self, connection: DatabaseConnection | None = None, *, workers: bool = True) -> None:
+        self._connection = connection
+        self._workers = workers
+
+    async def create_unit_of_work_async(
+        self, *, metadata: Mapping[str, Any] = NO_METADATA
+    ) -> PostgreSQLUnitOfWork:
+        """Make a Unit of Work, after a look at the schema.
+
+        Args:
+            metadata: Kept with each of its events: correlation id, causation id, actor ...
+
+        Raises:
+            FactoryError: The connection is closed.
+            ConfigurationError: The environment does not say where the database is.
+            ConnectionError: The database cannot be reached. Safe to retry.
+            NotMigratedError: Its tables are missing or not the newest.
+        """
+        connection = self._known_connection()
+        if connection is None:
+            connection = await ConnectionFactory.create_connection(DatabaseConfig.from_env())
+        store = self._store(connection)
+        if self._workers:
+            await store.start_workers()
+        else:
+            await store.require_migrated()
+        return store.unit_of_work(metadata=metadata)
+
+    def create_unit_of_work(self, *, metadata: Mapping[str, Any] = NO_METADATA) -> PostgreSQLUnitOfWork:
+        """Make a Unit of Work without asking the database anything; what is wrong shows at its first read.
+
+        Args:
+            metadata: Kept with each of its events.
+
+        Raises:
+            FactoryError: There is no open connection in the running event loop.
+        """
+        connection = self._known_connection()
+        if connection is None:
+            raise FactoryError(
+                "there is no open connection in this event loop: await ConnectionFactory.create_connection(config) "
+                "first, or use create_unit_of_work_async(), which opens one from the environment"
+            )
+        store = self._store(connection)
+        if self._workers:
+            store.start_workers_soon()
+        return store.unit_of_work(metadata=metadata)
+
+    def _known_connection(self) -> DatabaseConnection | None:
+        connection = self._connection
+        if connection is None:
+            return ConnectionFactory.default()
+        if connection.is_closed:
+            raise FactoryError("the connection of this factory was closed: make a factory with an open one")
+        return connection
+
+    @staticmethod
+    def _store(connection: DatabaseConnection) -> EventStore:
+        from eventstore.store import EventStore  # noqa: PLC0415 - the composition root imports this package
+
+        return EventStore.of(connection)

@@ -1,0 +1,305 @@
+"""The interfaces that an order engine is written against."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from uuid import UUID
+
+from eventstore.domain.entity import Entity
+from eventstore.domain.order import Order, OrderStatus
+from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.position import Position
+from eventstore.repositories.session import Consistency
+
+__all__ = [
+    "IEntityRepository",
+    "IOrderRepository",
+    "IPortfolioRepository",
+    "IPositionRepository",
+    "ITransactionManager",
+    "IUnitOfWork",
+    "IUnitOfWorkFactory",
+]
+
+E = TypeVar("E", bound=Entity)
+T = TypeVar("T")
+
+
+@runtime_checkable
+class IOrderRepository(Protocol):
+    """Orders; `PostgreSQLOrderRepository` documents each method."""
+
+    async def save_order(self, order: Order) -> Order:
+        """Insert or update an order."""
+
+    async def save_many(self, orders: Iterable[Order]) -> list[Order]:
+        """Insert or update many orders."""
+
+    async def update_order(self, order: Order) -> Order:
+        """Update an order that was saved before."""
+
+    async def delete_order(self, order_id: UUID) -> bool:
+        """Delete an order; return whether there was one."""
+
+    async def get_order_by_id(self, order_id: UUID) -> Order | None:
+        """Return an order."""
+
+    async def get_orders_by_symbol(
+        self,
+        symbol: str,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Order]:
+        """Return the orders of a symbol."""
+
+    async def get_orders_by_status(
+        self,
+        status: OrderStatus,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Order]:
+        """Return the orders of a status."""
+
+    async def get_active_orders(
+        self, *, after: Order | None = None, limit: int | None = None, consistency: Consistency = "fresh"
+    ) -> list[Order]:
+        """Return the orders that may still trade."""
+
+    async def get_orders_by_broker_id(
+        self,
+        broker_order_id: str,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Order]:
+        """Return the orders that a broker knows by this id."""
+
+    async def get_orders_by_date_range(
+        self,
+        start_date: datetime,
+        end_date: datetime,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Order]:
+        """Return the orders created in a range of time, both ends included."""
+
+
+@runtime_checkable
+class IPositionRepository(Protocol):
+    """Positions; `PostgreSQLPositionRepository` documents each method."""
+
+    async def save_position(self, position: Position) -> Position:
+        """Insert or update a position."""
+
+    async def save_many(self, positions: Iterable[Position]) -> list[Position]:
+        """Insert or update many positions."""
+
+    async def update_position(self, position: Position) -> Position:
+        """Update a position that was saved before."""
+
+    async def close_position(self, position_id: UUID, exit_price: Decimal | None = None) -> bool:
+        """Close a position; return whether there was an open one."""
+
+    async def delete_position(self, position_id: UUID) -> bool:
+        """Delete a position; return whether there was one."""
+
+    async def get_position_by_id(self, position_id: UUID) -> Position | None:
+        """Return a position."""
+
+    async def get_position_by_symbol(
+        self, symbol: str, *, portfolio_id: UUID | None = None, strategy: str | None = None
+    ) -> Position | None:
+        """Return the open position of a symbol, opened last."""
+
+    async def get_positions_by_symbol(
+        self,
+        symbol: str,
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Position]:
+        """Return the positions of a symbol, open and closed."""
+
+    async def get_active_positions(
+        self, *, after: Position | None = None, limit: int | None = None, consistency: Consistency = "fresh"
+    ) -> list[Position]:
+        """Return the open positions."""
+
+    async def get_closed_positions(
+        self, *, after: Position | None = None, limit: int | None = None, consistency: Consistency = "fresh"
+    ) -> list[Position]:
+        """Return the closed positions."""
+
+    async def get_positions_by_strategy(
+        self,
+        strategy: str,
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Position]:
+        """Return the positions of a strategy."""
+
+    async def get_positions_by_portfolio(
+        self,
+        portfolio_id: UUID,
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Position]:
+        """Return the positions of a portfolio."""
+
+    async def get_positions_by_date_range(
+        self,
+        start_date: datetime,
+        end_date: datetime,
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Position]:
+        """Return the positions opened in a range of time, both ends included."""
+
+
+@runtime_checkable
+class IPortfolioRepository(Protocol):
+    """Portfolios; `PostgreSQLPortfolioRepository` documents each method."""
+
+    async def save_portfolio(self, portfolio: Portfolio) -> Portfolio:
+        """Insert or update a portfolio."""
+
+    async def save_many(self, portfolios: Iterable[Portfolio]) -> list[Portfolio]:
+        """Insert or update many portfolios."""
+
+    async def update_portfolio(self, portfolio: Portfolio) -> Portfolio:
+        """Update a portfolio that was saved before."""
+
+    async def delete_portfolio(self, portfolio_id: UUID) -> bool:
+        """Delete a portfolio; return whether there was one."""
+
+    async def get_portfolio_by_id(self, portfolio_id: UUID) -> Portfolio | None:
+        """Return a portfolio."""
+
+    async def get_portfolio_by_name(self, name: str) -> Portfolio | None:
+        """Return the portfolio of a name."""
+
+    async def get_current_portfolio(self) -> Portfolio | None:
+        """Return the portfolio created last."""
+
+    async def get_all_portfolios(
+        self, *, after: Portfolio | None = None, limit: int | None = None, consistency: Consistency = "fresh"
+    ) -> list[Portfolio]:
+        """Return all portfolios."""
+
+    async def get_portfolios_by_strategy(
+        self,
+        strategy: str,
+        *,
+        after: Portfolio | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Portfolio]:
+        """Return the portfolios of a strategy."""
+
+
+class IEntityRepository(Protocol[E]):
+    """Entities of a user's own class; `EntityRepository` documents each method."""
+
+    async def save(self, entity: E) -> E:
+        """Insert or update an entity."""
+
+    async def get(self, entity_id: UUID) -> E | None:
+        """Return an entity."""
+
+    async def update(self, entity: E) -> E:
+        """Update an entity that was saved before."""
+
+    async def delete(self, entity_id: UUID) -> bool:
+        """Delete an entity; return whether there was one."""
+
+
+class IUnitOfWork(Protocol):
+    """Changes of many entities, applied together or not at all; `PostgreSQLUnitOfWork` documents each method."""
+
+    @property
+    def orders(self) -> IOrderRepository:
+        """The orders."""
+
+    @property
+    def positions(self) -> IPositionRepository:
+        """The positions."""
+
+    @property
+    def portfolios(self) -> IPortfolioRepository:
+        """The portfolios."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has begun and is not over."""
+
+    def entities(self, kind: type[E]) -> IEntityRepository[E]:
+        """Return the repository of a user's own class of entities."""
+
+    async def begin_transaction(self) -> None:
+        """Begin."""
+
+    async def commit(self) -> None:
+        """Apply all changes."""
+
+    async def rollback(self) -> None:
+        """Drop all changes."""
+
+    async def flush(self) -> None:
+        """Send the changes now, to be committed later."""
+
+    async def refresh(self, entity: E) -> E:
+        """Bring an instance up to date."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class IUnitOfWorkFactory(Protocol):
+    """Makes Units of Work."""
+
+    async def create_unit_of_work_async(self, *, metadata: Mapping[str, Any] = ...) -> IUnitOfWork:
+        """Make a Unit of Work."""
+
+    def create_unit_of_work(self, *, metadata: Mapping[str, Any] = ...) -> IUnitOfWork:
+        """Make a Unit of Work, without asking the database anything."""
+
+
+class ITransactionManager(Protocol):
+    """Runs operations in Units of Work."""
+
+    async def execute_in_transaction(self, operation: Callable[[IUnitOfWork], Awaitable[T]]) -> T:
+        """Run an operation in a Unit of Work of its own."""
+
+    async def execute_with_retry(
+        self,
+        operation: Callable[[IUnitOfWork], Awaitable[T]],
+        max_retries: int = 3,
+        backoff_factor: float = 1.0,
+    ) -> T:
+        """Run an operation, again where it is known not to have been applied."""
+
+    async def execute_batch(
+        self, operations: Iterable[Callable[[IUnitOfWork], Awaitable[Any]]]
+    ) -> list[Any]:
+        """Run operations in one Unit of Work."""

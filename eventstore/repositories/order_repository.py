@@ -1,0 +1,142 @@
+"""Orders: saved as events, read from the table `orders` and the events that are not in it yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from eventstore.domain.order import ACTIVE_ORDER_STATUSES, Order, OrderStatus
+from eventstore.errors import OrderNotFoundError
+from eventstore.repositories.query import Query, SortKey
+from eventstore.repositories.repository import Repository, time_range
+from eventstore.repositories.session import Consistency
+
+__all__ = ["PostgreSQLOrderRepository"]
+
+
+def _by_creation(order: Order) -> SortKey:
+    return order.created_at, order.id
+
+
+class PostgreSQLOrderRepository(Repository[Order]):
+    """The orders of one database.
+
+    Lists come in the order of creation (`created_at`, then `id`), all of them unless `limit` says otherwise; the
+    next page begins `after` the last order of the one before. `consistency="fresh"` sees every event that was
+    committed before the call; `"eventual"` reads the table alone, as far as its projection has come.
+
+    Raises, besides what a method names:
+        ConcurrencyError: An order that this Unit of Work has changed was changed by another writer.
+        ProjectionLagError: A list; the table lags too far behind to be corrected.
+        ConnectionError, TimeoutError: The database could not be read. Safe to retry where nothing was written.
+        NotMigratedError: The tables are missing.
+    """
+
+    _kind = Order
+    _not_found = OrderNotFoundError
+
+    async def save_order(self, order: Order) -> Order:
+        """Insert an order, or update it, and return it.
+
+        Raises:
+            EntityDeletedError: Its id was deleted.
+            RepositoryError: Another instance of it has changes in this Unit of Work.
+        """
+        return await self._save(order)
+
+    async def save_many(self, orders: Iterable[Order]) -> list[Order]:
+        """Insert or update many orders in one append, and return them; errors as `save_order`."""
+        return await self._save_many(orders)
+
+    async def update_order(self, order: Order) -> Order:
+        """Append the changes of an order, plain assignments among them, and return it.
+
+        Raises:
+            OrderNotFoundError: No order has its id.
+            RepositoryError: Another instance of it has changes in this Unit of Work.
+        """
+        return await self._update(order)
+
+    async def delete_order(self, order_id: UUID) -> bool:
+        """Append a tombstone: the row goes, the history stays. Return whether there was such an order."""
+        return await self._delete(order_id)
+
+    async def get_order_by_id(self, order_id: UUID) -> Order | None:
+        """Return an order; None where there is none."""
+        return await self._get(order_id)
+
+    async def get_orders_by_symbol(
+        self,
+        symbol: str,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Order]:
+        """Return the orders of a symbol."""
+        query = Query[Order](
+            "orders/by_symbol", (symbol,), lambda order: order.symbol == symbol, _by_creation
+        )
+        return await self._find(query, after=after, limit=limit, consistency=consistency)
+
+    async def get_orders_by_status(
+        self,
+        status: OrderStatus,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Order]:
+        """Return the orders of a status."""
+        wanted = OrderStatus(status)
+        query = Query[Order](
+            "orders/by_status", (wanted.value,), lambda order: order.status is wanted, _by_creation
+        )
+        return await self._find(query, after=after, limit=limit, consistency=consistency)
+
+    async def get_active_orders(
+        self, *, after: Order | None = None, limit: int | None = None, consistency: Consistency = "fresh"
+    ) -> list[Order]:
+        """Return the orders that may still trade: pending, submitted, partially filled."""
+        query = Query[Order](
+            "orders/active", (), lambda order: order.status in ACTIVE_ORDER_STATUSES, _by_creation
+        )
+        return await self._find(query, after=after, limit=limit, consistency=consistency)
+
+    async def get_orders_by_broker_id(
+        self,
+        broker_order_id: str,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Order]:
+        """Return the orders that a broker knows by this id; brokers use an id again on another day."""
+        query = Query[Order](
+            "orders/by_broker_order_id",
+            (broker_order_id,),
+            lambda order: order.broker_order_id == broker_order_id,
+            _by_creation,
+        )
+        return await self._find(query, after=after, limit=limit, consistency=consistency)
+
+    async def get_orders_by_date_range(
+        self,
+        start_date: datetime,
+        end_date: datetime,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Order]:
+        """Return the orders created from `start_date` to `end_date`, both inclusive; naive means local time.
+
+        Raises:
+            ConfigurationError: The range ends before it starts.
+        """
+        start, end = time_range(start_date, end_date)
+        query = Query[Order](
+            "orders/by_creation", (start, end), lambda order: start <= order.created_at <= end, _by_creation
+        )
+        return await self._find(query, after=after, limit=limit, consistency=consistency)

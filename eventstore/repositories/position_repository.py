@@ -1,0 +1,206 @@
+"""Positions: saved as events, read from the table `positions` and the events that are not in it yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from eventstore.domain.position import Position
+from eventstore.errors import DomainError, PositionNotFoundError
+from eventstore.repositories.query import Query, SortKey
+from eventstore.repositories.repository import Repository, time_range
+from eventstore.repositories.session import Consistency
+
+__all__ = ["PostgreSQLPositionRepository"]
+
+
+def _by_opening(position: Position) -> SortKey:
+    return position.opened_at, position.id
+
+
+class PostgreSQLPositionRepository(Repository[Position]):
+    """The positions of one database.
+
+    Lists come in the order of opening (`opened_at`, then `id`), all of them unless `limit` says otherwise; the
+    next page begins `after` the last position of the one before. `consistency` is as for orders.
+
+    Raises, besides what a method names:
+        ConcurrencyError: A position that this Unit of Work has changed was changed by another writer.
+        ProjectionLagError: A list; the table lags too far behind to be corrected.
+        ConnectionError, TimeoutError: The database could not be read. Safe to retry where nothing was written.
+        NotMigratedError: The tables are missing.
+    """
+
+    _kind = Position
+    _not_found = PositionNotFoundError
+
+    async def save_position(self, position: Position) -> Position:
+        """Insert a position, or update it, and return it.
+
+        Raises:
+            EntityDeletedError: Its id was deleted.
+            RepositoryError: Another instance of it has changes in this Unit of Work.
+        """
+        return await self._save(position)
+
+    async def save_many(self, positions: Iterable[Position]) -> list[Position]:
+        """Insert or update many positions in one append, and return them; errors as `save_position`."""
+        return await self._save_many(positions)
+
+    async def update_position(self, position: Position) -> Position:
+        """Append the changes of a position, plain assignments among them, and return it.
+
+        Raises:
+            PositionNotFoundError: No position has its id.
+            RepositoryError: Another instance of it has changes in this Unit of Work.
+        """
+        return await self._update(position)
+
+    async def close_position(self, position_id: UUID, exit_price: Decimal | None = None) -> bool:
+        """Close an open position, and return whether there was one; closing it twice changes nothing.
+
+        Args:
+            position_id: The position.
+            exit_price: The price it was closed at; None: the price it was marked at last.
+
+        Raises:
+            DomainError: There is no exit price, since it was never marked.
+        """
+        async with self._source.writing() as session:
+            position = await session.get(Position, position_id)
+            if position is None or position.closed_at is not None:
+                return False
+            price = position.current_price if exit_price is None else exit_price
+            if price is None:
+                raise DomainError(
+                    "position.exit_price",
+                    f"position {position_id} was never marked at a price: give close_position an exit_price",
+                )
+            position.close(price)
+            await session.save(position)
+            return True
+
+    async def delete_position(self, position_id: UUID) -> bool:
+        """Append a tombstone: the row goes, the history stays. Return whether there was such a position."""
+        return await self._delete(position_id)
+
+    async def get_position_by_id(self, position_id: UUID) -> Position | None:
+        """Return a position; None where there is none."""
+        return await self._get(position_id)
+
+    async def get_position_by_symbol(
+        self, symbol: str, *, portfolio_id: UUID | None = None, strategy: str | None = None
+    ) -> Position | None:
+        """Return the open position of a symbol, the one opened last where there are several; None: none is open.
+
+        Args:
+            symbol: The symbol.
+            portfolio_id: Only of this portfolio; None: of any, or of none.
+            strategy: Only of this strategy; None: of any, or of none.
+        """
+
+        def matches(position: Position) -> bool:
+            return (
+                position.symbol == symbol
+                and position.closed_at is None
+                and (portfolio_id is None or position.portfolio_id == portfolio_id)
+                and (strategy is None or position.strategy == strategy)
+            )
+
+        return await self._first(
+            Query[Position](
+                "positions/open_by_symbol",
+                (symbol, portfolio_id, strategy),
+                matches,
+                _by_opening,
+                descending=True,
+            )
+        )
+
+    async def get_positions_by_symbol(
+        self,
+        symbol: str,
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Position]:
+        """Return the positions of a symbol, open and closed."""
+        query = Query[Position](
+            "positions/by_symbol", (symbol,), lambda position: position.symbol == symbol, _by_opening
+        )
+        return await self._find(query, after=after, limit=limit, consistency=consistency)
+
+    async def get_active_positions(
+        self, *, after: Position | None = None, limit: int | None = None, consistency: Consistency = "fresh"
+    ) -> list[Position]:
+        """Return the open positions."""
+        query = Query[Position](
+            "positions/active", (), lambda position: position.closed_at is None, _by_opening
+        )
+        return await self._find(query, after=after, limit=limit, consistency=consistency)
+
+    async def get_closed_positions(
+        self, *, after: Position | None = None, limit: int | None = None, consistency: Consistency = "fresh"
+    ) -> list[Position]:
+        """Return the closed positions."""
+        query = Query[Position](
+            "positions/closed", (), lambda position: position.closed_at is not None, _by_opening
+        )
+        return await self._find(query, after=after, limit=limit, consistency=consistency)
+
+    async def get_positions_by_strategy(
+        self,
+        strategy: str,
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Position]:
+        """Return the positions of a strategy, open and closed."""
+        query = Query[Position](
+            "positions/by_strategy", (strategy,), lambda position: position.strategy == strategy, _by_opening
+        )
+        return await self._find(query, after=after, limit=limit, consistency=consistency)
+
+    async def get_positions_by_portfolio(
+        self,
+        portfolio_id: UUID,
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Position]:
+        """Return the positions of a portfolio, open and closed."""
+        query = Query[Position](
+            "positions/by_portfolio",
+            (portfolio_id,),
+            lambda position: position.portfolio_id == portfolio_id,
+            _by_opening,
+        )
+        return await self._find(query, after=after, limit=limit, consistency=consistency)
+
+    async def get_positions_by_date_range(
+        self,
+        start_date: datetime,
+        end_date: datetime,
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[Position]:
+        """Return the positions opened from `start_date` to `end_date`, both inclusive; naive means local time.
+
+        Raises:
+            ConfigurationError: The range ends before it starts.
+        """
+        start, end = time_range(start_date, end_date)
+        query = Query[Position](
+            "positions/by_opening",
+            (start, end),
+            lambda position: start <= position.opened_at <= end,
+            _by_opening,
+        )
+        return await self._find(query, after=after, limit=limit, consistency=consistency)

@@ -1,0 +1,57 @@
+"""Queries: each has a form in SQL, for the table, and one in Python, for what the table does not have yet.
+
+A fresh list is read in one statement: the rows that match, the rows of every entity that the log's tail names, and
+that tail. The tail is folded onto the rows, and then filter, order, `after` and `limit` are applied once more,
+in Python. The two forms of each query must agree; a property test holds them to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from eventstore.domain.entity import Entity
+
+__all__ = ["Query", "SortKey"]
+
+E = TypeVar("E", bound=Entity)
+
+SortKey = tuple[Any, UUID]
+"""What a list is ordered by: a time, and the id to tell entities of one time apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Generic[E]):
+    """A question to one read table.
+
+    Attributes:
+        statement: The name of its SQL file.
+        arguments: The statement's own arguments, after the common ones.
+        matches: Whether an entity belongs to the answer.
+        sort_key: What the answer is ordered by; unique.
+        descending: Whether the last comes first.
+    """
+
+    statement: str
+    arguments: tuple[Any, ...]
+    matches: Callable[[E], bool]
+    sort_key: Callable[[E], SortKey]
+    descending: bool = False
+
+    def answer(self, entities: Iterable[E], *, after: E | None = None, limit: int | None = None) -> list[E]:
+        """Return those of `entities` that match, in order, after `after`, `limit` of them at most."""
+        found = sorted(filter(self.matches, entities), key=self.sort_key, reverse=self.descending)
+        if after is not None:
+            bound = self.sort_key(after)
+            found = [
+                entity
+                for entity in found
+                if (self.sort_key(entity) < bound if self.descending else self.sort_key(entity) > bound)
+            ]
+        return found if limit is None else found[:limit]
+
+    def page_arguments(self, after: E | None) -> Sequence[Any]:
+        """Return the two arguments that say where the page begins; None and None: at the start."""
+        return (None, None) if after is None else self.sort_key(after)

@@ -1,0 +1,81 @@
+"""What the three repositories have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from eventstore.database.adapter import PostgreSQLAdapter
+from eventstore.domain.entity import Entity
+from eventstore.errors import ConfigurationError, EntityNotFoundError
+from eventstore.repositories.adapter_session import source_of
+from eventstore.repositories.query import Query
+from eventstore.repositories.session import Consistency, SessionSource
+
+__all__ = ["Repository", "time_range"]
+
+E = TypeVar("E", bound=Entity)
+
+
+class Repository(Generic[E]):
+    """Saves, loads and lists entities of one class.
+
+    Args:
+        source: A Unit of Work, whose commit appends what is staged; or an adapter, on which each call appends by
+            itself, or inside the adapter's open transaction.
+    """
+
+    _kind: type[E]
+    _not_found: Callable[[UUID], EntityNotFoundError]
+
+    def __init__(self, source: SessionSource | PostgreSQLAdapter) -> None:
+        self._source = source_of(source)
+
+    async def _save(self, entity: E) -> E:
+        async with self._source.writing() as session:
+            return await session.save(entity)
+
+    async def _save_many(self, entities: Iterable[E]) -> list[E]:
+        async with self._source.writing() as session:
+            return [await session.save(entity) for entity in entities]
+
+    async def _update(self, entity: E) -> E:
+        async with self._source.writing() as session:
+            return await session.update(entity, self._not_found)
+
+    async def _delete(self, entity_id: UUID) -> bool:
+        async with self._source.writing() as session:
+            return await session.delete(self._kind, entity_id)
+
+    async def _get(self, entity_id: UUID) -> E | None:
+        return await self._source.reading().get(self._kind, entity_id)
+
+    async def _find(
+        self,
+        query: Query[E],
+        *,
+        after: E | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[E]:
+        return await self._source.reading().find(
+            self._kind, query, after=after, limit=limit, consistency=consistency
+        )
+
+    async def _first(self, query: Query[E]) -> E | None:
+        found = await self._find(query, limit=1)
+        return found[0] if found else None
+
+
+def time_range(start_date: datetime, end_date: datetime) -> tuple[datetime, datetime]:
+    """Return both ends as aware times; a naive one means local time.
+
+    Raises:
+        ConfigurationError: The range ends before it starts.
+    """
+    start, end = start_date.astimezone(), end_date.astimezone()
+    if end < start:
+        raise ConfigurationError(f"the range ends at {end}, before it starts at {start}: exchange the two")
+    return start, end

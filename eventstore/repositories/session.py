@@ -1,0 +1,290 @@
+"""What a Unit of Work knows: one instance for each id, and the events staged for its append."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeVar
+from uuid import UUID
+
+from eventstore.domain.entity import Entity
+from eventstore.domain.event import PendingEvent
+from eventstore.errors import (
+    ConcurrencyError,
+    EntityDeletedError,
+    EntityNotFoundError,
+    RepositoryError,
+)
+from eventstore.log.records import NO_METADATA, StagedEvent
+from eventstore.repositories.query import Query
+from eventstore.repositories.storage import Storage, Stream
+
+__all__ = ["Consistency", "Session", "SessionSource"]
+
+E = TypeVar("E", bound=Entity)
+
+Consistency = Literal["fresh", "eventual"]
+"""`fresh`: every event committed before the read began is seen. `eventual`: the table alone, as far as it is."""
+
+
+class SessionSource(Protocol):
+    """Where a repository gets its session from: a Unit of Work, or an adapter that appends per call."""
+
+    def reading(self) -> Session:
+        """Return a session to read with."""
+
+    def writing(self) -> AbstractAsyncContextManager[Session]:
+        """Return a session to stage changes in; what happens at the block's end is the source's business."""
+
+
+@dataclass(slots=True)
+class _Staging:
+    """The events of one entity that this session has staged; `sent` of them lie in the open transaction."""
+
+    entity: Entity
+    base_version: int
+    events: list[PendingEvent] = field(default_factory=list)
+    sent: int = 0
+
+    @property
+    def version(self) -> int:
+        return self.base_version + len(self.events)
+
+
+class Session:
+    """One instance for each id, and the staged events in their order.
+
+    Args:
+        storage: Where entities are read from.
+        metadata: Kept with every event that is staged.
+    """
+
+    def __init__(self, storage: Storage, *, metadata: Mapping[str, Any] = NO_METADATA) -> None:
+        self.storage = storage
+        self.metadata = metadata
+        self._entities: dict[UUID, Entity] = {}
+        self._staging: dict[UUID, _Staging] = {}
+        self._order: list[StagedEvent] = []
+        self._sent = 0
+
+    # ---- reading -------------------------------------------------------------------------------------------
+
+    async def get(self, kind: type[E], entity_id: UUID) -> E | None:
+        """Return the one instance of this id, up to date; None where there is none, or it was deleted.
+
+        Raises:
+            ConcurrencyError: The instance has changes of its own, and another writer has changed the stream.
+            EventStoreError: As the storage's `load`.
+        """
+        return self._reconcile(kind, entity_id, await self.storage.load(kind, entity_id))
+
+    async def find(
+        self,
+        kind: type[E],
+        query: Query[E],
+        *,
+        after: E | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[E]:
+        """Return the entities that a query asks for, with this session's own changes.
+
+        Raises:
+            RepositoryError: `limit` is negative, or `consistency` is neither of its two words.
+            ConcurrencyError: As `get`.
+            EventStoreError: As the storage's `find`.
+        """
+        if limit is not None and limit < 0:
+            raise RepositoryError(f"limit must be 0 or more, or None for all, not {limit}")
+        if consistency not in ("fresh", "eventual"):
+            raise RepositoryError(f"consistency must be 'fresh' or 'eventual', not {consistency!r}")
+        own = [
+            entity
+            for entity in self._entities.values()
+            if isinstance(entity, kind) and entity.has_unsaved_changes
+        ]
+        streams = await self.storage.find(
+            kind,
+            query,
+            after=after,
+            limit=None if limit is None else limit + len(own),
+            fresh=consistency == "fresh",
+        )
+        found: dict[UUID, E] = {entity.id: entity for entity in own if not entity.is_deleted}
+        for stream in streams:
+            if stream.entity is not None:
+                entity = self._reconcile(kind, stream.entity.id, stream)
+                if entity is not None:
+                    found[entity.id] = entity
+        return query.answer(found.values(), after=after, limit=limit)
+
+    async def refresh(self, entity: E) -> E:
+        """Bring an instance up to date; changes that were not saved are dropped.
+
+        Raises:
+            RepositoryError: It has staged events: commit or roll back first.
+            EntityNotFoundError: It was never saved, or was deleted.
+            EventStoreError: As the storage's `load`.
+        """
+        if entity.id in self._staging:
+            raise RepositoryError(
+                f"{entity.category} {entity.id} has staged events: commit or roll back before it is refreshed"
+            )
+        stream = await self.storage.load(type(entity), entity.id)
+        if stream.entity is None:
+            raise EntityNotFoundError(entity.id, category=entity.category)
+        entity.become(stream.entity)
+        self._entities[entity.id] = entity
+        return entity
+
+    def _reconcile(self, kind: type[E], entity_id: UUID, stream: Stream[E]) -> E | None:
+        """Return the one instance for what was read."""
+        known = self._entities.get(entity_id)
+        if known is None:
+            if stream.entity is not None:
+                self._entities[entity_id] = stream.entity
+            return stream.entity
+        if not isinstance(known, kind):
+            raise RepositoryError(f"{entity_id} is a {type(known).__name__} here, not a {kind.__name__}")
+        staging = self._staging.get(entity_id)
+        seen = known.version if staging is None else staging.base_version + staging.sent
+        if stream.version > seen:
+            if known.has_unsaved_changes:
+                raise ConcurrencyError(entity_id, expected=known.version, actual=stream.version)
+            if stream.entity is None:
+                del self._entities[entity_id]
+                return None
+            known.become(stream.entity)
+        return None if known.is_deleted else known
+
+    # ---- writing -------------------------------------------------------------------------------------------
+
+    async def save(self, entity: E) -> E:
+        """Stage what is new of an entity: a creating event where it is new, else its changes.
+
+        Only an entity that was built by hand with a given id is looked up: it is compared with the stored one,
+        in the fields that were given.
+
+        Raises:
+            EntityDeletedError: Its id was deleted.
+            RepositoryError: Another instance of its id has changes in this session.
+            EventStoreError: As the storage's `load`.
+        """
+        if _built_by_hand(entity):
+            stream = await self.storage.load(type(entity), entity.id)
+            self._adopt(entity, stream)
+        self._stage(entity)
+        return entity
+
+    async def update(self, entity: E, not_found: Callable[[UUID], EntityNotFoundError]) -> E:
+        """As `save`, but the entity must have been saved before.
+
+        Raises:
+            EntityNotFoundError: Nothing has its id; what `not_found` makes.
+            EventStoreError: As `save`.
+        """
+        if entity.version == 0 and entity.id not in self._staging:
+            stream = await self.storage.load(type(entity), entity.id)
+            if stream.entity is None:
+                raise not_found(entity.id)
+            if _built_by_hand(entity):
+                self._adopt(entity, stream)
+        self._stage(entity)
+        return entity
+
+    async def delete(self, kind: type[E], entity_id: UUID) -> bool:
+        """Stage the tombstone of an entity; return whether there was one.
+
+        Raises:
+            EventStoreError: As `get`.
+        """
+        entity = await self.get(kind, entity_id)
+        if entity is None:
+            return False
+        entity.delete()
+        self._stage(entity)
+        return True
+
+    def _adopt(self, entity: Entity, stream: Stream[Any]) -> None:
+        """Turn an entity built by hand into the stored one, with what was given as its changes."""
+        if stream.entity is None:
+            if stream.version:
+                raise EntityDeletedError(entity.id, category=entity.category)
+            return
+        given = {
+            name: getattr(entity, name) for name in entity.model_fields_set if name not in ("id", "version")
+        }
+        known = self._entities.get(entity.id)
+        if known is not None and known is not entity and known.has_unsaved_changes:
+            raise _two_instances(entity)
+        entity.become(stream.entity)
+        entity.amend_to(given)
+        self._entities[entity.id] = entity
+
+    def _stage(self, entity: Entity) -> None:
+        known = self._entities.get(entity.id)
+        if known is not None and known is not entity and known.has_unsaved_changes:
+            raise _two_instances(entity)
+        self._entities[entity.id] = entity
+        entity.record_assignments()
+        staging = self._staging.get(entity.id)
+        if staging is None:
+            if not entity.pending_events:
+                return
+            staging = self._staging[entity.id] = _Staging(entity, entity.version)
+        staged = {pending.event_id for pending in staging.events}
+        for pending in entity.pending_events:
+            if pending.event_id not in staged:
+                staging.events.append(pending)
+                self._order.append(StagedEvent(entity.id, staging.version, pending, self.metadata))
+
+    # ---- the append ------------------------------------------------------------------------------------------
+
+    @property
+    def staged(self) -> list[StagedEvent]:
+        """All staged events, in order."""
+        return list(self._order)
+
+    @property
+    def unsent(self) -> list[StagedEvent]:
+        """The staged events that were not sent yet, in order."""
+        return self._order[self._sent :]
+
+    def mark_sent(self) -> None:
+        """Take note that all staged events were sent inside an open transaction."""
+        self._sent = len(self._order)
+        for staging in self._staging.values():
+            staging.sent = len(staging.events)
+
+    def mark_unsent(self) -> None:
+        """Take note that the transaction was rolled back: nothing of what was staged is in the log."""
+        self._sent = 0
+        for staging in self._staging.values():
+            staging.sent = 0
+
+    def mark_saved(self) -> None:
+        """Take note that all staged events are committed: their entities have new versions."""
+        for staging in self._staging.values():
+            staging.entity.mark_saved(version=staging.version, events=tuple(staging.events))
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget instances and staged events: after a commit, or a roll-back, which leaves the entities as they
+        are, with their events pending, so that they can be saved again.
+        """
+        self._entities.clear()
+        self._staging.clear()
+        self._order.clear()
+        self._sent = 0
+
+
+def _built_by_hand(entity: Entity) -> bool:
+    return entity.version == 0 and not entity.pending_events and "id" in entity.model_fields_set
+
+
+def _two_instances(entity: Entity) -> RepositoryError:
+    return RepositoryError(
+        f"two instances of {entity.category} {entity.id} have changes in one Unit of Work: "
+        "change the instance that it returned"
+    )

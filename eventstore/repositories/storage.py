@@ -1,0 +1,213 @@
+"""Where entities are kept: what the repositories and the Unit of Work need of it, and PostgreSQL's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.rows import RowCodec
+from eventstore.domain.entity import Entity
+from eventstore.domain.event import RecordedEvent
+from eventstore.errors import ProjectionLagError
+from eventstore.log.event_log import EventLog
+from eventstore.log.records import decode
+from eventstore.repositories.query import Query
+from eventstore.sql import load
+
+__all__ = ["PostgreSQLStorage", "ReadTable", "Storage", "Stream"]
+
+E = TypeVar("E", bound=Entity)
+Run = Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
+
+TAIL_EVENTS_MAX = 10_000
+"""The most events not yet folded into a table that a list is corrected by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream(Generic[E]):
+    """What is known of one id.
+
+    Attributes:
+        entity: The state; None where there is none, or no longer.
+        version: The version of its stream; 0 where there is no such stream. With no entity, above 0: deleted.
+    """
+
+    entity: E | None
+    version: int
+
+
+@dataclass(frozen=True)
+class ReadTable(Generic[E]):
+    """The table that the states of a class of entities are read from.
+
+    Attributes:
+        entity: The class.
+        projection: The name of the projection that keeps the table.
+        load: The name of the statement that reads one row and the later events of its stream.
+    """
+
+    entity: type[E]
+    projection: str
+    load: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_codec", RowCodec(self.entity))
+
+    def decode(self, row: Mapping[str, Any]) -> E:
+        """Return a row as an entity."""
+        entity: E = self._codec.decode(row)  # type: ignore[attr-defined]
+        return entity
+
+
+class Storage(Protocol):
+    """Reads entities, always fresh: a row, and the events that are not folded into it yet."""
+
+    async def load(self, kind: type[E], entity_id: UUID) -> Stream[E]:
+        """Return the state of one entity, as of now."""
+
+    async def find(
+        self, kind: type[E], query: Query[E], *, after: E | None, limit: int | None, fresh: bool
+    ) -> list[Stream[E]]:
+        """Return all entities that may belong to the answer, corrected; the caller filters and orders them."""
+
+
+class PostgreSQLStorage:
+    """Reads through the pool of a log, or inside one open transaction.
+
+    Args:
+        log: The log.
+        tables: The read table of each class that has one; others are folded from their streams.
+        run: Runs a function on a connection; None: on one of the pool, another one each time.
+    """
+
+    def __init__(
+        self, log: EventLog, tables: Mapping[type[Entity], ReadTable[Any]], *, run: Run | None = None
+    ) -> None:
+        self.log = log
+        self.tables = tables
+        self._run = run or self._run_on_pool
+
+    def on(self, connection: Any) -> PostgreSQLStorage:
+        """Return the same storage inside the open transaction of `connection`."""
+
+        async def run(statement: Callable[[Any], Awaitable[Any]]) -> Any:
+            with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
+                return await statement(connection)
+
+        return PostgreSQLStorage(self.log, self.tables, run=run)
+
+    async def load(self, kind: type[E], entity_id: UUID) -> Stream[E]:
+        """Return the state of one entity: its row and the later events of its stream, in one statement.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry, outside a transaction.
+            NotMigratedError: The tables are missing.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event of the stream.
+        """
+        table: ReadTable[E] | None = self.tables.get(kind)
+        if table is None:
+            rows = await self._fetch("log/read_stream", entity_id, 0, None)
+            events = [decode(row, classes=self.log.classes) for row in rows]
+            return _folded(kind, None, events)
+        records = await self._fetch(table.load, entity_id)
+        streams = self._streams(table, records)
+        return streams[0] if streams else Stream(None, 0)
+
+    async def find(
+        self, kind: type[E], query: Query[E], *, after: E | None, limit: int | None, fresh: bool
+    ) -> list[Stream[E]]:
+        """Return the entities of the rows that match and of the log's tail, in one statement, hence one snapshot.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry, outside a transaction.
+            NotMigratedError: The tables are missing.
+            ProjectionLagError: The tail is too long; it names what holds the projection up.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event of the tail.
+        """
+        table: ReadTable[E] = self.tables[kind]
+        tail_limit = TAIL_EVENTS_MAX + 1 if fresh else 0
+        records = await self._fetch(
+            query.statement, tail_limit, limit, *query.page_arguments(after), *query.arguments
+        )
+        tail_events = sum(record["event_version"] is not None for record in records)
+        if tail_events > TAIL_EVENTS_MAX:
+            raise ProjectionLagError(
+                table.projection,
+                lag_events=tail_events,
+                lag_events_max=TAIL_EVENTS_MAX,
+                cause=await self._cause_of_lag(table.projection),
+            )
+        return self._streams(table, records)
+
+    def _streams(self, table: ReadTable[E], records: Iterable[Mapping[str, Any]]) -> list[Stream[E]]:
+        rows: dict[UUID, E] = {}
+        tails: dict[UUID, list[RecordedEvent]] = {}
+        for record in records:
+            row_id = record["id"]
+            if row_id is not None and row_id not in rows:
+                rows[row_id] = table.decode(record)
+            if record["event_version"] is not None:
+                event = decode(_Tail(record), classes=self.log.classes)
+                tails.setdefault(event.stream_id, []).append(event)
+        streams = [_folded(table.entity, rows.get(stream_id), events) for stream_id, events in tails.items()]
+        streams.extend(Stream(row, row.version) for row_id, row in rows.items() if row_id not in tails)
+        return streams
+
+    async def _fetch(self, statement: str, *arguments: Any) -> Sequence[Any]:
+        rows: Sequence[Any] = await self._run(
+            lambda connection: connection.fetch(load(statement), *arguments)
+        )
+        return rows
+
+    async def _run_on_pool(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
+        async with self.log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                return await statement(connection)
+
+    async def _cause_of_lag(self, projection: str) -> str:
+        found = (await self._fetch("projections/explain_lag", projection))[0]
+        if found["writer_pid"] is not None and found["writer_age_s"] > 1:
+            return (
+                f"the backend {found['writer_pid']} has had a transaction with appended events open for "
+                f"{found['writer_age_s']:.0f} s: end it"
+            )
+        if found["moved_s_ago"] is None:
+            return "no worker has ever run: open the store with workers=True, or run `eventstore work`"
+        if found["moved_s_ago"] > 10:  # noqa: PLR2004 - a worker polls several times a second
+            return (
+                f"its checkpoint has not moved for {found['moved_s_ago']:.0f} s: "
+                "look whether a worker runs, and at its log"
+            )
+        return "a worker runs, but more slowly than events come: wait, or write less"
+
+
+class _Tail(Mapping[str, Any]):
+    """A record of a list or a load as a row of `events`: two of its columns have other names there."""
+
+    __slots__ = ("_record",)
+    _NAMES: Mapping[str, str] = {"position": "event_position", "version": "event_version"}  # noqa: RUF012
+
+    def __init__(self, record: Mapping[str, Any]) -> None:
+        self._record = record
+
+    def __getitem__(self, name: str) -> Any:
+        return self._record[self._NAMES.get(name, name)]
+
+    def __iter__(self) -> Any:
+        return iter(self._record)
+
+    def __len__(self) -> int:
+        return len(self._record)
+
+
+def _folded(kind: type[E], row: E | None, events: list[RecordedEvent]) -> Stream[E]:
+    version = 0 if row is None else row.version
+    entity = row
+    for event in sorted(events, key=lambda event: event.version):
+        if event.version > version:
+            entity = kind.advance(entity, event)
+            version = event.version
+    return Stream(entity, version)

@@ -1,0 +1,89 @@
+"""Running operations in Units of Work: once, with retries, or several as one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+from eventstore.errors import ConfigurationError, EventStoreError
+from eventstore.repositories.interfaces import IUnitOfWork, IUnitOfWorkFactory
+
+__all__ = ["PostgreSQLTransactionManager"]
+
+T = TypeVar("T")
+Operation = Callable[[IUnitOfWork], Awaitable[T]]
+
+logger = logging.getLogger(__name__)
+
+RETRY_DELAY_FIRST_S = 0.02  # a conflict is over when the other writer's single statement is
+RETRY_DELAY_MAX_S = 5.0
+
+
+class PostgreSQLTransactionManager:
+    """Runs operations, each an async function that takes a Unit of Work.
+
+    Args:
+        factory: Makes the Units of Work; a new one for each attempt.
+    """
+
+    def __init__(self, factory: IUnitOfWorkFactory) -> None:
+        self._factory = factory
+
+    async def execute_in_transaction(self, operation: Operation[T]) -> T:
+        """Run an operation in a Unit of Work of its own, commit, and return what it returned.
+
+        Raises:
+            Exception: What the operation raised; nothing was written then.
+            EventStoreError: As `PostgreSQLUnitOfWork.commit`.
+        """
+        async with await self._factory.create_unit_of_work_async() as unit_of_work:
+            return await operation(unit_of_work)
+
+    async def execute_with_retry(
+        self, operation: Operation[T], max_retries: int = 3, backoff_factor: float = 1.0
+    ) -> T:
+        """Run an operation as `execute_in_transaction`; run it again where it is known not to have been applied.
+
+        Only errors that are `retryable` are retried: a conflict, a serialisation failure, a deadlock, a
+        connection lost before anything was sent. The delay doubles from 20 ms x `backoff_factor` to 5 s at most,
+        and a random part of it is left out, so that writers in conflict part.
+
+        Args:
+            operation: The operation; it must load what it changes itself, since it may run more than once.
+            max_retries: How often it is run again at most; 0 or more.
+            backoff_factor: What the delays are multiplied by; 0 or more.
+
+        Raises:
+            ConfigurationError: An argument is negative.
+            EventStoreError: The last attempt's error.
+            Exception: What the operation raised, at once and as itself.
+        """
+        if max_retries < 0 or backoff_factor < 0:
+            raise ConfigurationError(
+                f"max_retries and backoff_factor must be 0 or more, not {max_retries} and {backoff_factor}"
+            )
+        attempt = 0
+        while True:
+            try:
+                return await self.execute_in_transaction(operation)
+            except EventStoreError as error:
+                if not error.retryable or attempt == max_retries:
+                    raise
+                delay_s = min(RETRY_DELAY_FIRST_S * backoff_factor * 2**attempt, RETRY_DELAY_MAX_S)
+                delay_s *= random.random()  # noqa: S311 - not for secrets
+                attempt += 1
+                logger.info("an operation is run again", extra={"attempt": attempt, "error": str(error)})
+                await asyncio.sleep(delay_s)
+
+    async def execute_batch(self, operations: Iterable[Operation[Any]]) -> list[Any]:
+        """Run operations one after the other in one Unit of Work, and return their results in order.
+
+        Raises:
+            Exception: What an operation raised; nothing of any was written then.
+            EventStoreError: As `PostgreSQLUnitOfWork.commit`.
+        """
+        async with await self._factory.create_unit_of_work_async() as unit_of_work:
+            return [await operation(unit_of_work) for operation in operations]

@@ -1,0 +1,269 @@
+"""The Unit of Work: changes of many entities, appended together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+from uuid import UUID
+
+from eventstore.database.cancellation import finish
+from eventstore.domain.entity import Entity
+from eventstore.errors import (
+    ConnectionError,
+    EntityNotFoundError,
+    TransactionAlreadyActiveError,
+    TransactionNotActiveError,
+)
+from eventstore.log.records import NO_METADATA
+from eventstore.repositories.backend import Backend, BackendTransaction
+from eventstore.repositories.order_repository import PostgreSQLOrderRepository
+from eventstore.repositories.portfolio_repository import PostgreSQLPortfolioRepository
+from eventstore.repositories.position_repository import PostgreSQLPositionRepository
+from eventstore.repositories.session import Session, SessionSource
+
+__all__ = ["EntityRepository", "PostgreSQLUnitOfWork"]
+
+E = TypeVar("E", bound=Entity)
+
+
+class EntityRepository(Generic[E]):
+    """Saves and loads entities of a user's own class; `uow.entities(Strategy)` gives one.
+
+    A class without a read table is folded from its stream at each `get`.
+    """
+
+    def __init__(self, kind: type[E], source: SessionSource) -> None:
+        self._kind = kind
+        self._source = source
+
+    async def save(self, entity: E) -> E:
+        """Stage what is new of an entity, and return it.
+
+        Raises:
+            EntityDeletedError: Its id was deleted.
+            EventStoreError: It had to be looked up, and that failed.
+        """
+        async with self._source.writing() as session:
+            return await session.save(entity)
+
+    async def get(self, entity_id: UUID) -> E | None:
+        """Return an entity, up to date; None where there is none.
+
+        Raises:
+            ConcurrencyError: It has unsaved changes, and another writer has changed its stream.
+            EventStoreError: It could not be read.
+        """
+        return await self._source.reading().get(self._kind, entity_id)
+
+    async def update(self, entity: E) -> E:
+        """Stage the changes of an entity that was saved before, and return it.
+
+        Raises:
+            EntityNotFoundError: Nothing has its id.
+            EventStoreError: It had to be looked up, and that failed.
+        """
+        async with self._source.writing() as session:
+            return await session.update(
+                entity, lambda entity_id: EntityNotFoundError(entity_id, category=entity.category)
+            )
+
+    async def delete(self, entity_id: UUID) -> bool:
+        """Stage the tombstone of an entity, and return whether there was one.
+
+        Raises:
+            EventStoreError: It could not be read.
+        """
+        async with self._source.writing() as session:
+            return await session.delete(self._kind, entity_id)
+
+
+class PostgreSQLUnitOfWork:
+    """Stages the events of entities, and appends them all in one statement when it commits.
+
+    As a context manager it begins at the top of the block, commits at its end, and rolls back when an error
+    leaves it; afterwards it can be used again. A read inside it sees its own staged changes and every event that
+    was committed before the read began, and one id is one instance in it.
+
+    Conflicts are found on the streams that are written, not on those that were only read.
+
+    Args:
+        backend: The database, or one in memory.
+        metadata: Kept with each event: correlation id, causation id, actor, anything that JSON can hold.
+    """
+
+    def __init__(self, backend: Backend, *, metadata: Mapping[str, Any] = NO_METADATA) -> None:
+        self._backend = backend
+        self._session = Session(backend.storage, metadata=metadata)
+        self._transaction: BackendTransaction | None = None
+        self._active = False
+        self._last_position: int | None = None
+        self.orders = PostgreSQLOrderRepository(self)
+        self.positions = PostgreSQLPositionRepository(self)
+        self.portfolios = PostgreSQLPortfolioRepository(self)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has begun and was neither committed nor rolled back."""
+        return self._active
+
+    @property
+    def last_position(self) -> int | None:
+        """The highest position that its last commit was given; None where it appended nothing, or flushed."""
+        return self._last_position
+
+    def entities(self, kind: type[E]) -> EntityRepository[E]:
+        """Return the repository of a user's own class of entities."""
+        return EntityRepository(kind, self)
+
+    async def begin_transaction(self) -> None:
+        """Begin; nothing is sent.
+
+        Raises:
+            TransactionAlreadyActiveError: It has begun already.
+        """
+        if self._active:
+            raise TransactionAlreadyActiveError(
+                "this Unit of Work has begun: commit it or roll it back first"
+            )
+        self._active = True
+
+    async def commit(self) -> None:
+        """Append all staged events in one statement; their entities then have their new versions.
+
+        Where it fails, nothing was written, the Unit of Work stays active and must be rolled back (the context
+        manager does so). An answer that is lost is resolved by the library. A cancellation waits for the answer.
+
+        Raises:
+            TransactionNotActiveError: It has not begun.
+            ConcurrencyError: Another writer has changed a stream. Load again, then retry.
+            TransactionConflictError: A deadlock or a lock time-out. Safe to retry.
+            ConnectionError, TimeoutError: Nothing was sent. Safe to retry.
+            TransactionCommitError: `outcome="unknown"`: no answer could be had; not safe to retry.
+        """
+        self._require_active()
+        await finish(self._commit())
+
+    async def rollback(self) -> None:
+        """Drop what was staged; the entities keep their changes and can be saved again.
+
+        Raises:
+            TransactionNotActiveError: It has not begun.
+        """
+        self._require_active()
+        await finish(self._rollback())
+
+    async def flush(self) -> None:
+        """Send what is staged now, in a transaction that the commit ends.
+
+        It shows conflicts early, and costs more round trips. While it is open, readers of the log in order stand
+        before its positions, so the server ends it when it stands idle (after 1 s unless set).
+
+        Raises:
+            TransactionNotActiveError: It has not begun.
+            ConcurrencyError, TransactionConflictError, ConnectionError, TimeoutError: As `commit`.
+        """
+        self._require_active()
+        if not self._session.unsent:
+            return
+        try:
+            if self._transaction is None:
+                self._transaction = await self._backend.begin()
+                self._session.storage = self._transaction.storage
+            await self._transaction.append(self._session.unsent)
+        except BaseException:
+            await finish(self._end_transaction())
+            raise
+        self._session.mark_sent()
+
+    async def refresh(self, entity: E) -> E:
+        """Bring an instance up to date, drop changes that were not saved, and return it.
+
+        Raises:
+            TransactionNotActiveError: It has not begun.
+            RepositoryError: The instance has staged events.
+            EntityNotFoundError: It was never saved, or was deleted.
+        """
+        return await self.reading().refresh(entity)
+
+    def reading(self) -> Session:
+        """Return the session, for repositories.
+
+        Raises:
+            TransactionNotActiveError: It has not begun.
+        """
+        self._require_active()
+        return self._session
+
+    def writing(self) -> AbstractAsyncContextManager[Session]:
+        """Return the session, for repositories; what is staged in it waits for the commit."""
+        return nullcontext(self.reading())
+
+    async def __aenter__(self) -> Self:
+        if not self._active:
+            await self.begin_transaction()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._active:
+            return  # committed or rolled back inside the block
+        if error is None:
+            try:
+                await self.commit()
+            finally:
+                if self._active:
+                    await self.rollback()
+        else:
+            await self.rollback()
+
+    def _require_active(self) -> None:
+        if not self._active:
+            raise TransactionNotActiveError(
+                "this Unit of Work has not begun: use `async with uow:` or `await uow.begin_transaction()`"
+            )
+
+    async def _commit(self) -> None:
+        self._last_position = None
+        if self._transaction is None:
+            result = await self._backend.append(self._session.unsent)
+            self._last_position = result.last_position or None
+        else:
+            await self._commit_transaction(self._transaction)
+        self._session.mark_saved()
+        self._active = False
+
+    async def _commit_transaction(self, transaction: BackendTransaction) -> None:
+        try:
+            if self._session.unsent:
+                await transaction.append(self._session.unsent)
+        except BaseException:
+            await self._end_transaction()
+            raise
+        self._transaction = None
+        self._session.storage = self._backend.storage
+        try:
+            await transaction.commit()
+        except ConnectionError:
+            # Committed or not: the same append again waits for the first one and tells.
+            result = await self._backend.append(self._session.staged)
+            self._last_position = result.last_position
+        except BaseException:
+            self._session.mark_unsent()
+            raise
+
+    async def _rollback(self) -> None:
+        try:
+            await self._end_transaction()
+        finally:
+            self._session.forget()
+            self._active = False
+
+    async def _end_transaction(self) -> None:
+        transaction, self._transaction = self._transaction, None
+        self._session.storage = self._backend.storage
+        self._session.mark_unsent()
+        if transaction is not None:
+            await transaction.rollback()

@@ -1,0 +1,27 @@
+-- Purpose: Tell what may hold a projection up: its worker, or the transaction that has had events open the longest.
+-- Parameters:
+--   $1 projection text
+-- Result: moved_s_ago double precision (NULL: no worker has begun), writer_pid integer,
+--   writer_age_s double precision (both NULL: nobody writes)
+-- Locks: none beyond ACCESS SHARE
+-- Index: projection_checkpoints_pkey
+SELECT
+    (
+        SELECT extract(epoch FROM clock_timestamp() - min(moved_at))::double precision
+        FROM projection_checkpoints WHERE projection = $1::text
+    ) AS moved_s_ago,
+    writer.pid AS writer_pid,
+    writer.age_s AS writer_age_s
+FROM (SELECT) AS one
+LEFT JOIN LATERAL (
+    SELECT activity.pid, extract(epoch FROM clock_timestamp() - activity.xact_start)::double precision AS age_s
+    FROM pg_locks AS held
+    JOIN pg_stat_activity AS activity ON activity.pid = held.pid
+    WHERE held.locktype = 'relation'
+        AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND held.relation = 'events'::regclass
+        AND held.mode = 'RowExclusiveLock'
+        AND held.granted
+    ORDER BY activity.xact_start
+    LIMIT 1
+) AS writer ON true

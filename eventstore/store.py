@@ -1,0 +1,222 @@
+"""The composition root: the one place where the write side meets the projections."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+from eventstore.database.adapter import PostgreSQLAdapter
+from eventstore.database.config import DatabaseConfig
+from eventstore.database.connection import ConnectionFactory, DatabaseConnection
+from eventstore.database.migrations import MigrationManager
+from eventstore.domain.event import RecordedEvent
+from eventstore.errors import ConfigurationError, EventStoreError, ProjectionError, TimeoutError
+from eventstore.log.event_log import EventLog
+from eventstore.log.records import NO_METADATA
+from eventstore.log.shared import log_of
+from eventstore.repositories.backend import PostgreSQLBackend
+from eventstore.repositories.read_tables import READ_TABLES
+from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
+from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, Projection, ProjectionWorker
+
+__all__ = ["EventStore"]
+
+logger = logging.getLogger(__name__)
+
+WAIT_TIMEOUT_S = 30.0
+POLL_S = 0.02  # for workers of other processes, whose progress rings no bell here
+
+
+class EventStore:
+    """A database of events, its Units of Work and its projections.
+
+    Example:
+        async with EventStore.open(DatabaseConfig.from_env()) as store:
+            async with store.unit_of_work() as uow:
+                await uow.orders.save_order(order)
+
+    Attributes:
+        connection: The pool.
+        log: The event log.
+    """
+
+    def __init__(self, connection: DatabaseConnection) -> None:
+        self.connection = connection
+        self.log: EventLog = log_of(connection)
+        self._backend = PostgreSQLBackend(self.log, READ_TABLES)
+        self._workers: dict[str, ProjectionWorker[Any]] = {
+            projection.name: ProjectionWorker(self.log, projection) for projection in built_in_projections()
+        }
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._starting: asyncio.Task[None] | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, config: DatabaseConfig | None = None, *, workers: bool = True, migrate: bool = False
+    ) -> AsyncIterator[EventStore]:
+        """Connect, and close at the end of the block.
+
+        Args:
+            config: Where the database is; None: as the environment says.
+            workers: Whether this process keeps the read tables up to date. False where `eventstore work` runs
+                elsewhere, or nobody is to.
+            migrate: Whether to bring the schema up to date first; else it must be.
+
+        Raises:
+            ConfigurationError: A setting is wrong, or the server is older than PostgreSQL 15.
+            ConnectionError: The database cannot be reached. Safe to retry.
+            NotMigratedError: The tables are missing or not the newest.
+        """
+        connection = await ConnectionFactory.create_connection(config or DatabaseConfig.from_env())
+        try:
+            store = cls.of(connection)
+            if migrate:
+                manager = MigrationManager(PostgreSQLAdapter(connection))
+                await manager.initialize()
+                await manager.migrate_to_latest()
+            if workers:
+                await store.start_workers()
+            else:
+                await store.require_migrated()
+            yield store
+        finally:
+            await connection.close()
+
+    @classmethod
+    def of(cls, connection: DatabaseConnection) -> EventStore:
+        """Return the store of a connection; the same one each time."""
+        store = connection.attachments.get(EventStore)
+        if not isinstance(store, EventStore):
+            store = connection.attachments[EventStore] = cls(connection)
+            connection.at_close(store.stop_workers)
+        return store
+
+    def unit_of_work(self, *, metadata: Mapping[str, Any] = NO_METADATA) -> PostgreSQLUnitOfWork:
+        """Return a new Unit of Work.
+
+        Args:
+            metadata: Kept with each of its events: correlation id, causation id, actor, anything JSON can hold.
+        """
+        return PostgreSQLUnitOfWork(self._backend, metadata=metadata)
+
+    async def history(self, stream_id: UUID) -> list[RecordedEvent]:
+        """Return every event of one entity, in order; empty where there is none.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+        """
+        return await self.log.read_stream(stream_id)
+
+    async def require_migrated(self) -> None:
+        """Check that the schema is the newest.
+
+        Raises:
+            NotMigratedError: It is not.
+            ConnectionError: The database cannot be reached.
+        """
+        await MigrationManager(PostgreSQLAdapter(self.connection)).ensure_current()
+
+    # ---- workers ---------------------------------------------------------------------------------------------
+
+    async def start_workers(self) -> None:
+        """Keep the read tables up to date from now on, by tasks of this process; once is enough.
+
+        Raises:
+            NotMigratedError: The tables are missing or not the newest.
+            ConnectionError: The database cannot be reached.
+        """
+        if self._tasks:
+            return
+        await self.require_migrated()
+        if self._tasks or self.connection.is_closed:
+            return
+        for name, worker in self._workers.items():
+            task = asyncio.create_task(worker.run(), name=f"eventstore projection {name}")
+            task.add_done_callback(_report_failure)
+            self._tasks[name] = task
+
+    def start_workers_soon(self) -> None:
+        """As `start_workers`, from code that is not a coroutine; a database that is not migrated gets none."""
+        if not self._tasks and self._starting is None:
+            self._starting = asyncio.create_task(self.start_workers(), name="eventstore start of the workers")
+            self._starting.add_done_callback(_report_failure)
+
+    async def stop_workers(self) -> None:
+        """End the tasks that keep the read tables up to date; what they had in hand is rolled back."""
+        tasks = [*self._tasks.values(), *([] if self._starting is None else [self._starting])]
+        self._tasks, self._starting = {}, None
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            # A failure was reported when it happened.
+            with suppress(asyncio.CancelledError, EventStoreError):
+                await task
+
+    async def wait_for(
+        self, position: int, *, projections: Sequence[str] | None = None, timeout_s: float = WAIT_TIMEOUT_S
+    ) -> None:
+        """Wait until the read tables themselves have every event up to a position.
+
+        Reads of the repositories need no waiting; this is for those who query the tables by themselves.
+
+        Args:
+            position: The position, such as a Unit of Work's `last_position`.
+            projections: The names of the projections to wait for; None: all built-in ones.
+            timeout_s: Seconds to wait at most.
+
+        Raises:
+            ConfigurationError: There is no projection of a name.
+            TimeoutError: The time was over first.
+            ProjectionError: The worker of a projection has ended with an error, which is its cause.
+            ConnectionError: The database cannot be reached. Safe to retry.
+        """
+        workers = [self._worker(name) for name in (self._workers if projections is None else projections)]
+        try:
+            async with asyncio.timeout(timeout_s):
+                for worker in workers:
+                    await self._wait_for(worker, position)
+        except TimeoutError:
+            raise
+        except builtins.TimeoutError as error:
+            raise TimeoutError(
+                f"the read tables did not reach position {position} within {timeout_s} s (timeout_s): "
+                "look whether a worker runs"
+            ) from error
+
+    async def _wait_for(self, worker: ProjectionWorker[Any], position: int) -> None:
+        name = worker.projection.name
+        with worker.moved.bell() as bell:
+            while True:
+                bell.clear()
+                if await worker.checkpoint() >= position:
+                    return
+                task = self._tasks.get(name)
+                if task is not None and task.done() and not task.cancelled():
+                    raise ProjectionError(f"the worker of projection {name} has ended") from task.exception()
+                with suppress(builtins.TimeoutError):
+                    async with asyncio.timeout(POLL_S):
+                        await bell.wait()
+
+    def _worker(self, name: str) -> ProjectionWorker[Any]:
+        try:
+            return self._workers[name]
+        except KeyError:
+            known = ", ".join(sorted(self._workers))
+            raise ConfigurationError(f"there is no projection {name}: there are {known}") from None
+
+
+def built_in_projections() -> Iterable[Projection[Any]]:
+    """Return new instances of the projections that keep the read tables."""
+    return (OrdersProjection(), PositionsProjection(), PortfoliosProjection())
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("%s has ended: %s", task.get_name(), error, exc_info=error)
