@@ -29,6 +29,8 @@ from eventstore.errors import DomainError
 
 __all__ = [
     "ACTIVE_ORDER_STATUSES",
+    "ONE",
+    "ZERO",
     "Execution",
     "ExecutionStatus",
     "OrderCancelled",
@@ -44,10 +46,16 @@ __all__ = [
     "OrderSubmitted",
     "OrderType",
     "TimeInForce",
+    "check_prices",
+    "cost_from_average",
+    "cost_of",
 ]
 
 ZERO = Decimal(0)
+"""No quantity, no amount."""
+
 ONE = Decimal(1)
+"""The multiplier of what is not multiplied."""
 
 
 class OrderSide(StrEnum):

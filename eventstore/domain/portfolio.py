@@ -22,6 +22,7 @@ __all__ = [
     "PortfolioAmended",
     "PortfolioCreated",
     "PortfolioDeleted",
+    "PortfolioFields",
     "PortfolioFundsDeposited",
     "PortfolioFundsWithdrawn",
     "PortfolioTradeRecorded",
