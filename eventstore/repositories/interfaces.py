@@ -299,7 +299,5 @@ class ITransactionManager(Protocol):
     ) -> T:
         """Run an operation, again where it is known not to have been applied."""
 
-    async def execute_batch(
-        self, operations: Iterable[Callable[[IUnitOfWork], Awaitable[Any]]]
-    ) -> list[Any]:
+    async def execute_batch(self, operations: Iterable[Callable[[IUnitOfWork], Awaitable[Any]]]) -> list[Any]:
         """Run operations in one Unit of Work."""

@@ -75,7 +75,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
         consistency: Consistency = "fresh",
     ) -> list[Order]:
         """Return the orders of a symbol."""
-        query = Query[Order](
+        query: Query[Order] = Query(
             "orders/by_symbol", (symbol,), lambda order: order.symbol == symbol, _by_creation
         )
         return await self._find(query, after=after, limit=limit, consistency=consistency)
@@ -90,7 +90,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
     ) -> list[Order]:
         """Return the orders of a status."""
         wanted = OrderStatus(status)
-        query = Query[Order](
+        query: Query[Order] = Query(
             "orders/by_status", (wanted.value,), lambda order: order.status is wanted, _by_creation
         )
         return await self._find(query, after=after, limit=limit, consistency=consistency)
@@ -99,7 +99,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
         self, *, after: Order | None = None, limit: int | None = None, consistency: Consistency = "fresh"
     ) -> list[Order]:
         """Return the orders that may still trade: pending, submitted, partially filled."""
-        query = Query[Order](
+        query: Query[Order] = Query(
             "orders/active", (), lambda order: order.status in ACTIVE_ORDER_STATUSES, _by_creation
         )
         return await self._find(query, after=after, limit=limit, consistency=consistency)
@@ -113,7 +113,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
         consistency: Consistency = "fresh",
     ) -> list[Order]:
         """Return the orders that a broker knows by this id; brokers use an id again on another day."""
-        query = Query[Order](
+        query: Query[Order] = Query(
             "orders/by_broker_order_id",
             (broker_order_id,),
             lambda order: order.broker_order_id == broker_order_id,
@@ -136,7 +136,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
             ConfigurationError: The range ends before it starts.
         """
         start, end = time_range(start_date, end_date)
-        query = Query[Order](
+        query: Query[Order] = Query(
             "orders/by_creation", (start, end), lambda order: start <= order.created_at <= end, _by_creation
         )
         return await self._find(query, after=after, limit=limit, consistency=consistency)

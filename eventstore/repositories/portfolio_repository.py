@@ -67,7 +67,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
     async def get_portfolio_by_name(self, name: str) -> Portfolio | None:
         """Return the portfolio of a name, the one created last where there are several; None where there is none."""
         return await self._first(
-            Query[Portfolio](
+            Query(
                 "portfolios/by_name",
                 (name,),
                 lambda portfolio: portfolio.name == name,
@@ -79,14 +79,14 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
     async def get_current_portfolio(self) -> Portfolio | None:
         """Return the portfolio created last; None where there is none."""
         return await self._first(
-            Query[Portfolio]("portfolios/latest", (), lambda _: True, _by_creation, descending=True)
+            Query("portfolios/latest", (), lambda _: True, _by_creation, descending=True)
         )
 
     async def get_all_portfolios(
         self, *, after: Portfolio | None = None, limit: int | None = None, consistency: Consistency = "fresh"
     ) -> list[Portfolio]:
         """Return all portfolios."""
-        query = Query[Portfolio]("portfolios/all", (), lambda _: True, _by_creation)
+        query: Query[Portfolio] = Query("portfolios/all", (), lambda _: True, _by_creation)
         return await self._find(query, after=after, limit=limit, consistency=consistency)
 
     async def get_portfolios_by_strategy(
@@ -98,7 +98,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         consistency: Consistency = "fresh",
     ) -> list[Portfolio]:
         """Return the portfolios of a strategy."""
-        query = Query[Portfolio](
+        query: Query[Portfolio] = Query(
             "portfolios/by_strategy",
             (strategy,),
             lambda portfolio: portfolio.strategy == strategy,

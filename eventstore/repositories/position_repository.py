@@ -110,7 +110,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
             )
 
         return await self._first(
-            Query[Position](
+            Query(
                 "positions/open_by_symbol",
                 (symbol, portfolio_id, strategy),
                 matches,
@@ -128,7 +128,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         consistency: Consistency = "fresh",
     ) -> list[Position]:
         """Return the positions of a symbol, open and closed."""
-        query = Query[Position](
+        query: Query[Position] = Query(
             "positions/by_symbol", (symbol,), lambda position: position.symbol == symbol, _by_opening
         )
         return await self._find(query, after=after, limit=limit, consistency=consistency)
@@ -137,7 +137,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         self, *, after: Position | None = None, limit: int | None = None, consistency: Consistency = "fresh"
     ) -> list[Position]:
         """Return the open positions."""
-        query = Query[Position](
+        query: Query[Position] = Query(
             "positions/active", (), lambda position: position.closed_at is None, _by_opening
         )
         return await self._find(query, after=after, limit=limit, consistency=consistency)
@@ -146,7 +146,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         self, *, after: Position | None = None, limit: int | None = None, consistency: Consistency = "fresh"
     ) -> list[Position]:
         """Return the closed positions."""
-        query = Query[Position](
+        query: Query[Position] = Query(
             "positions/closed", (), lambda position: position.closed_at is not None, _by_opening
         )
         return await self._find(query, after=after, limit=limit, consistency=consistency)
@@ -160,7 +160,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         consistency: Consistency = "fresh",
     ) -> list[Position]:
         """Return the positions of a strategy, open and closed."""
-        query = Query[Position](
+        query: Query[Position] = Query(
             "positions/by_strategy", (strategy,), lambda position: position.strategy == strategy, _by_opening
         )
         return await self._find(query, after=after, limit=limit, consistency=consistency)
@@ -174,7 +174,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         consistency: Consistency = "fresh",
     ) -> list[Position]:
         """Return the positions of a portfolio, open and closed."""
-        query = Query[Position](
+        query: Query[Position] = Query(
             "positions/by_portfolio",
             (portfolio_id,),
             lambda position: position.portfolio_id == portfolio_id,
@@ -197,7 +197,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
             ConfigurationError: The range ends before it starts.
         """
         start, end = time_range(start_date, end_date)
-        query = Query[Position](
+        query: Query[Position] = Query(
             "positions/by_opening",
             (start, end),
             lambda position: start <= position.opened_at <= end,
