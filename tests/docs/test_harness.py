@@ -197,3 +197,47 @@ def test_links(tmp_path: Path):
         "missing-too.md",
         "k.png",
     ]
+
+
+DATABASE = """\
+```python
+import asyncio
+from decimal import Decimal
+
+from eventstore.domain import Order, OrderSide
+from eventstore.store import EventStore
+
+async with EventStore.open() as store:
+    async with store.unit_of_work() as uow:
+        await uow.orders.save_order(Order.create_market_order("ES", Decimal(2), OrderSide.BUY))
+    async with store.unit_of_work() as uow:
+        print([order.symbol for order in await uow.orders.get_active_orders()])
+```
+
+<!-- output -->
+```text
+['ES']
+```
+
+```python
+async def main() -> None:
+    async with EventStore.open() as store, store.unit_of_work() as uow:
+        print(len(await uow.orders.get_orders_by_symbol("ES")))
+
+asyncio.run(main())
+```
+
+<!-- output -->
+```text
+1
+```
+"""
+
+
+def test_a_document_has_a_migrated_database(
+    tmp_path: Path, migrated_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """The snippets write to the database that `DATABASE_URL` names, in the document's loop and in their own."""
+    monkeypatch.setenv("DATABASE_URL", migrated_url)
+    done = run(tmp_path, DATABASE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2 blocks ran\n", "")
