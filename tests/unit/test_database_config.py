@@ -281,13 +281,13 @@ def test_a_bad_value_names_its_variable_and_what_is_allowed(
 def test_two_bad_values_are_both_named():
     """So that they need not be found one by one."""
     with pytest.raises(ConfigurationError, match=r"DATABASE_PORT.*DATABASE_SSL_MODE"):
-        DatabaseConfig(port=0, ssl_mode="no")  # type: ignore[arg-type]
+        DatabaseConfig(port=0, ssl_mode="no")
 
 
 def test_an_unknown_keyword_is_named():
     """A slip of the pen is no silent default."""
     with pytest.raises(ConfigurationError, match="'prot' is no setting"):
-        DatabaseConfig(prot=5433)
+        DatabaseConfig(prot=5433)  # type: ignore[call-arg]
 
 
 def test_a_key_needs_its_certificate(tmp_path: Path):
