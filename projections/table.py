@@ -106,11 +106,23 @@ class Table(Generic[R]):
 
     def compare(self, one: str, other: str) -> str:
         """Return the statement that counts the rows that two tables have equal, to the last digit, and not."""
-        key = ", ".join(quoted(column.name) for column in self.key)
         return (
             "SELECT count(*) FILTER (WHERE a.line = b.line) AS equal, "
             "count(*) FILTER (WHERE a.line IS DISTINCT FROM b.line) AS different "
-            f"FROM (SELECT {key}, r::text AS line FROM {quoted(one)} AS r) AS a "
+            f"FROM {self._joined(one, other)}"
+        )
+
+    def differences(self, one: str, other: str, limit: int) -> str:
+        """Return the statement that names some of the rows that differ, by their keys."""
+        return (
+            f"SELECT ({_names(self.key)})::text AS key FROM {self._joined(one, other)} "
+            f"WHERE a.line IS DISTINCT FROM b.line ORDER BY {_names(self.key)} LIMIT {limit:d}"
+        )
+
+    def _joined(self, one: str, other: str) -> str:
+        key = _names(self.key)
+        return (
+            f"(SELECT {key}, r::text AS line FROM {quoted(one)} AS r) AS a "
             f"FULL JOIN (SELECT {key}, r::text AS line FROM {quoted(other)} AS r) AS b USING ({key})"
         )
 
