@@ -17,6 +17,7 @@ from eventstore.errors import ProjectionError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 from projections.projection import Projection
+from projections.table import Table
 from projections.worker import fold_into
 
 __all__ = ["Comparison", "compare_with_fold", "rebuild"]
@@ -155,7 +156,11 @@ async def compare_with_fold(
     names = [column.name for column in table.key]
     live = {tuple(record[name] for name in names): table.codec.decode(record) for record in records}
     folded = await _fold_in_memory(log, projection, position, on_progress)
-    different = [key for key in live.keys() | folded.keys() if live.get(key) != folded.get(key)]
+    different = [
+        key
+        for key in live.keys() | folded.keys()
+        if key not in live or key not in folded or _line(table, live[key]) != _line(table, folded[key])
+    ]
     return Comparison(
         projection.name,
         position,
@@ -163,6 +168,11 @@ async def compare_with_fold(
         len(different),
         tuple(str(key) for key in different[:DIFFERENCES_SHOWN_MAX]),
     )
+
+
+def _line(table: Table[R], row: R) -> str:
+    # Decimals that are equal may differ in their digits: 1.0 and 1.00.
+    return repr(table.codec.encode(row))
 
 
 async def _fold_in_memory(

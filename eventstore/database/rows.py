@@ -58,7 +58,7 @@ class Column:
     def selected(self) -> str:
         """The column as a select list has it, so that the driver needs to look up no type."""
         name = quoted(self.name)
-        return name if self.type == self.parameter_type else f"{name}::text AS {name}"
+        return name if self.type == self.parameter_type else f"{name}::{self.parameter_type} AS {name}"
 
 
 class RowCodec(Generic[R]):
