@@ -1,0 +1,376 @@
+"""Hypothesis strategies for tests of code that handles orders, positions and portfolios.
+
+`orders()`, `positions()` and `portfolios()` give entities in any state that commands can bring them to. The
+`..._histories()` give the way there: how the entity was made, and the commands that were legal, so that a counter-example
+reads as the lines of code that lead to it. The `..._commands()` give commands that may be legal or not.
+
+Ids of executions and trades come from a small pool, so repeats and conflicts do happen; times lie in one hour, so
+that fills are reported late. Needs the extra `testing`.
+
+Example:
+    @given(order_histories())
+    def test_leaves(history):
+        order = history.play()[0]
+        assert order.leaves_quantity >= 0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from eventstore.domain.context import use_clock
+from eventstore.domain.entity import Entity
+from eventstore.domain.order import Order, OrderSide, OrderType, TimeInForce
+from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.position import Position
+from eventstore.errors import DomainError
+
+__all__ = [
+    "COMMANDS_MAX",
+    "EPOCH",
+    "Command",
+    "History",
+    "amounts",
+    "commissions",
+    "moments",
+    "order_commands",
+    "order_histories",
+    "orders",
+    "portfolio_commands",
+    "portfolio_histories",
+    "portfolios",
+    "position_commands",
+    "position_histories",
+    "positions",
+    "prices",
+    "quantities",
+]
+
+E = TypeVar("E", bound=Entity)
+
+EPOCH = datetime(2024, 1, 2, 15, 0, tzinfo=UTC)
+"""When every history begins; its commands happen within the hour after it."""
+
+COMMANDS_MAX = 12
+"""How many commands a history has at most, unless told otherwise."""
+
+_SYMBOLS = ("ES", "AAPL", "BTC-USD", "€STR")
+_EXECUTIONS = ("E-1", "E-2", "E-3", "E-4", "E-5", "E-6")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A call of one method, to be made on an entity.
+
+    Attributes:
+        method: The method's name; `=` assigns the arguments as plain assignments.
+        arguments: Its keyword arguments.
+    """
+
+    method: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def run(self, entity: Any) -> Any:
+        """Make the call, and return what it returns.
+
+        Raises:
+            DomainError: A rule forbids it; the entity is as before.
+        """
+        if self.method == "=":
+            for name, value in self.arguments.items():
+                setattr(entity, name, value)
+            return None
+        return getattr(entity, self.method)(**self.arguments)
+
+    def __repr__(self) -> str:
+        given = [f"{name}={_shown(value)}" for name, value in self.arguments.items()]
+        return (
+            "; ".join(f".{each}" for each in given)
+            if self.method == "="
+            else f".{self.method}({', '.join(given)})"
+        )
+
+
+@dataclass(frozen=True)
+class History(Generic[E]):
+    """How an entity was made, and the legal commands it then took.
+
+    Attributes:
+        make: The factory; it is called with `arguments`.
+        arguments: Its keyword arguments.
+        commands: What follows; each was legal when it came.
+    """
+
+    make: Callable[..., E]
+    arguments: Mapping[str, Any]
+    commands: Sequence[Command]
+
+    def play(self) -> list[E]:
+        """Make the entity and run the commands on it; the same history gives the same events each time.
+
+        Returns:
+            The entity, its events pending. A command that returns another entity, as a fill through zero does, adds
+            that to the list, and later commands go to the last one.
+        """
+        with use_clock(lambda: EPOCH):
+            entities = [self.make(**self.arguments)]
+            for command in self.commands:
+                _take(command, entities)
+        return entities
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={_shown(value)}" for name, value in self.arguments.items())
+        name = getattr(self.make, "__qualname__", repr(self.make))
+        return "\n    ".join([f"{name}({given})", *map(repr, self.commands)])
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, StrEnum):
+        return f"{type(value).__name__}.{value.name}"
+    if isinstance(value, datetime):
+        minutes = (value - EPOCH) // timedelta(minutes=1)
+        return f"EPOCH + timedelta(minutes={minutes})" if minutes else "EPOCH"
+    return repr(value)
+
+
+def _take(command: Command, entities: list[E]) -> None:
+    result = command.run(entities[-1])
+    if isinstance(result, Entity):
+        entities.append(result)  # type: ignore[arg-type]
+
+
+def _legal(make: Callable[..., E], arguments: Mapping[str, Any], commands: Sequence[Command]) -> History[E]:
+    """Keep the commands that no rule forbids."""
+    taken: list[Command] = []
+    with use_clock(lambda: EPOCH):
+        entities = [make(**arguments)]
+        for command in commands:
+            try:
+                _take(command, entities)
+            except DomainError:
+                continue
+            taken.append(command)
+    return History(make, arguments, tuple(taken))
+
+
+# ---- values ------------------------------------------------------------------------------------------------
+
+
+def quantities() -> st.SearchStrategy[Decimal]:
+    """Positive quantities: mostly small whole numbers, also fractions and other exponents."""
+    return st.one_of(
+        st.integers(1, 20).map(Decimal),
+        st.integers(1, 10_000).map(lambda hundredths: Decimal(hundredths).scaleb(-2)),
+        st.sampled_from([Decimal("1E+2"), Decimal("0.00000001"), Decimal("10.0"), Decimal("33.333")]),
+    )
+
+
+def prices() -> st.SearchStrategy[Decimal]:
+    """Prices in quarters, in cents and in odd digits; some are zero or below."""
+    return st.one_of(
+        st.integers(1, 400).map(lambda quarters: Decimal(quarters) / 4),
+        st.integers(-500, 50_000).map(lambda cents: Decimal(cents).scaleb(-2)),
+        st.sampled_from([Decimal("4.5E+3"), Decimal("0.1234567890123456789"), Decimal("-37.63"), Decimal(0)]),
+    )
+
+
+def commissions() -> st.SearchStrategy[Decimal]:
+    """Commissions, mostly none or a few cents; a rebate is negative."""
+    return st.one_of(st.just(Decimal(0)), st.integers(-50, 500).map(lambda cents: Decimal(cents).scaleb(-2)))
+
+
+def amounts() -> st.SearchStrategy[Decimal]:
+    """Amounts of money, of either sign, in cents."""
+    return st.integers(-1_000_000, 1_000_000).map(lambda cents: Decimal(cents).scaleb(-2))
+
+
+def moments() -> st.SearchStrategy[datetime]:
+    """Times within the hour after `EPOCH`, to the minute."""
+    return st.integers(0, 60).map(lambda minutes: EPOCH + timedelta(minutes=minutes))
+
+
+def _command(method: str, **arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[Command]:
+    return st.fixed_dictionaries(arguments).map(lambda given: Command(method, given))
+
+
+def _some(
+    weighted: Mapping[st.SearchStrategy[Command], int], commands_max: int
+) -> st.SearchStrategy[list[Command]]:
+    """Lists of commands; `one_of` has no weights, and an order that is cancelled at once teaches little."""
+    drawn = [command for command, weight in weighted.items() for _ in range(weight)]
+    return st.lists(st.sampled_from(drawn).flatmap(lambda command: command), max_size=commands_max)
+
+
+def _execution_ids() -> st.SearchStrategy[str]:
+    return st.sampled_from(_EXECUTIONS)
+
+
+# ---- orders ------------------------------------------------------------------------------------------------
+
+
+def order_commands(commands_max: int = COMMANDS_MAX) -> st.SearchStrategy[list[Command]]:
+    """Commands of an order, legal or not, in any sequence."""
+    fill = _command(
+        "fill",
+        quantity=quantities(),
+        price=prices(),
+        execution_id=_execution_ids(),
+        commission=commissions(),
+        occurred_at=moments(),
+    )
+    correction = _command(
+        "correct_fill",
+        execution_id=_execution_ids(),
+        quantity=quantities(),
+        price=prices(),
+        new_execution_id=st.one_of(st.none(), _execution_ids()),
+        occurred_at=moments(),
+    )
+    weighted = {
+        fill: 12,
+        _command("submit", broker_order_id=st.just("B-1"), occurred_at=moments()): 3,
+        _command("bust_fill", execution_id=_execution_ids(), occurred_at=moments()): 3,
+        correction: 3,
+        _command("amend", quantity=quantities(), occurred_at=moments()): 1,
+        _command("amend", limit_price=prices(), occurred_at=moments()): 1,
+        _command("=", tags=st.lists(st.sampled_from(["a", "ü"]), max_size=2).map(tuple)): 1,
+        _command("cancel", reason=st.sampled_from([None, "by the user"]), occurred_at=moments()): 1,
+        _command("expire", occurred_at=moments()): 1,
+        _command("reject", reason=st.just("no such symbol"), occurred_at=moments()): 1,
+    }
+    return _some(weighted, commands_max)
+
+
+@st.composite
+def _order_beginnings(draw: st.DrawFn) -> tuple[Callable[..., Order], dict[str, Any]]:
+    order_type = draw(st.sampled_from(OrderType))
+    arguments: dict[str, Any] = {
+        "symbol": draw(st.sampled_from(_SYMBOLS)),
+        "quantity": draw(st.one_of(st.sampled_from([Decimal(30), Decimal("100.5")]), quantities())),
+        "side": draw(st.sampled_from(OrderSide)),
+    }
+    if order_type in (OrderType.STOP, OrderType.STOP_LIMIT):
+        arguments["stop_price"] = draw(prices())
+    if order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+        arguments["limit_price"] = draw(prices())
+    arguments |= draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "time_in_force": st.sampled_from(TimeInForce),
+                "multiplier": st.sampled_from([Decimal(50), Decimal("0.1")]),
+                "strategy": st.just("mean-reversion"),
+                "portfolio_id": st.just(UUID(int=1)),
+                "tags": st.just(("a", "b")),
+            },
+        )
+    )
+    make: Callable[..., Order] = getattr(Order, f"create_{order_type.lower()}_order")
+    return make, arguments | {"occurred_at": EPOCH}
+
+
+@st.composite
+def order_histories(draw: st.DrawFn, commands_max: int = COMMANDS_MAX) -> History[Order]:
+    """Legal lives of an order: `history.play()[0]` is the order, its events pending."""
+    make, arguments = draw(_order_beginnings())
+    return _legal(make, arguments, draw(order_commands(commands_max)))
+
+
+def orders() -> st.SearchStrategy[Order]:
+    """Orders in any reachable state, their events pending."""
+    return order_histories().map(lambda history: history.play()[-1])
+
+
+# ---- positions ---------------------------------------------------------------------------------------------
+
+
+def position_commands(commands_max: int = COMMANDS_MAX) -> st.SearchStrategy[list[Command]]:
+    """Commands of a position, legal or not, in any sequence."""
+    fill = _command(
+        "apply_fill",
+        side=st.sampled_from(OrderSide),
+        quantity=quantities(),
+        price=prices(),
+        execution_id=_execution_ids(),
+        commission=commissions(),
+        occurred_at=moments(),
+    )
+    change = {
+        "quantity": quantities(),
+        "price": prices(),
+        "commission": commissions(),
+        "occurred_at": moments(),
+    }
+    weighted = {
+        fill: 12,
+        _command("add", **change): 2,
+        _command("reduce", **change): 2,
+        _command("mark", price=prices(), occurred_at=moments()): 1,
+        _command("=", stop_loss_price=st.one_of(st.none(), prices())): 1,
+        _command("close", price=st.one_of(st.none(), prices()), occurred_at=moments()): 1,
+    }
+    return _some(weighted, commands_max)
+
+
+@st.composite
+def position_histories(draw: st.DrawFn, commands_max: int = COMMANDS_MAX) -> History[Position]:
+    """Legal lives of a position, and of those that it flipped to: `history.play()` gives all, the last one last."""
+    arguments: dict[str, Any] = {
+        "symbol": draw(st.sampled_from(_SYMBOLS)),
+        "quantity": draw(quantities()) * draw(st.sampled_from([1, -1])),
+        "entry_price": draw(prices()),
+        "commission": draw(commissions()),
+        "multiplier": draw(st.sampled_from([Decimal(1), Decimal(50), Decimal("0.1")])),
+        "occurred_at": EPOCH,
+    }
+    return _legal(Position.open_position, arguments, draw(position_commands(commands_max)))
+
+
+def positions() -> st.SearchStrategy[Position]:
+    """Positions in any reachable state, their events pending."""
+    return position_histories().map(lambda history: history.play()[-1])
+
+
+# ---- portfolios --------------------------------------------------------------------------------------------
+
+
+def portfolio_commands(commands_max: int = COMMANDS_MAX) -> st.SearchStrategy[list[Command]]:
+    """Commands of a portfolio, legal or not, in any sequence."""
+    trade = {
+        "trade_id": st.sampled_from(["T-1", "T-2", "T-3", "T-4", "T-5", "T-6"]),
+        "realized_pnl": st.one_of(st.none(), amounts()),
+        "commission": commissions(),
+        "occurred_at": moments(),
+    }
+    weighted = {
+        _command("record_trade", **trade): 3,
+        _command("record_trade", **trade, cash_flow=amounts()): 3,
+        _command("deposit", amount=amounts(), occurred_at=moments()): 2,
+        _command("withdraw", amount=amounts(), occurred_at=moments()): 2,
+        _command("=", max_positions=st.one_of(st.none(), st.integers(-1, 5))): 1,
+    }
+    return _some(weighted, commands_max)
+
+
+@st.composite
+def portfolio_histories(draw: st.DrawFn, commands_max: int = COMMANDS_MAX) -> History[Portfolio]:
+    """Legal lives of a portfolio: `history.play()[0]` is the portfolio, its events pending."""
+    arguments: dict[str, Any] = {
+        "name": draw(st.sampled_from(["Main", "Zweites"])),
+        "initial_capital": draw(st.sampled_from([Decimal(100_000), Decimal(0), Decimal("0.01")])),
+        "created_at": EPOCH,
+    }
+    return _legal(Portfolio, arguments, draw(portfolio_commands(commands_max)))
+
+
+def portfolios() -> st.SearchStrategy[Portfolio]:
+    """Portfolios in any reachable state, their events pending."""
+    return portfolio_histories().map(lambda history: history.play()[-1])
