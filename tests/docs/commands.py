@@ -9,27 +9,18 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a reader has anyway; their arguments are not ours to check.
 OTHERS = frozenset(
-    {
-        "cat",
-        "cd",
-        "createdb",
-        "docker",
-        "echo",
-        "export",
-        "git",
-        "kill",
-        "ls",
-        "psql",
-        "pytest",
-        "python",
-        "python3",
-    }
+    "bash cat cd cp createdb createuser docker echo export git grep head kill ls mkdir pg_dump pgbouncer pre-commit psql "
+    "pytest python python3 rm source tail with-postgres".split()  # noqa: SIM905 - a list of words
 )
+
+# What the installed script does.
+_EVENTSTORE = "import sys; sys.argv[0] = 'eventstore'; from eventstore.cli import main; sys.exit(main())"
 
 
 def command_lines(code: str) -> list[str]:
@@ -44,16 +35,25 @@ def command_lines(code: str) -> list[str]:
 
 def complaint(line: str) -> str | None:
     """What is wrong with a command; None: nothing."""
-    for part in re.split(r"\s*(?:&&|\|\||;|\|)\s*", line):
-        words = shlex.split(part.rstrip("&"), comments=True)
-        while words and re.match(r"[A-Z_]+=", words[0]):
-            words.pop(0)
-        if not words:
-            continue
+    for words in _commands(line):
         said = _complaint(words)
         if said:
             return said
     return None
+
+
+def _commands(line: str) -> Iterator[list[str]]:
+    """The words of each command of a line, without the variables set before it."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="();|&")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    for word in [*lexer, ";"]:
+        if word.strip("();|&"):
+            if words or not re.match(r"[A-Za-z_]+=", word):
+                words.append(word)
+        elif words:
+            yield words
+            words = []
 
 
 def _complaint(words: list[str]) -> str | None:
@@ -114,7 +114,7 @@ def extras() -> frozenset[str]:
 def eventstore_help(*subcommands: str) -> str | None:
     """What a command of ours says of itself; None where there is no such command."""
     done = subprocess.run(
-        [sys.executable, "-m", "eventstore.cli", *subcommands, "--help"],
+        [sys.executable, "-c", _EVENTSTORE, *subcommands, "--help"],
         env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"},
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -155,6 +155,7 @@ def test_blocks_know_their_lines_languages_and_markers():
         "cd trading-eventstore && make demo",
         "pip install 'trading-eventstore[embedded,cli]'",
         "DATABASE_URL=postgresql:///x psql",
+        "psql 'postgresql:///x?a=1&b=2' -c 'SELECT 1; SELECT 2' | head",
     ],
 )
 def test_known_commands(line: str):
@@ -173,6 +174,30 @@ def test_known_commands(line: str):
 )
 def test_unknown_commands(line: str, said: str):
     """What does not exist is named."""
+    assert commands.complaint(line) == said
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("eventstore demo --prints 1000 --keep .demo", None),
+        ("DATABASE_URL=postgresql:///x eventstore demo --keep=.demo | head", None),
+        ("eventstore quarantine retry orders --all", None),
+        ("eventstore --help", None),
+        ("eventstore dmeo", "no command eventstore dmeo"),
+        ("eventstore demo --print 1000", "eventstore demo has no option --print"),
+        ("eventstore quarantine retry --none", "eventstore quarantine retry has no option --none"),
+    ],
+)
+def test_eventstore_commands(line: str, said: str | None, monkeypatch: pytest.MonkeyPatch):
+    """A subcommand must have a help of its own, and each option must be in it."""
+    helps = {
+        (): "demo quarantine --help",
+        ("demo",): "--prints INTEGER  --keep DIR",
+        ("quarantine",): "retry",
+        ("quarantine", "retry"): "PROJECTION --all",
+    }
+    monkeypatch.setattr(commands, "eventstore_help", lambda *words: helps.get(words))
     assert commands.complaint(line) == said
 
 

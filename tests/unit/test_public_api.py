@@ -26,7 +26,10 @@ def test_each_public_module_lists_its_names(path):
         assert expected == set(), "public names without a literal __all__"
         return
     assert listed == sorted(set(listed), key=rules.isort_style)
-    assert expected - set(listed) == set()
+    unlisted = expected - set(listed)
+    assert not unlisted, (
+        f"list {', '.join(sorted(unlisted))} in __all__, or begin the name with an underscore"
+    )
     module = importlib.import_module(rules.module_name(path))
     assert [name for name in listed if not hasattr(module, name)] == []
 
