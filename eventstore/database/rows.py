@@ -16,6 +16,7 @@ import orjson
 from pydantic import BaseModel, TypeAdapter
 
 from eventstore.domain import codec
+from eventstore.domain.context import plain
 from eventstore.errors import ConfigurationError
 
 __all__ = ["Column", "RowCodec", "quoted"]
@@ -136,6 +137,8 @@ def _column(name: str, annotation: Any, given: str | None) -> Column:
         encode = None if issubclass(bare, str) else _enum_value
         return Column(name, given or "text", "text", is_nullable, encode, members.__getitem__)
     usual = _POSTGRESQL_TYPES.get(bare)
+    if bare is Decimal:
+        return Column(name, given or "numeric", "numeric", is_nullable, None, _digits)
     if usual is not None:
         return Column(name, given or usual, usual, is_nullable, None, None)
     adapter = TypeAdapter(bare)
@@ -154,6 +157,11 @@ def _json_decoder(annotation: Any) -> Callable[[Any], Any]:
     if convert is None:
         return orjson.loads
     return lambda text: convert(orjson.loads(text))
+
+
+def _digits(value: Decimal) -> Decimal:
+    # asyncpg gives 100000 as 1.0E+5: an equal number with other digits. Only such a text has an E.
+    return plain(value) if "E" in str(value) else value
 
 
 def _enum_value(member: enum.Enum) -> Any:
