@@ -12,8 +12,9 @@ import asyncpg
 from eventstore import errors
 from eventstore.database.cancellation import finish
 from eventstore.database.connection import DatabaseConnection
-from eventstore.database.error_mapping import map_error, mapped_errors
+from eventstore.database.error_mapping import DRIVER_ERRORS, map_error, mapped_errors
 from eventstore.database.health import HealthStatus
+from eventstore.database.pooled import settle
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ class PostgreSQLAdapter:
             TransactionNotActiveError: None is open.
             TransactionCommitError: `outcome` is `not_applied` where the transaction had been rolled back,
                 `unknown` where the answer was lost and the server could not be asked in time.
+            ConnectionError: The connection was lost, and nothing was applied. Safe to retry.
             IntegrityError: A deferred constraint refused; nothing was applied.
             TransactionConflictError: Another transaction was in the way; nothing was applied. Safe to retry.
         """
@@ -339,13 +341,13 @@ class PostgreSQLAdapter:
                 transaction_id = await connection.fetchval(load("database/transaction_id"))
                 sent = True
                 tag = await connection.execute("COMMIT")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except DRIVER_ERRORS as error:
             mapped = map_error(error, connection=connection, in_transaction=not sent)
-            if not sent:
+            if not sent and not mapped.retryable:
                 raise errors.TransactionCommitError(
                     f"nothing was committed: {mapped}", outcome="not_applied"
                 ) from error
-            if not isinstance(mapped, (errors.ConnectionError, errors.TimeoutError)):
+            if not sent or not isinstance(mapped, (errors.ConnectionError, errors.TimeoutError)):
                 raise mapped from error
             await self._resolve(transaction_id, error)
             return
@@ -364,13 +366,13 @@ class PostgreSQLAdapter:
             try:
                 async with asyncio.timeout_at(deadline_s), self._acquire() as connection:
                     status = await connection.fetchval(load("database/transaction_status"), transaction_id)
-            except (errors.ConnectionError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except (errors.ConnectionError, *DRIVER_ERRORS):
                 status = "in progress"
             if status == "committed":
                 return
             if status == "aborted":
-                raise errors.TransactionCommitError(
-                    "nothing was committed: the connection was lost before", outcome="not_applied"
+                raise errors.ConnectionError(
+                    "the connection was lost before the commit was done: nothing was committed, begin again"
                 ) from cause
             if status is None:
                 break  # too long ago for the server to know
@@ -394,9 +396,21 @@ async def _of_pool(pool: Any) -> AsyncIterator[Any]:
         connection = await pool.acquire()
     try:
         yield connection
-    finally:
-        with mapped_errors():
-            await pool.release(connection)
+    except (asyncio.CancelledError, TimeoutError):
+        await finish(_release(pool, connection, interrupted=True))
+        raise
+    except BaseException:
+        await finish(_release(pool, connection, interrupted=False))
+        raise
+    else:
+        await finish(_release(pool, connection, interrupted=False))
+
+
+async def _release(pool: Any, connection: Any, *, interrupted: bool) -> None:
+    with mapped_errors():
+        if interrupted or connection.is_in_transaction():
+            await settle(connection)
+        await pool.release(connection)
 
 
 @asynccontextmanager
@@ -414,7 +428,7 @@ async def _roll_back(lease: AbstractAsyncContextManager[Any], connection: Any) -
     try:
         async with _ending(lease):
             await connection.execute("ROLLBACK")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except DRIVER_ERRORS as error:
         raise errors.TransactionRollbackError(
             f"the roll-back was not answered, the server does it by itself: {map_error(error)}"
         ) from error

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import asyncpg
 
 from eventstore import errors
+from eventstore.database.error_mapping import DRIVER_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,12 +89,7 @@ class Connector:
             try:
                 async with asyncio.timeout_at(deadline_s):
                     connection = await open_connection(**self._arguments, **options)
-            except (
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                asyncpg.InternalClientError,
-                OSError,
-            ) as error:
+            except DRIVER_ERRORS as error:
                 self.last_failure = error
                 pause_s *= random.uniform(0.75, 1.25)  # noqa: S311 - not for secrets
                 if not self._worth_another_attempt(error) or loop.time() + pause_s >= deadline_s:

@@ -15,9 +15,9 @@ import asyncpg
 from eventstore import errors
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connecting import Connector
-from eventstore.database.error_mapping import map_error
+from eventstore.database.error_mapping import DRIVER_ERRORS, map_error
 from eventstore.database.health import HealthStatus, PoolStatistics
-from eventstore.database.pooled import CLEAN_UP_TIMEOUT_S, PooledConnection, close_idle, reset
+from eventstore.database.pooled import CLEAN_UP_TIMEOUT_S, PooledConnection, close_idle, reset, settle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -127,13 +127,13 @@ class DatabaseConnection:
             yield proxy
         except (asyncio.CancelledError, TimeoutError):
             # A statement may still be under way on the server, and may yet open or end a transaction.
-            await self._give_back(proxy, connection, settle=True)
+            await self._give_back(proxy, connection, interrupted=True)
             raise
         except BaseException:
-            await self._give_back(proxy, connection, settle=False)
+            await self._give_back(proxy, connection, interrupted=False)
             raise
         else:
-            await self._give_back(proxy, connection, settle=False)
+            await self._give_back(proxy, connection, interrupted=False)
 
     async def _take(self, timeout_s: float | None) -> Any:
         self._check_usable()
@@ -173,36 +173,27 @@ class DatabaseConnection:
             "max_pool_size"
         )
 
-    async def _give_back(self, proxy: Any, connection: PooledConnection, *, settle: bool) -> None:
+    async def _give_back(self, proxy: Any, connection: PooledConnection, *, interrupted: bool) -> None:
         expired = connection.expires_at_s is not None and self._loop.time() >= connection.expires_at_s
-        if not (settle or expired or connection.is_closed() or connection.is_in_transaction()):
+        if not (interrupted or expired or connection.is_closed() or connection.is_in_transaction()):
             connection.leased = False
             await self._release(proxy)
             return
-        task = self._loop.create_task(self._clean_up(proxy, connection, settle=settle, expired=expired))
+        task = self._loop.create_task(self._clean_up(proxy, connection, expired=expired))
         self._own(task)
         await asyncio.shield(task)
 
-    async def _clean_up(
-        self, proxy: Any, connection: PooledConnection, *, settle: bool, expired: bool
-    ) -> None:
-        try:
-            async with asyncio.timeout(CLEAN_UP_TIMEOUT_S):
-                if settle and not connection.is_closed():
-                    await connection.execute("")  # answers when the server has dealt with the cancellation
-                if not connection.is_closed() and connection.is_in_transaction():
-                    await connection.execute("ROLLBACK")
-                if expired:
-                    await connection.close()
-        except Exception:  # noqa: BLE001 - whatever it is, the connection is not used again
-            connection.terminate()
+    async def _clean_up(self, proxy: Any, connection: PooledConnection, *, expired: bool) -> None:
+        await settle(connection)
         connection.leased = False
+        if expired:
+            await close_idle(connection)
         await self._release(proxy)
 
     async def _release(self, proxy: Any) -> None:
         try:
             await self._pool.release(proxy)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except DRIVER_ERRORS as error:
             # asyncpg has ended the connection, and the statements on it are over: nothing is wrong for the caller.
             _logger.info("a connection was lost on its way back to the pool", exc_info=error)
 

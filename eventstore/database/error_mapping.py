@@ -13,7 +13,10 @@ from eventstore import errors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["map_error", "mapped_errors"]
+__all__ = ["DRIVER_ERRORS", "map_error", "mapped_errors"]
+
+# What asyncpg raises, with what the operating system raises through it.
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 _MIGRATE = "is the database migrated? Run `eventstore migrate`"
 _LIMIT = "raise the limit, or make the statement do less"
@@ -86,7 +89,7 @@ def _map(  # noqa: PLR0911 - one return for each kind
     error: BaseException, sqlstate: str | None, *, in_transaction: bool, own: bool, connection: Any
 ) -> errors.EventStoreError:
     text = _first_line(error)
-    if isinstance(error, asyncpg.InterfaceError) and connection is not None and connection.is_closed():
+    if isinstance(error, asyncpg.InterfaceError) and _is_closed(connection):
         return errors.ConnectionError(f"the connection was lost before the statement was sent: {text}")
     if isinstance(error, asyncpg.ClientConfigurationError):
         return errors.ConfigurationError(text)
@@ -124,6 +127,15 @@ def _by_sqlstate(error: BaseException, sqlstate: str, text: str) -> errors.Event
     return errors.RepositoryError(f"{text} (SQLSTATE {sqlstate})")
 
 
+def _is_closed(connection: Any) -> bool:
+    if connection is None:
+        return False
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:  # the pool has taken it back, since it was lost
+        return True
+
+
 def _first_line(error: BaseException) -> str:
     # PostgreSQL's DETAIL may hold the row's data; the cause keeps it for those who may see it.
     text = str(error.args[0]) if error.args and not isinstance(error, OSError) else str(error)
@@ -139,12 +151,7 @@ def mapped_errors(
         yield
     except errors.EventStoreError:
         raise
-    except (
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        OSError,
-    ) as error:
+    except DRIVER_ERRORS as error:
         raise map_error(
             error, in_transaction=in_transaction, own_statement=own_statement, connection=connection
         ) from error

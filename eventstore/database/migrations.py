@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import asyncpg
-
 from eventstore import errors
-from eventstore.database.error_mapping import map_error
+from eventstore.database.error_mapping import DRIVER_ERRORS, map_error
 from eventstore.database.migration_files import Migration, load_migrations, packaged_directory
 from eventstore.sql import load
 
@@ -294,7 +292,7 @@ class MigrationManager:
             await self._check_empty(migration, connection)
         try:
             await connection.execute(step.sql, timeout=self._timeout_s)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except DRIVER_ERRORS as error:
             mapped = map_error(error, in_transaction=True, connection=connection)
             if mapped.retryable or isinstance(mapped, errors.TimeoutError):
                 raise mapped from error

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import asyncpg
 
-__all__ = ["CLEAN_UP_TIMEOUT_S", "PooledConnection", "close_idle", "reset"]
+__all__ = ["CLEAN_UP_TIMEOUT_S", "PooledConnection", "close_idle", "reset", "settle"]
 
 CLEAN_UP_TIMEOUT_S = 5.0  # a server that takes longer for a roll-back does it when the connection ends
 
@@ -41,4 +42,19 @@ async def close_idle(connection: PooledConnection) -> None:
     try:
         await connection.close(timeout=CLEAN_UP_TIMEOUT_S)
     except Exception:  # noqa: BLE001 - it was to be ended, and is
+        connection.terminate()
+
+
+async def settle(connection: Any) -> None:
+    """Wait until the server has dealt with a cancelled statement, and roll back what is then open.
+
+    A connection that does not answer in time is ended.
+    """
+    try:
+        async with asyncio.timeout(CLEAN_UP_TIMEOUT_S):
+            if not connection.is_closed():
+                await connection.execute("")  # is answered after what was cancelled
+            if not connection.is_closed() and connection.is_in_transaction():
+                await connection.execute("ROLLBACK")
+    except Exception:  # noqa: BLE001 - whatever it is, the connection is not used again
         connection.terminate()

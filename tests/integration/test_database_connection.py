@@ -159,8 +159,10 @@ async def test_lifetimes_differ(database_config: DatabaseConfig, monkeypatch: py
         await connection.close()
 
 
-async def test_an_open_transaction_does_not_come_back(connection: DatabaseConnection):
-    """Who leaves a transaction open at the end of the block has it rolled back."""
+async def test_an_open_transaction_does_not_come_back(
+    connection: DatabaseConnection, caplog: pytest.LogCaptureFixture
+):
+    """Who leaves a transaction open at the end of the block has it rolled back, without a fuss."""
     for acquire in (connection.acquire, connection.acquire_for_user):
         async with acquire() as one:
             await one.execute("BEGIN")
@@ -169,6 +171,7 @@ async def test_an_open_transaction_does_not_come_back(connection: DatabaseConnec
             assert not one.is_in_transaction()
             assert await one.fetchval("SELECT to_regclass('left_open')::text") is None
     await assert_whole(connection)
+    assert caplog.text == ""
 
 
 async def test_a_failed_transaction_does_not_come_back(connection: DatabaseConnection):
