@@ -26,6 +26,7 @@ from eventstore.domain.validation import number
 from eventstore.errors import DomainError
 
 __all__ = [
+    "COMMISSION_SPLIT_DIGITS",
     "Position",
     "PositionAmended",
     "PositionClosed",
@@ -36,6 +37,11 @@ __all__ = [
     "PositionOpened",
     "PositionReduced",
 ]
+
+COMMISSION_SPLIT_DIGITS = 22
+"""Digits of a flip's split commission beyond the last of the whole: cents are split to 24 decimals.
+
+Fewer than the 34 of the arithmetic, so that sums of such parts stay exact, up to some 10**10 for cents."""
 
 
 class PositionDetails(TypedDict, total=False):
@@ -164,6 +170,7 @@ class Position(PositionState, category="position", created=PositionOpened):
         self.emit(event)
         return True
 
+    @exact
     def reduce(
         self,
         quantity: Decimal,
@@ -211,6 +218,7 @@ class Position(PositionState, category="position", created=PositionOpened):
         self.emit(reduction)
         return reduction.realized_pnl
 
+    @exact
     def close(
         self,
         price: Decimal | None = None,
@@ -371,14 +379,16 @@ def _side(side: OrderSide) -> OrderSide:
         raise DomainError("position.side", f"side must be BUY or SELL, not {side!r}") from error
 
 
-def _share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
-    """Return amount x part / whole, rounded so that it and the rest sum to `amount` exactly."""
-    share = amount * part / whole
-    # Both parts are multiples of the amount's 34th digit, so neither they nor their sum need more than 34.
-    finest = amount.adjusted() - CONTEXT.prec + 1
+def _share(commission: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    """Return commission x part / whole, rounded so that it and the rest sum to `commission` exactly."""
+    given = commission.as_tuple().exponent
+    assert isinstance(given, int)  # noqa: S101 - a field refuses NaN and the infinities
+    # Not finer than 34 digits hold, or the rest would be rounded as well.
+    finest = max(given - COMMISSION_SPLIT_DIGITS, commission.adjusted() - CONTEXT.prec + 1)
+    share = commission * part / whole
     exponent = share.as_tuple().exponent
     if share and isinstance(exponent, int) and exponent < finest:
-        share = share.quantize(Decimal(1).scaleb(finest))
+        share = share.quantize(ONE.scaleb(finest))
     return plain(share)
 
 

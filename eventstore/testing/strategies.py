@@ -90,6 +90,9 @@ class Command:
             return None
         return getattr(entity, self.method)(**self.arguments)
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - as Hypothesis calls it
+        printer.text(repr(self))
+
     def __repr__(self) -> str:
         given = [f"{name}={_shown(value)}" for name, value in self.arguments.items()]
         return (
@@ -125,6 +128,9 @@ class History(Generic[E]):
             for command in self.commands:
                 _take(command, entities)
         return entities
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - as Hypothesis calls it
+        printer.text(repr(self))
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={_shown(value)}" for name, value in self.arguments.items())
@@ -197,8 +203,9 @@ def moments() -> st.SearchStrategy[datetime]:
     return st.integers(0, 60).map(lambda minutes: EPOCH + timedelta(minutes=minutes))
 
 
-def _command(method: str, **arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[Command]:
-    return st.fixed_dictionaries(arguments).map(lambda given: Command(method, given))
+@st.composite
+def _command(draw: st.DrawFn, /, method: str, **arguments: st.SearchStrategy[Any]) -> Command:
+    return Command(method, {name: draw(strategy) for name, strategy in arguments.items()})
 
 
 def _some(
