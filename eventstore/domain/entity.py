@@ -70,6 +70,7 @@ class Entity(Validated):
     creation_time_field: ClassVar[str | None] = None
     """The field that says when the entity came to be; an entity made by its constructor was created then."""
     _appliers: ClassVar[dict[type[Event], Applier]] = {}
+    _begun_fields: ClassVar[tuple[str, ...]] = ()
 
     id: UUID = Field(default_factory=new_id, frozen=True)
     version: int = Field(default=0, ge=0, frozen=True)
@@ -122,6 +123,7 @@ class Entity(Validated):
             __doc__=f"A {category} was deleted.",
             __cls_kwargs__=names,
         )
+        cls._begun_fields = tuple(name for name in cls.created_event.model_fields if name in fields)
         cls._appliers = {
             method.__applies__: method
             for parent in reversed(cls.__mro__)
@@ -163,11 +165,8 @@ class Entity(Validated):
     @classmethod
     def begin(cls, stream_id: UUID, event: Event) -> Self:
         """Return the state that the creating event of a stream gives."""
-        values = {
-            name: value
-            for name, value in event.__dict__.items()
-            if name in cls.model_fields and name not in _ENVELOPE
-        }
+        given = event.__dict__
+        values = {name: given[name] for name in cls._begun_fields}
         return codec.fill(cls, {"id": stream_id, "version": 0, **values})
 
     @classmethod

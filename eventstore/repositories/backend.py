@@ -45,7 +45,7 @@ class Backend(Protocol):
         """Reads what is committed."""
 
     async def append(self, staged: Sequence[StagedEvent]) -> AppendResult:
-        """Append events, all or nothing; to send the same ones again is safe."""
+        """Append events, all or nothing; to send the same ones again is safe. The caller must not be cancelled."""
 
     async def begin(self) -> BackendTransaction:
         """Open a transaction."""
@@ -78,8 +78,8 @@ class PostgreSQLBackend:
         )
 
     async def append(self, staged: Sequence[StagedEvent]) -> AppendResult:
-        """Append events; errors as `EventLog.append`."""
-        return await self.log.append_staged(staged)
+        """Append events; errors as `EventLog.append`. The caller waits to the end, also when it is cancelled."""
+        return await self.log.append_columns(to_columns(staged)) if staged else AppendResult((), None)
 
     async def begin(self) -> PostgreSQLTransaction:
         """Open a transaction on a connection of its own, with limits on how long it may stand open.
