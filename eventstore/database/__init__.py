@@ -1,10 +1,10 @@
 """Configuration, connections, statements, transactions and migrations."""
 
-from eventstore.database.adapter import ConnectionInfo, PostgreSQLAdapter
+from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
 from eventstore.database.error_mapping import map_error, mapped_errors
-from eventstore.database.health import HealthStatus, PoolStatistics
+from eventstore.database.health import ConnectionInfo, HealthStatus, PoolStatistics
 from eventstore.database.migrations import (
     AppliedMigration,
     MigrationManager,

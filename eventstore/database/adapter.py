@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import asyncpg
@@ -12,16 +11,16 @@ import asyncpg
 from eventstore import errors
 from eventstore.database.cancellation import finish
 from eventstore.database.connection import DatabaseConnection
-from eventstore.database.error_mapping import DRIVER_ERRORS, map_error, mapped_errors
-from eventstore.database.health import HealthStatus
-from eventstore.database.pooled import settle
+from eventstore.database.ending import commit, of_pool, roll_back
+from eventstore.database.error_mapping import map_error, mapped_errors
+from eventstore.database.health import ConnectionInfo, HealthStatus
 from eventstore.sql import load
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["ConnectionInfo", "IsolationLevel", "PostgreSQLAdapter"]
+__all__ = ["IsolationLevel", "PostgreSQLAdapter"]
 
 IsolationLevel = Literal["read committed", "repeatable read", "serializable"]
 
@@ -34,31 +33,7 @@ _BEGIN: dict[tuple[str, bool], str] = {
 _SAVEPOINT = "SAVEPOINT eventstore_savepoint"
 _RELEASE = "RELEASE SAVEPOINT eventstore_savepoint"
 _ROLLBACK_TO = "ROLLBACK TO SAVEPOINT eventstore_savepoint"
-_OUTCOME_POLL_S = 0.1
 _OUTCOME_TIMEOUT_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionInfo:
-    """What the server says of a connection.
-
-    Attributes:
-        server_version: Such as `18.0`.
-        database: The database's name.
-        user: The role logged in as.
-        schema: The schema in which names are looked up first; None where there is none.
-        backend_pid: The server's process.
-        encrypted: Whether the connection to the server uses TLS; behind a pooler, the pooler's.
-        in_recovery: Whether the server is a standby, which can only read.
-    """
-
-    server_version: str
-    database: str
-    user: str
-    schema: str | None
-    backend_pid: int
-    encrypted: bool
-    in_recovery: bool
 
 
 class PostgreSQLAdapter:
@@ -223,7 +198,7 @@ class PostgreSQLAdapter:
                 self._broken = None
                 return
             lease, connection = self._unpin("roll back")
-            await finish(_roll_back(lease, connection))
+            await finish(roll_back(lease, connection))
 
     @asynccontextmanager
     async def transaction(
@@ -311,7 +286,7 @@ class PostgreSQLAdapter:
         lease, connection = self._unpin("break off")
         self._broken = reason
         with suppress(errors.TransactionRollbackError):  # the server rolls back when the connection ends
-            await finish(_roll_back(lease, connection))
+            await finish(roll_back(lease, connection))
 
     def _unpin(self, what: str) -> tuple[AbstractAsyncContextManager[Any], Any]:
         lease, connection = self._lease, self._pinned
@@ -323,112 +298,18 @@ class PostgreSQLAdapter:
     def _acquire(self) -> AbstractAsyncContextManager[Any]:
         if isinstance(self._connection, DatabaseConnection):
             return self._connection.acquire_for_user()
-        return _of_pool(self._connection)
+        return of_pool(self._connection)
 
     async def _commit_and_tell(self, lease: AbstractAsyncContextManager[Any], connection: Any) -> None:
         committed = False
         try:
-            await self._commit(lease, connection)
+            await commit(lease, connection, self._acquire, timeout_s=self._outcome_timeout_s)
             committed = True
         finally:
             self._tell_end(committed=committed)
-
-    async def _commit(self, lease: AbstractAsyncContextManager[Any], connection: Any) -> None:
-        transaction_id: str | None = None
-        sent = False
-        try:
-            async with _ending(lease):
-                transaction_id = await connection.fetchval(load("database/transaction_id"))
-                sent = True
-                tag = await connection.execute("COMMIT")
-        except DRIVER_ERRORS as error:
-            mapped = map_error(error, connection=connection, in_transaction=not sent)
-            if not sent and not mapped.retryable:
-                raise errors.TransactionCommitError(
-                    f"nothing was committed: {mapped}", outcome="not_applied"
-                ) from error
-            if not sent or not isinstance(mapped, (errors.ConnectionError, errors.TimeoutError)):
-                raise mapped from error
-            await self._resolve(transaction_id, error)
-            return
-        if tag != "COMMIT":  # PostgreSQL answers ROLLBACK, and no error, when a statement had failed before
-            raise errors.TransactionCommitError(
-                "nothing was committed: a statement of the transaction had failed", outcome="not_applied"
-            )
-
-    async def _resolve(self, transaction_id: str | None, cause: BaseException) -> None:
-        """Find out what became of a transaction whose COMMIT was not answered."""
-        if transaction_id is None:
-            return  # it had written nothing
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + self._outcome_timeout_s
-        while loop.time() < deadline_s:
-            try:
-                async with asyncio.timeout_at(deadline_s), self._acquire() as connection:
-                    status = await connection.fetchval(load("database/transaction_status"), transaction_id)
-            except (errors.ConnectionError, *DRIVER_ERRORS):
-                status = "in progress"
-            if status == "committed":
-                return
-            if status == "aborted":
-                raise errors.ConnectionError(
-                    "the connection was lost before the commit was done: nothing was committed, begin again"
-                ) from cause
-            if status is None:
-                break  # too long ago for the server to know
-            await asyncio.sleep(_OUTCOME_POLL_S)
-        raise errors.TransactionCommitError(
-            f"the answer to the commit of transaction {transaction_id} was lost, and the server could not be "
-            "asked in time: look whether it was applied before anything is repeated",
-            outcome="unknown",
-        ) from cause
 
     @property
     def _outcome_timeout_s(self) -> float:
         if isinstance(self._connection, DatabaseConnection):
             return self._connection.config.command_timeout
         return _OUTCOME_TIMEOUT_S
-
-
-@asynccontextmanager
-async def _of_pool(pool: Any) -> AsyncIterator[Any]:
-    with mapped_errors(in_transaction=True):  # nothing has been sent yet
-        connection = await pool.acquire()
-    try:
-        yield connection
-    except (asyncio.CancelledError, TimeoutError):
-        await finish(_release(pool, connection, interrupted=True))
-        raise
-    except BaseException:
-        await finish(_release(pool, connection, interrupted=False))
-        raise
-    else:
-        await finish(_release(pool, connection, interrupted=False))
-
-
-async def _release(pool: Any, connection: Any, *, interrupted: bool) -> None:
-    with mapped_errors():
-        if interrupted or connection.is_in_transaction():
-            await settle(connection)
-        await pool.release(connection)
-
-
-@asynccontextmanager
-async def _ending(lease: AbstractAsyncContextManager[Any]) -> AsyncIterator[None]:
-    """Hand a connection back at the end of a block, with the block's error where there was one."""
-    try:
-        yield
-    except BaseException as error:
-        await lease.__aexit__(type(error), error, error.__traceback__)
-        raise
-    await lease.__aexit__(None, None, None)
-
-
-async def _roll_back(lease: AbstractAsyncContextManager[Any], connection: Any) -> None:
-    try:
-        async with _ending(lease):
-            await connection.execute("ROLLBACK")
-    except DRIVER_ERRORS as error:
-        raise errors.TransactionRollbackError(
-            f"the roll-back was not answered, the server does it by itself: {map_error(error)}"
-        ) from error

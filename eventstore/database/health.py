@@ -1,10 +1,10 @@
-"""What can be asked of a pool: its statistics and its health."""
+"""What can be asked of a pool: its statistics, its health, and what its server is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["HealthStatus", "PoolStatistics"]
+__all__ = ["ConnectionInfo", "HealthStatus", "PoolStatistics"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +44,26 @@ class HealthStatus:
 
     def __bool__(self) -> bool:
         return self.healthy
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInfo:
+    """What the server says of a connection.
+
+    Attributes:
+        server_version: Such as `18.0`.
+        database: The database's name.
+        user: The role logged in as.
+        schema: The schema in which names are looked up first; None where there is none.
+        backend_pid: The server's process.
+        encrypted: Whether the connection to the server uses TLS; behind a pooler, the pooler's.
+        in_recovery: Whether the server is a standby, which can only read.
+    """
+
+    server_version: str
+    database: str
+    user: str
+    schema: str | None
+    backend_pid: int
+    encrypted: bool
+    in_recovery: bool

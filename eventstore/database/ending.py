@@ -1,0 +1,146 @@
+"""The end of a transaction: commit, roll-back, lost answers, and the way back of the connection."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from eventstore import errors
+from eventstore.database.cancellation import finish
+from eventstore.database.error_mapping import DRIVER_ERRORS, map_error, mapped_errors
+from eventstore.database.pooled import settle
+from eventstore.sql import load
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+__all__ = ["commit", "ending", "of_pool", "roll_back"]
+
+_OUTCOME_POLL_S = 0.1
+
+
+async def commit(
+    lease: AbstractAsyncContextManager[Any],
+    connection: Any,
+    acquire: Callable[[], AbstractAsyncContextManager[Any]],
+    *,
+    timeout_s: float,
+) -> None:
+    """Commit, hand the connection back, and where the answer was lost ask the server for the outcome.
+
+    Args:
+        lease: The loan of `connection`, which ends here.
+        connection: The connection with the open transaction.
+        acquire: Lends another connection to the same server.
+        timeout_s: Seconds to ask for.
+
+    Raises:
+        As `PostgreSQLAdapter.commit_transaction`.
+    """
+    transaction_id: str | None = None
+    sent = False
+    try:
+        async with ending(lease):
+            transaction_id = await connection.fetchval(load("database/transaction_id"))
+            sent = True
+            tag = await connection.execute("COMMIT")
+    except DRIVER_ERRORS as error:
+        mapped = map_error(error, connection=connection, in_transaction=not sent)
+        if not sent and not mapped.retryable:
+            raise errors.TransactionCommitError(
+                f"nothing was committed: {mapped}", outcome="not_applied"
+            ) from error
+        if not sent or not isinstance(mapped, (errors.ConnectionError, errors.TimeoutError)):
+            raise mapped from error
+        await _resolve(transaction_id, error, acquire, timeout_s=timeout_s)
+        return
+    if tag != "COMMIT":  # PostgreSQL answers ROLLBACK, and no error, when a statement had failed before
+        raise errors.TransactionCommitError(
+            "nothing was committed: a statement of the transaction had failed", outcome="not_applied"
+        )
+
+
+async def _resolve(
+    transaction_id: str | None,
+    cause: BaseException,
+    acquire: Callable[[], AbstractAsyncContextManager[Any]],
+    *,
+    timeout_s: float,
+) -> None:
+    """Find out what became of a transaction whose COMMIT was not answered."""
+    if transaction_id is None:
+        return  # it had written nothing
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + timeout_s
+    while loop.time() < deadline_s:
+        try:
+            async with asyncio.timeout_at(deadline_s), acquire() as connection:
+                status = await connection.fetchval(load("database/transaction_status"), transaction_id)
+        except (errors.ConnectionError, *DRIVER_ERRORS):
+            status = "in progress"
+        if status == "committed":
+            return
+        if status == "aborted":
+            raise errors.ConnectionError(
+                "the connection was lost before the commit was done: nothing was committed, begin again"
+            ) from cause
+        if status is None:
+            break  # too long ago for the server to know
+        await asyncio.sleep(_OUTCOME_POLL_S)
+    raise errors.TransactionCommitError(
+        f"the answer to the commit of transaction {transaction_id} was lost, and the server could not be "
+        "asked in time: look whether it was applied before anything is repeated",
+        outcome="unknown",
+    ) from cause
+
+
+@asynccontextmanager
+async def of_pool(pool: Any) -> AsyncIterator[Any]:
+    """Lend a connection of an asyncpg pool, as safe from cancellation as one of ours."""
+    with mapped_errors(in_transaction=True):  # nothing has been sent yet
+        connection = await pool.acquire()
+    try:
+        yield connection
+    except (asyncio.CancelledError, TimeoutError):
+        await finish(_release(pool, connection, interrupted=True))
+        raise
+    except BaseException:
+        await finish(_release(pool, connection, interrupted=False))
+        raise
+    else:
+        await finish(_release(pool, connection, interrupted=False))
+
+
+async def _release(pool: Any, connection: Any, *, interrupted: bool) -> None:
+    with mapped_errors():
+        if interrupted or connection.is_in_transaction():
+            await settle(connection)
+        await pool.release(connection)
+
+
+@asynccontextmanager
+async def ending(lease: AbstractAsyncContextManager[Any]) -> AsyncIterator[None]:
+    """Hand a connection back at the end of a block, with the block's error where there was one."""
+    try:
+        yield
+    except BaseException as error:
+        await lease.__aexit__(type(error), error, error.__traceback__)
+        raise
+    await lease.__aexit__(None, None, None)
+
+
+async def roll_back(lease: AbstractAsyncContextManager[Any], connection: Any) -> None:
+    """Roll back, and hand the connection back.
+
+    Raises:
+        TransactionRollbackError: There was no answer.
+    """
+    try:
+        async with ending(lease):
+            await connection.execute("ROLLBACK")
+    except DRIVER_ERRORS as error:
+        raise errors.TransactionRollbackError(
+            f"the roll-back was not answered, the server does it by itself: {map_error(error)}"
+        ) from error
