@@ -22,14 +22,20 @@ from eventstore.log.shared import log_of
 from eventstore.repositories.backend import PostgreSQLBackend
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
-from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, Projection, ProjectionWorker
+from projections import (
+    OrdersProjection,
+    PortfoliosProjection,
+    PositionsProjection,
+    Projection,
+    ProjectionWorker,
+)
 
-__all__ = ["EventStore"]
+__all__ = ["EventStore", "built_in_projections"]
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
-WAIT_TIMEOUT_S = 30.0
-POLL_S = 0.02  # for workers of other processes, whose progress rings no bell here
+_WAIT_TIMEOUT_S = 30.0
+_POLL_S = 0.02  # for workers of other processes, whose progress rings no bell here
 
 
 class EventStore:
@@ -160,7 +166,7 @@ class EventStore:
                 await task
 
     async def wait_for(
-        self, position: int, *, projections: Sequence[str] | None = None, timeout_s: float = WAIT_TIMEOUT_S
+        self, position: int, *, projections: Sequence[str] | None = None, timeout_s: float = _WAIT_TIMEOUT_S
     ) -> None:
         """Wait until the read tables themselves have every event up to a position.
 
@@ -201,7 +207,7 @@ class EventStore:
                 if task is not None and task.done() and not task.cancelled():
                     raise ProjectionError(f"the worker of projection {name} has ended") from task.exception()
                 with suppress(builtins.TimeoutError):
-                    async with asyncio.timeout(POLL_S):
+                    async with asyncio.timeout(_POLL_S):
                         await bell.wait()
 
     def _worker(self, name: str) -> ProjectionWorker[Any]:
@@ -219,4 +225,4 @@ def built_in_projections() -> Iterable[Projection[Any]]:
 
 def _report_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("%s has ended: %s", task.get_name(), error, exc_info=error)
+        _logger.error("%s has ended: %s", task.get_name(), error, exc_info=error)

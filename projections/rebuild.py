@@ -24,10 +24,10 @@ __all__ = ["Comparison", "compare_with_fold", "rebuild"]
 
 R = TypeVar("R")
 
-BATCH_EVENTS_MAX = 5_000
-CATCH_UP_ROUNDS_MAX = 20
-REBUILD_TIMEOUT_S = 3_600.0
-DIFFERENCES_SHOWN_MAX = 20
+_BATCH_EVENTS_MAX = 5_000
+_CATCH_UP_ROUNDS_MAX = 20
+_REBUILD_TIMEOUT_S = 3_600.0
+_DIFFERENCES_SHOWN_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +81,47 @@ async def rebuild(
             transaction = connection.transaction()
             await transaction.start()
             try:
-                await connection.execute(f"SET LOCAL statement_timeout = {REBUILD_TIMEOUT_S * 1000:.0f}")
+                await connection.execute(f"SET LOCAL statement_timeout = {_REBUILD_TIMEOUT_S * 1000:.0f}")
                 await connection.execute(
                     f"CREATE TABLE {quoted(beside)} (LIKE {quoted(projection.table.name)} INCLUDING ALL)",
-                    timeout=REBUILD_TIMEOUT_S,
+                    timeout=_REBUILD_TIMEOUT_S,
                 )
                 position = 0
-                for _ in range(CATCH_UP_ROUNDS_MAX):
-                    target = await connection.fetchval(load("projections/read_checkpoint"), projection.name, 0)
+                for _ in range(_CATCH_UP_ROUNDS_MAX):
+                    target = await connection.fetchval(
+                        load("projections/read_checkpoint"), projection.name, 0
+                    )
                     if target is None:
                         raise ProjectionError(
                             f"projection {projection.name} was never folded: let its worker run first"
                         )
-                    if target - position <= BATCH_EVENTS_MAX:
+                    if target - position <= _BATCH_EVENTS_MAX:
                         break
                     position = await _fold_range(
-                        log, connection, projection, beside, position, target, on_progress
+                        log,
+                        connection,
+                        projection,
+                        table=beside,
+                        after=position,
+                        through=target,
+                        on_progress=on_progress,
                     )
                 pinned = await connection.fetchval(load("projections/pin_checkpoint"), projection.name, 0)
-                await _fold_range(log, connection, projection, beside, position, pinned, on_progress)
-                counted = await connection.fetchrow(
-                    projection.table.compare(projection.table.name, beside), timeout=REBUILD_TIMEOUT_S
+                await _fold_range(
+                    log,
+                    connection,
+                    projection,
+                    table=beside,
+                    after=position,
+                    through=pinned,
+                    on_progress=on_progress,
                 )
-                keys = await connection.fetch(projection.table.differences(projection.table.name, beside, DIFFERENCES_SHOWN_MAX))
+                counted = await connection.fetchrow(
+                    projection.table.compare(projection.table.name, beside), timeout=_REBUILD_TIMEOUT_S
+                )
+                keys = await connection.fetch(
+                    projection.table.differences(projection.table.name, beside, _DIFFERENCES_SHOWN_MAX)
+                )
             finally:
                 await asyncio.shield(transaction.rollback())
     return Comparison(
@@ -115,6 +133,7 @@ async def _fold_range(
     log: EventLog,
     connection: Any,
     projection: Projection[Any],
+    *,
     table: str,
     after: int,
     through: int,
@@ -122,10 +141,10 @@ async def _fold_range(
 ) -> int:
     while after < through:
         events = await log.read_range(
-            after=after, through=through, limit=BATCH_EVENTS_MAX, categories=projection.categories
+            after=after, through=through, limit=_BATCH_EVENTS_MAX, categories=projection.categories
         )
         await fold_into(connection, projection, events, table=table)
-        after = events[-1].position if len(events) == BATCH_EVENTS_MAX else through
+        after = events[-1].position if len(events) == _BATCH_EVENTS_MAX else through
         if on_progress is not None:
             on_progress(after, through)
     return after
@@ -152,7 +171,7 @@ async def compare_with_fold(
                     raise ProjectionError(
                         f"projection {projection.name} was never folded: let its worker run first"
                     )
-                records = await connection.fetch(table.select_all(), timeout=REBUILD_TIMEOUT_S)
+                records = await connection.fetch(table.select_all(), timeout=_REBUILD_TIMEOUT_S)
     names = [column.name for column in table.key]
     live = {tuple(record[name] for name in names): table.codec.decode(record) for record in records}
     folded = await _fold_in_memory(log, projection, position, on_progress)
@@ -166,7 +185,7 @@ async def compare_with_fold(
         position,
         len(live.keys() | folded.keys()) - len(different),
         len(different),
-        tuple(str(key) for key in different[:DIFFERENCES_SHOWN_MAX]),
+        tuple(str(key) for key in different[:_DIFFERENCES_SHOWN_MAX]),
     )
 
 
@@ -183,7 +202,7 @@ async def _fold_in_memory(
     after = 0
     while after < through:
         events = await log.read_range(
-            after=after, through=through, limit=BATCH_EVENTS_MAX, categories=projection.categories
+            after=after, through=through, limit=_BATCH_EVENTS_MAX, categories=projection.categories
         )
         for event in events:
             if type(event.event) in classes:
@@ -193,7 +212,7 @@ async def _fold_in_memory(
                     rows.pop(key, None)
                 else:
                     rows[key] = row
-        after = events[-1].position if len(events) == BATCH_EVENTS_MAX else through
+        after = events[-1].position if len(events) == _BATCH_EVENTS_MAX else through
         if on_progress is not None:
             on_progress(after, through)
     return rows

@@ -24,15 +24,15 @@ from projections.projection import Projection
 
 __all__ = ["ProjectionWorker", "fold_into"]
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-BATCH_EVENTS_MAX = 2_000
-POLL_FIRST_S = 0.005
-POLL_MAX_S = 0.25
-RETRY_FIRST_S = 0.1
-RETRY_MAX_S = 5.0
+_BATCH_EVENTS_MAX = 2_000
+_POLL_FIRST_S = 0.005
+_POLL_MAX_S = 0.25
+_RETRY_FIRST_S = 0.1
+_RETRY_MAX_S = 5.0
 
 
 class ProjectionWorker(Generic[R]):
@@ -48,7 +48,7 @@ class ProjectionWorker(Generic[R]):
     """
 
     def __init__(
-        self, log: EventLog, projection: Projection[R], *, batch_events_max: int = BATCH_EVENTS_MAX
+        self, log: EventLog, projection: Projection[R], *, batch_events_max: int = _BATCH_EVENTS_MAX
     ) -> None:
         self.log = log
         self.projection = projection
@@ -71,7 +71,7 @@ class ProjectionWorker(Generic[R]):
         Raises:
             EventStoreError: An event cannot be decoded or folded, or the database refuses the row.
         """
-        poll_s, retry_s = POLL_FIRST_S, RETRY_FIRST_S
+        poll_s, retry_s = _POLL_FIRST_S, _RETRY_FIRST_S
         with self.log.wakeups.bell() as bell:
             while True:
                 bell.clear()
@@ -81,21 +81,21 @@ class ProjectionWorker(Generic[R]):
                     # The checkpoint tells what was applied, so a lost answer needs no more than a new look.
                     if not error.retryable and not isinstance(error, ConnectionError | TimeoutError):
                         raise
-                    logger.warning(
+                    _logger.warning(
                         "a batch is tried again",
                         extra={"projection": self.projection.name, "retry_in_s": retry_s},
                         exc_info=error,
                     )
                     self._position = None
                     await asyncio.sleep(retry_s)
-                    retry_s = min(2 * retry_s, RETRY_MAX_S)
+                    retry_s = min(2 * retry_s, _RETRY_MAX_S)
                     continue
-                retry_s = RETRY_FIRST_S
+                retry_s = _RETRY_FIRST_S
                 if moved:
-                    poll_s = POLL_FIRST_S
+                    poll_s = _POLL_FIRST_S
                     continue
                 rang = await wait_for_bell(bell, poll_s)
-                poll_s = POLL_FIRST_S if rang else min(2 * poll_s, POLL_MAX_S)
+                poll_s = _POLL_FIRST_S if rang else min(2 * poll_s, _POLL_MAX_S)
 
     async def run_once(self, *, wait: bool = True) -> bool:
         """Fold one batch.

@@ -77,7 +77,7 @@ class RowCodec(Generic[R]):
             _column(name, annotation, known.pop(name, None)) for name, annotation in _annotations(model)
         )
         if known:
-            raise ConfigurationError(f"{model.__name__} has no field {sorted(known)[0]} to give a type to")
+            raise ConfigurationError(f"{model.__name__} has no field {min(known)} to give a type to")
         self._decoders = tuple((column.name, column.decode) for column in self.columns if column.decode)
         self._encoders = tuple((column.name, column.encode) for column in self.columns)
         self._names = tuple(column.name for column in self.columns)

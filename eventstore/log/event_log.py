@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
 from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 from uuid import UUID
 
 import asyncpg
@@ -46,12 +46,12 @@ class ConnectionSource(Protocol):
         """Lend a connection for a block."""
 
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
-BATCH_EVENTS_MAX = 1_000
-RESEND_WITHIN_S = 30.0
-RESEND_FIRST_DELAY_S = 0.05
-RESEND_DELAY_MAX_S = 2.0
+_BATCH_EVENTS_MAX = 1_000
+_RESEND_WITHIN_S = 30.0
+_RESEND_FIRST_DELAY_S = 0.05
+_RESEND_DELAY_MAX_S = 2.0
 
 
 class EventLog:
@@ -70,7 +70,7 @@ class EventLog:
         *,
         group_commit: bool = True,
         classes: EventRegistry = registry,
-        resend_within_s: float = RESEND_WITHIN_S,
+        resend_within_s: float = _RESEND_WITHIN_S,
     ) -> None:
         self.connection = connection
         self.classes = classes
@@ -141,7 +141,7 @@ class EventLog:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._resend_within_s
-        delay_s = RESEND_FIRST_DELAY_S
+        delay_s = _RESEND_FIRST_DELAY_S
         while True:
             try:
                 return await self._send(columns)
@@ -157,9 +157,9 @@ class EventLog:
                     "before anything is repeated",
                     outcome="unknown",
                 ) from lost
-            logger.warning("the answer to an append was lost, sending it again", exc_info=lost)
+            _logger.warning("the answer to an append was lost, sending it again", exc_info=lost)
             await asyncio.sleep(delay_s)
-            delay_s = min(2 * delay_s, RESEND_DELAY_MAX_S)
+            delay_s = min(2 * delay_s, _RESEND_DELAY_MAX_S)
 
     async def _send(self, columns: AppendColumns, *, lock_timeout: str | None = None) -> AppendResult:
         """Send an append once, and tell a conflict from a repetition.
@@ -210,7 +210,7 @@ class EventLog:
         *,
         after: int,
         through: int,
-        limit: int = BATCH_EVENTS_MAX,
+        limit: int = _BATCH_EVENTS_MAX,
         categories: Sequence[str] | None = None,
     ) -> list[RecordedEvent]:
         """Return events with `after` < position <= `through`, in order; only a settled range is complete.
@@ -233,7 +233,7 @@ class EventLog:
         *,
         after: int = 0,
         categories: Sequence[str] | None = None,
-        batch_events_max: int = BATCH_EVENTS_MAX,
+        batch_events_max: int = _BATCH_EVENTS_MAX,
     ) -> AsyncIterator[RecordedEvent]:
         """Yield all events in order, from `after` to the end that the log has when the call is made.
 
@@ -258,7 +258,7 @@ class EventLog:
         *,
         after: int = 0,
         categories: Sequence[str] | None = None,
-        batch_events_max: int = BATCH_EVENTS_MAX,
+        batch_events_max: int = _BATCH_EVENTS_MAX,
     ) -> Subscription:
         """Return a subscription that yields settled events in order, for ever.
 

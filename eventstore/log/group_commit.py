@@ -21,9 +21,9 @@ from eventstore.log.records import AppendColumns, AppendResult
 
 __all__ = ["AnswerLostError", "GroupCommit"]
 
-GROUP_LOCK_TIMEOUT = "50ms"  # longer than any append takes, shorter than anyone would wait for a stranger
-GROUP_EVENTS_MAX = 1_000
-GROUP_MEMBERS_MAX = 256
+_GROUP_LOCK_TIMEOUT = "50ms"  # longer than any append takes, shorter than anyone would wait for a stranger
+_GROUP_EVENTS_MAX = 1_000
+_GROUP_MEMBERS_MAX = 256
 
 
 class AnswerLostError(Exception):
@@ -114,10 +114,10 @@ class GroupCommit:
         streams: set[UUID] = set()
         events = 0
         left: deque[_Member] = deque()
-        while self._waiting and len(group) < GROUP_MEMBERS_MAX:
+        while self._waiting and len(group) < _GROUP_MEMBERS_MAX:
             member = self._waiting.popleft()
             size = len(member.columns.versions)
-            if streams.isdisjoint(member.columns.heads) and (not group or events + size <= GROUP_EVENTS_MAX):
+            if streams.isdisjoint(member.columns.heads) and (not group or events + size <= _GROUP_EVENTS_MAX):
                 group.append(member)
                 events += size
             else:
@@ -133,7 +133,7 @@ class GroupCommit:
         if len(group) > 1:
             columns = columns.extended(member.columns for member in group[1:])
         try:
-            result = await self._send(columns, lock_timeout=GROUP_LOCK_TIMEOUT)
+            result = await self._send(columns, lock_timeout=_GROUP_LOCK_TIMEOUT)
         except AnswerLostError as error:
             for member in group:
                 member.settle(_GoAlone(error))
@@ -148,8 +148,12 @@ class GroupCommit:
                 member.fail(error)
             raise
         else:
-            start = 0
-            for member in group:
-                end = start + len(member.columns.versions)
-                member.settle(AppendResult(result.positions[start:end], result.recorded_at, result.repeated))
-                start = end
+            _share_out(result, group)
+
+
+def _share_out(result: AppendResult, group: list[_Member]) -> None:
+    start = 0
+    for member in group:
+        end = start + len(member.columns.versions)
+        member.settle(AppendResult(result.positions[start:end], result.recorded_at, result.repeated))
+        start = end

@@ -13,9 +13,19 @@ import orjson
 from eventstore.domain.event import EventRegistry, PendingEvent, RecordedEvent, registry
 from eventstore.errors import ConfigurationError, EventDecodingError, UnknownEventTypeError
 
-__all__ = ["AppendResult", "StagedEvent", "StreamAppend", "decode", "encode_metadata", "to_columns"]
+__all__ = [
+    "NO_METADATA",
+    "AppendColumns",
+    "AppendResult",
+    "StagedEvent",
+    "StreamAppend",
+    "decode",
+    "encode_metadata",
+    "to_columns",
+]
 
 NO_METADATA: Mapping[str, Any] = {}
+"""What an event is kept with where its writer gives nothing."""
 
 
 @dataclass(frozen=True, slots=True)

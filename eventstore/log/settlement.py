@@ -23,9 +23,9 @@ from eventstore.sql import load
 
 __all__ = ["Settlement"]
 
-POLL_FIRST_S = 0.001  # a transaction of one statement ends within a millisecond or two
-POLL_MAX_S = 0.05
-WINDOW_POSITIONS = 10_000
+_POLL_FIRST_S = 0.001  # a transaction of one statement ends within a millisecond or two
+_POLL_MAX_S = 0.05
+_WINDOW_POSITIONS = 10_000
 
 
 @dataclass(slots=True)
@@ -78,13 +78,13 @@ class Settlement:
         """
         if self._settled > after:
             return self._settled
-        poll_s = POLL_FIRST_S
+        poll_s = _POLL_FIRST_S
         while True:
             settled = await self._advance(after)
             if settled > after or self._barrier is None or not wait:
                 return settled
             await asyncio.sleep(poll_s)
-            poll_s = min(2 * poll_s, POLL_MAX_S)
+            poll_s = min(2 * poll_s, _POLL_MAX_S)
 
     async def settle_through(self, position: int) -> None:
         """Wait until every position up to `position` is final, as far as any writer has drawn it.
@@ -92,7 +92,7 @@ class Settlement:
         Raises:
             ConnectionError, ConfigurationError: As `settle`.
         """
-        poll_s = POLL_FIRST_S
+        poll_s = _POLL_FIRST_S
         barrier: _Barrier | None = None
         while self._settled < position:
             async with self._acquire() as connection:
@@ -106,7 +106,7 @@ class Settlement:
                 self._settled = max(self._settled, barrier.head)
                 return
             await asyncio.sleep(poll_s)
-            poll_s = min(2 * poll_s, POLL_MAX_S)
+            poll_s = min(2 * poll_s, _POLL_MAX_S)
 
     async def _advance(self, after: int) -> int:
         try:
@@ -122,7 +122,7 @@ class Settlement:
             raise
 
     async def _scan(self, after: int, connection: Any) -> int:
-        scan = await connection.fetchrow(load("log/scan_positions"), after, WINDOW_POSITIONS)
+        scan = await connection.fetchrow(load("log/scan_positions"), after, _WINDOW_POSITIONS)
         if scan["contiguous"] < scan["last"] and self._barrier is None:
             barrier = _Barrier(scan["head"], await self._writers(connection), time.monotonic())
             self._barrier = barrier

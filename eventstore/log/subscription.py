@@ -12,11 +12,11 @@ from eventstore.domain.event import RecordedEvent
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
-__all__ = ["Subscription", "Wakeups"]
+__all__ = ["Subscription", "Wakeups", "wait_for_bell"]
 
 # Appends of this process wake at once; those of other processes are found by polling.
-POLL_FIRST_S = 0.005
-POLL_MAX_S = 0.25
+_POLL_FIRST_S = 0.005
+_POLL_MAX_S = 0.25
 
 
 class Wakeups:
@@ -76,16 +76,16 @@ class Subscription:
             ConfigurationError: The server is a standby.
             UnknownEventTypeError, EventDecodingError: The code does not know an event.
         """
-        poll_s = POLL_FIRST_S
+        poll_s = _POLL_FIRST_S
         with self._log.wakeups.bell() as bell:
             while True:
                 bell.clear()
                 through = await self._log.settlement.settle(self.position)
                 if through == self.position:
                     rang = await wait_for_bell(bell, poll_s)
-                    poll_s = POLL_FIRST_S if rang else min(2 * poll_s, POLL_MAX_S)
+                    poll_s = _POLL_FIRST_S if rang else min(2 * poll_s, _POLL_MAX_S)
                     continue
-                poll_s = POLL_FIRST_S
+                poll_s = _POLL_FIRST_S
                 events = await self._log.read_range(
                     after=self.position,
                     through=through,

@@ -16,8 +16,8 @@ from eventstore.sql import load
 
 __all__ = ["Backend", "BackendTransaction", "PostgreSQLBackend", "PostgreSQLTransaction"]
 
-IDLE_IN_TRANSACTION_TIMEOUT_S = 1.0
-TRANSACTION_TIMEOUT_S = 60.0
+_IDLE_IN_TRANSACTION_TIMEOUT_S = 1.0
+_TRANSACTION_TIMEOUT_S = 60.0
 
 
 class BackendTransaction(Protocol):
@@ -67,8 +67,8 @@ class PostgreSQLBackend:
         log: EventLog,
         tables: Mapping[type[Entity], ReadTable[Any]],
         *,
-        idle_in_transaction_timeout_s: float = IDLE_IN_TRANSACTION_TIMEOUT_S,
-        transaction_timeout_s: float = TRANSACTION_TIMEOUT_S,
+        idle_in_transaction_timeout_s: float = _IDLE_IN_TRANSACTION_TIMEOUT_S,
+        transaction_timeout_s: float = _TRANSACTION_TIMEOUT_S,
     ) -> None:
         self.log = log
         self.storage = PostgreSQLStorage(log, tables)

@@ -18,3 +18,4 @@ READ_TABLES: Mapping[type[Entity], ReadTable[Any]] = {
     Position: ReadTable(Position, projection="positions", load="positions/load"),
     Portfolio: ReadTable(Portfolio, projection="portfolios", load="portfolios/load"),
 }
+"""Where the state of each class of entities is read from."""

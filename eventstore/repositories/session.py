@@ -270,9 +270,7 @@ class Session:
         self.forget()
 
     def forget(self) -> None:
-        """Forget instances and staged events: after a commit, or a roll-back, which leaves the entities as they
-        are, with their events pending, so that they can be saved again.
-        """
+        """Forget instances and staged events; after a roll-back the entities keep their events as pending."""
         self._entities.clear()
         self._staging.clear()
         self._order.clear()

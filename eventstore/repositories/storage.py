@@ -17,7 +17,7 @@ from eventstore.log.records import decode
 from eventstore.repositories.query import Query
 from eventstore.sql import load
 
-__all__ = ["PostgreSQLStorage", "ReadTable", "Storage", "Stream"]
+__all__ = ["TAIL_EVENTS_MAX", "PostgreSQLStorage", "ReadTable", "Storage", "Stream"]
 
 E = TypeVar("E", bound=Entity)
 Run = Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
@@ -188,7 +188,7 @@ class _Tail(Mapping[str, Any]):
     """A record of a list or a load as a row of `events`: two of its columns have other names there."""
 
     __slots__ = ("_record",)
-    _NAMES: Mapping[str, str] = {"position": "event_position", "version": "event_version"}  # noqa: RUF012
+    _NAMES: Mapping[str, str] = {"position": "event_position", "version": "event_version"}
 
     def __init__(self, record: Mapping[str, Any]) -> None:
         self._record = record

@@ -16,10 +16,10 @@ __all__ = ["PostgreSQLTransactionManager"]
 T = TypeVar("T")
 Operation = Callable[[IUnitOfWork], Awaitable[T]]
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
-RETRY_DELAY_FIRST_S = 0.02  # a conflict is over when the other writer's single statement is
-RETRY_DELAY_MAX_S = 5.0
+_RETRY_DELAY_FIRST_S = 0.02  # a conflict is over when the other writer's single statement is
+_RETRY_DELAY_MAX_S = 5.0
 
 
 class PostgreSQLTransactionManager:
@@ -72,10 +72,10 @@ class PostgreSQLTransactionManager:
             except EventStoreError as error:
                 if not error.retryable or attempt == max_retries:
                     raise
-                delay_s = min(RETRY_DELAY_FIRST_S * backoff_factor * 2**attempt, RETRY_DELAY_MAX_S)
+                delay_s = min(_RETRY_DELAY_FIRST_S * backoff_factor * 2**attempt, _RETRY_DELAY_MAX_S)
                 delay_s *= random.random()  # noqa: S311 - not for secrets
                 attempt += 1
-                logger.info("an operation is run again", extra={"attempt": attempt, "error": str(error)})
+                _logger.info("an operation is run again", extra={"attempt": attempt, "error": str(error)})
                 await asyncio.sleep(delay_s)
 
     async def execute_batch(self, operations: Iterable[Operation[Any]]) -> list[Any]:
