@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from eventstore.errors import ConcurrencyError, EventStoreError
+from eventstore.errors import ConcurrencyError
 from eventstore.log.records import AppendColumns, AppendResult
 
 __all__ = ["AnswerLostError", "GroupCommit"]
@@ -54,7 +54,7 @@ class _Member:
         if not self.outcome.done():
             self.outcome.set_result(outcome)
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: Exception) -> None:
         if not self.outcome.done():
             self.outcome.set_exception(error)
 
@@ -137,15 +137,15 @@ class GroupCommit:
         except AnswerLostError as error:
             for member in group:
                 member.settle(_GoAlone(error))
-        except EventStoreError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised by whom it concerns
             if len(group) == 1 and isinstance(error, ConcurrencyError):
                 group[0].fail(error)
                 return
             for member in group:
                 member.settle(_GoAlone(None))
-        except BaseException as error:
+        except BaseException:  # cancelled, as at the end of the event loop
             for member in group:
-                member.fail(error)
+                member.outcome.cancel()
             raise
         else:
             _share_out(result, group)
