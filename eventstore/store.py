@@ -24,6 +24,7 @@ from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
 from projections import (
     OrdersProjection,
+    PortfolioSnapshotsProjection,
     PortfoliosProjection,
     PositionsProjection,
     Projection,
@@ -220,7 +221,7 @@ class EventStore:
 
 def built_in_projections() -> Iterable[Projection[Any]]:
     """Return new instances of the projections that keep the read tables."""
-    return (OrdersProjection(), PositionsProjection(), PortfoliosProjection())
+    return (OrdersProjection(), PositionsProjection(), PortfoliosProjection(), PortfolioSnapshotsProjection())
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:

@@ -1,6 +1,7 @@
 """The read side: projections fold the settled events of the log into tables."""
 
 from projections.orders import OrdersProjection
+from projections.portfolio_snapshots import PortfolioSnapshotsProjection
 from projections.portfolios import PortfoliosProjection
 from projections.positions import PositionsProjection
 from projections.projection import EntityProjection, Projection
@@ -10,6 +11,7 @@ from projections.worker import ProjectionWorker
 __all__ = [
     "EntityProjection",
     "OrdersProjection",
+    "PortfolioSnapshotsProjection",
     "PortfoliosProjection",
     "PositionsProjection",
     "Projection",

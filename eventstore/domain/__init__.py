@@ -34,6 +34,13 @@ from eventstore.domain.portfolio import (
     PortfolioTradeRecorded,
     settled_cash_flow,
 )
+from eventstore.domain.portfolio_snapshot import (
+    PortfolioSnapshot,
+    PortfolioSnapshotTaken,
+    PortfolioSummary,
+    PortfolioTotals,
+    summarize,
+)
 from eventstore.domain.position import (
     Position,
     PositionAmended,
@@ -74,6 +81,10 @@ __all__ = [
     "PortfolioDeleted",
     "PortfolioFundsDeposited",
     "PortfolioFundsWithdrawn",
+    "PortfolioSnapshot",
+    "PortfolioSnapshotTaken",
+    "PortfolioSummary",
+    "PortfolioTotals",
     "PortfolioTradeRecorded",
     "Position",
     "PositionAmended",
@@ -88,6 +99,7 @@ __all__ = [
     "Tombstone",
     "applies",
     "settled_cash_flow",
+    "summarize",
     "use_clock",
     "use_ids",
 ]

@@ -12,6 +12,7 @@ from uuid import UUID
 from eventstore.domain.entity import Entity
 from eventstore.domain.order import Order, OrderStatus
 from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.portfolio_snapshot import PortfolioSnapshot, PortfolioSummary
 from eventstore.domain.position import Position
 from eventstore.repositories.session import Consistency
 
@@ -213,6 +214,26 @@ class IPortfolioRepository(Protocol):
         consistency: Consistency = "fresh",
     ) -> list[Portfolio]:
         """Return the portfolios of a strategy."""
+
+    async def get_portfolio_summary(self, portfolio_id: UUID) -> PortfolioSummary | None:
+        """Return a portfolio summed up over its open positions."""
+
+    async def create_portfolio_snapshot(
+        self, portfolio_id: UUID, *, occurred_at: datetime | None = None
+    ) -> PortfolioSnapshot:
+        """Sum up a portfolio, and keep the sums."""
+
+    async def get_portfolio_history(
+        self,
+        portfolio_id: UUID,
+        start_date: datetime,
+        end_date: datetime,
+        *,
+        after: PortfolioSnapshot | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[PortfolioSnapshot]:
+        """Return the snapshots of a portfolio in a range of time, both ends included."""
 
 
 class IEntityRepository(Protocol[E]):

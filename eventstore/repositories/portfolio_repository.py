@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
 from eventstore.domain.portfolio import Portfolio
-from eventstore.errors import PortfolioNotFoundError
+from eventstore.domain.portfolio_snapshot import PortfolioSnapshot, PortfolioSummary, summarize
+from eventstore.domain.position import Position
+from eventstore.errors import ConcurrencyError, PortfolioNotFoundError
 from eventstore.repositories.query import Query, SortKey
-from eventstore.repositories.repository import Repository
-from eventstore.repositories.session import Consistency
+from eventstore.repositories.repository import Repository, time_range
+from eventstore.repositories.session import Consistency, Session
 
-__all__ = ["PostgreSQLPortfolioRepository"]
+__all__ = ["SUMMARY_ATTEMPTS_MAX", "PostgreSQLPortfolioRepository"]
 
 
 def _by_creation(portfolio: Portfolio) -> SortKey:
     return portfolio.created_at, portfolio.id
+
+
+SUMMARY_ATTEMPTS_MAX = 10
+"""How often a portfolio and its positions are read anew when a trade comes in between."""
 
 
 class PostgreSQLPortfolioRepository(Repository[Portfolio]):
@@ -105,3 +112,89 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
             _by_creation,
         )
         return await self._find(query, after=after, limit=limit, consistency=consistency)
+
+    # ---- over the positions of a portfolio -------------------------------------------------------------------
+
+    async def get_portfolio_summary(self, portfolio_id: UUID) -> PortfolioSummary | None:
+        """Return a portfolio summed up over its open positions, as of now; None where there is no such portfolio.
+
+        It is computed from one state of the portfolio and its positions: where a commit changes the portfolio
+        while they are read, both are read again.
+
+        Raises:
+            ConcurrencyError: The portfolio changed each of the `SUMMARY_ATTEMPTS_MAX` times. Safe to retry.
+        """
+        return await _sum_up(self._source.reading(), portfolio_id, None)
+
+    async def create_portfolio_snapshot(
+        self, portfolio_id: UUID, *, occurred_at: datetime | None = None
+    ) -> PortfolioSnapshot:
+        """Sum up a portfolio as `get_portfolio_summary` does, keep the sums, and return them.
+
+        A snapshot is a stream of its own: taking one conflicts with no change of the portfolio.
+
+        Args:
+            portfolio_id: The portfolio.
+            occurred_at: The moment that the snapshot is filed under; what it holds is of now. None: the context's
+                clock; naive: local time.
+
+        Raises:
+            PortfolioNotFoundError: No portfolio has this id.
+            ConcurrencyError: As `get_portfolio_summary`.
+        """
+        async with self._source.writing() as session:
+            summary = await _sum_up(session, portfolio_id, occurred_at)
+            if summary is None:
+                raise PortfolioNotFoundError(portfolio_id, category="portfolio")
+            return await session.save(PortfolioSnapshot.of(summary))
+
+    async def get_portfolio_history(
+        self,
+        portfolio_id: UUID,
+        start_date: datetime,
+        end_date: datetime,
+        *,
+        after: PortfolioSnapshot | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+    ) -> list[PortfolioSnapshot]:
+        """Return the snapshots of a portfolio from `start_date` to `end_date`, both inclusive; naive: local time.
+
+        They come in the order in which they were taken (`taken_at`, then `id`), and stay when the portfolio is
+        deleted.
+
+        Raises:
+            ConfigurationError: The range ends before it starts.
+        """
+        start, end = time_range(start_date, end_date)
+        query: Query[PortfolioSnapshot] = Query(
+            "portfolio_snapshots/by_portfolio",
+            (portfolio_id, start, end),
+            lambda snapshot: snapshot.portfolio_id == portfolio_id and start <= snapshot.taken_at <= end,
+            lambda snapshot: (snapshot.taken_at, snapshot.id),
+        )
+        return await self._source.reading().find(
+            PortfolioSnapshot, query, after=after, limit=limit, consistency=consistency
+        )
+
+
+async def _sum_up(session: Session, portfolio_id: UUID, taken_at: datetime | None) -> PortfolioSummary | None:
+    """Read a portfolio, its open positions and the portfolio again, until both readings are of one version."""
+    query: Query[Position] = Query(
+        "positions/open_by_portfolio",
+        (portfolio_id,),
+        lambda position: position.portfolio_id == portfolio_id and position.closed_at is None,
+        lambda position: (position.opened_at, position.id),
+    )
+    portfolio = await session.get(Portfolio, portfolio_id)
+    for _ in range(SUMMARY_ATTEMPTS_MAX):
+        if portfolio is None:
+            return None
+        version = portfolio.version
+        positions = await session.find(Position, query)
+        portfolio = await session.get(Portfolio, portfolio_id)
+        if portfolio is not None and portfolio.version == version:
+            return summarize(portfolio, positions, taken_at=taken_at)
+    raise ConcurrencyError(
+        portfolio_id, expected=version, actual=None if portfolio is None else portfolio.version
+    )

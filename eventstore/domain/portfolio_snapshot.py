@@ -1,0 +1,199 @@
+"""A portfolio summed up over its positions, now or at the moment of a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from eventstore.domain.context import at, exact, now, plain
+from eventstore.domain.entity import Entity
+from eventstore.domain.event import Event
+from eventstore.domain.order_events import ZERO
+from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.position import Position
+from eventstore.domain.types import Computed, NonNegative, UtcDatetime
+from eventstore.domain.validation import Validated
+
+__all__ = [
+    "PortfolioSnapshot",
+    "PortfolioSnapshotTaken",
+    "PortfolioSummary",
+    "PortfolioTotals",
+    "summarize",
+]
+
+_COUNT_MAX = 2**63 - 1
+
+
+class PortfolioTotals(BaseModel):
+    """A portfolio and its open positions in numbers. Amounts are in its currency.
+
+    Attributes:
+        portfolio_id: The portfolio.
+        taken_at: When it was summed up.
+        initial_capital: What the portfolio began with.
+        net_deposits: Deposits less withdrawals since.
+        cash_balance: Its cash.
+        realized_pnl: The sum of its trades' realised results, before commissions.
+        commission_paid: The sum of its commissions.
+        gross_profit: The sum of the winning trades' results.
+        gross_loss: The sum of the losing trades' results, as a positive amount.
+        trades_count: How many trades were closed, in part or in full.
+        winning_trades: How many of them realised more than 0.
+        losing_trades: How many of them realised less than 0.
+        open_positions: How many positions are open.
+        unmarked_positions: How many of them were never marked; these are valued at their entry prices.
+        exposure: The sum of the open positions' market values, each without its sign: gross exposure.
+        net_exposure: The sum of the open positions' market values; a short one counts negative.
+        unrealized_pnl: What closing all of them at their current prices would realise, before commissions.
+    """
+
+    portfolio_id: UUID
+    taken_at: UtcDatetime = Field(default_factory=now)
+    initial_capital: NonNegative
+    net_deposits: Computed = ZERO
+    cash_balance: Computed
+    realized_pnl: Computed = ZERO
+    commission_paid: Computed = ZERO
+    gross_profit: Computed = Field(default=ZERO, ge=0)
+    gross_loss: Computed = Field(default=ZERO, ge=0)
+    trades_count: int = Field(default=0, ge=0, le=_COUNT_MAX)
+    winning_trades: int = Field(default=0, ge=0, le=_COUNT_MAX)
+    losing_trades: int = Field(default=0, ge=0, le=_COUNT_MAX)
+    open_positions: int = Field(default=0, ge=0, le=_COUNT_MAX)
+    unmarked_positions: int = Field(default=0, ge=0, le=_COUNT_MAX)
+    exposure: Computed = Field(default=ZERO, ge=0)
+    net_exposure: Computed = ZERO
+    unrealized_pnl: Computed = ZERO
+
+    @property
+    @exact
+    def net_realized_pnl(self) -> Decimal:
+        """The realised result after commissions."""
+        return plain(self.realized_pnl - self.commission_paid)
+
+    @property
+    @exact
+    def total_pnl(self) -> Decimal:
+        """Realised + unrealised - commissions."""
+        return plain(self.realized_pnl + self.unrealized_pnl - self.commission_paid)
+
+    @property
+    @exact
+    def equity(self) -> Decimal:
+        """What would be left if all were closed at the current prices: initial capital + net deposits + total P&L.
+
+        It does not depend on how an instrument settles. Where every fill was recorded, it equals cash + market
+        value for shares and all else that is paid in full, and cash + unrealised result for futures and all else
+        that is margined: the multiplier is in both.
+        """
+        return plain(
+            self.initial_capital
+            + self.net_deposits
+            + self.realized_pnl
+            + self.unrealized_pnl
+            - self.commission_paid
+        )
+
+    @property
+    @exact
+    def leverage(self) -> Decimal | None:
+        """Exposure / equity; None where the equity is not above 0."""
+        return plain(self.exposure / self.equity) if self.equity > 0 else None
+
+    @property
+    @exact
+    def win_rate(self) -> Decimal | None:
+        """Winning trades / trades, 0 to 1; None before the first trade."""
+        return plain(Decimal(self.winning_trades) / self.trades_count) if self.trades_count else None
+
+    @property
+    @exact
+    def profit_factor(self) -> Decimal | None:
+        """Gross profit / gross loss, before commissions; None while there is no loss."""
+        return plain(self.gross_profit / self.gross_loss) if self.gross_loss else None
+
+    @property
+    @exact
+    def realized_return(self) -> Decimal | None:
+        """The realised result after commissions / initial capital: 0.05 is 5 %; None without initial capital."""
+        return plain(self.net_realized_pnl / self.initial_capital) if self.initial_capital else None
+
+    @property
+    @exact
+    def total_return(self) -> Decimal | None:
+        """Total P&L / initial capital, with what the open positions would realise; None without initial capital."""
+        return plain(self.total_pnl / self.initial_capital) if self.initial_capital else None
+
+
+class PortfolioSummary(PortfolioTotals, Validated):
+    """A portfolio summed up: computed when it is asked for, and kept nowhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PortfolioSnapshotTaken(PortfolioTotals, Event, category="portfolio_snapshot"):
+    """A portfolio was summed up, and the sums were kept."""
+
+
+class PortfolioSnapshot(
+    PortfolioTotals, Entity, category="portfolio_snapshot", created=PortfolioSnapshotTaken
+):
+    """A portfolio summed up, and kept: `create_portfolio_snapshot` makes it. Its fields cannot be assigned.
+
+    Each snapshot is a stream of its own, so taking one never conflicts with a trade of the portfolio.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    creation_time_field: ClassVar[str | None] = "taken_at"
+
+    @classmethod
+    def of(cls, summary: PortfolioSummary) -> PortfolioSnapshot:
+        """Return the new snapshot of a summary."""
+        return cls.create(PortfolioSnapshotTaken(occurred_at=summary.taken_at, **summary.__dict__))
+
+
+@exact
+def summarize(
+    portfolio: Portfolio, positions: Iterable[Position], *, taken_at: datetime | None = None
+) -> PortfolioSummary:
+    """Sum up a portfolio over its open positions.
+
+    Args:
+        portfolio: The portfolio; results, commissions and counts of trades are its own.
+        positions: Its positions; closed ones add nothing.
+        taken_at: The moment to note; None: the context's clock; naive: local time.
+    """
+    values: dict[str, Any] = dict.fromkeys(("exposure", "net_exposure", "unrealized_pnl"), ZERO)
+    opened = [position for position in positions if position.is_open]
+    for position in opened:
+        unrealized = position.unrealized_pnl or ZERO
+        market_value = position.market_value
+        if market_value is None:
+            market_value = position.cost_basis
+        values["exposure"] += abs(market_value)
+        values["net_exposure"] += market_value
+        values["unrealized_pnl"] += unrealized
+    return PortfolioSummary(
+        portfolio_id=portfolio.id,
+        taken_at=at(taken_at),
+        initial_capital=portfolio.initial_capital,
+        net_deposits=portfolio.net_deposits,
+        cash_balance=portfolio.cash_balance,
+        realized_pnl=portfolio.total_realized_pnl,
+        commission_paid=portfolio.total_commission_paid,
+        gross_profit=portfolio.gross_profit,
+        gross_loss=portfolio.gross_loss,
+        trades_count=portfolio.trades_count,
+        winning_trades=portfolio.winning_trades,
+        losing_trades=portfolio.losing_trades,
+        open_positions=len(opened),
+        unmarked_positions=sum(position.current_price is None for position in opened),
+        **values,
+    )

@@ -1,0 +1,44 @@
+-- Purpose: Read the snapshots of a portfolio in a range of time: the rows that match, the rows of every snapshot that the tail names, and the tail.
+-- Parameters:
+--   $1 tail_events_max bigint events; 0 reads the table alone
+--   $2 limit bigint rows, NULL for all
+--   $3 after_taken_at timestamp with time zone where the page begins, exclusive; NULL at the start
+--   $4 after_id uuid
+--   $5 portfolio_id uuid
+--   $6 start_date timestamp with time zone inclusive
+--   $7 end_date timestamp with time zone inclusive
+-- Result: the columns of portfolio_snapshots and of an event (event_position, event_version ...); either half may be NULL
+-- Locks: none beyond ACCESS SHARE
+-- Index: portfolio_snapshots_portfolio_id_idx; events_position_key
+WITH tail AS MATERIALIZED (
+    SELECT
+        position AS event_position, version AS event_version, stream_id, event_id, category, type, schema_version,
+        data, metadata, occurred_at, recorded_at
+    FROM events
+    WHERE position > coalesce((
+            SELECT min(checkpoint.position) FROM projection_checkpoints AS checkpoint
+            WHERE checkpoint.projection = 'portfolio_snapshots'
+        ), 0)
+        AND category = 'portfolio_snapshot'
+    ORDER BY position
+    LIMIT $1::bigint
+),
+touched AS MATERIALIZED (
+    SELECT DISTINCT stream_id FROM tail
+),
+candidates AS (
+    (
+        SELECT row.* FROM portfolio_snapshots AS row
+        WHERE row.portfolio_id = $5::uuid
+            AND row.taken_at BETWEEN $6::timestamptz AND $7::timestamptz
+            AND ($3::timestamptz IS NULL OR (row.taken_at, row.id) > ($3::timestamptz, $4::uuid))
+        ORDER BY row.taken_at, row.id
+        LIMIT $2::bigint + (SELECT count(*) FROM touched)
+    )
+    UNION ALL
+    SELECT row.* FROM portfolio_snapshots AS row
+    WHERE row.id IN (SELECT stream_id FROM touched)
+)
+SELECT candidates.*, tail.*
+FROM candidates
+FULL JOIN tail ON tail.stream_id = candidates.id

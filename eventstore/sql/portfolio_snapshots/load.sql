@@ -1,0 +1,16 @@
+-- Purpose: Read one snapshot of a portfolio: its row, and the events of its stream that are not folded into the row yet.
+-- Parameters:
+--   $1 id uuid
+-- Result: the columns of portfolio_snapshots and of an event (event_position, event_version ...); either half may be NULL; one
+--   row for each event, and one where there is only a row
+-- Locks: none beyond ACCESS SHARE
+-- Index: portfolio_snapshots_pkey, events_pkey
+SELECT
+    row.*,
+    event.position AS event_position, event.version AS event_version, event.stream_id, event.event_id,
+    event.category, event.type, event.schema_version, event.data, event.metadata, event.occurred_at,
+    event.recorded_at
+FROM (SELECT) AS one
+LEFT JOIN portfolio_snapshots AS row ON row.id = $1::uuid
+LEFT JOIN events AS event ON event.stream_id = $1::uuid AND event.version > coalesce(row.version, 0)
+ORDER BY event.version

@@ -1,0 +1,42 @@
+-- Purpose: Read the open positions of a portfolio: the rows that match, the rows of every position that the tail names, and the tail.
+-- Parameters:
+--   $1 tail_events_max bigint events; 0 reads the table alone
+--   $2 limit bigint rows, NULL for all
+--   $3 after_opened_at timestamp with time zone where the page begins, exclusive; NULL at the start
+--   $4 after_id uuid
+--   $5 portfolio_id uuid
+-- Result: the columns of positions and of an event (event_position, event_version ...); either half may be NULL
+-- Locks: none beyond ACCESS SHARE
+-- Index: positions_open_portfolio_id_idx; events_position_key
+WITH tail AS MATERIALIZED (
+    SELECT
+        position AS event_position, version AS event_version, stream_id, event_id, category, type, schema_version,
+        data, metadata, occurred_at, recorded_at
+    FROM events
+    WHERE position > coalesce((
+            SELECT min(checkpoint.position) FROM projection_checkpoints AS checkpoint
+            WHERE checkpoint.projection = 'positions'
+        ), 0)
+        AND category = 'position'
+    ORDER BY position
+    LIMIT $1::bigint
+),
+touched AS MATERIALIZED (
+    SELECT DISTINCT stream_id FROM tail
+),
+candidates AS (
+    (
+        SELECT row.* FROM positions AS row
+        WHERE row.portfolio_id = $5::uuid
+            AND row.closed_at IS NULL
+            AND ($3::timestamptz IS NULL OR (row.opened_at, row.id) > ($3::timestamptz, $4::uuid))
+        ORDER BY row.opened_at, row.id
+        LIMIT $2::bigint + (SELECT count(*) FROM touched)
+    )
+    UNION ALL
+    SELECT row.* FROM positions AS row
+    WHERE row.id IN (SELECT stream_id FROM touched)
+)
+SELECT candidates.*, tail.*
+FROM candidates
+FULL JOIN tail ON tail.stream_id = candidates.id
