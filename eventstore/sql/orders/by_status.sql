@@ -34,7 +34,7 @@ candidates AS (
     )
     UNION ALL
     SELECT row.* FROM orders AS row
-    WHERE row.id IN (SELECT stream_id FROM touched)
+    WHERE row.id = ANY (ARRAY(SELECT stream_id FROM touched))
 )
 SELECT candidates.*, tail.*
 FROM candidates

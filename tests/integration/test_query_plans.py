@@ -1,0 +1,135 @@
+"""Each list and each load is served by an index, whatever the size of the tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+
+import eventstore
+from eventstore.sql import load
+from eventstore.store import EventStore
+
+ROWS = {"small": 50_000, "full": 1_000_000}
+ID = UUID(int=7)
+TIME = datetime(2026, 1, 1, tzinfo=UTC)
+
+# What a page of each query is asked with: (tail, limit, after time, after id), and then its own arguments.
+PAGE = (10_001, 20, None, None)
+NEXT_PAGE = (10_001, 20, TIME, ID)
+LISTS: dict[str, tuple[Any, ...]] = {
+    "orders/by_symbol": ("S7",),
+    "orders/by_status": ("SUBMITTED",),
+    "orders/active": (),
+    "orders/by_broker_order_id": ("B-77",),
+    "orders/by_creation": (TIME, TIME),
+    "positions/open_by_symbol": ("S7", None, None),
+    "positions/by_symbol": ("S7",),
+    "positions/active": (),
+    "positions/closed": (),
+    "positions/by_strategy": ("T7",),
+    "positions/by_portfolio": (ID,),
+    "positions/open_by_portfolio": (ID,),
+    "positions/by_opening": (TIME, TIME),
+    "portfolios/by_name": ("N7",),
+    "portfolios/latest": (),
+    "portfolios/all": (),
+    "portfolios/by_strategy": ("T7",),
+}
+LOADS = ("orders/load", "positions/load", "portfolios/load")
+
+FILL = (
+    """
+    INSERT INTO orders
+    SELECT gen_random_uuid(), 1, 'S' || n % 500, 'BUY', 'MARKET', 100, NULL, NULL, 'DAY',
+        (CASE WHEN n % 50 = 0 THEN 'SUBMITTED' ELSE 'FILLED' END)::order_status, 'B-' || n, 0, 0, 0, 1, '[]', NULL,
+        '[]', NULL, 'T' || n % 50, timestamptz '2026-01-01Z' + n * interval '1 second', NULL, NULL, NULL, NULL, NULL,
+        n
+    FROM generate_series(1, {rows}) AS n
+    """,
+    """
+    INSERT INTO positions
+    SELECT gen_random_uuid(), 1, 'S' || n % 500, 100, 1, 1, NULL, 0, 0, NULL, NULL, 'T' || n % 500,
+        ('00000000-0000-0000-0000-' || lpad(to_hex(n % 500), 12, '0'))::uuid, '[]', '[]',
+        timestamptz '2026-01-01Z' + n * interval '1 second',
+        CASE WHEN n % 50 = 0 THEN NULL ELSE timestamptz '2026-02-01Z' END, NULL, n
+    FROM generate_series(1, {rows}) AS n
+    """,
+    """
+    INSERT INTO portfolios
+    SELECT gen_random_uuid(), 1, 'N' || n, 1, 1, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, '[]', 'T' || n % 500,
+        timestamptz '2026-01-01Z' + n * interval '1 second', NULL, n
+    FROM generate_series(1, {rows}) AS n
+    """,
+    """
+    INSERT INTO events
+    SELECT nextval('events_position_seq'), now(), now(), 1, 1, gen_random_uuid(), gen_random_uuid(), 'order',
+        'OrderCreated', '{{}}', '{{}}'
+    FROM generate_series(1, {rows}) AS n
+    """,
+    """
+    INSERT INTO projection_checkpoints (projection, position)
+    SELECT name, max(position) - 100
+    FROM events, unnest(ARRAY['orders', 'positions', 'portfolios']) AS name GROUP BY name
+    """,
+)
+
+
+@pytest_asyncio.fixture(params=["small", pytest.param("full", marks=pytest.mark.full)])
+async def filled(request: pytest.FixtureRequest, store: EventStore) -> AsyncIterator[Any]:
+    """A connection to read tables of many rows, and a log whose last hundred events are not folded yet."""
+    async with store.connection.acquire_for_user() as connection:
+        for statement in FILL:
+            await connection.execute(statement.format(rows=ROWS[request.param]), timeout=600)
+        await connection.execute("ANALYZE", timeout=600)
+        yield connection
+
+
+async def test_no_query_reads_a_whole_table(filled: Any):
+    """No page of a list, and no load, has a sequential scan of a large table, in either kind of plan."""
+    asked = [(name, (*page, *own)) for name, own in LISTS.items() for page in (PAGE, NEXT_PAGE)]
+    asked += [(name, (ID,)) for name in LOADS]
+    asked += [("log/read_stream", (ID, 0, None)), ("log/read_range", (5, 900, 100, None))]
+    scans: list[str] = []
+    for mode in ("force_custom_plan", "force_generic_plan"):
+        await filled.execute(f"SET plan_cache_mode = {mode}")
+        for name, arguments in asked:
+            plan = await explain(filled, name, arguments)
+            scans += [f"{name} ({mode}): {table}" for table in sequential_scans(plan)]
+    assert not scans, "\n".join(scans)
+
+
+def test_each_list_is_explained():
+    """A list that is added is added here as well."""
+    folder = Path(eventstore.__file__).parent / "sql"
+    written = {
+        f"{table}/{path.stem}"
+        for table in ("orders", "positions", "portfolios")
+        for path in (folder / table).glob("*.sql")
+        if "$2 limit" in path.read_text()
+    }
+    assert written == set(LISTS)
+
+
+async def explain(connection: Any, name: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """The plan of a statement with these arguments."""
+    await connection.execute(f"PREPARE explained AS {load(name)}")
+    values = ", ".join("NULL" if value is None else f"'{value}'" for value in arguments)
+    plan = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE explained ({values})")
+    await connection.execute("DEALLOCATE explained")
+    found: dict[str, Any] = json.loads(plan)[0]["Plan"]
+    return found
+
+
+def sequential_scans(plan: dict[str, Any]) -> Iterator[str]:
+    """The large tables that a plan reads from end to end."""
+    if plan["Node Type"] == "Seq Scan" and plan["Relation Name"] != "projection_checkpoints":
+        yield plan["Relation Name"]
+    for child in plan.get("Plans", ()):
+        yield from sequential_scans(child)
