@@ -1,0 +1,349 @@
+"""A strategy that trades a tape by the average of its prices: the decisions of the order engine, without any I/O.
+
+It changes its own orders, position and portfolio, which are plain objects in memory, and says which have changed. So
+its rules can be tested without a database.
+
+The market is simple and says so: an order rests from the print after its own; a limit order trades at its limit when
+a print is there or better, a stop becomes a market order when a print touches it, and neither trades more than the
+print's volume. Strategies do not compete with each other for a print, nor do they move the market.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from eventstore.domain.entity import Entity
+from eventstore.domain.order import Order, OrderDetails, OrderSide, OrderType, TimeInForce
+from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.position import Position
+from eventstore.examples.ticks import Tick
+
+__all__ = ["E_MINI", "MARK_EVERY", "PLANS", "SESSION_BREAK", "Instrument", "MeanReversion", "Plan"]
+
+SESSION_BREAK = timedelta(minutes=15)
+"""The shortest break between two sessions at CME."""
+
+MARK_EVERY = timedelta(minutes=30)
+"""How often an open position is valued at the market's price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What is traded.
+
+    Attributes:
+        symbol: Its name.
+        tick_size: The smallest step of its price, in points.
+        multiplier: Dollars per point and contract.
+        commission: Dollars per contract, for each side of a trade.
+    """
+
+    symbol: str
+    tick_size: Decimal
+    multiplier: Decimal
+    commission: Decimal
+
+
+E_MINI = Instrument("ESU3", tick_size=Decimal("0.25"), multiplier=Decimal(50), commission=Decimal("2.05"))
+"""The E-mini S&P 500 future of September 2013."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a strategy trades.
+
+    Attributes:
+        name: Its name, and that of its portfolio.
+        lookback_prints: The average price is that of so many prints.
+        entry_ticks: It sells this far above the average, and buys this far below.
+        target_ticks: It takes its profit this far from its entry.
+        stop_ticks: It takes its loss this far from its entry.
+        quantity: Contracts of an entry.
+        patience_prints: An entry is cancelled after so many prints.
+    """
+
+    name: str
+    lookback_prints: int
+    entry_ticks: Decimal
+    target_ticks: int
+    stop_ticks: int
+    quantity: int
+    patience_prints: int
+
+
+PLANS = (
+    Plan("revert-100", 100, Decimal("0.9"), 2, 4, 2, 150),
+    Plan("revert-150", 150, Decimal("1.0"), 3, 4, 3, 200),
+    Plan("revert-200", 200, Decimal("1.1"), 4, 3, 2, 200),
+    Plan("revert-300", 300, Decimal("1.2"), 3, 5, 4, 300),
+    Plan("revert-400", 400, Decimal("1.3"), 5, 4, 3, 300),
+    Plan("revert-500", 500, Decimal("1.4"), 6, 6, 2, 400),
+    Plan("revert-700", 700, Decimal("1.6"), 4, 8, 5, 400),
+    Plan("revert-900", 900, Decimal("1.8"), 8, 8, 3, 500),
+)
+"""Eight strategies, from nervous to calm."""
+
+
+class MeanReversion:
+    """Sells what is dear and buys what is cheap against the average of the last prints. No I/O.
+
+    It enters by a limit order, and then rests a bracket: a limit order to take the profit and a stop order to take
+    the loss, of which one cancels the other. A signal against its position turns it round by one market order through
+    zero.
+
+    Args:
+        plan: How it trades.
+        instrument: What it trades.
+        capital: What its portfolio begins with, in dollars.
+        begins_at: When its portfolio begins.
+
+    Attributes:
+        portfolio: Its portfolio.
+        position: What it has open; None while flat.
+        entry: The order that enters or turns round; None without one.
+        target: The order that takes the profit; None without one.
+        stop: The order that takes the loss; None without one.
+        orders_count: How many orders it has made.
+        equity: Cash and open result in dollars, at each time it was marked.
+    """
+
+    def __init__(self, plan: Plan, instrument: Instrument, capital: Decimal, *, begins_at: datetime) -> None:
+        self.plan = plan
+        self.instrument = instrument
+        self.portfolio = Portfolio(
+            name=plan.name, initial_capital=capital, strategy=plan.name, created_at=begins_at
+        )
+        self.position: Position | None = None
+        self.entry: Order | None = None
+        self.target: Order | None = None
+        self.stop: Order | None = None
+        self.orders_count = 0
+        self.equity: list[tuple[datetime, Decimal]] = []
+        self._entered_row = 0
+        self._window: deque[Decimal] = deque(maxlen=plan.lookback_prints)
+        self._sum = Decimal(0)
+        self._threshold = plan.entry_ticks * instrument.tick_size * plan.lookback_prints
+        self._last_at = self._marked_at = begins_at
+        self._changes: dict[int, Entity] = {id(self.portfolio): self.portfolio}
+
+    def take_changes(self) -> list[Entity]:
+        """Return what has changed since the last call, each entity once, in the order of their first changes."""
+        changes, self._changes = list(self._changes.values()), {}
+        return changes
+
+    def on_tick(self, tick: Tick) -> bool:
+        """Take one print in, and return whether anything changed that is to be saved."""
+        if tick.at - self._last_at >= SESSION_BREAK:
+            self._end_session(self._last_at)
+        self._last_at = tick.at
+        if self.entry is not None or self.position is not None:
+            self._trade(tick)
+        if tick.at - self._marked_at >= MARK_EVERY:
+            self.mark(tick)
+        if self._is_warm(tick.price) and self.entry is None:
+            self._decide(tick)
+        return bool(self._changes)
+
+    def mark(self, tick: Tick) -> None:
+        """Value what is open at the price of a print."""
+        self._marked_at = tick.at
+        open_result = Decimal(0)
+        if self.position is not None:
+            self.position.mark(tick.price, occurred_at=tick.at)
+            self._changed(self.position)
+            open_result = self.position.unrealized_pnl or open_result
+        self.equity.append((tick.at, self.portfolio.cash_balance + open_result))
+
+    # ---- fills ---------------------------------------------------------------------------------------------
+
+    def _trade(self, tick: Tick) -> None:
+        """Let the print fill what rests, then bring the other orders into line with the position."""
+        for order in (self.entry, self.target, self.stop):
+            if order is not None and (price := _execution_price(order, tick)) is not None:
+                self._fill(order, price, tick)
+                self._adjust_bracket(tick.at)
+        if self.entry is not None:
+            self._watch_entry(self.entry, tick)
+
+    def _fill(self, order: Order, price: Decimal, tick: Tick) -> None:
+        quantity = min(order.leaves_quantity, Decimal(tick.volume))
+        # A print fills an order once, so its row makes the id unique; time, price and volume would not.
+        execution_id = f"{order.broker_order_id}@{tick.row}"
+        commission = quantity * self.instrument.commission
+        order.fill(quantity, price, execution_id, commission=commission, occurred_at=tick.at)
+        self._changed(order)
+        realized = self._move_position(order.side, quantity, price, execution_id, commission, tick.at)
+        self.portfolio.record_trade(
+            execution_id, realized_pnl=realized, commission=commission, occurred_at=tick.at
+        )
+        self._changed(self.portfolio)
+
+    def _move_position(
+        self,
+        side: OrderSide,
+        quantity: Decimal,
+        price: Decimal,
+        execution_id: str,
+        commission: Decimal,
+        at: datetime,
+    ) -> Decimal | None:
+        """Bring a fill into the position, and return what it realised; None where it closed nothing."""
+        position = self.position
+        if position is None:
+            self.position = Position.open_position(
+                self.instrument.symbol,
+                side.sign * quantity,
+                price,
+                commission,
+                multiplier=self.instrument.multiplier,
+                strategy=self.plan.name,
+                portfolio_id=self.portfolio.id,
+                execution_id=execution_id,
+                occurred_at=at,
+            )
+            self._changed(self.position)
+            return None
+        increases = position.is_long == (side is OrderSide.BUY)
+        realized_before = position.realized_pnl
+        opposite = position.apply_fill(
+            side, quantity, price, execution_id, commission=commission, occurred_at=at
+        )
+        self._changed(position)
+        if not position.is_open:
+            self.position = opposite
+        if opposite is not None:
+            self._changed(opposite)
+        return None if increases else position.realized_pnl - realized_before
+
+    def _watch_entry(self, entry: Order, tick: Tick) -> None:
+        """Give up an entry that takes too long, and protect what it has opened once it is done."""
+        waits = entry.order_type is OrderType.LIMIT and tick.row - self._entered_row >= self.plan.patience_prints
+        if entry.is_active and waits:
+            entry.cancel("patience", occurred_at=tick.at)
+            self._changed(entry)
+        if not entry.is_active:
+            self.entry = None
+            if self.position is not None:
+                self._place_bracket(self.position, tick.at)
+
+    def _adjust_bracket(self, at: datetime) -> None:
+        """One cancels the other: what is left of the bracket never trades more than the position has open."""
+        if self.position is None:
+            self._cancel_bracket("position closed", at)
+            return
+        for order in (self.target, self.stop):
+            if order is not None and order.leaves_quantity != abs(self.position.quantity):
+                order.amend(quantity=order.filled_quantity + abs(self.position.quantity), occurred_at=at)
+                self._changed(order)
+
+    def _end_session(self, at: datetime) -> None:
+        """Let the order of the day expire at the last print of its session."""
+        entry = self.entry
+        if entry is not None and entry.time_in_force is TimeInForce.DAY:
+            entry.expire("end of session", occurred_at=at)
+            self._changed(entry)
+
+    # ---- orders --------------------------------------------------------------------------------------------
+
+    def _is_warm(self, price: Decimal) -> bool:
+        """Take a price into the average, and return whether it is of enough prints."""
+        window = self._window
+        self._sum += price
+        if len(window) == self.plan.lookback_prints:
+            self._sum -= window[0]
+        window.append(price)
+        return len(window) == self.plan.lookback_prints
+
+    def _decide(self, tick: Tick) -> None:
+        # Compared as sums, so that no division rounds: lookback x (price - average).
+        distance = tick.price * self.plan.lookback_prints - self._sum
+        if abs(distance) < self._threshold:
+            return
+        side = OrderSide.SELL if distance > 0 else OrderSide.BUY
+        if self.position is None:
+            self._entered_row = tick.row
+            self.entry = self._submit(
+                Order.create_limit_order(
+                    self.instrument.symbol,
+                    Decimal(self.plan.quantity),
+                    side,
+                    limit_price=tick.price,
+                    **self._details("entry", TimeInForce.DAY, tick.at),
+                )
+            )
+        elif self.position.is_long == (side is OrderSide.SELL):
+            self._cancel_bracket("turned round", tick.at)
+            self.entry = self._submit(
+                Order.create_market_order(
+                    self.instrument.symbol,
+                    abs(self.position.quantity) + self.plan.quantity,
+                    side,
+                    **self._details("turn", TimeInForce.GTC, tick.at),
+                )
+            )
+
+    def _place_bracket(self, position: Position, at: datetime) -> None:
+        side = OrderSide.SELL if position.is_long else OrderSide.BUY
+        symbol, quantity, step = self.instrument.symbol, abs(position.quantity), self.instrument.tick_size
+        entered = round(position.cost / position.quantity / step)  # the average entry price, in whole ticks
+        self.target = self._submit(
+            Order.create_limit_order(
+                symbol,
+                quantity,
+                side,
+                limit_price=(entered - side.sign * self.plan.target_ticks) * step,
+                **self._details("target", TimeInForce.GTC, at),
+            )
+        )
+        self.stop = self._submit(
+            Order.create_stop_order(
+                symbol,
+                quantity,
+                side,
+                stop_price=(entered + side.sign * self.plan.stop_ticks) * step,
+                **self._details("stop", TimeInForce.GTC, at),
+            )
+        )
+
+    def _cancel_bracket(self, reason: str, at: datetime) -> None:
+        for order in (self.target, self.stop):
+            if order is not None and order.is_active:
+                order.cancel(reason, occurred_at=at)
+                self._changed(order)
+        self.target = self.stop = None
+
+    def _details(self, role: str, time_in_force: TimeInForce, at: datetime) -> OrderDetails:
+        return {
+            "time_in_force": time_in_force,
+            "multiplier": self.instrument.multiplier,
+            "portfolio_id": self.portfolio.id,
+            "strategy": self.plan.name,
+            "tags": (role,),
+            "occurred_at": at,
+        }
+
+    def _submit(self, order: Order) -> Order:
+        """Send an order to the simulated market, which acknowledges it at once."""
+        self.orders_count += 1
+        order.submit(f"{self.plan.name}-{self.orders_count}", occurred_at=order.created_at)
+        self._changed(order)
+        return order
+
+    def _changed(self, entity: Entity) -> None:
+        self._changes.setdefault(id(entity), entity)
+
+
+def _execution_price(order: Order, tick: Tick) -> Decimal | None:
+    """Return the price at which a print fills an order; None where it does not."""
+    sign = order.side.sign
+    if order.order_type is OrderType.LIMIT:
+        limit = order.limit_price
+        return limit if limit is not None and sign * (tick.price - limit) <= 0 and order.is_active else None
+    if order.order_type is OrderType.STOP and not order.filled_quantity:
+        stop = order.stop_price
+        if stop is None or sign * (tick.price - stop) < 0:
+            return None
+    return tick.price if order.is_active else None

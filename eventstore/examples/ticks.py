@@ -1,0 +1,163 @@
+"""Reading a tape: the trade prints of one instrument from a csv file.
+
+The form is `DateTime,Price,Volume`, one line for each print, oldest first. Two prints may be equal in all three, so
+what identifies a print is the number of its row.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from eventstore.errors import ConfigurationError
+
+__all__ = ["CHICAGO", "COLUMNS", "INSTALL_TAPE", "TAPE_FILE", "TAPE_PACKAGE", "Tick", "packaged_tape", "read_ticks"]
+
+COLUMNS = ["DateTime", "Price", "Volume"]
+"""The header of the file."""
+
+CHICAGO = "America/Chicago"
+"""The zone of the times: CME's tapes are in the exchange's local time. The packaged one begins on a Sunday at 17:00,
+which is when the week's trading opens in Chicago."""
+
+TAPE_PACKAGE = "mlfinpy"
+TAPE_FILE = "mlfinpy/dataset/data/tick_data.csv"
+INSTALL_TAPE = "pip install --no-deps mlfinpy==0.1.2"
+"""What installs the packaged tape, 500,000 prints of the E-mini S&P 500 future of September 2013."""
+
+
+# Nothing a Decimal may also be: no NaN, no exponent, no digits of other scripts. Below zero is a price too.
+_PRICE = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
+
+
+class Tick(NamedTuple):
+    """One print of the tape.
+
+    Attributes:
+        row: The number of its row, from 1.
+        at: When it traded, in UTC.
+        price: The price of one contract, in points.
+        volume: How many contracts traded; at least 1.
+    """
+
+    row: int
+    at: datetime
+    price: Decimal
+    volume: int
+
+
+def packaged_tape() -> Path:
+    """Return the file that the package `mlfinpy` ships, without importing the package.
+
+    Raises:
+        ConfigurationError: It is not installed; the message says how to.
+    """
+    missing = ConfigurationError(f"the tape is not installed: {INSTALL_TAPE}")
+    try:
+        path = Path(str(distribution(TAPE_PACKAGE).locate_file(TAPE_FILE)))
+    except PackageNotFoundError:
+        raise missing from None
+    if not path.is_file():
+        raise missing
+    return path
+
+
+def read_ticks(path: Path | str, *, limit: int | None = None, zone: str = CHICAGO) -> list[Tick]:
+    """Read a tape, checking every row that is read.
+
+    Args:
+        path: The csv file.
+        limit: Read so many prints at most; None: all.
+        zone: The zone of its times, a name of the IANA database. In the hour that comes twice in autumn a time
+            means the first.
+
+    Raises:
+        ConfigurationError: The file cannot be read, has other columns or no rows, or a row is malformed; the
+            message names the file and the row.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            ticks = list(_parse(csv.reader(file), str(path), limit, _zone(zone)))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigurationError(f"{path} is not a csv file in UTF-8") from error
+    if not ticks:
+        raise ConfigurationError(f"{path} has no rows after its header: a tape needs at least one print")
+    return ticks
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except ZoneInfoNotFoundError as error:
+        raise ConfigurationError(f"the time zone {name} is not known here: pip install tzdata") from error
+
+
+def _parse(lines: Iterator[list[str]], name: str, limit: int | None, zone: ZoneInfo) -> Iterator[Tick]:
+    header = next(lines, [])
+    if header != COLUMNS:
+        raise ConfigurationError(
+            f"{name} has the columns {','.join(header)[:100] or '(none)'}: a tape has {','.join(COLUMNS)}"
+        )
+    prices: dict[str, Decimal] = {}
+    offsets: dict[str, timedelta] = {}
+    before = datetime.min.replace(tzinfo=UTC)
+    for row, line in enumerate(lines, 1):
+        if limit is not None and row > limit:
+            return
+        try:
+            moment, price, volume = line
+            if price not in prices:  # a tape has few prices and many prints
+                prices[price] = _price(price)
+            # Offsets change on the hour, so one look-up serves all prints of an hour.
+            offset = offsets.get(moment[:13])
+            if offset is None:
+                offset = offsets[moment[:13]] = _offset(moment, zone)
+            naive = datetime.fromisoformat(moment)
+            if naive.tzinfo is not None:
+                raise ValueError(moment)
+            at = (naive - offset).replace(tzinfo=UTC)
+            tick = Tick(row, at, prices[price], _whole(volume))
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ConfigurationError(_malformed(name, row, line)) from error
+        if at < before:
+            raise ConfigurationError(
+                f"{name}, row {row}: {moment} is before the row above: sort the tape by time, oldest first"
+            )
+        before = at
+        yield tick
+
+
+def _price(text: str) -> Decimal:
+    if not _PRICE.fullmatch(text):
+        raise ValueError(text)
+    return Decimal(text)
+
+
+def _whole(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _offset(moment: str, zone: ZoneInfo) -> timedelta:
+    offset = datetime.fromisoformat(moment).replace(tzinfo=zone).utcoffset()
+    if offset is None:
+        raise ValueError(moment)
+    return offset
+
+
+def _malformed(name: str, row: int, line: list[str]) -> str:
+    return (
+        f"{name}, row {row} (line {row + 1}): {','.join(line)[:100]!r} is not a print: it should read like "
+        "2013-09-01 17:00:00.083,1640.25,8"
+    )
