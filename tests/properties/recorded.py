@@ -31,8 +31,9 @@ def recorded(entity: Entity) -> list[RecordedEvent]:
     ]
 
 
-def digits(entity: BaseModel) -> str:
+def digits(entity: BaseModel | None) -> str:
     """The state as JSON, without the version: equal to the last digit, or not equal."""
+    assert entity is not None
     return entity.model_dump_json(exclude={"version"})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import orjson
 import pytest
@@ -142,7 +143,7 @@ def test_a_refused_command_changes_nothing(entities, commands):
 def test_evolve_leaves_the_state_before_untouched(history):
     """`evolve` is pure: the state that it is given stays as it was."""
     entity = history.play()[0]
-    state = None
+    state: Any = None
     for event in recorded(entity):
         before = None if state is None else (digits(state), state.version)
         after = type(entity).evolve(state, event)
@@ -260,6 +261,8 @@ def test_portfolios_equal_the_independent_fold(history, commands):
 
 # ---- the three together ------------------------------------------------------------------------------------
 
+Fill = tuple[OrderSide, Decimal, Decimal, Decimal]
+
 fills = st.lists(
     st.tuples(st.sampled_from(OrderSide), quantities(), prices(), commissions()), min_size=1, max_size=12
 )
@@ -305,6 +308,7 @@ def test_cash_after_a_run_is_what_the_fills_say(run, multiplier):
         turnover += abs(value) + abs(Fraction(commission))
         paid += commission
     assert net == 0
+    assert position is not None
     assert not position.is_open
     assert shares.cash_balance == cash
     assert near(futures.cash_balance, cash, turnover)
@@ -312,7 +316,7 @@ def test_cash_after_a_run_is_what_the_fills_say(run, multiplier):
         assert sum(each.commission_paid for each in chain) == paid
 
 
-def _flat_at_the_end(run):
+def _flat_at_the_end(run: list[Fill]) -> list[Fill]:
     net = sum((side.sign * quantity for side, quantity, _, _ in run), Decimal(0))
     if not net:
         return run
