@@ -269,6 +269,22 @@ class Session:
             staging.entity.mark_saved(version=staging.version, events=tuple(staging.events))
         self.forget()
 
+    def mark(self) -> int:
+        """Return how much is staged, for `return_to`."""
+        return len(self._order)
+
+    def return_to(self, mark: int) -> None:
+        """Take back what was staged since `mark` was called; its events stay pending, so it can be saved again."""
+        while len(self._order) > mark:
+            stream_id = self._order.pop().stream_id
+            staging = self._staging[stream_id]
+            staging.events.pop()
+            staging.sent = min(staging.sent, len(staging.events))
+            if not staging.events:
+                del self._staging[stream_id]
+                self._entities.pop(stream_id, None)
+        self._sent = min(self._sent, mark)
+
     def forget(self) -> None:
         """Forget instances and staged events; after a roll-back the entities keep their events as pending."""
         self._entities.clear()

@@ -1,0 +1,447 @@
+"""An event log in memory with the semantics of the one in PostgreSQL: positions, versions, conflicts, transactions."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import orjson
+
+from eventstore.domain.entity import Entity
+from eventstore.domain.event import EventRegistry, RecordedEvent, registry
+from eventstore.errors import (
+    ConcurrencyError,
+    ConnectionError,
+    RepositoryError,
+    TimeoutError,
+    TransactionConflictError,
+    TransactionNotActiveError,
+)
+from eventstore.log.records import NO_METADATA, AppendColumns, AppendResult, StagedEvent, decode, to_columns
+from eventstore.repositories.query import Query
+from eventstore.repositories.storage import Stream
+from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
+
+__all__ = ["IDLE_IN_TRANSACTION_TIMEOUT_S", "LOCK_TIMEOUT_S", "InMemoryDatabase", "InMemoryUnitOfWorkFactory"]
+
+E = TypeVar("E", bound=Entity)
+Row = Mapping[str, Any]
+
+IDLE_IN_TRANSACTION_TIMEOUT_S = 1.0
+"""How long a Unit of Work that has flushed may hold a version that another waits for, as on a server."""
+LOCK_TIMEOUT_S = 5.0
+"""How long an append waits for a transaction that holds its version: a test that hangs should say why soon."""
+
+
+def _wall_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True, eq=False)
+class _Transaction:
+    """An open transaction: its rows are nobody else's before its commit.
+
+    Attributes:
+        idle_timeout_s: The server's limit on how long it may stand idle while another waits for it; None: none.
+        rows: The rows of each stream, in order.
+        over: Set at its end.
+        lost: Whether the server ended it.
+        waits_for: The transaction that it waits for.
+    """
+
+    idle_timeout_s: float | None = None
+    rows: dict[UUID, list[Row]] = field(default_factory=dict)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    lost: bool = False
+    waits_for: _Transaction | None = None
+
+
+class InMemoryDatabase:
+    """A log of events, and the entities that it folds to; it is what Units of Work and adapters in memory share.
+
+    Events go through the very JSON that PostgreSQL would keep, so what is read is what a database would show, and
+    the entities returned are separate instances. As there, a transaction sees what others have committed and what
+    is its own; an append at a version that an open transaction holds waits for its end; and positions that were
+    drawn by a transaction that rolled back are left out.
+
+    It belongs to one event loop at a time and to no thread but that loop's. Nothing lags in it, so
+    `consistency="eventual"` shows every event that is committed.
+
+    Args:
+        clock: Returns the time that `recorded_at` gets, aware; None: the wall clock.
+        classes: Where event classes are found by category and type.
+        lock_timeout_s: For how long an append waits for a transaction that holds its version.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], datetime] | None = None,
+        classes: EventRegistry = registry,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+    ) -> None:
+        self._clock = clock or _wall_clock
+        self._classes = classes
+        self._lock_timeout_s = lock_timeout_s
+        self._position = 0
+        self._statements = 0
+        self._streams: dict[UUID, list[Row]] = {}
+        self._categories: dict[str, list[UUID]] = {}
+        self._open: set[_Transaction] = set()
+        self._folded: dict[tuple[type[Entity], UUID], Stream[Any]] = {}
+        self.storage = InMemoryStorage(self)
+
+    # ---- what tests look at ----------------------------------------------------------------------------------
+
+    @property
+    def events(self) -> list[RecordedEvent]:
+        """Every committed event, in the order of positions."""
+        rows = (row for stream in self._streams.values() for row in stream)
+        return [decode(row, classes=self._classes) for row in sorted(rows, key=lambda row: row["position"])]
+
+    def history(self, stream_id: UUID) -> list[RecordedEvent]:
+        """Return every committed event of one entity, in order; empty where there is none."""
+        return [decode(row, classes=self._classes) for row in self._streams.get(stream_id, ())]
+
+    # ---- the log ---------------------------------------------------------------------------------------------
+
+    async def append(self, staged: Sequence[StagedEvent]) -> AppendResult:
+        """Append events, all or nothing; the same ones again give the first call's positions.
+
+        Raises:
+            ConfigurationError: Versions are not consecutive, or metadata is not JSON.
+            ConcurrencyError: A stream has another version; nothing was written. Load again, then retry.
+            TimeoutError: An open transaction held a version for too long; nothing was written.
+            RepositoryError: A text holds what PostgreSQL cannot store.
+        """
+        if not staged:
+            return AppendResult((), None)
+        columns = _storable(to_columns(staged))
+        try:
+            rows = await self._write(columns, None)
+        except ConcurrencyError as conflict:
+            return self._find_repeated(columns, conflict)
+        for row in rows:
+            self._commit_row(row)
+        return AppendResult(tuple(row["position"] for row in rows), rows[0]["recorded_at"])
+
+    async def begin(
+        self, *, idle_timeout_s: float | None = IDLE_IN_TRANSACTION_TIMEOUT_S
+    ) -> InMemoryTransaction:
+        """Open a transaction.
+
+        Args:
+            idle_timeout_s: It is ended where another append has waited for it for so long; None: it is not.
+        """
+        await asyncio.sleep(0)
+        transaction = _Transaction(idle_timeout_s)
+        self._open.add(transaction)
+        return InMemoryTransaction(self, transaction)
+
+    async def _write(self, columns: AppendColumns, transaction: _Transaction | None) -> list[Row]:
+        """Return new rows, once no other transaction holds their versions; what becomes of them is the caller's."""
+        await asyncio.sleep(0)  # whatever talks to a server lets other tasks run
+        while True:
+            for stream_id, expected in columns.heads.items():
+                actual = len(self._rows(stream_id, transaction))
+                if actual != expected:
+                    raise ConcurrencyError(stream_id, expected=expected, actual=actual)
+            holder = self._holder(columns, transaction)
+            if holder is None:
+                return self._new_rows(columns)
+            await self._wait_for(holder, transaction)
+
+    def _new_rows(self, columns: AppendColumns) -> list[Row]:
+        recorded_at = self._clock().astimezone(UTC)
+        self._statements += 1
+        rows: list[Row] = []
+        for stream_id, version, event_id, category, type_, schema, data, metadata, occurred_at in zip(
+            *columns.per_event, strict=True
+        ):
+            self._position += 1
+            rows.append(
+                {
+                    "position": self._position,
+                    "stream_id": stream_id,
+                    "version": version,
+                    "event_id": event_id,
+                    "category": category,
+                    "type": type_,
+                    "schema_version": schema,
+                    "data": data,
+                    "metadata": metadata,
+                    "occurred_at": occurred_at,
+                    "recorded_at": recorded_at,
+                    "statement": self._statements,
+                }
+            )
+        return rows
+
+    def _commit_row(self, row: Row) -> None:
+        stream = self._streams.get(row["stream_id"])
+        if stream is None:
+            stream = self._streams[row["stream_id"]] = []
+            self._categories.setdefault(row["category"], []).append(row["stream_id"])
+        stream.append(row)
+
+    def _find_repeated(self, columns: AppendColumns, conflict: ConcurrencyError) -> AppendResult:
+        """Return the first call's positions where the log has these very events; else raise the conflict."""
+        found = []
+        for values in zip(*columns.per_event, strict=True):
+            stream, version = self._streams.get(values[0], []), values[1]
+            if version > len(stream) or not _is_same(stream[version - 1], values):
+                raise conflict
+            found.append(stream[version - 1])
+        last = dict(zip(columns.stream_ids, columns.versions, strict=True))
+        for stream_id, before in columns.heads.items():
+            stream, after = self._streams[stream_id], last[stream_id]
+            # The first call appended more to the stream than is repeated now.
+            if (before and stream[before - 1]["statement"] == stream[before]["statement"]) or (
+                after < len(stream) and stream[after]["statement"] == stream[after - 1]["statement"]
+            ):
+                raise conflict
+        return AppendResult(tuple(row["position"] for row in found), found[0]["recorded_at"], repeated=True)
+
+    # ---- transactions ----------------------------------------------------------------------------------------
+
+    def _rows(self, stream_id: UUID, transaction: _Transaction | None) -> list[Row]:
+        rows = self._streams.get(stream_id, [])
+        own = transaction.rows.get(stream_id) if transaction is not None else None
+        return rows + own if own else rows
+
+    def _holder(self, columns: AppendColumns, transaction: _Transaction | None) -> _Transaction | None:
+        return next(
+            (
+                other
+                for other in self._open
+                if other is not transaction and not columns.heads.keys().isdisjoint(other.rows)
+            ),
+            None,
+        )
+
+    async def _wait_for(self, holder: _Transaction, waiter: _Transaction | None) -> None:
+        if waiter is not None:
+            other: _Transaction | None = holder
+            while other is not None:
+                if other is waiter:
+                    raise TransactionConflictError(
+                        "deadlock: two transactions wait for each other: run the transaction again"
+                    )
+                other = other.waits_for
+            waiter.waits_for = holder
+        limits = [
+            self._lock_timeout_s,
+            *([holder.idle_timeout_s] if holder.idle_timeout_s is not None else []),
+        ]
+        try:
+            async with asyncio.timeout(min(limits)):
+                await holder.over.wait()
+        except builtins.TimeoutError:
+            if holder.idle_timeout_s is None or holder.waits_for is not None:
+                raise TimeoutError(
+                    f"an append waited {min(limits)} s (lock_timeout_s) for an open transaction that holds its "
+                    "version: commit it or roll it back"
+                ) from None
+            holder.lost = True
+            self._end(holder)
+        finally:
+            if waiter is not None:
+                waiter.waits_for = None
+
+    def _end(self, transaction: _Transaction) -> None:
+        transaction.rows = {}
+        self._open.discard(transaction)
+        transaction.over.set()
+
+    # ---- the fold --------------------------------------------------------------------------------------------
+
+    def _fold(self, kind: type[E], stream_id: UUID) -> Stream[E]:
+        """Return the committed state of a stream; the entity is the cache's own."""
+        key = (kind, stream_id)
+        known: Stream[E] = self._folded.pop(key, Stream(None, 0))
+        rows = self._streams.get(stream_id, [])
+        if known.version < len(rows):
+            known = _advanced(kind, known.entity, rows[known.version :], self._classes)
+        if rows:
+            self._folded[key] = known  # not where the fold failed half-way
+        return known
+
+
+class InMemoryTransaction:
+    """An open transaction of an `InMemoryDatabase`."""
+
+    def __init__(self, database: InMemoryDatabase, transaction: _Transaction) -> None:
+        self._database = database
+        self._transaction = transaction
+        self.storage = InMemoryStorage(database, transaction)
+
+    async def append(self, staged: Sequence[StagedEvent]) -> None:
+        """Append events inside the transaction.
+
+        Raises:
+            ConcurrencyError: A stream has another version; nothing of `staged` was written.
+            TransactionConflictError: Two transactions wait for each other. Safe to retry after a roll-back.
+            ConnectionError: The transaction was ended, since another waited for it too long. Safe to retry.
+            ConfigurationError, RepositoryError, TimeoutError: As `InMemoryDatabase.append`.
+        """
+        self._require_open()
+        for row in await self._database._write(_storable(to_columns(staged)), self._transaction):  # noqa: SLF001 - one module
+            self._transaction.rows.setdefault(row["stream_id"], []).append(row)
+
+    async def commit(self) -> None:
+        """Commit.
+
+        Raises:
+            ConnectionError: The transaction was ended, since another waited for it too long; nothing was applied.
+        """
+        self._require_open()
+        await asyncio.sleep(0)
+        self._require_open()
+        rows = (row for stream in self._transaction.rows.values() for row in stream)
+        for row in sorted(rows, key=lambda row: row["position"]):
+            self._database._commit_row(row)  # noqa: SLF001
+        self._database._end(self._transaction)  # noqa: SLF001
+
+    async def rollback(self) -> None:
+        """Roll back; once it is over, this does nothing."""
+        await asyncio.sleep(0)
+        self._database._end(self._transaction)  # noqa: SLF001
+
+    def mark(self) -> Mapping[UUID, int]:
+        """Return how far it has come, for `return_to`."""
+        return {stream_id: len(rows) for stream_id, rows in self._transaction.rows.items()}
+
+    def return_to(self, mark: Mapping[UUID, int]) -> None:
+        """Undo what was appended since `mark` was called."""
+        rows = self._transaction.rows
+        self._transaction.rows = {stream_id: rows[stream_id][:count] for stream_id, count in mark.items()}
+
+    def _require_open(self) -> None:
+        if self._transaction.lost:
+            raise ConnectionError(
+                "the connection was lost, and with it the open transaction: it stood idle for too long"
+            )
+        if self._transaction.over.is_set():
+            raise TransactionNotActiveError("the transaction is over: begin again")
+
+
+class InMemoryStorage:
+    """Reads entities of an `InMemoryDatabase`, inside one open transaction or outside of any."""
+
+    def __init__(self, database: InMemoryDatabase, transaction: _Transaction | None = None) -> None:
+        self._database = database
+        self._transaction = transaction
+
+    async def load(self, kind: type[E], entity_id: UUID) -> Stream[E]:
+        """Return the state of one entity.
+
+        Raises:
+            UnknownEventTypeError, EventDecodingError: The code does not know an event of the stream.
+        """
+        await asyncio.sleep(0)
+        return self._copy(kind, entity_id)
+
+    async def find(
+        self, kind: type[E], query: Query[E], *, after: E | None, limit: int | None, fresh: bool
+    ) -> list[Stream[E]]:
+        """Return the entities that a query asks for.
+
+        Raises:
+            UnknownEventTypeError, EventDecodingError: The code does not know an event of the category.
+        """
+        await asyncio.sleep(0)
+        database = self._database
+        own = self._own_rows if fresh else {}
+        states: list[E] = []
+        for stream_id in database._categories.get(kind.category, ()):  # noqa: SLF001 - one module
+            if stream_id not in own:
+                state = database._fold(kind, stream_id).entity  # noqa: SLF001
+                if state is not None:
+                    states.append(state)
+        for stream_id, rows in own.items():
+            if rows[0]["category"] == kind.category:
+                state = self._copy(kind, stream_id).entity
+                if state is not None:
+                    states.append(state)
+        found = query.answer(states, after=after, limit=limit)
+        return [Stream(entity.replica(), entity.version) for entity in found]
+
+    @property
+    def _own_rows(self) -> Mapping[UUID, list[Row]]:
+        return {} if self._transaction is None else self._transaction.rows
+
+    def _copy(self, kind: type[E], stream_id: UUID) -> Stream[E]:
+        committed = self._database._fold(kind, stream_id)  # noqa: SLF001 - one module
+        entity = None if committed.entity is None else committed.entity.replica()
+        own = self._own_rows.get(stream_id)
+        if not own:
+            return Stream(entity, committed.version)
+        return _advanced(kind, entity, own, self._database._classes)  # noqa: SLF001
+
+
+class InMemoryUnitOfWorkFactory:
+    """Makes Units of Work in memory: an `IUnitOfWorkFactory` for tests.
+
+    Args:
+        database: What they share; None: a new, empty one.
+    """
+
+    def __init__(self, database: InMemoryDatabase | None = None) -> None:
+        self.database = InMemoryDatabase() if database is None else database
+
+    async def create_unit_of_work_async(
+        self, *, metadata: Mapping[str, Any] = NO_METADATA
+    ) -> PostgreSQLUnitOfWork:
+        """Make a Unit of Work.
+
+        Args:
+            metadata: Kept with each of its events: correlation id, causation id, actor ...
+        """
+        return self.create_unit_of_work(metadata=metadata)
+
+    def create_unit_of_work(self, *, metadata: Mapping[str, Any] = NO_METADATA) -> PostgreSQLUnitOfWork:
+        """As `create_unit_of_work_async`: there is nothing to wait for."""
+        return PostgreSQLUnitOfWork(self.database, metadata=metadata)
+
+
+def _advanced(kind: type[E], entity: E | None, rows: Sequence[Row], classes: EventRegistry) -> Stream[E]:
+    version = 0
+    for row in rows:
+        event = decode(row, classes=classes)
+        entity, version = kind.advance(entity, event), event.version
+    return Stream(entity, version)
+
+
+def _storable(columns: AppendColumns) -> AppendColumns:
+    for data in columns.data:
+        if "\\u0000" in data and "\x00" in _texts(orjson.loads(data)):
+            raise RepositoryError(
+                "unsupported Unicode escape sequence: an event holds the character NUL, which PostgreSQL cannot "
+                "store (SQLSTATE 22P05)"
+            )
+    return columns
+
+
+def _texts(value: Any) -> str:
+    """Return all texts of a JSON value in one."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return "".join(_texts(part) for pair in value.items() for part in pair)
+    return "".join(map(_texts, value)) if isinstance(value, list) else ""
+
+
+def _is_same(row: Row, values: tuple[Any, ...]) -> bool:
+    _, _, event_id, category, type_, schema_version, data, metadata, occurred_at = values
+    return (
+        row["event_id"] == event_id
+        and (row["category"], row["type"], row["schema_version"]) == (category, type_, schema_version)
+        and orjson.loads(row["data"]) == orjson.loads(data)
+        and orjson.loads(row["metadata"]) == orjson.loads(metadata)
+        and bool(row["occurred_at"] == occurred_at)
+    )

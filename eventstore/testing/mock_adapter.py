@@ -1,0 +1,201 @@
+"""The adapter of tests that need no database: repositories work on it as on a real one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
+
+from eventstore.database.adapter import IsolationLevel
+from eventstore.database.cancellation import finish
+from eventstore.database.health import HealthStatus
+from eventstore.errors import ConfigurationError, TransactionAlreadyActiveError, TransactionNotActiveError
+from eventstore.repositories.session import Session
+from eventstore.testing.memory import InMemoryDatabase, InMemoryTransaction
+
+__all__ = ["MockPostgreSQLAdapter"]
+
+
+class MockPostgreSQLAdapter:
+    """Stands in for a `PostgreSQLAdapter` beneath repositories: `PostgreSQLOrderRepository(MockPostgreSQLAdapter())`.
+
+    Each call of a repository appends by itself, or inside the open transaction, as on a real adapter. It runs no
+    SQL: what takes a statement raises `ConfigurationError`.
+
+    Args:
+        database: Where the events are; None: a new, empty one. Adapters and Units of Work that are given one
+            database see each other's commits.
+    """
+
+    def __init__(self, database: InMemoryDatabase | None = None) -> None:
+        self.database = InMemoryDatabase() if database is None else database
+        self._transaction: InMemoryTransaction | None = None
+        self._session: Session | None = None
+
+    # ---- transactions ----------------------------------------------------------------------------------------
+
+    @property
+    def has_active_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._transaction is not None
+
+    async def begin_transaction(
+        self, *, isolation: IsolationLevel = "read committed", read_only: bool = False
+    ) -> None:
+        """Open a transaction.
+
+        Raises:
+            TransactionAlreadyActiveError: One is open already.
+            ConfigurationError: It asks for another isolation than read committed, or to be read-only: what those
+                refuse needs a server to be tested on.
+        """
+        if self._transaction is not None:
+            raise TransactionAlreadyActiveError(
+                "a transaction is open on this adapter: commit it or roll it back first"
+            )
+        if isolation != "read committed" or read_only:
+            raise ConfigurationError(
+                "MockPostgreSQLAdapter has read committed transactions that write, and no others: "
+                "test this one on an embedded server"
+            )
+        self._transaction = await self.database.begin(idle_timeout_s=None)
+        self._session = Session(self._transaction.storage)
+
+    async def commit_transaction(self) -> None:
+        """Commit the open transaction; it is over afterwards.
+
+        Raises:
+            TransactionNotActiveError: None is open.
+        """
+        transaction, session = self._take("commit")
+        await finish(transaction.commit())
+        session.mark_saved()
+
+    async def rollback_transaction(self) -> None:
+        """Roll back the open transaction; its entities have their changes pending again.
+
+        Raises:
+            TransactionNotActiveError: None is open.
+        """
+        transaction, session = self._take("roll back")
+        session.forget()
+        await finish(transaction.rollback())
+
+    @asynccontextmanager
+    async def transaction(
+        self, *, isolation: IsolationLevel = "read committed", read_only: bool = False
+    ) -> AsyncIterator[MockPostgreSQLAdapter]:
+        """Open a transaction for a block: committed at its end, rolled back when an error leaves it.
+
+        Raises:
+            As `begin_transaction`.
+        """
+        await self.begin_transaction(isolation=isolation, read_only=read_only)
+        try:
+            yield self
+        except BaseException:
+            if self._transaction is not None:
+                await self.rollback_transaction()
+            raise
+        await self.commit_transaction()
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Undo only what a block has changed when an error leaves it; blocks may be nested.
+
+        Raises:
+            TransactionNotActiveError: No transaction is open.
+        """
+        transaction, session = self._transaction, self._session
+        if transaction is None or session is None:
+            raise TransactionNotActiveError("a savepoint needs a transaction: begin one first")
+        appended, staged = transaction.mark(), session.mark()
+        try:
+            yield
+        except BaseException:
+            if transaction is self._transaction:
+                transaction.return_to(appended)
+                session.return_to(staged)
+            raise
+
+    def _take(self, what: str) -> tuple[InMemoryTransaction, Session]:
+        transaction, session = self._transaction, self._session
+        if transaction is None or session is None:
+            raise TransactionNotActiveError(f"there is no transaction to {what}: begin one first")
+        self._transaction = self._session = None
+        return transaction, session
+
+    # ---- sessions, for repositories --------------------------------------------------------------------------
+
+    def reading(self) -> Session:
+        """Return the session of the open transaction, or a new one; repositories call this."""
+        return Session(self.database.storage) if self._session is None else self._session
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Session]:
+        """Give a session whose staged events are appended at the end of the block; repositories call this."""
+        transaction, session = self._transaction, self.reading()
+        if transaction is None:
+            yield session
+            await finish(self._append(session))
+            return
+        staged = session.mark()
+        try:
+            yield session
+            if session.unsent:
+                await transaction.append(session.unsent)
+        except BaseException:
+            session.return_to(staged)
+            raise
+        session.mark_sent()
+
+    async def _append(self, session: Session) -> None:
+        await self.database.append(session.staged)
+        session.mark_saved()
+
+    # ---- what needs a server ---------------------------------------------------------------------------------
+
+    async def health_check(self, *, timeout_s: float | None = None) -> HealthStatus:  # noqa: ARG002 - the adapter's
+        """Return that all is well: there is no server that could be ill."""
+        return HealthStatus(healthy=True, latency_s=0.0)
+
+    async def fetch_one(self, query: str, *args: Any, timeout_s: float | None = None) -> NoReturn:  # noqa: ARG002
+        """Refuse.
+
+        Raises:
+            ConfigurationError: Always: there is no SQL here.
+        """
+        _refuse(query)
+
+    async def fetch_all(self, query: str, *args: Any, timeout_s: float | None = None) -> NoReturn:  # noqa: ARG002
+        """Refuse, as `fetch_one`."""
+        _refuse(query)
+
+    async def fetch_value(self, query: str, *args: Any, timeout_s: float | None = None) -> NoReturn:  # noqa: ARG002
+        """Refuse, as `fetch_one`."""
+        _refuse(query)
+
+    async def execute(self, query: str, *args: Any, timeout_s: float | None = None) -> NoReturn:  # noqa: ARG002
+        """Refuse, as `fetch_one`."""
+        _refuse(query)
+
+    async def execute_many(
+        self,
+        query: str,
+        rows: Iterable[Sequence[Any]],  # noqa: ARG002
+        *,
+        timeout_s: float | None = None,  # noqa: ARG002
+    ) -> NoReturn:
+        """Refuse, as `fetch_one`."""
+        _refuse(query)
+
+    async def connection_info(self) -> NoReturn:
+        """Refuse, as `fetch_one`."""
+        _refuse("connection_info()")
+
+
+def _refuse(what: str) -> NoReturn:
+    raise ConfigurationError(
+        f"MockPostgreSQLAdapter runs no SQL, and was asked for {what[:80]!r}: use the repositories, or a "
+        "PostgreSQLAdapter on an embedded server (the fixture eventstore_connection of pytest)"
+    )
