@@ -313,6 +313,29 @@ async def test_three_at_once_apply_once(database_config: DatabaseConfig, directo
             await one.close()
 
 
+async def test_another_one_between_two_looks_is_not_mistaken(
+    connection: DatabaseConnection,
+    adapter: PostgreSQLAdapter,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """What a second program makes while the first plans does not look like someone else's tables."""
+    first = MigrationManager(adapter, directory=directory)
+    second = MigrationManager(PostgreSQLAdapter(connection), directory=directory)
+    tasks: list[asyncio.Task[int]] = []
+    look = first._applied
+
+    async def look_and_let_the_other_run() -> object:
+        applied = await look()
+        if not tasks:
+            tasks.append(asyncio.ensure_future(second.migrate_to_latest()))
+            await asyncio.wait(tasks, timeout=0.5)
+        return applied
+
+    monkeypatch.setattr(first, "_applied", look_and_let_the_other_run)
+    assert await first.migrate_to_latest() + await tasks[0] == 3
+
+
 async def test_waiting_for_another_has_a_limit(
     connection: DatabaseConnection, adapter: PostgreSQLAdapter, directory: Path
 ):
