@@ -6,9 +6,11 @@ databases and roles.
 
 from __future__ import annotations
 
+import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import asyncpg
@@ -18,9 +20,12 @@ import pytest_asyncio
 from eventstore.database import ConnectionFactory, DatabaseConfig, DatabaseConnection
 from eventstore.database.connecting import connect_arguments
 from eventstore.database.embedded import EmbeddedServer
+from eventstore.log import EventLog
+from eventstore.store import EventStore
+from tests.migrated import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from contextlib import AbstractAsyncContextManager
 
     DatabaseMaker = Callable[..., AbstractAsyncContextManager[DatabaseConfig]]
@@ -79,7 +84,7 @@ def database_url(database_config: DatabaseConfig) -> str:
 
 
 def url_of(config: DatabaseConfig) -> str:
-    """The URL of a configuration, with its password."""
+    """Return the URL of a configuration, with its password."""
     from urllib.parse import quote
 
     password = config.password.get_secret_value() if config.password else ""
@@ -95,4 +100,60 @@ async def connection(database_config: DatabaseConfig) -> AsyncIterator[DatabaseC
     """An open pool on a fresh, empty database."""
     opened = await ConnectionFactory.create_connection(database_config)
     yield opened
+    await opened.close(timeout_s=5)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(server_config: DatabaseConfig) -> Iterator[str]:
+    """The name of a migrated database, made once for each test process, to copy others from."""
+    name = f"template_{uuid4().hex}"
+    in_new_loop(_create_migrated(server_config, name))
+    yield name
+    in_new_loop(_drop(server_config, name))
+
+
+def in_new_loop(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end in an event loop of its own, whatever this thread's loop does."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+async def _create_migrated(server: DatabaseConfig, name: str) -> None:
+    admin = await admin_connection(server)
+    try:
+        await admin.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await admin.close()
+    await migrate(url_of(server.replace(database=name)))
+
+
+async def _drop(server: DatabaseConfig, name: str) -> None:
+    admin = await admin_connection(server)
+    try:
+        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    finally:
+        await admin.close()
+
+
+@pytest_asyncio.fixture
+async def migrated_config(
+    make_database: DatabaseMaker, migrated_template: str
+) -> AsyncIterator[DatabaseConfig]:
+    """The configuration of a fresh, migrated database."""
+    async with make_database(migrated_template) as config:
+        yield config
+
+
+@pytest_asyncio.fixture
+async def store(migrated_config: DatabaseConfig) -> AsyncIterator[EventStore]:
+    """A store on a fresh database; no worker runs."""
+    async with EventStore.open(migrated_config, workers=False) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(params=[True, False], ids=["group-commit", "each-alone"])
+async def log(migrated_config: DatabaseConfig, request: pytest.FixtureRequest) -> AsyncIterator[EventLog]:
+    """A log on a fresh database, with group commit and without."""
+    opened = await ConnectionFactory.create_connection(migrated_config)
+    yield EventLog(opened, group_commit=request.param)
     await opened.close(timeout_s=5)

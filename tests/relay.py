@@ -20,6 +20,7 @@ class Relay:
         lose_after: Such a message is passed on, and the connection ends before its answer. Either is done once,
             for `times` messages.
         refuse: New connections end at once.
+        requests: How many messages of clients were passed on; a statement that is prepared already is one.
     """
 
     def __init__(self, server: DatabaseConfig) -> None:
@@ -31,6 +32,7 @@ class Relay:
         self.lose_after: bytes | None = None
         self.times = 1
         self.lost = 0
+        self.requests = 0
         self.refuse = False
         self.arrived = asyncio.Event()
         """Set when the server has answered a message whose answer is lost."""
@@ -90,6 +92,7 @@ class Relay:
             if lose:
                 answers.cancel()
                 await asyncio.wait([answers])
+            self.requests += 1
             server_writer.write(data)
             await server_writer.drain()
             if lose:

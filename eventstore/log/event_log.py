@@ -16,11 +16,13 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.event import EventRegistry, RecordedEvent, registry
 from eventstore.errors import (
     ConcurrencyError,
+    ConfigurationError,
+    ConnectionClosedError,
     ConnectionError,
+    EventStoreError,
     IntegrityError,
     TimeoutError,
     TransactionCommitError,
-    TransactionConflictError,
 )
 from eventstore.log.group_commit import AnswerLostError, GroupCommit
 from eventstore.log.records import (
@@ -94,12 +96,15 @@ class EventLog:
             The position of each event, in the order given.
 
         Raises:
-            ConfigurationError: A stream is given twice, or metadata is not JSON.
+            ConfigurationError: A stream is given twice, or an event or metadata cannot be written as JSON.
             ConcurrencyError: A stream has another version; nothing was written. Load again, then retry.
             TimeoutError, ConnectionError: Nothing was sent.
             TransactionCommitError: `outcome="unknown"`: the answer was lost and the server did not come back
                 in time. Nothing may be repeated but this very append.
         """
+        given = [stream.stream_id for stream in streams]
+        if len(set(given)) < len(given):
+            raise ConfigurationError("an append names a stream twice: give all its events at once")
         return await self.append_staged([event for stream in streams for event in stream.staged(metadata)])
 
     async def append_staged(self, staged: Sequence[StagedEvent]) -> AppendResult:
@@ -147,19 +152,29 @@ class EventLog:
                 return await self._send(columns)
             except AnswerLostError as error:
                 lost = error
-            except (ConnectionError, TimeoutError, TransactionConflictError):
+            except ConcurrencyError:
+                raise  # the log was read: it does not have this append
+            except ConnectionClosedError as error:
+                if lost is None:
+                    raise
+                raise self._unknown(columns) from error
+            except EventStoreError:
+                # Once an answer was lost, a refusal of this attempt says nothing of the one before.
                 if lost is None:
                     raise
             if loop.time() + delay_s > deadline:
-                raise TransactionCommitError(
-                    f"the answer to an append of {len(columns.versions)} events was lost, and sending it again "
-                    f"brought none within {self._resend_within_s} s: look at stream {columns.stream_ids[0]} "
-                    "before anything is repeated",
-                    outcome="unknown",
-                ) from lost
+                raise self._unknown(columns) from lost
             _logger.warning("the answer to an append was lost, sending it again", exc_info=lost)
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, _RESEND_DELAY_MAX_S)
+
+    def _unknown(self, columns: AppendColumns) -> TransactionCommitError:
+        return TransactionCommitError(
+            f"the answer to an append of {len(columns.versions)} events was lost, and sending it again "
+            f"brought none within {self._resend_within_s} s: look at stream {columns.stream_ids[0]} "
+            "before anything is repeated",
+            outcome="unknown",
+        )
 
     async def _send(self, columns: AppendColumns, *, lock_timeout: str | None = None) -> AppendResult:
         """Send an append once, and tell a conflict from a repetition.

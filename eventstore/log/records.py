@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +26,9 @@ __all__ = [
 ]
 
 NO_METADATA: Mapping[str, Any] = {}
+
+# The escape of NUL; after an odd number of other backslashes these would be six characters of text.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """What an event is kept with where its writer gives nothing."""
 
 
@@ -131,17 +135,33 @@ def encode_metadata(metadata: Mapping[str, Any]) -> str:
         encoded = orjson.dumps(metadata, default=str, option=orjson.OPT_NON_STR_KEYS)
     except TypeError as error:
         raise ConfigurationError(f"metadata cannot be written as JSON: {error}") from error
-    text = encoded.decode()
-    if "\\u0000" in text and "\x00" in str(orjson.loads(encoded)):
+    if _NUL.search(encoded):
         raise ConfigurationError("metadata holds the character NUL, which PostgreSQL cannot store")
-    return text
+    return encoded.decode()
+
+
+def _encode_event(item: StagedEvent) -> str:
+    event = item.pending.event
+    try:
+        encoded = event.to_json()
+    except ValueError as error:  # pydantic's, of what no validator has looked at
+        raise ConfigurationError(
+            f"{event.category}/{event.type} of stream {item.stream_id} cannot be written as JSON: {error}"
+        ) from error
+    if _NUL.search(encoded):
+        raise ConfigurationError(
+            f"{event.category}/{event.type} of stream {item.stream_id} holds the character NUL, "
+            "which PostgreSQL cannot store"
+        )
+    return encoded.decode()
 
 
 def to_columns(staged: Iterable[StagedEvent]) -> AppendColumns:
     """Return the arguments of the append statement for events in staging order.
 
     Raises:
-        ConfigurationError: The versions of a stream are not consecutive, or start below 1.
+        ConfigurationError: The versions of a stream are not consecutive, or start below 1; an event or metadata
+            cannot be written as JSON, or holds NUL.
     """
     columns = AppendColumns({}, [], [], [], [], [], [], [], [], [])
     latest: dict[UUID, int] = {}
@@ -166,7 +186,7 @@ def to_columns(staged: Iterable[StagedEvent]) -> AppendColumns:
         columns.categories.append(event.category)
         columns.types.append(event.type)
         columns.schema_versions.append(event.schema_version)
-        columns.data.append(event.to_json().decode())
+        columns.data.append(_encode_event(item))
         columns.metadata.append(metadata)
         columns.occurred_at.append(event.occurred_at)
     return columns

@@ -13,6 +13,7 @@ from eventstore.domain.entity import Entity
 from eventstore.errors import (
     ConnectionError,
     EntityNotFoundError,
+    TimeoutError,
     TransactionAlreadyActiveError,
     TransactionNotActiveError,
 )
@@ -246,7 +247,10 @@ class PostgreSQLUnitOfWork:
         self._session.storage = self._backend.storage
         try:
             await transaction.commit()
-        except ConnectionError:
+        except (ConnectionError, TimeoutError) as error:
+            if isinstance(error, TimeoutError) and error.sqlstate is not None:
+                self._session.mark_unsent()
+                raise  # the server says so, and has rolled back
             # Committed or not: the same append again waits for the first one and tells.
             result = await self._backend.append(self._session.staged)
             self._last_position = result.last_position
