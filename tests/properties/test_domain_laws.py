@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventstore.domain.context import plain, use_clock
+from eventstore.domain.entity import Entity
 from eventstore.domain.event import registry
 from eventstore.domain.order import Order, OrderSide
 from eventstore.domain.portfolio import Portfolio, settled_cash_flow
@@ -102,17 +103,22 @@ def test_state_survives_postgresql_numeric(history):
 @given(histories)
 def test_the_users_decimal_context_does_not_matter(history):
     """The same commands give the same digits under any decimal context of the caller."""
-    usual_way = [digits(entity) for entity in history.play()]
-    with decimal.localcontext(prec=3, rounding=decimal.ROUND_UP):
-        narrow = history.play()
-        asked = [(e.total_pnl, e.average_entry_price) for e in narrow if isinstance(e, Position)]
-    for one, other in zip(usual_way, narrow, strict=True):
-        assert _without_id(one) == _without_id(digits(other))
-    assert asked == [(e.total_pnl, e.average_entry_price) for e in narrow if isinstance(e, Position)]
+    expected = [(_without_id(digits(entity)), _derived(entity)) for entity in history.play()]
+    with decimal.localcontext(prec=1, rounding=decimal.ROUND_UP):
+        assert [(_without_id(digits(entity)), _derived(entity)) for entity in history.play()] == expected
 
 
 def _without_id(state: str) -> str:
-    return state.partition('"version"')[2] or state.partition(",")[2]
+    return state.partition(",")[2]
+
+
+def _derived(entity: Entity) -> dict[str, str]:
+    return {
+        name: str(getattr(entity, name))
+        for kind in type(entity).__mro__
+        for name, value in vars(kind).items()
+        if isinstance(value, property) and kind.__module__.startswith("eventstore.") and "pending" not in name
+    }
 
 
 @pytest.mark.parametrize(("entities", "commands"), beginnings, ids=["order", "position", "portfolio"])
@@ -135,7 +141,7 @@ def test_a_refused_command_changes_nothing(entities, commands):
                     assert (digits(entity), entity.pending_events, dict(entity._assigned)) == before
 
     law()
-    assert refused > 20
+    assert refused
 
 
 @usual

@@ -229,6 +229,23 @@ def test_a_correction_may_keep_the_id():
     assert order.execution_ids == ("E-1",)
 
 
+def test_a_correction_is_no_repeat_of_a_fill():
+    """A correction whose id another fill has is a conflict, even where the content is the same."""
+    order = in_state(OrderStatus.PARTIALLY_FILLED)
+    order.fill(D(50), D(150), "E-2")
+    with pytest.raises(DomainError, match="execution_conflict"):
+        order.correct_fill("E-1", quantity=D(50), price=D(150), new_execution_id="E-2")
+
+
+def test_a_correction_of_the_price_leaves_the_time_of_completion():
+    """A filled order whose price alone is corrected was complete when it was."""
+    order = in_state(OrderStatus.FILLED)
+    order.correct_fill("E-1", price=D("149.40"), occurred_at=ELEVEN)
+    assert (order.status, order.filled_at) == ("FILLED", TEN)
+    order.correct_fill("E-1", quantity=D(99), occurred_at=ELEVEN)
+    assert (order.status, order.filled_at) == ("PARTIALLY_FILLED", None)
+
+
 def test_amending_changes_what_is_named():
     """An amend changes the named fields in one event, and none that are equal."""
     order = in_state(OrderStatus.PARTIALLY_FILLED)

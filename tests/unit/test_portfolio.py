@@ -99,6 +99,8 @@ def test_deposits_and_withdrawals_move_cash_alone():
     held.withdraw(D(100_500), occurred_at=TEN)
     assert (held.cash_balance, held.net_deposits) == (D("0.50"), D("-99999.50"))
     assert (held.total_return, held.last_updated) == (0, TEN)
+    held.withdraw(D("0.50"))
+    assert held.cash_balance == 0
 
 
 def test_what_is_undefined_is_none():

@@ -75,6 +75,25 @@ def test_reducing_takes_a_share_of_the_cost():
     assert (event.cost, event.realized_pnl) == (4530, 300)
 
 
+def test_the_share_of_the_cost_is_rounded_once():
+    """Cost x part / whole: multiplied first, so that only the division rounds, at the 34th digit."""
+    held = position("1", "4")
+    held.add(D(2), D(3))
+    held.reduce(D(2), D(3))
+    event = held.pending_events[-1].event
+    assert isinstance(event, PositionReduced)
+    assert str(event.cost) == "6.666666666666666666666666666666667"
+    assert str(held.cost) == "3.333333333333333333333333333333333"
+
+
+def test_amounts_beyond_34_digits_keep_a_form_that_numeric_has():
+    """Where the arithmetic must round above the point, the state has no positive exponent."""
+    held = position("9E+33", "9.123456789E+33")
+    held.add(D("9E+33"), D("9.123456789E+33"))
+    assert held.cost == D("1.64222222202E+68")
+    assert held.cost.as_tuple().exponent == 0
+
+
 def test_reducing_by_all_closes():
     """Reducing by all that is open is closing, and the cost is 0 whatever was rounded on the way."""
     held = position("3", "10")
@@ -83,6 +102,7 @@ def test_reducing_by_all_closes():
         held.reduce(D(1), D(12))
     assert held.cost != 0
     held.reduce(D(1), D(12))
+    assert (str(held.quantity), str(held.cost)) == ("0", "0")
     assert isinstance(held.pending_events[-1].event, PositionClosed)
     assert (held.quantity, held.cost) == (0, 0)
 
