@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import decimal
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -463,6 +464,16 @@ def test_times_come_from_the_context_and_naive_ones_are_local():
     assert order.cancelled_at == naive.astimezone(UTC)
     assert order.cancelled_at is not None
     assert order.cancelled_at.tzinfo is UTC
+
+
+def test_the_callers_decimal_context_lets_nothing_through():
+    """101 rounds to 100 at one digit, and is too many all the same."""
+    order = in_state(OrderStatus.PARTIALLY_FILLED)
+    with (
+        decimal.localcontext(prec=1, rounding=decimal.ROUND_DOWN),
+        pytest.raises(DomainError, match="overfill"),
+    ):
+        order.fill(D(61), D(150), "E-2")
 
 
 def test_messages_say_what_to_do():

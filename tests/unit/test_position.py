@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import decimal
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -238,6 +239,16 @@ def test_opening_refuses_bad_values(arguments, rule):
     with pytest.raises(DomainError) as refusal:
         Position.open_position(*arguments)
     assert refusal.value.rule == rule
+
+
+def test_the_callers_decimal_context_lets_nothing_through():
+    """105 rounds to 200 at one digit, and 106 are too many all the same."""
+    held = position("105")
+    with (
+        decimal.localcontext(prec=1, rounding=decimal.ROUND_UP),
+        pytest.raises(DomainError, match="over_reduce"),
+    ):
+        held.reduce(D(106), D(150))
 
 
 def test_a_constructor_takes_the_average_price():
