@@ -97,7 +97,8 @@ def _map(  # noqa: PLR0911 - one return for each kind
         return errors.TimeoutError(
             f"a statement took longer than its time limit (command_timeout, or timeout_s of the call): {_LIMIT}"
         )
-    if isinstance(error, OSError) or (sqlstate or "").startswith(_LOST):
+    # asyncpg's state is confused when the server's last words come between two statements: it was lost as well.
+    if isinstance(error, OSError | asyncpg.InternalClientError) or (sqlstate or "").startswith(_LOST):
         if in_transaction:
             return errors.ConnectionError(
                 f"the connection was lost, and with it the open transaction: {text}"
