@@ -22,6 +22,7 @@ __all__ = ["EmbeddedServer"]
 
 _OWN_FILES = {".handle_pids.json", "log"}
 _SETTINGS_FILE = "eventstore.conf"
+_UNQUOTED = set(" \t\n'\"\\,")  # pg_ctl splits its options at these
 _START_POLL_S = 0.25
 
 
@@ -81,6 +82,11 @@ class EmbeddedServer:
         return self._data_dir
 
     @property
+    def psql(self) -> Path:
+        """The server's own `psql`, PostgreSQL's terminal."""
+        return Path(self._server.bin_path) / "psql"
+
+    @property
     def url(self) -> str:
         """The URL of the database `postgres`, which every server has."""
         return self.database_url("postgres")
@@ -124,9 +130,40 @@ class EmbeddedServer:
         if self._users[self._data_dir]:
             return
         del self._users[self._data_dir]
-        self._server.cleanup()
+        try:
+            self._server.cleanup()
+        except Exception:
+            if self._server.get_postmaster_info().is_running():
+                raise
+            # It had crashed or been killed: there was nothing to stop.
         if self._temporary:
             shutil.rmtree(self._data_dir, ignore_errors=True)
+
+    def keep_running(self) -> None:
+        """Let the server run on when the last process that uses it has ended, until `shut_down`."""
+        # It counts as a user of itself.
+        self._server.global_process_id_list.get_and_add(self._server.get_pid())
+
+    @classmethod
+    def shut_down(cls, data_dir: Path | str) -> bool:
+        """Stop the server of a folder, whoever uses it, and return whether one ran.
+
+        Raises:
+            ConfigurationError: The extra is not installed, or the folder holds no data of this PostgreSQL.
+        """
+        package = _import_package()
+        folder = Path(data_dir).expanduser().resolve()
+        if not (folder / "PG_VERSION").is_file():
+            raise ConfigurationError(f"{folder} holds no PostgreSQL data: name the folder of a server")
+        _check_folder(folder, package.TARGET_POSTGRES_VERSION)
+        info = package.utils.PostmasterInfo.read_from_pgdata(folder)
+        if info is None or not info.is_running():
+            return False
+        server = package.get_server(folder, start=False)
+        server.ensure_postgres_running()  # finds the one that runs
+        server.stop()
+        server.global_process_id_list.put([])
+        return True
 
     def _run(self, program: str, *arguments: str, stdin: str) -> None:
         info = self._server.get_postmaster_info()
@@ -170,6 +207,11 @@ def _import_package() -> Any:
 
 
 def _check_folder(folder: Path, version: int) -> None:
+    if set(str(folder)) & _UNQUOTED:
+        raise ConfigurationError(
+            f"{folder} has a space, a quote or a backslash in its path, which the embedded server's package "
+            "passes on unquoted: name another folder"
+        )
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder} is a file: name a folder for the server's data")
     version_file = folder / "PG_VERSION"
@@ -191,6 +233,7 @@ def _check_folder(folder: Path, version: int) -> None:
 def _start(package: Any, folder: Path, settings: Mapping[str, str], timeout_s: float) -> Any:
     deadline_s = time.monotonic() + timeout_s
     server = package.get_server(folder, start=False)
+    _forget_the_dead(package, server)
     while True:
         try:
             server.ensure_pgdata_inited()
@@ -205,6 +248,16 @@ def _start(package: Any, folder: Path, settings: Mapping[str, str], timeout_s: f
             time.sleep(_START_POLL_S)
         else:
             return server
+
+
+def _forget_the_dead(package: Any, server: Any) -> None:
+    """Drop users that were killed, or nobody would be the last one, who stops the server."""
+    with server._lock:  # noqa: SLF001 - the package's own lock on this list
+        users = server.global_process_id_list
+        if not users.path.exists():  # a new folder must stay empty for initdb
+            return
+        alive = [pid for pid in users.get_and_remove(0) if package.utils.process_is_running(pid)]
+        users.put(alive)
 
 
 def _write_settings(folder: Path, settings: Mapping[str, str]) -> None:

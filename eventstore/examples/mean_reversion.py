@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from eventstore.domain.entity import Entity
 from eventstore.domain.order import Order, OrderDetails, OrderSide, OrderType, TimeInForce
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.examples.ticks import Tick
 
-__all__ = ["E_MINI", "MARK_EVERY", "PLANS", "SESSION_BREAK", "Instrument", "MeanReversion", "Plan"]
+__all__ = ["E_MINI", "MARK_EVERY", "PLANS", "SESSION_BREAK", "Changed", "Instrument", "MeanReversion", "Plan"]
+
+Changed = Order | Position | Portfolio
+"""What a strategy changes."""
 
 SESSION_BREAK = timedelta(minutes=15)
 """The shortest break between two sessions at CME."""
@@ -107,7 +109,7 @@ class MeanReversion:
         target: The order that takes the profit; None without one.
         stop: The order that takes the loss; None without one.
         orders_count: How many orders it has made.
-        equity: Cash and open result in dollars, at each time it was marked.
+        equity: Cash and open result in dollars, at its beginning and at each time it was marked.
     """
 
     def __init__(self, plan: Plan, instrument: Instrument, capital: Decimal, *, begins_at: datetime) -> None:
@@ -121,15 +123,15 @@ class MeanReversion:
         self.target: Order | None = None
         self.stop: Order | None = None
         self.orders_count = 0
-        self.equity: list[tuple[datetime, Decimal]] = []
+        self.equity: list[tuple[datetime, Decimal]] = [(begins_at, capital)]
         self._entered_row = 0
         self._window: deque[Decimal] = deque(maxlen=plan.lookback_prints)
         self._sum = Decimal(0)
         self._threshold = plan.entry_ticks * instrument.tick_size * plan.lookback_prints
         self._last_at = self._marked_at = begins_at
-        self._changes: dict[int, Entity] = {id(self.portfolio): self.portfolio}
+        self._changes: dict[int, Changed] = {id(self.portfolio): self.portfolio}
 
-    def take_changes(self) -> list[Entity]:
+    def take_changes(self) -> list[Changed]:
         """Return what has changed since the last call, each entity once, in the order of their first changes."""
         changes, self._changes = list(self._changes.values()), {}
         return changes
@@ -175,7 +177,9 @@ class MeanReversion:
         commission = quantity * self.instrument.commission
         order.fill(quantity, price, execution_id, commission=commission, occurred_at=tick.at)
         self._changed(order)
-        realized = self._move_position(order.side, quantity, price, execution_id, commission, tick.at)
+        realized = self._move_position(
+            order.side, quantity, price, execution_id, commission=commission, at=tick.at
+        )
         self.portfolio.record_trade(
             execution_id, realized_pnl=realized, commission=commission, occurred_at=tick.at
         )
@@ -187,6 +191,7 @@ class MeanReversion:
         quantity: Decimal,
         price: Decimal,
         execution_id: str,
+        *,
         commission: Decimal,
         at: datetime,
     ) -> Decimal | None:
@@ -220,7 +225,9 @@ class MeanReversion:
 
     def _watch_entry(self, entry: Order, tick: Tick) -> None:
         """Give up an entry that takes too long, and protect what it has opened once it is done."""
-        waits = entry.order_type is OrderType.LIMIT and tick.row - self._entered_row >= self.plan.patience_prints
+        waits = (
+            entry.order_type is OrderType.LIMIT and tick.row - self._entered_row >= self.plan.patience_prints
+        )
         if entry.is_active and waits:
             entry.cancel("patience", occurred_at=tick.at)
             self._changed(entry)
@@ -332,7 +339,7 @@ class MeanReversion:
         self._changed(order)
         return order
 
-    def _changed(self, entity: Entity) -> None:
+    def _changed(self, entity: Changed) -> None:
         self._changes.setdefault(id(entity), entity)
 
 

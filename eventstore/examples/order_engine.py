@@ -58,9 +58,7 @@ class OrderEngine:
     ) -> None:
         self._store = store
         self._tape = tape
-        self.strategies = [
-            MeanReversion(plan, instrument, capital, begins_at=tape[0].at) for plan in plans
-        ]
+        self.strategies = [MeanReversion(plan, instrument, capital, begins_at=tape[0].at) for plan in plans]
         self.prints_done = 0
         self.events_saved = 0
         self.last_position = 0
@@ -87,9 +85,9 @@ class OrderEngine:
 
     async def _save(self, strategy: MeanReversion) -> None:
         """Save all that one decision has changed, or nothing of it."""
+        events = 0
         async with self._store.unit_of_work(metadata={"actor": strategy.plan.name}) as uow:
             for entity in strategy.take_changes():
-                self.events_saved += len(entity.pending_events)
                 match entity:
                     case Order():
                         await uow.orders.save_order(entity)
@@ -99,4 +97,6 @@ class OrderEngine:
                         await uow.portfolios.save_portfolio(entity)
                     case _:
                         assert_never(entity)
+                events += len(entity.pending_events)
+        self.events_saved += events
         self.last_position = max(self.last_position, uow.last_position or 0)

@@ -18,7 +18,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from eventstore.errors import ConfigurationError
 
-__all__ = ["CHICAGO", "COLUMNS", "INSTALL_TAPE", "TAPE_FILE", "TAPE_PACKAGE", "Tick", "packaged_tape", "read_ticks"]
+__all__ = [
+    "CHICAGO",
+    "COLUMNS",
+    "INSTALL_TAPE",
+    "TAPE_FILE",
+    "TAPE_PACKAGE",
+    "Tick",
+    "packaged_tape",
+    "read_ticks",
+]
 
 COLUMNS = ["DateTime", "Price", "Volume"]
 """The header of the file."""
@@ -121,10 +130,7 @@ def _parse(lines: Iterator[list[str]], name: str, limit: int | None, zone: ZoneI
             offset = offsets.get(moment[:13])
             if offset is None:
                 offset = offsets[moment[:13]] = _offset(moment, zone)
-            naive = datetime.fromisoformat(moment)
-            if naive.tzinfo is not None:
-                raise ValueError(moment)
-            at = (naive - offset).replace(tzinfo=UTC)
+            at = (_naive(moment) - offset).replace(tzinfo=UTC)
             tick = Tick(row, at, prices[price], _whole(volume))
         except (ValueError, TypeError, OverflowError) as error:
             raise ConfigurationError(_malformed(name, row, line)) from error
@@ -147,6 +153,13 @@ def _whole(text: str) -> int:
     if number < 1:
         raise ValueError(text)
     return number
+
+
+def _naive(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        raise ValueError(text)
+    return moment
 
 
 def _offset(moment: str, zone: ZoneInfo) -> timedelta:

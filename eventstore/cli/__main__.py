@@ -1,0 +1,6 @@
+"""`python -m eventstore.cli`, for where the script is not on the path."""
+
+from eventstore.cli import main
+
+if __name__ == "__main__":
+    main()

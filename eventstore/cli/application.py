@@ -1,0 +1,47 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as version_of
+
+import typer
+
+from eventstore.cli import database, demo, projections, server
+from eventstore.cli.running import exit_status_of, say
+
+__all__ = ["application", "run"]
+
+application = typer.Typer(
+    name="eventstore",
+    help="An event-sourced persistence store for trading systems, on PostgreSQL.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Its traceback would show the values of variables, passwords among them.
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+"""The command `eventstore` with all its subcommands."""
+
+
+def version() -> None:
+    """Print the version of this library."""
+    say(f"trading-eventstore {version_of('trading-eventstore')}")
+
+
+for _command in (
+    demo.demo,
+    database.migrate,
+    database.status,
+    projections.work,
+    projections.rebuild,
+    database.grant,
+    server.url,
+    server.stop,
+    version,
+):
+    application.command(no_args_is_help=False)(_command)
+
+
+def run() -> int:
+    """Run the command that the arguments of the process name, and return its exit status."""
+    return exit_status_of(lambda: application(standalone_mode=False, prog_name="eventstore"))

@@ -1,0 +1,210 @@
+"""`demo`: a real tape through the whole store, and the proof that the read tables are what the log says."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from eventstore.cli.proof import CATCH_UP_TIMEOUT_S, prove
+from eventstore.cli.report import counts_table, equity_lines, portfolios_table, positions_table, summed_equity
+from eventstore.cli.running import DIFFERENT, console, say
+from eventstore.cli.target import configuration
+from eventstore.database import DatabaseConfig, PostgreSQLAdapter
+from eventstore.database.embedded import EmbeddedServer
+from eventstore.errors import ConfigurationError
+from eventstore.examples.order_engine import OrderEngine
+from eventstore.examples.ticks import Tick, packaged_tape, read_ticks
+from eventstore.sql import load
+from eventstore.store import EventStore
+
+__all__ = ["demo"]
+
+REFRESH_S = 0.25
+RATE_OVER_S = 2.0
+
+
+def demo(
+    ticks: Annotated[
+        Path | None,
+        typer.Option(
+            "--ticks",
+            metavar="FILE",
+            help="A tape: csv with DateTime,Price,Volume. Default: that of mlfinpy.",
+        ),
+    ] = None,
+    prints: Annotated[
+        int | None, typer.Option("--prints", metavar="N", min=1, help="Play only the first N prints.")
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", metavar="DIR", help="Keep the database in this folder for a second look."),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url", metavar="URL", help="Play on this database, which is migrated and has no events yet."
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="The same as --keep.")] = None,
+) -> int:
+    """Play a real tape of trades through the whole store, on an embedded PostgreSQL unless told otherwise.
+
+    Eight strategies trade it. Every change of an order, a position or a portfolio goes through a Unit of Work; then
+    the read tables are proved against the log. The status is 1 where a row differs.
+    """
+    if keep is not None and data is not None:
+        raise ConfigurationError("--keep and --data name two folders: give one of them")
+    folder = keep or data
+    if folder is not None and url is not None:
+        raise ConfigurationError(
+            "--url names a database, so there is no folder to keep: leave out one of the two"
+        )
+    path = packaged_tape() if ticks is None else ticks
+    say(f"reading {path.name}")
+    tape = read_ticks(path, limit=prints)
+    with _server(folder, url) as config:
+        status = asyncio.run(_play(config, tape, migrate=url is None))
+        if folder is not None:
+            _explain_second_look(folder, config)
+    return status
+
+
+@contextmanager
+def _server(folder: Path | None, url: str | None) -> Iterator[DatabaseConfig]:
+    if url is not None:
+        with configuration(url, None) as config:
+            yield config
+    else:
+        with EmbeddedServer.start(folder) as server:
+            yield server.config()
+
+
+async def _play(config: DatabaseConfig, tape: Sequence[Tick], *, migrate: bool) -> int:
+    async with EventStore.open(config, workers=False, migrate=migrate) as store:
+        head = await store.log.head()
+        if head:
+            raise ConfigurationError(
+                f"the database has events already (up to position {head}), and what the demo would add could never "
+                "be removed: name another database or folder"
+            )
+        await store.start_workers()
+        engine = OrderEngine(store, tape)
+        await _run(engine, store, tape)
+        await _report(engine, store)
+        rebuilt, folded = await prove(store)
+    for proof in (rebuilt, folded):
+        for line in proof.differences:
+            say(line)
+        say(proof.line)
+    return 0 if rebuilt.is_equal and folded.is_equal else DIFFERENT
+
+
+# ---- while it runs -------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Events per second over the last moments, and the greatest lag."""
+
+    events: int = 0
+    at_s: float = 0.0
+    per_s: float = 0.0
+    lag_max: int = 0
+
+    def note(self, events: int, lag: int) -> None:
+        now = time.monotonic()
+        if now - self.at_s >= RATE_OVER_S or not self.per_s:
+            self.per_s = (events - self.events) / max(now - self.at_s, 1e-9) if self.at_s else 0.0
+            self.events, self.at_s = events, now
+        self.lag_max = max(self.lag_max, lag)
+
+
+async def _run(engine: OrderEngine, store: EventStore, tape: Sequence[Tick]) -> None:
+    """Run the engine and show how it goes on."""
+    prints_all = len(tape) * len(engine.strategies)
+    pace = _Pace()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[pace]}"),
+        TimeElapsedColumn(),
+    )
+    started_s = time.monotonic()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("playing the tape", total=prints_all, pace="")
+        running = asyncio.create_task(engine.run(), name="order engine")
+        try:
+            while not running.done():
+                await asyncio.wait([running], timeout=REFRESH_S)
+                lag = max(0, engine.last_position - await _least_checkpoint(store))
+                pace.note(engine.events_saved, lag)
+                progress.update(
+                    bar,
+                    completed=engine.prints_done,
+                    pace=f"{pace.per_s:>6,.0f} events/s  lag {lag:>5,} events",
+                )
+        finally:
+            running.cancel()
+        await running
+    elapsed_s = time.monotonic() - started_s
+    before_s = time.monotonic()
+    await store.wait_for(engine.last_position, timeout_s=CATCH_UP_TIMEOUT_S)
+    orders = sum(strategy.orders_count for strategy in engine.strategies)
+    say(
+        f"played {len(tape)} prints, {tape[0].at:%Y-%m-%d %H:%M} to {tape[-1].at:%Y-%m-%d %H:%M} UTC: "
+        f"{orders} orders, {engine.events_saved} events in {elapsed_s:.1f} s, "
+        f"{engine.events_saved / elapsed_s:.0f} events/s"
+    )
+    say(
+        f"the read tables were at most {pace.lag_max} events behind, "
+        f"and had every event {time.monotonic() - before_s:.2f} s after the last"
+    )
+
+
+async def _least_checkpoint(store: EventStore) -> int:
+    rows = await PostgreSQLAdapter(store.connection).fetch_all(load("projections/list_checkpoints"))
+    return min((row["position"] for row in rows), default=0)
+
+
+# ---- at the end ----------------------------------------------------------------------------------------------
+
+
+async def _report(engine: OrderEngine, store: EventStore) -> None:
+    """Show the books as the read tables have them."""
+    async with store.unit_of_work() as uow:
+        portfolios = await uow.portfolios.get_all_portfolios()
+        positions = await uow.positions.get_active_positions()
+    adapter = PostgreSQLAdapter(store.connection)
+    orders = await adapter.fetch_all(load("orders/count_by_status"))
+    events = await adapter.fetch_all(load("log/count_types"), 100.0)
+    console.print(portfolios_table(portfolios))
+    console.print(positions_table(positions))
+    console.print(counts_table("Orders by status", orders, "status", "orders"))
+    console.print(counts_table("Events by type", events, "type", "events"))
+    for line in equity_lines(summed_equity(strategy.equity for strategy in engine.strategies)):
+        say(line)
+
+
+def _explain_second_look(folder: Path, config: DatabaseConfig) -> None:
+    quoted = shlex.quote(str(folder))
+    with EmbeddedServer.start(folder) as server:
+        psql = server.psql
+    say(f"the database is kept in {folder}; its server stops now. For a second look:")
+    say(f"  eventstore url --data {quoted}      # starts it again, until eventstore stop --data {quoted}")
+    say(f"  {shlex.quote(str(psql))} 'host={config.host} user={config.user} dbname={config.database}'")

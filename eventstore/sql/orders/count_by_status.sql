@@ -1,0 +1,9 @@
+-- Purpose: Count the orders of each status in the read table.
+-- Parameters: none
+-- Result: status text, orders bigint; no row for a status without orders
+-- Locks: none beyond ACCESS SHARE
+-- Index: orders_status_idx, index only
+SELECT status::text AS status, count(*) AS orders
+FROM orders
+GROUP BY orders.status
+ORDER BY orders.status

@@ -1,0 +1,10 @@
+-- Purpose: Read how far every projection has come.
+-- Parameters: none
+-- Result: projection text, lane smallint, position bigint, moved_s_ago double precision
+-- Locks: none beyond ACCESS SHARE
+-- Index: none, the table has a row for each lane of a projection
+SELECT
+    projection, lane, position,
+    extract(epoch FROM clock_timestamp() - moved_at)::double precision AS moved_s_ago
+FROM projection_checkpoints
+ORDER BY projection, lane
