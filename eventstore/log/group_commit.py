@@ -93,21 +93,26 @@ class GroupCommit:
         self._in_flight = True
         try:
             await self._send_group(group)
-        finally:
-            if self._waiting:
-                self._task = asyncio.create_task(self._send_waiting(), name="eventstore group commit")
-            else:
-                self._in_flight = False
+        except BaseException:
+            self._release()
+            raise
+        if self._waiting:
+            self._task = asyncio.create_task(self._send_waiting(), name="eventstore group commit")
+        else:
+            self._in_flight = False
 
     async def _send_waiting(self) -> None:
         try:
             while self._waiting:
                 await self._send_group(self._next_group())
         finally:
-            self._in_flight = False
-            # Cancelled, as at the end of the event loop: who still waits sends for itself.
-            while self._waiting:
-                self._waiting.popleft().settle(_GoAlone(None))
+            self._release()
+
+    def _release(self) -> None:
+        """Let those who still wait send for themselves: a cancelled loop starts no task that nobody would end."""
+        self._in_flight = False
+        while self._waiting:
+            self._waiting.popleft().settle(_GoAlone(None))
 
     def _next_group(self) -> list[_Member]:
         group: list[_Member] = []
