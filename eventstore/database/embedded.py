@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -22,7 +23,8 @@ __all__ = ["EmbeddedServer"]
 
 _OWN_FILES = {".handle_pids.json", "log"}
 _SETTINGS_FILE = "eventstore.conf"
-_UNQUOTED = set(" \t\n'\"\\,")  # pg_ctl splits its options at these
+_SAFE_PATH = re.compile(r"[\w./+=@%:-]+")  # the package hands the path to a shell, unquoted
+_ORPHANS_S = 15.0  # how long the children of a killed server may still hold its memory
 _START_POLL_S = 0.25
 
 
@@ -207,10 +209,10 @@ def _import_package() -> Any:
 
 
 def _check_folder(folder: Path, version: int) -> None:
-    if set(str(folder)) & _UNQUOTED:
+    if not _SAFE_PATH.fullmatch(str(folder)):
         raise ConfigurationError(
-            f"{folder} has a space, a quote or a backslash in its path, which the embedded server's package "
-            "passes on unquoted: name another folder"
+            f"the path {folder} has a space or another character that the embedded server cannot take: name "
+            "another folder, of letters, digits and . _ - + = @ % :"
         )
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder} is a file: name a folder for the server's data")
@@ -231,19 +233,26 @@ def _check_folder(folder: Path, version: int) -> None:
 
 
 def _start(package: Any, folder: Path, settings: Mapping[str, str], timeout_s: float) -> Any:
-    deadline_s = time.monotonic() + timeout_s
+    started_s = time.monotonic()
     server = package.get_server(folder, start=False)
     _forget_the_dead(package, server)
+    try:
+        server.ensure_pgdata_inited()
+    except (subprocess.SubprocessError, OSError) as error:
+        raise ConnectionError(
+            f"the embedded server's data folder {folder} could not be made: {error}"
+        ) from error
+    _write_settings(folder, settings)
     while True:
         try:
-            server.ensure_pgdata_inited()
-            _write_settings(folder, settings)
             server.start()
         except (subprocess.SubprocessError, AssertionError, OSError) as error:
-            # Its own limit of 10 s can be too short for a recovery, which then goes on without it.
-            if time.monotonic() >= deadline_s:
+            # The package waits for 10 s, which can be too short for a recovery; that goes on without it.
+            failed = isinstance(error, subprocess.CalledProcessError)
+            limit_s = min(timeout_s, _ORPHANS_S) if failed else timeout_s
+            if time.monotonic() - started_s >= limit_s:
                 raise ConnectionError(
-                    f"the embedded server did not start within {timeout_s:g} s: see {folder / 'log'}"
+                    f"the embedded server did not start within {limit_s:g} s: see {folder / 'log'}"
                 ) from error
             time.sleep(_START_POLL_S)
         else:
