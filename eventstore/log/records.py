@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 NO_METADATA: Mapping[str, Any] = {}
+"""What an event is kept with where its writer gives nothing."""
 
 # The escape of NUL; after an odd number of other backslashes these would be six characters of text.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")

@@ -20,9 +20,9 @@
 --   actual integer of each stream in conflict
 -- Locks: ROW EXCLUSIVE on events, taken before the first position is drawn; the new keys
 -- Index: events_pkey, read backwards once for each stream
--- The arrays stand in sub-selects so that the planner cannot see how long they are: every plan then costs the same,
--- and PostgreSQL goes over to a generic one after five calls, which saves a third of the statement's time.
 WITH bounded AS MATERIALIZED (
+    -- The arrays below stand in sub-selects so that the planner cannot see how long they are: every plan then costs
+    -- the same, and PostgreSQL goes over to a generic one after five calls, which saves a third of the time.
     SELECT set_config('lock_timeout', coalesce($12::text, current_setting('lock_timeout')), true) AS lock_timeout
 ),
 conflicts AS MATERIALIZED (
