@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -28,7 +28,7 @@ class Repository(Generic[E]):
     """
 
     _kind: type[E]
-    _not_found: Callable[[UUID], EntityNotFoundError]
+    _not_found: type[EntityNotFoundError]
 
     def __init__(self, source: SessionSource | PostgreSQLAdapter) -> None:
         self._source = source_of(source)
@@ -43,7 +43,9 @@ class Repository(Generic[E]):
 
     async def _update(self, entity: E) -> E:
         async with self._source.writing() as session:
-            return await session.update(entity, self._not_found)
+            return await session.update(
+                entity, lambda entity_id: self._not_found(entity_id, category=self._kind.category)
+            )
 
     async def _delete(self, entity_id: UUID) -> bool:
         async with self._source.writing() as session:
