@@ -1,0 +1,394 @@
+"""The contract of the order repository."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+
+from eventstore.domain import Order, OrderSide, OrderStatus, OrderType
+from eventstore.errors import ConfigurationError, EntityDeletedError, OrderNotFoundError, RepositoryError
+from tests.contract.databases import Database, an_order, minute, save, types
+
+
+class TestSaveAndLoad:
+    """save_order, save_many, update_order, delete_order, get_order_by_id."""
+
+    async def test_what_is_saved_is_loaded(self, tables: Database):
+        """Another Unit of Work gets an equal order, as an instance of its own."""
+        order = an_order(tags=("a", "b"), strategy="mean", portfolio_id=uuid4(), multiplier=Decimal("0.50"))
+        await save(tables, order)
+        async with tables.unit_of_work() as uow:
+            loaded = await uow.orders.get_order_by_id(order.id)
+        assert loaded == order
+        assert loaded is not order
+        assert order.version == 1
+
+    async def test_decimals_keep_their_digits(self, tables: Database):
+        """150.00 comes back as 150.00, and 34 digits as 34 digits."""
+        order = an_order()
+        order.quantity = Decimal("1234567890123456789012345.678901234")
+        await save(tables, order)
+        async with tables.unit_of_work() as uow:
+            loaded = await uow.orders.get_order_by_id(order.id)
+        assert loaded is not None
+        assert str(loaded.limit_price) == "150.00"
+        assert str(loaded.quantity) == "1234567890123456789012345.678901234"
+
+    async def test_save_returns_the_entity(self, database: Database):
+        """`save_order`, `save_many` and `update_order` return the instances they were given."""
+        order, other = an_order(), an_order()
+        async with database.unit_of_work() as uow:
+            assert await uow.orders.save_order(order) is order
+            assert await uow.orders.save_many([order, other]) == [order, other]
+            order.submit("B-1")
+            assert await uow.orders.update_order(order) is order
+
+    async def test_save_inserts_or_updates(self, tables: Database):
+        """A second `save_order` appends only what is new."""
+        order = an_order()
+        await save(tables, order)
+        order.submit("B-1", occurred_at=minute(1))
+        await save(tables, order)
+        await save(tables, order)
+        assert await types(tables, order.id) == ["OrderCreated", "OrderSubmitted"]
+        assert order.version == 2
+
+    async def test_save_many_saves_all(self, tables: Database):
+        """`save_many` takes any iterable, and keeps its order."""
+        orders = [an_order(number) for number in range(3)]
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.save_many(iter(orders)) == orders
+        await tables.settle()
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.get_orders_by_symbol("AAPL") == orders
+
+    async def test_a_plain_assignment_is_kept(self, tables: Database):
+        """Assigned fields become one `OrderAmended`, and are there when loaded."""
+        order = an_order()
+        await save(tables, order)
+        async with tables.unit_of_work() as uow:
+            loaded = await uow.orders.get_order_by_id(order.id)
+            assert loaded is not None
+            loaded.limit_price = Decimal("151.5")
+            loaded.tags = ("urgent",)
+            await uow.orders.update_order(loaded)
+        await tables.settle()
+        async with tables.unit_of_work() as uow:
+            again = await uow.orders.get_order_by_id(order.id)
+        assert again is not None
+        assert (again.limit_price, again.tags) == (Decimal("151.5"), ("urgent",))
+        assert await types(tables, order.id) == ["OrderCreated", "OrderAmended"]
+
+    async def test_no_change_appends_nothing(self, database: Database):
+        """Updating an order that has not changed, or was assigned what it had, appends nothing."""
+        order = an_order()
+        await save(database, order)
+        order.limit_price = Decimal("150.0")
+        async with database.unit_of_work() as uow:
+            await uow.orders.update_order(order)
+        assert await types(database, order.id) == ["OrderCreated"]
+        assert uow.last_position is None
+
+    async def test_get_of_an_unknown_id(self, database: Database):
+        """`get_order_by_id` returns None."""
+        async with database.unit_of_work() as uow:
+            assert await uow.orders.get_order_by_id(uuid4()) is None
+
+    async def test_update_of_an_unknown_id(self, database: Database):
+        """`update_order` raises `OrderNotFoundError`, which names the id, and nothing is written."""
+        order = an_order()
+        with pytest.raises(OrderNotFoundError) as raised:
+            async with database.unit_of_work() as uow:
+                await uow.orders.update_order(order)
+        assert (raised.value.entity_id, raised.value.category) == (order.id, "order")
+        assert await types(database, order.id) == []
+
+    async def test_update_in_the_unit_of_work_that_saved_it(self, database: Database):
+        """What was staged a moment ago is known to `update_order`."""
+        order = an_order()
+        async with database.unit_of_work() as uow:
+            await uow.orders.save_order(order)
+            order.submit("B-1")
+            await uow.orders.update_order(order)
+        assert await types(database, order.id) == ["OrderCreated", "OrderSubmitted"]
+
+    async def test_delete(self, tables: Database):
+        """`delete_order` says that there was one; the order is gone, and its history is not."""
+        order, other = an_order(), an_order(1)
+        await save(tables, order, other)
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.delete_order(order.id) is True
+            assert await uow.orders.get_order_by_id(order.id) is None
+            assert await uow.orders.get_orders_by_symbol("AAPL") == [other]
+        await tables.settle()
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.get_order_by_id(order.id) is None
+            assert await uow.orders.get_orders_by_symbol("AAPL") == [other]
+        assert await types(tables, order.id) == ["OrderCreated", "OrderDeleted"]
+
+    async def test_delete_of_what_is_not_there(self, tables: Database):
+        """`delete_order` returns False for an unknown id, and for one that was deleted."""
+        order = an_order()
+        await save(tables, order)
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.delete_order(uuid4()) is False
+            assert await uow.orders.delete_order(order.id) is True
+            assert await uow.orders.delete_order(order.id) is False
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.delete_order(order.id) is False
+        assert await types(tables, order.id) == ["OrderCreated", "OrderDeleted"]
+
+    async def test_an_order_that_came_and_went(self, database: Database):
+        """Saved and deleted in one Unit of Work, it leaves its history and nothing else."""
+        order = an_order()
+        async with database.unit_of_work() as uow:
+            await uow.orders.save_order(order)
+            assert await uow.orders.delete_order(order.id) is True
+            assert await uow.orders.get_orders_by_symbol("AAPL") == []
+        async with database.unit_of_work() as uow:
+            assert await uow.orders.get_order_by_id(order.id) is None
+        assert await types(database, order.id) == ["OrderCreated", "OrderDeleted"]
+
+    async def test_a_deleted_id_is_not_used_again(self, tables: Database):
+        """Saving an order built by hand with a deleted id raises `EntityDeletedError`."""
+        order = an_order()
+        await save(tables, order)
+        async with tables.unit_of_work() as uow:
+            await uow.orders.delete_order(order.id)
+        await tables.settle()
+        with pytest.raises(EntityDeletedError) as raised:
+            await save(tables, by_hand(order))
+        assert (raised.value.entity_id, raised.value.category) == (order.id, "order")
+
+
+def by_hand(order: Order, **fields: object) -> Order:
+    """An order made by the constructor with the id of another one, and without a version."""
+    given = {
+        "id": order.id,
+        "symbol": "AAPL",
+        "side": OrderSide.BUY,
+        "order_type": OrderType.LIMIT,
+        "quantity": Decimal(100),
+        "limit_price": Decimal("150.00"),
+    }
+    return Order(**(given | fields))
+
+
+class TestBuiltByHand:
+    """An entity without a version, made by its constructor with a given id."""
+
+    async def test_only_given_fields_are_compared(self, tables: Database):
+        """What was not given to the constructor stays as it is stored."""
+        order = an_order(tags=("kept",))
+        order.submit("B-1", occurred_at=minute(1))
+        await save(tables, order)
+        async with tables.unit_of_work() as uow:
+            mine = by_hand(order, limit_price=Decimal("149.00"))
+            await uow.orders.update_order(mine)
+            assert (mine.status, mine.tags) == (OrderStatus.SUBMITTED, ("kept",))
+        await tables.settle()
+        async with tables.unit_of_work() as uow:
+            loaded = await uow.orders.get_order_by_id(order.id)
+        assert loaded is not None
+        assert (loaded.limit_price, loaded.broker_order_id, loaded.tags) == (
+            Decimal("149.00"),
+            "B-1",
+            ("kept",),
+        )
+        history = await tables.history(order.id)
+        assert history[-1].event.changes == {"limit_price": Decimal("149.00")}  # type: ignore[attr-defined]
+
+    async def test_equal_fields_append_nothing(self, tables: Database):
+        """A copy that says what is stored changes nothing."""
+        order = an_order()
+        await save(tables, order)
+        await save(tables, by_hand(order))
+        assert await types(tables, order.id) == ["OrderCreated"]
+
+    async def test_an_unknown_id(self, database: Database):
+        """`update_order` raises, `save_order` appends a creating event."""
+        mine = by_hand(an_order())
+        async with database.unit_of_work() as uow:
+            with pytest.raises(OrderNotFoundError):
+                await uow.orders.update_order(mine)
+            await uow.orders.save_order(mine)
+        assert (await types(database, mine.id))[0] == "OrderCreated"
+
+
+class TestLists:
+    """Every list: what is in it, its order, `limit` and `after`."""
+
+    async def test_by_symbol(self, tables: Database):
+        """Orders of the very symbol, by creation, whatever order they were saved in."""
+        late, early, other = an_order(2), an_order(1), an_order(0, symbol="AAP")
+        await save(tables, late, early, other)
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.get_orders_by_symbol("AAPL") == [early, late]
+            assert await uow.orders.get_orders_by_symbol("aapl") == []
+
+    async def test_equal_times_are_ordered_by_id(self, tables: Database):
+        """Orders of one moment come in the order of their ids."""
+        orders = [an_order(id=uuid4()) for _ in range(5)]
+        await save(tables, *orders)
+        async with tables.unit_of_work() as uow:
+            found = await uow.orders.get_orders_by_symbol("AAPL")
+        assert found == sorted(orders, key=lambda order: order.id)
+
+    async def test_by_status(self, tables: Database):
+        """An order moves from list to list as its status changes, before and after the table knows."""
+        order = an_order()
+        await save(tables, order)
+        for step, (command, status) in enumerate(
+            [
+                (lambda: order.submit("B-1", occurred_at=minute(1)), OrderStatus.SUBMITTED),
+                (
+                    lambda: order.fill(Decimal(40), Decimal(150), "E-1", occurred_at=minute(2)),
+                    OrderStatus.PARTIALLY_FILLED,
+                ),
+                (
+                    lambda: order.fill(Decimal(60), Decimal(150), "E-2", occurred_at=minute(3)),
+                    OrderStatus.FILLED,
+                ),
+            ]
+        ):
+            before = order.status
+            command()
+            async with tables.unit_of_work() as uow:
+                await uow.orders.update_order(order)
+            async with tables.unit_of_work() as uow:
+                assert await uow.orders.get_orders_by_status(status) == [order], step
+                assert await uow.orders.get_orders_by_status(before) == [], step
+            await tables.settle()
+
+    @pytest.mark.parametrize("status", list(OrderStatus))
+    async def test_active_orders(self, tables: Database, status: OrderStatus):
+        """Active are PENDING, SUBMITTED and PARTIALLY_FILLED, and no others."""
+        order = an_order()
+        if status is not OrderStatus.PENDING:
+            order.submit("B-1", occurred_at=minute(1))
+        if status is OrderStatus.PARTIALLY_FILLED:
+            order.fill(Decimal(1), Decimal(150), "E-1", occurred_at=minute(2))
+        elif status is OrderStatus.FILLED:
+            order.fill(Decimal(100), Decimal(150), "E-1", occurred_at=minute(2))
+        elif status is OrderStatus.CANCELLED:
+            order.cancel(occurred_at=minute(2))
+        elif status is OrderStatus.REJECTED:
+            order.reject("no", occurred_at=minute(2))
+        elif status is OrderStatus.EXPIRED:
+            order.expire(occurred_at=minute(2))
+        assert order.status is status
+        await save(tables, order)
+        active = status in (OrderStatus.PENDING, OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED)
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.get_active_orders() == ([order] if active else [])
+
+    async def test_by_broker_id(self, tables: Database):
+        """Every order that a broker knows by this id; two brokers may use one."""
+        first, second, other = an_order(0), an_order(1), an_order(2)
+        first.submit("B-1", occurred_at=minute(3))
+        second.submit("B-1", occurred_at=minute(3))
+        other.submit("B-2", occurred_at=minute(3))
+        await save(tables, first, second, other, an_order(4))
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.get_orders_by_broker_id("B-1") == [first, second]
+            assert await uow.orders.get_orders_by_broker_id("B-9") == []
+
+    async def test_by_date_range(self, tables: Database):
+        """Both ends are included, to the microsecond."""
+        orders = [an_order(number) for number in range(4)]
+        tick = timedelta(microseconds=1)
+        await save(tables, *orders)
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.get_orders_by_date_range(minute(1), minute(2)) == orders[1:3]
+            assert await uow.orders.get_orders_by_date_range(minute(1) + tick, minute(2)) == orders[2:3]
+            assert await uow.orders.get_orders_by_date_range(minute(1) + tick, minute(2) - tick) == []
+            assert await uow.orders.get_orders_by_date_range(minute(3), minute(3)) == orders[3:]
+
+    async def test_a_naive_range_is_local_time(self, tables: Database):
+        """A naive datetime means local time, as in the standard library."""
+        order = an_order()
+        await save(tables, order)
+        naive = minute(0).astimezone().replace(tzinfo=None)
+        assert isinstance(naive, datetime)
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.get_orders_by_date_range(naive, naive) == [order]
+
+    async def test_a_range_that_ends_before_it_starts(self, database: Database):
+        """It is refused by name."""
+        async with database.unit_of_work() as uow:
+            with pytest.raises(ConfigurationError, match="before it starts"):
+                await uow.orders.get_orders_by_date_range(minute(1), minute(0))
+
+    async def test_pages(self, tables: Database):
+        """`limit` and `after` give the whole list piece by piece, with unsaved and uncommitted ones in it."""
+        orders = [an_order(number // 2, id=uuid4()) for number in range(7)]
+        await save(tables, *orders[1:6])
+        expected = sorted(orders, key=lambda order: (order.created_at, order.id))
+        async with tables.unit_of_work() as uow:
+            await uow.orders.save_order(orders[0])
+            await uow.orders.save_order(orders[6])
+            pages: list[Order] = []
+            while page := await uow.orders.get_orders_by_symbol(
+                "AAPL", after=pages[-1] if pages else None, limit=2
+            ):
+                assert len(page) <= 2
+                pages += page
+        assert pages == expected
+
+    async def test_a_page_is_full_whatever_left_the_list(self, tables: Database):
+        """Orders that the tail takes out of a list do not make its page shorter."""
+        orders = [an_order(number) for number in range(6)]
+        await save(tables, *orders)
+        for order in orders[:3]:
+            order.cancel(occurred_at=minute(9))
+        async with tables.unit_of_work() as uow:
+            await uow.orders.save_many(orders[:2])
+        async with tables.unit_of_work() as uow:
+            await uow.orders.update_order(orders[2])
+            assert await uow.orders.get_active_orders(limit=2) == orders[3:5]
+
+    async def test_after_an_order_that_left_the_list(self, tables: Database):
+        """The next page begins where the order was, though it is in the list no longer."""
+        orders = [an_order(number) for number in range(3)]
+        await save(tables, *orders)
+        async with tables.unit_of_work() as uow:
+            await uow.orders.delete_order(orders[1].id)
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.get_orders_by_symbol("AAPL", after=orders[1]) == [orders[2]]
+
+    async def test_limits(self, tables: Database):
+        """0 gives nothing, None all, a negative one is refused."""
+        await save(tables, an_order())
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.get_active_orders(limit=0) == []
+            assert len(await uow.orders.get_active_orders(limit=None)) == 1
+            with pytest.raises(RepositoryError, match="limit"):
+                await uow.orders.get_active_orders(limit=-1)
+
+    async def test_consistency_has_two_words(self, database: Database):
+        """Any other is refused."""
+        async with database.unit_of_work() as uow:
+            with pytest.raises(RepositoryError, match="consistency"):
+                await uow.orders.get_active_orders(consistency="soon")  # type: ignore[arg-type]
+
+    async def test_eventual_shows_what_is_in_the_table(self, tables: Database):
+        """Once the tables are up to date, an eventual list is the fresh one."""
+        order = an_order()
+        await save(tables, order)
+        async with tables.unit_of_work() as uow:
+            eventual = await uow.orders.get_active_orders(consistency="eventual")
+            assert eventual in ([], [order])
+            if type(tables).__name__ == "MemoryDatabase":
+                assert eventual == [order]
+
+    async def test_a_list_sees_what_others_commit(self, tables: Database):
+        """Within one Unit of Work the second list has what was committed since the first."""
+        first, second = an_order(0), an_order(1)
+        await save(tables, first)
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.get_active_orders() == [first]
+            await save(tables, second)
+            assert await uow.orders.get_active_orders() == [first, second]
