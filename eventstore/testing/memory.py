@@ -17,7 +17,6 @@ from eventstore.domain.event import EventRegistry, RecordedEvent, registry
 from eventstore.errors import (
     ConcurrencyError,
     ConnectionError,
-    RepositoryError,
     TimeoutError,
     TransactionConflictError,
     TransactionNotActiveError,
@@ -114,14 +113,13 @@ class InMemoryDatabase:
         """Append events, all or nothing; the same ones again give the first call's positions.
 
         Raises:
-            ConfigurationError: Versions are not consecutive, or metadata is not JSON.
+            ConfigurationError: Versions are not consecutive; an event or metadata cannot be written as JSON, or holds NUL.
             ConcurrencyError: A stream has another version; nothing was written. Load again, then retry.
             TimeoutError: An open transaction held a version for too long; nothing was written.
-            RepositoryError: A text holds what PostgreSQL cannot store.
         """
         if not staged:
             return AppendResult((), None)
-        columns = _storable(to_columns(staged))
+        columns = to_columns(staged)
         try:
             rows = await self._write(columns, None)
         except ConcurrencyError as conflict:
@@ -287,10 +285,10 @@ class InMemoryTransaction:
             ConcurrencyError: A stream has another version; nothing of `staged` was written.
             TransactionConflictError: Two transactions wait for each other. Safe to retry after a roll-back.
             ConnectionError: The transaction was ended, since another waited for it too long. Safe to retry.
-            ConfigurationError, RepositoryError, TimeoutError: As `InMemoryDatabase.append`.
+            ConfigurationError, TimeoutError: As `InMemoryDatabase.append`.
         """
         self._require_open()
-        for row in await self._database._write(_storable(to_columns(staged)), self._transaction):  # noqa: SLF001 - one module
+        for row in await self._database._write(to_columns(staged), self._transaction):  # noqa: SLF001 - one module
             self._transaction.rows.setdefault(row["stream_id"], []).append(row)
 
     async def commit(self) -> None:
@@ -415,25 +413,6 @@ def _advanced(kind: type[E], entity: E | None, rows: Sequence[Row], classes: Eve
         event = decode(row, classes=classes)
         entity, version = kind.advance(entity, event), event.version
     return Stream(entity, version)
-
-
-def _storable(columns: AppendColumns) -> AppendColumns:
-    for data in columns.data:
-        if "\\u0000" in data and "\x00" in _texts(orjson.loads(data)):
-            raise RepositoryError(
-                "unsupported Unicode escape sequence: an event holds the character NUL, which PostgreSQL cannot "
-                "store (SQLSTATE 22P05)"
-            )
-    return columns
-
-
-def _texts(value: Any) -> str:
-    """Return all texts of a JSON value in one."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return "".join(_texts(part) for pair in value.items() for part in pair)
-    return "".join(map(_texts, value)) if isinstance(value, list) else ""
 
 
 def _is_same(row: Row, values: tuple[Any, ...]) -> bool:
