@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version as version_of
 
 import typer
@@ -14,7 +15,6 @@ __all__ = ["application", "run"]
 application = typer.Typer(
     name="eventstore",
     help="An event-sourced persistence store for trading systems, on PostgreSQL.",
-    no_args_is_help=True,
     add_completion=False,
     # Its traceback would show the values of variables, passwords among them.
     pretty_exceptions_enable=False,
@@ -39,9 +39,10 @@ for _command in (
     server.stop,
     version,
 ):
-    application.command(no_args_is_help=False)(_command)
+    application.command()(_command)
 
 
 def run() -> int:
     """Run the command that the arguments of the process name, and return its exit status."""
-    return exit_status_of(lambda: application(standalone_mode=False, prog_name="eventstore"))
+    arguments = sys.argv[1:] or ["--help"]
+    return exit_status_of(lambda: application(arguments, standalone_mode=False, prog_name="eventstore"))

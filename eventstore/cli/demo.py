@@ -64,7 +64,7 @@ def demo(
 ) -> int:
     """Play a real tape of trades through the whole store, on an embedded PostgreSQL unless told otherwise.
 
-    Eight strategies trade it. Every change of an order, a position or a portfolio goes through a Unit of Work; then
+    Seven strategies trade it. Every change of an order, a position or a portfolio goes through a Unit of Work; then
     the read tables are proved against the log. The status is 1 where a row differs.
     """
     if keep is not None and data is not None:

@@ -30,7 +30,13 @@ PLOT_WIDTH = 72
 def plain_table(title: str, texts: Iterable[str], numbers: Iterable[str]) -> Table:
     """Return a table of some columns of text and then some of numbers, without rows."""
     table = Table(
-        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 0),
+        pad_edge=False,
+        collapse_padding=True,
     )
     for name in texts:
         table.add_column(name, no_wrap=True)
@@ -44,14 +50,13 @@ def portfolios_table(portfolios: Iterable[Portfolio]) -> Table:
     table = plain_table(
         "Portfolios",
         ["portfolio"],
-        ["cash", "realized", "commission", "net", "return", "trades", "won", "factor"],
+        ["cash", "realized", "commission", "net", "trades", "won", "factor"],
     )
     portfolios = list(portfolios)
     for one in portfolios:
         table.add_row(
             one.name,
             *map(_money, _amounts(one)),
-            _percent(one.total_return),
             str(one.trades_count),
             _percent(one.win_rate),
             "" if one.profit_factor is None else f"{one.profit_factor:.2f}",
@@ -60,11 +65,9 @@ def portfolios_table(portfolios: Iterable[Portfolio]) -> Table:
     sums = [sum(column, Decimal(0)) for column in zip(*map(_amounts, portfolios), strict=True)]
     trades = sum(one.trades_count for one in portfolios)
     won = sum(one.winning_trades for one in portfolios)
-    capital = sum((one.initial_capital for one in portfolios), Decimal(0))
     table.add_row(
         "all",
         *map(_money, sums),
-        _percent(sums[-1] / capital if capital else None),
         str(trades),
         _percent(Decimal(won) / trades if trades else None),
         "",

@@ -3,9 +3,10 @@
 It changes its own orders, position and portfolio, which are plain objects in memory, and says which have changed. So
 its rules can be tested without a database.
 
-The market is simple and says so: an order rests from the print after its own; a limit order trades at its limit when
-a print is there or better, a stop becomes a market order when a print touches it, and neither trades more than the
-print's volume. Strategies do not compete with each other for a print, nor do they move the market.
+The market is simple, and kinder than a real one: an order rests from the print after its own; a limit order trades at
+its limit when a print is there or better, as if it were first in the queue; a stop becomes a market order when a print
+touches it; none trades more than the print's volume. Strategies do not compete for a print, nor do they move the market.
+So the results say nothing of what such a strategy would earn.
 """
 
 from __future__ import annotations
@@ -77,16 +78,15 @@ class Plan:
 
 
 PLANS = (
-    Plan("revert-100", 100, Decimal("0.9"), 2, 4, 2, 150),
-    Plan("revert-150", 150, Decimal("1.0"), 3, 4, 3, 200),
-    Plan("revert-200", 200, Decimal("1.1"), 4, 3, 2, 200),
-    Plan("revert-300", 300, Decimal("1.2"), 3, 5, 4, 300),
-    Plan("revert-400", 400, Decimal("1.3"), 5, 4, 3, 300),
-    Plan("revert-500", 500, Decimal("1.4"), 6, 6, 2, 400),
-    Plan("revert-700", 700, Decimal("1.6"), 4, 8, 5, 400),
-    Plan("revert-900", 900, Decimal("1.8"), 8, 8, 3, 500),
+    Plan("revert-100", 100, Decimal("1.15"), 1, 2, 2, 60),
+    Plan("revert-150", 150, Decimal("1.1"), 2, 3, 3, 60),
+    Plan("revert-200", 200, Decimal("1.2"), 2, 2, 2, 60),
+    Plan("revert-300", 300, Decimal("1.2"), 2, 3, 4, 80),
+    Plan("revert-400", 400, Decimal("1.3"), 2, 2, 3, 80),
+    Plan("revert-700", 700, Decimal("1.5"), 2, 2, 4, 100),
+    Plan("revert-900", 900, Decimal("1.6"), 2, 3, 3, 100),
 )
-"""Eight strategies, from nervous to calm."""
+"""Seven strategies, from nervous to calm, that make about as many orders each."""
 
 
 class MeanReversion:
