@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 from uuid import UUID
@@ -15,6 +15,7 @@ from eventstore.errors import (
     EntityNotFoundError,
     TimeoutError,
     TransactionAlreadyActiveError,
+    TransactionError,
     TransactionNotActiveError,
 )
 from eventstore.log.records import NO_METADATA
@@ -87,7 +88,8 @@ class PostgreSQLUnitOfWork:
     leaves it; afterwards it can be used again. A read inside it sees its own staged changes and every event that
     was committed before the read began, and one id is one instance in it.
 
-    Conflicts are found on the streams that are written, not on those that were only read.
+    Conflicts are found on the streams that are written, not on those that were only read. It belongs to one task:
+    while it is sent, others that use it get `TransactionError`.
 
     Args:
         backend: The database, or one in memory.
@@ -99,6 +101,7 @@ class PostgreSQLUnitOfWork:
         self._session = Session(backend.storage, metadata=metadata)
         self._transaction: BackendTransaction | None = None
         self._active = False
+        self._sending = False
         self._last_position: int | None = None
         self.orders = PostgreSQLOrderRepository(self)
         self.positions = PostgreSQLPositionRepository(self)
@@ -143,8 +146,8 @@ class PostgreSQLUnitOfWork:
             ConnectionError, TimeoutError: Nothing was sent. Safe to retry.
             TransactionCommitError: `outcome="unknown"`: no answer could be had; not safe to retry.
         """
-        self._require_active()
-        await finish(self._commit())
+        with self._sending_alone():
+            await finish(self._commit())
 
     async def rollback(self) -> None:
         """Drop what was staged; the entities keep their changes and can be saved again.
@@ -152,8 +155,8 @@ class PostgreSQLUnitOfWork:
         Raises:
             TransactionNotActiveError: It has not begun.
         """
-        self._require_active()
-        await finish(self._rollback())
+        with self._sending_alone():
+            await finish(self._rollback())
 
     async def flush(self) -> None:
         """Send what is staged now, in a transaction that the commit ends.
@@ -165,18 +168,18 @@ class PostgreSQLUnitOfWork:
             TransactionNotActiveError: It has not begun.
             ConcurrencyError, TransactionConflictError, ConnectionError, TimeoutError: As `commit`.
         """
-        self._require_active()
-        if not self._session.unsent:
-            return
-        try:
-            if self._transaction is None:
-                self._transaction = await self._backend.begin()
-                self._session.storage = self._transaction.storage
-            await self._transaction.append(self._session.unsent)
-        except BaseException:
-            await finish(self._end_transaction())
-            raise
-        self._session.mark_sent()
+        with self._sending_alone():
+            if not self._session.unsent:
+                return
+            try:
+                if self._transaction is None:
+                    self._transaction = await self._backend.begin()
+                    self._session.storage = self._transaction.storage
+                await self._transaction.append(self._session.unsent)
+            except BaseException:
+                await finish(self._end_transaction())
+                raise
+            self._session.mark_sent()
 
     async def refresh(self, entity: E) -> E:
         """Bring an instance up to date, drop changes that were not saved, and return it.
@@ -225,6 +228,20 @@ class PostgreSQLUnitOfWork:
             raise TransactionNotActiveError(
                 "this Unit of Work has not begun: use `async with uow:` or `await uow.begin_transaction()`"
             )
+        if self._sending:
+            raise TransactionError(
+                "another task commits, flushes or rolls back this Unit of Work: give each task one of its own"
+            )
+
+    @contextmanager
+    def _sending_alone(self) -> Iterator[None]:
+        # What another task staged while all is being sent would count as saved and be in no log.
+        self._require_active()
+        self._sending = True
+        try:
+            yield
+        finally:
+            self._sending = False
 
     async def _commit(self) -> None:
         self._last_position = None
