@@ -71,7 +71,7 @@ class Certificates:
 
 @pytest_asyncio.fixture(autouse=True)
 async def _transports_end() -> AsyncIterator[None]:
-    """asyncio ends a refused TLS transport in the background, and offers nothing to wait for."""
+    """A refused TLS transport of asyncio ends in the background, and offers nothing to wait for."""
     yield
     await asyncio.sleep(0.05)
 
