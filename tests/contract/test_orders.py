@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
@@ -241,19 +242,18 @@ class TestLists:
         """An order moves from list to list as its status changes, before and after the table knows."""
         order = an_order()
         await save(tables, order)
-        for step, (command, status) in enumerate(
-            [
-                (lambda: order.submit("B-1", occurred_at=minute(1)), OrderStatus.SUBMITTED),
-                (
-                    lambda: order.fill(Decimal(40), Decimal(150), "E-1", occurred_at=minute(2)),
-                    OrderStatus.PARTIALLY_FILLED,
-                ),
-                (
-                    lambda: order.fill(Decimal(60), Decimal(150), "E-2", occurred_at=minute(3)),
-                    OrderStatus.FILLED,
-                ),
-            ]
-        ):
+        steps: list[tuple[Callable[[], object], OrderStatus]] = [
+            (lambda: order.submit("B-1", occurred_at=minute(1)), OrderStatus.SUBMITTED),
+            (
+                lambda: order.fill(Decimal(40), Decimal(150), "E-1", occurred_at=minute(2)),
+                OrderStatus.PARTIALLY_FILLED,
+            ),
+            (
+                lambda: order.fill(Decimal(60), Decimal(150), "E-2", occurred_at=minute(3)),
+                OrderStatus.FILLED,
+            ),
+        ]
+        for step, (command, status) in enumerate(steps):
             before = order.status
             command()
             async with tables.unit_of_work() as uow:

@@ -92,7 +92,7 @@ class TestSummary:
             empty = await uow.portfolios.get_portfolio_summary(portfolio.id)
         assert empty is not None
         assert (empty.trades_count, empty.win_rate, empty.profit_factor) == (0, None, None)
-        assert (empty.total_return, empty.exposure, empty.equity, empty.leverage) == (0, 0, 100_000, 0)
+        assert [empty.total_return, empty.exposure, empty.equity, empty.leverage] == [0, 0, 100_000, 0]
         for number, result in enumerate(["300", "-100", "0", "150"]):
             portfolio.record_trade(f"T-{number}", realized_pnl=Decimal(result), commission=Decimal("2.5"))
         await save(tables, portfolio)
@@ -101,7 +101,7 @@ class TestSummary:
         assert summary is not None
         assert (summary.trades_count, summary.winning_trades, summary.losing_trades) == (4, 2, 1)
         assert (summary.win_rate, summary.profit_factor) == (Decimal("0.5"), Decimal("4.5"))
-        assert (summary.net_realized_pnl, summary.realized_return) == (340, Decimal("0.0034"))
+        assert (summary.net_realized_pnl, summary.realized_return) == (Decimal(340), Decimal("0.0034"))
         assert summary.total_return == Decimal("0.0034")
 
     async def test_without_capital_there_is_no_return(self, database: Database):
@@ -137,7 +137,7 @@ class TestSummary:
         position = a_position(portfolio_id=portfolio.id)
         position.mark(Decimal("150.50"), occurred_at=minute(1))
         await save(database, portfolio, position)
-        interfered = []
+        interfered: list[bool] = []
 
         async with database.unit_of_work() as uow:
             storage = uow._session.storage
@@ -164,7 +164,7 @@ class TestSummary:
                 del storage.find
         assert interfered
         assert summary is not None
-        assert (summary.realized_pnl, summary.open_positions) == (950, 0)
+        assert (summary.realized_pnl, summary.open_positions) == (Decimal(950), 0)
 
 
 class TestSnapshots:
@@ -186,7 +186,7 @@ class TestSnapshots:
         assert found == snapshot
         assert summary is not None
         assert (found.equity, found.exposure) == (summary.equity, summary.exposure)
-        assert (found.taken_at, found.unrealized_pnl) == (minute(5), 50)
+        assert (found.taken_at, found.unrealized_pnl) == (minute(5), Decimal(50))
 
     async def test_it_is_taken_at_the_contexts_time(self, database: Database):
         """Without `occurred_at` the clock of the context says when."""
@@ -269,6 +269,6 @@ class TestSnapshots:
         async with database.unit_of_work() as uow:
             snapshot = await uow.portfolios.create_portfolio_snapshot(portfolio.id)
             with pytest.raises(DomainError):
-                snapshot.cash_balance = Decimal(0)
+                snapshot.cash_balance = Decimal(0)  # type: ignore[misc]
             assert isinstance(snapshot, PortfolioSnapshot)
         assert await types(database, snapshot.id) == ["PortfolioSnapshotTaken"]

@@ -87,7 +87,7 @@ class TestSaveAndLoad:
             id=position.id,
             symbol="AAPL",
             quantity=Decimal(1),
-            average_entry_price=Decimal(1),
+            cost=Decimal(1),
             opened_at=minute(0),
         )
         with pytest.raises(EntityDeletedError):
@@ -107,7 +107,7 @@ class TestClose:
         async with tables.unit_of_work() as uow:
             loaded = await uow.positions.get_position_by_id(position.id)
         assert loaded is not None
-        assert (loaded.quantity, loaded.realized_pnl) == (0, Decimal(200))
+        assert (loaded.quantity, loaded.realized_pnl) == (Decimal(0), Decimal(200))
         assert loaded.closed_at is not None
         assert await types(tables, position.id) == ["PositionOpened", "PositionClosed"]
 
