@@ -59,10 +59,15 @@ class PostgreSQLAdapter:
         self.attachments: dict[Any, Any] = {}
         """What belongs to this adapter and ends with it; for the library's own use."""
         self._at_end: list[Callable[[bool], None]] = []
+        self._at_savepoint: list[Callable[[], Callable[[], None]]] = []
 
     def at_transaction_end(self, callback: Callable[[bool], None]) -> None:
         """Call `callback` once, when the open transaction is over, with whether it is known to be committed."""
         self._at_end.append(callback)
+
+    def at_savepoint(self, callback: Callable[[], Callable[[], None]]) -> None:
+        """Call `callback` at each savepoint, and what it returns where that savepoint is rolled back to."""
+        self._at_savepoint.append(callback)
 
     def _tell_end(self, *, committed: bool) -> None:
         callbacks, self._at_end = self._at_end, []
@@ -231,10 +236,13 @@ class PostgreSQLAdapter:
         if connection is None and self._broken is None:
             raise errors.TransactionNotActiveError("a savepoint needs a transaction: begin one first")
         await self.run(lambda c: c.execute(_SAVEPOINT))
+        undo = [callback() for callback in self._at_savepoint]
         try:
             yield
         except BaseException:
             if connection is not None and self._pinned is connection:  # a cancellation may have ended it
+                for callback in undo:
+                    callback()
                 await self.run(lambda c: c.execute(f"{_ROLLBACK_TO}; {_RELEASE}"))
             raise
         await self.run(lambda c: c.execute(_RELEASE))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from eventstore.database.adapter import PostgreSQLAdapter
@@ -18,8 +18,8 @@ __all__ = ["AdapterSessionSource", "source_of"]
 class AdapterSessionSource:
     """Sessions of one adapter: one for each call, or one for the whole of its open transaction.
 
-    In an open transaction an entity counts as saved when the adapter has committed; after a roll-back its events
-    are pending again.
+    In an open transaction an entity counts as saved when the adapter has committed; after a roll-back, to a
+    savepoint too, its events are pending again. A call that fails has staged nothing.
     """
 
     def __init__(self, adapter: PostgreSQLAdapter) -> None:
@@ -29,6 +29,7 @@ class AdapterSessionSource:
         self._log = log_of(adapter)
         self._storage = PostgreSQLStorage(self._log, READ_TABLES, run=adapter.run)
         self._transaction_session: Session | None = None
+        adapter.at_savepoint(self._note_savepoint)
 
     def reading(self) -> Session:
         """Return the session of the open transaction, or a new one."""
@@ -43,18 +44,34 @@ class AdapterSessionSource:
     async def writing(self) -> AsyncIterator[Session]:
         """Give a session whose staged events are appended at the end of the block."""
         session = self.reading()
-        yield session
-        if session is self._transaction_session:
+        if session is not self._transaction_session:
+            yield session
+            await finish(self._append(session))
+            return
+        staged = session.mark()
+        try:
+            yield session
             if session.unsent:
                 columns = to_columns(session.unsent)
                 await self._adapter.run(lambda connection: self._log.append_in(connection, columns))
-                session.mark_sent()
-        else:
-            await finish(self._append(session))
+        except BaseException:
+            session.return_to(staged)
+            raise
+        session.mark_sent()
 
     async def _append(self, session: Session) -> None:
         await self._log.append_staged(session.staged)
         session.mark_saved()
+
+    def _note_savepoint(self) -> Callable[[], None]:
+        """Return what is to be called where the savepoint that begins now is rolled back to."""
+        staged = 0 if self._transaction_session is None else self._transaction_session.mark()
+
+        def roll_back() -> None:
+            if self._transaction_session is not None:
+                self._transaction_session.return_to(staged)
+
+        return roll_back
 
     def _end_transaction(self, committed: bool) -> None:
         session, self._transaction_session = self._transaction_session, None
