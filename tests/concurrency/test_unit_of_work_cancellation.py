@@ -27,9 +27,11 @@ CANCELLED_AT_MAX = 200
 
 
 @asynccontextmanager
-async def opened(config: DatabaseConfig, *, group_commit: bool) -> AsyncIterator[EventStore]:
-    """A store with three connections, with or without group commit."""
-    connection = await ConnectionFactory.create_connection(config.replace(min_pool_size=0, max_pool_size=3))
+async def opened(
+    config: DatabaseConfig, *, group_commit: bool, connections: int = 1
+) -> AsyncIterator[EventStore]:
+    """A store with so many connections, with or without group commit."""
+    connection = await ConnectionFactory.create_connection(config.replace(min_pool_size=0, max_pool_size=connections))
     try:
         connection.attachments[EventLog] = EventLog(connection, group_commit=group_commit)
         yield EventStore.of(connection)
@@ -52,14 +54,15 @@ async def assert_clean(store: EventStore, config: DatabaseConfig) -> None:
         await until(quiet, limit_s=5)
     finally:
         await admin.close()
-    barrier = asyncio.Barrier(3)
+    size = store.connection.config.max_pool_size
+    barrier = asyncio.Barrier(size)
 
     async def use() -> None:
         async with store.connection.acquire(timeout_s=5) as one:
             assert not one.is_in_transaction()
             await barrier.wait()
 
-    await asyncio.gather(*(use() for _ in range(3)))
+    await asyncio.gather(*(use() for _ in range(size)))
     assert store.connection.statistics().in_use == 0
 
 
@@ -124,12 +127,10 @@ async def test_cancelling_at_any_await_leaves_nothing_open(
     What was not saved can be saved afterwards.
     """
     async with opened(migrated_config, group_commit=group_commit) as store:
-        for _ in range(
-            3
-        ):  # connections are made and statements prepared: from now on the awaits are the same
-            await way(store, Order.create_market_order("ES", Decimal(10), OrderSide.BUY))
         outcomes = set()
         for at in range(1, CANCELLED_AT_MAX):
+            # With the connection made and its statements prepared the awaits are the same each time.
+            await way(store, Order.create_market_order("ES", Decimal(10), OrderSide.BUY))
             order = Order.create_market_order("ES", Decimal(10), OrderSide.BUY)
 
             async def work(order: Order = order) -> None:
@@ -155,7 +156,7 @@ async def test_cancelling_at_any_await_leaves_nothing_open(
 
 async def test_cancelling_many_at_once_leaves_nothing_open(migrated_config: DatabaseConfig):
     """A hundred Units of Work share statements; every second one is cancelled after a few steps of the loop."""
-    async with opened(migrated_config, group_commit=True) as store:
+    async with opened(migrated_config, group_commit=True, connections=3) as store:
         for loops in range(0, 24, 3):
             orders = [Order.create_market_order("ES", Decimal(10), OrderSide.BUY) for _ in range(40)]
             tasks = [asyncio.ensure_future(commit_at_once(store, order)) for order in orders]
