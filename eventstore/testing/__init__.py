@@ -3,7 +3,24 @@
 `eventstore.testing.strategies` needs the extra `testing`; all else here needs nothing but the library.
 """
 
-from eventstore.testing.memory import InMemoryDatabase, InMemoryUnitOfWorkFactory
-from eventstore.testing.mock_adapter import MockPostgreSQLAdapter
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eventstore.testing.memory import InMemoryDatabase, InMemoryUnitOfWorkFactory
+    from eventstore.testing.mock_adapter import MockPostgreSQLAdapter
 
 __all__ = ["InMemoryDatabase", "InMemoryUnitOfWorkFactory", "MockPostgreSQLAdapter"]
+
+_MODULES = {
+    "InMemoryDatabase": "eventstore.testing.memory",
+    "InMemoryUnitOfWorkFactory": "eventstore.testing.memory",
+    "MockPostgreSQLAdapter": "eventstore.testing.mock_adapter",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # pytest imports this package at each start, for the plugin in it: so nothing is imported that is not asked for.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
