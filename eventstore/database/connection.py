@@ -125,8 +125,9 @@ class DatabaseConnection:
             connection.session_touched = True
         try:
             yield proxy
-        except (asyncio.CancelledError, TimeoutError):
-            # A statement may still be under way on the server, and may yet open or end a transaction.
+        except (asyncio.CancelledError, TimeoutError, asyncpg.InternalClientError, errors.ConnectionError):
+            # A statement may still be under way on the server, and may yet open or end a transaction; or the
+            # connection is out of step with it.
             await self._give_back(proxy, connection, interrupted=True)
             raise
         except BaseException:

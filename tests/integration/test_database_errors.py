@@ -275,13 +275,19 @@ async def test_own_statements_say_that_the_database_is_not_migrated(connection: 
 
 
 def test_network_errors():
-    """A reset or a broken pipe is a lost connection; a time-out is none."""
-    for error in (ConnectionResetError(), BrokenPipeError(), OSError(113, "No route to host")):
+    """A reset, a broken pipe or a protocol out of step is a lost connection; a time-out is none."""
+    lost = (
+        ConnectionResetError(),
+        BrokenPipeError(),
+        OSError(113, "No route"),
+        asyncpg.InternalClientError("x"),
+    )
+    for error in lost:
         assert type(map_error(error)) is errors.ConnectionLostError
         assert type(map_error(error, in_transaction=True)) is errors.ConnectionError
     assert type(map_error(builtins.TimeoutError())) is errors.TimeoutError
     assert type(map_error(asyncpg.ClientConfigurationError("bad"))) is errors.ConfigurationError
-    assert type(map_error(asyncpg.InternalClientError("bad"))) is errors.RepositoryError
+    assert type(map_error(asyncpg.InterfaceError("bad"))) is errors.RepositoryError
 
 
 def test_an_error_of_ours_stays_itself():
