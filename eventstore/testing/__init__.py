@@ -7,14 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from eventstore.testing.memory import InMemoryDatabase, InMemoryUnitOfWorkFactory
+    from eventstore.testing.memory import InMemoryDatabase
+    from eventstore.testing.memory_factory import InMemoryUnitOfWorkFactory
     from eventstore.testing.mock_adapter import MockPostgreSQLAdapter
 
 __all__ = ["InMemoryDatabase", "InMemoryUnitOfWorkFactory", "MockPostgreSQLAdapter"]
 
 _MODULES = {
     "InMemoryDatabase": "eventstore.testing.memory",
-    "InMemoryUnitOfWorkFactory": "eventstore.testing.memory",
+    "InMemoryUnitOfWorkFactory": "eventstore.testing.memory_factory",
     "MockPostgreSQLAdapter": "eventstore.testing.mock_adapter",
 }
 

@@ -21,12 +21,17 @@ from eventstore.errors import (
     TransactionConflictError,
     TransactionNotActiveError,
 )
-from eventstore.log.records import NO_METADATA, AppendColumns, AppendResult, StagedEvent, decode, to_columns
+from eventstore.log.records import AppendColumns, AppendResult, StagedEvent, decode, to_columns
 from eventstore.repositories.query import Query
 from eventstore.repositories.storage import Stream
-from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
 
-__all__ = ["IDLE_IN_TRANSACTION_TIMEOUT_S", "LOCK_TIMEOUT_S", "InMemoryDatabase", "InMemoryUnitOfWorkFactory"]
+__all__ = [
+    "IDLE_IN_TRANSACTION_TIMEOUT_S",
+    "LOCK_TIMEOUT_S",
+    "InMemoryDatabase",
+    "InMemoryStorage",
+    "InMemoryTransaction",
+]
 
 E = TypeVar("E", bound=Entity)
 Row = Mapping[str, Any]
@@ -35,6 +40,10 @@ IDLE_IN_TRANSACTION_TIMEOUT_S = 1.0
 """How long a Unit of Work that has flushed may hold a version that another waits for, as on a server."""
 LOCK_TIMEOUT_S = 5.0
 """How long an append waits for a transaction that holds its version: a test that hangs should say why soon."""
+
+
+# In the order of the append statement's arguments.
+_COLUMNS = tuple("stream_id version event_id category type schema_version data metadata occurred_at".split())
 
 
 def _wall_clock() -> datetime:
@@ -158,26 +167,14 @@ class InMemoryDatabase:
         recorded_at = self._clock().astimezone(UTC)
         self._statements += 1
         rows: list[Row] = []
-        for stream_id, version, event_id, category, type_, schema, data, metadata, occurred_at in zip(
-            *columns.per_event, strict=True
-        ):
+        for values in zip(*columns.per_event, strict=True):
             self._position += 1
-            rows.append(
-                {
-                    "position": self._position,
-                    "stream_id": stream_id,
-                    "version": version,
-                    "event_id": event_id,
-                    "category": category,
-                    "type": type_,
-                    "schema_version": schema,
-                    "data": data,
-                    "metadata": metadata,
-                    "occurred_at": occurred_at,
-                    "recorded_at": recorded_at,
-                    "statement": self._statements,
-                }
-            )
+            envelope = {
+                "position": self._position,
+                "recorded_at": recorded_at,
+                "statement": self._statements,
+            }
+            rows.append(dict(zip(_COLUMNS, values, strict=True)) | envelope)
         return rows
 
     def _commit_row(self, row: Row) -> None:
@@ -380,31 +377,6 @@ class InMemoryStorage:
         if not own:
             return Stream(entity, committed.version)
         return _advanced(kind, entity, own, self._database._classes)  # noqa: SLF001
-
-
-class InMemoryUnitOfWorkFactory:
-    """Makes Units of Work in memory: an `IUnitOfWorkFactory` for tests.
-
-    Args:
-        database: What they share; None: a new, empty one.
-    """
-
-    def __init__(self, database: InMemoryDatabase | None = None) -> None:
-        self.database = InMemoryDatabase() if database is None else database
-
-    async def create_unit_of_work_async(
-        self, *, metadata: Mapping[str, Any] = NO_METADATA
-    ) -> PostgreSQLUnitOfWork:
-        """Make a Unit of Work.
-
-        Args:
-            metadata: Kept with each of its events: correlation id, causation id, actor ...
-        """
-        return self.create_unit_of_work(metadata=metadata)
-
-    def create_unit_of_work(self, *, metadata: Mapping[str, Any] = NO_METADATA) -> PostgreSQLUnitOfWork:
-        """As `create_unit_of_work_async`: there is nothing to wait for."""
-        return PostgreSQLUnitOfWork(self.database, metadata=metadata)
 
 
 def _advanced(kind: type[E], entity: E | None, rows: Sequence[Row], classes: EventRegistry) -> Stream[E]:

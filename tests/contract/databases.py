@@ -157,3 +157,10 @@ async def save(database: Database, *entities: Entity) -> None:
 async def types(database: Database, stream_id: UUID) -> list[str]:
     """The types of the events of one stream."""
     return [event.type for event in await database.history(stream_id)]
+
+
+async def load(uow: PostgreSQLUnitOfWork, order_id: UUID) -> Order:
+    """The order of this id, which is there."""
+    order = await uow.orders.get_order_by_id(order_id)
+    assert order is not None
+    return order
