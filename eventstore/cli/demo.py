@@ -23,7 +23,7 @@ from rich.progress import (
 from eventstore.cli.proof import CATCH_UP_TIMEOUT_S, prove
 from eventstore.cli.report import counts_table, equity_lines, portfolios_table, positions_table, summed_equity
 from eventstore.cli.running import DIFFERENT, console, say
-from eventstore.cli.target import configuration
+from eventstore.cli.target import configuration, embedded_server
 from eventstore.database import DatabaseConfig, PostgreSQLAdapter
 from eventstore.database.embedded import EmbeddedServer
 from eventstore.errors import ConfigurationError
@@ -90,7 +90,7 @@ def _server(folder: Path | None, url: str | None) -> Iterator[DatabaseConfig]:
         with configuration(url, None) as config:
             yield config
     else:
-        with EmbeddedServer.start(folder) as server:
+        with embedded_server(folder) as server:
             yield server.config()
 
 

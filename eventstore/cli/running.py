@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -19,7 +20,7 @@ from rich.console import Console
 
 from eventstore.errors import EventStoreError
 
-__all__ = ["BAD_INPUT", "DIFFERENT", "INTERRUPTED", "console", "exit_status_of", "say"]
+__all__ = ["BAD_INPUT", "DIFFERENT", "INTERRUPTED", "console", "exit_status_of", "say", "uninterrupted"]
 
 DIFFERENT = 1
 """Exit status: a proof found a difference."""
@@ -56,7 +57,7 @@ def exit_status_of(command: Callable[[], Any]) -> int:
     try:
         status = command()
     except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED + (signal.SIGTERM if terminated else signal.SIGINT)
+        status = INTERRUPTED + signal.SIGINT
     except BrokenPipeError:
         # Who read our output has gone, as `head` does. Nothing more can be said, not even at the exit.
         sys.stdout = None
@@ -69,7 +70,26 @@ def exit_status_of(command: Callable[[], Any]) -> int:
         return BAD_INPUT
     finally:
         signal.signal(signal.SIGTERM, before)
+    if (
+        terminated and status == INTERRUPTED + signal.SIGINT
+    ):  # typer's own status where it caught the interruption
+        return INTERRUPTED + signal.SIGTERM
     return status if isinstance(status, int) else 0
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off SIGINT and SIGTERM to the end of a block that must not be left half done, and is short."""
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: came.append(number)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _configure_logging() -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from eventstore.cli.running import say
+from eventstore.cli.target import embedded_server
 from eventstore.database.embedded import EmbeddedServer
 
 __all__ = ["stop", "url"]
@@ -20,10 +21,9 @@ def url(data: _Folder) -> None:
 
     It stays up until `eventstore stop --data DIR`.
     """
-    server = EmbeddedServer.start(data)
-    server.keep_running()
-    say(server.url)
-    server.stop()
+    with embedded_server(data) as server:
+        server.keep_running()
+        say(server.url)
 
 
 def stop(data: _Folder) -> None:

@@ -10,11 +10,12 @@ from typing import Annotated
 
 import typer
 
+from eventstore.cli.running import uninterrupted
 from eventstore.database import ConnectionFactory, DatabaseConfig, PostgreSQLAdapter
 from eventstore.database.embedded import EmbeddedServer
 from eventstore.errors import ConfigurationError
 
-__all__ = ["Data", "Url", "adapter_for", "configuration", "existing_folder"]
+__all__ = ["Data", "Url", "adapter_for", "configuration", "embedded_server", "existing_folder"]
 
 Url = Annotated[
     str | None,
@@ -54,7 +55,7 @@ def configuration(url: str | None, data: Path | None, *, make: bool = False) -> 
     if url is not None and data is not None:
         raise ConfigurationError("--url and --data name two databases: give one of them")
     if data is not None:
-        with EmbeddedServer.start(data if make else existing_folder(data)) as server:
+        with embedded_server(data if make else existing_folder(data)) as server:
             yield server.config()
     elif url is not None:
         yield DatabaseConfig.from_url(url)
@@ -62,6 +63,24 @@ def configuration(url: str | None, data: Path | None, *, make: bool = False) -> 
         yield DatabaseConfig.from_env()
     else:
         raise ConfigurationError("which database? Give --url URL, --data DIR, or the variable DATABASE_URL")
+
+
+@contextmanager
+def embedded_server(data: Path | None) -> Iterator[EmbeddedServer]:
+    """Run an embedded server for a block; an interruption neither leaves it half started nor running.
+
+    Raises:
+        ConfigurationError, ConnectionError: As `EmbeddedServer.start`.
+    """
+    server: EmbeddedServer | None = None
+    try:
+        with uninterrupted():
+            server = EmbeddedServer.start(data)
+        yield server
+    finally:
+        if server is not None:
+            with uninterrupted():
+                server.stop()
 
 
 def existing_folder(data: Path) -> Path:

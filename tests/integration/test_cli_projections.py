@@ -1,0 +1,153 @@
+"""`eventstore work` and `rebuild`: a process that keeps the read tables, and the proof of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from decimal import Decimal
+
+import pytest
+
+from eventstore.database import DatabaseConfig
+from eventstore.domain.order import Order, OrderSide
+from eventstore.store import EventStore
+from tests import command_line
+from tests.command_line import assert_refused, run
+from tests.conftest import admin_connection, url_of
+from tests.waiting import until
+
+
+async def save_orders(config: DatabaseConfig, count: int) -> int:
+    """Append orders with no worker in this process, and return the last position."""
+    async with EventStore.open(config, workers=False) as store:
+        async with store.unit_of_work() as uow:
+            for _ in range(count):
+                await uow.orders.save_order(Order.create_market_order("AAPL", Decimal(1), OrderSide.BUY))
+        return uow.last_position or 0
+
+
+async def fetch(config: DatabaseConfig, query: str):
+    """Run a statement on a connection of its own."""
+    connection = await admin_connection(config)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_work(migrated_config: DatabaseConfig, number: signal.Signals):
+    """It folds what another process appends, until it is told to stop; then it ends with status 0."""
+    process = command_line.start("work", "--url", url_of(migrated_config))
+    try:
+        assert process.stdout is not None
+        line = await asyncio.to_thread(process.stdout.readline)
+        assert line.startswith("at work on orders, ")
+        position = await save_orders(migrated_config, 5)
+        async with EventStore.open(migrated_config, workers=False) as store:
+            await store.wait_for(position)
+        assert await fetch(migrated_config, "SELECT count(*) FROM orders") == 5
+        os.kill(process.pid, number)
+        out, error = await asyncio.to_thread(process.communicate, timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, out, error) == (0, "stopped\n", "")
+
+
+async def test_work_on_one_projection(migrated_config: DatabaseConfig):
+    """Only the one that is named is folded."""
+    position = await save_orders(migrated_config, 1)
+    url = url_of(migrated_config)
+    process = command_line.start("work", "--projection", "orders", "--url", url)
+    try:
+        async with EventStore.open(migrated_config, workers=False) as store:
+            await store.wait_for(position, projections=["orders"])
+        folded = "SELECT string_agg(projection, ',') FROM projection_checkpoints WHERE position > 0"
+        assert await fetch(migrated_config, folded) == "orders"
+    finally:
+        process.terminate()
+        await asyncio.to_thread(process.communicate, timeout=30)
+    assert process.returncode == 0
+
+
+async def test_work_ends_when_an_event_cannot_be_folded(migrated_config: DatabaseConfig):
+    """The process says why in one line, and does not pass the event over."""
+    await save_orders(migrated_config, 1)
+    await fetch(
+        migrated_config,
+        """
+        INSERT INTO events
+        SELECT position + 1, occurred_at, recorded_at, version + 1, schema_version, stream_id,
+            gen_random_uuid(), category, 'OrderFromTheFuture', data, metadata
+        FROM events
+        """,
+    )
+    process = command_line.start("work", "--url", url_of(migrated_config))
+    try:
+        _, error = await asyncio.to_thread(process.communicate, timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 2
+    assert "OrderFromTheFuture" in error.splitlines()[-1]
+    assert "Traceback" not in error
+
+
+async def test_rebuild(migrated_config: DatabaseConfig):
+    """Named or all, it counts the rows; a row that was tampered with is named, and the status is 1."""
+    url = url_of(migrated_config)
+    position = await save_orders(migrated_config, 3)
+    async with EventStore.open(migrated_config) as store:
+        await store.wait_for(position)
+    done = await asyncio.to_thread(run, "rebuild", "--all", "--url", url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0] == f"orders: 3 equal, 0 different, at position {position}"
+    assert done.stdout.splitlines()[-1] == "rebuild: 3 rows equal, 0 different"
+
+    tampered = await fetch(
+        migrated_config,
+        "UPDATE orders SET symbol = 'MSFT' WHERE id = (SELECT min(id::text)::uuid FROM orders) RETURNING id::text",
+    )
+    done = await asyncio.to_thread(run, "rebuild", "orders", "--url", url)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.splitlines()[-1] == "rebuild: 2 rows equal, 1 different"
+    assert tampered in done.stdout
+    others = await asyncio.to_thread(run, "rebuild", "positions", "portfolios", "--url", url)
+    assert others.returncode == 0
+    assert await fetch(migrated_config, "SELECT count(*) FROM pg_class WHERE relname ~ 'rebuild'") == 0
+
+
+async def test_rebuild_of_what_was_never_folded(migrated_config: DatabaseConfig):
+    """Nothing can be compared before the first fold: the line says to run a worker."""
+    done = await asyncio.to_thread(run, "rebuild", "orders", "--url", url_of(migrated_config))
+    assert_refused(done, "never folded")
+
+
+def test_unknown_projections():
+    """A wrong name, or none, is refused with the names that there are, before anything is connected."""
+    nowhere = ("--url", "postgresql://nobody@/nothing?host=/nowhere")
+    assert_refused(
+        run("rebuild", "ordres", *nowhere), "no projection ordres", "orders, positions, portfolios"
+    )
+    assert_refused(run("work", "--projection", "ordres", *nowhere), "no projection ordres")
+    assert_refused(run("rebuild", *nowhere), "rebuild which projection?", "--all")
+    assert_refused(run("rebuild", "orders", "--all", *nowhere), "rebuild which projection?")
+
+
+async def test_rebuild_while_a_worker_runs(migrated_config: DatabaseConfig):
+    """A worker at work does not disturb it, nor is it disturbed."""
+    async with EventStore.open(migrated_config) as store:
+        async with store.unit_of_work() as uow:
+            await uow.orders.save_order(Order.create_market_order("AAPL", Decimal(1), OrderSide.BUY))
+        await store.wait_for(uow.last_position or 0)
+        done = await asyncio.to_thread(run, "rebuild", "--all", "--url", url_of(migrated_config))
+        assert re.search(r"^rebuild: 1 rows equal, 0 different$", done.stdout, re.MULTILINE), done.stderr
+        async with store.unit_of_work() as uow:
+            await uow.orders.save_order(Order.create_market_order("AAPL", Decimal(1), OrderSide.BUY))
+        await until(lambda: folded(migrated_config, 2))
+
+
+async def folded(config: DatabaseConfig, count: int) -> bool:
+    """Whether the table of orders has so many rows."""
+    return bool(await fetch(config, "SELECT count(*) FROM orders") == count)
