@@ -3,68 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
-import socket
-import threading
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
 
 from eventstore import errors
-from eventstore.database import ConnectionFactory, DatabaseConfig, DatabaseConnection
-from eventstore.database.connecting import Connector
+from eventstore.database import DatabaseConfig, DatabaseConnection
 from tests.cancelling import cancelled_at
-from tests.conftest import admin_connection
+from tests.pools import assert_whole, opened, prepare_table, sessions, terminate_all, use
 from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-
-async def sessions(config: DatabaseConfig) -> list[dict[str, Any]]:
-    """What the server says of the connections to a database."""
-    admin = await admin_connection(config.replace(database="postgres"))
-    try:
-        rows = await admin.fetch(
-            "SELECT pid, state, xact_start FROM pg_stat_activity WHERE datname = $1", config.database
-        )
-        return [dict(row) for row in rows]
-    finally:
-        await admin.close()
-
-
-async def terminate_all(config: DatabaseConfig) -> None:
-    """End all connections to a database, as an administrator would."""
-    admin = await admin_connection(config.replace(database="postgres"))
-    try:
-        await admin.fetch(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1", config.database
-        )
-    finally:
-        await admin.close()
-
-
-async def opened(config: DatabaseConfig, **changes: Any) -> DatabaseConnection:
-    """An open pool with other limits."""
-    return await ConnectionFactory.create_connection(config.replace(**changes))
-
-
-async def assert_whole(connection: DatabaseConnection) -> None:
-    """Every connection of the pool can be had at the same time, and none is in a transaction."""
-    size = connection.config.max_pool_size
-    barrier = asyncio.Barrier(size)
-
-    async def use() -> None:
-        async with connection.acquire(timeout_s=10) as one:
-            assert not one.is_in_transaction()
-            await barrier.wait()
-            assert await one.fetchval("SELECT 1") == 1
-
-    await asyncio.gather(*(use() for _ in range(size)))
-    now = connection.statistics()
-    assert (now.in_use, now.waiting) == (0, 0)
 
 
 async def test_the_pool_keeps_its_limits(database_config: DatabaseConfig):
@@ -74,7 +26,7 @@ async def test_the_pool_keeps_its_limits(database_config: DatabaseConfig):
         now = connection.statistics()
         assert (now.size, now.idle, now.in_use, now.waiting, now.min_size, now.max_size) == (2, 2, 0, 0, 2, 3)
         async with connection.acquire(), connection.acquire(), connection.acquire():
-            waiter = asyncio.ensure_future(_use(connection))
+            waiter = asyncio.ensure_future(use(connection))
             await until(lambda: connection.statistics().waiting == 1)
             now = connection.statistics()
             assert (now.size, now.idle, now.in_use) == (3, 0, 3)
@@ -83,12 +35,6 @@ async def test_the_pool_keeps_its_limits(database_config: DatabaseConfig):
         assert connection.statistics().in_use == 0
     finally:
         await connection.close()
-
-
-async def _use(connection: DatabaseConnection) -> int:
-    async with connection.acquire() as one:
-        value: int = await one.fetchval("SELECT 1")
-        return value
 
 
 async def test_waiting_too_long_names_the_limit(database_config: DatabaseConfig):
@@ -246,7 +192,7 @@ async def test_cancelling_at_every_await_loses_nothing(database_config: Database
     connection = await opened(database_config, min_pool_size=0, max_pool_size=2)
     acquire = connection.acquire_for_user if for_user else connection.acquire
     try:
-        await _prepare_table(connection)
+        await prepare_table(connection)
 
         async def work() -> None:
             async with acquire() as one:
@@ -273,17 +219,12 @@ async def test_cancelling_at_every_await_loses_nothing(database_config: Database
     assert left == []
 
 
-async def _prepare_table(connection: DatabaseConnection) -> None:
-    async with connection.acquire() as one:
-        await one.execute("CREATE TABLE t (i int)")
-
-
 async def test_cancelling_at_random_under_load(database_config: DatabaseConfig):
     """Many callers of a small pool, each cancelled after a random time: none is lost, nothing stays open."""
     connection = await opened(database_config, min_pool_size=1, max_pool_size=3)
     chance = random.Random(1)
     try:
-        await _prepare_table(connection)
+        await prepare_table(connection)
 
         async def work() -> None:
             async with connection.acquire() as one, one.transaction():
@@ -322,227 +263,6 @@ async def _use_within(connection: DatabaseConnection, timeout_s: float) -> None:
             await one.fetchval("SELECT 1")
     except errors.TimeoutError:
         pass
-
-
-async def test_close_lets_running_work_end(database_config: DatabaseConfig):
-    """Running transactions end as they wish; new callers and those that wait are refused."""
-    connection = await opened(database_config, min_pool_size=1, max_pool_size=1)
-    await _prepare_table(connection)
-    started, go_on = asyncio.Event(), asyncio.Event()
-
-    async def run() -> None:
-        async with connection.acquire() as one, one.transaction():
-            await one.execute("INSERT INTO t VALUES (1)")
-            started.set()
-            await go_on.wait()
-
-    running = asyncio.ensure_future(run())
-    await started.wait()
-    waiting = asyncio.ensure_future(_use(connection))
-    await until(lambda: connection.statistics().waiting == 1)
-    closing = asyncio.ensure_future(connection.close(timeout_s=10))
-    await until(lambda: connection.is_closed)
-    with pytest.raises(errors.ConnectionClosedError):
-        await _use(connection)
-    go_on.set()
-    await running
-    await closing
-    with pytest.raises(errors.ConnectionClosedError):
-        await waiting
-    async with await opened(database_config) as another, another.acquire() as one:
-        assert await one.fetchval("SELECT count(*) FROM t") == 1
-
-
-async def test_close_ends_what_takes_too_long(
-    database_config: DatabaseConfig, caplog: pytest.LogCaptureFixture
-):
-    """After its time the server rolls back what is still open; the log says so."""
-    connection = await opened(database_config, min_pool_size=1, max_pool_size=2)
-    await _prepare_table(connection)
-    started = asyncio.Event()
-
-    async def run() -> None:
-        async with connection.acquire() as one, one.transaction():
-            await one.execute("INSERT INTO t VALUES (1)")
-            started.set()
-            await one.execute("SELECT pg_sleep(60)")
-
-    running = asyncio.ensure_future(run())
-    await started.wait()
-    await connection.close(timeout_s=0.1)
-    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
-        await running
-    assert "terminated" in caplog.text
-    async with await opened(database_config) as another, another.acquire() as one:
-        assert await one.fetchval("SELECT count(*) FROM t") == 0
-
-
-async def test_close_twice_and_together(database_config: DatabaseConfig):
-    """Closing again does nothing, at the same time or later."""
-    connection = await opened(database_config)
-    await asyncio.gather(connection.close(), connection.close())
-    await connection.close()
-    assert connection.is_closed
-
-
-async def test_a_cancelled_close_still_closes(database_config: DatabaseConfig):
-    """Whoever is in a hurry ends the waiting, not the closing."""
-    connection = await opened(database_config, min_pool_size=1, max_pool_size=1)
-    lease = connection.acquire()
-    await lease.__aenter__()
-    closing = asyncio.ensure_future(connection.close(timeout_s=60))
-    await until(lambda: connection.is_closed)
-    closing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await closing
-    await connection.close()
-    await lease.__aexit__(None, None, None)
-
-    async def all_are_gone() -> bool:
-        return not await sessions(database_config)
-
-    await until(all_are_gone)
-
-
-async def test_the_default_is_the_oldest_open_one_of_the_loop(database_config: DatabaseConfig):
-    """The first made counts until it is closed, then the next."""
-    assert ConnectionFactory.default() is None
-    first = await opened(database_config)
-    second = await opened(database_config)
-    assert ConnectionFactory.default() is first
-    await first.close()
-    assert ConnectionFactory.default() is second
-    await second.close()
-    assert ConnectionFactory.default() is None
-
-
-async def test_the_default_is_kept_alive(database_config: DatabaseConfig):
-    """Who does not keep the result of `create_connection` still has a default."""
-    await opened(database_config)
-    gc.collect()
-    kept = ConnectionFactory.default()
-    assert kept is not None
-    assert await kept.health_check()
-    await kept.close()
-
-
-def test_the_default_is_never_of_another_loop(server_config: DatabaseConfig):
-    """Neither of a loop that has ended, nor of one that runs in another thread."""
-
-    async def open_and_leave() -> DatabaseConnection:
-        connection = await opened(server_config, min_pool_size=0)
-        assert ConnectionFactory.default() is connection
-        return connection
-
-    left = asyncio.run(open_and_leave())
-    assert left.is_closed
-
-    async def look() -> None:
-        assert ConnectionFactory.default() is None
-        with pytest.raises(errors.ConnectionClosedError):
-            async with left.acquire():
-                pass
-        await left.close()
-
-    asyncio.run(look())
-
-    async def open_here() -> None:
-        connection = await opened(server_config, min_pool_size=0)
-        thread = threading.Thread(target=lambda: asyncio.run(use_elsewhere(connection)))
-        thread.start()
-        await asyncio.to_thread(thread.join)
-        await connection.close()
-
-    seen: list[BaseException | None] = []
-
-    async def use_elsewhere(connection: DatabaseConnection) -> None:
-        assert ConnectionFactory.default() is None
-        try:
-            async with connection.acquire():
-                pass
-        except errors.ConfigurationError as error:
-            seen.append(error)
-
-    asyncio.run(open_here())
-    assert len(seen) == 1
-
-
-async def test_health_check(database_config: DatabaseConfig):
-    """True with a latency while the database answers; false with a reason, not an error, when it does not."""
-    connection = await opened(database_config, min_pool_size=0, max_pool_size=1, connect_timeout=0.3)
-    health = await connection.health_check()
-    assert health
-    assert health.latency_s is not None
-    assert 0 < health.latency_s < 5
-    async with connection.acquire():
-        health = await connection.health_check()
-        assert not health
-        assert "in use" in (health.error or "")
-    await connection.close()
-    assert "closed" in ((await connection.health_check()).error or "")
-
-
-@pytest.mark.parametrize(
-    ("changes", "kind", "parts"),
-    [
-        ({"host": "127.0.0.1", "port": 1}, errors.ConnectionError, ["127.0.0.1:1", "start the server"]),
-        ({"host": "/no/such/folder"}, errors.ConnectionError, ["/no/such/folder", "No such file"]),
-        ({"host": "no.such.host.invalid"}, errors.ConnectionError, ["DATABASE_HOST"]),
-        (
-            {"database": "no_such_database"},
-            errors.ConnectionRejectedError,
-            ["no_such_database", "DATABASE_NAME"],
-        ),
-        ({"user": "no_such_role"}, errors.ConnectionRejectedError, ["no_such_role", "user"]),
-    ],
-)
-async def test_a_failed_connection_says_what_to_do(
-    server_config: DatabaseConfig, changes: dict[str, Any], kind: type[Exception], parts: list[str]
-):
-    """One line with the address and an advice, and no password."""
-    config = server_config.replace(password="s3cr3t-word", **changes)
-    with pytest.raises(kind) as caught:
-        await ConnectionFactory.create_connection(config)
-    message = str(caught.value)
-    assert type(caught.value) is kind
-    assert all(part in message for part in parts), message
-    assert "\n" not in message
-    assert "s3cr3t-word" not in repr(caught.value) + repr(caught.value.__cause__)
-    assert ConnectionFactory.default() is None
-
-
-async def test_a_server_that_does_not_answer(database_config: DatabaseConfig):
-    """One that takes the connection and stays silent is given up after `connect_timeout`."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"postgresql://127.0.0.1:{silent.getsockname()[1]}"
-        config = DatabaseConfig.from_url(url).replace(connect_timeout=0.2)
-        with pytest.raises(errors.ConnectionError, match=r"no answer within 0\.2 s"):
-            await ConnectionFactory.create_connection(config)
-
-
-async def test_an_old_server_is_refused(server_config: DatabaseConfig):
-    """PostgreSQL before 15 lacks what is needed; the message says which it is."""
-
-    class Version:
-        major = 14
-
-    class Old:
-        terminated = False
-
-        def get_server_version(self) -> Version:
-            return Version()
-
-        def terminate(self) -> None:
-            self.terminated = True
-
-    old = Old()
-
-    async def connect(**_: Any) -> Old:
-        return old
-
-    with pytest.raises(errors.ConfigurationError, match="PostgreSQL 14: 15 or newer is needed"):
-        await Connector(server_config).connect(connect)
-    assert old.terminated
 
 
 async def test_an_error_of_the_block_is_the_one_that_leaves_it(connection: DatabaseConnection):

@@ -16,6 +16,7 @@ from eventstore.database import (
     MigrationManager,
     PostgreSQLAdapter,
 )
+from tests.migrations.schema import names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,18 +68,6 @@ def adapter(connection: DatabaseConnection) -> PostgreSQLAdapter:
 async def manager(adapter: PostgreSQLAdapter, directory: Path) -> MigrationManager:
     """A manager of the three."""
     return MigrationManager(adapter, directory=directory)
-
-
-async def names(adapter: PostgreSQLAdapter) -> set[str]:
-    """The tables, types of our own and functions of the schema."""
-    rows = await adapter.fetch_all("""
-        SELECT relname::text AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S')
-        UNION ALL
-        SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype = 'e'
-        UNION ALL
-        SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-    """)
-    return {row["name"] for row in rows}
 
 
 ALL = {"schema_migrations", "first", "first_id_seq", "second", "colour", "third"}
@@ -371,56 +360,3 @@ async def test_cancelled_migrations_are_undone(
     (directory / "0003_third.sql").write_text(FILES["0003_third"])
     fresh = MigrationManager(PostgreSQLAdapter(adapter.connection), directory=directory)
     assert await fresh.migrate_to_latest() == 1
-
-
-async def test_the_librarys_own_go_up_and_down(adapter: PostgreSQLAdapter):
-    """Its way back leaves nothing but the table of versions; up again gives the same schema."""
-    manager = MigrationManager(adapter)
-    count = await manager.migrate_to_latest()
-    assert count == len(manager.migrations())
-    first = await schema(adapter)
-    assert await manager.migrate_to_version(0) == count
-    assert await names(adapter) == {"schema_migrations"}
-    for migration in manager.migrations():
-        assert await manager.migrate_to_version(migration.version) == 1
-    assert await schema(adapter) == first
-    await manager.ensure_current()
-
-
-async def schema(adapter: PostgreSQLAdapter) -> list[tuple[str, ...]]:
-    """Columns, constraints, indexes, triggers and functions of the schema, in words."""
-    rows = await adapter.fetch_all("""
-        SELECT 'column' AS kind, attrelid::regclass::text AS of, attname::text AS name,
-               format_type(atttypid, atttypmod) || ' ' || attnotnull::text AS definition
-          FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-         WHERE relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped
-        UNION ALL
-        SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid)
-          FROM pg_constraint WHERE connamespace = 'public'::regnamespace
-        UNION ALL
-        SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
-        UNION ALL
-        SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) || tgenabled::text
-          FROM pg_trigger WHERE NOT tgisinternal
-        UNION ALL
-        SELECT 'function', '', proname, pg_get_functiondef(oid)
-          FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-         ORDER BY 1, 2, 3, 4
-    """)
-    assert rows
-    return [tuple(row) for row in rows]
-
-
-async def test_going_down_over_events_is_refused(adapter: PostgreSQLAdapter):
-    """The log is not dropped while it holds an event."""
-    manager = MigrationManager(adapter)
-    await manager.migrate_to_latest()
-    await adapter.execute("""
-        INSERT INTO events (position, occurred_at, recorded_at, version, schema_version, stream_id, event_id,
-                            category, type, data, metadata)
-        VALUES (1, now(), now(), 1, 1, gen_random_uuid(), gen_random_uuid(), 'order', 'X', '{}', '{}')
-    """)
-    with pytest.raises(errors.MigrationError, match="would drop the rows of events"):
-        await manager.migrate_to_version(0)
-    assert await adapter.fetch_value("SELECT count(*) FROM events") == 1
-    await manager.ensure_current()
