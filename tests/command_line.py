@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 COMMAND = (sys.executable, "-W", "error", "-m", "eventstore.cli")
-PROOF_LINES = ("rebuild: {} rows equal, 0 different", "fold: {} rows equal, 0 different")
 
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -19,7 +18,7 @@ def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def run(
-    *arguments: str | Path, env: Mapping[str, str] | None = None, timeout_s: float = 120
+    *arguments: str | Path | int, env: Mapping[str, str] | None = None, timeout_s: float = 120
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
@@ -33,7 +32,7 @@ def run(
     )
 
 
-def start(*arguments: str | Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def start(*arguments: str | Path | int, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """Start a command, in a session of its own as a terminal would."""
     return subprocess.Popen(
         [*COMMAND, *map(str, arguments)],

@@ -10,9 +10,9 @@ import typer
 from eventstore.cli import database, demo, projections, server
 from eventstore.cli.running import exit_status_of, say
 
-__all__ = ["application", "run"]
+__all__ = ["run", "version"]
 
-application = typer.Typer(
+_application = typer.Typer(
     name="eventstore",
     help="An event-sourced persistence store for trading systems, on PostgreSQL.",
     add_completion=False,
@@ -20,7 +20,6 @@ application = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-"""The command `eventstore` with all its subcommands."""
 
 
 def version() -> None:
@@ -39,10 +38,10 @@ for _command in (
     server.stop,
     version,
 ):
-    application.command()(_command)
+    _application.command()(_command)
 
 
 def run() -> int:
     """Run the command that the arguments of the process name, and return its exit status."""
     arguments = sys.argv[1:] or ["--help"]
-    return exit_status_of(lambda: application(arguments, standalone_mode=False, prog_name="eventstore"))
+    return exit_status_of(lambda: _application(arguments, standalone_mode=False, prog_name="eventstore"))

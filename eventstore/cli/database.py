@@ -19,8 +19,8 @@ from eventstore.sql import load
 
 __all__ = ["grant", "migrate", "status"]
 
-COUNTED_EVENTS_MAX = 5_000_000
-"""Up to so many events are counted, which takes a second or two; beyond, a sample of the table is."""
+# Up to so many events are counted, which takes a second or two; beyond, a sample of the table is.
+_COUNTED_EVENTS_MAX = 5_000_000
 
 _SAMPLE_PERCENT = 1.0
 
@@ -70,7 +70,7 @@ async def _status(config: DatabaseConfig) -> None:
                 "run `eventstore migrate`"
             )
         head = (await _rows(adapter, "log/scan_positions", 0, 0))[0]["head"]
-        sample = 100.0 if head <= COUNTED_EVENTS_MAX else _SAMPLE_PERCENT
+        sample = 100.0 if head <= _COUNTED_EVENTS_MAX else _SAMPLE_PERCENT
         say(f"the head of the log is at position {head}")
         console.print(_categories_table(await _rows(adapter, "log/count_types", sample), sample))
         console.print(_checkpoints_table(await _rows(adapter, "projections/list_checkpoints"), head))

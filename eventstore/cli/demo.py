@@ -34,8 +34,8 @@ from eventstore.store import EventStore
 
 __all__ = ["demo"]
 
-REFRESH_S = 0.25
-RATE_OVER_S = 2.0
+_REFRESH_S = 0.25
+_RATE_OVER_S = 2.0
 
 
 def demo(
@@ -128,7 +128,7 @@ class _Pace:
 
     def note(self, events: int, lag: int) -> None:
         now = time.monotonic()
-        if now - self.at_s >= RATE_OVER_S or not self.per_s:
+        if now - self.at_s >= _RATE_OVER_S or not self.per_s:
             self.per_s = (events - self.events) / max(now - self.at_s, 1e-9) if self.at_s else 0.0
             self.events, self.at_s = events, now
         self.lag_max = max(self.lag_max, lag)
@@ -151,7 +151,7 @@ async def _run(engine: OrderEngine, store: EventStore, tape: Sequence[Tick]) -> 
         running = asyncio.create_task(engine.run(), name="order engine")
         try:
             while not running.done():
-                await asyncio.wait([running], timeout=REFRESH_S)
+                await asyncio.wait([running], timeout=_REFRESH_S)
                 lag = max(0, engine.last_position - await _least_checkpoint(store))
                 pace.note(engine.events_saved, lag)
                 progress.update(

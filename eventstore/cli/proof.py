@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,10 @@ from eventstore.store import EventStore, built_in_projections
 from projections import Projection
 from projections.rebuild import Comparison, compare_with_fold, rebuild
 
-__all__ = ["Proof", "prove", "rebuild_all"]
+__all__ = ["CATCH_UP_TIMEOUT_S", "Proof", "prove", "rebuild_all"]
 
 CATCH_UP_TIMEOUT_S = 600.0
 """How long the workers may take to fold what is left."""
-
-Compare = Callable[[EventLog, Projection[Any]], Awaitable[Comparison]]
 
 
 @dataclass(frozen=True, slots=True)

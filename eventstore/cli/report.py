@@ -23,8 +23,8 @@ __all__ = [
     "summed_equity",
 ]
 
-PLOT_HEIGHT = 8
-PLOT_WIDTH = 72
+_PLOT_HEIGHT = 8
+_PLOT_WIDTH = 72
 
 
 def plain_table(title: str, texts: Iterable[str], numbers: Iterable[str]) -> Table:
@@ -123,15 +123,15 @@ def equity_lines(equity: Sequence[tuple[datetime, Decimal]]) -> Iterator[str]:
     yield "Equity in dollars: cash, and what is open at the market's price"
     lines = plot(
         [(moment.timestamp(), float(amount)) for moment, amount in equity],
-        width=PLOT_WIDTH,
-        height=PLOT_HEIGHT,
+        width=_PLOT_WIDTH,
+        height=_PLOT_HEIGHT,
     )
     for number, line in enumerate(lines):
-        label = {0: highest, PLOT_HEIGHT - 1: lowest}.get(number, "")
+        label = {0: highest, _PLOT_HEIGHT - 1: lowest}.get(number, "")
         yield f"{label:>{margin}} │{line}".rstrip()
     first, last = (f"{equity[end][0]:%Y-%m-%d %H:%M} UTC" for end in (0, -1))
-    yield " " * margin + " └" + "─" * PLOT_WIDTH
-    yield " " * (margin + 2) + first + last.rjust(PLOT_WIDTH - len(first))
+    yield " " * margin + " └" + "─" * _PLOT_WIDTH
+    yield " " * (margin + 2) + first + last.rjust(_PLOT_WIDTH - len(first))
 
 
 def _amounts(one: Portfolio) -> tuple[Decimal, ...]:

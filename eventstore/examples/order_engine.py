@@ -27,7 +27,7 @@ __all__ = ["CAPITAL", "OrderEngine"]
 CAPITAL = Decimal(100_000)
 """What each portfolio begins with, in dollars."""
 
-PRINTS_BETWEEN_PAUSES = 500  # a strategy with nothing to save must let the others and the workers run
+_PRINTS_BETWEEN_PAUSES = 500  # a strategy with nothing to save must let the others and the workers run
 
 
 class OrderEngine:
@@ -77,7 +77,7 @@ class OrderEngine:
         for tick in self._tape:
             if strategy.on_tick(tick):
                 await self._save(strategy)
-            elif tick.row % PRINTS_BETWEEN_PAUSES == 0:
+            elif tick.row % _PRINTS_BETWEEN_PAUSES == 0:
                 await asyncio.sleep(0)
             self.prints_done += 1
         strategy.mark(self._tape[-1])

@@ -37,7 +37,11 @@ CHICAGO = "America/Chicago"
 which is when the week's trading opens in Chicago."""
 
 TAPE_PACKAGE = "mlfinpy"
+"""The distribution that ships a tape."""
+
 TAPE_FILE = "mlfinpy/dataset/data/tick_data.csv"
+"""Where it has the tape."""
+
 INSTALL_TAPE = "pip install --no-deps mlfinpy==0.1.2"
 """What installs the packaged tape, 500,000 prints of the E-mini S&P 500 future of September 2013."""
 

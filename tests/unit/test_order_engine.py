@@ -190,10 +190,14 @@ def test_an_entry_rests_until_the_next_print():
     """A signal places a limit order at the print's price, which that print does not fill."""
     books = warm()
     (order,) = books.orders
-    assert (order.side, order.order_type, order.limit_price) == (OrderSide.SELL, OrderType.LIMIT, 101)
+    assert (order.side, order.order_type, order.limit_price) == (
+        OrderSide.SELL,
+        OrderType.LIMIT,
+        Decimal(101),
+    )
     assert (order.status, order.quantity, order.portfolio_id) == (
         OrderStatus.SUBMITTED,
-        3,
+        Decimal(3),
         books.strategy.portfolio.id,
     )
 
@@ -249,8 +253,8 @@ def test_one_cancels_the_other_in_part():
     tape = [*ticks(100, 100, 100, 101, 101), Tick(6, T0 + timedelta(minutes=1), Decimal("100.5"), 1)]
     books = played(tape, PLAN)
     target, stop = books.orders[1:]
-    assert (target.status, target.leaves_quantity) == (OrderStatus.PARTIALLY_FILLED, 2)
-    assert (stop.quantity, stop.leaves_quantity) == (2, 2)
+    assert (target.status, target.leaves_quantity) == (OrderStatus.PARTIALLY_FILLED, Decimal(2))
+    assert (stop.quantity, stop.leaves_quantity) == (Decimal(2), Decimal(2))
 
 
 def test_patience_ends():
@@ -266,9 +270,9 @@ def test_patience_with_a_part_filled():
     tape += [Tick(row, T0 + timedelta(seconds=row), Decimal("100.75"), 1) for row in range(6, 10)]
     books = played(tape, PLAN)
     assert [(order.tags[0], order.quantity) for order in books.orders] == [
-        ("entry", 3),
-        ("target", 1),
-        ("stop", 1),
+        ("entry", Decimal(3)),
+        ("target", Decimal(1)),
+        ("stop", Decimal(1)),
     ]
 
 
@@ -280,11 +284,11 @@ def test_a_signal_against_the_position_turns_it_round():
     assert (turn.side, turn.order_type, turn.quantity, turn.status) == (
         OrderSide.BUY,
         OrderType.MARKET,
-        6,
+        Decimal(6),
         OrderStatus.FILLED,
     )
     short, long = books.positions
-    assert (short.quantity, long.quantity) == (0, 3)
+    assert (short.quantity, long.quantity) == (Decimal(0), Decimal(3))
     assert short.commission_paid + long.commission_paid == 9 * E_MINI.commission
     assert [order.status for order in books.orders if order.tags[0] in ("target", "stop")] == [
         "CANCELLED",
