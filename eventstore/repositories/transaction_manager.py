@@ -20,6 +20,7 @@ _logger = logging.getLogger(__name__)
 
 _RETRY_DELAY_FIRST_S = 0.02  # a conflict is over when the other writer's single statement is
 _RETRY_DELAY_MAX_S = 5.0
+_DOUBLINGS_MAX = 64  # enough to reach the limit from any factor of use, and within a float
 
 
 class PostgreSQLTransactionManager:
@@ -72,7 +73,10 @@ class PostgreSQLTransactionManager:
             except EventStoreError as error:
                 if not error.retryable or attempt == max_retries:
                     raise
-                delay_s = min(_RETRY_DELAY_FIRST_S * backoff_factor * 2**attempt, _RETRY_DELAY_MAX_S)
+                delay_s = min(
+                    _RETRY_DELAY_FIRST_S * backoff_factor * 2.0 ** min(attempt, _DOUBLINGS_MAX),
+                    _RETRY_DELAY_MAX_S,
+                )
                 delay_s *= random.random()  # noqa: S311 - not for secrets
                 attempt += 1
                 _logger.info("an operation is run again", extra={"attempt": attempt, "error": str(error)})
