@@ -43,7 +43,7 @@ LOCK_TIMEOUT_S = 5.0
 
 
 # In the order of the append statement's arguments.
-_COLUMNS = tuple("stream_id version event_id category type schema_version data metadata occurred_at".split())
+_COLUMNS = tuple("stream_id version event_id category type schema_version data metadata occurred_at".split())  # noqa: SIM905
 
 
 def _wall_clock() -> datetime:
