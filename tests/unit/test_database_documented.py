@@ -40,7 +40,8 @@ def test_each_sqlstate_is_in_the_table():
             for code in re.findall(r"`([0-9A-Z]{2,5})(?:\.\.\.)?`", cells[0]):
                 told[code] = cells[1]
     for code, (kind, _) in _BY_SQLSTATE.items():
-        assert f"`{kind.__name__}`" in told[code.partition("/")[0]] or "/" in code, code
+        if "/" not in code:  # a case within a code, told by asyncpg's class
+            assert f"`{kind.__name__}`" in told.get(code, told.get(code[:2], "")), code
     assert set(_LOST) <= told.keys()
 
 
