@@ -24,9 +24,9 @@ def plot(points: Sequence[tuple[float, float]], *, width: int, height: int) -> l
     before: int | None = None
     for column, value in enumerate(_resampled(points, columns)):
         dot = rows - 1 - round(value * (rows - 1))
-        # Each column joins on to the one before, so that steep parts have no gaps.
-        top, bottom = sorted((dot, dot if before is None else before))
-        for row in range(top, bottom + 1):
+        # Each column goes on where the one before has ended, so that steep parts have no gaps.
+        came_from = dot if before is None or before == dot else before + (1 if dot > before else -1)
+        for row in range(min(came_from, dot), max(came_from, dot) + 1):
             cells[row // 4][column // 2] |= _DOTS[column % 2][row % 4]
         before = dot
     return ["".join(map(chr, line)) for line in cells]

@@ -48,7 +48,7 @@ def plain_table(title: str, texts: Iterable[str], numbers: Iterable[str]) -> Tab
 def portfolios_table(portfolios: Iterable[Portfolio]) -> Table:
     """Return a table of portfolios, with their sum; amounts in dollars."""
     table = plain_table(
-        "Portfolios, in dollars: fills are simulated, and kinder than a real market",
+        "Portfolios, in dollars, of simulated fills",
         ["portfolio"],
         ["cash", "realized", "commission", "net", "trades", "won", "factor"],
     )
