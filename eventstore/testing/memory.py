@@ -342,38 +342,31 @@ class InMemoryStorage:
         return self._copy(kind, entity_id)
 
     async def find(
-        self, kind: type[E], query: Query[E], *, after: E | None, limit: int | None, fresh: bool
+        self,
+        kind: type[E],
+        query: Query[E],
+        *,
+        after: E | None,
+        limit: int | None,
+        fresh: bool,  # noqa: ARG002 - nothing lags here
     ) -> list[Stream[E]]:
-        """Return the entities that a query asks for.
+        """Return the committed entities that a query asks for.
 
         Raises:
             UnknownEventTypeError, EventDecodingError: The code does not know an event of the category.
         """
         await asyncio.sleep(0)
+        # What an open transaction has appended is unsaved in its session, which adds it by itself.
         database = self._database
-        own = self._own_rows if fresh else {}
-        states: list[E] = []
-        for stream_id in database._categories.get(kind.category, ()):  # noqa: SLF001 - one module
-            if stream_id not in own:
-                state = database._fold(kind, stream_id).entity  # noqa: SLF001
-                if state is not None:
-                    states.append(state)
-        for stream_id, rows in own.items():
-            if rows[0]["category"] == kind.category:
-                state = self._copy(kind, stream_id).entity
-                if state is not None:
-                    states.append(state)
+        streams = (database._fold(kind, one) for one in database._categories.get(kind.category, ()))  # noqa: SLF001
+        states = [stream.entity for stream in streams if stream.entity is not None]
         found = query.answer(states, after=after, limit=limit)
         return [Stream(entity.replica(), entity.version) for entity in found]
-
-    @property
-    def _own_rows(self) -> Mapping[UUID, list[Row]]:
-        return {} if self._transaction is None else self._transaction.rows
 
     def _copy(self, kind: type[E], stream_id: UUID) -> Stream[E]:
         committed = self._database._fold(kind, stream_id)  # noqa: SLF001 - one module
         entity = None if committed.entity is None else committed.entity.replica()
-        own = self._own_rows.get(stream_id)
+        own = None if self._transaction is None else self._transaction.rows.get(stream_id)
         if not own:
             return Stream(entity, committed.version)
         return _advanced(kind, entity, own, self._database._classes)  # noqa: SLF001

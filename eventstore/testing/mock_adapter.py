@@ -77,8 +77,7 @@ class MockPostgreSQLAdapter:
         Raises:
             TransactionNotActiveError: None is open.
         """
-        transaction, session = self._take("roll back")
-        session.forget()
+        transaction, _ = self._take("roll back")
         await finish(transaction.rollback())
 
     @asynccontextmanager

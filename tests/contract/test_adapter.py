@@ -280,3 +280,19 @@ class TestSavepoints:
             assert await orders.get_active_orders() == [outer]
         assert await types(database, outer.id) == ["OrderCreated"]
         assert await types(database, inner.id) == []
+
+    async def test_a_repository_made_inside_the_block(self, database: Database):
+        """What its first call saved is undone with the block: it does not count as saved, and can be saved again."""
+        adapter = database.adapter()
+        first, second = an_order(0), an_order(1)
+        async with adapter.transaction():
+            with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the end of the block raises
+                async with adapter.savepoint():
+                    async with adapter.savepoint():
+                        await PostgreSQLOrderRepository(adapter).save_order(first)
+                    await PostgreSQLOrderRepository(adapter).save_order(second)
+                    raise ZeroDivisionError
+        assert (first.version, second.version) == (0, 0)
+        await PostgreSQLOrderRepository(adapter).save_many([first, second])
+        for order in (first, second):
+            assert await types(database, order.id) == ["OrderCreated"]

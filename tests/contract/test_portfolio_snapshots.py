@@ -24,7 +24,7 @@ class TestSummary:
         shares.mark(Decimal("152.50"), occurred_at=minute(2))
         futures = a_position(1, quantity=-2, symbol="ES", multiplier=Decimal(50), portfolio_id=portfolio.id)
         futures.mark(Decimal("150.00"), occurred_at=minute(2))
-        unmarked = a_position(1, quantity=10, symbol="MSFT", portfolio_id=portfolio.id)
+        unmarked = a_position(1, quantity=10, symbol="MSFT", multiplier=Decimal(2), portfolio_id=portfolio.id)
         past = a_position(1, symbol="TSLA", portfolio_id=portfolio.id)
         past.close(Decimal(1), occurred_at=minute(3))
         foreign = a_position(1, portfolio_id=uuid4())
@@ -33,12 +33,12 @@ class TestSummary:
             summary = await uow.portfolios.get_portfolio_summary(portfolio.id)
         assert summary is not None
         assert summary.portfolio_id == portfolio.id
-        assert summary.exposure == 15_250 + 15_000 + 1_505
-        assert summary.net_exposure == 15_250 - 15_000 + 1_505
+        assert summary.exposure == 15_250 + 15_000 + 3_010
+        assert summary.net_exposure == 15_250 - 15_000 + 3_010
         assert summary.unrealized_pnl == 200 + 50
         assert (summary.open_positions, summary.unmarked_positions) == (3, 1)
         assert summary.leverage is not None
-        assert round(summary.leverage, 6) == Decimal("0.316758")
+        assert round(summary.leverage, 6) == Decimal("0.331771")
 
     async def test_equity_of_shares_is_cash_and_market_value(self, tables: Database):
         """What was paid in full: cash + market value, at any moment."""
@@ -132,7 +132,7 @@ class TestSummary:
         assert summary.unrealized_pnl == 50
 
     async def test_a_trade_between_its_reads_is_in_both_or_none(self, database: Database):
-        """A commit that comes between the portfolio's and the positions' reading is seen in both."""
+        """A commit that comes after the positions were read, and before the portfolio was, is seen in both."""
         portfolio = a_portfolio()
         position = a_position(portfolio_id=portfolio.id)
         position.mark(Decimal("150.50"), occurred_at=minute(1))
@@ -143,7 +143,8 @@ class TestSummary:
             storage = uow._session.storage
             find = storage.find
 
-            async def find_late(*args: object, **options: object) -> object:
+            async def find_early(*args: object, **options: object) -> object:
+                found: object = await find(*args, **options)  # type: ignore[arg-type]
                 if not interfered:
                     interfered.append(True)
                     async with database.unit_of_work() as other:
@@ -155,9 +156,9 @@ class TestSummary:
                         mine.record_trade("E-1", realized_pnl=realized)
                         await other.positions.update_position(held)
                         await other.portfolios.update_portfolio(mine)
-                return await find(*args, **options)  # type: ignore[arg-type]
+                return found
 
-            storage.find = find_late  # type: ignore[method-assign, assignment]
+            storage.find = find_early  # type: ignore[method-assign, assignment]
             try:
                 summary = await uow.portfolios.get_portfolio_summary(portfolio.id)
             finally:

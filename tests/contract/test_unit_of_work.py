@@ -202,6 +202,18 @@ class TestVisibility:
             mine.tags = ("b",)
             assert theirs.tags == ("a",)
 
+    async def test_what_is_not_saved_changes_nothing(self, database: Database):
+        """An instance of a list that was changed and not saved leaves no trace in what others read."""
+        order = an_order(tags=("a",))
+        await save(database, order)
+        async with database.unit_of_work() as uow:
+            (mine,) = await uow.orders.get_active_orders()
+            mine.tags = ("b",)
+        async with database.unit_of_work() as uow:
+            (again,) = await uow.orders.get_active_orders()
+            assert again.tags == ("a",)
+            assert (await load(uow, order.id)).tags == ("a",)
+
     async def test_two_instances_with_changes(self, database: Database):
         """Two objects of one id that both have changes are refused in one Unit of Work."""
         order = an_order()
