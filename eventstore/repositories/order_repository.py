@@ -116,7 +116,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
         query: Query[Order] = Query(
             "orders/by_broker_order_id",
             (broker_order_id,),
-            lambda order: order.broker_order_id == broker_order_id,
+            lambda order: order.broker_order_id is not None and order.broker_order_id == broker_order_id,
             _by_creation,
         )
         return await self._find(query, after=after, limit=limit, consistency=consistency)

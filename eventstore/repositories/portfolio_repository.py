@@ -108,7 +108,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         query: Query[Portfolio] = Query(
             "portfolios/by_strategy",
             (strategy,),
-            lambda portfolio: portfolio.strategy == strategy,
+            lambda portfolio: portfolio.strategy is not None and portfolio.strategy == strategy,
             _by_creation,
         )
         return await self._find(query, after=after, limit=limit, consistency=consistency)

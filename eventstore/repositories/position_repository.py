@@ -161,7 +161,10 @@ class PostgreSQLPositionRepository(Repository[Position]):
     ) -> list[Position]:
         """Return the positions of a strategy, open and closed."""
         query: Query[Position] = Query(
-            "positions/by_strategy", (strategy,), lambda position: position.strategy == strategy, _by_opening
+            "positions/by_strategy",
+            (strategy,),
+            lambda position: position.strategy is not None and position.strategy == strategy,
+            _by_opening,
         )
         return await self._find(query, after=after, limit=limit, consistency=consistency)
 
@@ -177,7 +180,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         query: Query[Position] = Query(
             "positions/by_portfolio",
             (portfolio_id,),
-            lambda position: position.portfolio_id == portfolio_id,
+            lambda position: position.portfolio_id is not None and position.portfolio_id == portfolio_id,
             _by_opening,
         )
         return await self._find(query, after=after, limit=limit, consistency=consistency)

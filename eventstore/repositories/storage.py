@@ -132,7 +132,8 @@ class PostgreSQLStorage:
         records = await self._fetch(
             query.statement, tail_limit, limit, *query.page_arguments(after), *query.arguments
         )
-        tail_events = sum(record["event_version"] is not None for record in records)
+        # A row that matches and is named by the tail comes twice, each time with its events.
+        tail_events = len({record["event_position"] for record in records} - {None})
         if tail_events > TAIL_EVENTS_MAX:
             raise ProjectionLagError(
                 table.projection,
