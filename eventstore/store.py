@@ -28,7 +28,7 @@ from projections import (
     PortfoliosProjection,
     PositionsProjection,
     Projection,
-    ProjectionWorker,
+    ProjectionRunner,
 )
 
 __all__ = ["EventStore", "built_in_projections"]
@@ -56,8 +56,8 @@ class EventStore:
         self.connection = connection
         self.log: EventLog = log_of(connection)
         self._backend = PostgreSQLBackend(self.log, READ_TABLES)
-        self._workers: dict[str, ProjectionWorker[Any]] = {
-            projection.name: ProjectionWorker(self.log, projection) for projection in built_in_projections()
+        self._workers: dict[str, ProjectionRunner[Any]] = {
+            projection.name: ProjectionRunner(self.log, projection) for projection in built_in_projections()
         }
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._starting: asyncio.Task[None] | None = None
@@ -197,12 +197,12 @@ class EventStore:
                 "look whether a worker runs"
             ) from error
 
-    async def _wait_for(self, worker: ProjectionWorker[Any], position: int) -> None:
+    async def _wait_for(self, worker: ProjectionRunner[Any], position: int) -> None:
         name = worker.projection.name
         with worker.moved.bell() as bell:
             while True:
                 bell.clear()
-                if await worker.checkpoint() >= position:
+                if await worker.folded_through() >= position:
                     return
                 task = self._tasks.get(name)
                 if task is not None and task.done() and not task.cancelled():
@@ -211,7 +211,7 @@ class EventStore:
                     async with asyncio.timeout(_POLL_S):
                         await bell.wait()
 
-    def _worker(self, name: str) -> ProjectionWorker[Any]:
+    def _worker(self, name: str) -> ProjectionRunner[Any]:
         try:
             return self._workers[name]
         except KeyError:

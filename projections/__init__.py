@@ -5,6 +5,7 @@ from projections.portfolio_snapshots import PortfolioSnapshotsProjection
 from projections.portfolios import PortfoliosProjection
 from projections.positions import PositionsProjection
 from projections.projection import EntityProjection, Projection
+from projections.runner import ProjectionRunner
 from projections.table import Table
 from projections.worker import ProjectionWorker
 
@@ -15,6 +16,7 @@ __all__ = [
     "PortfoliosProjection",
     "PositionsProjection",
     "Projection",
+    "ProjectionRunner",
     "ProjectionWorker",
     "Table",
 ]

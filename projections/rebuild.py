@@ -7,8 +7,9 @@ moment of a last small batch and the comparison; readers and writers of the log 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from eventstore.database.error_mapping import mapped_errors
@@ -16,9 +17,10 @@ from eventstore.database.rows import quoted
 from eventstore.errors import ProjectionError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
+from projections.folding import FoldError, fold_into
+from projections.keys import lane_of
 from projections.projection import Projection
 from projections.table import Table
-from projections.worker import fold_into
 
 __all__ = ["Comparison", "compare_with_fold", "rebuild"]
 
@@ -62,17 +64,19 @@ async def rebuild(
 ) -> Comparison:
     """Build a projection's table anew from the log, compare every row with the live one, and drop the new one.
 
+    A key in quarantine is compared as far as it was folded; events that were discarded are left out.
+
     Args:
         log: The log.
-        projection: The projection; a worker may be at work on it.
+        projection: The projection; workers may be at work on it.
         on_progress: Is told the position reached and the one to reach.
 
     Returns:
-        The comparison, at one position.
+        The comparison, at one moment.
 
     Raises:
         ProjectionError: The projection has never been folded, or another rebuild of it is under way.
-        EventStoreError: An event cannot be folded, or the database failed; the new table is gone then.
+        EventStoreError: An event cannot be decoded, or the database failed; the new table is gone then.
     """
     beside = f"{projection.table.name}__rebuild"
     async with log.connection.acquire() as connection:
@@ -86,36 +90,17 @@ async def rebuild(
                     f"CREATE TABLE {quoted(beside)} (LIKE {quoted(projection.table.name)} INCLUDING ALL)",
                     timeout=_REBUILD_TIMEOUT_S,
                 )
-                position = 0
+                build = _Build(log, connection, projection, beside, on_progress)
                 for _ in range(_CATCH_UP_ROUNDS_MAX):
-                    target = await connection.fetchval(
-                        load("projections/read_checkpoint"), projection.name, 0
-                    )
-                    if target is None:
-                        raise ProjectionError(
-                            f"projection {projection.name} was never folded: let its worker run first"
-                        )
-                    if target - position <= _BATCH_EVENTS_MAX:
+                    lanes = await connection.fetch(load("projections/list_lanes"), projection.name)
+                    if not lanes:
+                        raise _never_folded(projection)
+                    target = min(lane["position"] for lane in lanes)
+                    if target - build.position <= _BATCH_EVENTS_MAX:
                         break
-                    position = await _fold_range(
-                        log,
-                        connection,
-                        projection,
-                        table=beside,
-                        after=position,
-                        through=target,
-                        on_progress=on_progress,
-                    )
-                pinned = await connection.fetchval(load("projections/pin_checkpoint"), projection.name, 0)
-                await _fold_range(
-                    log,
-                    connection,
-                    projection,
-                    table=beside,
-                    after=position,
-                    through=pinned,
-                    on_progress=on_progress,
-                )
+                    await build.fold_through(target)
+                pinned = await connection.fetch(load("projections/pin_lanes"), projection.name)
+                await build.fold_lanes({lane["lane"]: lane["position"] for lane in pinned})
                 counted = await connection.fetchrow(
                     projection.table.compare(projection.table.name, beside), timeout=_REBUILD_TIMEOUT_S
                 )
@@ -125,29 +110,74 @@ async def rebuild(
             finally:
                 await asyncio.shield(transaction.rollback())
     return Comparison(
-        projection.name, pinned, counted["equal"], counted["different"], tuple(row["key"] for row in keys)
+        projection.name,
+        build.position,
+        counted["equal"],
+        counted["different"],
+        tuple(row["key"] for row in keys),
     )
 
 
-async def _fold_range(
-    log: EventLog,
-    connection: Any,
-    projection: Projection[Any],
-    *,
-    table: str,
-    after: int,
-    through: int,
-    on_progress: Progress | None,
-) -> int:
-    while after < through:
-        events = await log.read_range(
-            after=after, through=through, limit=_BATCH_EVENTS_MAX, categories=projection.categories
-        )
-        await fold_into(connection, projection, events, table=table)
-        after = events[-1].position if len(events) == _BATCH_EVENTS_MAX else through
-        if on_progress is not None:
-            on_progress(after, through)
-    return after
+class _Build:
+    """A table that is folded beside the live one, inside one transaction."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        connection: Any,
+        projection: Projection[Any],
+        table: str,
+        on_progress: Progress | None,
+    ) -> None:
+        self.position = 0
+        self._log = log
+        self._connection = connection
+        self._projection = projection
+        self._table = table
+        self._on_progress = on_progress
+        self._failed: list[FoldError] = []
+
+    async def fold_through(self, position: int) -> None:
+        """Fold everything up to `position`."""
+        await self._fold(self.position, position, lambda _: True)
+        self.position = max(self.position, position)
+
+    async def fold_lanes(self, positions: Mapping[int, int]) -> None:
+        """Fold each lane up to its own position."""
+        await self.fold_through(min(positions.values()))
+        for lane, position in positions.items():
+            await self._fold(self.position, position, partial(_is_in_lane, lane=lane, lanes=len(positions)))
+        self.position = max(positions.values())
+
+    async def _fold(self, after: int, through: int, takes: Callable[[Any], bool]) -> None:
+        discarded = await _discarded(self._connection, self._projection)
+        while after < through:
+            events = await self._log.read_range(
+                after=after,
+                through=through,
+                limit=_BATCH_EVENTS_MAX,
+                categories=self._projection.categories,
+            )
+            stuck = frozenset(failure.key for failure in self._failed)
+            await fold_into(
+                self._connection,
+                self._projection,
+                [event for event in events if event.position not in discarded],
+                table=self._table,
+                takes=partial(_is_taken, stuck=stuck, takes=takes),
+                on_error=self._failed,
+            )
+            after = events[-1].position if len(events) == _BATCH_EVENTS_MAX else through
+            if self._on_progress is not None:
+                self._on_progress(after, through)
+
+
+def _is_in_lane(key: tuple[Any, ...], *, lane: int, lanes: int) -> bool:
+    return lane_of(key, lanes) == lane
+
+
+def _is_taken(key: Any, *, stuck: frozenset[Any], takes: Callable[[Any], bool]) -> bool:
+    return key not in stuck and takes(key)
 
 
 async def compare_with_fold(
@@ -156,25 +186,25 @@ async def compare_with_fold(
     """Fold every event in memory, one after the other, and compare with the rows of the live table.
 
     It shares no SQL with the worker: batches, the load by keys and the writing of rows are what it checks. All rows
-    are held in memory.
+    are held in memory. A key in quarantine is compared as far as it was folded; discarded events are left out.
 
     Raises:
         ProjectionError: The projection has never been folded.
-        EventStoreError: An event cannot be folded, or the database failed.
+        EventStoreError: An event cannot be decoded, or the database failed.
     """
     table = projection.table
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                position = await connection.fetchval(load("projections/read_checkpoint"), projection.name, 0)
-                if position is None:
-                    raise ProjectionError(
-                        f"projection {projection.name} was never folded: let its worker run first"
-                    )
+                lanes = await connection.fetch(load("projections/list_lanes"), projection.name)
+                if not lanes:
+                    raise _never_folded(projection)
+                discarded = await _discarded(connection, projection)
                 records = await connection.fetch(table.select_all(), timeout=_REBUILD_TIMEOUT_S)
     names = [column.name for column in table.key]
     live = {tuple(record[name] for name in names): table.codec.decode(record) for record in records}
-    folded = await _fold_in_memory(log, projection, position, on_progress)
+    positions = [lane["position"] for lane in lanes]
+    folded = await _fold_in_memory(log, projection, positions, discarded, on_progress)
     different = [
         key
         for key in live.keys() | folded.keys()
@@ -182,11 +212,20 @@ async def compare_with_fold(
     ]
     return Comparison(
         projection.name,
-        position,
+        max(positions),
         len(live.keys() | folded.keys()) - len(different),
         len(different),
         tuple(str(key) for key in different[:_DIFFERENCES_SHOWN_MAX]),
     )
+
+
+def _never_folded(projection: Projection[Any]) -> ProjectionError:
+    return ProjectionError(f"projection {projection.name} was never folded: let its worker run first")
+
+
+async def _discarded(connection: Any, projection: Projection[Any]) -> frozenset[int]:
+    rows = await connection.fetch(load("projections/list_discards"), projection.name)
+    return frozenset(row["position"] for row in rows)
 
 
 def _line(table: Table[R], row: R) -> str:
@@ -195,23 +234,35 @@ def _line(table: Table[R], row: R) -> str:
 
 
 async def _fold_in_memory(
-    log: EventLog, projection: Projection[R], through: int, on_progress: Progress | None
+    log: EventLog,
+    projection: Projection[R],
+    positions: Sequence[int],
+    discarded: frozenset[int],
+    on_progress: Progress | None,
 ) -> dict[tuple[Any, ...], R]:
     classes = frozenset(projection.events)
     rows: dict[tuple[Any, ...], R] = {}
-    after = 0
+    stuck: set[tuple[Any, ...]] = set()
+    after, through = 0, max(positions)
     while after < through:
         events = await log.read_range(
             after=after, through=through, limit=_BATCH_EVENTS_MAX, categories=projection.categories
         )
         for event in events:
-            if type(event.event) in classes:
-                key = projection.key(event)
+            if type(event.event) not in classes or event.position in discarded:
+                continue
+            key = projection.key(event)
+            if key in stuck or event.position > positions[lane_of(key, len(positions))]:
+                continue
+            try:
                 row = projection.evolve(rows.get(key), event)
-                if row is None:
-                    rows.pop(key, None)
-                else:
-                    rows[key] = row
+            except Exception:  # noqa: BLE001 - the worker has it in quarantine, with the reason
+                stuck.add(key)
+                continue
+            if row is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = row
         after = events[-1].position if len(events) == _BATCH_EVENTS_MAX else through
         if on_progress is not None:
             on_progress(after, through)

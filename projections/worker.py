@@ -1,28 +1,33 @@
 """Folding settled events into tables, exactly once.
 
-    settle -> read a batch -> | move the checkpoint, load rows, write rows | -> again
-                              |             one transaction                |
+    lease -> settle -> read a batch -> | move the checkpoint, load rows, write rows | -> again
+                                       |             one transaction                |
 
-The checkpoint's compare-and-set comes first in the transaction: whoever comes second waits there and then finds
-the checkpoint moved. So an event counts once, whatever dies and whenever.
+The checkpoint's compare-and-set (position and epoch) comes first in the transaction: whoever comes second waits there
+and then finds the checkpoint moved. So an event counts once, whatever dies and whenever.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+import asyncpg
+
+from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.event import RecordedEvent
 from eventstore.errors import CheckpointMovedError, ConnectionError, EventStoreError, TimeoutError
 from eventstore.log.event_log import EventLog
 from eventstore.log.subscription import Wakeups, wait_for_bell
 from eventstore.sql import load
+from projections.folding import FoldError, fold_into, quarantined_keys
+from projections.keys import key_text, lane_of
+from projections.lease import LEASE_S, Lease
 from projections.projection import Projection
 
-__all__ = ["ProjectionWorker", "fold_into"]
+__all__ = ["ProjectionWorker"]
 
 _logger = logging.getLogger(__name__)
 
@@ -33,69 +38,115 @@ _POLL_FIRST_S = 0.005
 _POLL_MAX_S = 0.25
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 5.0
+# What the database refuses of a single row; all else is the whole batch's trouble.
+_ROW_ERRORS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
 
 
 class ProjectionWorker(Generic[R]):
-    """Keeps the table of one projection up to date.
+    """Keeps the table of one projection, or one of its lanes, up to date.
 
-    Any number may run; one at a time gets its batch through, the others find the checkpoint moved and go on from
-    there.
+    Any number may `run`, in any number of processes: the one that has the lane's lease works, the others stand by.
+    An event that cannot be folded puts its key in quarantine; all other keys go on.
 
     Args:
         log: The log to fold.
         projection: What to fold it into.
+        lane: The lane; 0 where the projection has only one.
         batch_events_max: The most events of one transaction.
+        lease_s: Seconds after which another worker takes over from one that was killed.
+        moved: Is told when the checkpoint has moved.
     """
 
     def __init__(
-        self, log: EventLog, projection: Projection[R], *, batch_events_max: int = _BATCH_EVENTS_MAX
+        self,
+        log: EventLog,
+        projection: Projection[R],
+        *,
+        lane: int = 0,
+        batch_events_max: int = _BATCH_EVENTS_MAX,
+        lease_s: float = LEASE_S,
+        moved: Wakeups | None = None,
     ) -> None:
         self.log = log
         self.projection = projection
-        self.moved = Wakeups()
+        self.lane = lane
+        self.moved = moved or Wakeups()
+        self._lease = Lease(log, projection.name, lane, lease_s=lease_s)
         self._batch_events_max = batch_events_max
         self._position: int | None = None
         self._epoch = 0
+        self._lanes = 1
 
     @property
     def position(self) -> int | None:
         """Every event up to here is in the table; None before the first batch."""
         return self._position
 
-    async def run(self) -> None:
-        """Fold batch after batch until cancelled.
+    @property
+    def is_active(self) -> bool:
+        """Whether this worker holds the lane's lease, as far as it knows."""
+        return self._lease.is_held
 
-        A lost connection, a server that restarts or a checkpoint that another worker moved is waited out. An
-        event that cannot be folded is not passed over: it ends the run.
+    async def run(self) -> None:
+        """Fold batch after batch while the lease is held, stand by while another worker has it; until cancelled.
+
+        A lost connection, a server that restarts or a lease that was lost is waited out.
 
         Raises:
-            EventStoreError: An event cannot be decoded or folded, or the database refuses the row.
+            EventStoreError: An event cannot be decoded, so that its key is not known, or the schema is not ours.
         """
-        poll_s, retry_s = _POLL_FIRST_S, _RETRY_FIRST_S
-        with self.log.wakeups.bell() as bell:
-            while True:
-                bell.clear()
-                try:
-                    moved = await self.run_once()
-                except EventStoreError as error:
-                    # The checkpoint tells what was applied, so a lost answer needs no more than a new look.
-                    if not error.retryable and not isinstance(error, ConnectionError | TimeoutError):
-                        raise
-                    _logger.warning(
-                        "a batch is tried again",
-                        extra={"projection": self.projection.name, "retry_in_s": retry_s},
-                        exc_info=error,
-                    )
-                    self._position = None
-                    await asyncio.sleep(retry_s)
-                    retry_s = min(2 * retry_s, _RETRY_MAX_S)
-                    continue
-                retry_s = _RETRY_FIRST_S
-                if moved:
-                    poll_s = _POLL_FIRST_S
-                    continue
-                rang = await wait_for_bell(bell, poll_s)
-                poll_s = _POLL_FIRST_S if rang else min(2 * poll_s, _POLL_MAX_S)
+        retry_s = _RETRY_FIRST_S
+        try:
+            with self.log.wakeups.bell() as bell:
+                while True:
+                    try:
+                        await self._run_while_well(bell)
+                    except EventStoreError as error:
+                        # The checkpoint tells what was applied, so a lost answer needs no more than a new look.
+                        if not error.retryable and not isinstance(error, ConnectionError | TimeoutError):
+                            raise
+                        _logger.warning(
+                            "a batch is tried again",
+                            extra={
+                                "projection": self.projection.name,
+                                "lane": self.lane,
+                                "retry_in_s": retry_s,
+                            },
+                            exc_info=error,
+                        )
+                        self._position = None
+                        self._lease.epoch = None
+                        await asyncio.sleep(retry_s)
+                        retry_s = min(2 * retry_s, _RETRY_MAX_S)
+                    else:
+                        retry_s = _RETRY_FIRST_S
+        finally:
+            await finish(self._lease.release())
+
+    async def _run_while_well(self, bell: asyncio.Event) -> None:
+        """Take the lease, or wait a moment for it; then fold until there has been nothing to do for a while."""
+        if await self._lease.take() is None:
+            await asyncio.sleep(self._lease.lease_s / 10)
+            return
+        self._position = None
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        poll_s = _POLL_FIRST_S
+        while True:
+            bell.clear()
+            if await self.run_once():
+                poll_s, renewed = _POLL_FIRST_S, loop.time()
+                continue
+            if loop.time() - renewed > self._lease.lease_s / 3:
+                if not await self._lease.renew():
+                    return
+                renewed = loop.time()
+            rang = await wait_for_bell(bell, poll_s)
+            poll_s = _POLL_FIRST_S if rang else min(2 * poll_s, _POLL_MAX_S)
 
     async def run_once(self, *, wait: bool = True) -> bool:
         """Fold one batch.
@@ -153,84 +204,74 @@ class ProjectionWorker(Generic[R]):
     async def _read_checkpoint(self) -> int:
         async with self.log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
-                row = await connection.fetchrow(load("projections/read_checkpoint"), self.projection.name, 0)
+                row = await self._fetch_checkpoint(connection)
                 if row is None:
-                    await connection.execute(load("projections/ensure_checkpoint"), self.projection.name, 0)
-                    return 0
-        self._epoch = row["epoch"]
+                    await connection.execute(load("projections/register"), self.projection.name)
+                    row = await self._fetch_checkpoint(connection)
+        if row is None:
+            raise CheckpointMovedError(
+                f"projection {self.projection.name} has no lane {self.lane}: its number of lanes was changed"
+            )
+        self._epoch, self._lanes = row["epoch"], row["lanes"]
         return int(row["position"])
 
+    async def _fetch_checkpoint(self, connection: Any) -> Any:
+        return await connection.fetchrow(load("projections/read_checkpoint"), self.projection.name, self.lane)
+
     async def _write(self, before: int, after: int, events: list[RecordedEvent]) -> None:
+        try:
+            await self._write_batch(before, after, events, singly=False)
+        except _RowRefusedError:
+            await self._write_batch(before, after, events, singly=True)
+
+    async def _write_batch(
+        self, before: int, after: int, events: list[RecordedEvent], *, singly: bool
+    ) -> None:
         async with self.log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
                 async with connection.transaction():
-                    moved = await connection.fetchval(
-                        load("projections/move_checkpoint"),
-                        self.projection.name,
-                        0,
-                        before,
-                        self._epoch,
-                        after,
-                    )
-                    if moved is None:
-                        raise CheckpointMovedError(
-                            f"the checkpoint of projection {self.projection.name} is no longer at {before}: "
-                            "another worker has folded these events"
+                    await self._move_checkpoint(connection, before, after)
+                    held = await quarantined_keys(connection, self.projection)
+                    failed: list[FoldError] = []
+                    try:
+                        await fold_into(
+                            connection,
+                            self.projection,
+                            events,
+                            takes=lambda key: self._is_ours(key) and key_text(key) not in held,
+                            singly=singly,
+                            on_error=failed,
                         )
-                    await fold_into(connection, self.projection, events)
+                    except _ROW_ERRORS as error:
+                        raise _RowRefusedError from error
+                    for failure in failed:
+                        _logger.error(
+                            "an event cannot be folded, its key is put in quarantine",
+                            extra={"projection": self.projection.name, "position": failure.event.position},
+                            exc_info=failure.error,
+                        )
+                        await failure.quarantine(connection, self.projection)
 
+    def _is_ours(self, key: tuple[Any, ...]) -> bool:
+        return lane_of(key, self._lanes) == self.lane
 
-async def fold_into(
-    connection: Any, projection: Projection[R], events: list[RecordedEvent], *, table: str | None = None
-) -> None:
-    """Fold events into a table, inside the open transaction of `connection`.
-
-    Args:
-        connection: An asyncpg connection.
-        projection: The projection.
-        events: Settled events in order; those of classes that the projection does not take are passed over.
-        table: The name of the table, where it is not the projection's own.
-
-    Raises:
-        EventStoreError: An event cannot be folded.
-        Exception: Errors of asyncpg, not mapped.
-    """
-    classes = frozenset(projection.events)
-    by_key: dict[tuple[Any, ...], list[RecordedEvent]] = {}
-    for event in events:
-        if type(event.event) in classes:
-            by_key.setdefault(projection.key(event), []).append(event)
-    if not by_key:
-        return
-    rows = await _load(connection, projection, list(by_key), table)
-    written: list[R] = []
-    positions: list[int] = []
-    deleted: list[tuple[Any, ...]] = []
-    evolve: Callable[[R | None, RecordedEvent], R | None] = projection.evolve
-    for key, its_events in by_key.items():
-        before = row = rows.get(key)
-        for event in its_events:
-            row = evolve(row, event)
-        if row is not None:
-            written.append(row)
-            positions.append(its_events[-1].position)
-        elif before is not None:
-            deleted.append(key)
-    if written:
-        columns = projection.table.codec.encode_columns(written)
-        await connection.execute(projection.table.upsert(table), *columns, positions)
-    if deleted:
-        await connection.execute(
-            projection.table.delete_by_keys(table), *map(list, zip(*deleted, strict=True))
+    async def _move_checkpoint(self, connection: Any, before: int, after: int) -> None:
+        moved = await connection.fetchval(
+            load("projections/move_checkpoint"),
+            self.projection.name,
+            self.lane,
+            before,
+            self._epoch,
+            after,
+            self._lease.lease_s,
+            f"{self._lease.lease_s * 500:.0f}ms",
         )
+        if moved is None:
+            raise CheckpointMovedError(
+                f"the checkpoint of projection {self.projection.name}, lane {self.lane}, is no longer at {before}: "
+                "another worker has folded these events"
+            )
 
 
-async def _load(
-    connection: Any, projection: Projection[R], keys: list[tuple[Any, ...]], table: str | None
-) -> dict[tuple[Any, ...], R]:
-    arguments = [list(column) for column in zip(*keys, strict=True)]
-    records = await connection.fetch(projection.table.select_by_keys(table), *arguments)
-    names = [column.name for column in projection.table.key]
-    return {
-        tuple(record[name] for name in names): projection.table.codec.decode(record) for record in records
-    }
+class _RowRefusedError(Exception):
+    """The database refuses a row of the batch; which one is not known."""

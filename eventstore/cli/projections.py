@@ -14,7 +14,7 @@ from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError
 from eventstore.store import EventStore, built_in_projections
-from projections import Projection, ProjectionWorker
+from projections import Projection, ProjectionRunner
 
 __all__ = ["rebuild", "work"]
 
@@ -40,7 +40,7 @@ async def _work(config: DatabaseConfig, chosen: list[Projection[Any]]) -> None:
         loop.add_signal_handler(number, told_to_stop.set)
     async with EventStore.open(config, workers=False) as store, asyncio.TaskGroup() as group:
         # One that fails takes the others with it: who watches the process then sees it end.
-        tasks = [group.create_task(ProjectionWorker(store.log, one).run(), name=one.name) for one in chosen]
+        tasks = [group.create_task(ProjectionRunner(store.log, one).run(), name=one.name) for one in chosen]
         say(f"at work on {', '.join(one.name for one in chosen)}")
         await told_to_stop.wait()
         for task in tasks:

@@ -205,9 +205,18 @@ class _Tail(Mapping[str, Any]):
 
 
 def _folded(kind: type[E], row: E | None, events: list[RecordedEvent]) -> Stream[E]:
+    """Fold the events that a row does not have onto it.
+
+    Raises:
+        EventStoreError: An event cannot be folded.
+    """
+    events = sorted(events, key=lambda event: event.version)
     version = 0 if row is None else row.version
+    if row is None and events and events[0].version > 1:
+        # Another lane's checkpoint is further: the events before are folded, and a tombstone was among them.
+        return Stream(None, events[-1].version)
     entity = row
-    for event in sorted(events, key=lambda event: event.version):
+    for event in events:
         if event.version > version:
             entity = kind.advance(entity, event)
             version = event.version

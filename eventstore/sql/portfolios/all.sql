@@ -7,18 +7,32 @@
 -- Result: the columns of portfolios and of an event (event_position, event_version ...); either half may be NULL
 -- Locks: none beyond ACCESS SHARE
 -- Index: portfolios_created_at_idx; events_position_key
-WITH tail AS MATERIALIZED (
+WITH folded AS MATERIALIZED (
+    SELECT coalesce(min(checkpoint.position), 0) AS position FROM projection_checkpoints AS checkpoint
+    WHERE checkpoint.projection = 'portfolios'
+),
+tail AS MATERIALIZED (
     SELECT
         position AS event_position, version AS event_version, stream_id, event_id, category, type, schema_version,
         data, metadata, occurred_at, recorded_at
-    FROM events
-    WHERE position > coalesce((
-            SELECT min(checkpoint.position) FROM projection_checkpoints AS checkpoint
-            WHERE checkpoint.projection = 'portfolios'
-        ), 0)
-        AND category = 'portfolio'
-    ORDER BY position
-    LIMIT $1::bigint
+    FROM (
+        (
+            SELECT * FROM events
+            WHERE position > (SELECT position FROM folded) AND category = 'portfolio'
+            ORDER BY position
+            LIMIT $1::bigint
+        )
+        UNION ALL
+        (
+            -- The events that a key in quarantine waits with.
+            SELECT event.* FROM projection_quarantine AS held
+            JOIN events AS event ON event.stream_id = held.stream_id
+            WHERE held.projection = 'portfolios'
+                AND event.position >= held.position
+                AND event.position <= (SELECT position FROM folded)
+            LIMIT $1::bigint
+        )
+    ) AS waiting
 ),
 touched AS MATERIALIZED (
     SELECT DISTINCT stream_id FROM tail

@@ -1,9 +1,11 @@
--- Purpose: Read how far a projection has come.
+-- Purpose: Read how far a lane of a projection has come.
 -- Parameters:
 --   $1 projection text
 --   $2 lane smallint
--- Result: position bigint, epoch bigint, moved_at timestamptz; no row where it has not begun
+-- Result: position bigint, epoch bigint, lanes smallint, moved_at timestamptz; no row where there is no such lane
 -- Locks: none beyond ACCESS SHARE
--- Index: projection_checkpoints_pkey
-SELECT position, epoch, moved_at FROM projection_checkpoints
-WHERE projection = $1::text AND lane = $2::smallint
+-- Index: projection_checkpoints_pkey, projections_pkey
+SELECT checkpoint.position, checkpoint.epoch, coalesce(projection.lanes, 1::smallint) AS lanes, checkpoint.moved_at
+FROM projection_checkpoints AS checkpoint
+LEFT JOIN projections AS projection ON projection.name = checkpoint.projection
+WHERE checkpoint.projection = $1::text AND checkpoint.lane = $2::smallint

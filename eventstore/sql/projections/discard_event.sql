@@ -1,0 +1,13 @@
+-- Purpose: Note that an event is left out of a projection, by whom and why.
+-- Parameters:
+--   $1 projection text
+--   $2 position bigint
+--   $3 key text
+--   $4 discarded_by text
+--   $5 reason text
+-- Result: none
+-- Locks: the row's
+-- Index: projection_discards_pkey
+INSERT INTO projection_discards (projection, position, key, discarded_by, reason)
+VALUES ($1::text, $2::bigint, $3::text, $4::text, $5::text)
+ON CONFLICT ON CONSTRAINT projection_discards_pkey DO NOTHING

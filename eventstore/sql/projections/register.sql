@@ -1,0 +1,12 @@
+-- Purpose: Make a projection known, with one lane, unless it is.
+-- Parameters:
+--   $1 projection text
+-- Result: none
+-- Locks: the rows'
+-- Index: projections_pkey, projection_checkpoints_pkey
+WITH registered AS (
+    INSERT INTO projections (name) VALUES ($1::text)
+    ON CONFLICT ON CONSTRAINT projections_pkey DO NOTHING
+)
+INSERT INTO projection_checkpoints (projection, lane) VALUES ($1::text, 0)
+ON CONFLICT ON CONSTRAINT projection_checkpoints_pkey DO NOTHING

@@ -1,0 +1,8 @@
+-- Purpose: Take a key out of quarantine.
+-- Parameters:
+--   $1 projection text
+--   $2 key text
+-- Result: none
+-- Locks: the row's
+-- Index: projection_quarantine_pkey
+DELETE FROM projection_quarantine WHERE projection = $1::text AND key = $2::text

@@ -1,0 +1,24 @@
+-- Purpose: Give a projection another number of lanes, all at one position, with epochs above all before: whoever works
+--   on a lane now can write no more. Run it in the transaction that pinned the lanes.
+-- Parameters:
+--   $1 projection text
+--   $2 lanes smallint
+--   $3 position bigint
+--   $4 epoch bigint
+-- Result: none
+-- Locks: the rows'
+-- Index: projection_checkpoints_pkey
+WITH counted AS (
+    UPDATE projections SET lanes = $2::smallint WHERE name = $1::text
+),
+gone AS (
+    DELETE FROM projection_checkpoints WHERE projection = $1::text AND lane >= $2::smallint
+)
+INSERT INTO projection_checkpoints (projection, lane, position, epoch)
+SELECT $1::text, lane::smallint, $3::bigint, $4::bigint
+FROM generate_series(0, $2::smallint - 1) AS lane
+ON CONFLICT ON CONSTRAINT projection_checkpoints_pkey DO UPDATE
+SET position = EXCLUDED.position,
+    epoch = EXCLUDED.epoch,
+    lease_owner = NULL,
+    lease_expires_at = NULL

@@ -1,0 +1,182 @@
+"""Folding a batch of events into a table."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import asyncpg
+
+from eventstore.domain.event import RecordedEvent
+from eventstore.sql import load
+from projections.keys import key_text
+from projections.projection import Projection
+
+__all__ = ["FoldError", "fold_into", "quarantined_keys"]
+
+R = TypeVar("R")
+Key = tuple[Any, ...]
+
+_ERROR_CHARACTERS_MAX = 2_000
+_TRACEBACK_CHARACTERS_MAX = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class FoldError:
+    """An event that could not be folded into the row of its key.
+
+    Attributes:
+        key: The key.
+        event: The event; the key's rows has none of it, nor of what came after it.
+        error: What went wrong.
+    """
+
+    key: Key
+    event: RecordedEvent
+    error: Exception
+
+    async def quarantine(self, connection: Any, projection: Projection[Any]) -> None:
+        """Put the key in quarantine, in the open transaction of `connection`."""
+        trace = "".join(traceback.format_exception(self.error))
+        await connection.execute(
+            load("projections/quarantine_key"),
+            projection.name,
+            key_text(self.key),
+            self.event.stream_id,
+            self.event.position,
+            self.event.type,
+            _storable(f"{type(self.error).__name__}: {self.error}", _ERROR_CHARACTERS_MAX),
+            _storable(trace, _TRACEBACK_CHARACTERS_MAX),
+        )
+
+
+async def quarantined_keys(connection: Any, projection: Projection[Any]) -> frozenset[str]:
+    """Return the keys of a projection that are in quarantine, as text."""
+    rows = await connection.fetch(load("projections/list_quarantine"), projection.name)
+    return frozenset(row["key"] for row in rows)
+
+
+async def fold_into(
+    connection: Any,
+    projection: Projection[R],
+    events: Sequence[RecordedEvent],
+    *,
+    table: str | None = None,
+    takes: Callable[[Key], bool] | None = None,
+    singly: bool = False,
+    on_error: list[FoldError] | None = None,
+) -> None:
+    """Fold events into a table, inside the open transaction of `connection`.
+
+    Args:
+        connection: An asyncpg connection.
+        projection: The projection.
+        events: Settled events in order; those of classes that the projection does not take are passed over.
+        table: The name of the table, where it is not the projection's own.
+        takes: Which keys to fold; None: all.
+        singly: Write each key's row by itself, so that one that the database refuses is told apart.
+        on_error: Where events that cannot be folded, or rows that are refused, are noted, each key with its first
+            one; None: they are raised.
+
+    Raises:
+        Exception: What `evolve` raised, or errors of asyncpg, not mapped.
+    """
+    by_key = _by_key(projection, events, takes)
+    if not by_key:
+        return
+    rows = await _load(connection, projection, list(by_key), table)
+    writes: list[_Write] = []
+    for key, its_events in by_key.items():
+        write = _fold_key(projection, key, rows.get(key), its_events, on_error)
+        if write is not None:
+            writes.append(write)
+    if not singly:
+        await _write(connection, projection, writes, table)
+        return
+    for write in writes:
+        try:
+            async with connection.transaction():
+                await _write(connection, projection, [write], table)
+        except (
+            asyncpg.DataError,
+            asyncpg.IntegrityConstraintViolationError,
+            asyncpg.ProgramLimitExceededError,
+        ) as error:
+            if on_error is None:
+                raise
+            on_error[:] = [noted for noted in on_error if noted.key != write.key]
+            on_error.append(FoldError(write.key, by_key[write.key][0], error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    key: Key
+    row: Any
+    position: int
+
+
+def _by_key(
+    projection: Projection[Any], events: Sequence[RecordedEvent], takes: Callable[[Key], bool] | None
+) -> dict[Key, list[RecordedEvent]]:
+    classes = frozenset(projection.events)
+    by_key: dict[Key, list[RecordedEvent]] = {}
+    for event in events:
+        if type(event.event) in classes:
+            by_key.setdefault(projection.key(event), []).append(event)
+    return by_key if takes is None else {key: its for key, its in by_key.items() if takes(key)}
+
+
+def _fold_key(
+    projection: Projection[R],
+    key: Key,
+    before: R | None,
+    events: list[RecordedEvent],
+    on_error: list[FoldError] | None,
+) -> _Write | None:
+    row = before
+    position = 0
+    for event in events:
+        try:
+            row = projection.evolve(row, event)
+        except Exception as error:
+            if on_error is None:
+                raise
+            on_error.append(FoldError(key, event, error))
+            break
+        position = event.position
+    if position == 0 or (row is None and before is None):
+        return None
+    return _Write(key, row, position)
+
+
+async def _load(
+    connection: Any, projection: Projection[R], keys: list[Key], table: str | None
+) -> dict[Key, R]:
+    arguments = [list(column) for column in zip(*keys, strict=True)]
+    records = await connection.fetch(projection.table.select_by_keys(table), *arguments)
+    names = [column.name for column in projection.table.key]
+    return {
+        tuple(record[name] for name in names): projection.table.codec.decode(record) for record in records
+    }
+
+
+async def _write(
+    connection: Any, projection: Projection[Any], writes: list[_Write], table: str | None
+) -> None:
+    written = [write for write in writes if write.row is not None]
+    deleted = [write.key for write in writes if write.row is None]
+    if written:
+        columns = projection.table.codec.encode_columns([write.row for write in written])
+        await connection.execute(
+            projection.table.upsert(table), *columns, [write.position for write in written]
+        )
+    if deleted:
+        await connection.execute(
+            projection.table.delete_by_keys(table), *map(list, zip(*deleted, strict=True))
+        )
+
+
+def _storable(text: str, characters_max: int) -> str:
+    return text.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode()[:characters_max]

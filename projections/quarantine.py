@@ -1,0 +1,170 @@
+"""Keys whose events cannot be folded: list them, try again when the code is mended, or leave an event out.
+
+Each change holds the lanes of the projection for its one short transaction, so no worker writes meanwhile, and ends with
+the key folded up to where its lane stands, or still in quarantine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.domain.event import RecordedEvent
+from eventstore.errors import ConfigurationError
+from eventstore.log.event_log import EventLog
+from eventstore.sql import load
+from projections.folding import FoldError, fold_into
+from projections.keys import key_text, lane_of
+from projections.projection import Projection
+
+__all__ = ["QuarantinedKey", "discard", "list_quarantined", "retry"]
+
+_BATCH_EVENTS_MAX = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedKey:
+    """A key whose row stands still.
+
+    Attributes:
+        projection: The projection.
+        key: The key, as a JSON list.
+        stream_id: The stream of the event that could not be folded.
+        position: Its position.
+        type: Its type.
+        error: What went wrong, in one line.
+        traceback: The whole of it.
+        attempts: How often it was tried.
+        quarantined_at: Since when, by the database's clock.
+    """
+
+    projection: str
+    key: str
+    stream_id: UUID
+    position: int
+    type: str
+    error: str
+    traceback: str
+    attempts: int
+    quarantined_at: datetime
+
+
+async def list_quarantined(log: EventLog, projection: str | None = None) -> list[QuarantinedKey]:
+    """Return the keys in quarantine, the longest there first.
+
+    Args:
+        log: The log.
+        projection: Only of this projection; None: of all.
+
+    Raises:
+        ConnectionError, TimeoutError: Safe to retry.
+    """
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, connection=connection):
+            rows = await connection.fetch(load("projections/list_quarantine"), projection)
+    return [QuarantinedKey(**dict(row)) for row in rows]
+
+
+async def retry(log: EventLog, projection: Projection[Any], key: str) -> bool:
+    """Fold the events of a key that wait, in order; return whether it is up to date again.
+
+    Where an event fails once more, those before it are kept, and the key stays in quarantine at that event.
+
+    Args:
+        log: The log.
+        projection: The projection, with its code mended.
+        key: The key, as `list_quarantined` gives it.
+
+    Raises:
+        ConfigurationError: The key is not in quarantine.
+        ConnectionError, TimeoutError: Nothing was changed, or all of it. Safe to run again.
+    """
+    return await _fold_again(log, projection, key, discard_position=None)
+
+
+async def discard(
+    log: EventLog, projection: Projection[Any], key: str, *, discarded_by: str, reason: str
+) -> bool:
+    """Leave the event that failed out of the projection, for good and on record, and go on as `retry` does.
+
+    Args:
+        log: The log.
+        projection: The projection.
+        key: The key, as `list_quarantined` gives it.
+        discarded_by: Who decided it.
+        reason: Why.
+
+    Raises:
+        ConfigurationError: The key is not in quarantine, or nobody or no reason is named.
+        ConnectionError, TimeoutError: Nothing was changed, or all of it. Safe to run again.
+    """
+    if not discarded_by.strip() or not reason.strip():
+        raise ConfigurationError("a discard is kept on record: say who decides it, and why")
+    return await _fold_again(log, projection, key, discard_position=(discarded_by, reason))
+
+
+async def _fold_again(
+    log: EventLog, projection: Projection[Any], key: str, *, discard_position: tuple[str, str] | None
+) -> bool:
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, connection=connection):
+            async with connection.transaction():
+                lanes = await connection.fetch(load("projections/pin_lanes"), projection.name)
+                held = await connection.fetch(load("projections/list_quarantine"), projection.name)
+                entry = next((row for row in held if row["key"] == key), None)
+                if entry is None:
+                    raise ConfigurationError(
+                        f"the key {key} of projection {projection.name} is not in quarantine"
+                    )
+                if discard_position is not None:
+                    await connection.execute(
+                        load("projections/discard_event"),
+                        projection.name,
+                        entry["position"],
+                        key,
+                        *discard_position,
+                    )
+                discards = await connection.fetch(load("projections/list_discards"), projection.name)
+                discarded = {row["position"] for row in discards}
+                waits = partial(_waits, projection, key=key, lanes=lanes, discarded=discarded)
+                failed = await _fold_waiting(log, connection, projection, entry["position"], lanes, waits)
+                if failed is None:
+                    await connection.execute(load("projections/release_key"), projection.name, key)
+                else:
+                    await failed.quarantine(connection, projection)
+                return failed is None
+
+
+async def _fold_waiting(  # noqa: PLR0917 - one call, of the same names
+    log: EventLog,
+    connection: Any,
+    projection: Projection[Any],
+    position: int,
+    lanes: list[Any],
+    waits: Callable[[RecordedEvent], bool],
+) -> FoldError | None:
+    failed: list[FoldError] = []
+    after, through = position - 1, max(lane["position"] for lane in lanes)
+    while after < through and not failed:
+        events = await log.read_range(
+            after=after, through=through, limit=_BATCH_EVENTS_MAX, categories=projection.categories
+        )
+        after = events[-1].position if len(events) == _BATCH_EVENTS_MAX else through
+        waiting = [event for event in events if waits(event)]
+        await fold_into(connection, projection, waiting, singly=True, on_error=failed)
+    return failed[0] if failed else None
+
+
+def _waits(
+    projection: Projection[Any], event: RecordedEvent, *, key: str, lanes: list[Any], discarded: set[int]
+) -> bool:
+    if type(event.event) not in projection.events or event.position in discarded:
+        return False
+    its_key = projection.key(event)
+    folded = lanes[lane_of(its_key, len(lanes))]["position"]
+    return key_text(its_key) == key and bool(event.position <= folded)

@@ -1,0 +1,100 @@
+"""All lanes of a projection, as tasks of one process."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Generic, TypeVar
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import EventStoreError
+from eventstore.log.event_log import EventLog
+from eventstore.log.subscription import Wakeups
+from eventstore.sql import load
+from projections.lease import LEASE_S
+from projections.projection import Projection
+from projections.worker import ProjectionWorker
+
+__all__ = ["ProjectionRunner"]
+
+R = TypeVar("R")
+
+_LANES_POLL_S = 1.0
+
+
+class ProjectionRunner(Generic[R]):
+    """Runs a worker for each lane of a projection, also when their number changes.
+
+    Any number of processes may do so: each lane is worked on by one of them, the others stand by.
+
+    Args:
+        log: The log to fold.
+        projection: What to fold it into.
+        lease_s: Seconds after which another worker takes over from one that was killed.
+    """
+
+    def __init__(self, log: EventLog, projection: Projection[R], *, lease_s: float = LEASE_S) -> None:
+        self.log = log
+        self.projection = projection
+        self.moved = Wakeups()
+        self._lease_s = lease_s
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Fold until cancelled.
+
+        Raises:
+            EventStoreError: As `ProjectionWorker.run`.
+        """
+        try:
+            while True:
+                await self._adjust()
+                done, _ = await asyncio.wait(
+                    self._tasks.values(), timeout=_LANES_POLL_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    task.result()
+        finally:
+            await self._end(list(self._tasks))
+
+    async def folded_through(self) -> int:
+        """Return the position up to which every event is in the table, whoever folded it.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        async with self.log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                lanes = await connection.fetch(load("projections/list_lanes"), self.projection.name)
+        return min((lane["position"] for lane in lanes), default=0)
+
+    async def _adjust(self) -> None:
+        try:
+            async with self.log.connection.acquire() as connection:
+                with mapped_errors(own_statement=True, connection=connection):
+                    lanes = await connection.fetch(load("projections/list_lanes"), self.projection.name)
+        except EventStoreError as error:
+            # The workers wait out what can be waited out; without any there is nobody to do so.
+            if not self._tasks and not error.retryable:
+                raise
+            await asyncio.sleep(0 if self._tasks else _LANES_POLL_S)
+            if not self._tasks:
+                self._start(0)
+            return
+        count = max(len(lanes), 1)
+        for lane in range(count):
+            if lane not in self._tasks:
+                self._start(lane)
+        await self._end([lane for lane in self._tasks if lane >= count])
+
+    def _start(self, lane: int) -> None:
+        worker: ProjectionWorker[Any] = ProjectionWorker(
+            self.log, self.projection, lane=lane, lease_s=self._lease_s, moved=self.moved
+        )
+        name = f"eventstore projection {self.projection.name} lane {lane}"
+        self._tasks[lane] = asyncio.create_task(worker.run(), name=name)
+
+    async def _end(self, lanes: list[int]) -> None:
+        tasks = [self._tasks.pop(lane) for lane in lanes]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
