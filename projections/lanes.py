@@ -55,7 +55,11 @@ async def _catch_up(
     after: int = lane["position"]
     while after < target:
         events = await log.read_range(
-            after=after, through=target, limit=_BATCH_EVENTS_MAX, categories=projection.categories
+            after=after,
+            through=target,
+            limit=_BATCH_EVENTS_MAX,
+            categories=projection.categories,
+            connection=connection,
         )
         held = await quarantined_keys(connection, projection)
         await fold_into(

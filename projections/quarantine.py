@@ -152,7 +152,11 @@ async def _fold_waiting(  # noqa: PLR0917 - one call, of the same names
     after, through = position - 1, max(lane["position"] for lane in lanes)
     while after < through and not failed:
         events = await log.read_range(
-            after=after, through=through, limit=_BATCH_EVENTS_MAX, categories=projection.categories
+            after=after,
+            through=through,
+            limit=_BATCH_EVENTS_MAX,
+            categories=projection.categories,
+            connection=connection,
         )
         after = events[-1].position if len(events) == _BATCH_EVENTS_MAX else through
         waiting = [event for event in events if waits(event)]

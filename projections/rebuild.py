@@ -157,6 +157,7 @@ class _Build:
                 through=through,
                 limit=_BATCH_EVENTS_MAX,
                 categories=self._projection.categories,
+                connection=self._connection,
             )
             stuck = frozenset(failure.key for failure in self._failed)
             await fold_into(

@@ -227,6 +227,7 @@ class EventLog:
         through: int,
         limit: int = _BATCH_EVENTS_MAX,
         categories: Sequence[str] | None = None,
+        connection: Any = None,
     ) -> list[RecordedEvent]:
         """Return events with `after` < position <= `through`, in order; only a settled range is complete.
 
@@ -235,12 +236,17 @@ class EventLog:
             through: End with this position.
             limit: Return so many events at most.
             categories: Only of these categories; None: of all.
+            connection: Read with this asyncpg connection, for who holds one already; None: with one of the pool.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
             UnknownEventTypeError, EventDecodingError: The code does not know an event of the range.
         """
-        rows = await self._fetch("log/read_range", after, through, limit, categories)
+        arguments = ("log/read_range", after, through, limit, categories)
+        if connection is None:
+            rows = await self._fetch(*arguments)
+        else:
+            rows = await _fetch_on(connection, *arguments)
         return [decode(row, classes=self.classes) for row in rows]
 
     async def read_all(
@@ -295,9 +301,13 @@ class EventLog:
 
     async def _fetch(self, statement: str, *arguments: Any) -> list[Any]:
         async with self.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                rows: list[Any] = await connection.fetch(load(statement), *arguments)
-                return rows
+            return await _fetch_on(connection, statement, *arguments)
+
+
+async def _fetch_on(connection: Any, statement: str, *arguments: Any) -> list[Any]:
+    with mapped_errors(own_statement=True, connection=connection):
+        rows: list[Any] = await connection.fetch(load(statement), *arguments)
+        return rows
 
 
 async def _execute(

@@ -319,6 +319,22 @@ async def test_a_deleted_order_stays_deleted_while_another_lane_lags(store: Even
         assert await uow.orders.get_order_by_id(order.id) is None
 
 
+async def test_one_connection_is_enough(migrated_config: DatabaseConfig):
+    """Rebuild, retry and a change of lanes hold a connection and need no second one."""
+    alone = migrated_config.replace(min_pool_size=1, max_pool_size=1, connect_timeout=5)
+    async with EventStore.open(alone, workers=False) as store:
+        projection = OrderedBySymbol()
+        projection.poison = frozenset({Decimal(13)})
+        await create_table(store, projection)
+        await place(store, 1, 13, 2)
+        await ProjectionWorker(store.log, projection).catch_up(3)
+        (held,) = await list_quarantined(store.log)
+        projection.poison = frozenset()
+        assert await retry(store.log, projection, held.key)
+        await set_lanes(store.log, projection, 2)
+        assert (await rebuild(store.log, projection)).is_equal
+
+
 async def rows(store: EventStore) -> dict[str, tuple[int, Decimal]]:
     """The user's table."""
     async with store.connection.acquire() as connection:
