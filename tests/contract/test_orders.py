@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from uuid import uuid4
 
@@ -160,63 +160,27 @@ class TestSaveAndLoad:
         async with tables.unit_of_work() as uow:
             await uow.orders.delete_order(order.id)
         await tables.settle()
+        again = Order(
+            id=order.id, symbol="AAPL", side=OrderSide.BUY, order_type=OrderType.MARKET, quantity=Decimal(1)
+        )
         with pytest.raises(EntityDeletedError) as raised:
-            await save(tables, by_hand(order))
+            await save(tables, again)
         assert (raised.value.entity_id, raised.value.category) == (order.id, "order")
 
-
-def by_hand(order: Order, **fields: object) -> Order:
-    """An order made by the constructor with the id of another one, and without a version."""
-    given = {
-        "id": order.id,
-        "symbol": "AAPL",
-        "side": OrderSide.BUY,
-        "order_type": OrderType.LIMIT,
-        "quantity": Decimal(100),
-        "limit_price": Decimal("150.00"),
-    }
-    return Order(**(given | fields))
-
-
-class TestBuiltByHand:
-    """An entity without a version, made by its constructor with a given id."""
-
-    async def test_only_given_fields_are_compared(self, tables: Database):
-        """What was not given to the constructor stays as it is stored."""
-        order = an_order(tags=("kept",))
-        order.submit("B-1", occurred_at=minute(1))
-        await save(tables, order)
-        async with tables.unit_of_work() as uow:
-            mine = by_hand(order, limit_price=Decimal("149.00"))
-            await uow.orders.update_order(mine)
-            assert (mine.status, mine.tags) == (OrderStatus.SUBMITTED, ("kept",))
-        await tables.settle()
-        async with tables.unit_of_work() as uow:
-            loaded = await uow.orders.get_order_by_id(order.id)
-        assert loaded is not None
-        assert (loaded.limit_price, loaded.broker_order_id, loaded.tags) == (
-            Decimal("149.00"),
-            "B-1",
-            ("kept",),
-        )
-        history = await tables.history(order.id)
-        assert history[-1].event.changes == {"limit_price": Decimal("149.00")}  # type: ignore[attr-defined]
-
-    async def test_equal_fields_append_nothing(self, tables: Database):
-        """A copy that says what is stored changes nothing."""
+    async def test_a_deleted_instance_is_not_saved_again(self, database: Database):
+        """The very instance that was deleted is refused too, before the commit and after it."""
         order = an_order()
-        await save(tables, order)
-        await save(tables, by_hand(order))
-        assert await types(tables, order.id) == ["OrderCreated"]
-
-    async def test_an_unknown_id(self, database: Database):
-        """`update_order` raises, `save_order` appends a creating event."""
-        mine = by_hand(an_order())
+        await save(database, order)
         async with database.unit_of_work() as uow:
+            order.delete()
+            assert await uow.orders.save_order(order) is order
+            with pytest.raises(EntityDeletedError):
+                await uow.orders.save_order(order)
             with pytest.raises(OrderNotFoundError):
-                await uow.orders.update_order(mine)
-            await uow.orders.save_order(mine)
-        assert (await types(database, mine.id))[0] == "OrderCreated"
+                await uow.orders.update_order(order)
+        with pytest.raises(EntityDeletedError):
+            await save(database, order)
+        assert await types(database, order.id) == ["OrderCreated", "OrderDeleted"]
 
 
 class TestLists:
@@ -315,6 +279,15 @@ class TestLists:
         assert isinstance(naive, datetime)
         async with tables.unit_of_work() as uow:
             assert await uow.orders.get_orders_by_date_range(naive, naive) == [order]
+
+    @pytest.mark.parametrize("zone", [None, UTC, timezone(timedelta(hours=5)), timezone(timedelta(hours=-5))])
+    async def test_a_range_of_all_times(self, tables: Database, zone: tzinfo | None):
+        """`datetime.min` and `datetime.max` ask for everything, though they have no local time."""
+        order = an_order()
+        await save(tables, order)
+        ever = (datetime.min.replace(tzinfo=zone), datetime.max.replace(tzinfo=zone))
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.get_orders_by_date_range(*ever) == [order]
 
     async def test_a_range_that_ends_before_it_starts(self, database: Database):
         """It is refused by name."""

@@ -43,8 +43,9 @@ LISTS: dict[str, tuple[Any, ...]] = {
     "portfolios/latest": (),
     "portfolios/all": (),
     "portfolios/by_strategy": ("T7",),
+    "portfolio_snapshots/by_portfolio": (ID, TIME, TIME),
 }
-LOADS = ("orders/load", "positions/load", "portfolios/load")
+LOADS = ("orders/load", "positions/load", "portfolios/load", "portfolio_snapshots/load")
 
 FILL = (
     """
@@ -70,6 +71,12 @@ FILL = (
     FROM generate_series(1, {rows}) AS n
     """,
     """
+    INSERT INTO portfolio_snapshots
+    SELECT gen_random_uuid(), 1, ('00000000-0000-0000-0000-' || lpad(to_hex(n % 500), 12, '0'))::uuid,
+        timestamptz '2026-01-01Z' + n * interval '1 second', 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n
+    FROM generate_series(1, {rows}) AS n
+    """,
+    """
     INSERT INTO events
     SELECT nextval('events_position_seq'), now(), now(), 1, 1, gen_random_uuid(), gen_random_uuid(), 'order',
         'OrderCreated', '{{}}', '{{}}'
@@ -78,7 +85,7 @@ FILL = (
     """
     INSERT INTO projection_checkpoints (projection, position)
     SELECT name, max(position) - 100
-    FROM events, unnest(ARRAY['orders', 'positions', 'portfolios']) AS name GROUP BY name
+    FROM events, unnest(ARRAY['orders', 'positions', 'portfolios', 'portfolio_snapshots']) AS name GROUP BY name
     """,
 )
 
@@ -112,7 +119,7 @@ def test_each_list_is_explained():
     folder = Path(eventstore.__file__).parent / "sql"
     written = {
         f"{table}/{path.stem}"
-        for table in ("orders", "positions", "portfolios")
+        for table in ("orders", "positions", "portfolios", "portfolio_snapshots")
         for path in (folder / table).glob("*.sql")
         if "$2 limit" in path.read_text()
     }
