@@ -60,14 +60,17 @@ class PostgreSQLAdapter:
         """What belongs to this adapter and ends with it; for the library's own use."""
         self._at_end: list[Callable[[bool], None]] = []
         self._at_savepoint: list[Callable[[], Callable[[], None]]] = []
+        self._open_savepoints: list[list[Callable[[], None]]] = []
 
     def at_transaction_end(self, callback: Callable[[bool], None]) -> None:
         """Call `callback` once, when the open transaction is over, with whether it is known to be committed."""
         self._at_end.append(callback)
 
     def at_savepoint(self, callback: Callable[[], Callable[[], None]]) -> None:
-        """Call `callback` at each savepoint, and what it returns where that savepoint is rolled back to."""
+        """Call `callback` at each savepoint, those open already too, and what it returns where one is rolled back to."""
         self._at_savepoint.append(callback)
+        for undo in self._open_savepoints:
+            undo.append(callback())
 
     def _tell_end(self, *, committed: bool) -> None:
         callbacks, self._at_end = self._at_end, []
@@ -237,6 +240,7 @@ class PostgreSQLAdapter:
             raise errors.TransactionNotActiveError("a savepoint needs a transaction: begin one first")
         await self.run(lambda c: c.execute(_SAVEPOINT))
         undo = [callback() for callback in self._at_savepoint]
+        self._open_savepoints.append(undo)
         try:
             yield
         except BaseException:
@@ -245,6 +249,8 @@ class PostgreSQLAdapter:
                     callback()
                 await self.run(lambda c: c.execute(f"{_ROLLBACK_TO}; {_RELEASE}"))
             raise
+        finally:
+            self._open_savepoints.pop()
         await self.run(lambda c: c.execute(_RELEASE))
 
     async def health_check(self, *, timeout_s: float | None = None) -> HealthStatus:

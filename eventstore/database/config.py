@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from eventstore.database.url import parse_url
+from eventstore.database.url import URL_PARAMETERS, parse_url
 from eventstore.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ _VARIABLES: dict[str, tuple[str, str]] = {
     "direct_url": ("DATABASE_DIRECT_URL", "a URL such as postgresql://user:password@host:5432/database"),
 }
 _ADDRESS = ("host", "port", "database", "user", "password")
+_IN_URL = {name: parameter for parameter, name in URL_PARAMETERS.items()}
 _NAME_BYTES_MAX = 63  # NAMEDATALEN - 1: the server would cut a longer name silently
 
 
@@ -253,6 +254,10 @@ class DatabaseConfig(BaseSettings):
             raise ConfigurationError(
                 "DATABASE_SSL_KEY_FILE (ssl_key_file) needs DATABASE_SSL_CERT_FILE (ssl_cert_file)"
             )
+        try:
+            self.direct()
+        except ConfigurationError as error:
+            raise ConfigurationError(f"in DATABASE_DIRECT_URL (direct_url): {error}") from None
         return self
 
 
@@ -268,4 +273,5 @@ def _explain_one(detail: Mapping[str, Any]) -> str:
     if name not in _VARIABLES:
         return f"{name!r} is no setting of DatabaseConfig: it has {', '.join(_VARIABLES)}"
     variable, allowed = _VARIABLES[name]
-    return f"{variable} ({name}) must be {allowed}"
+    where = f"{name}, or {_IN_URL[name]} of a URL" if name in _IN_URL else name
+    return f"{variable} ({where}) must be {allowed}"

@@ -6,9 +6,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from eventstore.errors import ConfigurationError
 
-__all__ = ["parse_url"]
+__all__ = ["URL_PARAMETERS", "parse_url"]
 
-_PARAMETERS = {
+URL_PARAMETERS = {
     "host": "host",
     "port": "port",
     "dbname": "database",
@@ -20,6 +20,7 @@ _PARAMETERS = {
     "sslrootcert": "ssl_root_cert_file",
     "connect_timeout": "connect_timeout",
 }
+"""The parameters that a URL may have, and the field of `DatabaseConfig` that each sets."""
 
 
 def parse_url(url: str, *, source: str) -> dict[str, str]:
@@ -34,7 +35,9 @@ def parse_url(url: str, *, source: str) -> dict[str, str]:
     """
     try:
         parts = urlsplit(url)
-        parameters = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        # A plus sign is itself, as in libpq; in a form's query it would be a space.
+        query = parts.query.replace("+", "%2B")
+        parameters = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError:  # its text may repeat the URL
         parts = None
     if parts is None:
@@ -49,11 +52,11 @@ def parse_url(url: str, *, source: str) -> dict[str, str]:
     named = {"user": user, "password": password, "database": parts.path.removeprefix("/")}
     values |= {name: unquote(value) for name, value in named.items() if value}
     for name, value in parameters:
-        if name not in _PARAMETERS:
-            allowed = ", ".join(_PARAMETERS)
+        if name not in URL_PARAMETERS:
+            allowed = ", ".join(URL_PARAMETERS)
             raise ConfigurationError(f"{source} has a parameter that is not known: allowed are {allowed}")
         if value:
-            values[_PARAMETERS[name]] = value
+            values[URL_PARAMETERS[name]] = value
     return values
 
 

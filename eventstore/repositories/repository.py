@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -77,7 +77,14 @@ def time_range(start_date: datetime, end_date: datetime) -> tuple[datetime, date
     Raises:
         ConfigurationError: The range ends before it starts.
     """
-    start, end = start_date.astimezone(), end_date.astimezone()
+    start, end = _aware(start_date), _aware(end_date)
     if end < start:
         raise ConfigurationError(f"the range ends at {end}, before it starts at {start}: exchange the two")
     return start, end
+
+
+def _aware(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone()
+    except (OverflowError, ValueError):  # datetime.min and max, for "ever", have no local time
+        return moment.replace(tzinfo=UTC)

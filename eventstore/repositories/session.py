@@ -174,6 +174,8 @@ class Session:
         if _built_by_hand(entity):
             stream = await self.storage.load(type(entity), entity.id)
             self._adopt(entity, stream)
+        if self._is_gone(entity):
+            raise EntityDeletedError(entity.id, category=entity.category)
         self._stage(entity)
         return entity
 
@@ -190,6 +192,8 @@ class Session:
                 raise not_found(entity.id)
             if _built_by_hand(entity):
                 self._adopt(entity, stream)
+        if self._is_gone(entity):
+            raise not_found(entity.id)
         self._stage(entity)
         return entity
 
@@ -205,6 +209,12 @@ class Session:
         entity.delete()
         self._stage(entity)
         return True
+
+    def _is_gone(self, entity: Entity) -> bool:
+        """Whether the instance itself is known to be deleted, so that no change of it can be saved any more."""
+        staging = self._staging.get(entity.id)
+        staged = () if staging is None else staging.events
+        return entity.is_deleted and len(entity.pending_events) == len(staged)
 
     def _adopt(self, entity: Entity, stream: Stream[Any]) -> None:
         """Turn an entity built by hand into the stored one, with what was given as its changes."""

@@ -159,6 +159,10 @@ def test_from_url_takes_no_address_or_password_from_the_environment(monkeypatch:
         ),
         ("postgresql://a%20b@h/my%2Fdb", {"user": "a b", "database": "my/db"}),
         ("postgresql://h?user=q&dbname=w", {"user": "q", "database": "w"}),
+        (
+            "postgresql://a+b@/d?host=/run/a+b&dbname=c+d",
+            {"user": "a+b", "host": "/run/a+b", "database": "c+d"},
+        ),
     ],
 )
 def test_url_forms(url: str, expected: dict[str, object]):
@@ -276,6 +280,23 @@ def test_a_bad_value_names_its_variable_and_what_is_allowed(
     assert f"DATABASE_{variable}" in message
     assert allowed in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("postgresql://h/d?sslmode=strict", "sslmode of a URL"),
+        ("postgresql://h:70000/d", "port of a URL"),
+        (f"postgresql://h/{'x' * 64}", "dbname of a URL"),
+    ],
+)
+def test_a_bad_value_in_a_url_names_its_place(url: str, named: str, monkeypatch: pytest.MonkeyPatch):
+    """The variable of its own may not even be set; and a direct URL is looked at before it is needed."""
+    with pytest.raises(ConfigurationError, match=named):
+        DatabaseConfig.from_url(url)
+    monkeypatch.setenv("DATABASE_DIRECT_URL", url)
+    with pytest.raises(ConfigurationError, match=rf"in DATABASE_DIRECT_URL .*{named}"):
+        DatabaseConfig.from_env()
 
 
 def test_two_bad_values_are_both_named():
