@@ -27,7 +27,7 @@ class BackendTransaction(Protocol):
     def storage(self) -> Storage:
         """Reads inside the transaction."""
 
-    async def append(self, staged: Sequence[StagedEvent]) -> None:
+    async def append(self, staged: Sequence[StagedEvent]) -> AppendResult:
         """Append events inside the transaction."""
 
     async def commit(self) -> None:
@@ -115,9 +115,9 @@ class PostgreSQLTransaction:
         self._transaction = transaction
         self._stack = stack
 
-    async def append(self, staged: Sequence[StagedEvent]) -> None:
+    async def append(self, staged: Sequence[StagedEvent]) -> AppendResult:
         """Append events inside the transaction; errors as `EventLog.append_in`."""
-        await self._log.append_in(self._connection, to_columns(staged))
+        return await self._log.append_in(self._connection, to_columns(staged))
 
     async def commit(self) -> None:
         """Commit, and give the connection back.

@@ -103,6 +103,7 @@ class PostgreSQLUnitOfWork:
         self._active = False
         self._sending = False
         self._last_position: int | None = None
+        self._sent_position: int | None = None
         self.orders = PostgreSQLOrderRepository(self)
         self.positions = PostgreSQLPositionRepository(self)
         self.portfolios = PostgreSQLPortfolioRepository(self)
@@ -114,7 +115,7 @@ class PostgreSQLUnitOfWork:
 
     @property
     def last_position(self) -> int | None:
-        """The highest position that its last commit was given; None where it appended nothing, or flushed."""
+        """The highest position that its last commit was given; None where it appended nothing."""
         return self._last_position
 
     def entities(self, kind: type[E]) -> EntityRepository[E]:
@@ -175,11 +176,12 @@ class PostgreSQLUnitOfWork:
                 if self._transaction is None:
                     self._transaction = await self._backend.begin()
                     self._session.storage = self._transaction.storage
-                await self._transaction.append(self._session.unsent)
+                sent = await self._transaction.append(self._session.unsent)
             except BaseException:
                 await finish(self._end_transaction())
                 raise
             self._session.mark_sent()
+            self._sent_position = sent.last_position
 
     async def refresh(self, entity: E) -> E:
         """Bring an instance up to date, drop changes that were not saved, and return it.
@@ -256,7 +258,7 @@ class PostgreSQLUnitOfWork:
     async def _commit_transaction(self, transaction: BackendTransaction) -> None:
         try:
             if self._session.unsent:
-                await transaction.append(self._session.unsent)
+                self._sent_position = (await transaction.append(self._session.unsent)).last_position
         except BaseException:
             await self._end_transaction()
             raise
@@ -264,6 +266,7 @@ class PostgreSQLUnitOfWork:
         self._session.storage = self._backend.storage
         try:
             await transaction.commit()
+            self._last_position = self._sent_position
         except (ConnectionError, TimeoutError) as error:
             if isinstance(error, TimeoutError) and error.sqlstate is not None:
                 self._session.mark_unsent()

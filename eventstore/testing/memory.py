@@ -275,7 +275,7 @@ class InMemoryTransaction:
         self._transaction = transaction
         self.storage = InMemoryStorage(database, transaction)
 
-    async def append(self, staged: Sequence[StagedEvent]) -> None:
+    async def append(self, staged: Sequence[StagedEvent]) -> AppendResult:
         """Append events inside the transaction.
 
         Raises:
@@ -285,8 +285,10 @@ class InMemoryTransaction:
             ConfigurationError, TimeoutError: As `InMemoryDatabase.append`.
         """
         self._require_open()
-        for row in await self._database._write(to_columns(staged), self._transaction):  # noqa: SLF001 - one module
+        rows = await self._database._write(to_columns(staged), self._transaction)  # noqa: SLF001 - one module
+        for row in rows:
             self._transaction.rows.setdefault(row["stream_id"], []).append(row)
+        return AppendResult(tuple(row["position"] for row in rows), rows[0]["recorded_at"])
 
     async def commit(self) -> None:
         """Commit.

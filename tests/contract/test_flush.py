@@ -24,6 +24,19 @@ async def staged(uow: PostgreSQLUnitOfWork, order: Order, price: int) -> Order:
 class TestFlush:
     """What one Unit of Work sees of its own."""
 
+    @pytest.mark.parametrize("after_flush", [False, True], ids=["all flushed", "more after the flush"])
+    async def test_the_last_position_is_known(self, database: Database, after_flush: bool):
+        """A commit that ends a flushed transaction knows the highest position that it was given."""
+        order = an_order()
+        async with database.unit_of_work() as uow:
+            await uow.orders.save_order(order)
+            await uow.flush()
+            if after_flush:
+                order.submit("B-1", occurred_at=minute(1))
+                await uow.orders.update_order(order)
+        history = await database.history(order.id)
+        assert uow.last_position == history[-1].position
+
     async def test_a_commit_keeps_it(self, tables: Database):
         """What was flushed, and what was staged after it, is committed together."""
         order, position = an_order(), a_position()
