@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -16,43 +15,16 @@ from eventstore.database import ConnectionFactory
 from eventstore.errors import ConcurrencyError
 from eventstore.log import EventLog, Settlement
 from eventstore.log.records import to_columns
-from projections import Projection, ProjectionWorker, Table
+from projections import ProjectionWorker
 from tests.conftest import admin_connection
-from tests.entities import StrategyStarted, StrategyStopped, StrategyTuned, everything, started, tuned
+from tests.entities import everything, started, tuned
+from tests.seen import SeenProjection
 from tests.waiting import until
 
 if TYPE_CHECKING:
     from eventstore.database import DatabaseConfig, DatabaseConnection
     from eventstore.domain.event import RecordedEvent
     from eventstore.log import StreamAppend
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a projection has counted of one stream."""
-
-    stream_id: UUID
-    events: int
-    version: int
-    out_of_order: int
-
-
-class SeenProjection(Projection[Seen]):
-    """Counts each event, and each that does not follow the one before."""
-
-    name = "seen"
-
-    def __init__(self) -> None:
-        self.table = Table("seen", row=Seen, key=("stream_id",))
-        self.events = (StrategyStarted, StrategyTuned, StrategyStopped)
-
-    def key(self, event: RecordedEvent) -> tuple[Any, ...]:
-        return (event.stream_id,)
-
-    def evolve(self, row: Seen | None, event: RecordedEvent) -> Seen | None:
-        before = row or Seen(event.stream_id, 0, 0, 0)
-        wrong = event.version != before.version + 1
-        return Seen(event.stream_id, before.events + 1, event.version, before.out_of_order + wrong)
 
 
 @asynccontextmanager
@@ -361,13 +333,15 @@ async def test_reading_all_waits_for_what_is_in_flight(migrated_config: Database
             reading = asyncio.ensure_future(_read_all(log))
 
             async def has_looked() -> bool:
-                count: int = await early.connection.fetchval(
+                count: int = await observer.fetchval(
                     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
                     "AND pid <> pg_backend_pid() AND query LIKE '%held.virtualtransaction%'"
                 )
                 return count > 0
 
+            observer = await admin_connection(migrated_config)
             await until(has_looked)
+            await observer.close()
             async with Writer(log) as afterwards:
                 await afterwards.append(started())
                 assert not reading.done()
