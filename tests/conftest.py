@@ -52,7 +52,7 @@ async def admin_connection(config: DatabaseConfig) -> asyncpg.Connection:
 
 @pytest.fixture
 def make_database(server_config: DatabaseConfig) -> DatabaseMaker:
-    """Make databases, each dropped at the end of its `async with make_database(template) as config`."""
+    """Make databases, each dropped at the end of its `async with make_database(template) as config`."""  # noqa: D402
 
     @asynccontextmanager
     async def make(template: str = "template1") -> AsyncIterator[DatabaseConfig]:

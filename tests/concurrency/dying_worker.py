@@ -71,7 +71,8 @@ def main() -> None:
         os.close(reading)
         if os.WIFSIGNALED(status):
             answer = "killed"
-        print(answer or "failed", flush=True)
+        sys.stdout.write(f"{answer or 'failed'}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

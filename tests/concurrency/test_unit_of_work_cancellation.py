@@ -31,7 +31,9 @@ async def opened(
     config: DatabaseConfig, *, group_commit: bool, connections: int = 1
 ) -> AsyncIterator[EventStore]:
     """A store with so many connections, with or without group commit."""
-    connection = await ConnectionFactory.create_connection(config.replace(min_pool_size=0, max_pool_size=connections))
+    connection = await ConnectionFactory.create_connection(
+        config.replace(min_pool_size=0, max_pool_size=connections)
+    )
     try:
         connection.attachments[EventLog] = EventLog(connection, group_commit=group_commit)
         yield EventStore.of(connection)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,7 +12,13 @@ from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.errors import EventStoreError, ProjectionLagError
 from eventstore.repositories import storage
-from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, ProjectionWorker
+from projections import (
+    OrdersProjection,
+    PortfoliosProjection,
+    PositionsProjection,
+    Projection,
+    ProjectionWorker,
+)
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -27,7 +33,8 @@ def new_order(symbol: str = "ES") -> Order:
 
 async def fold_all(store: EventStore) -> None:
     """Bring every table up to date."""
-    for projection in (OrdersProjection(), PositionsProjection(), PortfoliosProjection()):
+    projections: list[Projection[Any]] = [OrdersProjection(), PositionsProjection(), PortfoliosProjection()]
+    for projection in projections:
         worker = ProjectionWorker(store.log, projection)
         while await worker.run_once():
             pass
@@ -156,7 +163,7 @@ async def test_a_lag_names_its_cause(store: EventStore, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("text", ["\x00", "a\x00", "\ud800"], ids=ascii)
 async def test_a_question_with_text_that_cannot_be_stored_has_no_answer(store: EventStore, text: str):
     """It is an error of the library or an empty answer; whether the tail names a row or not makes no difference."""
-    outcomes = []
+    outcomes: list[object] = []
     for folded in (False, True):
         if folded:
             await fold_all(store)
@@ -166,7 +173,7 @@ async def test_a_question_with_text_that_cannot_be_stored_has_no_answer(store: E
         async with store.unit_of_work() as uow:
             for call in (uow.orders.get_orders_by_symbol, uow.positions.get_positions_by_strategy):
                 try:
-                    outcomes.append(await call(text))  # type: ignore[operator]
+                    outcomes.append(await call(text))
                 except EventStoreError as error:
                     outcomes.append(type(error))
     assert len(set(map(str, outcomes))) == 1
@@ -190,7 +197,7 @@ async def test_none_is_no_wildcard_and_no_match(store: EventStore):
                 uow.orders.get_orders_by_broker_id,
             ):
                 try:
-                    answers.append(await call(None))  # type: ignore[arg-type,operator]
+                    answers.append(await call(None))  # type: ignore[arg-type]
                 except EventStoreError:
                     answers.append([])
     assert answers == [[]] * 6

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,7 +11,13 @@ from eventstore.domain.order import Order, OrderSide
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.errors import ProjectionError
-from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, ProjectionWorker
+from projections import (
+    OrdersProjection,
+    PortfoliosProjection,
+    PositionsProjection,
+    Projection,
+    ProjectionWorker,
+)
 from projections.rebuild import compare_with_fold, rebuild
 
 if TYPE_CHECKING:
@@ -38,7 +44,8 @@ async def fill_the_log(store: EventStore) -> None:
             async with store.unit_of_work() as uow:
                 await uow.orders.delete_order(order.id)
                 await uow.positions.delete_position(position.id)
-    for projection in (OrdersProjection(), PositionsProjection(), PortfoliosProjection()):
+    projections: list[Projection[Any]] = [OrdersProjection(), PositionsProjection(), PortfoliosProjection()]
+    for projection in projections:
         worker = ProjectionWorker(store.log, projection, batch_events_max=3)
         while await worker.run_once():
             pass
@@ -47,11 +54,12 @@ async def fill_the_log(store: EventStore) -> None:
 async def test_a_rebuild_of_real_work_is_equal(store: EventStore):
     """Every row of the three tables equals the rebuilt one and an independent fold; nothing is left beside."""
     await fill_the_log(store)
-    for projection, rows in (
+    expected: list[tuple[Projection[Any], int]] = [
         (OrdersProjection(), 7),
         (PositionsProjection(), 17),
         (PortfoliosProjection(), 1),
-    ):
+    ]
+    for projection, rows in expected:
         for compared in (
             await rebuild(store.log, projection),
             await compare_with_fold(store.log, projection),

@@ -77,7 +77,7 @@ async def test_everything_is_committed_together(store: EventStore):
 async def test_an_error_in_the_block_writes_nothing(store: EventStore):
     """An error leaves the log as it was, and the entity as it is: with its events pending, to be saved again."""
     order = new_order()
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012
         async with store.unit_of_work() as uow:
             await uow.orders.save_order(order)
             raise ZeroDivisionError
@@ -129,7 +129,7 @@ async def test_a_conflict_writes_nothing_and_leaves_what_was_staged(store: Event
         elsewhere.submit("B")
         await uow.orders.update_order(elsewhere)
     stale.cancel()
-    with pytest.raises(ConcurrencyError) as caught:
+    with pytest.raises(ConcurrencyError) as caught:  # noqa: PT012
         async with store.unit_of_work() as uow:
             await uow.orders.save_order(other)
             await uow.orders.update_order(stale)
@@ -160,7 +160,7 @@ async def test_a_stale_entity_is_never_turned_into_a_difference(store: EventStor
     with pytest.raises(ConcurrencyError):
         await saved(store, mine)
     async with store.unit_of_work() as uow:
-        with pytest.raises(ConcurrencyError):
+        with pytest.raises(ConcurrencyError):  # noqa: PT012
             await uow.orders.update_order(mine)
             await uow.orders.get_order_by_id(order.id)
         await uow.rollback()
@@ -192,7 +192,7 @@ async def test_one_id_is_one_instance(store: EventStore):
         await uow.orders.update_order(first)
         await uow.flush()
         assert await uow.orders.get_order_by_id(order.id) is first
-        with pytest.raises(RepositoryError):
+        with pytest.raises(RepositoryError):  # noqa: PT012
             order.cancel()
             await uow.orders.update_order(order)
     async with store.unit_of_work() as uow:
@@ -235,7 +235,7 @@ async def test_staged_changes_are_seen_before_the_commit(store: EventStore):
         fresh = new_order("new")
         await uow.orders.save_order(fresh)
         for consistency in ("fresh", "eventual"):
-            active = await uow.orders.get_active_orders(consistency=consistency)  # type: ignore[arg-type]
+            active = await uow.orders.get_active_orders(consistency=consistency)
             assert [order.id for order in active] == [orders[1].id, fresh.id]
         assert await uow.orders.get_orders_by_symbol("1") == []
         assert len(await uow.orders.get_orders_by_symbol("renamed")) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -18,7 +19,13 @@ from eventstore.errors import DomainError
 from eventstore.log import StreamAppend
 from eventstore.store import EventStore
 from eventstore.testing.strategies import EPOCH, order_histories, portfolio_histories, position_histories
-from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, ProjectionWorker
+from projections import (
+    OrdersProjection,
+    PortfoliosProjection,
+    PositionsProjection,
+    Projection,
+    ProjectionWorker,
+)
 from projections.rebuild import compare_with_fold, rebuild
 
 if TYPE_CHECKING:
@@ -87,48 +94,40 @@ async def act(uow: PostgreSQLUnitOfWork, orders: list[UUID], step: tuple[str, An
     await uow.orders.update_order(known)
 
 
-def queries(uow: PostgreSQLUnitOfWork) -> list[tuple[str, Callable[..., Any], Callable[[Order], bool]]]:
+STATUSES = ("PENDING", "SUBMITTED", "PARTIALLY_FILLED", "FILLED", "CANCELLED")
+FOR_EVER = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+RANGES = (
+    (EPOCH + timedelta(minutes=1), EPOCH + timedelta(minutes=2)),
+    (EPOCH + timedelta(minutes=1), EPOCH + timedelta(minutes=1)),
+    FOR_EVER,
+)
+Query = tuple[str, Callable[..., Any], Callable[[Order], bool]]
+
+
+def has(field: str, value: object) -> Callable[[Order], bool]:
+    """Whether a field has this value."""
+    return lambda order: bool(getattr(order, field) == value)
+
+
+def within(low: datetime, high: datetime) -> Callable[[Order], bool]:
+    """Whether an order was made in a range, both ends inclusive."""
+    return lambda order: low <= order.created_at <= high
+
+
+def queries(uow: PostgreSQLUnitOfWork) -> list[Query]:
     """Every list of orders: its name, the call, and what belongs to it by the words of its documentation."""
     orders = uow.orders
-    found: list[tuple[str, Callable[..., Any], Callable[[Order], bool]]] = [
-        ("active", orders.get_active_orders, lambda o: o.status in ACTIVE_ORDER_STATUSES)
+    found: list[Query] = [("active", orders.get_active_orders, lambda o: o.status in ACTIVE_ORDER_STATUSES)]
+    found += [(s, partial(orders.get_orders_by_symbol, s), has("symbol", s)) for s in SYMBOLS]
+    found += [
+        (s, partial(orders.get_orders_by_status, OrderStatus(s)), has("status", OrderStatus(s)))
+        for s in STATUSES
     ]
-    for symbol in SYMBOLS:
-        found.append((
-            f"symbol {symbol}",
-            lambda symbol=symbol, **page: orders.get_orders_by_symbol(symbol, **page),
-            lambda o, symbol=symbol: o.symbol == symbol,
-        ))  # fmt: skip
-    for status in (
-        OrderStatus.PENDING,
-        OrderStatus.SUBMITTED,
-        OrderStatus.PARTIALLY_FILLED,
-        OrderStatus.FILLED,
-        OrderStatus.CANCELLED,
-    ):
-        found.append((
-            status,
-            lambda status=status, **page: orders.get_orders_by_status(status, **page),
-            lambda o, status=status: o.status is status,
-        ))  # fmt: skip
-    for broker_id in ("B-1", "b-1", "none"):
-        found.append((
-            broker_id,
-            lambda broker_id=broker_id, **page: orders.get_orders_by_broker_id(broker_id, **page),
-            lambda o, broker_id=broker_id: o.broker_order_id == broker_id,
-        ))  # fmt: skip
-    start, end = EPOCH + timedelta(minutes=1), EPOCH + timedelta(minutes=2)
-    ranges = [
-        (start, end),
-        (start, start),
-        (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),
+    found += [
+        (b, partial(orders.get_orders_by_broker_id, b), has("broker_order_id", b))
+        for b in ("B-1", "b-1", "none")
     ]
-    for low, high in ranges:
-        found.append((
-            f"{low} to {high}",
-            lambda low=low, high=high, **page: orders.get_orders_by_date_range(low, high, **page),
-            lambda o, low=low, high=high: low <= o.created_at <= high,
-        ))  # fmt: skip
+    found += [(str(r), partial(orders.get_orders_by_date_range, *r), within(*r)) for r in RANGES]
     return found
 
 
@@ -228,7 +227,11 @@ async def test_live_replayed_and_projected_states_are_equal(
         connection = await ConnectionFactory.create_connection(config)
         try:
             store = EventStore.of(connection)
-            projections = (OrdersProjection(), PositionsProjection(), PortfoliosProjection())
+            projections: list[Projection[Any]] = [
+                OrdersProjection(),
+                PositionsProjection(),
+                PortfoliosProjection(),
+            ]
             workers = [
                 ProjectionWorker(store.log, projection, batch_events_max=batch) for projection in projections
             ]
