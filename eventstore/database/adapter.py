@@ -272,14 +272,18 @@ class PostgreSQLAdapter:
         Raises:
             As `fetch_one`.
         """
-        return ConnectionInfo(**dict(await self.run(lambda c: c.fetchrow(load("database/connection_info")))))
+        statement = load("database/connection_info")
+        return ConnectionInfo(**dict(await self.run(lambda c: c.fetchrow(statement), reads_only=True)))
 
-    async def run(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
-        """Run `statement` with the transaction's connection, or with one of the pool; errors as in `fetch_one`."""
+    async def run(self, statement: Callable[[Any], Awaitable[Any]], *, reads_only: bool = False) -> Any:
+        """Run `statement` with the transaction's connection, or with one of the pool; errors as in `fetch_one`.
+
+        One that is said to write nothing is safe to retry when its connection is lost.
+        """
         if self._pinned is None and self._broken is None:
             lease = self._acquire()
             async with lease as connection:
-                with mapped_errors(connection=connection):
+                with mapped_errors(reads_only=reads_only, connection=connection):
                     return await statement(connection)
         async with self._lock:
             connection = self._pinned

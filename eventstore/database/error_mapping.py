@@ -19,6 +19,7 @@ __all__ = ["DRIVER_ERRORS", "map_error", "mapped_errors"]
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 _MIGRATE = "is the database migrated? Run `eventstore migrate`"
+_POOLER = "a pooler stands between: set DATABASE_STATEMENT_CACHE_SIZE to 0"
 _LIMIT = "raise the limit, or make the statement do less"
 
 # The longest prefix of the SQLSTATE decides. Lost connections are not here: they need to know what was sent.
@@ -34,6 +35,7 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.EventStoreError], str]] = {
     "25P02": (errors.TransactionError, "an earlier statement failed: roll back and begin again"),
     "25P03": (errors.TimeoutError, "the transaction was idle too long (idle_in_transaction_session_timeout)"),
     "25P04": (errors.TimeoutError, "the transaction took too long (transaction_timeout)"),
+    "26000": (errors.RepositoryError, _POOLER),
     "28": (errors.ConnectionRejectedError, "correct the user, the password or pg_hba.conf"),
     "2D": (errors.TransactionError, "roll back and begin again"),
     "3B": (errors.TransactionError, "roll back and begin again"),
@@ -45,6 +47,7 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.EventStoreError], str]] = {
     "42703": (errors.RepositoryError, _MIGRATE),
     "42704": (errors.RepositoryError, _MIGRATE),
     "42883": (errors.RepositoryError, _MIGRATE),
+    "42P05": (errors.RepositoryError, _POOLER),
     "42P01": (errors.RepositoryError, _MIGRATE),
     "44": (errors.IntegrityError, "correct the data"),
     "53": (errors.RepositoryError, "the server lacks memory, disk or another resource"),
@@ -64,6 +67,7 @@ def map_error(
     *,
     in_transaction: bool = False,
     own_statement: bool = False,
+    reads_only: bool = False,
     connection: Any = None,
 ) -> errors.EventStoreError:
     """Return the library's error for one of asyncpg, PostgreSQL or the operating system.
@@ -73,6 +77,7 @@ def map_error(
         in_transaction: The statement ran inside a transaction that has not been sent its COMMIT: a lost
             connection is then known to have applied nothing, and is retryable.
         own_statement: The statement is the library's: a missing table is then `NotMigratedError`.
+        reads_only: The statement writes nothing: a lost connection is then retryable too.
         connection: The asyncpg connection in use, to tell a closed one from a wrong call.
 
     Returns:
@@ -82,6 +87,8 @@ def map_error(
         return error
     sqlstate = getattr(error, "sqlstate", None)
     mapped = _map(error, sqlstate, in_transaction=in_transaction, own=own_statement, connection=connection)
+    if reads_only and isinstance(mapped, errors.ConnectionLostError):
+        mapped = errors.ConnectionError(f"the connection was lost while reading: {_first_line(error)}")
     mapped.sqlstate = sqlstate
     return mapped
 
@@ -146,7 +153,11 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def mapped_errors(
-    *, in_transaction: bool = False, own_statement: bool = False, connection: Any = None
+    *,
+    in_transaction: bool = False,
+    own_statement: bool = False,
+    reads_only: bool = False,
+    connection: Any = None,
 ) -> Iterator[None]:
     """Raise the library's errors for those of asyncpg that leave the block; arguments as in `map_error`."""
     try:
@@ -155,5 +166,9 @@ def mapped_errors(
         raise
     except DRIVER_ERRORS as error:
         raise map_error(
-            error, in_transaction=in_transaction, own_statement=own_statement, connection=connection
+            error,
+            in_transaction=in_transaction,
+            own_statement=own_statement,
+            reads_only=reads_only,
+            connection=connection,
         ) from error

@@ -203,9 +203,11 @@ class MigrationManager:
         Raises:
             NotMigratedError: Some were not, or none.
             MigrationError: A file is not the one that was applied.
+            ConnectionError: Safe to retry.
         """
         try:
-            rows = await self._adapter.fetch_all(load("database/list_migrations"))
+            statement = load("database/list_migrations")
+            rows = await self._adapter.run(lambda c: c.fetch(statement), reads_only=True)
         except errors.RepositoryError as error:
             if error.sqlstate not in {"42P01", "42703"}:
                 raise

@@ -305,7 +305,7 @@ class EventLog:
 
 
 async def _fetch_on(connection: Any, statement: str, *arguments: Any) -> list[Any]:
-    with mapped_errors(own_statement=True, connection=connection):
+    with mapped_errors(own_statement=True, reads_only=True, connection=connection):
         rows: list[Any] = await connection.fetch(load(statement), *arguments)
         return rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.cancellation import finish
@@ -27,7 +28,7 @@ class AdapterSessionSource:
 
         self._adapter = adapter
         self._log = log_of(adapter)
-        self._storage = PostgreSQLStorage(self._log, READ_TABLES, run=adapter.run)
+        self._storage = PostgreSQLStorage(self._log, READ_TABLES, run=partial(adapter.run, reads_only=True))
         self._transaction_session: Session | None = None
         adapter.at_savepoint(self._note_savepoint)
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
 from eventstore import errors
-from eventstore.database import ConnectionFactory, DatabaseConfig, PostgreSQLAdapter
+from eventstore.database import ConnectionFactory, DatabaseConfig, MigrationManager, PostgreSQLAdapter
+from eventstore.log import EventLog
+from eventstore.repositories import PostgreSQLOrderRepository
 from tests.relay import Relay
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 
 async def values(adapter: PostgreSQLAdapter) -> list[int]:
@@ -106,6 +109,32 @@ async def test_a_connection_lost_outside_a_transaction_is_not_retryable(
         await adapter.execute("INSERT INTO t VALUES (1)")
     assert not caught.value.retryable
     assert await values(adapter) == [1]
+
+
+READS: dict[str, Callable[[PostgreSQLAdapter], Awaitable[Any]]] = {
+    "FROM schema_migrations": lambda adapter: MigrationManager(adapter).ensure_current(),
+    "pg_backend_pid": lambda adapter: adapter.connection_info(),
+    "JOIN orders": lambda adapter: PostgreSQLOrderRepository(adapter).get_order_by_id(uuid4()),
+    "FROM events": lambda adapter: EventLog(adapter.connection).read_stream(uuid4()),
+}
+
+
+@pytest.mark.parametrize("statement", READS)
+async def test_a_lost_read_is_safe_to_retry(relayed: tuple[Relay, PostgreSQLAdapter], statement: str):
+    """Our own statements that write nothing can be sent again, whatever became of them."""
+    relay, migrated = relayed
+    await MigrationManager(migrated).migrate_to_latest()
+    # A statement that is known to the server would be sent without its text.
+    config = relay.config(min_pool_size=0, max_pool_size=1, statement_cache_size=0)
+    async with await ConnectionFactory.create_connection(config) as connection:
+        adapter = PostgreSQLAdapter(connection)
+        await READS[statement](adapter)
+        relay.lose_after = statement.encode()
+        with pytest.raises(errors.ConnectionError) as caught:
+            await READS[statement](adapter)
+        assert relay.lost == 1
+        assert (type(caught.value), caught.value.retryable) == (errors.ConnectionError, True)
+        await READS[statement](adapter)
 
 
 async def test_a_lost_roll_back_says_so(relayed: tuple[Relay, PostgreSQLAdapter]):

@@ -63,7 +63,9 @@ async def test_prepared_statements_would_fail(bouncer: PgBouncer):
                 await adapter.fetch_value("SELECT $1::int FROM pg_sleep(0.001)", number)
 
         results = await asyncio.gather(*(use() for _ in range(8)), return_exceptions=True)
-        assert any(isinstance(result, errors.RepositoryError) for result in results)
+        failed = [result for result in results if isinstance(result, errors.RepositoryError)]
+        assert failed
+        assert all("set DATABASE_STATEMENT_CACHE_SIZE to 0" in str(error) for error in failed)
 
 
 async def test_unknown_startup_parameters_would_be_refused(bouncer: PgBouncer):
