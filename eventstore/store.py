@@ -15,7 +15,7 @@ from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
 from eventstore.database.migrations import MigrationManager
 from eventstore.domain.event import RecordedEvent
-from eventstore.errors import ConfigurationError, EventStoreError, ProjectionError, TimeoutError
+from eventstore.errors import ConfigurationError, ProjectionError, TimeoutError
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import NO_METADATA
 from eventstore.log.shared import log_of
@@ -161,10 +161,8 @@ class EventStore:
         self._tasks, self._starting = {}, None
         for task in tasks:
             task.cancel()
-        for task in tasks:
-            # A failure was reported when it happened.
-            with suppress(asyncio.CancelledError, EventStoreError):
-                await task
+        if tasks:
+            await asyncio.wait(tasks)  # a failure was reported when it happened
 
     async def wait_for(
         self, position: int, *, projections: Sequence[str] | None = None, timeout_s: float = _WAIT_TIMEOUT_S

@@ -36,6 +36,8 @@ R = TypeVar("R")
 _BATCH_EVENTS_MAX = 2_000
 _POLL_FIRST_S = 0.005
 _POLL_MAX_S = 0.25
+# A batch costs a transaction whatever its size: appends that come within this time share one.
+_COALESCE_S = 0.01
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 5.0
 # What the database refuses of a single row; all else is the whole batch's trouble.
@@ -80,6 +82,7 @@ class ProjectionWorker(Generic[R]):
         self._position: int | None = None
         self._epoch = 0
         self._lanes = 1
+        self._batch_was_full = False
 
     @property
     def position(self) -> int | None:
@@ -140,6 +143,8 @@ class ProjectionWorker(Generic[R]):
             bell.clear()
             if await self.run_once():
                 poll_s, renewed = _POLL_FIRST_S, loop.time()
+                if not self._batch_was_full:
+                    await asyncio.sleep(_COALESCE_S)
                 continue
             if loop.time() - renewed > self._lease.lease_s / 3:
                 if not await self._lease.renew():
@@ -172,7 +177,8 @@ class ProjectionWorker(Generic[R]):
         events = await self.log.read_range(
             after=before, through=after, limit=self._batch_events_max, categories=self.projection.categories
         )
-        if len(events) == self._batch_events_max:
+        self._batch_was_full = len(events) == self._batch_events_max
+        if self._batch_was_full:
             after = events[-1].position
         try:
             await self._write(before, after, events)
