@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from eventstore.database.config import DatabaseConfig
 
-__all__ = ["Connector", "connect_arguments"]
+__all__ = ["Connector", "connect_arguments", "without_frames"]
 
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MAX_S = 1.0
@@ -53,7 +53,7 @@ def connect_arguments(config: DatabaseConfig) -> dict[str, Any]:
         "port": config.port,
         "database": config.database,
         "user": config.user,
-        # A callable, so that the password stands in no traceback's local variables.
+        # A callable, so that the password stands in none of our local variables; asyncpg's: `without_frames`.
         "password": None if config.password is None else config.password.get_secret_value,
         "command_timeout": config.command_timeout,
         "statement_cache_size": config.statement_cache_size,
@@ -90,7 +90,7 @@ class Connector:
                 async with asyncio.timeout_at(deadline_s):
                     connection = await open_connection(**self._arguments, **options)
             except DRIVER_ERRORS as error:
-                self.last_failure = error
+                self.last_failure = without_frames(error)
                 pause_s *= random.uniform(0.75, 1.25)  # noqa: S311 - not for secrets
                 if not self._worth_another_attempt(error) or loop.time() + pause_s >= deadline_s:
                     raise self.explain(error) from error
@@ -151,6 +151,22 @@ class Connector:
         if isinstance(error, socket.gaierror):
             return errors.ConnectionError(f"{prefix}the host is not known: correct DATABASE_HOST")
         return errors.ConnectionError(f"{prefix}{reason}: start the server, or correct the address")
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """Forget the frames of an error and of those behind it: asyncpg's have the password as a local variable.
+
+    A report of an error, such as of a crash reporter, may show local variables.
+    """
+    chain: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while chain:
+        one = chain.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            chain += [one.__cause__, one.__context__]
+    return error
 
 
 def _reason(error: BaseException | None) -> str:

@@ -14,7 +14,7 @@ import asyncpg
 
 from eventstore import errors
 from eventstore.database.config import DatabaseConfig
-from eventstore.database.connecting import Connector
+from eventstore.database.connecting import Connector, without_frames
 from eventstore.database.error_mapping import DRIVER_ERRORS, map_error
 from eventstore.database.health import HealthStatus, PoolStatistics
 from eventstore.database.pooled import CLEAN_UP_TIMEOUT_S, PooledConnection, close_idle, reset, settle
@@ -144,7 +144,7 @@ class DatabaseConnection:
             async with asyncio.timeout(limit_s):
                 proxy = await self._pool.acquire()
         except TimeoutError as error:
-            raise self._explain_wait(limit_s) from error
+            raise self._explain_wait(limit_s) from without_frames(error)
         except asyncpg.InterfaceError as error:
             if self._closing:
                 raise _closed_error() from error

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
 
 from eventstore import errors
-from eventstore.database import DatabaseConfig, DatabaseConnection
+from eventstore.database import ConnectionFactory, DatabaseConfig, DatabaseConnection, PostgreSQLAdapter
 from tests.cancelling import cancelled_at
 from tests.pools import assert_whole, opened, prepare_table, sessions, terminate_all, use
 from tests.waiting import until
@@ -286,3 +288,27 @@ async def test_an_error_of_the_block_is_the_one_that_leaves_it(connection: Datab
         with pytest.raises(LookupError):
             await fail(act)
     await assert_whole(connection)
+
+
+async def failure(config: DatabaseConfig) -> errors.ConnectionError:
+    """The error of a first statement."""
+    async with await ConnectionFactory.create_connection(config) as connection:
+        with pytest.raises(errors.ConnectionError) as caught:
+            await PostgreSQLAdapter(connection).fetch_value("SELECT 1")
+    return caught.value
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+async def test_no_report_of_a_failure_shows_the_password(*, refuses: bool):
+    """Not even one with local variables, whether the server refuses or does not answer."""
+    secret = "hunter2-very-secret"
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        if not refuses:
+            silent.listen()
+        limits: Any = {"connect_timeout": 0.3, "min_pool_size": 0, "ssl_mode": "disable"}
+        port = silent.getsockname()[1]
+        error = await failure(DatabaseConfig(host="127.0.0.1", port=port, password=secret, **limits))
+    report = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    assert "**********" in report
+    assert secret not in report
