@@ -50,7 +50,10 @@ def at(occurred_at: datetime | None, transact_time_ns: int | None = None) -> dat
             `occurred_at` is None and cut to the microsecond. With neither, it is the context's clock.
     """
     if occurred_at is not None:
-        return occurred_at.astimezone(UTC)
+        try:
+            return occurred_at.astimezone(UTC)
+        except (AttributeError, OverflowError, ValueError):
+            return occurred_at  # no time in UTC: the event's own validation refuses it by name
     if transact_time_ns is None:
         return now()
     try:

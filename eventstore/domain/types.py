@@ -36,7 +36,10 @@ COMPUTED_EXPONENT_MAX = 999
 
 
 def _utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("must lie between the years 1 and 9999 in UTC too") from error
 
 
 def _storable(value: str) -> str:

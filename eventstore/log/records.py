@@ -30,7 +30,6 @@ NO_METADATA: Mapping[str, Any] = {}
 
 # The escape of NUL; after an odd number of other backslashes these would be six characters of text.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""What an event is kept with where its writer gives nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from eventstore.domain.context import CONTEXT, at, exact, new_id, now, plain, use_clock, use_ids
+from eventstore.domain.order import Order, OrderSide
 from eventstore.domain.types import Amount, Computed, Name, Nanoseconds, Quantity, Text
+from eventstore.errors import DomainError
 
 NINE = datetime(2024, 1, 2, 9, 0, tzinfo=UTC)
 
@@ -153,3 +155,32 @@ def test_computed_takes_every_product_of_the_context():
     with decimal.localcontext(CONTEXT):
         value = plain(Decimal("0.1234567890123456789012345678901234") * Decimal("1E-34") / 7)
     assert TypeAdapter(Computed).validate_python(value) == value
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "yesterday",
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-5))),
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=5))),
+    ],
+)
+def test_a_time_that_is_none_in_utc_is_refused_by_name(moment):
+    """What is no time, or lies outside the years 1 to 9999 in UTC, is a `DomainError`, and nothing changes."""
+    order = Order.create_market_order("AAPL", Decimal(100), OrderSide.BUY, occurred_at=NINE)
+    order.submit("B-1", occurred_at=NINE)
+    refused = [
+        lambda: Order.create_market_order("AAPL", Decimal(1), OrderSide.BUY, occurred_at=moment),
+        lambda: order.fill(Decimal(1), Decimal(150), "E-1", occurred_at=moment),
+        lambda: order.amend(quantity=Decimal(50), occurred_at=moment),
+        lambda: order.cancel(occurred_at=moment),
+        lambda: order.delete(occurred_at=moment),
+    ]
+    for call in refused:
+        with pytest.raises(DomainError) as refusal:
+            call()
+        assert refusal.value.rule == "order.occurred_at"
+    with pytest.raises(DomainError) as refusal:
+        order.filled_at = moment
+    assert refusal.value.rule == "order.filled_at"
+    assert [pending.event.type for pending in order.pending_events] == ["OrderCreated", "OrderSubmitted"]
