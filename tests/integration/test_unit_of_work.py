@@ -164,6 +164,15 @@ async def test_a_stale_entity_is_never_turned_into_a_difference(store: EventStor
             await uow.orders.update_order(mine)
             await uow.orders.get_order_by_id(order.id)
         await uow.rollback()
+    uow = store.unit_of_work()
+    await uow.begin_transaction()
+    await uow.orders.get_order_by_id(
+        order.id
+    )  # the newest is known here, and the stale one is no newer for it
+    await uow.orders.update_order(mine)
+    with pytest.raises(ConcurrencyError):
+        await uow.commit()
+    await uow.rollback()
     async with store.unit_of_work() as uow:
         read = await uow.orders.get_order_by_id(order.id)
     assert read is not None
@@ -368,6 +377,15 @@ async def test_a_failed_flush_rolls_back_the_ones_before(store: EventStore):
     await uow.orders.update_order(stale)
     with pytest.raises(ConcurrencyError):
         await uow.flush()
+    async with store.connection.acquire() as connection:
+        assert (
+            await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state ~ 'in transaction'"
+            )
+            == 0
+        )
+    with pytest.raises(ConcurrencyError):  # of all that was staged: no half of it can be committed
+        await uow.commit()
     assert len(await everything(store.connection)) == 2
     await uow.rollback()
     await saved(store, first)
