@@ -65,7 +65,7 @@ async def list_quarantined(log: EventLog, projection: str | None = None) -> list
         ConnectionError, TimeoutError: Safe to retry.
     """
     async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, connection=connection):
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
             rows = await connection.fetch(load("projections/list_quarantine"), projection)
     return [QuarantinedKey(**dict(row)) for row in rows]
 

@@ -195,7 +195,7 @@ async def compare_with_fold(
     """
     table = projection.table
     async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, connection=connection):
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 lanes = await connection.fetch(load("projections/list_lanes"), projection.name)
                 if not lanes:

@@ -63,14 +63,14 @@ class ProjectionRunner(Generic[R]):
             ConnectionError, TimeoutError: Safe to retry.
         """
         async with self.log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                 lanes = await connection.fetch(load("projections/list_lanes"), self.projection.name)
         return min((lane["position"] for lane in lanes), default=0)
 
     async def _adjust(self) -> None:
         try:
             async with self.log.connection.acquire() as connection:
-                with mapped_errors(own_statement=True, connection=connection):
+                with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                     lanes = await connection.fetch(load("projections/list_lanes"), self.projection.name)
         except EventStoreError as error:
             # The workers wait out what can be waited out; without any there is nobody to do so.

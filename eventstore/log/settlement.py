@@ -96,7 +96,7 @@ class Settlement:
         barrier: _Barrier | None = None
         while self._settled < position:
             async with self._acquire() as connection:
-                with mapped_errors(own_statement=True, connection=connection):
+                with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                     if barrier is None:
                         head = (await connection.fetchrow(load("log/scan_positions"), position, 0))["head"]
                         barrier = _Barrier(head, await self._writers(connection), time.monotonic())
@@ -111,7 +111,7 @@ class Settlement:
     async def _advance(self, after: int) -> int:
         try:
             async with self._acquire() as connection:
-                with mapped_errors(own_statement=True, connection=connection):
+                with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                     if self._barrier is not None:
                         await self._lower(self._barrier, connection)
                     if self._settled > after:

@@ -89,7 +89,7 @@ class PostgreSQLBackend:
         """
         async with AsyncExitStack() as stack:
             connection = await stack.enter_async_context(self.log.connection.acquire())
-            with mapped_errors(own_statement=True, connection=connection):
+            with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
                 transaction = connection.transaction()
                 await transaction.start()
                 await connection.execute(load("log/limit_transaction"), *self._limits_ms)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.domain.entity import Entity
-from eventstore.errors import ConfigurationError, EntityNotFoundError
+from eventstore.errors import ConfigurationError, EntityNotFoundError, RepositoryError
 from eventstore.repositories.adapter_session import source_of
 from eventstore.repositories.query import Query
 from eventstore.repositories.session import Consistency, SessionSource
@@ -33,15 +33,27 @@ class Repository(Generic[E]):
     def __init__(self, source: SessionSource | PostgreSQLAdapter) -> None:
         self._source = source_of(source)
 
+    def _check_kind(self, entity: E) -> None:
+        if not isinstance(entity, self._kind):
+            raise RepositoryError(
+                f"this repository keeps {self._kind.__name__} entities, not {type(entity).__name__}: "
+                "use the repository of its kind"
+            )
+
     async def _save(self, entity: E) -> E:
+        self._check_kind(entity)
         async with self._source.writing() as session:
             return await session.save(entity)
 
     async def _save_many(self, entities: Iterable[E]) -> list[E]:
         async with self._source.writing() as session:
-            return [await session.save(entity) for entity in entities]
+            saved = list(entities)
+            for entity in saved:
+                self._check_kind(entity)
+            return [await session.save(entity) for entity in saved]
 
     async def _update(self, entity: E) -> E:
+        self._check_kind(entity)
         async with self._source.writing() as session:
             return await session.update(
                 entity, lambda entity_id: self._not_found(entity_id, category=self._kind.category)

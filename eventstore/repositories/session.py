@@ -146,6 +146,8 @@ class Session:
                 self._entities[entity_id] = stream.entity
             return stream.entity
         if not isinstance(known, kind):
+            if stream.entity is None:
+                return None
             raise RepositoryError(f"{entity_id} is a {type(known).__name__} here, not a {kind.__name__}")
         staging = self._staging.get(entity_id)
         seen = known.version if staging is None else staging.base_version + staging.sent

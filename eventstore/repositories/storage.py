@@ -165,7 +165,7 @@ class PostgreSQLStorage:
 
     async def _run_on_pool(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
         async with self.log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                 return await statement(connection)
 
     async def _cause_of_lag(self, projection: str) -> str:
@@ -211,6 +211,8 @@ def _folded(kind: type[E], row: E | None, events: list[RecordedEvent]) -> Stream
         EventStoreError: An event cannot be folded.
     """
     events = sorted(events, key=lambda event: event.version)
+    if any(event.category != kind.category for event in events):
+        return Stream(None, 0)  # the id of an entity of another kind
     version = 0 if row is None else row.version
     if row is None and events and events[0].version > 1:
         # Another lane's checkpoint is further: the events before are folded, and a tombstone was among them.

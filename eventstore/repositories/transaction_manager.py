@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
@@ -53,7 +54,8 @@ class PostgreSQLTransactionManager:
         and a random part of it is left out, so that writers in conflict part.
 
         Args:
-            operation: The operation; it must load what it changes itself, since it may run more than once.
+            operation: The operation; it must load what it changes itself, since it may run more than once, and
+                must leave the commit to this method: what it commits itself stays when it is run again.
             max_retries: How often it is run again at most; 0 or more.
             backoff_factor: What the delays are multiplied by; 0 or more.
 
@@ -62,9 +64,11 @@ class PostgreSQLTransactionManager:
             EventStoreError: The last attempt's error.
             Exception: What the operation raised, at once and as itself.
         """
-        if max_retries < 0 or backoff_factor < 0:
+        if not max_retries >= 0 or max_retries % 1:
+            raise ConfigurationError(f"max_retries must be a whole number, 0 or more, not {max_retries}")
+        if not 0 <= backoff_factor < math.inf:
             raise ConfigurationError(
-                f"max_retries and backoff_factor must be 0 or more, not {max_retries} and {backoff_factor}"
+                f"backoff_factor must be a finite number, 0 or more, not {backoff_factor}"
             )
         attempt = 0
         while True:

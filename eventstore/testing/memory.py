@@ -376,6 +376,8 @@ class InMemoryStorage:
 
 def _advanced(kind: type[E], entity: E | None, rows: Sequence[Row], classes: EventRegistry) -> Stream[E]:
     version = 0
+    if any(row["category"] != kind.category for row in rows):
+        return Stream(None, 0)  # the id of an entity of another kind
     for row in rows:
         event = decode(row, classes=classes)
         entity, version = kind.advance(entity, event), event.version

@@ -11,7 +11,7 @@ import pytest
 
 from eventstore.domain import Order, OrderSide, OrderStatus, OrderType
 from eventstore.errors import ConfigurationError, EntityDeletedError, OrderNotFoundError, RepositoryError
-from tests.contract.databases import Database, an_order, minute, save, types
+from tests.contract.databases import Database, a_position, an_order, minute, save, types
 
 
 class TestSaveAndLoad:
@@ -37,6 +37,30 @@ class TestSaveAndLoad:
         assert loaded is not None
         assert str(loaded.limit_price) == "150.00"
         assert str(loaded.quantity) == "1234567890123456789012345.678901234"
+
+    async def test_another_kinds_id_is_unknown(self, tables: Database):
+        """The id of a position is no order's: None, False, `OrderNotFoundError`, inside its Unit of Work and later."""
+        position = a_position()
+        async with tables.unit_of_work() as uow:
+            await uow.positions.save_position(position)
+            assert await uow.orders.get_order_by_id(position.id) is None
+        await tables.settle()
+        async with tables.unit_of_work() as uow:
+            assert await uow.orders.get_order_by_id(position.id) is None
+            assert not await uow.orders.delete_order(position.id)
+            with pytest.raises(OrderNotFoundError):
+                await uow.orders.update_order(an_order(id=position.id))
+            assert await uow.positions.get_position_by_id(position.id) == position
+
+    async def test_another_kind_is_refused(self, database: Database):
+        """A repository says so when it is given an entity of another kind; nothing is staged."""
+        async with database.unit_of_work() as uow:
+            for call in (uow.orders.save_order, uow.orders.update_order):
+                with pytest.raises(RepositoryError, match="keeps Order entities, not Position"):
+                    await call(a_position())  # type: ignore[arg-type]
+            with pytest.raises(RepositoryError, match="keeps Order entities"):
+                await uow.orders.save_many([an_order(), a_position()])  # type: ignore[list-item]
+        assert uow.last_position is None
 
     async def test_save_returns_the_entity(self, database: Database):
         """`save_order`, `save_many` and `update_order` return the instances they were given."""

@@ -9,9 +9,15 @@ import pytest
 import pytest_asyncio
 
 from eventstore import errors
-from eventstore.database import ConnectionFactory, DatabaseConfig, MigrationManager, PostgreSQLAdapter
+from eventstore.database import (
+    ConnectionFactory,
+    DatabaseConfig,
+    DatabaseConnection,
+    MigrationManager,
+    PostgreSQLAdapter,
+)
 from eventstore.log import EventLog
-from eventstore.repositories import PostgreSQLOrderRepository
+from eventstore.repositories import PostgreSQLOrderRepository, PostgreSQLUnitOfWorkFactory
 from tests.relay import Relay
 
 if TYPE_CHECKING:
@@ -111,10 +117,17 @@ async def test_a_connection_lost_outside_a_transaction_is_not_retryable(
     assert await values(adapter) == [1]
 
 
+async def _get_in_unit_of_work(adapter: PostgreSQLAdapter) -> None:
+    assert isinstance(adapter.connection, DatabaseConnection)
+    async with PostgreSQLUnitOfWorkFactory(adapter.connection, workers=False).create_unit_of_work() as uow:
+        await uow.orders.get_order_by_id(uuid4())
+
+
 READS: dict[str, Callable[[PostgreSQLAdapter], Awaitable[Any]]] = {
     "FROM schema_migrations": lambda adapter: MigrationManager(adapter).ensure_current(),
     "pg_backend_pid": lambda adapter: adapter.connection_info(),
     "JOIN orders": lambda adapter: PostgreSQLOrderRepository(adapter).get_order_by_id(uuid4()),
+    "LEFT JOIN orders": _get_in_unit_of_work,
     "FROM events": lambda adapter: EventLog(adapter.connection).read_stream(uuid4()),
 }
 

@@ -170,7 +170,17 @@ class TestRetry:
         await manager.execute_with_retry(Failing(*(TransactionConflictError("x") for _ in range(3))))
         assert delays == [0, 0.02, 0.02]
 
-    @pytest.mark.parametrize("arguments", [{"max_retries": -1}, {"backoff_factor": -0.1}])
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"max_retries": -1},
+            {"max_retries": 2.5},
+            {"max_retries": float("nan")},
+            {"backoff_factor": -0.1},
+            {"backoff_factor": float("nan")},
+            {"backoff_factor": float("inf")},
+        ],
+    )
     async def test_negative_arguments(self, manager, arguments):
         """They are refused before anything runs."""
         operation = Failing()
