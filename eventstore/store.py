@@ -190,9 +190,9 @@ class EventStore:
         except TimeoutError:
             raise
         except builtins.TimeoutError as error:
+            cause = await self._backend.storage.explain_lag(workers[0].projection.name)
             raise TimeoutError(
-                f"the read tables did not reach position {position} within {timeout_s} s (timeout_s): "
-                "look whether a worker runs"
+                f"the read tables did not reach position {position} within {timeout_s} s (timeout_s): {cause}"
             ) from error
 
     async def _wait_for(self, worker: ProjectionRunner[Any], position: int) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +18,7 @@ from eventstore.errors import ConfigurationError, EventDecodingError, UnknownEve
 
 __all__ = [
     "NO_METADATA",
+    "VERSION_MAX",
     "AppendColumns",
     "AppendResult",
     "StagedEvent",
@@ -24,6 +27,9 @@ __all__ = [
     "encode_metadata",
     "to_columns",
 ]
+
+VERSION_MAX = 2**31 - 1
+"""The highest version of a stream: an integer of PostgreSQL."""
 
 NO_METADATA: Mapping[str, Any] = {}
 """What an event is kept with where its writer gives nothing."""
@@ -124,20 +130,37 @@ class AppendColumns:
 
 
 def encode_metadata(metadata: Mapping[str, Any]) -> str:
-    """Return metadata as JSON text.
+    """Return metadata as JSON text: decimals as strings, times and UUIDs as ISO text.
 
     Raises:
-        ConfigurationError: It holds what JSON cannot, or a text with NUL.
+        ConfigurationError: It holds what JSON cannot, such as a set, NaN or an object of a class; or a text with NUL.
     """
     if not metadata:
         return "{}"
     try:
-        encoded = orjson.dumps(metadata, default=str, option=orjson.OPT_NON_STR_KEYS)
+        encoded = orjson.dumps(metadata, default=_decimal_text, option=orjson.OPT_NON_STR_KEYS)
     except TypeError as error:
         raise ConfigurationError(f"metadata cannot be written as JSON: {error}") from error
+    if b"null" in encoded and _has_no_number(metadata):
+        raise ConfigurationError("metadata cannot be written as JSON: it holds NaN or infinity")
     if _NUL.search(encoded):
         raise ConfigurationError("metadata holds the character NUL, which PostgreSQL cannot store")
     return encoded.decode()
+
+
+def _decimal_text(value: Any) -> str:
+    if isinstance(value, Decimal) and value.is_finite():
+        return str(value)
+    raise TypeError(f"{value!r} is of type {type(value).__name__}")
+
+
+def _has_no_number(value: Any) -> bool:
+    """Whether a float that is no number lies anywhere in it: orjson would write it as null."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, Mapping):
+        return any(map(_has_no_number, value.values()))
+    return isinstance(value, list | tuple) and any(map(_has_no_number, value))
 
 
 def _encode_event(item: StagedEvent) -> str:
@@ -171,6 +194,8 @@ def to_columns(staged: Iterable[StagedEvent]) -> AppendColumns:
         before = latest.get(item.stream_id)
         if before is None:
             columns.heads[item.stream_id] = before = item.version - 1
+        if item.version > VERSION_MAX:
+            raise ConfigurationError(f"a stream has {VERSION_MAX} versions at most, not {item.version}")
         if item.version != before + 1 or item.version < 1:
             raise ConfigurationError(
                 f"version {item.version} of stream {item.stream_id} does not follow version {before}: "

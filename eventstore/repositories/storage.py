@@ -139,7 +139,7 @@ class PostgreSQLStorage:
                 table.projection,
                 lag_events=tail_events,
                 lag_events_max=TAIL_EVENTS_MAX,
-                cause=await self._cause_of_lag(table.projection),
+                cause=await self.explain_lag(table.projection),
             )
         return self._streams(table, records)
 
@@ -168,7 +168,12 @@ class PostgreSQLStorage:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                 return await statement(connection)
 
-    async def _cause_of_lag(self, projection: str) -> str:
+    async def explain_lag(self, projection: str) -> str:
+        """Return what holds a projection up, and what to do: an open writer, no worker, or a slow one.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+        """
         found = (await self._fetch("projections/explain_lag", projection))[0]
         if found["writer_pid"] is not None and found["writer_age_s"] > 1:
             return (
