@@ -33,7 +33,7 @@ class RecordsNoted(Event, category="records"):
         "\x00",
         "\ud800",
     ],
-    ids=repr,
+    ids=["set", "object", "nan", "inf", "deep inf", "decimal nan", "nul", "surrogate"],
 )
 def test_metadata_that_json_cannot_hold_is_refused(value: Any):
     """It is refused, and not written as something else."""
