@@ -1,0 +1,1 @@
+"""Measurements of the store beside what it stands on."""
