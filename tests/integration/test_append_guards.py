@@ -29,9 +29,9 @@ CHANGES = {
     "upsert of no row": (
         "INSERT INTO events SELECT * FROM events WHERE false ON CONFLICT (position) DO UPDATE SET type = 'x'"
     ),
-    "merge update": "MERGE INTO events USING (SELECT 1) ON true WHEN MATCHED THEN UPDATE SET type = 'x'",
-    "merge delete": "MERGE INTO events USING (SELECT 1) ON true WHEN MATCHED THEN DELETE",
-    "merge of no row": "MERGE INTO events USING (SELECT 1) ON false WHEN MATCHED THEN DELETE",
+    "merge update": "MERGE INTO events USING (SELECT 1) AS one ON true WHEN MATCHED THEN UPDATE SET type = 'x'",
+    "merge delete": "MERGE INTO events USING (SELECT 1) AS one ON true WHEN MATCHED THEN DELETE",
+    "merge of no row": "MERGE INTO events USING (SELECT 1) AS one ON false WHEN MATCHED THEN DELETE",
 }
 
 
