@@ -36,11 +36,12 @@ from eventstore.testing.strategies import (
 )
 from tests.properties import independent_fold as independent
 from tests.properties.recorded import decimals, digits, from_row, recorded
+from tests.scale import examples
 
 # A division rounds at the 34th digit, and a dozen follow each other: 20 digits is far above what that can come to.
 TOLERANCE = Fraction(1, 10**20)
 
-usual = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+usual = settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 histories = st.one_of(order_histories(), position_histories(), portfolio_histories())
 beginnings = [(orders, order_commands), (positions, position_commands), (portfolios, portfolio_commands)]
 

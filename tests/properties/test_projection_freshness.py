@@ -27,6 +27,7 @@ from projections import (
     ProjectionWorker,
 )
 from projections.rebuild import compare_with_fold, rebuild
+from tests.scale import examples
 
 if TYPE_CHECKING:
     from eventstore.repositories import PostgreSQLUnitOfWork
@@ -35,7 +36,7 @@ SYMBOLS = ("A", "a", "ä", "A ", "'; --", "日本", "\\", "%")
 BROKER_IDS = (None, "B-1", "b-1")
 
 few = settings(
-    max_examples=12,
+    max_examples=examples(12),
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,

@@ -18,13 +18,14 @@ from eventstore.domain.position import Position
 from eventstore.store import EventStore
 from eventstore.testing.strategies import EPOCH
 from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, ProjectionWorker
+from tests.scale import examples
 
 if TYPE_CHECKING:
     from eventstore.domain.entity import Entity
     from eventstore.repositories import PostgreSQLUnitOfWork
 
 few = settings(
-    max_examples=12,
+    max_examples=examples(12),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
