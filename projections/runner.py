@@ -62,16 +62,18 @@ class ProjectionRunner(Generic[R]):
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
+        lanes = await self._lanes()
+        return min((lane["position"] for lane in lanes), default=0)
+
+    async def _lanes(self) -> list[Any]:
         async with self.log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                lanes = await connection.fetch(load("projections/list_lanes"), self.projection.name)
-        return min((lane["position"] for lane in lanes), default=0)
+                rows: list[Any] = await connection.fetch(load("projections/list_lanes"), self.projection.name)
+                return rows
 
     async def _adjust(self) -> None:
         try:
-            async with self.log.connection.acquire() as connection:
-                with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                    lanes = await connection.fetch(load("projections/list_lanes"), self.projection.name)
+            lanes = await self._lanes()
         except EventStoreError as error:
             # The workers wait out what can be waited out; without any there is nobody to do so.
             if not self._tasks and not error.retryable:
