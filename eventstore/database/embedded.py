@@ -26,6 +26,7 @@ _SETTINGS_FILE = "eventstore.conf"
 _SAFE_PATH = re.compile(r"[\w./+=@%:-]+")  # the package hands the path to a shell, unquoted
 _ORPHANS_S = 15.0  # how long the children of a killed server may still hold its memory
 _START_POLL_S = 0.25
+_REMOVE_POLL_S = 0.05
 
 
 class EmbeddedServer:
@@ -73,7 +74,7 @@ class EmbeddedServer:
             server = _start(package, folder, settings or {}, timeout_s)
         except BaseException:
             if temporary:
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
             raise
         cls._users[folder] = cls._users.get(folder, 0) + 1
         return cls(server, folder, temporary=temporary)
@@ -139,7 +140,7 @@ class EmbeddedServer:
                 raise
             # It had crashed or been killed: there was nothing to stop.
         if self._temporary:
-            shutil.rmtree(self._data_dir, ignore_errors=True)
+            _remove(self._data_dir)
 
     def keep_running(self) -> None:
         """Let the server run on when the last process that uses it has ended, until `shut_down`."""
@@ -257,6 +258,16 @@ def _start(package: Any, folder: Path, settings: Mapping[str, str], timeout_s: f
             time.sleep(_START_POLL_S)
         else:
             return server
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that children of an interrupted program may still write to for a moment."""
+    deadline_s = time.monotonic() + _ORPHANS_S
+    while True:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists() or time.monotonic() >= deadline_s:
+            return
+        time.sleep(_REMOVE_POLL_S)
 
 
 def _forget_the_dead(package: Any, server: Any) -> None:

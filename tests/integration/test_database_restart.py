@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,6 +86,11 @@ def _starts(server: Server) -> bool:
     return True
 
 
+def _listens(server: Server) -> bool:
+    with socket.socket(socket.AF_UNIX) as one:
+        return one.connect_ex(str(server.folder / f".s.PGSQL.{server.port}")) == 0
+
+
 async def test_a_server_that_is_starting_up_is_waited_for():
     """The first connection waits too where the server says that it will be there soon."""
     with Server(settings={"log_connections": "on"}) as server:
@@ -94,7 +100,7 @@ async def test_a_server_that_is_starting_up_is_waited_for():
             await adapter.execute("CREATE TABLE t AS SELECT generate_series(1, 200000) AS i")
         await asyncio.to_thread(server.stop, "immediate")
         starting = asyncio.ensure_future(asyncio.to_thread(server.start))
-        await until((server.folder / f".s.PGSQL.{server.port}").exists)
+        await until(lambda: _listens(server))
         async with await ConnectionFactory.create_connection(config) as connection:
             assert await PostgreSQLAdapter(connection).fetch_value("SELECT count(*) FROM t") == 200000
         await starting
