@@ -15,9 +15,10 @@ from eventstore.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DatabaseConfig", "SSLMode"]
+__all__ = ["DatabaseConfig", "SSLMode", "TargetSessionAttrs"]
 
 SSLMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+TargetSessionAttrs = Literal["any", "primary"]
 
 _VARIABLES: dict[str, tuple[str, str]] = {
     "host": ("DATABASE_HOST", "a host name, an address, or the absolute path of a socket's folder"),
@@ -25,6 +26,7 @@ _VARIABLES: dict[str, tuple[str, str]] = {
     "database": ("DATABASE_NAME", "a name of 1 to 63 bytes"),
     "user": ("DATABASE_USER", "a name of 1 to 63 bytes"),
     "password": ("DATABASE_PASSWORD", "text without NUL"),
+    "target_session_attrs": ("DATABASE_TARGET_SESSION_ATTRS", "one of any, primary"),
     "min_pool_size": ("DATABASE_MIN_POOL_SIZE", "a whole number from 0 to DATABASE_MAX_POOL_SIZE"),
     "max_pool_size": ("DATABASE_MAX_POOL_SIZE", "a whole number from 1 to 1000"),
     "max_idle_time": ("DATABASE_MAX_IDLE_TIME", "seconds from 0 (never) to 86400"),
@@ -43,6 +45,7 @@ _VARIABLES: dict[str, tuple[str, str]] = {
 }
 _ADDRESS = ("host", "port", "database", "user", "password")
 _IN_URL = {name: parameter for parameter, name in URL_PARAMETERS.items()}
+_MIN_POOL_SIZE = 5
 _NAME_BYTES_MAX = 63  # NAMEDATALEN - 1: the server would cut a longer name silently
 
 
@@ -79,7 +82,9 @@ class DatabaseConfig(BaseSettings):
         database: The database's name.
         user: The role to log in as.
         password: The role's password; None: none.
-        min_pool_size: Connections kept open, 0 to `max_pool_size`.
+        target_session_attrs: `primary` refuses a standby, which may lag behind what was committed; `any` takes
+            whatever server is there: what is read from a standby is as old as its replication.
+        min_pool_size: Connections kept open, 0 to `max_pool_size`; 5, or `max_pool_size` where that is less.
         max_pool_size: Connections open at most, 1 to 1000.
         max_idle_time: Seconds after which an unused connection above `min_pool_size` is closed; 0: never.
         max_lifetime: Seconds after which a connection is replaced, less up to a tenth at random so that
@@ -108,7 +113,8 @@ class DatabaseConfig(BaseSettings):
     database: str = Field("postgres", min_length=1)
     user: str = Field("postgres", min_length=1)
     password: SecretStr | None = None
-    min_pool_size: int = Field(5, ge=0, le=1000)
+    target_session_attrs: TargetSessionAttrs = "primary"
+    min_pool_size: int = Field(_MIN_POOL_SIZE, ge=0, le=1000)
     max_pool_size: int = Field(20, ge=1, le=1000)
     max_idle_time: float = Field(300.0, ge=0, le=86400, allow_inf_nan=False)
     max_lifetime: float = Field(3600.0, ge=0, le=604800, allow_inf_nan=False)
@@ -171,7 +177,7 @@ class DatabaseConfig(BaseSettings):
             url: `postgresql://user:password@host:port/database?sslmode=require`. Reserved characters are
                 percent-encoded; `?host=/folder` names a Unix socket's folder; an IPv6 address stands in
                 brackets. Parameters: `host`, `port`, `dbname`, `user`, `password`, `sslmode`, `sslcert`,
-                `sslkey`, `sslrootcert`, `connect_timeout`.
+                `sslkey`, `sslrootcert`, `connect_timeout`, `target_session_attrs`.
 
         Raises:
             ConfigurationError: The URL cannot be read, or names a value that is not allowed.
@@ -182,10 +188,16 @@ class DatabaseConfig(BaseSettings):
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, validated as a new one.
 
+        A smaller `max_pool_size` lowers `min_pool_size` to it, unless that is given too.
+
         Raises:
             ConfigurationError: A value is not allowed.
         """
-        return type(self)(**({name: getattr(self, name) for name in _VARIABLES} | changes))
+        values = {name: getattr(self, name) for name in _VARIABLES}
+        if "max_pool_size" in changes:
+            del values["min_pool_size"]
+            changes = {"min_pool_size": _at_most(self.min_pool_size, changes["max_pool_size"])} | changes
+        return type(self)(**(values | changes))
 
     def direct(self) -> DatabaseConfig | None:
         """Return the configuration that reaches PostgreSQL itself, for LISTEN; None without `direct_url`."""
@@ -200,6 +212,13 @@ class DatabaseConfig(BaseSettings):
         """The address in words, without the password, for messages."""
         where = self.host if self.host.startswith("/") else f"{self.host}:{self.port}"
         return f'{where}, database "{self.database}", user "{self.user}"'
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lower_the_default(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if "min_pool_size" in values or "max_pool_size" not in values:
+            return values
+        return values | {"min_pool_size": _at_most(_MIN_POOL_SIZE, values["max_pool_size"])}
 
     @field_validator("database", "user")
     @classmethod
@@ -259,6 +278,14 @@ class DatabaseConfig(BaseSettings):
         except ConfigurationError as error:
             raise ConfigurationError(f"in DATABASE_DIRECT_URL (direct_url): {error}") from None
         return self
+
+
+def _at_most(size: int, limit: Any) -> int:
+    """Return `size`, or `limit` where that is less and a pool can have it."""
+    try:
+        return min(size, int(limit)) if int(limit) > 0 else size
+    except (TypeError, ValueError):  # the field's own validation says what is wrong with it
+        return size
 
 
 def _explain(error: ValidationError) -> str:

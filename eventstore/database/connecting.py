@@ -55,6 +55,7 @@ def connect_arguments(config: DatabaseConfig) -> dict[str, Any]:
         "user": config.user,
         # A callable, so that the password stands in none of our local variables; asyncpg's: `without_frames`.
         "password": None if config.password is None else config.password.get_secret_value,
+        "target_session_attrs": config.target_session_attrs,
         "command_timeout": config.command_timeout,
         "statement_cache_size": config.statement_cache_size,
         "server_settings": {"application_name": "eventstore"},
@@ -109,7 +110,8 @@ class Connector:
             return sqlstate == "57P03" or (self._has_connected and sqlstate.startswith(_TRANSIENT))
         if isinstance(error, (ssl.SSLError, builtins.TimeoutError)):
             return False
-        return self._has_connected and isinstance(error, OSError)
+        # A standby may be about to be made the primary.
+        return self._has_connected and isinstance(error, (OSError, asyncpg.TargetServerAttributeNotMatched))
 
     def _check_version(self, connection: Any) -> None:
         major = connection.get_server_version().major
@@ -148,6 +150,11 @@ class Connector:
             )
         if isinstance(error, asyncpg.ClientConfigurationError):
             return errors.ConfigurationError(f"{prefix}{reason}")
+        if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+            return errors.ConnectionError(
+                f"{prefix}it is a standby, and what is read there may be old: name the primary, or set "
+                "DATABASE_TARGET_SESSION_ATTRS to any"
+            )
         if isinstance(error, socket.gaierror):
             return errors.ConnectionError(f"{prefix}the host is not known: correct DATABASE_HOST")
         return errors.ConnectionError(f"{prefix}{reason}: start the server, or correct the address")

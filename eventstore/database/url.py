@@ -19,6 +19,7 @@ URL_PARAMETERS = {
     "sslkey": "ssl_key_file",
     "sslrootcert": "ssl_root_cert_file",
     "connect_timeout": "connect_timeout",
+    "target_session_attrs": "target_session_attrs",
 }
 """The parameters that a URL may have, and the field of `DatabaseConfig` that each sets."""
 

@@ -122,7 +122,7 @@ class Settlement:
             raise
 
     async def _scan(self, after: int, connection: Any) -> int:
-        scan = await connection.fetchrow(load("log/scan_positions"), after, _WINDOW_POSITIONS)
+        scan = _of_primary(await connection.fetchrow(load("log/scan_positions"), after, _WINDOW_POSITIONS))
         if scan["contiguous"] < scan["last"] and self._barrier is None:
             barrier = _Barrier(scan["head"], await self._writers(connection), time.monotonic())
             self._barrier = barrier
@@ -140,10 +140,13 @@ class Settlement:
             self._barrier = None
 
     async def _writers(self, connection: Any) -> set[str]:
-        listed = await connection.fetchrow(load("log/list_writers"))
-        if listed["in_recovery"]:
-            raise ConfigurationError(
-                "this server is a standby, and only the primary knows which writers are in flight: "
-                "read the log in order from the primary"
-            )
-        return set(listed["writers"])
+        return set(_of_primary(await connection.fetchrow(load("log/list_writers")))["writers"])
+
+
+def _of_primary(row: Any) -> Any:
+    if row["in_recovery"]:
+        raise ConfigurationError(
+            "this server is a standby, and only the primary knows which writers are in flight: "
+            "read the log in order from the primary"
+        )
+    return row

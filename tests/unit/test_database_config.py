@@ -31,6 +31,7 @@ def test_every_default():
         "port": 5432,
         "database": "postgres",
         "user": "postgres",
+        "target_session_attrs": "primary",
         "password": None,
         "min_pool_size": 5,
         "max_pool_size": 20,
@@ -57,6 +58,7 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         "NAME": "ai_trader",
         "USER": "trader",
         "PASSWORD": SECRET,
+        "TARGET_SESSION_ATTRS": "any",
         "MIN_POOL_SIZE": "1",
         "MAX_POOL_SIZE": "2",
         "MAX_IDLE_TIME": "3.5",
@@ -81,6 +83,7 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         "port": 5433,
         "database": "ai_trader",
         "user": "trader",
+        "target_session_attrs": "any",
         "min_pool_size": 1,
         "max_pool_size": 2,
         "max_idle_time": 3.5,
@@ -93,6 +96,18 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         "ssl_root_cert_file": str(file),
         "statement_cache_size": 0,
     }
+
+
+def test_a_small_pool_needs_no_minimum_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    """The default minimum gives way to a maximum below it, one that was given does not."""
+    monkeypatch.setenv("DATABASE_MAX_POOL_SIZE", "3")
+    assert DatabaseConfig.from_env().min_pool_size == 3
+    assert DatabaseConfig(max_pool_size=20).replace(max_pool_size=2).min_pool_size == 2
+    assert DatabaseConfig(max_pool_size=2).replace(max_pool_size=20).min_pool_size == 2
+    with pytest.raises(ConfigurationError, match="DATABASE_MIN_POOL_SIZE"):
+        DatabaseConfig(min_pool_size=5)
+    with pytest.raises(ConfigurationError, match="DATABASE_MIN_POOL_SIZE"):
+        DatabaseConfig(max_pool_size=20).replace(min_pool_size=5, max_pool_size=2)
 
 
 def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch):
@@ -256,6 +271,7 @@ def test_a_refused_password_is_not_repeated():
         ("MAX_LIFETIME", "inf", "0 (for ever) to 604800"),
         ("COMMAND_TIMEOUT", "0", "0.001 to 86400"),
         ("CONNECT_TIMEOUT", "3601", "0.001 to 3600"),
+        ("TARGET_SESSION_ATTRS", "standby", "any, primary"),
         ("SSL_MODE", "strict", "disable, allow, prefer, require, verify-ca, verify-full"),
         ("SSL_CERT_FILE", "/no/such/file", "readable file"),
         ("SSL_KEY_FILE", "/no/such/file", "readable file"),

@@ -3,13 +3,15 @@
 --   $1 after bigint position, exclusive
 --   $2 limit bigint positions
 -- Result: contiguous bigint (the last position before the first hole; $1 where the hole comes first),
---   last bigint (the last position of the window; $1 where there is none), head bigint (the log's highest)
+--   last bigint (the last position of the window; $1 where there is none), head bigint (the log's highest),
+--   in_recovery boolean
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key, index only
 SELECT
     coalesce(max(position) FILTER (WHERE position = $1::bigint + place), $1::bigint) AS contiguous,
     coalesce(max(position), $1::bigint) AS last,
-    coalesce((SELECT max(position) FROM events), 0) AS head
+    coalesce((SELECT max(position) FROM events), 0) AS head,
+    pg_is_in_recovery() AS in_recovery
 FROM (
     SELECT position, row_number() OVER (ORDER BY position) AS place
     FROM events

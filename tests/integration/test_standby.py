@@ -1,0 +1,82 @@
+"""A hot standby: what it has may be old, so nothing reads it by accident; once promoted it is the primary."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from eventstore.database import ConnectionFactory, MigrationManager, PostgreSQLAdapter
+from eventstore.errors import ConfigurationError, ConnectionError
+from eventstore.log import EventLog
+from tests.entities import started, tuned
+from tests.servers import Server, Service, free_port
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Standby(Server):
+    """A hot standby of another server."""
+
+    def __init__(self, primary: Server) -> None:
+        Service.__init__(self)
+        self.binaries = primary.binaries
+        self.port = free_port()
+        self.data = self.folder / "data"
+        source = f"host={primary.folder} port={primary.port} user=postgres"
+        self.run(
+            self.binaries / "pg_basebackup",
+            *("--pgdata", self.data, "--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-d", source),
+        )
+        self.configure({"port": str(self.port), "unix_socket_directories": str(self.folder)})
+
+    def promote(self) -> None:
+        """Make it the primary."""
+        self.run(self.binaries / "pg_ctl", "-D", self.data, "-w", "promote")
+
+
+@pytest.fixture
+def primary() -> Iterator[Server]:
+    """The server that is written to."""
+    with Server() as server:
+        server.set_hba("local all all trust", "local replication all trust")
+        server.reload()
+        yield server
+
+
+async def test_a_standby_is_refused_unless_it_is_asked_for_and_used_once_promoted(primary: Server):
+    """Refused by default; with `any` only the log in order is refused; after the promotion no position comes twice."""
+    async with await ConnectionFactory.create_connection(primary.config()) as connection:
+        await MigrationManager(PostgreSQLAdapter(connection)).migrate_to_latest()
+        log = EventLog(connection)
+        stream = started("before", tunings=2)
+        positions = (await log.append(stream)).positions
+        with await asyncio.to_thread(Standby, primary) as standby:
+            with pytest.raises(ConnectionError, match=r"it is a standby.*DATABASE_TARGET_SESSION_ATTRS"):
+                await ConnectionFactory.create_connection(standby.config())
+            config = standby.config(target_session_attrs="any")
+            async with await ConnectionFactory.create_connection(config) as reader:
+                adapter = PostgreSQLAdapter(reader)
+                assert (await adapter.connection_info()).in_recovery
+                old = EventLog(reader)
+                await until(lambda: _has(old, positions[-1]), limit_s=60)
+                assert len(await old.read_stream(stream.stream_id)) == len(positions)
+                with pytest.raises(ConfigurationError, match="standby"):
+                    await old.settlement.settle(0)
+                with pytest.raises(ConfigurationError, match="standby"):
+                    [event async for event in old.read_all()]
+            await asyncio.to_thread(primary.stop, "immediate")
+            await asyncio.to_thread(standby.promote)
+            async with await ConnectionFactory.create_connection(standby.config()) as promoted:
+                new = EventLog(promoted)
+                result = await new.append(tuned(stream.stream_id, len(positions), 7))
+                assert result.positions[0] > max(positions)
+                read = [event.position async for event in new.read_all()]
+                assert read == [*positions, *result.positions]
+
+
+async def _has(log: EventLog, position: int) -> bool:
+    return await log.head() >= position
