@@ -13,7 +13,7 @@ PYTEST := $(VENV)/bin/python -m pytest --no-header
 TAPE := mlfinpy==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-all lint types bench docs demo clean
+.PHONY: help setup test test-all lint types bench bench-large docs demo clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \

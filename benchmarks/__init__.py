@@ -1,1 +1,1 @@
-"""Measurements of the store beside what it stands on."""
+"""Measurements of the store beside the limits of the machine: `python -m benchmarks`."""

@@ -1,0 +1,173 @@
+"""Appending: Units of Work beside pgbench and raw asyncpg, one INSERT a transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from uuid_utils.compat import uuid7
+
+from benchmarks.bench import EVENT_JSON, Bench, new_order
+from benchmarks.workload import Figure, Goal, Workload, rate
+from eventstore import EventStore, Order, OrderSide
+
+__all__ = ["Concurrent", "FewStreams", "ManyWriters", "OneByOne", "save_orders"]
+
+_COLUMNS = (
+    "occurred_at, recorded_at, version, schema_version, stream_id, event_id, category, type, data, metadata"
+)
+_VALUES = f"now(), now(), 1, 1, gen_random_uuid(), gen_random_uuid(), 'order', 'OrderCreated', '{EVENT_JSON}', '{{}}'"
+_ONE_ROW = f"INSERT INTO bare ({_COLUMNS}) VALUES ({_VALUES});"
+_TEN_ROWS = f"INSERT INTO bare ({_COLUMNS}) VALUES {', '.join([f'({_VALUES})'] * 10)};"
+_INSERT = (
+    f"INSERT INTO bare ({_COLUMNS}) VALUES (now(), now(), 1, 1, $1, $2, 'order', 'OrderCreated', $3, '{{}}')"
+)
+
+_TEN_EVENTS = 10
+
+
+def inserting(pool: Any) -> Callable[[], Awaitable[None]]:
+    """One INSERT in a transaction of its own, through a pool of asyncpg."""
+
+    async def insert() -> None:
+        async with pool.acquire() as connection:
+            await connection.execute(_INSERT, uuid7(), uuid7(), EVENT_JSON)
+
+    return insert
+
+
+async def save_orders(store: EventStore, count: int, writers: int) -> float:
+    """Units of Work a second, each with one new order."""
+
+    async def save() -> None:
+        async with store.unit_of_work() as uow:
+            await uow.orders.save_order(new_order())
+
+    return await rate(count, writers, save)
+
+
+class _BesidePgbench(Workload):
+    unit = "events/s"
+    writers: ClassVar[int]
+    script = _ONE_ROW
+    rows = 1
+
+    async def measure(self, bench: Bench) -> Figure:
+        count = bench.sizes.appends // self.rows
+        value = await self.run(bench.store, count) * self.rows
+        floor = await self.floor(bench, count)
+        return Figure(value, floor, await self.beside(bench, count))
+
+    @abstractmethod
+    async def run(self, store: EventStore, count: int) -> float:
+        """Units of Work a second."""
+
+    async def floor(self, bench: Bench, count: int) -> float:
+        found = await bench.pgbench(self.script, clients=32, transactions=count)
+        if found is None:
+            found = await rate(count, 32, inserting(bench.plain))
+        return found * self.rows
+
+    async def beside(self, _bench: Bench, _count: int) -> dict[str, float]:
+        return {}
+
+
+class Concurrent(_BesidePgbench):
+    """One event per Unit of Work, distinct streams, 32 writers."""
+
+    name = "append_32_writers"
+    title = "one event per Unit of Work, 32 writers / pgbench, 32 clients"
+    goals = (Goal(1.0),)
+
+    async def run(self, store: EventStore, count: int) -> float:
+        return await save_orders(store, count, 32)
+
+    async def beside(self, bench: Bench, count: int) -> dict[str, float]:
+        few = max(count // 4, 1)
+        found = {}
+        for clients in (1, 8):
+            floor = await bench.pgbench(self.script, clients=clients, transactions=few)
+            if floor is not None:
+                found[f"pgbench, {clients} clients"] = floor
+        found["8 writers"] = await save_orders(bench.store, few, 8)
+        found["raw asyncpg, 32 tasks, reset at release"] = await rate(few, 32, inserting(bench.bare))
+        found["raw asyncpg, 32 tasks, no reset"] = await rate(few, 32, inserting(bench.plain))
+        async with bench.worker():
+            found["32 writers, all projections in a second process"] = await save_orders(
+                bench.store, count, 32
+            )
+        return found
+
+
+class ManyWriters(_BesidePgbench):
+    """The same with 128 writers, in one process; beside it in two."""
+
+    name = "append_128_writers"
+    title = "the same, 128 writers / pgbench, 32 clients"
+    goals = (Goal(1.2),)
+
+    async def run(self, store: EventStore, count: int) -> float:
+        return await save_orders(store, count, 128)
+
+    async def beside(self, bench: Bench, count: int) -> dict[str, float]:
+        url = bench.server.database_url("bench")
+        processes = [
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "benchmarks.writers", url, str(count // 2), "64"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+            )
+            for _ in range(2)
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            await process.stdout.readline()  # connected
+        done = await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
+        return {"128 writers in two processes": sum(float(output) for output, _ in done)}
+
+
+class OneByOne(Workload):
+    """One event per Unit of Work, one writer after another."""
+
+    name = "append_1_writer"
+    title = "the same, one writer after another / raw asyncpg, one INSERT a transaction"
+    unit = "events/s"
+    goals = (Goal(0.9),)
+
+    async def measure(self, bench: Bench) -> Figure:
+        """Measure; the floor is the pool as asyncpg makes it."""
+        count = bench.sizes.single_appends
+        value = await save_orders(bench.store, count, 1)
+        floor = await rate(count, 1, inserting(bench.bare))
+        beside = {"raw asyncpg, no reset": await rate(count, 1, inserting(bench.plain))}
+        async with bench.worker():
+            beside["all projections in a second process"] = await save_orders(bench.store, count, 1)
+        return Figure(value, floor, beside)
+
+
+class FewStreams(_BesidePgbench):
+    """Ten events of three entities per Unit of Work, 32 writers."""
+
+    name = "append_10_events_32_writers"
+    title = "ten events of three orders per Unit of Work, 32 writers / pgbench, ten rows a transaction"
+    goals = (Goal(0.5),)
+    script = _TEN_ROWS
+    rows = _TEN_EVENTS
+
+    async def run(self, store: EventStore, count: int) -> float:
+        async def save() -> None:
+            async with store.unit_of_work() as uow:
+                for fills in (2, 1, 1):
+                    order = Order.create_limit_order(
+                        "ESU3", Decimal(5), OrderSide.BUY, limit_price=Decimal("1640.25")
+                    )
+                    order.submit("B-1")
+                    for number in range(fills):
+                        order.fill(Decimal(1), Decimal("1640.25"), f"E-{number}")
+                    await uow.orders.save_order(order)
+
+        return await rate(count, 32, save)

@@ -1,0 +1,117 @@
+"""A long log: the lives of orders, made by the domain once and multiplied by the server with new ids and times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from benchmarks.bench import Bench
+from eventstore import EventStore, Order, OrderSide
+
+__all__ = ["EVENTS_OF_AN_ORDER", "History", "history"]
+
+EVENTS_OF_AN_ORDER = 5
+_SYMBOLS = 20
+_AT_ONCE = 100
+"""Orders whose events are interleaved: as many as are alive at a time."""
+_BEGIN = datetime(2024, 1, 2, 14, 30, tzinfo=UTC)
+
+_TEMPLATE = """
+CREATE TEMPORARY TABLE template (number integer, version integer, type text, data text, occurred_at timestamptz)
+"""
+# An id that ascends with time, as UUIDv7 does: the milliseconds, then digits that look random.
+_ID = (
+    "(lpad(to_hex(1704205800000 + {n}), 12, '0') || '7' || substr(h, 1, 3) || '8' || substr(h, 4, 15))::uuid"
+)
+_MULTIPLY = f"""
+INSERT INTO events (position, occurred_at, recorded_at, version, schema_version, stream_id, event_id, category, type,
+                    data, metadata)
+SELECT position, occurred_at, occurred_at, version, 1,
+       (SELECT {_ID.format(n="copy * 100 + number")} FROM md5('s' || (copy * 100 + number)) AS h),
+       (SELECT {_ID.format(n="position")} FROM md5('e' || position) AS h),
+       'order', type, data::jsonb, '{{}}'
+FROM (
+    SELECT copy, number, version, type, data,
+           occurred_at + copy * interval '1 second' AS occurred_at,
+           copy * {_AT_ONCE * EVENTS_OF_AN_ORDER} + (version - 1) * {_AT_ONCE} + number + 1 AS position
+    FROM generate_series($1::bigint, $2::bigint) AS copy CROSS JOIN template
+) AS multiplied
+ORDER BY position
+"""
+_COPIES_AT_A_TIME = 400
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A database with a long log.
+
+    Attributes:
+        store: The store.
+        events: How many events of orders it has; the last position.
+    """
+
+    store: EventStore
+    events: int
+
+    async def forget_rows(self) -> None:
+        """Empty the table of orders, and let its projection begin anew."""
+        async with self.store.connection.acquire() as connection:
+            await connection.execute("TRUNCATE orders")
+            await connection.execute("DELETE FROM projection_checkpoints WHERE projection = 'orders'")
+
+
+async def history(bench: Bench, events: int, name: str = "history") -> History:
+    """Return a database with a log of so many events, made at the first call."""
+    store = await bench.database(name)
+    have = await store.log.head()
+    if have < events:
+        async with store.connection.acquire_for_user() as connection:
+            await _make(connection, have, events)
+    return History(store, await store.log.head())
+
+
+async def _make(connection: Any, have: int, events: int) -> None:
+    per_copy = _AT_ONCE * EVENTS_OF_AN_ORDER
+    await connection.execute(_TEMPLATE)
+    await connection.copy_records_to_table("template", records=_records())
+    first, last = have // per_copy, max((events + per_copy - 1) // per_copy, 1) - 1
+    for start in range(first, last + 1, _COPIES_AT_A_TIME):
+        end = min(start + _COPIES_AT_A_TIME - 1, last)
+        await connection.execute(_MULTIPLY, start, end, timeout=600)
+    await connection.execute("SELECT setval('events_position_seq', (SELECT max(position) FROM events))")
+    await connection.execute("VACUUM ANALYZE events", timeout=600)
+
+
+def _records() -> list[tuple[int, int, str, str, datetime]]:
+    records = []
+    for number in range(_AT_ONCE):
+        order = life_of_an_order(number)
+        for version, pending in enumerate(order.pending_events, start=1):
+            event = pending.event
+            records.append((number, version, event.type, event.to_json().decode(), event.occurred_at))
+    return records
+
+
+def life_of_an_order(number: int) -> Order:
+    """An order of five events: made, submitted, filled twice in part and once to the end."""
+    began = _BEGIN + timedelta(milliseconds=number)
+    order = Order.create_limit_order(
+        f"SYM{number % _SYMBOLS}",
+        Decimal(300),
+        OrderSide.BUY if number % 2 else OrderSide.SELL,
+        limit_price=Decimal("585.33") + number,
+        strategy="mean-reversion",
+        occurred_at=began,
+    )
+    order.submit(f"B-{number}", occurred_at=began + timedelta(milliseconds=200))
+    for fill in range(EVENTS_OF_AN_ORDER - 2):
+        order.fill(
+            Decimal(100),
+            Decimal("585.33") + number,
+            f"E-{number}-{fill}",
+            commission=Decimal("0.35"),
+            occurred_at=began + timedelta(milliseconds=400 + fill),
+        )
+    return order

@@ -1,0 +1,106 @@
+"""Replaying a long log: to folded orders, and to a table that is built anew."""
+
+from __future__ import annotations
+
+import resource
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from benchmarks.bench import Bench
+from benchmarks.history import History, history
+from benchmarks.workload import Figure, Goal, Workload, seconds
+from eventstore import Order
+from projections import OrdersProjection, ProjectionWorker
+from projections.rebuild import rebuild
+
+__all__ = ["CatchUp", "Rebuild", "Replay"]
+
+_PAGE_EVENTS = 1_000
+_CATCH_UP_SHARE = 5
+
+
+class Replay(Workload):
+    """Every event of the log, folded to orders."""
+
+    name = "replay"
+    title = "replay to folded orders, one core / raw asyncpg pages decoded with orjson"
+    unit = "events/s"
+    goals = (Goal(0.5), Goal(1.0, floor=100_000, suffix="_rate"))
+
+    async def measure(self, bench: Bench) -> Figure:
+        """Measure both, and how much the memory grew."""
+        found = await history(bench, bench.sizes.history_events)
+        before = _memory_mb()
+        value = found.events / await seconds(_replay(found))
+        grown = _memory_mb() - before
+        floor = found.events / await seconds(_pages(found))
+        bench.notes[:] = [note for note in bench.notes if not note.startswith("replay:")]
+        bench.notes.append(
+            f"replay: {found.events:,} events; the process grew by {grown:.0f} MB while it ran"
+        )
+        return Figure(value, floor)
+
+
+async def _replay(found: History) -> None:
+    """Fold the log; what can no longer trade is let go, as an engine that starts anew would."""
+    active: dict[UUID, Order] = {}
+    async for recorded in found.store.log.read_all(categories=["order"]):
+        order = Order.advance(active.get(recorded.stream_id), recorded)
+        if order is None or not order.is_active:
+            active.pop(recorded.stream_id, None)
+        else:
+            active[recorded.stream_id] = order
+
+
+async def _pages(found: History) -> None:
+    after = 0
+    async with found.store.connection.acquire() as connection:
+        while True:
+            rows: list[Any] = await connection.fetch(
+                "SELECT * FROM events WHERE position > $1 ORDER BY position LIMIT $2", after, _PAGE_EVENTS
+            )
+            for row in rows:
+                orjson.loads(row["data"])
+            if len(rows) < _PAGE_EVENTS:
+                return
+            after = rows[-1]["position"]
+
+
+def _memory_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+class CatchUp(Workload):
+    """A worker that has the whole log before it."""
+
+    name = "catch_up"
+    title = "a worker catching up, one process, rows written / the goal itself"
+    unit = "events/s"
+    goals = (Goal(1.0, floor=60_000),)
+
+    async def measure(self, bench: Bench) -> Figure:
+        """Measure on an empty table."""
+        found = await history(bench, bench.sizes.history_events)
+        await found.forget_rows()
+        events = max(found.events // _CATCH_UP_SHARE, 1)
+        worker = ProjectionWorker(found.store.log, OrdersProjection())
+        took = await seconds(worker.catch_up(events))
+        return Figure((await worker.checkpoint()) / took, 60_000)
+
+
+class Rebuild(Workload):
+    """The table of orders, built anew beside the live one and compared with it."""
+
+    name = "rebuild"
+    title = "rebuild of orders / the goal itself"
+    unit = "events/s"
+    goals = (Goal(1.0, floor=100_000),)
+
+    async def measure(self, bench: Bench) -> Figure:
+        """Measure on a table that is caught up."""
+        found = await history(bench, bench.sizes.history_events)
+        await ProjectionWorker(found.store.log, OrdersProjection()).catch_up(found.events)
+        took = await seconds(rebuild(found.store.log, OrdersProjection()))
+        return Figure(found.events / took, 100_000)
