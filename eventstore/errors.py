@@ -24,12 +24,15 @@
     │   ├── TransactionCommitError                    outcome: "not_applied" or "unknown"
     │   ├── TransactionRollbackError
     │   └── TransactionConflictError                  serialisation failure, deadlock, lock    retryable
+    ├── RestoredLogError                              the log lost events that were read from it
     ├── FactoryError                                  a Unit of Work could not be made
     ├── MigrationError                                the schema is not what the code needs
     │   └── NotMigratedError
     └── ProjectionError
         ├── ProjectionLagError                        a list cannot be corrected in bounded time
         ├── QuarantinedKeysError                      a row's later events cannot be folded
+        ├── ProjectionVersionError                    the table was built by another version of the code
+        ├── RebuildError                              a table was not rebuilt; the live one is as it was
         └── CheckpointMovedError                      another worker holds this projection     retryable
 
 `retryable` says: the change is known not to have been applied, and the same operation, run again from its
@@ -67,8 +70,11 @@ __all__ = [
     "PositionNotFoundError",
     "ProjectionError",
     "ProjectionLagError",
+    "ProjectionVersionError",
     "QuarantinedKeysError",
+    "RebuildError",
     "RepositoryError",
+    "RestoredLogError",
     "TimeoutError",
     "TransactionAlreadyActiveError",
     "TransactionCommitError",
@@ -288,6 +294,13 @@ class TransactionConflictError(TransactionError):
     retryable = True
 
 
+class RestoredLogError(EventStoreError):
+    """The log ends before what was read from it, or its sequence would assign a position again: a restore lost events.
+
+    Run `eventstore mend`; nothing was written.
+    """
+
+
 class FactoryError(EventStoreError):
     """A Unit of Work or a store could not be made."""
 
@@ -336,6 +349,17 @@ class QuarantinedKeysError(ProjectionError):
         super().__init__(f"projection {projection} cannot fold the events of {len(keys)} key(s): {named}")
         self.projection = projection
         self.keys = tuple(keys)
+
+
+class ProjectionVersionError(ProjectionError):
+    """The table was built by another version of the projection than the code's: rebuild it, or use the other code."""
+
+
+class RebuildError(ProjectionError):
+    """A table was not rebuilt: another rebuild is under way, the proof failed, or the swap is held up.
+
+    The live table is as it was.
+    """
 
 
 class CheckpointMovedError(ProjectionError):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+from typing import Any
 from uuid import uuid4
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.errors import EventStoreError
+from eventstore.errors import EventStoreError, RepositoryError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 
 __all__ = ["LEASE_S", "Lease"]
+
+_logger = logging.getLogger(__name__)
+
+_NO_RIGHT = "42501"
 
 LEASE_S = 10.0
 """For how long a lease lasts unless it is renewed: the longest that a lane stands still when its worker is killed."""
@@ -28,15 +34,19 @@ class Lease:
         projection: The projection's name.
         lane: The lane.
         lease_s: Seconds until it expires unless it is renewed.
+        version: The version of the projection's code, to register it with.
     """
 
-    def __init__(self, log: EventLog, projection: str, lane: int, *, lease_s: float = LEASE_S) -> None:
+    def __init__(
+        self, log: EventLog, projection: str, lane: int, *, lease_s: float = LEASE_S, version: int = 1
+    ) -> None:
         self.lease_s = lease_s
         self.owner = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
         self.epoch: int | None = None
         self._log = log
         self._projection = projection
         self._lane = lane
+        self._version = version
 
     @property
     def is_held(self) -> bool:
@@ -46,20 +56,50 @@ class Lease:
     async def take(self) -> tuple[int, int] | None:
         """Take the lease; return the lane's position and the epoch, or None where another worker has it.
 
+        It never waits for another worker. Where the lease has expired and its worker still holds a batch open, as one does
+        that was stopped, its session is ended, so that the next call succeeds.
+
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
-                await connection.execute(load("projections/register"), self._projection)
+                await connection.execute(load("projections/register"), self._projection, self._version)
                 row = await connection.fetchrow(
                     load("projections/take_lease"), self._projection, self._lane, self.owner, self.lease_s
                 )
-        if row is None:
-            self.epoch = None
-            return None
+                if row is None or row["epoch"] is None:
+                    self.epoch = None
+                    if row is not None and row["is_free"]:
+                        await self._end_stopped(connection)
+                    return None
         self.epoch = row["epoch"]
         return row["position"], row["epoch"]
+
+    async def _end_stopped(self, connection: Any) -> None:
+        try:
+            with mapped_errors(own_statement=True, connection=connection):
+                ended = await connection.fetch(
+                    load("projections/end_stopped_worker"), self._projection, self._lane
+                )
+        except RepositoryError as error:
+            if error.sqlstate != _NO_RIGHT:
+                raise
+            # Without the right to end it, the time-outs of the server and of its TCP connections do.
+            _logger.warning(
+                "a stopped worker of another role holds lane %d of projection %s open: give the roles of workers "
+                "membership in each other, or end its session",
+                self._lane,
+                self._projection,
+            )
+            return
+        for row in ended:
+            _logger.warning(
+                "the session %d of a stopped worker was ended: it held lane %d of projection %s open past its lease",
+                row["pid"],
+                self._lane,
+                self._projection,
+            )
 
     async def renew(self) -> bool:
         """Hold the lease for longer; return whether it was still held.

@@ -25,9 +25,17 @@ class Projection(ABC, Generic[R]):
         name: The projection's name; its checkpoint is kept under it.
         table: Where the rows are.
         events: The event classes it takes; others pass it by.
+        keyed_by_stream: Whether `key` is always `(event.stream_id,)`. Then an event that cannot be decoded concerns one
+            key alone, which is put in quarantine; else it stops the projection.
+        version: Raise it when `evolve`, `key` or the table give other rows than before: then nothing more is folded
+            into the old table, and a rebuild brings the new one.
+        ignored_types: Types of events that pass it by even where no class is known for them.
     """
 
     name: ClassVar[str]
+    version: ClassVar[int] = 1
+    keyed_by_stream: ClassVar[bool] = False
+    ignored_types: ClassVar[frozenset[str]] = frozenset()
     table: Table[R]
     events: tuple[type[Event], ...]
 
@@ -60,6 +68,8 @@ class EntityProjection(Projection[E]):
         entity: The class of the entity.
         table: Its table; the key is the entity's id.
     """
+
+    keyed_by_stream: ClassVar[bool] = True
 
     def __init__(self, entity: type[E], table: Table[E]) -> None:
         self.entity = entity

@@ -56,6 +56,10 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.EventStoreError], str]] = {
     "57014": (errors.TimeoutError, f"the statement was cancelled on the server: {_LIMIT}"),
     "57P03": (errors.ConnectionError, "the server is starting up or shutting down: try again"),
     "57P04": (errors.ConnectionRejectedError, "the database was dropped"),
+    "ES002": (
+        errors.ProjectionVersionError,
+        "run `eventstore rebuild` with the newer code, and then the newer code alone",
+    ),
     "ES001": (errors.RepositoryError, "append an event that corrects what an earlier one says"),
 }
 _LOST = ("08", "57P01", "57P02", "57P05")

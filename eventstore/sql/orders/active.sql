@@ -10,6 +10,7 @@
 WITH folded AS MATERIALIZED (
     SELECT coalesce(min(checkpoint.position), 0) AS position FROM projection_checkpoints AS checkpoint
     WHERE checkpoint.projection = 'orders'
+        AND projection_is_of_version('orders', 1)
 ),
 tail AS MATERIALIZED (
     SELECT

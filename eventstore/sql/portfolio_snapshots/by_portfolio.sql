@@ -13,6 +13,7 @@
 WITH folded AS MATERIALIZED (
     SELECT coalesce(min(checkpoint.position), 0) AS position FROM projection_checkpoints AS checkpoint
     WHERE checkpoint.projection = 'portfolio_snapshots'
+        AND projection_is_of_version('portfolio_snapshots', 1)
 ),
 tail AS MATERIALIZED (
     SELECT

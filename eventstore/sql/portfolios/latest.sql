@@ -10,6 +10,7 @@
 WITH folded AS MATERIALIZED (
     SELECT coalesce(min(checkpoint.position), 0) AS position FROM projection_checkpoints AS checkpoint
     WHERE checkpoint.projection = 'portfolios'
+        AND projection_is_of_version('portfolios', 1)
 ),
 tail AS MATERIALIZED (
     SELECT

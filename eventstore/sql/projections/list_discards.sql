@@ -1,9 +1,9 @@
--- Purpose: List the events that were left out of a projection.
+-- Purpose: List the events that are left out of a projection.
 -- Parameters:
 --   $1 projection text
 -- Result: position bigint, key text, discarded_by text, reason text, discarded_at timestamptz
 -- Locks: none beyond ACCESS SHARE
 -- Index: projection_discards_pkey
 SELECT position, key, discarded_by, reason, discarded_at FROM projection_discards
-WHERE projection = $1::text
+WHERE projection = $1::text AND folded_again_at IS NULL
 ORDER BY position

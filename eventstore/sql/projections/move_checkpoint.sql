@@ -2,7 +2,9 @@
 --   transaction that writes the rows: who comes second waits here, and then finds it moved. It bounds the transaction's
 --   time, so that a worker that is stopped inside it holds up its successor no longer than a lease lasts (idle time,
 --   and from PostgreSQL 17 on the whole of it, which also ends a worker that is stopped between two messages of one
---   statement); and it renews the lease, where one is held.
+--   statement); it marks the transaction as this lane's by an advisory lock that nobody waits for, so that the successor
+--   of a worker that is stopped can tell it (end_stopped_worker); and it renews the lease, where one is held, and counts
+--   what the lane is given.
 -- Parameters:
 --   $1 projection text
 --   $2 lane smallint
@@ -11,24 +13,40 @@
 --   $5 after bigint position
 --   $6 lease_s double precision seconds
 --   $7 transaction text with a unit, shorter than the lease
+--   $8 ranges bigint[] one for each range of positions that events are of
+--   $9 events bigint[] how many of them
+--   $10 digests bigint[] the exclusive or of theirs
 -- Result: position bigint; no row where another worker was first
--- Locks: the row's, until the transaction ends
--- Index: projection_checkpoints_pkey
+-- Locks: the row's, and a shared advisory one, until the transaction ends
+-- Index: projection_checkpoints_pkey, projection_deliveries_pkey
 WITH bounded AS MATERIALIZED (
     SELECT
         set_config('idle_in_transaction_session_timeout', $7::text, true) AS idle,
         CASE
             WHEN current_setting('transaction_timeout', true) IS NOT NULL
                 THEN set_config('transaction_timeout', $7::text, true)
-        END AS whole
+        END AS whole,
+        -- 1702261620 is "evst" in ASCII.
+        pg_advisory_xact_lock_shared(1702261620, hashtext($1::text || '/' || $2::smallint)) AS marked
+),
+moved AS (
+    UPDATE projection_checkpoints
+    SET position = $5::bigint,
+        moved_at = clock_timestamp(),
+        lease_expires_at = CASE
+            WHEN lease_owner IS NOT NULL THEN clock_timestamp() + $6::double precision * interval '1 second'
+        END
+    FROM bounded
+    WHERE projection = $1::text AND lane = $2::smallint AND projection_checkpoints.position = $3::bigint
+        AND epoch = $4::bigint
+    RETURNING projection_checkpoints.position
+),
+counted AS (
+    INSERT INTO projection_deliveries AS so_far (projection, lane, range, events, digest)
+    SELECT $1::text, $2::smallint, given.range, given.events, given.digest
+    FROM unnest($8::bigint[], $9::bigint[], $10::bigint[]) AS given (range, events, digest)
+    WHERE EXISTS (SELECT FROM moved)
+    ON CONFLICT ON CONSTRAINT projection_deliveries_pkey DO UPDATE
+    SET events = so_far.events + EXCLUDED.events, digest = so_far.digest # EXCLUDED.digest
 )
-UPDATE projection_checkpoints
-SET position = $5::bigint,
-    moved_at = clock_timestamp(),
-    lease_expires_at = CASE
-        WHEN lease_owner IS NOT NULL THEN clock_timestamp() + $6::double precision * interval '1 second'
-    END
-FROM bounded
-WHERE projection = $1::text AND lane = $2::smallint AND projection_checkpoints.position = $3::bigint
-    AND epoch = $4::bigint
-RETURNING projection_checkpoints.position
+SELECT position FROM moved

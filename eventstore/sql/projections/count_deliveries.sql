@@ -1,0 +1,15 @@
+-- Purpose: Count what a lane is given, outside its worker's own statement; in the transaction that moves its checkpoint.
+-- Parameters:
+--   $1 projection text
+--   $2 lane smallint
+--   $3 ranges bigint[] one for each range of positions that events are of
+--   $4 events bigint[] how many of them
+--   $5 digests bigint[] the exclusive or of theirs
+-- Result: none
+-- Locks: the rows'
+-- Index: projection_deliveries_pkey
+INSERT INTO projection_deliveries AS so_far (projection, lane, range, events, digest)
+SELECT $1::text, $2::smallint, given.range, given.events, given.digest
+FROM unnest($3::bigint[], $4::bigint[], $5::bigint[]) AS given (range, events, digest)
+ON CONFLICT ON CONSTRAINT projection_deliveries_pkey DO UPDATE
+SET events = so_far.events + EXCLUDED.events, digest = so_far.digest # EXCLUDED.digest

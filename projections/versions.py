@@ -1,0 +1,42 @@
+"""The version of the code that a table was built by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eventstore.errors import ProjectionVersionError
+from eventstore.sql import load
+from projections.projection import Projection
+
+__all__ = ["require_version", "version_differs"]
+
+
+async def require_version(connection: Any, projection: Projection[Any]) -> int:
+    """Check, in an open transaction that holds the lanes, that the table is of the code's version.
+
+    Returns:
+        The position up to which deliveries are not counted.
+
+    Raises:
+        ProjectionVersionError: Another version has built it.
+    """
+    row = await connection.fetchrow(load("projections/read_version"), projection.name)
+    if row is None:
+        return 0
+    if row["version"] != projection.version:
+        raise version_differs(projection, row["version"])
+    return int(row["counted_after"])
+
+
+def version_differs(projection: Projection[Any], built: int) -> ProjectionVersionError:
+    """Return the error for a table that another version has built."""
+    if built > projection.version:
+        advice = "end this process and start it with the newer code"
+    else:
+        advice = (
+            f"run `eventstore rebuild {projection.name}` with this code; until then the older code may go on"
+        )
+    return ProjectionVersionError(
+        f"the table of projection {projection.name} was built by version {built}, this code has version "
+        f"{projection.version}: {advice}"
+    )
