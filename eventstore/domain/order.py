@@ -250,6 +250,7 @@ class Order(OrderState, category="order", created=OrderCreated):
             price=price,
             commission=commission,
             transact_time_ns=transact_time_ns,
+            **self._of_report(),
         )
         if self._is_repeat(event.execution_id, event.quantity, event.price, event.commission):
             return False
@@ -283,14 +284,17 @@ class Order(OrderState, category="order", created=OrderCreated):
             DomainError: A bad value; `order.unknown_execution`; `order.execution_corrected` (bust the one that
                 replaced it).
         """
+        counted = next((e for e in self.executions if e.counts and e.execution_id == execution_id), None)
         event = OrderFillBusted(
             occurred_at=at(occurred_at, transact_time_ns),
             execution_id=execution_id,
             reason=reason,
             transact_time_ns=transact_time_ns,
+            busted=counted,
+            **self._of_report(),
         )
         known = self._known(event.execution_id)
-        if not any(execution.counts for execution in known):
+        if counted is None:
             if known[-1].status is ExecutionStatus.BUSTED:
                 return False
             raise self._corrected(event.execution_id)
@@ -343,6 +347,8 @@ class Order(OrderState, category="order", created=OrderCreated):
             commission=old.commission if commission is None else commission,
             reason=reason,
             transact_time_ns=transact_time_ns,
+            corrected=old,
+            **self._of_report(),
         )
         if event.new_execution_id != event.execution_id:
             if self._is_repeat(

@@ -32,6 +32,7 @@ __all__ = [
     "ONE",
     "ZERO",
     "Execution",
+    "ExecutionReport",
     "ExecutionStatus",
     "OrderCancelled",
     "OrderCreated",
@@ -327,26 +328,49 @@ class OrderSubmitted(Event, category="order"):
     broker_order_id: Name
 
 
-class OrderFilled(Event, category="order"):
+class ExecutionReport(Event):
+    """What an execution's events say of its order, so that each is understood without the ones before it.
+
+    Attributes:
+        symbol: The order's instrument; None in no event that `Order` emits.
+        strategy: The order's strategy at that moment.
+        multiplier: The order's multiplier; None where it is 1.
+        transact_time_ns: The venue's time of the report (FIX TransactTime, 60), in ns since the epoch.
+    """
+
+    symbol: Name | None = None
+    strategy: Name | None = None
+    multiplier: Factor | None = None
+    transact_time_ns: Nanoseconds | None = None
+
+
+class OrderFilled(ExecutionReport, category="order"):
     """The order traded, in part or in full (FIX ExecType F, Trade)."""
 
     execution_id: Name
     quantity: Quantity
     price: Price
     commission: Money = ZERO
-    transact_time_ns: Nanoseconds | None = None
 
 
-class OrderFillBusted(Event, category="order"):
-    """The venue took an execution back (FIX ExecType H, Trade Cancel)."""
+class OrderFillBusted(ExecutionReport, category="order"):
+    """The venue took an execution back (FIX ExecType H, Trade Cancel).
+
+    Attributes:
+        busted: The execution that it took back.
+    """
 
     execution_id: Name
     reason: Text | None = None
-    transact_time_ns: Nanoseconds | None = None
+    busted: Execution | None = None
 
 
-class OrderFillCorrected(Event, category="order"):
-    """The venue replaced an execution by another (FIX ExecType G, Trade Correct)."""
+class OrderFillCorrected(ExecutionReport, category="order"):
+    """The venue replaced an execution by another (FIX ExecType G, Trade Correct).
+
+    Attributes:
+        corrected: The execution that it replaced; the new one happened when that did.
+    """
 
     execution_id: Name
     new_execution_id: Name
@@ -354,7 +378,7 @@ class OrderFillCorrected(Event, category="order"):
     price: Price
     commission: Money = ZERO
     reason: Text | None = None
-    transact_time_ns: Nanoseconds | None = None
+    corrected: Execution | None = None
 
 
 class OrderCancelled(Event, category="order"):

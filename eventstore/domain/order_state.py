@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import TypedDict
 
 from eventstore.domain import codec
 from eventstore.domain.context import exact, plain
 from eventstore.domain.entity import Entity, applies
 from eventstore.domain.order_events import (
     ACTIVE_ORDER_STATUSES,
+    ONE,
     ZERO,
     Execution,
     ExecutionStatus,
@@ -25,9 +27,20 @@ from eventstore.domain.order_events import (
 )
 from eventstore.errors import DomainError
 
-__all__ = ["OrderState"]
+__all__ = ["OrderState", "Report"]
+
+# What an execution takes from the event of its fill.
+_OF_EXECUTION = ("execution_id", "quantity", "price", "commission", "occurred_at", "transact_time_ns")
 
 _ENDED_BY_TIME = {OrderStatus.CANCELLED: "cancelled_at", OrderStatus.EXPIRED: "expired_at"}
+
+
+class Report(TypedDict):
+    """What every event of an execution says of its order."""
+
+    symbol: str
+    strategy: str | None
+    multiplier: Decimal | None
 
 
 class OrderState(OrderFields, Entity):
@@ -137,6 +150,14 @@ class OrderState(OrderFields, Entity):
             f"order {self.id}: execution {execution_id} was corrected and no longer counts: name {heir}",
         )
 
+    def _of_report(self) -> Report:
+        """Return what every event of an execution says of the order."""
+        return {
+            "symbol": self.symbol,
+            "strategy": self.strategy,
+            "multiplier": None if self.multiplier == ONE else self.multiplier,
+        }
+
     # ---- the fold ------------------------------------------------------------------------------------------
 
     @applies(OrderSubmitted)
@@ -146,7 +167,7 @@ class OrderState(OrderFields, Entity):
 
     @applies(OrderFilled)
     def _filled(self, event: OrderFilled) -> None:
-        values = {name: value for name, value in event.__dict__.items() if value is not None}
+        values = {name: event.__dict__[name] for name in _OF_EXECUTION if event.__dict__[name] is not None}
         self._count(event.quantity, event.price, event.commission, event.occurred_at)
         self.set(executions=(*self.executions, codec.fill(Execution, values)))
 
