@@ -194,6 +194,12 @@ class Entity(Validated):
             if not isinstance(event, cls.created_event):
                 raise EventDecodingError(
                     f"a stream of {cls.category} begins with {event.type}, not {cls.created_event.type}",
+        if type(recorded) is not RecordedEvent:  # several events by now, or none; the version is one
+            for part in recorded.parts:
+                state = cls.advance(state, part)
+            if state is not None:
+                state.__dict__["version"] = recorded.version
+            return state
                     stream_id=recorded.stream_id,
                     position=recorded.position,
                 )

@@ -1,4 +1,4 @@
-"""Events: what happened, its envelope in the log, and the registry that names its class.
+"""Events: what happened, and its envelope in the log.
 
 An `Event` is a frozen pydantic model in the past tense. It knows its category and its type; which stream it
 belongs to, and at which version, is the envelope's business (`PendingEvent` before the append, `RecordedEvent`
@@ -7,7 +7,7 @@ after it), so that two events with the same content are equal.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -17,11 +17,23 @@ from pydantic import ConfigDict, Field
 
 from eventstore.domain import codec
 from eventstore.domain.context import now
+from eventstore.domain.registry import EventRegistry, registry
 from eventstore.domain.types import UtcDatetime
 from eventstore.domain.validation import Validated
-from eventstore.errors import ConfigurationError, UnknownEventTypeError
+from eventstore.errors import EventDecodingError
 
-__all__ = ["Amended", "Event", "EventRegistry", "PendingEvent", "RecordedEvent", "Tombstone", "registry"]
+__all__ = [
+    "Amended",
+    "Event",
+    "EventRegistry",
+    "PendingEvent",
+    "RecordedEvent",
+    "Tombstone",
+    "UpcastEvents",
+    "registry",
+]
+
+_global_registry = registry
 
 
 class Event(Validated):
@@ -64,11 +76,13 @@ class Event(Validated):
             cls.schema_version = schema_version
 
     @classmethod
-    def __pydantic_init_subclass__(cls, *, category: str | None = None, **_: Any) -> None:
+    def __pydantic_init_subclass__(
+        cls, *, category: str | None = None, registry: EventRegistry = _global_registry, **_: Any
+    ) -> None:
         """Register the class under its category and type, unless it was given no category (a base class).
 
         Raises:
-            ConfigurationError: Another class has that category and type.
+            ConfigurationError: Another class has that category and type, or its schema version is none.
         """
         if category is not None:
             registry.register(cls)
@@ -125,6 +139,9 @@ class PendingEvent:
 class RecordedEvent:
     """An event of the log.
 
+    One that upcasters turned into several events, or into none, is an `UpcastEvents`: go through `parts` where old
+    events may be such.
+
     Attributes:
         position: Its place in the log's one global order; positions have holes.
         stream_id: The entity's id.
@@ -158,46 +175,104 @@ class RecordedEvent:
         """When it happened, by the domain's clock, in UTC."""
         return self.event.occurred_at
 
+    @property
+    def parts(self) -> tuple[RecordedEvent, ...]:
+        """The event itself; what it is now, where upcasters have split or dropped it."""
+        return (self,)
 
-class EventRegistry:
-    """The event classes of the process, by category and type."""
 
-    def __init__(self) -> None:
-        self._classes: dict[tuple[str, str], type[Event]] = {}
+class UpcastEvents(RecordedEvent):
+    """An event of the log that upcasters turned into several events, or into none, or that a reader ignores.
 
-    def register(self, event_class: type[Event]) -> None:
-        """Add a class; defining the same class again, as a notebook does, replaces it.
+    It stays one in the log: it has one position, and takes one version of its stream, whatever it became. `parts`
+    gives its events, each with the same envelope; `event` is an error, so that none of them is passed over unseen.
+
+    Attributes:
+        parts: The events that it is now.
+    """
+
+    __slots__ = ("_category", "_occurred_at", "_parts", "_type")
+
+    _category: str
+    _occurred_at: datetime
+    _parts: tuple[RecordedEvent, ...]
+    _type: str
+
+    def __init__(
+        self,
+        *,
+        position: int,
+        stream_id: UUID,
+        version: int,
+        event_id: UUID,
+        category: str,
+        type: str,
+        events: Sequence[Event],
+        metadata: Mapping[str, Any],
+        occurred_at: datetime,
+        recorded_at: datetime,
+    ) -> None:
+        values = {
+            "position": position,
+            "stream_id": stream_id,
+            "version": version,
+            "event_id": event_id,
+            "metadata": metadata,
+            "recorded_at": recorded_at,
+            "_category": category,
+            "_type": type,
+            "_occurred_at": occurred_at,
+            "_parts": tuple(
+                RecordedEvent(position, stream_id, version, event_id, event, metadata, recorded_at)
+                for event in events
+            ),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)  # a frozen class
+
+    @property
+    def event(self) -> Event:
+        """None to be had: it is several events now, or none.
 
         Raises:
-            ConfigurationError: Another class has its category and type.
+            EventDecodingError: Always; use `parts`.
         """
-        key = (event_class.category, event_class.type)
-        known = self._classes.get(key)
-        if known is not None and _full_name(known) != _full_name(event_class):
-            raise ConfigurationError(
-                f"event type {key[0]}/{key[1]} is defined twice, by {_full_name(known)} and "
-                f"{_full_name(event_class)}: rename one, or give it type=..."
-            )
-        self._classes[key] = event_class
+        raise EventDecodingError(
+            f"{self.category}/{self.type} is {len(self._parts)} events since it was upcast: use .parts, not .event",
+            stream_id=self.stream_id,
+            position=self.position,
+        )
 
-    def find(self, category: str, type: str) -> type[Event]:
-        """Return the class of an event of the log.
+    @property
+    def category(self) -> str:
+        """The category of the stream."""
+        return self._category
 
-        Raises:
-            UnknownEventTypeError: No class is registered under that category and type.
-        """
-        try:
-            return self._classes[category, type]
-        except KeyError:
-            raise UnknownEventTypeError(category, type) from None
+    @property
+    def type(self) -> str:
+        """The type that it was stored with."""
+        return self._type
 
-    def __iter__(self) -> Iterator[type[Event]]:
-        return iter(self._classes.values())
+    @property
+    def occurred_at(self) -> datetime:
+        """When it happened, as it was stored."""
+        return self._occurred_at
 
+    @property
+    def parts(self) -> tuple[RecordedEvent, ...]:
+        """The events that it is now, in order; each has this one's position, version and id."""
+        return self._parts
 
-def _full_name(event_class: type[Event]) -> str:
-    return f"{event_class.__module__}.{event_class.__qualname__}"
+    def __repr__(self) -> str:
+        return (
+            f"UpcastEvents(position={self.position}, stream_id={self.stream_id!r}, version={self.version}, "
+            f"type={self.type!r}, events={[part.event for part in self._parts]!r})"
+        )
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UpcastEvents) and all(
+            getattr(self, name) == getattr(other, name)
+            for name in ("event_id", "position", "version", "type", "occurred_at", "metadata", "_parts")
+        )
 
-registry = EventRegistry()
-"""The registry that event classes enter when they are defined."""
+    __hash__ = None  # type: ignore[assignment]

@@ -219,7 +219,7 @@ def _folded(kind: type[E], row: E | None, events: list[RecordedEvent]) -> Stream
     if any(event.category != kind.category for event in events):
         return Stream(None, 0)  # the id of an entity of another kind
     version = 0 if row is None else row.version
-    if row is None and events and events[0].version > 1:
+    if row is None and events and events[0].version > 1 and not _begins(kind, events[0]):
         # Another lane's checkpoint is further: the events before are folded, and a tombstone was among them.
         return Stream(None, events[-1].version)
     entity = row
@@ -228,3 +228,8 @@ def _folded(kind: type[E], row: E | None, events: list[RecordedEvent]) -> Stream
             entity = kind.advance(entity, event)
             version = event.version
     return Stream(entity, version)
+
+
+def _begins(kind: type[Entity], recorded: RecordedEvent) -> bool:
+    """Whether a stream begins with this event; after version 1 where upcasters dropped what was before."""
+    return any(isinstance(part.event, kind.created_event) for part in recorded.parts[:1])

@@ -1,0 +1,109 @@
+"""The registry of event classes, and of the upcasters that bring old events to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from eventstore.errors import ConfigurationError, UnknownEventTypeError
+
+if TYPE_CHECKING:
+    from eventstore.domain.event import Event
+    from eventstore.domain.upcasting import Upcaster
+
+__all__ = ["SCHEMA_VERSION_MAX", "EventRegistry", "registry"]
+
+SCHEMA_VERSION_MAX = 2**15 - 1
+"""The highest schema version of an event: a smallint of PostgreSQL."""
+
+
+class EventRegistry:
+    """The event classes of the process, by category and type, and the upcasters of older versions.
+
+    All packages of a process may use the one that `registry` is; two that define the same type are told so. A package
+    may also keep its own (`class Moved(Event, category="robot", registry=mine)`), for a log to read with both:
+    `EventRegistry.merged(registry, mine)`.
+
+    Attributes:
+        current: The class of each category, type and schema version that needs no upcaster.
+        upcasters: What brings events of a category, type and schema version further.
+    """
+
+    def __init__(self) -> None:
+        self.current: dict[tuple[str, str, int], type[Event]] = {}
+        self.upcasters: dict[tuple[str, str, int], Upcaster] = {}
+        self._classes: dict[tuple[str, str], type[Event]] = {}
+
+    @classmethod
+    def merged(cls, *registries: EventRegistry) -> EventRegistry:
+        """Return a new registry with all that these have; what they take up later it does not have.
+
+        Raises:
+            ConfigurationError: Two of them define the same type, or an upcaster of the same version of it.
+        """
+        merged = cls()
+        for each in registries:
+            for event_class in each:
+                merged.register(event_class)
+            for upcaster in each.upcasters.values():
+                merged.register_upcaster(upcaster)
+        return merged
+
+    def register(self, event_class: type[Event]) -> None:
+        """Add a class; defining the same class again, as a notebook does, replaces it.
+
+        Raises:
+            ConfigurationError: Another class has its category and type, or its schema version is none.
+        """
+        key = (event_class.category, event_class.type)
+        known = self._classes.get(key)
+        if known is not None and _full_name(known) != _full_name(event_class):
+            raise ConfigurationError(
+                f"event type {key[0]}/{key[1]} is defined twice, by {_full_name(known)} and "
+                f"{_full_name(event_class)}: rename one, or give it type=..."
+            )
+        if not 1 <= event_class.schema_version <= SCHEMA_VERSION_MAX:
+            raise ConfigurationError(
+                f"event type {key[0]}/{key[1]} has schema version {event_class.schema_version}: "
+                f"it is 1 to {SCHEMA_VERSION_MAX}"
+            )
+        if known is not None:
+            self.current.pop((*key, known.schema_version), None)
+        self._classes[key] = event_class
+        self.current[*key, event_class.schema_version] = event_class
+
+    def register_upcaster(self, upcaster: Upcaster) -> None:
+        """Add an upcaster; defining the same function again, as a notebook does, replaces it.
+
+        Raises:
+            ConfigurationError: Another one starts at its category, type and version.
+        """
+        known = self.upcasters.get(upcaster.key)
+        if known is not None and known.name != upcaster.name:
+            raise ConfigurationError(
+                f"version {upcaster.version} of event type {upcaster.category}/{upcaster.type} has two upcasters, "
+                f"{known.name} and {upcaster.name}: remove one"
+            )
+        self.upcasters[upcaster.key] = upcaster
+
+    def find(self, category: str, type: str) -> type[Event]:
+        """Return the class of an event of the log.
+
+        Raises:
+            UnknownEventTypeError: No class is registered under that category and type.
+        """
+        try:
+            return self._classes[category, type]
+        except KeyError:
+            raise UnknownEventTypeError(category, type) from None
+
+    def __iter__(self) -> Iterator[type[Event]]:
+        return iter(self._classes.values())
+
+
+def _full_name(event_class: type[Event]) -> str:
+    return f"{event_class.__module__}.{event_class.__qualname__}"
+
+
+registry = EventRegistry()
+"""The registry that event classes and upcasters enter when they are defined."""

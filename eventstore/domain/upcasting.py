@@ -1,0 +1,265 @@
+"""Upcasting: old events brought to today's schema when they are read. The stored bytes never change.
+
+    stored OrderSent v1 --rename--> OrderSubmitted v1 --new field--> OrderSubmitted v2 --> the class of today
+
+An upcaster is a pure function from one schema version's JSON to the next. They compose: each leads one step further,
+and reading goes on until there is a class for what they came to. An event that needs none costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
+
+from eventstore.domain.event import Event, EventRegistry, registry
+from eventstore.errors import ConfigurationError, EventDecodingError, EventStoreError, UnknownEventTypeError
+
+__all__ = ["EventContext", "UpcastEvent", "Upcaster", "UpcasterFunction", "upcast", "upcaster"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventContext:
+    """What an upcaster may know of the event besides its JSON: its envelope, as it was stored.
+
+    Attributes:
+        category: The category of the stream.
+        type: The type that the event was stored with.
+        schema_version: The schema version that it was stored with.
+        position: Its place in the log.
+        stream_id: The entity's id.
+        version: Its place in the stream.
+        event_id: Its id.
+        metadata: Correlation id, causation id, actor, and whatever else its writer gave.
+        occurred_at: When it happened, by the domain's clock, in UTC.
+        recorded_at: When it was appended, by the database's clock, in UTC.
+    """
+
+    category: str
+    type: str
+    schema_version: int
+    position: int
+    stream_id: UUID
+    version: int
+    event_id: UUID
+    metadata: Mapping[str, Any]
+    occurred_at: datetime
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UpcastEvent:
+    """One of the events that an upcaster makes of one.
+
+    Attributes:
+        type: Its type: one of those that the upcaster leads to.
+        data: Its fields, as JSON: decimals and times as text.
+        occurred_at: When it happened, aware; None: when the stored event did.
+    """
+
+    type: str
+    data: dict[str, Any]
+    occurred_at: datetime | None = None
+
+
+UpcasterFunction: TypeAlias = Callable[[dict[str, Any], EventContext], dict[str, Any] | Sequence[UpcastEvent]]
+F = TypeVar("F", bound=UpcasterFunction)
+
+
+@dataclass(frozen=True, slots=True)
+class Upcaster:
+    """A function that leads from one version of a type further.
+
+    Attributes:
+        category: The category.
+        type: The type that it takes.
+        version: The schema version that it takes.
+        targets: The types that it leads to, each with its schema version.
+        function: The function.
+    """
+
+    category: str
+    type: str
+    version: int
+    targets: Mapping[str, int]
+    function: UpcasterFunction
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What it takes: category, type and schema version."""
+        return self.category, self.type, self.version
+
+    @property
+    def name(self) -> str:
+        """The full name of its function."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
+
+def upcaster(
+    category: str,
+    type: str,
+    version: int,
+    *,
+    to: str | Mapping[str, int] | None = None,
+    registry: EventRegistry = registry,
+) -> Callable[[F], F]:
+    """Mark the function that turns the stored JSON of one schema version into the next.
+
+    It gets the JSON, which it may change, and the event's envelope, and returns
+
+    - the new JSON, where it leads to one type;
+    - a list of `UpcastEvent`s, where one event is to be several; an empty one drops the event.
+
+    It is pure: no I/O, no clock, no randomness, since it runs whenever the event is read. Decimals and times are text in
+    JSON, and a number that JSON has as a number must not become a float that was a decimal.
+
+    Example:
+        @upcaster("order", "OrderRouted", 1)
+        def name_the_venue(data, context):
+            data["venue"] = data.pop("exchange")
+            return data
+
+    Args:
+        category: The category of the event.
+        type: The type that it was stored with.
+        version: The schema version that it was stored with, from 1.
+        to: What it becomes. None: the same type at the next version. A name: that type at version 1. A mapping: each
+            type with its version, for other versions, and for the types of several events.
+        registry: Where it is registered.
+
+    Raises:
+        ConfigurationError: The version is below 1, or another upcaster takes the same version of the type.
+    """
+    if version < 1:
+        raise ConfigurationError(f"schema versions begin at 1: {category}/{type} has none of {version}")
+    if to is None:
+        targets: Mapping[str, int] = {type: version + 1}
+    elif isinstance(to, str):
+        targets = {to: 1}
+    else:
+        targets = dict(to)
+
+    def register(function: F) -> F:
+        registry.register_upcaster(Upcaster(category, type, version, targets, function))
+        return function
+
+    return register
+
+
+def upcast(data: dict[str, Any], context: EventContext, *, classes: EventRegistry = registry) -> list[Event]:
+    """Return the events of today that a stored one is: usually one; several, or none, where an upcaster says so.
+
+    Args:
+        data: Its parsed JSON; it may be changed.
+        context: Its envelope.
+        classes: Where classes and upcasters are found.
+
+    Raises:
+        UnknownEventTypeError: No class and no upcaster is registered for its type, or for one that it becomes.
+        EventDecodingError: An upcaster is missing, fails, or gives what it must not; or the JSON does not fit the class.
+    """
+    events: list[Event] = []
+    _follow(
+        events, context.schema_version, UpcastEvent(context.type, data, context.occurred_at), context, classes
+    )
+    return events
+
+
+def _follow(  # noqa: PLR0917 - one recursion
+    events: list[Event],
+    version: int,
+    stored: UpcastEvent,
+    context: EventContext,
+    classes: EventRegistry,
+    steps: int = 0,
+) -> None:
+    event_class = classes.current.get((context.category, stored.type, version))
+    if event_class is not None:
+        events.append(
+            _construct(event_class, stored.data, stored.occurred_at or context.occurred_at, context)
+        )
+        return
+    step = classes.upcasters.get((context.category, stored.type, version))
+    if step is None:
+        raise _no_way(stored.type, version, context, classes)
+    if steps > len(classes.upcasters):
+        raise _wrong(context, f"its upcasters go round in a circle, by way of {step.name}")
+    for part in _apply(step, stored, context):
+        _follow(events, step.targets[part.type], part, context, classes, steps + 1)
+
+
+def _apply(step: Upcaster, stored: UpcastEvent, context: EventContext) -> Sequence[UpcastEvent]:
+    if stored.occurred_at is not None and stored.occurred_at != context.occurred_at:
+        context = replace(context, occurred_at=stored.occurred_at)
+    try:
+        given = step.function(stored.data, context)
+    except EventStoreError:
+        raise
+    except Exception as error:
+        raise _wrong(context, f"the upcaster {step.name} failed: {error!r}") from error
+    if isinstance(given, dict):
+        if len(step.targets) != 1:
+            raise _wrong(
+                context,
+                f"the upcaster {step.name} leads to {', '.join(step.targets) or 'nothing'}: "
+                "it has to return a list of UpcastEvent",
+            )
+        return (UpcastEvent(next(iter(step.targets)), given, stored.occurred_at),)
+    if not isinstance(given, list | tuple) or not all(isinstance(part, UpcastEvent) for part in given):
+        raise _wrong(
+            context,
+            f"the upcaster {step.name} returned {given!r}: "
+            "return the new JSON, or a list of UpcastEvent (an empty one drops the event)",
+        )
+    for part in given:
+        if part.type not in step.targets:
+            raise _wrong(
+                context,
+                f"the upcaster {step.name} made a {part.type}, it leads to "
+                f"{', '.join(step.targets) or 'nothing'}: name that type and its version in to=",
+            )
+    return [replace(part, occurred_at=part.occurred_at or stored.occurred_at) for part in given]
+
+
+def _construct(
+    event_class: type[Event], data: dict[str, Any], occurred_at: datetime, context: EventContext
+) -> Event:
+    """Return an event of a class from its JSON.
+
+    Raises:
+        EventDecodingError: The JSON does not fit the class.
+    """
+    try:
+        return event_class.from_stored(data, occurred_at)
+    except (KeyError, ValueError, ArithmeticError, TypeError) as error:
+        raise _wrong(context, f"its JSON does not fit the class {event_class.__name__}: {error!r}") from error
+
+
+def _no_way(type: str, version: int, context: EventContext, classes: EventRegistry) -> EventStoreError:
+    try:
+        known = classes.find(context.category, type)
+    except UnknownEventTypeError:
+        return UnknownEventTypeError(
+            context.category, type, stream_id=context.stream_id, position=context.position
+        )
+    if version > known.schema_version:
+        return _wrong(
+            context,
+            f"the code has version {known.schema_version} of {type}, and this event has version {version}: "
+            "a newer program wrote it, so run the newest",
+        )
+    return _wrong(
+        context,
+        f"the code has version {known.schema_version} of {type}, and there is no upcaster from version {version}: "
+        f'register one with @upcaster("{context.category}", "{type}", {version})',
+    )
+
+
+def _wrong(context: EventContext, why: str) -> EventDecodingError:
+    return EventDecodingError(
+        f"{context.category}/{context.type} of schema version {context.schema_version} cannot be read: {why}",
+        stream_id=context.stream_id,
+        position=context.position,
+    )
