@@ -182,7 +182,7 @@ class RecordedEvent:
 
 
 class UpcastEvents(RecordedEvent):
-    """An event of the log that upcasters turned into several events, or into none, or that a reader ignores.
+    """An event of the log that upcasters turned into several events, or into none.
 
     It stays one in the log: it has one position, and takes one version of its stream, whatever it became. `parts`
     gives its events, each with the same envelope; `event` is an error, so that none of them is passed over unseen.

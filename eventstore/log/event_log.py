@@ -26,6 +26,7 @@ from eventstore.errors import (
 )
 from eventstore.log.group_commit import AnswerLostError, GroupCommit
 from eventstore.log.records import (
+from eventstore.log.lookup import EventLookup
     NO_METADATA,
     AppendColumns,
     AppendResult,
@@ -56,7 +57,7 @@ _RESEND_FIRST_DELAY_S = 0.05
 _RESEND_DELAY_MAX_S = 2.0
 
 
-class EventLog:
+class EventLog(EventLookup):
     """The append-only log of one database.
 
     Args:
@@ -217,7 +218,7 @@ class EventLog:
             ConnectionError, TimeoutError: Safe to retry.
             UnknownEventTypeError, EventDecodingError: The code does not know an event of the stream.
         """
-        rows = await self._fetch("log/read_stream", stream_id, after_version, limit)
+        rows = await self._find("log/read_stream", stream_id, after_version, limit)
         return [decode(row, classes=self.classes) for row in rows]
 
     async def read_range(
@@ -244,7 +245,7 @@ class EventLog:
         """
         arguments = ("log/read_range", after, through, limit, categories)
         if connection is None:
-            rows = await self._fetch(*arguments)
+            rows = await self._find(*arguments)
         else:
             rows = await _fetch_on(connection, *arguments)
         return [decode(row, classes=self.classes) for row in rows]
@@ -296,12 +297,8 @@ class EventLog:
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
-        rows = await self._fetch("log/scan_positions", 0, 0)
+        rows = await self._find("log/scan_positions", 0, 0)
         return int(rows[0]["head"])
-
-    async def _fetch(self, statement: str, *arguments: Any) -> list[Any]:
-        async with self.connection.acquire() as connection:
-            return await _fetch_on(connection, statement, *arguments)
 
 
 async def _fetch_on(connection: Any, statement: str, *arguments: Any) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +13,7 @@ from uuid import UUID
 
 import orjson
 
-from eventstore.domain.event import Event, EventRegistry, PendingEvent, RecordedEvent, UpcastEvents, registry
+from eventstore.domain.event import EventRegistry, PendingEvent, RecordedEvent, UpcastEvents, registry
 from eventstore.domain.upcasting import EventContext, upcast
 from eventstore.errors import ConfigurationError, EventDecodingError
 
@@ -218,27 +218,23 @@ def to_columns(staged: Iterable[StagedEvent]) -> AppendColumns:
     return columns
 
 
-def decode(
-    row: Mapping[str, Any], *, classes: EventRegistry = registry, ignores: Collection[str] = ()
-) -> RecordedEvent:
+def decode(row: Mapping[str, Any], *, classes: EventRegistry = registry) -> RecordedEvent:
     """Return a row of `events` as an event with its envelope, upcast to today's schema.
 
     Args:
         row: The columns of `events`, by name.
         classes: Where event classes and upcasters are found.
-        ignores: Types that the reader has no use for: such an event is not decoded, and has no parts; its class need
-            not be known.
 
     Returns:
-        The event; an `UpcastEvents` where upcasters made several of it, or none, or it is ignored.
+        The event; an `UpcastEvents` where upcasters made several of it, or none.
 
     Raises:
         UnknownEventTypeError: No class is registered for its type, or for one that it was upcast to.
         EventDecodingError: Its JSON does not fit its class, or it cannot be upcast.
     """
     event_class = classes.current.get((row["category"], row["type"], row["schema_version"]))
-    if event_class is None or (ignores and row["type"] in ignores):
-        return _decode_old(row, classes, ignores)
+    if event_class is None:
+        return _decode_old(row, classes)
     try:
         event = event_class.from_stored(orjson.loads(row["data"]), row["occurred_at"])
     except (KeyError, ValueError, ArithmeticError, TypeError) as error:
@@ -259,7 +255,7 @@ def decode(
     )
 
 
-def _decode_old(row: Mapping[str, Any], classes: EventRegistry, ignores: Collection[str]) -> RecordedEvent:
+def _decode_old(row: Mapping[str, Any], classes: EventRegistry) -> RecordedEvent:
     metadata = row["metadata"]
     envelope: dict[str, Any] = {
         name: row[name]
@@ -275,10 +271,8 @@ def _decode_old(row: Mapping[str, Any], classes: EventRegistry, ignores: Collect
         )
     }
     envelope["metadata"] = NO_METADATA if metadata == "{}" else orjson.loads(metadata)
-    events: list[Event] = []
-    if row["type"] not in ignores:
-        context = EventContext(schema_version=row["schema_version"], **envelope)
-        events = upcast(orjson.loads(row["data"]), context, classes=classes)
+    context = EventContext(schema_version=row["schema_version"], **envelope)
+    events = upcast(orjson.loads(row["data"]), context, classes=classes)
     if len(events) == 1:
         return RecordedEvent(
             row["position"],

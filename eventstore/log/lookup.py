@@ -1,0 +1,119 @@
+"""Finding events by what is not their place: their id, their correlation, or a time.
+
+One BRIN index serves them all. Its summaries are written behind the end of the log, by autovacuum; what is not summed up
+yet is read through, so the answer is right at once, and quick a little later.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.domain.event import EventRegistry, RecordedEvent
+from eventstore.errors import ConfigurationError
+from eventstore.log.records import decode
+from eventstore.sql import load
+
+__all__ = ["CORRELATED_EVENTS_MAX", "EventLookup", "TimeBounds"]
+
+CORRELATED_EVENTS_MAX = 10_000
+"""The most events of one correlation that are read unless a caller says otherwise."""
+
+
+class _Connections(Protocol):
+    def acquire(self) -> AbstractAsyncContextManager[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TimeBounds:
+    """Between which positions a moment lies.
+
+    Where the clock never stepped back, `first_after` follows on `last_through`. Else the events between them lie on both
+    sides of the moment, and each has to be looked at.
+
+    Attributes:
+        first_after: The first position whose time is after the moment; None: there is none.
+        last_through: The last position whose time is the moment or before; None: there is none.
+    """
+
+    first_after: int | None
+    last_through: int | None
+
+
+class EventLookup:
+    """Finds events of a log; `EventLog` is one."""
+
+    connection: _Connections
+    classes: EventRegistry
+
+    async def find_event(self, event_id: UUID) -> RecordedEvent | None:
+        """Return the event with an id; None where there is none.
+
+        An id that was appended twice, to two streams, gives the first of them.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+            UnknownEventTypeError, EventDecodingError: The code does not know the event.
+        """
+        rows = await self._find("log/find_event", event_id)
+        return decode(rows[0], classes=self.classes) if rows else None
+
+    async def find_correlated(
+        self, correlation_id: str | UUID, *, limit: int = CORRELATED_EVENTS_MAX
+    ) -> list[RecordedEvent]:
+        """Return the events with a correlation id in their metadata, in order, and the event of that very id.
+
+        Args:
+            correlation_id: The id; that of the first event of all, where no other was given.
+            limit: Return so many events at most.
+
+        Raises:
+            ConfigurationError: `limit` is below 1.
+            ConnectionError, TimeoutError: Safe to retry.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+        """
+        if limit < 1:
+            raise ConfigurationError(f"limit is 1 or more, not {limit}")
+        text = str(correlation_id)
+        rows = await self._find("log/find_correlated", text, _id_of(text), limit)
+        return [decode(row, classes=self.classes) for row in rows]
+
+    async def find_time(
+        self, *, recorded_at: datetime | None = None, occurred_at: datetime | None = None
+    ) -> TimeBounds:
+        """Return between which positions a moment lies; exactly one of the two times is given.
+
+        Events whose transactions are in flight may still come to lie before the moment.
+
+        Args:
+            recorded_at: The moment, by the database's clock; naive: local time.
+            occurred_at: The moment, by the domain's clock; naive: local time.
+
+        Raises:
+            ConfigurationError: Not exactly one is given.
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        if recorded_at is not None and occurred_at is None:
+            rows = await self._find("log/bound_recorded_at", recorded_at.astimezone(UTC))
+        elif occurred_at is not None and recorded_at is None:
+            rows = await self._find("log/bound_occurred_at", occurred_at.astimezone(UTC))
+        else:
+            raise ConfigurationError("find which time? Give exactly one of recorded_at= and occurred_at=")
+        return TimeBounds(rows[0]["first_after"], rows[0]["last_through"])
+
+    async def _find(self, statement: str, *arguments: Any) -> list[Any]:
+        async with self.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                rows: list[Any] = await connection.fetch(load(statement), *arguments)
+                return rows
+
+
+def _id_of(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,42 @@
+-- Purpose: Find between which positions a time lies: the first event that was recorded after it, and the last one that
+--   was recorded at it or before, by the database's clock, which may step back. Halving gives a place where the one follows on
+--   the other; the index then finds what lies out of order on either side of it. Its bounds stand in sub-selects, in
+--   pairs: the planner then takes few rows for granted, and not half of the table.
+-- Parameters:
+--   $1 moment timestamp with time zone UTC
+-- Result: first_after bigint, last_through bigint (positions; NULL where there is none)
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_position_key, some 60 entries at most; events_lookup_brin
+WITH RECURSIVE halving AS (
+    SELECT 1::bigint AS low, coalesce((SELECT max(position) FROM events), 0) + 1 AS high
+    UNION ALL
+    SELECT
+        CASE WHEN probe.recorded_at <= $1::timestamptz THEN probe.position + 1 ELSE halving.low END,
+        CASE WHEN probe.recorded_at <= $1::timestamptz THEN halving.high ELSE (halving.low + halving.high) / 2 END
+    FROM halving
+    LEFT JOIN LATERAL (
+        SELECT position, recorded_at FROM events
+        WHERE position >= (halving.low + halving.high) / 2
+        ORDER BY position
+        LIMIT 1
+    ) AS probe ON true
+    WHERE halving.low < halving.high
+),
+place AS MATERIALIZED (
+    -- Every position below low, back to the last probe, is at the moment or before; the event after it is not.
+    SELECT low, (SELECT min(position) FROM events WHERE position >= halving.high) AS high
+    FROM halving
+    WHERE low >= high
+    LIMIT 1
+)
+SELECT
+    (
+        SELECT min(position + 0) FROM events
+        WHERE recorded_at > (SELECT $1::timestamptz) AND recorded_at <= (SELECT 'infinity'::timestamptz)
+            AND position + 0 >= (SELECT 0) AND position + 0 <= (SELECT high FROM place)
+    ) AS first_after,
+    (
+        SELECT max(position + 0) FROM events
+        WHERE recorded_at >= (SELECT '-infinity'::timestamptz) AND recorded_at <= (SELECT $1::timestamptz)
+            AND position + 0 >= (SELECT low - 1 FROM place) AND position + 0 <= (SELECT 9223372036854775807)
+    ) AS last_through

@@ -1,0 +1,13 @@
+-- Purpose: Find the events of one correlation, and the event that it is named after where there is such a one.
+-- Parameters:
+--   $1 correlation_id text
+--   $2 event_id uuid the correlation's id, where it has that form; NULL else
+--   $3 limit bigint events
+-- Result: the columns of events
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_lookup_brin, once for each condition
+SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at
+FROM events
+WHERE metadata ->> 'correlation_id' = $1::text OR event_id = $2::uuid
+ORDER BY position
+LIMIT $3::bigint
