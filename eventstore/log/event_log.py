@@ -25,8 +25,8 @@ from eventstore.errors import (
     TransactionCommitError,
 )
 from eventstore.log.group_commit import AnswerLostError, GroupCommit
-from eventstore.log.records import (
 from eventstore.log.lookup import EventLookup
+from eventstore.log.records import (
     NO_METADATA,
     AppendColumns,
     AppendResult,
