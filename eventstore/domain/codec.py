@@ -11,6 +11,7 @@ import enum
 import types
 import typing
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -38,24 +39,56 @@ def converters(model: type[BaseModel]) -> Mapping[str, Converter | None]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """What `fill` needs to know of a model.
+
+    Attributes:
+        fields: The fields in their order with their plain defaults.
+        made: The fields whose default is made anew each time.
+        required: The fields without a default.
+        private: The private attributes with their plain defaults; None: pydantic's own method sets them.
+        private_made: The private attributes whose default is made anew each time.
+    """
+
+    fields: Mapping[str, Any]
+    made: tuple[tuple[str, Callable[[], Any]], ...]
+    required: frozenset[str]
+    private: Mapping[str, Any] | None
+    private_made: tuple[tuple[str, Callable[[], Any]], ...]
+
+
 @cache
-def _template(model: type[BaseModel]) -> tuple[Mapping[str, Any], tuple[tuple[str, Callable[[], Any]], ...]]:
-    """Return the fields in their order with their plain defaults, and the fields whose default is made."""
-    plain = {
-        name: _MISSING if field.default is PydanticUndefined else field.default
-        for name, field in model.model_fields.items()
-    }
-    made = tuple(
-        (name, typing.cast("Callable[[], Any]", field.default_factory))
-        for name, field in model.model_fields.items()
-        if field.default_factory is not None
+def _template(model: type[BaseModel]) -> _Template:
+    attributes = model.__private_attributes__
+    # A model with a `model_post_init` of its own is left to it.
+    is_plain = getattr(model.model_post_init, "__name__", "") == "init_private_attributes" and not any(
+        attribute.default_factory_takes_validated_data for attribute in attributes.values()
     )
-    return plain, made
-
-
-@cache
-def _required(model: type[BaseModel]) -> frozenset[str]:
-    return frozenset(name for name, field in model.model_fields.items() if field.is_required())
+    return _Template(
+        fields={
+            name: _MISSING if field.default is PydanticUndefined else field.default
+            for name, field in model.model_fields.items()
+        },
+        made=tuple(
+            (name, typing.cast("Callable[[], Any]", field.default_factory))
+            for name, field in model.model_fields.items()
+            if field.default_factory is not None
+        ),
+        required=frozenset(name for name, field in model.model_fields.items() if field.is_required()),
+        private={
+            name: attribute.default
+            for name, attribute in attributes.items()
+            if attribute.default is not PydanticUndefined
+        }
+        if is_plain
+        else None,
+        private_made=tuple(
+            (name, typing.cast("Callable[[], Any]", attribute.default_factory))
+            for name, attribute in attributes.items()
+            if attribute.default_factory is not None
+        ),
+    )
 
 
 def construct(model: type[M], data: Mapping[str, Any], **known: Any) -> M:
@@ -81,20 +114,26 @@ def fill(model: type[M], values: dict[str, Any]) -> M:
         KeyError: A field without a default is missing.
     """
     given = set(values)
-    template, made = _template(model)
-    if not given >= _required(model):
-        raise KeyError(", ".join(sorted(_required(model) - given)))
-    fields = {**template, **values}
-    for name, factory in made:
+    template = _template(model)
+    if not given >= template.required:
+        raise KeyError(", ".join(sorted(template.required - given)))
+    fields = {**template.fields, **values}
+    for name, factory in template.made:
         if fields[name] is _MISSING:
             fields[name] = factory()
     made_model = model.__new__(model)
     _set_attribute(made_model, "__dict__", fields)
     _set_attribute(made_model, "__pydantic_fields_set__", given)
     _set_attribute(made_model, "__pydantic_extra__", None)
-    _set_attribute(made_model, "__pydantic_private__", None)
-    if model.__private_attributes__:
-        made_model.model_post_init(None)
+    if template.private is None:
+        _set_attribute(made_model, "__pydantic_private__", None)
+        if model.__private_attributes__:
+            made_model.model_post_init(None)
+        return made_model
+    private = dict(template.private)
+    for name, factory in template.private_made:
+        private[name] = factory()
+    _set_attribute(made_model, "__pydantic_private__", private)
     return made_model
 
 

@@ -79,6 +79,11 @@ class Entity(Validated):
     _assigned: dict[str, Any] = PrivateAttr(default_factory=dict)
     _deleted: bool = PrivateAttr(default=False)
 
+    @property
+    def _private(self) -> dict[str, Any]:
+        # Each `self._name` would go through pydantic's __getattr__, which takes longer than all else here.
+        return self.__pydantic_private__  # type: ignore[return-value]  # set by every way to make one
+
     def __init_subclass__(cls, *, category: str | None = None, **_: Any) -> None:
         super().__init_subclass__()
         if category is not None:
@@ -155,7 +160,7 @@ class Entity(Validated):
         elif isinstance(event, Amended):
             self.__dict__.update(event.changes)
         elif isinstance(event, Tombstone):
-            self._deleted = True
+            self._private["_deleted"] = True
         else:
             raise DomainError(
                 f"{self.category}.unknown_event",
@@ -189,17 +194,17 @@ class Entity(Validated):
     @classmethod
     def advance(cls, state: Self | None, recorded: RecordedEvent) -> Self | None:
         """Like `evolve`, but changes `state` itself: for folds that own it."""
-        event = recorded.event
-        if state is None:
-            if not isinstance(event, cls.created_event):
-                raise EventDecodingError(
-                    f"a stream of {cls.category} begins with {event.type}, not {cls.created_event.type}",
         if type(recorded) is not RecordedEvent:  # several events by now, or none; the version is one
             for part in recorded.parts:
                 state = cls.advance(state, part)
             if state is not None:
                 state.__dict__["version"] = recorded.version
             return state
+        event = recorded.event
+        if state is None:
+            if not isinstance(event, cls.created_event):
+                raise EventDecodingError(
+                    f"a stream of {cls.category} begins with {event.type}, not {cls.created_event.type}",
                     stream_id=recorded.stream_id,
                     position=recorded.position,
                 )
@@ -240,7 +245,7 @@ class Entity(Validated):
             id: The id; a new one where it is None.
         """
         entity = cls.begin(new_id() if id is None else id, event)
-        entity._pending = (PendingEvent(new_id(), event),)  # noqa: SLF001 - an entity of this very class
+        entity._private["_pending"] = (PendingEvent(new_id(), event),)  # noqa: SLF001 - an entity of this very class
         return entity
 
     def emit(self, event: Event) -> None:
@@ -249,11 +254,12 @@ class Entity(Validated):
         Raises:
             DomainError: The entity was deleted, or has no applier for this class of event.
         """
-        if self._deleted:
+        private = self._private
+        if private["_deleted"]:
             raise DomainError(f"{self.category}.deleted", f"{self.category} {self.id} was deleted")
         self.record_assignments(occurred_at=event.occurred_at)
         self.apply(event)
-        self._pending += (PendingEvent(new_id(), event),)
+        private["_pending"] += (PendingEvent(new_id(), event),)
 
     def delete(self, *, occurred_at: datetime | None = None) -> None:
         """Emit the tombstone: the row goes, the history stays, the id is not used again."""
@@ -265,35 +271,38 @@ class Entity(Validated):
         Args:
             occurred_at: When the assignments took effect; the context's clock where it is None.
         """
-        if self.version == 0 and not self._pending:
-            self._assigned.clear()
-            self._pending = self._creating_events()
-        elif self._assigned:
+        private = self._private
+        pending, assigned = private["_pending"], private["_assigned"]
+        if not pending and self.version == 0:
+            assigned.clear()
+            private["_pending"] = self._creating_events()
+        elif assigned:
             changes = {}
-            for name, before in self._assigned.items():
+            for name, before in assigned.items():
                 if self.__dict__[name] != before:
                     changes[name] = self.__dict__[name]
                 else:
                     # An equal value may be written with other digits, 152.0 for 152.00: the stream has the first.
                     self.__dict__[name] = before
-            self._assigned.clear()
+            assigned.clear()
             if changes:
-                self._pending += (self._amendment(changes, at(occurred_at)),)
+                private["_pending"] = (*pending, self._amendment(changes, at(occurred_at)))
 
     @property
     def pending_events(self) -> tuple[PendingEvent, ...]:
         """The events that no log has yet, in order; plain assignments are added when the entity is saved."""
-        return self._pending
+        return self._private["_pending"]  # type: ignore[no-any-return]
 
     @property
     def is_deleted(self) -> bool:
         """Whether the entity's tombstone was emitted."""
-        return self._deleted
+        return self._private["_deleted"]  # type: ignore[no-any-return]
 
     @property
     def has_unsaved_changes(self) -> bool:
         """Whether there is anything to save: a new entity, a pending event or an assignment."""
-        return self.version == 0 or bool(self._pending) or bool(self._assigned)
+        private = self._private
+        return self.version == 0 or bool(private["_pending"]) or bool(private["_assigned"])
 
     def mark_saved(self, *, version: int, events: tuple[PendingEvent, ...]) -> None:
         """Take note that the log has `events`, and the stream `version`; a Unit of Work calls this.
@@ -302,8 +311,14 @@ class Entity(Validated):
         """
         if version > self.version:
             self.__dict__["version"] = version
-            saved = {pending.event_id for pending in events}
-            self._pending = tuple(pending for pending in self._pending if pending.event_id not in saved)
+            private = self._private
+            if private["_pending"] == events:
+                private["_pending"] = ()
+            else:
+                saved = {pending.event_id for pending in events}
+                private["_pending"] = tuple(
+                    pending for pending in private["_pending"] if pending.event_id not in saved
+                )
 
     def become(self, other: Self) -> None:
         """Take the whole state of `other`, and forget pending events and assignments."""
@@ -320,7 +335,7 @@ class Entity(Validated):
         Raises:
             DomainError: The entity was deleted, a name is no field, or a value breaks a rule; nothing changed.
         """
-        if self._deleted:
+        if self.is_deleted:
             raise DomainError(f"{self.category}.deleted", f"{self.category} {self.id} was deleted")
         for name in values:
             if name not in type(self).model_fields or name in _ENVELOPE:
@@ -330,7 +345,7 @@ class Entity(Validated):
             before, after = self.__dict__[name], amended.__dict__[name]
             if before != after:
                 self.__dict__[name] = after
-                self._assigned.setdefault(name, before)
+                self._private["_assigned"].setdefault(name, before)
 
     def _creating_events(self) -> tuple[PendingEvent, ...]:
         created_fields = self.created_event.model_fields
@@ -362,7 +377,7 @@ class Entity(Validated):
                 raise self._not_a_field(name)
             super().__setattr__(name, value)
             return
-        if self._deleted:
+        if self.is_deleted:
             raise DomainError(f"{self.category}.deleted", f"{self.category} {self.id} was deleted")
         before = dict(self.__dict__)
         try:
@@ -371,4 +386,4 @@ class Entity(Validated):
             # A validator of the whole model runs after pydantic has set the field.
             _set_attribute(self, "__dict__", before)
             raise domain_error(type(self), error) from error
-        self._assigned.setdefault(name, before[name])
+        self._private["_assigned"].setdefault(name, before[name])

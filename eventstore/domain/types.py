@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from eventstore.domain.context import CONTEXT, plain
 
 __all__ = [
     "COMPUTED_EXPONENT_MAX",
+    "DIGITS_MAX",
     "NAME_CHARACTERS_MAX",
     "Amount",
     "Computed",
@@ -31,11 +32,16 @@ NAME_CHARACTERS_MAX = 200
 """Longest name in characters: three of them, at 4 bytes each, still fit one B-tree entry (2,704 bytes)."""
 
 
+DIGITS_MAX = 34
+"""Digits of a decimal: the width of the decimal context, since what is wider could not be folded exactly."""
+
 COMPUTED_EXPONENT_MAX = 999
 """Widest power of ten of a computed amount: far beyond any product of three fields, far within `numeric`."""
 
 
 def _utc(value: datetime) -> datetime:
+    if value.tzinfo is UTC:
+        return value
     try:
         return value.astimezone(UTC)
     except OverflowError as error:
@@ -43,6 +49,8 @@ def _utc(value: datetime) -> datetime:
 
 
 def _storable(value: str) -> str:
+    if value.isascii() and "\x00" not in value:
+        return value
     if "\x00" in value:
         raise ValueError("text must not contain the character NUL: PostgreSQL cannot store it")
     try:
@@ -84,6 +92,31 @@ def _foldable(value: Decimal) -> Decimal:
     return plain(value)
 
 
+def _is_usual(value: Any) -> bool:
+    """Whether a value is a decimal as orders have them, which no rule for amounts of either sign refuses or changes.
+
+    Pydantic checks the digits of a decimal in Python, one function after another; most decimals are told by their
+    text. One of 34 characters without an exponent has at most 34 digits, and is what `plain` makes of it unless it is
+    a zero with a sign.
+    """
+    if type(value) is not Decimal or not value.is_finite():
+        return False
+    text = str(value)
+    return len(text) <= DIGITS_MAX and "E" not in text and (text[0] != "-" or bool(value))
+
+
+def _usual_first(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    return value if _is_usual(value) else validate(value)
+
+
+def _usual_positive_first(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    return value if _is_usual(value) and value > 0 else validate(value)
+
+
+def _usual_non_negative_first(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    return value if _is_usual(value) and value >= 0 else validate(value)
+
+
 UtcDatetime = Annotated[datetime, AfterValidator(_utc)]
 """An aware time in UTC, to the microsecond; a naive datetime means local time."""
 
@@ -93,12 +126,12 @@ Text = Annotated[str, AfterValidator(_storable)]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARACTERS_MAX), AfterValidator(_storable)]
 """A symbol, an id of another system, a strategy, a tag: text of 1 to 200 characters, so that an index holds it."""
 
-# 34 digits is the width of the decimal context: what is wider could not be folded exactly.
 Amount = Annotated[
     Decimal,
     BeforeValidator(_number),
-    Field(allow_inf_nan=False, max_digits=34),
+    Field(allow_inf_nan=False, max_digits=DIGITS_MAX),
     AfterValidator(plain),
+    WrapValidator(_usual_first),
 ]
 """A finite decimal of at most 34 digits before and after the point together, of either sign. Floats are refused."""
 
@@ -108,16 +141,30 @@ Money = Amount
 Price = Amount
 """A price in the account's currency; futures spreads and some commodities trade below zero."""
 
-Computed = Annotated[Decimal, BeforeValidator(_number), Field(allow_inf_nan=False), AfterValidator(_foldable)]
+Computed = Annotated[
+    Decimal,
+    BeforeValidator(_number),
+    Field(allow_inf_nan=False),
+    AfterValidator(_foldable),
+    WrapValidator(_usual_first),
+]
 """A finite decimal that the library's arithmetic gave: at most 34 significant digits, at any exponent."""
 
 Quantity = Annotated[
-    Decimal, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False, max_digits=34), AfterValidator(plain)
+    Decimal,
+    BeforeValidator(_number),
+    Field(gt=0, allow_inf_nan=False, max_digits=DIGITS_MAX),
+    AfterValidator(plain),
+    WrapValidator(_usual_positive_first),
 ]
 """A positive quantity of shares, contracts or coins."""
 
 NonNegative = Annotated[
-    Decimal, BeforeValidator(_number), Field(ge=0, allow_inf_nan=False, max_digits=34), AfterValidator(plain)
+    Decimal,
+    BeforeValidator(_number),
+    Field(ge=0, allow_inf_nan=False, max_digits=DIGITS_MAX),
+    AfterValidator(plain),
+    WrapValidator(_usual_non_negative_first),
 ]
 """A quantity, an amount or a limit that may be zero and not less."""
 

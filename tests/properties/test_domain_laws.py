@@ -118,7 +118,8 @@ def _derived(entity: Entity) -> dict[str, str]:
         name: str(getattr(entity, name))
         for kind in type(entity).__mro__
         for name, value in vars(kind).items()
-        if isinstance(value, property) and kind.__module__.startswith("eventstore.") and "pending" not in name
+        if isinstance(value, property) and kind.__module__.startswith("eventstore.")
+        if not name.startswith(("_", "pending"))
     }
 
 

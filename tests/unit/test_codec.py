@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
 
 from eventstore.domain import codec
 from eventstore.domain.event import registry
@@ -112,6 +112,31 @@ def test_what_does_not_fit_is_an_error(change, error, match):
     change(data)
     with pytest.raises(error, match=match):
         codec.construct(Whole, data)
+
+
+class Kept(BaseModel):
+    """A model with private attributes: one plain, one made anew for each instance."""
+
+    price: Decimal
+    _seen: int = PrivateAttr(default=0)
+    _notes: list[str] = PrivateAttr(default_factory=list)
+
+
+class Remembering(Kept):
+    """The same with a hook of its own."""
+
+    def model_post_init(self, context: object, /) -> None:
+        """Remember something."""
+        super().model_post_init(context)
+        self._seen = 7
+
+
+def test_private_attributes_are_as_the_constructor_makes_them():
+    """Each instance has its own, and a hook of the model is run."""
+    one, other = (codec.fill(Kept, {"price": Decimal(1)}) for _ in range(2))
+    one._notes.append("mine")
+    assert (one._seen, one._notes, other._notes) == (0, ["mine"], [])
+    assert codec.fill(Remembering, {"price": Decimal(1)})._seen == Remembering(price=Decimal(1))._seen == 7
 
 
 def test_an_entity_comes_back_from_its_row():
