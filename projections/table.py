@@ -55,7 +55,7 @@ class Table(Generic[R]):
         return tuple(encoded[index] for index in self._key_indices)
 
     def create(self, name: str | None = None) -> str:
-        """Return the statement that makes the table."""
+        """Return the statement that makes the table, for a migration: a column for each field, `last_position`, the key."""
         table = quoted(name or self.name)
         columns = ",\n    ".join(
             f"{quoted(column.name)} {column.type}{'' if column.is_nullable else ' NOT NULL'}"
@@ -63,7 +63,7 @@ class Table(Generic[R]):
         )
         return (
             f"CREATE TABLE {table} (\n    {columns},\n    {quoted(LAST_POSITION)} bigint NOT NULL,\n"
-            f"    PRIMARY KEY ({_names(self.key)})\n)"
+            f"    CONSTRAINT {quoted(_constraint(name or self.name))} PRIMARY KEY ({_names(self.key)})\n)"
         )
 
     def select_by_keys(self, name: str | None = None) -> str:
@@ -125,6 +125,11 @@ class Table(Generic[R]):
             f"(SELECT {key}, r::text AS line FROM {quoted(one)} AS r) AS a "
             f"FULL JOIN (SELECT {key}, r::text AS line FROM {quoted(other)} AS r) AS b USING ({key})"
         )
+
+
+def _constraint(table: str) -> str:
+    # As PostgreSQL names it where nobody does; it cuts the table's name to keep the end.
+    return table.encode()[: 63 - len("_pkey")].decode(errors="ignore") + "_pkey"
 
 
 def _names(columns: Iterable[Column]) -> str:

@@ -6,7 +6,7 @@ import enum
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
@@ -46,6 +46,7 @@ class Column:
         is_nullable: Whether the field may be None.
         encode: From the field's value to the driver's; None: the same.
         decode: From the driver's value to the field's; None: the same.
+        field_type: The field's type in Python, for messages.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Column:
     is_nullable: bool
     encode: Callable[[Any], Any] | None
     decode: Callable[[Any], Any] | None
+    field_type: str = ""
 
     @property
     def selected(self) -> str:
@@ -74,7 +76,8 @@ class RowCodec(Generic[R]):
         self.model = model
         known = dict(types or {})
         self.columns = tuple(
-            _column(name, annotation, known.pop(name, None)) for name, annotation in _annotations(model)
+            replace(_column(name, annotation, known.pop(name, None)), field_type=_shown(annotation))
+            for name, annotation in _annotations(model)
         )
         if known:
             raise ConfigurationError(f"{model.__name__} has no field {min(known)} to give a type to")
@@ -166,6 +169,12 @@ def _digits(value: Decimal) -> Decimal:
 
 def _enum_value(member: enum.Enum) -> Any:
     return member.value
+
+
+def _shown(annotation: Any) -> str:
+    bare, is_nullable = _without_none(annotation)
+    name = bare.__name__ if isinstance(bare, type) and not typing.get_args(bare) else str(bare)
+    return f"{name} | None" if is_nullable else name
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:

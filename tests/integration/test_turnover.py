@@ -114,4 +114,4 @@ async def test_busts_and_corrections_count_on_the_day_of_the_trade(store: EventS
     assert table == turnover_of(orders)
     tuesday = (MONDAY + timedelta(days=1)).date()
     assert set(table) == {(MONDAY.date(), "ES", "a"), (tuesday, "ES", "a")}
-    assert table[MONDAY.date(), "ES", "a"] == (1, 2, 1025, Fraction(1, 10))
+    assert table[MONDAY.date(), "ES", "a"] == (1, Fraction(2), Fraction(1025), Fraction(1, 10))

@@ -1,0 +1,26 @@
+-- Purpose: Describe the table of a projection: its columns, and which of them a row must be given or cannot be given.
+-- Parameters:
+--   $1 table text quoted; found through the search path
+-- Result: name text; type text with its modifier; type_id bigint; has_modifier boolean (numeric(10,2): values are
+--   rounded or refused); is_not_null boolean; has_default boolean; is_generated boolean; key_place smallint in the
+--   primary key, from 1, else NULL; is_table boolean; in the order of columns; no row where there is no such relation
+-- Locks: none beyond ACCESS SHARE on the catalog
+-- Index: pg_attribute_relid_attnum_index
+SELECT
+    attribute.attname::text AS name,
+    format_type(attribute.atttypid, attribute.atttypmod) AS type,
+    attribute.atttypid::bigint AS type_id,
+    attribute.atttypmod <> -1 AS has_modifier,
+    attribute.attnotnull AS is_not_null,
+    attribute.atthasdef OR attribute.attidentity <> '' AS has_default,
+    attribute.attgenerated <> '' OR attribute.attidentity = 'a' AS is_generated,
+    array_position(primary_key.columns, attribute.attnum)::smallint AS key_place,
+    relation.relkind IN ('r', 'p') AS is_table
+FROM pg_class AS relation
+JOIN pg_attribute AS attribute ON attribute.attrelid = relation.oid
+LEFT JOIN LATERAL (
+    SELECT index.indkey::smallint[] AS columns FROM pg_index AS index
+    WHERE index.indrelid = relation.oid AND index.indisprimary
+) AS primary_key ON true
+WHERE relation.oid = to_regclass($1::text) AND attribute.attnum > 0 AND NOT attribute.attisdropped
+ORDER BY attribute.attnum
