@@ -60,6 +60,14 @@ class Projection(ABC, Generic[R]):
         """The categories that its events are of."""
         return sorted({event.category for event in self.events})
 
+    def taken(self, event: RecordedEvent) -> tuple[RecordedEvent, ...]:
+        """Return what of a stored event is folded: each with one call of `evolve`.
+
+        An event that upcasters turned into several is folded as those of them that are of the classes in `events`, and
+        one that they dropped as nothing.
+        """
+        return tuple(part for part in event.parts if type(part.event) in self.events)
+
 
 class EntityProjection(Projection[E]):
     """A table with one row for each entity: the row is the entity's whole state.
@@ -79,6 +87,12 @@ class EntityProjection(Projection[E]):
     def key(self, event: RecordedEvent) -> tuple[Any, ...]:
         """Return the stream's id, which is the entity's."""
         return (event.stream_id,)
+
+    def taken(self, event: RecordedEvent) -> tuple[RecordedEvent, ...]:
+        """Return the event, whole: the row has the stream's version, also after one that upcasters dropped."""
+        if type(event) is RecordedEvent and type(event.event) not in self.events:
+            return ()
+        return (event,)
 
     def evolve(self, row: E | None, event: RecordedEvent) -> E | None:
         """Return the entity after `event`: the same fold that the entity itself runs."""
