@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
 from eventstore.domain.entity import Entity
-from eventstore.domain.event import Event, RecordedEvent
+from eventstore.domain.event import Event, RecordedEvent, UpcastEvents
 from projections.table import Table
 
 __all__ = ["EntityProjection", "Projection"]
@@ -61,12 +61,29 @@ class Projection(ABC, Generic[R]):
         return sorted({event.category for event in self.events})
 
     def taken(self, event: RecordedEvent) -> tuple[RecordedEvent, ...]:
-        """Return what of a stored event is folded: each with one call of `evolve`.
+        """Return what of a stored event is folded: the event, or nothing; of one that was split, something for each key.
 
-        An event that upcasters turned into several is folded as those of them that are of the classes in `events`, and
-        one that they dropped as nothing.
+        What it returns for one key is folded together, by one call of `fold`, or not at all.
         """
-        return tuple(part for part in event.parts if type(part.event) in self.events)
+        parts = [part for part in event.parts if type(part.event) in self.events]
+        if len(parts) < 2 or not isinstance(event, UpcastEvents):  # noqa: PLR2004 - several
+            return tuple(parts)
+        by_key: dict[tuple[Any, ...], list[RecordedEvent]] = {}
+        for part in parts:
+            by_key.setdefault(self.key(part), []).append(part)
+        return tuple(its[0] if len(its) == 1 else event.of(its) for its in by_key.values())
+
+    def key_of(self, event: RecordedEvent) -> tuple[Any, ...]:
+        """Return the key of what `taken` returned."""
+        return self.key(event if type(event) is RecordedEvent else event.parts[0])
+
+    def fold(self, row: R | None, event: RecordedEvent) -> R | None:
+        """Return the row after what `taken` returned: `evolve`, once for each part of it."""
+        if type(event) is RecordedEvent:
+            return self.evolve(row, event)
+        for part in event.parts:
+            row = self.evolve(row, part)
+        return row
 
 
 class EntityProjection(Projection[E]):
@@ -93,6 +110,14 @@ class EntityProjection(Projection[E]):
         if type(event) is RecordedEvent and type(event.event) not in self.events:
             return ()
         return (event,)
+
+    def key_of(self, event: RecordedEvent) -> tuple[Any, ...]:
+        """Return the stream's id, also of an event that upcasters dropped."""
+        return self.key(event)
+
+    def fold(self, row: E | None, event: RecordedEvent) -> E | None:
+        """Return the entity after `event`, with the version of its stream."""
+        return self.evolve(row, event)
 
     def evolve(self, row: E | None, event: RecordedEvent) -> E | None:
         """Return the entity after `event`: the same fold that the entity itself runs."""

@@ -7,7 +7,7 @@ after it), so that two events with the same content are equal.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Self
@@ -262,6 +262,21 @@ class UpcastEvents(RecordedEvent):
     def parts(self) -> tuple[RecordedEvent, ...]:
         """The events that it is now, in order; each has this one's position, version and id."""
         return self._parts
+
+    def of(self, parts: Iterable[RecordedEvent]) -> UpcastEvents:
+        """Return this event with some of its parts."""
+        return UpcastEvents(
+            position=self.position,
+            stream_id=self.stream_id,
+            version=self.version,
+            event_id=self.event_id,
+            category=self._category,
+            type=self._type,
+            events=[part.event for part in parts],
+            metadata=self.metadata,
+            occurred_at=self._occurred_at,
+            recorded_at=self.recorded_at,
+        )
 
     def __repr__(self) -> str:
         return (
