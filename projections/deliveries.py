@@ -17,7 +17,7 @@ RANGE_POSITIONS = 65_536
 
 def key_of(projection: Projection[Any], event: Readable) -> tuple[Any, ...]:
     """Return the key of an event that the projection takes, also of one that cannot be decoded."""
-    return (event.stream_id,) if isinstance(event, UndecodedEvent) else projection.key(event)
+    return (event.stream_id,) if isinstance(event, UndecodedEvent) else projection.key_of(event)
 
 
 def digest_of(event: Readable) -> int:
