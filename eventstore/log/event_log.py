@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 from uuid import UUID
@@ -24,6 +24,8 @@ from eventstore.errors import (
     TimeoutError,
     TransactionCommitError,
 )
+from eventstore.log.bulk_batches import ImportSource
+from eventstore.log.bulk_load import BATCH_EVENTS_MAX, BulkLoad, ImportResult
 from eventstore.log.group_commit import AnswerLostError, GroupCommit
 from eventstore.log.lookup import EventLookup
 from eventstore.log.records import (
@@ -122,6 +124,30 @@ class EventLog(EventLookup):
             result = await self._group_commit.append(columns)
         self.wakeups.notify()
         return result
+
+    async def import_events(
+        self,
+        source: ImportSource,
+        *,
+        metadata: Mapping[str, Any] = NO_METADATA,
+        batch_events_max: int = BATCH_EVENTS_MAX,
+        on_batch: Callable[[ImportResult], object] = lambda _: None,
+    ) -> ImportResult:
+        """Load an existing history through COPY, in batches: each all or nothing, each with the guarantees of `append`.
+
+        Running it again is safe: events that the log has, the same to the last field, are passed over.
+
+        Args:
+            source: `StreamAppend`s or `StagedEvent`s (with metadata of their own), the events of each stream in order.
+            metadata: Kept with the events of `StreamAppend`s.
+            batch_events_max: The most events of one transaction; readers in order wait for it.
+            on_batch: Called after each commit with how far the import has come.
+
+        Raises:
+            EventStoreError: As `BulkLoad.run` says; the batches before are in the log.
+        """
+        bulk_load = BulkLoad(self.connection, metadata, batch_events_max, self._resend_within_s)
+        return await bulk_load.run(source, on_batch, self.wakeups)
 
     async def append_in(self, connection: Any, columns: AppendColumns) -> AppendResult:
         """Append inside the open transaction of `connection`; the commit is the caller's.

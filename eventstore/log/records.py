@@ -144,9 +144,14 @@ def encode_metadata(metadata: Mapping[str, Any]) -> str:
         raise ConfigurationError(f"metadata cannot be written as JSON: {error}") from error
     if b"null" in encoded and _has_no_number(metadata):
         raise ConfigurationError("metadata cannot be written as JSON: it holds NaN or infinity")
-    if _NUL.search(encoded):
+    if _holds_nul(encoded):
         raise ConfigurationError("metadata holds the character NUL, which PostgreSQL cannot store")
     return encoded.decode()
+
+
+def _holds_nul(encoded: bytes) -> bool:
+    # The plain search costs a tenth of the other, and nearly always says no.
+    return b"\\u0000" in encoded and _NUL.search(encoded) is not None
 
 
 def _decimal_text(value: Any) -> str:
@@ -172,7 +177,7 @@ def _encode_event(item: StagedEvent) -> str:
         raise ConfigurationError(
             f"{event.category}/{event.type} of stream {item.stream_id} cannot be written as JSON: {error}"
         ) from error
-    if _NUL.search(encoded):
+    if _holds_nul(encoded):
         raise ConfigurationError(
             f"{event.category}/{event.type} of stream {item.stream_id} holds the character NUL, "
             "which PostgreSQL cannot store"

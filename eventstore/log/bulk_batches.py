@@ -1,0 +1,167 @@
+"""From what an import is given to batches of encoded columns."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from eventstore.domain.event import PendingEvent
+from eventstore.errors import ConfigurationError
+from eventstore.log.records import (
+    NO_METADATA,
+    VERSION_MAX,
+    AppendColumns,
+    StagedEvent,
+    StreamAppend,
+    encode_metadata,
+    to_columns,
+)
+
+__all__ = ["ImportSource", "batches_of"]
+
+_BATCH_BYTES_MAX = 16 * 2**20  # of JSON: what a batch of large events may take of memory, and readers of time
+# Encoded in one go, a millisecond or two; then the event loop has its turn, and the size is looked at.
+_SLICE_EVENTS = 250
+_SLICE_FIRST_EVENTS = 16
+_SLICE_BYTES = 2**20
+_HANDFUL_ITEMS = 16
+
+ImportSource = Iterable[StreamAppend | StagedEvent] | AsyncIterable[StreamAppend | StagedEvent]
+"""What can be imported: events with their streams and versions, given at once or one by one."""
+
+_Piece = tuple[UUID, int, Sequence[PendingEvent], Mapping[str, Any]]
+"""Events of one stream that follow each other: the stream, its version before them, they, their metadata."""
+
+
+async def batches_of(
+    source: ImportSource, metadata: Mapping[str, Any], events_max: int
+) -> AsyncGenerator[AppendColumns, None]:
+    """Yield the events of a source in batches, encoded.
+
+    Raises:
+        ConfigurationError: As `EventLog.import_events`.
+    """
+    size = min(_SLICE_EVENTS, events_max)
+    batch = _Batch()
+    async for items in _handfuls(source):
+        for item in items:
+            for piece in _cut(item, metadata, size):
+                if batch.has_no_room(len(piece[2]), events_max):
+                    yield batch.encoded()
+                    batch = _Batch()
+                batch.add(*piece)
+                if len(batch.waiting) >= batch.slice_events:
+                    batch.encode_waiting()
+                    await asyncio.sleep(0)
+    if batch.columns.versions:
+        yield batch.encoded()
+
+
+def _cut(item: StreamAppend | StagedEvent, metadata: Mapping[str, Any], size: int) -> Iterable[_Piece]:
+    if isinstance(item, StagedEvent):
+        return ((item.stream_id, item.version - 1, (item.pending,), item.metadata),)
+    if not isinstance(item, StreamAppend):
+        raise ConfigurationError(f"an import takes StreamAppend and StagedEvent, not {type(item).__name__}")
+    stream_id, before, events = item.stream_id, item.expected_version, item.events
+    if len(events) <= size:
+        return ((stream_id, before, events, metadata),)
+    return (
+        (stream_id, before + start, events[start : start + size], metadata)
+        for start in range(0, len(events), size)
+    )
+
+
+async def _handfuls(source: ImportSource) -> AsyncGenerator[list[StreamAppend | StagedEvent], None]:
+    """Yield the items of a source some at a time, since each turn of an asynchronous loop costs as much as an event."""
+    if not isinstance(source, AsyncIterable):
+        items = iter(source)
+        while handful := list(itertools.islice(items, _HANDFUL_ITEMS)):
+            yield handful
+        return
+    handful = []
+    async for item in source:
+        handful.append(item)
+        if len(handful) >= _HANDFUL_ITEMS:
+            yield handful
+            handful = []
+    if handful:
+        yield handful
+
+
+class _Batch:
+    """Events of one transaction; encoded a part at a time."""
+
+    def __init__(self) -> None:
+        self.columns = AppendColumns({}, [], [], [], [], [], [], [], [], [])
+        self.waiting: list[PendingEvent] = []
+        self.slice_events = _SLICE_FIRST_EVENTS
+        self.size_bytes = 0
+        self._latest: dict[UUID, int] = {}
+        self._metadata: tuple[Mapping[str, Any], str] = NO_METADATA, "{}"
+
+    def has_no_room(self, events: int, events_max: int) -> bool:
+        """Whether so many more events are too many for one transaction."""
+        held = len(self.columns.versions)
+        return held > 0 and (held + events > events_max or self.size_bytes > _BATCH_BYTES_MAX)
+
+    def add(
+        self, stream_id: UUID, before: int, events: Sequence[PendingEvent], metadata: Mapping[str, Any]
+    ) -> None:
+        """Take events that come after version `before`; raises ConfigurationError where they do not."""
+        columns = self.columns
+        last = self._latest.get(stream_id)
+        if last is None:
+            columns.heads[stream_id] = last = before
+        count = len(events)
+        after = before + count
+        if last != before or before < 0 or after > VERSION_MAX:
+            raise ConfigurationError(
+                f"version {before + 1} of stream {stream_id} does not follow version {last}, or is none (1 to "
+                f"{VERSION_MAX}): give the events of a stream in order"
+            )
+        self._latest[stream_id] = after
+        if metadata is not self._metadata[0]:
+            self._metadata = metadata, encode_metadata(metadata)
+        text = self._metadata[1]
+        columns.stream_ids.extend([stream_id] * count)
+        columns.versions.extend(range(before + 1, after + 1))
+        columns.metadata.extend([text] * count)
+        self.size_bytes += count * len(text)
+        self.waiting.extend(events)
+
+    def encode_waiting(self) -> None:
+        """Fill in the columns of the events that were added since; raises ConfigurationError, as `to_columns`."""
+        columns, waiting = self.columns, self.waiting
+        events = [pending.event for pending in waiting]
+        try:
+            data = [event.to_json().decode() for event in events]
+        except ValueError:
+            data = self._encode_slowly()
+        if any("\\u0000" in text for text in data):
+            data = self._encode_slowly()
+        columns.event_ids.extend([pending.event_id for pending in waiting])
+        columns.categories.extend([event.category for event in events])
+        columns.types.extend([event.type for event in events])
+        columns.schema_versions.extend([event.schema_version for event in events])
+        columns.data.extend(data)
+        columns.occurred_at.extend([event.occurred_at for event in events])
+        size_bytes = sum(map(len, data))
+        self.size_bytes += size_bytes
+        self.slice_events = max(1, min(_SLICE_EVENTS, _SLICE_BYTES * len(data) // (size_bytes or 1)))
+        self.waiting = []
+
+    def _encode_slowly(self) -> list[str]:
+        """Encode one by one, so that the error names the event that cannot be written."""
+        start = len(self.columns.data)
+        places = zip(
+            self.columns.stream_ids[start:], self.columns.versions[start:], self.waiting, strict=True
+        )
+        return [to_columns([StagedEvent(*place)]).data[0] for place in places]
+
+    def encoded(self) -> AppendColumns:
+        """Return the columns, complete."""
+        self.encode_waiting()
+        return self.columns

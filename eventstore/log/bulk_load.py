@@ -1,0 +1,276 @@
+"""Loading a history into the log through COPY.
+
+A COPY into `events` inside a transaction that took ROW EXCLUSIVE first and drew its positions afterwards is a writer
+like any other: the keys find conflicts, readers in order wait for it, the triggers stay in force. What makes it safe to
+run again is that events which the log has, the same to the last field, are passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import (
+    Callable,
+    Mapping,
+    Sequence,
+)
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import asyncpg
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import (
+    ConcurrencyError,
+    ConfigurationError,
+    ConnectionClosedError,
+    ConnectionError,
+    ConnectionLostError,
+    ConnectionRejectedError,
+    TransactionCommitError,
+    TransactionConflictError,
+)
+from eventstore.log.bulk_batches import ImportSource, batches_of
+from eventstore.log.records import (
+    AppendColumns,
+)
+from eventstore.log.subscription import Wakeups
+from eventstore.sql import load
+
+__all__ = ["BATCH_EVENTS_MAX", "BulkLoad", "ImportResult"]
+
+BATCH_EVENTS_MAX = 20_000
+"""Events of one transaction unless told otherwise: readers in order wait for it, a tenth of a second or two."""
+
+_IDLE_IN_TRANSACTION = "10s"
+_RETRY_FIRST_DELAY_S = 0.05
+_RETRY_DELAY_MAX_S = 2.0
+
+_COLUMNS = (
+    "position",
+    "occurred_at",
+    "recorded_at",
+    "version",
+    "schema_version",
+    "stream_id",
+    "event_id",
+    "category",
+    "type",
+    "data",
+    "metadata",
+)
+
+_logger = logging.getLogger(__name__)
+
+
+class _Source(Protocol):
+    def acquire(self) -> AbstractAsyncContextManager[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """How far an import has come.
+
+    Attributes:
+        events: Events that were read from the source and are in the log.
+        repeated: Those among them that the log had before.
+        last_position: The highest position of any of them; 0 where there is none.
+    """
+
+    events: int = 0
+    repeated: int = 0
+    last_position: int = 0
+
+
+class BulkLoad:
+    """One import: batches, each of them one transaction, the next one encoded while the server writes.
+
+    Args:
+        connection: Where to import.
+        metadata: Of the events of a `StreamAppend`; a `StagedEvent` has its own.
+        batch_events_max: The most events of one transaction.
+        retry_within_s: For how long a batch is tried again when its connection was lost.
+    """
+
+    def __init__(
+        self,
+        connection: _Source,
+        metadata: Mapping[str, Any],
+        batch_events_max: int,
+        retry_within_s: float,
+    ) -> None:
+        if batch_events_max < 1:
+            raise ConfigurationError(f"batch_events_max is 1 or more, not {batch_events_max}")
+        self._connection = connection
+        self._metadata = metadata
+        self._batch_events_max = batch_events_max
+        self._retry_within_s = retry_within_s
+        self._reached = False  # a server that was never there is not waited for
+
+    async def run(
+        self, source: ImportSource, on_batch: Callable[[ImportResult], object], wakeups: Wakeups
+    ) -> ImportResult:
+        """Import to the end of the source.
+
+        Args:
+            source: `StreamAppend`s or `StagedEvent`s, the events of each stream in order; an iterable or an asynchronous
+                one, of any length, which is read a little ahead of what is written.
+            on_batch: Called after each commit with how far the import has come.
+            wakeups: Rung after each commit.
+
+        Returns:
+            How many events there were, and how many of them the log had before.
+
+        Raises:
+            ConfigurationError: The versions of a stream do not follow each other, or an event or metadata cannot
+                be written as JSON. As with all that follow, the batches before it are in the log.
+            ConcurrencyError: A stream has not the version before these events, or has other events at theirs; nothing of
+                the batch was written.
+            RepositoryError: PostgreSQL refuses a value, such as a number beyond its limits.
+            ConnectionError, TimeoutError: The batch was not written. Safe to run again.
+            TransactionCommitError: `outcome="unknown"`: the answer to a batch was lost and the server did not come
+                back in time. Safe to run again all the same.
+        """
+        done = ImportResult()
+        async with aclosing(batches_of(source, self._metadata, self._batch_events_max)) as batches:
+            ahead = asyncio.ensure_future(anext(batches, None))
+            try:
+                while (batch := await ahead) is not None:
+                    ahead = asyncio.ensure_future(anext(batches, None))
+                    repeated, last_position = await self._load(batch)
+                    done = ImportResult(
+                        done.events + len(batch.versions),
+                        done.repeated + repeated,
+                        max(done.last_position, last_position),
+                    )
+                    wakeups.notify()
+                    on_batch(done)
+            finally:
+                ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)
+        return done
+
+    # ---- one batch -------------------------------------------------------------------------------------------
+
+    async def _load(self, batch: AppendColumns) -> tuple[int, int]:
+        """Write a batch; return how many of its events the log had before, and the highest position of all."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self._retry_within_s
+        delay_s = _RETRY_FIRST_DELAY_S
+        lost: ConnectionLostError | None = None
+        while True:
+            try:
+                with mapped_errors():
+                    return await self._send(batch)
+            except (ConnectionClosedError, ConnectionRejectedError):
+                raise
+            except (ConnectionError, TransactionConflictError, _VersionTakenError) as error:
+                if isinstance(error, ConnectionLostError):
+                    lost = error
+                elif not self._reached:
+                    raise
+                if loop.time() + delay_s > deadline_s:
+                    raise _given_up(batch, error, lost) from error
+                _logger.info("a batch of an import is written again", exc_info=error)
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, _RETRY_DELAY_MAX_S)
+
+    async def _send(self, batch: AppendColumns) -> tuple[int, int]:
+        async with self._connection.acquire() as connection:
+            self._reached = True
+            with mapped_errors(own_statement=True, connection=connection):
+                try:
+                    async with connection.transaction():
+                        await connection.execute(load("log/lock_for_import"))
+                        return await _write(connection, batch)
+                except asyncpg.UniqueViolationError as error:
+                    # A distributed table reports its constraints with the suffix of a shard.
+                    if not str(error.constraint_name).startswith("events_pkey"):
+                        raise
+                    stream_id, expected = next(iter(batch.heads.items()))
+                    raise _VersionTakenError(stream_id, expected=expected, actual=None) from error
+
+
+class _VersionTakenError(ConcurrencyError):
+    """Another writer has committed a version of the batch since the look at the heads: look again."""
+
+
+async def _write(connection: Any, batch: AppendColumns) -> tuple[int, int]:
+    moved = await connection.fetch(
+        load("log/find_moved_streams"), list(batch.heads), list(batch.heads.values())
+    )
+    repeated: list[int] = []
+    if moved:
+        repeated, batch = await _without_repeated(connection, batch, moved)
+    size = len(batch.versions)
+    if not size:
+        return len(repeated), max(repeated)
+    drawn = await connection.fetchrow(load("log/draw_positions"), size, _IDLE_IN_TRANSACTION)
+    rows = list(
+        zip(
+            drawn["positions"],
+            batch.occurred_at,
+            itertools.repeat(drawn["recorded_at"], size),
+            batch.versions,
+            batch.schema_versions,
+            batch.stream_ids,
+            batch.event_ids,
+            batch.categories,
+            batch.types,
+            batch.data,
+            batch.metadata,
+            strict=True,
+        )
+    )
+    # Rows go in by stream and version, as an append's do, so that two that cross cannot deadlock; the sort is
+    # stable, and a stream's versions ascend already.
+    keys = [stream_id.int for stream_id in batch.stream_ids]
+    await connection.copy_records_to_table(
+        "events",
+        records=[rows[place] for place in sorted(range(size), key=keys.__getitem__)],
+        columns=_COLUMNS,
+    )
+    return len(repeated), drawn["positions"][-1]
+
+
+async def _without_repeated(
+    connection: Any, batch: AppendColumns, moved: Sequence[Any]
+) -> tuple[list[int], AppendColumns]:
+    """Return the positions of the events that the log has, and the batch without them.
+
+    Raises:
+        ConcurrencyError: A stream has fewer versions than expected, or other events than these.
+    """
+    for row in moved:
+        if row["actual"] < row["expected"]:
+            raise ConcurrencyError(row["stream_id"], expected=row["expected"], actual=row["actual"])
+    actual = {row["stream_id"]: row["actual"] for row in moved}
+    places = [
+        place
+        for place, (stream_id, version) in enumerate(zip(batch.stream_ids, batch.versions, strict=True))
+        if version <= actual.get(stream_id, 0)
+    ]
+    known = _chosen(batch, places)
+    rows = await connection.fetch(load("log/find_imported"), *known.per_event)
+    for row, stream_id in zip(rows, known.stream_ids, strict=True):
+        if row["position"] is None:
+            raise ConcurrencyError(stream_id, expected=batch.heads[stream_id], actual=actual[stream_id])
+    had = set(places)
+    rest = _chosen(batch, [place for place in range(len(batch.versions)) if place not in had])
+    return [row["position"] for row in rows], rest
+
+
+def _chosen(batch: AppendColumns, places: Sequence[int]) -> AppendColumns:
+    return AppendColumns(batch.heads, *([column[place] for place in places] for column in batch.per_event))
+
+
+def _given_up(batch: AppendColumns, error: Exception, lost: ConnectionLostError | None) -> Exception:
+    if lost is None:
+        return error
+    return TransactionCommitError(
+        f"the answer to a batch of {len(batch.versions)} events of an import was lost: run the same import again, "
+        "what it has written is passed over",
+        outcome="unknown",
+    )

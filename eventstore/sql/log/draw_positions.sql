@@ -1,0 +1,13 @@
+-- Purpose: Draw positions for the events of an import, after lock_for_import.sql in the same transaction, and bound
+--   how long that transaction may stand idle, since readers wait for it.
+-- Parameters:
+--   $1 events bigint
+--   $2 idle_in_transaction text with a unit, such as 1000ms
+-- Result: positions bigint[] ascending; recorded_at timestamptz the database's clock as the statement began
+-- Locks: none beyond the sequence's own
+-- Index: none
+SELECT
+    array_agg(nextval('events_position_seq')) AS positions,
+    statement_timestamp() AS recorded_at,
+    set_config('idle_in_transaction_session_timeout', $2::text, true) AS idle_in_transaction
+FROM generate_series(1, $1::bigint)

@@ -1,0 +1,31 @@
+-- Purpose: Tell of events that an import gives which of them the log has, each the same to the last field.
+-- Parameters:
+--   $1 stream_ids uuid[] one for each event, as all that follow
+--   $2 versions integer[]
+--   $3 event_ids uuid[]
+--   $4 categories text[]
+--   $5 types text[]
+--   $6 schema_versions smallint[]
+--   $7 data text[] JSON
+--   $8 metadata text[] JSON
+--   $9 occurred_at timestamp with time zone[]
+-- Result: position bigint NULL where the log has not this very event; one row for each event, in the order given
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_pkey
+SELECT stored.position
+FROM unnest(
+    $1::uuid[], $2::integer[], $3::uuid[], $4::text[], $5::text[], $6::smallint[], $7::text[], $8::text[],
+    $9::timestamptz[]
+) WITH ORDINALITY AS sent (
+    stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, place
+)
+LEFT JOIN events AS stored ON stored.stream_id = sent.stream_id
+    AND stored.version = sent.version
+    AND stored.event_id = sent.event_id
+    AND stored.category = sent.category
+    AND stored.type = sent.type
+    AND stored.schema_version = sent.schema_version
+    AND stored.data = sent.data::jsonb
+    AND stored.metadata = sent.metadata::jsonb
+    AND stored.occurred_at = sent.occurred_at
+ORDER BY sent.place

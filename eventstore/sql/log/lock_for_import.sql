@@ -1,0 +1,6 @@
+-- Purpose: Take the lock by which readers in order know a writer, before the first position is drawn.
+-- Parameters: none
+-- Result: none
+-- Locks: ROW EXCLUSIVE on events, to the end of the transaction
+-- Index: none
+LOCK TABLE events IN ROW EXCLUSIVE MODE
