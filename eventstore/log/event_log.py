@@ -114,15 +114,30 @@ class EventLog(EventLookup):
         """Append events of any number of streams in their order of staging; otherwise as `append`."""
         if not staged:
             return AppendResult((), None)
-        return await finish(self.append_columns(to_columns(staged)))
+        return await self.append_columns(to_columns(staged))
 
-    async def append_columns(self, columns: AppendColumns) -> AppendResult:
-        """As `append_staged`, for a caller that has encoded the events and waits to the end by itself."""
-        if self._group_commit is None:
-            result = await self._append_alone(columns)
-        else:
-            result = await self._group_commit.append(columns)
-        self.wakeups.notify()
+    async def append_columns(
+        self, columns: AppendColumns, settled: Callable[[AppendResult], None] | None = None
+    ) -> AppendResult:
+        """As `append_staged`, for a caller that has encoded the events.
+
+        Args:
+            columns: The events.
+            settled: Is told the result, also where the call is cancelled: that waits for the outcome.
+        """
+        try:
+            if self._group_commit is None:
+                return await finish(self._append_settled(columns, settled))
+            return await self._group_commit.append(columns, settled)
+        finally:
+            self.wakeups.notify()
+
+    async def _append_settled(
+        self, columns: AppendColumns, settled: Callable[[AppendResult], None] | None
+    ) -> AppendResult:
+        result = await self._append_alone(columns)
+        if settled is not None:
+            settled(result)
         return result
 
     async def import_events(

@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
+from eventstore.database.cancellation import finish
 from eventstore.errors import ConcurrencyError
 from eventstore.log.records import AppendColumns, AppendResult
 
 __all__ = ["AnswerLostError", "GroupCommit"]
 
 _GROUP_LOCK_TIMEOUT = "50ms"  # longer than any append takes, shorter than anyone would wait for a stranger
+_STATEMENTS_MAX = 2  # one is prepared while the other is under way; more only make them smaller
 _GROUP_EVENTS_MAX = 1_000
 _GROUP_MEMBERS_MAX = 256
 
@@ -45,10 +47,25 @@ class _GoAlone:
     lost: Exception | None
 
 
+class _Outcome(asyncio.Future["AppendResult | _GoAlone"]):
+    """What becomes of an append. It cannot be cancelled: who waits for it is told of a cancellation when it is known.
+
+    So no append needs a task of its own to be finished by when its caller is cancelled.
+    """
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        del msg
+        return False
+
+    def give_up(self) -> None:
+        """Cancel it after all, since nobody will ever know, as at the end of the event loop."""
+        super().cancel()
+
+
 @dataclass(slots=True, eq=False)
 class _Member:
     columns: AppendColumns
-    outcome: asyncio.Future[AppendResult | _GoAlone]
+    outcome: _Outcome
 
     def settle(self, outcome: AppendResult | _GoAlone) -> None:
         if not self.outcome.done():
@@ -60,9 +77,11 @@ class _Member:
 
 
 class GroupCommit:
-    """Appends that wait for the statement in flight, and then go together.
+    """Appends of one process that come while others are in flight, and then go together.
 
-    An append that finds none in flight goes at once: idle writers pay nothing.
+    Up to two statements are in flight, so that the writers of one prepare their next appends while the server works
+    on the other. No two statements in flight, and no two appends of one, share a stream. An append that finds none
+    in flight goes with those made in the same turn of the event loop: idle writers pay nothing.
 
     Args:
         send: Sends columns once, with a bound on its wait for locks.
@@ -73,67 +92,117 @@ class GroupCommit:
         self._send = send
         self._send_alone = send_alone
         self._waiting: deque[_Member] = deque()
-        self._in_flight = False
-        self._task: asyncio.Task[None] | None = None
+        self._busy: set[UUID] = set()
+        """The streams of the statements in flight."""
+        self._in_flight = 0
+        self._starting = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def append(self, columns: AppendColumns) -> AppendResult:
-        """Append, alone or with others; raises what the append would have raised alone."""
-        member = _Member(columns, asyncio.get_running_loop().create_future())
-        if self._in_flight:
-            self._waiting.append(member)
-        else:
-            await self._send_and_hand_over([member])
-        outcome = await member.outcome
+    async def append(
+        self, columns: AppendColumns, settled: Callable[[AppendResult], None] | None = None
+    ) -> AppendResult:
+        """Append, alone or with others; raises what the append would have raised alone.
+
+        A cancellation waits for the outcome, and is raised then.
+
+        Args:
+            columns: The append.
+            settled: Is told the result, also where a cancellation is raised.
+        """
+        member = _Member(columns, _Outcome(loop=asyncio.get_running_loop()))
+        self._waiting.append(member)
+        if self._in_flight < _STATEMENTS_MAX and not self._starting:
+            self._start()
+        try:
+            outcome = await member.outcome
+        except asyncio.CancelledError:
+            if member.outcome.cancelled() or member.outcome.exception() is not None:
+                raise
+            outcome = member.outcome.result()
+            await self._conclude(columns, outcome, settled)
+            raise
+        return await self._conclude(columns, outcome, settled)
+
+    async def _conclude(
+        self,
+        columns: AppendColumns,
+        outcome: AppendResult | _GoAlone,
+        settled: Callable[[AppendResult], None] | None,
+    ) -> AppendResult:
         if isinstance(outcome, _GoAlone):
-            return await self._send_alone(columns, outcome.lost)
+            return await finish(self._alone(columns, outcome.lost, settled))
+        if settled is not None:
+            settled(outcome)
         return outcome
 
-    async def _send_and_hand_over(self, group: list[_Member]) -> None:
-        """Send a group; those that came meanwhile are then sent by a task of their own."""
-        self._in_flight = True
-        try:
-            await self._send_group(group)
-        except BaseException:
-            self._release()
-            raise
-        if self._waiting:
-            self._task = asyncio.create_task(self._send_waiting(), name="eventstore group commit")
-        else:
-            self._in_flight = False
+    async def _alone(
+        self, columns: AppendColumns, lost: Exception | None, settled: Callable[[AppendResult], None] | None
+    ) -> AppendResult:
+        result = await self._send_alone(columns, lost)
+        if settled is not None:
+            settled(result)
+        return result
+
+    def _start(self) -> None:
+        """Have a task send those who wait; it takes all who come before its turn."""
+        self._starting = True
+        task = asyncio.create_task(self._send_waiting(), name="eventstore group commit")
+        self._tasks.add(task)
+        task.add_done_callback(self._end)
 
     async def _send_waiting(self) -> None:
+        self._starting = False
+        self._in_flight += 1
         try:
-            while self._waiting:
-                await self._send_group(self._next_group())
+            while group := self._next_group():
+                await self._send_group(group)
+                await asyncio.sleep(0)  # who has its outcome now may come again at once
         finally:
+            self._in_flight -= 1
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():  # perhaps before it began
+            self._starting = False
             self._release()
 
     def _release(self) -> None:
         """Let those who still wait send for themselves: a cancelled loop starts no task that nobody would end."""
-        self._in_flight = False
         while self._waiting:
             self._waiting.popleft().settle(_GoAlone(None))
 
     def _next_group(self) -> list[_Member]:
         group: list[_Member] = []
-        streams: set[UUID] = set()
         events = 0
         left: deque[_Member] = deque()
+        left_streams: set[UUID] = set()
         while self._waiting and len(group) < _GROUP_MEMBERS_MAX:
             member = self._waiting.popleft()
-            size = len(member.columns.versions)
-            if streams.isdisjoint(member.columns.heads) and (not group or events + size <= _GROUP_EVENTS_MAX):
+            heads, size = member.columns.heads, len(member.columns.versions)
+            if (
+                self._busy.isdisjoint(heads)
+                and (not left_streams or left_streams.isdisjoint(heads))
+                and (not group or events + size <= _GROUP_EVENTS_MAX)
+            ):
                 group.append(member)
                 events += size
+                self._busy.update(heads)
             else:
                 left.append(member)
-            # A member left behind keeps its place before later ones of the same stream.
-            streams.update(member.columns.heads)
+                # A member left behind keeps its place before later ones of the same stream.
+                left_streams.update(heads)
         left.extend(self._waiting)
         self._waiting = left
         return group
 
     async def _send_group(self, group: list[_Member]) -> None:
+        try:
+            await self._send_and_settle(group)
+        finally:
+            for member in group:
+                self._busy.difference_update(member.columns.heads)
+
+    async def _send_and_settle(self, group: list[_Member]) -> None:
         columns = group[0].columns
         if len(group) > 1:
             columns = columns.extended(member.columns for member in group[1:])
@@ -150,7 +219,7 @@ class GroupCommit:
                 member.settle(_GoAlone(None))
         except BaseException:  # cancelled, as at the end of the event loop
             for member in group:
-                member.outcome.cancel()
+                member.outcome.give_up()
             raise
         else:
             _share_out(result, group)

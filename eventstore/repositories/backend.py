@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
@@ -15,6 +15,9 @@ from eventstore.repositories.storage import PostgreSQLStorage, ReadTable, Storag
 from eventstore.sql import load
 
 __all__ = ["Backend", "BackendTransaction", "PostgreSQLBackend", "PostgreSQLTransaction"]
+
+Settled = Callable[[AppendResult], None]
+"""Is told what an append did."""
 
 _IDLE_IN_TRANSACTION_TIMEOUT_S = 1.0
 _TRANSACTION_TIMEOUT_S = 60.0
@@ -44,8 +47,11 @@ class Backend(Protocol):
     def storage(self) -> Storage:
         """Reads what is committed."""
 
-    async def append(self, staged: Sequence[StagedEvent]) -> AppendResult:
-        """Append events, all or nothing; to send the same ones again is safe. The caller must not be cancelled."""
+    async def append(self, staged: Sequence[StagedEvent], settled: Settled | None = None) -> AppendResult:
+        """Append events, all or nothing; to send the same ones again is safe.
+
+        A cancellation waits for the outcome; `settled` has then been told the result, where there is one.
+        """
 
     async def begin(self) -> BackendTransaction:
         """Open a transaction."""
@@ -77,9 +83,9 @@ class PostgreSQLBackend:
             f"{transaction_timeout_s * 1000:.0f}ms",
         )
 
-    async def append(self, staged: Sequence[StagedEvent]) -> AppendResult:
-        """Append events; errors as `EventLog.append`. The caller waits to the end, also when it is cancelled."""
-        return await self.log.append_columns(to_columns(staged)) if staged else AppendResult((), None)
+    async def append(self, staged: Sequence[StagedEvent], settled: Settled | None = None) -> AppendResult:
+        """Append events; errors as `EventLog.append`. A cancellation waits for the outcome."""
+        return await self.log.append_columns(to_columns(staged), settled)
 
     async def begin(self) -> PostgreSQLTransaction:
         """Open a transaction on a connection of its own, with limits on how long it may stand open.

@@ -263,6 +263,11 @@ class Session:
         """The staged events that were not sent yet, in order."""
         return self._order[self._sent :]
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether anything staged was not sent yet."""
+        return len(self._order) > self._sent
+
     def mark_sent(self) -> None:
         """Take note that all staged events were sent inside an open transaction."""
         self._sent = len(self._order)

@@ -18,7 +18,7 @@ from eventstore.errors import (
     TransactionError,
     TransactionNotActiveError,
 )
-from eventstore.log.records import NO_METADATA
+from eventstore.log.records import NO_METADATA, AppendResult
 from eventstore.repositories.backend import Backend, BackendTransaction
 from eventstore.repositories.order_repository import PostgreSQLOrderRepository
 from eventstore.repositories.portfolio_repository import PostgreSQLPortfolioRepository
@@ -147,8 +147,18 @@ class PostgreSQLUnitOfWork:
             ConnectionError, TimeoutError: Nothing was sent. Safe to retry.
             TransactionCommitError: `outcome="unknown"`: no answer could be had; not safe to retry.
         """
-        with self._sending_alone():
-            await finish(self._commit())
+        self._require_active()
+        self._sending = True
+        try:
+            if self._transaction is not None:
+                await finish(self._commit_transaction(self._transaction))
+            elif self._session.has_unsent:
+                self._last_position = None
+                await self._backend.append(self._session.unsent, self._note_commit)
+            else:
+                self._note_commit(AppendResult((), None))
+        finally:
+            self._sending = False
 
     async def rollback(self) -> None:
         """Drop what was staged; the entities keep their changes and can be saved again.
@@ -245,17 +255,13 @@ class PostgreSQLUnitOfWork:
         finally:
             self._sending = False
 
-    async def _commit(self) -> None:
-        self._last_position = None
-        if self._transaction is None:
-            result = await self._backend.append(self._session.unsent)
-            self._last_position = result.last_position or None
-        else:
-            await self._commit_transaction(self._transaction)
+    def _note_commit(self, result: AppendResult) -> None:
+        self._last_position = result.last_position or None
         self._session.mark_saved()
         self._active = False
 
     async def _commit_transaction(self, transaction: BackendTransaction) -> None:
+        self._last_position = None
         try:
             if self._session.unsent:
                 self._sent_position = (await transaction.append(self._session.unsent)).last_position
@@ -266,17 +272,19 @@ class PostgreSQLUnitOfWork:
         self._session.storage = self._backend.storage
         try:
             await transaction.commit()
-            self._last_position = self._sent_position
         except (ConnectionError, TimeoutError) as error:
             if isinstance(error, TimeoutError) and error.sqlstate is not None:
                 self._session.mark_unsent()
                 raise  # the server says so, and has rolled back
             # Committed or not: the same append again waits for the first one and tells.
-            result = await self._backend.append(self._session.staged)
-            self._last_position = result.last_position
+            await self._backend.append(self._session.staged, self._note_commit)
         except BaseException:
             self._session.mark_unsent()
             raise
+        else:
+            self._session.mark_saved()
+            self._last_position = self._sent_position
+            self._active = False
 
     async def _rollback(self) -> None:
         try:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import orjson
 
+from eventstore.database.cancellation import finish
 from eventstore.domain.entity import Entity
 from eventstore.domain.event import EventRegistry, RecordedEvent, registry
 from eventstore.errors import (
@@ -22,6 +23,7 @@ from eventstore.errors import (
     TransactionNotActiveError,
 )
 from eventstore.log.records import AppendColumns, AppendResult, StagedEvent, decode, to_columns
+from eventstore.repositories.backend import Settled
 from eventstore.repositories.query import Query
 from eventstore.repositories.storage import Stream
 
@@ -40,7 +42,6 @@ IDLE_IN_TRANSACTION_TIMEOUT_S = 1.0
 """How long a Unit of Work that has flushed may hold a version that another waits for, as on a server."""
 LOCK_TIMEOUT_S = 5.0
 """How long an append waits for a transaction that holds its version: a test that hangs should say why soon."""
-
 
 # In the order of the append statement's arguments.
 _COLUMNS = tuple("stream_id version event_id category type schema_version data metadata occurred_at".split())  # noqa: SIM905
@@ -118,24 +119,28 @@ class InMemoryDatabase:
 
     # ---- the log ---------------------------------------------------------------------------------------------
 
-    async def append(self, staged: Sequence[StagedEvent]) -> AppendResult:
-        """Append events, all or nothing; the same ones again give the first call's positions.
+    async def append(self, staged: Sequence[StagedEvent], settled: Settled | None = None) -> AppendResult:
+        """Append events, all or nothing; the same ones again give the first call's positions; as `Backend.append`.
 
         Raises:
             ConfigurationError: Versions are not consecutive; an event or metadata cannot be written as JSON, or holds NUL.
             ConcurrencyError: A stream has another version; nothing was written. Load again, then retry.
             TimeoutError: An open transaction held a version for too long; nothing was written.
         """
-        if not staged:
-            return AppendResult((), None)
-        columns = to_columns(staged)
+        return await finish(self._append(to_columns(staged), settled)) if staged else AppendResult((), None)
+
+    async def _append(self, columns: AppendColumns, settled: Settled | None) -> AppendResult:
         try:
             rows = await self._write(columns, None)
         except ConcurrencyError as conflict:
-            return self._find_repeated(columns, conflict)
-        for row in rows:
-            self._commit_row(row)
-        return AppendResult(tuple(row["position"] for row in rows), rows[0]["recorded_at"])
+            result = self._find_repeated(columns, conflict)
+        else:
+            for row in rows:
+                self._commit_row(row)
+            result = AppendResult(tuple(row["position"] for row in rows), rows[0]["recorded_at"])
+        if settled is not None:
+            settled(result)
+        return result
 
     async def begin(
         self, *, idle_timeout_s: float | None = IDLE_IN_TRANSACTION_TIMEOUT_S
