@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from eventstore.domain.event import RecordedEvent
+from eventstore.domain.event import UpcastEvents
 from eventstore.sql import load
 from projections.keys import key_text
 from projections.projection import Projection
+from projections.reading import Readable, UndecodedEvent
 
 __all__ = ["FoldError", "fold_into", "quarantined_keys"]
 
@@ -34,15 +35,18 @@ class FoldError:
     """
 
     key: Key
-    event: RecordedEvent
+    event: Readable
     error: Exception
 
     async def quarantine(self, connection: Any, projection: Projection[Any]) -> None:
         """Put the key in quarantine, in the open transaction of `connection`."""
+        await connection.execute(load("projections/quarantine_key"), projection.name, *self.columns)
+
+    @property
+    def columns(self) -> tuple[Any, ...]:
+        """What is kept of it: key, stream, position and type of the event, error, traceback."""
         trace = "".join(traceback.format_exception(self.error))
-        await connection.execute(
-            load("projections/quarantine_key"),
-            projection.name,
+        return (
             key_text(self.key),
             self.event.stream_id,
             self.event.position,
@@ -54,14 +58,14 @@ class FoldError:
 
 async def quarantined_keys(connection: Any, projection: Projection[Any]) -> frozenset[str]:
     """Return the keys of a projection that are in quarantine, as text."""
-    rows = await connection.fetch(load("projections/list_quarantine"), projection.name)
+    rows = await connection.fetch(load("projections/list_quarantined_keys"), projection.name)
     return frozenset(row["key"] for row in rows)
 
 
 async def fold_into(
     connection: Any,
     projection: Projection[R],
-    events: Sequence[RecordedEvent],
+    events: Sequence[Readable],
     *,
     table: str | None = None,
     takes: Callable[[Key], bool] | None = None,
@@ -73,7 +77,8 @@ async def fold_into(
     Args:
         connection: An asyncpg connection.
         projection: The projection.
-        events: Settled events in order; those of classes that the projection does not take are passed over.
+        events: Settled events in order; those of classes that the projection does not take are passed over. One that
+            could not be decoded counts as one that cannot be folded.
         table: The name of the table, where it is not the projection's own.
         takes: Which keys to fold; None: all.
         singly: Write each key's row by itself, so that one that the database refuses is told apart.
@@ -118,13 +123,15 @@ class _Write:
 
 
 def _by_key(
-    projection: Projection[Any], events: Sequence[RecordedEvent], takes: Callable[[Key], bool] | None
-) -> dict[Key, list[RecordedEvent]]:
+    projection: Projection[Any], events: Sequence[Readable], takes: Callable[[Key], bool] | None
+) -> dict[Key, list[Readable]]:
     classes = frozenset(projection.events)
-    by_key: dict[Key, list[RecordedEvent]] = {}
+    by_key: dict[Key, list[Readable]] = {}
     for event in events:
-        if type(event.event) in classes:
-            by_key.setdefault(projection.key(event), []).append(event)
+        if isinstance(event, UndecodedEvent):
+            by_key.setdefault((event.stream_id,), []).append(event)
+        elif type(event) is UpcastEvents or type(event.event) in classes:
+            by_key.setdefault(projection.key_of(event), []).append(event)
     return by_key if takes is None else {key: its for key, its in by_key.items() if takes(key)}
 
 
@@ -132,14 +139,16 @@ def _fold_key(
     projection: Projection[R],
     key: Key,
     before: R | None,
-    events: list[RecordedEvent],
+    events: list[Readable],
     on_error: list[FoldError] | None,
 ) -> _Write | None:
     row = before
     position = 0
     for event in events:
         try:
-            row = projection.evolve(row, event)
+            if isinstance(event, UndecodedEvent):
+                raise event.error  # noqa: TRY301 - handled as what evolve raises
+            row = projection.fold(row, event)
         except Exception as error:
             if on_error is None:
                 raise

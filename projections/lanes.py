@@ -9,9 +9,12 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ConfigurationError, ProjectionError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
-from projections.folding import fold_into, quarantined_keys
+from projections.deliveries import Deliveries, key_of
+from projections.folding import FoldError, fold_into, quarantined_keys
 from projections.keys import key_text, lane_of
 from projections.projection import Projection
+from projections.reading import read_batch
+from projections.versions import require_version
 
 __all__ = ["LANES_MAX", "set_lanes"]
 
@@ -30,6 +33,7 @@ async def set_lanes(log: EventLog, projection: Projection[Any], lanes: int) -> N
     Raises:
         ConfigurationError: `lanes` is not 1 to 256.
         ProjectionError: The projection has never been folded.
+        ProjectionVersionError: Another version of its code has built the table.
         ConnectionError, TimeoutError: Nothing was changed, or all of it. Safe to run again.
     """
     if not 1 <= lanes <= LANES_MAX:
@@ -42,33 +46,60 @@ async def set_lanes(log: EventLog, projection: Projection[Any], lanes: int) -> N
                     raise ProjectionError(
                         f"projection {projection.name} was never folded: let its worker run first"
                     )
+                counted_after = await require_version(connection, projection)
                 target = max(lane["position"] for lane in pinned)
                 for lane in pinned:
-                    await _catch_up(log, connection, projection, lane, lanes=len(pinned), target=target)
+                    delivered = Deliveries(counted_after)
+                    await _catch_up(
+                        log,
+                        connection,
+                        projection,
+                        lane,
+                        lanes=len(pinned),
+                        target=target,
+                        delivered=delivered,
+                    )
+                    await connection.execute(
+                        load("projections/count_deliveries"),
+                        projection.name,
+                        lane["lane"],
+                        *delivered.columns,
+                    )
                 epoch = max(lane["epoch"] for lane in pinned) + 1
                 await connection.execute(load("projections/set_lanes"), projection.name, lanes, target, epoch)
 
 
 async def _catch_up(
-    log: EventLog, connection: Any, projection: Projection[Any], lane: Any, *, lanes: int, target: int
+    log: EventLog,
+    connection: Any,
+    projection: Projection[Any],
+    lane: Any,
+    *,
+    lanes: int,
+    target: int,
+    delivered: Deliveries,
 ) -> None:
     after: int = lane["position"]
     while after < target:
-        events = await log.read_range(
-            after=after,
-            through=target,
-            limit=_BATCH_EVENTS_MAX,
-            categories=projection.categories,
-            connection=connection,
+        batch = await read_batch(
+            log, projection, after=after, through=target, limit=_BATCH_EVENTS_MAX, connection=connection
+        )
+        delivered.add(
+            event for event in batch.events if lane_of(key_of(projection, event), lanes) == lane["lane"]
         )
         held = await quarantined_keys(connection, projection)
+        failed: list[FoldError] = []
         await fold_into(
             connection,
             projection,
-            events,
+            batch.events,
             takes=partial(_is_in, lane=lane["lane"], lanes=lanes, held=held),
+            singly=True,
+            on_error=failed,
         )
-        after = events[-1].position if len(events) == _BATCH_EVENTS_MAX else target
+        for failure in failed:
+            await failure.quarantine(connection, projection)
+        after = batch.through
 
 
 def _is_in(key: tuple[Any, ...], *, lane: int, lanes: int, held: frozenset[str]) -> bool:

@@ -14,13 +14,14 @@ from typing import Any
 from uuid import UUID
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.domain.event import RecordedEvent
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 from projections.folding import FoldError, fold_into
 from projections.keys import key_text, lane_of
 from projections.projection import Projection
+from projections.reading import Readable, UndecodedEvent, read_batch
+from projections.versions import require_version
 
 __all__ = ["QuarantinedKey", "discard", "list_quarantined", "retry"]
 
@@ -115,6 +116,7 @@ async def _fold_again(
         with mapped_errors(own_statement=True, connection=connection):
             async with connection.transaction():
                 lanes = await connection.fetch(load("projections/pin_lanes"), projection.name)
+                await require_version(connection, projection)
                 held = await connection.fetch(load("projections/list_quarantine"), projection.name)
                 entry = next((row for row in held if row["key"] == key), None)
                 if entry is None:
@@ -146,29 +148,25 @@ async def _fold_waiting(  # noqa: PLR0917 - one call, of the same names
     projection: Projection[Any],
     position: int,
     lanes: list[Any],
-    waits: Callable[[RecordedEvent], bool],
+    waits: Callable[[Readable], bool],
 ) -> FoldError | None:
     failed: list[FoldError] = []
     after, through = position - 1, max(lane["position"] for lane in lanes)
     while after < through and not failed:
-        events = await log.read_range(
-            after=after,
-            through=through,
-            limit=_BATCH_EVENTS_MAX,
-            categories=projection.categories,
-            connection=connection,
+        batch = await read_batch(
+            log, projection, after=after, through=through, limit=_BATCH_EVENTS_MAX, connection=connection
         )
-        after = events[-1].position if len(events) == _BATCH_EVENTS_MAX else through
-        waiting = [event for event in events if waits(event)]
+        after = batch.through
+        waiting = [event for event in batch.events if waits(event)]
         await fold_into(connection, projection, waiting, singly=True, on_error=failed)
     return failed[0] if failed else None
 
 
 def _waits(
-    projection: Projection[Any], event: RecordedEvent, *, key: str, lanes: list[Any], discarded: set[int]
+    projection: Projection[Any], event: Readable, *, key: str, lanes: list[Any], discarded: set[int]
 ) -> bool:
-    if type(event.event) not in projection.events or event.position in discarded:
+    if event.position in discarded:
         return False
-    its_key = projection.key(event)
+    its_key = (event.stream_id,) if isinstance(event, UndecodedEvent) else projection.key_of(event)
     folded = lanes[lane_of(its_key, len(lanes))]["position"]
     return key_text(its_key) == key and bool(event.position <= folded)

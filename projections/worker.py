@@ -17,15 +17,18 @@ import asyncpg
 
 from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.domain.event import RecordedEvent
 from eventstore.errors import CheckpointMovedError, ConnectionError, EventStoreError, TimeoutError
 from eventstore.log.event_log import EventLog
 from eventstore.log.subscription import Wakeups, wait_for_bell
 from eventstore.sql import load
+from projections.deliveries import Deliveries, key_of
 from projections.folding import FoldError, fold_into, quarantined_keys
 from projections.keys import key_text, lane_of
 from projections.lease import LEASE_S, Lease
 from projections.projection import Projection
+from projections.reading import Readable, read_batch
+from projections.table_check import check_table
+from projections.versions import version_differs
 
 __all__ = ["ProjectionWorker"]
 
@@ -77,11 +80,12 @@ class ProjectionWorker(Generic[R]):
         self.projection = projection
         self.lane = lane
         self.moved = moved or Wakeups()
-        self._lease = Lease(log, projection.name, lane, lease_s=lease_s)
+        self._lease = Lease(log, projection.name, lane, lease_s=lease_s, version=projection.version)
         self._batch_events_max = batch_events_max
         self._position: int | None = None
         self._epoch = 0
         self._lanes = 1
+        self._counted_after = 0
         self._batch_was_full = False
 
     @property
@@ -100,6 +104,8 @@ class ProjectionWorker(Generic[R]):
         A lost connection, a server that restarts or a lease that was lost is waited out.
 
         Raises:
+            ProjectionVersionError: The table was built by another version of the projection.
+            ConfigurationError: The table does not fit the model of its rows; each difference is named.
             EventStoreError: An event cannot be decoded, so that its key is not known, or the schema is not ours.
         """
         retry_s = _RETRY_FIRST_S
@@ -109,6 +115,10 @@ class ProjectionWorker(Generic[R]):
                     try:
                         await self._run_while_well(bell)
                     except EventStoreError as error:
+                        task = asyncio.current_task()
+                        if task is not None and task.cancelling():
+                            # The roll-back of what was cancelled failed, on a connection that is lost.
+                            raise asyncio.CancelledError from error
                         # The checkpoint tells what was applied, so a lost answer needs no more than a new look.
                         if not error.retryable and not isinstance(error, ConnectionError | TimeoutError):
                             raise
@@ -135,6 +145,7 @@ class ProjectionWorker(Generic[R]):
         if await self._lease.take() is None:
             await asyncio.sleep(self._lease.lease_s / 10)
             return
+        await check_table(self.log, self.projection)
         self._position = None
         loop = asyncio.get_running_loop()
         renewed = loop.time()
@@ -165,7 +176,7 @@ class ProjectionWorker(Generic[R]):
         Raises:
             CheckpointMovedError: Another worker was first. Retry.
             ConnectionError, TimeoutError: Nothing was written, or all of it. Retry.
-            EventStoreError: An event cannot be decoded or folded, or the database refuses the row.
+            EventStoreError: An event whose key is not known cannot be decoded.
         """
         before = self._position
         if before is None:
@@ -174,14 +185,12 @@ class ProjectionWorker(Generic[R]):
         if after == before:
             self._position = before
             return False
-        events = await self.log.read_range(
-            after=before, through=after, limit=self._batch_events_max, categories=self.projection.categories
+        batch = await read_batch(
+            self.log, self.projection, after=before, through=after, limit=self._batch_events_max
         )
-        self._batch_was_full = len(events) == self._batch_events_max
-        if self._batch_was_full:
-            after = events[-1].position
+        self._batch_was_full, after = batch.is_full, batch.through
         try:
-            await self._write(before, after, events)
+            await self._write(before, after, batch.events)
         except BaseException:
             self._position = None  # whether it was committed is read from the checkpoint
             raise
@@ -212,31 +221,35 @@ class ProjectionWorker(Generic[R]):
             with mapped_errors(own_statement=True, connection=connection):
                 row = await self._fetch_checkpoint(connection)
                 if row is None:
-                    await connection.execute(load("projections/register"), self.projection.name)
+                    await connection.execute(
+                        load("projections/register"), self.projection.name, self.projection.version
+                    )
                     row = await self._fetch_checkpoint(connection)
         if row is None:
             raise CheckpointMovedError(
                 f"projection {self.projection.name} has no lane {self.lane}: its number of lanes was changed"
             )
+        # The epoch that comes with it is the fence: a swap to another version raises it.
+        if row["version"] not in (None, self.projection.version):
+            raise version_differs(self.projection, row["version"])
         self._epoch, self._lanes = row["epoch"], row["lanes"]
+        self._counted_after = row["counted_after"]
         return int(row["position"])
 
     async def _fetch_checkpoint(self, connection: Any) -> Any:
         return await connection.fetchrow(load("projections/read_checkpoint"), self.projection.name, self.lane)
 
-    async def _write(self, before: int, after: int, events: list[RecordedEvent]) -> None:
+    async def _write(self, before: int, after: int, events: list[Readable]) -> None:
         try:
             await self._write_batch(before, after, events, singly=False)
         except _RowRefusedError:
             await self._write_batch(before, after, events, singly=True)
 
-    async def _write_batch(
-        self, before: int, after: int, events: list[RecordedEvent], *, singly: bool
-    ) -> None:
+    async def _write_batch(self, before: int, after: int, events: list[Readable], *, singly: bool) -> None:
         async with self.log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
                 async with connection.transaction():
-                    await self._move_checkpoint(connection, before, after)
+                    await self._move_checkpoint(connection, before, after, events)
                     held = await quarantined_keys(connection, self.projection)
                     failed: list[FoldError] = []
                     try:
@@ -261,7 +274,14 @@ class ProjectionWorker(Generic[R]):
     def _is_ours(self, key: tuple[Any, ...]) -> bool:
         return lane_of(key, self._lanes) == self.lane
 
-    async def _move_checkpoint(self, connection: Any, before: int, after: int) -> None:
+    async def _move_checkpoint(
+        self, connection: Any, before: int, after: int, events: list[Readable]
+    ) -> None:
+        delivered = Deliveries(self._counted_after)
+        if self._lanes == 1:
+            delivered.add(events)
+        else:
+            delivered.add(event for event in events if self._is_ours(key_of(self.projection, event)))
         moved = await connection.fetchval(
             load("projections/move_checkpoint"),
             self.projection.name,
@@ -271,6 +291,7 @@ class ProjectionWorker(Generic[R]):
             after,
             self._lease.lease_s,
             f"{self._lease.lease_s * 500:.0f}ms",
+            *delivered.columns,
         )
         if moved is None:
             raise CheckpointMovedError(

@@ -19,6 +19,8 @@ class Relay:
         lose_before: The connection ends before a message of the client with these bytes is passed on.
         lose_after: Such a message is passed on, and the connection ends before its answer. Either is done once,
             for `times` messages.
+        hold_after: Such a message is passed on, and then nothing more either way, though the connection stays open: as
+            where a client is stopped, or a network is cut. Once.
         refuse: New connections end at once.
         requests: How many messages of clients were passed on; a statement that is prepared already is one.
     """
@@ -34,6 +36,11 @@ class Relay:
         self.lost = 0
         self.requests = 0
         self.refuse = False
+        self.hold_after: bytes | None = None
+        self.held = asyncio.Event()
+        """Set when a connection is held."""
+        self.released = asyncio.Event()
+        """Set it to end the connections that are held."""
         self.arrived = asyncio.Event()
         """Set when the server has answered a message whose answer is lost."""
 
@@ -92,9 +99,16 @@ class Relay:
             if lose:
                 answers.cancel()
                 await asyncio.wait([answers])
-            self.requests += 1
+            # A wake-up is a hint that goes its own way, after the append.
+            self.requests += b"pg_notify" not in data
             server_writer.write(data)
             await server_writer.drain()
+            if self.hold_after is not None and self.hold_after in data:
+                self.hold_after = None
+                answers.cancel()
+                self.held.set()
+                await self.released.wait()
+                return
             if lose:
                 await server_reader.read(1)  # the server has done it
                 self.arrived.set()

@@ -1,0 +1,7 @@
+-- Purpose: List the keys of a projection that are in quarantine, and nothing else of them.
+-- Parameters:
+--   $1 projection text
+-- Result: key text
+-- Locks: none beyond ACCESS SHARE
+-- Index: projection_quarantine_pkey
+SELECT key FROM projection_quarantine WHERE projection = $1::text

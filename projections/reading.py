@@ -1,0 +1,116 @@
+"""Reading settled events for a projection, also those that cannot be decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.domain.event import Event, RecordedEvent
+from eventstore.errors import EventDecodingError, UnknownEventTypeError
+from eventstore.log.event_log import EventLog
+from eventstore.log.records import decode
+from eventstore.sql import load
+from projections.projection import Projection
+
+__all__ = ["Batch", "Readable", "UndecodedEvent", "decode_for", "read_batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class UndecodedEvent:
+    """An event whose type the code does not know, or whose JSON does not fit its class.
+
+    Attributes:
+        position: Its position.
+        stream_id: Its stream.
+        version: Its version there.
+        type: Its type.
+        error: Why it cannot be decoded.
+    """
+
+    position: int
+    stream_id: UUID
+    version: int
+    type: str
+    error: UnknownEventTypeError | EventDecodingError
+
+
+Readable = RecordedEvent | UndecodedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The events of a range of the log that a projection takes.
+
+    Attributes:
+        events: The events, in order.
+        through: Up to here the log was read.
+        is_full: Whether there may be more after it.
+    """
+
+    events: list[Readable]
+    through: int
+    is_full: bool
+
+
+async def read_batch(
+    log: EventLog,
+    projection: Projection[Any],
+    *,
+    after: int,
+    through: int,
+    limit: int,
+    connection: Any = None,
+) -> Batch:
+    """Return the events with `after` < position <= `through` that a projection takes, out of `limit` at most.
+
+    An event that cannot be decoded is returned as such where the projection's key is the stream, so that it concerns
+    one key alone.
+
+    Raises:
+        ConnectionError, TimeoutError: Safe to retry.
+        UnknownEventTypeError, EventDecodingError: The key of an event is not known, since it cannot be decoded.
+    """
+    arguments = (load("log/read_range"), after, through, limit, projection.categories)
+    if connection is None:
+        async with log.connection.acquire() as one:
+            with mapped_errors(own_statement=True, reads_only=True, connection=one):
+                rows: Sequence[Any] = await one.fetch(*arguments)
+    else:
+        rows = await connection.fetch(*arguments)
+    is_full = len(rows) == limit
+    events = decode_for(log, projection, rows)
+    return Batch(events, rows[-1]["position"] if is_full else through, is_full)
+
+
+def decode_for(
+    log: EventLog, projection: Projection[Any], rows: Iterable[Mapping[str, Any]]
+) -> list[Readable]:
+    """Return those rows of `events` that a projection takes, decoded where they can be; errors as `read_batch`."""
+    classes = frozenset(projection.events)
+    events: list[Readable] = []
+    for row in rows:
+        if row["type"] in projection.ignored_types or not _may_concern(log, row, classes):
+            continue
+        try:
+            event = decode(row, classes=log.classes)
+        except (UnknownEventTypeError, EventDecodingError) as error:
+            if not projection.keyed_by_stream:
+                raise
+            events.append(
+                UndecodedEvent(row["position"], row["stream_id"], row["version"], row["type"], error)
+            )
+            continue
+        if type(event) is not RecordedEvent:  # several events by now, or none
+            events.extend(projection.taken(event))
+        elif type(event.event) in classes:
+            events.append(event)
+    return events
+
+
+def _may_concern(log: EventLog, row: Mapping[str, Any], classes: frozenset[type[Event]]) -> bool:
+    """Whether an event is of a class that is taken, or of none that the code has today."""
+    today = log.classes.current.get((row["category"], row["type"], row["schema_version"]))
+    return today is None or today in classes
