@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -147,6 +149,14 @@ async def test_an_import_that_was_broken_off_goes_on(store: EventStore, batch_ev
     assert (await store.log.import_events(events)).repeated == len(events)
 
 
+def changed(known: StreamAppend, **fields: Any) -> StreamAppend:
+    """The stream with other fields in its last event, which keeps its id."""
+    last = known.events[-1]
+    return StreamAppend(
+        known.stream_id, 0, (*known.events[:-1], pending(last.event.model_copy(update=fields), last.event_id))
+    )
+
+
 CONFLICTS: dict[str, Callable[[StreamAppend], StreamAppend]] = {
     "a hole": lambda known: tuned(known.stream_id, 3, 1),
     "a new stream that is not at its start": lambda _: tuned(uuid4(), 1, 1),
@@ -154,15 +164,9 @@ CONFLICTS: dict[str, Callable[[StreamAppend], StreamAppend]] = {
     "other ids after a repetition": lambda known: StreamAppend(
         known.stream_id, 0, (*known.events[:1], *tuned(known.stream_id, 0, 4).events)
     ),
-    "the same id with other data": lambda known: StreamAppend(
-        known.stream_id,
-        0,
-        (known.events[0], pending(tuned(known.stream_id, 0, 9).events[0].event, known.events[1].event_id)),
-    ),
-    "the same id with another time": lambda known: StreamAppend(
-        known.stream_id,
-        0,
-        (pending(started("a").events[0].event, known.events[0].event_id),),
+    "the same id with other data": lambda known: changed(known, value=Decimal(9)),
+    "the same id with another time": lambda known: changed(
+        known, occurred_at=datetime(2020, 1, 1, tzinfo=UTC)
     ),
 }
 
