@@ -14,8 +14,10 @@ from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
 from eventstore.database.migrations import MigrationManager
+from eventstore.domain.causation import CausationTree, metadata_of
 from eventstore.domain.event import RecordedEvent
 from eventstore.errors import ConfigurationError, ProjectionError, TimeoutError
+from eventstore.log.causation import causation_tree
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import NO_METADATA
 from eventstore.log.shared import log_of
@@ -104,13 +106,24 @@ class EventStore:
             connection.at_close(store.stop_workers)
         return store
 
-    def unit_of_work(self, *, metadata: Mapping[str, Any] = NO_METADATA) -> PostgreSQLUnitOfWork:
+    def unit_of_work(
+        self,
+        *,
+        metadata: Mapping[str, Any] = NO_METADATA,
+        correlation_id: str | UUID | None = None,
+        causation_id: str | UUID | None = None,
+        actor: str | None = None,
+    ) -> PostgreSQLUnitOfWork:
         """Return a new Unit of Work.
 
         Args:
-            metadata: Kept with each of its events: correlation id, causation id, actor, anything JSON can hold.
+            metadata: Kept with each of its events: anything that JSON can hold.
+            correlation_id: The command that its events come from; kept in the metadata, as the next two.
+            causation_id: The id of the event, or of the command, that made them happen.
+            actor: Who acts.
         """
-        return PostgreSQLUnitOfWork(self._backend, metadata=metadata)
+        named = metadata_of(metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
+        return PostgreSQLUnitOfWork(self._backend, metadata=named)
 
     async def history(self, stream_id: UUID) -> list[RecordedEvent]:
         """Return every event of one entity, in order; empty where there is none.
@@ -120,6 +133,27 @@ class EventStore:
             UnknownEventTypeError, EventDecodingError: The code does not know an event.
         """
         return await self.log.read_stream(stream_id)
+
+    async def caused(self, correlation_id: str | UUID) -> list[RecordedEvent]:
+        """Return every event of one correlation, in order: what came from one command; 10,000 at most.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+        """
+        return await self.log.find_correlated(correlation_id)
+
+    async def causation_tree(self, id: str | UUID) -> CausationTree:
+        """Return everything that came from one command, as a tree.
+
+        Args:
+            id: A correlation id; or the id of any event of the correlation.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+        """
+        return await causation_tree(self.log, id)
 
     async def require_migrated(self) -> None:
         """Check that the schema is the newest.

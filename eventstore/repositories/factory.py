@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
+from eventstore.domain.causation import metadata_of
 from eventstore.errors import FactoryError
 from eventstore.log.records import NO_METADATA
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
@@ -32,12 +34,20 @@ class PostgreSQLUnitOfWorkFactory:
         self._workers = workers
 
     async def create_unit_of_work_async(
-        self, *, metadata: Mapping[str, Any] = NO_METADATA
+        self,
+        *,
+        metadata: Mapping[str, Any] = NO_METADATA,
+        correlation_id: str | UUID | None = None,
+        causation_id: str | UUID | None = None,
+        actor: str | None = None,
     ) -> PostgreSQLUnitOfWork:
         """Make a Unit of Work, after a look at the schema.
 
         Args:
-            metadata: Kept with each of its events: correlation id, causation id, actor ...
+            metadata: Kept with each of its events: anything that JSON can hold.
+            correlation_id: The command that its events come from; kept in the metadata, as the next two.
+            causation_id: The id of the event, or of the command, that made them happen.
+            actor: Who acts.
 
         Raises:
             FactoryError: The connection is closed.
@@ -53,13 +63,24 @@ class PostgreSQLUnitOfWorkFactory:
             await store.start_workers()
         else:
             await store.require_migrated()
-        return store.unit_of_work(metadata=metadata)
+        named = metadata_of(metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
+        return store.unit_of_work(metadata=named)
 
-    def create_unit_of_work(self, *, metadata: Mapping[str, Any] = NO_METADATA) -> PostgreSQLUnitOfWork:
+    def create_unit_of_work(
+        self,
+        *,
+        metadata: Mapping[str, Any] = NO_METADATA,
+        correlation_id: str | UUID | None = None,
+        causation_id: str | UUID | None = None,
+        actor: str | None = None,
+    ) -> PostgreSQLUnitOfWork:
         """Make a Unit of Work without asking the database anything; what is wrong shows at its first read.
 
         Args:
-            metadata: Kept with each of its events.
+            metadata: Kept with each of its events: anything that JSON can hold.
+            correlation_id: The command that its events come from; kept in the metadata, as the next two.
+            causation_id: The id of the event, or of the command, that made them happen.
+            actor: Who acts.
 
         Raises:
             FactoryError: There is no open connection in the running event loop.
@@ -73,7 +94,8 @@ class PostgreSQLUnitOfWorkFactory:
         store = self._store(connection)
         if self._workers:
             store.start_workers_soon()
-        return store.unit_of_work(metadata=metadata)
+        named = metadata_of(metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
+        return store.unit_of_work(metadata=named)
 
     def _known_connection(self) -> DatabaseConnection | None:
         connection = self._connection

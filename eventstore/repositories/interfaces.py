@@ -299,10 +299,24 @@ class IUnitOfWork(Protocol):
 class IUnitOfWorkFactory(Protocol):
     """Makes Units of Work."""
 
-    async def create_unit_of_work_async(self, *, metadata: Mapping[str, Any] = ...) -> IUnitOfWork:
+    async def create_unit_of_work_async(
+        self,
+        *,
+        metadata: Mapping[str, Any] = ...,
+        correlation_id: str | UUID | None = ...,
+        causation_id: str | UUID | None = ...,
+        actor: str | None = ...,
+    ) -> IUnitOfWork:
         """Make a Unit of Work."""
 
-    def create_unit_of_work(self, *, metadata: Mapping[str, Any] = ...) -> IUnitOfWork:
+    def create_unit_of_work(
+        self,
+        *,
+        metadata: Mapping[str, Any] = ...,
+        correlation_id: str | UUID | None = ...,
+        causation_id: str | UUID | None = ...,
+        actor: str | None = ...,
+    ) -> IUnitOfWork:
         """Make a Unit of Work, without asking the database anything."""
 
 

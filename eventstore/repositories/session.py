@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
+from eventstore.domain.causation import current_metadata
 from eventstore.domain.entity import Entity
 from eventstore.domain.event import PendingEvent
 from eventstore.errors import (
@@ -57,7 +58,7 @@ class Session:
 
     Args:
         storage: Where entities are read from.
-        metadata: Kept with every event that is staged.
+        metadata: Kept with every event that is staged, over what the context adds.
     """
 
     def __init__(self, storage: Storage, *, metadata: Mapping[str, Any] = NO_METADATA) -> None:
@@ -67,6 +68,7 @@ class Session:
         self._staging: dict[UUID, _Staging] = {}
         self._order: list[StagedEvent] = []
         self._sent = 0
+        self._merged: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, metadata)
 
     # ---- reading -------------------------------------------------------------------------------------------
 
@@ -249,7 +251,14 @@ class Session:
         for pending in entity.pending_events:
             if pending.event_id not in staged:
                 staging.events.append(pending)
-                self._order.append(StagedEvent(entity.id, staging.version, pending, self.metadata))
+                self._order.append(StagedEvent(entity.id, staging.version, pending, self._metadata_now()))
+
+    def _metadata_now(self) -> Mapping[str, Any]:
+        # The same object for as long as the context is the same, so that it is encoded once.
+        context = current_metadata()
+        if context is not self._merged[0]:
+            self._merged = (context, {**context, **self.metadata} if context else self.metadata)
+        return self._merged[1]
 
     # ---- the append ------------------------------------------------------------------------------------------
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
+from eventstore.domain.causation import metadata_of
 from eventstore.log.records import NO_METADATA
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
 from eventstore.testing.memory import InMemoryDatabase
@@ -23,15 +25,33 @@ class InMemoryUnitOfWorkFactory:
         self.database = InMemoryDatabase() if database is None else database
 
     async def create_unit_of_work_async(
-        self, *, metadata: Mapping[str, Any] = NO_METADATA
+        self,
+        *,
+        metadata: Mapping[str, Any] = NO_METADATA,
+        correlation_id: str | UUID | None = None,
+        causation_id: str | UUID | None = None,
+        actor: str | None = None,
     ) -> PostgreSQLUnitOfWork:
         """Make a Unit of Work.
 
         Args:
-            metadata: Kept with each of its events: correlation id, causation id, actor ...
+            metadata: Kept with each of its events: anything that JSON can hold.
+            correlation_id: The command that its events come from; kept in the metadata, as the next two.
+            causation_id: The id of the event, or of the command, that made them happen.
+            actor: Who acts.
         """
-        return self.create_unit_of_work(metadata=metadata)
+        return self.create_unit_of_work(
+            metadata=metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor
+        )
 
-    def create_unit_of_work(self, *, metadata: Mapping[str, Any] = NO_METADATA) -> PostgreSQLUnitOfWork:
+    def create_unit_of_work(
+        self,
+        *,
+        metadata: Mapping[str, Any] = NO_METADATA,
+        correlation_id: str | UUID | None = None,
+        causation_id: str | UUID | None = None,
+        actor: str | None = None,
+    ) -> PostgreSQLUnitOfWork:
         """As `create_unit_of_work_async`: there is nothing to wait for."""
-        return PostgreSQLUnitOfWork(self.database, metadata=metadata)
+        named = metadata_of(metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
+        return PostgreSQLUnitOfWork(self.database, metadata=named)

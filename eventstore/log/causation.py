@@ -1,0 +1,38 @@
+"""Reading what came from one command."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from eventstore.domain.causation import CausationTree, correlation_of
+from eventstore.errors import ConfigurationError
+from eventstore.log.lookup import CORRELATED_EVENTS_MAX, EventLookup
+
+__all__ = ["causation_tree"]
+
+
+async def causation_tree(
+    log: EventLookup, id: str | UUID, *, limit: int = CORRELATED_EVENTS_MAX
+) -> CausationTree:
+    """Return everything that came from one command, as a tree.
+
+    Args:
+        log: The log.
+        id: A correlation id; or the id of any event of the correlation.
+        limit: Read so many events at most; `is_complete` says whether that was all.
+
+    Raises:
+        ConfigurationError: `limit` is below 1.
+        ConnectionError, TimeoutError: Safe to retry.
+        UnknownEventTypeError, EventDecodingError: The code does not know an event.
+    """
+    if limit < 1:
+        raise ConfigurationError(f"limit is 1 or more, not {limit}")
+    correlation_id = str(id)
+    events = await log.find_correlated(correlation_id, limit=limit + 1)
+    if len(events) <= 1:  # no correlation has this name; an event that belongs to one may
+        named = next(iter(events), None)
+        if named is not None and correlation_of(named) != correlation_id:
+            correlation_id = correlation_of(named)
+            events = await log.find_correlated(correlation_id, limit=limit + 1)
+    return CausationTree.of(correlation_id, events[:limit], is_complete=len(events) <= limit)
