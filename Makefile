@@ -51,8 +51,11 @@ lint: $(VENV)/.stamp-dev ## ruff: rules and format
 types: $(VENV)/.stamp-dev ## mypy --strict
 	@$(VENV)/bin/mypy
 
-bench: $(VENV)/.stamp-dev ## the benchmarks
+bench: $(VENV)/.stamp-dev ## the store beside the limits of the machine; ARGS=--quick: under a minute
 	@$(VENV)/bin/python -m benchmarks $(ARGS)
+
+bench-large: $(VENV)/.stamp-dev ## the same figures as the log grows to 20 million events: needs 20 GB
+	@$(VENV)/bin/python -m benchmarks --large $(ARGS)
 
 docs: $(VENV)/.stamp-dev ## run every snippet of the README and the documentation, check every link
 	@$(PYTEST) tests/docs $(ARGS)

@@ -19,8 +19,10 @@ from rich.console import Console
 
 from benchmarks.appending import Concurrent, FewStreams, ManyWriters, OneByOne
 from benchmarks.bench import FULL, QUICK, TINY, Bench, Sizes
-from benchmarks.bulk import Storage
+from benchmarks.bulk import BulkLoad, Storage
 from benchmarks.contention import OneStream
+from benchmarks.growth import LOG_SIZES, grow
+from benchmarks.plots import draw
 from benchmarks.projecting import Lag
 from benchmarks.reading import ListBySymbol, LoadOrder, LoadPortfolio
 from benchmarks.replaying import CatchUp, Rebuild, Replay
@@ -43,6 +45,7 @@ WORKLOADS: tuple[type[Workload], ...] = (
     Rebuild,
     CatchUp,
     Lag,
+    BulkLoad,
     Storage,
 )
 """In the order of the table of goals."""
@@ -50,7 +53,9 @@ WORKLOADS: tuple[type[Workload], ...] = (
 _HERE = Path(__file__).parent
 
 
-async def measure(sizes: Sizes, only: Sequence[str], console: Console, *, results: Path) -> list[Result]:
+async def measure(
+    sizes: Sizes, only: Sequence[str], console: Console, *, results: Path, plots: Path
+) -> list[Result]:
     """Run workloads with their floors, in turn and several times, and report."""
     workloads = [kind() for kind in WORKLOADS if not only or kind.name in only]
     measured: dict[Workload, list[Figure]] = {workload: [] for workload in workloads}
@@ -61,10 +66,12 @@ async def measure(sizes: Sizes, only: Sequence[str], console: Console, *, result
             for workload in workloads:
                 console.print(f"[dim]round {number} of {sizes.rounds}: {workload.name}[/dim]")
                 measured[workload].append(await workload.measure(bench))
-        notes = bench.notes
     tables(console, measured, f"medians of {sizes.rounds} rounds, {loop_name()}")
-    for note in notes:
+    for note in bench.notes:
         console.print(note)
+    points = [point for figures in measured.values() for figure in figures for point in figure.points]
+    for line in draw(plots, points):
+        console.print(line)
     found = [result for workload in workloads for result in results_of(workload, measured[workload])]
     write_results(results, found)
     return found
@@ -77,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: under a minute")
     parser.add_argument(
-        "--tiny", action="store_true", help="to see that everything runs; no figure means anything"
+        "--tiny", action="store_true", help="to see that everything runs: its figures mean nothing"
     )
     parser.add_argument("--rounds", type=int, help="how often each workload is measured")
     parser.add_argument(
@@ -86,15 +93,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=[],
         metavar="NAME",
         choices=[kind.name for kind in WORKLOADS],
-        help="only this workload; may be given again",
+        help=f"only this workload; may be given again: {', '.join(kind.name for kind in WORKLOADS)}",
+    )
+    parser.add_argument(
+        "--large", action="store_true", help="how the figures change as the log grows, instead of the goals"
+    )
+    parser.add_argument(
+        "--events",
+        type=int,
+        action="append",
+        help="with --large: a size of the log; may be given again (default 10 thousand, 1 and 20 million)",
     )
     parser.add_argument("--results", type=Path, default=_HERE / "results.json", help="where the results go")
+    parser.add_argument("--plots", type=Path, default=_HERE / "plots", help="the folder for the plots")
     given = parser.parse_args(arguments)
     sizes = TINY if given.tiny else QUICK if given.quick else FULL
     if given.rounds:
         sizes = replace(sizes, rounds=given.rounds)
-    console = Console(width=150) if not sys.stdout.isatty() else Console()
-    run(measure(sizes, given.only, console, results=given.results))
+    console = Console(width=160) if not sys.stdout.isatty() else Console()
+    if given.large:
+        run(grow(sizes, given.events or LOG_SIZES, console, plots=given.plots))
+    else:
+        run(measure(sizes, given.only, console, results=given.results, plots=given.plots))
     return 0
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from uuid_utils.compat import uuid7
 
 from benchmarks.bench import EVENT_JSON, Bench, new_order
-from benchmarks.workload import Figure, Goal, Workload, rate
+from benchmarks.workload import Figure, Goal, Point, Workload, rate
 from eventstore import EventStore, Order, OrderSide
 
 __all__ = ["Concurrent", "FewStreams", "ManyWriters", "OneByOne", "save_orders"]
@@ -28,6 +28,8 @@ _INSERT = (
 )
 
 _TEN_EVENTS = 10
+_CURVE = "appends a second by writers"
+_OURS = "one event per Unit of Work"
 
 
 def inserting(pool: Any) -> Callable[[], Awaitable[None]]:
@@ -60,7 +62,11 @@ class _BesidePgbench(Workload):
         count = bench.sizes.appends // self.rows
         value = await self.run(bench.store, count) * self.rows
         floor = await self.floor(bench, count)
-        return Figure(value, floor, await self.beside(bench, count))
+        beside = await self.beside(bench, count)
+        return Figure(value, floor, beside, self.points(value, floor, beside))
+
+    def points(self, _value: float, _floor: float, _beside: dict[str, float]) -> list[Point]:
+        return []
 
     @abstractmethod
     async def run(self, store: EventStore, count: int) -> float:
@@ -85,6 +91,20 @@ class Concurrent(_BesidePgbench):
 
     async def run(self, store: EventStore, count: int) -> float:
         return await save_orders(store, count, 32)
+
+    def points(self, value: float, floor: float, beside: dict[str, float]) -> list[Point]:
+        points = [
+            Point(_CURVE, _OURS, 32, value),
+            Point(_CURVE, _OURS, 8, beside["8 writers"]),
+            Point(_CURVE, "raw asyncpg, no reset", 32, beside["raw asyncpg, 32 tasks, no reset"]),
+            Point(_CURVE, "pgbench", 32, floor),
+        ]
+        points += (
+            Point(_CURVE, "pgbench", clients, beside[name])
+            for clients in (1, 8)
+            if (name := f"pgbench, {clients} clients") in beside
+        )
+        return points
 
     async def beside(self, bench: Bench, count: int) -> dict[str, float]:
         few = max(count // 4, 1)
@@ -112,6 +132,9 @@ class ManyWriters(_BesidePgbench):
 
     async def run(self, store: EventStore, count: int) -> float:
         return await save_orders(store, count, 128)
+
+    def points(self, value: float, _floor: float, _beside: dict[str, float]) -> list[Point]:
+        return [Point(_CURVE, _OURS, 128, value)]
 
     async def beside(self, bench: Bench, count: int) -> dict[str, float]:
         url = bench.server.database_url("bench")
@@ -146,7 +169,11 @@ class OneByOne(Workload):
         beside = {"raw asyncpg, no reset": await rate(count, 1, inserting(bench.plain))}
         async with bench.worker():
             beside["all projections in a second process"] = await save_orders(bench.store, count, 1)
-        return Figure(value, floor, beside)
+        points = [
+            Point(_CURVE, _OURS, 1, value),
+            Point(_CURVE, "raw asyncpg, no reset", 1, beside["raw asyncpg, no reset"]),
+        ]
+        return Figure(value, floor, beside, points)
 
 
 class FewStreams(_BesidePgbench):

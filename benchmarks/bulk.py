@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from io import BytesIO
 from typing import Any
 
-from uuid_utils.compat import uuid7
-
 from benchmarks.appending import save_orders
-from benchmarks.bench import EVENT_JSON, Bench
+from benchmarks.bench import EVENT_JSON, Bench, new_order
 from benchmarks.workload import Figure, Goal, Workload, seconds
+from eventstore import StreamAppend
 
-__all__ = ["Storage", "bare_copy"]
+__all__ = ["BulkLoad", "Storage"]
 
 _COLUMNS = (
     "occurred_at",
@@ -28,23 +26,50 @@ _COLUMNS = (
 )
 
 
-async def bare_copy(bench: Bench, events: int) -> dict[str, float]:
-    """Events a second of COPY through asyncpg, in and out of a table with the same columns and indexes."""
-    now = datetime.now(UTC)
-    records: list[tuple[Any, ...]] = [
-        (now, now, 1, 1, uuid7(), uuid7(), "order", "OrderCreated", EVENT_JSON, "{}") for _ in range(events)
-    ]
-    async with bench.plain.acquire() as connection:
-        took = await seconds(connection.copy_records_to_table("bare_both", records=records, columns=_COLUMNS))
-        found = {"COPY in": events / took}
-        target = BytesIO()
-        took = await seconds(
-            connection.copy_from_query(
-                "SELECT * FROM bare_both LIMIT $1", events, output=target, format="binary"
+class BulkLoad(Workload):
+    """A history of new orders, loaded through `import_events`."""
+
+    name = "bulk_load"
+    title = "bulk load of orders, one event each / bare COPY into a table with the same two indexes"
+    unit = "events/s"
+    goals = (Goal(0.5),)
+
+    async def measure(self, bench: Bench) -> Figure:
+        """Measure both, the making of the orders left out, and COPY out."""
+        events = bench.sizes.bulk_events
+        orders = [new_order() for _ in range(events)]
+        streams = [StreamAppend(order.id, 0, order.pending_events) for order in orders]
+        value = events / await seconds(bench.store.log.import_events(streams))
+        now = datetime.now(UTC)
+        records: list[tuple[Any, ...]] = [
+            (
+                now,
+                now,
+                1,
+                1,
+                order.id,
+                order.pending_events[0].event_id,
+                "order",
+                "OrderCreated",
+                EVENT_JSON,
+                "{}",
             )
-        )
-        found["COPY out"] = events / took
-    return found
+            for order in orders
+        ]
+        async with bench.plain.acquire() as connection:
+            copied = await seconds(
+                connection.copy_records_to_table("bare_both", records=records, columns=_COLUMNS)
+            )
+            out = await seconds(
+                connection.copy_from_query(
+                    "SELECT * FROM bare_both LIMIT $1", events, output=_ignore, format="binary"
+                )
+            )
+        return Figure(value, events / copied, {"COPY out": events / out})
+
+
+async def _ignore(_data: bytes) -> None:
+    pass
 
 
 class Storage(Workload):

@@ -6,14 +6,14 @@ import asyncio
 import itertools
 import sys
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
 from benchmarks.bench import Bench, new_order
-from benchmarks.workload import Figure, Goal, Workload, rate
+from benchmarks.workload import Figure, Goal, Point, Workload, rate
 from eventstore import Entity, EventStore, Order, OrderSide, Portfolio
 from projections import OrdersProjection, PortfoliosProjection, Projection, ProjectionWorker
 
@@ -26,6 +26,8 @@ _LISTED = 20
 _PACE = 500.0
 """Units of Work a second that others write while lists are read."""
 _EVENTS_OF_A_COMMIT = 500
+_LENGTHS = (10, 100, 1_000)
+_CURVE = "microseconds of a load by events of its stream"
 
 
 class _Load(Workload):
@@ -35,7 +37,10 @@ class _Load(Workload):
     ids: Sequence[UUID]
 
     async def measure(self, bench: Bench) -> Figure:
-        ids = itertools.cycle(self.ids)
+        return Figure(*await self._loaded(bench, self.ids))
+
+    async def _loaded(self, bench: Bench, entities: Sequence[UUID]) -> tuple[float, float]:
+        ids = itertools.cycle(entities)
 
         async def load() -> None:
             async with bench.store.unit_of_work() as uow:
@@ -47,7 +52,7 @@ class _Load(Workload):
                 await connection.fetchrow(f"SELECT * FROM {self.table} WHERE id = $1", next(ids))
 
         count = bench.sizes.reads
-        return Figure(1e6 / await rate(count, 1, load), 1e6 / await rate(count, 1, select))
+        return 1e6 / await rate(count, 1, load), 1e6 / await rate(count, 1, select)
 
     @abstractmethod
     async def get(self, uow: Any, entity_id: UUID) -> Entity | None:
@@ -80,12 +85,30 @@ class LoadPortfolio(_Load):
     name = "load_portfolio"
     title = "load one portfolio of 10,000 events / SELECT by key"
     table = "portfolios"
+    by_length: Mapping[int, UUID]
 
     async def prepare(self, bench: Bench) -> None:
-        """Make the portfolio, and let the worker fold it."""
-        portfolio = await portfolio_of(bench.store, bench.sizes.long_stream)
+        """Make portfolios of each length, and let the worker fold them."""
+        longest = bench.sizes.long_stream
+        self.by_length = {
+            events: (await portfolio_of(bench.store, events)).id
+            for events in (*(length for length in _LENGTHS if length < longest), longest)
+        }
         await caught_up(bench.store, PortfoliosProjection())
-        self.ids = [portfolio.id]
+        self.ids = [self.by_length[longest]]
+
+    async def measure(self, bench: Bench) -> Figure:
+        """Measure the longest, and the others for the curve."""
+        value, floor = await self._loaded(bench, self.ids)
+        beside, points = {}, []
+        for events, portfolio_id in self.by_length.items():
+            took, selected = await self._loaded(bench, [portfolio_id])
+            beside[f"{events:,} events"] = took
+            points += [
+                Point(_CURVE, "one load", events, took),
+                Point(_CURVE, "SELECT by key", events, selected),
+            ]
+        return Figure(value, floor, beside, points)
 
     async def get(self, uow: Any, entity_id: UUID) -> Portfolio | None:
         found: Portfolio | None = await uow.portfolios.get_portfolio_by_id(entity_id)

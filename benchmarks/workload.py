@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 if TYPE_CHECKING:
     from benchmarks.bench import Bench
 
-__all__ = ["Figure", "Goal", "Result", "Workload", "rate", "results_of", "seconds"]
+__all__ = ["Figure", "Goal", "Point", "Result", "Workload", "rate", "results_of", "seconds"]
 
 GoalIs = Literal["at_least", "at_most"]
 
@@ -36,6 +36,23 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """One point of a scaling curve; its median over the rounds is plotted.
+
+    Attributes:
+        curve: The plot, such as `writers`.
+        series: The line in it.
+        x: What grows.
+        y: What was measured.
+    """
+
+    curve: str
+    series: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """What one round measured.
 
@@ -43,11 +60,13 @@ class Figure:
         value: The store's figure.
         floor: The floor's, in the same unit.
         beside: Other figures of the round by name, in the same unit; they have no goal.
+        points: Points of scaling curves.
     """
 
     value: float
     floor: float
     beside: Mapping[str, float] = field(default_factory=dict)
+    points: Sequence[Point] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,77 @@
+"""The benchmarks run, and their results have the form that is promised; what they measure is nobody's business here."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+pytest.importorskip("matplotlib", reason="the extra `bench` is not installed")
+
+FIELDS = ["workload", "value", "unit", "floor", "ratio", "goal", "goal_is", "met", "runs"]
+GOALS = {
+    "append_1_writer",
+    "append_10_events_32_writers",
+    "append_128_writers",
+    "append_32_writers",
+    "bulk_load",
+    "catch_up",
+    "list_by_symbol",
+    "load_order",
+    "load_portfolio",
+    "one_stream_8_writers",
+    "projection_lag",
+    "rebuild",
+    "replay",
+    "replay_rate",
+    "storage",
+}
+
+
+async def _run(*options: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks", "--tiny", *options),
+        cwd=Path(__file__).parents[2],
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    return output.decode()
+
+
+def _plots(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.svg"))
+
+
+async def test_every_workload_runs_and_every_goal_is_reported(tmp_path: Path):
+    """At a tiny size: one object for each goal, its ratio and verdict those of its figures; and a plot for each curve."""
+    output = await _run("--results", str(tmp_path / "results.json"), "--plots", str(tmp_path))
+    results = orjson.loads((tmp_path / "results.json").read_bytes())
+    assert {result["workload"] for result in results} == GOALS
+    assert len(results) == len(GOALS)
+    for result in results:
+        assert list(result) == FIELDS
+        assert result["value"] > 0
+        assert result["floor"] > 0
+        assert result["runs"] == 1
+        ratio = result["value"] / result["floor"]
+        assert result["ratio"] == pytest.approx(ratio)
+        at_least = result["goal_is"] == "at_least"
+        assert at_least or result["goal_is"] == "at_most"
+        assert result["met"] is (ratio >= result["goal"] if at_least else ratio <= result["goal"])
+    plots = _plots(tmp_path)
+    assert plots == ["appends_a_second_by_writers.svg", "microseconds_of_a_load_by_events_of_its_stream.svg"]
+    assert all(name in "".join(output.split()) for name in plots)
+
+
+@pytest.mark.full
+async def test_the_growth_of_the_log_is_measured(tmp_path: Path):
+    """Two tiny logs: a column for each, and a plot for each figure."""
+    output = await _run("--large", "--events", "1000", "--events", "5000", "--plots", str(tmp_path))
+    assert "1,000 events" in output
+    assert "5,000 events" in output
+    assert len(_plots(tmp_path)) == 6
