@@ -1,270 +1,388 @@
-"""Rebuilding a table from the log alone, and proving it equal to the live one.
+"""Rebuilding a table: beside the live one, proved equal to an independent fold, and put in its place.
 
-The new table is built beside the live one. When it has caught up, the projection is held at its checkpoint for the
-moment of a last small batch and the comparison; readers and writers of the log never stop.
+    claim -> build in steps -> indexes -> catch up -> prove -> | pin the lanes, last events, prove them, swap |
+                                                               |               one transaction                |
+
+Readers and writers never stop: the live table is closed for the moment of its rename alone. A rebuild that was killed is
+gone on with where it was.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
+
+import asyncpg
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.rows import quoted
-from eventstore.errors import ProjectionError
+from eventstore.errors import RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
-from projections.folding import FoldError, fold_into
-from projections.keys import lane_of
+from projections.build import BUILD_TIMEOUT_S, Build, beside_name
+from projections.claim import REBUILD_LEASE_S, Claim, taken_over
+from projections.fold import IndependentFold, digest_text, stored_lines
+from projections.keys import key_text
 from projections.projection import Projection
-from projections.table import Table
+from projections.versions import version_differs
 
-__all__ = ["Comparison", "compare_with_fold", "rebuild"]
+__all__ = ["RebuildProgress", "Rebuilt", "abandon", "rebuild"]
 
 R = TypeVar("R")
+Key = tuple[Any, ...]
 
-_BATCH_EVENTS_MAX = 5_000
-_CATCH_UP_ROUNDS_MAX = 20
-_REBUILD_TIMEOUT_S = 3_600.0
-_DIFFERENCES_SHOWN_MAX = 20
+_SWAP_TIMEOUT_S = 60.0
+_CATCH_UP_EVENTS_MAX = 2_000  # so few are left to the swap's transaction, in which the workers wait
+_CATCH_UP_ROUNDS_MAX = 50
+# Readers that come wait behind the lock that the swap waits for, so it does not wait for long, but again.
+_LOCK_TIMEOUT_MS = 100
+_LOCK_ATTEMPTS = 10
+_PAUSE_S = 0.1
+_KEYS_SHOWN_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """How a table compares with another fold of the same events.
+class RebuildProgress:
+    """How far a rebuild has come.
 
     Attributes:
         projection: The projection's name.
-        position: Both have every event up to it.
-        rows_equal: Rows that are equal to the last digit.
-        rows_different: Rows that differ, or that only one side has.
-        different_keys: The keys of some of these, as text.
+        stage: `build`, `index`, `catch up`, `prove` or `swap`.
+        position: The position reached.
+        target: The position to reach, as far as it is known; it moves while events are appended.
+        events: The events folded in this stage.
     """
 
     projection: str
+    stage: str
     position: int
-    rows_equal: int
-    rows_different: int
-    different_keys: tuple[str, ...] = ()
-
-    @property
-    def is_equal(self) -> bool:
-        """Whether no row differs."""
-        return self.rows_different == 0
+    target: int
+    events: int
 
 
-Progress = Callable[[int, int], None]
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A table that was rebuilt and is the live one now.
+
+    Attributes:
+        projection: The projection's name.
+        version: The version of the code that built it.
+        position: Every event up to here is in it.
+        events: How many events were folded.
+        rows: How many rows it has.
+        digest: Of all rows, equal on both sides of the proof; hexadecimal.
+        quarantined: How many keys could not be folded.
+        folded_again: The positions of the discarded events that could be folded after all.
+    """
+
+    projection: str
+    version: int
+    position: int
+    events: int
+    rows: int
+    digest: str
+    quarantined: int
+    folded_again: tuple[int, ...]
 
 
 async def rebuild(
-    log: EventLog, projection: Projection[Any], *, on_progress: Progress | None = None
-) -> Comparison:
-    """Build a projection's table anew from the log, compare every row with the live one, and drop the new one.
+    log: EventLog,
+    projection: Projection[Any],
+    *,
+    restart: bool = False,
+    on_progress: Callable[[RebuildProgress], None] | None = None,
+    swap_timeout_s: float = _SWAP_TIMEOUT_S,
+    lease_s: float = REBUILD_LEASE_S,
+) -> Rebuilt:
+    """Build a projection's table anew from the log, prove it, and put it in the place of the live one.
 
-    A key in quarantine is compared as far as it was folded; events that were discarded are left out.
+    Workers, readers and writers go on. It may be run again after any failure, and then goes on with what was built. Keys in
+    quarantine are folded anew. So is each discarded event: one that can be folded now is no longer left out.
 
     Args:
         log: The log.
-        projection: The projection; workers may be at work on it.
-        on_progress: Is told the position reached and the one to reach.
-
-    Returns:
-        The comparison, at one moment.
+        projection: The projection. Its table exists; it need not have been folded, and may be of another version.
+        restart: Begin at nothing, whatever another process has left.
+        on_progress: Is told how far it has come.
+        swap_timeout_s: Seconds to wait at most for transactions that have read the live table and are still open.
+        lease_s: Seconds after which another process may go on with it when this one was killed.
 
     Raises:
-        ProjectionError: The projection has never been folded, or another rebuild of it is under way.
-        EventStoreError: An event cannot be decoded, or the database failed; the new table is gone then.
+        RebuildError: Another rebuild is under way; something hangs on the table itself, such as a view; the proof
+            failed, and its keys are named; or the table is in use for too long. The live table is as it was.
+        ProjectionVersionError: The live table was built by newer code.
+        NotMigratedError: There is no such table.
+        ConnectionError, TimeoutError: Safe to run again.
+        EventStoreError: An event cannot be decoded, or the database failed.
     """
-    beside = f"{projection.table.name}__rebuild"
+    return await _Rebuild(log, projection, on_progress, swap_timeout_s).run(restart=restart, lease_s=lease_s)
+
+
+async def abandon(log: EventLog, projection: Projection[Any]) -> bool:
+    """Drop what a rebuild has left that is not gone on with; return whether there was anything.
+
+    Raises:
+        RebuildError: It is under way.
+        ConnectionError, TimeoutError: Safe to run again.
+    """
+    claim = await Claim.take(log, projection)
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
-            # One transaction: the table is never seen by others, and goes with a roll-back or a lost connection.
-            transaction = connection.transaction()
-            await transaction.start()
+            existed = await connection.fetchval(load("rebuild/table_exists"), quoted(beside_name(projection)))
+            await _drop(connection, projection, claim)
+    return bool(existed)
+
+
+class _Rebuild:
+    def __init__(
+        self,
+        log: EventLog,
+        projection: Projection[Any],
+        on_progress: Callable[[RebuildProgress], None] | None,
+        swap_timeout_s: float,
+    ) -> None:
+        self._log = log
+        self._projection = projection
+        self._on_progress = on_progress
+        self._swap_timeout_s = swap_timeout_s
+        self._stage = "build"
+        self._target = 0
+
+    async def run(self, *, restart: bool, lease_s: float) -> Rebuilt:
+        await self._prepare()
+        claim = await Claim.take(self._log, self._projection, lease_s=lease_s)
+        async with claim.kept():
+            build: Build[Any] = Build(self._log, self._projection, claim, self._tell)
+            await build.open(restart=restart)
+            await self._catch_up(build)
+            self._stage = "index"
+            self._tell(build.position, build.events)
+            await build.make_indexes()
+            self._stage = "catch up"
+            await self._catch_up(build)
+            proof = _Proof(self._log, self._projection, build, self._tell)
+            self._stage = "prove"
             try:
-                await connection.execute(f"SET LOCAL statement_timeout = {_REBUILD_TIMEOUT_S * 1000:.0f}")
-                await connection.execute(
-                    f"CREATE TABLE {quoted(beside)} (LIKE {quoted(projection.table.name)} INCLUDING ALL)",
-                    timeout=_REBUILD_TIMEOUT_S,
+                await proof.whole()
+                self._stage = "swap"
+                return await self._swap(build, proof, claim)
+            except _ProofError as error:
+                await self._give_up(claim)
+                raise RebuildError(str(error)) from None
+
+    async def _prepare(self) -> None:
+        projection = self._projection
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                await connection.execute(load("projections/register"), projection.name, projection.version)
+                row = await connection.fetchrow(load("projections/read_version"), projection.name)
+                if row["version"] > projection.version:
+                    raise version_differs(projection, row["version"])
+                hanging = await connection.fetch(
+                    load("rebuild/list_dependents"), quoted(projection.table.name)
                 )
-                build = _Build(log, connection, projection, beside, on_progress)
-                for _ in range(_CATCH_UP_ROUNDS_MAX):
-                    lanes = await connection.fetch(load("projections/list_lanes"), projection.name)
-                    if not lanes:
-                        raise _never_folded(projection)
-                    target = min(lane["position"] for lane in lanes)
-                    if target - build.position <= _BATCH_EVENTS_MAX:
-                        break
-                    await build.fold_through(target)
-                pinned = await connection.fetch(load("projections/pin_lanes"), projection.name)
-                await build.fold_lanes({lane["lane"]: lane["position"] for lane in pinned})
-                counted = await connection.fetchrow(
-                    projection.table.compare(projection.table.name, beside), timeout=_REBUILD_TIMEOUT_S
-                )
-                keys = await connection.fetch(
-                    projection.table.differences(projection.table.name, beside, _DIFFERENCES_SHOWN_MAX)
-                )
-            finally:
-                await asyncio.shield(transaction.rollback())
-    return Comparison(
-        projection.name,
-        build.position,
-        counted["equal"],
-        counted["different"],
-        tuple(row["key"] for row in keys),
-    )
+        if hanging:
+            named = ", ".join(f"{row['kind']} {row['name']}" for row in hanging)
+            raise RebuildError(
+                f"table {projection.table.name} has what would not go over to a new one: {named}: "
+                "drop it, rebuild, and make it again"
+            )
+
+    def _tell(self, position: int, events: int) -> None:
+        if self._on_progress is not None:
+            target = max(self._target, position)
+            self._on_progress(RebuildProgress(self._projection.name, self._stage, position, target, events))
+
+    async def _catch_up(self, build: Build[Any]) -> None:
+        """Fold what is settled, until little is left."""
+        for _ in range(_CATCH_UP_ROUNDS_MAX):
+            self._target = await self._log.head()
+            if build.position < self._target:
+                settled = await self._log.settlement.settle(build.position)
+                while build.position < settled:
+                    await build.step(settled)
+            if await self._log.head() - build.position <= _CATCH_UP_EVENTS_MAX:
+                return
+
+    # ---- the swap --------------------------------------------------------------------------------------------
+
+    async def _swap(self, build: Build[Any], proof: _Proof, claim: Claim) -> Rebuilt:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._swap_timeout_s
+        while True:
+            await self._catch_up(build)
+            async with self._log.connection.acquire() as connection:
+                with mapped_errors(own_statement=True, connection=connection):
+                    transaction = connection.transaction()
+                    await transaction.start()
+                    try:
+                        swapped = await self._swap_in(connection, build, proof, claim)
+                        await (transaction.rollback() if swapped is None else transaction.commit())
+                    except BaseException:
+                        if not connection.is_closed():
+                            await asyncio.shield(transaction.rollback())
+                        raise
+                    if swapped is not None:
+                        return swapped
+                    await build.look_again(connection)
+                    if loop.time() > until:
+                        raise await self._held_up(connection)
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _swap_in(
+        self, connection: Any, build: Build[Any], proof: _Proof, claim: Claim
+    ) -> Rebuilt | None:
+        """Swap, in the open transaction of `connection`; None where the live table is in use."""
+        name = self._projection.name
+        live, beside = quoted(self._projection.table.name), quoted(build.table)
+        lanes = await connection.fetch(load("projections/pin_lanes"), name)
+        # What workers have folded is settled. A lane beyond the end of the log has folded what a restore has lost.
+        head = await connection.fetchval(load("rebuild/read_head"))
+        target = max(build.position, min(head, max(lane["position"] for lane in lanes)))
+        while build.position < target:
+            await build.step_in(connection, target)
+        await proof.rest(connection)
+        if not await _lock(connection, live):
+            return None
+        if await connection.fetchval(load("rebuild/renew"), name, claim.epoch, REBUILD_LEASE_S) is None:
+            raise taken_over(self._projection)
+        for row in await connection.fetch(load("rebuild/swap_statements"), live, beside):
+            await connection.execute(row["statement"])
+        epoch = max(lane["epoch"] for lane in lanes) + 1
+        await connection.execute(
+            load("rebuild/swap_lanes"), name, self._projection.version, build.position, epoch
+        )
+        await connection.execute(load("rebuild/quarantine_failures"), name)
+        again = await connection.fetch(
+            load("rebuild/settle_discards"), name, sorted(proof.fold.still_left_out)
+        )
+        await connection.execute(load("rebuild/clear_deliveries"), name)
+        await connection.execute(load("rebuild/replace_deliveries"), name)
+        await connection.execute(load("rebuild/finish"), name, claim.epoch)
+        return Rebuilt(
+            name,
+            self._projection.version,
+            build.position,
+            build.events,
+            proof.rows,
+            proof.digest,
+            len(proof.fold.held),
+            tuple(sorted(row["position"] for row in again)),
+        )
+
+    async def _held_up(self, connection: Any) -> RebuildError:
+        table = self._projection.table.name
+        row = await connection.fetchrow(load("rebuild/list_holders"), quoted(table))
+        by = "" if row is None else f", the oldest by backend {row['pid']} for {row['age_s']:.0f} s"
+        return RebuildError(
+            f"table {table} was in use by open transactions for {self._swap_timeout_s:.0f} s{by}: end them and run it "
+            "again; what was built is kept"
+        )
+
+    async def _give_up(self, claim: Claim) -> None:
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                await _drop(connection, self._projection, claim)
 
 
-class _Build:
-    """A table that is folded beside the live one, inside one transaction."""
+class _ProofError(Exception):
+    """The table that was built is not what the log says."""
+
+
+class _Proof:
+    """Holds a built table to an independent fold, first whole and then what is folded after."""
 
     def __init__(
         self,
         log: EventLog,
-        connection: Any,
         projection: Projection[Any],
-        table: str,
-        on_progress: Progress | None,
+        build: Build[Any],
+        on_progress: Callable[[int, int], None],
     ) -> None:
-        self.position = 0
         self._log = log
-        self._connection = connection
         self._projection = projection
-        self._table = table
+        self._build = build
+        self._lines: dict[Key, bytes] = {}
         self._on_progress = on_progress
-        self._failed: list[FoldError] = []
+        self.fold: IndependentFold[Any] = IndependentFold(log, projection)
 
-    async def fold_through(self, position: int) -> None:
-        """Fold everything up to `position`."""
-        await self._fold(self.position, position, lambda _: True)
-        self.position = max(self.position, position)
+    @property
+    def rows(self) -> int:
+        """How many rows are proved."""
+        return len(self._lines)
 
-    async def fold_lanes(self, positions: Mapping[int, int]) -> None:
-        """Fold each lane up to its own position."""
-        await self.fold_through(min(positions.values()))
-        for lane, position in positions.items():
-            await self._fold(self.position, position, partial(_is_in_lane, lane=lane, lanes=len(positions)))
-        self.position = max(positions.values())
+    @property
+    def digest(self) -> str:
+        """Of all rows."""
+        return digest_text(self._lines)
 
-    async def _fold(self, after: int, through: int, takes: Callable[[Any], bool]) -> None:
-        discarded = await _discarded(self._connection, self._projection)
-        while after < through:
-            events = await self._log.read_range(
-                after=after,
-                through=through,
-                limit=_BATCH_EVENTS_MAX,
-                categories=self._projection.categories,
-                connection=self._connection,
-            )
-            stuck = frozenset(failure.key for failure in self._failed)
-            await fold_into(
-                self._connection,
-                self._projection,
-                [event for event in events if event.position not in discarded],
-                table=self._table,
-                takes=partial(_is_taken, stuck=stuck, takes=takes),
-                on_error=self._failed,
-            )
-            after = events[-1].position if len(events) == _BATCH_EVENTS_MAX else through
-            if self._on_progress is not None:
-                self._on_progress(after, through)
-
-
-def _is_in_lane(key: tuple[Any, ...], *, lane: int, lanes: int) -> bool:
-    return lane_of(key, lanes) == lane
-
-
-def _is_taken(key: Any, *, stuck: frozenset[Any], takes: Callable[[Any], bool]) -> bool:
-    return key not in stuck and takes(key)
-
-
-async def compare_with_fold(
-    log: EventLog, projection: Projection[R], *, on_progress: Progress | None = None
-) -> Comparison:
-    """Fold every event in memory, one after the other, and compare with the rows of the live table.
-
-    It shares no SQL with the worker: batches, the load by keys and the writing of rows are what it checks. All rows
-    are held in memory. A key in quarantine is compared as far as it was folded; discarded events are left out.
-
-    Raises:
-        ProjectionError: The projection has never been folded.
-        EventStoreError: An event cannot be decoded, or the database failed.
-    """
-    table = projection.table
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                lanes = await connection.fetch(load("projections/list_lanes"), projection.name)
-                if not lanes:
-                    raise _never_folded(projection)
-                discarded = await _discarded(connection, projection)
-                records = await connection.fetch(table.select_all(), timeout=_REBUILD_TIMEOUT_S)
-    names = [column.name for column in table.key]
-    live = {tuple(record[name] for name in names): table.codec.decode(record) for record in records}
-    positions = [lane["position"] for lane in lanes]
-    folded = await _fold_in_memory(log, projection, positions, discarded, on_progress)
-    different = [
-        key
-        for key in live.keys() | folded.keys()
-        if key not in live or key not in folded or _line(table, live[key]) != _line(table, folded[key])
-    ]
-    return Comparison(
-        projection.name,
-        max(positions),
-        len(live.keys() | folded.keys()) - len(different),
-        len(different),
-        tuple(str(key) for key in different[:_DIFFERENCES_SHOWN_MAX]),
-    )
-
-
-def _never_folded(projection: Projection[Any]) -> ProjectionError:
-    return ProjectionError(f"projection {projection.name} was never folded: let its worker run first")
-
-
-async def _discarded(connection: Any, projection: Projection[Any]) -> frozenset[int]:
-    rows = await connection.fetch(load("projections/list_discards"), projection.name)
-    return frozenset(row["position"] for row in rows)
-
-
-def _line(table: Table[R], row: R) -> str:
-    # Decimals that are equal may differ in their digits: 1.0 and 1.00.
-    return repr(table.codec.encode(row))
-
-
-async def _fold_in_memory(
-    log: EventLog,
-    projection: Projection[R],
-    positions: Sequence[int],
-    discarded: frozenset[int],
-    on_progress: Progress | None,
-) -> dict[tuple[Any, ...], R]:
-    classes = frozenset(projection.events)
-    rows: dict[tuple[Any, ...], R] = {}
-    stuck: set[tuple[Any, ...]] = set()
-    after, through = 0, max(positions)
-    while after < through:
-        events = await log.read_range(
-            after=after, through=through, limit=_BATCH_EVENTS_MAX, categories=projection.categories
+    async def whole(self) -> None:
+        """Compare every row at the position that the table has."""
+        self.fold = IndependentFold(
+            self._log,
+            self._projection,
+            discarded=self._build.discarded,
+            retry_discarded=True,
+            held=await self._build.failures(),
+            on_progress=self._on_progress,
         )
-        for event in events:
-            if type(event.event) not in classes or event.position in discarded:
-                continue
-            key = projection.key(event)
-            if key in stuck or event.position > positions[lane_of(key, len(positions))]:
-                continue
-            try:
-                row = projection.evolve(rows.get(key), event)
-            except Exception:  # noqa: BLE001 - the worker has it in quarantine, with the reason
-                stuck.add(key)
-                continue
-            if row is None:
-                rows.pop(key, None)
-            else:
-                rows[key] = row
-        after = events[-1].position if len(events) == _BATCH_EVENTS_MAX else through
-        if on_progress is not None:
-            on_progress(after, through)
-    return rows
+        await self.fold.advance(self._build.position)
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                async with connection.transaction():
+                    await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+                    stored = await stored_lines(connection, self._projection.table, self._build.table)
+        self._lines = self.fold.lines()
+        self.fold.touched.clear()
+        self._compare(stored, self._lines)
+
+    async def rest(self, connection: Any) -> None:
+        """Compare what was folded since, inside the open transaction of `connection`."""
+        self.fold.held = await self._build.failures(connection)
+        await self.fold.advance(self._build.position, connection=connection)
+        keys = self.fold.touched
+        stored = await stored_lines(connection, self._projection.table, self._build.table, keys)
+        folded = self.fold.lines(keys)
+        self._compare(stored, folded)
+        for key in keys:
+            self._lines.pop(key, None)
+        self._lines.update(folded)
+
+    def _compare(self, stored: dict[Key, bytes], folded: dict[Key, bytes]) -> None:
+        if stored == folded:
+            return
+        wrong = [key for key in stored.keys() | folded.keys() if stored.get(key) != folded.get(key)]
+        named = ", ".join(_told(key, stored, folded) for key in sorted(wrong, key=str)[:_KEYS_SHOWN_MAX])
+        raise _ProofError(
+            f"the rebuilt table of projection {self._projection.name} is not what the log says at position "
+            f"{self._build.position}, and is gone; {len(wrong)} row(s) differ: {named}; is evolve a pure function?"
+        )
+
+
+def _told(key: Key, stored: dict[Key, bytes], folded: dict[Key, bytes]) -> str:
+    where = (
+        "in both" if key in stored and key in folded else "in the table" if key in stored else "in the fold"
+    )
+    return f"{key_text(key)} ({where})"
+
+
+async def _lock(connection: Any, live: str) -> bool:
+    """Close the live table; return whether that was possible without keeping anybody waiting for long."""
+    for _ in range(_LOCK_ATTEMPTS):
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_MS}ms'")
+                await connection.execute(f"LOCK TABLE {live} IN ACCESS EXCLUSIVE MODE")
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+            await asyncio.sleep(_PAUSE_S)
+        else:
+            return True
+    return False
+
+
+async def _drop(connection: Any, projection: Projection[Any], claim: Claim) -> None:
+    async with connection.transaction():
+        await connection.execute(load("rebuild/finish"), projection.name, claim.epoch)
+        await connection.execute(f"DROP TABLE IF EXISTS {quoted(beside_name(projection))}")

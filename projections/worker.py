@@ -28,7 +28,7 @@ from projections.lease import LEASE_S, Lease
 from projections.projection import Projection
 from projections.reading import Readable, read_batch
 from projections.table_check import check_table
-from projections.versions import version_differs
+from projections.versions import require_version, version_differs
 
 __all__ = ["ProjectionWorker"]
 
@@ -142,6 +142,7 @@ class ProjectionWorker(Generic[R]):
 
     async def _run_while_well(self, bell: asyncio.Event) -> None:
         """Take the lease, or wait a moment for it; then fold until there has been nothing to do for a while."""
+        await self._check_version()  # before the lease: who may not fold does not keep others from it
         if await self._lease.take() is None:
             await asyncio.sleep(self._lease.lease_s / 10)
             return
@@ -235,6 +236,11 @@ class ProjectionWorker(Generic[R]):
         self._epoch, self._lanes = row["epoch"], row["lanes"]
         self._counted_after = row["counted_after"]
         return int(row["position"])
+
+    async def _check_version(self) -> None:
+        async with self.log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                await require_version(connection, self.projection)
 
     async def _fetch_checkpoint(self, connection: Any) -> Any:
         return await connection.fetchrow(load("projections/read_checkpoint"), self.projection.name, self.lane)

@@ -7,7 +7,7 @@ from importlib.metadata import version as version_of
 
 import typer
 
-from eventstore.cli import database, demo, projections, server, tables
+from eventstore.cli import database, demo, projections, rebuilding, server, tables
 from eventstore.cli.running import exit_status_of, say
 
 __all__ = ["run", "version"]
@@ -32,7 +32,7 @@ for _command in (
     database.migrate,
     database.status,
     projections.work,
-    projections.rebuild,
+    rebuilding.rebuild,
     tables.table,
     database.grant,
     server.url,

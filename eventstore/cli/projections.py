@@ -1,4 +1,4 @@
-"""`work` and `rebuild`: keeping the read tables up to date, and proving them."""
+"""`work`: keeping the read tables up to date."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from eventstore.cli.proof import rebuild_all
-from eventstore.cli.running import DIFFERENT, say
+from eventstore.cli.running import say
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError
 from eventstore.store import EventStore, built_in_projections
 from projections import Projection, ProjectionRunner
 
-__all__ = ["rebuild", "work"]
+__all__ = ["named_projections", "work"]
 
 
 def work(
@@ -28,7 +27,7 @@ def work(
     ] = None,
 ) -> None:
     """Keep the read tables up to date, until SIGINT (Ctrl-C) or SIGTERM ends it cleanly, with status 0."""
-    chosen = _named(projection) if projection else list(built_in_projections())
+    chosen = named_projections(projection) if projection else list(built_in_projections())
     with configuration(url, data) as config:
         asyncio.run(_work(config, chosen))
 
@@ -48,40 +47,12 @@ async def _work(config: DatabaseConfig, chosen: list[Projection[Any]]) -> None:
     say("stopped")
 
 
-def rebuild(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="The projections to rebuild.")
-    ] = None,
-    all_of_them: Annotated[bool, typer.Option("--all", help="Rebuild every projection.")] = False,
-    url: Url = None,
-    data: Data = None,
-) -> int:
-    """Build read tables anew from the log, beside the live ones, and compare every row.
+def named_projections(names: list[str]) -> list[Projection[Any]]:
+    """Return the projections of these names, each once.
 
-    Nothing is changed; readers and writers go on. The status is 1 where a row differs.
+    Raises:
+        ConfigurationError: There is none of a name.
     """
-    if bool(names) == all_of_them:
-        known = ", ".join(one.name for one in built_in_projections())
-        raise ConfigurationError(f"rebuild which projection? Name some ({known}), or give --all")
-    chosen = _named(names) if names else list(built_in_projections())
-    with configuration(url, data) as config:
-        return asyncio.run(_rebuild(config, chosen))
-
-
-async def _rebuild(config: DatabaseConfig, chosen: list[Projection[Any]]) -> int:
-    async with EventStore.open(config, workers=False) as store:
-        proof = await rebuild_all(store.log, chosen)
-    for one in proof.comparisons:
-        say(
-            f"{one.projection}: {one.rows_equal} equal, {one.rows_different} different, at position {one.position}"
-        )
-    for line in proof.differences:
-        say(line)
-    say(proof.line)
-    return 0 if proof.is_equal else DIFFERENT
-
-
-def _named(names: list[str]) -> list[Projection[Any]]:
     by_name = {one.name: one for one in built_in_projections()}
     unknown = [name for name in names if name not in by_name]
     if unknown:

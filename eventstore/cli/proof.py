@@ -9,9 +9,9 @@ from typing import Any
 from eventstore.log.event_log import EventLog
 from eventstore.store import EventStore, built_in_projections
 from projections import Projection
-from projections.rebuild import Comparison, compare_with_fold, rebuild
+from projections.comparison import Comparison, compare_with_fold, compare_with_rebuild
 
-__all__ = ["CATCH_UP_TIMEOUT_S", "Proof", "prove", "rebuild_all"]
+__all__ = ["CATCH_UP_TIMEOUT_S", "Proof", "compare_all", "prove"]
 
 CATCH_UP_TIMEOUT_S = 600.0
 """How long the workers may take to fold what is left."""
@@ -65,16 +65,18 @@ async def prove(store: EventStore) -> tuple[Proof, Proof]:
     await store.wait_for(await store.log.head(), timeout_s=CATCH_UP_TIMEOUT_S)
     projections = tuple(built_in_projections())
     return (
-        await rebuild_all(store.log, projections),
+        await compare_all(store.log, projections),
         Proof("fold", tuple([await compare_with_fold(store.log, one) for one in projections])),
     )
 
 
-async def rebuild_all(log: EventLog, projections: Iterable[Projection[Any]]) -> Proof:
+async def compare_all(log: EventLog, projections: Iterable[Projection[Any]]) -> Proof:
     """Rebuild the tables of projections beside the live ones, and compare every row.
 
     Raises:
-        ProjectionError: One was never folded, or another rebuild of it is under way.
+        ProjectionError: One was never folded.
         EventStoreError: An event cannot be folded, or the database failed.
     """
-    return Proof("rebuild", tuple([await rebuild(log, projection) for projection in projections]))
+    return Proof(
+        "rebuild", tuple([await compare_with_rebuild(log, projection) for projection in projections])
+    )

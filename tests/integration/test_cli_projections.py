@@ -100,7 +100,7 @@ async def test_rebuild(migrated_config: DatabaseConfig):
     position = await save_orders(migrated_config, 3)
     async with EventStore.open(migrated_config) as store:
         await store.wait_for(position)
-    done = await asyncio.to_thread(run, "rebuild", "--all", "--url", url)
+    done = await asyncio.to_thread(run, "rebuild", "--all", "--compare", "--url", url)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0] == f"orders: 3 equal, 0 different, at position {position}"
     assert done.stdout.splitlines()[-1] == "rebuild: 3 rows equal, 0 different"
@@ -109,18 +109,21 @@ async def test_rebuild(migrated_config: DatabaseConfig):
         migrated_config,
         "UPDATE orders SET symbol = 'MSFT' WHERE id = (SELECT min(id::text)::uuid FROM orders) RETURNING id::text",
     )
-    done = await asyncio.to_thread(run, "rebuild", "orders", "--url", url)
+    done = await asyncio.to_thread(run, "rebuild", "orders", "--compare", "--url", url)
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.splitlines()[-1] == "rebuild: 2 rows equal, 1 different"
     assert tampered in done.stdout
-    others = await asyncio.to_thread(run, "rebuild", "positions", "portfolios", "--url", url)
+    others = await asyncio.to_thread(run, "rebuild", "positions", "portfolios", "--compare", "--url", url)
     assert others.returncode == 0
-    assert await fetch(migrated_config, "SELECT count(*) FROM pg_class WHERE relname ~ 'rebuild'") == 0
+    assert (
+        await fetch(migrated_config, "SELECT count(*) FROM pg_class WHERE relname ~ '__(rebuild|compare)'")
+        == 0
+    )
 
 
 async def test_rebuild_of_what_was_never_folded(migrated_config: DatabaseConfig):
     """Nothing can be compared before the first fold: the line says to run a worker."""
-    done = await asyncio.to_thread(run, "rebuild", "orders", "--url", url_of(migrated_config))
+    done = await asyncio.to_thread(run, "rebuild", "orders", "--compare", "--url", url_of(migrated_config))
     assert_refused(done, "never folded")
 
 
@@ -141,7 +144,7 @@ async def test_rebuild_while_a_worker_runs(migrated_config: DatabaseConfig):
         async with store.unit_of_work() as uow:
             await uow.orders.save_order(Order.create_market_order("AAPL", Decimal(1), OrderSide.BUY))
         await store.wait_for(uow.last_position or 0)
-        done = await asyncio.to_thread(run, "rebuild", "--all", "--url", url_of(migrated_config))
+        done = await asyncio.to_thread(run, "rebuild", "--all", "--compare", "--url", url_of(migrated_config))
         assert re.search(r"^rebuild: 1 rows equal, 0 different$", done.stdout, re.MULTILINE), done.stderr
         async with store.unit_of_work() as uow:
             await uow.orders.save_order(Order.create_market_order("AAPL", Decimal(1), OrderSide.BUY))

@@ -83,7 +83,7 @@ def test_the_demo(folder: Path):
         assert int(looked.stdout) == orders
         status = run("status", "--url", again.stdout.strip())
         assert re.search(r"orders +\d+ +0 +\d+ s ago", status.stdout), status.stdout + status.stderr
-        rebuilt = run("rebuild", "--all", "--data", kept)
+        rebuilt = run("rebuild", "--all", "--compare", "--data", kept)
         assert rebuilt.stdout.splitlines()[-1] == f"rebuild: {rows} rows equal, 0 different"
         assert_refused(run("demo", "--prints", 1, "--keep", kept), "has events already")
     finally:

@@ -21,11 +21,11 @@ from eventstore.domain.order import OrderCreated
 from eventstore.errors import CheckpointMovedError, ConfigurationError
 from eventstore.log import EventLog
 from projections import OrdersProjection, Projection, ProjectionRunner, ProjectionWorker, Table
+from projections.comparison import compare_with_fold, compare_with_rebuild
 from projections.keys import lane_of
 from projections.lanes import set_lanes
 from projections.lease import Lease
 from projections.quarantine import discard, list_quarantined, retry
-from projections.rebuild import compare_with_fold, rebuild
 from tests.conftest import url_of
 
 LEASE_S = 0.6
@@ -209,7 +209,7 @@ async def test_lanes_change_while_events_flow(store: EventStore):
         await until(lambda: _reached(store, head, projection), timeout_s=40)
     comparison = await compare_with_fold(store.log, projection)
     assert (comparison.rows_equal, comparison.rows_different) == (5, 0)
-    assert (await rebuild(store.log, projection)).is_equal
+    assert (await compare_with_rebuild(store.log, projection)).is_equal
     async with store.connection.acquire() as connection:
         assert await connection.fetchval("SELECT sum(orders) FROM ordered") == 61
 
@@ -252,7 +252,7 @@ async def test_an_event_that_cannot_be_folded_stops_its_key_only(store: EventSto
     assert await retry(store.log, projection, held.key)
     assert await list_quarantined(store.log) == []
     assert await rows(store) == {"BAD": (4, Decimal(23)), "GOOD": (2, Decimal(11))}
-    assert (await rebuild(store.log, projection)).is_equal
+    assert (await compare_with_rebuild(store.log, projection)).is_equal
 
 
 async def test_a_discarded_event_is_left_out_on_record(store: EventStore):
@@ -336,7 +336,7 @@ async def test_one_connection_is_enough(migrated_config: DatabaseConfig):
         projection.poison = frozenset()
         assert await retry(store.log, projection, held.key)
         await set_lanes(store.log, projection, 2)
-        assert (await rebuild(store.log, projection)).is_equal
+        assert (await compare_with_rebuild(store.log, projection)).is_equal
 
 
 async def rows(store: EventStore) -> dict[str, tuple[int, Decimal]]:

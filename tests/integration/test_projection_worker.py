@@ -14,7 +14,7 @@ from eventstore.database import ConnectionFactory
 from eventstore.errors import CheckpointMovedError, UnknownEventTypeError
 from eventstore.log import EventLog
 from projections import ProjectionWorker
-from projections.rebuild import compare_with_fold, rebuild
+from projections.comparison import compare_with_fold, compare_with_rebuild
 from tests.conftest import url_of
 from tests.entities import started, tuned
 from tests.seen import SeenProjection
@@ -108,7 +108,7 @@ async def test_a_worker_killed_at_any_statement_counts_each_event_once(
             assert await counted(store.connection) == expected, at
         assert found_partly > 0
     assert (await compare_with_fold(store.log, SeenProjection())).is_equal
-    assert (await rebuild(store.log, SeenProjection())).is_equal
+    assert (await compare_with_rebuild(store.log, SeenProjection())).is_equal
 
 
 async def test_two_workers_at_once_count_each_event_once(migrated_config: DatabaseConfig, store: EventStore):

@@ -18,7 +18,7 @@ from projections import (
     Projection,
     ProjectionWorker,
 )
-from projections.rebuild import compare_with_fold, rebuild
+from projections.comparison import compare_with_fold, compare_with_rebuild
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -61,14 +61,17 @@ async def test_a_rebuild_of_real_work_is_equal(store: EventStore):
     ]
     for projection, rows in expected:
         for compared in (
-            await rebuild(store.log, projection),
+            await compare_with_rebuild(store.log, projection),
             await compare_with_fold(store.log, projection),
         ):
             assert compared.is_equal
             assert (compared.rows_equal, compared.rows_different, compared.different_keys) == (rows, 0, ())
             assert compared.position == await store.log.head()
     async with store.connection.acquire() as connection:
-        assert await connection.fetchval("SELECT count(*) FROM pg_class WHERE relname LIKE '%rebuild%'") == 0
+        assert (
+            await connection.fetchval("SELECT count(*) FROM pg_class WHERE relname ~ '__(rebuild|compare)'")
+            == 0
+        )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,7 @@ async def test_a_tampered_row_is_found(store: EventStore, statement: str, differ
     async with store.connection.acquire() as connection:
         order_id = await connection.fetchval("SELECT id FROM orders ORDER BY id LIMIT 1")
         await connection.execute(statement, order_id)
-    compared = await rebuild(store.log, OrdersProjection())
+    compared = await compare_with_rebuild(store.log, OrdersProjection())
     assert (compared.rows_different, compared.rows_equal) == (different, 6)
     assert str(order_id) in compared.different_keys[0]
     if (
@@ -106,12 +109,12 @@ async def test_a_row_too_many_is_found(store: EventStore):
             "CREATE TEMPORARY TABLE forged AS SELECT * FROM orders LIMIT 1; "
             "UPDATE forged SET id = gen_random_uuid(); INSERT INTO orders SELECT * FROM forged; DROP TABLE forged"
         )
-    assert (await rebuild(store.log, OrdersProjection())).rows_different == 1
+    assert (await compare_with_rebuild(store.log, OrdersProjection())).rows_different == 1
     assert (await compare_with_fold(store.log, OrdersProjection())).rows_different == 1
 
 
 async def test_what_was_never_folded_cannot_be_compared(store: EventStore):
     """The error says that a worker must run first."""
-    for compare in (rebuild, compare_with_fold):
+    for compare in (compare_with_rebuild, compare_with_fold):
         with pytest.raises(ProjectionError, match="worker"):
             await compare(store.log, OrdersProjection())

@@ -26,7 +26,7 @@ from projections import (
     Projection,
     ProjectionWorker,
 )
-from projections.rebuild import compare_with_fold, rebuild
+from projections.comparison import compare_with_fold, compare_with_rebuild
 from tests.scale import examples
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ async def test_live_replayed_and_projected_states_are_equal(
                     wanted = {entity.id: digits(entity) for entity in live if type(entity) is table.row}
                     assert {row_id: digits(row) for row_id, row in rows.items()} == wanted
             for projection in projections:
-                assert (await rebuild(store.log, projection)).is_equal
+                assert (await compare_with_rebuild(store.log, projection)).is_equal
                 compared = await compare_with_fold(store.log, projection)
                 assert compared.is_equal
                 assert compared.rows_equal == sum(type(entity) is projection.table.row for entity in live)

@@ -1,0 +1,157 @@
+"""`rebuild`: read tables built anew from the log, proved and put in the place of the old ones; or compared with them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from eventstore.cli.projections import named_projections
+from eventstore.cli.proof import compare_all
+from eventstore.cli.running import DIFFERENT, console, say
+from eventstore.cli.target import Data, Url, configuration
+from eventstore.database import DatabaseConfig
+from eventstore.errors import ConfigurationError
+from eventstore.store import EventStore, built_in_projections
+from projections import Projection
+from projections.rebuild import RebuildProgress, Rebuilt, abandon
+from projections.rebuild import rebuild as rebuild_one
+
+__all__ = ["rebuild", "show_progress"]
+
+_LINE_EVERY_S = 5.0
+
+
+def rebuild(  # noqa: PLR0917 - each is an option of the command line
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="The projections to rebuild.")
+    ] = None,
+    all_of_them: Annotated[bool, typer.Option("--all", help="Rebuild every projection.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Compare every row with the live table, and change nothing.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew, whatever a rebuild that was killed has left.")
+    ] = False,
+    abandon_it: Annotated[
+        bool, typer.Option("--abandon", help="Drop what a rebuild that was killed has left.")
+    ] = False,
+    url: Url = None,
+    data: Data = None,
+) -> int:
+    """Build read tables anew from the log, prove them, and put them in the place of the old ones.
+
+    Readers, writers and workers go on. A rebuild that was killed goes on where it was when it is run again. With
+    --compare nothing is changed, and the status is 1 where a row differs.
+    """
+    if bool(names) == all_of_them:
+        known = ", ".join(one.name for one in built_in_projections())
+        raise ConfigurationError(f"rebuild which projection? Name some ({known}), or give --all")
+    if compare + restart + abandon_it > 1:
+        raise ConfigurationError(
+            "--compare, --restart and --abandon are three things to do: give one of them"
+        )
+    chosen = named_projections(names) if names else list(built_in_projections())
+    with configuration(url, data) as config:
+        if compare:
+            return asyncio.run(_compare(config, chosen))
+        if abandon_it:
+            asyncio.run(_abandon(config, chosen))
+        else:
+            asyncio.run(_rebuild(config, chosen, restart=restart))
+    return 0
+
+
+async def _compare(config: DatabaseConfig, chosen: list[Projection[Any]]) -> int:
+    async with EventStore.open(config, workers=False) as store:
+        proof = await compare_all(store.log, chosen)
+    for one in proof.comparisons:
+        say(
+            f"{one.projection}: {one.rows_equal} equal, {one.rows_different} different, at position {one.position}"
+        )
+    for line in proof.differences:
+        say(line)
+    say(proof.line)
+    return 0 if proof.is_equal else DIFFERENT
+
+
+async def _abandon(config: DatabaseConfig, chosen: list[Projection[Any]]) -> None:
+    async with EventStore.open(config, workers=False) as store:
+        for projection in chosen:
+            had = await abandon(store.log, projection)
+            say(f"{projection.name}: {'dropped' if had else 'there was nothing to drop'}")
+
+
+async def _rebuild(config: DatabaseConfig, chosen: list[Projection[Any]], *, restart: bool) -> None:
+    async with EventStore.open(config, workers=False) as store:
+        for projection in chosen:
+            started_s = time.monotonic()
+            with show_progress() as on_progress:
+                rebuilt = await rebuild_one(store.log, projection, restart=restart, on_progress=on_progress)
+            say(_told(rebuilt, time.monotonic() - started_s))
+
+
+def _told(rebuilt: Rebuilt, elapsed_s: float) -> str:
+    more = ""
+    if rebuilt.quarantined:
+        more += f", {rebuilt.quarantined} keys in quarantine"
+    if rebuilt.folded_again:
+        more += f", {len(rebuilt.folded_again)} discarded events folded after all"
+    return (
+        f"{rebuilt.projection}: {rebuilt.rows} rows of {rebuilt.events} events, version {rebuilt.version}, live at "
+        f"position {rebuilt.position} after {elapsed_s:.1f} s, proved by digest {rebuilt.digest}{more}"
+    )
+
+
+@contextmanager
+def show_progress() -> Iterator[_Shown]:
+    """Show how a rebuild goes on: as a bar on a terminal, else as a line every few seconds."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[pace]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        yield _Shown(bars)
+
+
+class _Shown:
+    """Takes what a rebuild tells of itself."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._bar: TaskID | None = None
+        self._stage = ""
+        self._began = (0.0, 0)
+        self._told_s = time.monotonic()
+
+    def __call__(self, progress: RebuildProgress) -> None:
+        """Show where it is."""
+        now = time.monotonic()
+        if progress.stage != self._stage:
+            self._stage, self._began = progress.stage, (now, progress.events)
+            if self._bar is not None:
+                self._bars.remove_task(self._bar)
+            self._bar = self._bars.add_task("", total=max(progress.target, 1), pace="")
+        since_s, events = self._began
+        per_s = (progress.events - events) / max(now - since_s, 1e-3)
+        pace = f"{progress.events:,} events, {per_s:,.0f} events/s"
+        description = f"{progress.projection}: {progress.stage}"
+        if self._bar is not None:
+            self._bars.update(
+                self._bar,
+                description=description,
+                total=max(progress.target, 1),
+                completed=progress.position,
+                pace=pace,
+            )
+        if self._bars.disable and now - self._told_s >= _LINE_EVERY_S:
+            self._told_s = now
+            say(f"{description}: position {progress.position:,} of {progress.target:,}, {pace}")

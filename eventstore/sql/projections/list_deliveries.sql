@@ -1,0 +1,12 @@
+-- Purpose: Read what the lanes of a projection were given together, by ranges of positions; without what a rebuild that is
+--   under way was given.
+-- Parameters:
+--   $1 projection text
+-- Result: range bigint, events bigint, digest bigint
+-- Locks: none beyond ACCESS SHARE
+-- Index: projection_deliveries_pkey
+SELECT range, sum(events)::bigint AS events, bit_xor(digest) AS digest
+FROM projection_deliveries
+WHERE projection = $1::text AND lane >= 0
+GROUP BY range
+ORDER BY range

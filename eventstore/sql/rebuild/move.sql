@@ -1,0 +1,14 @@
+-- Purpose: Note how far a table is built, if it is this process that builds it. Run it first in the transaction that writes
+--   the rows.
+-- Parameters:
+--   $1 projection text
+--   $2 epoch bigint
+--   $3 before bigint position
+--   $4 after bigint position
+--   $5 events bigint how many were folded on the way
+-- Result: position bigint; no row where another process has taken it over
+-- Locks: the row's, until the transaction ends
+-- Index: projection_rebuilds_pkey
+UPDATE projection_rebuilds SET position = $4::bigint, events = events + $5::bigint
+WHERE projection = $1::text AND epoch = $2::bigint AND position = $3::bigint
+RETURNING position

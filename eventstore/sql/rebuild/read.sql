@@ -1,0 +1,13 @@
+-- Purpose: Read how a rebuild stands.
+-- Parameters:
+--   $1 projection text
+-- Result: version integer, position bigint, events bigint, epoch bigint, owner text, expires_at timestamptz, is_alive
+--   boolean (its process has kept it so), age_s double precision; no row where there is none
+-- Locks: none beyond ACCESS SHARE
+-- Index: projection_rebuilds_pkey
+SELECT
+    version, position, events, epoch, owner, expires_at,
+    coalesce(expires_at > clock_timestamp(), false) AS is_alive,
+    extract(epoch FROM clock_timestamp() - started_at)::double precision AS age_s
+FROM projection_rebuilds
+WHERE projection = $1::text

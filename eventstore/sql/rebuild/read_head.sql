@@ -1,0 +1,6 @@
+-- Purpose: Read the highest position that is visible.
+-- Parameters: none
+-- Result: head bigint
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_position_key
+SELECT coalesce(max(position), 0) AS head FROM events

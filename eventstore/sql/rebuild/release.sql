@@ -1,0 +1,8 @@
+-- Purpose: Give the claim to a rebuild back, so that another process may go on with it at once.
+-- Parameters:
+--   $1 projection text
+--   $2 epoch bigint
+-- Result: none
+-- Locks: the row's
+-- Index: projection_rebuilds_pkey
+UPDATE projection_rebuilds SET expires_at = NULL WHERE projection = $1::text AND epoch = $2::bigint

@@ -1,0 +1,11 @@
+-- Purpose: Keep the claim to a rebuild alive.
+-- Parameters:
+--   $1 projection text
+--   $2 epoch bigint
+--   $3 lease_s double precision seconds
+-- Result: epoch bigint; no row where another process has taken it over
+-- Locks: the row's
+-- Index: projection_rebuilds_pkey
+UPDATE projection_rebuilds SET expires_at = clock_timestamp() + $3::double precision * interval '1 second'
+WHERE projection = $1::text AND epoch = $2::bigint
+RETURNING epoch

@@ -1,0 +1,7 @@
+-- Purpose: Make what a rebuild was given (lane -1) the projection's deliveries, after `clear_deliveries`.
+-- Parameters:
+--   $1 projection text
+-- Result: none
+-- Locks: the rows'
+-- Index: projection_deliveries_pkey
+UPDATE projection_deliveries SET lane = 0 WHERE projection = $1::text AND lane < 0

@@ -1,0 +1,20 @@
+-- Purpose: Put every lane of a projection where the new table is, with epochs above all before: whoever works on a lane
+--   now can write no more until it has looked again. Run it in the transaction that pinned the lanes.
+-- Parameters:
+--   $1 projection text
+--   $2 version integer of the code that built the table
+--   $3 position bigint
+--   $4 epoch bigint
+-- Result: none
+-- Locks: the rows'
+-- Index: projections_pkey, projection_checkpoints_pkey
+WITH built AS (
+    UPDATE projections SET version = $2::integer, counted_after = 0 WHERE name = $1::text
+)
+UPDATE projection_checkpoints
+SET position = $3::bigint,
+    epoch = $4::bigint,
+    moved_at = clock_timestamp(),
+    lease_owner = NULL,
+    lease_expires_at = NULL
+WHERE projection = $1::text

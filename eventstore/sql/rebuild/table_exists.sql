@@ -1,0 +1,7 @@
+-- Purpose: Tell whether there is a table of a name.
+-- Parameters:
+--   $1 name text quoted
+-- Result: exists boolean
+-- Locks: none
+-- Index: those of the system tables
+SELECT to_regclass($1::text) IS NOT NULL AS exists

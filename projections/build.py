@@ -1,0 +1,315 @@
+"""Building a table beside the live one, in steps that are each a transaction, so that it goes on after a kill.
+
+Events are folded in memory, many to a row, and rows are written once a step: those that are new by COPY. The checkpoint of
+the build moves in the same transaction as its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import asyncpg
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.rows import quoted
+from eventstore.log.event_log import EventLog
+from eventstore.sql import load
+from projections.claim import Claim, taken_over
+from projections.deliveries import Deliveries, key_of
+from projections.folding import FoldError, fold_into
+from projections.keys import key_text
+from projections.projection import Projection
+from projections.reading import Readable, UndecodedEvent, read_batch
+from projections.table import LAST_POSITION
+
+__all__ = ["BUILD_TIMEOUT_S", "Build", "beside_name"]
+
+R = TypeVar("R")
+Key = tuple[Any, ...]
+
+BUILD_TIMEOUT_S = 3_600.0
+"""For how long one statement of a rebuild may run: an index over many millions of rows takes a while."""
+
+_PAGE_EVENTS_MAX = 10_000
+# The more events to a step, the fewer times a row is written that changes often; the fewer, the less is done again
+# after a kill.
+_STEP_EVENTS_MAX = 50_000
+# Rows that are held in memory between steps; a few hundred MB of them.
+_ROWS_MAX = 200_000
+_ROW_ERRORS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+_DELIVERED_TO_BUILD = -1
+
+
+def beside_name(projection: Projection[Any]) -> str:
+    """Return the name of the table that a rebuild builds."""
+    return f"{projection.table.name}__rebuild"
+
+
+@dataclass(slots=True)
+class _Kept(Generic[R]):
+    row: R | None
+    position: int = 0
+    is_stored: bool = False
+
+
+class Build(Generic[R]):
+    """The table beside.
+
+    Attributes:
+        position: Every event up to here is in it.
+        events: How many events it took.
+    """
+
+    def __init__(
+        self, log: EventLog, projection: Projection[R], claim: Claim, on_step: Callable[[int, int], None]
+    ) -> None:
+        self.position = 0
+        self.events = 0
+        self.table = beside_name(projection)
+        self._log = log
+        self._projection = projection
+        self._claim = claim
+        self._on_step = on_step
+        self._rows: dict[Key, _Kept[R]] = {}
+        self._has_all_rows = True
+        self._stuck: set[str] = set()
+        self._discarded: frozenset[int] = frozenset()
+
+    @property
+    def discarded(self) -> frozenset[int]:
+        """The discarded events, which are tried again."""
+        return self._discarded
+
+    async def failures(self, connection: Any = None) -> dict[str, int]:
+        """Return the keys that cannot be folded, as text, with the position of their first such event."""
+        if connection is None:
+            async with self._log.connection.acquire() as one:
+                with mapped_errors(own_statement=True, reads_only=True, connection=one):
+                    return await self.failures(one)
+        rows = await connection.fetch(load("rebuild/list_failures"), self._projection.name)
+        return {row["key"]: row["position"] for row in rows}
+
+    # ---- where it begins -------------------------------------------------------------------------------------
+
+    async def open(self, *, restart: bool) -> None:
+        """Go on with what another process has left, or begin at nothing.
+
+        Raises:
+            RebuildError: Another process has taken over.
+            EventStoreError: The database failed.
+        """
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                exists = await connection.fetchval(load("rebuild/table_exists"), quoted(self.table))
+                if restart or not exists or self._claim.version != self._projection.version:
+                    await self._begin(connection)
+                await self.look_again(connection)
+
+    async def _begin(self, connection: Any) -> None:
+        async with connection.transaction():
+            begun = await connection.fetchval(
+                load("rebuild/begin"), self._projection.name, self._projection.version, self._claim.epoch
+            )
+            if begun is None:
+                raise taken_over(self._projection)
+            await connection.execute(f"DROP TABLE IF EXISTS {quoted(self.table)}")
+            await self._run_all(connection, "rebuild/table_statements")
+
+    async def look_again(self, connection: Any) -> None:
+        """Forget what is in memory, and read how far the table is."""
+        row = await connection.fetchrow(load("rebuild/read"), self._projection.name)
+        if row is None or row["epoch"] != self._claim.epoch:
+            raise taken_over(self._projection)
+        self.position, self.events = row["position"], row["events"]
+        self._rows.clear()
+        self._has_all_rows = self.position == 0
+        self._stuck = set(await self.failures(connection))
+        discards = await connection.fetch(load("projections/list_discards"), self._projection.name)
+        self._discarded = frozenset(each["position"] for each in discards)
+
+    async def make_indexes(self) -> None:
+        """Make the indexes and constraints that the live table has and this one lacks, each in its transaction."""
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                await self._run_all(connection, "rebuild/index_statements")
+                async with _without_limit(connection):
+                    await connection.execute(f"ANALYZE {quoted(self.table)}", timeout=BUILD_TIMEOUT_S)
+
+    async def _run_all(self, connection: Any, statements: str) -> None:
+        rows = await connection.fetch(
+            load(statements), quoted(self._projection.table.name), quoted(self.table)
+        )
+        for row in rows:
+            async with _without_limit(connection):
+                await connection.execute(row["statement"], timeout=BUILD_TIMEOUT_S)
+
+    # ---- steps -----------------------------------------------------------------------------------------------
+
+    async def step(self, through: int) -> None:
+        """Fold the next events, up to a position, and write their rows; one transaction."""
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                try:
+                    async with _without_limit(connection):
+                        await self.step_in(connection, through)
+                except BaseException:
+                    self._rows.clear()
+                    self._has_all_rows = False
+                    raise
+
+    async def step_in(self, connection: Any, through: int) -> None:
+        """As `step`, inside the open transaction of `connection`; after a roll-back, `look_again`."""
+        before, after, events = self.position, self.position, 0
+        stuck_before = frozenset(self._stuck)
+        touched: dict[Key, _Kept[R]] = {}
+        failed: list[FoldError] = []
+        delivered = Deliveries()
+        while after < through and events < _STEP_EVENTS_MAX:
+            batch = await read_batch(
+                self._log,
+                self._projection,
+                after=after,
+                through=through,
+                limit=_PAGE_EVENTS_MAX,
+                connection=connection,
+            )
+            await self._fold(connection, batch.events, touched, failed)
+            delivered.add(batch.events)
+            after = batch.through
+            events += len(batch.events)
+            self._on_step(after, self.events + events)
+        moved = await connection.fetchval(
+            load("rebuild/move"), self._projection.name, self._claim.epoch, before, after, events
+        )
+        if moved is None:
+            raise taken_over(self._projection)
+        try:
+            async with connection.transaction():
+                await self._write(connection, touched)
+        except _ROW_ERRORS:
+            self._rows.clear()
+            self._has_all_rows = False
+            self._stuck = set(stuck_before)
+            failed = await self._fold_singly(connection, before, after)
+        for failure in failed:
+            await self._note(connection, failure)
+        await connection.execute(
+            load("projections/count_deliveries"),
+            self._projection.name,
+            _DELIVERED_TO_BUILD,
+            *delivered.columns,
+        )
+        self.position, self.events = after, self.events + events
+        if len(self._rows) > _ROWS_MAX:
+            self._rows.clear()
+            self._has_all_rows = False
+
+    async def _fold(
+        self,
+        connection: Any,
+        events: Sequence[Readable],
+        touched: dict[Key, _Kept[R]],
+        failed: list[FoldError],
+    ) -> None:
+        keys = [key_of(self._projection, event) for event in events]
+        if not self._has_all_rows:
+            await self._load(connection, {key for key in keys if key not in self._rows})
+        fold = self._projection.fold
+        for key, event in zip(keys, events, strict=True):
+            if self._stuck and key_text(key) in self._stuck:
+                continue
+            kept = self._rows.get(key)
+            if kept is None:
+                kept = self._rows[key] = _Kept(None)
+            try:
+                if isinstance(event, UndecodedEvent):
+                    raise event.error  # noqa: TRY301 - handled as what evolve raises
+                kept.row = fold(kept.row, event)
+            except Exception as error:  # noqa: BLE001 - it is kept with the key, for whoever mends it
+                if event.position not in self._discarded:
+                    failed.append(FoldError(key, event, error))
+                    self._stuck.add(key_text(key))
+                continue
+            kept.position = event.position
+            touched[key] = kept
+
+    async def _load(self, connection: Any, keys: set[Key]) -> None:
+        if not keys:
+            return
+        table = self._projection.table
+        arguments = [list(column) for column in zip(*keys, strict=True)]
+        names = [column.name for column in table.key]
+        for key in keys:
+            self._rows[key] = _Kept(None)
+        for record in await connection.fetch(table.select_by_keys(self.table), *arguments):
+            key = tuple(record[name] for name in names)
+            self._rows[key] = _Kept(table.codec.decode(record), record[LAST_POSITION], is_stored=True)
+
+    async def _write(self, connection: Any, touched: dict[Key, _Kept[R]]) -> None:
+        table = self._projection.table
+        added = [kept for kept in touched.values() if kept.row is not None and not kept.is_stored]
+        changed = [kept for kept in touched.values() if kept.row is not None and kept.is_stored]
+        removed = [key for key, kept in touched.items() if kept.row is None and kept.is_stored]
+        if added:
+            await self._copy(connection, added)
+        if changed:
+            columns = table.codec.encode_columns([kept.row for kept in changed])  # type: ignore[misc]
+            positions = [kept.position for kept in changed]
+            await connection.execute(table.upsert(self.table), *columns, positions, timeout=BUILD_TIMEOUT_S)
+        if removed:
+            await connection.execute(table.delete_by_keys(self.table), *map(list, zip(*removed, strict=True)))
+        for kept in touched.values():
+            kept.is_stored = kept.row is not None
+
+    async def _copy(self, connection: Any, added: list[_Kept[R]]) -> None:
+        codec = self._projection.table.codec
+        await connection.copy_records_to_table(
+            self.table,
+            columns=[*(column.name for column in codec.columns), LAST_POSITION],
+            records=((*codec.encode(kept.row), kept.position) for kept in added),  # type: ignore[arg-type]
+            timeout=BUILD_TIMEOUT_S,
+        )
+
+    async def _fold_singly(self, connection: Any, before: int, after: int) -> list[FoldError]:
+        """Fold events again, each row by itself: the database has refused one of them."""
+        refused: list[FoldError] = []
+        while before < after:
+            batch = await read_batch(
+                self._log,
+                self._projection,
+                after=before,
+                through=after,
+                limit=_PAGE_EVENTS_MAX,
+                connection=connection,
+            )
+            stuck = self._stuck | {key_text(failure.key) for failure in refused}
+            await fold_into(
+                connection,
+                self._projection,
+                [event for event in batch.events if event.position not in self._discarded],
+                table=self.table,
+                takes=lambda key, stuck=stuck: key_text(key) not in stuck,  # type: ignore[misc]
+                singly=True,
+                on_error=refused,
+            )
+            before = batch.through
+        self._stuck |= {key_text(failure.key) for failure in refused}
+        return refused
+
+    async def _note(self, connection: Any, failure: FoldError) -> None:
+        await connection.execute(load("rebuild/note_failure"), self._projection.name, *failure.columns)
+
+
+@asynccontextmanager
+async def _without_limit(connection: Any) -> AsyncIterator[None]:
+    """Open a transaction whose statements may run for as long as those of a rebuild do."""
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+        yield

@@ -1,0 +1,113 @@
+"""The claim to a rebuild: one process at a time, and another takes over when it has died."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from uuid import uuid4
+
+from eventstore.database.cancellation import finish
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import EventStoreError, RebuildError
+from eventstore.log.event_log import EventLog
+from eventstore.sql import load
+from projections.projection import Projection
+
+__all__ = ["REBUILD_LEASE_S", "Claim", "taken_over"]
+
+REBUILD_LEASE_S = 10.0
+"""How long a claim lasts unless it is renewed: after so long a rebuild that was killed can be gone on with."""
+
+_RENEWALS = 10  # in the time of a lease: so soon does a second rebuild see that the first is alive
+_POLL_S = 0.1
+
+
+class Claim:
+    """One process's claim to the rebuild of a projection.
+
+    It keeps processes out of each other's way. What keeps one that was taken for dead from writing is the epoch.
+
+    Attributes:
+        epoch: Goes up with each process that takes over.
+        version: The version of the code that built what there is.
+        position: Up to where the table was built.
+        events: How many events were folded for that.
+    """
+
+    def __init__(self, log: EventLog, projection: Projection[Any], row: Any, *, lease_s: float) -> None:
+        self.epoch: int = row["epoch"]
+        self.version: int = row["version"]
+        self.position: int = row["position"]
+        self.events: int = row["events"]
+        self._log = log
+        self._name = projection.name
+        self._lease_s = lease_s
+
+    @classmethod
+    async def take(
+        cls, log: EventLog, projection: Projection[Any], *, lease_s: float = REBUILD_LEASE_S
+    ) -> Claim:
+        """Claim a rebuild, anew or where a process that has gone has left it.
+
+        A claim that nobody renews is waited out; one that is alive is not.
+
+        Raises:
+            RebuildError: Another process is at it.
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        owner = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
+        first: Any = None
+        while True:
+            async with log.connection.acquire() as connection:
+                with mapped_errors(own_statement=True, connection=connection):
+                    row = await connection.fetchrow(
+                        load("rebuild/claim"), projection.name, projection.version, owner, lease_s
+                    )
+                    if row is not None:
+                        return cls(log, projection, row, lease_s=lease_s)
+                    other = await connection.fetchrow(load("rebuild/read"), projection.name)
+            if other is not None:
+                first = first or other
+                if (other["epoch"], other["expires_at"]) != (first["epoch"], first["expires_at"]):
+                    raise RebuildError(
+                        f"projection {projection.name} is being rebuilt by {other['owner']}, "
+                        f"at position {other['position']}: let it finish, or end it"
+                    )
+            await asyncio.sleep(_POLL_S)
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Keep the claim alive for a block, and give it back at its end."""
+        task = asyncio.create_task(self._keep(), name=f"eventstore rebuild {self._name}")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            await finish(self._release())
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_s / _RENEWALS)
+            # A renewal that fails is tried again; where the claim is lost, the next step is refused by its epoch.
+            with suppress(EventStoreError):
+                await self._run("rebuild/renew", self._lease_s)
+
+    async def _release(self) -> None:
+        with suppress(EventStoreError):  # then it expires
+            await self._run("rebuild/release")
+
+    async def _run(self, statement: str, *arguments: Any) -> None:
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                await connection.execute(load(statement), self._name, self.epoch, *arguments)
+
+
+def taken_over(projection: Projection[Any]) -> RebuildError:
+    """Return the error for a rebuild that another process has taken over."""
+    return RebuildError(f"the rebuild of projection {projection.name} was taken over by another process")

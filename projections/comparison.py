@@ -1,0 +1,293 @@
+"""Comparing a live table with what the log says: with a table built beside it, and with a fold in memory.
+
+Nothing is changed, and readers and writers of the log never stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.rows import quoted
+from eventstore.errors import ProjectionError
+from eventstore.log.event_log import EventLog
+from eventstore.sql import load
+from projections.build import BUILD_TIMEOUT_S
+from projections.deliveries import Deliveries
+from projections.fold import IndependentFold, stored_lines
+from projections.folding import FoldError, fold_into
+from projections.keys import lane_of
+from projections.projection import Projection
+from projections.reading import read_batch
+from projections.versions import require_version
+
+__all__ = ["Comparison", "Live", "compare_with_fold", "compare_with_rebuild", "fold_and_compare", "read_live"]
+
+R = TypeVar("R")
+
+_BATCH_EVENTS_MAX = 5_000
+_CATCH_UP_ROUNDS_MAX = 20
+_DIFFERENCES_SHOWN_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How a table compares with another fold of the same events.
+
+    Attributes:
+        projection: The projection's name.
+        position: Both have every event up to it.
+        rows_equal: Rows that are equal to the last digit.
+        rows_different: Rows that differ, or that only one side has.
+        different_keys: The keys of some of these, as text.
+    """
+
+    projection: str
+    position: int
+    rows_equal: int
+    rows_different: int
+    different_keys: tuple[str, ...] = ()
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether no row differs."""
+        return self.rows_different == 0
+
+
+Progress = Callable[[int, int], None]
+
+
+async def compare_with_rebuild(
+    log: EventLog, projection: Projection[Any], *, on_progress: Progress | None = None
+) -> Comparison:
+    """Build a projection's table anew from the log, compare every row with the live one, and drop the new one.
+
+    A key in quarantine is compared as far as it was folded; events that were discarded are left out.
+
+    Args:
+        log: The log.
+        projection: The projection; workers may be at work on it.
+        on_progress: Is told the position reached and the one to reach.
+
+    Returns:
+        The comparison, at one moment.
+
+    Raises:
+        ProjectionError: The projection has never been folded.
+        ProjectionVersionError: Another version of its code has built the table.
+        EventStoreError: An event cannot be decoded, or the database failed; the new table is gone then.
+    """
+    beside = f"{projection.table.name}__compare"
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, connection=connection):
+            # One transaction: the table is never seen by others, and goes with a roll-back or a lost connection.
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+                await connection.execute(
+                    f"CREATE TABLE {quoted(beside)} (LIKE {quoted(projection.table.name)} INCLUDING ALL)",
+                    timeout=BUILD_TIMEOUT_S,
+                )
+                build = _Build(log, connection, projection, beside, on_progress)
+                for _ in range(_CATCH_UP_ROUNDS_MAX):
+                    lanes = await connection.fetch(load("projections/list_lanes"), projection.name)
+                    if not lanes:
+                        raise _never_folded(projection)
+                    await require_version(connection, projection)
+                    target = min(lane["position"] for lane in lanes)
+                    if target - build.position <= _BATCH_EVENTS_MAX:
+                        break
+                    await build.fold_through(target)
+                pinned = await connection.fetch(load("projections/pin_lanes"), projection.name)
+                await build.fold_lanes({lane["lane"]: lane["position"] for lane in pinned})
+                counted = await connection.fetchrow(
+                    projection.table.compare(projection.table.name, beside), timeout=BUILD_TIMEOUT_S
+                )
+                keys = await connection.fetch(
+                    projection.table.differences(projection.table.name, beside, _DIFFERENCES_SHOWN_MAX)
+                )
+            finally:
+                await asyncio.shield(transaction.rollback())
+    return Comparison(
+        projection.name,
+        build.position,
+        counted["equal"],
+        counted["different"],
+        tuple(row["key"] for row in keys),
+    )
+
+
+class _Build:
+    """A table that is folded beside the live one, inside one transaction."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        connection: Any,
+        projection: Projection[Any],
+        table: str,
+        on_progress: Progress | None,
+    ) -> None:
+        self.position = 0
+        self._log = log
+        self._connection = connection
+        self._projection = projection
+        self._table = table
+        self._on_progress = on_progress
+        self._failed: list[FoldError] = []
+
+    async def fold_through(self, position: int) -> None:
+        """Fold everything up to `position`."""
+        await self._fold(self.position, position, lambda _: True)
+        self.position = max(self.position, position)
+
+    async def fold_lanes(self, positions: Mapping[int, int]) -> None:
+        """Fold each lane up to its own position."""
+        await self.fold_through(min(positions.values()))
+        for lane, position in positions.items():
+            await self._fold(self.position, position, partial(_is_in_lane, lane=lane, lanes=len(positions)))
+        self.position = max(positions.values())
+
+    async def _fold(self, after: int, through: int, takes: Callable[[Any], bool]) -> None:
+        discarded = await _discarded(self._connection, self._projection)
+        while after < through:
+            batch = await read_batch(
+                self._log,
+                self._projection,
+                after=after,
+                through=through,
+                limit=_BATCH_EVENTS_MAX,
+                connection=self._connection,
+            )
+            stuck = frozenset(failure.key for failure in self._failed)
+            await fold_into(
+                self._connection,
+                self._projection,
+                [event for event in batch.events if event.position not in discarded],
+                table=self._table,
+                takes=partial(_is_taken, stuck=stuck, takes=takes),
+                on_error=self._failed,
+            )
+            after = batch.through
+            if self._on_progress is not None:
+                self._on_progress(after, through)
+
+
+def _is_in_lane(key: tuple[Any, ...], *, lane: int, lanes: int) -> bool:
+    return lane_of(key, lanes) == lane
+
+
+def _is_taken(key: Any, *, stuck: frozenset[Any], takes: Callable[[Any], bool]) -> bool:
+    return key not in stuck and takes(key)
+
+
+@dataclass(frozen=True)
+class Live:
+    """A table and what is kept with it, of one snapshot.
+
+    Attributes:
+        lanes: The position of each lane.
+        lines: A digest of each row, by its key.
+        discarded: Positions of events that are left out.
+        held: The position at which each key in quarantine stands still, by its text.
+        counted_after: Deliveries are counted from here on.
+        deliveries: How many events of each range were delivered, and their digest.
+    """
+
+    lanes: list[int]
+    lines: dict[tuple[Any, ...], bytes]
+    discarded: frozenset[int]
+    held: Mapping[str, int]
+    counted_after: int
+    deliveries: Mapping[int, tuple[int, int]]
+
+
+async def read_live(log: EventLog, projection: Projection[Any]) -> Live:
+    """Read the live table of a projection, with its checkpoints and what else belongs to it.
+
+    Raises:
+        ProjectionError: The projection has never been folded.
+        ProjectionVersionError: Another version of its code has built the table.
+        ConnectionError, TimeoutError: Safe to retry.
+    """
+    table = projection.table
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                # Before the first statement, which takes the snapshot: or a rebuild's swap might come between, and
+                # the table of that name be one whose rows the snapshot does not see.
+                await connection.execute(f"LOCK TABLE {quoted(table.name)} IN ACCESS SHARE MODE")
+                await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+                lanes = await connection.fetch(load("projections/list_lanes"), projection.name)
+                if not lanes:
+                    raise _never_folded(projection)
+                counted_after = await require_version(connection, projection)
+                discarded = await _discarded(connection, projection)
+                held = await connection.fetch(load("projections/list_quarantine"), projection.name)
+                delivered = await connection.fetch(load("projections/list_deliveries"), projection.name)
+                lines = await stored_lines(connection, table, table.name)
+    return Live(
+        [lane["position"] for lane in lanes],
+        lines,
+        discarded,
+        {row["key"]: row["position"] for row in held},
+        counted_after,
+        {row["range"]: (row["events"], row["digest"]) for row in delivered},
+    )
+
+
+async def fold_and_compare(
+    log: EventLog,
+    projection: Projection[R],
+    live: Live,
+    *,
+    on_progress: Progress | None = None,
+    delivered: Deliveries | None = None,
+) -> Comparison:
+    """Fold every event in memory, and compare with the rows of the live table; `delivered` counts the events.
+
+    Raises:
+        EventStoreError: An event cannot be decoded, or the database failed.
+    """
+    fold = IndependentFold(log, projection, discarded=live.discarded, held=live.held, on_progress=on_progress)
+    await fold.advance(max(live.lanes), lanes=live.lanes, delivered=delivered)
+    folded = fold.lines()
+    keys = live.lines.keys() | folded.keys()
+    different = [key for key in keys if live.lines.get(key) != folded.get(key)]
+    return Comparison(
+        projection.name,
+        max(live.lanes),
+        len(keys) - len(different),
+        len(different),
+        tuple(str(key) for key in different[:_DIFFERENCES_SHOWN_MAX]),
+    )
+
+
+async def compare_with_fold(
+    log: EventLog, projection: Projection[R], *, on_progress: Progress | None = None
+) -> Comparison:
+    """Fold every event in memory, one after the other, and compare with the rows of the live table.
+
+    It shares no SQL with the worker: batches, the load by keys and the writing of rows are what it checks. All rows
+    are held in memory. A key in quarantine is compared as far as it was folded; discarded events are left out.
+
+    Raises:
+        ProjectionError: The projection has never been folded.
+        ProjectionVersionError: Another version of its code has built the table.
+        EventStoreError: An event cannot be decoded, or the database failed.
+    """
+    return await fold_and_compare(log, projection, await read_live(log, projection), on_progress=on_progress)
+
+
+def _never_folded(projection: Projection[Any]) -> ProjectionError:
+    return ProjectionError(f"projection {projection.name} was never folded: let its worker run first")
+
+
+async def _discarded(connection: Any, projection: Projection[Any]) -> frozenset[int]:
+    rows = await connection.fetch(load("projections/list_discards"), projection.name)
+    return frozenset(row["position"] for row in rows)

@@ -1,0 +1,170 @@
+"""A fold of the log in memory, independent of the workers: it shares no batch, no load by keys and no write with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+from typing import Any, Generic, TypeVar
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.log.event_log import EventLog
+from eventstore.sql import load
+from projections.deliveries import Deliveries, key_of
+from projections.keys import key_text, lane_of
+from projections.projection import Projection
+from projections.reading import UndecodedEvent, decode_for
+from projections.table import LAST_POSITION, Table
+
+__all__ = ["IndependentFold", "digest_text", "stored_lines"]
+
+R = TypeVar("R")
+Key = tuple[Any, ...]
+Line = bytes
+"""128 bits of BLAKE2b over a row, to the last digit, with its key and the position of the last event that it has."""
+
+_WINDOW_POSITIONS = 20_000
+_FETCH_ROWS = 2_000
+
+
+class IndependentFold(Generic[R]):
+    """Every row of a projection, by its definition: each event in order, one after the other. All rows are in memory.
+
+    Args:
+        log: The log.
+        projection: The projection.
+        discarded: Positions of events that are left out.
+        retry_discarded: Leave them out only where they cannot be folded, as a rebuild does.
+        held: The position at which each key stands still, by its text.
+        on_progress: Is told the position reached and the one to reach.
+
+    Attributes:
+        position: Every event up to here is folded.
+        touched: The keys of the events folded since this was cleared.
+        still_left_out: The discarded events that could not be folded.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        projection: Projection[R],
+        *,
+        discarded: Iterable[int] = (),
+        retry_discarded: bool = False,
+        held: Mapping[str, int] | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self.position = 0
+        self.touched: set[Key] = set()
+        self.still_left_out: set[int] = set()
+        self.held: Mapping[str, int] = held or {}
+        self._log = log
+        self._projection = projection
+        self._discarded = frozenset(discarded)
+        self._retry_discarded = retry_discarded
+        self._on_progress = on_progress
+        self._rows: dict[Key, R] = {}
+        self._last: dict[Key, int] = {}
+        self._stuck: set[Key] = set()
+
+    async def advance(
+        self,
+        through: int,
+        *,
+        lanes: list[int] | None = None,
+        delivered: Deliveries | None = None,
+        connection: Any = None,
+    ) -> None:
+        """Fold everything up to a position.
+
+        Args:
+            through: The position, settled.
+            lanes: The position of each lane, where they differ: a key is folded up to its lane's.
+            delivered: Counts the events that were folded, or waited for.
+            connection: Read with this one; None: with one of the pool.
+
+        Raises:
+            EventStoreError: An event cannot be decoded, or the database failed.
+        """
+        while self.position < through:
+            end = min(self.position + _WINDOW_POSITIONS, through)
+            arguments = (load("rebuild/scan_window"), self.position, end)
+            if connection is None:
+                async with self._log.connection.acquire() as one:
+                    with mapped_errors(own_statement=True, reads_only=True, connection=one):
+                        rows = await one.fetch(*arguments)
+            else:
+                rows = await connection.fetch(*arguments)
+            categories = frozenset(self._projection.categories)
+            rows = sorted(
+                (row for row in rows if row["category"] in categories), key=lambda row: row["position"]
+            )
+            self._fold(rows, lanes, delivered)
+            self.position = end
+            if self._on_progress is not None:
+                self._on_progress(end, through)
+
+    def _fold(self, rows: list[Any], lanes: list[int] | None, delivered: Deliveries | None) -> None:
+        fold = self._projection.fold
+        for event in decode_for(self._log, self._projection, rows):
+            key = key_of(self._projection, event)
+            if lanes is not None and event.position > lanes[lane_of(key, len(lanes))]:
+                continue
+            if delivered is not None:
+                delivered.add((event,))
+            if key in self._stuck or (not self._retry_discarded and event.position in self._discarded):
+                continue
+            if self.held and event.position >= self.held.get(key_text(key), event.position + 1):
+                self._stuck.add(key)
+                continue
+            self.touched.add(key)
+            try:
+                if isinstance(event, UndecodedEvent):
+                    raise event.error  # noqa: TRY301 - handled as what evolve raises
+                row = fold(self._rows.get(key), event)
+            except Exception:  # noqa: BLE001 - who folds it into a table keeps the reason
+                if event.position in self._discarded:
+                    self.still_left_out.add(event.position)
+                else:
+                    self._stuck.add(key)
+                continue
+            self._last[key] = event.position
+            if row is None:
+                self._rows.pop(key, None)
+            else:
+                self._rows[key] = row
+
+    def lines(self, keys: Iterable[Key] | None = None) -> dict[Key, Line]:
+        """Return the rows that there are, of some keys or all."""
+        chosen = self._rows.keys() if keys is None else [key for key in keys if key in self._rows]
+        codec = self._projection.table.codec
+        return {key: _line(key, codec.encode(self._rows[key]), self._last[key]) for key in chosen}
+
+
+async def stored_lines(
+    connection: Any, table: Table[Any], name: str, keys: Iterable[Key] | None = None
+) -> dict[Key, Line]:
+    """Return the rows of a table, of some keys or all, in the open transaction of `connection`."""
+    names = [column.name for column in table.key]
+    lines: dict[Key, Line] = {}
+    if keys is None:
+        async for record in connection.cursor(table.select_all(name), prefetch=_FETCH_ROWS):
+            key = tuple(record[column] for column in names)
+            lines[key] = _line(key, table.codec.encode(table.codec.decode(record)), record[LAST_POSITION])
+        return lines
+    arguments = [list(column) for column in zip(*keys, strict=True)]
+    for record in await connection.fetch(table.select_by_keys(name), *arguments) if arguments else ():
+        key = tuple(record[column] for column in names)
+        lines[key] = _line(key, table.codec.encode(table.codec.decode(record)), record[LAST_POSITION])
+    return lines
+
+
+def digest_text(lines: Mapping[Key, Line]) -> str:
+    """Return a digest of rows, the same in any order: the sum of theirs, in hexadecimal."""
+    total = sum(int.from_bytes(line, "big") for line in lines.values())
+    return f"{total % 2**128:032x}"
+
+
+def _line(key: Key, encoded: list[Any], last_position: int) -> Line:
+    # Decimals that are equal may differ in their digits: 1.0 and 1.00.
+    told = f"{key_text(key)}\n{encoded!r}\n{last_position}".encode()
+    return blake2b(told, digest_size=16).digest()
