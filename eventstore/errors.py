@@ -14,6 +14,7 @@
     │   │   ├── PositionNotFoundError
     │   │   └── PortfolioNotFoundError
     │   ├── EntityDeletedError                        the id ended with a tombstone
+    │   ├── ReadOnlyError                             the past cannot be changed
     │   ├── ConcurrencyError                          another writer was first                retryable
     │   ├── IntegrityError                            a constraint of the database refused
     │   ├── UnknownEventTypeError                     the log holds a type that the code lacks
@@ -72,6 +73,7 @@ __all__ = [
     "ProjectionLagError",
     "ProjectionVersionError",
     "QuarantinedKeysError",
+    "ReadOnlyError",
     "RebuildError",
     "RepositoryError",
     "RestoredLogError",
@@ -184,6 +186,10 @@ class EntityDeletedError(RepositoryError):
         super().__init__(f"{category} {entity_id} was deleted and its id is not used again: make a new one")
         self.entity_id = entity_id
         self.category = category
+
+
+class ReadOnlyError(RepositoryError):
+    """The repositories of a moment of the past do not save, update or delete."""
 
 
 class ConcurrencyError(RepositoryError):

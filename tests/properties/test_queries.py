@@ -22,6 +22,7 @@ from tests.scale import examples
 
 if TYPE_CHECKING:
     from eventstore.domain.entity import Entity
+    from eventstore.replay.as_of import Past
     from eventstore.repositories import PostgreSQLUnitOfWork
 
 few = settings(
@@ -70,7 +71,7 @@ portfolios = st.builds(
 Question = tuple[str, Callable[..., Any], Callable[[Any], bool]]
 
 
-def questions(uow: PostgreSQLUnitOfWork, kind: type[Entity], text: str) -> list[Question]:
+def questions(uow: PostgreSQLUnitOfWork | Past, kind: type[Entity], text: str) -> list[Question]:
     """Every list of a kind, with what belongs to it."""
     low, high = EPOCH, EPOCH + timedelta(minutes=1, microseconds=1)
     o, p, f = uow.orders, uow.positions, uow.portfolios
@@ -118,7 +119,7 @@ def moment(entity: Any) -> tuple[Any, UUID]:
     return (entity.opened_at if isinstance(entity, Position) else entity.created_at), entity.id
 
 
-async def firsts(uow: PostgreSQLUnitOfWork, everything: Sequence[Any], text: str) -> None:
+async def firsts(uow: PostgreSQLUnitOfWork | Past, everything: Sequence[Any], text: str) -> None:
     """The questions with one answer: the newest that matches."""
 
     def newest(belongs: Callable[[Any], bool]) -> Any:

@@ -1,0 +1,105 @@
+"""The same repositories, read-only, of a moment of the past."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from eventstore.domain.entity import Entity
+from eventstore.errors import ReadOnlyError, RepositoryError
+from eventstore.replay.moments import Moment, pin
+from eventstore.replay.past_storage import NO_VERSIONS, PastStorage
+from eventstore.repositories.order_repository import PostgreSQLOrderRepository
+from eventstore.repositories.portfolio_repository import PostgreSQLPortfolioRepository
+from eventstore.repositories.position_repository import PostgreSQLPositionRepository
+from eventstore.repositories.session import Session
+from eventstore.repositories.unit_of_work import EntityRepository
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from eventstore.log.event_log import EventLog
+    from eventstore.repositories.storage import ReadTable, Storage
+
+__all__ = ["Past", "as_of"]
+
+E = TypeVar("E", bound=Entity)
+
+
+class Past:
+    """The repositories as of one moment; `store.as_of(...)` gives one for a block.
+
+    Every read has the semantics of a Unit of Work's repositories; `consistency` makes no difference, since the past does
+    not lag. Each answer holds instances of its own, and all answers are of the same moment. Whatever writes raises
+    `ReadOnlyError`.
+
+    Args:
+        storage: Where the states of that moment are read from.
+        moment: The moment.
+
+    Attributes:
+        moment: The moment; its `through` is the last position that it may hold.
+        orders: The orders.
+        positions: The positions.
+        portfolios: The portfolios, and their snapshots.
+    """
+
+    def __init__(self, storage: Storage, moment: Moment) -> None:
+        self.moment = moment
+        self._storage = storage
+        self._is_over = False
+        self.orders = PostgreSQLOrderRepository(self)
+        self.positions = PostgreSQLPositionRepository(self)
+        self.portfolios = PostgreSQLPortfolioRepository(self)
+
+    def entities(self, kind: type[E]) -> EntityRepository[E]:
+        """Return the repository of a user's own class of entities."""
+        return EntityRepository(kind, self)
+
+    def reading(self) -> Session:
+        """Return a new session, for repositories.
+
+        Raises:
+            RepositoryError: The block is over.
+        """
+        if self._is_over:
+            raise RepositoryError(f"the block that looked at {self.moment} is over: open it again")
+        return Session(self._storage)
+
+    def writing(self) -> AbstractAsyncContextManager[Session]:
+        """Refuse to write.
+
+        Raises:
+            ReadOnlyError: Always.
+        """
+        raise ReadOnlyError(
+            f"the past cannot be changed (here: {self.moment}): read the entity in a Unit of Work, and change it there"
+        )
+
+    def end(self) -> None:
+        """Refuse to read from now on."""
+        self._is_over = True
+
+
+@asynccontextmanager
+async def as_of(
+    log: EventLog,
+    tables: Mapping[type[Entity], ReadTable[Any]],
+    *,
+    position: int | None = None,
+    recorded_at: datetime | None = None,
+    occurred_at: datetime | None = None,
+    versions: Mapping[str, int] = NO_VERSIONS,
+) -> AsyncIterator[Past]:
+    """Give the repositories as of a moment for a block; `EventStore.as_of` says more.
+
+    Raises:
+        ConfigurationError, ConnectionError, TimeoutError: As `pin`.
+    """
+    moment = await pin(log, position=position, recorded_at=recorded_at, occurred_at=occurred_at)
+    past = Past(PastStorage(log, tables, moment, versions=versions), moment)
+    try:
+        yield past
+    finally:
+        past.end()

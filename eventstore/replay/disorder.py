@@ -1,0 +1,139 @@
+"""Streams in which an event occurred before its predecessor.
+
+As of a time of the domain such a stream is folded in another order than its row was. A stream is in order if and only
+if each event occurred no earlier than the one before it, so the log is searched once, range after range, and what is
+found is kept in `disordered_streams`. Nobody who appends pays for it, and nobody who reads writes: what was not
+searched yet is looked through by the reader himself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import EventStoreError
+from eventstore.sql import load
+
+if TYPE_CHECKING:
+    from eventstore.log.event_log import EventLog
+
+__all__ = ["Disorder", "DisorderSearch"]
+
+Fetch = Callable[..., Awaitable[Sequence[Any]]]
+
+_logger = logging.getLogger(__name__)
+
+_POSITIONS_AT_A_TIME = 10_000
+_BATCH_POSITIONS_MIN = 500  # what is newer costs each reader less than a millisecond
+_POLL_S = 1.0
+_RETRY_S = 5.0
+
+
+class Disorder:
+    """The streams that are out of order, as far as a position; what nobody has searched yet is searched here.
+
+    Args:
+        fetch: Runs a statement.
+        through: The position.
+    """
+
+    def __init__(self, fetch: Fetch, through: int) -> None:
+        self._fetch = fetch
+        self._through = through
+        self._unsearched: dict[UUID, tuple[str, int]] | None = None
+
+    async def of_category(self, category: str) -> set[UUID]:
+        """Return the streams of a category that are out of order.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        unsearched = await self._search()
+        kept = await self._fetch(load("replay/disordered_of_category"), category)
+        found = {stream_id for stream_id, (its, _) in unsearched.items() if its == category}
+        return found | {row["stream_id"] for row in kept}
+
+    async def among(self, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """Return those of some streams that are out of order, each with its first version that is.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        unsearched = await self._search()
+        found = {each: unsearched[each][1] for each in stream_ids if each in unsearched}
+        kept = await self._fetch(load("replay/disordered_among"), stream_ids)
+        found.update((row["stream_id"], row["version"]) for row in kept)
+        return found
+
+    async def _search(self) -> dict[UUID, tuple[str, int]]:
+        if self._unsearched is None:
+            searched = (await self._fetch(load("replay/disorder_searched")))[0]["position"]
+            unsearched: dict[UUID, tuple[str, int]] = {}
+            for after in range(searched, self._through, _POSITIONS_AT_A_TIME):
+                through = min(after + _POSITIONS_AT_A_TIME, self._through)
+                for row in await self._fetch(load("replay/find_disorder"), after, through):
+                    unsearched.setdefault(row["stream_id"], (row["category"], row["version"]))
+            self._unsearched = unsearched
+        return self._unsearched
+
+
+class DisorderSearch:
+    """Searches the log for streams that are out of order, and keeps them; any number of processes may do so.
+
+    Args:
+        log: The log; of the primary.
+    """
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+
+    async def run(self) -> None:
+        """Search what is new, again and again, until cancelled; what can be waited out is waited out."""
+        while True:
+            try:
+                if not await self.run_once():
+                    await asyncio.sleep(_POLL_S)
+            except EventStoreError as error:
+                _logger.warning("the search for streams out of order is tried again", exc_info=error)
+                await asyncio.sleep(_RETRY_S)
+
+    async def run_once(self, *, positions_min: int = _BATCH_POSITIONS_MIN) -> bool:
+        """Search one range of positions, and return whether there was one.
+
+        Args:
+            positions_min: Leave less than this to the readers.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+            NotMigratedError: The tables are missing.
+            ConfigurationError: The server is a standby.
+        """
+        after = (await self._fetch("replay/disorder_searched"))[0]["position"]
+        settled = await self._log.settlement.settle(after, wait=False)
+        if settled - after < positions_min:
+            return False
+        through = min(settled, after + _POSITIONS_AT_A_TIME)
+        await self._fetch("replay/search_disorder", after, through)
+        return True
+
+    async def run_through(self, position: int) -> None:
+        """Search everything up to a settled position.
+
+        Raises:
+            EventStoreError: As `run_once`.
+        """
+        while True:
+            after = (await self._fetch("replay/disorder_searched"))[0]["position"]
+            if after >= position:
+                return
+            await self._fetch("replay/search_disorder", after, min(position, after + _POSITIONS_AT_A_TIME))
+
+    async def _fetch(self, statement: str, *arguments: Any) -> Sequence[Any]:
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                rows: Sequence[Any] = await connection.fetch(load(statement), *arguments)
+                return rows

@@ -1,0 +1,61 @@
+"""The statements of milestones, for each of the read tables."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from eventstore.sql import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eventstore.domain.entity import Entity
+
+__all__ = ["at_milestone", "category_form", "of_table"]
+
+_TABLE = re.compile(r"\b(milestone_)?orders\b")
+_SIGNED_32 = 1 << 31
+
+
+@cache
+def of_table(name: str, table: str) -> str:
+    """Return a statement that is written for `orders` or `milestone_orders`, for another table of that form.
+
+    Args:
+        name: The statement's name, such as `replay/rows_within`.
+        table: The read table: `orders`, `positions` ...
+    """
+    return _TABLE.sub(rf"\g<1>{table}", load(name))
+
+
+@cache
+def at_milestone(statement: str, table: str, *, parameter: int) -> str:
+    """Return a list's statement that reads the states of a milestone instead of the read table.
+
+    A common table expression hides the table of its name from the statement, and is merged into it by the planner,
+    so each filter is written once, and the indexes of both tables are used alike.
+
+    Args:
+        statement: The name of the list's statement, such as `orders/active`.
+        table: The read table.
+        parameter: The number of the parameter that has the milestone's position.
+    """
+    chosen = of_table("replay/milestone_set", table).replace("$1", f"${parameter}")
+    lists = load(statement).removeprefix("WITH ")  # each list is a WITH query
+    return f"WITH {table} AS NOT MATERIALIZED (\n{chosen}\n),\n{lists}"
+
+
+def category_form(kind: type[Entity], version: int, discarded: Iterable[int]) -> int:
+    """Return a checksum of what a stored state depends on besides its events: states of another form are not read.
+
+    Args:
+        kind: The class of the entity, with its fields.
+        version: The version of its projection.
+        discarded: The positions of the events that somebody decided to leave out of it.
+    """
+    fields = sorted(f"{name}: {field.annotation!r}" for name, field in kind.model_fields.items())
+    checksum = crc32("\n".join([*fields, str(version), *map(str, sorted(discarded))]).encode())
+    return checksum - 2 * _SIGNED_32 if checksum >= _SIGNED_32 else checksum

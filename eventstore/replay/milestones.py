@@ -1,0 +1,220 @@
+"""Milestones: stored sets of states, from which the past is folded where now is further away.
+
+A milestone is made of the states of all entities at one position. They can be dropped at any time, and made again from
+the log; nothing but the cost of `as_of` depends on them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import ConfigurationError, EventStoreError
+from eventstore.replay.disorder import DisorderSearch
+from eventstore.replay.milestone_tables import of_table
+from eventstore.replay.moments import Moment, pin
+from eventstore.replay.past_storage import NO_VERSIONS, PastStorage
+from eventstore.repositories.storage import Stream
+from eventstore.sql import load
+
+if TYPE_CHECKING:
+    from eventstore.domain.entity import Entity
+    from eventstore.log.event_log import EventLog
+    from eventstore.repositories.storage import ReadTable
+
+__all__ = ["Milestone", "Milestones"]
+
+_logger = logging.getLogger(__name__)
+
+_STATES_AT_A_TIME = 1_000
+_STATEMENT_TIMEOUT_S = 600.0
+_POLL_S = 1.0
+_RETRY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Milestone:
+    """A stored set of the states of one category.
+
+    Attributes:
+        category: The category, such as `order`.
+        position: The states are as of this position.
+        recorded_through: The highest `recorded_at` of its events; None where it has no event.
+        occurred_through: The highest `occurred_at` of its events; None where it has no event.
+        made_at: When it was made, by the database's clock.
+    """
+
+    category: str
+    position: int
+    recorded_through: datetime | None
+    occurred_through: datetime | None
+    made_at: datetime
+
+
+class Milestones:
+    """Makes, lists and drops milestones. `store.milestones` is one.
+
+    Args:
+        log: The log; of the primary.
+        tables: The read table of each class of entities that gets milestones.
+        versions: The version of the code's projection of each table, by its name; 1 unless given.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        tables: Mapping[type[Entity], ReadTable[Any]],
+        *,
+        versions: Mapping[str, int] = NO_VERSIONS,
+    ) -> None:
+        self._log = log
+        self._tables = tables
+        self._versions = versions
+
+    async def make(self, *, position: int | None = None) -> int:
+        """Store the states of all entities as of a position, in one transaction; readers and writers go on.
+
+        Only what has changed since the milestone before is stored. A position that has a milestone keeps it.
+
+        Args:
+            position: The position; None: the last one that there is.
+
+        Returns:
+            The position.
+
+        Raises:
+            ConfigurationError: The position is beyond the end of the log, or below 1; or the log is empty.
+            QuarantinedKeysError, UnknownEventTypeError, EventDecodingError: A stream cannot be folded.
+            ConnectionError, TimeoutError: Nothing was stored. Safe to retry.
+        """
+        if position is None:
+            position = await self._log.head()
+        moment = await pin(self._log, position=position)
+        if moment.through == 0:
+            raise ConfigurationError("there is nothing to keep before the first event: append one first")
+        await DisorderSearch(self._log).run_through(moment.through)
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
+                async with connection.transaction():
+                    await connection.execute(
+                        f"SET LOCAL statement_timeout = {_STATEMENT_TIMEOUT_S * 1000:.0f}"
+                    )
+                    await connection.execute(load("replay/lock_milestones"), timeout=_STATEMENT_TIMEOUT_S)
+                    for kind in self._tables:
+                        await self._make(connection, kind, moment)
+        return moment.through
+
+    async def list(self) -> list[Milestone]:
+        """Return all milestones, in the order of position and category.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                rows = await connection.fetch(load("replay/list_milestones"))
+        return [Milestone(**row) for row in rows]
+
+    async def drop(self, *, position: int | None = None) -> int:
+        """Drop the milestones at a position, and the states that no other one needs; return how many there were.
+
+        Args:
+            position: The position; None: all milestones.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
+                async with connection.transaction():
+                    await connection.execute(load("replay/lock_milestones"))
+                    dropped = await connection.fetch(load("replay/drop_milestones"), position)
+                    for kind, table in self._tables.items():
+                        statement = of_table("replay/drop_states", table.projection)
+                        await connection.execute(statement, kind.category, timeout=_STATEMENT_TIMEOUT_S)
+        return len(dropped)
+
+    async def run(self, *, every_positions: int) -> None:
+        """Make a milestone whenever the log has grown by so much, until cancelled; errors are logged and waited out.
+
+        Args:
+            every_positions: How many positions lie between two milestones at least.
+
+        Raises:
+            ConfigurationError: It is not positive.
+        """
+        if every_positions < 1:
+            raise ConfigurationError(f"every_positions must be positive, not {every_positions}")
+        while True:
+            try:
+                last = max((one.position for one in await self.list()), default=0)
+                if await self._log.head() - last >= every_positions:
+                    await self.make()
+                await asyncio.sleep(_POLL_S)
+            except EventStoreError as error:
+                _logger.warning("a milestone could not be made, it is tried again", exc_info=error)
+                await asyncio.sleep(_RETRY_S)
+
+    async def _make(self, connection: Any, kind: type[Entity], moment: Moment) -> None:
+        table = self._tables[kind]
+        past = PastStorage(
+            self._log, self._tables, moment, versions=self._versions, run=lambda work: work(connection)
+        )
+        form = await past.form(kind)
+        await connection.execute(load("replay/drop_other_forms"), kind.category, form)
+        await connection.execute(of_table("replay/drop_states_of_other_forms", table.projection), form)
+        before = await connection.fetch(
+            load("replay/nearest_milestone"), kind.category, form, moment.through, None, None
+        )
+        after = before[0]["position"] if before else 0
+        if after == moment.through:
+            return
+        changed = await connection.fetch(
+            load("replay/streams_after"), kind.category, after, moment.through, timeout=_STATEMENT_TIMEOUT_S
+        )
+        ids = sorted(row["stream_id"] for row in changed)
+        for begin in range(0, len(ids), _STATES_AT_A_TIME):
+            some = ids[begin : begin + _STATES_AT_A_TIME]
+            await self._keep(connection, table, form, await past.states(kind, some))
+            await connection.execute(of_table("replay/close_states", table.projection), some)
+        await connection.execute(
+            load("replay/keep_milestone"),
+            kind.category,
+            moment.through,
+            form,
+            after,
+            timeout=_STATEMENT_TIMEOUT_S,
+        )
+
+    @staticmethod
+    async def _keep(
+        connection: Any, table: ReadTable[Any], form: int, states: Mapping[UUID, Stream[Any]]
+    ) -> None:
+        there = {each: (stream.entity, stream.version) for each, stream in states.items() if stream.entity}
+        versions = [version for _, version in there.values()]
+        bounds: Sequence[Any] = await connection.fetch(load("replay/state_bounds"), list(there), versions)
+        kept = []
+        for bound in bounds:
+            entity, version = there[bound["stream_id"]]
+            kept.append(
+                {
+                    **orjson.loads(entity.model_dump_json()),
+                    "last_position": bound["since"],
+                    "stream_version": version,
+                    "form": form,
+                    "recorded_through": bound["recorded_through"],
+                    "occurred_through": bound["occurred_through"],
+                    "during": f"[{bound['since']},{bound['until'] or ''})",
+                }
+            )
+        await connection.execute(
+            of_table("replay/keep_states", table.projection), orjson.dumps(kept).decode()
+        )

@@ -1,0 +1,140 @@
+"""Moments of the past: what belongs to one, and when all of it is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import ConfigurationError
+from eventstore.sql import load
+
+if TYPE_CHECKING:
+    from eventstore.log.event_log import EventLog
+
+__all__ = ["POSITION_MAX", "Moment", "guess_position", "moment_of", "pin"]
+
+POSITION_MAX = 2**63 - 1
+"""The highest position: a bigint of PostgreSQL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What an answer of the past may hold; it stays the same whatever is appended later.
+
+    Attributes:
+        through: Nothing after this position, inclusive. With neither time it is the moment itself; with a time it is
+            the end that the log had when the moment was asked for.
+        recorded_at: Of each stream the longest prefix recorded at this time or before, by the database's clock, in UTC.
+        occurred_at: Only events that occurred at this time or before, by the domain's clock, in UTC, in the order
+            in which they occurred.
+        settled: Every position up to it is final; at least `through`.
+    """
+
+    through: int
+    recorded_at: datetime | None = None
+    occurred_at: datetime | None = None
+    settled: int = 0
+
+    @property
+    def bounds(self) -> tuple[int, datetime | None, datetime | None]:
+        """The three bounds, in the order of the statements' parameters."""
+        return self.through, self.recorded_at, self.occurred_at
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it is given by a time."""
+        return self.recorded_at is not None or self.occurred_at is not None
+
+    def __str__(self) -> str:
+        if self.recorded_at is not None:
+            return f"what was recorded by {self.recorded_at.isoformat()}, of the log up to position {self.through}"
+        if self.occurred_at is not None:
+            return f"what had occurred by {self.occurred_at.isoformat()}, of the log up to position {self.through}"
+        return f"position {self.through}"
+
+
+def moment_of(position: int | None, recorded_at: datetime | None, occurred_at: datetime | None) -> Moment:
+    """Return the moment that is asked for, of the whole log where it is a time.
+
+    Raises:
+        ConfigurationError: Not exactly one is given, or the position is negative or no number.
+    """
+    if sum(bound is not None for bound in (position, recorded_at, occurred_at)) != 1:
+        raise ConfigurationError(
+            "as of when? Give exactly one of position=, recorded_at= (what was known) and occurred_at= (what was true)"
+        )
+    if position is None:
+        return Moment(POSITION_MAX, _aware(recorded_at), _aware(occurred_at))
+    if type(position) is not int or not 0 <= position <= POSITION_MAX:
+        raise ConfigurationError(f"position must be a whole number, 0 or more, not {position!r}")
+    return Moment(position)
+
+
+async def pin(
+    log: EventLog,
+    *,
+    position: int | None = None,
+    recorded_at: datetime | None = None,
+    occurred_at: datetime | None = None,
+) -> Moment:
+    """Wait until everything that belongs to a moment is final, and return the moment.
+
+    For a time, every writer that is in flight at the call is waited for: its events may carry the very time.
+
+    Args:
+        log: The log; of the primary.
+        position: The moment is right after this position; 0 is before everything.
+        recorded_at: Or a time by the database's clock; naive: local time.
+        occurred_at: Or a time by the domain's clock; naive: local time.
+
+    Raises:
+        ConfigurationError: Not exactly one is given; the position is none, or beyond the log's end; the server is a
+            standby.
+        ConnectionError, TimeoutError: Safe to retry.
+    """
+    asked = moment_of(position, recorded_at, occurred_at)
+    if not asked.is_time:
+        await log.settlement.settle_through(asked.through)
+        head = await log.head()
+        if asked.through > head:
+            raise ConfigurationError(
+                f"position {asked.through} is beyond the end of the log, which is at position {head}: "
+                "nothing has it yet"
+            )
+        settled = await log.settlement.settle(asked.through, wait=False)
+        return Moment(asked.through, settled=max(asked.through, min(settled, head)))
+    # Whoever is in flight may have drawn positions beyond the end that is visible.
+    await log.settlement.settle_through(POSITION_MAX)
+    head = await log.head()
+    await log.settlement.settle_through(head)
+    return Moment(head, asked.recorded_at, asked.occurred_at, settled=head)
+
+
+async def guess_position(log: EventLog, moment: Moment) -> int:
+    """Return about where a moment lies in the log; exact where it is a position.
+
+    Raises:
+        ConnectionError, TimeoutError: Safe to retry.
+    """
+    if not moment.is_time:
+        return moment.through
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            return int(
+                await connection.fetchval(
+                    load("replay/guess_position"), moment.recorded_at, moment.occurred_at, moment.through
+                )
+            )
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime):
+        raise ConfigurationError(f"a time must be a datetime, not {moment!r}")
+    try:
+        return moment.astimezone(UTC)
+    except (OverflowError, ValueError):  # datetime.min and max, for "ever", have no local time
+        return moment.replace(tzinfo=UTC)

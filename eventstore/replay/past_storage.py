@@ -1,0 +1,359 @@
+"""Reading entities as of a moment: from now backwards, or onwards from a stored set of states, whichever is nearer.
+
+An answer is made of the rows of a base, and of the streams that differ from it:
+
+* the base is the read table as it is now, or a milestone, or nothing at all;
+* a stream differs from the table where an event of it lies outside the moment, or is not folded into its row yet;
+  it differs from a milestone where an event of it lies between the milestone and the moment;
+* those streams are folded again, each from the nearest state that holds no event outside the moment.
+
+Nothing of it depends on a snapshot: what belongs to the moment is final, and what workers fold while the moment is
+looked at is found by the events that they fold. So no transaction is held open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.domain.entity import Entity
+from eventstore.errors import QuarantinedKeysError
+from eventstore.replay.disorder import Disorder
+from eventstore.replay.milestone_tables import at_milestone, category_form, of_table
+from eventstore.replay.moments import guess_position
+from eventstore.replay.past_fold import Base, fold_in_occurred_order, fold_prefix
+from eventstore.repositories.query import Query
+from eventstore.repositories.storage import Stream
+from eventstore.sql import load
+
+if TYPE_CHECKING:
+    from eventstore.log.event_log import EventLog
+    from eventstore.replay.moments import Moment
+    from eventstore.repositories.storage import ReadTable
+
+__all__ = ["NO_VERSIONS", "PastStorage"]
+
+E = TypeVar("E", bound=Entity)
+Run = Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
+
+NO_VERSIONS: Mapping[str, int] = {}
+"""Every projection is at version 1."""
+
+_STREAMS_AT_A_TIME = 1_000
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What the lists of one class of entities are answered from.
+
+    Attributes:
+        milestone: The id of the milestone that is the base; None: there is none.
+        position: The milestone's; 0 for nothing at all.
+        is_live: Whether the read table is the base.
+        differing: The streams that differ from the base, as of the moment; they are nobody else's.
+    """
+
+    milestone: int | None
+    position: int
+    is_live: bool
+    differing: dict[UUID, Stream[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Folded:
+    """How far a projection is, and what it leaves out."""
+
+    position: int = 0
+    quarantined: frozenset[UUID] = frozenset()
+    discarded: frozenset[int] = frozenset()
+
+
+class PastStorage:
+    """Reads entities as of a moment; every answer is of the same one.
+
+    Args:
+        log: The log.
+        tables: The read table of each class that has one; others are folded from their streams.
+        moment: The moment.
+        versions: The version of the code's projection of each read table, by its name; 1 unless given.
+        run: Runs a function on a connection; None: on one of the pool, another one each time.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        tables: Mapping[type[Entity], ReadTable[Any]],
+        moment: Moment,
+        *,
+        versions: Mapping[str, int] = NO_VERSIONS,
+        run: Run | None = None,
+    ) -> None:
+        self._versions = versions
+        self.moment = moment
+        self._log = log
+        self._tables = tables
+        self._run = run or self._run_on_pool
+        self._plans: dict[type[Entity], _Plan] = {}
+        self._projections: dict[str, _Folded] = {}
+        self._disorder = Disorder(self.fetch, moment.through)
+        self._guess: int | None = None
+
+    async def load(self, kind: type[E], entity_id: UUID) -> Stream[E]:
+        """Return the state of one entity.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+            NotMigratedError: The tables are missing.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event of the stream.
+        """
+        return (await self.states(kind, [entity_id]))[entity_id]
+
+    async def find(
+        self,
+        kind: type[E],
+        query: Query[E],
+        *,
+        after: E | None,
+        limit: int | None,
+        fresh: bool,  # noqa: ARG002 - the past does not lag
+    ) -> list[Stream[E]]:
+        """Return all entities that may belong to the answer; the caller filters and orders them.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+            NotMigratedError: The tables are missing.
+            QuarantinedKeysError: Events of a key that is in quarantine cannot be folded.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+        """
+        while True:
+            plan = await self._plan(kind)
+            rows = await self._candidates(kind, plan, query, after, limit)
+            if rows is None:
+                del self._plans[kind]  # its base has gone meanwhile: the milestone, or the table's version
+                self._projections.clear()
+                continue
+            streams = [Stream(row, row.version) for row in rows if row.id not in plan.differing]
+            streams.extend(
+                Stream(stream.entity.replica(), stream.version)
+                for stream in plan.differing.values()
+                if stream.entity is not None and query.matches(stream.entity)
+            )
+            return streams
+
+    # ---- the states of given streams -------------------------------------------------------------------------
+
+    async def states(self, kind: type[E], ids: Sequence[UUID]) -> dict[UUID, Stream[E]]:
+        """Return the state of each of some streams, folded from the nearest state that holds nothing else.
+
+        Raises:
+            EventStoreError: As `load`.
+        """
+        found: dict[UUID, Stream[E]] = {}
+        for begin in range(0, len(ids), _STREAMS_AT_A_TIME):
+            some = ids[begin : begin + _STREAMS_AT_A_TIME]
+            disordered = {} if self.moment.occurred_at is None else await self._disorder.among(some)
+            bases = await self._bases(kind, some, disordered)
+            records = await self._records(some, bases)
+            # A state to go on from is none, where what came after it in the stream had occurred before.
+            again = [
+                stream_id
+                for stream_id in disordered
+                if (base := bases.get(stream_id)) is not None
+                and any(record["occurred_at"] < base.occurred_through for record in records[stream_id])
+            ]
+            for stream_id in again:
+                del bases[stream_id]
+            records.update(await self._records(again, {}))
+            discarded = (await self._folded(kind)).discarded
+            for stream_id in some:
+                fold = fold_in_occurred_order if stream_id in disordered else fold_prefix
+                try:
+                    found[stream_id] = fold(
+                        kind,
+                        bases.get(stream_id),
+                        records[stream_id],
+                        classes=self._log.classes,
+                        discarded=discarded,
+                    )
+                except Exception as error:
+                    folded = await self._folded(kind)
+                    if stream_id not in folded.quarantined:
+                        raise
+                    raise QuarantinedKeysError(self._tables[kind].projection, [f'["{stream_id}"]']) from error
+        return found
+
+    async def _bases(
+        self, kind: type[E], ids: Sequence[UUID], disordered: Mapping[UUID, int]
+    ) -> dict[UUID, Base[E]]:
+        table: ReadTable[E] | None = self._tables.get(kind)
+        bases: dict[UUID, Base[E]] = {}
+        if table is None:
+            return bases
+        rows = await self.fetch(
+            of_table("replay/rows_within", table.projection),
+            ids,
+            *self.moment.bounds,
+            table.projection,
+            self._version(table),
+        )
+        for row in rows:
+            if row["id"] not in disordered:  # a row is folded in the order of versions
+                bases[row["id"]] = Base(table.decode(row), row["version"])
+        states = await self.fetch(
+            of_table("replay/states_within", table.projection),
+            [each for each in ids if each not in bases],
+            *self.moment.bounds,
+            await self.form(kind),
+        )
+        for row in states:
+            if row["stream_version"] < disordered.get(row["id"], row["stream_version"] + 1):
+                bases[row["id"]] = Base(table.decode(row), row["stream_version"], row["occurred_through"])
+        return bases
+
+    async def _records(
+        self, ids: Sequence[UUID], bases: Mapping[UUID, Base[Any]]
+    ) -> dict[UUID, list[Mapping[str, Any]]]:
+        records: dict[UUID, list[Mapping[str, Any]]] = {stream_id: [] for stream_id in ids}
+        if ids:
+            versions = [bases[each].version if each in bases else 0 for each in ids]
+            rows = await self.fetch(
+                load("replay/events_of_streams"), list(ids), versions, *self.moment.bounds
+            )
+            for stream_id, group in groupby(rows, key=lambda row: row["stream_id"]):
+                records[stream_id] = list(group)
+        return records
+
+    # ---- lists -----------------------------------------------------------------------------------------------
+
+    async def _candidates(
+        self, kind: type[E], plan: _Plan, query: Query[E], after: E | None, limit: int | None
+    ) -> list[E] | None:
+        """Return the rows of the base that match, enough of them; None: the base is gone."""
+        table: ReadTable[E] = self._tables[kind]
+        if not plan.is_live and plan.milestone is None:
+            return []
+        while True:
+            wanted = None if limit is None else limit + len(plan.differing)
+            arguments = (0, wanted, *query.page_arguments(after), *query.arguments)
+            if not plan.is_live:
+                statement = at_milestone(query.statement, table.projection, parameter=len(arguments) + 1)
+                records = await self.fetch(statement, *arguments, plan.position)
+                # The states of a milestone go together with it.
+                there = await self.fetch(load("replay/milestone_exists"), plan.milestone)
+                return [table.decode(record) for record in records] if there[0]["exists"] else None
+            records = await self.fetch(load(query.statement), *arguments)
+            # A row that a worker has folded further since has an event that this statement sees.
+            now = await self.fetch(
+                load("replay/moved_since"),
+                kind.category,
+                self.moment.settled,
+                table.projection,
+                self._version(table),
+            )
+            if not now[0]["is_current"]:
+                return None
+            moved = {row["stream_id"] for row in now} - plan.differing.keys() - {None}
+            if moved:
+                plan.differing.update(await self.states(kind, sorted(moved)))
+                if wanted is not None and len(records) == wanted:
+                    continue
+            return [table.decode(record) for record in records]
+
+    async def _plan(self, kind: type[Any]) -> _Plan:
+        plan = self._plans.get(kind)
+        if plan is None:
+            moment = self.moment
+            folded = await self._folded(kind)
+            stored = await self.fetch(
+                load("replay/nearest_milestone"), kind.category, await self.form(kind), *moment.bounds
+            )
+            milestone, position = (stored[0]["id"], stored[0]["position"]) if stored else (None, 0)
+            here = await self._position()
+            to_now = moment.settled - min(here, folded.position)
+            is_live = folded.position > 0 and to_now <= here - position
+            plan = _Plan(milestone, position, is_live)
+            differing = (
+                await self._differing_from_table(kind, folded)
+                if is_live
+                else await self._differing_from_milestone(kind, position)
+            )
+            if moment.occurred_at is not None:
+                differing |= await self._disorder.of_category(kind.category)
+            plan.differing.update(await self.states(kind, sorted(differing)))
+            self._plans[kind] = plan
+        return plan
+
+    async def _differing_from_table(self, kind: type[Any], folded: _Folded) -> set[UUID]:
+        through, recorded_at, occurred_at = self.moment.bounds
+        streams = self._streams
+        settled = self.moment.settled
+        if recorded_at is not None:
+            differing = await streams("replay/streams_recorded_after", kind, recorded_at, through)
+        elif occurred_at is not None:
+            differing = await streams("replay/streams_occurred_after", kind, occurred_at, through)
+        else:
+            differing = await streams("replay/streams_after", kind, min(through, folded.position), settled)
+        if folded.position < settled:
+            differing |= await streams("replay/streams_after", kind, folded.position, settled)
+        return differing | folded.quarantined
+
+    async def _differing_from_milestone(self, kind: type[Any], position: int) -> set[UUID]:
+        through, recorded_at, occurred_at = self.moment.bounds
+        if recorded_at is not None:
+            return await self._streams("replay/streams_recorded_until", kind, recorded_at, position, through)
+        if occurred_at is not None:
+            return await self._streams("replay/streams_occurred_until", kind, occurred_at, position, through)
+        return await self._streams("replay/streams_after", kind, position, through)
+
+    async def _streams(self, statement: str, kind: type[Any], *bounds: Any) -> set[UUID]:
+        rows = await self.fetch(load(statement), kind.category, *bounds)
+        return {row["stream_id"] for row in rows}
+
+    async def _folded(self, kind: type[Any]) -> _Folded:
+        table = self._tables.get(kind)
+        if table is None:
+            return _Folded()
+        known = self._projections.get(table.projection)
+        if known is None:
+            row = (await self.fetch(load("replay/folded"), table.projection, self._version(table)))[0]
+            known = _Folded(row["position"], frozenset(row["quarantined"]), frozenset(row["discarded"]))
+            self._projections[table.projection] = known
+        return known
+
+    def _version(self, table: ReadTable[Any]) -> int:
+        return self._versions.get(table.projection, 1)
+
+    async def form(self, kind: type[Any]) -> int:
+        """Return the form of the milestones that may be read.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        discarded = (await self._folded(kind)).discarded
+        return category_form(kind, self._version(self._tables[kind]), discarded)
+
+    async def _position(self) -> int:
+        if self._guess is None:
+            self._guess = await guess_position(self._log, self.moment)
+        return self._guess
+
+    # ---- statements ------------------------------------------------------------------------------------------
+
+    async def fetch(self, statement: str, *arguments: Any) -> Sequence[Any]:
+        """Run a statement.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+            NotMigratedError: A table is missing.
+        """
+        rows: Sequence[Any] = await self._run(lambda connection: connection.fetch(statement, *arguments))
+        return rows
+
+    async def _run_on_pool(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                return await statement(connection)

@@ -1,0 +1,6 @@
+-- Purpose: Tell how far the log was searched for streams out of order.
+-- Parameters: none
+-- Result: position bigint
+-- Locks: none beyond ACCESS SHARE
+-- Index: none, the table has one row
+SELECT position FROM disorder_search

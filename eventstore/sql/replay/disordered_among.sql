@@ -1,0 +1,7 @@
+-- Purpose: Tell which of some streams are known to be out of order, and from which event on.
+-- Parameters:
+--   $1 stream_ids uuid[]
+-- Result: stream_id uuid, version integer
+-- Locks: none beyond ACCESS SHARE
+-- Index: disordered_streams_pkey
+SELECT stream_id, version FROM disordered_streams WHERE stream_id = ANY ($1::uuid[])

@@ -1,0 +1,12 @@
+-- Purpose: Drop the stored states of orders that no milestone needs. Another table's name is put in the place of this
+--   one's.
+-- Parameters:
+--   $1 category text
+-- Result: none
+-- Locks: none beyond the rows'
+-- Index: none, it looks through the whole table
+DELETE FROM milestone_orders AS stored
+WHERE NOT EXISTS (
+    SELECT FROM milestones
+    WHERE milestones.category = $1::text AND stored.during @> milestones.position
+)

@@ -1,0 +1,19 @@
+-- Purpose: Read the events of several streams, each after a version, that belong to a moment.
+-- Parameters:
+--   $1 stream_ids uuid[]
+--   $2 after_versions integer[] exclusive, one for each stream
+--   $3 through bigint position, inclusive
+--   $4 recorded_at timestamp with time zone inclusive; NULL for any
+--   $5 occurred_at timestamp with time zone inclusive; NULL for any
+-- Result: the columns of events
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_pkey
+SELECT
+    event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
+    event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
+FROM unnest($1::uuid[], $2::integer[]) AS given (stream_id, after_version)
+JOIN events AS event ON event.stream_id = given.stream_id AND event.version > given.after_version
+WHERE event.position <= $3::bigint
+    AND ($4::timestamptz IS NULL OR event.recorded_at <= $4::timestamptz)
+    AND ($5::timestamptz IS NULL OR event.occurred_at <= $5::timestamptz)
+ORDER BY event.stream_id, event.version

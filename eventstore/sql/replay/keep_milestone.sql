@@ -1,0 +1,20 @@
+-- Purpose: Keep a milestone, whose states are kept already in the same transaction.
+-- Parameters:
+--   $1 category text
+--   $2 position bigint
+--   $3 form integer
+--   $4 after bigint position, exclusive: of the milestone before; 0 where there is none
+-- Result: none
+-- Locks: none beyond the row's
+-- Index: events_position_key, milestones_pkey
+INSERT INTO milestones (category, position, form, recorded_through, occurred_through)
+SELECT
+    $1::text, $2::bigint, $3::integer,
+    greatest(before.recorded_through, since.recorded_through),
+    greatest(before.occurred_through, since.occurred_through)
+FROM (
+    SELECT max(recorded_at) AS recorded_through, max(occurred_at) AS occurred_through FROM events
+    WHERE position > $4::bigint AND position <= $2::bigint AND category = $1::text
+) AS since
+LEFT JOIN milestones AS before ON before.category = $1::text AND before.position = $4::bigint
+ON CONFLICT (category, position) DO NOTHING

@@ -1,0 +1,18 @@
+-- Purpose: Find the streams of a category with an event after a position, and tell whether the read table is still of
+--   the code's version.
+-- Parameters:
+--   $1 category text
+--   $2 after bigint position, exclusive
+--   $3 projection text that keeps the table
+--   $4 version integer of the code's projection
+-- Result: stream_id uuid, NULL in one row; is_current boolean
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_position_key, projections_pkey
+SELECT
+    moved.stream_id,
+    NOT EXISTS (SELECT FROM projections WHERE name = $3::text AND version <> $4::integer) AS is_current
+FROM (
+    SELECT DISTINCT stream_id FROM events WHERE position > $2::bigint AND category = $1::text
+    UNION ALL
+    SELECT NULL
+) AS moved

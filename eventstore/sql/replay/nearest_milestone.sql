@@ -1,0 +1,18 @@
+-- Purpose: Find the last milestone of a category with no event outside of a moment.
+-- Parameters:
+--   $1 category text
+--   $2 form integer
+--   $3 through bigint position, inclusive
+--   $4 recorded_at timestamp with time zone inclusive; NULL for any
+--   $5 occurred_at timestamp with time zone inclusive; NULL for any
+-- Result: id bigint, position bigint, recorded_through timestamptz, occurred_through timestamptz; no row where there is none
+-- Locks: none beyond ACCESS SHARE
+-- Index: milestones_pkey
+SELECT id, position, recorded_through, occurred_through FROM milestones
+WHERE category = $1::text
+    AND form = $2::integer
+    AND position <= $3::bigint
+    AND ($4::timestamptz IS NULL OR recorded_through IS NULL OR recorded_through <= $4::timestamptz)
+    AND ($5::timestamptz IS NULL OR occurred_through IS NULL OR occurred_through <= $5::timestamptz)
+ORDER BY position DESC
+LIMIT 1

@@ -1,0 +1,24 @@
+-- Purpose: Read those rows of orders that hold no event outside of a moment. Another read table's name is put in the
+--   place of this one's.
+-- Parameters:
+--   $1 ids uuid[]
+--   $2 through bigint position, inclusive
+--   $3 recorded_at timestamp with time zone inclusive; NULL for any
+--   $4 occurred_at timestamp with time zone inclusive; NULL for any
+--   $5 projection text that keeps the table
+--   $6 version integer of the code's projection: rows of another one are left out
+-- Result: the columns of orders
+-- Locks: none beyond ACCESS SHARE
+-- Index: orders_pkey, events_pkey, projections_pkey
+SELECT row.* FROM orders AS row
+WHERE row.id = ANY ($1::uuid[])
+    AND row.last_position <= $2::bigint
+    AND ($3::timestamptz IS NULL OR NOT EXISTS (
+        SELECT FROM events AS event
+        WHERE event.stream_id = row.id AND event.version <= row.version AND event.recorded_at > $3::timestamptz
+    ))
+    AND ($4::timestamptz IS NULL OR NOT EXISTS (
+        SELECT FROM events AS event
+        WHERE event.stream_id = row.id AND event.version <= row.version AND event.occurred_at > $4::timestamptz
+    ))
+    AND NOT EXISTS (SELECT FROM projections WHERE name = $5::text AND version <> $6::integer)

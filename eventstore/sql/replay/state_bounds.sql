@@ -1,0 +1,27 @@
+-- Purpose: Tell of the states of streams at a version from which position up to which they held, and their last times.
+-- Parameters:
+--   $1 stream_ids uuid[]
+--   $2 versions integer[] one for each stream
+-- Result: stream_id uuid, since bigint, until bigint (NULL: to this day), recorded_through timestamptz,
+--   occurred_through timestamptz
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_pkey
+SELECT
+    given.stream_id,
+    (
+        SELECT position FROM events AS event
+        WHERE event.stream_id = given.stream_id AND event.version = given.version
+    ) AS since,
+    (
+        SELECT position FROM events AS event
+        WHERE event.stream_id = given.stream_id AND event.version = given.version + 1
+    ) AS until,
+    (
+        SELECT max(recorded_at) FROM events AS event
+        WHERE event.stream_id = given.stream_id AND event.version <= given.version
+    ) AS recorded_through,
+    (
+        SELECT max(occurred_at) FROM events AS event
+        WHERE event.stream_id = given.stream_id AND event.version <= given.version
+    ) AS occurred_through
+FROM unnest($1::uuid[], $2::integer[]) AS given (stream_id, version)

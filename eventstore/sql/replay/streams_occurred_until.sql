@@ -1,0 +1,12 @@
+-- Purpose: Find the streams of a category with an event in a range of positions that occurred at a time or before.
+-- Parameters:
+--   $1 category text
+--   $2 moment timestamp with time zone inclusive
+--   $3 after bigint position, exclusive
+--   $4 through bigint position, inclusive
+-- Result: stream_id uuid
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_lookup_brin
+SELECT DISTINCT stream_id FROM events
+WHERE occurred_at <= $2::timestamptz AND position + 0 > $3::bigint AND position + 0 <= $4::bigint
+    AND category = $1::text

@@ -1,0 +1,10 @@
+-- Purpose: Find the streams of a category with an event recorded after a time.
+-- Parameters:
+--   $1 category text
+--   $2 moment timestamp with time zone exclusive
+--   $3 through bigint position, inclusive
+-- Result: stream_id uuid
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_lookup_brin
+SELECT DISTINCT stream_id FROM events
+WHERE recorded_at > $2::timestamptz AND position + 0 <= $3::bigint AND category = $1::text

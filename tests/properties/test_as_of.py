@@ -1,0 +1,146 @@
+"""As of any moment, every query of the repositories answers what the definition says, from whatever is nearest."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from eventstore.database import ConnectionFactory
+from eventstore.domain.order import Order
+from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.position import Position
+from eventstore.replay.disorder import DisorderSearch
+from eventstore.store import EventStore
+from eventstore.testing.strategies import EPOCH, order_histories, portfolio_histories, position_histories
+from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, ProjectionWorker
+from tests.past import interleaved, past_states, record
+from tests.properties.test_queries import firsts, moment, questions
+from tests.scale import examples
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventstore.domain.event import RecordedEvent
+    from eventstore.replay.as_of import Past
+
+few = settings(
+    max_examples=examples(10),
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+    ],
+)
+
+histories = st.lists(
+    st.one_of(order_histories(), position_histories(), portfolio_histories()), min_size=2, max_size=8
+)
+seconds = st.integers(0, 20)
+minutes = st.integers(-1, 62)
+
+
+def clock(readings: Sequence[int], count: int) -> list[datetime]:
+    """What a clock shows that ticks on, with a few readings that lie elsewhere."""
+    steps = iter(readings)
+    return [
+        EPOCH + timedelta(seconds=number if number % 3 else next(steps, number)) for number in range(count)
+    ]
+
+
+async def assert_past(past: Past, events: Sequence[RecordedEvent], page_size: int, **when: Any) -> None:
+    """Every query gives what the definition says, whole and page by page, and nothing of it can be spoilt."""
+    states = {kind: past_states(events, kind, **when) for kind in (Order, Position, Portfolio)}
+    known = [state for each in states.values() for state in each]
+    texts = {getattr(state, "symbol", getattr(state, "name", "")) for state in known} | {"none"}
+    for kind, wanted in states.items():
+        ids = {event.stream_id for event in events}
+        found = {each: await past.entities(kind).get(each) for each in ids}
+        assert {each: repr(state) for each, state in found.items() if state is not None} == {
+            state.id: repr(state) for state in wanted
+        }, (kind, when)
+        for text in texts:
+            for name, call, belongs in questions(past, kind, text):
+                expected = sorted(filter(belongs, wanted), key=moment)
+                answer = await call()
+                assert list(map(repr, answer)) == list(map(repr, expected)), (name, text, when)
+                for entity in answer:
+                    entity.__dict__["version"] = -1
+                paged: list[Any] = []
+                while page := await call(limit=page_size, after=paged[-1] if paged else None):
+                    paged += page
+                assert paged == expected, (name, text, when)
+    for text in texts:
+        await firsts(past, known, text)
+
+
+@few
+@given(
+    histories=histories,
+    turns=st.lists(st.integers(0, 7), max_size=60),
+    readings=st.lists(seconds, max_size=30),
+    folded=st.integers(0, 60),
+    searched=st.integers(0, 60),
+    milestones=st.lists(st.integers(1, 60), max_size=3),
+    later=st.integers(0, 10),
+    moments=st.lists(
+        st.one_of(
+            st.tuples(st.just("position"), st.integers(0, 60)),
+            st.tuples(st.just("recorded_at"), seconds.map(lambda second: EPOCH + timedelta(seconds=second))),
+            st.tuples(st.just("occurred_at"), minutes.map(lambda minute: EPOCH + timedelta(minutes=minute))),
+        ),
+        min_size=2,
+        max_size=5,
+    ),
+    page_size=st.integers(1, 3),
+)
+async def test_every_query_of_any_moment(  # noqa: PLR0917 - one law over many things
+    make_database, migrated_template, histories, turns, readings, folded, searched, milestones, later, moments,
+    page_size,
+):  # fmt: skip
+    """With clocks that step back, late events, workers that lag, and milestones anywhere: what the definition says.
+
+    While a block is open, events come and are folded: it goes on to show the moment it was opened for.
+    """
+    entities = [entity for history in histories for entity in history.play()]
+    staged = interleaved(entities, turns)
+    times = clock(readings, len(staged))
+    now, afterwards = staged[: len(staged) - later], staged[len(staged) - later :]
+    async with make_database(migrated_template) as config:
+        connection = await ConnectionFactory.create_connection(config)
+        try:
+            store = EventStore.of(connection)
+            await record(store, now, times[: len(now)])
+            events = [event async for event in store.log.read_all()]
+            workers = [
+                ProjectionWorker(store.log, projection, batch_events_max=max(folded, 1))
+                for projection in (OrdersProjection(), PositionsProjection(), PortfoliosProjection())
+            ]
+            for worker in workers:
+                if folded:
+                    await worker.run_once()
+            if searched and events:
+                await DisorderSearch(store.log).run_through(min(searched, len(events)))
+            stones = store.milestones
+            for position in milestones:
+                if events:
+                    await stones.make(position=min(position, len(events)))
+            for name, bound in moments:
+                when = {name: min(bound, len(events)) if name == "position" else bound}
+                async with store.as_of(**when) as past:
+                    await assert_past(past, events, page_size, **when)
+            name, bound = moments[0]
+            when = {name: min(bound, len(events)) if name == "position" else bound}
+            async with store.as_of(**when) as past:
+                await past.orders.get_active_orders()
+                await record(store, afterwards, times[len(now) :])
+                for worker in workers:
+                    while await worker.run_once():
+                        pass
+                await assert_past(past, events, page_size, **when)
+        finally:
+            await connection.close(timeout_s=5)
