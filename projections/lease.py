@@ -64,10 +64,11 @@ class Lease:
         """
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
-                await connection.execute(load("projections/register"), self._projection, self._version)
-                row = await connection.fetchrow(
-                    load("projections/take_lease"), self._projection, self._lane, self.owner, self.lease_s
-                )
+                row = await self._try(connection)
+                if row is None:
+                    # Only now: it would wait for the transaction of whoever has changed the row.
+                    await connection.execute(load("projections/register"), self._projection, self._version)
+                    row = await self._try(connection)
                 if row is None or row["epoch"] is None:
                     self.epoch = None
                     if row is not None and row["is_free"]:
@@ -75,6 +76,11 @@ class Lease:
                     return None
         self.epoch = row["epoch"]
         return row["position"], row["epoch"]
+
+    async def _try(self, connection: Any) -> Any:
+        return await connection.fetchrow(
+            load("projections/take_lease"), self._projection, self._lane, self.owner, self.lease_s
+        )
 
     async def _end_stopped(self, connection: Any) -> None:
         try:
