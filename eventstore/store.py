@@ -16,6 +16,7 @@ from eventstore.database.connection import ConnectionFactory, DatabaseConnection
 from eventstore.database.migrations import MigrationManager
 from eventstore.domain.causation import CausationTree, metadata_of
 from eventstore.domain.event import RecordedEvent
+from eventstore.domain.registry_check import require_sound_registry
 from eventstore.errors import ConfigurationError, ProjectionError, TimeoutError
 from eventstore.log.causation import causation_tree
 from eventstore.log.event_log import EventLog
@@ -78,10 +79,11 @@ class EventStore:
             migrate: Whether to bring the schema up to date first; else it must be.
 
         Raises:
-            ConfigurationError: A setting is wrong, or the server is older than PostgreSQL 15.
+            ConfigurationError: A setting is wrong, or the server is older than PostgreSQL 15; or an upcaster is missing.
             ConnectionError: The database cannot be reached. Safe to retry.
             NotMigratedError: The tables are missing or not the newest.
         """
+        require_sound_registry()
         connection = await ConnectionFactory.create_connection(config or DatabaseConfig.from_env())
         try:
             store = cls.of(connection)

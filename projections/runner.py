@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Generic, TypeVar
 
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.domain.registry_check import require_sound_registry
 from eventstore.errors import EventStoreError
 from eventstore.log.event_log import EventLog
 from eventstore.log.subscription import Wakeups
@@ -43,8 +44,10 @@ class ProjectionRunner(Generic[R]):
         """Fold until cancelled.
 
         Raises:
+            ConfigurationError: An upcaster is missing.
             EventStoreError: As `ProjectionWorker.run`.
         """
+        require_sound_registry(self.log.classes)
         try:
             while True:
                 await self._adjust()

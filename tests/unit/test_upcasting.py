@@ -1,0 +1,273 @@
+"""Old events are brought to today's schema when they are read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from eventstore.domain.event import EventRegistry, RecordedEvent, UpcastEvents
+from eventstore.domain.registry_check import registry_problems, require_sound_registry
+from eventstore.domain.upcasting import EventContext, UpcastEvent, upcaster
+from eventstore.errors import EventDecodingError, UnknownEventTypeError
+from eventstore.log.records import decode
+from tests.robots import NOW, STREAM, Robot, RobotWalked, moved_class, split_registry, stored
+
+
+@pytest.fixture
+def mine() -> EventRegistry:
+    """An empty registry, so that no test sees what another one registers."""
+    return EventRegistry()
+
+
+# ---- one step, and many --------------------------------------------------------------------------------------------
+
+
+def test_an_event_of_today_is_not_touched(mine: EventRegistry):
+    """Its class is found at once."""
+    moved = moved_class(mine, 1)
+    event = decode(stored("RobotMoved", {"metres": "1.50"}), classes=mine)
+    assert type(event) is RecordedEvent
+    assert event.event == moved(metres=Decimal("1.50"), occurred_at=NOW)
+    assert event.parts == (event,)
+
+
+def test_steps_compose_and_cross_a_rename(mine: EventRegistry):
+    """RobotWent v1 -> v2 -> RobotMoved v1 -> v2 -> v3: each step has its function, in order."""
+    moved = moved_class(mine, 3)
+
+    @upcaster("robot", "RobotWent", 1, registry=mine)
+    def _feet(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
+        return {"feet": data["distance"]}
+
+    @upcaster("robot", "RobotWent", 2, to="RobotMoved", registry=mine)
+    def _renamed(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
+        return data
+
+    @upcaster("robot", "RobotMoved", 1, registry=mine)
+    def _metric(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
+        return {"metres": str(Decimal(data["feet"]) * Decimal("0.3048"))}
+
+    @upcaster("robot", "RobotMoved", 2, registry=mine)
+    def _who(data: dict[str, Any], context: EventContext) -> dict[str, Any]:
+        return data | {"by": context.metadata.get("actor")}
+
+    require_sound_registry(mine)
+    row = stored("RobotWent", {"distance": "10"}, metadata='{"actor":"ada"}')
+    event = decode(row, classes=mine)
+    assert event.event == moved(metres=Decimal("3.0480"), by="ada", occurred_at=NOW)
+    assert str(event.event.metres) == "3.0480"  # type: ignore[attr-defined]
+    assert (event.type, event.position, event.version) == ("RobotMoved", 1, 1)
+    later = decode(stored("RobotMoved", {"metres": "2"}, schema_version=2), classes=mine)
+    assert later.event == moved(metres=Decimal(2), by=None, occurred_at=NOW)
+
+
+def test_a_default_comes_from_the_envelope(mine: EventRegistry):
+    """An upcaster sees the envelope as it was stored."""
+    moved_class(mine, 2)
+    seen: list[EventContext] = []
+
+    @upcaster("robot", "RobotMoved", 1, registry=mine)
+    def _look(data: dict[str, Any], context: EventContext) -> dict[str, Any]:
+        seen.append(context)
+        return data
+
+    decode(stored("RobotMoved", {"metres": "1"}, position=9, version=4, metadata='{"a":1}'), classes=mine)
+    assert seen == [
+        EventContext(
+            category="robot",
+            type="RobotMoved",
+            schema_version=1,
+            position=9,
+            stream_id=STREAM,
+            version=4,
+            event_id=UUID(int=9),
+            metadata={"a": 1},
+            occurred_at=NOW,
+            recorded_at=NOW + timedelta(seconds=1),
+        )
+    ]
+
+
+# ---- several, or none ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def split() -> EventRegistry:
+    """A registry with upcasters that make several events of one, or none."""
+    return split_registry()
+
+
+def test_one_event_becomes_several(split: EventRegistry):
+    """They have one envelope; what the log says of the stored event stays as it is."""
+    event = decode(stored("RobotToured", {"walks": ["1", "2"]}, position=5, version=3), classes=split)
+    assert isinstance(event, UpcastEvents)
+    assert (event.position, event.version, event.event_id) == (5, 3, UUID(int=5))
+    assert (event.category, event.type, event.occurred_at) == ("robot", "RobotToured", NOW)
+    assert [part.event for part in event.parts] == [
+        RobotWalked(metres=Decimal(1), occurred_at=NOW),
+        RobotWalked(metres=Decimal(2), occurred_at=NOW + timedelta(minutes=1)),
+    ]
+    assert {(part.position, part.version, part.event_id) for part in event.parts} == {(5, 3, UUID(int=5))}
+
+
+def test_the_one_event_of_several_is_not_to_be_had(split: EventRegistry):
+    """So nobody takes the first for all of them, or a dropped one for something."""
+    for row in (stored("RobotToured", {"walks": ["1", "2"]}), stored("RobotPinged", {})):
+        with pytest.raises(EventDecodingError, match=r"use \.parts"):
+            _ = decode(row, classes=split).event
+
+
+def test_several_that_are_one_are_an_event_like_any(split: EventRegistry):
+    """A list of one needs no special care."""
+    event = decode(stored("RobotToured", {"walks": ["1"]}), classes=split)
+    assert type(event) is RecordedEvent
+    assert event.event == RobotWalked(metres=Decimal(1), occurred_at=NOW)
+
+
+def test_an_entity_is_folded_from_parts(split: EventRegistry):
+    """Each part counts once, and the version is the stream's, also after an event that was dropped."""
+    rows = [
+        stored("RobotPinged", {}, position=1, version=1),
+        stored("RobotDelivered", {"name": "r", "metres": "1"}, position=2, version=2),
+        stored("RobotToured", {"walks": ["2", "3"]}, position=3, version=3),
+        stored("RobotWalked", {"metres": "4"}, position=4, version=4),
+        stored("RobotPinged", {}, position=5, version=5),
+    ]
+    events = [decode(row, classes=split) for row in rows]
+    robot = Robot.fold(events)
+    assert robot is not None
+    assert (robot.walked, robot.walks, robot.version, robot.name) == (Decimal(10), 4, 5, "r")
+    # What a state has already, it does not take twice.
+    assert Robot.fold(events[1:4], robot) == robot
+    begun = Robot.fold(events[:2])
+    assert begun is not None
+    assert Robot.fold(events, begun) == robot
+    assert begun.walks == 1
+
+
+def test_what_upcasters_made_can_be_compared_and_shown(split: EventRegistry):
+    """Two reads of one event are equal, and its representation names what it is."""
+    row = stored("RobotToured", {"walks": ["1", "2"]}, position=5)
+    one, two = decode(row, classes=split), decode(row, classes=split)
+    assert one == two
+    assert one != decode(row | {"position": 6}, classes=split)
+    assert "RobotWalked" in repr(one)
+    assert "position=5" in repr(one)
+
+
+# ---- what goes wrong -----------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_type_is_named(mine: EventRegistry):
+    """With its category, stream and position; and so is one that an upcaster leads to."""
+    with pytest.raises(
+        UnknownEventTypeError, match=rf"robot/RobotFlew \(stream {STREAM}, position 3\)"
+    ) as caught:
+        decode(stored("RobotFlew", {}, position=3), classes=mine)
+    assert (caught.value.category, caught.value.type) == ("robot", "RobotFlew")
+    assert (caught.value.stream_id, caught.value.position) == (STREAM, 3)
+
+    @upcaster("robot", "RobotFlew", 1, to="RobotSoared", registry=mine)
+    def _soar(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
+        return data
+
+    with pytest.raises(UnknownEventTypeError, match="robot/RobotSoared"):
+        decode(stored("RobotFlew", {}), classes=mine)
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        (1, r'no upcaster from version 1: register one with @upcaster\("robot", "RobotMoved", 1\)'),
+        (3, "a newer program"),
+    ],
+)
+def test_a_version_without_a_way_is_named(mine: EventRegistry, version: int, words: str):
+    """Older: which upcaster is missing. Newer: the program is out of date."""
+    moved_class(mine, 2)
+    with pytest.raises(EventDecodingError, match=words) as caught:
+        decode(stored("RobotMoved", {"metres": "1"}, schema_version=version, position=8), classes=mine)
+    assert (caught.value.stream_id, caught.value.position) == (STREAM, 8)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (None, "returned None: return the new JSON"),
+        ("text", "returned 'text'"),
+        ([{"metres": "1"}], "returned"),
+        ([UpcastEvent("RobotFlew", {})], "made a RobotFlew, it leads to RobotMoved"),
+        ({"metres": "1", "wrong": 1}, "does not fit the class Moved"),
+        ({}, "does not fit the class Moved"),
+        ({"metres": "no number"}, "does not fit the class Moved"),
+    ],
+    ids=["none", "text", "list of dicts", "undeclared", "extra", "missing", "malformed"],
+)
+def test_what_an_upcaster_must_not_give(mine: EventRegistry, given: Any, words: str):
+    """It is refused by name, with stream and position; nothing is guessed."""
+    moved_class(mine, 2)
+
+    @upcaster("robot", "RobotMoved", 1, registry=mine)
+    def _wrong(_data: dict[str, Any], _context: EventContext) -> Any:
+        return given
+
+    with pytest.raises(EventDecodingError, match=words) as caught:
+        decode(stored("RobotMoved", {"metres": "1"}, position=8), classes=mine)
+    assert caught.value.position == 8
+
+
+def test_an_upcaster_that_fails_is_named(mine: EventRegistry):
+    """Its own error is the cause."""
+    moved_class(mine, 2)
+
+    @upcaster("robot", "RobotMoved", 1, registry=mine)
+    def _fails(data: dict[str, Any], _context: EventContext) -> dict[str, Any]:
+        return {"metres": data["feet"]}
+
+    with pytest.raises(EventDecodingError, match="_fails failed: KeyError") as caught:
+        decode(stored("RobotMoved", {"metres": "1"}), classes=mine)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_several_targets_need_a_list(mine: EventRegistry):
+    """With two types to choose from, JSON alone says too little."""
+
+    @upcaster("robot", "RobotToured", 1, to={"A": 1, "B": 1}, registry=mine)
+    def _tour(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
+        return data
+
+    with pytest.raises(EventDecodingError, match="leads to A, B: it has to return a list"):
+        decode(stored("RobotToured", {}), classes=mine)
+
+
+def test_a_circle_ends(mine: EventRegistry):
+    """Also where nobody checked the registry."""
+
+    @upcaster("robot", "A", 1, to="B", registry=mine)
+    def _there(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
+        return data
+
+    @upcaster("robot", "B", 1, to="A", registry=mine)
+    def _back(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
+        return data
+
+    with pytest.raises(EventDecodingError, match="round in a circle"):
+        decode(stored("A", {}), classes=mine)
+    assert registry_problems(mine) == [
+        "upcasters go round in a circle: robot/A version 1 -> robot/B version 1 -> robot/A version 1"
+    ]
+
+
+def test_part_of_several_is_taken(split: EventRegistry):
+    """An event can be had with some of its parts: the envelope stays."""
+    event = decode(stored("RobotToured", {"walks": ["1", "2"]}), classes=split)
+    assert isinstance(event, UpcastEvents)
+    part = event.of(event.parts[1:])
+    assert part.parts == event.parts[1:]
+    assert part != event
+    assert replace(event.parts[0], position=9).position == 9
