@@ -1,0 +1,117 @@
+"""From where to where a replay goes: positions, or moments by `recorded_at`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from eventstore.errors import ConfigurationError
+from eventstore.log.event_log import EventLog
+from eventstore.replay.pages import fetch
+
+__all__ = ["Bound", "Range", "bound", "find_range"]
+
+Bound = int | datetime
+"""A position, or a moment by `recorded_at`."""
+
+_POSITION_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What a replay reads.
+
+    A moment cuts each stream once: what was recorded up to it, as far as the stream's first event that was recorded
+    later. So both sides of a cut are whole, even where the clock stepped back.
+
+    Attributes:
+        after: Begin after this position.
+        through: End with this position; all of it is settled.
+        since: Only what lies beyond this moment; None: there is no such bound.
+        until: Only what does not lie beyond this moment; None: there is no such bound.
+        beyond_since: The streams that go beyond `since` and then have earlier times, and from which position.
+        beyond_until: As `beyond_since`, of `until`.
+    """
+
+    after: int
+    through: int
+    since: datetime | None = None
+    until: datetime | None = None
+    beyond_since: Mapping[UUID, int] = field(default_factory=dict)
+    beyond_until: Mapping[UUID, int] = field(default_factory=dict)
+
+    @property
+    def has_moments(self) -> bool:
+        """Whether any row has to be looked at."""
+        return self.since is not None or self.until is not None
+
+    def has(self, row: Any) -> bool:
+        """Whether a row lies between the moments."""
+        return (self.since is None or _is_beyond(row, self.since, self.beyond_since)) and not (
+            self.until is not None and _is_beyond(row, self.until, self.beyond_until)
+        )
+
+
+def _is_beyond(row: Any, moment: datetime, streams: Mapping[UUID, int]) -> bool:
+    return bool(row["recorded_at"] > moment) or row["position"] > streams.get(row["stream_id"], _POSITION_MAX)
+
+
+def bound(name: str, value: Bound) -> Bound:
+    """Return a bound as it is used: a moment in UTC.
+
+    Raises:
+        ConfigurationError: A position is negative, or it is neither a position nor a time.
+    """
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    if type(value) is not int or not 0 <= value <= _POSITION_MAX:
+        raise ConfigurationError(f"{name} is a position, 0 or more, or a datetime, not {value!r}")
+    return value
+
+
+async def find_range(log: EventLog, after: Bound, through: Bound | None) -> Range:
+    """Return what lies between two bounds now, when all of it is settled.
+
+    Raises:
+        ConnectionError, TimeoutError: Safe to retry.
+        ConfigurationError: The server is a standby.
+    """
+    end = await _settled_end(log, through)
+    since = after if isinstance(after, datetime) else None
+    until = through if isinstance(through, datetime) else None
+    if isinstance(after, int) and until is None:
+        return Range(after, end)
+    (span,) = await fetch(log.connection, "replay/find_span", since, until, end)
+    if span["first"] is None:
+        return Range(end, end, since, until)
+    first, last = span["first"], span["last"]
+    beyond_since: dict[UUID, int] = {}
+    if since is not None:
+        (late,) = await fetch(log.connection, "replay/find_stragglers", since, first, end)
+        if late["last"] is not None:
+            beyond_since = await _beyond(log, since, late["last"])
+            last = max(last, late["last"])
+    beyond_until = {} if until is None else await _beyond(log, until, last)
+    begin = first - 1 if isinstance(after, datetime) else after
+    return Range(begin, max(begin, last), since, until, beyond_since, beyond_until)
+
+
+async def _settled_end(log: EventLog, through: Bound | None) -> int:
+    """Return the last position to read, when everything up to it is settled."""
+    end = await log.head()
+    if isinstance(through, datetime) or (through is not None and through > end):
+        # What is in flight now has positions that nobody sees yet, and may lie before the bound all the same.
+        await log.settlement.settle_through(_POSITION_MAX if isinstance(through, datetime) else through)
+        end = await log.head()
+    if isinstance(through, int):
+        end = min(end, through)
+    await log.settlement.settle_through(end)
+    return end
+
+
+async def _beyond(log: EventLog, moment: datetime, through: int) -> dict[UUID, int]:
+    rows = await fetch(log.connection, "replay/find_beyond", moment, through)
+    return {row["stream_id"]: row["first"] for row in rows}

@@ -1,0 +1,159 @@
+"""Reading a settled range of the log page by page, one page ahead of who takes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.log.event_log import ConnectionSource
+from eventstore.sql import load
+
+__all__ = ["PAGE_EVENTS_MAX", "Page", "Pages", "Selection", "fetch"]
+
+PAGE_EVENTS_MAX = 1_000
+"""Events of a page unless another number is asked for: larger ones are slower, since more objects live at a time."""
+
+_WINDOW_POSITIONS = 200_000  # a statement whose filter finds nothing still ends within a fraction of a second
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which events of the log are meant; None: all.
+
+    Attributes:
+        categories: The categories.
+        types: The types, as they are stored.
+        streams: The streams.
+    """
+
+    categories: Sequence[str] | None = None
+    types: Sequence[str] | None = None
+    streams: Sequence[UUID] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no event at all can be meant."""
+        return any(part is not None and not part for part in (self.categories, self.types, self.streams))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of the log.
+
+    Attributes:
+        rows: The rows, in the order of their positions.
+        through: No row that is asked for is missing up to this position.
+    """
+
+    rows: list[Any]
+    through: int
+
+
+class Pages:
+    """The rows of a range, in pages; while one is dealt with, the next is fetched, and no more than that one.
+
+    Each page is a statement of its own on a connection of the pool, which goes back before the page is given out. So
+    a reader that stops, for a while or for ever, holds nothing.
+
+    Args:
+        source: Lends the connections.
+        selection: Which events.
+        after: Begin after this position.
+        through: End with this position; everything up to it is settled.
+        page_events_max: The most events of a page.
+    """
+
+    def __init__(
+        self,
+        source: ConnectionSource,
+        selection: Selection,
+        *,
+        after: int,
+        through: int,
+        page_events_max: int = PAGE_EVENTS_MAX,
+    ) -> None:
+        self._source = source
+        self._selection = selection
+        self._after = after
+        self._through = through
+        self._page_events_max = page_events_max
+        self._statement = "replay/read_page"
+        self._window = _WINDOW_POSITIONS
+
+    async def read(self) -> AsyncGenerator[Page]:
+        """Yield page after page; one may have no rows.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry, after the last page's `through`.
+        """
+        if self._after >= self._through or self._selection.is_empty:
+            return
+        await self._choose_statement()
+        ahead: asyncio.Task[Page] | None = self._fetch_ahead(self._after)
+        try:
+            while ahead is not None:
+                page = await ahead
+                ahead = self._fetch_ahead(page.through) if page.through < self._through else None
+                yield page
+        finally:
+            if ahead is not None and not ahead.done():
+                ahead.cancel()
+                await asyncio.wait({ahead})
+
+    def _fetch_ahead(self, after: int) -> asyncio.Task[Page]:
+        task = asyncio.create_task(self._read(after), name="eventstore replay, page ahead")
+        task.add_done_callback(_take_note)
+        return task
+
+    async def _read(self, after: int) -> Page:
+        through = min(self._through, after + self._window)
+        selection, limit = self._selection, self._page_events_max
+        rows = await fetch(
+            self._source,
+            self._statement,
+            after,
+            through,
+            limit,
+            selection.categories,
+            selection.types,
+            selection.streams,
+        )
+        return Page(rows, rows[-1]["position"] if len(rows) == limit else through)
+
+    async def _choose_statement(self) -> None:
+        """Read streams through their own index where that costs less than to read the whole range.
+
+        Each page through that index begins with all events of the streams, so the cost grows with their square.
+        """
+        if self._selection.streams is None:
+            return
+        range_cost = self._through - self._after
+        events_max = int((2 * range_cost * self._page_events_max) ** 0.5) + 1
+        (counted,) = await fetch(
+            self._source, "replay/count_events", self._selection.streams, min(events_max, range_cost)
+        )
+        if counted["events"] < min(events_max, range_cost):
+            self._statement, self._window = "replay/read_streams_page", range_cost
+
+
+async def fetch(source: ConnectionSource, statement: str, *arguments: Any) -> list[Any]:
+    """Return the rows of a statement that only reads, on a connection of its own.
+
+    Raises:
+        ConnectionError, TimeoutError: Safe to retry.
+        NotMigratedError: The table is missing.
+    """
+    async with source.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            rows: list[Any] = await connection.fetch(load(statement), *arguments)
+            return rows
+
+
+def _take_note(task: asyncio.Task[Page]) -> None:
+    """Take note of a failure that nobody waits for any more: whoever goes on reads the page again."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,209 @@
+"""Replaying history: the events of the log from one position or time to another, decoded, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from eventstore.domain.event import Event, EventRegistry, RecordedEvent
+from eventstore.errors import ConfigurationError
+from eventstore.log.event_log import EventLog
+from eventstore.log.records import decode
+from eventstore.replay.bounds import Bound, Range, bound, find_range
+from eventstore.replay.pages import PAGE_EVENTS_MAX, Pages, Selection
+
+__all__ = ["OnProgress", "Replay", "ReplayProgress"]
+
+_DECODED_AT_A_TIME = 500  # some milliseconds, after which other tasks of the event loop have their turn
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayProgress:
+    """How far a replay has come.
+
+    Attributes:
+        position: Every event that is asked for, up to this position, was given out.
+        target: The position that it ends with; None before it has begun.
+        events: How many events were given out.
+        elapsed_s: Seconds from its beginning to the last event or page that was given out.
+    """
+
+    position: int
+    target: int | None
+    events: int
+    elapsed_s: float
+
+    @property
+    def events_per_s(self) -> float:
+        """Events given out per second; 0.0 before the first."""
+        return self.events / self.elapsed_s if self.elapsed_s else 0.0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything was given out."""
+        return self.target is not None and self.position >= self.target
+
+
+OnProgress = Callable[[ReplayProgress], None]
+"""What is told how far a replay has come."""
+
+
+class Replay:
+    """Events of the log in the order of positions: `store.replay(...)` makes one. Iterate over it, or over `pages()`.
+
+    Its end is fixed when the iteration begins, and transactions that are then in flight below that end are waited for,
+    so no event is missed. Two or three pages are in memory at a time, whatever the length of the log. One page is read
+    ahead and no more, so a slow reader is not overrun. No connection and no transaction is held between pages: the
+    iteration may be left or cancelled at any point.
+
+    Iterating again, after an error or a `break`, goes on after `position`, to the same end.
+
+    Args:
+        log: The log.
+        categories: Only of these categories; None: of all.
+        types: Only of these types, each a name or an event class, once upcast; None: of all.
+        streams: Only of these streams; None: of all.
+        after: Begin after this position, exclusive; or after this moment, exclusive, by `recorded_at`.
+        through: End with this position, inclusive; or with this moment, inclusive, by `recorded_at`; None: with the
+            last event there is when the iteration begins. A naive datetime means local time.
+        page_events_max: The most events that a statement reads at a time; at least 1.
+        on_progress: Is told of the progress when a page has been given out.
+
+    Raises:
+        ConfigurationError: A bound is negative or of another type, or the size of a page is not positive.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        *,
+        categories: Collection[str] | None = None,
+        types: Collection[str | type[Event]] | None = None,
+        streams: Collection[UUID] | None = None,
+        after: Bound = 0,
+        through: Bound | None = None,
+        page_events_max: int = PAGE_EVENTS_MAX,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        if page_events_max < 1:
+            raise ConfigurationError(f"a page has at least 1 event (page_events_max), not {page_events_max}")
+        self._log = log
+        self._types = None if types is None else _Types(types, log.classes)
+        self._selection = Selection(
+            None if categories is None else list(categories),
+            None if self._types is None else self._types.names,
+            None if streams is None else list(streams),
+        )
+        self._after = bound("after", after)
+        self._through = None if through is None else bound("through", through)
+        self._page_events_max = page_events_max
+        self._on_progress = on_progress
+        self._range: Range | None = None
+        self._position = self._after if isinstance(self._after, int) else 0
+        self._events = 0
+        self._began_s = self._moved_s = 0.0
+
+    @property
+    def position(self) -> int:
+        """Every event that is asked for, up to this position, was given out: where another replay goes on after."""
+        return self._position
+
+    @property
+    def progress(self) -> ReplayProgress:
+        """How far it has come."""
+        target = None if self._range is None else self._range.through
+        return ReplayProgress(self._position, target, self._events, self._moved_s - self._began_s)
+
+    async def __aiter__(self) -> AsyncGenerator[RecordedEvent]:
+        """Yield event after event.
+
+        Raises:
+            As `pages`.
+        """
+        async with aclosing(self._read()) as pages:
+            async for events, through in pages:
+                number = 0
+                try:
+                    for number, event in enumerate(events, 1):  # noqa: B007 - also where the loop is left early
+                        self._position = event.position
+                        yield event
+                finally:
+                    self._events += number
+                self._reach(through)
+
+    async def pages(self) -> AsyncGenerator[list[RecordedEvent]]:
+        """Yield lists of events, none of them empty, of one statement's rows each.
+
+        The fastest way: nothing is awaited between the events of a page.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry: iterate again.
+            ConfigurationError: The server is a standby, which does not know the writers in flight.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+        """
+        async with aclosing(self._read()) as pages:
+            async for events, through in pages:
+                self._events += len(events)
+                self._reach(through)
+                if events:
+                    yield events
+
+    async def _read(self) -> AsyncGenerator[tuple[list[RecordedEvent], int]]:
+        if self._range is None:
+            self._began_s = self._moved_s = time.monotonic()
+            self._range = await find_range(self._log, self._after, self._through)
+            self._position = max(self._position, self._range.after)
+        pages = Pages(
+            self._log.connection,
+            self._selection,
+            after=self._position,
+            through=self._range.through,
+            page_events_max=self._page_events_max,
+        )
+        async with aclosing(pages.read()) as read:
+            async for page in read:
+                yield await self._decode(page.rows, self._range), page.through
+        if self._position < self._range.through:  # nothing was asked for
+            self._reach(self._range.through)
+
+    async def _decode(self, rows: list[Any], within: Range) -> list[RecordedEvent]:
+        if within.has_moments:
+            rows = list(filter(within.has, rows))
+        classes, wanted = self._log.classes, self._types
+        events: list[RecordedEvent] = []
+        for begin in range(0, len(rows), _DECODED_AT_A_TIME):
+            events += [decode(row, classes=classes) for row in rows[begin : begin + _DECODED_AT_A_TIME]]
+            await asyncio.sleep(0)
+        return events if wanted is None else list(filter(wanted.has, events))
+
+    def _reach(self, position: int) -> None:
+        self._position = position
+        self._moved_s = time.monotonic()
+        if self._on_progress is not None:
+            self._on_progress(self.progress)
+
+
+class _Types:
+    """Types by name, of any category, and event classes; an old event has the types that it is upcast to."""
+
+    def __init__(self, types: Collection[str | type[Event]], classes: EventRegistry) -> None:
+        self._names = {one for one in types if isinstance(one, str)}
+        self._classes = {(one.category, one.type) for one in types if not isinstance(one, str)}
+        stored = self._names | {name for _, name in self._classes}
+        found = -1
+        while found != len(stored):  # what leads to them, and what leads to that
+            found = len(stored)
+            stored |= {
+                step.type for step in classes.upcasters.values() if not stored.isdisjoint(step.targets)
+            }
+        self.names = sorted(stored)
+
+    def has(self, event: RecordedEvent) -> bool:
+        return any(
+            part.type in self._names or (part.category, part.type) in self._classes for part in event.parts
+        )

@@ -1,0 +1,12 @@
+-- Purpose: Find the streams that go beyond a moment before some position, and from where: what comes later in them
+--   lies beyond it too, whatever the clock said when it was recorded.
+-- Parameters:
+--   $1 moment timestamp with time zone UTC
+--   $2 through bigint position, inclusive
+-- Result: stream_id uuid, first bigint position
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_lookup_brin
+SELECT stream_id, min(position) AS first
+FROM events
+WHERE recorded_at > $1::timestamptz AND position + 0 <= $2::bigint
+GROUP BY stream_id

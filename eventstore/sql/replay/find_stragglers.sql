@@ -1,0 +1,11 @@
+-- Purpose: Find the last position that was recorded up to a moment; clocks step back, so it may come late.
+-- Parameters:
+--   $1 moment timestamp with time zone UTC
+--   $2 after bigint position, exclusive
+--   $3 through bigint position, inclusive
+-- Result: last bigint position; NULL where there is none
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_lookup_brin
+SELECT max(position + 0) AS last
+FROM events
+WHERE recorded_at <= $1::timestamptz AND position + 0 > $2::bigint AND position + 0 <= $3::bigint

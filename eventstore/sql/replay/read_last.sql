@@ -1,0 +1,16 @@
+-- Purpose: Read the last events of what is asked for, the newest first.
+-- Parameters:
+--   $1 through bigint position, inclusive
+--   $2 limit bigint events
+--   $3 categories text[] NULL for every category
+--   $4 types text[] NULL for every type
+-- Result: the columns of events
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_position_key, backwards
+SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at
+FROM events
+WHERE position <= $1::bigint
+    AND ($3::text[] IS NULL OR category = ANY ($3::text[]))
+    AND ($4::text[] IS NULL OR type = ANY ($4::text[]))
+ORDER BY position DESC
+LIMIT $2::bigint
