@@ -1,0 +1,372 @@
+"""The repositories of a moment: read-only, the same from beginning to end, and refused where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eventstore.domain.context import use_clock
+from eventstore.domain.order import Order, OrderSide
+from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.position import Position
+from eventstore.errors import (
+    ConcurrencyError,
+    ConfigurationError,
+    QuarantinedKeysError,
+    ReadOnlyError,
+    RepositoryError,
+)
+from eventstore.testing.strategies import EPOCH
+from projections import OrdersProjection, ProjectionWorker
+from tests.entities import Strategy
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from eventstore.domain.event import RecordedEvent
+    from eventstore.store import EventStore
+
+D = Decimal
+LATER = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def minute(number: int) -> datetime:
+    """So many minutes after the epoch of the tests."""
+    return EPOCH + timedelta(minutes=number)
+
+
+async def new_order(store: EventStore, symbol: str = "ES", *, quantity: int = 10) -> Order:
+    """A submitted order that is saved."""
+    order = Order.create_market_order(symbol, D(quantity), OrderSide.BUY, occurred_at=minute(0))
+    order.submit("B-1", occurred_at=minute(0))
+    async with store.unit_of_work() as uow:
+        await uow.orders.save_order(order)
+    return order
+
+
+async def head_of(store: EventStore, save: Awaitable[Any]) -> int:
+    """The log's end after something was saved."""
+    await save
+    return await store.log.head()
+
+
+async def fold_all(store: EventStore) -> None:
+    """Bring the table of orders up to date."""
+    worker = ProjectionWorker(store.log, OrdersProjection())
+    while await worker.run_once():
+        pass
+
+
+@pytest.mark.parametrize("is_folded", [False, True])
+async def test_before_and_after_a_fill_and_a_deletion(store: EventStore, is_folded: bool):
+    """Each position shows what was there after it: nothing, the order, the fill, nothing again."""
+    order = await new_order(store)
+    created = await store.log.head()
+    order.fill(D(4), D(100), "E-1", occurred_at=minute(1))
+    async with store.unit_of_work() as uow:
+        await uow.orders.update_order(order)
+    filled = await store.log.head()
+    async with store.unit_of_work() as uow:
+        await uow.orders.delete_order(order.id)
+    if is_folded:
+        await fold_all(store)
+    for position, leaves in ((0, None), (created, D(10)), (filled, D(6)), (await store.log.head(), None)):
+        async with store.as_of(position=position) as past:
+            found = await past.orders.get_order_by_id(order.id)
+            assert (None if found is None else found.leaves_quantity) == leaves
+            assert await past.orders.get_active_orders() == ([] if found is None else [found])
+            assert await past.orders.get_orders_by_symbol("ES") == ([] if found is None else [found])
+
+
+async def test_a_late_report_was_not_known_then_but_is_in_its_place(store: EventStore):
+    """What was known at a time leaves out what was reported later; what was true has it, in the order it occurred."""
+    order = await new_order(store)
+    order.cancel(occurred_at=minute(10))
+    async with store.unit_of_work() as uow:
+        await uow.orders.update_order(order)
+    known_at = (await store.history(order.id))[-1].recorded_at
+    order.fill(D(10), D(100), "E-1", occurred_at=minute(5))
+    async with store.unit_of_work() as uow:
+        await uow.orders.update_order(order)
+    await fold_all(store)
+    async with store.as_of(recorded_at=known_at) as past:
+        known = await past.orders.get_order_by_id(order.id)
+        assert known is not None
+        assert (known.status, known.filled_quantity) == ("CANCELLED", 0)
+    for at, status, filled in (
+        (4, "SUBMITTED", 0), (5, "FILLED", 10), (9, "FILLED", 10), (10, "CANCELLED", 10),
+    ):  # fmt: skip
+        async with store.as_of(occurred_at=minute(at)) as past:
+            true = await past.orders.get_order_by_id(order.id)
+            assert true is not None
+            assert (true.status, true.filled_quantity) == (status, filled)
+            assert await past.orders.get_orders_by_status(true.status) == [true]
+
+
+async def test_what_was_busted_before_it_was_reported_waits_for_it(store: EventStore):
+    """A bust with an earlier time than its fill takes effect with the fill, and no list fails of it."""
+    order = await new_order(store)
+    order.fill(D(4), D(100), "E-1", occurred_at=minute(5))
+    order.bust_fill("E-1", occurred_at=minute(3))
+    async with store.unit_of_work() as uow:
+        await uow.orders.update_order(order)
+    for at, executions in ((3, 0), (5, 1)):
+        async with store.as_of(occurred_at=minute(at)) as past:
+            (found,) = await past.orders.get_active_orders()
+            assert (found.filled_quantity, len(found.executions)) == (0, executions)
+
+
+async def test_nothing_can_be_changed(store: EventStore):
+    """Whatever would write raises one error that says what to do, and nothing is written."""
+    order = await new_order(store)
+    position = Position.open_position("ES", D(1), D(1), D(0))
+    portfolio = Portfolio(name="main", initial_capital=D(1))
+    async with store.unit_of_work() as uow:
+        await uow.positions.save_position(position)
+        await uow.portfolios.save_portfolio(portfolio)
+    head = await store.log.head()
+    async with store.as_of(position=head) as past:
+        o, p, f, s = past.orders, past.positions, past.portfolios, past.entities(Order)
+        writes: list[Awaitable[Any]] = [
+            o.save_order(order), o.save_many([order]), o.update_order(order), o.delete_order(order.id),
+            p.save_position(position), p.save_many([position]), p.update_position(position),
+            p.close_position(position.id, D(2)), p.delete_position(position.id),
+            f.save_portfolio(portfolio), f.save_many([portfolio]), f.update_portfolio(portfolio),
+            f.delete_portfolio(portfolio.id), f.create_portfolio_snapshot(portfolio.id),
+            s.save(order), s.update(order), s.delete(order.id),
+        ]  # fmt: skip
+        for write in writes:
+            with pytest.raises(ReadOnlyError, match="in a Unit of Work"):
+                await write
+    assert await store.log.head() == head
+
+
+async def test_an_entity_of_the_past_is_not_saved_over_the_present(store: EventStore):
+    """Saved in a Unit of Work, a state that lacks events conflicts with them, by whichever clock it was read."""
+    order = await new_order(store)
+    order.fill(D(4), D(100), "E-1", occurred_at=minute(9))
+    order.fill(D(1), D(100), "E-2", occurred_at=minute(1))
+    async with store.unit_of_work() as uow:
+        await uow.orders.update_order(order)
+    for when in ({"position": 2}, {"occurred_at": minute(5)}):
+        async with store.as_of(**when) as past:  # type: ignore[arg-type]
+            old = await past.orders.get_order_by_id(order.id)
+        assert old is not None
+        old.cancel(occurred_at=minute(10))
+        with pytest.raises(ConcurrencyError):
+            async with store.unit_of_work() as uow:
+                await uow.orders.update_order(old)
+
+
+async def test_a_moment_must_be_one(store: EventStore):
+    """None, two, a negative position, one beyond the end, and no time at all are refused by name."""
+    await new_order(store)
+    for when, said in (
+        ({}, "exactly one"),
+        ({"position": 1, "occurred_at": EPOCH}, "exactly one"),
+        ({"position": -1}, "0 or more"),
+        ({"position": True}, "whole number"),
+        ({"position": 99}, "beyond the end of the log, which is at position 2"),
+        ({"recorded_at": "noon"}, "must be a datetime"),
+    ):
+        with pytest.raises(ConfigurationError, match=said):
+            async with store.as_of(**when):  # type: ignore[arg-type]
+                pass
+    async with store.as_of(position=1) as past:
+        pass
+    with pytest.raises(RepositoryError, match="is over"):
+        await past.orders.get_active_orders()
+
+
+async def test_a_time_yet_to_come_is_what_is_known_now(store: EventStore):
+    """Both clocks; and a naive time is local time."""
+    order = await new_order(store)
+    recorded_at = (await store.history(order.id))[-1].recorded_at
+    for when in (
+        {"recorded_at": LATER},
+        {"occurred_at": LATER},
+        {"recorded_at": datetime.max},
+        {"recorded_at": recorded_at.astimezone().replace(tzinfo=None)},
+    ):
+        async with store.as_of(**when) as past:
+            assert await past.orders.get_active_orders() == [order]
+    naive = (recorded_at - timedelta(microseconds=1)).astimezone().replace(tzinfo=None)
+    async with store.as_of(recorded_at=naive) as past:
+        assert await past.orders.get_active_orders() == []
+    async with store.as_of(occurred_at=datetime.min) as past:
+        assert await past.orders.get_active_orders() == []
+
+
+@pytest.mark.parametrize("by_time", [False, True])
+async def test_a_writer_in_flight_is_waited_for(store: EventStore, by_time: bool):
+    """An event that was drawn and recorded before the call, but is not committed yet, belongs to the moment."""
+    first = await new_order(store)
+    slow = store.unit_of_work()
+    await slow.begin_transaction()
+    order = Order.create_market_order("SLOW", D(1), OrderSide.BUY)
+    await slow.orders.save_order(order)
+    await slow.flush()
+    last = await new_order(store, "FAST")
+    known_at = (await store.history(last.id))[-1].recorded_at
+    when: dict[str, Any] = {"recorded_at": known_at} if by_time else {"position": await store.log.head()}
+
+    async def look() -> list[Order]:
+        async with store.as_of(**when) as past:
+            return await past.orders.get_active_orders()
+
+    looking = asyncio.create_task(look())
+    async with store.connection.acquire() as connection:  # it has looked for writers at least twice
+        waited = (
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_locks%' AND pid <> pg_backend_pid()"
+        )
+        await until(lambda: _is_positive(connection, waited))
+    assert not looking.done()
+    await slow.commit()
+    assert {found.id for found in await looking} == {first.id, order.id, last.id}
+
+
+async def _is_positive(connection: Any, query: str) -> bool:
+    return bool(await connection.fetchval(query))
+
+
+async def test_summaries_snapshots_and_entities_of_a_users_own(store: EventStore):
+    """A portfolio is summed up over the positions of that moment; snapshots and other entities are there too."""
+    portfolio = Portfolio(name="main", initial_capital=D(1000))
+    position = Position.open_position("ES", D(2), D(10), D(0), portfolio_id=portfolio.id)
+    position.mark(D(11))
+    strategy = Strategy.start("mean reversion")
+    strategy.tune("x", 1)
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.save_portfolio(portfolio)
+        await uow.positions.save_position(position)
+        await uow.entities(Strategy).save(strategy)
+    async with store.unit_of_work() as uow:
+        snapshot = await uow.portfolios.create_portfolio_snapshot(portfolio.id)
+    then = await store.log.head()
+    async with store.unit_of_work() as uow:
+        await uow.positions.close_position(position.id, D(12))
+        strategy.tune("x", 2)
+        await uow.entities(Strategy).update(strategy)
+        await uow.portfolios.create_portfolio_snapshot(portfolio.id)
+    for milestone in (False, True):
+        if milestone:
+            await store.milestones.make(position=then)
+        async with store.as_of(position=then) as past:
+            summary = await past.portfolios.get_portfolio_summary(portfolio.id)
+            assert summary is not None
+            assert (summary.open_positions, summary.unrealized_pnl) == (1, 2)
+            history = await past.portfolios.get_portfolio_history(portfolio.id, datetime.min, datetime.max)
+            assert [each.id for each in history] == [snapshot.id]
+            tuned = await past.entities(Strategy).get(strategy.id)
+            assert tuned is not None
+            assert dict(tuned.parameters) == {"x": 1}
+            assert await past.entities(Strategy).get(portfolio.id) is None
+            assert await past.orders.get_order_by_id(portfolio.id) is None
+
+
+async def test_a_key_in_quarantine(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """Before the event that cannot be folded the past is there; after it a list names the key; discarded, it is left out."""
+
+    class Failing(OrdersProjection):
+        def evolve(self, row: Order | None, event: RecordedEvent) -> Order | None:
+            if event.version == 3:
+                raise ValueError("not today")
+            return super().evolve(row, event)
+
+    from projections.quarantine import discard
+
+    order = await new_order(store)
+    other = await new_order(store, "GOOD")
+    then = await store.log.head()
+    order.cancel(occurred_at=minute(1))
+    async with store.unit_of_work() as uow:
+        await uow.orders.update_order(order)
+    now = await store.log.head()
+    await ProjectionWorker(store.log, Failing()).catch_up(now)
+
+    def refuse(_: Order, __: Any) -> None:
+        raise ValueError("not today")
+
+    appliers = {**Order._appliers}
+    cancelled = next(each for each in appliers if each.__name__ == "OrderCancelled")
+    monkeypatch.setattr(Order, "_appliers", {**appliers, cancelled: refuse})
+    async with store.as_of(position=then) as past:
+        assert {each.id for each in await past.orders.get_active_orders()} == {order.id, other.id}
+    async with store.as_of(position=now) as past:
+        with pytest.raises(QuarantinedKeysError, match=str(order.id)):
+            await past.orders.get_active_orders()
+    assert await discard(store.log, OrdersProjection(), f'["{order.id}"]', discarded_by="me", reason="test")
+    async with store.as_of(position=now) as past:
+        assert {each.id for each in await past.orders.get_active_orders()} == {order.id, other.id}
+
+
+async def test_milestones_are_dropped_and_made_while_the_past_is_looked_at(store: EventStore):
+    """The answers stay the same: from the milestone, without any, and from one made again; only what changed is stored."""
+    orders = [await new_order(store, quantity=n) for n in range(1, 9)]
+    await store.milestones.make()
+    then = await store.log.head()
+    for order in orders[:2]:
+        order.cancel(occurred_at=minute(1))
+    async with store.unit_of_work() as uow:
+        await uow.orders.save_many(orders[:2])
+    async with store.as_of(position=then) as past:
+        wanted = await past.orders.get_active_orders()
+        assert len(wanted) == 8
+        page = await past.orders.get_active_orders(limit=3)
+        assert page == wanted[:3]
+        assert await store.milestones.drop() == 4
+        assert await past.orders.get_active_orders() == wanted
+        assert await past.orders.get_active_orders(limit=3, after=page[-1]) == wanted[3:6]
+        await store.milestones.make(position=then)
+        assert await past.orders.get_active_orders() == wanted
+    await store.milestones.make()
+    assert [one.position for one in await store.milestones.list() if one.category == "order"] == [
+        then,
+        await store.log.head(),
+    ]
+    async with store.connection.acquire() as connection:
+        count = "SELECT count(*) FROM milestone_orders"
+        assert await connection.fetchval(count) == 10  # eight, and the two that changed
+        assert await store.milestones.drop(position=then) == 4
+        assert await connection.fetchval(count) == 8
+        assert await store.milestones.drop() == 4
+        assert await connection.fetchval(count) == 0
+
+
+async def test_an_empty_log(store: EventStore):
+    """Nothing is there at any moment, and there is nothing to keep."""
+    for when in ({"position": 0}, {"recorded_at": EPOCH}, {"occurred_at": LATER}):
+        async with store.as_of(**when) as past:  # type: ignore[arg-type]
+            assert await past.orders.get_active_orders() == []
+            assert await past.portfolios.get_current_portfolio() is None
+    with pytest.raises(ConfigurationError, match="nothing to keep"):
+        await store.milestones.make()
+
+
+async def test_workers_search_the_log_for_streams_out_of_order(store: EventStore):
+    """What a worker has searched need not be searched by readers; a stream out of order is kept."""
+    with use_clock(lambda: minute(3)):
+        order = await new_order(store)
+        for number in range(300):
+            order.amend(quantity=D(20 + number), occurred_at=minute(2 if number == 100 else 4))
+        async with store.unit_of_work() as uow:
+            await uow.orders.update_order(order)
+        for _ in range(10):
+            await new_order(store)
+            for _ in range(20):
+                await new_order(store)
+    await store.start_workers()
+
+    async def searched() -> bool:
+        async with store.connection.acquire() as connection:
+            return bool(await connection.fetchval("SELECT position >= 500 FROM disorder_search"))
+
+    await until(searched)
+    async with store.connection.acquire() as connection:
+        rows = await connection.fetch("SELECT stream_id, version FROM disordered_streams")
+    assert [(row["stream_id"], row["version"]) for row in rows] == [(order.id, 103)]
