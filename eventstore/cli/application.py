@@ -7,7 +7,17 @@ from importlib.metadata import version as version_of
 
 import typer
 
-from eventstore.cli import database, demo, projections, rebuilding, server, tables
+from eventstore.cli import (
+    causation,
+    checking,
+    database,
+    demo,
+    projections,
+    rebuilding,
+    schema,
+    server,
+    tables,
+)
 from eventstore.cli.running import exit_status_of, say
 
 __all__ = ["run", "version"]
@@ -33,13 +43,17 @@ for _command in (
     database.status,
     projections.work,
     rebuilding.rebuild,
+    checking.check,
+    checking.mend,
     tables.table,
     database.grant,
     server.url,
     server.stop,
+    causation.trace,
     version,
 ):
     _application.command()(_command)
+_application.add_typer(schema.application)
 
 
 def run() -> int:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from eventstore.cli.running import say
+from eventstore.cli.tables import projection_named
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError
@@ -48,12 +49,13 @@ async def _work(config: DatabaseConfig, chosen: list[Projection[Any]]) -> None:
 
 
 def named_projections(names: list[str]) -> list[Projection[Any]]:
-    """Return the projections of these names, each once.
+    """Return the projections of these names, or of MODULE:CLASS for one's own, each once.
 
     Raises:
         ConfigurationError: There is none of a name.
     """
     by_name = {one.name: one for one in built_in_projections()}
+    by_name |= {path: projection_named(path) for path in names if ":" in path}
     unknown = [name for name in names if name not in by_name]
     if unknown:
         raise ConfigurationError(f"there is no projection {unknown[0]}: there are {', '.join(by_name)}")

@@ -1,0 +1,107 @@
+"""What a restore may have lost: a sequence behind what it has assigned, readers ahead of the log's end.
+
+A dump and its restore keep everything that is stored here. But a restore that lost the last seconds, or one of the log beside
+read tables of another moment, would have the log assign positions again that readers have passed: their events would
+never be read. So a store looks for it when it is opened, and `eventstore mend` mends it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import RestoredLogError
+from eventstore.log.event_log import EventLog
+from eventstore.sql import load
+
+__all__ = ["Ends", "advance_sequence", "read_ends", "require_whole"]
+
+_LOCK_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where the log ends, and what is known to have been beyond.
+
+    Attributes:
+        head: The highest position that is visible.
+        sequence: The position that was assigned last; None where the role may not see it.
+        delivered: The highest position that anything is known to have read.
+        ahead: The projections that have read beyond the log's end.
+        milestones_ahead: Whether there are stored sets of states beyond it.
+    """
+
+    head: int
+    sequence: int | None
+    delivered: int
+    ahead: tuple[str, ...]
+    milestones_ahead: bool
+
+    @property
+    def is_sequence_behind(self) -> bool:
+        """Whether a position would be assigned again."""
+        return self.sequence is not None and self.sequence < max(self.head, self.delivered)
+
+
+async def read_ends(log: EventLog) -> Ends:
+    """Read where the log, its sequence and its readers are.
+
+    Raises:
+        NotMigratedError: The tables are missing.
+        ConnectionError, TimeoutError: Safe to retry.
+    """
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            return await _read(connection)
+
+
+async def _read(connection: Any) -> Ends:
+    row = await connection.fetchrow(load("check/ends"))
+    return Ends(row["head"], row["sequence"], row["delivered"], tuple(row["ahead"]), row["milestones_ahead"])
+
+
+async def require_whole(log: EventLog) -> None:
+    """Check, in one short statement, that no position will be assigned twice and nobody has read what is lost.
+
+    Raises:
+        RestoredLogError: A restore has lost events. Nothing was written.
+        NotMigratedError: The tables are missing.
+        ConnectionError, TimeoutError: Safe to retry.
+    """
+    ends = await read_ends(log)
+    if ends.ahead or ends.milestones_ahead:
+        readers = ", ".join((*ends.ahead, *(["milestones"] if ends.milestones_ahead else [])))
+        raise RestoredLogError(
+            f"the log ends at position {ends.head}, but {readers} had read up to {ends.delivered}: a "
+            "restore has lost events, and what was made of them is still there: run `eventstore mend`"
+        )
+    if ends.is_sequence_behind:
+        raise RestoredLogError(
+            f"the sequence of positions is at {ends.sequence}, but position {max(ends.head, ends.delivered)} was "
+            "assigned before, and would be again: run `eventstore mend`"
+        )
+
+
+async def advance_sequence(log: EventLog) -> int | None:
+    """Put the sequence of positions past everything that is known to have been assigned; appends wait meanwhile.
+
+    Returns:
+        The position that counts as the last one assigned; None where nothing had to be done.
+
+    Raises:
+        TransactionConflictError: A transaction that has appended is still open. Safe to run again.
+        RepositoryError: The role may not set the sequence.
+        ConnectionError, TimeoutError: Safe to run again.
+    """
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, connection=connection):
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'")
+                await connection.execute(load("check/lock_log"))
+                ends = await _read(connection)
+                last = max(ends.head, ends.delivered)
+                if ends.sequence is not None and ends.sequence >= last:
+                    return None
+                await connection.execute(load("check/set_sequence"), last)
+                return last

@@ -1,0 +1,11 @@
+-- Purpose: Tell for how long the first event after a position has waited.
+-- Parameters:
+--   $1 position bigint
+-- Result: age_s double precision; no row where there is no event
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_position_key
+SELECT extract(epoch FROM clock_timestamp() - recorded_at)::double precision AS age_s
+FROM events
+WHERE position > $1::bigint
+ORDER BY position
+LIMIT 1

@@ -1,0 +1,7 @@
+-- Purpose: Let the next position be the one after this. Run it in the transaction that keeps appends out.
+-- Parameters:
+--   $1 last bigint position
+-- Result: last bigint
+-- Locks: none beyond the sequence's own
+-- Index: none
+SELECT setval('events_position_seq', $1::bigint) AS last

@@ -1,0 +1,312 @@
+"""The audit: whether the log, its sequence and every read table are what they must be, and how to mend what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import EventDecodingError, UnknownEventTypeError
+from eventstore.log.event_log import EventLog
+from eventstore.log.restored import Ends, advance_sequence, read_ends
+from eventstore.replay.milestones import Milestones
+from eventstore.repositories.read_tables import READ_TABLES
+from eventstore.sql import load
+from projections.build import BUILD_TIMEOUT_S
+from projections.comparison import Live, fold_and_compare, read_live
+from projections.deliveries import RANGE_POSITIONS, Deliveries
+from projections.projection import Projection
+from projections.rebuild import RebuildProgress, rebuild
+
+__all__ = ["Audit", "Checked", "Finding", "check", "mend"]
+
+_NAMED_MAX = 5
+_LAG_EVENTS_MAX = 10_000  # beyond, lists fail: see ProjectionLagError
+_WAITED_MAX_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it must be.
+
+    Attributes:
+        kind: What: `sequence`, `versions`, `checkpoint ahead`, `checkpoint behind`, `table version`, `deliveries`,
+            `rows`, `quarantine`, `discard`, `rebuild left`, `undecodable` or `milestones ahead`.
+        projection: The projection; None for the log itself.
+        what: What is wrong, in one line.
+        mend: What to do.
+    """
+
+    kind: str
+    projection: str | None
+    what: str
+    mend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A projection that was looked at.
+
+    Attributes:
+        projection: Its name.
+        position: The checkpoint of the lane that is furthest.
+        events: How many events were delivered, as counted.
+        rows_equal: Rows that are what the log says.
+    """
+
+    projection: str
+    position: int
+    events: int
+    rows_equal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What an audit has found.
+
+    Attributes:
+        ends: Where the log and its sequence are.
+        checked: The projections whose tables were compared.
+        findings: What is wrong; empty where all is sound.
+    """
+
+    ends: Ends
+    checked: tuple[Checked, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+
+async def check(
+    log: EventLog,
+    projections: Iterable[Projection[Any]],
+    *,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Audit:
+    """Hold the log to its own rules, and each read table to the log; nothing is changed, and everything goes on.
+
+    It reads the whole log once for its versions and once for each projection, and holds all rows of one projection in
+    memory.
+
+    Args:
+        log: The log.
+        projections: The projections.
+        on_progress: Is told the projection, the position reached and the one to reach.
+
+    Raises:
+        NotMigratedError: The tables are missing.
+        ConnectionError, TimeoutError: Safe to run again.
+    """
+    findings: list[Finding] = []
+    checked: list[Checked] = []
+    ends = await read_ends(log)
+    findings += _of_ends(ends)
+    findings += await _of_versions(log)
+    for projection in projections:
+        found = await _state_of(log, projection, ends)
+        findings += found
+        if any(one.kind == "table version" for one in found):
+            continue
+        result = await _compared(log, projection, on_progress)
+        if isinstance(result, Finding):
+            findings.append(result)
+        elif result is not None:
+            checked.append(result[0])
+            findings += result[1]
+    return Audit(ends, tuple(checked), tuple(findings))
+
+
+async def mend(
+    log: EventLog,
+    projections: Iterable[Projection[Any]],
+    *,
+    on_progress: Callable[[RebuildProgress], None] | None = None,
+) -> tuple[str, ...]:
+    """Mend what a restore has lost: no position is assigned again, and no table keeps what is not in the log.
+
+    The sequence is put past all that was ever read, each projection that has read beyond the log's end is rebuilt, and
+    milestones are dropped where one is beyond it.
+    What was lost stays lost. Where nothing is wrong nothing is done.
+
+    Args:
+        log: The log.
+        projections: All projections of the database, the user's own among them.
+        on_progress: Is told how far a rebuild has come.
+
+    Returns:
+        What was done, a line each; and which projections are left, since they are none of those given.
+
+    Raises:
+        TransactionConflictError: A transaction that has appended is still open. Safe to run again.
+        EventStoreError: As `rebuild`. Safe to run again.
+    """
+    done: list[str] = []
+    last = await advance_sequence(log)
+    if last is not None:
+        done.append(f"the next position is {last + 1}")
+    by_name = {projection.name: projection for projection in projections}
+    ends = await read_ends(log)
+    if ends.milestones_ahead:
+        dropped = await Milestones(log, READ_TABLES).drop()
+        done.append(f"{dropped} milestones are dropped: some had what the log lost")
+    for name in ends.ahead:
+        if name not in by_name:
+            done.append(f"projection {name} still has what the log lost: call `mend` with its code")
+            continue
+        rebuilt = await rebuild(log, by_name[name], restart=True, on_progress=on_progress)
+        done.append(f"projection {name} is rebuilt: {rebuilt.rows} rows at position {rebuilt.position}")
+    return tuple(done)
+
+
+def _of_ends(ends: Ends) -> list[Finding]:
+    findings = []
+    if ends.is_sequence_behind:
+        what = (
+            f"the sequence of positions is at {ends.sequence}, and position {max(ends.head, ends.delivered)} was "
+            "assigned already"
+        )
+        findings.append(Finding("sequence", None, what, "run `eventstore mend`"))
+    if ends.milestones_ahead:
+        what = f"milestones are beyond position {ends.head}, where the log ends"
+        findings.append(Finding("milestones ahead", None, what, "run `eventstore mend`"))
+    return findings
+
+
+async def _of_versions(log: EventLog) -> list[Finding]:
+    rows = await _fetch(log, "check/version_holes", _NAMED_MAX + 1)
+    return [
+        Finding(
+            "versions",
+            None,
+            f"{row['category']} {row['stream_id']} has {row['events']} events with versions {row['first']} to "
+            f"{row['last']}: some are missing",
+            "restore the events table from a backup that has them",
+        )
+        for row in rows
+    ]
+
+
+async def _state_of(log: EventLog, projection: Projection[Any], ends: Ends) -> list[Finding]:
+    name, findings = projection.name, []
+    again = f"run `eventstore rebuild {name}`"
+
+    def found(kind: str, what: str, mending: str) -> None:
+        findings.append(Finding(kind, name, what, mending))
+
+    versions = await _fetch(log, "projections/read_version", name)
+    if versions and versions[0]["version"] != projection.version:
+        built = versions[0]["version"]
+        found(
+            "table version",
+            f"the table was built by version {built}, this code has version {projection.version}",
+            again if built < projection.version else "use the newer code",
+        )
+    lanes = await _fetch(log, "projections/list_lanes", name)
+    for lane in lanes:
+        if lane["position"] > ends.head:
+            found(
+                "checkpoint ahead",
+                f"lane {lane['lane']} has read up to position {lane['position']}, and the log ends at {ends.head}",
+                "run `eventstore mend`",
+            )
+    lowest = min((lane["position"] for lane in lanes), default=0)
+    waiting = await _fetch(log, "check/oldest_waiting", lowest)
+    if waiting and (ends.head - lowest > _LAG_EVENTS_MAX or waiting[0]["age_s"] > _WAITED_MAX_S):
+        found(
+            "checkpoint behind",
+            f"events have waited for {waiting[0]['age_s']:.0f} s: it is at position {lowest}, the log ends at {ends.head}",
+            "let a worker run: open the store with workers=True, or run `eventstore work`",
+        )
+    for row in (await _fetch(log, "projections/list_quarantine", name))[:_NAMED_MAX]:
+        found(
+            "quarantine",
+            f"key {row['key']} waits at position {row['position']} ({row['type']}): {row['error']}",
+            f"mend the code, then `eventstore quarantine retry` or {again}",
+        )
+    for row in await _fetch(log, "projections/list_discards", name):
+        found(
+            "discard",
+            f"the event at position {row['position']} is left out of key {row['key']}, decided by "
+            f"{row['discarded_by']}: {row['reason']}",
+            f"{again} with code that can fold it",
+        )
+    for row in await _fetch(log, "rebuild/read", name):
+        if not row["is_alive"]:
+            found(
+                "rebuild left",
+                f"a rebuild by {row['owner']} has ended at position {row['position']}",
+                f"{again} to go on with it, or with --abandon to drop it",
+            )
+    return findings
+
+
+async def _compared(
+    log: EventLog, projection: Projection[Any], on_progress: Callable[[str, int, int], None] | None
+) -> Finding | tuple[Checked, list[Finding]] | None:
+    name = projection.name
+    if not await _fetch(log, "projections/list_lanes", name):
+        return None
+    live = await read_live(log, projection)
+    delivered = Deliveries(live.counted_after)
+    try:
+        comparison = await fold_and_compare(
+            log,
+            projection,
+            live,
+            delivered=delivered,
+            on_progress=None
+            if on_progress is None
+            else lambda position, target: on_progress(name, position, target),
+        )
+    except (EventDecodingError, UnknownEventTypeError) as error:
+        return Finding("undecodable", name, str(error), "use the code that knows this event")
+    findings = _of_deliveries(name, live, delivered)
+    if not comparison.is_equal:
+        findings.append(
+            Finding(
+                "rows",
+                name,
+                f"{comparison.rows_different} row(s) are not what the log says, such as "
+                f"{', '.join(comparison.different_keys[:_NAMED_MAX])}",
+                f"run `eventstore rebuild {name}`",
+            )
+        )
+    events = sum(count for count, _ in live.deliveries.values())
+    return Checked(name, max(live.lanes), events, comparison.rows_equal), findings
+
+
+def _of_deliveries(name: str, live: Live, logged: Deliveries) -> list[Finding]:
+    findings = []
+    for number in sorted(live.deliveries.keys() | logged.ranges.keys()):
+        was, is_now = live.deliveries.get(number, (0, 0)), logged.ranges.get(number, (0, 0))
+        if was == is_now:
+            continue
+        first = number * RANGE_POSITIONS
+        counts = f"{was[0]} events were delivered, the log has {is_now[0]}"
+        findings.append(
+            Finding(
+                "deliveries",
+                name,
+                f"of positions {first} to {first + RANGE_POSITIONS - 1} "
+                + (
+                    counts
+                    if was[0] != is_now[0]
+                    else f"{was[0]} events were delivered, and others than the log has"
+                ),
+                f"run `eventstore rebuild {name}`",
+            )
+        )
+    return findings
+
+
+async def _fetch(log: EventLog, statement: str, *arguments: Any) -> list[Any]:
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            async with connection.transaction(readonly=True):
+                await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+                rows: list[Any] = await connection.fetch(load(statement), *arguments, timeout=BUILD_TIMEOUT_S)
+                return rows
