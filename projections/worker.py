@@ -38,7 +38,6 @@ R = TypeVar("R")
 
 _BATCH_EVENTS_MAX = 2_000
 _POLL_FIRST_S = 0.005
-_POLL_MAX_S = 0.25
 # A batch costs a transaction whatever its size: appends that come within this time share one.
 _COALESCE_S = 0.01
 _RETRY_FIRST_S = 0.1
@@ -163,7 +162,7 @@ class ProjectionWorker(Generic[R]):
                     return
                 renewed = loop.time()
             rang = await wait_for_bell(bell, poll_s)
-            poll_s = _POLL_FIRST_S if rang else min(2 * poll_s, _POLL_MAX_S)
+            poll_s = _POLL_FIRST_S if rang else min(2 * poll_s, self.log.wakeups.poll_max_s)
 
     async def run_once(self, *, wait: bool = True) -> bool:
         """Fold one batch.

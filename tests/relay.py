@@ -21,6 +21,7 @@ class Relay:
             for `times` messages.
         hold_after: Such a message is passed on, and then nothing more either way, though the connection stays open: as
             where a client is stopped, or a network is cut. Once.
+        silent: Nothing is passed on any more, though no connection ends: as where a network is cut.
         refuse: New connections end at once.
         requests: How many messages of clients were passed on; a statement that is prepared already is one.
     """
@@ -35,6 +36,7 @@ class Relay:
         self.times = 1
         self.lost = 0
         self.requests = 0
+        self.silent = False
         self.refuse = False
         self.hold_after: bytes | None = None
         self.held = asyncio.Event()
@@ -93,14 +95,15 @@ class Relay:
         answers: asyncio.Task[None],
     ) -> None:
         while data := await reader.read(65536):
+            if self.silent:
+                continue
             if self._loses(self.lose_before, data):
                 return
             lose = self._loses(self.lose_after, data)
             if lose:
                 answers.cancel()
                 await asyncio.wait([answers])
-            # A wake-up is a hint that goes its own way, after the append.
-            self.requests += b"pg_notify" not in data
+            self.requests += 1
             server_writer.write(data)
             await server_writer.drain()
             if self.hold_after is not None and self.hold_after in data:
@@ -120,12 +123,12 @@ class Relay:
         self.lost += 1
         return True
 
-    @staticmethod
-    async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
+                if not self.silent:
+                    writer.write(data)
+                    await writer.drain()
         except OSError:
             pass
         finally:

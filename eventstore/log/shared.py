@@ -10,6 +10,7 @@ from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.connection import DatabaseConnection
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.log.event_log import EventLog
+from eventstore.log.signals import Signals
 
 __all__ = ["log_of"]
 
@@ -22,6 +23,8 @@ def log_of(connection: DatabaseConnection | PostgreSQLAdapter) -> EventLog:
     if not isinstance(log, EventLog):
         pool = connection if isinstance(connection, DatabaseConnection) else _Pool(connection.connection)
         log = connection.attachments[EventLog] = EventLog(pool)
+        if isinstance(connection, DatabaseConnection):
+            log.wakeups.signals = Signals(connection, log.wakeups.ring)
     return log
 
 

@@ -11,28 +11,51 @@ from eventstore.domain.event import RecordedEvent
 
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
+    from eventstore.log.signals import Signals
 
 __all__ = ["Subscription", "Wakeups", "wait_for_bell"]
 
-# Appends of this process wake at once; those of other processes are found by polling.
+# An append wakes its own process at once, and others by NOTIFY. Under both, readers poll: at these intervals, which
+# double from the first to the longest while nothing comes.
 _POLL_FIRST_S = 0.005
 _POLL_MAX_S = 0.25
+# Where NOTIFY arrives: for how long one that was lost may go unnoticed.
+_POLL_LISTENING_MAX_S = 1.0
 
 
 class Wakeups:
-    """Tells the readers of this process that something was appended; a hint, never the truth."""
+    """Tells the readers of this process that something was appended; a hint, never the truth.
+
+    Attributes:
+        signals: Carries it to other processes, and theirs to this one; None: it stays here.
+    """
 
     def __init__(self) -> None:
         self._bells: set[asyncio.Event] = set()
+        self.signals: Signals | None = None
 
     def notify(self) -> None:
-        """Wake every reader that waits."""
+        """Wake every reader that waits, here and in other processes."""
+        self.ring()
+        if self.signals is not None:
+            self.signals.send()
+
+    def ring(self) -> None:
+        """Wake every reader of this process that waits."""
         for bell in self._bells:
             bell.set()
 
+    @property
+    def poll_max_s(self) -> float:
+        """Seconds that a reader which has found nothing for a while may wait before it looks by itself."""
+        is_listening = self.signals is not None and self.signals.is_listening
+        return _POLL_LISTENING_MAX_S if is_listening else _POLL_MAX_S
+
     @contextmanager
     def bell(self) -> Iterator[asyncio.Event]:
-        """Give an event that is set at each append of this process; the reader clears it."""
+        """Give an event that is set at each append; the reader clears it."""
+        if self.signals is not None:
+            self.signals.listen()
         bell = asyncio.Event()
         self._bells.add(bell)
         try:
@@ -83,7 +106,7 @@ class Subscription:
                 through = await self._log.settlement.settle(self.position)
                 if through == self.position:
                     rang = await wait_for_bell(bell, poll_s)
-                    poll_s = _POLL_FIRST_S if rang else min(2 * poll_s, _POLL_MAX_S)
+                    poll_s = _POLL_FIRST_S if rang else min(2 * poll_s, self._log.wakeups.poll_max_s)
                     continue
                 poll_s = _POLL_FIRST_S
                 events = await self._log.read_range(

@@ -1,0 +1,181 @@
+"""Wake-ups across processes: a NOTIFY after the commit, and a LISTEN on a connection of its own.
+
+Both are hints. Who waits for events polls as well, so one that is lost costs a moment and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+
+from eventstore.database.connecting import Connector
+from eventstore.database.connection import DatabaseConnection
+from eventstore.database.error_mapping import DRIVER_ERRORS, mapped_errors
+from eventstore.errors import ConfigurationError, ConnectionRejectedError, EventStoreError
+from eventstore.sql import load
+
+__all__ = ["CHANNEL", "NOTIFY_INTERVAL_S", "PROBE_INTERVAL_S", "PROBE_TIMEOUT_S", "Signals"]
+
+_logger = logging.getLogger(__name__)
+
+CHANNEL = "eventstore"
+"""The channel of NOTIFY, as in `sql/log/notify.sql`."""
+
+NOTIFY_INTERVAL_S = 0.05
+"""A process sends no more than one NOTIFY in this time, the first of them at once."""
+
+PROBE_INTERVAL_S = 15.0
+"""How often the listening connection is asked for an answer, since one that was cut says nothing of it."""
+
+PROBE_TIMEOUT_S = 5.0
+"""For how long the answer is waited for; then the connection is made anew."""
+
+_BACKOFF_FIRST_S = 0.1
+_BACKOFF_MAX_S = 10.0
+# So often a full pool is left to the writers before a hint takes its turn among them.
+_POLITE_TRIES = 20
+_CLOSE_TIMEOUT_S = 1.0
+# Errors that do not pass by themselves, such as of a wrong direct_url.
+_LASTING = (ConfigurationError, ConnectionRejectedError)
+
+
+class Signals:
+    """The wake-ups between this process and the others on one database.
+
+    Args:
+        connection: The pool; its configuration says how LISTEN reaches the server.
+        on_signal: Called when another process has appended, and when that may have been missed.
+    """
+
+    def __init__(self, connection: DatabaseConnection, on_signal: Callable[[], None]) -> None:
+        self._connection = connection
+        self._on_signal = on_signal
+        self._own = uuid4().hex
+        self._pending = False
+        self._sending: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._lost = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self.is_listening = False
+        """Whether signals of other processes arrive, as far as is known."""
+        connection.at_close(self.stop)
+
+    # ---- sending ---------------------------------------------------------------------------------------------
+
+    def send(self) -> None:
+        """Tell the other processes that something was committed; soon, and by a task of its own."""
+        self._pending = True
+        if self._sending is None and not self._connection.is_closed:
+            self._sending = asyncio.create_task(self._send(), name="eventstore wake-up of other processes")
+
+    async def _send(self) -> None:
+        try:
+            while self._pending:
+                await self._wait_politely()
+                self._pending = False
+                await self._notify()
+                await _is_set(self._stopping, NOTIFY_INTERVAL_S)
+        except EventStoreError as error:
+            # Whoever waits for it polls as well.
+            _logger.info("other processes were not told of an append", exc_info=error)
+        finally:
+            self._sending = None
+
+    async def _notify(self) -> None:
+        async with self._connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                await connection.execute(load("log/notify"), self._own)
+
+    async def _wait_politely(self) -> None:
+        for _ in range(_POLITE_TRIES):
+            now = self._connection.statistics()
+            if now.in_use < now.max_size or await _is_set(self._stopping, NOTIFY_INTERVAL_S):
+                return
+
+    # ---- listening -------------------------------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """Listen from now on, until the pool is closed; once is enough."""
+        if self._listening is None and not self._connection.is_closed:
+            self._listening = asyncio.create_task(
+                self._listen(), name="eventstore wake-up by other processes"
+            )
+
+    async def _listen(self) -> None:
+        config = self._connection.config
+        direct = config.direct()
+        connector = Connector(direct or config)
+        backoff_s = _BACKOFF_FIRST_S
+        while True:
+            try:
+                if not await self._listen_once(connector):
+                    _logger.info(
+                        "a pooler stands between this process and PostgreSQL, which loses NOTIFY: other processes' "
+                        "appends are found by polling; set DATABASE_DIRECT_URL (direct_url) to be woken by them"
+                    )
+                    return
+                backoff_s = _BACKOFF_FIRST_S
+            except (EventStoreError, *DRIVER_ERRORS, TimeoutError) as error:
+                level = logging.WARNING if isinstance(error, _LASTING) else logging.INFO
+                _logger.log(level, "listening for other processes is tried again", exc_info=error)
+            await asyncio.sleep(backoff_s * random.uniform(0.75, 1.25))  # noqa: S311 - not for secrets
+            backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+
+    async def _listen_once(self, connector: Connector) -> bool:
+        """Listen until the connection is lost; return at once, and False, where it cannot be done."""
+        connection = await connector.connect(asyncpg.connect)
+        self._lost.clear()
+        connection.add_termination_listener(self._terminated)
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                # A pooler makes up the process id that it tells its clients.
+                if connection.get_server_pid() != await connection.fetchval(load("log/backend_pid")):
+                    return False
+                await connection.add_listener(CHANNEL, self._heard)
+            self.is_listening = True
+            self._on_signal()  # what came before was not heard
+            while not await _is_set(self._lost, PROBE_INTERVAL_S):
+                async with asyncio.timeout(PROBE_TIMEOUT_S):
+                    await connection.fetchval(load("log/backend_pid"))
+        finally:
+            self.is_listening = False
+            connection.terminate()
+        return True
+
+    def _terminated(self, _connection: Any) -> None:
+        self.is_listening = False
+        self._lost.set()
+
+    def _heard(self, _connection: Any, _pid: int, _channel: str, sender: str) -> None:
+        if sender != self._own:
+            self._on_signal()
+
+    # ---- the end ---------------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """Stop listening, and send what is to be sent."""
+        self._stopping.set()
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+        if self._sending is not None:
+            sending = self._sending
+            await asyncio.wait({sending}, timeout=_CLOSE_TIMEOUT_S)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+
+async def _is_set(event: asyncio.Event, within_s: float) -> bool:
+    """Wait until an event is set or the time is over; return whether it is."""
+    try:
+        async with asyncio.timeout(within_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,6 @@
+-- Purpose: Ask for an answer, and for the id of the server's process.
+-- Parameters: none
+-- Result: pid integer
+-- Locks: none
+-- Index: none
+SELECT pg_backend_pid() AS pid
