@@ -1,0 +1,226 @@
+"""The equity of a portfolio as a time series, from its events and those of its positions."""
+
+from __future__ import annotations
+
+import decimal
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple, overload
+from uuid import UUID
+
+from eventstore.domain.context import CONTEXT, plain
+from eventstore.domain.event import RecordedEvent
+from eventstore.domain.portfolio import Portfolio, PortfolioCreated
+from eventstore.domain.position import Position, PositionAmended, PositionOpened
+from eventstore.errors import ConfigurationError, PortfolioNotFoundError
+from eventstore.log.event_log import EventLog
+from eventstore.replay.bounds import Bound, bound
+from eventstore.replay.replay import Replay
+
+__all__ = ["Clock", "EquityCurve", "EquityPoint", "equity_curve"]
+
+Clock = Literal["occurred_at", "recorded_at"]
+"""By which time a curve goes: when things happened, or when they became known."""
+
+_ZERO = Decimal(0)
+_DIGITS_128 = 38
+_DIGITS_256 = 76
+
+
+class EquityPoint(NamedTuple):
+    """The equity from one moment on.
+
+    Attributes:
+        at: The moment, in UTC.
+        equity: In the portfolio's currency.
+    """
+
+    at: datetime
+    equity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class EquityCurve(Sequence[EquityPoint]):
+    """A portfolio's equity over time: a step at each moment at which anything changed it, in order.
+
+    Attributes:
+        portfolio_id: The portfolio.
+        clock: By which time it goes.
+        points: The points; each holds until the next.
+    """
+
+    portfolio_id: UUID
+    clock: Clock
+    points: tuple[EquityPoint, ...]
+
+    @overload
+    def __getitem__(self, index: int) -> EquityPoint: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[EquityPoint]: ...
+    def __getitem__(self, index: int | slice) -> EquityPoint | Sequence[EquityPoint]:
+        return self.points[index]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __iter__(self) -> Iterator[EquityPoint]:
+        return iter(self.points)
+
+    def at(self, moment: datetime) -> Decimal | None:
+        """Return the equity at a moment; None before the portfolio began. A naive datetime means local time."""
+        index = bisect_right(self.points, moment.astimezone(UTC), key=lambda point: point.at)
+        return self.points[index - 1].equity if index else None
+
+    def sample(self, moments: Iterable[datetime]) -> list[EquityPoint]:
+        """Return the equity at each of some moments; those before the portfolio began are left out."""
+        found = ((moment.astimezone(UTC), self.at(moment)) for moment in moments)
+        return [EquityPoint(moment, equity) for moment, equity in found if equity is not None]
+
+    def to_arrow(self) -> Any:
+        """Return a `pyarrow.Table` of `at` (timestamp, UTC) and `equity` (decimal, every digit kept).
+
+        Raises:
+            ConfigurationError: pyarrow is not installed, or the digits do not fit its widest decimal.
+        """
+        pyarrow = _imported("pyarrow", "to_arrow")
+        amounts = [point.equity for point in self.points]
+        scale = max((-int(amount.as_tuple().exponent) for amount in amounts), default=0)
+        digits = scale + max((amount.adjusted() + 1 for amount in amounts if amount), default=1)
+        if max(digits, scale, 1) > _DIGITS_256:
+            raise ConfigurationError(f"an equity of {digits} digits fits no decimal of Arrow: {_DIGITS_256}")
+        wide = pyarrow.decimal128 if max(digits, scale) <= _DIGITS_128 else pyarrow.decimal256
+        precision = _DIGITS_128 if max(digits, scale) <= _DIGITS_128 else _DIGITS_256
+        schema = pyarrow.schema(
+            [
+                pyarrow.field("at", pyarrow.timestamp("us", tz="UTC"), nullable=False),
+                pyarrow.field("equity", wide(precision, scale), nullable=False),
+            ]
+        )
+        return pyarrow.table({"at": [point.at for point in self.points], "equity": amounts}, schema=schema)
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.Series` of Decimals by time.
+
+        Raises:
+            ConfigurationError: pandas is not installed.
+        """
+        pandas = _imported("pandas", "to_pandas")
+        index = pandas.DatetimeIndex([point.at for point in self.points], tz="UTC", name="at")
+        return pandas.Series(
+            [point.equity for point in self.points], index=index, name="equity", dtype=object
+        )
+
+    def to_polars(self) -> Any:
+        """Return a `polars.DataFrame` of `at` and `equity`.
+
+        Raises:
+            ConfigurationError: polars or pyarrow is not installed, or the digits do not fit.
+        """
+        polars = _imported("polars", "to_polars")
+        return polars.from_arrow(self.to_arrow())
+
+
+async def equity_curve(
+    log: EventLog,
+    portfolio_id: UUID,
+    *,
+    clock: Clock = "occurred_at",
+    after: datetime | None = None,
+    through: Bound | None = None,
+) -> EquityCurve:
+    """Return the equity of a portfolio over time; as `EventStore.equity_curve`."""
+    if clock not in ("occurred_at", "recorded_at"):
+        raise ConfigurationError(f"clock is 'occurred_at' or 'recorded_at', not {clock!r}")
+    through = await log.head() if through is None else bound("through", through)
+    opened = Replay(log, categories=["position"], types=[PositionOpened, PositionAmended], through=through)
+    positions = {
+        part.stream_id
+        async for recorded in opened
+        for part in recorded.parts
+        if getattr(part.event, "portfolio_id", None) == portfolio_id
+    }
+    recorded = [one async for one in Replay(log, streams=[portfolio_id, *positions], through=through)]
+    if not any(isinstance(part.event, PortfolioCreated) for one in recorded for part in one.parts):
+        raise PortfolioNotFoundError(portfolio_id, category="portfolio")
+    points = _points(portfolio_id, _in_order(recorded, clock))
+    since = None if after is None else after.astimezone(UTC)
+    return EquityCurve(
+        portfolio_id, clock, tuple(point for point in points if since is None or point.at > since)
+    )
+
+
+def _in_order(recorded: Sequence[RecordedEvent], clock: Clock) -> list[tuple[datetime, RecordedEvent]]:
+    """Return each event with the moment at which it counts, in order.
+
+    By `occurred_at`, nothing of a stream counts before its creating event. By `recorded_at` nothing counts before what
+    the log has in front of it, so where the clock stepped back time stands still.
+    """
+    parts = [part for one in recorded for part in one.parts]
+    if clock == "recorded_at":
+        timed, latest = [], datetime.min.replace(tzinfo=UTC)
+        for part in parts:
+            latest = max(latest, part.recorded_at)
+            timed.append((latest, part))
+        return timed
+    created: dict[UUID, datetime] = {}
+    for part in parts:
+        created.setdefault(part.stream_id, part.occurred_at)
+    timed = [(max(part.occurred_at, created[part.stream_id]), part) for part in parts]
+    first = {id(part) for part in _first_of_each(parts)}
+    return sorted(
+        timed, key=lambda one: (one[0], id(one[1]) not in first, one[1].occurred_at, one[1].position)
+    )
+
+
+def _first_of_each(parts: Iterable[RecordedEvent]) -> Iterator[RecordedEvent]:
+    seen: set[UUID] = set()
+    for part in parts:
+        if part.stream_id not in seen:
+            seen.add(part.stream_id)
+            yield part
+
+
+def _points(portfolio_id: UUID, timed: Iterable[tuple[datetime, RecordedEvent]]) -> Iterator[EquityPoint]:
+    portfolio: Portfolio | None = None
+    positions: dict[UUID, Position] = {}
+    unrealized: dict[UUID, Decimal] = {}
+    last: EquityPoint | None = None
+    for moment, part in timed:
+        if part.stream_id == portfolio_id:
+            portfolio = Portfolio.advance(portfolio, part)
+        else:
+            position = Position.advance(positions.get(part.stream_id), part)
+            unrealized.pop(part.stream_id, None)
+            if position is not None:
+                positions[part.stream_id] = position
+                if position.portfolio_id == portfolio_id and position.is_open:
+                    unrealized[part.stream_id] = position.unrealized_pnl or _ZERO
+        if last is not None and moment != last.at:
+            yield last
+        last = None if portfolio is None else EquityPoint(moment, _equity(portfolio, unrealized.values()))
+    if last is not None:
+        yield last
+
+
+def _equity(portfolio: Portfolio, unrealized: Iterable[Decimal]) -> Decimal:
+    """Return what `PortfolioTotals.equity` is at this moment."""
+    with decimal.localcontext(CONTEXT):
+        return plain(
+            portfolio.initial_capital
+            + portfolio.net_deposits
+            + portfolio.total_realized_pnl
+            + sum(unrealized, _ZERO)
+            - portfolio.total_commission_paid
+        )
+
+
+def _imported(name: str, what: str) -> Any:
+    from importlib import import_module  # noqa: PLC0415 - the extra may be missing
+
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{what} needs {name}: pip install {name}") from error

@@ -1,0 +1,203 @@
+"""The history of one entity: each event with what it changed, and the difference between two of its states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from eventstore.domain.entity import Entity
+from eventstore.domain.event import Event, EventRegistry, RecordedEvent
+from eventstore.errors import ConfigurationError, EntityNotFoundError
+from eventstore.log.event_log import EventLog
+from eventstore.replay.bounds import bound
+
+__all__ = [
+    "Changes",
+    "FieldChange",
+    "HistoryEntry",
+    "changes",
+    "class_and_id",
+    "diff",
+    "entity_class_of",
+    "entries",
+    "history",
+]
+
+E = TypeVar("E", bound=Entity)
+
+_ENVELOPE = ("id", "version")
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """What became of one field.
+
+    Attributes:
+        old: Its value before; None too where the entity did not exist.
+        new: Its value after; None too where the entity was deleted.
+    """
+
+    old: Any
+    new: Any
+
+
+Changes = Mapping[str, FieldChange]
+"""The fields that differ between two states, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry(Generic[E]):
+    """An event of an entity, and what it did.
+
+    Attributes:
+        recorded: The event with its envelope; an `UpcastEvents` where upcasters made several events of it, or none.
+        changes: The fields that it changed.
+        state: The entity after it; None: it was deleted.
+    """
+
+    recorded: RecordedEvent
+    changes: Changes
+    state: E | None
+
+    @property
+    def version(self) -> int:
+        """The version that the event gave the entity."""
+        return self.recorded.version
+
+    @property
+    def position(self) -> int:
+        """The event's place in the log."""
+        return self.recorded.position
+
+    @property
+    def event(self) -> Event:
+        """What happened.
+
+        Raises:
+            EventDecodingError: Upcasters made several events of it, or none: use `recorded.parts`.
+        """
+        return self.recorded.event
+
+    @property
+    def type(self) -> str:
+        """The event's type, such as `OrderFilled`."""
+        return self.recorded.type
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When it happened, by the domain's clock, in UTC."""
+        return self.recorded.occurred_at
+
+    @property
+    def recorded_at(self) -> datetime:
+        """When it was appended, by the database's clock, in UTC."""
+        return self.recorded.recorded_at
+
+    @property
+    def actor(self) -> str | None:
+        """Who did it, as its metadata says; None: they do not."""
+        actor = self.recorded.metadata.get("actor")
+        return None if actor is None else str(actor)
+
+
+async def history(log: EventLog, entity_class: type[E], entity_id: UUID) -> list[HistoryEntry[E]]:
+    """Return each event of an entity with what it changed; as `EventStore.history` of an entity."""
+    events = await log.read_stream(entity_id)
+    _check_category(entity_class, entity_id, events)
+    return list(entries(entity_class, events))
+
+
+def entries(entity_class: type[E], events: Sequence[RecordedEvent]) -> Iterator[HistoryEntry[E]]:
+    """Yield the entries of a stream's events, which are all of them, in order."""
+    before: E | None = None
+    for recorded in events:
+        after = entity_class.evolve(before, recorded)
+        yield HistoryEntry(recorded, changes(before, after), after)
+        before = after
+
+
+async def diff(
+    log: EventLog, entity_class: type[E], entity_id: UUID, a: int | datetime, b: int | datetime
+) -> Changes:
+    """Return what differs between two states of an entity; as `EventStore.diff`."""
+    bound("a", a)
+    bound("b", b)
+    events = await log.read_stream(entity_id)
+    if not events:
+        raise EntityNotFoundError(entity_id, category=entity_class.category)
+    _check_category(entity_class, entity_id, events)
+    before, after = (entity_class.fold(_until(events, moment)) for moment in (a, b))
+    return changes(before, after)
+
+
+def changes(before: E | None, after: E | None) -> Changes:
+    """Return the fields that differ, also by digits alone; a missing entity has only fields that are None."""
+    old, new = ({} if state is None else state.__dict__ for state in (before, after))
+    return {
+        name: FieldChange(old.get(name), new.get(name))
+        for name in new or old
+        if name not in _ENVELOPE and _differs(old.get(name), new.get(name))
+    }
+
+
+def class_and_id(entity: E | type[E], id: UUID | None) -> tuple[type[E], UUID]:
+    """Return the class and the id that an entity has, or that are given.
+
+    Raises:
+        ConfigurationError: A class is given without an id.
+    """
+    if isinstance(entity, type):
+        if id is None:
+            raise ConfigurationError(f"the history of which {entity.__name__}? Give its id too")
+        return entity, id
+    return type(entity), entity.id
+
+
+def entity_class_of(category: str, classes: EventRegistry) -> type[Entity] | None:
+    """Return the entity class whose streams have a category; None where none is defined."""
+    known = set(classes)
+    return next(
+        (one for one in _subclasses(Entity) if one.category == category and _created_event(one) in known),
+        None,
+    )
+
+
+def _subclasses(parent: type[Entity]) -> Iterator[type[Entity]]:
+    for child in reversed(parent.__subclasses__()):  # the newest, where a notebook defined one again
+        yield child
+        yield from _subclasses(child)
+
+
+def _created_event(entity_class: type[Entity]) -> Any:
+    return getattr(entity_class, "created_event", None)
+
+
+def _differs(old: Any, new: Any) -> bool:
+    # 152.0 equals 152.00, and they are other digits all the same, also inside of executions.
+    return old is not new and (old != new or repr(old) != repr(new))
+
+
+def _until(events: Sequence[RecordedEvent], moment: int | datetime) -> Iterator[RecordedEvent]:
+    if isinstance(moment, int):
+        if moment > events[-1].version:
+            raise ConfigurationError(
+                f"{events[0].category} {events[0].stream_id} has {events[-1].version} versions, not {moment}"
+            )
+        yield from events[:moment]
+        return
+    utc = bound("moment", moment)
+    for event in events:
+        if event.recorded_at > utc:  # type: ignore[operator]  # a datetime stays one
+            return
+        yield event
+
+
+def _check_category(entity_class: type[Entity], entity_id: UUID, events: Sequence[RecordedEvent]) -> None:
+    if events and events[0].category != entity_class.category:
+        raise ConfigurationError(
+            f"{entity_id} is of category {events[0].category}, not {entity_class.category or 'none'}: "
+            f"it is no {entity_class.__name__}"
+        )
