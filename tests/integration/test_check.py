@@ -11,6 +11,7 @@ import pytest
 
 from eventstore.domain.order import Order
 from eventstore.log import EventLog
+from eventstore.sql import load
 from eventstore.store import built_in_projections
 from projections import OrdersProjection, ProjectionWorker
 from projections.check import Finding, check
@@ -39,7 +40,9 @@ async def fill(store: EventStore) -> None:
 async def catch_up(log: EventLog) -> None:
     """Fold what there is."""
     for projection in built_in_projections():
-        for lane in range(2 if projection.name == "orders" else 1):
+        async with log.connection.acquire() as connection:
+            lanes = await connection.fetch(load("projections/list_lanes"), projection.name)
+        for lane in range(len(lanes) or 1):
             worker = ProjectionWorker(log, projection, lane=lane, batch_events_max=7)
             while await worker.run_once():
                 pass
