@@ -13,12 +13,14 @@ from eventstore.database import (
     MigrationManager,
     PostgreSQLAdapter,
 )
+from eventstore.domain.causation import caused_by, context_metadata
 from eventstore.domain.context import use_clock, use_ids
 from eventstore.domain.entity import Entity, applies
-from eventstore.domain.event import Event, RecordedEvent
+from eventstore.domain.event import Event, EventRegistry, RecordedEvent
 from eventstore.domain.order import Order, OrderSide, OrderStatus, OrderType, TimeInForce
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
+from eventstore.domain.upcasting import EventContext, UpcastEvent, upcaster
 from eventstore.errors import ConcurrencyError, DomainError, EventStoreError
 from eventstore.log import EventLog, StreamAppend
 from eventstore.repositories import (
@@ -38,7 +40,9 @@ __all__ = [
     "DomainError",
     "Entity",
     "Event",
+    "EventContext",
     "EventLog",
+    "EventRegistry",
     "EventStore",
     "EventStoreError",
     "MigrationManager",
@@ -55,7 +59,11 @@ __all__ = [
     "RecordedEvent",
     "StreamAppend",
     "TimeInForce",
+    "UpcastEvent",
     "applies",
+    "caused_by",
+    "context_metadata",
+    "upcaster",
     "use_clock",
     "use_ids",
 ]

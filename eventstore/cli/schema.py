@@ -1,0 +1,110 @@
+"""`schema check` and `schema snapshot`: whether old events can still be read, to run in a user's own CI."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eventstore.cli.running import DIFFERENT, say
+from eventstore.domain.registry import registry
+from eventstore.domain.registry_check import registry_problems
+from eventstore.domain.schema_changes import compare_snapshots
+from eventstore.domain.schema_snapshot import EventSchema, parse_snapshot, snapshot_of, write_snapshot
+from eventstore.errors import ConfigurationError
+
+__all__ = ["application", "check", "snapshot"]
+
+application = typer.Typer(
+    name="schema",
+    help="Hold today's event classes against a committed snapshot of their schemas.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+"""The commands `schema ...`."""
+
+_DEFAULT_FILE = Path("event_schemas.json")
+
+File = Annotated[
+    Path, typer.Option("--snapshot", metavar="FILE", help="The snapshot, which is kept with the code.")
+]
+Modules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--module",
+        metavar="MODULE",
+        help="Import this module of your own, which defines events and upcasters; may be given again.",
+    ),
+]
+
+
+@application.command()
+def check(file: File = _DEFAULT_FILE, module: Modules = None) -> int:
+    """Say which change of an event class would break old events, and which upcaster is missing: status 1 then."""
+    today = _today(module)
+    changes = compare_snapshots(_read(file), today, registry)
+    problems = registry_problems(registry)
+    for change in changes:
+        say(str(change))
+    for problem in problems:
+        say(f"upcasters: {problem}")
+    breaking = sum(change.breaks for change in changes)
+    broken, harmless = breaking + len(problems), len(changes) - breaking
+    note = (
+        f", {harmless} harmless: take them up with `eventstore schema snapshot --update`" if harmless else ""
+    )
+    say(f"{len(today)} event types: {broken} change(s) would break old events{note}")
+    return DIFFERENT if broken else 0
+
+
+@application.command()
+def snapshot(
+    file: File = _DEFAULT_FILE,
+    module: Modules = None,
+    update: Annotated[bool, typer.Option("--update", help="Take up the changes since the last one.")] = False,
+) -> int:
+    """Write the schemas of today's event classes to a file; refused with status 1 where that hides a broken event."""
+    today = _today(module)
+    if file.exists():
+        if not update:
+            raise ConfigurationError(f"{file} is there already: give --update to take up what changed")
+        breaking = [change for change in compare_snapshots(_read(file), today, registry) if change.breaks]
+        for change in breaking:
+            say(str(change))
+        if breaking:
+            say(f"{file} was left as it is: it would no longer show what breaks old events")
+            return DIFFERENT
+    try:
+        file.write_bytes(write_snapshot(today))
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from error
+    say(f"{file}: {len(today)} event types")
+    return 0
+
+
+def _today(modules: list[str] | None) -> dict[str, EventSchema]:
+    """Return the snapshot of what the library and these modules define."""
+    importlib.import_module("eventstore.store")  # the built-in events
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    for module in modules or ():
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
+                raise ConfigurationError(f"there is no module {module} (--module)") from error
+            raise ConfigurationError(f"the module {module} cannot be imported: {error}") from error
+    return snapshot_of(registry)
+
+
+def _read(file: Path) -> dict[str, EventSchema]:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{file} cannot be read ({error.strerror}): `eventstore schema snapshot` writes it"
+        ) from error
+    return parse_snapshot(content, name=str(file))

@@ -1,0 +1,151 @@
+"""The schemas of event classes, in a form to be committed and compared.
+
+Pydantic's JSON schema of a class is brought to a form that stays the same from one pydantic version to the next and has
+nothing in it that does not matter to stored events: no titles, no descriptions, references written out, a decimal as
+`{"type": "decimal"}`. `occurred_at` is left out, since the envelope has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import orjson
+
+from eventstore.domain.event import Event
+from eventstore.errors import ConfigurationError
+
+__all__ = ["EventSchema", "canonical_fields", "parse_snapshot", "snapshot_of", "write_snapshot"]
+
+EventSchema: TypeAlias = dict[str, Any]
+"""`schema_version`, and `fields`: of each field `schema`, `required`, and `default` where there is one."""
+
+_FORMAT = 1
+_OF_NO_MATTER = {"title", "description", "examples", "deprecated", "default", "$defs"}
+# Names that pydantic gives the same constraint, by way of a validator of one's own.
+_SAME = {
+    "gt": "exclusiveMinimum",
+    "ge": "minimum",
+    "lt": "exclusiveMaximum",
+    "le": "maximum",
+    "min_length": "minLength",
+    "max_length": "maxLength",
+}
+_DEPTH_MAX = 32
+
+
+def snapshot_of(classes: Iterable[type[Event]]) -> dict[str, EventSchema]:
+    """Return the schema of each event class, by `category/Type`."""
+    return {
+        f"{each.category}/{each.type}": {
+            "schema_version": each.schema_version,
+            "fields": canonical_fields(each.model_json_schema()),
+        }
+        for each in sorted(classes, key=lambda each: (each.category, each.type))
+    }
+
+
+def write_snapshot(snapshot: Mapping[str, EventSchema]) -> bytes:
+    """Return a snapshot as the content of a file: JSON, sorted and indented, so that changes show in a diff."""
+    content = {"format": _FORMAT, "events": snapshot}
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+
+
+def parse_snapshot(content: bytes, *, name: str) -> dict[str, EventSchema]:
+    """Return the snapshot that a file holds.
+
+    Args:
+        content: What `write_snapshot` gave.
+        name: The file's name, for the error.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    try:
+        parsed = orjson.loads(content)
+        events: dict[str, EventSchema] = parsed["events"]
+        if parsed["format"] != _FORMAT:
+            raise ConfigurationError(f"{name} has format {parsed['format']}, this program knows {_FORMAT}")
+        for each in events.values():
+            int(each["schema_version"])
+            dict(each["fields"])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        raise ConfigurationError(f"{name} is no snapshot of event schemas: {error!r}") from error
+    return events
+
+
+def canonical_fields(
+    schema: Mapping[str, Any], definitions: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the fields of a pydantic model's JSON schema, without `occurred_at` of the event itself."""
+    own = schema.get("$defs", {}) if definitions is None else definitions
+    return {
+        name: field
+        for name, field in _fields(schema, own, 0).items()
+        if definitions is not None or name != "occurred_at"
+    }
+
+
+def _fields(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    required = set(schema.get("required", ()))
+    fields: dict[str, Any] = {}
+    for name, field in schema.get("properties", {}).items():
+        fields[name] = {"schema": _node(field, definitions, depth + 1), "required": name in required}
+        if "default" in field:
+            fields[name]["default"] = field["default"]
+    return fields
+
+
+def _node(schema: Any, definitions: Mapping[str, Any], depth: int) -> Any:
+    """Return a schema as a list of alternatives, or as the one that there is."""
+    if not isinstance(schema, Mapping):
+        return schema
+    alternatives = _alternatives(schema, definitions, depth)
+    alternatives = _with_decimals(alternatives)
+    ordered = sorted(alternatives, key=lambda each: orjson.dumps(each, option=orjson.OPT_SORT_KEYS))
+    return ordered[0] if len(ordered) == 1 else ordered
+
+
+def _alternatives(
+    schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int
+) -> list[dict[str, Any]]:
+    if depth > _DEPTH_MAX:
+        return [{"type": "object", "recursive": True}]
+    rest = {_SAME.get(name, name): value for name, value in schema.items() if name not in _OF_NO_MATTER}
+    if "$ref" in rest:
+        found = definitions[rest.pop("$ref").rpartition("/")[2]]
+        return [each | rest for each in _alternatives(found, definitions, depth + 1)]
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        if keyword in rest:
+            among = rest.pop(keyword)
+            rest.pop("discriminator", None)
+            return [
+                {**each, **rest} if each.get("type") != "null" else each
+                for one in among
+                for each in _alternatives(one, definitions, depth + 1)
+            ]
+    if "properties" in rest:
+        rest["fields"] = _fields(rest, definitions, depth)
+        del rest["properties"]
+        rest.pop("required", None)
+    for keyword in ("items", "additionalProperties"):
+        if keyword in rest:
+            rest[keyword] = _node(rest[keyword], definitions, depth + 1)
+    if "prefixItems" in rest:
+        rest["prefixItems"] = [_node(each, definitions, depth + 1) for each in rest["prefixItems"]]
+    if "enum" in rest:
+        rest["enum"] = sorted(rest["enum"], key=str)
+    return [rest]
+
+
+def _with_decimals(alternatives: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Write a number or its text, as which pydantic has a decimal, as one."""
+    number = next((each for each in alternatives if each.get("type") == "number"), None)
+    text = next((each for each in alternatives if each.get("type") == "string"), None)
+    if number is None or text is None or {"format", "enum", "const", "maxLength"} & text.keys():
+        return alternatives
+    rest = [each for each in alternatives if each is not number and each is not text]
+    constraints = {name: value for name, value in {**text, **number}.items() if name != "pattern"}
+    return [*rest, {**constraints, "type": "decimal"}]
