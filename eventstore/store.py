@@ -6,7 +6,8 @@ import asyncio
 import builtins
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,12 @@ from eventstore.errors import ConfigurationError, ProjectionError, TimeoutError
 from eventstore.log.causation import causation_tree
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import NO_METADATA
+from eventstore.log.restored import require_whole
 from eventstore.log.shared import log_of
+from eventstore.replay.as_of import Past, as_of
+from eventstore.replay.disorder import DisorderSearch
+from eventstore.replay.milestones import Milestones
+from eventstore.replay.of_store import PastOfStore
 from eventstore.repositories.backend import PostgreSQLBackend
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
@@ -42,7 +48,7 @@ _WAIT_TIMEOUT_S = 30.0
 _POLL_S = 0.02  # for workers of other processes, whose progress rings no bell here
 
 
-class EventStore:
+class EventStore(PastOfStore):
     """A database of events, its Units of Work and its projections.
 
     Example:
@@ -53,6 +59,7 @@ class EventStore:
     Attributes:
         connection: The pool.
         log: The event log.
+        milestones: Stored sets of states, which bring `as_of` nearer to what is far from now.
     """
 
     def __init__(self, connection: DatabaseConnection) -> None:
@@ -62,6 +69,8 @@ class EventStore:
         self._workers: dict[str, ProjectionRunner[Any]] = {
             projection.name: ProjectionRunner(self.log, projection) for projection in built_in_projections()
         }
+        self._versions = {name: runner.projection.version for name, runner in self._workers.items()}
+        self.milestones = Milestones(self.log, READ_TABLES, versions=self._versions)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._starting: asyncio.Task[None] | None = None
 
@@ -127,15 +136,6 @@ class EventStore:
         named = metadata_of(metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
         return PostgreSQLUnitOfWork(self._backend, metadata=named)
 
-    async def history(self, stream_id: UUID) -> list[RecordedEvent]:
-        """Return every event of one entity, in order; empty where there is none.
-
-        Raises:
-            ConnectionError, TimeoutError: Safe to retry.
-            UnknownEventTypeError, EventDecodingError: The code does not know an event.
-        """
-        return await self.log.read_stream(stream_id)
-
     async def caused(self, correlation_id: str | UUID) -> list[RecordedEvent]:
         """Return every event of one correlation, in order: what came from one command; 10,000 at most.
 
@@ -157,14 +157,48 @@ class EventStore:
         """
         return await causation_tree(self.log, id)
 
+    def as_of(
+        self,
+        *,
+        position: int | None = None,
+        recorded_at: datetime | None = None,
+        occurred_at: datetime | None = None,
+    ) -> AbstractAsyncContextManager[Past]:
+        """Give the repositories as of one moment for a block, read-only; give exactly one of the three.
+
+        All queries of the block are of that moment, whatever is written meanwhile. It begins when all that belongs to
+        the moment is final; no transaction is held open. A time yet to come is what is known now.
+
+        Args:
+            position: Right after this position; 0 is before everything.
+            recorded_at: What was known: of each stream what was recorded by then, inclusive, by the database's clock.
+            occurred_at: What was true, as it is known now: the events that occurred by then, inclusive, by the domain's
+                clock and in its order, so that what was reported late is in its place. A naive time is local.
+
+        Raises:
+            ConfigurationError: Not exactly one is given, or the position is none, or beyond the end of the log.
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        return as_of(
+            self.log,
+            READ_TABLES,
+            position=position,
+            recorded_at=recorded_at,
+            occurred_at=occurred_at,
+            versions=self._versions,
+        )
+
     async def require_migrated(self) -> None:
-        """Check that the schema is the newest.
+        """Check that the schema is the newest, and that no restore has lost events which somebody has read.
 
         Raises:
             NotMigratedError: It is not.
+            RestoredLogError: Positions would be assigned again, or a read table has events that the log lost: the
+                message says what to do.
             ConnectionError: The database cannot be reached.
         """
         await MigrationManager(PostgreSQLAdapter(self.connection)).ensure_current()
+        await require_whole(self.log)
 
     # ---- workers ---------------------------------------------------------------------------------------------
 
@@ -184,6 +218,9 @@ class EventStore:
             task = asyncio.create_task(worker.run(), name=f"eventstore projection {name}")
             task.add_done_callback(_report_failure)
             self._tasks[name] = task
+        search = asyncio.create_task(DisorderSearch(self.log).run(), name="eventstore disorder search")
+        search.add_done_callback(_report_failure)
+        self._tasks["disorder search"] = search
 
     def start_workers_soon(self) -> None:
         """As `start_workers`, from code that is not a coroutine; a database that is not migrated gets none."""
