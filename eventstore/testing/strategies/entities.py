@@ -1,18 +1,4 @@
-"""Hypothesis strategies for tests of code that handles orders, positions and portfolios.
-
-`orders()`, `positions()` and `portfolios()` give entities in any state that commands can bring them to. The
-`..._histories()` give the way there: how the entity was made, and the commands that were legal, so that a counter-example
-reads as the lines of code that lead to it. The `..._commands()` give commands that may be legal or not.
-
-Ids of executions and trades come from a small pool, so repeats and conflicts do happen; times lie in one hour, so
-that fills are reported late. Needs the extra `testing`.
-
-Example:
-    @given(order_histories())
-    def test_leaves(history):
-        order = history.play()[0]
-        assert order.leaves_quantity >= 0
-"""
+"""Orders, positions and portfolios in any state, and the ways there."""
 
 from __future__ import annotations
 

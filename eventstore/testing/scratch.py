@@ -1,0 +1,153 @@
+"""A database for the length of a test: migrated, empty, and free to be emptied again and again.
+
+The log of a real database cannot be emptied. That of a scratch database can, since its guards are switched off; so it
+is made by this module, and dropped by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import cache
+from typing import Any, Self, TypeVar
+from uuid import uuid4
+
+from eventstore.database.adapter import PostgreSQLAdapter
+from eventstore.database.config import DatabaseConfig
+from eventstore.database.connection import ConnectionFactory, DatabaseConnection
+from eventstore.database.embedded import EmbeddedServer
+from eventstore.database.migrations import MigrationManager
+from eventstore.database.rows import quoted
+from eventstore.testing.pytest_plugin import SERVER_URL_VARIABLE
+
+__all__ = ["EventLoopThread", "scratch_database", "server_for_tests"]
+
+T = TypeVar("T")
+
+# Nothing of a test outlives the machine, so its server need not wait for the disk.
+_SETTINGS = {"fsync": "off", "synchronous_commit": "off"}
+
+
+class EventLoopThread:
+    """An event loop in a thread of its own, to run coroutines from code that is none.
+
+    It works where an event loop runs already: that one stands still for as long as `run` takes.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="eventstore test", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end, and return its result."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    @contextmanager
+    def entered(self, context: Any) -> Iterator[Any]:
+        """Enter an asynchronous context manager for a block."""
+        value = self.run(context.__aenter__())
+        try:
+            yield value
+        finally:
+            self.run(context.__aexit__(None, None, None))
+
+
+@cache
+def server_for_tests() -> DatabaseConfig:
+    """Return the address of a server: that of the environment, or an embedded one that ends with this process.
+
+    Raises:
+        ConfigurationError: The extra `embedded` is not installed.
+    """
+    url = os.environ.get(SERVER_URL_VARIABLE)
+    if url:
+        return DatabaseConfig.from_url(url)
+    server = EmbeddedServer.start(settings=_SETTINGS)
+    server.__enter__()
+    atexit.register(server.__exit__, None, None, None)
+    return server.config()
+
+
+@asynccontextmanager
+async def scratch_database(server: DatabaseConfig | None = None) -> AsyncIterator[ScratchDatabase]:
+    """Make a migrated database on a server, and drop it at the end of the block.
+
+    Args:
+        server: Where; its user must be allowed to create databases. None: `server_for_tests`.
+
+    Raises:
+        ConfigurationError: No server is named, and the extra `embedded` is not installed.
+        ConnectionError: The server cannot be reached.
+    """
+    address = server or server_for_tests()
+    name = f"eventstore_scratch_{uuid4().hex}"
+    admin = await ConnectionFactory.create_connection(address.replace(min_pool_size=1, max_pool_size=1))
+    try:
+        await PostgreSQLAdapter(admin).execute(f"CREATE DATABASE {quoted(name)}")
+        try:
+            config = address.replace(database=name, min_pool_size=1, max_pool_size=5)
+            connection = await ConnectionFactory.create_connection(config)
+            try:
+                yield await ScratchDatabase.of(connection)
+            finally:
+                await connection.close()
+        finally:
+            await PostgreSQLAdapter(admin).execute(f"DROP DATABASE {quoted(name)} WITH (FORCE)")
+    finally:
+        await admin.close()
+
+
+class ScratchDatabase:
+    """A migrated database whose tables can be emptied.
+
+    Args:
+        connection: An open connection to it.
+
+    Attributes:
+        connection: The connection.
+    """
+
+    def __init__(self, connection: DatabaseConnection) -> None:
+        self.connection = connection
+
+    @classmethod
+    async def of(cls, connection: DatabaseConnection) -> ScratchDatabase:
+        """Migrate a database, and switch off what keeps its events from being removed."""
+        adapter = PostgreSQLAdapter(connection)
+        manager = MigrationManager(adapter)
+        await manager.initialize()
+        await manager.migrate_to_latest()
+        await adapter.execute("ALTER TABLE events DISABLE TRIGGER USER")
+        return cls(connection)
+
+    async def empty(self, *tables: str) -> None:
+        """Remove all events and what projections have noted, and begin again with position 1.
+
+        Args:
+            tables: The tables of projections to empty as well.
+        """
+        adapter = PostgreSQLAdapter(self.connection)
+        found = await adapter.fetch_all(
+            "SELECT quote_ident(relname) AS name FROM pg_class "
+            "WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' "
+            r"AND (relname IN ('events', 'projections') OR relname LIKE 'projection\_%' OR relname = ANY ($1::text[]))",
+            list(tables),
+        )
+        deletions = ", ".join(
+            f"t{number} AS (DELETE FROM {table['name']})" for number, table in enumerate(found)
+        )
+        await adapter.execute(f"WITH {deletions} SELECT")
+        await adapter.fetch_all("SELECT setval(pg_get_serial_sequence('events', 'position'), 1, false)")

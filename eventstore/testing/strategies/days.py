@@ -1,0 +1,273 @@
+"""Whole trading days: several strategies trade several symbols, and orders, positions and portfolios agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from eventstore.domain.context import use_clock, use_ids
+from eventstore.domain.entity import Entity
+from eventstore.domain.order import Order, OrderSide
+from eventstore.domain.order_events import Execution
+from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.position import Position
+from eventstore.errors import DomainError
+from eventstore.testing.strategies.entities import EPOCH
+from eventstore.testing.strategies.streams import LoggedEvent
+
+__all__ = ["ACTIONS_MAX", "Action", "TradingDay", "trading_days"]
+
+ACTIONS_MAX = 20
+"""How many actions a day has at most, unless told otherwise."""
+
+_CAPITAL = Decimal(100_000)
+_MULTIPLIERS = {"AAPL": Decimal(1), "ES": Decimal(50), "BTC-USD": Decimal("0.1")}
+_STRATEGIES = ("trend", "revert")
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that happens in a day.
+
+    Attributes:
+        name: What: `place`, `submit`, `fill`, `late_fill`, `bust`, `correct`, `cancel`, `expire`, `reject`, `mark`.
+        arguments: Of what, and how much. Orders and executions are counted from 0, modulo how many there are.
+    """
+
+    name: str
+    arguments: tuple[Any, ...]
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - as Hypothesis calls it
+        printer.text(repr(self))
+
+    def __repr__(self) -> str:
+        return " ".join([self.name, *map(str, self.arguments)])
+
+
+@dataclass
+class TradingDay:
+    """A day that was played: what happened, the log of it, and the entities at its end.
+
+    The clock goes on by a minute each time it is asked; an action that no rule allows is left out. A fill goes as an engine's does: the order counts it,
+    the position of its strategy and symbol takes it, the strategy's portfolio records it. A bust or correction is
+    booked in the position and the portfolio as a trade of the opposite side.
+
+    Attributes:
+        actions: What happened.
+        log: Every event in order.
+        orders: The orders, first made first.
+        positions: The positions, first opened first; closed ones too.
+        portfolios: The portfolio of each strategy.
+    """
+
+    actions: list[Action] = field(default_factory=list)
+    log: list[LoggedEvent] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    positions: list[Position] = field(default_factory=list)
+    portfolios: dict[str, Portfolio] = field(default_factory=dict)
+    _logged: dict[UUID, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, actions: Sequence[Action]) -> TradingDay:
+        """Play a day; the same actions give the same day, id for id."""
+        day = cls()
+        numbers = count(1)
+        minutes = count()
+        with use_ids(lambda: UUID(int=next(numbers))), use_clock(lambda: day.at(next(minutes))):
+            for action in actions:
+                try:
+                    done = getattr(day, f"_{action.name}")(*action.arguments)
+                except DomainError:
+                    continue
+                if done:
+                    day.actions.append(action)
+        return day
+
+    @staticmethod
+    def at(minute: int) -> datetime:
+        """Return a minute of the day."""
+        return EPOCH + timedelta(minutes=minute)
+
+    def open_position(self, strategy: str, symbol: str) -> Position | None:
+        """Return what a strategy has open of a symbol; None where it is flat."""
+        return next(
+            (p for p in self.positions if p.is_open and (p.strategy, p.symbol) == (strategy, symbol)), None
+        )
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - as Hypothesis calls it
+        printer.text(repr(self))
+
+    def __repr__(self) -> str:
+        return "\n    ".join(["TradingDay:", *map(repr, self.actions)])
+
+    # ---- what can happen -------------------------------------------------------------------------------------
+
+    def _place(self, strategy: str, symbol: str, side: OrderSide, quantity: Decimal, limit: Decimal) -> bool:
+        portfolio = self.portfolios.get(strategy)
+        if portfolio is None:
+            portfolio = Portfolio(name=strategy, initial_capital=_CAPITAL, strategy=strategy)
+            self.portfolios[strategy] = portfolio
+            self._note(portfolio)
+        order = Order.create_limit_order(
+            symbol,
+            quantity,
+            side,
+            limit_price=limit,
+            strategy=strategy,
+            portfolio_id=portfolio.id,
+            multiplier=_MULTIPLIERS[symbol],
+        )
+        self.orders.append(order)
+        self._note(order)
+        return True
+
+    def _submit(self, order: int) -> bool:
+        return self._order(order, lambda one: one.submit(f"B-{self.orders.index(one)}"))
+
+    def _fill(self, order: int, quantity: Decimal, price: Decimal) -> bool:
+        return self._traded(order, quantity, price, None)
+
+    def _late_fill(self, order: int, quantity: Decimal, price: Decimal) -> bool:
+        """Report a fill of the day's first minute, whatever has happened to the order since."""
+        return self._traded(order, quantity, price, EPOCH)
+
+    def _bust(self, order: int, execution: int) -> bool:
+        found = self._counted(order, execution)
+        if found is None:
+            return False
+        one, old = found
+        one.bust_fill(old.execution_id)
+        self._note(one)
+        self._book(one, old, f"bust of {old.execution_id}", sign=-1)
+        return True
+
+    def _correct(self, order: int, execution: int, price: Decimal) -> bool:
+        found = self._counted(order, execution)
+        if found is None or found[1].price == price:
+            return False
+        one, old = found
+        new = f"E-{self.orders.index(one)}-{len(one.executions)}"
+        one.correct_fill(old.execution_id, price=price, new_execution_id=new)
+        self._note(one)
+        self._book(one, old, f"correction of {old.execution_id}", sign=-1)
+        self._book(one, one.executions[-1], new, sign=1)
+        return True
+
+    def _cancel(self, order: int) -> bool:
+        return self._order(order, lambda one: one.cancel())
+
+    def _expire(self, order: int) -> bool:
+        return self._order(order, lambda one: one.expire())
+
+    def _reject(self, order: int) -> bool:
+        return self._order(order, lambda one: one.reject("no such venue"))
+
+    def _mark(self, symbol: str, price: Decimal) -> bool:
+        marked = [one for one in self.positions if one.is_open and one.symbol == symbol]
+        for position in marked:
+            position.mark(price)
+            self._note(position)
+        return bool(marked)
+
+    # ---- how it is booked ------------------------------------------------------------------------------------
+
+    def _order(self, number: int, change: Callable[[Order], object]) -> bool:
+        if not self.orders:
+            return False
+        order = self.orders[number % len(self.orders)]
+        change(order)
+        self._note(order)
+        return True
+
+    def _counted(self, number: int, execution: int) -> tuple[Order, Execution] | None:
+        if not self.orders:
+            return None
+        order = self.orders[number % len(self.orders)]
+        counted = [one for one in order.executions if one.counts]
+        return (order, counted[execution % len(counted)]) if counted else None
+
+    def _traded(self, number: int, quantity: Decimal, price: Decimal, occurred_at: datetime | None) -> bool:
+        if not self.orders:
+            return False
+        order = self.orders[number % len(self.orders)]
+        execution_id = f"E-{self.orders.index(order)}-{len(order.executions)}"
+        order.fill(quantity, price, execution_id, commission=quantity / 10, occurred_at=occurred_at)
+        self._note(order)
+        self._book(order, order.executions[-1], execution_id, sign=1)
+        return True
+
+    def _book(self, order: Order, execution: Execution, trade_id: str, *, sign: int) -> None:
+        """Bring a trade, or what takes it back, into the position and the portfolio of the order's strategy."""
+        strategy = order.strategy or ""
+        side = order.side if sign > 0 else order.side.opposite
+        commission = sign * execution.commission
+        position = self.open_position(strategy, order.symbol)
+        realized = Decimal(0)
+        if position is None:
+            position = Position.open_position(
+                order.symbol,
+                side.sign * execution.quantity,
+                execution.price,
+                commission,
+                strategy=strategy,
+                portfolio_id=order.portfolio_id,
+                multiplier=order.multiplier,
+            )
+            self.positions.append(position)
+        else:
+            before = position.realized_pnl
+            opposite = position.apply_fill(
+                side, execution.quantity, execution.price, trade_id, commission=commission
+            )
+            realized = position.realized_pnl - before
+            if opposite is not None:
+                self.positions.append(opposite)
+        self._note(position)
+        self._note(self.positions[-1])
+        portfolio = self.portfolios[strategy]
+        portfolio.record_trade(trade_id, realized_pnl=realized, commission=commission)
+        self._note(portfolio)
+
+    def _note(self, entity: Entity) -> None:
+        entity.record_assignments()
+        known = self._logged.get(entity.id, 0)
+        self.log += [LoggedEvent(entity.id, pending.event) for pending in entity.pending_events[known:]]
+        self._logged[entity.id] = len(entity.pending_events)
+
+
+def trading_days(actions_max: int = ACTIONS_MAX) -> st.SearchStrategy[TradingDay]:
+    """Days with orders in every state, partial, late, busted and corrected fills, portfolio trades and marks.
+
+    Args:
+        actions_max: The most actions.
+    """
+    numbers = st.integers(0, 3)
+    lots = st.integers(1, 9).map(Decimal)
+    levels = st.integers(95, 105).map(Decimal)
+    symbols = st.sampled_from(sorted(_MULTIPLIERS))
+    weighted: dict[st.SearchStrategy[Action], int] = {
+        _action("place", st.sampled_from(_STRATEGIES), symbols, st.sampled_from(OrderSide), lots, levels): 5,
+        _action("fill", numbers, lots, levels): 6,
+        _action("submit", numbers): 2,
+        _action("late_fill", numbers, lots, levels): 2,
+        _action("bust", numbers, numbers): 2,
+        _action("correct", numbers, numbers, levels): 2,
+        _action("mark", symbols, levels): 2,
+        _action("cancel", numbers): 1,
+        _action("expire", numbers): 1,
+        _action("reject", numbers): 1,
+    }
+    drawn = [action for action, weight in weighted.items() for _ in range(weight)]
+    actions = st.lists(st.sampled_from(drawn).flatmap(lambda action: action), max_size=actions_max)
+    return actions.map(TradingDay.of)
+
+
+def _action(name: str, *arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[Action]:
+    return st.tuples(*arguments).map(lambda drawn: Action(name, drawn))

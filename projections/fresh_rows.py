@@ -1,0 +1,165 @@
+"""Fresh rows of any projection: the table, and the few events of the log that are not folded into it yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.rows import quoted
+from eventstore.domain.event import RecordedEvent
+from eventstore.errors import ProjectionLagError, QuarantinedKeysError
+from eventstore.log.event_log import EventLog
+from eventstore.sql import load
+from projections.keys import key_text, lane_of
+from projections.projection import Projection
+from projections.table import LAST_POSITION
+
+__all__ = ["TAIL_EVENTS_MAX", "FreshRows"]
+
+R = TypeVar("R")
+Key = tuple[Any, ...]
+
+TAIL_EVENTS_MAX = 10_000
+"""The most events not yet folded into the table that a read makes up for."""
+
+_END = 2**63 - 1
+
+
+class FreshRows(Generic[R]):
+    """Reads the rows of a projection as they are now, wherever its worker stands, or whether there is one.
+
+    A read costs the table's rows and the events after the checkpoint; where a key is in quarantine, also those that it
+    waits with.
+
+    Example:
+        turnover = await FreshRows(store.log, TurnoverProjection()).get(day, "ES", "mean-reversion")
+
+    Args:
+        log: The log.
+        projection: The projection.
+    """
+
+    def __init__(self, log: EventLog, projection: Projection[R]) -> None:
+        self._log = log
+        self._projection = projection
+
+    async def get(self, *key: Any) -> R | None:
+        """Return the row of a key, with every event that was committed before the call; None where there is none.
+
+        Args:
+            key: The key's values, in the order of the table's key.
+
+        Raises:
+            ProjectionLagError: Too many events are not folded into the table.
+            QuarantinedKeysError: An event of the key cannot be folded.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event of the tail.
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        return (await self._read(key)).get(key)
+
+    async def list(self, matches: Callable[[R], bool] = lambda _: True) -> list[R]:
+        """Return all rows that match, in the order of the key, with every event committed before the call.
+
+        The whole table is read. Text is ordered by its code points.
+
+        Args:
+            matches: Which rows to return.
+
+        Raises:
+            EventStoreError: As `get`; QuarantinedKeysError for any key.
+        """
+        return [row for row in (await self._read(None)).values() if matches(row)]
+
+    async def _read(self, key: Key | None) -> dict[Key, R]:
+        projection, table = self._projection, self._projection.table
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    # Before the snapshot: a rebuild may put another table in its place until this is held.
+                    await connection.execute(f"LOCK TABLE {quoted(table.name)} IN ACCESS SHARE MODE")
+                    lanes = await connection.fetch(load("projections/list_lanes"), projection.name)
+                    held = await connection.fetch(load("projections/list_quarantine"), projection.name)
+                    discards = await connection.fetch(load("projections/list_discards"), projection.name)
+                    if key is None:
+                        records = await connection.fetch(table.select_all())
+                    else:
+                        keys = [[value] for value in key]
+                        records = await connection.fetch(table.select_by_keys(), *keys)
+                    tail = _Tail(projection, lanes, held, discards, only=key)
+                    events = await self._log.read_range(
+                        after=tail.after,
+                        through=_END,
+                        limit=TAIL_EVENTS_MAX + 1,
+                        categories=projection.categories,
+                        connection=connection,
+                    )
+        if len(events) > TAIL_EVENTS_MAX:
+            raise ProjectionLagError(
+                projection.name,
+                lag_events=len(events),
+                lag_events_max=TAIL_EVENTS_MAX,
+                cause="let its worker catch up, or mend what is in quarantine",
+            )
+        return tail.folded_onto(records, events)
+
+
+class _Tail(Generic[R]):
+    """Which events are not in the rows yet."""
+
+    def __init__(
+        self,
+        projection: Projection[R],
+        lanes: Sequence[Mapping[str, Any]],
+        held: Sequence[Mapping[str, Any]],
+        discards: Sequence[Mapping[str, Any]],
+        only: Key | None,
+    ) -> None:
+        self._projection = projection
+        self._only = only
+        self._folded = [lane["position"] for lane in lanes] or [0]
+        self._discarded = {row["position"] for row in discards}
+        wanted = None if only is None else key_text(only)
+        self._held = {row["key"]: row["position"] for row in held if wanted in (None, row["key"])}
+        self.after = min([*self._folded, *(position - 1 for position in self._held.values())])
+
+    def folded_onto(
+        self, records: Iterable[Mapping[str, Any]], events: Iterable[RecordedEvent]
+    ) -> dict[Key, R]:
+        projection, table = self._projection, self._projection.table
+        names = [column.name for column in table.key]
+        rows: dict[Key, R | None] = {}
+        last: dict[Key, int] = {}
+        for record in records:
+            key = tuple(record[name] for name in names)
+            rows[key], last[key] = table.codec.decode(record), record[LAST_POSITION]
+        stuck: dict[Key, Exception] = {}
+        for stored in events:
+            if stored.position in self._discarded:
+                continue
+            for event in projection.taken(stored):
+                key = projection.key_of(event)
+                if key in stuck or self._only not in (None, key) or not self._waits(key, event, last.get(key)):
+                    continue
+                try:
+                    rows[key] = projection.fold(rows.get(key), event)
+                except Exception as error:  # noqa: BLE001 - raised below, with its key
+                    stuck[key] = error
+        if stuck:
+            raise QuarantinedKeysError(projection.name, [key_text(key) for key in stuck]) from next(
+                iter(stuck.values())
+            )
+        left = {key: row for key, row in rows.items() if row is not None}
+        return dict(sorted(left.items(), key=_in_order))
+
+    def _waits(self, key: Key, event: RecordedEvent, last: int | None) -> bool:
+        if last is not None:
+            return event.position > last
+        held_at = self._held.get(key_text(key))
+        if held_at is not None:
+            return bool(event.position >= held_at)
+        return bool(event.position > self._folded[lane_of(key, len(self._folded))])
+
+
+def _in_order(item: tuple[Key, Any]) -> list[Any]:
+    return list(item[0])

@@ -1,0 +1,413 @@
+"""One log tried against one law of projections: what `projections.laws` searches with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from eventstore.database.rows import quoted
+from eventstore.domain.event import PendingEvent, RecordedEvent
+from eventstore.errors import QuarantinedKeysError, RepositoryError
+from eventstore.log.event_log import EventLog
+from eventstore.log.records import StagedEvent
+from eventstore.testing.scratch import ScratchDatabase
+from eventstore.testing.strategies import LoggedEvent
+from projections.comparison import compare_with_rebuild
+from projections.fresh_rows import FreshRows
+from projections.keys import key_text
+from projections.projection import Projection
+from projections.quarantine import list_quarantined
+from projections.table_check import check_table, table_differences
+from projections.worker import ProjectionWorker
+
+__all__ = ["LAWS", "BrokenLawError", "Plan", "Trial"]
+
+Key = tuple[Any, ...]
+Rows = Mapping[Key, str]
+
+LAWS: Mapping[str, str] = {
+    "purity": "evolve gives the same row for the same arguments each time, and does not touch them",
+    "batches": "any split into batches gives the same rows",
+    "restarts": "a crash and a restart anywhere gives the same rows",
+    "rebuild": "a rebuild gives the same rows as the table that grew",
+    "interleavings": "any interleaving of the keys gives the same rows",
+    "round trip": "a row comes back from PostgreSQL as it was, under the key of its events",
+    "fresh reads": "the row and the events after it are what the table has when it has caught up",
+}
+"""The laws, each by its name, in the order in which they are tried."""
+
+_ALL = 10_000
+
+
+class BrokenLawError(AssertionError):
+    """A log that breaks a law.
+
+    Attributes:
+        law: The law's name.
+    """
+
+    def __init__(self, law: str, found: str, log: Sequence[LoggedEvent]) -> None:
+        events = "\n".join(f"    {number} {event!r}" for number, event in enumerate(log, 1))
+        super().__init__(f"law broken: {law} ({LAWS[law]})\n  {found}\n  the events:\n{events}")
+        self.law = law
+
+
+class _CrashError(BaseException):
+    """The process ends here."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A log, and what is done with it.
+
+    Attributes:
+        log: The events in order.
+        cuts: The sizes of batches, one after the other, again and again.
+        at: Where a crash happens, or a read.
+        order: Which key comes next where the keys are interleaved anew.
+    """
+
+    log: tuple[LoggedEvent, ...]
+    cuts: tuple[int, ...]
+    at: int
+    order: tuple[int, ...]
+
+
+class Trial:
+    """Tries a projection on a scratch database.
+
+    Args:
+        scratch: The database.
+        make: Makes a projection, as another process would have it.
+    """
+
+    def __init__(self, scratch: ScratchDatabase, make: Callable[[], Projection[Any]]) -> None:
+        self._scratch = scratch
+        self._make = make
+        self._table = make().table
+        self._log = EventLog(scratch.connection, group_commit=False)
+
+    async def prepare(self) -> None:
+        """Make the projection's table where no migration has made it, and check that its rows fit.
+
+        Raises:
+            ConfigurationError: They do not.
+        """
+        async with self._scratch.connection.acquire() as connection:
+            found = await table_differences(connection, self._table)
+            if any("no such table" in line for line in found):
+                await connection.execute(self._table.create())
+        await check_table(self._log, self._make())
+
+    async def run(self, law: str, plan: Plan) -> int:
+        """Try one log against one law.
+
+        Returns:
+            How many rows were compared; 0: nothing was learnt.
+
+        Raises:
+            BrokenLawError: The law does not hold of it.
+        """
+        laws: Mapping[str, Callable[[Plan], Awaitable[tuple[str | None, int]]]] = {
+            "purity": self._purity,
+            "batches": self._batches,
+            "restarts": self._restarts,
+            "rebuild": self._rebuild,
+            "interleavings": self._interleavings,
+            "round trip": self._round_trip,
+            "fresh reads": self._fresh_reads,
+        }
+        try:
+            found, rows = await laws[law](plan)
+        except (RepositoryError, asyncpg.PostgresError) as error:
+            # Of a row that the database refuses in company, and not alone, nobody knows whose it is.
+            raise BrokenLawError(law, f"the database refused what was folded: {error}", plan.log) from error
+        if found is not None:
+            raise BrokenLawError(law, found, plan.log)
+        return rows
+
+    # ---- the laws --------------------------------------------------------------------------------------------
+
+    async def _purity(self, plan: Plan) -> tuple[str | None, int]:
+        projection = self._make()
+        rows: dict[Key, Any] = {}
+        seen = 0
+        for event in self._taken(projection, await self._append(plan.log)):
+            key = projection.key(event)
+            before = rows.get(key)
+            told = self._arguments(before, event)
+            outcomes = [_outcome(projection, before, event) for _ in range(2)]
+            if self._arguments(before, event) != told:
+                return f"evolve changed its arguments at {_named(event)}: {told} became " + self._arguments(
+                    before, event
+                ), seen
+            first, second = (self._told(outcome) for outcome in outcomes)
+            if first != second:
+                return f"evolve gave {first} and then {second} at {_named(event)}", seen
+            if not isinstance(outcomes[0], Exception):
+                rows[key] = outcomes[0]
+                seen += 1
+        return None, seen
+
+    async def _batches(self, plan: Plan) -> tuple[str | None, int]:
+        await self._append(plan.log)
+        whole = await self._folded([_ALL])
+        await self._empty_table()
+        split = await self._folded(plan.cuts)
+        return _difference("in one batch", whole, f"in batches of {_shown(plan.cuts)}", split), len(whole)
+
+    async def _restarts(self, plan: Plan) -> tuple[str | None, int]:
+        await self._append(plan.log)
+        calm = await self._folded(plan.cuts)
+        await self._empty_table()
+        crash_at = plan.at % len(plan.log)
+        crashed = await self._folded(plan.cuts, crash_at=crash_at)
+        said = f"with batches of {_shown(plan.cuts)} and a crash at the event {crash_at + 1} that it folds"
+        return _difference("without a crash", calm, said, crashed), len(calm)
+
+    async def _rebuild(self, plan: Plan) -> tuple[str | None, int]:
+        await self._append(plan.log)
+        projection = self._named_anew()
+        grown = await self._folded([_ALL], projection=projection)
+        compared = await compare_with_rebuild(self._log, projection)
+        if compared.is_equal:
+            return None, len(grown)
+        keys = ", ".join(compared.different_keys)
+        return f"{compared.rows_different} row(s) differ from those of a rebuild, with the keys {keys}", len(
+            grown
+        )
+
+    async def _interleavings(self, plan: Plan) -> tuple[str | None, int]:
+        recorded = await self._append(plan.log)
+        first = await self._folded([_ALL])
+        order = _interleaved(recorded, self._make(), plan.order)
+        await self._append([plan.log[index] for index in order])
+        second = await self._folded([_ALL])
+        said = "in the order " + " ".join(str(index + 1) for index in order)
+        return _difference("as the events came", first, said, second), len(first)
+
+    async def _round_trip(self, plan: Plan) -> tuple[str | None, int]:
+        projection = self._make()
+        rows: dict[Key, Any] = {}
+        seen = 0
+        for event in self._taken(projection, await self._append(plan.log)):
+            key = projection.key(event)
+            row = _outcome(projection, rows.get(key), event)
+            if isinstance(row, Exception):
+                continue
+            rows[key] = row
+            if row is None:
+                continue
+            seen += 1
+            try:
+                back = await self._stored(key, row)
+            except Exception as error:  # noqa: BLE001 - whatever refuses the row is the answer
+                said = f"{type(error).__name__}: {error}"
+                return f"PostgreSQL does not take {self._told(row)}, the row at {_named(event)}: {said}", seen
+            if self._told(back) != self._told(row):
+                return f"{self._told(row)}, the row at {_named(event)}, came back as {self._told(back)}", seen
+        return None, seen
+
+    async def _fresh_reads(self, plan: Plan) -> tuple[str | None, int]:
+        recorded = await self._append(plan.log)
+        through = plan.at % (len(recorded) + 1)
+        name = f"law_{uuid4().hex}"
+        if through:
+            await self._step(self._named_anew(name), through)
+        reader = self._named_anew(name)
+        fresh = FreshRows(self._log, reader)
+        read: list[Rows] = []
+        for _ in range(2 if through else 1):
+            try:
+                rows = await fresh.list()
+            except QuarantinedKeysError:
+                return None, 0  # its events cannot be folded by anybody
+            # What PostgreSQL does to a row is another law.
+            read.append(await self._normal(rows))
+        final = self._named_anew(name)
+        while await self._step(final, _ALL):
+            pass
+        caught_up = await self._rows(final)
+        said = f"read when {through} of {len(recorded)} events were folded"
+        found = _difference(said, read[0], "read again", read[-1])
+        return found or _difference(said, read[0], "in the table when it had caught up", caught_up), len(
+            caught_up
+        )
+
+    # ---- the database ----------------------------------------------------------------------------------------
+
+    def _named_anew(self, name: str | None = None) -> Projection[Any]:
+        """Make a projection whose checkpoint is no other one's."""
+        projection = self._make()
+        projection.__dict__["name"] = name or f"law_{uuid4().hex}"
+        return projection
+
+    async def _append(self, log: Sequence[LoggedEvent]) -> list[RecordedEvent]:
+        """Begin with a log of these events, and return them."""
+        await self._scratch.empty(self._table.name)
+        self._log.settlement.reset()
+        versions: dict[UUID, int] = {}
+        staged = []
+        for one in log:
+            versions[one.stream_id] = version = versions.get(one.stream_id, 0) + 1
+            staged.append(StagedEvent(one.stream_id, version, PendingEvent(uuid4(), one.event)))
+        await self._log.append_staged(staged)
+        return await self._log.read_range(after=0, through=len(log), limit=_ALL)
+
+    def _taken(self, projection: Projection[Any], events: Sequence[RecordedEvent]) -> list[RecordedEvent]:
+        return [part for event in events for part in projection.taken(event)]
+
+    async def _folded(
+        self,
+        cuts: Sequence[int],
+        *,
+        crash_at: int | None = None,
+        projection: Projection[Any] | None = None,
+    ) -> Rows:
+        """Fold the log in batches of these sizes, and return the rows.
+
+        Args:
+            cuts: The sizes, one after the other, again and again.
+            crash_at: Before which call of `evolve` the process ends once; another one takes its place.
+            projection: What to fold; None: a new one.
+        """
+        one = projection or self._named_anew()
+        if crash_at is not None:
+            _crash(one, crash_at)
+        number = 0
+        while True:
+            try:
+                if not await self._step(one, cuts[number % len(cuts)]):
+                    return await self._rows(one)
+            except _CrashError:
+                one = self._named_anew(one.name)
+                continue
+            number += 1
+
+    async def _step(self, projection: Projection[Any], events_max: int) -> bool:
+        worker = ProjectionWorker(self._log, projection, batch_events_max=events_max)
+        return await worker.run_once()
+
+    async def _rows(self, projection: Projection[Any]) -> Rows:
+        """Return the rows of the table as text; those of keys in quarantine stand still, and are left out."""
+        held = {one.key for one in await list_quarantined(self._log, projection.name)}
+        async with self._scratch.connection.acquire() as connection:
+            records = await connection.fetch(self._table.select_all())
+        names = [column.name for column in self._table.key]
+        return {
+            key: self._told(self._table.codec.decode(record))
+            for record in records
+            if key_text(key := tuple(record[name] for name in names)) not in held
+        }
+
+    async def _empty_table(self) -> None:
+        async with self._scratch.connection.acquire() as connection:
+            await connection.execute(f"DELETE FROM {quoted(self._table.name)}")
+
+    async def _stored(self, key: Key, row: Any) -> Any:
+        """Write a row as a worker does, and read it by the key of its event."""
+        table = self._table
+        async with self._scratch.connection.acquire() as connection:
+            await connection.execute(table.upsert(), *table.codec.encode_columns([row]), [1])
+            records = await connection.fetch(table.select_by_keys(), *[[value] for value in key])
+            await connection.execute(f"DELETE FROM {quoted(table.name)}")
+        return table.codec.decode(records[0]) if records else None
+
+    async def _normal(self, rows: Sequence[Any]) -> Rows:
+        """Return rows as PostgreSQL gives them back."""
+        keys = [tuple(getattr(row, column.name) for column in self._table.key) for row in rows]
+        async with self._scratch.connection.acquire() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                if rows:
+                    columns = self._table.codec.encode_columns(rows)
+                    await connection.execute(self._table.upsert(), *columns, [1] * len(rows))
+                arguments = [list(column) for column in zip(*keys, strict=True)]
+                records = await connection.fetch(self._table.select_by_keys(), *arguments) if rows else []
+            finally:
+                await transaction.rollback()
+        names = [column.name for column in self._table.key]
+        return {
+            tuple(record[name] for name in names): self._told(self._table.codec.decode(record))
+            for record in records
+        }
+
+    # ---- what is said ----------------------------------------------------------------------------------------
+
+    def _told(self, row: Any) -> str:
+        """Return a row, or an error, as text: to the last digit, and with its types."""
+        if row is None or isinstance(row, Exception):
+            return "no row" if row is None else f"{type(row).__name__}"
+        values = self._table.codec.encode(row)
+        fields = zip(self._table.codec.columns, values, strict=True)
+        return ", ".join(f"{column.name}={_value(value)}" for column, value in fields)
+
+    def _arguments(self, row: Any, event: RecordedEvent) -> str:
+        return f"({self._told(row)}; {event.event!r}; {dict(event.metadata)!r})"
+
+
+def _value(value: Any) -> str:
+    return str(value) if not isinstance(value, str) else repr(value)
+
+
+def _outcome(projection: Projection[Any], row: Any, event: RecordedEvent) -> Any:
+    try:
+        return projection.evolve(row, event)
+    except Exception as error:  # noqa: BLE001 - a refusal is an outcome: the key goes to quarantine
+        return error
+
+
+def _named(event: RecordedEvent) -> str:
+    return f"event {event.position} ({event.type})"
+
+
+def _crash(projection: Projection[Any], at: int) -> None:
+    """Let the process end before the call of `evolve` with this number, from 0."""
+    evolve = projection.evolve
+    calls = 0
+
+    def crashing(row: Any, event: RecordedEvent) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == at + 1:
+            raise _CrashError
+        return evolve(row, event)
+
+    projection.__dict__["evolve"] = crashing
+
+
+def _interleaved(
+    events: Sequence[RecordedEvent], projection: Projection[Any], choices: Sequence[int]
+) -> list[int]:
+    """Return another order of a log that keeps that of each stream and of each key, as indices into it."""
+    before: dict[int, set[int]] = {index: set() for index in range(len(events))}
+    last: dict[Any, int] = {}
+    for index, event in enumerate(events):
+        keys = [("key", *projection.key(part)) for part in projection.taken(event)]
+        for owner in (("stream", event.stream_id), *keys):
+            if owner in last:
+                before[index].add(last[owner])
+            last[owner] = index
+    order: list[int] = []
+    while len(order) < len(events):
+        ready = [index for index, needs in before.items() if index not in order and needs <= set(order)]
+        order.append(ready[choices[len(order) % len(choices)] % len(ready)])
+    return order
+
+
+def _difference(one: str, left: Rows, other: str, right: Rows) -> str | None:
+    """Return in words the first row that differs; None where all are equal."""
+    for key in sorted(left.keys() | right.keys(), key=str):
+        mine, theirs = left.get(key, "no row"), right.get(key, "no row")
+        if mine != theirs:
+            return f"the row {key_text(key)} is, {one}: {mine}\n  and, {other}: {theirs}"
+    return None
+
+
+def _shown(cuts: Sequence[int]) -> str:
+    return ", ".join(map(str, cuts))

@@ -1,0 +1,213 @@
+"""The laws that every projection must satisfy, searched for counter-examples on a real PostgreSQL.
+
+    purity         `evolve` gives the same row for the same arguments each time, and does not touch them
+    batches        any split of the log into batches gives the same rows
+    restarts       a crash and a restart anywhere gives the same rows
+    rebuild        a rebuild gives the same rows as the table that grew
+    interleavings  any interleaving of the keys gives the same rows
+    round trip     a row comes back from PostgreSQL as it was, under the key of its events
+    fresh reads    the row and the events after it are what the table has when it has caught up
+
+Each law is looked at by itself, all else held still: batches are not cut where restarts are tried, and so on. So
+a projection that breaks one of them is told which. Needs the extra `testing`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from eventstore.errors import ConfigurationError
+
+if importlib.util.find_spec("hypothesis") is None:  # pragma: no cover - a test runs it without
+    raise ConfigurationError("projections.laws needs Hypothesis: pip install 'trading-eventstore[testing]'")
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, Verbosity
+from hypothesis import strategies as st
+
+from eventstore.domain.event import Event
+from eventstore.testing.scratch import EventLoopThread, ScratchDatabase, scratch_database
+from eventstore.testing.strategies import (
+    LoggedEvent,
+    event_logs,
+    events_of,
+    histories_of,
+    order_histories,
+    portfolio_histories,
+    position_histories,
+)
+from projections.law_trials import LAWS, BrokenLawError, Plan, Trial
+from projections.projection import EntityProjection, Projection
+
+if TYPE_CHECKING:
+    from eventstore.database.config import DatabaseConfig
+
+__all__ = ["EXAMPLES", "LawsBrokenError", "check_laws", "default_logs"]
+
+EXAMPLES = 20
+"""How many logs each law is tried with, unless told otherwise."""
+
+_KNOWN = {
+    "order": order_histories,
+    "position": position_histories,
+    "portfolio": portfolio_histories,
+}
+_STREAMS = 3
+_EVENTS_MAX = 12
+
+
+class LawsBrokenError(AssertionError):
+    """A projection breaks laws.
+
+    Attributes:
+        laws: Their names.
+    """
+
+    def __init__(self, projection: str, broken: Sequence[BrokenLawError]) -> None:
+        told = "\n\n".join(str(error) for error in broken)
+        super().__init__(f"the projection {projection} breaks {len(broken)} law(s)\n\n{told}")
+        self.laws = tuple(error.law for error in broken)
+
+
+def check_laws(
+    projection: Callable[[], Projection[Any]],
+    *,
+    events: st.SearchStrategy[Any] | None = None,
+    database: DatabaseConfig | None = None,
+    examples: int = EXAMPLES,
+) -> None:
+    """Check that a projection satisfies every law, on a database that is made for it and dropped.
+
+    Call it from a plain test function. In a coroutine it works too, and holds up the event loop meanwhile.
+
+    Args:
+        projection: Its class, or a function that makes one: the laws need new ones, as other processes have.
+        events: Where logs come from: a strategy of events, which are put on a few streams, or of whole logs (sequences
+            of `LoggedEvent`). None: `default_logs`.
+        database: A server, whose user must be allowed to create databases. None: the one that
+            `EVENTSTORE_TEST_DATABASE_URL` names, or an embedded one.
+        examples: How many logs each law is tried with.
+
+    Raises:
+        LawsBrokenError: Laws are broken. Each is named with the shortest log that was found, and what it gave.
+        ConfigurationError: No log gave a row, so nothing was checked; the table does not fit its rows; or there
+            is no server.
+        ConnectionError: The server cannot be reached.
+    """
+    one = projection()
+    plans = _plans(default_logs(one) if events is None else _logs(events))
+    with EventLoopThread() as thread, thread.entered(scratch_database(database)) as scratch:
+        thread.run(Trial(scratch, projection).prepare())
+        broken = []
+        rows = 0
+        for law in LAWS:
+            error, rows_seen = _search(law, plans, thread, scratch, projection, examples)
+            rows += rows_seen
+            if error is not None:
+                broken.append(error)
+                if law == "purity":
+                    break  # what differs by itself differs everywhere
+    if broken:
+        raise LawsBrokenError(one.name, broken)
+    if not rows:
+        raise ConfigurationError(
+            f"no log gave a row of projection {one.name}, so nothing was checked: give events=, "
+            "a strategy of events that it takes and can fold"
+        )
+
+
+def default_logs(projection: Projection[Any]) -> st.SearchStrategy[tuple[LoggedEvent, ...]]:
+    """Return a strategy of logs for a projection, by its event types.
+
+    Events of orders, positions and portfolios come as legal lives of them; those of another entity's projection as
+    streams that begin with the creating event; all others are any events of these types, by their fields.
+    """
+    if isinstance(projection, EntityProjection) and projection.entity.category not in _KNOWN:
+        return histories_of(projection.entity)
+    known: list[Any] = [_KNOWN[category]() for category in projection.categories if category in _KNOWN]
+    if known and len(known) == len(projection.categories):
+        return event_logs(*known)
+    return _on_streams(events_of(*projection.events))
+
+
+def _logs(given: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[LoggedEvent, ...]]:
+    """Take a strategy of events or of logs."""
+
+    def as_log(drawn: tuple[Any, list[tuple[int, Any]]]) -> tuple[LoggedEvent, ...]:
+        first, others = drawn
+        if isinstance(first, Event):
+            return _placed([(0, first), *others])
+        return tuple(first)
+
+    streams = st.integers(0, _STREAMS - 1)
+    return given.flatmap(
+        lambda first: st.tuples(
+            st.just(first),
+            st.lists(st.tuples(streams, given), max_size=_EVENTS_MAX - 1)
+            if isinstance(first, Event)
+            else st.just([]),
+        )
+    ).map(as_log)
+
+
+def _on_streams(events: st.SearchStrategy[Event]) -> st.SearchStrategy[tuple[LoggedEvent, ...]]:
+    placed = st.tuples(st.integers(0, _STREAMS - 1), events)
+    return st.lists(placed, min_size=1, max_size=_EVENTS_MAX).map(_placed)
+
+
+def _placed(drawn: Sequence[tuple[int, Event]]) -> tuple[LoggedEvent, ...]:
+    # A stream is of one category.
+    return tuple(
+        LoggedEvent(UUID(int=1 + number + _STREAMS * _place(event.category)), event)
+        for number, event in drawn
+    )
+
+
+def _place(category: str) -> int:
+    return int.from_bytes(category.encode(), "big") % 9973
+
+
+def _plans(logs: st.SearchStrategy[tuple[LoggedEvent, ...]]) -> st.SearchStrategy[Plan]:
+    return st.builds(
+        Plan,
+        log=logs.filter(bool),
+        cuts=st.lists(st.integers(1, 5), min_size=1, max_size=6).map(tuple),
+        at=st.integers(0, _EVENTS_MAX),
+        order=st.lists(st.integers(0, 8), min_size=1, max_size=2 * _EVENTS_MAX).map(tuple),
+    )
+
+
+def _search(  # noqa: PLR0917 - one call, of the same names
+    law: str,
+    plans: st.SearchStrategy[Plan],
+    thread: EventLoopThread,
+    scratch: ScratchDatabase,
+    projection: Callable[[], Projection[Any]],
+    examples: int,
+) -> tuple[BrokenLawError | None, int]:
+    """Look for a log that breaks a law; return the shortest that was found, and how many rows were looked at."""
+    rows = 0
+
+    @hypothesis.settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        verbosity=Verbosity.quiet,
+        print_blob=False,
+        report_multiple_bugs=False,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    @hypothesis.given(plans)
+    def tried(plan: Plan) -> None:
+        nonlocal rows
+        rows += thread.run(Trial(scratch, projection).run(law, plan))
+
+    try:
+        tried()
+    except BrokenLawError as error:
+        return error, rows
+    return None, rows
