@@ -44,6 +44,7 @@ NO_VERSIONS: Mapping[str, int] = {}
 """Every projection is at version 1."""
 
 _STREAMS_AT_A_TIME = 1_000
+_SPARE_ROWS = 100  # of those that match, so many more are read for those that differ
 
 
 @dataclass(slots=True)
@@ -136,13 +137,9 @@ class PastStorage:
                 del self._plans[kind]  # its base has gone meanwhile: the milestone, or the table's version
                 self._projections.clear()
                 continue
-            streams = [Stream(row, row.version) for row in rows if row.id not in plan.differing]
-            streams.extend(
-                Stream(stream.entity.replica(), stream.version)
-                for stream in plan.differing.values()
-                if stream.entity is not None and query.matches(stream.entity)
-            )
-            return streams
+            differing = [each.entity for each in plan.differing.values() if each.entity is not None]
+            found = [entity.replica() for entity in query.answer(differing, after=after, limit=limit)]
+            return [Stream(entity, entity.version) for entity in (*rows, *found)]
 
     # ---- the states of given streams -------------------------------------------------------------------------
 
@@ -236,32 +233,36 @@ class PastStorage:
         table: ReadTable[E] = self._tables[kind]
         if not plan.is_live and plan.milestone is None:
             return []
+        wanted = None if limit is None else limit + min(len(plan.differing), _SPARE_ROWS)
         while True:
-            wanted = None if limit is None else limit + len(plan.differing)
             arguments = (0, wanted, *query.page_arguments(after), *query.arguments)
-            if not plan.is_live:
+            if plan.is_live:
+                records = await self.fetch(load(query.statement), *arguments)
+                holds = await self._note_moved(kind, plan)
+            else:
                 statement = at_milestone(query.statement, table.projection, parameter=len(arguments) + 1)
                 records = await self.fetch(statement, *arguments, plan.position)
                 # The states of a milestone go together with it.
-                there = await self.fetch(load("replay/milestone_exists"), plan.milestone)
-                return [table.decode(record) for record in records] if there[0]["exists"] else None
-            records = await self.fetch(load(query.statement), *arguments)
-            # A row that a worker has folded further since has an event that this statement sees.
-            now = await self.fetch(
-                load("replay/moved_since"),
-                kind.category,
-                self.moment.settled,
-                table.projection,
-                self._version(table),
-            )
-            if not now[0]["is_current"]:
+                holds = (await self.fetch(load("replay/milestone_exists"), plan.milestone))[0]["exists"]
+            if not holds:
                 return None
-            moved = {row["stream_id"] for row in now} - plan.differing.keys() - {None}
-            if moved:
-                plan.differing.update(await self.states(kind, sorted(moved)))
-                if wanted is not None and len(records) == wanted:
-                    continue
-            return [table.decode(record) for record in records]
+            rows = [record for record in records if record["id"] not in plan.differing]
+            if wanted is None or limit is None or len(rows) >= limit or len(records) < wanted:
+                return [table.decode(row) for row in rows[:limit]]
+            wanted *= 2  # too many of them differ
+
+    async def _note_moved(self, kind: type[Any], plan: _Plan) -> bool:
+        """Take note of the streams that may have been folded further since; return whether the table is still ours.
+
+        A row that a worker has folded further has an event that this statement sees, if it begins after the row was read.
+        """
+        table = self._tables[kind]
+        settled, version = self.moment.settled, self._version(table)
+        now = await self.fetch(load("replay/moved_since"), kind.category, settled, table.projection, version)
+        moved = {row["stream_id"] for row in now} - plan.differing.keys() - {None}
+        if moved:
+            plan.differing.update(await self.states(kind, sorted(moved)))
+        return bool(now[0]["is_current"])
 
     async def _plan(self, kind: type[Any]) -> _Plan:
         plan = self._plans.get(kind)
@@ -289,8 +290,7 @@ class PastStorage:
 
     async def _differing_from_table(self, kind: type[Any], folded: _Folded) -> set[UUID]:
         through, recorded_at, occurred_at = self.moment.bounds
-        streams = self._streams
-        settled = self.moment.settled
+        streams, settled = self._streams, self.moment.settled
         if recorded_at is not None:
             differing = await streams("replay/streams_recorded_after", kind, recorded_at, through)
         elif occurred_at is not None:

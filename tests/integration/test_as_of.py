@@ -121,6 +121,23 @@ async def test_what_was_busted_before_it_was_reported_waits_for_it(store: EventS
             assert (found.filled_quantity, len(found.executions)) == (0, executions)
 
 
+async def test_a_stored_state_is_no_base_for_what_occurred_before_it(store: EventStore):
+    """A fill that was reported after a milestone, and occurred before it, is counted before those that it holds."""
+    order = await new_order(store)
+    order.fill(D(1), D(100), "E-1", occurred_at=minute(5))
+    async with store.unit_of_work() as uow:
+        await uow.orders.update_order(order)
+    await store.milestones.make()
+    order.fill(D(1), D(100), "E-2", occurred_at=minute(2))
+    order.fill(D(1), D(100), "E-3", occurred_at=minute(5))
+    async with store.unit_of_work() as uow:
+        await uow.orders.update_order(order)
+    for at, wanted in ((2, ["E-2"]), (5, ["E-2", "E-1", "E-3"])):
+        async with store.as_of(occurred_at=minute(at)) as past:
+            (found,) = await past.orders.get_active_orders()
+            assert [execution.execution_id for execution in found.executions] == wanted
+
+
 async def test_nothing_can_be_changed(store: EventStore):
     """Whatever would write raises one error that says what to do, and nothing is written."""
     order = await new_order(store)
