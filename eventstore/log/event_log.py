@@ -20,7 +20,6 @@ from eventstore.errors import (
     ConnectionClosedError,
     ConnectionError,
     EventStoreError,
-    IntegrityError,
     TimeoutError,
     TransactionCommitError,
 )
@@ -38,6 +37,7 @@ from eventstore.log.records import (
     to_columns,
 )
 from eventstore.log.settlement import Settlement
+from eventstore.log.statements import execute_append, find_repeated, is_version_taken
 from eventstore.log.subscription import Subscription, Wakeups
 from eventstore.sql import load
 
@@ -172,9 +172,9 @@ class EventLog(EventLookup):
         """
         with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
             try:
-                return await _execute(connection, columns)
+                return await execute_append(connection, columns)
             except asyncpg.UniqueViolationError as error:
-                if not _is_version_taken(error):
+                if not is_version_taken(error):
                     raise
                 stream_id, expected = next(iter(columns.heads.items()))
                 raise ConcurrencyError(stream_id, expected=expected, actual=None) from error
@@ -230,13 +230,13 @@ class EventLog(EventLookup):
             try:
                 with mapped_errors(own_statement=True, connection=connection):
                     try:
-                        return await _execute(connection, columns, lock_timeout=lock_timeout)
+                        return await execute_append(connection, columns, lock_timeout=lock_timeout)
                     except ConcurrencyError as conflict:
-                        return await _find_repeated(connection, columns, conflict)
+                        return await find_repeated(connection, columns, conflict)
                     except asyncpg.UniqueViolationError as error:
-                        if not _is_version_taken(error):
+                        if not is_version_taken(error):
                             raise
-                        return await _find_repeated(connection, columns, error)
+                        return await find_repeated(connection, columns, error)
             except (ConnectionError, TimeoutError) as error:
                 # A time-out that the server reports ended the statement; one of our own says nothing of it.
                 if isinstance(error, TimeoutError) and error.sqlstate is not None:
@@ -346,55 +346,3 @@ async def _fetch_on(connection: Any, statement: str, *arguments: Any) -> list[An
     with mapped_errors(own_statement=True, reads_only=True, connection=connection):
         rows: list[Any] = await connection.fetch(load(statement), *arguments)
         return rows
-
-
-async def _execute(
-    connection: Any, columns: AppendColumns, *, lock_timeout: str | None = None
-) -> AppendResult:
-    rows = await connection.fetch(
-        load("log/append"),
-        list(columns.heads),
-        list(columns.heads.values()),
-        *columns.per_event,
-        lock_timeout,
-    )
-    if rows and rows[0]["position"] is None:
-        conflict = rows[0]
-        raise ConcurrencyError(
-            conflict["stream_id"], expected=conflict["expected"], actual=conflict["actual"]
-        )
-    if len(rows) != len(columns.versions):
-        raise IntegrityError(f"the append of {len(columns.versions)} events gave {len(rows)} rows")
-    # Positions ascend in staging order; the rows come in the order of insertion.
-    return AppendResult(tuple(sorted(row["position"] for row in rows)), rows[0]["recorded_at"])
-
-
-async def _find_repeated(connection: Any, columns: AppendColumns, cause: Exception) -> AppendResult:
-    """Return the first call's positions where the log has these very events; else raise the conflict."""
-    rows = await connection.fetch(load("log/find_appended"), *columns.per_event)
-    if all(row["same"] for row in rows) and _is_whole(columns, rows):
-        return AppendResult(tuple(row["position"] for row in rows), rows[0]["recorded_at"], repeated=True)
-    if isinstance(cause, ConcurrencyError):
-        raise cause
-    for row, stream_id in zip(rows, columns.stream_ids, strict=True):
-        expected = columns.heads[stream_id]
-        if row["actual"] != expected:
-            raise ConcurrencyError(stream_id, expected=expected, actual=row["actual"]) from cause
-    # The writer that held the version has rolled back since: the same append may now succeed.
-    stream_id, expected = next(iter(columns.heads.items()))
-    raise ConcurrencyError(stream_id, expected=expected, actual=expected) from cause
-
-
-def _is_whole(columns: AppendColumns, rows: Sequence[Any]) -> bool:
-    """Whether the first call appended no more to these streams than is repeated now."""
-    last = dict(zip(columns.stream_ids, columns.versions, strict=True))
-    return not any(
-        (version == columns.heads[stream_id] + 1 and row["with_before"])
-        or (version == last[stream_id] and row["with_after"])
-        for stream_id, version, row in zip(columns.stream_ids, columns.versions, rows, strict=True)
-    )
-
-
-def _is_version_taken(error: asyncpg.UniqueViolationError) -> bool:
-    # A distributed table reports its constraints with the suffix of a shard.
-    return str(error.constraint_name).startswith("events_pkey")

@@ -26,7 +26,8 @@ async def test_a_commit_is_one_round_trip(migrated_config: DatabaseConfig):
         try:
             store = EventStore.of(connection)
             store.log.wakeups.signals = None  # other processes are told by a message that no append waits for
-            await store.log.append(started())  # the statement is prepared once for each connection
+            await store.log.append(started())  # the statements for one event and for many are prepared
+            await store.log.append(started(tunings=1))  # once for each connection
             for streams, tunings in ((1, 0), (1, 9), (20, 3)):
                 appends = [started(tunings=tunings) for _ in range(streams)]
                 before = relay.requests

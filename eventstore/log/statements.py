@@ -1,0 +1,94 @@
+"""The append's statements on a connection, and what their answers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+
+from eventstore.errors import ConcurrencyError, IntegrityError
+from eventstore.log.records import AppendColumns, AppendResult
+from eventstore.sql import load
+
+__all__ = ["execute_append", "find_repeated", "is_version_taken"]
+
+
+async def execute_append(
+    connection: Any, columns: AppendColumns, *, lock_timeout: str | None = None
+) -> AppendResult:
+    """Append, in one statement.
+
+    Args:
+        connection: An asyncpg connection.
+        columns: The events.
+        lock_timeout: How long the statement may wait for locks, such as `50ms`; None: as the session says.
+
+    Raises:
+        ConcurrencyError: A stream has another version; nothing was written.
+        asyncpg.UniqueViolationError: A writer that was still in flight has taken a version.
+    """
+    if len(columns.versions) == 1:
+        return await _execute_one(connection, columns, lock_timeout)
+    rows = await connection.fetch(
+        load("log/append"),
+        list(columns.heads),
+        list(columns.heads.values()),
+        *columns.per_event,
+        lock_timeout,
+    )
+    if rows and rows[0]["position"] is None:
+        conflict = rows[0]
+        raise ConcurrencyError(
+            conflict["stream_id"], expected=conflict["expected"], actual=conflict["actual"]
+        )
+    if len(rows) != len(columns.versions):
+        raise IntegrityError(f"the append of {len(columns.versions)} events gave {len(rows)} rows")
+    # Positions ascend in staging order; the rows come in the order of insertion.
+    return AppendResult(tuple(sorted(row["position"] for row in rows)), rows[0]["recorded_at"])
+
+
+async def _execute_one(connection: Any, columns: AppendColumns, lock_timeout: str | None) -> AppendResult:
+    # Arrays of one would cost the server half as much again as the event itself.
+    row = await connection.fetchrow(
+        load("log/append_one"), *(values[0] for values in columns.per_event), lock_timeout
+    )
+    if row["position"] is None:
+        raise ConcurrencyError(columns.stream_ids[0], expected=columns.versions[0] - 1, actual=row["actual"])
+    return AppendResult((row["position"],), row["recorded_at"])
+
+
+async def find_repeated(connection: Any, columns: AppendColumns, cause: Exception) -> AppendResult:
+    """Return the first call's positions where the log has these very events; else raise the conflict.
+
+    Raises:
+        ConcurrencyError: The log has other events at these versions, or only some of these.
+    """
+    rows = await connection.fetch(load("log/find_appended"), *columns.per_event)
+    if all(row["same"] for row in rows) and _is_whole(columns, rows):
+        return AppendResult(tuple(row["position"] for row in rows), rows[0]["recorded_at"], repeated=True)
+    if isinstance(cause, ConcurrencyError):
+        raise cause
+    for row, stream_id in zip(rows, columns.stream_ids, strict=True):
+        expected = columns.heads[stream_id]
+        if row["actual"] != expected:
+            raise ConcurrencyError(stream_id, expected=expected, actual=row["actual"]) from cause
+    # The writer that held the version has rolled back since: the same append may now succeed.
+    stream_id, expected = next(iter(columns.heads.items()))
+    raise ConcurrencyError(stream_id, expected=expected, actual=expected) from cause
+
+
+def _is_whole(columns: AppendColumns, rows: Sequence[Any]) -> bool:
+    """Whether the first call appended no more to these streams than is repeated now."""
+    last = dict(zip(columns.stream_ids, columns.versions, strict=True))
+    return not any(
+        (version == columns.heads[stream_id] + 1 and row["with_before"])
+        or (version == last[stream_id] and row["with_after"])
+        for stream_id, version, row in zip(columns.stream_ids, columns.versions, rows, strict=True)
+    )
+
+
+def is_version_taken(error: asyncpg.UniqueViolationError) -> bool:
+    """Whether another writer has the version that an append was to have."""
+    # A distributed table reports its constraints with the suffix of a shard.
+    return str(error.constraint_name).startswith("events_pkey")

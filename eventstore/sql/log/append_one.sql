@@ -1,0 +1,43 @@
+-- Purpose: Append one event to one stream: what `append` does, without the cost of its arrays. Where the stream's
+--   version is not the one its writer has seen, nothing is written. A writer still in flight at the same version is
+--   waited for on the primary key and ends in unique_violation (events_pkey).
+-- Parameters:
+--   $1 stream_id uuid
+--   $2 version integer the event's; its writer has seen the one before
+--   $3 event_id uuid
+--   $4 category text
+--   $5 type text
+--   $6 schema_version smallint
+--   $7 data text JSON
+--   $8 metadata text JSON
+--   $9 occurred_at timestamp with time zone
+--   $10 lock_timeout text with a unit, such as 50ms; NULL leaves the session's
+-- Result: position bigint and recorded_at timestamptz, NULL where nothing was written; actual integer, the stream's
+--   version before
+-- Locks: ROW EXCLUSIVE on events, taken before the position is drawn; the new keys
+-- Index: events_pkey, read backwards
+WITH seen AS MATERIALIZED (
+    SELECT
+        coalesce((
+            SELECT last.version FROM events AS last
+            WHERE last.stream_id = $1::uuid
+            ORDER BY last.version DESC
+            LIMIT 1
+        ), 0) AS actual,
+        set_config('lock_timeout', coalesce($10::text, current_setting('lock_timeout')), true) AS lock_timeout
+),
+appended AS (
+    INSERT INTO events (
+        position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at,
+        recorded_at
+    )
+    SELECT
+        nextval('events_position_seq'), $1::uuid, $2::integer, $3::uuid, $4::text, $5::text, $6::smallint,
+        $7::text::jsonb, $8::text::jsonb, $9::timestamptz, statement_timestamp()
+    FROM seen
+    WHERE seen.actual = $2::integer - 1
+    RETURNING position, recorded_at
+)
+SELECT appended.position, appended.recorded_at, seen.actual
+FROM seen
+LEFT JOIN appended ON true
