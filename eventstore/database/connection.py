@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 import threading
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakSet
 
@@ -20,7 +19,7 @@ from eventstore.database.health import HealthStatus, PoolStatistics
 from eventstore.database.pooled import CLEAN_UP_TIMEOUT_S, PooledConnection, close_idle, reset, settle
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
 __all__ = ["ConnectionFactory", "DatabaseConnection"]
@@ -29,6 +28,9 @@ _logger = logging.getLogger(__name__)
 
 _SWEEP_INTERVAL_MAX_S = 30.0
 _LIFETIME_JITTER = 0.1
+_WARM_S = 1.0  # a busy process never waits for the pool; an idle one soon holds nothing
+
+_INTERRUPTIONS = (asyncio.CancelledError, TimeoutError, asyncpg.InternalClientError, errors.ConnectionError)
 
 
 class DatabaseConnection:
@@ -47,6 +49,8 @@ class DatabaseConnection:
         self._closing = False
         self._closed = asyncio.Event()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._warm: list[tuple[Any, PooledConnection]] = []
+        self._cooling: asyncio.TimerHandle | None = None
         self._pool = asyncpg.create_pool(
             min_size=config.min_pool_size,
             max_size=config.max_pool_size,
@@ -104,7 +108,7 @@ class DatabaseConnection:
             TimeoutError: All connections stayed in use for that time.
             ConfigurationError: The server is older than PostgreSQL 15, or this is another event loop.
         """
-        return self._lend(timeout_s, for_user=False)
+        return _Loan(self, timeout_s, for_user=False)
 
     def acquire_for_user(
         self, *, timeout_s: float | None = None
@@ -113,31 +117,15 @@ class DatabaseConnection:
 
         Arguments and errors are those of `acquire`.
         """
-        return self._lend(timeout_s, for_user=True)
-
-    @asynccontextmanager
-    async def _lend(self, timeout_s: float | None, *, for_user: bool) -> AsyncIterator[asyncpg.Connection]:
-        proxy = await self._take(timeout_s)
-        # No await from here to the try: a cancellation could not get in between.
-        connection: PooledConnection = proxy.unwrapped()
-        connection.leased = True
-        if for_user:
-            connection.session_touched = True
-        try:
-            yield proxy
-        except (asyncio.CancelledError, TimeoutError, asyncpg.InternalClientError, errors.ConnectionError):
-            # A statement may still be under way on the server, and may yet open or end a transaction; or the
-            # connection is out of step with it.
-            await self._give_back(proxy, connection, interrupted=True)
-            raise
-        except BaseException:
-            await self._give_back(proxy, connection, interrupted=False)
-            raise
-        else:
-            await self._give_back(proxy, connection, interrupted=False)
+        return _Loan(self, timeout_s, for_user=True)
 
     async def _take(self, timeout_s: float | None) -> Any:
         self._check_usable()
+        while self._warm:
+            proxy, connection = self._warm.pop()
+            if not connection.is_closed():
+                return proxy
+            await self._release(proxy)
         limit_s = self._config.connect_timeout if timeout_s is None else timeout_s
         self._waiting += 1
         try:
@@ -178,7 +166,10 @@ class DatabaseConnection:
         expired = connection.expires_at_s is not None and self._loop.time() >= connection.expires_at_s
         if not (interrupted or expired or connection.is_closed() or connection.is_in_transaction()):
             connection.leased = False
-            await self._release(proxy)
+            if connection.session_touched or self._waiting or self._closing:
+                await self._release(proxy)
+            else:
+                self._keep_warm(proxy, connection)
             return
         task = self._loop.create_task(self._clean_up(proxy, connection, expired=expired))
         self._own(task)
@@ -190,6 +181,19 @@ class DatabaseConnection:
         if expired:
             await close_idle(connection)
         await self._release(proxy)
+
+    def _keep_warm(self, proxy: Any, connection: PooledConnection) -> None:
+        """Keep a connection at hand for the next loan: asyncpg's pool takes longer than many a statement."""
+        self._warm.append((proxy, connection))
+        if self._cooling is None:
+            self._cooling = self._loop.call_later(_WARM_S, self._cool)
+
+    def _cool(self) -> None:
+        """Give all that are at hand back to the pool, which closes what stays idle."""
+        self._cooling = None
+        warm, self._warm = self._warm, []
+        for proxy, _ in warm:
+            self._own(self._loop.create_task(self._release(proxy)))
 
     async def _release(self, proxy: Any) -> None:
         try:
@@ -226,7 +230,7 @@ class DatabaseConnection:
     def statistics(self) -> PoolStatistics:
         """Return how many connections there are and what they do."""
         size = self._pool.get_size()
-        idle = self._pool.get_idle_size()
+        idle = self._pool.get_idle_size() + len(self._warm)
         return PoolStatistics(
             size=size,
             idle=idle,
@@ -276,8 +280,10 @@ class DatabaseConnection:
             await self._closed.wait()
             return
         self._closing = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for timer in (self._sweeper, self._cooling):
+            if timer is not None:
+                timer.cancel()
+        self._cool()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._pool.close()
@@ -294,6 +300,32 @@ class DatabaseConnection:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+class _Loan:
+    """A connection for the length of a block."""
+
+    __slots__ = ("_connection", "_for_user", "_owner", "_proxy", "_timeout_s")
+
+    def __init__(self, owner: DatabaseConnection, timeout_s: float | None, *, for_user: bool) -> None:
+        self._owner = owner
+        self._timeout_s = timeout_s
+        self._for_user = for_user
+
+    async def __aenter__(self) -> asyncpg.Connection:
+        self._proxy = await self._owner._take(self._timeout_s)  # noqa: SLF001 - one module
+        # No await from here to the end: a cancellation could not get in between.
+        self._connection: PooledConnection = self._proxy.unwrapped()
+        self._connection.leased = True
+        if self._for_user:
+            self._connection.session_touched = True
+        return self._proxy
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        # A statement may still be under way on the server, and may yet open or end a transaction; or the
+        # connection is out of step with it.
+        interrupted = isinstance(error, _INTERRUPTIONS)
+        await self._owner._give_back(self._proxy, self._connection, interrupted=interrupted)  # noqa: SLF001
 
 
 class ConnectionFactory:
