@@ -12,7 +12,10 @@ from eventstore.cli import (
     checking,
     database,
     demo,
+    evidence,
+    past,
     projections,
+    quarantine,
     rebuilding,
     schema,
     server,
@@ -50,10 +53,17 @@ for _command in (
     server.url,
     server.stop,
     causation.trace,
+    past.as_of,
+    past.milestone,
+    evidence.seal,
+    evidence.verify,
+    evidence.prove,
+    evidence.check_proof,
     version,
 ):
     _application.command()(_command)
 _application.add_typer(schema.application)
+_application.add_typer(quarantine.application)
 
 
 def run() -> int:

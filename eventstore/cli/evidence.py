@@ -1,0 +1,150 @@
+"""`seal`, `verify`, `prove` and `check-proof`: evidence that the log was not altered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from eventstore.cli.running import DIFFERENT, say
+from eventstore.cli.target import Data, Url, configuration
+from eventstore.database import DatabaseConfig
+from eventstore.errors import ConfigurationError
+from eventstore.evidence import check_proof as check
+from eventstore.evidence import prove as prove_event
+from eventstore.evidence import seal as seal_log
+from eventstore.evidence import verify as verify_log
+from eventstore.store import EventStore
+
+__all__ = ["check_proof", "prove", "seal", "verify"]
+
+Against = Annotated[
+    str | None,
+    typer.Option(
+        "--against", metavar="HEAD", help="A head that was kept outside, as `seal --print` gave it."
+    ),
+]
+
+
+def seal(
+    url: Url = None,
+    data: Data = None,
+    print_head: Annotated[
+        bool, typer.Option("--print", help="Print nothing but the head, to be kept outside.")
+    ] = False,
+    every_s: Annotated[
+        float | None,
+        typer.Option(
+            "--every", metavar="SECONDS", min=0.01, help="Go on sealing, so often, until interrupted."
+        ),
+    ] = None,
+) -> None:
+    """Seal every event that is settled and not sealed yet. Writers are not held up; two may run at once."""
+    with configuration(url, data) as config:
+        asyncio.run(_seal(config, only_head=print_head, every_s=every_s))
+
+
+async def _seal(config: DatabaseConfig, *, only_head: bool, every_s: float | None) -> None:
+    async with EventStore.open(config, workers=False) as store:
+        while True:
+            result = await seal_log(store.log)
+            if only_head and result.head is None:
+                raise ConfigurationError("the log has no event to seal yet, and so no head")
+            say(
+                str(result.head)
+                if only_head
+                else f"sealed {result.events} events in {result.blocks} blocks; the head is {result.head or 'none yet'}"
+            )
+            if every_s is None:
+                return
+            await asyncio.sleep(every_s)
+
+
+def verify(
+    url: Url = None,
+    data: Data = None,
+    against: Against = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="How many processes hash at once.")] = 1,
+) -> int:
+    """Hash every sealed event again; name the first event, block or seal that is not as it was sealed.
+
+    The status is 1 where there is one.
+    """
+    with configuration(url, data) as config:
+        return asyncio.run(_verify(config, against, jobs))
+
+
+async def _verify(config: DatabaseConfig, against: str | None, jobs: int) -> int:
+    async with EventStore.open(config, workers=False) as store:
+        found = await verify_log(store.log, against=against, jobs=jobs)
+    if found.finding is not None:
+        say(str(found.finding))
+        return DIFFERENT
+    say(
+        f"{found.events} events in {found.blocks} blocks are as they were sealed; {found.unsealed_events} are not sealed "
+        f"yet; the head is {found.head or 'none yet'}"
+    )
+    return 0
+
+
+def prove(
+    event: Annotated[str, typer.Argument(metavar="EVENT", help="The event's id, or its position.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to write the proof. Default: standard output."),
+    ] = None,
+    url: Url = None,
+    data: Data = None,
+) -> None:
+    """Write the proof that one event is in the log as it was sealed, to be checked without the database."""
+    with configuration(url, data) as config:
+        proof = asyncio.run(_prove(config, _event(event)))
+    text = json.dumps(proof, indent=1, ensure_ascii=False)
+    if out is None:
+        say(text)
+        return
+    try:
+        out.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"the proof cannot be written: {error}") from error
+
+
+async def _prove(config: DatabaseConfig, event: UUID | int) -> dict[str, Any]:
+    async with EventStore.open(config, workers=False) as store:
+        return await prove_event(store.log, event)
+
+
+def _event(text: str) -> UUID | int:
+    try:
+        return int(text) if text.isdecimal() and len(text) < 19 else UUID(text)  # noqa: PLR2004 - digits of a bigint
+    except ValueError:
+        raise ConfigurationError(f"{text!r} is neither an event's id nor a position") from None
+
+
+def check_proof(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `prove` wrote.")], against: Against = None
+) -> int:
+    """Check a proof against a head that was kept outside. No database is needed; the status is 1 where it fails."""
+    try:
+        proof = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"the proof {file} cannot be read: {error}") from error
+    if against is None:
+        raise ConfigurationError(
+            "a proof alone proves nothing: give the head that was kept outside with --against HEAD"
+        )
+    try:
+        checked = check(proof, against=against)
+    except ConfigurationError as error:
+        say(str(error))
+        return DIFFERENT
+    event = checked.event
+    say(
+        f"the event at position {event['position']}, {event['category']}/{event['type']} (stream {event['stream_id']}, "
+        f"version {event['version']}, id {event['event_id']}), is in block {checked.block} as it was sealed"
+    )
+    return 0

@@ -1,0 +1,245 @@
+"""The bytes that are hashed, and the hashes: `docs/evidence.md` in code. Pure: no database, no clock."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any, Self
+from uuid import UUID
+
+from eventstore.errors import ConfigurationError
+
+__all__ = [
+    "ENTRY_BYTES",
+    "NO_SEAL",
+    "Head",
+    "Seal",
+    "columns_of",
+    "entry",
+    "event_bytes",
+    "event_hash",
+    "merkle_path",
+    "merkle_root",
+    "microseconds",
+    "position_of",
+    "root_of_path",
+]
+
+NO_SEAL = bytes(32)
+"""What the first seal has in place of the one before."""
+
+ENTRY_BYTES = 40
+"""Of each event of a block: its position and its hash."""
+
+_FIXED = struct.Struct(">Hq16sq16sqqq")
+_LENGTH = struct.Struct(">I")
+_SEALED = struct.Struct(">qqqqq")
+_POSITION = struct.Struct(">q")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FROM_2000_US = 946_684_800_000_000  # PostgreSQL counts from 2000
+_INFINITE = (2**63 - 1, -(2**63))
+_COLUMNS = (
+    "position",
+    "stream_id",
+    "version",
+    "event_id",
+    "schema_version",
+    "occurred_at",
+    "recorded_at",
+    "category",
+    "type",
+    "data",
+    "metadata",
+)
+
+
+def microseconds(time: bytes | datetime | int | None) -> int:
+    """Return a time as microseconds since 1970 in UTC; infinity is the greatest or least integer of 64 bits.
+
+    Args:
+        time: A datetime, PostgreSQL's binary form of a timestamptz, or the result itself.
+    """
+    if time is None:
+        return 0
+    if isinstance(time, int):
+        return time
+    if isinstance(time, datetime):
+        return (time - _EPOCH) // timedelta(microseconds=1)
+    value = int.from_bytes(time, "big", signed=True)
+    return value if value in _INFINITE else value + _FROM_2000_US
+
+
+def event_bytes(row: Mapping[str, Any]) -> bytes:
+    """Return the canonical form of an event.
+
+    Args:
+        row: Its columns by name; times as for `microseconds`, `data` and `metadata` as the text of their jsonb.
+    """
+    position, stream_id, version, event_id = (
+        row["position"],
+        row["stream_id"],
+        row["version"],
+        row["event_id"],
+    )
+    schema_version, occurred_at, recorded_at = row["schema_version"], row["occurred_at"], row["recorded_at"]
+    texts = (row["category"], row["type"], row["data"], row["metadata"])
+    nulls = 0  # no column can be, unless somebody made it so
+    if None in (position, stream_id, version, event_id, schema_version, occurred_at, recorded_at, *texts):
+        nulls = sum(1 << place for place, name in enumerate(_COLUMNS) if row[name] is None)
+    parts = [
+        _FIXED.pack(
+            nulls,
+            position or 0,
+            b"" if stream_id is None else stream_id.bytes,
+            version or 0,
+            b"" if event_id is None else event_id.bytes,
+            schema_version or 0,
+            microseconds(occurred_at),
+            microseconds(recorded_at),
+        )
+    ]
+    for text in texts:
+        encoded = b"" if text is None else text.encode()
+        parts.append(_LENGTH.pack(len(encoded)))
+        parts.append(encoded)
+    return b"".join(parts)
+
+
+def event_hash(row: Mapping[str, Any]) -> bytes:
+    """Return the hash of an event, a leaf of its block's tree; argument as of `event_bytes`."""
+    return sha256(b"\x00" + event_bytes(row)).digest()
+
+
+def entry(row: Mapping[str, Any]) -> bytes:
+    """Return what a block keeps of an event: position and hash."""
+    return _POSITION.pack(row["position"]) + event_hash(row)
+
+
+def merkle_root(leaves: Sequence[bytes]) -> bytes:
+    """Return the root of the tree over at least one leaf (RFC 6962, section 2.1)."""
+    level = list(leaves)
+    while len(level) > 1:
+        level = _parents(level)
+    return level[0]
+
+
+def _parents(level: list[bytes]) -> list[bytes]:
+    above = [
+        sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)
+    ]
+    if len(level) % 2:
+        above.append(level[-1])  # goes up as it is
+    return above
+
+
+def merkle_path(leaves: Sequence[bytes], place: int) -> list[tuple[str, bytes]]:
+    """Return the way from a leaf to the root: of each step on which side the other node stands, and its hash."""
+    level, path = list(leaves), []
+    while len(level) > 1:
+        other = place ^ 1
+        if other < len(level):
+            path.append(("left" if other < place else "right", level[other]))
+        level, place = _parents(level), place // 2
+    return path
+
+
+def root_of_path(leaf: bytes, path: Sequence[tuple[str, bytes]]) -> bytes:
+    """Return the root that a leaf and its way lead to."""
+    for side, other in path:
+        leaf = sha256(b"\x01" + (other + leaf if side == "left" else leaf + other)).digest()
+    return leaf
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """One block of the log, closed.
+
+    Attributes:
+        block: 1, 2, 3 ... without holes.
+        after_position: The block's events come after this position.
+        through_position: Its last event's position.
+        events: How many it has.
+        sealed_at: When, in microseconds since 1970, by the database's clock.
+        root: The root of the tree over its events.
+        previous: The seal before; 32 zero bytes for the first.
+        seal: The hash of all of these.
+    """
+
+    block: int
+    after_position: int
+    through_position: int
+    events: int
+    sealed_at: int
+    root: bytes
+    previous: bytes
+    seal: bytes
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """Return a row of `event_seals`; a value that is NULL becomes none of the right ones."""
+        return cls(
+            row["block"] or 0,
+            row["after_position"] or 0,
+            row["through_position"] or 0,
+            row["events"] or 0,
+            microseconds(row["sealed_at"]),
+            row["root"] or b"",
+            row["previous"] or b"",
+            row["seal"] or b"",
+        )
+
+    def expected(self, *, block: int | None = None, previous: bytes | None = None) -> bytes:
+        """Return the hash that this seal should have, for its own block and the seal before or for others."""
+        fixed = _SEALED.pack(
+            self.block if block is None else block,
+            self.after_position,
+            self.through_position,
+            self.events,
+            self.sealed_at,
+        )
+        return sha256(
+            b"\x02" + fixed + self.root + (self.previous if previous is None else previous)
+        ).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What to keep outside: the number of a block and its seal. As text: `12:` and 64 hexadecimal digits."""
+
+    block: int
+    seal: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the head of its text.
+
+        Raises:
+            ConfigurationError: It has another form.
+        """
+        block, _, seal = text.strip().partition(":")
+        try:
+            head = cls(int(block), bytes.fromhex(seal))
+        except ValueError:
+            head = cls(0, b"")
+        if head.block < 1 or len(head.seal) != len(NO_SEAL):
+            raise ConfigurationError(
+                f"{text!r} is no head: it is BLOCK:SEAL, as `eventstore seal --print` gives it"
+            )
+        return head
+
+    def __str__(self) -> str:
+        return f"{self.block}:{self.seal.hex()}"
+
+
+def position_of(one: bytes) -> int:
+    """Return the position of an entry."""
+    position: int = _POSITION.unpack_from(one)[0]
+    return position
+
+
+def columns_of(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of an event as `event_bytes` takes them, of their JSON form."""
+    return {**event, "stream_id": UUID(event["stream_id"]), "event_id": UUID(event["event_id"])}

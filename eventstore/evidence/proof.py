@@ -1,0 +1,184 @@
+"""The proof of a single event: what a block, its seal and the seals after it say, in one JSON file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import ConfigurationError
+from eventstore.evidence.canonical import (
+    ENTRY_BYTES,
+    NO_SEAL,
+    Head,
+    Seal,
+    columns_of,
+    event_hash,
+    merkle_path,
+    microseconds,
+    root_of_path,
+)
+from eventstore.sql import load
+
+if TYPE_CHECKING:
+    from eventstore.log.event_log import EventLog
+
+__all__ = ["FORMAT", "CheckedProof", "check_proof", "prove"]
+
+FORMAT = "trading-eventstore proof 1"
+"""The first field of a proof."""
+
+_NUMBERS = ("position", "version", "schema_version")
+_TEXTS = ("category", "type", "data", "metadata")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedProof:
+    """What a proof says, where it holds.
+
+    Attributes:
+        event: The columns of the event; times in microseconds since 1970, `data` and `metadata` as JSON text.
+        block: The block it is in.
+        head: The newest seal that the proof leads to.
+    """
+
+    event: Mapping[str, Any]
+    block: int
+    head: Head
+
+
+async def prove(log: EventLog, event: UUID | int) -> dict[str, Any]:
+    """Return the proof that an event is in the log as it was sealed: values that JSON can hold.
+
+    Args:
+        log: The log.
+        event: The event's id, or its position.
+
+    Raises:
+        ConfigurationError: There is no such event, it is not sealed yet, or it is not what was sealed.
+        ConnectionError, TimeoutError: Safe to retry.
+    """
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            position: int | None
+            if isinstance(event, UUID):
+                position = await connection.fetchval(load("evidence/find_position"), event)
+            else:
+                position = event
+            rows = []
+            if position is not None:
+                rows = await connection.fetch(load("evidence/read_events"), position - 1, position, None)
+            if not rows:
+                raise ConfigurationError(f"the log has no event {event}: give an event's id or its position")
+            block = await connection.fetchval(load("evidence/find_block"), position)
+            if block is None:
+                raise ConfigurationError(f"event {event} is not sealed yet: run `eventstore seal`")
+            entries = await connection.fetchval(load("evidence/read_entries"), block)
+            seals = [
+                Seal.of(row) for row in await connection.fetch(load("evidence/read_seals"), block - 1, None)
+            ]
+    leaves = [
+        entries[start + ENTRY_BYTES - len(NO_SEAL) : start + ENTRY_BYTES]
+        for start in range(0, len(entries), ENTRY_BYTES)
+    ]
+    leaf = event_hash(rows[0])
+    if leaf not in leaves:
+        raise ConfigurationError(f"event {event} is not what was sealed: run `eventstore verify`")
+    proof = {
+        "format": FORMAT,
+        "event": _event_json(rows[0]),
+        "path": [[side, other.hex()] for side, other in merkle_path(leaves, leaves.index(leaf))],
+        "seals": [_seal_json(one) for one in seals],
+    }
+    check_proof(proof)
+    return proof
+
+
+def check_proof(proof: Mapping[str, Any], *, against: Head | str | None = None) -> CheckedProof:
+    """Check a proof, without a database, and return what it says.
+
+    Args:
+        proof: What `prove` returned, read from its file.
+        against: A head that was kept outside. Without it a proof only agrees with itself, which anybody can make.
+
+    Raises:
+        ConfigurationError: It is no proof, does not agree with itself, or does not lead to the head.
+    """
+    kept = Head.parse(against) if isinstance(against, str) else against
+    try:
+        if proof["format"] != FORMAT:
+            raise ConfigurationError(f"this is no proof of the form {FORMAT!r}")
+        event = proof["event"]
+        _check_types(event)
+        root = root_of_path(
+            event_hash(columns_of(event)),
+            [(_side(side), bytes.fromhex(other)) for side, other in proof["path"]],
+        )
+        seals = [_seal_of(one) for one in proof["seals"]]
+        first, last = seals[0], seals[-1]
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        raise ConfigurationError(f"this is no proof of the form {FORMAT!r}: {error!r}") from error
+    if root != first.root or not first.after_position < event["position"] <= first.through_position:
+        raise ConfigurationError(f"the proof does not hold: its event is not one of block {first.block}")
+    for before, after in zip([None, *seals], seals, strict=False):
+        follows = before is None or (after.block, after.previous) == (before.block + 1, before.seal)
+        if after.expected() != after.seal or not follows:
+            raise ConfigurationError(
+                f"the proof does not hold: seal {after.block} is not the hash of what it says"
+            )
+    if kept is not None and all((one.block, one.seal) != (kept.block, kept.seal) for one in seals):
+        raise ConfigurationError(
+            f"the proof does not hold: it does not lead to the head {kept}, but to blocks {first.block} to {last.block}"
+        )
+    return CheckedProof(event, first.block, Head(last.block, last.seal))
+
+
+def _side(side: str) -> str:
+    if side not in {"left", "right"}:
+        raise ValueError(side)
+    return side
+
+
+def _check_types(event: Mapping[str, Any]) -> None:
+    for names, kind in ((_TEXTS, str), ((*_NUMBERS, "occurred_at", "recorded_at"), int)):
+        for name in names:
+            if type(event[name]) is not kind:
+                raise TypeError(name)
+
+
+def _event_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **{name: row[name] for name in _NUMBERS},
+        "stream_id": str(row["stream_id"]),
+        "event_id": str(row["event_id"]),
+        "occurred_at": microseconds(row["occurred_at"]),
+        "recorded_at": microseconds(row["recorded_at"]),
+        **{name: row[name] for name in _TEXTS},
+    }
+
+
+def _seal_json(one: Seal) -> dict[str, Any]:
+    return {
+        "block": one.block,
+        "after_position": one.after_position,
+        "through_position": one.through_position,
+        "events": one.events,
+        "sealed_at": one.sealed_at,
+        "root": one.root.hex(),
+        "previous": one.previous.hex(),
+        "seal": one.seal.hex(),
+    }
+
+
+def _seal_of(one: Mapping[str, Any]) -> Seal:
+    numbers = [one[name] for name in ("block", "after_position", "through_position", "events", "sealed_at")]
+    hashes = [bytes.fromhex(one[name]) for name in ("root", "previous", "seal")]
+    if not all(type(number) is int for number in numbers) or any(
+        len(each) != len(NO_SEAL) for each in hashes
+    ):
+        raise TypeError("seals")
+    return Seal(*numbers, *hashes)

@@ -1,0 +1,115 @@
+"""Sealing: closing blocks of settled events, at no cost to writers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import ConfigurationError
+from eventstore.evidence.canonical import (
+    ENTRY_BYTES,
+    NO_SEAL,
+    Head,
+    Seal,
+    entry,
+    merkle_root,
+    microseconds,
+)
+from eventstore.sql import load
+
+if TYPE_CHECKING:
+    from eventstore.log.event_log import EventLog
+
+__all__ = ["BLOCK_EVENTS_MAX", "SealResult", "seal"]
+
+BLOCK_EVENTS_MAX = 1_000
+"""Events of one block unless told otherwise: what is read to prove one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealResult:
+    """What a call of `seal` did.
+
+    Attributes:
+        blocks: How many blocks it closed.
+        events: How many events are in them.
+        head: The newest seal of the log, its own or another's; None where there is none.
+    """
+
+    blocks: int
+    events: int
+    head: Head | None
+
+
+async def seal(log: EventLog, *, block_events_max: int = BLOCK_EVENTS_MAX) -> SealResult:
+    """Seal every event that is settled and not sealed yet, and return the new head.
+
+    Writers are not held up: nothing is locked, and an event in flight is sealed the next time. Two who seal at once
+    share the work; each block is made once.
+
+    Args:
+        log: The log.
+        block_events_max: The most events of one block.
+
+    Raises:
+        ConfigurationError: `block_events_max` is below 1, or the server is a standby.
+        ConnectionError, TimeoutError: What was sealed stays sealed. Safe to run again.
+        NotMigratedError: The table of seals is missing.
+    """
+    if block_events_max < 1:
+        raise ConfigurationError(f"block_events_max is 1 or more, not {block_events_max}")
+    blocks = events = 0
+    while True:
+        async with log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                last = await connection.fetchrow(load("evidence/last_seal"))
+        after = last["through_position"]
+        settled = await log.settlement.settle(after, wait=False)
+        async with log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                rows = await connection.fetch(load("evidence/read_events"), after, settled, block_events_max)
+                if not rows:
+                    head = None if last["seal"] is None else Head(last["block"], last["seal"])
+                    return SealResult(blocks, events, head)
+                if await _insert(connection, _made(last, rows)):
+                    blocks += 1
+                    events += len(rows)
+
+
+def _made(last: Any, rows: list[Any]) -> tuple[Any, ...]:
+    entries = [entry(row) for row in rows]
+    made = Seal(
+        last["block"] + 1,
+        last["through_position"],
+        rows[-1]["position"],
+        len(rows),
+        microseconds(last["now"]),
+        merkle_root([one[ENTRY_BYTES - len(NO_SEAL) :] for one in entries]),
+        last["seal"] or NO_SEAL,
+        b"",
+    )
+    return (
+        made.block,
+        made.after_position,
+        made.through_position,
+        made.events,
+        last["now"],
+        made.root,
+        made.previous,
+        made.expected(),
+        b"".join(entries),
+    )
+
+
+async def _insert(connection: Any, values: tuple[Any, ...]) -> bool:
+    """Insert a seal; return False where another sealer was first."""
+    try:
+        await connection.execute(load("evidence/insert_seal"), *values)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "event_seals_pkey":
+            raise
+        return False
+    return True

@@ -1,0 +1,276 @@
+"""Verification: hashing the log again, and naming the first thing that is not as it was sealed."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from eventstore.database.config import DatabaseConfig
+from eventstore.database.connection import ConnectionFactory, DatabaseConnection
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import ConfigurationError
+from eventstore.evidence.canonical import (
+    ENTRY_BYTES,
+    NO_SEAL,
+    Head,
+    Seal,
+    entry,
+    event_hash,
+    merkle_root,
+    position_of,
+)
+from eventstore.sql import load
+
+if TYPE_CHECKING:
+    from eventstore.log.event_log import EventLog
+
+__all__ = ["Finding", "Verification", "verify"]
+
+_BLOCKS_A_TASK_MAX = 200  # so that processes share the work evenly
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The first thing that is not as it was sealed.
+
+    Attributes:
+        kind: `event`; `block`: what a block keeps of its events; `seal`; `head`: the one that was kept outside.
+        what: What happened to it.
+        block: The number of the block or seal it belongs to; 0 for an event before all of them.
+        position: The position of an event; None for others.
+        detail: The same in words.
+    """
+
+    kind: Literal["event", "block", "seal", "head"]
+    what: Literal["altered", "removed", "inserted", "reordered"]
+    block: int
+    position: int | None
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.what}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `verify` found.
+
+    Attributes:
+        events: How many sealed events were looked at.
+        blocks: How many blocks there are.
+        unsealed_events: How many events came after the last seal: nothing is said of them.
+        head: The newest seal; None where there is none.
+        finding: The first thing that is not as it was sealed; None: everything is.
+    """
+
+    events: int
+    blocks: int
+    unsealed_events: int
+    head: Head | None
+    finding: Finding | None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether everything is as it was sealed."""
+        return self.finding is None
+
+
+async def verify(log: EventLog, *, against: Head | str | None = None, jobs: int = 1) -> Verification:
+    """Hash every sealed event again and hold the log to its seals.
+
+    Without `against`, whoever can write to the database as a superuser could have altered events and made all seals after
+    them anew; a head that was kept elsewhere excludes that, for all events up to it.
+
+    Args:
+        log: The log; a standby serves as well.
+        against: A head that was kept outside.
+        jobs: How many processes hash at once.
+
+    Raises:
+        ConfigurationError: `against` is no head, `jobs` is below 1, or the log is not one of a `DatabaseConnection`.
+        ConnectionError, TimeoutError: Safe to retry.
+        NotMigratedError: The table of seals is missing.
+    """
+    if jobs < 1:
+        raise ConfigurationError(f"jobs is 1 or more, not {jobs}")
+    kept = Head.parse(against) if isinstance(against, str) else against
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            seals = [Seal.of(row) for row in await connection.fetch(load("evidence/read_seals"), 0, None)]
+            through = max((one.through_position for one in seals), default=0)
+            outside = await connection.fetchrow(load("evidence/count_outside"), through)
+    finding = _check_chain(seals, kept)
+    if outside["below"] is not None:
+        detail = f"an event stands at position {outside['below']}, before the first there can be"
+        finding = Finding("event", "inserted", 0, outside["below"], detail)
+    # An event before a seal that is not right may be the first; those of that seal cannot be told from it. A chain that
+    # is sound, but not the one whose head was kept, still says which events do not fit it.
+    last = through if finding is None else finding.block - (finding.kind != "head")
+    events, of_blocks = await _check_blocks(log, [one for one in seals if one.block <= last], jobs)
+    finding = of_blocks or finding
+    head = Head(seals[-1].block, seals[-1].seal) if seals else None
+    return Verification(events, len(seals), outside["unsealed"], head, finding)
+
+
+# ---- seals -----------------------------------------------------------------------------------------------------
+
+
+def _check_chain(seals: Sequence[Seal], kept: Head | None) -> Finding | None:
+    previous, after = NO_SEAL, 0
+    for block, one in enumerate(seals, start=1):
+        finding = _check_seal(seals, one, block, previous, after)
+        if finding is not None:
+            return finding
+        if kept is not None and kept.block == block and kept.seal != one.seal:
+            return Finding(
+                "head", "altered", block, None, f"seal {block} is not the one that was kept outside"
+            )
+        previous, after = one.seal, one.through_position
+    if kept is not None and kept.block > len(seals):
+        block = len(seals) + 1
+        detail = f"seals {block} to {kept.block} are gone: the head that was kept outside is {kept}"
+        return Finding("seal", "removed", block, None, detail)
+    return None
+
+
+def _check_seal(seals: Sequence[Seal], one: Seal, block: int, previous: bytes, after: int) -> Finding | None:
+    if one.block > block:
+        return Finding("seal", "removed", block, None, f"seal {block} is gone, seal {one.block} comes next")
+    if one.block < block:
+        return Finding("seal", "inserted", one.block, None, f"seal {one.block} comes once too often")
+    if one.expected(previous=previous) == one.seal and (one.previous, one.after_position) == (
+        previous,
+        after,
+    ):
+        return None
+    if any(
+        other.expected(block=block, previous=previous) == other.seal for other in seals if other is not one
+    ):
+        return Finding("seal", "reordered", block, None, f"another seal stands in the place of seal {block}")
+    if one.expected() == one.seal:
+        detail = f"seal {block} does not follow the seal before it: one of the two was made anew"
+    else:
+        detail = f"seal {block} is not the hash of what it says"
+    return Finding("seal", "altered", block, None, detail)
+
+
+# ---- blocks ----------------------------------------------------------------------------------------------------
+
+
+async def _check_blocks(log: EventLog, seals: Sequence[Seal], jobs: int) -> tuple[int, Finding | None]:
+    if jobs == 1 or len(seals) < 2 * jobs:
+        return await _check_on(log.connection, seals)
+    if not isinstance(log.connection, DatabaseConnection):
+        raise ConfigurationError(
+            "several jobs need a log of a DatabaseConnection, which each of them makes anew"
+        )
+    config = log.connection.config.replace(min_pool_size=1, max_pool_size=1)
+    size = max(1, min(_BLOCKS_A_TASK_MAX, len(seals) // (2 * jobs)))
+    parts = [seals[start : start + size] for start in range(0, len(seals), size)]
+    loop = asyncio.get_running_loop()
+    # New processes: a fork would take the event loop and its connections along.
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        found = await asyncio.gather(
+            *(loop.run_in_executor(pool, _check_in_process, config, part) for part in parts)
+        )
+    return sum(events for events, _ in found), next((one for _, one in found if one is not None), None)
+
+
+def _check_in_process(config: DatabaseConfig, seals: Sequence[Seal]) -> tuple[int, Finding | None]:
+    async def check() -> tuple[int, Finding | None]:
+        async with await ConnectionFactory.create_connection(config) as connection:
+            return await _check_on(connection, seals)
+
+    return asyncio.run(check())
+
+
+async def _check_on(source: Any, seals: Sequence[Seal]) -> tuple[int, Finding | None]:
+    """Hold the events of blocks to their seals; stop at the first that are not right."""
+    events = 0
+    async with source.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            for one in seals:
+                rows = await connection.fetch(
+                    load("evidence/read_events"), one.after_position, one.through_position, None
+                )
+                entries = await connection.fetchval(load("evidence/read_entries"), one.block)
+                finding = _check_block(one, entries, rows)
+                events += len(rows)
+                if finding is not None:
+                    return events, finding
+    return events, None
+
+
+def _check_block(one: Seal, entries: bytes | None, rows: Sequence[Any]) -> Finding | None:
+    actual = [entry(row) for row in rows]
+    leaves = [each[ENTRY_BYTES - len(NO_SEAL) :] for each in actual]
+    if len(actual) == one.events and b"".join(actual) == entries and merkle_root(leaves) == one.root:
+        return None
+    entries = entries or b""
+    sealed = [entries[start : start + ENTRY_BYTES] for start in range(0, len(entries), ENTRY_BYTES)]
+    if not _is_whole(one, sealed):
+        detail = f"what block {one.block} keeps of its events is not what was sealed"
+        return Finding("block", "altered", one.block, None, detail)
+    return _first_difference(one.block, sealed, actual, rows)
+
+
+def _is_whole(one: Seal, sealed: Sequence[bytes]) -> bool:
+    """Whether the entries are those of the seal."""
+    positions = [position_of(each) for each in sealed if len(each) == ENTRY_BYTES]
+    return (
+        len(positions) == len(sealed) == one.events > 0
+        and merkle_root([each[ENTRY_BYTES - len(NO_SEAL) :] for each in sealed]) == one.root
+        and positions == sorted(set(positions))
+        and one.after_position < positions[0]
+        and positions[-1] == one.through_position
+    )
+
+
+def _first_difference(
+    block: int, sealed: Sequence[bytes], actual: Sequence[bytes], rows: Sequence[Any]
+) -> Finding:
+    """Name the first of the sealed events that is not there as it was, or the first that was not sealed."""
+    place = next(
+        (place for place, (was, is_) in enumerate(zip(sealed, actual, strict=False)) if was != is_),
+        min(len(sealed), len(actual)),
+    )
+    was = position_of(sealed[place]) if place < len(sealed) else None
+    now = position_of(actual[place]) if place < len(actual) else None
+    if was is None or (now is not None and now < was):
+        return _event(block, "inserted", now or 0, rows[place], "was not there when the block was sealed")
+    moved = _moved_to(sealed[place], was, rows)
+    if moved is not None:
+        return _event(block, "reordered", was, moved, f"stands at position {moved['position']} now")
+    if now is None or now > was:
+        return Finding(
+            "event", "removed", block, was, f"the event at position {was}, of block {block}, is gone"
+        )
+    if place and now == position_of(actual[place - 1]):
+        return _event(block, "inserted", now, rows[place], "stands at a position that another has")
+    return _event(block, "altered", was, rows[place], "is not what was sealed")
+
+
+def _moved_to(sealed: bytes, position: int, rows: Sequence[Any]) -> Any | None:
+    """Return the row that is the sealed event but for its position."""
+    for row in rows:
+        if row["position"] != position and event_hash({**row, "position": position}) == sealed[8:]:
+            return row
+    return None
+
+
+def _event(
+    block: int,
+    what: Literal["altered", "removed", "inserted", "reordered"],
+    position: int,
+    row: Any,
+    detail: str,
+) -> Finding:
+    text = (
+        f"the event at position {position}, of block {block} (stream {row['stream_id']}, version {row['version']}, "
+        f"id {row['event_id']}), {detail}"
+    )
+    return Finding("event", what, block, position, text)

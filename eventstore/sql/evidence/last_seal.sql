@@ -1,0 +1,12 @@
+-- Purpose: Read the newest seal, and the clock for the next one.
+-- Parameters: none
+-- Result: block bigint, through_position bigint, seal bytea (0, 0 and NULL where there is none), now timestamptz
+-- Locks: none beyond ACCESS SHARE
+-- Index: event_seals_pkey
+SELECT
+    coalesce(last.block, 0) AS block, coalesce(last.through_position, 0) AS through_position, last.seal,
+    clock_timestamp() AS now
+FROM (SELECT) AS always
+LEFT JOIN (
+    SELECT block, through_position, seal FROM event_seals ORDER BY block DESC LIMIT 1
+) AS last ON true
