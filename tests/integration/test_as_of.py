@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventstore.domain.context import use_clock
-from eventstore.domain.order import Order, OrderSide
+from eventstore.domain.order import Order, OrderSide, OrderStatus
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.errors import (
@@ -97,14 +97,17 @@ async def test_a_late_report_was_not_known_then_but_is_in_its_place(store: Event
     async with store.as_of(recorded_at=known_at) as past:
         known = await past.orders.get_order_by_id(order.id)
         assert known is not None
-        assert (known.status, known.filled_quantity) == ("CANCELLED", 0)
+        assert (known.status, known.filled_quantity) == (OrderStatus.CANCELLED, D(0))
     for at, status, filled in (
-        (4, "SUBMITTED", 0), (5, "FILLED", 10), (9, "FILLED", 10), (10, "CANCELLED", 10),
-    ):  # fmt: skip
+        (4, OrderStatus.SUBMITTED, 0),
+        (5, OrderStatus.FILLED, 10),
+        (9, OrderStatus.FILLED, 10),
+        (10, OrderStatus.CANCELLED, 10),
+    ):
         async with store.as_of(occurred_at=minute(at)) as past:
             true = await past.orders.get_order_by_id(order.id)
             assert true is not None
-            assert (true.status, true.filled_quantity) == (status, filled)
+            assert (true.status, true.filled_quantity) == (status, D(filled))
             assert await past.orders.get_orders_by_status(true.status) == [true]
 
 
@@ -118,7 +121,7 @@ async def test_what_was_busted_before_it_was_reported_waits_for_it(store: EventS
     for at, executions in ((3, 0), (5, 1)):
         async with store.as_of(occurred_at=minute(at)) as past:
             (found,) = await past.orders.get_active_orders()
-            assert (found.filled_quantity, len(found.executions)) == (0, executions)
+            assert (found.filled_quantity, len(found.executions)) == (D(0), executions)
 
 
 async def test_a_stored_state_is_no_base_for_what_occurred_before_it(store: EventStore):
@@ -170,8 +173,9 @@ async def test_an_entity_of_the_past_is_not_saved_over_the_present(store: EventS
     order.fill(D(1), D(100), "E-2", occurred_at=minute(1))
     async with store.unit_of_work() as uow:
         await uow.orders.update_order(order)
-    for when in ({"position": 2}, {"occurred_at": minute(5)}):
-        async with store.as_of(**when) as past:  # type: ignore[arg-type]
+    moments: tuple[dict[str, Any], ...] = ({"position": 2}, {"occurred_at": minute(5)})
+    for when in moments:
+        async with store.as_of(**when) as past:
             old = await past.orders.get_order_by_id(order.id)
         assert old is not None
         old.cancel(occurred_at=minute(10))
@@ -192,7 +196,7 @@ async def test_a_moment_must_be_one(store: EventStore):
         ({"recorded_at": "noon"}, "must be a datetime"),
     ):
         with pytest.raises(ConfigurationError, match=said):
-            async with store.as_of(**when):  # type: ignore[arg-type]
+            async with store.as_of(**when):
                 pass
     async with store.as_of(position=1) as past:
         pass
@@ -204,12 +208,13 @@ async def test_a_time_yet_to_come_is_what_is_known_now(store: EventStore):
     """Both clocks; and a naive time is local time."""
     order = await new_order(store)
     recorded_at = (await store.history(order.id))[-1].recorded_at
-    for when in (
+    moments: tuple[dict[str, Any], ...] = (
         {"recorded_at": LATER},
         {"occurred_at": LATER},
         {"recorded_at": datetime.max},
         {"recorded_at": recorded_at.astimezone().replace(tzinfo=None)},
-    ):
+    )
+    for when in moments:
         async with store.as_of(**when) as past:
             assert await past.orders.get_active_orders() == [order]
     naive = (recorded_at - timedelta(microseconds=1)).astimezone().replace(tzinfo=None)
@@ -221,16 +226,24 @@ async def test_a_time_yet_to_come_is_what_is_known_now(store: EventStore):
 
 @pytest.mark.parametrize("by_time", [False, True])
 async def test_a_writer_in_flight_is_waited_for(store: EventStore, by_time: bool):
-    """An event that was drawn and recorded before the call, but is not committed yet, belongs to the moment."""
+    """An event that was drawn and recorded before the call, but is not committed yet, belongs to the moment.
+
+    For a position it lies before one that is visible; for a time it lies beyond the end that is visible.
+    """
     first = await new_order(store)
     slow = store.unit_of_work()
     await slow.begin_transaction()
     order = Order.create_market_order("SLOW", D(1), OrderSide.BUY)
     await slow.orders.save_order(order)
     await slow.flush()
-    last = await new_order(store, "FAST")
-    known_at = (await store.history(last.id))[-1].recorded_at
-    when: dict[str, Any] = {"recorded_at": known_at} if by_time else {"position": await store.log.head()}
+    wanted = {first.id, order.id}
+    when: dict[str, Any]
+    if by_time:
+        async with store.connection.acquire() as connection:
+            when = {"recorded_at": await connection.fetchval("SELECT clock_timestamp()")}
+    else:
+        wanted.add((await new_order(store, "FAST")).id)
+        when = {"position": await store.log.head()}
 
     async def look() -> list[Order]:
         async with store.as_of(**when) as past:
@@ -244,7 +257,7 @@ async def test_a_writer_in_flight_is_waited_for(store: EventStore, by_time: bool
         await until(lambda: _is_positive(connection, waited))
     assert not looking.done()
     await slow.commit()
-    assert {found.id for found in await looking} == {first.id, order.id, last.id}
+    assert {found.id for found in await looking} == wanted
 
 
 async def _is_positive(connection: Any, query: str) -> bool:
@@ -276,7 +289,7 @@ async def test_summaries_snapshots_and_entities_of_a_users_own(store: EventStore
         async with store.as_of(position=then) as past:
             summary = await past.portfolios.get_portfolio_summary(portfolio.id)
             assert summary is not None
-            assert (summary.open_positions, summary.unrealized_pnl) == (1, 2)
+            assert (summary.open_positions, summary.unrealized_pnl) == (1, D(2))
             history = await past.portfolios.get_portfolio_history(portfolio.id, datetime.min, datetime.max)
             assert [each.id for each in history] == [snapshot.id]
             tuned = await past.entities(Strategy).get(strategy.id)
@@ -358,7 +371,7 @@ async def test_milestones_are_dropped_and_made_while_the_past_is_looked_at(store
 async def test_an_empty_log(store: EventStore):
     """Nothing is there at any moment, and there is nothing to keep."""
     for when in ({"position": 0}, {"recorded_at": EPOCH}, {"occurred_at": LATER}):
-        async with store.as_of(**when) as past:  # type: ignore[arg-type]
+        async with store.as_of(**when) as past:
             assert await past.orders.get_active_orders() == []
             assert await past.portfolios.get_current_portfolio() is None
     with pytest.raises(ConfigurationError, match="nothing to keep"):

@@ -1,0 +1,122 @@
+"""`eventstore as-of` and `milestone`: lists of a moment, as tables or JSON, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from eventstore.domain.order import Order, OrderSide
+from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.position import Position
+from eventstore.testing.strategies import EPOCH
+from tests import command_line
+from tests.command_line import assert_refused, run
+from tests.conftest import url_of
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from eventstore.database import DatabaseConfig
+    from eventstore.store import EventStore
+
+D = Decimal
+
+
+async def fill(store: EventStore) -> tuple[Order, Position, Portfolio]:
+    """An order that is cancelled at minute 10 and was filled at minute 5, as is reported later; and the rest."""
+    order = Order.create_market_order("ES", D(10), OrderSide.BUY, occurred_at=EPOCH)
+    order.submit("B-1", occurred_at=EPOCH)
+    portfolio = Portfolio(name="main", initial_capital=D("1000.50"))
+    position = Position.open_position("NQ", D(2), D(10), D(0))
+    async with store.unit_of_work() as uow:
+        await uow.orders.save_order(order)
+        await uow.portfolios.save_portfolio(portfolio)
+        await uow.positions.save_position(position)
+    order.cancel(occurred_at=EPOCH + timedelta(minutes=10))
+    async with store.unit_of_work() as uow:
+        await uow.orders.update_order(order)
+    order.fill(D(4), D(100), "E-1", occurred_at=EPOCH + timedelta(minutes=5))
+    async with store.unit_of_work() as uow:
+        await uow.orders.update_order(order)
+        await uow.positions.close_position(position.id, D(11))
+    return order, position, portfolio
+
+
+async def command(*arguments: str | int) -> list[str]:
+    """The lines of a command that ends well."""
+    done = await asyncio.to_thread(run, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def parsed(lines: list[str]) -> list[dict[str, Any]]:
+    """Each line as JSON."""
+    return [orjson.loads(line) for line in lines]
+
+
+async def test_lists_of_a_moment(store: EventStore, migrated_config: DatabaseConfig):
+    """By position, by what was known, and by what was true; --active and --symbol; a table and JSON lines."""
+    order, position, portfolio = await fill(store)
+    to = ("--url", url_of(migrated_config))
+    lines = await command("as-of", 4, "orders", "--active", *to)
+    assert lines[0].strip() == "1 orders as of 4"
+    (row,) = [line for line in lines if str(order.id) in line]
+    assert row.split()[1:] == ["ES", "BUY", "SUBMITTED", "10", "10"]
+    (cancelled,) = parsed(await command("as-of", 5, "orders", "--json", *to))
+    assert (cancelled["status"], cancelled["filled_quantity"]) == ("CANCELLED", "0")
+    assert await command("as-of", 5, "orders", "--active", "--symbol", "ES", "--json", *to) == []
+    known = (await store.history(order.id))[2].recorded_at.isoformat()
+    assert parsed(await command("as-of", known, "orders", "--json", *to)) == [cancelled]
+    true = (EPOCH + timedelta(minutes=6)).isoformat()
+    (filled,) = parsed(await command("as-of", true, "orders", "--occurred", "--symbol", "ES", "--json", *to))
+    assert (filled["status"], filled["filled_quantity"]) == ("PARTIALLY_FILLED", "4")
+    for at, closed in ((4, False), (7, True)):
+        (shown,) = parsed(await command("as-of", at, "positions", "--json", *to))
+        assert (shown["id"], shown["closed_at"] is not None) == (str(position.id), closed)
+    assert any("main" in line for line in await command("as-of", 4, "portfolios", *to))
+    (books,) = parsed(await command("as-of", 4, "portfolios", "--json", *to))
+    assert (books["id"], books["cash_balance"]) == (str(portfolio.id), "1000.50")
+    assert await command("as-of", 4, "orders", "--limit", 0, "--json", *to) == []
+
+
+async def test_milestones(store: EventStore, migrated_config: DatabaseConfig):
+    """One is made, listed and dropped."""
+    await fill(store)
+    to = ("--url", url_of(migrated_config))
+    assert await command("milestone", "--position", 4, *to) == ["milestone at position 4"]
+    listed = await command("milestone", "--list", *to)
+    assert [line.partition(",")[0] for line in listed] == [
+        "4 order", "4 portfolio", "4 portfolio_snapshot", "4 position",
+    ]  # fmt: skip
+    assert await command("milestone", "--drop", *to) == ["4 dropped"]
+    process = command_line.start("milestone", "--every", "1", *to)
+    try:
+
+        async def made() -> bool:
+            return bool(await store.milestones.list())
+
+        await until(made)
+        os.kill(process.pid, signal.SIGTERM)
+        await asyncio.to_thread(process.communicate, timeout=30)
+    finally:
+        process.kill()
+    assert {one.position for one in await store.milestones.list()} == {await store.log.head()}
+
+
+async def test_what_is_refused(store: EventStore, migrated_config: DatabaseConfig):
+    """Each with one line that says what to do, and status 2."""
+    await fill(store)
+    to = ("--url", url_of(migrated_config))
+    for arguments, said in (
+        (("as-of", "noon", "orders"), "neither a position nor a time"),
+        (("as-of", "99", "orders"), "beyond the end of the log"),
+        (("as-of", "4", "orders", "--occurred"), "needs a time"),
+        (("as-of", "4", "portfolios", "--active"), "leave out --active"),
+        (("milestone", "--list", "--drop"), "go alone"),
+    ):
+        assert_refused(await asyncio.to_thread(run, *arguments, *to), said)
