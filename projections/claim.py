@@ -64,15 +64,17 @@ class Claim:
         while True:
             async with log.connection.acquire() as connection:
                 with mapped_errors(own_statement=True, connection=connection):
+                    # Read first: one that has expired and still cannot be had is held by an open transaction.
+                    other = await connection.fetchrow(load("rebuild/read"), projection.name)
                     row = await connection.fetchrow(
                         load("rebuild/claim"), projection.name, projection.version, owner, lease_s
                     )
-                    if row is not None:
-                        return cls(log, projection, row, lease_s=lease_s)
-                    other = await connection.fetchrow(load("rebuild/read"), projection.name)
+            if row is not None:
+                return cls(log, projection, row, lease_s=lease_s)
             if other is not None:
                 first = first or other
-                if (other["epoch"], other["expires_at"]) != (first["epoch"], first["expires_at"]):
+                renewed = (other["epoch"], other["expires_at"]) != (first["epoch"], first["expires_at"])
+                if renewed or not other["is_alive"]:
                     raise RebuildError(
                         f"projection {projection.name} is being rebuilt by {other['owner']}, "
                         f"at position {other['position']}: let it finish, or end it"

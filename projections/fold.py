@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import Any, Generic, TypeVar
 
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.domain.context import folding
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 from projections.deliveries import Deliveries, key_of
@@ -98,7 +99,8 @@ class IndependentFold(Generic[R]):
             rows = sorted(
                 (row for row in rows if row["category"] in categories), key=lambda row: row["position"]
             )
-            self._fold(rows, lanes, delivered)
+            with folding():
+                self._fold(rows, lanes, delivered)
             self.position = end
             if self._on_progress is not None:
                 self._on_progress(end, through)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -215,26 +216,16 @@ class _Rebuild:
             await self._catch_up(build)
             async with self._log.connection.acquire() as connection:
                 with mapped_errors(own_statement=True, connection=connection):
-                    transaction = connection.transaction()
-                    await transaction.start()
-                    try:
-                        swapped = await self._swap_in(connection, build, proof, claim)
-                        await (transaction.rollback() if swapped is None else transaction.commit())
-                    except BaseException:
-                        if not connection.is_closed():
-                            await asyncio.shield(transaction.rollback())
-                        raise
-                    if swapped is not None:
-                        return swapped
+                    with suppress(_InUseError):
+                        async with connection.transaction():
+                            return await self._swap_in(connection, build, proof, claim)
                     await build.look_again(connection)
                     if loop.time() > until:
                         raise await self._held_up(connection)
             await asyncio.sleep(_PAUSE_S)
 
-    async def _swap_in(
-        self, connection: Any, build: Build[Any], proof: _Proof, claim: Claim
-    ) -> Rebuilt | None:
-        """Swap, in the open transaction of `connection`; None where the live table is in use."""
+    async def _swap_in(self, connection: Any, build: Build[Any], proof: _Proof, claim: Claim) -> Rebuilt:
+        """Swap, in the open transaction of `connection`; `_InUseError` where the live table is in use."""
         name = self._projection.name
         live, beside = quoted(self._projection.table.name), quoted(build.table)
         lanes = await connection.fetch(load("projections/pin_lanes"), name)
@@ -244,8 +235,7 @@ class _Rebuild:
         while build.position < target:
             await build.step_in(connection, target)
         await proof.rest(connection)
-        if not await _lock(connection, live):
-            return None
+        await _lock(connection, live)
         if await connection.fetchval(load("rebuild/renew"), name, claim.epoch, REBUILD_LEASE_S) is None:
             raise taken_over(self._projection)
         for row in await connection.fetch(load("rebuild/swap_statements"), live, beside):
@@ -285,6 +275,10 @@ class _Rebuild:
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
                 await _drop(connection, self._projection, claim)
+
+
+class _InUseError(Exception):
+    """Open transactions have read the live table."""
 
 
 class _ProofError(Exception):
@@ -368,8 +362,8 @@ def _told(key: Key, stored: dict[Key, bytes], folded: dict[Key, bytes]) -> str:
     return f"{key_text(key)} ({where})"
 
 
-async def _lock(connection: Any, live: str) -> bool:
-    """Close the live table; return whether that was possible without keeping anybody waiting for long."""
+async def _lock(connection: Any, live: str) -> None:
+    """Close the live table, or raise `_InUseError` where it is in use; nobody is kept waiting for long."""
     for _ in range(_LOCK_ATTEMPTS):
         try:
             async with connection.transaction():
@@ -378,8 +372,9 @@ async def _lock(connection: Any, live: str) -> bool:
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             await asyncio.sleep(_PAUSE_S)
         else:
-            return True
-    return False
+            await connection.execute("SET LOCAL lock_timeout TO DEFAULT")
+            return
+    raise _InUseError
 
 
 async def _drop(connection: Any, projection: Projection[Any], claim: Claim) -> None:

@@ -6,8 +6,11 @@
 -- Locks: the rows'
 -- Index: projections_pkey, projection_checkpoints_pkey
 WITH registered AS (
-    INSERT INTO projections (name, version) VALUES ($1::text, $2::integer)
+    INSERT INTO projections (name, version)
+    -- A row that is there is not tried, since that would wait for a transaction that changes it.
+    SELECT $1::text, $2::integer WHERE NOT EXISTS (SELECT FROM projections WHERE name = $1::text)
     ON CONFLICT ON CONSTRAINT projections_pkey DO NOTHING
 )
-INSERT INTO projection_checkpoints (projection, lane) VALUES ($1::text, 0)
+INSERT INTO projection_checkpoints (projection, lane)
+SELECT $1::text, 0 WHERE NOT EXISTS (SELECT FROM projection_checkpoints WHERE projection = $1::text AND lane = 0)
 ON CONFLICT ON CONSTRAINT projection_checkpoints_pkey DO NOTHING

@@ -1,5 +1,5 @@
 -- Purpose: Claim the rebuild of a projection: begin it, or take over one that its process has left or has not kept alive.
---   The epoch goes up, so that whoever had it before can write no more.
+--   Nobody is waited for. The epoch goes up, so that whoever had it before can write no more.
 -- Parameters:
 --   $1 projection text
 --   $2 version integer of the code
@@ -9,11 +9,28 @@
 --   where another process is at it
 -- Locks: the row's
 -- Index: projection_rebuilds_pkey
-INSERT INTO projection_rebuilds AS build (projection, version, epoch, owner, expires_at)
-VALUES (
-    $1::text, $2::integer, 1, $3::text, clock_timestamp() + $4::double precision * interval '1 second'
+WITH free AS (
+    SELECT projection FROM projection_rebuilds
+    WHERE projection = $1::text AND (expires_at IS NULL OR expires_at <= clock_timestamp())
+    FOR UPDATE SKIP LOCKED
+),
+taken AS (
+    UPDATE projection_rebuilds AS build
+    SET epoch = build.epoch + 1,
+        owner = $3::text,
+        expires_at = clock_timestamp() + $4::double precision * interval '1 second'
+    FROM free
+    WHERE build.projection = free.projection
+    RETURNING build.version, build.position, build.events, build.epoch
+),
+begun AS (
+    INSERT INTO projection_rebuilds AS build (projection, version, epoch, owner, expires_at)
+    SELECT $1::text, $2::integer, 1, $3::text, clock_timestamp() + $4::double precision * interval '1 second'
+    -- A row that is there is not tried, since that would wait for a transaction that changes it.
+    WHERE NOT EXISTS (SELECT FROM projection_rebuilds WHERE projection = $1::text)
+    ON CONFLICT ON CONSTRAINT projection_rebuilds_pkey DO NOTHING
+    RETURNING version, position, events, epoch
 )
-ON CONFLICT ON CONSTRAINT projection_rebuilds_pkey DO UPDATE
-SET epoch = build.epoch + 1, owner = EXCLUDED.owner, expires_at = EXCLUDED.expires_at
-WHERE build.expires_at IS NULL OR build.expires_at <= clock_timestamp()
-RETURNING version, position, events, epoch
+SELECT version, position, events, epoch FROM taken
+UNION ALL
+SELECT version, position, events, epoch FROM begun
