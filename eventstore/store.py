@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,11 +13,11 @@ from uuid import UUID
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
+from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.migrations import MigrationManager
 from eventstore.domain.causation import CausationTree, metadata_of
 from eventstore.domain.event import RecordedEvent
 from eventstore.domain.registry_check import require_sound_registry
-from eventstore.errors import ConfigurationError, ProjectionError, TimeoutError
 from eventstore.log.causation import causation_tree
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import NO_METADATA
@@ -31,6 +30,7 @@ from eventstore.replay.of_store import PastOfStore
 from eventstore.repositories.backend import PostgreSQLBackend
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
+from eventstore.sql import load
 from projections import (
     OrdersProjection,
     PortfolioSnapshotsProjection,
@@ -39,13 +39,13 @@ from projections import (
     Projection,
     ProjectionRunner,
 )
+from projections.progress import progress_of, wait_for
 
 __all__ = ["EventStore", "built_in_projections"]
 
 _logger = logging.getLogger(__name__)
 
 _WAIT_TIMEOUT_S = 30.0
-_POLL_S = 0.02  # for workers of other processes, whose progress rings no bell here
 
 
 class EventStore(PastOfStore):
@@ -73,6 +73,7 @@ class EventStore(PastOfStore):
         self.milestones = Milestones(self.log, READ_TABLES, versions=self._versions)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._starting: asyncio.Task[None] | None = None
+        self._has_warned = False
 
     @classmethod
     @asynccontextmanager
@@ -214,13 +215,30 @@ class EventStore(PastOfStore):
         await self.require_migrated()
         if self._tasks or self.connection.is_closed:
             return
+        if not await self._may_work():
+            return
         for name, worker in self._workers.items():
             task = asyncio.create_task(worker.run(), name=f"eventstore projection {name}")
             task.add_done_callback(_report_failure)
-            self._tasks[name] = task
+            self._tasks[name] = progress_of(self.log).tasks[name] = task
         search = asyncio.create_task(DisorderSearch(self.log).run(), name="eventstore disorder search")
         search.add_done_callback(_report_failure)
         self._tasks["disorder search"] = search
+
+    async def _may_work(self) -> bool:
+        tables = ["projection_checkpoints", *(one.projection.table.name for one in self._workers.values())]
+        if not self._has_warned:
+            async with self.connection.acquire() as connection:
+                with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                    if await connection.fetchval(load("database/may_write"), tables):
+                        return True
+            self._has_warned = True
+            _logger.warning(
+                "the role %s may not write the read tables, so no worker runs in this process: say workers=False here, "
+                "and run `eventstore work` as a role that `eventstore grant --projector` names",
+                self.connection.config.user,
+            )
+        return False
 
     def start_workers_soon(self) -> None:
         """As `start_workers`, from code that is not a coroutine; a database that is not migrated gets none."""
@@ -238,56 +256,33 @@ class EventStore(PastOfStore):
             await asyncio.wait(tasks)  # a failure was reported when it happened
 
     async def wait_for(
-        self, position: int, *, projections: Sequence[str] | None = None, timeout_s: float = _WAIT_TIMEOUT_S
+        self,
+        position: int,
+        *,
+        projections: Sequence[str | Projection[Any]] | None = None,
+        timeout_s: float = _WAIT_TIMEOUT_S,
     ) -> None:
         """Wait until the read tables themselves have every event up to a position.
 
-        Reads of the repositories need no waiting; this is for those who query the tables by themselves.
+        Reads of the repositories need no waiting; this is for those who query the tables by themselves. Any process may
+        fold them. The rows of keys in quarantine are not waited for.
 
         Args:
             position: The position, such as a Unit of Work's `last_position`.
-            projections: The names of the projections to wait for; None: all built-in ones.
+            projections: The projections to wait for, one's own among them, or their names; None: all built-in ones.
             timeout_s: Seconds to wait at most.
 
         Raises:
-            ConfigurationError: There is no projection of a name.
+            ConfigurationError: There is no projection of a name: no worker ever folded one.
             TimeoutError: The time was over first.
             ProjectionError: The worker of a projection has ended with an error, which is its cause.
             ConnectionError: The database cannot be reached. Safe to retry.
         """
-        workers = [self._worker(name) for name in (self._workers if projections is None else projections)]
-        try:
-            async with asyncio.timeout(timeout_s):
-                for worker in workers:
-                    await self._wait_for(worker, position)
-        except TimeoutError:
-            raise
-        except builtins.TimeoutError as error:
-            cause = await self._backend.storage.explain_lag(workers[0].projection.name)
-            raise TimeoutError(
-                f"the read tables did not reach position {position} within {timeout_s} s (timeout_s): {cause}"
-            ) from error
-
-    async def _wait_for(self, worker: ProjectionRunner[Any], position: int) -> None:
-        name = worker.projection.name
-        with worker.moved.bell() as bell:
-            while True:
-                bell.clear()
-                if await worker.folded_through() >= position:
-                    return
-                task = self._tasks.get(name)
-                if task is not None and task.done() and not task.cancelled():
-                    raise ProjectionError(f"the worker of projection {name} has ended") from task.exception()
-                with suppress(builtins.TimeoutError):
-                    async with asyncio.timeout(_POLL_S):
-                        await bell.wait()
-
-    def _worker(self, name: str) -> ProjectionRunner[Any]:
-        try:
-            return self._workers[name]
-        except KeyError:
-            known = ", ".join(sorted(self._workers))
-            raise ConfigurationError(f"there is no projection {name}: there are {known}") from None
+        names = [
+            one if isinstance(one, str) else one.name
+            for one in (self._workers if projections is None else projections)
+        ]
+        await wait_for(self.log, position, names, known=self._workers, timeout_s=timeout_s)
 
 
 def built_in_projections() -> Iterable[Projection[Any]]:

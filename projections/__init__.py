@@ -6,6 +6,7 @@ from projections.portfolios import PortfoliosProjection
 from projections.positions import PositionsProjection
 from projections.projection import EntityProjection, Projection
 from projections.runner import ProjectionRunner
+from projections.running import Running, run
 from projections.table import Table
 from projections.worker import ProjectionWorker
 
@@ -18,5 +19,7 @@ __all__ = [
     "Projection",
     "ProjectionRunner",
     "ProjectionWorker",
+    "Running",
     "Table",
+    "run",
 ]

@@ -16,7 +16,7 @@ from projections.projection import Projection
 from projections.reading import read_batch
 from projections.versions import require_version
 
-__all__ = ["LANES_MAX", "set_lanes"]
+__all__ = ["LANES_MAX", "ensure_lanes", "set_lanes"]
 
 LANES_MAX = 256
 """The most lanes of one projection: each reads the whole log, so many cost more than they bring."""
@@ -36,8 +36,7 @@ async def set_lanes(log: EventLog, projection: Projection[Any], lanes: int) -> N
         ProjectionVersionError: Another version of its code has built the table.
         ConnectionError, TimeoutError: Nothing was changed, or all of it. Safe to run again.
     """
-    if not 1 <= lanes <= LANES_MAX:
-        raise ConfigurationError(f"a projection has 1 to {LANES_MAX} lanes, not {lanes}")
+    _check(lanes)
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
             async with connection.transaction():
@@ -67,6 +66,30 @@ async def set_lanes(log: EventLog, projection: Projection[Any], lanes: int) -> N
                     )
                 epoch = max(lane["epoch"] for lane in pinned) + 1
                 await connection.execute(load("projections/set_lanes"), projection.name, lanes, target, epoch)
+
+
+async def ensure_lanes(log: EventLog, projection: Projection[Any], lanes: int) -> int:
+    """Split a projection into a number of lanes unless it is already, also one that was never folded.
+
+    Returns:
+        The number of lanes before.
+
+    Raises:
+        EventStoreError: As `set_lanes`.
+    """
+    _check(lanes)
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, connection=connection):
+            await connection.execute(load("projections/register"), projection.name, projection.version)
+            rows = await connection.fetch(load("projections/list_lanes"), projection.name)
+    if len(rows) != lanes:
+        await set_lanes(log, projection, lanes)
+    return len(rows)
+
+
+def _check(lanes: int) -> None:
+    if not 1 <= lanes <= LANES_MAX:
+        raise ConfigurationError(f"a projection has 1 to {LANES_MAX} lanes, not {lanes}")
 
 
 async def _catch_up(

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Generic, TypeVar
 
-from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.registry_check import require_sound_registry
 from eventstore.errors import EventStoreError
 from eventstore.log.event_log import EventLog
-from eventstore.log.subscription import Wakeups
-from eventstore.sql import load
 from projections.lease import LEASE_S
+from projections.progress import folded_through, list_lanes, progress_of
 from projections.projection import Projection
 from projections.worker import ProjectionWorker
 
@@ -36,7 +34,7 @@ class ProjectionRunner(Generic[R]):
     def __init__(self, log: EventLog, projection: Projection[R], *, lease_s: float = LEASE_S) -> None:
         self.log = log
         self.projection = projection
-        self.moved = Wakeups()
+        self.moved = progress_of(log).moved
         self._lease_s = lease_s
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
@@ -65,18 +63,11 @@ class ProjectionRunner(Generic[R]):
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
-        lanes = await self._lanes()
-        return min((lane["position"] for lane in lanes), default=0)
-
-    async def _lanes(self) -> list[Any]:
-        async with self.log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                rows: list[Any] = await connection.fetch(load("projections/list_lanes"), self.projection.name)
-                return rows
+        return await folded_through(self.log, self.projection.name)
 
     async def _adjust(self) -> None:
         try:
-            lanes = await self._lanes()
+            lanes = await list_lanes(self.log, self.projection.name)
         except EventStoreError as error:
             # The workers wait out what can be waited out; without any there is nobody to do so.
             if not self._tasks and not error.retryable:

@@ -15,6 +15,7 @@ from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError
 from eventstore.store import EventStore, built_in_projections
 from projections import Projection, ProjectionRunner
+from projections.lanes import ensure_lanes
 
 __all__ = ["named_projections", "work"]
 
@@ -24,21 +25,37 @@ def work(
     data: Data = None,
     projection: Annotated[
         list[str] | None,
-        typer.Option("--projection", metavar="NAME", help="Only this one; may be given again. Default: all."),
+        typer.Option(
+            "--projection",
+            metavar="NAME",
+            help="Only this one, or one of your own as MODULE:CLASS; may be given again. Default: all built-in ones.",
+        ),
+    ] = None,
+    lanes: Annotated[
+        int | None,
+        typer.Option(
+            "--lanes",
+            metavar="N",
+            help="Split each into so many lanes first, for all processes. Default: as it is.",
+        ),
     ] = None,
 ) -> None:
     """Keep the read tables up to date, until SIGINT (Ctrl-C) or SIGTERM ends it cleanly, with status 0."""
     chosen = named_projections(projection) if projection else list(built_in_projections())
     with configuration(url, data) as config:
-        asyncio.run(_work(config, chosen))
+        asyncio.run(_work(config, chosen, lanes))
 
 
-async def _work(config: DatabaseConfig, chosen: list[Projection[Any]]) -> None:
+async def _work(config: DatabaseConfig, chosen: list[Projection[Any]], lanes: int | None) -> None:
     told_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told_to_stop.set)
     async with EventStore.open(config, workers=False) as store, asyncio.TaskGroup() as group:
+        for one in chosen if lanes is not None else ():
+            before = await ensure_lanes(store.log, one, lanes or 1)
+            if before != lanes:
+                say(f"{one.name}: from {before} lanes to {lanes}, for all processes")
         # One that fails takes the others with it: who watches the process then sees it end.
         tasks = [group.create_task(ProjectionRunner(store.log, one).run(), name=one.name) for one in chosen]
         say(f"at work on {', '.join(one.name for one in chosen)}")

@@ -16,6 +16,7 @@ from eventstore.store import EventStore
 from tests import command_line
 from tests.command_line import assert_refused, run
 from tests.conftest import admin_connection, url_of
+from tests.spoilt import spoilt_table
 from tests.waiting import until
 
 
@@ -72,26 +73,62 @@ async def test_work_on_one_projection(migrated_config: DatabaseConfig):
     assert process.returncode == 0
 
 
-async def test_work_ends_when_an_event_cannot_be_folded(migrated_config: DatabaseConfig):
-    """The process says why in one line, and does not pass the event over."""
+async def test_work_on_events_that_cannot_be_decoded(migrated_config: DatabaseConfig):
+    """A projection whose key is not the stream ends the process with one line; one whose key is it goes on."""
     await save_orders(migrated_config, 1)
     await fetch(
         migrated_config,
         """
         INSERT INTO events
-        SELECT position + 1, occurred_at, recorded_at, version + 1, schema_version, stream_id,
+        SELECT nextval('events_position_seq'), occurred_at, recorded_at, version + 1, schema_version, stream_id,
             gen_random_uuid(), category, 'OrderFromTheFuture', data, metadata
         FROM events
         """,
     )
-    process = command_line.start("work", "--url", url_of(migrated_config))
+    async with EventStore.open(migrated_config, workers=False) as store:
+        await spoilt_table(store)
+    position = await save_orders(migrated_config, 1)
+    options = ("--projection", "orders", "--url", url_of(migrated_config))
+    going_on = command_line.start("work", *options)
+    process = command_line.start("work", "--projection", "tests.spoilt:Spoilt", *options)
     try:
         _, error = await asyncio.to_thread(process.communicate, timeout=30)
+        async with EventStore.open(migrated_config, workers=False) as store:
+            await store.wait_for(position, projections=["orders"])
     finally:
         process.kill()
+        going_on.kill()
+        await asyncio.to_thread(going_on.communicate)
     assert process.returncode == 2
     assert "OrderFromTheFuture" in error.splitlines()[-1]
     assert "Traceback" not in error
+
+
+async def test_work_sets_the_lanes(migrated_config: DatabaseConfig):
+    """`--lanes` says what it changes; the next process's number counts for all, and events are folded on."""
+    url = url_of(migrated_config)
+    command = ("work", "--projection", "orders", "--url", url, "--lanes")
+    first = command_line.start(*command, 3)
+    second = None
+    try:
+        assert first.stdout is not None
+        line = await asyncio.to_thread(first.stdout.readline)
+        assert line == "orders: from 1 lanes to 3, for all processes\n"
+        await save_orders(migrated_config, 5)
+        second = command_line.start(*command, 2)
+        assert second.stdout is not None
+        line = await asyncio.to_thread(second.stdout.readline)
+        assert line == "orders: from 3 lanes to 2, for all processes\n"
+        position = await save_orders(migrated_config, 5)
+        async with EventStore.open(migrated_config, workers=False) as store:
+            await store.wait_for(position, projections=["orders"])
+    finally:
+        for process in filter(None, (first, second)):
+            process.terminate()
+            await asyncio.to_thread(process.communicate, timeout=30)
+    assert await fetch(migrated_config, "SELECT count(*) FROM orders") == 10
+    assert await fetch(migrated_config, "SELECT count(*) FROM projection_checkpoints") == 2
+    assert_refused(await asyncio.to_thread(command_line.run, *command, 0), "1 to 256 lanes")
 
 
 async def test_rebuild(migrated_config: DatabaseConfig):

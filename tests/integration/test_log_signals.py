@@ -81,25 +81,31 @@ async def listeners(config: DatabaseConfig, action: str = "pid") -> list[Any]:
 
 async def test_another_process_is_woken_by_each_append(migrated_config: DatabaseConfig):
     """A reader that does not poll gets what another pool appends, time after time."""
-    async with opened(migrated_config) as writer, opened(migrated_config) as reader:
-        async with following(reader) as positions:
-            for _ in range(5):
-                result = await writer.append(started())
-                assert await asyncio.wait_for(positions.get(), 10) == result.last_position
+    async with (
+        opened(migrated_config) as writer,
+        opened(migrated_config) as reader,
+        following(reader) as positions,
+    ):
+        for _ in range(5):
+            result = await writer.append(started())
+            assert await asyncio.wait_for(positions.get(), 10) == result.last_position
 
 
 async def test_a_listener_that_is_ended_is_made_anew(migrated_config: DatabaseConfig):
     """Its session is ended by the server: what is appended meanwhile and afterwards is found, without polling."""
-    async with opened(migrated_config) as writer, opened(migrated_config) as reader:
-        async with following(reader) as positions:
+    async with (
+        opened(migrated_config) as writer,
+        opened(migrated_config) as reader,
+        following(reader) as positions,
+    ):
+        for _ in range(2):
+            before = await listeners(migrated_config)
+            assert await listeners(migrated_config, "pg_terminate_backend(pid, 5000)") == [True]
             for _ in range(2):
-                before = await listeners(migrated_config)
-                assert await listeners(migrated_config, "pg_terminate_backend(pid, 5000)") == [True]
-                for _ in range(2):
-                    result = await writer.append(started())
-                    assert await asyncio.wait_for(positions.get(), 20) == result.last_position
-                await until(lambda: is_listening(reader))
-                assert await listeners(migrated_config) != before
+                result = await writer.append(started())
+                assert await asyncio.wait_for(positions.get(), 20) == result.last_position
+            await until(lambda: is_listening(reader))
+            assert await listeners(migrated_config) != before
 
 
 async def test_a_connection_that_is_cut_without_a_word_is_found(
@@ -112,16 +118,19 @@ async def test_a_connection_that_is_cut_without_a_word_is_found(
     monkeypatch.setattr(signals, "PROBE_TIMEOUT_S", 1.0)
     async with Relay(migrated_config) as relay:
         config = migrated_config.replace(direct_url=url_of(relay.config()))
-        async with opened(migrated_config) as writer, opened(config) as reader:
-            async with following(reader) as positions:
-                relay.silent = True
-                result = await writer.append(started())
-                await until(lambda: not is_listening(reader))
-                assert positions.empty()
-                relay.silent = False
-                assert await asyncio.wait_for(positions.get(), 20) == result.last_position
-                result = await writer.append(started())
-                assert await asyncio.wait_for(positions.get(), 20) == result.last_position
+        async with (
+            opened(migrated_config) as writer,
+            opened(config) as reader,
+            following(reader) as positions,
+        ):
+            relay.silent = True
+            result = await writer.append(started())
+            await until(lambda: not is_listening(reader))
+            assert positions.empty()
+            relay.silent = False
+            assert await asyncio.wait_for(positions.get(), 20) == result.last_position
+            result = await writer.append(started())
+            assert await asyncio.wait_for(positions.get(), 20) == result.last_position
 
 
 async def test_appends_share_a_signal(migrated_config: DatabaseConfig, monkeypatch: pytest.MonkeyPatch):
@@ -162,7 +171,10 @@ async def test_behind_a_pooler(migrated_config: DatabaseConfig):
                 await asyncio.wait_for(asyncio.shield(task), 20)
             assert not is_listening(reader)
         config = bouncer.config(direct_url=url_of(migrated_config))
-        async with opened(bouncer.config()) as writer, opened(config) as reader:
-            async with following(reader) as positions:
-                result = await writer.append(started())
-                assert await asyncio.wait_for(positions.get(), 10) == result.last_position
+        async with (
+            opened(bouncer.config()) as writer,
+            opened(config) as reader,
+            following(reader) as positions,
+        ):
+            result = await writer.append(started())
+            assert await asyncio.wait_for(positions.get(), 10) == result.last_position

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
-from eventstore.database import ConnectionFactory
+from eventstore.database import ConnectionFactory, PostgreSQLAdapter
+from eventstore.database.grants import grant
+from eventstore.errors import ConfigurationError
 from eventstore.log import EventLog
-from projections import OrdersProjection, ProjectionWorker
+from eventstore.store import EventStore
+from projections import OrdersProjection, ProjectionWorker, run
 from projections.comparison import compare_with_fold
+from projections.keys import lane_of
+from projections.lanes import set_lanes
+from projections.progress import list_lanes
+from projections.quarantine import list_quarantined, retry
+from tests.conftest import admin_connection
 from tests.relay import Relay
+from tests.spoilt import Spoilt, spoilt_table
 from tests.waiting import until
 from tests.working import folded_through, has_folded, place, running
 
 if TYPE_CHECKING:
     from eventstore.database import DatabaseConfig
-    from eventstore.store import EventStore
 
 LEASE_S = 0.6
 
@@ -47,3 +57,106 @@ async def test_a_worker_that_stops_within_a_statement_holds_up_nobody(
             relay.released.set()
         await pool.close(timeout_s=1)
     assert (await compare_with_fold(store.log, OrdersProjection())).is_equal
+
+
+async def test_run_folds_for_a_block(store: EventStore):
+    """Projections of a user's own are folded by tasks for a block, and waited for; a name runs once."""
+    await spoilt_table(store)
+    with pytest.raises(ConfigurationError, match="no projection spoilt"):
+        await store.wait_for(1, projections=["spoilt"])
+    async with run(store.connection, [Spoilt(), OrdersProjection()], lanes=2) as running_here:
+        orders = await place(store, 1, 2, 3)
+        await running_here.wait_for(3)
+        await store.wait_for(3, projections=[Spoilt()])
+        assert await Spoilt.sums(store) == {"ES": 6}
+        with pytest.raises(ConfigurationError, match="runs in this process already"):
+            async with run(store.connection, [Spoilt()]):
+                pass
+        await set_lanes(store.log, Spoilt(), 3)
+        await place(store, 4)
+        await store.wait_for(4, projections=["spoilt"])
+        assert await Spoilt.sums(store) == {"ES": 10}
+    assert len(await list_lanes(store.log, "spoilt")) == 3
+    assert len(await list_lanes(store.log, "orders")) == 2
+    assert [lane["lease_owner"] for lane in await list_lanes(store.log, "spoilt")] == [None] * 3
+    assert len(orders) == 3
+
+
+async def test_wait_for_goes_on_while_lanes_change(store: EventStore):
+    """A wait that began with one lane ends when all lanes of the new number have come there."""
+    await spoilt_table(store)
+    await place(store, 1)
+    await ProjectionWorker(store.log, Spoilt()).catch_up(1)
+    waiting = asyncio.create_task(store.wait_for(4, projections=["spoilt"]))
+    await place(store, *[2] * 3, symbol="A")
+    await set_lanes(store.log, Spoilt(), 4)
+    lane = lane_of(("A",), 4)
+    await ProjectionWorker(store.log, Spoilt(), lane=lane).catch_up(4)
+    assert not waiting.done()
+    for other in {0, 1, 2, 3} - {lane}:
+        await ProjectionWorker(store.log, Spoilt(), lane=other).catch_up(4)
+    await asyncio.wait_for(waiting, 10)
+    assert await Spoilt.sums(store) == {"ES": 1, "A": 6}
+
+
+async def test_waiting_does_not_wait_for_quarantine(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """A key in quarantine stands still; the projection goes on past it, and so does who waits."""
+    monkeypatch.setenv("SPOILT_AT", "13")
+    await spoilt_table(store)
+    async with run(store.connection, [Spoilt()]) as here:
+        await place(store, 1, 13, symbol="BAD")
+        await place(store, 5, symbol="GOOD")
+        await here.wait_for(3)
+    assert await Spoilt.sums(store) == {"BAD": 1, "GOOD": 5}
+
+
+async def test_an_event_that_cannot_be_decoded_stops_its_stream_alone(store: EventStore):
+    """A type that the code does not know puts that order in quarantine; all others go on; lists say so."""
+    good, bad = await place(store, 1, 2)
+    async with store.connection.acquire() as connection:
+        await connection.execute(
+            "INSERT INTO events SELECT nextval('events_position_seq'), occurred_at, recorded_at, version + 1, 1, "
+            "stream_id, gen_random_uuid(), category, 'Forgotten', '{}', '{}' FROM events WHERE stream_id = $1",
+            bad.id,
+        )
+    await place(store, 3)
+    async with run(store.connection, [OrdersProjection()]) as here:
+        await here.wait_for(4)
+        (held,) = await list_quarantined(store.log)
+        assert (held.key, held.position, held.type) == (f'["{bad.id}"]', 3, "Forgotten")
+        assert "UnknownEventTypeError" in held.error
+        assert not await retry(store.log, OrdersProjection(), held.key)
+        await set_lanes(store.log, OrdersProjection(), 2)
+        await place(store, 4)
+        await here.wait_for(5)
+    assert [one.attempts for one in await list_quarantined(store.log)] == [2]
+
+    class Ignoring(OrdersProjection):
+        ignored_types = frozenset({"Forgotten"})
+
+    assert await retry(store.log, Ignoring(), held.key)
+    assert await list_quarantined(store.log) == []
+    async with store.connection.acquire() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM orders WHERE id = $1", good.id) == 1
+
+
+async def test_a_role_without_rights_runs_no_worker_and_says_so_once(
+    migrated_config: DatabaseConfig, caplog: pytest.LogCaptureFixture
+):
+    """A writer that may not write the read tables appends all the same, with one warning and no error."""
+    role = f"writer_{uuid4().hex}"
+    async with EventStore.open(migrated_config, workers=False) as admin, admin.connection.acquire() as one:
+        await one.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+        await grant(PostgreSQLAdapter(admin.connection), writer=role)
+    try:
+        config = migrated_config.replace(user=role, password="secret")
+        async with EventStore.open(config) as store:
+            await place(store, 1)
+            await store.start_workers()
+            assert await store.log.head() == 1
+        warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+        assert [("may not write" in one.getMessage()) for one in warnings] == [True]
+    finally:
+        admin_again = await admin_connection(migrated_config)
+        await admin_again.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+        await admin_again.close()

@@ -1,0 +1,156 @@
+"""`quarantine`: the keys whose events cannot be folded, and what to do about them."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict
+from typing import Annotated, Any, TypeVar
+
+import orjson
+import typer
+
+from eventstore.cli.projections import named_projections
+from eventstore.cli.report import plain_table
+from eventstore.cli.running import DIFFERENT, console, say
+from eventstore.cli.target import Data, Url, configuration
+from eventstore.errors import ConfigurationError
+from eventstore.store import EventStore
+from projections import quarantine
+from projections.quarantine import QuarantinedKey
+
+__all__ = ["application", "discard", "list_keys", "retry", "show"]
+
+T = TypeVar("T")
+
+application = typer.Typer(
+    name="quarantine",
+    help="Keys whose events cannot be folded: list, show, retry, discard.",
+    add_completion=False,
+)
+"""The command with its four parts."""
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="The projection, or MODULE:CLASS of your own.")]
+_Key = Annotated[
+    str,
+    typer.Argument(
+        metavar="KEY", help="The key as `list` prints it; a key of one text may go without brackets."
+    ),
+]
+_Json = Annotated[bool, typer.Option("--json", help="For programs: one JSON document.")]
+
+
+@application.command("list")
+def list_keys(
+    url: Url = None,
+    data: Data = None,
+    projection: Annotated[
+        str | None, typer.Option("--projection", metavar="NAME", help="Only of this projection.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """List the keys in quarantine, the longest there first."""
+    held = _run(url, data, lambda store: quarantine.list_quarantined(store.log, projection))
+    if as_json:
+        say(_json([asdict(one) for one in held]))
+        return
+    table = plain_table("Quarantine", ["projection", "key", "error"], ["position", "attempts"])
+    for one in held:
+        table.add_row(
+            one.projection, one.key, one.error.splitlines()[0], str(one.position), str(one.attempts)
+        )
+    console.print(table)
+    say(f"{len(held)} keys in quarantine")
+
+
+@application.command("show")
+def show(name: str, key: _Key, url: Url = None, data: Data = None, as_json: _Json = False) -> None:
+    """Show one key: the event that cannot be folded, the error with its traceback, and since when."""
+    held = _run(url, data, lambda store: _find(store, name, key))
+    if as_json:
+        say(_json(asdict(held)))
+        return
+    for field, value in asdict(held).items():
+        if field != "traceback":
+            say(f"{field}: {value}")
+    say(held.traceback.rstrip())
+
+
+@application.command("retry")
+def retry(
+    name: _Name,
+    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="The key. Default: all of them.")] = None,
+    url: Url = None,
+    data: Data = None,
+) -> int:
+    """Fold the events that wait, in order, once the code is mended; the status is 1 where one fails again."""
+    (projection,) = named_projections([name])
+
+    async def work(store: EventStore) -> int:
+        if key is None:
+            held = await quarantine.list_quarantined(store.log, projection.name)
+        else:
+            held = [await _find(store, projection.name, key)]
+        status = 0
+        for one in held:
+            if await quarantine.retry(store.log, projection, one.key):
+                say(f"{one.projection} {one.key}: up to date")
+            else:
+                again = await _find(store, one.projection, one.key)
+                say(f"{one.projection} {one.key}: still at position {again.position}: {again.error}")
+                status = DIFFERENT
+        return status
+
+    return _run(url, data, work)
+
+
+@application.command("discard")
+def discard(  # noqa: PLR0917 - called by the command line, by name
+    name: _Name,
+    key: _Key,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept on record.")],
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="WHO", help="Who decides it. Default: the user of this process."),
+    ] = None,
+    url: Url = None,
+    data: Data = None,
+) -> int:
+    """Leave the event that failed out of the projection, for good and on record, and fold what waits behind it."""
+    (projection,) = named_projections([name])
+    who = getpass.getuser() if by is None else by
+
+    async def work(store: EventStore) -> int:
+        held = await _find(store, projection.name, key)
+        done = await quarantine.discard(store.log, projection, held.key, discarded_by=who, reason=reason)
+        say(f"{held.projection} {held.key}: the event at position {held.position} is left out, by {who}")
+        if not done:
+            again = await _find(store, held.projection, held.key)
+            say(f"{held.projection} {held.key}: now at position {again.position}: {again.error}")
+        return 0 if done else DIFFERENT
+
+    return _run(url, data, work)
+
+
+async def _find(store: EventStore, name: str, key: str) -> QuarantinedKey:
+    keys = (key, orjson.dumps([key]).decode())
+    for one in await quarantine.list_quarantined(store.log, name):
+        if one.key in keys:
+            return one
+    raise ConfigurationError(
+        f"the key {key} of projection {name} is not in quarantine: `eventstore quarantine list` shows what is"
+    )
+
+
+def _run(url: Url, data: Data, work: Callable[[EventStore], Coroutine[Any, Any, T]]) -> T:
+    async def run() -> T:
+        async with EventStore.open(config, workers=False) as store:
+            return await work(store)
+
+    with configuration(url, data) as config:
+        return asyncio.run(run())
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode()

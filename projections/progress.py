@@ -1,0 +1,122 @@
+"""How far projections have come, and waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import ConfigurationError, ProjectionError, TimeoutError
+from eventstore.log.event_log import EventLog
+from eventstore.log.subscription import Wakeups
+from eventstore.repositories.storage import PostgreSQLStorage
+from eventstore.sql import load
+
+__all__ = ["Progress", "folded_through", "list_lanes", "progress_of", "wait_for"]
+
+# For workers of other processes, whose progress rings no bell here.
+_POLL_FIRST_S = 0.005
+_POLL_MAX_S = 0.1
+
+
+class Progress:
+    """What this process folds of a log.
+
+    Attributes:
+        moved: Is told when a projection of this process has folded something.
+        tasks: The tasks that fold, by the name of their projection.
+    """
+
+    def __init__(self) -> None:
+        self.moved = Wakeups()
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+
+_known: WeakKeyDictionary[EventLog, Progress] = WeakKeyDictionary()
+
+
+def progress_of(log: EventLog) -> Progress:
+    """Return the progress of a log; the same one each time."""
+    progress = _known.get(log)
+    if progress is None:
+        progress = _known[log] = Progress()
+    return progress
+
+
+async def list_lanes(log: EventLog, projection: str) -> list[Any]:
+    """Return the lanes of a projection in order, with positions and leases; none where it was never folded.
+
+    Raises:
+        ConnectionError, TimeoutError: Safe to retry.
+    """
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            rows: list[Any] = await connection.fetch(load("projections/list_lanes"), projection)
+            return rows
+
+
+async def folded_through(log: EventLog, projection: str) -> int:
+    """Return the position up to which every event is in the table, whoever folded it; errors as `list_lanes`."""
+    return min((lane["position"] for lane in await list_lanes(log, projection)), default=0)
+
+
+async def wait_for(
+    log: EventLog, position: int, projections: Iterable[str], *, known: Iterable[str] = (), timeout_s: float
+) -> None:
+    """Wait until the tables of projections have every event up to a position, whichever process folds them.
+
+    The rows of keys in quarantine are not waited for. The number of lanes may change meanwhile.
+
+    Args:
+        log: The log.
+        position: The position.
+        projections: The projections' names.
+        known: Names that are right even where no worker has ever folded them.
+        timeout_s: Seconds to wait at most.
+
+    Raises:
+        ConfigurationError: There is no projection of a name: none is folded here, and no worker ever did.
+        TimeoutError: The time was over first; the message says what holds it up.
+        ProjectionError: The worker of a projection in this process has ended with an error, which is its cause.
+        ConnectionError: The database cannot be reached. Safe to retry.
+    """
+    name = ""
+    try:
+        async with asyncio.timeout(timeout_s):
+            for name in projections:
+                await _wait_for(log, position, name, frozenset(known))
+    except TimeoutError:
+        raise
+    except builtins.TimeoutError as error:
+        cause = await PostgreSQLStorage(log, {}).explain_lag(name)
+        raise TimeoutError(
+            f"the table of projection {name} did not reach position {position} within {timeout_s} s "
+            f"(timeout_s): {cause}"
+        ) from error
+
+
+async def _wait_for(log: EventLog, position: int, name: str, known: frozenset[str]) -> None:
+    progress = progress_of(log)
+    poll_s = _POLL_FIRST_S
+    with progress.moved.bell() as bell:
+        while True:
+            bell.clear()
+            lanes = await list_lanes(log, name)
+            if lanes and min(lane["position"] for lane in lanes) >= position:
+                return
+            if not lanes and name not in known and name not in progress.tasks:
+                names = ", ".join(sorted(known | progress.tasks.keys()))
+                raise ConfigurationError(
+                    f"there is no projection {name}, and no worker ever folded one of that name: there are {names}"
+                )
+            task = progress.tasks.get(name)
+            if task is not None and task.done() and not task.cancelled():
+                raise ProjectionError(f"the worker of projection {name} has ended") from task.exception()
+            with suppress(builtins.TimeoutError):
+                async with asyncio.timeout(poll_s):
+                    await bell.wait()
+            poll_s = min(2 * poll_s, _POLL_MAX_S)
