@@ -46,12 +46,13 @@ class Replay(Workload):
 async def _replay(found: History) -> None:
     """Fold the log; what can no longer trade is let go, as an engine that starts anew would."""
     active: dict[UUID, Order] = {}
-    async for recorded in found.store.log.read_all(categories=["order"]):
-        order = Order.advance(active.get(recorded.stream_id), recorded)
-        if order is None or not order.is_active:
-            active.pop(recorded.stream_id, None)
-        else:
-            active[recorded.stream_id] = order
+    async for events in found.store.replay(categories=["order"]).pages():
+        for recorded in events:
+            order = Order.advance(active.get(recorded.stream_id), recorded)
+            if order is None or not order.is_active:
+                active.pop(recorded.stream_id, None)
+            else:
+                active[recorded.stream_id] = order
 
 
 async def _pages(found: History) -> None:

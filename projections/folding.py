@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from eventstore.domain.context import folding
 from eventstore.domain.event import UpcastEvents
 from eventstore.sql import load
 from projections.keys import key_text
@@ -93,10 +94,11 @@ async def fold_into(
         return
     rows = await _load(connection, projection, list(by_key), table)
     writes: list[_Write] = []
-    for key, its_events in by_key.items():
-        write = _fold_key(projection, key, rows.get(key), its_events, on_error)
-        if write is not None:
-            writes.append(write)
+    with folding():
+        for key, its_events in by_key.items():
+            write = _fold_key(projection, key, rows.get(key), its_events, on_error)
+            if write is not None:
+                writes.append(write)
     if not singly:
         await _write(connection, projection, writes, table)
         return

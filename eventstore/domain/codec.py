@@ -47,6 +47,7 @@ class _Template:
         fields: The fields in their order with their plain defaults.
         made: The fields whose default is made anew each time.
         required: The fields without a default.
+        converters: What turns the JSON form of each field into its value; None: they are the same.
         private: The private attributes with their plain defaults; None: pydantic's own method sets them.
         private_made: The private attributes whose default is made anew each time.
     """
@@ -54,6 +55,7 @@ class _Template:
     fields: Mapping[str, Any]
     made: tuple[tuple[str, Callable[[], Any]], ...]
     required: frozenset[str]
+    converters: Mapping[str, Converter | None]
     private: Mapping[str, Any] | None
     private_made: tuple[tuple[str, Callable[[], Any]], ...]
 
@@ -76,6 +78,7 @@ def _template(model: type[BaseModel]) -> _Template:
             if field.default_factory is not None
         ),
         required=frozenset(name for name, field in model.model_fields.items() if field.is_required()),
+        converters=converters(model),
         private={
             name: attribute.default
             for name, attribute in attributes.items()
@@ -98,13 +101,16 @@ def construct(model: type[M], data: Mapping[str, Any], **known: Any) -> M:
         KeyError: `data` has a key that is no field, or lacks a field without a default.
         ValueError: A value cannot be turned into its field's type.
     """
-    convert = converters(model)
-    values = {
-        name: value if (function := convert[name]) is None or value is None else function(value)
-        for name, value in data.items()
-    }
-    values.update(known)
-    return fill(model, values)
+    template = _template(model)
+    convert = template.converters
+    fields = dict(template.fields)
+    for name, value in data.items():
+        function = convert[name]
+        fields[name] = value if function is None or value is None else function(value)
+    fields.update(known)
+    given = set(data)
+    given.update(known)
+    return _finished(model, template, fields, given)
 
 
 def fill(model: type[M], values: dict[str, Any]) -> M:
@@ -113,11 +119,13 @@ def fill(model: type[M], values: dict[str, Any]) -> M:
     Raises:
         KeyError: A field without a default is missing.
     """
-    given = set(values)
     template = _template(model)
+    return _finished(model, template, {**template.fields, **values}, set(values))
+
+
+def _finished(model: type[M], template: _Template, fields: dict[str, Any], given: set[str]) -> M:
     if not given >= template.required:
         raise KeyError(", ".join(sorted(template.required - given)))
-    fields = {**template.fields, **values}
     for name, factory in template.made:
         if fields[name] is _MISSING:
             fields[name] = factory()

@@ -17,7 +17,19 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-__all__ = ["CONTEXT", "at", "exact", "new_id", "now", "plain", "use_clock", "use_ids"]
+__all__ = [
+    "CONTEXT",
+    "at",
+    "digits",
+    "exact",
+    "folding",
+    "is_folding",
+    "new_id",
+    "now",
+    "plain",
+    "use_clock",
+    "use_ids",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,6 +38,39 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 CONTEXT = decimal.Context(prec=34, rounding=decimal.ROUND_HALF_EVEN, Emin=-6143, Emax=6144)
 """The arithmetic of IEEE 754 decimal128, whatever the user's own decimal context is."""
+
+digits: Callable[[decimal.Decimal], str] = CONTEXT.to_sci_string
+"""The text of a decimal; `str` of it would ask the user's context how to write an exponent."""
+
+
+_TRAPS = [signal for signal, is_trapped in CONTEXT.traps.items() if is_trapped]
+
+
+class _FoldingContext(decimal.Context):
+    """A copy of CONTEXT, known by its class."""
+
+
+@contextmanager
+def folding() -> Iterator[None]:
+    """Stay in the library's decimal context for many events: entering it costs as much as a small fold.
+
+    Nothing may be awaited in the block.
+    """
+    before = decimal.getcontext()
+    decimal.setcontext(
+        _FoldingContext(
+            prec=CONTEXT.prec, rounding=CONTEXT.rounding, Emin=CONTEXT.Emin, Emax=CONTEXT.Emax, traps=_TRAPS
+        )
+    )
+    try:
+        yield
+    finally:
+        decimal.setcontext(before)
+
+
+def is_folding() -> bool:
+    """Whether this is inside a block of `folding`."""
+    return type(decimal.getcontext()) is _FoldingContext
 
 
 def _wall_clock() -> datetime:
@@ -111,9 +156,12 @@ def plain(value: decimal.Decimal) -> decimal.Decimal:
 
     PostgreSQL's numeric has neither, so state that is kept in a table must not have them: `1E+3` becomes `1000`.
     """
-    sign, digits, exponent = value.as_tuple()
+    text = digits(value)
+    if "E" not in text and (text[0] != "-" or value):
+        return value  # nearly always; its text is had in half the time of its tuple
+    sign, figures, exponent = value.as_tuple()
     if not value:
         return value.copy_abs() if not isinstance(exponent, int) or exponent <= 0 else decimal.Decimal(0)
     if isinstance(exponent, int) and exponent > 0:
-        return decimal.Decimal((sign, digits + (0,) * exponent, 0))
+        return decimal.Decimal((sign, figures + (0,) * exponent, 0))
     return value

@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, create_model
 
 from eventstore.domain import codec
-from eventstore.domain.context import CONTEXT, at, new_id, now
+from eventstore.domain.context import CONTEXT, at, is_folding, new_id, now
 from eventstore.domain.event import Amended, Event, PendingEvent, RecordedEvent, Tombstone
 from eventstore.domain.validation import Validated, domain_error
 from eventstore.errors import DomainError, EventDecodingError
@@ -155,8 +155,11 @@ class Entity(Validated):
         """
         applier = self._appliers.get(type(event))
         if applier is not None:
-            with decimal.localcontext(CONTEXT):
+            if is_folding():
                 applier(self, event)
+            else:
+                with decimal.localcontext(CONTEXT):
+                    applier(self, event)
         elif isinstance(event, Amended):
             self.__dict__.update(event.changes)
         elif isinstance(event, Tombstone):

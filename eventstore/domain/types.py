@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
-from eventstore.domain.context import CONTEXT, plain
+from eventstore.domain.context import CONTEXT, digits, plain
 
 __all__ = [
     "COMPUTED_EXPONENT_MAX",
@@ -101,7 +101,7 @@ def _is_usual(value: Any) -> bool:
     """
     if type(value) is not Decimal or not value.is_finite():
         return False
-    text = str(value)
+    text = digits(value)
     return len(text) <= DIGITS_MAX and "E" not in text and (text[0] != "-" or bool(value))
 
 

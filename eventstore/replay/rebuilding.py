@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
+from eventstore.domain.context import folding
 from eventstore.domain.entity import Entity
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
@@ -44,13 +45,14 @@ async def rebuild_state(
     advance, before = entity_class.advance, states.get
     with _collecting_rarely():
         async for events in replay.pages():
-            for recorded in events:
-                stream_id = recorded.stream_id
-                state = advance(before(stream_id), recorded)
-                if state is not None:
-                    states[stream_id] = state
-                else:
-                    states.pop(stream_id, None)
+            with folding():
+                for recorded in events:
+                    stream_id = recorded.stream_id
+                    state = advance(before(stream_id), recorded)
+                    if state is not None:
+                        states[stream_id] = state
+                    else:
+                        states.pop(stream_id, None)
     return states if matches is None else {id: state for id, state in states.items() if matches(state)}
 
 
