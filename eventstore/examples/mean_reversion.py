@@ -12,6 +12,7 @@ So the results say nothing of what such a strategy would earn.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -135,6 +136,38 @@ class MeanReversion:
         """Return what has changed since the last call, each entity once, in the order of their first changes."""
         changes, self._changes = list(self._changes.values()), {}
         return changes
+
+    def take_up(
+        self,
+        seen: Sequence[Tick],
+        *,
+        portfolio: Portfolio,
+        position: Position | None,
+        orders: Iterable[Order],
+        entered_row: int,
+    ) -> None:
+        """Go on where another run of this plan was stopped; its `equity` begins anew.
+
+        Args:
+            seen: The tape up to the last print that the other run has dealt with.
+            portfolio: Its portfolio.
+            position: What it has open.
+            orders: All its orders.
+            entered_row: At which print its entry was made, where one rests.
+        """
+        orders = list(orders)
+        by_role = {order.tags[0]: order for order in orders if order.is_active}
+        self.portfolio, self.position = portfolio, position
+        self.entry = by_role.get("entry", by_role.get("turn"))
+        self.target, self.stop = by_role.get("target"), by_role.get("stop")
+        self.orders_count, self._entered_row = len(orders), entered_row
+        self._window.extend(tick.price for tick in seen[-self.plan.lookback_prints :])
+        self._sum = sum(self._window, Decimal(0))
+        for tick in seen:
+            if tick.at - self._marked_at >= MARK_EVERY:
+                self._marked_at = tick.at
+        self._last_at = seen[-1].at
+        self._changes.clear()
 
     def on_tick(self, tick: Tick) -> bool:
         """Take one print in, and return whether anything changed that is to be saved."""

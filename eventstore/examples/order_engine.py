@@ -76,17 +76,18 @@ class OrderEngine:
     async def _trade(self, strategy: MeanReversion) -> None:
         for tick in self._tape:
             if strategy.on_tick(tick):
-                await self._save(strategy)
+                await self._save(strategy, tick.row)
             elif tick.row % _PRINTS_BETWEEN_PAUSES == 0:
                 await asyncio.sleep(0)
             self.prints_done += 1
         strategy.mark(self._tape[-1])
-        await self._save(strategy)
+        await self._save(strategy, self._tape[-1].row + 1)
 
-    async def _save(self, strategy: MeanReversion) -> None:
-        """Save all that one decision has changed, or nothing of it."""
+    async def _save(self, strategy: MeanReversion, row: int) -> None:
+        """Save all that one decision has changed, or nothing of it; each event says at which print it was made."""
         events = 0
-        async with self._store.unit_of_work(metadata={"actor": strategy.plan.name}) as uow:
+        metadata = {"actor": strategy.plan.name, "row": row}
+        async with self._store.unit_of_work(metadata=metadata) as uow:
             for entity in strategy.take_changes():
                 match entity:
                     case Order():
