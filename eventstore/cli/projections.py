@@ -13,6 +13,7 @@ from eventstore.cli.tables import projection_named
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError
+from eventstore.replay.disorder import DisorderSearch
 from eventstore.store import EventStore, built_in_projections
 from projections import Projection, ProjectionRunner
 from projections.lanes import ensure_lanes
@@ -52,12 +53,14 @@ async def _work(config: DatabaseConfig, chosen: list[Projection[Any]], lanes: in
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told_to_stop.set)
     async with EventStore.open(config, workers=False) as store, asyncio.TaskGroup() as group:
-        for one in chosen if lanes is not None else ():
-            before = await ensure_lanes(store.log, one, lanes or 1)
-            if before != lanes:
-                say(f"{one.name}: from {before} lanes to {lanes}, for all processes")
+        if lanes is not None:
+            for one in chosen:
+                before = await ensure_lanes(store.log, one, lanes)
+                if before != lanes:
+                    say(f"{one.name}: from {before} lanes to {lanes}, for all processes")
         # One that fails takes the others with it: who watches the process then sees it end.
         tasks = [group.create_task(ProjectionRunner(store.log, one).run(), name=one.name) for one in chosen]
+        tasks.append(group.create_task(DisorderSearch(store.log).run(), name="disorder search"))
         say(f"at work on {', '.join(one.name for one in chosen)}")
         await told_to_stop.wait()
         for task in tasks:
