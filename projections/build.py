@@ -6,8 +6,9 @@ the build moves in the same transaction as its rows.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -15,14 +16,16 @@ import asyncpg
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.rows import quoted
+from eventstore.domain.context import folding
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 from projections.claim import Claim, taken_over
 from projections.deliveries import Deliveries, key_of
 from projections.folding import FoldError, fold_into
 from projections.keys import key_text
+from projections.memory import unhurried_collection
 from projections.projection import Projection
-from projections.reading import Readable, UndecodedEvent, read_batch
+from projections.reading import Readable, UndecodedEvent, decode_for, read_batch
 from projections.table import LAST_POSITION
 
 __all__ = ["BUILD_TIMEOUT_S", "Build", "beside_name"]
@@ -171,20 +174,17 @@ class Build(Generic[R]):
         touched: dict[Key, _Kept[R]] = {}
         failed: list[FoldError] = []
         delivered = Deliveries()
-        while after < through and events < _STEP_EVENTS_MAX:
-            batch = await read_batch(
-                self._log,
-                self._projection,
-                after=after,
-                through=through,
-                limit=_PAGE_EVENTS_MAX,
-                connection=connection,
-            )
-            await self._fold(connection, batch.events, touched, failed)
-            delivered.add(batch.events)
-            after = batch.through
-            events += len(batch.events)
-            self._on_step(after, self.events + events)
+        async with aclosing(self._pages(connection, before, through)) as pages:
+            async for rows, after in pages:
+                with folding(), unhurried_collection():
+                    taken = decode_for(self._log, self._projection, rows)
+                    delivered.add(taken)
+                if not self._has_all_rows:
+                    await self._load(connection, taken)
+                with folding(), unhurried_collection():
+                    self._fold(taken, touched, failed)
+                events += len(taken)
+                self._on_step(after, self.events + events)
         moved = await connection.fetchval(
             load("rebuild/move"), self._projection.name, self._claim.epoch, before, after, events
         )
@@ -211,16 +211,39 @@ class Build(Generic[R]):
             self._rows.clear()
             self._has_all_rows = False
 
-    async def _fold(
-        self,
-        connection: Any,
-        events: Sequence[Readable],
-        touched: dict[Key, _Kept[R]],
-        failed: list[FoldError],
+    async def _pages(
+        self, connection: Any, after: int, through: int
+    ) -> AsyncGenerator[tuple[Sequence[Any], int], None]:
+        """Yield the rows of a step, page by page, each with the position up to which the log was read."""
+        statement, categories = load("log/read_range"), self._projection.categories
+        ahead: asyncio.Future[Any] | None = None
+        try:
+            for left in reversed(range(0, _STEP_EVENTS_MAX, _PAGE_EVENTS_MAX)):
+                page = ahead or connection.fetch(
+                    statement, after, through, _PAGE_EVENTS_MAX, categories, timeout=BUILD_TIMEOUT_S
+                )
+                ahead, rows = None, await page
+                after = rows[-1]["position"] if len(rows) == _PAGE_EVENTS_MAX else through
+                if left and after < through and self._has_all_rows:
+                    # The server reads the next page while this one is folded, which needs nothing else of it.
+                    ahead = asyncio.ensure_future(
+                        connection.fetch(
+                            statement, after, through, _PAGE_EVENTS_MAX, categories, timeout=BUILD_TIMEOUT_S
+                        )
+                    )
+                    await asyncio.sleep(0)
+                yield rows, after
+                if after == through:
+                    return
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)
+
+    def _fold(
+        self, events: Sequence[Readable], touched: dict[Key, _Kept[R]], failed: list[FoldError]
     ) -> None:
         keys = [key_of(self._projection, event) for event in events]
-        if not self._has_all_rows:
-            await self._load(connection, {key for key in keys if key not in self._rows})
         fold = self._projection.fold
         for key, event in zip(keys, events, strict=True):
             if self._stuck and key_text(key) in self._stuck:
@@ -240,7 +263,8 @@ class Build(Generic[R]):
             kept.position = event.position
             touched[key] = kept
 
-    async def _load(self, connection: Any, keys: set[Key]) -> None:
+    async def _load(self, connection: Any, events: Sequence[Readable]) -> None:
+        keys = {key_of(self._projection, event) for event in events} - self._rows.keys()
         if not keys:
             return
         table = self._projection.table

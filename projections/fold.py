@@ -12,6 +12,7 @@ from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 from projections.deliveries import Deliveries, key_of
 from projections.keys import key_text, lane_of
+from projections.memory import unhurried_collection
 from projections.projection import Projection
 from projections.reading import UndecodedEvent, decode_for
 from projections.table import LAST_POSITION, Table
@@ -99,7 +100,7 @@ class IndependentFold(Generic[R]):
             rows = sorted(
                 (row for row in rows if row["category"] in categories), key=lambda row: row["position"]
             )
-            with folding():
+            with folding(), unhurried_collection():
                 self._fold(rows, lanes, delivered)
             self.position = end
             if self._on_progress is not None:
