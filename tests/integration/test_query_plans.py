@@ -18,7 +18,7 @@ from eventstore.store import EventStore
 
 ROWS = {"small": 50_000, "full": 1_000_000}
 # A row for each projection, or for each key in trouble.
-SMALL = {"projection_checkpoints", "projection_quarantine"}
+SMALL = {"projections", "projection_checkpoints", "projection_quarantine"}
 ID = UUID(int=7)
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
