@@ -1,4 +1,5 @@
--- Purpose: Find the events of one correlation, and the event that it is named after where there is such a one.
+-- Purpose: Find the events of one correlation, and the event that it is named after where there is such a one. Every
+--   position is above 0, and the order is by an expression: see find_event.sql.
 -- Parameters:
 --   $1 correlation_id text
 --   $2 event_id uuid the correlation's id, where it has that form; NULL else
@@ -8,6 +9,6 @@
 -- Index: events_lookup_brin, once for each condition
 SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at
 FROM events
-WHERE metadata ->> 'correlation_id' = $1::text OR event_id = $2::uuid
-ORDER BY position
+WHERE (metadata ->> 'correlation_id' = $1::text OR event_id = $2::uuid) AND position + 0 > 0
+ORDER BY position + 0
 LIMIT $3::bigint
