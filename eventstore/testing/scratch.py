@@ -98,7 +98,7 @@ async def scratch_database(server: DatabaseConfig | None = None) -> AsyncIterato
     try:
         await PostgreSQLAdapter(admin).execute(f"CREATE DATABASE {quoted(name)}")
         try:
-            config = address.replace(database=name, min_pool_size=1, max_pool_size=5)
+            config = address.replace(database=name, min_pool_size=1, max_pool_size=8)
             connection = await ConnectionFactory.create_connection(config)
             try:
                 yield await ScratchDatabase.of(connection)
