@@ -20,7 +20,6 @@ from uuid_utils.compat import uuid7
 __all__ = [
     "CONTEXT",
     "at",
-    "digits",
     "exact",
     "folding",
     "is_folding",
@@ -39,8 +38,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CONTEXT = decimal.Context(prec=34, rounding=decimal.ROUND_HALF_EVEN, Emin=-6143, Emax=6144)
 """The arithmetic of IEEE 754 decimal128, whatever the user's own decimal context is."""
 
-digits: Callable[[decimal.Decimal], str] = CONTEXT.to_sci_string
-"""The text of a decimal; `str` of it would ask the user's context how to write an exponent."""
+# `str` would ask the user's context how to write an exponent.
+_text = CONTEXT.to_sci_string
 
 
 _TRAPS = [signal for signal, is_trapped in CONTEXT.traps.items() if is_trapped]
@@ -156,7 +155,7 @@ def plain(value: decimal.Decimal) -> decimal.Decimal:
 
     PostgreSQL's numeric has neither, so state that is kept in a table must not have them: `1E+3` becomes `1000`.
     """
-    text = digits(value)
+    text = _text(value)
     if "E" not in text and (text[0] != "-" or value):
         return value  # nearly always; its text is had in half the time of its tuple
     sign, figures, exponent = value.as_tuple()

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
-from eventstore.domain.context import CONTEXT, digits, plain
+from eventstore.domain.context import CONTEXT, plain
 
 __all__ = [
     "COMPUTED_EXPONENT_MAX",
@@ -92,6 +92,9 @@ def _foldable(value: Decimal) -> Decimal:
     return plain(value)
 
 
+_text = CONTEXT.to_sci_string
+
+
 def _is_usual(value: Any) -> bool:
     """Whether a value is a decimal as orders have them, which no rule for amounts of either sign refuses or changes.
 
@@ -101,7 +104,7 @@ def _is_usual(value: Any) -> bool:
     """
     if type(value) is not Decimal or not value.is_finite():
         return False
-    text = digits(value)
+    text = _text(value)
     return len(text) <= DIGITS_MAX and "E" not in text and (text[0] != "-" or bool(value))
 
 

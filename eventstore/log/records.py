@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -89,8 +90,7 @@ class AppendResult:
         return max(self.positions, default=0)
 
 
-@dataclass(frozen=True, slots=True)
-class AppendColumns:
+class AppendColumns(NamedTuple):
     """The arguments of the append statement; each is a list with one item an event."""
 
     heads: dict[UUID, int]
@@ -106,28 +106,18 @@ class AppendColumns:
     occurred_at: list[datetime]
 
     @property
-    def per_event(self) -> tuple[Sequence[Any], ...]:
+    def per_event(self) -> tuple[list[Any], ...]:
         """The arguments with one item an event, in the order of the statements' parameters."""
-        return (
-            self.stream_ids,
-            self.versions,
-            self.event_ids,
-            self.categories,
-            self.types,
-            self.schema_versions,
-            self.data,
-            self.metadata,
-            self.occurred_at,
-        )
+        return self[1:]
 
     def extended(self, others: Iterable[AppendColumns]) -> AppendColumns:
         """Return these columns followed by those of others, which share no stream with them or each other."""
-        joined = AppendColumns(dict(self.heads), *(list(column) for column in self.per_event))
-        for other in others:
-            joined.heads.update(other.heads)
-            for mine, theirs in zip(joined.per_event, other.per_event, strict=True):
-                mine.extend(theirs)  # type: ignore[attr-defined]
-        return joined
+        all_of_them = (self, *others)
+        heads: dict[UUID, int] = {}
+        for one in all_of_them:
+            heads.update(one.heads)
+        columns = zip(*(one.per_event for one in all_of_them), strict=True)
+        return AppendColumns(heads, *(list(chain.from_iterable(column)) for column in columns))
 
 
 def encode_metadata(metadata: Mapping[str, Any]) -> str:
@@ -196,29 +186,31 @@ def to_columns(staged: Iterable[StagedEvent]) -> AppendColumns:
     latest: dict[UUID, int] = {}
     encoded: dict[int, str] = {}
     for item in staged:
-        event = item.pending.event
-        before = latest.get(item.stream_id)
+        stream_id, version, pending, metadata = item.stream_id, item.version, item.pending, item.metadata
+        event = pending.event
+        before = latest.get(stream_id)
         if before is None:
-            columns.heads[item.stream_id] = before = item.version - 1
-        if item.version > VERSION_MAX:
-            raise ConfigurationError(f"a stream has {VERSION_MAX} versions at most, not {item.version}")
-        if item.version != before + 1 or item.version < 1:
+            columns.heads[stream_id] = before = version - 1
+        if version > VERSION_MAX:
+            raise ConfigurationError(f"a stream has {VERSION_MAX} versions at most, not {version}")
+        if version != before + 1 or version < 1:
             raise ConfigurationError(
-                f"version {item.version} of stream {item.stream_id} does not follow version {before}: "
+                f"version {version} of stream {stream_id} does not follow version {before}: "
                 "stage the events of a stream in order"
             )
-        latest[item.stream_id] = item.version
-        metadata = encoded.get(id(item.metadata))
-        if metadata is None:
-            metadata = encoded[id(item.metadata)] = encode_metadata(item.metadata)
-        columns.stream_ids.append(item.stream_id)
-        columns.versions.append(item.version)
-        columns.event_ids.append(item.pending.event_id)
+        latest[stream_id] = version
+        if not metadata:
+            text = "{}"
+        elif (text := encoded.get(id(metadata), "")) == "":
+            text = encoded[id(metadata)] = encode_metadata(metadata)
+        columns.stream_ids.append(stream_id)
+        columns.versions.append(version)
+        columns.event_ids.append(pending.event_id)
         columns.categories.append(event.category)
         columns.types.append(event.type)
         columns.schema_versions.append(event.schema_version)
         columns.data.append(_encode_event(item))
-        columns.metadata.append(metadata)
+        columns.metadata.append(text)
         columns.occurred_at.append(event.occurred_at)
     return columns
 

@@ -216,9 +216,10 @@ class Session:
 
     def _is_gone(self, entity: Entity) -> bool:
         """Whether the instance itself is known to be deleted, so that no change of it can be saved any more."""
+        if not entity.is_deleted:
+            return False
         staging = self._staging.get(entity.id)
-        staged = () if staging is None else staging.events
-        return entity.is_deleted and len(entity.pending_events) == len(staged)
+        return len(entity.pending_events) == (0 if staging is None else len(staging.events))
 
     def _adopt(self, entity: Entity, stream: Stream[Any]) -> None:
         """Turn an entity built by hand into the stored one, with what was given as its changes."""
@@ -243,15 +244,17 @@ class Session:
         self._entities[entity.id] = entity
         entity.record_assignments()
         staging = self._staging.get(entity.id)
+        events = entity.pending_events
         if staging is None:
-            if not entity.pending_events:
+            if not events:
                 return
             staging = self._staging[entity.id] = _Staging(entity, entity.version)
-        staged = {pending.event_id for pending in staging.events}
-        for pending in entity.pending_events:
-            if pending.event_id not in staged:
-                staging.events.append(pending)
-                self._order.append(StagedEvent(entity.id, staging.version, pending, self._metadata_now()))
+        else:
+            staged = {pending.event_id for pending in staging.events}
+            events = tuple(pending for pending in events if pending.event_id not in staged)
+        for pending in events:
+            staging.events.append(pending)
+            self._order.append(StagedEvent(entity.id, staging.version, pending, self._metadata_now()))
 
     def _metadata_now(self) -> Mapping[str, Any]:
         # The same object for as long as the context is the same, so that it is encoded once.
