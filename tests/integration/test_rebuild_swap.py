@@ -12,6 +12,8 @@ from eventstore.database import PostgreSQLAdapter
 from eventstore.domain.order import Order, OrderCreated, OrderSide
 from eventstore.errors import CheckpointMovedError, ProjectionVersionError, RebuildError
 from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, Projection, Table
+from projections import rebuild as rebuilding
+from projections.check import check
 from projections.comparison import compare_with_fold, compare_with_rebuild
 from projections.lanes import set_lanes
 from projections.quarantine import discard, list_quarantined
@@ -316,3 +318,27 @@ async def test_reads_never_mix_versions(store: EventStore):
     async with store.unit_of_work() as uow:
         (read,) = await uow.orders.get_active_orders(consistency="eventual")
         assert read.symbol == "of version 2"
+
+
+async def test_what_workers_fold_at_the_last_moment_is_in_the_new_table(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
+    """Events that come between the last catch-up and the swap, and are in the live table, are folded by the swap itself."""
+    await create_table(store)
+    await place(store, 1, 2)
+    worker = ProjectionWorker(store.log, OrderedBySymbol())
+    await worker.catch_up(2)
+    catch_up = rebuilding._Rebuild._catch_up
+
+    async def and_then_more(one: Any, build: Any) -> None:
+        await catch_up(one, build)
+        await place(store, 3)
+        await worker.catch_up(await store.log.head())
+
+    monkeypatch.setattr(rebuilding._Rebuild, "_catch_up", and_then_more)
+    rebuilt = await rebuild(store.log, OrderedBySymbol())
+    monkeypatch.undo()
+    head = await store.log.head()
+    assert rebuilt.position == head > 2
+    assert await rows(store) == {"ES": (head, D(3 * head - 3))}
+    assert (await check(store.log, [OrderedBySymbol()])).findings == ()
