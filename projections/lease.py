@@ -74,6 +74,8 @@ class Lease:
                     if row is not None and row["is_free"]:
                         await self._end_stopped(connection)
                     return None
+        if self.epoch is None and self._log.metrics is not None:
+            self._log.metrics.lease_taken(self._projection)
         self.epoch = row["epoch"]
         return row["position"], row["epoch"]
 

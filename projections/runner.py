@@ -46,6 +46,8 @@ class ProjectionRunner(Generic[R]):
             EventStoreError: As `ProjectionWorker.run`.
         """
         require_sound_registry(self.log.classes)
+        if self.log.metrics is not None:
+            self.log.metrics.watch_log(self.log.connection)
         try:
             while True:
                 await self._adjust()

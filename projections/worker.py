@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any, Generic, TypeVar
 
 import asyncpg
@@ -121,6 +122,8 @@ class ProjectionWorker(Generic[R]):
                         # The checkpoint tells what was applied, so a lost answer needs no more than a new look.
                         if not error.retryable and not isinstance(error, ConnectionError | TimeoutError):
                             raise
+                        if self.log.metrics is not None:
+                            self.log.metrics.retried("batch")
                         _logger.warning(
                             "a batch is tried again",
                             extra={
@@ -189,12 +192,16 @@ class ProjectionWorker(Generic[R]):
             self.log, self.projection, after=before, through=after, limit=self._batch_events_max
         )
         self._batch_was_full, after = batch.is_full, batch.through
+        started_s = time.perf_counter()
         try:
             await self._write(before, after, batch.events)
         except BaseException:
             self._position = None  # whether it was committed is read from the checkpoint
             raise
         self._position = after
+        if self.log.metrics is not None:
+            ours = len(batch.events) if self._lanes == 1 else self._count_ours(batch.events)
+            self.log.metrics.folded(self.projection.name, ours, time.perf_counter() - started_s)
         self.moved.notify()
         return True
 
@@ -275,6 +282,9 @@ class ProjectionWorker(Generic[R]):
                             exc_info=failure.error,
                         )
                         await failure.quarantine(connection, self.projection)
+
+    def _count_ours(self, events: list[Readable]) -> int:
+        return sum(self._is_ours(key_of(self.projection, event)) for event in events)
 
     def _is_ours(self, key: tuple[Any, ...]) -> bool:
         return lane_of(key, self._lanes) == self.lane

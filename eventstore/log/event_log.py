@@ -39,6 +39,7 @@ from eventstore.log.records import (
 from eventstore.log.settlement import Settlement
 from eventstore.log.statements import execute_append, find_repeated, is_version_taken
 from eventstore.log.subscription import Subscription, Wakeups
+from eventstore.metrics import metrics
 from eventstore.sql import load
 
 __all__ = ["ConnectionSource", "EventLog"]
@@ -80,6 +81,7 @@ class EventLog(EventLookup):
         self.connection = connection
         self.classes = classes
         self.wakeups = Wakeups()
+        self.metrics = metrics()
         self.settlement = Settlement(connection.acquire)
         self._resend_within_s = resend_within_s
         self._group_commit = GroupCommit(self._send, self._append_alone) if group_commit else None
@@ -125,6 +127,14 @@ class EventLog(EventLookup):
             columns: The events.
             settled: Is told the result, also where the call is cancelled: that waits for the outcome.
         """
+        append = self._append(columns, settled)
+        if self.metrics is None:
+            return await append
+        return await self.metrics.timed_append(append, len(columns.versions))
+
+    async def _append(
+        self, columns: AppendColumns, settled: Callable[[AppendResult], None] | None
+    ) -> AppendResult:
         try:
             if self._group_commit is None:
                 return await finish(self._append_settled(columns, settled))
@@ -190,6 +200,8 @@ class EventLog(EventLookup):
         deadline = loop.time() + self._resend_within_s
         delay_s = _RESEND_FIRST_DELAY_S
         while True:
+            if lost is not None and self.metrics is not None:
+                self.metrics.retried("append")
             try:
                 return await self._send(columns)
             except AnswerLostError as error:

@@ -25,6 +25,8 @@ def log_of(connection: DatabaseConnection | PostgreSQLAdapter) -> EventLog:
         log = connection.attachments[EventLog] = EventLog(pool)
         if isinstance(connection, DatabaseConnection):
             log.wakeups.signals = Signals(connection, log.wakeups.ring)
+            if log.metrics is not None:
+                log.metrics.watch_pool(connection)
     return log
 
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from eventstore.errors import ConfigurationError, EventStoreError
+from eventstore.metrics import metrics
 from eventstore.repositories.interfaces import IUnitOfWork, IUnitOfWorkFactory
 
 __all__ = ["PostgreSQLTransactionManager"]
@@ -83,6 +84,9 @@ class PostgreSQLTransactionManager:
                 )
                 delay_s *= random.random()  # noqa: S311 - not for secrets
                 attempt += 1
+                counted = metrics()
+                if counted is not None:
+                    counted.retried("operation")
                 _logger.info("an operation is run again", extra={"attempt": attempt, "error": str(error)})
                 await asyncio.sleep(delay_s)
 

@@ -1,0 +1,239 @@
+"""Metrics through the OpenTelemetry API (extra: `metrics`); without it nothing is imported, counted or asked.
+
+The gauges are asked of the database while a reader collects, every few seconds at most, and by none else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from weakref import WeakSet
+
+from eventstore.errors import ConcurrencyError, ConnectionClosedError, EventStoreError
+from eventstore.log.status import Status, read_status
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+
+    from eventstore.database.connection import DatabaseConnection
+
+__all__ = ["SAMPLE_INTERVAL_S", "Metrics", "Sampler", "metrics"]
+
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
+SAMPLE_INTERVAL_S = 5.0
+"""How often the database is asked for the gauges while somebody collects them."""
+
+# A reader that has not collected for so long has gone.
+_ASKED_WITHIN_S = 300.0
+_PROJECTION = "eventstore.projection.name"
+
+
+@cache
+def metrics() -> Metrics | None:
+    """Return the metrics of this process, on the global meter provider; None where OpenTelemetry is not installed."""
+    try:
+        return Metrics()
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "opentelemetry":
+            raise
+        return None
+
+
+class Metrics:
+    """The instruments, and what they are told.
+
+    Args:
+        provider: The meter provider; None: the global one, also where it is set later.
+
+    Raises:
+        ModuleNotFoundError: OpenTelemetry is not installed.
+    """
+
+    def __init__(self, provider: MeterProvider | None = None) -> None:
+        from opentelemetry.metrics import Observation, get_meter  # noqa: PLC0415 - an extra
+
+        self._observation = Observation
+        self._pools: WeakSet[DatabaseConnection] = WeakSet()
+        self._samplers: dict[int, Sampler] = {}
+        meter = get_meter("eventstore", meter_provider=provider)
+        self._append_duration = meter.create_histogram(
+            "eventstore.append.duration", "s", "Time of an append, from its call to its outcome"
+        )
+        self._append_events = meter.create_counter("eventstore.append.events", "{event}", "Appended events")
+        self._conflicts = meter.create_counter(
+            "eventstore.append.conflicts", "{conflict}", "Appends refused since another writer was first"
+        )
+        self._retries = meter.create_counter("eventstore.retries", "{retry}", "What was tried again")
+        self._batch_duration = meter.create_histogram(
+            "eventstore.projection.batch.duration", "s", "Time to fold and write a batch"
+        )
+        self._batch_size = meter.create_histogram(
+            "eventstore.projection.batch.size", "{event}", "Events of a batch that the projection takes"
+        )
+        self._folded = meter.create_counter(
+            "eventstore.projection.events", "{event}", "Events folded into the table"
+        )
+        self._leases = meter.create_counter(
+            "eventstore.projection.lease.changes", "{change}", "Leases taken by this process"
+        )
+        self._observe(meter)
+
+    def _observe(self, meter: Any) -> None:
+        gauge, pool = meter.create_observable_gauge, meter.create_observable_up_down_counter
+        of_each, of_log = self._of_each, self._of_log
+        gauge("eventstore.projection.lag", [of_each("lag_events")], "{event}", "Positions not folded yet")
+        gauge(
+            "eventstore.projection.delay", [of_each("lag_s")], "s", "Age of the oldest event not folded yet"
+        )
+        gauge("eventstore.projection.quarantined", [of_each("quarantined")], "{key}", "Keys in quarantine")
+        gauge("eventstore.log.hole.age", [of_log("hole_age_s")], "s", "Age of the hole that readers wait at")
+        gauge("eventstore.log.writer.age", [of_log("writer_age_s")], "s", "Age of the oldest open writer")
+        # The names are those of OpenTelemetry's semantic conventions for database clients.
+        pool("db.client.connection.count", [self._counts], "{connection}", "Connections of the pool")
+        pool("db.client.connection.max", [self._sizes], "{connection}", "Connections allowed")
+        pool("db.client.connection.pending_requests", [self._waiting], "{request}", "Callers that wait")
+
+    # ---- what happened ---------------------------------------------------------------------------------------
+
+    async def timed_append(self, append: Coroutine[Any, Any, T], events: int) -> T:
+        """Await an append of so many events, and count it, its time and its conflict."""
+        started_s = time.perf_counter()
+        attributes: dict[str, str] = {}
+        try:
+            result = await append
+        except BaseException as error:
+            attributes["error.type"] = type(error).__name__
+            if isinstance(error, ConcurrencyError):
+                self._conflicts.add(1)
+            raise
+        else:
+            self._append_events.add(events)
+            return result
+        finally:
+            self._append_duration.record(time.perf_counter() - started_s, attributes)
+
+    def retried(self, what: Literal["append", "batch", "operation"]) -> None:
+        """Count a repetition: of an append whose answer was lost, a worker's batch, or a user's operation."""
+        self._retries.add(1, {"eventstore.retry.of": what})
+
+    def folded(self, projection: str, events: int, duration_s: float) -> None:
+        """Count a batch that a projection has written."""
+        attributes = {_PROJECTION: projection}
+        self._batch_duration.record(duration_s, attributes)
+        self._batch_size.record(events, attributes)
+        self._folded.add(events, attributes)
+
+    def lease_taken(self, projection: str) -> None:
+        """Count a lease that a worker of this process has taken."""
+        self._leases.add(1, {_PROJECTION: projection})
+
+    # ---- what is -----------------------------------------------------------------------------------------------
+
+    def watch_pool(self, connection: DatabaseConnection) -> None:
+        """Report a pool for as long as it is open."""
+        self._pools.add(connection)
+
+    def watch_log(self, connection: Any) -> None:
+        """Report how the log and the projections stand, of the database of a pool whose workers run here."""
+        if id(connection) not in self._samplers and hasattr(connection, "at_close"):
+            sampler = self._samplers[id(connection)] = Sampler(connection)
+
+            async def stop() -> None:
+                self._samplers.pop(id(connection), None)
+                await sampler.stop()
+
+            connection.at_close(stop)
+
+    def _statuses(self) -> Iterator[Status]:
+        for sampler in list(self._samplers.values()):
+            status = sampler.ask()
+            if status is not None:
+                yield status
+
+    def _of_each(self, field: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def observe(_: CallbackOptions) -> Iterable[Observation]:
+            for status in self._statuses():
+                for one in status.projections:
+                    yield self._observation(getattr(one, field), {_PROJECTION: one.projection})
+
+        return observe
+
+    def _of_log(self, field: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def observe(_: CallbackOptions) -> Iterable[Observation]:
+            for status in self._statuses():
+                yield self._observation(getattr(status, field))
+
+        return observe
+
+    def _counts(self, _: CallbackOptions) -> Iterable[Observation]:
+        for name, now in self._pool_statistics():
+            for state, count in (("idle", now.idle), ("used", now.in_use)):
+                yield self._observation(count, {**name, "db.client.connection.state": state})
+
+    def _sizes(self, _: CallbackOptions) -> Iterable[Observation]:
+        for name, now in self._pool_statistics():
+            yield self._observation(now.max_size, name)
+
+    def _waiting(self, _: CallbackOptions) -> Iterable[Observation]:
+        for name, now in self._pool_statistics():
+            yield self._observation(now.waiting, name)
+
+    def _pool_statistics(self) -> Iterator[tuple[dict[str, str], Any]]:
+        for pool in list(self._pools):
+            if not pool.is_closed:
+                name = f"{pool.config.host}:{pool.config.port}/{pool.config.database}"
+                yield {"db.client.connection.pool.name": name}, pool.statistics()
+
+
+class Sampler:
+    """Asks a database how it stands, every few seconds while somebody wants to know.
+
+    Args:
+        connection: The pool, of the running event loop.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._status: Status | None = None
+        self._asked_s = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def ask(self) -> Status | None:
+        """Return what is known, and have it asked again; from any thread. None: nothing yet."""
+        self._asked_s = time.monotonic()
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._start)
+        return self._status
+
+    async def stop(self) -> None:
+        """Ask no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _start(self) -> None:
+        if self._task is None and not self._connection.is_closed:
+            self._task = asyncio.create_task(self._run(), name="eventstore metrics")
+
+    async def _run(self) -> None:
+        try:
+            while time.monotonic() - self._asked_s < _ASKED_WITHIN_S:
+                try:
+                    self._status = await read_status(self._connection)
+                except ConnectionClosedError:
+                    return
+                except EventStoreError as error:
+                    # A gauge that is not known is not reported, rather than an old one.
+                    self._status = None
+                    _logger.info("how the log stands could not be asked", exc_info=error)
+                await asyncio.sleep(SAMPLE_INTERVAL_S)
+        finally:
+            self._task = None

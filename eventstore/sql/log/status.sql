@@ -1,0 +1,43 @@
+-- Purpose: Tell what readers of the log may wait for: the first hole that no reader has passed, and the open writers.
+-- Parameters:
+--   $1 window bigint positions that are looked at for a hole
+-- Result: head bigint position, hole_age_s double precision seconds since the event after the hole was recorded (NULL: no
+--   hole), writers bigint transactions with appended events that are open, writer_pid integer and writer_age_s double
+--   precision of the oldest of them (NULL: none)
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_position_key
+WITH folded AS (
+    SELECT max(position) AS position FROM projection_checkpoints
+),
+ahead AS (
+    SELECT position, recorded_at, position - row_number() OVER (ORDER BY position) AS shift
+    FROM (
+        SELECT position, recorded_at FROM events
+        WHERE position > (SELECT position FROM folded)
+        ORDER BY position
+        LIMIT $1::bigint
+    ) AS next
+),
+writing AS (
+    SELECT DISTINCT activity.pid, activity.xact_start
+    FROM pg_locks AS held
+    JOIN pg_stat_activity AS activity ON activity.pid = held.pid
+    WHERE held.locktype = 'relation'
+        AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND held.relation = 'events'::regclass
+        AND held.mode = 'RowExclusiveLock'
+        AND held.granted
+)
+SELECT
+    coalesce((SELECT max(position) FROM events), 0) AS head,
+    (
+        SELECT greatest(0, extract(epoch FROM clock_timestamp() - recorded_at))::double precision FROM ahead
+        WHERE shift > (SELECT position FROM folded)
+        ORDER BY position
+        LIMIT 1
+    ) AS hole_age_s,
+    (SELECT count(*) FROM writing) AS writers,
+    oldest.pid AS writer_pid,
+    extract(epoch FROM clock_timestamp() - oldest.xact_start)::double precision AS writer_age_s
+FROM (SELECT) AS one
+LEFT JOIN LATERAL (SELECT pid, xact_start FROM writing ORDER BY xact_start LIMIT 1) AS oldest ON true
