@@ -16,10 +16,13 @@ from eventstore.cli import (
     past,
     projections,
     quarantine,
+    reading,
     rebuilding,
     schema,
     server,
+    status,
     tables,
+    transfer,
 )
 from eventstore.cli.running import exit_status_of, say
 
@@ -43,7 +46,7 @@ def version() -> None:
 for _command in (
     demo.demo,
     database.migrate,
-    database.status,
+    status.status,
     projections.work,
     rebuilding.rebuild,
     checking.check,
@@ -53,15 +56,20 @@ for _command in (
     server.url,
     server.stop,
     causation.trace,
+    reading.history,
+    reading.show,
+    reading.tail,
     past.as_of,
     past.milestone,
     evidence.seal,
     evidence.verify,
     evidence.prove,
     evidence.check_proof,
+    transfer.export,
     version,
 ):
     _application.command()(_command)
+_application.command("import")(transfer.import_)
 _application.add_typer(schema.application)
 _application.add_typer(quarantine.application)
 

@@ -238,6 +238,15 @@ def _first_difference(
         (place for place, (was, is_) in enumerate(zip(sealed, actual, strict=False)) if was != is_),
         min(len(sealed), len(actual)),
     )
+    if place < min(len(sealed), len(actual)) and sealed[place][8:] == actual[place][8:]:
+        # The event is as it was, so its position is: what the block says of it is not.
+        return Finding(
+            "block",
+            "altered",
+            block,
+            None,
+            f"block {block} has a wrong position for an event that is as it was",
+        )
     was = position_of(sealed[place]) if place < len(sealed) else None
     now = position_of(actual[place]) if place < len(actual) else None
     if was is None or (now is not None and now < was):

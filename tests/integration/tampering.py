@@ -90,6 +90,10 @@ OF_SEALS: dict[str, tuple[list[str], tuple[str, str, int, int | None]]] = {
         ("seal", "altered", 3, None),
     ),
     "block": (["UPDATE event_seals SET block = 9 WHERE block = 2"], ("seal", "removed", 2, None)),
+    "entries, a position": (
+        ["UPDATE event_seals SET entries = set_byte(entries, 47, 2) WHERE block = 1"],
+        ("block", "altered", 1, None),
+    ),
     "entries, cut short": (
         [
             "UPDATE event_seals SET entries = substr(entries, 1, 45) WHERE block = 1",

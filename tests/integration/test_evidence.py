@@ -304,3 +304,7 @@ def test_the_document_names_these_bytes():
         + b"\x00\x00\x00\x0b" + b'{"a": 1.50}'
     )  # fmt: skip
     assert event_hash(row) == hashlib.sha256(expected).digest()
+    for column, value in row.items():
+        if not column.endswith("_id"):  # an id is never empty
+            empty: Any = "" if isinstance(value, str) else 0
+            assert event_hash({**row, column: None}) != event_hash({**row, column: empty}), column

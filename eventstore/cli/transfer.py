@@ -1,0 +1,78 @@
+"""`export` and `import`: the log out of a database and into another."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from eventstore.cli.running import say
+from eventstore.cli.target import Data, Url, configuration
+from eventstore.database import DatabaseConfig
+from eventstore.errors import ConfigurationError
+from eventstore.export import ExportResult, export_lines, import_lines
+from eventstore.store import EventStore
+
+__all__ = ["export", "import_"]
+
+
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; - is standard output.")],
+    category: Annotated[
+        list[str] | None,
+        typer.Option("--category", metavar="NAME", help="Only this one; may be given again. Without seals."),
+    ] = None,
+    after: Annotated[
+        int,
+        typer.Option("--after", metavar="POSITION", min=0, help="Only events after it. Cannot be imported."),
+    ] = 0,
+    url: Url = None,
+    data: Data = None,
+) -> None:
+    """Write the log as JSON Lines: a line for each event and each seal, in order."""
+    with configuration(url, data) as config, _opened(file, "wb") as opened:
+        done = asyncio.run(_export(config, opened, category, after))
+    if file != Path("-"):
+        say(f"exported {done.events} events and {done.seals} seals, up to position {done.last_position}")
+
+
+async def _export(
+    config: DatabaseConfig, file: Any, categories: list[str] | None, after: int
+) -> ExportResult:
+    async with EventStore.open(config, workers=False) as store:
+        return await export_lines(store.log, file, categories=categories, after=after)
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `export` wrote; - is standard input.")],
+    url: Url = None,
+    data: Data = None,
+) -> None:
+    """Put an exported log into an empty database: positions, ids, times and seals are kept. All of it, or nothing."""
+    with configuration(url, data, make=True) as config, _opened(file, "rb") as opened:
+        done = asyncio.run(_import(config, opened))
+    say(f"imported {done.events} events and {done.seals} seals, up to position {done.last_position}")
+
+
+async def _import(config: DatabaseConfig, file: Any) -> ExportResult:
+    async with EventStore.open(config, workers=False, migrate=True) as store:
+        return await import_lines(store.log, file)
+
+
+@contextmanager
+def _opened(file: Path, mode: str) -> Iterator[Any]:
+    try:
+        if file == Path("-"):
+            yield sys.stdout.buffer if mode == "wb" else sys.stdin.buffer
+        else:
+            with file.open(mode) as opened:
+                yield opened
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ConfigurationError(f"the file {file} cannot be used: {error.strerror or error}") from error

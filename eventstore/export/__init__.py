@@ -1,0 +1,6 @@
+"""The log out of the database and into another: JSON Lines, Arrow and Parquet."""
+
+from eventstore.export.lines import ExportResult, export_lines
+from eventstore.export.restore import import_lines
+
+__all__ = ["ExportResult", "export_lines", "import_lines"]

@@ -1,0 +1,165 @@
+"""The log as JSON Lines: a line for each event and each seal, and one at either end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import ConfigurationError
+from eventstore.evidence.canonical import event_hash, microseconds
+from eventstore.sql import load
+
+if TYPE_CHECKING:
+    from eventstore.log.event_log import EventLog
+
+__all__ = ["FORMAT", "ExportResult", "LineWriter", "export_lines", "moment_text", "settled_pages"]
+
+FORMAT = "trading-eventstore events 1"
+"""The first value of a file."""
+
+_PAGE_EVENTS = 1_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class LineWriter(Protocol):
+    """What lines are written to: a file opened in binary mode."""
+
+    def write(self, data: bytes, /) -> object:
+        """Write bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """What an export or import moved.
+
+    Attributes:
+        events: How many events.
+        seals: How many seals.
+        last_position: The position of the last event; 0 where there is none.
+    """
+
+    events: int
+    seals: int
+    last_position: int
+
+
+async def export_lines(
+    log: EventLog, file: LineWriter, *, categories: Sequence[str] | None = None, after: int = 0
+) -> ExportResult:
+    """Write the settled events up to the head that the log has now, each as a line of JSON, a page at a time in memory.
+
+    The whole log takes its seals along. Writers go on.
+
+    Args:
+        log: The log.
+        file: Where to; opened in binary mode.
+        categories: Only events of these categories, and no seals; None: all.
+        after: Only events after this position, and no seals. Such a file cannot be imported.
+
+    Raises:
+        ConnectionError, TimeoutError: What was written is of no use: begin again.
+        ConfigurationError: An event has a time that ISO 8601 cannot say, or the server is a standby.
+        OSError: The file cannot be written.
+    """
+    through = await log.head()
+    whole = categories is None and after == 0
+    header = {"format": FORMAT, "after": after, "categories": categories}
+    file.write(orjson.dumps(header) + b"\n")
+    digest, events, last = sha256(), 0, 0
+    async for rows in settled_pages(log, after=after, through=through, categories=categories):
+        lines = []
+        for row in rows:
+            line, leaf = _event_line(row)
+            lines.append(line)
+            digest.update(leaf)
+        file.write(b"".join(lines))
+        events += len(rows)
+        last = rows[-1]["position"]
+    seals = await _write_seals(log, file, through) if whole else 0
+    end = {"end": {"events": events, "seals": seals, "last_position": last, "sha256": digest.hexdigest()}}
+    file.write(orjson.dumps(end) + b"\n")
+    return ExportResult(events, seals, last)
+
+
+async def settled_pages(
+    log: EventLog,
+    *,
+    after: int,
+    through: int,
+    categories: Sequence[str] | None,
+    page_events: int = _PAGE_EVENTS,
+) -> AsyncIterator[list[Any]]:
+    """Yield the rows of a range of the log in order, a page at a time, after all in flight in it have ended."""
+    await log.settlement.settle_through(through)
+    while after < through:
+        async with log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                rows = await connection.fetch(
+                    load("export/read_events"), after, through, page_events, categories
+                )
+        if rows:
+            yield rows
+        after = rows[-1]["position"] if len(rows) == page_events else through
+
+
+async def _write_seals(log: EventLog, file: LineWriter, through: int) -> int:
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            rows = await connection.fetch(load("evidence/read_seals"), 0, None)
+            rows = [row for row in rows if row["through_position"] <= through]
+            for row in rows:
+                entries = await connection.fetchval(load("evidence/read_entries"), row["block"])
+                file.write(
+                    orjson.dumps(
+                        {
+                            "seal": {
+                                "block": row["block"],
+                                "after_position": row["after_position"],
+                                "through_position": row["through_position"],
+                                "events": row["events"],
+                                "sealed_at": moment_text(row["sealed_at"], f"seal {row['block']}"),
+                                "root": row["root"].hex(),
+                                "previous": row["previous"].hex(),
+                                "seal": row["seal"].hex(),
+                                "entries": entries.hex(),
+                            }
+                        }
+                    )
+                    + b"\n"
+                )
+    return len(rows)
+
+
+def moment_text(time: bytes, of: str) -> str:
+    """Return PostgreSQL's binary form of a time as ISO 8601, in UTC, to the microsecond.
+
+    Raises:
+        ConfigurationError: It is infinite or beyond the year 9999.
+    """
+    try:
+        moment = _EPOCH + timedelta(microseconds=microseconds(time))
+    except OverflowError:
+        raise ConfigurationError(
+            f"{of} has a time that ISO 8601 cannot say: it was not written by this library"
+        ) from None
+    return moment.isoformat(timespec="microseconds")
+
+
+def _event_line(row: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """Return the line of an event, and its hash. The JSON goes out as PostgreSQL writes it, digit for digit."""
+    leaf = event_hash(row)
+    of = f"the event at position {row['position']}"
+    line = (
+        f'{{"position":{row["position"]},"stream_id":"{row["stream_id"]}","version":{row["version"]},'
+        f'"event_id":"{row["event_id"]}","category":{orjson.dumps(row["category"]).decode()},'
+        f'"type":{orjson.dumps(row["type"]).decode()},"schema_version":{row["schema_version"]},'
+        f'"occurred_at":"{moment_text(row["occurred_at"], of)}","recorded_at":"{moment_text(row["recorded_at"], of)}",'
+        f'"data":{row["data"]},"metadata":{row["metadata"]},"hash":"{leaf.hex()}"}}\n'
+    )
+    return line.encode(), leaf

@@ -1,0 +1,17 @@
+-- Purpose: Read a page of the log in order, in the form that is hashed.
+-- Parameters:
+--   $1 after bigint position, exclusive
+--   $2 through bigint position, inclusive
+--   $3 limit bigint events
+--   $4 categories text[] NULL for every category
+-- Result: position bigint, stream_id uuid, version integer, event_id uuid, schema_version smallint, occurred_at bytea,
+--   recorded_at bytea (PostgreSQL's binary form of the times), category text, type text, data text, metadata text
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_position_key
+SELECT
+    position, stream_id, version, event_id, schema_version, timestamptz_send(occurred_at) AS occurred_at,
+    timestamptz_send(recorded_at) AS recorded_at, category, type, data::text AS data, metadata::text AS metadata
+FROM events
+WHERE position > $1::bigint AND position <= $2::bigint AND ($4::text[] IS NULL OR category = ANY ($4::text[]))
+ORDER BY position
+LIMIT $3::bigint

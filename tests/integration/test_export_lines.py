@@ -1,0 +1,265 @@
+"""The log as JSON Lines: export then import is the identity, and a damaged file imports nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eventstore.errors import ConfigurationError
+from eventstore.evidence import seal, verify
+from eventstore.export import ExportResult, export_lines, import_lines
+from eventstore.log import StreamAppend
+from eventstore.store import EventStore
+from tests.command_line import run
+from tests.conftest import in_new_loop, url_of
+from tests.entities import pending, started
+from tests.integration.test_bulk_load import BulkNoted
+from tests.scale import examples
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.conftest import DatabaseMaker
+
+ROWS = {
+    "events": "SELECT *, data::text AS data_text, metadata::text AS metadata_text FROM events ORDER BY position",
+    "event_seals": "SELECT * FROM event_seals ORDER BY block",
+}
+
+
+@pytest_asyncio.fixture
+async def empty(make_database: DatabaseMaker, migrated_template: str) -> AsyncIterator[EventStore]:
+    """A second store, without events."""
+    async with make_database(migrated_template) as config, EventStore.open(config, workers=False) as store:
+        yield store
+
+
+async def everything(store: EventStore) -> dict[str, list[tuple[Any, ...]]]:
+    """Every column of every event and seal."""
+    async with store.connection.acquire() as connection:
+        return {name: [tuple(row) for row in await connection.fetch(query)] for name, query in ROWS.items()}
+
+
+async def clear(store: EventStore) -> None:
+    """Make a store empty again."""
+    async with store.connection.acquire() as connection:
+        for table in ROWS:
+            await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
+            await connection.execute(f"TRUNCATE {table}")
+            await connection.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_refuse_change")
+        await connection.execute("ALTER SEQUENCE events_position_seq RESTART")
+
+
+async def exported(store: EventStore, **arguments: Any) -> list[bytes]:
+    """The lines of an export."""
+    file = io.BytesIO()
+    await export_lines(store.log, file, **arguments)
+    return file.getvalue().splitlines(keepends=True)
+
+
+async def filled(store: EventStore) -> None:
+    """Streams, holes, seals, and JSON of every kind."""
+    metadata = {"actor": 'ü "\\" \u2028', "n": [1.50, 2**60, -0.0, None, {"b": 1, "a": '},"metadata":{"x'}]}
+    await store.log.append(started('a","hash":"\\', tunings=2), metadata=metadata)
+    async with store.connection.acquire() as connection:
+        await connection.fetchval("SELECT nextval('events_position_seq') FROM generate_series(1, 3)")
+    await seal(store.log, block_events_max=2)
+    await store.log.append(started(tunings=1), started())
+    await seal(store.log)
+    await store.log.append(started(tunings=1))
+
+
+async def test_an_export_comes_back(store: EventStore, empty: EventStore):
+    """Every column of every event and seal, the sequence and the head; the seals verify, and appends go on."""
+    await filled(store)
+    lines = await exported(store)
+    head = (await verify(store.log)).head
+    result = await import_lines(empty.log, lines)
+    kept = await everything(store)
+    assert await everything(empty) == kept
+    assert result == ExportResult(8, 3, kept["events"][-1][0])
+    found = await verify(empty.log, against=head)
+    assert (found.is_sound, found.unsealed_events) == (True, 2)
+    assert (await empty.log.append(started())).last_position == result.last_position + 1
+    assert await exported(store) == lines
+    assert [json.loads(line)["position"] for line in lines[1:9]] == [row[0] for row in kept["events"]]
+
+
+_SCALAR = st.none() | st.booleans() | st.integers(-(10**40), 10**40) | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12
+)  # fmt: skip
+_JSON = st.recursive(
+    _SCALAR | st.decimals(allow_nan=False, allow_infinity=False, places=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text('ab:,{}"\\ü', max_size=3), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+_METADATA = st.dictionaries(
+    st.text("xyü", max_size=2),
+    st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text('"\\:,}', max_size=9),
+    max_size=3,
+)
+_TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
+_HISTORY = st.lists(
+    st.lists(st.tuples(_JSON, _TIMES), min_size=1, max_size=3).map(tuple), min_size=0, max_size=5
+)
+
+
+async def test_export_then_import_is_the_identity(store: EventStore, empty: EventStore):
+    """For any history, with holes, sealed at any place: the second log is the first, column for column."""
+    histories: list[Any] = []
+
+    @given(st.tuples(_HISTORY, _METADATA, st.integers(0, 3)))
+    @settings(
+        max_examples=examples(12), database=None, suppress_health_check=list(HealthCheck), deadline=None
+    )
+    def draw(history: Any) -> None:
+        histories.append(history)
+
+    in_new_loop(_nothing(draw))
+    for history, metadata, holes in histories:
+        for one in (store, empty):
+            await clear(one)
+        for number, stream in enumerate(history):
+            events = tuple(pending(BulkNoted(text=text, occurred_at=at), uuid4()) for text, at in stream)
+            await store.log.append(StreamAppend(uuid4(), 0, events), metadata=metadata)
+            if number == holes:
+                await seal(store.log, block_events_max=2)
+                async with store.connection.acquire() as connection:
+                    await connection.fetchval("SELECT nextval('events_position_seq')")
+        lines = await exported(store)
+        await import_lines(empty.log, lines)
+        assert await everything(empty) == await everything(store)
+        assert await exported(empty) == lines
+        assert (await verify(empty.log)).is_sound
+
+
+async def _nothing(draw: Any) -> None:
+    draw()
+
+
+async def test_parts_of_a_log(store: EventStore, empty: EventStore):
+    """One category can be imported; what begins after a position cannot, since its streams are not whole."""
+    await filled(store)
+    note = StreamAppend(uuid4(), 0, (pending(BulkNoted(text=1), uuid4()),))
+    await store.log.append(note)
+    lines = await exported(store, categories=["tested bulk"])
+    assert len(lines) == 3
+    assert await import_lines(empty.log, lines) == ExportResult(1, 0, 10)
+    assert [e.stream_id async for e in empty.log.read_all()] == [note.stream_id]
+    await clear(empty)
+    with pytest.raises(ConfigurationError, match="begins after position 3"):
+        await import_lines(empty.log, await exported(store, after=3))
+
+
+async def test_a_log_with_events_takes_no_import(store: EventStore, empty: EventStore):
+    """Not one event is overwritten or added."""
+    await filled(store)
+    lines = await exported(store)
+    await empty.log.append(started())
+    before = await everything(empty)
+    with pytest.raises(ConfigurationError, match="import into an empty"):
+        await import_lines(empty.log, lines)
+    assert await everything(empty) == before
+
+
+async def test_a_file_that_is_cut_off_or_damaged_imports_nothing(store: EventStore, empty: EventStore):
+    """Cut after any line, a line missing, twice, exchanged, or any byte of the file changed: refused, the line named."""
+    await filled(store)
+    lines = await exported(store)
+    assert len(lines) == 13
+
+    async def refused(damaged: list[bytes]) -> str:
+        with pytest.raises(ConfigurationError) as caught:
+            await import_lines(empty.log, damaged)
+        assert "line " in str(caught.value)
+        return str(caught.value)
+
+    for number in range(len(lines)):
+        said = await refused(lines[:number])
+        assert f"line {number + 1} of the file is missing" in said
+        await refused([*lines[:number], *lines[number + 1 :]])
+        assert f"line {number + 2}" in await refused([*lines[: number + 1], *lines[number:]])
+        half = lines[number][: len(lines[number]) // 2]
+        assert f"line {number + 1} " in await refused([*lines[:number], half])
+    for first in range(1, len(lines) - 1):
+        await refused([*lines[:first], lines[first + 1], lines[first], *lines[first + 2 :]])
+    for number in (1, 5, 9, 12):
+        line = lines[number]
+        for place in range(0, len(line) - 1, 7):
+            damaged = line[:place] + bytes([line[place] ^ 1]) + line[place + 1 :]
+            said = await refused([*lines[:number], damaged, *lines[number + 1 :]])
+            assert f"line {number + 1} " in said, said
+    assert await everything(empty) == {"events": [], "event_seals": []}
+    await import_lines(empty.log, lines)
+
+
+async def test_an_import_of_a_broken_stream_is_refused(store: EventStore, empty: EventStore):
+    """A file that is in itself sound, but whose stream lacks a version, is no log."""
+    stream = started(tunings=2)
+    await store.log.append(stream)
+    async with store.connection.acquire() as connection:
+        await connection.execute("ALTER TABLE events DISABLE TRIGGER ALL")
+        await connection.execute("DELETE FROM events WHERE version = 2")
+    lines = await exported(store)
+    with pytest.raises(ConfigurationError, match=f"version 3 of stream {stream.stream_id}"):
+        await import_lines(empty.log, lines)
+
+
+async def test_memory_does_not_grow_with_the_log(store: EventStore):
+    """A file is read a line at a time, and written a page at a time."""
+    await store.log.append(*(started(tunings=9) for _ in range(300)))
+    sizes: list[int] = []
+
+    class Counted:
+        def write(self, data: bytes, /) -> None:
+            sizes.append(len(data))
+
+    await export_lines(store.log, Counted())
+    assert max(sizes) < sum(sizes) / 2
+
+
+async def test_what_is_in_flight_is_waited_for(store: EventStore, empty: EventStore):
+    """An export has every event up to the head that it saw, also one that was not committed yet."""
+    import asyncio
+
+    await store.log.append(started())
+    async with store.connection.acquire() as writer:
+        transaction = writer.transaction()
+        await transaction.start()
+        await writer.execute(
+            "INSERT INTO events SELECT nextval('events_position_seq'), now(), now(), 1, 1, gen_random_uuid(), "
+            "gen_random_uuid(), 'x', 'y', '{}', '{}'"
+        )
+        await store.log.append(started())
+        exporting = asyncio.ensure_future(exported(store))
+        await asyncio.sleep(0)
+        await transaction.commit()
+    assert (await import_lines(empty.log, await exporting)).events == 3
+
+
+async def test_the_commands(store: EventStore, empty: EventStore, tmp_path: Path):
+    """Export to a file and to standard output, import; each refusal is one line with status 2."""
+    await filled(store)
+    file = tmp_path / "log.jsonl"
+    done = run("export", str(file), "--url", url_of(store.connection.config))
+    assert (done.returncode, done.stdout) == (0, "exported 8 events and 3 seals, up to position 9\n")
+    assert run("export", "-", "--url", url_of(store.connection.config)).stdout.encode() == file.read_bytes()
+    url = url_of(empty.connection.config)
+    done = run("import", str(file), "--url", url)
+    assert (done.returncode, done.stdout) == (0, "imported 8 events and 3 seals, up to position 9\n")
+    assert await everything(empty) == await everything(store)
+    done = run("import", str(file), "--url", url)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
