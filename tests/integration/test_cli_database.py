@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import signal
 from decimal import Decimal
 from uuid import uuid4
 
@@ -12,6 +14,7 @@ import pytest
 from eventstore.database import DatabaseConfig
 from eventstore.domain.order import Order, OrderSide
 from eventstore.store import EventStore
+from tests import command_line
 from tests.command_line import assert_refused, run
 from tests.conftest import admin_connection, url_of
 
@@ -145,3 +148,23 @@ async def test_grant_without_roles(migrated_config: DatabaseConfig):
     url = url_of(migrated_config)
     assert_refused(await command("grant", url=url), "name at least one role")
     assert_refused(await command("grant", "--reader", "no_such_role", url=url), "no role no_such_role")
+
+
+async def test_status_for_programs_and_again_and_again(migrated_config: DatabaseConfig):
+    """`--json` is one document; `--watch` without a terminal writes a line for each projection, each time."""
+    await save_order(migrated_config)
+    url = url_of(migrated_config)
+    shown = await command("status", "--json", url=url)
+    (orders,) = [one for one in json.loads(shown.stdout)["projections"] if one["projection"] == "orders"]
+    wanted = {"position": 1, "lag_events": 0, "lag_s": 0, "quarantined": 0, "lanes": 1, "lanes_active": 0}
+    assert orders | wanted == orders
+    process = command_line.start("status", "--watch", "--interval", "0.1", "--url", url)
+    try:
+        assert process.stdout is not None
+        lines = [await asyncio.to_thread(process.stdout.readline) for _ in range(8)]
+        process.send_signal(signal.SIGINT)
+        _, error = await asyncio.to_thread(process.communicate, timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, error) == (130, "")
+    assert sum(line.startswith("head 1 orders position 1 lag 0 events 0.0 s") for line in lines) >= 2, lines

@@ -1,0 +1,163 @@
+"""`status`: how the database, its log and its projections stand, once or again and again."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+
+from eventstore.cli.report import plain_table
+from eventstore.cli.running import console, say
+from eventstore.cli.target import Data, Url, adapter_for, configuration
+from eventstore.database import DatabaseConfig, MigrationManager, PostgreSQLAdapter
+from eventstore.database.migrations import MigrationStatus
+from eventstore.errors import NotMigratedError
+from eventstore.log.status import Status, read_status
+from eventstore.sql import load
+
+__all__ = ["status"]
+
+# Up to so many events are counted, which takes a second or two; beyond, a sample of the table is.
+_COUNTED_EVENTS_MAX = 5_000_000
+
+_SAMPLE_PERCENT = 1.0
+_INTERVAL_S = 2.0
+
+
+def status(
+    url: Url = None,
+    data: Data = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show the projections again and again, until Ctrl-C.")
+    ] = False,
+    interval_s: Annotated[
+        float, typer.Option("--interval", metavar="SECONDS", min=0.1, help="How often --watch looks.")
+    ] = _INTERVAL_S,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For programs: one JSON document, or with --watch one a line.")
+    ] = False,
+) -> None:
+    """Show the migrations, the head of the log, its events by category, and how each projection stands."""
+    with configuration(url, data) as config:
+        asyncio.run(
+            _watch(config, interval_s, as_json=as_json) if watch else _status(config, as_json=as_json)
+        )
+
+
+async def _status(config: DatabaseConfig, *, as_json: bool) -> None:
+    async with adapter_for(config) as adapter:
+        if as_json:
+            await _require_migrated(adapter)
+            say(_json(await _read(adapter)))
+            return
+        info = await adapter.connection_info()
+        say(f"PostgreSQL {info.server_version}, database {info.database} as {info.user}")
+        console.print(_migrations_table(await MigrationManager(adapter).get_status()))
+        await _require_migrated(adapter)
+        now = await _read(adapter)
+        sample = 100.0 if now.head <= _COUNTED_EVENTS_MAX else _SAMPLE_PERCENT
+        rows = await adapter.fetch_all(load("log/count_types"), sample)
+        for line in _log_lines(now):
+            say(line)
+        console.print(_categories_table(rows, sample))
+        console.print(_projections_table(now))
+
+
+async def _watch(config: DatabaseConfig, interval_s: float, *, as_json: bool) -> None:
+    async with adapter_for(config) as adapter:
+        await _require_migrated(adapter)
+        if console.is_terminal and not as_json:
+            with Live(_live(await _read(adapter)), console=console, auto_refresh=False) as live:
+                while True:
+                    await asyncio.sleep(interval_s)
+                    live.update(_live(await _read(adapter)), refresh=True)
+        while True:
+            now = await _read(adapter)
+            for line in [_json(now)] if as_json else _plain_lines(now):
+                say(line)
+            await asyncio.sleep(interval_s)
+
+
+async def _read(adapter: PostgreSQLAdapter) -> Status:
+    return await read_status(adapter.connection)
+
+
+async def _require_migrated(adapter: PostgreSQLAdapter) -> None:
+    pending = (await MigrationManager(adapter).get_status()).pending
+    if pending:
+        raise NotMigratedError(
+            f"the database lacks {len(pending)} migration(s) from {pending[0].label} on: run `eventstore migrate`"
+        )
+
+
+def _json(now: Status) -> str:
+    return orjson.dumps(asdict(now)).decode()
+
+
+def _log_lines(now: Status) -> list[str]:
+    lines = [f"the head of the log is at position {now.head}"]
+    if now.hole_age_s:
+        lines.append(f"readers have waited at a hole for {now.hole_age_s:.1f} s")
+    if now.writers:
+        lines.append(
+            f"{now.writers} open writers, the oldest for {now.writer_age_s:.1f} s (backend {now.writer_pid})"
+        )
+    return lines
+
+
+def _plain_lines(now: Status) -> list[str]:
+    """A line for each projection: for a file, or a program that reads lines."""
+    return [
+        f"head {now.head} {one.projection} position {one.position} lag {one.lag_events} events {one.lag_s:.1f} s "
+        f"workers {one.lanes_active}/{one.lanes} quarantined {one.quarantined}"
+        for one in now.projections
+    ] or [f"head {now.head}"]
+
+
+def _live(now: Status) -> RenderableType:
+    return Group(*_log_lines(now), _projections_table(now))
+
+
+def _migrations_table(migrations: MigrationStatus) -> Table:
+    table = plain_table("Migrations", ["migration", "applied"], [])
+    for one in migrations.applied:
+        label = f"{one.version:04d}_{one.name}"
+        changed = " (its file is another one now)" if label in migrations.changed else ""
+        table.add_row(label, f"{one.applied_at:%Y-%m-%d %H:%M:%S} UTC{changed}")
+    for pending in migrations.pending:
+        table.add_row(pending.label, "pending")
+    return table
+
+
+def _categories_table(rows: list[Any], sample: float) -> Table:
+    about = "" if sample == 100.0 else f", about: from {sample:g} % of the table"  # noqa: PLR2004 - per cent
+    table = plain_table(f"Events{about}", ["category"], ["events"])
+    events: dict[str, int] = {}
+    for row in rows:
+        events[row["category"]] = events.get(row["category"], 0) + row["events"]
+    for category, count in events.items():
+        table.add_row(category, str(count))
+    return table
+
+
+def _projections_table(now: Status) -> Table:
+    columns = ["position", "lag in events", "moved", "lag in s", "workers", "quarantined"]
+    table = plain_table("Projections", ["projection"], columns)
+    for one in now.projections:
+        table.add_row(
+            one.projection,
+            str(one.position),
+            # A hole in the positions counts here as an event: there are few.
+            str(one.lag_events),
+            f"{one.moved_s_ago:.0f} s ago",
+            f"{one.lag_s:.1f}",
+            f"{one.lanes_active} of {one.lanes}",
+            str(one.quarantined),
+        )
+    return table
