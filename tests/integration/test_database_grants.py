@@ -14,7 +14,11 @@ from eventstore import errors
 from eventstore.database import ConnectionFactory, DatabaseConfig, MigrationManager, PostgreSQLAdapter
 from eventstore.database.grants import grant
 from eventstore.domain.order import Order, OrderSide
+from eventstore.log.shared import log_of
 from eventstore.store import EventStore
+from projections import OrdersProjection
+from projections.check import check
+from projections.rebuild import rebuild
 from tests.conftest import admin_connection
 
 if TYPE_CHECKING:
@@ -174,6 +178,25 @@ async def test_the_whole_path_with_its_three_roles(roles: Roles):
                 (found,) = await unit_of_work.orders.get_active_orders()
                 assert (found.id, found.broker_order_id) == (order.id, "B-1")
         assert await PostgreSQLAdapter(reader.connection).fetch_value("SELECT count(*) FROM orders") == 1
+
+
+async def test_the_projector_rebuilds(roles: Roles):
+    """It swaps a table for a new one that has the same rights: the reader reads on, the writer and the projector too."""
+    order = Order.create_market_order("ES", Decimal(1), OrderSide.BUY)
+    async with (
+        EventStore.open(roles.login_config("writer"), workers=False) as store,
+        store.unit_of_work() as uow,
+    ):
+        await uow.orders.save_order(order)
+    statement = "SELECT relacl::text, pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'orders'::regclass"
+    async with roles.login("projector") as adapter:
+        rights = await adapter.fetch_all(statement)
+        assert (await rebuild(log_of(adapter), OrdersProjection())).rows == 1
+        assert await adapter.fetch_all(statement) == rights
+    async with EventStore.open(roles.login_config("reader"), workers=False) as store:
+        async with store.unit_of_work() as uow:
+            assert await uow.orders.get_active_orders(consistency="eventual") == [order]
+        assert (await check(store.log, [OrdersProjection()])).is_sound
 
 
 async def test_granting_twice(roles: Roles):
