@@ -333,6 +333,9 @@ async def test_a_key_in_quarantine(store: EventStore, monkeypatch: pytest.Monkey
     assert await discard(store.log, OrdersProjection(), f'["{order.id}"]', discarded_by="me", reason="test")
     async with store.as_of(position=now) as past:
         assert {each.id for each in await past.orders.get_active_orders()} == {order.id, other.id}
+        alone = await past.orders.get_order_by_id(order.id)
+        assert alone is not None
+        assert alone.is_active
 
 
 async def test_milestones_are_dropped_and_made_while_the_past_is_looked_at(store: EventStore):
@@ -359,8 +362,6 @@ async def test_milestones_are_dropped_and_made_while_the_past_is_looked_at(store
         then,
         await store.log.head(),
     ]
-    async with store.as_of(position=await store.log.head()) as past:
-        assert await past.orders.get_active_orders() == wanted[2:]  # no table is folded: it is the milestone's
     async with store.connection.acquire() as connection:
         count = "SELECT count(*) FROM milestone_orders"
         assert await connection.fetchval(count) == 10  # eight, and the two that changed
@@ -368,6 +369,23 @@ async def test_milestones_are_dropped_and_made_while_the_past_is_looked_at(store
         assert await connection.fetchval(count) == 8
         assert await store.milestones.drop() == 4
         assert await connection.fetchval(count) == 0
+
+
+async def test_a_state_that_was_stored_ends_with_the_next_event(store: EventStore):
+    """At the next milestone an order that has changed has one state, and one that was deleted has none."""
+    orders = [await new_order(store) for _ in range(3)]
+    await store.milestones.make()
+    orders[0].cancel(occurred_at=minute(1))
+    async with store.unit_of_work() as uow:
+        await uow.orders.update_order(orders[0])
+        await uow.orders.delete_order(orders[1].id)
+    position = await store.milestones.make()
+    async with store.as_of(position=position) as past:  # no table is folded: it is the milestone that answers
+        assert await past.orders.get_active_orders() == orders[2:]
+        assert {each.id for each in await past.orders.get_orders_by_symbol("ES")} == {
+            orders[0].id,
+            orders[2].id,
+        }
 
 
 async def test_an_empty_log(store: EventStore):
