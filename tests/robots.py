@@ -33,7 +33,7 @@ def stored(
         "stream_id": STREAM,
         "version": version,
         "event_id": UUID(int=position),
-        "category": "robot",
+        "category": "old robot",
         "type": type,
         "schema_version": schema_version,
         "data": orjson.dumps(data).decode(),
@@ -46,7 +46,7 @@ def stored(
 def moved_class(registry: EventRegistry, version: int, type: str = "RobotMoved") -> type[Any]:
     """A class of the type at a schema version."""
 
-    class Moved(Event, category="robot", type=type, schema_version=version, registry=registry):
+    class Moved(Event, category="old robot", type=type, schema_version=version, registry=registry):
         """A robot moved."""
 
         metres: Decimal
@@ -55,19 +55,19 @@ def moved_class(registry: EventRegistry, version: int, type: str = "RobotMoved")
     return Moved
 
 
-class RobotMade(Event, category="robot"):
+class RobotMade(Event, category="old robot"):
     """A robot was made."""
 
     name: str
 
 
-class RobotWalked(Event, category="robot"):
+class RobotWalked(Event, category="old robot"):
     """It walked."""
 
     metres: Decimal
 
 
-class Robot(Entity, category="robot", created=RobotMade):
+class Robot(Entity, category="old robot", created=RobotMade):
     """A robot that counts what it walked."""
 
     name: str
@@ -85,21 +85,21 @@ def split_registry() -> EventRegistry:
     for each in (RobotMade, RobotWalked, Robot.amended_event, Robot.deleted_event):
         mine.register(each)
 
-    @upcaster("robot", "RobotToured", 1, to={"RobotWalked": 1}, registry=mine)
+    @upcaster("old robot", "RobotToured", 1, to={"RobotWalked": 1}, registry=mine)
     def _tour(data: dict[str, Any], context: EventContext) -> list[UpcastEvent]:
         return [
             UpcastEvent("RobotWalked", {"metres": metres}, context.occurred_at + timedelta(minutes=number))
             for number, metres in enumerate(data["walks"])
         ]
 
-    @upcaster("robot", "RobotDelivered", 1, to={"RobotMade": 1, "RobotWalked": 1}, registry=mine)
+    @upcaster("old robot", "RobotDelivered", 1, to={"RobotMade": 1, "RobotWalked": 1}, registry=mine)
     def _delivery(data: dict[str, Any], _: EventContext) -> list[UpcastEvent]:
         return [
             UpcastEvent("RobotMade", {"name": data["name"]}),
             UpcastEvent("RobotWalked", {"metres": data["metres"]}),
         ]
 
-    @upcaster("robot", "RobotPinged", 1, to={}, registry=mine)
+    @upcaster("old robot", "RobotPinged", 1, to={}, registry=mine)
     def _ping(_data: dict[str, Any], _context: EventContext) -> list[UpcastEvent]:
         return []
 

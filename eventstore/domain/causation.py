@@ -30,9 +30,9 @@ __all__ = [
     "metadata_of",
 ]
 
-CORRELATION_ID = "correlation_id"
-CAUSATION_ID = "causation_id"
-ACTOR = "actor"
+_CORRELATION_ID = "correlation_id"
+_CAUSATION_ID = "causation_id"
+_ACTOR = "actor"
 
 _NOTHING: Mapping[str, Any] = {}
 _context: ContextVar[Mapping[str, Any]] = ContextVar("eventstore_metadata", default=_NOTHING)
@@ -86,7 +86,7 @@ def caused_by(event: RecordedEvent, *, actor: str | None = None) -> Iterator[Non
 
 def correlation_of(event: RecordedEvent) -> str:
     """Return the correlation id of an event; its own id where it has none."""
-    return str(event.metadata.get(CORRELATION_ID) or event.event_id)
+    return str(event.metadata.get(_CORRELATION_ID) or event.event_id)
 
 
 def metadata_of(
@@ -97,7 +97,7 @@ def metadata_of(
     actor: str | None = None,
 ) -> Mapping[str, Any]:
     """Return metadata with these three keys, where they are given; ids as text."""
-    named = {CORRELATION_ID: correlation_id, CAUSATION_ID: causation_id, ACTOR: actor}
+    named = {_CORRELATION_ID: correlation_id, _CAUSATION_ID: causation_id, _ACTOR: actor}
     given = {name: str(value) for name, value in named.items() if value is not None}
     return {**metadata, **given} if given else metadata
 
@@ -150,7 +150,7 @@ class CausationTree:
         caused: dict[int, list[CausationNode]] = {}
         roots: list[CausationNode] = []
         for event in reversed(in_order):  # what an event caused comes after it, so it is put together already
-            named = event.metadata.get(CAUSATION_ID)
+            named = event.metadata.get(_CAUSATION_ID)
             cause_id = None if named is None else str(named)
             cause = None if cause_id is None else first.get(cause_id)
             is_root = cause is None or cause.position >= event.position

@@ -40,19 +40,19 @@ def test_steps_compose_and_cross_a_rename(mine: EventRegistry):
     """RobotWent v1 -> v2 -> RobotMoved v1 -> v2 -> v3: each step has its function, in order."""
     moved = moved_class(mine, 3)
 
-    @upcaster("robot", "RobotWent", 1, registry=mine)
+    @upcaster("old robot", "RobotWent", 1, registry=mine)
     def _feet(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
         return {"feet": data["distance"]}
 
-    @upcaster("robot", "RobotWent", 2, to="RobotMoved", registry=mine)
+    @upcaster("old robot", "RobotWent", 2, to="RobotMoved", registry=mine)
     def _renamed(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
         return data
 
-    @upcaster("robot", "RobotMoved", 1, registry=mine)
+    @upcaster("old robot", "RobotMoved", 1, registry=mine)
     def _metric(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
         return {"metres": str(Decimal(data["feet"]) * Decimal("0.3048"))}
 
-    @upcaster("robot", "RobotMoved", 2, registry=mine)
+    @upcaster("old robot", "RobotMoved", 2, registry=mine)
     def _who(data: dict[str, Any], context: EventContext) -> dict[str, Any]:
         return data | {"by": context.metadata.get("actor")}
 
@@ -71,7 +71,7 @@ def test_a_default_comes_from_the_envelope(mine: EventRegistry):
     moved_class(mine, 2)
     seen: list[EventContext] = []
 
-    @upcaster("robot", "RobotMoved", 1, registry=mine)
+    @upcaster("old robot", "RobotMoved", 1, registry=mine)
     def _look(data: dict[str, Any], context: EventContext) -> dict[str, Any]:
         seen.append(context)
         return data
@@ -79,7 +79,7 @@ def test_a_default_comes_from_the_envelope(mine: EventRegistry):
     decode(stored("RobotMoved", {"metres": "1"}, position=9, version=4, metadata='{"a":1}'), classes=mine)
     assert seen == [
         EventContext(
-            category="robot",
+            category="old robot",
             type="RobotMoved",
             schema_version=1,
             position=9,
@@ -107,7 +107,7 @@ def test_one_event_becomes_several(split: EventRegistry):
     event = decode(stored("RobotToured", {"walks": ["1", "2"]}, position=5, version=3), classes=split)
     assert isinstance(event, UpcastEvents)
     assert (event.position, event.version, event.event_id) == (5, 3, UUID(int=5))
-    assert (event.category, event.type, event.occurred_at) == ("robot", "RobotToured", NOW)
+    assert (event.category, event.type, event.occurred_at) == ("old robot", "RobotToured", NOW)
     assert [part.event for part in event.parts] == [
         RobotWalked(metres=Decimal(1), occurred_at=NOW),
         RobotWalked(metres=Decimal(2), occurred_at=NOW + timedelta(minutes=1)),
@@ -166,24 +166,24 @@ def test_what_upcasters_made_can_be_compared_and_shown(split: EventRegistry):
 def test_an_unknown_type_is_named(mine: EventRegistry):
     """With its category, stream and position; and so is one that an upcaster leads to."""
     with pytest.raises(
-        UnknownEventTypeError, match=rf"robot/RobotFlew \(stream {STREAM}, position 3\)"
+        UnknownEventTypeError, match=rf"old robot/RobotFlew \(stream {STREAM}, position 3\)"
     ) as caught:
         decode(stored("RobotFlew", {}, position=3), classes=mine)
-    assert (caught.value.category, caught.value.type) == ("robot", "RobotFlew")
+    assert (caught.value.category, caught.value.type) == ("old robot", "RobotFlew")
     assert (caught.value.stream_id, caught.value.position) == (STREAM, 3)
 
-    @upcaster("robot", "RobotFlew", 1, to="RobotSoared", registry=mine)
+    @upcaster("old robot", "RobotFlew", 1, to="RobotSoared", registry=mine)
     def _soar(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
         return data
 
-    with pytest.raises(UnknownEventTypeError, match="robot/RobotSoared"):
+    with pytest.raises(UnknownEventTypeError, match="old robot/RobotSoared"):
         decode(stored("RobotFlew", {}), classes=mine)
 
 
 @pytest.mark.parametrize(
     ("version", "words"),
     [
-        (1, r'no upcaster from version 1: register one with @upcaster\("robot", "RobotMoved", 1\)'),
+        (1, r'no upcaster from version 1: register one with @upcaster\("old robot", "RobotMoved", 1\)'),
         (3, "a newer program"),
     ],
 )
@@ -212,7 +212,7 @@ def test_what_an_upcaster_must_not_give(mine: EventRegistry, given: Any, words: 
     """It is refused by name, with stream and position; nothing is guessed."""
     moved_class(mine, 2)
 
-    @upcaster("robot", "RobotMoved", 1, registry=mine)
+    @upcaster("old robot", "RobotMoved", 1, registry=mine)
     def _wrong(_data: dict[str, Any], _context: EventContext) -> Any:
         return given
 
@@ -225,7 +225,7 @@ def test_an_upcaster_that_fails_is_named(mine: EventRegistry):
     """Its own error is the cause."""
     moved_class(mine, 2)
 
-    @upcaster("robot", "RobotMoved", 1, registry=mine)
+    @upcaster("old robot", "RobotMoved", 1, registry=mine)
     def _fails(data: dict[str, Any], _context: EventContext) -> dict[str, Any]:
         return {"metres": data["feet"]}
 
@@ -237,7 +237,7 @@ def test_an_upcaster_that_fails_is_named(mine: EventRegistry):
 def test_several_targets_need_a_list(mine: EventRegistry):
     """With two types to choose from, JSON alone says too little."""
 
-    @upcaster("robot", "RobotToured", 1, to={"A": 1, "B": 1}, registry=mine)
+    @upcaster("old robot", "RobotToured", 1, to={"A": 1, "B": 1}, registry=mine)
     def _tour(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
         return data
 
@@ -248,18 +248,18 @@ def test_several_targets_need_a_list(mine: EventRegistry):
 def test_a_circle_ends(mine: EventRegistry):
     """Also where nobody checked the registry."""
 
-    @upcaster("robot", "A", 1, to="B", registry=mine)
+    @upcaster("old robot", "A", 1, to="B", registry=mine)
     def _there(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
         return data
 
-    @upcaster("robot", "B", 1, to="A", registry=mine)
+    @upcaster("old robot", "B", 1, to="A", registry=mine)
     def _back(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
         return data
 
     with pytest.raises(EventDecodingError, match="round in a circle"):
         decode(stored("A", {}), classes=mine)
     assert registry_problems(mine) == [
-        "upcasters go round in a circle: robot/A version 1 -> robot/B version 1 -> robot/A version 1"
+        "upcasters go round in a circle: old robot/A version 1 -> old robot/B version 1 -> old robot/A version 1"
     ]
 
 
