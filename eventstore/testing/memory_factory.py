@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from eventstore.domain.causation import metadata_of
 from eventstore.log.records import NO_METADATA
+from eventstore.replay.as_of import Past
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
 from eventstore.testing.memory import InMemoryDatabase
+from eventstore.testing.memory_past import memory_as_of
 
 __all__ = ["InMemoryUnitOfWorkFactory"]
 
@@ -55,3 +59,24 @@ class InMemoryUnitOfWorkFactory:
         """As `create_unit_of_work_async`: there is nothing to wait for."""
         named = metadata_of(metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
         return PostgreSQLUnitOfWork(self.database, metadata=named)
+
+    def as_of(
+        self,
+        *,
+        position: int | None = None,
+        recorded_at: datetime | None = None,
+        occurred_at: datetime | None = None,
+    ) -> AbstractAsyncContextManager[Past]:
+        """Give the repositories as of one moment for a block, read-only, as `EventStore.as_of` does.
+
+        Args:
+            position: Right after this position; 0 is before everything.
+            recorded_at: What was known then, inclusive, by the clock of the database.
+            occurred_at: What was true then, inclusive, as it is known now, by the domain's clock.
+
+        Raises:
+            ConfigurationError: Not exactly one is given, or the position is none, or beyond the end of the log.
+        """
+        return memory_as_of(
+            self.database, position=position, recorded_at=recorded_at, occurred_at=occurred_at
+        )

@@ -15,7 +15,10 @@ from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory, Mock
 from projections import ProjectionWorker
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
     from uuid import UUID
+
+    from eventstore.replay.as_of import Past
 
 START = datetime(2024, 3, 1, 14, 30, tzinfo=UTC)
 
@@ -31,6 +34,9 @@ class Database(Protocol):
 
     async def history(self, stream_id: UUID) -> list[RecordedEvent]:
         """The committed events of one stream."""
+
+    def as_of(self, **when: Any) -> AbstractAsyncContextManager[Past]:
+        """The repositories of a moment."""
 
     async def settle(self) -> None:
         """Bring the read tables up to date, where this database is one that does so."""
@@ -55,6 +61,10 @@ class MemoryDatabase:
         """The committed events of one stream."""
         return self.memory.history(stream_id)
 
+    def as_of(self, **when: Any) -> AbstractAsyncContextManager[Past]:
+        """The repositories of a moment."""
+        return self.factory.as_of(**when)
+
     async def settle(self) -> None:
         """Nothing lags here."""
 
@@ -77,6 +87,10 @@ class StoreDatabase:
     async def history(self, stream_id: UUID) -> list[RecordedEvent]:
         """The committed events of one stream."""
         return await self.store.history(stream_id)
+
+    def as_of(self, **when: Any) -> AbstractAsyncContextManager[Past]:
+        """The repositories of a moment."""
+        return self.store.as_of(**when)
 
     async def settle(self) -> None:
         """Fold what is in the log into the tables."""

@@ -1,0 +1,112 @@
+"""The past of a log in memory, with the semantics of `EventStore.as_of`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from eventstore.domain.entity import Entity
+from eventstore.errors import ConfigurationError
+from eventstore.replay.as_of import Past
+from eventstore.replay.moments import Moment, moment_of
+from eventstore.replay.past_fold import fold_in_occurred_order, fold_prefix
+from eventstore.repositories.query import Query
+from eventstore.repositories.storage import Stream
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from eventstore.testing.memory import InMemoryDatabase
+
+__all__ = ["InMemoryPastStorage", "memory_as_of"]
+
+E = TypeVar("E", bound=Entity)
+
+
+class InMemoryPastStorage:
+    """Folds the streams of an `InMemoryDatabase` up to a moment, each from its beginning.
+
+    Args:
+        database: The database.
+        moment: The moment.
+    """
+
+    def __init__(self, database: InMemoryDatabase, moment: Moment) -> None:
+        self._database = database
+        self._moment = moment
+
+    async def load(self, kind: type[E], entity_id: UUID) -> Stream[E]:
+        """Return the state of one entity.
+
+        Raises:
+            UnknownEventTypeError, EventDecodingError: The code does not know an event of the stream.
+        """
+        await asyncio.sleep(0)
+        return self._fold(kind, entity_id)
+
+    async def find(
+        self,
+        kind: type[E],
+        query: Query[E],
+        *,
+        after: E | None,
+        limit: int | None,
+        fresh: bool,  # noqa: ARG002 - nothing lags here
+    ) -> list[Stream[E]]:
+        """Return the entities that a query asks for.
+
+        Raises:
+            UnknownEventTypeError, EventDecodingError: The code does not know an event of the category.
+        """
+        await asyncio.sleep(0)
+        streams = [self._fold(kind, each) for each in self._database._categories.get(kind.category, ())]  # noqa: SLF001 - one package
+        states = [stream.entity for stream in streams if stream.entity is not None]
+        return [Stream(entity, entity.version) for entity in query.answer(states, after=after, limit=limit)]
+
+    def _fold(self, kind: type[E], stream_id: UUID) -> Stream[E]:
+        through, recorded_at, occurred_at = self._moment.bounds
+        records: list[Any] = [
+            row
+            for row in self._database._streams.get(stream_id, ())  # noqa: SLF001
+            if row["position"] <= through
+            and (recorded_at is None or row["recorded_at"] <= recorded_at)
+            and (occurred_at is None or row["occurred_at"] <= occurred_at)
+        ]
+        fold = fold_prefix if occurred_at is None else fold_in_occurred_order
+        return fold(kind, None, records, classes=self._database._classes)  # noqa: SLF001
+
+
+@asynccontextmanager
+async def memory_as_of(
+    database: InMemoryDatabase,
+    *,
+    position: int | None = None,
+    recorded_at: datetime | None = None,
+    occurred_at: datetime | None = None,
+) -> AsyncIterator[Past]:
+    """Give the repositories of a database in memory as of one moment, as `EventStore.as_of` does on a server.
+
+    Raises:
+        ConfigurationError: Not exactly one is given, or the position is none, or beyond the end of the log.
+    """
+    moment = moment_of(position, recorded_at, occurred_at)
+    for writer in list(database._open):  # noqa: SLF001
+        rows = [row for stream in writer.rows.values() for row in stream]
+        if any(row["position"] <= moment.through for row in rows):
+            await writer.over.wait()
+    await asyncio.sleep(0)
+    head = max((stream[-1]["position"] for stream in database._streams.values()), default=0)  # noqa: SLF001
+    if not moment.is_time and moment.through > head:
+        raise ConfigurationError(
+            f"position {moment.through} is beyond the end of the log, which is at position {head}: nothing has it yet"
+        )
+    moment = replace(moment, through=min(moment.through, head), settled=head)
+    past = Past(InMemoryPastStorage(database, moment), moment)
+    try:
+        yield past
+    finally:
+        past.end()
