@@ -1,0 +1,60 @@
+"""The rows of the log as they are stored, the last ones and those to come: for looking at it, whatever types it has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from eventstore.log.event_log import EventLog
+from eventstore.log.subscription import wait_for_bell
+from eventstore.replay.pages import Pages, Selection, fetch
+
+__all__ = ["follow", "last_rows"]
+
+_POLL_FIRST_S = 0.005
+
+
+async def last_rows(log: EventLog, selection: Selection, *, count: int) -> tuple[list[Any], int]:
+    """Return the last rows of a selection, in order, and the settled position that they end with.
+
+    Args:
+        log: The log.
+        selection: Which events; streams are not looked at.
+        count: How many rows at most.
+
+    Raises:
+        ConnectionError, TimeoutError: Safe to retry.
+        ConfigurationError: The server is a standby.
+    """
+    end = await log.head()
+    await log.settlement.settle_through(end)
+    asked = (end, count, selection.categories, selection.types)
+    rows = await fetch(log.connection, "replay/read_last", *asked)
+    return rows[::-1], end
+
+
+async def follow(log: EventLog, selection: Selection, *, after: int) -> AsyncGenerator[Any]:
+    """Yield each row of a selection after a position, in order, once it is settled; for ever.
+
+    Raises:
+        ConnectionError, TimeoutError: Go on after the last row's position.
+        ConfigurationError: The server is a standby.
+    """
+    poll_s = _POLL_FIRST_S
+    with log.wakeups.bell() as bell:
+        while True:
+            bell.clear()
+            through = await log.settlement.settle(after)
+            if through == after:
+                rang = await wait_for_bell(bell, poll_s)
+                poll_s = _POLL_FIRST_S if rang else min(2 * poll_s, log.wakeups.poll_max_s)
+                continue
+            poll_s = _POLL_FIRST_S
+            async with aclosing(
+                Pages(log.connection, selection, after=after, through=through).read()
+            ) as pages:
+                async for page in pages:
+                    for row in page.rows:
+                        yield row
+            after = through
