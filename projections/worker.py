@@ -20,6 +20,7 @@ from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import CheckpointMovedError, ConnectionError, EventStoreError, TimeoutError
 from eventstore.log.event_log import EventLog
+from eventstore.log.restored import require_whole
 from eventstore.log.subscription import Wakeups, wait_for_bell
 from eventstore.sql import load
 from projections.deliveries import Deliveries, key_of
@@ -105,6 +106,7 @@ class ProjectionWorker(Generic[R]):
 
         Raises:
             ProjectionVersionError: The table was built by another version of the projection.
+            RestoredLogError: A restore has lost events that were read.
             ConfigurationError: The table does not fit the model of its rows; each difference is named.
             EventStoreError: An event cannot be decoded, so that its key is not known, or the schema is not ours.
         """
@@ -149,6 +151,7 @@ class ProjectionWorker(Generic[R]):
             await asyncio.sleep(self._lease.lease_s / 10)
             return
         await check_table(self.log, self.projection)
+        await require_whole(self.log)
         self._position = None
         loop = asyncio.get_running_loop()
         renewed = loop.time()
