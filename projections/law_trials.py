@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,62 +18,22 @@ from eventstore.testing.strategies import LoggedEvent
 from projections.comparison import compare_with_rebuild
 from projections.fresh_rows import FreshRows
 from projections.keys import key_text
+from projections.law_plans import BrokenLawError, Plan, interleaved
 from projections.projection import Projection
 from projections.quarantine import list_quarantined
 from projections.table_check import check_table, table_differences
 from projections.worker import ProjectionWorker
 
-__all__ = ["LAWS", "BrokenLawError", "Plan", "Trial"]
+__all__ = ["Trial"]
 
 Key = tuple[Any, ...]
 Rows = Mapping[Key, str]
 
-LAWS: Mapping[str, str] = {
-    "purity": "evolve gives the same row for the same arguments each time, and does not touch them",
-    "batches": "any split into batches gives the same rows",
-    "restarts": "a crash and a restart anywhere gives the same rows",
-    "rebuild": "a rebuild gives the same rows as the table that grew",
-    "interleavings": "any interleaving of the keys gives the same rows",
-    "round trip": "a row comes back from PostgreSQL as it was, under the key of its events",
-    "fresh reads": "the row and the events after it are what the table has when it has caught up",
-}
-"""The laws, each by its name, in the order in which they are tried."""
-
 _ALL = 10_000
-
-
-class BrokenLawError(AssertionError):
-    """A log that breaks a law.
-
-    Attributes:
-        law: The law's name.
-    """
-
-    def __init__(self, law: str, found: str, log: Sequence[LoggedEvent]) -> None:
-        events = "\n".join(f"    {number} {event!r}" for number, event in enumerate(log, 1))
-        super().__init__(f"law broken: {law} ({LAWS[law]})\n  {found}\n  the events:\n{events}")
-        self.law = law
 
 
 class _CrashError(BaseException):
     """The process ends here."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A log, and what is done with it.
-
-    Attributes:
-        log: The events in order.
-        cuts: The sizes of batches, one after the other, again and again.
-        at: Where a crash happens, or a read.
-        order: Which key comes next where the keys are interleaved anew.
-    """
-
-    log: tuple[LoggedEvent, ...]
-    cuts: tuple[int, ...]
-    at: int
-    order: tuple[int, ...]
 
 
 class Trial:
@@ -184,7 +143,7 @@ class Trial:
     async def _interleavings(self, plan: Plan) -> tuple[str | None, int]:
         recorded = await self._append(plan.log)
         first = await self._folded([_ALL])
-        order = _interleaved(recorded, self._make(), plan.order)
+        order = interleaved(recorded, self._make(), plan.order)
         await self._append([plan.log[index] for index in order])
         second = await self._folded([_ALL])
         said = "in the order " + " ".join(str(index + 1) for index in order)
@@ -379,25 +338,6 @@ def _crash(projection: Projection[Any], at: int) -> None:
         return evolve(row, event)
 
     projection.__dict__["evolve"] = crashing
-
-
-def _interleaved(
-    events: Sequence[RecordedEvent], projection: Projection[Any], choices: Sequence[int]
-) -> list[int]:
-    """Return another order of a log that keeps that of each stream and of each key, as indices into it."""
-    before: dict[int, set[int]] = {index: set() for index in range(len(events))}
-    last: dict[Any, int] = {}
-    for index, event in enumerate(events):
-        keys = [("key", *projection.key(part)) for part in projection.taken(event)]
-        for owner in (("stream", event.stream_id), *keys):
-            if owner in last:
-                before[index].add(last[owner])
-            last[owner] = index
-    order: list[int] = []
-    while len(order) < len(events):
-        ready = [index for index, needs in before.items() if index not in order and needs <= set(order)]
-        order.append(ready[choices[len(order) % len(choices)] % len(ready)])
-    return order
 
 
 def _difference(one: str, left: Rows, other: str, right: Rows) -> str | None:

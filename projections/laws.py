@@ -39,7 +39,8 @@ from eventstore.testing.strategies import (
     portfolio_histories,
     position_histories,
 )
-from projections.law_trials import LAWS, BrokenLawError, Plan, Trial
+from projections.law_plans import LAWS, BrokenLawError, Plan
+from projections.law_trials import Trial
 from projections.projection import EntityProjection, Projection
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from eventstore.database.migrations import MigrationManager
 from eventstore.database.rows import quoted
 from eventstore.testing.pytest_plugin import SERVER_URL_VARIABLE
 
-__all__ = ["EventLoopThread", "scratch_database", "server_for_tests"]
+__all__ = ["EventLoopThread", "ScratchDatabase", "scratch_database", "server_for_tests"]
 
 T = TypeVar("T")
 

@@ -2,6 +2,7 @@
 
 Any sequence of appends, held transactions, crashes, lost leases, quarantines, retries, rebuilds and changes of lanes.
 """
+# length: one machine, whose rules and invariants are read together, and the mutations that it finds.
 
 from __future__ import annotations
 
@@ -265,11 +266,14 @@ class Engine(RuleBasedStateMachine):
             assert self.run(heir.take()) is not None
             self.run(heir.release())
 
-    @rule(count=st.integers(1, 3))
-    def change_lanes(self, count: int) -> None:
-        """The projection is split anew; the workers of before go on until they are refused."""
+    @rule(count=st.integers(1, 3), stream_id=streams, drawn=notes)
+    def change_lanes(self, count: int, stream_id: UUID, drawn: Drawn) -> None:
+        """The projection is split anew while a worker is at work; the workers of before go on until they are refused."""
+        self.step(len(self.workers) - 1)
         self.run(set_lanes(self.log, NotesProjection(), count))
         self.workers = [*self.workers[-2:], *(self.new_worker(lane) for lane in range(count))]
+        self.append(stream_id, drawn)
+        self.step(len(self.workers) - count - 1)
 
     def _lanes(self) -> int:
         return len(self.run(self._fetch("projections/list_lanes", "notes")))

@@ -1,0 +1,73 @@
+"""What is tried: a log, what is done with it, and the laws that it may break."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eventstore.domain.event import RecordedEvent
+from eventstore.testing.strategies import LoggedEvent
+from projections.projection import Projection
+
+__all__ = ["LAWS", "BrokenLawError", "Plan", "interleaved"]
+
+LAWS: Mapping[str, str] = {
+    "purity": "evolve gives the same row for the same arguments each time, and does not touch them",
+    "batches": "any split into batches gives the same rows",
+    "restarts": "a crash and a restart anywhere gives the same rows",
+    "rebuild": "a rebuild gives the same rows as the table that grew",
+    "interleavings": "any interleaving of the keys gives the same rows",
+    "round trip": "a row comes back from PostgreSQL as it was, under the key of its events",
+    "fresh reads": "the row and the events after it are what the table has when it has caught up",
+}
+"""The laws, each by its name, in the order in which they are tried."""
+
+
+class BrokenLawError(AssertionError):
+    """A log that breaks a law.
+
+    Attributes:
+        law: The law's name.
+    """
+
+    def __init__(self, law: str, found: str, log: Sequence[LoggedEvent]) -> None:
+        events = "\n".join(f"    {number} {event!r}" for number, event in enumerate(log, 1))
+        super().__init__(f"law broken: {law} ({LAWS[law]})\n  {found}\n  the events:\n{events}")
+        self.law = law
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A log, and what is done with it.
+
+    Attributes:
+        log: The events in order.
+        cuts: The sizes of batches, one after the other, again and again.
+        at: Where a crash happens, or a read.
+        order: Which key comes next where the keys are interleaved anew.
+    """
+
+    log: tuple[LoggedEvent, ...]
+    cuts: tuple[int, ...]
+    at: int
+    order: tuple[int, ...]
+
+
+def interleaved(
+    events: Sequence[RecordedEvent], projection: Projection[Any], choices: Sequence[int]
+) -> list[int]:
+    """Return another order of a log that keeps that of each stream and of each key, as indices into it."""
+    before: dict[int, set[int]] = {index: set() for index in range(len(events))}
+    last: dict[Any, int] = {}
+    for index, event in enumerate(events):
+        keys = [("key", *projection.key(part)) for part in projection.taken(event)]
+        for owner in (("stream", event.stream_id), *keys):
+            if owner in last:
+                before[index].add(last[owner])
+            last[owner] = index
+    order: list[int] = []
+    while len(order) < len(events):
+        ready = [index for index, needs in before.items() if index not in order and needs <= set(order)]
+        order.append(ready[choices[len(order) % len(choices)] % len(ready)])
+    return order
