@@ -24,6 +24,7 @@ __all__ = ["AnswerLostError", "GroupCommit"]
 
 _GROUP_LOCK_TIMEOUT = "50ms"  # longer than any append takes, shorter than anyone would wait for a stranger
 _STATEMENTS_MAX = 2  # one is prepared while the other is under way; more only make them smaller
+_SPLIT_MEMBERS_MIN = 8  # fewer are not worth two statements
 _GROUP_EVENTS_MAX = 1_000
 _GROUP_MEMBERS_MAX = 256
 
@@ -222,12 +223,27 @@ class GroupCommit:
                 member.outcome.give_up()
             raise
         else:
-            _share_out(result, group)
+            await self._share_out(result, group)
+
+    async def _share_out(self, result: AppendResult, group: list[_Member]) -> None:
+        """Tell each member its result; a large group that is alone in flight in two halves.
+
+        Else all its writers would come again at once, and the server would wait for them, and they for the server,
+        for ever. So the next appends of the first half are on their way before the second half goes on.
+        """
+        half = len(group) // 2 if self._in_flight == 1 and len(group) >= _SPLIT_MEMBERS_MIN else len(group)
+        start = _settle(result, group[:half], 0)
+        try:
+            if half < len(group):
+                await asyncio.sleep(0)  # they append
+                await asyncio.sleep(0)  # and their statement is sent
+        finally:
+            _settle(result, group[half:], start)
 
 
-def _share_out(result: AppendResult, group: list[_Member]) -> None:
-    start = 0
-    for member in group:
+def _settle(result: AppendResult, members: list[_Member], start: int) -> int:
+    for member in members:
         end = start + len(member.columns.versions)
         member.settle(AppendResult(result.positions[start:end], result.recorded_at, result.repeated))
         start = end
+    return start
