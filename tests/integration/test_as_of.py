@@ -22,6 +22,8 @@ from eventstore.errors import (
 )
 from eventstore.testing.strategies import EPOCH
 from projections import OrdersProjection, ProjectionWorker
+from projections.lanes import set_lanes
+from projections.rebuild import rebuild
 from tests.entities import Strategy
 from tests.waiting import until
 
@@ -386,6 +388,32 @@ async def test_a_state_that_was_stored_ends_with_the_next_event(store: EventStor
             orders[0].id,
             orders[2].id,
         }
+
+
+async def test_tables_change_hands_while_the_past_is_looked_at(store: EventStore):
+    """Lanes, a rebuild that is swapped in, and a table of another version: the block goes on to show its moment."""
+    orders = [await new_order(store) for _ in range(4)]
+    await fold_all(store)
+    then = await store.log.head()
+    async with store.as_of(position=then) as past:
+        wanted = await past.orders.get_active_orders()
+        assert len(wanted) == 4
+        for order in orders[:2]:
+            order.cancel(occurred_at=minute(1))
+        async with store.unit_of_work() as uow:
+            await uow.orders.save_many(orders[:2])
+        await set_lanes(store.log, OrdersProjection(), 3)
+        for lane in range(2):
+            await ProjectionWorker(store.log, OrdersProjection(), lane=lane).catch_up(then + 2)
+        assert await past.orders.get_active_orders() == wanted
+        await rebuild(store.log, OrdersProjection())
+        assert await past.orders.get_active_orders() == wanted
+        async with store.connection.acquire() as connection:
+            await connection.execute("UPDATE projections SET version = 99")
+            await connection.execute("UPDATE orders SET quantity = 99")  # what that version makes of it
+        assert await past.orders.get_active_orders() == wanted
+        assert await past.orders.get_orders_by_symbol("ES", limit=3) == wanted[:3]
+        assert await past.orders.get_order_by_id(orders[0].id) == wanted[0]
 
 
 async def test_an_empty_log(store: EventStore):
