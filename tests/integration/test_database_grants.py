@@ -15,6 +15,7 @@ from eventstore.database import ConnectionFactory, DatabaseConfig, MigrationMana
 from eventstore.database.grants import grant
 from eventstore.domain.order import Order, OrderSide
 from eventstore.log.shared import log_of
+from eventstore.replay.disorder import DisorderSearch
 from eventstore.store import EventStore
 from projections import OrdersProjection
 from projections.check import check
@@ -178,6 +179,15 @@ async def test_the_whole_path_with_its_three_roles(roles: Roles):
                 (found,) = await unit_of_work.orders.get_active_orders()
                 assert (found.id, found.broker_order_id) == (order.id, "B-1")
         assert await PostgreSQLAdapter(reader.connection).fetch_value("SELECT count(*) FROM orders") == 1
+        # The past is read by all three; milestones are the projector's.
+        position = await projector.milestones.make()
+        await DisorderSearch(projector.log).run_through(position)
+        for store in (writer, projector, reader):
+            for when in ({"position": position}, {"occurred_at": order.submitted_at}):
+                async with store.as_of(**when) as past:
+                    assert await past.orders.get_active_orders() == [found]
+        with pytest.raises(errors.RepositoryError):
+            await reader.milestones.drop()
 
 
 async def test_the_projector_rebuilds(roles: Roles):
