@@ -17,7 +17,7 @@ import pytest_asyncio
 from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import RestoredLogError
 from eventstore.store import EventStore, built_in_projections
-from projections import OrdersProjection
+from projections import OrdersProjection, ProjectionWorker
 from projections.check import check
 from projections.rebuild import rebuild
 from tests.command_line import run
@@ -217,6 +217,8 @@ async def test_a_projection_of_ones_own_is_mended_with_its_code(
     await rebuild(store.log, OrderedBySymbol())
     async with store.connection.acquire() as connection:
         await connection.execute("UPDATE projection_checkpoints SET position = 9")
+    with pytest.raises(RestoredLogError, match="ordered had read up to 9"):
+        await ProjectionWorker(store.log, OrderedBySymbol()).run()
     url = url_of(migrated_config)
     without = await asyncio.to_thread(run, "mend", "--url", url)
     assert without.stdout.splitlines() == [
