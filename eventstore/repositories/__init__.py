@@ -10,6 +10,7 @@ from eventstore.repositories.interfaces import (
     IUnitOfWork,
     IUnitOfWorkFactory,
 )
+from eventstore.repositories.last_good import last_good_ids
 from eventstore.repositories.order_repository import PostgreSQLOrderRepository
 from eventstore.repositories.portfolio_repository import PostgreSQLPortfolioRepository
 from eventstore.repositories.position_repository import PostgreSQLPositionRepository
@@ -31,4 +32,5 @@ __all__ = [
     "PostgreSQLTransactionManager",
     "PostgreSQLUnitOfWork",
     "PostgreSQLUnitOfWorkFactory",
+    "last_good_ids",
 ]

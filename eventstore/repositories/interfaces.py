@@ -14,6 +14,7 @@ from eventstore.domain.order import Order, OrderStatus
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot, PortfolioSummary
 from eventstore.domain.position import Position
+from eventstore.repositories.last_good import Quarantined
 from eventstore.repositories.session import Consistency
 
 __all__ = [
@@ -56,6 +57,7 @@ class IOrderRepository(Protocol):
         after: Order | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Order]:
         """Return the orders of a symbol."""
 
@@ -66,11 +68,17 @@ class IOrderRepository(Protocol):
         after: Order | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Order]:
         """Return the orders of a status."""
 
     async def get_active_orders(
-        self, *, after: Order | None = None, limit: int | None = None, consistency: Consistency = "fresh"
+        self,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Order]:
         """Return the orders that may still trade."""
 
@@ -81,6 +89,7 @@ class IOrderRepository(Protocol):
         after: Order | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Order]:
         """Return the orders that a broker knows by this id."""
 
@@ -92,6 +101,7 @@ class IOrderRepository(Protocol):
         after: Order | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Order]:
         """Return the orders created in a range of time, both ends included."""
 
@@ -130,16 +140,27 @@ class IPositionRepository(Protocol):
         after: Position | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Position]:
         """Return the positions of a symbol, open and closed."""
 
     async def get_active_positions(
-        self, *, after: Position | None = None, limit: int | None = None, consistency: Consistency = "fresh"
+        self,
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Position]:
         """Return the open positions."""
 
     async def get_closed_positions(
-        self, *, after: Position | None = None, limit: int | None = None, consistency: Consistency = "fresh"
+        self,
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Position]:
         """Return the closed positions."""
 
@@ -150,6 +171,7 @@ class IPositionRepository(Protocol):
         after: Position | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Position]:
         """Return the positions of a strategy."""
 
@@ -160,6 +182,7 @@ class IPositionRepository(Protocol):
         after: Position | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Position]:
         """Return the positions of a portfolio."""
 
@@ -171,6 +194,7 @@ class IPositionRepository(Protocol):
         after: Position | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Position]:
         """Return the positions opened in a range of time, both ends included."""
 
@@ -201,7 +225,12 @@ class IPortfolioRepository(Protocol):
         """Return the portfolio created last."""
 
     async def get_all_portfolios(
-        self, *, after: Portfolio | None = None, limit: int | None = None, consistency: Consistency = "fresh"
+        self,
+        *,
+        after: Portfolio | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Portfolio]:
         """Return all portfolios."""
 
@@ -212,6 +241,7 @@ class IPortfolioRepository(Protocol):
         after: Portfolio | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Portfolio]:
         """Return the portfolios of a strategy."""
 
@@ -232,6 +262,7 @@ class IPortfolioRepository(Protocol):
         after: PortfolioSnapshot | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[PortfolioSnapshot]:
         """Return the snapshots of a portfolio in a range of time, both ends included."""
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from eventstore.domain.order import ACTIVE_ORDER_STATUSES, Order, OrderStatus
 from eventstore.errors import OrderNotFoundError
+from eventstore.repositories.last_good import Quarantined
 from eventstore.repositories.query import Query, SortKey
 from eventstore.repositories.repository import Repository, time_range
 from eventstore.repositories.session import Consistency
@@ -28,6 +29,8 @@ class PostgreSQLOrderRepository(Repository[Order]):
 
     Raises, besides what a method names:
         ConcurrencyError: An order that this Unit of Work has changed was changed by another writer.
+        QuarantinedKeysError: A list; events of its table's entities cannot be folded. With `quarantined="last_good"` it has
+            those as they were before, and `last_good_ids` names them.
         ProjectionLagError: A list; the table lags too far behind to be corrected.
         ConnectionError, TimeoutError: The database could not be read. Safe to retry where nothing was written.
         NotMigratedError: The tables are missing.
@@ -73,12 +76,15 @@ class PostgreSQLOrderRepository(Repository[Order]):
         after: Order | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Order]:
         """Return the orders of a symbol."""
         query: Query[Order] = Query(
             "orders/by_symbol", (symbol,), lambda order: order.symbol == symbol, _by_creation
         )
-        return await self._find(query, after=after, limit=limit, consistency=consistency)
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
 
     async def get_orders_by_status(
         self,
@@ -87,22 +93,32 @@ class PostgreSQLOrderRepository(Repository[Order]):
         after: Order | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Order]:
         """Return the orders of a status."""
         wanted = OrderStatus(status)
         query: Query[Order] = Query(
             "orders/by_status", (wanted.value,), lambda order: order.status is wanted, _by_creation
         )
-        return await self._find(query, after=after, limit=limit, consistency=consistency)
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
 
     async def get_active_orders(
-        self, *, after: Order | None = None, limit: int | None = None, consistency: Consistency = "fresh"
+        self,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Order]:
         """Return the orders that may still trade: pending, submitted, partially filled."""
         query: Query[Order] = Query(
             "orders/active", (), lambda order: order.status in ACTIVE_ORDER_STATUSES, _by_creation
         )
-        return await self._find(query, after=after, limit=limit, consistency=consistency)
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
 
     async def get_orders_by_broker_id(
         self,
@@ -111,6 +127,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
         after: Order | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Order]:
         """Return the orders that a broker knows by this id; brokers use an id again on another day."""
         query: Query[Order] = Query(
@@ -119,7 +136,9 @@ class PostgreSQLOrderRepository(Repository[Order]):
             lambda order: order.broker_order_id is not None and order.broker_order_id == broker_order_id,
             _by_creation,
         )
-        return await self._find(query, after=after, limit=limit, consistency=consistency)
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
 
     async def get_orders_by_date_range(
         self,
@@ -129,6 +148,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
         after: Order | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Order]:
         """Return the orders created from `start_date` to `end_date`, both inclusive; naive means local time.
 
@@ -139,4 +159,6 @@ class PostgreSQLOrderRepository(Repository[Order]):
         query: Query[Order] = Query(
             "orders/by_creation", (start, end), lambda order: start <= order.created_at <= end, _by_creation
         )
-        return await self._find(query, after=after, limit=limit, consistency=consistency)
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )

@@ -10,6 +10,7 @@ from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot, PortfolioSummary, summarize
 from eventstore.domain.position import Position
 from eventstore.errors import ConcurrencyError, PortfolioNotFoundError
+from eventstore.repositories.last_good import Quarantined
 from eventstore.repositories.query import Query, SortKey
 from eventstore.repositories.repository import Repository, time_range
 from eventstore.repositories.session import Consistency, Session
@@ -33,6 +34,8 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
 
     Raises, besides what a method names:
         ConcurrencyError: A portfolio that this Unit of Work has changed was changed by another writer.
+        QuarantinedKeysError: A list; events of its table's entities cannot be folded. With `quarantined="last_good"` it has
+            those as they were before, and `last_good_ids` names them.
         ProjectionLagError: A list; the table lags too far behind to be corrected.
         ConnectionError, TimeoutError: The database could not be read. Safe to retry where nothing was written.
         NotMigratedError: The tables are missing.
@@ -90,11 +93,18 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         )
 
     async def get_all_portfolios(
-        self, *, after: Portfolio | None = None, limit: int | None = None, consistency: Consistency = "fresh"
+        self,
+        *,
+        after: Portfolio | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Portfolio]:
         """Return all portfolios."""
         query: Query[Portfolio] = Query("portfolios/all", (), lambda _: True, _by_creation)
-        return await self._find(query, after=after, limit=limit, consistency=consistency)
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
 
     async def get_portfolios_by_strategy(
         self,
@@ -103,6 +113,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         after: Portfolio | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Portfolio]:
         """Return the portfolios of a strategy."""
         query: Query[Portfolio] = Query(
@@ -111,7 +122,9 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
             lambda portfolio: portfolio.strategy is not None and portfolio.strategy == strategy,
             _by_creation,
         )
-        return await self._find(query, after=after, limit=limit, consistency=consistency)
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
 
     # ---- over the positions of a portfolio -------------------------------------------------------------------
 
@@ -157,6 +170,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         after: PortfolioSnapshot | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[PortfolioSnapshot]:
         """Return the snapshots of a portfolio from `start_date` to `end_date`, both inclusive; naive: local time.
 
@@ -174,7 +188,12 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
             lambda snapshot: (snapshot.taken_at, snapshot.id),
         )
         return await self._source.reading().find(
-            PortfolioSnapshot, query, after=after, limit=limit, consistency=consistency
+            PortfolioSnapshot,
+            query,
+            after=after,
+            limit=limit,
+            consistency=consistency,
+            quarantined=quarantined,
         )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from eventstore.domain.position import Position
 from eventstore.errors import DomainError, PositionNotFoundError
+from eventstore.repositories.last_good import Quarantined
 from eventstore.repositories.query import Query, SortKey
 from eventstore.repositories.repository import Repository, time_range
 from eventstore.repositories.session import Consistency
@@ -28,6 +29,8 @@ class PostgreSQLPositionRepository(Repository[Position]):
 
     Raises, besides what a method names:
         ConcurrencyError: A position that this Unit of Work has changed was changed by another writer.
+        QuarantinedKeysError: A list; events of its table's entities cannot be folded. With `quarantined="last_good"` it has
+            those as they were before, and `last_good_ids` names them.
         ProjectionLagError: A list; the table lags too far behind to be corrected.
         ConnectionError, TimeoutError: The database could not be read. Safe to retry where nothing was written.
         NotMigratedError: The tables are missing.
@@ -126,30 +129,47 @@ class PostgreSQLPositionRepository(Repository[Position]):
         after: Position | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Position]:
         """Return the positions of a symbol, open and closed."""
         query: Query[Position] = Query(
             "positions/by_symbol", (symbol,), lambda position: position.symbol == symbol, _by_opening
         )
-        return await self._find(query, after=after, limit=limit, consistency=consistency)
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
 
     async def get_active_positions(
-        self, *, after: Position | None = None, limit: int | None = None, consistency: Consistency = "fresh"
+        self,
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Position]:
         """Return the open positions."""
         query: Query[Position] = Query(
             "positions/active", (), lambda position: position.closed_at is None, _by_opening
         )
-        return await self._find(query, after=after, limit=limit, consistency=consistency)
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
 
     async def get_closed_positions(
-        self, *, after: Position | None = None, limit: int | None = None, consistency: Consistency = "fresh"
+        self,
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Position]:
         """Return the closed positions."""
         query: Query[Position] = Query(
             "positions/closed", (), lambda position: position.closed_at is not None, _by_opening
         )
-        return await self._find(query, after=after, limit=limit, consistency=consistency)
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
 
     async def get_positions_by_strategy(
         self,
@@ -158,6 +178,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         after: Position | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Position]:
         """Return the positions of a strategy, open and closed."""
         query: Query[Position] = Query(
@@ -166,7 +187,9 @@ class PostgreSQLPositionRepository(Repository[Position]):
             lambda position: position.strategy is not None and position.strategy == strategy,
             _by_opening,
         )
-        return await self._find(query, after=after, limit=limit, consistency=consistency)
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
 
     async def get_positions_by_portfolio(
         self,
@@ -175,6 +198,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         after: Position | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Position]:
         """Return the positions of a portfolio, open and closed."""
         query: Query[Position] = Query(
@@ -183,7 +207,9 @@ class PostgreSQLPositionRepository(Repository[Position]):
             lambda position: position.portfolio_id is not None and position.portfolio_id == portfolio_id,
             _by_opening,
         )
-        return await self._find(query, after=after, limit=limit, consistency=consistency)
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
 
     async def get_positions_by_date_range(
         self,
@@ -193,6 +219,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         after: Position | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[Position]:
         """Return the positions opened from `start_date` to `end_date`, both inclusive; naive means local time.
 
@@ -206,4 +233,6 @@ class PostgreSQLPositionRepository(Repository[Position]):
             lambda position: start <= position.opened_at <= end,
             _by_opening,
         )
-        return await self._find(query, after=after, limit=limit, consistency=consistency)
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )

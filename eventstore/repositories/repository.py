@@ -11,6 +11,7 @@ from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.domain.entity import Entity
 from eventstore.errors import ConfigurationError, EntityNotFoundError, RepositoryError
 from eventstore.repositories.adapter_session import source_of
+from eventstore.repositories.last_good import Quarantined
 from eventstore.repositories.query import Query
 from eventstore.repositories.session import Consistency, SessionSource
 
@@ -73,9 +74,10 @@ class Repository(Generic[E]):
         after: E | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[E]:
         return await self._source.reading().find(
-            self._kind, query, after=after, limit=limit, consistency=consistency
+            self._kind, query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
         )
 
     async def _first(self, query: Query[E]) -> E | None:

@@ -18,8 +18,10 @@ from eventstore.errors import (
     RepositoryError,
 )
 from eventstore.log.records import NO_METADATA, StagedEvent
+from eventstore.repositories.last_good import Quarantined, listed, refusal_of
 from eventstore.repositories.query import Query
 from eventstore.repositories.storage import Storage, Stream
+from eventstore.repositories.turns import current_turns
 
 __all__ = ["Consistency", "Session", "SessionSource"]
 
@@ -79,6 +81,9 @@ class Session:
             ConcurrencyError: The instance has changes of its own, and another writer has changed the stream.
             EventStoreError: As the storage's `load`.
         """
+        turns = current_turns()
+        if turns is None and turns:
+            await turns.load(entity_id)
         return self._reconcile(kind, entity_id, await self.storage.load(kind, entity_id))
 
     async def find(
@@ -89,11 +94,13 @@ class Session:
         after: E | None = None,
         limit: int | None = None,
         consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
     ) -> list[E]:
         """Return the entities that a query asks for, with this session's own changes.
 
         Raises:
-            RepositoryError: `limit` is negative, or `consistency` is neither of its two words.
+            RepositoryError: `limit` is negative, or `consistency` or `quarantined` is neither of its two words.
+            QuarantinedKeysError: Events of entities that may belong to the answer cannot be folded.
             ConcurrencyError: As `get`.
             EventStoreError: As the storage's `find`.
         """
@@ -101,6 +108,8 @@ class Session:
             raise RepositoryError(f"limit must be 0 or more, or None for all, not {limit}")
         if consistency not in ("fresh", "eventual"):
             raise RepositoryError(f"consistency must be 'fresh' or 'eventual', not {consistency!r}")
+        if quarantined not in ("error", "last_good"):
+            raise RepositoryError(f"quarantined must be 'error' or 'last_good', not {quarantined!r}")
         own = [
             entity
             for entity in self._entities.values()
@@ -113,13 +122,22 @@ class Session:
             limit=None if limit is None else limit + len(own),
             fresh=consistency == "fresh",
         )
+        refusal = refusal_of(streams)
+        if refusal is not None and quarantined == "error":
+            raise refusal
+        last_good: set[UUID] = set()
         found: dict[UUID, E] = {entity.id: entity for entity in own if not entity.is_deleted}
         for stream in streams:
-            if stream.entity is not None:
+            if stream.failed is not None:
+                if stream.entity is not None and stream.entity.id not in found:
+                    # Not the session's one instance: nothing else is to be decided by an old state.
+                    found[stream.entity.id] = stream.entity
+                    last_good.add(stream.entity.id)
+            elif stream.entity is not None:
                 entity = self._reconcile(kind, stream.entity.id, stream)
                 if entity is not None:
                     found[entity.id] = entity
-        return query.answer(found.values(), after=after, limit=limit)
+        return listed(query.answer(found.values(), after=after, limit=limit), frozenset(last_good))
 
     async def refresh(self, entity: E) -> E:
         """Bring an instance up to date; changes that were not saved are dropped.

@@ -11,9 +11,10 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.rows import RowCodec
 from eventstore.domain.entity import Entity
 from eventstore.domain.event import RecordedEvent
-from eventstore.errors import ProjectionLagError
+from eventstore.errors import EventDecodingError, ProjectionLagError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import decode
+from eventstore.repositories.last_good import Stream, last_good_stream
 from eventstore.repositories.query import Query
 from eventstore.sql import load
 
@@ -24,19 +25,6 @@ Run = Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
 
 TAIL_EVENTS_MAX = 10_000
 """The most events not yet folded into a table that a list is corrected by."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stream(Generic[E]):
-    """What is known of one id.
-
-    Attributes:
-        entity: The state; None where there is none, or no longer.
-        version: The version of its stream; 0 where there is no such stream. With no entity, above 0: deleted.
-    """
-
-    entity: E | None
-    version: int
 
 
 @dataclass(frozen=True)
@@ -106,6 +94,7 @@ class PostgreSQLStorage:
             ConnectionError, TimeoutError: Safe to retry, outside a transaction.
             NotMigratedError: The tables are missing.
             UnknownEventTypeError, EventDecodingError: The code does not know an event of the stream.
+            QuarantinedKeysError: An event of the stream cannot be folded.
         """
         table: ReadTable[E] | None = self.tables.get(kind)
         if table is None:
@@ -114,18 +103,26 @@ class PostgreSQLStorage:
             return _folded(kind, None, events)
         records = await self._fetch(table.load, entity_id)
         streams = self._streams(table, records)
-        return streams[0] if streams else Stream(None, 0)
+        if not streams:
+            return Stream(None, 0)
+        if streams[0].failed is not None:
+            cause = streams[0].failed.__cause__
+            raise (
+                cause if isinstance(cause, UnknownEventTypeError | EventDecodingError) else streams[0].failed
+            )
+        return streams[0]
 
     async def find(
         self, kind: type[E], query: Query[E], *, after: E | None, limit: int | None, fresh: bool
     ) -> list[Stream[E]]:
         """Return the entities of the rows that match and of the log's tail, in one statement, hence one snapshot.
 
+        Of those whose events cannot be decoded or folded, the last good state, with the reason.
+
         Raises:
             ConnectionError, TimeoutError: Safe to retry, outside a transaction.
             NotMigratedError: The tables are missing.
             ProjectionLagError: The tail is too long; it names what holds the projection up.
-            UnknownEventTypeError, EventDecodingError: The code does not know an event of the tail.
         """
         table: ReadTable[E] = self.tables[kind]
         tail_limit = TAIL_EVENTS_MAX + 1 if fresh else 0
@@ -144,18 +141,32 @@ class PostgreSQLStorage:
         return self._streams(table, records)
 
     def _streams(self, table: ReadTable[E], records: Iterable[Mapping[str, Any]]) -> list[Stream[E]]:
-        rows: dict[UUID, E] = {}
-        tails: dict[UUID, list[RecordedEvent]] = {}
+        rows: dict[UUID, Mapping[str, Any]] = {}
+        tails: dict[UUID, list[Mapping[str, Any]]] = {}
         for record in records:
             row_id = record["id"]
             if row_id is not None and row_id not in rows:
-                rows[row_id] = table.decode(record)
+                rows[row_id] = record
             if record["event_version"] is not None:
-                event = decode(_Tail(record), classes=self.log.classes)
-                tails.setdefault(event.stream_id, []).append(event)
-        streams = [_folded(table.entity, rows.get(stream_id), events) for stream_id, events in tails.items()]
-        streams.extend(Stream(row, row.version) for row_id, row in rows.items() if row_id not in tails)
+                tails.setdefault(record["stream_id"], []).append(_Tail(record))
+        streams = [self._stream(table, rows.get(stream_id), tail) for stream_id, tail in tails.items()]
+        plain = (table.decode(row) for row_id, row in rows.items() if row_id not in tails)
+        streams.extend(Stream(entity, entity.version) for entity in plain)
         return streams
+
+    def _stream(
+        self, table: ReadTable[E], row: Mapping[str, Any] | None, tail: list[Mapping[str, Any]]
+    ) -> Stream[E]:
+        entity = None if row is None else table.decode(row)
+        try:
+            events = [decode(record, classes=self.log.classes) for record in tail]
+            return _folded(table.entity, entity, events)
+        except Exception:  # noqa: BLE001 - found again, and told, by the fold that stops before it
+            before = None if row is None else table.decode(row)
+            tail = sorted(tail, key=lambda record: record["version"])
+            return last_good_stream(
+                table.entity, before, tail, projection=table.projection, classes=self.log.classes
+            )
 
     async def _fetch(self, statement: str, *arguments: Any) -> Sequence[Any]:
         rows: Sequence[Any] = await self._run(

@@ -24,8 +24,8 @@ from eventstore.errors import (
 )
 from eventstore.log.records import AppendColumns, AppendResult, StagedEvent, decode, to_columns
 from eventstore.repositories.backend import Settled
+from eventstore.repositories.last_good import Stream, each_stream
 from eventstore.repositories.query import Query
-from eventstore.repositories.storage import Stream
 
 __all__ = [
     "IDLE_IN_TRANSACTION_TIMEOUT_S",
@@ -357,18 +357,16 @@ class InMemoryStorage:
         limit: int | None,
         fresh: bool,  # noqa: ARG002 - nothing lags here
     ) -> list[Stream[E]]:
-        """Return the committed entities that a query asks for.
-
-        Raises:
-            UnknownEventTypeError, EventDecodingError: The code does not know an event of the category.
-        """
+        """Return the committed entities that a query asks for; of those that cannot be folded, the last good state."""
         await asyncio.sleep(0)
         # What an open transaction has appended is unsaved in its session, which adds it by itself.
         database = self._database
-        streams = (database._fold(kind, one) for one in database._categories.get(kind.category, ()))  # noqa: SLF001
-        states = [stream.entity for stream in streams if stream.entity is not None]
+        ids = database._categories.get(kind.category, ())  # noqa: SLF001
+        streams = list(each_stream(kind, ids, database._fold, database._streams, database._classes))  # noqa: SLF001
+        states = [stream.entity for stream in streams if stream.entity is not None and stream.failed is None]
         found = query.answer(states, after=after, limit=limit)
-        return [Stream(entity.replica(), entity.version) for entity in found]
+        good = [Stream(entity.replica(), entity.version) for entity in found]
+        return good + [stream for stream in streams if stream.failed is not None]
 
     def _copy(self, kind: type[E], stream_id: UUID) -> Stream[E]:
         committed = self._database._fold(kind, stream_id)  # noqa: SLF001 - one module

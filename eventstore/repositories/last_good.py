@@ -1,0 +1,127 @@
+"""Entities whose later events cannot be folded: what is known of them, and how a list says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+import orjson
+
+from eventstore.domain.entity import Entity
+from eventstore.domain.event import EventRegistry
+from eventstore.errors import QuarantinedKeysError
+from eventstore.log.records import decode
+
+__all__ = [
+    "Quarantined",
+    "Stream",
+    "each_stream",
+    "last_good_ids",
+    "last_good_stream",
+    "listed",
+    "refusal_of",
+]
+
+E = TypeVar("E", bound=Entity)
+
+Quarantined = Literal["error", "last_good"]
+"""`error`: a list fails while it cannot be right. `last_good`: it has those entities as they were before; see
+`last_good_ids`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream(Generic[E]):
+    """What is known of one id.
+
+    Attributes:
+        entity: The state; None where there is none, or no longer.
+        version: The version of its stream; 0 where there is no such stream. With no entity, above 0: deleted.
+        failed: Why later events cannot be folded, so that the state is the last good one; None: they can.
+    """
+
+    entity: E | None
+    version: int
+    failed: QuarantinedKeysError | None = None
+
+
+class _Listed(list[E]):
+    """A list of entities that knows which of them are as they were before an event that cannot be folded."""
+
+    __slots__ = ("last_good",)
+
+    def __init__(self, entities: Iterable[E], last_good: frozenset[UUID]) -> None:
+        super().__init__(entities)
+        self.last_good = last_good
+
+
+def listed(entities: list[E], last_good: frozenset[UUID]) -> list[E]:
+    """Return a list with the mark of those that are not up to date."""
+    return _Listed(entities, last_good) if last_good else entities
+
+
+def last_good_ids(entities: Sequence[Entity]) -> frozenset[UUID]:
+    """Return the ids of those entities of a list that are not up to date, since an event of theirs cannot be folded.
+
+    A change of such an entity is refused with `ConcurrencyError` when it is saved.
+
+    Args:
+        entities: What a list of a repository returned with `quarantined="last_good"`; the very list, not a copy.
+    """
+    return entities.last_good if isinstance(entities, _Listed) else frozenset()
+
+
+def last_good_stream(
+    kind: type[E],
+    state: E | None,
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    projection: str,
+    classes: EventRegistry,
+) -> Stream[E]:
+    """Fold the rows of one stream onto a state as far as they can be.
+
+    Args:
+        kind: The class of the entity.
+        state: The state before; it is not touched.
+        rows: The events, in the order of versions.
+        projection: The projection that the error names.
+        classes: Where event classes are found.
+    """
+    version = 0 if state is None else state.version
+    for row in rows:
+        try:
+            event = decode(row, classes=classes)
+            if event.version > version:
+                state, version = kind.evolve(state, event), event.version
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this entity alone
+            failed = QuarantinedKeysError(projection, [orjson.dumps([str(row["stream_id"])]).decode()])
+            failed.__cause__ = error
+            return Stream(state, version, failed)
+    return Stream(state, version)
+
+
+def each_stream(
+    kind: type[E],
+    ids: Iterable[UUID],
+    fold: Callable[[type[E], UUID], Stream[E]],
+    rows: Mapping[UUID, Sequence[Mapping[str, Any]]],
+    classes: EventRegistry,
+) -> Iterator[Stream[E]]:
+    """Yield what is known of each id: its fold, or where that fails its last good state."""
+    for one in ids:
+        try:
+            yield fold(kind, one)
+        except Exception:  # noqa: BLE001 - found again, and told, by the fold that stops before it
+            yield last_good_stream(kind, None, rows[one], projection=f"{kind.category}s", classes=classes)
+
+
+def refusal_of(streams: Iterable[Stream[Any]]) -> QuarantinedKeysError | None:
+    """Return the error of a list that has streams which cannot be folded; None where all can."""
+    failed = [stream.failed for stream in streams if stream.failed is not None]
+    if not failed:
+        return None
+    error = QuarantinedKeysError(failed[0].projection, sorted(key for one in failed for key in one.keys))
+    error.__cause__ = failed[0].__cause__
+    return error
