@@ -73,6 +73,7 @@ class EventStore(PastOfStore):
         self.milestones = Milestones(self.log, READ_TABLES, versions=self._versions)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._starting: asyncio.Task[None] | None = None
+        self._checked = False
         self._has_warned = False
 
     @classmethod
@@ -189,8 +190,11 @@ class EventStore(PastOfStore):
             versions=self._versions,
         )
 
-    async def require_migrated(self) -> None:
+    async def require_migrated(self, *, again: bool = True) -> None:
         """Check that the schema is the newest, and that no restore has lost events which somebody has read.
+
+        Args:
+            again: Whether to look also where this store has looked before, and all was well.
 
         Raises:
             NotMigratedError: It is not.
@@ -198,8 +202,11 @@ class EventStore(PastOfStore):
                 message says what to do.
             ConnectionError: The database cannot be reached.
         """
+        if self._checked and not again:
+            return
         await MigrationManager(PostgreSQLAdapter(self.connection)).ensure_current()
         await require_whole(self.log)
+        self._checked = True
 
     # ---- workers ---------------------------------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ class PostgreSQLUnitOfWorkFactory:
         if self._workers:
             await store.start_workers()
         else:
-            await store.require_migrated()
+            await store.require_migrated(again=False)
         named = metadata_of(metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
         return store.unit_of_work(metadata=named)
 

@@ -82,7 +82,7 @@ class Session:
             EventStoreError: As the storage's `load`.
         """
         turns = current_turns()
-        if turns is None and turns:
+        if turns is not None:
             await turns.load(entity_id)
         return self._reconcile(kind, entity_id, await self.storage.load(kind, entity_id))
 

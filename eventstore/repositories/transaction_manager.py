@@ -8,10 +8,12 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
+from uuid import UUID
 
-from eventstore.errors import ConfigurationError, EventStoreError
+from eventstore.errors import ConcurrencyError, ConfigurationError, EventStoreError
 from eventstore.metrics import metrics
 from eventstore.repositories.interfaces import IUnitOfWork, IUnitOfWorkFactory
+from eventstore.repositories.turns import Turns, current_turns
 
 __all__ = ["PostgreSQLTransactionManager"]
 
@@ -52,7 +54,8 @@ class PostgreSQLTransactionManager:
 
         Only errors that are `retryable` are retried: a conflict, a serialisation failure, a deadlock, a
         connection lost before anything was sent. The delay doubles from 20 ms x `backoff_factor` to 5 s at most,
-        and a random part of it is left out, so that writers in conflict part.
+        and a random part of it is left out, so that writers in conflict part. After a conflict with another operation
+        of this process there is none: those that want one stream are queued, for a second at most.
 
         Args:
             operation: The operation; it must load what it changes itself, since it may run more than once, and
@@ -72,9 +75,21 @@ class PostgreSQLTransactionManager:
                 f"backoff_factor must be a finite number, 0 or more, not {backoff_factor}"
             )
         attempt = 0
+        turns = current_turns() or Turns()
+        wanted: UUID | None = None
         while True:
+            queued = False
             try:
-                return await self.execute_in_transaction(operation)
+                with turns.attempt():
+                    if wanted is not None:
+                        await turns.take(wanted)
+                    try:
+                        return await self.execute_in_transaction(operation)
+                    except ConcurrencyError as error:
+                        # With the turn, the rival is another process: waiting a while is all that helps.
+                        queued = not turns.holds(error.stream_id)
+                        wanted = error.stream_id
+                        raise
             except EventStoreError as error:
                 if not error.retryable or attempt == max_retries:
                     raise
@@ -88,7 +103,7 @@ class PostgreSQLTransactionManager:
                 if counted is not None:
                     counted.retried("operation")
                 _logger.info("an operation is run again", extra={"attempt": attempt, "error": str(error)})
-                await asyncio.sleep(delay_s)
+                await asyncio.sleep(0 if queued else delay_s)
 
     async def execute_batch(self, operations: Iterable[Operation[Any]]) -> list[Any]:
         """Run operations one after the other in one Unit of Work, and return their results in order.
