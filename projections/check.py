@@ -18,6 +18,7 @@ from projections.comparison import Live, fold_and_compare, read_live
 from projections.deliveries import RANGE_POSITIONS, Deliveries
 from projections.projection import Projection
 from projections.rebuild import RebuildProgress, rebuild
+from projections.table_check import find_differences
 
 __all__ = ["Audit", "Checked", "Finding", "check", "mend"]
 
@@ -108,8 +109,10 @@ async def check(
     findings += await _of_versions(log)
     for projection in projections:
         found = await _state_of(log, projection, ends)
+        if all(one.kind != "table version" for one in found):
+            found += await _of_shape(log, projection)
         findings += found
-        if any(one.kind == "table version" for one in found):
+        if any(one.kind in ("table version", "table shape") for one in found):
             continue
         result = await _compared(log, projection, on_progress)
         if isinstance(result, Finding):
@@ -242,6 +245,13 @@ async def _state_of(log: EventLog, projection: Projection[Any], ends: Ends) -> l
                 f"{again} to go on with it, or with --abandon to drop it",
             )
     return findings
+
+
+async def _of_shape(log: EventLog, projection: Projection[Any]) -> list[Finding]:
+    return [
+        Finding("table shape", projection.name, difference, "change the table or the model of its rows")
+        for difference in await find_differences(log, projection)
+    ]
 
 
 async def _compared(

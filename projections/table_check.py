@@ -13,7 +13,7 @@ from eventstore.sql import load
 from projections.projection import Projection
 from projections.table import LAST_POSITION, Table
 
-__all__ = ["check_table", "table_differences"]
+__all__ = ["check_table", "find_differences", "table_differences"]
 
 
 async def check_table(log: EventLog, projection: Projection[Any]) -> None:
@@ -23,14 +23,23 @@ async def check_table(log: EventLog, projection: Projection[Any]) -> None:
         ConfigurationError: It is not: the message names each difference with both sides.
         ConnectionError, TimeoutError: Safe to retry.
     """
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            found = await table_differences(connection, projection.table)
+    found = await find_differences(log, projection)
     if found:
         raise ConfigurationError(
             f"the table of projection {projection.name} does not fit its rows: {'; '.join(found)}. "
             "Change the table or the model; Table.create() gives the statement that makes such a table"
         )
+
+
+async def find_differences(log: EventLog, projection: Projection[Any]) -> tuple[str, ...]:
+    """Return how the table differs from the model of the projection's rows, as `table_differences` does.
+
+    Raises:
+        ConnectionError, TimeoutError: Safe to retry.
+    """
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            return await table_differences(connection, projection.table)
 
 
 async def table_differences(connection: Any, table: Table[Any]) -> tuple[str, ...]:

@@ -119,6 +119,17 @@ BROKEN = {
             ("checkpoint ahead", "portfolios", "up to position 999, and the log ends at", "eventstore mend"),
         ],
     ),
+    "shape of the table": (
+        "ALTER TABLE orders ALTER filled_quantity TYPE numeric(12,2)",
+        [
+            (
+                "table shape",
+                "orders",
+                "orders.filled_quantity: the model has Decimal (numeric), the table has numeric(12,2)",
+                "change the table or the model",
+            )
+        ],
+    ),
     "version of the table": (
         "UPDATE projections SET version = 2 WHERE name = 'orders'",
         [("table version", "orders", "built by version 2, this code has version 1", "newer code")],
