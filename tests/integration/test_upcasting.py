@@ -369,7 +369,6 @@ async def test_a_store_does_not_start_without_its_upcasters(
         """Version 1 is in the log, and nothing leads from there."""
 
     missing = r"order/OrderRouted version 1 has no upcaster.*@upcaster\(\"order\", \"OrderRouted\", 1\)"
-    assert list(lacking) == [OrderRouted]
     store.log.classes = EventRegistry.merged(registry, lacking)
     with pytest.raises(ConfigurationError, match=missing):
         await ProjectionRunner(store.log, OrdersProjection()).run()
@@ -386,7 +385,6 @@ async def test_an_old_version_without_an_upcaster_is_named(store: EventStore):
     class OrderRouted(Event, category="order", registry=first):
         """As it was stored."""
 
-    assert list(first) == [OrderRouted]
     order, created = new_order()
     await store.log.append(stream(order.id, 0, created, OrderRouted()))
 
@@ -395,7 +393,6 @@ async def test_an_old_version_without_an_upcaster_is_named(store: EventStore):
     class Renamed(Event, category="order", type="OrderRouted", schema_version=2, registry=today):
         """As it is now."""
 
-    assert list(today) == [Renamed]
     store.log.classes = EventRegistry.merged(registry, today)
     with pytest.raises(EventDecodingError, match="no upcaster from version 1") as caught:
         await store.log.read_stream(order.id)
