@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 few = settings(
     max_examples=examples(10),
     deadline=None,
-    phases=[Phase.generate],
+    phases=[
+        Phase.explicit,
+        Phase.reuse,
+        Phase.generate,
+    ],  # to shrink one takes minutes: each try has a database
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
         HealthCheck.too_slow,
