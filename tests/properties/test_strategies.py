@@ -150,7 +150,7 @@ def test_a_false_claim_shrinks_to_a_few_events(claim: str):
     log = find(logs, refutes, settings=shrunk)
     assert len(log) <= events, log
     for one in log:
-        assert len(repr(one)) <= 160, one
+        assert len(repr(one)) <= 200, one
         assert repr(one).startswith(f"{one.event.category} {one.stream_id.int}: {one.event.type}(")
 
 
