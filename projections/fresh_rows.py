@@ -139,7 +139,11 @@ class _Tail(Generic[R]):
                 continue
             for event in projection.taken(stored):
                 key = projection.key_of(event)
-                if key in stuck or self._only not in (None, key) or not self._waits(key, event, last.get(key)):
+                if (
+                    key in stuck
+                    or self._only not in (None, key)
+                    or not self._waits(key, event, last.get(key))
+                ):
                     continue
                 try:
                     rows[key] = projection.fold(rows.get(key), event)
