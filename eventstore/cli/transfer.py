@@ -14,14 +14,15 @@ import typer
 from eventstore.cli.running import say
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
-from eventstore.errors import ConfigurationError
+from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.export import ExportResult, export_lines, import_lines
+from eventstore.export.arrow import EVENTS, write_parquet
 from eventstore.store import EventStore
 
 __all__ = ["export", "import_"]
 
 
-def export(
+def export(  # noqa: PLR0917 - typer calls it by name
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; - is standard output.")],
     category: Annotated[
         list[str] | None,
@@ -31,10 +32,26 @@ def export(
         int,
         typer.Option("--after", metavar="POSITION", min=0, help="Only events after it. Cannot be imported."),
     ] = 0,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Write a Parquet file instead (extra: arrow).")
+    ] = False,
+    table: Annotated[
+        str,
+        typer.Option("--table", metavar="NAME", help="With --parquet: a read table instead of the events."),
+    ] = EVENTS,
     url: Url = None,
     data: Data = None,
 ) -> None:
     """Write the log as JSON Lines: a line for each event and each seal, in order."""
+    if not parquet and table != EVENTS:
+        raise ConfigurationError("a read table is exported with --parquet; JSON Lines hold events")
+    if parquet and (after or file == Path("-")):
+        raise ConfigurationError("a Parquet file holds the whole table: give a FILE, and no --after")
+    if parquet:
+        with configuration(url, data) as config:
+            rows = asyncio.run(_export_parquet(config, table, file, category))
+        say(f"exported {rows} rows of {table}")
+        return
     with configuration(url, data) as config, _opened(file, "wb") as opened:
         done = asyncio.run(_export(config, opened, category, after))
     if file != Path("-"):
@@ -46,6 +63,18 @@ async def _export(
 ) -> ExportResult:
     async with EventStore.open(config, workers=False) as store:
         return await export_lines(store.log, file, categories=categories, after=after)
+
+
+async def _export_parquet(
+    config: DatabaseConfig, table: str, file: Path, categories: list[str] | None
+) -> int:
+    async with EventStore.open(config, workers=False) as store:
+        try:
+            return await write_parquet(store.log, table, file, categories=categories)
+        except OSError as error:
+            if isinstance(error, EventStoreError):
+                raise
+            raise ConfigurationError(f"the file {file} cannot be used: {error.strerror or error}") from error
 
 
 def import_(

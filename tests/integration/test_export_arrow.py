@@ -1,0 +1,147 @@
+"""Events and read tables as Arrow and Parquet: every value exact, or a clear error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from eventstore import Order, OrderSide
+from eventstore.errors import ConfigurationError
+from eventstore.export.arrow import read_batches, to_arrow, write_parquet
+from projections import OrdersProjection, ProjectionWorker
+from tests.command_line import run
+from tests.conftest import url_of
+from tests.entities import started
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eventstore.store import EventStore
+
+PRICES = ("150.25", "0.00000001", "99999999999999999999", "0.000000000000000001", "1E+5")
+
+
+async def filled(store: EventStore) -> None:
+    """Orders of unusual prices, folded; and events of another category."""
+    async with store.unit_of_work() as uow:
+        for price in PRICES:
+            order = Order.create_limit_order("ü", Decimal(3), OrderSide.BUY, limit_price=Decimal(price))
+            order.submit("B-1")
+            await uow.orders.save_order(order)
+        await uow.orders.save_order(Order.create_market_order("M", Decimal(1), OrderSide.SELL))
+    await store.log.append(started())
+    await ProjectionWorker(store.log, OrdersProjection()).catch_up(await store.log.head())
+
+
+async def rows_of(store: EventStore, table: str) -> list[dict[str, Any]]:
+    """The rows as the driver gives them."""
+    async with store.connection.acquire() as connection:
+        return [dict(row) for row in await connection.fetch(f"SELECT * FROM {table}")]
+
+
+def plain(value: Any) -> Any:
+    """A value as Arrow gives it back."""
+    return str(value) if type(value).__name__ == "UUID" else value
+
+
+@pytest.mark.parametrize("batch_rows_max", [1, 4, 10_000])
+@pytest.mark.parametrize("table", ["events", "orders"])
+async def test_every_value_comes_back(store: EventStore, table: str, batch_rows_max: int):
+    """Row for row and value for value what the table holds, whatever the size of the batches; types are as documented."""
+    await filled(store)
+    batches = [batch async for batch in read_batches(store.log, table, batch_rows_max=batch_rows_max)]
+    assert max(batch.num_rows for batch in batches) <= batch_rows_max
+    read = pa.Table.from_batches(batches)
+    expected = await rows_of(store, table)
+    got = read.to_pylist()
+    assert len(got) == len(expected) > 5
+    key = "position" if table == "events" else "id"
+    by_key = {row[key]: row for row in got}
+    for row in expected:
+        assert by_key[plain(row[key])] == {name: plain(value) for name, value in row.items()}
+    time = read.schema.field("occurred_at" if table == "events" else "created_at").type
+    assert time == pa.timestamp("us", tz="UTC")
+    if table == "events":
+        assert [row["position"] for row in got] == sorted(row["position"] for row in got)
+        assert json.loads(got[0]["data"])["symbol"] == "ü"
+    else:
+        assert read.schema.field("limit_price").type == pa.decimal128(38, 18)
+        assert {row["limit_price"] for row in got} == {*map(Decimal, PRICES), None}
+
+
+async def test_in_one_call_to_pandas_and_polars(store: EventStore, tmp_path: Path):
+    """A Table, a Parquet file, and what other libraries make of it; an empty table has its columns."""
+    import polars as pl
+
+    await filled(store)
+    table = await to_arrow(store.log, "orders")
+    assert sorted(table.to_pandas()["symbol"]) == ["M", *["ü"] * 5]
+    assert pl.from_arrow(table).schema["limit_price"] == pl.Decimal(38, 18)  # type: ignore[union-attr]
+    assert await write_parquet(store.log, "orders", tmp_path / "orders.parquet") == 6
+    assert pq.read_table(tmp_path / "orders.parquet").to_pylist() == table.to_pylist()
+    empty = await to_arrow(store.log, "positions")
+    assert (empty.num_rows, "cost" in empty.column_names) == (0, True)
+    orders = await to_arrow(store.log, "events", categories=["order"])
+    assert set(orders.column("category").to_pylist()) == {"order"}
+
+
+async def test_a_decimal_that_does_not_fit_is_an_error(store: EventStore):
+    """Never rounded, never null: the column is named; more digits hold it exactly."""
+    await filled(store)
+    price = Decimal("1.0000000000000000000000001")
+    async with store.unit_of_work() as uow:
+        order = Order.create_limit_order("X", Decimal(1), OrderSide.BUY, limit_price=price)
+        await uow.orders.save_order(order)
+    await ProjectionWorker(store.log, OrdersProjection()).catch_up(await store.log.head())
+    with pytest.raises(
+        ConfigurationError, match=r"orders\.limit_price has a value that decimal128\(38, 18\)"
+    ):
+        await to_arrow(store.log, "orders")
+    with pytest.raises(ConfigurationError, match=r"orders\.limit_price"):
+        await to_arrow(store.log, "orders", decimal_scale=25)
+    wide = await to_arrow(store.log, "orders", decimal_precision=76, decimal_scale=30)
+    assert {*map(Decimal, PRICES), price} < set(wide.column("limit_price").to_pylist())
+    async with store.connection.acquire() as connection:
+        for value, said in (("'NaN'", "NaN"), ("'Infinity'", "Infinity")):
+            await connection.execute(f"UPDATE orders SET limit_price = {value}")
+            with pytest.raises(ConfigurationError, match=said):
+                await to_arrow(store.log, "orders")
+        await connection.execute("UPDATE orders SET limit_price = 1, created_at = 'infinity'")
+    with pytest.raises(ConfigurationError, match="infinite"):
+        await to_arrow(store.log, "orders")
+
+
+async def test_what_cannot_be_exported_says_why(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """No such table, a type without a form, digits out of range, no pyarrow: one clear error each."""
+    async with store.connection.acquire() as connection:
+        await connection.execute("CREATE TABLE strange (at point)")
+    for table, said in (
+        ("nothing", "no table nothing"),
+        ('x"; DROP TABLE orders', "no table"),
+        ("strange", "point"),
+    ):
+        with pytest.raises(ConfigurationError, match=said):
+            await to_arrow(store.log, table)
+    for digits in ({"decimal_precision": 77}, {"decimal_scale": 39}, {"categories": ["order"]}):
+        with pytest.raises(ConfigurationError):
+            await to_arrow(store.log, "orders", **digits)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'trading-eventstore\[arrow\]'"):
+        await to_arrow(store.log, "orders")
+
+
+async def test_the_command(store: EventStore, tmp_path: Path):
+    """A table as a Parquet file from the command line."""
+    await filled(store)
+    file = tmp_path / "orders.parquet"
+    done = run(
+        "export", str(file), "--parquet", "--table", "orders", "--url", url_of(store.connection.config)
+    )
+    assert (done.returncode, done.stdout) == (0, "exported 6 rows of orders\n"), done.stderr
+    assert pq.read_table(file).num_rows == 6
