@@ -13,7 +13,8 @@ from eventstore.domain.context import folding
 from eventstore.domain.event import UpcastEvents
 from eventstore.sql import load
 from projections.keys import key_text
-from projections.projection import Projection
+from projections.memory import unhurried_collection
+from projections.projection import EntityProjection, Projection
 from projections.reading import Readable, UndecodedEvent
 
 __all__ = ["FoldError", "fold_into", "quarantined_keys"]
@@ -94,7 +95,7 @@ async def fold_into(
         return
     rows = await _load(connection, projection, list(by_key), table)
     writes: list[_Write] = []
-    with folding():
+    with unhurried_collection(), folding():
         for key, its_events in by_key.items():
             write = _fold_key(projection, key, rows.get(key), its_events, on_error)
             if write is not None:
@@ -144,6 +145,11 @@ def _fold_key(
     events: list[Readable],
     on_error: list[FoldError] | None,
 ) -> _Write | None:
+    if isinstance(projection, EntityProjection) and type(projection).evolve is EntityProjection.evolve:
+        try:
+            return _fold_entity(projection.entity, key, before, events)
+        except Exception:  # noqa: BLE001, S110 - which event it was is found below, one state after the other
+            pass
     row = before
     position = 0
     for event in events:
@@ -160,6 +166,14 @@ def _fold_key(
     if position == 0 or (row is None and before is None):
         return None
     return _Write(key, row, position)
+
+
+def _fold_entity(entity: type[Any], key: Key, before: Any, events: Sequence[Any]) -> _Write | None:
+    """Fold the events of one entity into one copy of its row, where `evolve` would make one for each event."""
+    row = None if before is None else before.replica()
+    for event in events:
+        row = entity.advance(row, event)
+    return None if row is None and before is None else _Write(key, row, events[-1].position)
 
 
 async def _load(
@@ -179,7 +193,8 @@ async def _write(
     written = [write for write in writes if write.row is not None]
     deleted = [write.key for write in writes if write.row is None]
     if written:
-        columns = projection.table.codec.encode_columns([write.row for write in written])
+        with unhurried_collection():
+            columns = projection.table.codec.encode_columns([write.row for write in written])
         await connection.execute(
             projection.table.upsert(table), *columns, [write.position for write in written]
         )

@@ -13,6 +13,7 @@ from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import decode
 from eventstore.sql import load
+from projections.memory import unhurried_collection
 from projections.projection import Projection
 
 __all__ = ["Batch", "Readable", "UndecodedEvent", "decode_for", "read_batch"]
@@ -81,7 +82,8 @@ async def read_batch(
     else:
         rows = await connection.fetch(*arguments)
     is_full = len(rows) == limit
-    events = decode_for(log, projection, rows)
+    with unhurried_collection():
+        events = decode_for(log, projection, rows)
     return Batch(events, rows[-1]["position"] if is_full else through, is_full)
 
 
