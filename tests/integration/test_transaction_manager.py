@@ -367,5 +367,7 @@ async def test_every_retryable_error_is_known_here():
 
     # A private class is one of its public base to whoever catches it.
     retryable = {kind.__name__.lstrip("_") for kind in subclasses(EventStoreError) if kind.retryable}
-    own = {name for name in retryable if name not in {"CheckpointMovedError", "VersionTakenError"}}  # a worker's, never of an operation
+    own = {
+        name for name in retryable if name not in {"CheckpointMovedError", "VersionTakenError"}
+    }  # a worker's, never of an operation
     assert own == {"ConcurrencyError", "TransactionConflictError", "ConnectionError"}
