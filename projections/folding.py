@@ -22,6 +22,12 @@ __all__ = ["FoldError", "fold_into", "quarantined_keys"]
 R = TypeVar("R")
 Key = tuple[Any, ...]
 
+# What the database refuses of a single row; all else is the whole batch's trouble.
+_ROW_ERRORS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
 _ERROR_CHARACTERS_MAX = 2_000
 _TRACEBACK_CHARACTERS_MAX = 20_000
 
@@ -107,15 +113,46 @@ async def fold_into(
         try:
             async with connection.transaction():
                 await _write(connection, projection, [write], table)
-        except (
-            asyncpg.DataError,
-            asyncpg.IntegrityConstraintViolationError,
-            asyncpg.ProgramLimitExceededError,
-        ) as error:
+        except _ROW_ERRORS:
             if on_error is None:
                 raise
-            on_error[:] = [noted for noted in on_error if noted.key != write.key]
-            on_error.append(FoldError(write.key, by_key[write.key][0], error))
+            refused = await _write_until_refused(
+                connection, projection, write.key, rows.get(write.key), by_key[write.key], table=table
+            )
+            if refused is not None:
+                on_error[:] = [noted for noted in on_error if noted.key != write.key]
+                on_error.append(refused)
+
+
+async def _write_until_refused(
+    connection: Any,
+    projection: Projection[R],
+    key: Key,
+    before: R | None,
+    events: list[Readable],
+    *,
+    table: str | None,
+) -> FoldError | None:
+    """Write the row of a key after each of its events, up to the one that the database refuses, which is returned.
+
+    So it does not depend on the batch which events the row of a key in quarantine has.
+    """
+    row = before
+    for event in events:
+        failed: list[FoldError] = []
+        with folding():
+            write = _fold_key(projection, key, row, [event], failed)
+        if failed:
+            return failed[0]
+        if write is None:
+            continue
+        try:
+            async with connection.transaction():
+                await _write(connection, projection, [write], table)
+        except _ROW_ERRORS as error:
+            return FoldError(key, event, error)
+        row = write.row
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from eventstore.sql import load
 from projections.keys import key_text, lane_of
 from projections.projection import Projection
 from projections.table import LAST_POSITION
+from projections.versions import require_version
 
 __all__ = ["TAIL_EVENTS_MAX", "FreshRows"]
 
@@ -51,6 +52,7 @@ class FreshRows(Generic[R]):
             key: The key's values, in the order of the table's key.
 
         Raises:
+            ProjectionVersionError: Another version of its code has built the table.
             ProjectionLagError: Too many events are not folded into the table.
             QuarantinedKeysError: An event of the key cannot be folded.
             UnknownEventTypeError, EventDecodingError: The code does not know an event of the tail.
@@ -78,6 +80,7 @@ class FreshRows(Generic[R]):
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     # Before the snapshot: a rebuild may put another table in its place until this is held.
                     await connection.execute(f"LOCK TABLE {quoted(table.name)} IN ACCESS SHARE MODE")
+                    await require_version(connection, projection)
                     lanes = await connection.fetch(load("projections/list_lanes"), projection.name)
                     held = await connection.fetch(load("projections/list_quarantine"), projection.name)
                     discards = await connection.fetch(load("projections/list_discards"), projection.name)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from eventstore.domain.entity import Entity
 from eventstore.domain.event import Event, RecordedEvent, UpcastEvents
+from eventstore.errors import ProjectionError
 from projections.table import Table
 
 __all__ = ["EntityProjection", "Projection"]
@@ -78,12 +79,30 @@ class Projection(ABC, Generic[R]):
         return self.key(event if type(event) is RecordedEvent else event.parts[0])
 
     def fold(self, row: R | None, event: RecordedEvent) -> R | None:
-        """Return the row after what `taken` returned: `evolve`, once for each part of it."""
+        """Return the row after what `taken` returned: `evolve`, once for each part of it.
+
+        Raises:
+            ProjectionError: The row has another key than the event: it would take the place of another row.
+        """
         if type(event) is RecordedEvent:
-            return self.evolve(row, event)
-        for part in event.parts:
-            row = self.evolve(row, part)
+            row = self.evolve(row, event)
+        else:
+            for part in event.parts:
+                row = self.evolve(row, part)
+        if row is not None:
+            self._require_key(row, self.key_of(event))
         return row
+
+    def _require_key(self, row: R, key: tuple[Any, ...]) -> None:
+        if tuple(getattr(row, column.name) for column in self.table.key) == key:
+            return
+        # What the table has for a value may be another type's: the text of an enum.
+        found = self.table.key_of(self.table.codec.encode(row))
+        if found != key:
+            raise ProjectionError(
+                f"evolve of projection {self.name} gave a row of the key {found} for an event of the key {key}: "
+                "the fields of the row's key have to be what key() gives"
+            )
 
 
 class EntityProjection(Projection[E]):
