@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -118,7 +119,15 @@ def check_proof(proof: Mapping[str, Any], *, against: Head | str | None = None) 
         )
         seals = [_seal_of(one) for one in proof["seals"]]
         first, last = seals[0], seals[-1]
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError) as error:
+    except (
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        AttributeError,
+        struct.error,
+    ) as error:
         if isinstance(error, ConfigurationError):
             raise
         raise ConfigurationError(f"this is no proof of the form {FORMAT!r}: {error!r}") from error

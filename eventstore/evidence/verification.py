@@ -107,6 +107,9 @@ async def verify(log: EventLog, *, against: Head | str | None = None, jobs: int 
     if outside["below"] is not None:
         detail = f"an event stands at position {outside['below']}, before the first there can be"
         finding = Finding("event", "inserted", 0, outside["below"], detail)
+    if outside["unplaced"] is not None:
+        detail = f"the event {outside['unplaced']} has no position: no reader in order meets it, a load of its stream does"
+        finding = Finding("event", "inserted", 0, None, detail)
     # An event before a seal that is not right may be the first; those of that seal cannot be told from it. A chain that
     # is sound, but not the one whose head was kept, still says which events do not fit it.
     last = through if finding is None else finding.block - (finding.kind != "head")

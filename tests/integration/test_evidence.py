@@ -162,6 +162,13 @@ async def test_an_event_where_none_can_be(sealed: Sealed):
     assert await sealed.finding() == ("event", "inserted", 0, -3)
 
 
+async def test_an_event_without_a_position(sealed: Sealed):
+    """No reader in order meets it, but a load of its stream does: it is found, whatever is in the column."""
+    await sealed.connection.execute("ALTER TABLE events ALTER position DROP NOT NULL")
+    await sealed.tamper(INSERT.format(position="NULL::bigint"))
+    assert await sealed.finding() == ("event", "inserted", 0, None)
+
+
 async def test_every_column_of_a_seal_and_every_seal(sealed: Sealed):
     """A seal or block that was altered, removed, inserted or reordered is named; the events are as they were."""
     await sealed.store.log.append(started())

@@ -116,6 +116,9 @@ async def test_nothing_in_a_proof_can_be_changed(store: EventStore):
     for key in proof:
         with pytest.raises(ConfigurationError):
             check_proof({name: value for name, value in proof.items() if name != key}, against=head)
+    for number in (2**63, 2**70, -(2**70)):
+        with pytest.raises(ConfigurationError):
+            check_proof({**proof, "event": {**proof["event"], "position": number}}, against=head)
     for wrong in ({**proof, "seals": []}, {**proof, "seals": proof["seals"][1:]}, {**proof, "path": []}):
         with pytest.raises(ConfigurationError):
             check_proof(wrong, against=head)
