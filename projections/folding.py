@@ -193,7 +193,9 @@ def _fold_key(
         try:
             if isinstance(event, UndecodedEvent):
                 raise event.error  # noqa: TRY301 - handled as what evolve raises
-            row = projection.fold(row, event)
+            after = projection.fold(row, event)
+            projection.require_key(after, key)
+            row = after
         except Exception as error:
             if on_error is None:
                 raise

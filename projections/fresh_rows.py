@@ -149,7 +149,9 @@ class _Tail(Generic[R]):
                 ):
                     continue
                 try:
-                    rows[key] = projection.fold(rows.get(key), event)
+                    after = projection.fold(rows.get(key), event)
+                    projection.require_key(after, key)
+                    rows[key] = after
                 except Exception as error:  # noqa: BLE001 - raised below, with its key
                     stuck[key] = error
         if stuck:

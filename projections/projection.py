@@ -79,22 +79,20 @@ class Projection(ABC, Generic[R]):
         return self.key(event if type(event) is RecordedEvent else event.parts[0])
 
     def fold(self, row: R | None, event: RecordedEvent) -> R | None:
-        """Return the row after what `taken` returned: `evolve`, once for each part of it.
-
-        Raises:
-            ProjectionError: The row has another key than the event: it would take the place of another row.
-        """
+        """Return the row after what `taken` returned: `evolve`, once for each part of it."""
         if type(event) is RecordedEvent:
-            row = self.evolve(row, event)
-        else:
-            for part in event.parts:
-                row = self.evolve(row, part)
-        if row is not None:
-            self._require_key(row, self.key_of(event))
+            return self.evolve(row, event)
+        for part in event.parts:
+            row = self.evolve(row, part)
         return row
 
-    def _require_key(self, row: R, key: tuple[Any, ...]) -> None:
-        if tuple(getattr(row, column.name) for column in self.table.key) == key:
+    def require_key(self, row: R | None, key: tuple[Any, ...]) -> None:
+        """Check that a row has the key of the event that it was folded from.
+
+        Raises:
+            ProjectionError: It has another: it would take the place of another row.
+        """
+        if row is None or tuple(getattr(row, column.name) for column in self.table.key) == key:
             return
         # What the table has for a value may be another type's: the text of an enum.
         found = self.table.key_of(self.table.codec.encode(row))
