@@ -254,7 +254,9 @@ class Build(Generic[R]):
             try:
                 if isinstance(event, UndecodedEvent):
                     raise event.error  # noqa: TRY301 - handled as what evolve raises
-                kept.row = fold(kept.row, event)
+                row = fold(kept.row, event)
+                self._projection.require_key(row, key)
+                kept.row = row
             except Exception as error:  # noqa: BLE001 - it is kept with the key, for whoever mends it
                 if event.position not in self._discarded:
                     failed.append(FoldError(key, event, error))

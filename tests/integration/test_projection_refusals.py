@@ -19,6 +19,7 @@ from projections import ProjectionWorker
 from projections.comparison import compare_with_fold
 from projections.fresh_rows import FreshRows
 from projections.quarantine import list_quarantined, retry
+from projections.rebuild import rebuild
 from tests.integration.test_projection_engine import Ordered, OrderedBySymbol, create_table, place, rows
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ async def test_a_row_of_another_key_takes_no_place(store: EventStore):
     (held,) = await list_quarantined(store.log)
     assert (held.position, held.key) == (3, '["ES","BUY"]')
     assert "evolve of projection ordered gave a row of the key ('GOOD'" in held.error
+    assert await rows(store) == {"ES": (1, Decimal(1)), "GOOD": (1, Decimal(5))}
+    assert (await rebuild(store.log, projection)).quarantined == 1
     assert await rows(store) == {"ES": (1, Decimal(1)), "GOOD": (1, Decimal(5))}
     projection.is_mended = True
     assert await retry(store.log, projection, held.key)
