@@ -12,8 +12,6 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import asyncpg
-
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.rows import quoted
 from eventstore.domain.context import folding
@@ -21,7 +19,7 @@ from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 from projections.claim import Claim, taken_over
 from projections.deliveries import Deliveries, key_of
-from projections.folding import FoldError, fold_into
+from projections.folding import ROW_ERRORS, FoldError, fold_into
 from projections.keys import key_text
 from projections.memory import unhurried_collection
 from projections.projection import Projection
@@ -42,11 +40,6 @@ _PAGE_EVENTS_MAX = 10_000
 _STEP_EVENTS_MAX = 50_000
 # Rows that are held in memory between steps; a few hundred MB of them.
 _ROWS_MAX = 200_000
-_ROW_ERRORS = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.ProgramLimitExceededError,
-)
 _DELIVERED_TO_BUILD = -1
 
 
@@ -193,7 +186,7 @@ class Build(Generic[R]):
         try:
             async with connection.transaction():
                 await self._write(connection, touched)
-        except _ROW_ERRORS:
+        except ROW_ERRORS:
             self._rows.clear()
             self._has_all_rows = False
             self._stuck = set(stuck_before)
@@ -254,9 +247,7 @@ class Build(Generic[R]):
             try:
                 if isinstance(event, UndecodedEvent):
                     raise event.error  # noqa: TRY301 - handled as what evolve raises
-                row = fold(kept.row, event)
-                self._projection.require_key(row, key)
-                kept.row = row
+                kept.row = fold(kept.row, event, key)
             except Exception as error:  # noqa: BLE001 - it is kept with the key, for whoever mends it
                 if event.position not in self._discarded:
                     failed.append(FoldError(key, event, error))

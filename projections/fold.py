@@ -123,8 +123,7 @@ class IndependentFold(Generic[R]):
             try:
                 if isinstance(event, UndecodedEvent):
                     raise event.error  # noqa: TRY301 - handled as what evolve raises
-                row = fold(self._rows.get(key), event)
-                self._projection.require_key(row, key)
+                row = fold(self._rows.get(key), event, key)
             except Exception:  # noqa: BLE001 - who folds it into a table keeps the reason
                 if event.position in self._discarded:
                     self.still_left_out.add(event.position)

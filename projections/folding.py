@@ -17,17 +17,18 @@ from projections.memory import unhurried_collection
 from projections.projection import EntityProjection, Projection
 from projections.reading import Readable, UndecodedEvent
 
-__all__ = ["FoldError", "fold_into", "quarantined_keys"]
+__all__ = ["ROW_ERRORS", "FoldError", "fold_into", "quarantined_keys"]
 
 R = TypeVar("R")
 Key = tuple[Any, ...]
 
-# What the database refuses of a single row; all else is the whole batch's trouble.
-_ROW_ERRORS = (
+ROW_ERRORS = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
 )
+"""What the database refuses of a single row; all else is the whole batch's trouble."""
+
 _ERROR_CHARACTERS_MAX = 2_000
 _TRACEBACK_CHARACTERS_MAX = 20_000
 
@@ -113,7 +114,7 @@ async def fold_into(
         try:
             async with connection.transaction():
                 await _write(connection, projection, [write], table)
-        except _ROW_ERRORS:
+        except ROW_ERRORS:
             if on_error is None:
                 raise
             refused = await _write_until_refused(
@@ -149,7 +150,7 @@ async def _write_until_refused(
         try:
             async with connection.transaction():
                 await _write(connection, projection, [write], table)
-        except _ROW_ERRORS as error:
+        except ROW_ERRORS as error:
             return FoldError(key, event, error)
         row = write.row
     return None
@@ -193,9 +194,7 @@ def _fold_key(
         try:
             if isinstance(event, UndecodedEvent):
                 raise event.error  # noqa: TRY301 - handled as what evolve raises
-            after = projection.fold(row, event)
-            projection.require_key(after, key)
-            row = after
+            row = projection.fold(row, event, key)
         except Exception as error:
             if on_error is None:
                 raise

@@ -149,9 +149,7 @@ class _Tail(Generic[R]):
                 ):
                     continue
                 try:
-                    after = projection.fold(rows.get(key), event)
-                    projection.require_key(after, key)
-                    rows[key] = after
+                    rows[key] = projection.fold(rows.get(key), event, key)
                 except Exception as error:  # noqa: BLE001 - raised below, with its key
                     stuck[key] = error
         if stuck:

@@ -78,22 +78,26 @@ class Projection(ABC, Generic[R]):
         """Return the key of what `taken` returned."""
         return self.key(event if type(event) is RecordedEvent else event.parts[0])
 
-    def fold(self, row: R | None, event: RecordedEvent) -> R | None:
-        """Return the row after what `taken` returned: `evolve`, once for each part of it."""
-        if type(event) is RecordedEvent:
-            return self.evolve(row, event)
-        for part in event.parts:
-            row = self.evolve(row, part)
-        return row
+    def fold(self, row: R | None, event: RecordedEvent, key: tuple[Any, ...]) -> R | None:
+        """Return the row after what `taken` returned: `evolve`, once for each part of it.
 
-    def require_key(self, row: R | None, key: tuple[Any, ...]) -> None:
-        """Check that a row has the key of the event that it was folded from.
+        Args:
+            row: The row of the key; None where there is none.
+            event: What `taken` returned.
+            key: What `key_of` returned for it.
 
         Raises:
-            ProjectionError: It has another: it would take the place of another row.
+            ProjectionError: The new row has another key: it would take the place of another row.
         """
+        if type(event) is RecordedEvent:
+            return self._of_key(self.evolve(row, event), key)
+        for part in event.parts:
+            row = self.evolve(row, part)
+        return self._of_key(row, key)
+
+    def _of_key(self, row: R | None, key: tuple[Any, ...]) -> R | None:
         if row is None or tuple(getattr(row, column.name) for column in self.table.key) == key:
-            return
+            return row
         # What the table has for a value may be another type's: the text of an enum.
         found = self.table.key_of(self.table.codec.encode(row))
         if found != key:
@@ -101,6 +105,7 @@ class Projection(ABC, Generic[R]):
                 f"evolve of projection {self.name} gave a row of the key {found} for an event of the key {key}: "
                 "the fields of the row's key have to be what key() gives"
             )
+        return row
 
 
 class EntityProjection(Projection[E]):
@@ -132,9 +137,9 @@ class EntityProjection(Projection[E]):
         """Return the stream's id, also of an event that upcasters dropped."""
         return self.key(event)
 
-    def fold(self, row: E | None, event: RecordedEvent) -> E | None:
+    def fold(self, row: E | None, event: RecordedEvent, key: tuple[Any, ...]) -> E | None:
         """Return the entity after `event`, with the version of its stream."""
-        return self.evolve(row, event)
+        return self._of_key(self.evolve(row, event), key)
 
     def evolve(self, row: E | None, event: RecordedEvent) -> E | None:
         """Return the entity after `event`: the same fold that the entity itself runs."""

@@ -14,8 +14,6 @@ import logging
 import time
 from typing import Any, Generic, TypeVar
 
-import asyncpg
-
 from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import CheckpointMovedError, ConnectionError, EventStoreError, TimeoutError
@@ -24,7 +22,7 @@ from eventstore.log.restored import require_whole
 from eventstore.log.subscription import Wakeups, wait_for_bell
 from eventstore.sql import load
 from projections.deliveries import Deliveries, key_of
-from projections.folding import FoldError, fold_into, quarantined_keys
+from projections.folding import ROW_ERRORS, FoldError, fold_into, quarantined_keys
 from projections.keys import key_text, lane_of
 from projections.lease import LEASE_S, Lease
 from projections.projection import Projection
@@ -44,12 +42,6 @@ _POLL_FIRST_S = 0.005
 _COALESCE_S = 0.01
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 5.0
-# What the database refuses of a single row; all else is the whole batch's trouble.
-_ROW_ERRORS = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.ProgramLimitExceededError,
-)
 
 
 class ProjectionWorker(Generic[R]):
@@ -276,7 +268,7 @@ class ProjectionWorker(Generic[R]):
                             singly=singly,
                             on_error=failed,
                         )
-                    except _ROW_ERRORS as error:
+                    except ROW_ERRORS as error:
                         raise _RowRefusedError from error
                     for failure in failed:
                         _logger.error(
