@@ -64,10 +64,14 @@ async def act(store: EventStore, model: dict[Any, Order], number: int) -> None:
         model[order.id] = order
 
 
-async def keep_writing(store: EventStore, model: dict[Any, Order], seen: list[int], seed: int) -> None:
-    """Write, and read everything back by lists, until cancelled."""
-    number = seed
-    while True:
+async def keep_writing(store: EventStore, model: dict[Any, Order], seen: list[int], stop: asyncio.Event) -> None:
+    """Write, and read everything back by lists, until told to stop.
+
+    It stops between two Units of Work. One that is cancelled while its commit is under way may count, and the model would
+    not know of it.
+    """
+    number = 0
+    while not stop.is_set():
         number += 1
         await act(store, model, number)
         async with store.unit_of_work() as uow:
@@ -91,7 +95,8 @@ async def test_everything_goes_on_during_rebuilds(make_database: DatabaseMaker, 
     ):
         model: dict[Any, Order] = {}
         seen = [0]
-        writing = asyncio.create_task(keep_writing(store, model, seen, 0))
+        stop = asyncio.Event()
+        writing = asyncio.create_task(keep_writing(store, model, seen, stop))
         try:
             for _ in range(ROUNDS):
                 before = seen[0]
@@ -100,14 +105,12 @@ async def test_everything_goes_on_during_rebuilds(make_database: DatabaseMaker, 
                 if writing.done():
                     break
         finally:
-            writing.cancel()
-            await asyncio.wait([writing])
-        if not writing.cancelled():
-            raise writing.exception() or AssertionError("the writer has ended")
+            stop.set()
+            await writing
         await folding.wait_for(await store.log.head())
         compared = await compare_with_fold(store.log, OrdersProjection())
         assert compared.is_equal
-        assert compared.rows_equal >= len(model) > 0
+        assert compared.rows_equal == len(model) > 0
 
 
 HELD = 4242
