@@ -64,7 +64,9 @@ async def act(store: EventStore, model: dict[Any, Order], number: int) -> None:
         model[order.id] = order
 
 
-async def keep_writing(store: EventStore, model: dict[Any, Order], seen: list[int], stop: asyncio.Event) -> None:
+async def keep_writing(
+    store: EventStore, model: dict[Any, Order], seen: list[int], stop: asyncio.Event
+) -> None:
     """Write, and read everything back by lists, until told to stop.
 
     It stops between two Units of Work. One that is cancelled while its commit is under way may count, and the model would
