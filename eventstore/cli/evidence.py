@@ -130,8 +130,8 @@ def check_proof(
 ) -> int:
     """Check a proof against a head that was kept outside. No database is needed; the status is 1 where it fails."""
     try:
-        proof = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        proof = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_once_each)
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"the proof {file} cannot be read: {error}") from error
     if against is None:
         raise ConfigurationError(
@@ -148,3 +148,11 @@ def check_proof(
         f"version {event['version']}, id {event['event_id']}), is in block {checked.block} as it was sealed"
     )
     return 0
+
+
+def _once_each(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of an object; of two with one name a reader could take the one that was not checked."""
+    found = dict(members)
+    if len(found) < len(members):
+        raise ValueError("a member of it is there twice")
+    return found

@@ -41,6 +41,7 @@ _POSITION = struct.Struct(">q")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FROM_2000_US = 946_684_800_000_000  # PostgreSQL counts from 2000
 _INFINITE = (2**63 - 1, -(2**63))
+_NULL_TIME, _NULL_NUMBER = -(2**63), -1  # of a seal: what the sealer never writes
 _COLUMNS = (
     "position",
     "stream_id",
@@ -59,6 +60,8 @@ _COLUMNS = (
 def microseconds(time: bytes | datetime | int | None) -> int:
     """Return a time as microseconds since 1970 in UTC; infinity is the greatest or least integer of 64 bits.
 
+    PostgreSQL counts from 2000, and so has times whose number is beyond 64 bits here: they have those that no other has.
+
     Args:
         time: A datetime, PostgreSQL's binary form of a timestamptz, or the result itself.
     """
@@ -69,7 +72,10 @@ def microseconds(time: bytes | datetime | int | None) -> int:
     if isinstance(time, datetime):
         return (time - _EPOCH) // timedelta(microseconds=1)
     value = int.from_bytes(time, "big", signed=True)
-    return value if value in _INFINITE else value + _FROM_2000_US
+    if value in _INFINITE:
+        return value
+    value += _FROM_2000_US
+    return value if value < _INFINITE[0] else value - (2**64 - 2)
 
 
 def event_bytes(row: Mapping[str, Any]) -> bytes:
@@ -180,12 +186,16 @@ class Seal:
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
         """Return a row of `event_seals`; a value that is NULL becomes none of the right ones."""
+        block, after, through, events = (
+            _NULL_NUMBER if row[name] is None else row[name]
+            for name in ("block", "after_position", "through_position", "events")
+        )
         return cls(
-            row["block"] or 0,
-            row["after_position"] or 0,
-            row["through_position"] or 0,
-            row["events"] or 0,
-            microseconds(row["sealed_at"]),
+            block,
+            after,
+            through,
+            events,
+            _NULL_TIME if row["sealed_at"] is None else microseconds(row["sealed_at"]),
             row["root"] or b"",
             row["previous"] or b"",
             row["seal"] or b"",

@@ -31,8 +31,12 @@ __all__ = ["FORMAT", "CheckedProof", "check_proof", "prove"]
 FORMAT = "trading-eventstore proof 1"
 """The first field of a proof."""
 
-_NUMBERS = ("position", "version", "schema_version")
+_NUMBERS = ("position", "version", "schema_version", "occurred_at", "recorded_at")
+_IDS = ("stream_id", "event_id")
 _TEXTS = ("category", "type", "data", "metadata")
+_SEAL_NUMBERS = ("block", "after_position", "through_position", "events", "sealed_at")
+_SEAL_HASHES = ("root", "previous", "seal")
+_NUMBER_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ async def prove(log: EventLog, event: UUID | int) -> dict[str, Any]:
             if isinstance(event, UUID):
                 position = await connection.fetchval(load("evidence/find_position"), event)
             else:
-                position = event
+                position = event if 0 < event <= _NUMBER_MAX else None
             rows = []
             if position is not None:
                 rows = await connection.fetch(load("evidence/read_events"), position - 1, position, None)
@@ -76,7 +80,7 @@ async def prove(log: EventLog, event: UUID | int) -> dict[str, Any]:
             block = await connection.fetchval(load("evidence/find_block"), position)
             if block is None:
                 raise ConfigurationError(f"event {event} is not sealed yet: run `eventstore seal`")
-            entries = await connection.fetchval(load("evidence/read_entries"), block)
+            entries = await connection.fetchval(load("evidence/read_entries"), block) or b""
             seals = [
                 Seal.of(row) for row in await connection.fetch(load("evidence/read_seals"), block - 1, None)
             ]
@@ -111,8 +115,9 @@ def check_proof(proof: Mapping[str, Any], *, against: Head | str | None = None) 
     try:
         if proof["format"] != FORMAT:
             raise ConfigurationError(f"this is no proof of the form {FORMAT!r}")
-        event = proof["event"]
-        _check_types(event)
+        _check_members(proof, "format", "event", "path", "seals")
+        event = dict(proof["event"])
+        _check_event(event)
         root = root_of_path(
             event_hash(columns_of(event)),
             [(_side(side), bytes.fromhex(other)) for side, other in proof["path"]],
@@ -152,18 +157,28 @@ def _side(side: str) -> str:
     return side
 
 
-def _check_types(event: Mapping[str, Any]) -> None:
-    for names, kind in ((_TEXTS, str), ((*_NUMBERS, "occurred_at", "recorded_at"), int)):
+def _check_members(of: Mapping[str, Any], *names: str) -> None:
+    """Refuse what no hash covers: whoever reads it would take it for proved."""
+    unknown = of.keys() - set(names)
+    if unknown:
+        raise ValueError(f"it has {', '.join(sorted(unknown))}, which nothing here proves")
+
+
+def _check_event(event: Mapping[str, Any]) -> None:
+    _check_members(event, *_NUMBERS, *_IDS, *_TEXTS)
+    for names, kind in ((_TEXTS, str), (_IDS, str), (_NUMBERS, int)):
         for name in names:
             if type(event[name]) is not kind:
                 raise TypeError(name)
+    for name in _IDS:
+        if str(UUID(event[name])) != event[name]:
+            raise ValueError(event[name])
 
 
 def _event_json(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: row[name] for name in _NUMBERS},
-        "stream_id": str(row["stream_id"]),
-        "event_id": str(row["event_id"]),
+        **{name: str(row[name]) for name in _IDS},
         "occurred_at": microseconds(row["occurred_at"]),
         "recorded_at": microseconds(row["recorded_at"]),
         **{name: row[name] for name in _TEXTS},
@@ -184,9 +199,10 @@ def _seal_json(one: Seal) -> dict[str, Any]:
 
 
 def _seal_of(one: Mapping[str, Any]) -> Seal:
-    numbers = [one[name] for name in ("block", "after_position", "through_position", "events", "sealed_at")]
-    hashes = [bytes.fromhex(one[name]) for name in ("root", "previous", "seal")]
-    if not all(type(number) is int for number in numbers) or any(
+    _check_members(one, *_SEAL_NUMBERS, *_SEAL_HASHES)
+    numbers = [one[name] for name in _SEAL_NUMBERS]
+    hashes = [bytes.fromhex(one[name]) for name in _SEAL_HASHES]
+    if not all(type(number) is int and abs(number) <= _NUMBER_MAX for number in numbers) or any(
         len(each) != len(NO_SEAL) for each in hashes
     ):
         raise TypeError("seals")

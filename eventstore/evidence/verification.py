@@ -100,7 +100,7 @@ async def verify(log: EventLog, *, against: Head | str | None = None, jobs: int 
     kept = Head.parse(against) if isinstance(against, str) else against
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            seals = [Seal.of(row) for row in await connection.fetch(load("evidence/read_seals"), 0, None)]
+            seals = [Seal.of(row) for row in await connection.fetch(load("evidence/read_seals"), None, None)]
             through = max((one.through_position for one in seals), default=0)
             outside = await connection.fetchrow(load("evidence/count_outside"), through)
     finding = _check_chain(seals, kept)
@@ -112,8 +112,8 @@ async def verify(log: EventLog, *, against: Head | str | None = None, jobs: int 
         finding = Finding("event", "inserted", 0, None, detail)
     # An event before a seal that is not right may be the first; those of that seal cannot be told from it. A chain that
     # is sound, but not the one whose head was kept, still says which events do not fit it.
-    last = through if finding is None else finding.block - (finding.kind != "head")
-    events, of_blocks = await _check_blocks(log, [one for one in seals if one.block <= last], jobs)
+    sound = len(seals) if finding is None else max(0, finding.block - (finding.kind != "head"))
+    events, of_blocks = await _check_blocks(log, seals[:sound], jobs)
     finding = of_blocks or finding
     head = Head(seals[-1].block, seals[-1].seal) if seals else None
     return Verification(events, len(seals), outside["unsealed"], head, finding)
@@ -143,6 +143,12 @@ def _check_chain(seals: Sequence[Seal], kept: Head | None) -> Finding | None:
 def _check_seal(seals: Sequence[Seal], one: Seal, block: int, previous: bytes, after: int) -> Finding | None:
     if one.block > block:
         return Finding("seal", "removed", block, None, f"seal {block} is gone, seal {one.block} comes next")
+    if one.block < 1:
+        if one.expected(block=block, previous=previous) == one.seal:
+            return Finding("seal", "altered", block, None, f"seal {block} does not have its number any more")
+        return Finding(
+            "seal", "inserted", block, None, f"before block {block} is a seal whose number none can have"
+        )
     if one.block < block:
         return Finding("seal", "inserted", one.block, None, f"seal {one.block} comes once too often")
     if one.expected(previous=previous) == one.seal and (one.previous, one.after_position) == (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ALTERED", "INSERT", "OF_EVENTS", "OF_SEALS", "UNKEYED"]
+__all__ = ["ALTERED", "COPY_SEAL", "INSERT", "OF_EVENTS", "OF_SEALS", "SEAL_CONSTRAINTS", "UNKEYED"]
 
 ALTERED = {
     "stream_id": "gen_random_uuid()",
@@ -20,6 +20,7 @@ ALTERED = {
     "recorded_at, infinite": "'infinity'",
     "occurred_at, before all time": "'-infinity'",
     "occurred_at, in the far future": "'250000-01-01T00:00:00Z'",
+    "occurred_at, as late as can be": "'294276-12-31T23:59:59.999999Z'",
 }
 
 
@@ -61,6 +62,17 @@ OF_EVENTS: dict[str, tuple[list[str], tuple[str, str, int, int | None]]] = {
 
 
 FLIPPED = "set_byte({0}, 3, get_byte({0}, 3) # 1)"
+SEAL_CONSTRAINTS = (
+    "event_seals_pkey",
+    "event_seals_block_positive",
+    "event_seals_range_check",
+    "event_seals_events_check",
+    "event_seals_hashes_check",
+)
+COPY_SEAL = (
+    "INSERT INTO event_seals SELECT {block}, after_position, through_position, events, sealed_at, root, previous, seal, "
+    "entries FROM event_seals WHERE block = 2"
+)
 OF_SEALS: dict[str, tuple[list[str], tuple[str, str, int, int | None]]] = {
     **{
         column: ([f"UPDATE event_seals SET {column} = {FLIPPED.format(column)} WHERE block = 2"], finding)

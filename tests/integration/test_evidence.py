@@ -12,10 +12,18 @@ import pytest
 import pytest_asyncio
 
 from eventstore.errors import ConfigurationError
-from eventstore.evidence import Head, seal, verify
+from eventstore.evidence import Head, prove, seal, verify
 from tests.entities import everything, started
 from tests.integration.independent_verifier import fault
-from tests.integration.tampering import ALTERED, INSERT, OF_EVENTS, OF_SEALS, UNKEYED
+from tests.integration.tampering import (
+    ALTERED,
+    COPY_SEAL,
+    INSERT,
+    OF_EVENTS,
+    OF_SEALS,
+    SEAL_CONSTRAINTS,
+    UNKEYED,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -119,7 +127,7 @@ async def test_every_column_of_an_event_is_sealed(sealed: Sealed):
             f"UPDATE events SET {case.split(',', maxsplit=1)[0]} = {value} WHERE position = 6"
         )
         found[case] = await sealed.finding()
-        if "infin" not in value and "250000" not in value:  # the driver cannot hold these times
+        if not any(far in value for far in ("infin", "250000", "294276")):  # the driver cannot hold these times
             assert await sealed.independent_fault() == "events of 1"
         await sealed.restore()
     assert found == dict.fromkeys(ALTERED, ("event", "altered", 1, 6))
@@ -167,6 +175,75 @@ async def test_an_event_without_a_position(sealed: Sealed):
     await sealed.connection.execute("ALTER TABLE events ALTER position DROP NOT NULL")
     await sealed.tamper(INSERT.format(position="NULL::bigint"))
     assert await sealed.finding() == ("event", "inserted", 0, None)
+
+
+async def test_an_event_without_a_position_and_without_an_id(sealed: Sealed):
+    """It is found by what it lacks, not by what it has."""
+    await sealed.connection.execute(
+        "ALTER TABLE events ALTER position DROP NOT NULL, ALTER event_id DROP NOT NULL"
+    )
+    await sealed.tamper(
+        INSERT.format(position="NULL::bigint").replace("stream_id, event_id,", "stream_id, NULL,")
+    )
+    assert await sealed.finding() == ("event", "inserted", 0, None)
+
+
+async def test_no_two_times_are_sealed_alike(sealed: Sealed):
+    """PostgreSQL's last years are beyond 64 bits of microseconds since 1970: each instant has bytes of its own."""
+    last = "294247-01-10 04:00:54.775807+00"  # 2^63 - 1, which stands for infinity
+    times = ["infinity", "-infinity", last]
+    times += [
+        f"timestamptz '{last}' + interval '{step} microseconds'" for step in (-1, 1, 2, 3, 4, 915_309_663_744)
+    ]
+    found = []
+    for time in times:
+        literal = time if "interval" in time else f"'{time}'"
+        await sealed.tamper(f"UPDATE events SET occurred_at = {literal} WHERE position = 12")
+        await sealed.tamper("DELETE FROM event_seals")
+        await seal(sealed.store.log, block_events_max=BLOCK)
+        assert await sealed.finding() is None
+        found.append(await sealed.connection.fetchval("SELECT max(root) FROM event_seals WHERE block = 2"))
+        await sealed.restore()
+    assert len(set(found)) == len(times)
+
+
+async def test_a_column_of_a_seal_that_is_made_null_is_found(sealed: Sealed):
+    """NULL is no other value, also where that other value would be the right one; nobody who seals or proves hangs."""
+    for constraint in SEAL_CONSTRAINTS:
+        await sealed.connection.execute(f"ALTER TABLE event_seals DROP CONSTRAINT {constraint}")
+    rows = await sealed.connection.fetch(
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'event_seals' ORDER BY column_name"
+    )
+    columns = [row["column_name"] for row in rows]
+    found, expected = {}, {}
+    for column in columns:
+        await sealed.connection.execute(f"ALTER TABLE event_seals ALTER {column} DROP NOT NULL")
+        for block in (1, 2):
+            await sealed.tamper(f"UPDATE event_seals SET {column} = NULL WHERE block = {block}")
+            found[column, block] = await sealed.finding()
+            kind = "block" if column == "entries" else "seal"
+            expected[column, block] = (kind, "altered", block, None)
+            async with asyncio.timeout(60):
+                await seal(sealed.store.log)
+            if block == 1:
+                with pytest.raises(ConfigurationError):
+                    await prove(sealed.store.log, 1)
+            await sealed.restore()
+    expected["block", 1] = ("seal", "removed", 1, None)  # 2 is the first number that there is
+    assert found == expected
+
+
+async def test_a_seal_whose_number_none_can_have_is_found(sealed: Sealed):
+    """A seal too many is named, also where it stands before the first one or has no number at all."""
+    for constraint in SEAL_CONSTRAINTS:
+        await sealed.connection.execute(f"ALTER TABLE event_seals DROP CONSTRAINT {constraint}")
+    await sealed.connection.execute("ALTER TABLE event_seals ALTER block DROP NOT NULL")
+    found = []
+    for block in ("0", "-5", "NULL"):
+        await sealed.tamper(COPY_SEAL.format(block=block))
+        found.append(await sealed.finding())
+        await sealed.restore()
+    assert found == [("seal", "inserted", 1, None)] * 2 + [("seal", "inserted", 3, None)]
 
 
 async def test_every_column_of_a_seal_and_every_seal(sealed: Sealed):

@@ -125,6 +125,35 @@ async def test_nothing_in_a_proof_can_be_changed(store: EventStore):
     check_proof(proof, against=head)
 
 
+async def test_what_no_hash_covers_is_refused(store: EventStore, tmp_path: Path):
+    """A member that nothing proves, one that is there twice, an id written otherwise: no reader takes it for proved."""
+    await store.log.append(started(tunings=1))
+    head = str((await seal(store.log)).head)
+    proof = await prove(store.log, 2)
+    variants = [
+        {**proof, "note": "also proved"},
+        {**proof, "event": {**proof["event"], "actor": "forged"}},
+        {**proof, "seals": [{**proof["seals"][0], "entries": "00"}]},
+        {**proof, "event": {**proof["event"], "stream_id": f"{{{proof['event']['stream_id']}}}"}},
+        {**proof, "event": {**proof["event"], "event_id": proof["event"]["event_id"].upper() + " "}},
+    ]
+    for name in ("block", "after_position", "through_position", "events", "sealed_at"):
+        variants += [{**proof, "seals": [{**proof["seals"][0], name: number}]} for number in (2**63, -(2**70))]
+    for variant in variants:
+        with pytest.raises(ConfigurationError):
+            check_proof(variant, against=head)
+    file = tmp_path / "proof.json"
+    for text in (
+        json.dumps(proof).replace('"type":', '"type": "Forged", "type":'),
+        "[" * 100_000,
+    ):
+        file.write_text(text)
+        done = run("check-proof", str(file), "--against", head)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    file.write_text(json.dumps(proof))
+    assert run("check-proof", str(file), "--against", head).returncode == 0
+
+
 async def test_what_cannot_be_proved_says_why(store: EventStore):
     """No such event, one that is not sealed yet, one that is not what was sealed."""
     await store.log.append(started())
@@ -132,6 +161,9 @@ async def test_what_cannot_be_proved_says_why(store: EventStore):
         await prove(store.log, uuid4())
     with pytest.raises(ConfigurationError, match="has no event"):
         await prove(store.log, 17)
+    for position in (0, -1, 2**63, -(2**70)):
+        with pytest.raises(ConfigurationError, match="has no event"):
+            await prove(store.log, position)
     with pytest.raises(ConfigurationError, match="not sealed yet"):
         await prove(store.log, 1)
     await seal(store.log)

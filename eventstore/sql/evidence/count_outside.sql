@@ -1,11 +1,11 @@
 -- Purpose: Find events where none can be, below the first position or without one, and count those after the last seal.
 -- Parameters:
 --   $1 through bigint last sealed position
--- Result: below bigint the lowest position under 1, or NULL; unplaced uuid an event without
---   a position, or NULL; unsealed bigint events
+-- Result: below bigint the lowest position under 1, or NULL; unplaced text the id of an
+--   event without a position, or NULL; unsealed bigint events
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 SELECT
     (SELECT min(position) FROM events WHERE position < 1) AS below,
-    (SELECT event_id FROM events WHERE position IS NULL LIMIT 1) AS unplaced,
+    (SELECT coalesce(event_id::text, 'without an id') FROM events WHERE position IS NULL LIMIT 1) AS unplaced,
     (SELECT count(*) FROM events WHERE position > $1::bigint) AS unsealed

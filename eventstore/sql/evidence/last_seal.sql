@@ -8,5 +8,5 @@ SELECT
     clock_timestamp() AS now
 FROM (SELECT) AS always
 LEFT JOIN (
-    SELECT block, through_position, seal FROM event_seals ORDER BY block DESC LIMIT 1
+    SELECT block, through_position, seal FROM event_seals WHERE block >= 1 ORDER BY block DESC LIMIT 1
 ) AS last ON true
