@@ -141,16 +141,8 @@ def _check_chain(seals: Sequence[Seal], kept: Head | None) -> Finding | None:
 
 
 def _check_seal(seals: Sequence[Seal], one: Seal, block: int, previous: bytes, after: int) -> Finding | None:
-    if one.block > block:
-        return Finding("seal", "removed", block, None, f"seal {block} is gone, seal {one.block} comes next")
-    if one.block < 1:
-        if one.expected(block=block, previous=previous) == one.seal:
-            return Finding("seal", "altered", block, None, f"seal {block} does not have its number any more")
-        return Finding(
-            "seal", "inserted", block, None, f"before block {block} is a seal whose number none can have"
-        )
-    if one.block < block:
-        return Finding("seal", "inserted", one.block, None, f"seal {one.block} comes once too often")
+    if one.block != block:
+        return _check_number(one, block, previous)
     if one.expected(previous=previous) == one.seal and (one.previous, one.after_position) == (
         previous,
         after,
@@ -165,6 +157,18 @@ def _check_seal(seals: Sequence[Seal], one: Seal, block: int, previous: bytes, a
     else:
         detail = f"seal {block} is not the hash of what it says"
     return Finding("seal", "altered", block, None, detail)
+
+
+def _check_number(one: Seal, block: int, previous: bytes) -> Finding:
+    """Name what is wrong where a seal comes whose number is not that of its place."""
+    if one.block > block:
+        return Finding("seal", "removed", block, None, f"seal {block} is gone, seal {one.block} comes next")
+    if one.block > 0:
+        return Finding("seal", "inserted", one.block, None, f"seal {one.block} comes once too often")
+    if one.expected(block=block, previous=previous) == one.seal:
+        return Finding("seal", "altered", block, None, f"seal {block} does not have its number any more")
+    detail = f"a seal whose number none can have stands in the place of seal {block}"
+    return Finding("seal", "inserted", block, None, detail)
 
 
 # ---- blocks ----------------------------------------------------------------------------------------------------

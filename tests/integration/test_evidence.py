@@ -127,7 +127,9 @@ async def test_every_column_of_an_event_is_sealed(sealed: Sealed):
             f"UPDATE events SET {case.split(',', maxsplit=1)[0]} = {value} WHERE position = 6"
         )
         found[case] = await sealed.finding()
-        if not any(far in value for far in ("infin", "250000", "294276")):  # the driver cannot hold these times
+        if not any(
+            far in value for far in ("infin", "250000", "294276")
+        ):  # the driver cannot hold these times
             assert await sealed.independent_fault() == "events of 1"
         await sealed.restore()
     assert found == dict.fromkeys(ALTERED, ("event", "altered", 1, 6))

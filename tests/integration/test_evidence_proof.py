@@ -138,7 +138,9 @@ async def test_what_no_hash_covers_is_refused(store: EventStore, tmp_path: Path)
         {**proof, "event": {**proof["event"], "event_id": proof["event"]["event_id"].upper() + " "}},
     ]
     for name in ("block", "after_position", "through_position", "events", "sealed_at"):
-        variants += [{**proof, "seals": [{**proof["seals"][0], name: number}]} for number in (2**63, -(2**70))]
+        variants += [
+            {**proof, "seals": [{**proof["seals"][0], name: number}]} for number in (2**63, -(2**70))
+        ]
     for variant in variants:
         with pytest.raises(ConfigurationError):
             check_proof(variant, against=head)
