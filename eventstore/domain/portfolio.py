@@ -200,8 +200,8 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
         Args:
             trade_id: The id of the execution, or of the event that closed. One of the last
                 `TRADE_IDS_REMEMBERED_MAX` changes nothing; what is older is not known again.
-            realized_pnl: What the trade realised, before commission, as `Position.reduce` returns it; None: it
-                closed nothing, so it is no trade in the counts. 0 is a trade, neither won nor lost.
+            realized_pnl: What the trade realised, before commission, as `Position.reduce` and
+                `Position.realized_by` return it; None: it closed nothing, so it is no trade in the counts. 0 is a trade, neither won nor lost.
             commission: The commission of this execution alone; a rebate is negative.
             cash_flow: What it did to the cash, after commission; None: realised result - commission.
             occurred_at: When it happened.

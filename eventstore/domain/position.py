@@ -12,7 +12,13 @@ from decimal import Decimal
 from typing import ClassVar, TypedDict, Unpack
 from uuid import UUID
 
-from eventstore.domain.context import CONTEXT, at, exact, plain
+from eventstore.domain.context import at, exact, plain
+from eventstore.domain.division import (
+    COMMISSION_SPLIT_DIGITS,
+    COST_SHARE_DECIMALS,
+    commission_share,
+    cost_share,
+)
 from eventstore.domain.order_events import ONE, ZERO, OrderSide, cost_of
 from eventstore.domain.position_events import (
     PositionClosed,
@@ -27,6 +33,7 @@ from eventstore.errors import DomainError
 
 __all__ = [
     "COMMISSION_SPLIT_DIGITS",
+    "COST_SHARE_DECIMALS",
     "Position",
     "PositionAmended",
     "PositionClosed",
@@ -37,11 +44,6 @@ __all__ = [
     "PositionOpened",
     "PositionReduced",
 ]
-
-COMMISSION_SPLIT_DIGITS = 22
-"""Digits of a flip's split commission beyond the last of the whole: cents are split to 24 decimals.
-
-Fewer than the 34 of the arithmetic, so that sums of such parts stay exact, up to some 10**10 for cents."""
 
 
 class PositionDetails(TypedDict, total=False):
@@ -319,7 +321,7 @@ class Position(PositionState, category="position", created=PositionOpened):
             self.emit(self._reduction(fill, fill.quantity, fill.commission))
             return None
         closing = abs(self.quantity)
-        closing_commission = _share(fill.commission, closing, fill.quantity)
+        closing_commission = commission_share(fill.commission, closing, fill.quantity)
         reduction = self._reduction(fill, closing, closing_commission)
         opened = PositionOpened(
             occurred_at=fill.occurred_at,
@@ -359,7 +361,7 @@ class Position(PositionState, category="position", created=PositionOpened):
         """Return the event that closes `quantity` of what is open, which is no less, at the fill's price."""
         is_all = quantity == abs(self.quantity)
         signed = quantity if self.quantity > 0 else -quantity
-        cost = self.cost if is_all else plain(self.cost * quantity / abs(self.quantity))
+        cost = self.cost if is_all else cost_share(self.cost, quantity, abs(self.quantity))
         return (PositionClosed if is_all else PositionReduced)(
             occurred_at=fill.occurred_at,
             quantity=quantity,
@@ -377,19 +379,6 @@ def _side(side: OrderSide) -> OrderSide:
         return OrderSide(side)
     except ValueError as error:
         raise DomainError("position.side", f"side must be BUY or SELL, not {side!r}") from error
-
-
-def _share(commission: Decimal, part: Decimal, whole: Decimal) -> Decimal:
-    """Return commission x part / whole, rounded so that it and the rest sum to `commission` exactly."""
-    given = commission.as_tuple().exponent
-    assert isinstance(given, int)  # noqa: S101 - a field refuses NaN and the infinities
-    # Not finer than 34 digits hold, or the rest would be rounded as well.
-    finest = max(given - COMMISSION_SPLIT_DIGITS, commission.adjusted() - CONTEXT.prec + 1)
-    share = commission * part / whole
-    exponent = share.as_tuple().exponent
-    if share and isinstance(exponent, int) and exponent < finest:
-        share = share.quantize(ONE.scaleb(finest))
-    return plain(share)
 
 
 PositionAmended = Position.amended_event

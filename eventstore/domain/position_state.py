@@ -12,6 +12,7 @@ from eventstore.domain.position_events import (
     PositionFields,
     PositionIncreased,
     PositionMarked,
+    PositionOpened,
     PositionReduced,
 )
 from eventstore.errors import DomainError
@@ -83,6 +84,39 @@ class PositionState(PositionFields, Entity):
         """The net result so far: realised + unrealised - commissions; None where it is open and was never marked."""
         unrealized = self.unrealized_pnl
         return None if unrealized is None else plain(self.realized_pnl + unrealized - self.commission_paid)
+
+    # ---- what is read from its events ----------------------------------------------------------------------
+
+    def realized_by(self, execution_id: str) -> Decimal | None:
+        """Return what an execution that is not yet saved realised here, as a portfolio's `record_trade` takes it.
+
+        It is read from the event. The difference of `realized_pnl` before and after is not the same number: outside of
+        the library's decimal context, Python rounds it to 28 digits.
+
+        Args:
+            execution_id: The execution, as it was given to `apply_fill`, `add`, `reduce`, `close` or `open_position`.
+
+        Returns:
+            The result in currency, before commission; None where the execution opened or enlarged the position, so
+            that it closed nothing.
+
+        Raises:
+            DomainError: `position.execution_id`: no unsaved event is of this execution. It was never applied, changed
+                nothing since it was known, or is saved: `store.history` has it then.
+        """
+        for pending in self.pending_events:
+            event = pending.event
+            if isinstance(event, PositionReduced) and event.execution_id == execution_id:
+                return event.realized_pnl
+            if isinstance(event, PositionIncreased) and event.execution_id == execution_id:
+                return None
+            if isinstance(event, PositionOpened) and execution_id in event.execution_ids:
+                return None
+        raise DomainError(
+            "position.execution_id",
+            f"position {self.id} has no unsaved event of the execution {execution_id!r}: ask between the fill and the "
+            "commit, and only where the order's fill() counted",
+        )
 
     # ---- rules ------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from eventstore.domain.context import exact
 from eventstore.domain.order import Order, OrderDetails, OrderSide, OrderType, TimeInForce
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
@@ -182,6 +183,7 @@ class MeanReversion:
             self._decide(tick)
         return bool(self._changes)
 
+    @exact
     def mark(self, tick: Tick) -> None:
         """Value what is open at the price of a print."""
         self._marked_at = tick.at
@@ -244,8 +246,6 @@ class MeanReversion:
             )
             self._changed(self.position)
             return None
-        increases = position.is_long == (side is OrderSide.BUY)
-        realized_before = position.realized_pnl
         opposite = position.apply_fill(
             side, quantity, price, execution_id, commission=commission, occurred_at=at
         )
@@ -254,7 +254,7 @@ class MeanReversion:
             self.position = opposite
         if opposite is not None:
             self._changed(opposite)
-        return None if increases else position.realized_pnl - realized_before
+        return position.realized_by(execution_id)
 
     def _watch_entry(self, entry: Order, tick: Tick) -> None:
         """Give up an entry that takes too long, and protect what it has opened once it is done."""

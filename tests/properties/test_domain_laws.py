@@ -295,15 +295,14 @@ def test_cash_after_a_run_is_what_the_fills_say(run, multiplier):
     for number, (side, quantity, price, commission) in enumerate(_flat_at_the_end(run)):
         order = Order.create_market_order("ES", quantity, side, multiplier=multiplier)
         assert order.fill(quantity, price, f"E-{number}", commission=commission)
-        result = Decimal(0)
+        result = None
         if position is None or not position.is_open:
             signed = quantity * side.sign
             position = Position.open_position("ES", signed, price, commission, multiplier=multiplier)
             chain.append(position)
         else:
-            before = position.realized_pnl
             opposite = position.apply_fill(side, quantity, price, f"E-{number}", commission=commission)
-            result = position.realized_pnl - before
+            result = position.realized_by(f"E-{number}")
             if opposite is not None:
                 chain.append(opposite)
                 position = opposite

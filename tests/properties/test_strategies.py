@@ -8,11 +8,18 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import Phase, find, given, settings
+from hypothesis import Phase, example, find, given, settings
 from hypothesis import strategies as st
 
 from eventstore.domain.event import Event
-from eventstore.domain.order import Order, OrderFillBusted, OrderFillCorrected, OrderFilled, OrderStatus
+from eventstore.domain.order import (
+    Order,
+    OrderFillBusted,
+    OrderFillCorrected,
+    OrderFilled,
+    OrderSide,
+    OrderStatus,
+)
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.testing.strategies import (
@@ -36,6 +43,14 @@ usual = settings(max_examples=examples(60), deadline=None)
 shrunk = settings(
     max_examples=2_000, deadline=None, database=None, derandomize=True, phases=(Phase.generate, Phase.shrink)
 )
+
+BUSTED_AT_A_THIRD = (
+    Action("place", ("trend", "AAPL", OrderSide.BUY, Decimal(3), Decimal(95))),
+    Action("fill", (0, Decimal(1), Decimal(95))),
+    Action("fill", (0, Decimal(2), Decimal(96))),
+    Action("bust", (0, 0)),
+)
+"""The bust sells at an average cost that does not come out even."""
 
 
 def folded(log: Any, kind: type[Any]) -> list[Any]:
@@ -62,6 +77,7 @@ def folded(log: Any, kind: type[Any]) -> list[Any]:
 
 @usual
 @given(trading_days())
+@example(TradingDay.of(BUSTED_AT_A_THIRD))
 def test_a_days_books_agree(day: TradingDay):
     """What orders say was traded is what positions hold, and what portfolios paid; the log says all of it."""
     open_quantity: dict[Any, Fraction] = defaultdict(Fraction)
@@ -150,7 +166,7 @@ def test_a_false_claim_shrinks_to_a_few_events(claim: str):
     log = find(logs, refutes, settings=shrunk)
     assert len(log) <= events, log
     for one in log:
-        assert len(repr(one)) <= 200, one
+        assert len(repr(one)) <= 220, one
         assert repr(one).startswith(f"{one.event.category} {one.stream_id.int}: {one.event.type}(")
 
 

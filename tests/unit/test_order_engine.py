@@ -103,10 +103,11 @@ def check_books(books: Books, tape: Sequence[Tick]) -> None:
     assert commission == sum((one.commission_paid for one in books.positions), Decimal(0))
     assert commission == sum((one.quantity for _, one in fills), Decimal(0)) * E_MINI.commission
     # What was paid for what is sold again is lost or won; the rest is the cost of what is open.
-    realized = (open_cost - bought) * E_MINI.multiplier
-    assert round(portfolio.total_realized_pnl - realized, 12) == 0
-    assert round(portfolio.cash_balance - (CAPITAL + realized - commission), 12) == 0
     with localcontext(CONTEXT):  # to the last of its 34 digits
+        realized = (open_cost - bought) * E_MINI.multiplier
+        assert portfolio.total_realized_pnl == realized
+        assert portfolio.total_realized_pnl == sum(one.realized_pnl for one in books.positions)
+        assert portfolio.cash_balance == CAPITAL + realized - commission
         assert portfolio.cash_balance == sum(
             (one.cash_flow for one in books.of(PortfolioTradeRecorded)), CAPITAL
         )

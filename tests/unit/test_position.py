@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import decimal
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
+from fractions import Fraction
 
 import pytest
 
 from eventstore.domain.order import OrderSide
+from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import (
     Position,
     PositionAmended,
@@ -77,14 +79,73 @@ def test_reducing_takes_a_share_of_the_cost():
 
 
 def test_the_share_of_the_cost_is_rounded_once():
-    """Cost x part / whole: multiplied first, so that only the division rounds, at the 34th digit."""
+    """Cost x part / whole: multiplied first, so that only the division rounds, at the 24th decimal."""
     held = position("1", "4")
     held.add(D(2), D(3))
     held.reduce(D(2), D(3))
     event = held.pending_events[-1].event
     assert isinstance(event, PositionReduced)
-    assert str(event.cost) == "6.666666666666666666666666666666667"
-    assert str(held.cost) == "3.333333333333333333333333333333333"
+    assert str(event.cost) == "6.666666666666666666666667"
+    assert str(held.cost) == "3.333333333333333333333333"
+
+
+@pytest.mark.parametrize(
+    ("price", "share"),
+    [
+        ("1E-30", "1.3333333333333333333333E-30"),
+        ("0.0000000000000000000000000001", "0.00000000000000000000000000013333333333333333333333"),
+        ("1000000000000000000000000000001", "1333333333333333333333333333334.667"),
+    ],
+)
+def test_a_share_of_a_cost_has_the_digits_of_its_size(price, share):
+    """What is far below a cent keeps 23 digits, and nothing has more than 34."""
+    held = position("2", price)
+    held.add(D(1), D(0))
+    held.reduce(D(2), D(1))
+    event = held.pending_events[-1].event
+    assert isinstance(event, PositionReduced)
+    assert event.cost == D(share)
+    with localcontext(prec=100):
+        assert held.cost + event.cost == 2 * D(price)
+
+
+def test_results_of_positions_sum_up_exactly():
+    """Average costs that do not come out even, of amounts of any usual size, lose nothing in the portfolio's sum."""
+    portfolio = Portfolio(name="books", initial_capital=D(100_000))
+    positions = []
+    for number, price in enumerate(["0.07", "95", "4510.25", "61000.01", "-37.63"]):
+        held = position("1", price, multiplier=D(50))
+        held.add(D(6), D("1.01"))
+        for part in range(6):
+            name = f"E-{number}-{part}"
+            held.reduce(D(1), D("17.3"), execution_id=name)
+            portfolio.record_trade(name, realized_pnl=held.realized_by(name))
+        positions.append(held)
+    assert any(abs(held.realized_pnl.as_tuple().exponent) > 20 for held in positions)
+    assert portfolio.total_realized_pnl == sum(Fraction(held.realized_pnl) for held in positions)
+    assert portfolio.cash_balance == 100_000 + sum(Fraction(held.realized_pnl) for held in positions)
+
+
+def test_what_an_execution_realised_is_read_from_its_event():
+    """None where it closed nothing, the digits of the event where it did; a flip's other half realised nothing."""
+    held = position("3", "1", execution_id="E-1")
+    assert held.realized_by("E-1") is None
+    held.apply_fill(OrderSide.BUY, D(4), D(2), "E-2")
+    held.apply_fill(OrderSide.SELL, D(1), D(2), "E-3")
+    assert (held.realized_by("E-2"), str(held.realized_by("E-3"))) == (None, "0.428571428571428571428571")
+    opposite = held.apply_fill(OrderSide.SELL, D(8), D(2), "E-4")
+    assert opposite is not None
+    assert (str(held.realized_by("E-4")), opposite.realized_by("E-4")) == ("2.571428571428571428571429", None)
+
+
+@pytest.mark.parametrize("execution_id", ["E-9", "E-1"])
+def test_an_execution_that_is_saved_or_unknown_says_so(execution_id):
+    """Neither is answered with a guess."""
+    held = position(execution_id="E-1")
+    held.mark_saved(version=1, events=held.pending_events)
+    with pytest.raises(DomainError, match="between the fill and the commit") as refused:
+        held.realized_by(execution_id)
+    assert refused.value.rule == "position.execution_id"
 
 
 def test_amounts_beyond_34_digits_keep_a_form_that_numeric_has():

@@ -209,7 +209,6 @@ class TradingDay:
         side = order.side if sign > 0 else order.side.opposite
         commission = sign * execution.commission
         position = self.open_position(strategy, order.symbol)
-        realized = Decimal(0)
         if position is None:
             position = Position.open_position(
                 order.symbol,
@@ -219,20 +218,19 @@ class TradingDay:
                 strategy=strategy,
                 portfolio_id=order.portfolio_id,
                 multiplier=order.multiplier,
+                execution_id=trade_id,
             )
             self.positions.append(position)
         else:
-            before = position.realized_pnl
             opposite = position.apply_fill(
                 side, execution.quantity, execution.price, trade_id, commission=commission
             )
-            realized = position.realized_pnl - before
             if opposite is not None:
                 self.positions.append(opposite)
         self._note(position)
         self._note(self.positions[-1])
         portfolio = self.portfolios[strategy]
-        portfolio.record_trade(trade_id, realized_pnl=realized, commission=commission)
+        portfolio.record_trade(trade_id, realized_pnl=position.realized_by(trade_id), commission=commission)
         self._note(portfolio)
 
     def _note(self, entity: Entity) -> None:
