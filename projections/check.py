@@ -108,7 +108,7 @@ async def check(
     findings += _of_ends(ends)
     findings += await _of_versions(log)
     for projection in projections:
-        found = await _state_of(log, projection, ends)
+        found = await _state_of(log, projection)
         if all(one.kind != "table version" for one in found):
             found += await _of_shape(log, projection)
         findings += found
@@ -193,7 +193,7 @@ async def _of_versions(log: EventLog) -> list[Finding]:
     ]
 
 
-async def _state_of(log: EventLog, projection: Projection[Any], ends: Ends) -> list[Finding]:
+async def _state_of(log: EventLog, projection: Projection[Any]) -> list[Finding]:
     name, findings = projection.name, []
     again = f"run `eventstore rebuild {name}`"
 
@@ -209,19 +209,21 @@ async def _state_of(log: EventLog, projection: Projection[Any], ends: Ends) -> l
             again if built < projection.version else "use the newer code",
         )
     lanes = await _fetch(log, "projections/list_lanes", name)
+    # After the lanes: what is appended and folded meanwhile must not look like a lane beyond the log's end.
+    head = (await read_ends(log)).head
     for lane in lanes:
-        if lane["position"] > ends.head:
+        if lane["position"] > head:
             found(
                 "checkpoint ahead",
-                f"lane {lane['lane']} has read up to position {lane['position']}, and the log ends at {ends.head}",
+                f"lane {lane['lane']} has read up to position {lane['position']}, and the log ends at {head}",
                 "run `eventstore mend`",
             )
     lowest = min((lane["position"] for lane in lanes), default=0)
     waiting = await _fetch(log, "check/oldest_waiting", lowest)
-    if waiting and (ends.head - lowest > _LAG_EVENTS_MAX or waiting[0]["age_s"] > _WAITED_MAX_S):
+    if waiting and (head - lowest > _LAG_EVENTS_MAX or waiting[0]["age_s"] > _WAITED_MAX_S):
         found(
             "checkpoint behind",
-            f"events have waited for {waiting[0]['age_s']:.0f} s: it is at position {lowest}, the log ends at {ends.head}",
+            f"events have waited for {waiting[0]['age_s']:.0f} s: it is at position {lowest}, the log ends at {head}",
             "let a worker run: open the store with workers=True, or run `eventstore work`",
         )
     for row in (await _fetch(log, "projections/list_quarantine", name))[:_NAMED_MAX]:

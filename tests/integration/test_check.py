@@ -14,6 +14,7 @@ from eventstore.log import EventLog
 from eventstore.sql import load
 from eventstore.store import built_in_projections
 from projections import OrdersProjection, ProjectionWorker
+from projections import check as checking
 from projections.check import Finding, check
 from projections.lanes import set_lanes
 from projections.quarantine import discard, list_quarantined
@@ -78,6 +79,23 @@ async def test_a_sound_database_has_no_findings(store: EventStore):
     await rebuild(store.log, OrdersProjection())
     await place(store, 8)
     await catch_up(store.log)
+    assert await findings(store) == []
+
+
+async def test_what_is_appended_and_folded_meanwhile_is_no_finding(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
+    """A check of a database at work: every lane has passed the position at which the log ended when it began."""
+    await fill(store)
+    versions = checking._of_versions
+
+    async def and_then_more(log: EventLog) -> list[Finding]:
+        found = await versions(log)
+        await place(store, 9)
+        await catch_up(log)
+        return found
+
+    monkeypatch.setattr(checking, "_of_versions", and_then_more)
     assert await findings(store) == []
 
 
