@@ -21,7 +21,7 @@ _UPPER = {"maximum": False, "exclusiveMaximum": True}
 _AT_LEAST = ("minLength", "minItems", "minProperties")
 _AT_MOST = ("maxLength", "maxItems", "maxProperties", "max_digits", "decimal_places")
 _COMPARED = {
-    "type", "fields", "items", "prefixItems", "enum", "const", "additionalProperties",
+    "type", "fields", "items", "prefixItems", "enum", "const", "additionalProperties", "propertyNames",
     *_LOWER, *_UPPER, *_AT_LEAST, *_AT_MOST,
 }  # fmt: skip
 _NOTHING: Any = object()
@@ -65,16 +65,9 @@ def compare_snapshots(
         version = int(old["schema_version"])
         upcaster = f'@upcaster("{category}", "{type_}", {version})'
         has_upcaster = (category, type_, version) in classes.upcasters
-        if new is None:
-            changes.append(
-                SchemaChange(event, False, f"given up: version {version} is upcast")
-                if has_upcaster
-                else SchemaChange(
-                    event,
-                    True,
-                    f"the class is gone, or its module is not imported: keep it, or register {upcaster}",
-                )
-            )
+        was_given_up = bool(old.get("given_up"))
+        if new is None or new.get("given_up"):
+            changes += _given_up(event, version, classes, is_new=not was_given_up)
             continue
         now = int(new["schema_version"])
         if now < version:
@@ -86,11 +79,28 @@ def compare_snapshots(
                 if has_upcaster
                 else SchemaChange(event, True, f"at version {now}, and {upcaster} is missing")
             )
+        elif was_given_up:
+            changes.append(SchemaChange(event, False, "has a class again"))
         else:
             todo = f"; raise schema_version to {version + 1} and register {upcaster}"
             for breaks, text in _fields_changed(old["fields"], new["fields"], ""):
                 changes.append(SchemaChange(event, breaks, text + (todo if breaks else "")))
     return changes
+
+
+def _given_up(event: str, version: int, classes: EventRegistry, *, is_new: bool) -> Iterator[SchemaChange]:
+    """What is wrong with a type that has no class: each of its versions is in the log, and needs an upcaster."""
+    category, _, type_ = event.rpartition("/")
+    missing = [
+        f'@upcaster("{category}", "{type_}", {each})'
+        for each in range(1, version + 1)
+        if (category, type_, each) not in classes.upcasters
+    ]
+    if missing:
+        text = f"the class is gone, or its module is not imported: keep it, or register {', '.join(missing)}"
+        yield SchemaChange(event, True, text)
+    elif is_new:
+        yield SchemaChange(event, False, f"given up: version {version} is upcast")
 
 
 def _fields_changed(
@@ -156,6 +166,8 @@ def _alternative_changed(
     for keyword, within in (("items", f"an item of {name}"), ("additionalProperties", f"a value of {name}")):
         if old.get(keyword) != new.get(keyword):
             yield from _part_changed(within, old.get(keyword, True), new.get(keyword, True))
+    if old.get("propertyNames") != new.get("propertyNames"):
+        yield from _node_changed(f"a key of {name}", _keys(old), _keys(new))
     if old.get("prefixItems") != new.get("prefixItems"):
         yield True, f"the items of {name} changed"
     # A unit, a format, a pattern: what it is called may be all that tells its meaning.
@@ -173,6 +185,12 @@ def _part_changed(within: str, old: Any, new: Any) -> Iterator[tuple[bool, str]]
         yield not (new is True or old is False), f"{within} is of another kind"
     else:
         yield from _node_changed(within, old, new)
+
+
+def _keys(schema: Mapping[str, Any]) -> Any:
+    """Return the schema of a map's keys, which are texts unless it says otherwise."""
+    keys = schema.get("propertyNames", {})
+    return keys if isinstance(keys, list) else {"type": "string", **keys}
 
 
 def _bounds_changed(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:

@@ -8,17 +8,23 @@ nothing in it that does not matter to stored events: no titles, no descriptions,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import orjson
+from pydantic.json_schema import GenerateJsonSchema
 
 from eventstore.domain.event import Event
+from eventstore.domain.registry import EventRegistry
 from eventstore.errors import ConfigurationError
 
 __all__ = ["EventSchema", "canonical_fields", "parse_snapshot", "snapshot_of", "write_snapshot"]
 
 EventSchema: TypeAlias = dict[str, Any]
-"""`schema_version`, and `fields`: of each field `schema`, `required`, and `default` where there is one."""
+"""`schema_version`, and `fields`: of each field `schema`, `required`, and `default` where there is one.
+
+Of a type whose class was given up, `given_up` instead of fields: the highest version that an upcaster takes.
+"""
 
 _FORMAT = 1
 _OF_NO_MATTER = {"title", "description", "examples", "deprecated", "default", "$defs"}
@@ -35,14 +41,26 @@ _DEPTH_MAX = 32
 
 
 def snapshot_of(classes: Iterable[type[Event]]) -> dict[str, EventSchema]:
-    """Return the schema of each event class, by `category/Type`."""
-    return {
+    """Return the schema of each event class, by `category/Type`.
+
+    Args:
+        classes: The classes; of a registry also the types without a class that its upcasters take.
+    """
+    found: dict[str, EventSchema] = {
         f"{each.category}/{each.type}": {
             "schema_version": each.schema_version,
-            "fields": canonical_fields(each.model_json_schema()),
+            "fields": canonical_fields(each.model_json_schema(schema_generator=_StoredJson)),
         }
-        for each in sorted(classes, key=lambda each: (each.category, each.type))
+        for each in classes
     }
+    if isinstance(classes, EventRegistry):
+        given_up: dict[str, int] = {}
+        for category, type_, version in classes.upcasters:
+            event = f"{category}/{type_}"
+            given_up[event] = max(version, given_up.get(event, 0))
+        for event, version in given_up.items():
+            found.setdefault(event, {"schema_version": version, "fields": {}, "given_up": True})
+    return dict(sorted(found.items()))
 
 
 def write_snapshot(snapshot: Mapping[str, EventSchema]) -> bytes:
@@ -103,7 +121,6 @@ def _node(schema: Any, definitions: Mapping[str, Any], depth: int) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     alternatives = _alternatives(schema, definitions, depth)
-    alternatives = _with_decimals(alternatives)
     ordered = sorted(alternatives, key=lambda each: orjson.dumps(each, option=orjson.OPT_SORT_KEYS))
     return ordered[0] if len(ordered) == 1 else ordered
 
@@ -130,7 +147,7 @@ def _alternatives(
         rest["fields"] = _fields(rest, definitions, depth)
         del rest["properties"]
         rest.pop("required", None)
-    for keyword in ("items", "additionalProperties"):
+    for keyword in ("items", "additionalProperties", "propertyNames"):
         if keyword in rest:
             rest[keyword] = _node(rest[keyword], definitions, depth + 1)
     if "prefixItems" in rest:
@@ -140,12 +157,36 @@ def _alternatives(
     return [rest]
 
 
-def _with_decimals(alternatives: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Write a number or its text, as which pydantic has a decimal, as one."""
-    number = next((each for each in alternatives if each.get("type") == "number"), None)
-    text = next((each for each in alternatives if each.get("type") == "string"), None)
-    if number is None or text is None or {"format", "enum", "const", "maxLength"} & text.keys():
-        return alternatives
-    rest = [each for each in alternatives if each is not number and each is not text]
-    constraints = {name: value for name, value in {**text, **number}.items() if name != "pattern"}
-    return [*rest, {**constraints, "type": "decimal"}]
+class _StoredJson(GenerateJsonSchema):
+    """Pydantic's JSON schema, with what it leaves out of it although old events may break by it."""
+
+    def decimal_schema(self, schema: Any) -> dict[str, Any]:
+        """Give digits and places, and bounds to the last digit."""
+        constraints = {name: schema[name] for name in ("max_digits", "decimal_places") if name in schema}
+        bounds = {_SAME[name]: _exact(schema[name]) for name in ("gt", "ge", "lt", "le") if name in schema}
+        if "multiple_of" in schema:
+            bounds["multipleOf"] = _exact(schema["multiple_of"])
+        return {**constraints, **bounds, "type": "decimal"}
+
+    def dict_schema(self, schema: Any) -> dict[str, Any]:
+        """Give the type of the keys, which in JSON are texts whatever they were."""
+        found = super().dict_schema(schema)
+        if "keys_schema" in schema and "propertyNames" not in found:
+            keys = self.generate_inner(schema["keys_schema"])
+            if keys.get("type", "string") != "string":
+                found["propertyNames"] = keys
+        return found
+
+    def default_schema(self, schema: Any) -> dict[str, Any]:
+        """Give the default that a factory makes, if it always makes the same."""
+        found = super().default_schema(schema)
+        factory = schema.get("default_factory")
+        if factory is None or schema.get("default_factory_takes_data"):
+            return found
+        default = factory()
+        return {**found, "default": self.encode_default(default)} if default == factory() else found
+
+
+def _exact(bound: Any) -> int | str:
+    decimal = Decimal(bound)
+    return int(decimal) if decimal == int(decimal) else str(decimal)

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic import BaseModel, Field, create_model
@@ -132,6 +132,30 @@ BREAKING = {
         {"a": (LegWithRatio | None, None)},
         r"a\.ratio is required",
     ),
+    "fewer digits": (
+        {"a": Annotated[Decimal, Field(max_digits=10)]},
+        {"a": Annotated[Decimal, Field(max_digits=9)]},
+        "max_digits of a was 10 and is 9",
+    ),
+    "fewer places": (
+        {"a": (Decimal | None, None)},
+        {"a": (Annotated[Decimal, Field(decimal_places=2)] | None, None)},
+        "decimal_places of a was unlimited and is 2",
+    ),
+    "a bound that no float holds": (
+        {"a": Annotated[Decimal, Field(le=Decimal("0.30000000000000000001"))]},
+        {"a": Annotated[Decimal, Field(le=Decimal("0.3"))]},
+        "the upper bound of a was tightened",
+    ),
+    "a decimal that is a float or a text": ({"a": Decimal}, {"a": float | str}, "a may no longer be decimal"),
+    "another default from a factory": (
+        {"a": (tuple[int, ...], Field(default_factory=tuple))},
+        {"a": (tuple[int, ...], Field(default_factory=lambda: (1,)))},
+        r"the default of a was \[\] and is \[1\]",
+    ),
+    "keys of a map": ({"a": dict[str, int]}, {"a": dict[int, int]}, "a key of a may no longer be string"),
+    "fewer keys of a map": ({"a": dict[Three, int]}, {"a": dict[Two, int]}, "a key of a may no longer be c"),
+    "few keys of a map": ({"a": dict[str, int]}, {"a": dict[Two, int]}, "a key of a was free and is one of"),
     "in a map": ({"a": dict[str, int | str]}, {"a": dict[str, int]}, "a value of a may no longer be string"),
     "fewer in a list": (
         {"a": tuple[int, ...]},
@@ -158,6 +182,12 @@ HARMLESS = {
         {"a": Annotated[str, Field(max_length=9)]},
         "maxLength of a was 8 and is 9",
     ),
+    "more digits": (
+        {"a": Annotated[Decimal, Field(max_digits=9, decimal_places=2)]},
+        {"a": Annotated[Decimal, Field(max_digits=10, decimal_places=2)]},
+        "max_digits of a was 9 and is 10",
+    ),
+    "more keys of a map": ({"a": dict[Two, int]}, {"a": dict[Three, int]}, "a key of a may be c now"),
     "no pattern": ({"a": Annotated[str, Field(pattern="^x")]}, {"a": str}, "need not be of pattern"),
     "deep": ({"a": Leg}, {"a": LegWithNote}, r"a new optional field a\.note"),
 }
@@ -200,6 +230,40 @@ def test_a_type_is_given_up_with_an_upcaster():
     assert 'register @upcaster("x", "Y", 1)' in gone.text
     (upcast,) = changes({"a": int}, None, upcast=True)
     assert not upcast.breaks
+
+
+def test_a_type_that_was_given_up_keeps_its_upcasters():
+    """Each version of it is still in the log, also when the snapshot has taken up that the class is gone."""
+    old, gone, less, none = (EventRegistry() for _ in range(4))
+    event({"a": int}, classes=old, schema_version=2)
+    for version, registries in ((1, (old, gone)), (2, (gone, less))):
+        for one in registries:
+            upcaster("x", "Y", version, to={}, registry=one)(lambda _data, _context: [])
+    assert [change.breaks for change in compare_snapshots(snapshot_of(old), snapshot_of(gone), gone)] == [
+        False
+    ]
+    (missing,) = compare_snapshots(snapshot_of(old), snapshot_of(less), less)
+    assert missing.breaks
+    assert 'register @upcaster("x", "Y", 1)' in missing.text
+    kept = parse_snapshot(write_snapshot(snapshot_of(gone)), name="f")
+    assert compare_snapshots(kept, snapshot_of(gone), gone) == []
+    for classes in (less, none):
+        (missing,) = compare_snapshots(kept, snapshot_of(classes), classes)
+        assert missing.breaks
+        assert 'register @upcaster("x", "Y", 1)' in missing.text
+    assert not any(change.breaks for change in compare_snapshots(kept, snapshot_of(old), old))
+    back = EventRegistry()
+    event({"a": int}, classes=back, schema_version=1)
+    (older,) = compare_snapshots(kept, snapshot_of(back), back)
+    assert older.breaks
+    assert "went back from 2 to 1" in older.text
+
+
+def test_a_default_that_a_factory_draws_is_none():
+    """What differs from call to call is no default that an old event could have."""
+    classes = EventRegistry()
+    event({"a": (UUID, Field(default_factory=uuid4))}, classes=classes)
+    assert "default" not in snapshot_of(classes)["x/Y"]["fields"]["a"]
 
 
 def test_a_version_never_falls():
