@@ -178,15 +178,17 @@ class _StoredJson(GenerateJsonSchema):
         return found
 
     def default_schema(self, schema: Any) -> dict[str, Any]:
-        """Give the default that a factory makes, if it always makes the same."""
+        """Give the collection that a factory makes; what else it makes may be drawn from a clock, or at random."""
         found = super().default_schema(schema)
         factory = schema.get("default_factory")
         if factory is None or schema.get("default_factory_takes_data"):
             return found
         default = factory()
-        return {**found, "default": self.encode_default(default)} if default == factory() else found
+        if not isinstance(default, tuple | list | dict | set | frozenset) or default != factory():
+            return found
+        return {**found, "default": self.encode_default(default)}
 
 
-def _exact(bound: Any) -> int | str:
-    decimal = Decimal(bound)
-    return int(decimal) if decimal == int(decimal) else str(decimal)
+def _exact(bound: Any) -> float | str:
+    """Return a bound as pydantic writes it where that is exact."""
+    return float(bound) if Decimal(float(bound)) == Decimal(bound) else str(bound)
