@@ -16,12 +16,12 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.rows import quoted
 from eventstore.domain.context import folding
 from eventstore.log.event_log import EventLog
+from eventstore.log.memory import unhurried_collection
 from eventstore.sql import load
 from projections.claim import Claim, taken_over
 from projections.deliveries import Deliveries, key_of
 from projections.folding import ROW_ERRORS, FoldError, fold_into
 from projections.keys import key_text
-from projections.memory import unhurried_collection
 from projections.projection import Projection
 from projections.reading import Readable, UndecodedEvent, decode_for, read_batch
 from projections.table import LAST_POSITION

@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.context import folding
 from eventstore.log.event_log import EventLog
+from eventstore.log.memory import unhurried_collection
 from eventstore.sql import load
 from projections.deliveries import Deliveries, key_of
 from projections.keys import key_text, lane_of
-from projections.memory import unhurried_collection
 from projections.projection import Projection
 from projections.reading import UndecodedEvent, decode_for
 from projections.table import LAST_POSITION, Table

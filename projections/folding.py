@@ -11,9 +11,9 @@ import asyncpg
 
 from eventstore.domain.context import folding
 from eventstore.domain.event import UpcastEvents
+from eventstore.log.memory import unhurried_collection
 from eventstore.sql import load
 from projections.keys import key_text
-from projections.memory import unhurried_collection
 from projections.projection import EntityProjection, Projection
 from projections.reading import Readable, UndecodedEvent
 

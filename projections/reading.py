@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,9 +11,8 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.event import Event, RecordedEvent
 from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
-from eventstore.log.records import decode
+from eventstore.log.records import decode_page
 from eventstore.sql import load
-from projections.memory import unhurried_collection
 from projections.projection import Projection
 
 __all__ = ["Batch", "Readable", "UndecodedEvent", "decode_for", "read_batch"]
@@ -82,37 +81,38 @@ async def read_batch(
     else:
         rows = await connection.fetch(*arguments)
     is_full = len(rows) == limit
-    with unhurried_collection():
-        events = decode_for(log, projection, rows)
+    events = decode_for(log, projection, rows)
     return Batch(events, rows[-1]["position"] if is_full else through, is_full)
 
 
-def decode_for(
-    log: EventLog, projection: Projection[Any], rows: Iterable[Mapping[str, Any]]
-) -> list[Readable]:
+def decode_for(log: EventLog, projection: Projection[Any], rows: Sequence[Any]) -> list[Readable]:
     """Return those rows of `events` that a projection takes, decoded where they can be; errors as `read_batch`."""
+    if ignored := projection.ignored_types:
+        rows = [row for row in rows if row["type"] not in ignored]
     classes = frozenset(projection.events)
+    try:
+        return list(_taken(projection, decode_page(rows, classes=log.classes, taken=classes), classes))
+    except (UnknownEventTypeError, EventDecodingError):
+        if not projection.keyed_by_stream:
+            raise
     events: list[Readable] = []
     for row in rows:
-        if row["type"] in projection.ignored_types or not _may_concern(log, row, classes):
-            continue
         try:
-            event = decode(row, classes=log.classes)
+            decoded = decode_page([row], classes=log.classes, taken=classes)
         except (UnknownEventTypeError, EventDecodingError) as error:
-            if not projection.keyed_by_stream:
-                raise
             events.append(
                 UndecodedEvent(row["position"], row["stream_id"], row["version"], row["type"], error)
             )
-            continue
-        if type(event) is not RecordedEvent:  # several events by now, or none
-            events.extend(projection.taken(event))
-        elif type(event.event) in classes:
-            events.append(event)
+        else:
+            events += _taken(projection, decoded, classes)
     return events
 
 
-def _may_concern(log: EventLog, row: Mapping[str, Any], classes: frozenset[type[Event]]) -> bool:
-    """Whether an event is of a class that is taken, or of none that the code has today."""
-    today = log.classes.current.get((row["category"], row["type"], row["schema_version"]))
-    return today is None or today in classes
+def _taken(
+    projection: Projection[Any], decoded: list[RecordedEvent], classes: frozenset[type[Event]]
+) -> Iterator[Readable]:
+    for event in decoded:
+        if type(event) is not RecordedEvent:  # several events by now, or none
+            yield from projection.taken(event)
+        elif type(event.event) in classes:
+            yield event

@@ -10,6 +10,7 @@ from __future__ import annotations
 import decimal
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, ClassVar, Self, TypeVar
 from uuid import UUID
 
@@ -70,7 +71,6 @@ class Entity(Validated):
     creation_time_field: ClassVar[str | None] = None
     """The field that says when the entity came to be; an entity made by its constructor was created then."""
     _appliers: ClassVar[dict[type[Event], Applier]] = {}
-    _begun_fields: ClassVar[tuple[str, ...]] = ()
 
     id: UUID = Field(default_factory=new_id, frozen=True)
     version: int = Field(default=0, ge=0, frozen=True)
@@ -128,7 +128,6 @@ class Entity(Validated):
             __doc__=f"A {category} was deleted.",
             __cls_kwargs__=names,
         )
-        cls._begun_fields = tuple(name for name in cls.created_event.model_fields if name in fields)
         cls._appliers = {
             method.__applies__: method
             for parent in reversed(cls.__mro__)
@@ -173,8 +172,9 @@ class Entity(Validated):
     @classmethod
     def begin(cls, stream_id: UUID, event: Event) -> Self:
         """Return the state that the creating event of a stream gives."""
-        given = event.__dict__
-        values = {name: given[name] for name in cls._begun_fields}
+        values = event.__dict__.copy()
+        for name in _not_begun(cls, type(event)):
+            del values[name]
         return codec.fill(cls, {"id": stream_id, "version": 0, **values})
 
     @classmethod
@@ -390,3 +390,11 @@ class Entity(Validated):
             _set_attribute(self, "__dict__", before)
             raise domain_error(type(self), error) from error
         self._private["_assigned"].setdefault(name, before[name])
+
+
+@cache
+def _not_begun(entity: type[Entity], created: type[Event]) -> tuple[str, ...]:
+    """Return the fields of a creating event that are none of the entity's own."""
+    return tuple(
+        name for name in created.model_fields if name in _ENVELOPE or name not in entity.model_fields
+    )

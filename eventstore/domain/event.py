@@ -7,10 +7,10 @@ after it), so that two events with the same content are equal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -106,7 +106,7 @@ class Event(Validated):
             KeyError: A field of the stored JSON is not a field of this class, or one without a default is missing.
             ValueError: A value cannot be turned into its field's type.
         """
-        return codec.construct(cls, data, occurred_at=occurred_at)
+        return codec.maker(cls, "occurred_at").construct(data, {"occurred_at": occurred_at})
 
 
 class Amended(Event):
@@ -135,8 +135,37 @@ class PendingEvent:
     event: Event
 
 
+class _Envelope:
+    """A `RecordedEvent` whose fields are being set: with the last of them it has become one.
+
+    A frozen dataclass sets each of its fields by a call, which takes four times as long as all this.
+    """
+
+    __slots__ = ("event", "event_id", "metadata", "position", "recorded_at", "stream_id", "version")
+
+    def __init__(  # noqa: PLR0917 - as the fields of `RecordedEvent`
+        self,
+        position: int,
+        stream_id: UUID,
+        version: int,
+        event_id: UUID,
+        event: Event,
+        metadata: Mapping[str, Any],
+        recorded_at: datetime,
+    ) -> None:
+        self.position = position
+        self.stream_id = stream_id
+        self.version = version
+        self.event_id = event_id
+        self.event = event
+        self.metadata = metadata
+        self.recorded_at = recorded_at
+        # Of the same layout, since it adds no slot.
+        self.__class__ = RecordedEvent  # noqa: PLE0237
+
+
 @dataclass(frozen=True, slots=True)
-class RecordedEvent:
+class RecordedEvent(_Envelope):
     """An event of the log.
 
     One that upcasters turned into several events, or into none, is an `UpcastEvents`: go through `parts` where old
@@ -179,6 +208,10 @@ class RecordedEvent:
     def parts(self) -> tuple[RecordedEvent, ...]:
         """The event itself; what it is now, where upcasters have split or dropped it."""
         return (self,)
+
+
+recorded = cast("Callable[..., RecordedEvent]", _Envelope)
+"""Makes a `RecordedEvent` of its fields in their order, in a third of the time that its own constructor takes."""
 
 
 class UpcastEvents(RecordedEvent):
@@ -231,7 +264,7 @@ class UpcastEvents(RecordedEvent):
             object.__setattr__(self, name, value)  # a frozen class
 
     @property
-    def event(self) -> Event:
+    def event(self) -> Event:  # type: ignore[override]  # no more to be set than that of its base
         """None to be had: it is several events now, or none.
 
         Raises:

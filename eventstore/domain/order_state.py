@@ -29,9 +29,6 @@ from eventstore.errors import DomainError
 
 __all__ = ["OrderState", "Report"]
 
-# What an execution takes from the event of its fill.
-_OF_EXECUTION = ("execution_id", "quantity", "price", "commission", "occurred_at", "transact_time_ns")
-
 _ENDED_BY_TIME = {OrderStatus.CANCELLED: "cancelled_at", OrderStatus.EXPIRED: "expired_at"}
 
 
@@ -167,8 +164,18 @@ class OrderState(OrderFields, Entity):
 
     @applies(OrderFilled)
     def _filled(self, event: OrderFilled) -> None:
-        values = {name: event.__dict__[name] for name in _OF_EXECUTION if event.__dict__[name] is not None}
-        self._count(event.quantity, event.price, event.commission, event.occurred_at)
+        quantity, price, commission = event.quantity, event.price, event.commission
+        moment, transact_time_ns = event.occurred_at, event.transact_time_ns
+        values = {
+            "execution_id": event.execution_id,
+            "quantity": quantity,
+            "price": price,
+            "commission": commission,
+            "occurred_at": moment,
+        }
+        if transact_time_ns is not None:
+            values["transact_time_ns"] = transact_time_ns
+        self._count(quantity, price, commission, moment)
         self.set(executions=(*self.executions, codec.fill(Execution, values)))
 
     @applies(OrderFillBusted)

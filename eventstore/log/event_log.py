@@ -33,7 +33,7 @@ from eventstore.log.records import (
     AppendResult,
     StagedEvent,
     StreamAppend,
-    decode,
+    decode_page,
     to_columns,
 )
 from eventstore.log.settlement import Settlement
@@ -272,7 +272,7 @@ class EventLog(EventLookup):
             UnknownEventTypeError, EventDecodingError: The code does not know an event of the stream.
         """
         rows = await self._find("log/read_stream", stream_id, after_version, limit)
-        return [decode(row, classes=self.classes) for row in rows]
+        return decode_page(rows, classes=self.classes)
 
     async def read_range(
         self,
@@ -301,7 +301,7 @@ class EventLog(EventLookup):
             rows = await self._find(*arguments)
         else:
             rows = await _fetch_on(connection, *arguments)
-        return [decode(row, classes=self.classes) for row in rows]
+        return decode_page(rows, classes=self.classes)
 
     async def read_all(
         self,

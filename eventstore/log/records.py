@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -14,11 +14,22 @@ from uuid import UUID
 
 import orjson
 
-from eventstore.domain.event import EventRegistry, PendingEvent, RecordedEvent, UpcastEvents, registry
+from eventstore.domain import codec
+from eventstore.domain.event import (
+    Event,
+    EventRegistry,
+    PendingEvent,
+    RecordedEvent,
+    UpcastEvents,
+    recorded,
+    registry,
+)
 from eventstore.domain.upcasting import EventContext, upcast
 from eventstore.errors import ConfigurationError, EventDecodingError
+from eventstore.log.memory import unhurried_collection
 
 __all__ = [
+    "COLUMNS",
     "NO_METADATA",
     "VERSION_MAX",
     "AppendColumns",
@@ -26,9 +37,25 @@ __all__ = [
     "StagedEvent",
     "StreamAppend",
     "decode",
+    "decode_page",
     "encode_metadata",
     "to_columns",
 ]
+
+COLUMNS = (
+    "position",
+    "stream_id",
+    "version",
+    "event_id",
+    "category",
+    "type",
+    "schema_version",
+    "data",
+    "metadata",
+    "occurred_at",
+    "recorded_at",
+)
+"""The columns of `events`, in the order in which every statement that reads pages of them gives them."""
 
 VERSION_MAX = 2**31 - 1
 """The highest version of a stream: an integer of PostgreSQL."""
@@ -215,6 +242,15 @@ def to_columns(staged: Iterable[StagedEvent]) -> AppendColumns:
     return columns
 
 
+class _Makers(dict[type[Event], codec.Maker[Event]]):
+    def __missing__(self, event_class: type[Event]) -> codec.Maker[Event]:
+        made = self[event_class] = codec.maker(event_class, "occurred_at")
+        return made
+
+
+_makers = _Makers()
+
+
 def decode(row: Mapping[str, Any], *, classes: EventRegistry = registry) -> RecordedEvent:
     """Return a row of `events` as an event with its envelope, upcast to today's schema.
 
@@ -229,27 +265,70 @@ def decode(row: Mapping[str, Any], *, classes: EventRegistry = registry) -> Reco
         UnknownEventTypeError: No class is registered for its type, or for one that it was upcast to.
         EventDecodingError: Its JSON does not fit its class, or it cannot be upcast.
     """
-    event_class = classes.current.get((row["category"], row["type"], row["schema_version"]))
-    if event_class is None:
-        return _decode_old(row, classes)
-    try:
-        event = event_class.from_stored(orjson.loads(row["data"]), row["occurred_at"])
-    except (KeyError, ValueError, ArithmeticError, TypeError) as error:
-        raise EventDecodingError(
-            f"the stored JSON does not fit {row['category']}/{row['type']}: {error!r}",
-            stream_id=row["stream_id"],
-            position=row["position"],
-        ) from error
-    metadata = row["metadata"]
-    return RecordedEvent(
-        row["position"],
-        row["stream_id"],
-        row["version"],
-        row["event_id"],
-        event,
-        NO_METADATA if metadata == "{}" else orjson.loads(metadata),
-        row["recorded_at"],
-    )
+    (event,) = decode_page([[row[name] for name in COLUMNS]], classes=classes)
+    return event
+
+
+@unhurried_collection()
+def decode_page(
+    rows: Iterable[Iterable[Any]],
+    *,
+    classes: EventRegistry = registry,
+    taken: Container[type[Event]] | None = None,
+) -> list[RecordedEvent]:
+    """Return rows of `events` as `decode` does, many at a time.
+
+    Args:
+        rows: The values of `COLUMNS` of each row, in that order.
+        classes: Where event classes and upcasters are found.
+        taken: Which classes of events are wanted; the others are left out. None: all. One that upcasters have to look
+            at is not left out.
+
+    Raises:
+        UnknownEventTypeError, EventDecodingError: As `decode`.
+    """
+    events: list[RecordedEvent] = []
+    current, loads, add, makers = classes.current, orjson.loads, events.append, _makers
+    for row in rows:
+        (
+            position,
+            stream_id,
+            version,
+            event_id,
+            category,
+            type_,
+            schema_version,
+            data,
+            metadata,
+            occurred_at,
+            recorded_at,
+        ) = row
+        event_class = current.get((category, type_, schema_version))
+        if event_class is None:
+            add(_decode_old(dict(zip(COLUMNS, row, strict=True)), classes))
+            continue
+        if taken is not None and event_class not in taken:
+            continue
+        try:
+            event = makers[event_class].construct(loads(data), {"occurred_at": occurred_at})
+        except (KeyError, ValueError, ArithmeticError, TypeError) as error:
+            raise EventDecodingError(
+                f"the stored JSON does not fit {category}/{type_}: {error!r}",
+                stream_id=stream_id,
+                position=position,
+            ) from error
+        add(
+            recorded(
+                position,
+                stream_id,
+                version,
+                event_id,
+                event,
+                NO_METADATA if metadata == "{}" else loads(metadata),
+                recorded_at,
+            )
+        )
+    return events
 
 
 def _decode_old(row: Mapping[str, Any], classes: EventRegistry) -> RecordedEvent:

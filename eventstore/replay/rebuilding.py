@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -12,6 +10,7 @@ from eventstore.domain.context import folding
 from eventstore.domain.entity import Entity
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
+from eventstore.log.memory import collecting_rarely
 from eventstore.replay.bounds import Bound
 from eventstore.replay.replay import OnProgress, Replay
 
@@ -21,8 +20,6 @@ E = TypeVar("E", bound=Entity)
 
 Where = Callable[[E], bool] | Mapping[str, Any]
 """Which entities are meant: a predicate, or the values that some of their fields and properties have."""
-
-_COLLECT_AFTER_OBJECTS = 50_000
 
 
 async def rebuild_state(
@@ -43,7 +40,7 @@ async def rebuild_state(
     )
     states: dict[UUID, E] = {}
     advance, before = entity_class.advance, states.get
-    with _collecting_rarely():
+    with collecting_rarely():
         async for events in replay.pages():
             with folding():
                 for recorded in events:
@@ -69,22 +66,3 @@ def _predicate(entity_class: type[E], where: Where[E] | None) -> Callable[[E], b
                 f"{entity_class.__name__} has no field or property {name}: there are {known}"
             )
     return lambda entity: all(getattr(entity, name) == value for name, value in values.items())
-
-
-_collectors: list[tuple[int, int, int]] = []
-
-
-@contextmanager
-def _collecting_rarely() -> Iterator[None]:
-    """Let the garbage collector look less often while a great many objects are made that all stay.
-
-    Each look costs time in proportion to them, and finds nothing: it takes as long as the fold itself.
-    """
-    _collectors.append(gc.get_threshold())
-    gc.set_threshold(max(_COLLECT_AFTER_OBJECTS, gc.get_threshold()[0]), *gc.get_threshold()[1:])
-    try:
-        yield
-    finally:
-        before = _collectors.pop()
-        if not _collectors:  # the last of several that overlap
-            gc.set_threshold(*before)

@@ -13,7 +13,7 @@ from uuid import UUID
 from eventstore.domain.event import Event, EventRegistry, RecordedEvent
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
-from eventstore.log.records import decode
+from eventstore.log.records import decode_page
 from eventstore.replay.bounds import Bound, Range, bound, find_range
 from eventstore.replay.pages import PAGE_EVENTS_MAX, Pages, Selection
 
@@ -177,7 +177,7 @@ class Replay:
         classes, wanted = self._log.classes, self._types
         events: list[RecordedEvent] = []
         for begin in range(0, len(rows), _DECODED_AT_A_TIME):
-            events += [decode(row, classes=classes) for row in rows[begin : begin + _DECODED_AT_A_TIME]]
+            events += decode_page(rows[begin : begin + _DECODED_AT_A_TIME], classes=classes)
             await asyncio.sleep(0)
         return events if wanted is None else list(filter(wanted.has, events))
 

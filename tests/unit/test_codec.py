@@ -156,3 +156,51 @@ def test_every_registered_class_has_a_converter_for_each_field():
     for event_class in registry:
         if event_class.__module__.startswith("eventstore."):
             assert codec.converters(event_class).keys() == event_class.model_fields.keys()
+
+
+class Amendable(BaseModel):
+    """A model whose fields can be set later."""
+
+    price: Decimal
+    note: str | None = None
+
+
+def test_values_that_are_made_once_are_told_apart_by_their_digits():
+    """Decimals come back digit for digit, in whatever order equal ones with other digits came before."""
+    texts = ["1.0", "1", "1.00", "-0", "0", "1E+2", "100"]
+    for given in (texts, texts[::-1]):
+        assert [str(codec.construct(Amendable, {"price": text}).price) for text in given] == given
+    # What no JSON of ours has, an upcaster may give.
+    assert [
+        str(codec.construct(Amendable, {"price": value}).price) for value in (1, Decimal("1.00"), "1.0")
+    ] == [
+        "1",
+        "1.00",
+        "1.0",
+    ]
+
+
+def test_the_given_fields_of_one_model_are_not_another_s():
+    """Setting a field of one model later does not show in another of the same shape."""
+    one, other = (codec.construct(Amendable, {"price": "1"}) for _ in range(2))
+    one.note = "mine"
+    assert (one.model_fields_set, other.model_fields_set) == ({"price", "note"}, {"price"})
+
+
+def test_what_is_kept_is_bounded(monkeypatch):
+    """Neither the shapes of a model nor the values of a type grow without end."""
+    monkeypatch.setattr(codec, "_SHAPES_MAX", 2)
+    monkeypatch.setattr(codec, "_REMEMBERED_MAX", 3)
+    data = orjson.loads(WHOLE.model_dump_json())
+    for name in ("limited", "made", "tags", "part", "maybe"):
+        codec.construct(Whole, {key: value for key, value in data.items() if key != name})
+    for price in range(50):
+        assert codec.construct(Amendable, {"price": str(price)}).price == price
+    assert len(codec.maker(Whole)._shapes) <= 2
+    assert len(codec._remembered(Decimal)) <= 3
+
+
+def test_a_value_for_no_field_is_refused():
+    """A row that has more than its model does not become a model with a field that nobody knows."""
+    with pytest.raises(KeyError, match="colour"):
+        codec.fill(Amendable, {"price": Decimal(1), "colour": "red"})
