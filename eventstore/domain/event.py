@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field
 from eventstore.domain import codec
 from eventstore.domain.context import now
 from eventstore.domain.registry import EventRegistry, registry
-from eventstore.domain.types import UtcDatetime
+from eventstore.domain.types import OccurredAt
 from eventstore.domain.validation import Validated
 from eventstore.errors import EventDecodingError
 
@@ -58,7 +58,7 @@ class Event(Validated):
     schema_version: ClassVar[int] = 1
     stores_unset_fields: ClassVar[bool] = True
 
-    occurred_at: UtcDatetime = Field(default_factory=now)
+    occurred_at: OccurredAt = Field(default_factory=now)
 
     def __init_subclass__(
         cls,

@@ -22,6 +22,7 @@ __all__ = [
     "Name",
     "Nanoseconds",
     "NonNegative",
+    "OccurredAt",
     "Price",
     "Quantity",
     "Text",
@@ -46,6 +47,18 @@ def _utc(value: datetime) -> datetime:
         return value.astimezone(UTC)
     except OverflowError as error:
         raise ValueError("must lie between the years 1 and 9999 in UTC too") from error
+
+
+_INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+
+
+def _finite(value: datetime) -> datetime:
+    value = _utc(value)
+    if value in _INFINITE:
+        raise ValueError(
+            "must be a finite time: the driver stores the first and the last datetime as infinity"
+        )
+    return value
 
 
 def _storable(value: str) -> str:
@@ -119,6 +132,9 @@ def _usual_positive_first(value: Any, validate: ValidatorFunctionWrapHandler) ->
 def _usual_non_negative_first(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     return value if _is_usual(value) and value >= 0 else validate(value)
 
+
+OccurredAt = Annotated[datetime, AfterValidator(_finite)]
+"""As `UtcDatetime`; the first and the last datetime there are, which would come back as infinity, are refused."""
 
 UtcDatetime = Annotated[datetime, AfterValidator(_utc)]
 """An aware time in UTC, to the microsecond; a naive datetime means local time."""

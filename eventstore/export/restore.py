@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -55,6 +56,8 @@ _EVENT_COLUMNS = (
     "data",
     "metadata",
 )
+_NUMBERS_MAX = {"position": 2**63 - 1, "version": 2**31 - 1, "schema_version": 2**15 - 1}
+_INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 _SEAL_COLUMNS = (
     "block",
     "after_position",
@@ -191,6 +194,11 @@ class _Lines:
         except ValueError:
             raise self._wrong("is damaged: a value of it is none") from None
         columns = dict(zip(_EVENT_COLUMNS, row, strict=True))
+        beyond = [name for name, most in _NUMBERS_MAX.items() if not 1 <= columns[name] <= most]
+        # The driver would store these two times as infinity.
+        beyond += [name for name in ("occurred_at", "recorded_at") if columns[name] in _INFINITE]
+        if beyond:
+            raise self._wrong(f"is damaged: no event has such a value of {', '.join(beyond)}")
         leaf = event_hash(columns)
         if leaf.hex().encode() != match.group(12):
             raise self._wrong(
@@ -216,12 +224,13 @@ class _Lines:
             sealed_at = datetime.fromisoformat(one["sealed_at"])
             root, previous, hash_, entries = (bytes.fromhex(one[name]) for name in _SEAL_COLUMNS[5:])
             made = Seal(block, after, through, events, microseconds(sealed_at), root, previous, hash_)
-        except (KeyError, TypeError, ValueError):
+            expected = made.expected()
+        except (KeyError, TypeError, ValueError, struct.error):
             raise self._wrong("is damaged: it is not what an export writes") from None
         leaves = [entries[start + 8 : start + ENTRY_BYTES] for start in range(0, len(entries), ENTRY_BYTES)]
         is_whole = len(entries) == ENTRY_BYTES * events > 0 and merkle_root(leaves) == root
         follows = (block - 1, after, previous) == self._before
-        if made.expected() != hash_ or not is_whole or not follows:
+        if expected != hash_ or not is_whole or not follows:
             raise self._wrong(f"is damaged: seal {block} is not the hash of what it says, or does not follow")
         self._before = (made.block, made.through_position, hash_)
         self._seals += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from eventstore.errors import ConfigurationError
 from eventstore.evidence import seal, verify
+from eventstore.evidence.canonical import columns_of, event_hash
 from eventstore.export import ExportResult, export_lines, import_lines
 from eventstore.log import StreamAppend
 from eventstore.store import EventStore
@@ -111,7 +113,9 @@ _METADATA = st.dictionaries(
     | st.text('"\\:,}', max_size=9),
     max_size=3,
 )
-_TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
+_TIMES = st.datetimes(
+    datetime(1, 1, 1, 0, 0, 0, 1), datetime(9999, 12, 31, 23, 59, 59, 999_998), timezones=st.just(UTC)
+)
 _HISTORY = st.lists(
     st.lists(st.tuples(_JSON, _TIMES), min_size=1, max_size=3).map(tuple), min_size=0, max_size=5
 )
@@ -148,6 +152,81 @@ async def test_export_then_import_is_the_identity(store: EventStore, empty: Even
 
 async def _nothing(draw: Any) -> None:
     draw()
+
+
+async def test_the_edges_of_every_column(store: EventStore, empty: EventStore):
+    """The widest numbers, empty texts, control characters, the first and last times that ISO 8601 can say."""
+    data = [
+        '{"a": 1e1000, "b": 1.00, "c": 1e-500, "d": -0.0}',
+        "[]",
+        "null",
+        "1.50",
+        '"\\",\\"metadata\\":{}"',
+    ]
+    texts = ['a"b\\', "\u2028\n\r\t\x01", "", "\U0001f600", "\x7f\x80\ufeff"]
+    times = ["0001-01-01T00:00:00.000001Z", "9999-12-31T23:59:59.999998Z", "1969-12-31T23:59:59.999999Z"]
+    times += ["2024-06-30T23:59:60Z", "2024-01-01T00:00:00+05:45:30"]
+    async with store.connection.acquire() as connection:
+        await connection.execute(
+            "INSERT INTO events SELECT 9223372036854775000 + place, at::timestamptz, at::timestamptz, 1, 32767, "
+            "gen_random_uuid(), gen_random_uuid(), text, text, data::jsonb, data::jsonb "
+            "FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS given (data, text, at, place)",
+            data,
+            texts,
+            times,
+        )
+    lines = await exported(store)
+    await import_lines(empty.log, lines)
+    assert await everything(empty) == await everything(store)
+    assert await exported(empty) == lines
+
+
+def with_values(line: bytes, values: dict[str, Any]) -> bytes:
+    """The line of an event with other values, and with the hash that it has with them."""
+    parsed = json.loads(line) | values
+    columns = {
+        **columns_of(parsed),
+        "data": json.dumps(parsed["data"]),
+        "metadata": json.dumps(parsed["metadata"]),
+        **{name: datetime.fromisoformat(parsed[name]) for name in ("occurred_at", "recorded_at")},
+    }
+    try:
+        parsed["hash"] = event_hash(columns).hex()
+    except struct.error:  # no 64 bits hold it
+        parsed["hash"] = "00" * 32
+    texts = (
+        f'"{name}":{json.dumps(value, separators=(", ", ": ") if name in ("data", "metadata") else (",", ":"))}'
+        for name, value in parsed.items()
+    )
+    return f"{{{','.join(texts)}}}\n".encode()
+
+
+async def test_a_value_that_no_event_can_have_is_refused(store: EventStore, empty: EventStore):
+    """By the line, whatever its hash says: numbers beyond their column, times that the driver takes for infinity."""
+    await store.log.append(started())
+    lines = await exported(store)
+    assert with_values(lines[1], {}) == lines[1]
+    wrong: list[dict[str, Any]] = [
+        {"position": 2**63},
+        {"position": 0},
+        {"version": 2**31},
+        {"version": 0},
+        {"schema_version": 2**15},
+        {"schema_version": 0},
+        {"occurred_at": "0001-01-01T00:00:00.000000+00:00"},
+        {"recorded_at": "9999-12-31T23:59:59.999999+00:00"},
+    ]
+    for values in wrong:
+        with pytest.raises(ConfigurationError, match="line 2 of the file"):
+            await import_lines(empty.log, [lines[0], with_values(lines[1], values), *lines[2:]])
+    await seal(store.log)
+    lines = await exported(store)
+    for name in ("block", "after_position", "through_position", "events"):
+        damaged = json.loads(lines[2])
+        damaged["seal"][name] = 2**64
+        with pytest.raises(ConfigurationError, match="line 3 of the file"):
+            await import_lines(empty.log, [*lines[:2], json.dumps(damaged).encode(), *lines[3:]])
+    assert await everything(empty) == {"events": [], "event_seals": []}
 
 
 async def test_parts_of_a_log(store: EventStore, empty: EventStore):

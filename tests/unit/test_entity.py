@@ -62,6 +62,18 @@ def test_a_constructed_entity_is_created_by_its_first_event():
     assert digits(Robot.fold(recorded(robot))) == digits(robot)
 
 
+def test_an_event_occurred_at_a_finite_time():
+    """The driver stores the first and the last datetime as infinity, and gives that back as another time."""
+    tick = timedelta(microseconds=1)
+    robot = Robot(name="R2")
+    for extreme in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)):
+        with pytest.raises(ValueError, match="must be a finite time"):
+            robot.tune(D(2), occurred_at=extreme)
+    for at_the_edge in (datetime.min.replace(tzinfo=UTC) + tick, datetime.max.replace(tzinfo=UTC) - tick):
+        robot.tune(D(2), occurred_at=at_the_edge)
+    assert types_of(robot) == ["RobotCreated", "RobotTuned", "RobotTuned"]
+
+
 def test_assignments_and_events_keep_their_order():
     """What was assigned before an event is recorded before it, at the event's time."""
     robot = Robot(name="R2")
