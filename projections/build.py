@@ -7,7 +7,7 @@ the build moves in the same transaction as its rows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -20,7 +20,7 @@ from eventstore.log.memory import unhurried_collection
 from eventstore.sql import load
 from projections.claim import Claim, taken_over
 from projections.deliveries import Deliveries, key_of
-from projections.folding import ROW_ERRORS, FoldError, fold_into
+from projections.folding import FoldError, fold_into, is_of_row
 from projections.keys import key_text
 from projections.projection import Projection
 from projections.reading import Readable, UndecodedEvent, decode_for, read_batch
@@ -186,7 +186,9 @@ class Build(Generic[R]):
         try:
             async with connection.transaction():
                 await self._write(connection, touched)
-        except ROW_ERRORS:
+        except Exception as error:
+            if not is_of_row(error):
+                raise
             self._rows.clear()
             self._has_all_rows = False
             self._stuck = set(stuck_before)
@@ -258,16 +260,39 @@ class Build(Generic[R]):
 
     async def _load(self, connection: Any, events: Sequence[Readable]) -> None:
         keys = {key_of(self._projection, event) for event in events} - self._rows.keys()
+        if self._stuck:
+            keys = {key for key in keys if key_text(key) not in self._stuck}
         if not keys:
             return
         table = self._projection.table
-        arguments = [list(column) for column in zip(*keys, strict=True)]
         names = [column.name for column in table.key]
         for key in keys:
             self._rows[key] = _Kept(None)
-        for record in await connection.fetch(table.select_by_keys(self.table), *arguments):
+        try:
+            records = await self._fetch(connection, keys)
+        except Exception as error:
+            if not is_of_row(error):
+                raise
+            # What is no value of the key's column has no row; the write tells whose it is.
+            records = [row for one in keys for row in await self._fetch_if_any(connection, one)]
+        for record in records:
             key = tuple(record[name] for name in names)
             self._rows[key] = _Kept(table.codec.decode(record), record[LAST_POSITION], is_stored=True)
+
+    async def _fetch_if_any(self, connection: Any, key: Key) -> list[Any]:
+        try:
+            return await self._fetch(connection, [key])
+        except Exception as error:
+            if not is_of_row(error):
+                raise
+            return []
+
+    async def _fetch(self, connection: Any, keys: Iterable[Key]) -> list[Any]:
+        arguments = [list(column) for column in zip(*keys, strict=True)]
+        async with connection.transaction():
+            statement = self._projection.table.select_by_keys(self.table)
+            rows: list[Any] = await connection.fetch(statement, *arguments)
+            return rows
 
     async def _write(self, connection: Any, touched: dict[Key, _Kept[R]]) -> None:
         table = self._projection.table

@@ -9,25 +9,37 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from eventstore.database.error_mapping import DRIVER_ERRORS
 from eventstore.domain.context import folding
 from eventstore.domain.event import UpcastEvents
+from eventstore.errors import EventStoreError
 from eventstore.log.memory import unhurried_collection
 from eventstore.sql import load
 from projections.keys import key_text
 from projections.projection import EntityProjection, Projection
 from projections.reading import Readable, UndecodedEvent
 
-__all__ = ["ROW_ERRORS", "FoldError", "fold_into", "quarantined_keys"]
+__all__ = ["FoldError", "fold_into", "is_of_row", "quarantined_keys"]
 
 R = TypeVar("R")
 Key = tuple[Any, ...]
 
-ROW_ERRORS = (
+_ROW_ERRORS = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
 )
-"""What the database refuses of a single row; all else is the whole batch's trouble."""
+"""What the database refuses of a single row."""
+
+
+def is_of_row(error: Exception) -> bool:
+    """Whether an error of reading or writing rows is that of a single row: it cannot be had in another try.
+
+    So are those of the driver's and the codec's own making, such as of a number that is too large. All else is the whole
+    batch's trouble: a lost connection, a server without memory.
+    """
+    return isinstance(error, _ROW_ERRORS) or not isinstance(error, (EventStoreError, *DRIVER_ERRORS))
+
 
 _ERROR_CHARACTERS_MAX = 2_000
 _TRACEBACK_CHARACTERS_MAX = 20_000
@@ -100,7 +112,10 @@ async def fold_into(
     by_key = _by_key(projection, events, takes)
     if not by_key:
         return
-    rows = await _load(connection, projection, list(by_key), table)
+    if singly:
+        rows = await _load_singly(connection, projection, by_key, table, on_error)
+    else:
+        rows = await _load(connection, projection, list(by_key), table)
     writes: list[_Write] = []
     with unhurried_collection(), folding():
         for key, its_events in by_key.items():
@@ -114,8 +129,8 @@ async def fold_into(
         try:
             async with connection.transaction():
                 await _write(connection, projection, [write], table)
-        except ROW_ERRORS:
-            if on_error is None:
+        except Exception as error:
+            if on_error is None or not is_of_row(error):
                 raise
             refused = await _write_until_refused(
                 connection, projection, write.key, rows.get(write.key), by_key[write.key], table=table
@@ -150,7 +165,9 @@ async def _write_until_refused(
         try:
             async with connection.transaction():
                 await _write(connection, projection, [write], table)
-        except ROW_ERRORS as error:
+        except Exception as error:
+            if not is_of_row(error):
+                raise
             return FoldError(key, event, error)
         row = write.row
     return None
@@ -223,6 +240,32 @@ async def _load(
     return {
         tuple(record[name] for name in names): projection.table.codec.decode(record) for record in records
     }
+
+
+async def _load_singly(
+    connection: Any,
+    projection: Projection[R],
+    by_key: dict[Key, list[Readable]],
+    table: str | None,
+    on_error: list[FoldError] | None,
+) -> dict[Key, R]:
+    """Load the rows of keys; one that is no value of its column is noted, and taken out of `by_key`."""
+    try:
+        async with connection.transaction():
+            return await _load(connection, projection, list(by_key), table)
+    except Exception as error:
+        if on_error is None or not is_of_row(error):
+            raise
+    rows: dict[Key, R] = {}
+    for key in list(by_key):
+        try:
+            async with connection.transaction():
+                rows |= await _load(connection, projection, [key], table)
+        except Exception as error:
+            if not is_of_row(error):
+                raise
+            on_error.append(FoldError(key, by_key.pop(key)[0], error))
+    return rows
 
 
 async def _write(

@@ -58,7 +58,8 @@ class FreshRows(Generic[R]):
             UnknownEventTypeError, EventDecodingError: The code does not know an event of the tail.
             ConnectionError, TimeoutError: Safe to retry.
         """
-        return (await self._read(key)).get(key)
+        normal = self._projection.table.normal(key)
+        return (await self._read(normal)).get(normal)
 
     async def list(self, matches: Callable[[R], bool] = lambda _: True) -> list[R]:
         """Return all rows that match, in the order of the key, with every event committed before the call.

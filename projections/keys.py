@@ -1,21 +1,58 @@
-"""Keys as text, and the lane of each."""
+"""Keys: the form in which equal ones are the same, as text, and the lane of each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import enum
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from zlib import crc32
 
 import orjson
 
-__all__ = ["key_text", "lane_of"]
+from eventstore.database.rows import Column
+
+__all__ = ["key_text", "lane_of", "normal_form"]
 
 
 def key_text(key: Sequence[Any]) -> str:
-    """Return a key as text, the same in every process and version: a JSON list."""
+    """Return a key as text, the same in every process and version: a JSON list.
+
+    Args:
+        key: The key in its normal form, as `Projection.key_of` gives it.
+    """
     return orjson.dumps(list(key), default=str).decode()
 
 
 def lane_of(key: Sequence[Any], lanes: int) -> int:
     """Return the lane of a key: CRC-32 of its text, modulo the number of lanes."""
     return 0 if lanes == 1 else crc32(key_text(key).encode()) % lanes
+
+
+def normal_form(column: Column) -> Callable[[Any], Any] | None:
+    """Return what gives the values of a key's column the form that all equal ones have, and that the database gives back.
+
+    1.5 and 1.50 are one key, as are a moment by two clocks; an enum is its text. None: values have one form anyway.
+    """
+    if column.encode is not None:
+        return _value_of_enum
+    return {"numeric": _fewest_digits, "timestamptz": _in_utc}.get(column.parameter_type)
+
+
+def _value_of_enum(value: Any) -> Any:
+    return value.value if isinstance(value, enum.Enum) else value
+
+
+def _fewest_digits(value: Any) -> Any:
+    if not isinstance(value, Decimal):
+        return Decimal(value) if type(value) is int else value
+    text = f"{value:f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return Decimal("0" if text == "-0" else text)
+
+
+def _in_utc(value: Any) -> Any:
+    # One without an offset is of the local time, as in the standard library.
+    return value.astimezone(UTC) if isinstance(value, datetime) else value

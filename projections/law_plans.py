@@ -61,7 +61,7 @@ def interleaved(
     before: dict[int, set[int]] = {index: set() for index in range(len(events))}
     last: dict[Any, int] = {}
     for index, event in enumerate(events):
-        keys = [("key", *projection.key(part)) for part in projection.taken(event)]
+        keys = [("key", *projection.key_of(part)) for part in projection.taken(event)]
         for owner in (("stream", event.stream_id), *keys):
             if owner in last:
                 before[index].add(last[owner])

@@ -96,7 +96,7 @@ class Trial:
         rows: dict[Key, Any] = {}
         seen = 0
         for event in self._taken(projection, await self._append(plan.log)):
-            key = projection.key(event)
+            key = projection.key_of(event)
             before = rows.get(key)
             told = self._arguments(before, event)
             outcomes = [_outcome(projection, before, event) for _ in range(2)]
@@ -154,7 +154,7 @@ class Trial:
         rows: dict[Key, Any] = {}
         seen = 0
         for event in self._taken(projection, await self._append(plan.log)):
-            key = projection.key(event)
+            key = projection.key_of(event)
             row = _outcome(projection, rows.get(key), event)
             if isinstance(row, Exception):
                 continue
@@ -260,7 +260,7 @@ class Trial:
         return {
             key: self._told(self._table.codec.decode(record))
             for record in records
-            if key_text(key := tuple(record[name] for name in names)) not in held
+            if key_text(key := self._table.normal(tuple(record[name] for name in names))) not in held
         }
 
     async def _empty_table(self) -> None:

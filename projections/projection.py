@@ -71,12 +71,23 @@ class Projection(ABC, Generic[R]):
             return tuple(parts)
         by_key: dict[tuple[Any, ...], list[RecordedEvent]] = {}
         for part in parts:
-            by_key.setdefault(self.key(part), []).append(part)
+            by_key.setdefault(self.key_of(part), []).append(part)
         return tuple(its[0] if len(its) == 1 else event.of(its) for its in by_key.values())
 
     def key_of(self, event: RecordedEvent) -> tuple[Any, ...]:
-        """Return the key of what `taken` returned."""
-        return self.key(event if type(event) is RecordedEvent else event.parts[0])
+        """Return the key of what `taken` returned, in the form that all equal keys have.
+
+        Raises:
+            ProjectionError: `key` has failed. Whose row it is that stands still is not known, so the projection does.
+        """
+        part = event if type(event) is RecordedEvent else event.parts[0]
+        try:
+            return self.table.normal(self.key(part))
+        except Exception as error:
+            raise ProjectionError(
+                f"key() of projection {self.name} failed at position {part.position} (event {part.type} of stream "
+                f"{part.stream_id}, version {part.version}): {type(error).__name__}: {error}"
+            ) from error
 
     def fold(self, row: R | None, event: RecordedEvent, key: tuple[Any, ...]) -> R | None:
         """Return the row after what `taken` returned: `evolve`, once for each part of it.

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from eventstore.database.rows import Column, RowCodec, quoted
 from eventstore.errors import ConfigurationError
+from projections.keys import normal_form
 
 __all__ = ["LAST_POSITION", "Table"]
 
@@ -31,8 +32,11 @@ class Table(Generic[R]):
         key: The fields that identify a row, in the order of the primary key.
         types: The PostgreSQL type of a field where it is not the usual one, such as an enum.
 
+    Attributes:
+        moments: The places of the columns that are moments.
+
     Raises:
-        ConfigurationError: The key is empty, or names what is no field of the row.
+        ConfigurationError: The key is empty, or names what is no field of the row, or one that is kept as JSON.
     """
 
     def __init__(
@@ -48,7 +52,27 @@ class Table(Generic[R]):
                 f"table {name}: the key must name fields of {row.__name__}, not {', '.join(unknown) or 'nothing'}"
             )
         self.key: tuple[Column, ...] = tuple(by_name[field] for field in key)
+        for column in self.key:
+            if column.is_json:
+                raise ConfigurationError(
+                    f"table {name}: {column.name} ({column.field_type}) is kept as JSON, whose text is not one for equal "
+                    "values: a key is of Decimal, UUID, datetime, date, str, int, bool or an enum"
+                )
         self._key_indices = [self.codec.columns.index(column) for column in self.key]
+        forms = [(place, normal_form(column)) for place, column in enumerate(self.key)]
+        self.moments = [
+            place for place, column in enumerate(self.codec.columns) if column.parameter_type == "timestamptz"
+        ]
+        self._normal_forms = [(place, form) for place, form in forms if form is not None]
+
+    def normal(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return a key as every equal one is: its text, and so its lane, is then the same."""
+        if not self._normal_forms:
+            return key
+        values = list(key)
+        for place, form in self._normal_forms:
+            values[place] = form(values[place])
+        return tuple(values)
 
     def key_of(self, encoded: Sequence[Any]) -> tuple[Any, ...]:
         """Return the key's values of an encoded row."""
@@ -85,8 +109,9 @@ class Table(Generic[R]):
     def upsert(self, name: str | None = None) -> str:
         """Return the statement that writes rows; its arguments are the columns, then their last positions."""
         columns = self.codec.columns
-        key = {column.name for column in self.key}
-        changed = [quoted(column.name) for column in columns if column.name not in key]
+        # A decimal that equals the row's key may have other digits.
+        fixed = {column.name for column in self.key if column.type != "numeric"}
+        changed = [quoted(column.name) for column in columns if column.name not in fixed]
         changed.append(quoted(LAST_POSITION))
         updates = ", ".join(f"{column} = EXCLUDED.{column}" for column in changed)
         last = f"${len(columns) + 1}::bigint[]"

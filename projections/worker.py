@@ -22,7 +22,7 @@ from eventstore.log.restored import require_whole
 from eventstore.log.subscription import Wakeups, wait_for_bell
 from eventstore.sql import load
 from projections.deliveries import Deliveries, key_of
-from projections.folding import ROW_ERRORS, FoldError, fold_into, quarantined_keys
+from projections.folding import FoldError, fold_into, is_of_row, quarantined_keys
 from projections.keys import key_text, lane_of
 from projections.lease import LEASE_S, Lease
 from projections.projection import Projection
@@ -268,7 +268,9 @@ class ProjectionWorker(Generic[R]):
                             singly=singly,
                             on_error=failed,
                         )
-                    except ROW_ERRORS as error:
+                    except Exception as error:
+                        if singly or not is_of_row(error):
+                            raise
                         raise _RowRefusedError from error
                     for failure in failed:
                         _logger.error(

@@ -47,6 +47,7 @@ class Column:
         encode: From the field's value to the driver's; None: the same.
         decode: From the driver's value to the field's; None: the same.
         field_type: The field's type in Python, for messages.
+        is_json: Whether the value passes over as JSON.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Column:
     encode: Callable[[Any], Any] | None
     decode: Callable[[Any], Any] | None
     field_type: str = ""
+    is_json: bool = False
 
     @property
     def selected(self) -> str:
@@ -152,6 +154,7 @@ def _column(name: str, annotation: Any, given: str | None) -> Column:
         is_nullable,
         lambda value: adapter.dump_json(value).decode(),
         _json_decoder(bare),
+        is_json=True,
     )
 
 
