@@ -100,6 +100,12 @@ async def import_lines(log: EventLog, file: Iterable[bytes]) -> ExportResult:
                     )
                 for batch in lines.event_batches():
                     await connection.copy_records_to_table("events", records=batch, columns=_EVENT_COLUMNS)
+                    positions, stream_ids, versions, *_ = zip(*batch, strict=True)
+                    # A batch at a time: one statement over a long log would take longer than a statement may.
+                    follows_not = load("export/find_broken_stream")
+                    lines.check_streams(
+                        await connection.fetchrow(follows_not, stream_ids, versions, positions)
+                    )
                 for one in lines.seals():
                     lines.check_positions(
                         one, await connection.fetchval(load("export/list_positions"), *one[1:3])
@@ -108,12 +114,6 @@ async def import_lines(log: EventLog, file: Iterable[bytes]) -> ExportResult:
                         "event_seals", records=[one], columns=_SEAL_COLUMNS
                     )
                 result = lines.read_end()
-                broken = await connection.fetchrow(load("export/find_broken_stream"))
-                if broken is not None:
-                    raise ConfigurationError(
-                        f"the file is no whole log: version {broken['version']} of stream {broken['stream_id']} does not "
-                        "follow the one before it; nothing was imported"
-                    )
                 if result.last_position:
                     await connection.fetchval(load("export/set_sequence"), result.last_position)
     log.wakeups.notify()
@@ -210,6 +210,14 @@ class _Lines:
         self._events += 1
         self._last = row[0]
         return row
+
+    def check_streams(self, broken: Any) -> None:
+        """Refuse the file where an event before the line that was read last does not follow its predecessor."""
+        if broken is not None:
+            raise self._wrong(
+                f"comes after version {broken['version']} of stream {broken['stream_id']}, at position "
+                f"{broken['position']}, which does not follow the version before it: this is no whole log"
+            )
 
     def seals(self) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of the seals."""
