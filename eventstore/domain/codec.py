@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -92,6 +92,10 @@ class Maker(Generic[M]):
         """Make a model of values that have their Python types; defaults fill in what is missing."""
         shape = self._shapes[tuple(values)]
         return self._make(shape, {**shape.defaults, **values})
+
+    def of_all_fields(self) -> Callable[[dict[str, Any]], M]:
+        """Return what makes a model of a value for each of its fields, in their order; they become its state as they are."""
+        return partial(self._make, self._shapes[tuple(self._model.model_fields)])
 
     def _shape(self, names: tuple[str, ...]) -> _Shape:
         fields, convert = self._model.model_fields, converters(self._model)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 import orjson
@@ -31,8 +30,7 @@ Quarantined = Literal["error", "last_good"]
 `last_good_ids`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stream(Generic[E]):
+class Stream(NamedTuple, Generic[E]):
     """What is known of one id.
 
     Attributes:

@@ -128,15 +128,17 @@ class Session:
         last_good: set[UUID] = set()
         found: dict[UUID, E] = {entity.id: entity for entity in own if not entity.is_deleted}
         for stream in streams:
-            if stream.failed is not None:
-                if stream.entity is not None and stream.entity.id not in found:
-                    # Not the session's one instance: nothing else is to be decided by an old state.
-                    found[stream.entity.id] = stream.entity
-                    last_good.add(stream.entity.id)
-            elif stream.entity is not None:
-                entity = self._reconcile(kind, stream.entity.id, stream)
+            read = stream.entity
+            if read is None:
+                continue
+            if stream.failed is None:
+                entity = self._reconcile(kind, read.id, stream)
                 if entity is not None:
-                    found[entity.id] = entity
+                    found[read.id] = entity
+            elif read.id not in found:
+                # Not the session's one instance: nothing else is to be decided by an old state.
+                found[read.id] = read
+                last_good.add(read.id)
         return listed(query.answer(found.values(), after=after, limit=limit), frozenset(last_good))
 
     async def refresh(self, entity: E) -> E:

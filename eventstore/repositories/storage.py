@@ -10,7 +10,7 @@ from uuid import UUID
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.rows import RowCodec
 from eventstore.domain.entity import Entity
-from eventstore.domain.event import RecordedEvent
+from eventstore.domain.event import EventRegistry, RecordedEvent
 from eventstore.errors import EventDecodingError, ProjectionLagError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import decode
@@ -22,6 +22,8 @@ __all__ = ["TAIL_EVENTS_MAX", "PostgreSQLStorage", "ReadTable", "Storage", "Stre
 
 E = TypeVar("E", bound=Entity)
 Run = Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
+
+_RENAMED = {"version": "row_version"}
 
 TAIL_EVENTS_MAX = 10_000
 """The most events not yet folded into a table that a list is corrected by."""
@@ -42,10 +44,10 @@ class ReadTable(Generic[E]):
     load: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_codec", RowCodec(self.entity))
+        object.__setattr__(self, "_codec", RowCodec(self.entity, renamed=_RENAMED))
 
     def decode(self, row: Mapping[str, Any]) -> E:
-        """Return a row as an entity."""
+        """Return a row as an entity; its version is called `row_version` there, beside that of an event."""
         entity: E = self._codec.decode(row)  # type: ignore[attr-defined]
         return entity
 
@@ -99,8 +101,7 @@ class PostgreSQLStorage:
         table: ReadTable[E] | None = self.tables.get(kind)
         if table is None:
             rows = await self._fetch("log/read_stream", entity_id, 0, None)
-            events = [decode(row, classes=self.log.classes) for row in rows]
-            return _folded(kind, None, events)
+            return _folded(kind, None, rows, self.log.classes)
         records = await self._fetch(table.load, entity_id)
         streams = self._streams(table, records)
         if not streams:
@@ -130,8 +131,10 @@ class PostgreSQLStorage:
             query.statement, tail_limit, limit, *query.page_arguments(after), *query.arguments
         )
         # A row that matches and is named by the tail comes twice, each time with its events.
-        tail_events = len({record["event_position"] for record in records} - {None})
-        if tail_events > TAIL_EVENTS_MAX:
+        if (
+            len(records) > TAIL_EVENTS_MAX
+            and (tail_events := len({record["position"] for record in records} - {None})) > TAIL_EVENTS_MAX
+        ):
             raise ProjectionLagError(
                 table.projection,
                 lag_events=tail_events,
@@ -141,17 +144,19 @@ class PostgreSQLStorage:
         return self._streams(table, records)
 
     def _streams(self, table: ReadTable[E], records: Iterable[Mapping[str, Any]]) -> list[Stream[E]]:
+        streams: list[Stream[E]] = []
         rows: dict[UUID, Mapping[str, Any]] = {}
         tails: dict[UUID, list[Mapping[str, Any]]] = {}
         for record in records:
-            row_id = record["id"]
-            if row_id is not None and row_id not in rows:
-                rows[row_id] = record
-            if record["event_version"] is not None:
-                tails.setdefault(record["stream_id"], []).append(_Tail(record))
-        streams = [self._stream(table, rows.get(stream_id), tail) for stream_id, tail in tails.items()]
-        plain = (table.decode(row) for row_id, row in rows.items() if row_id not in tails)
-        streams.extend(Stream(entity, entity.version) for entity in plain)
+            stream_id = record["stream_id"]
+            if stream_id is not None:
+                tails.setdefault(stream_id, []).append(record)
+                if record["id"] is not None:
+                    rows[stream_id] = record
+            elif record["id"] is not None:
+                entity = table.decode(record)
+                streams.append(Stream(entity, entity.version))
+        streams.extend(self._stream(table, rows.get(stream_id), tail) for stream_id, tail in tails.items())
         return streams
 
     def _stream(
@@ -159,8 +164,7 @@ class PostgreSQLStorage:
     ) -> Stream[E]:
         entity = None if row is None else table.decode(row)
         try:
-            events = [decode(record, classes=self.log.classes) for record in tail]
-            return _folded(table.entity, entity, events)
+            return _folded(table.entity, entity, tail, self.log.classes)
         except Exception:  # noqa: BLE001 - found again, and told, by the fold that stops before it
             before = None if row is None else table.decode(row)
             tail = sorted(tail, key=lambda record: record["version"])
@@ -201,43 +205,26 @@ class PostgreSQLStorage:
         return "a worker runs, but more slowly than events come: wait, or write less"
 
 
-class _Tail(Mapping[str, Any]):
-    """A record of a list or a load as a row of `events`: two of its columns have other names there."""
-
-    __slots__ = ("_record",)
-    _NAMES: Mapping[str, str] = {"position": "event_position", "version": "event_version"}
-
-    def __init__(self, record: Mapping[str, Any]) -> None:
-        self._record = record
-
-    def __getitem__(self, name: str) -> Any:
-        return self._record[self._NAMES.get(name, name)]
-
-    def __iter__(self) -> Any:
-        return iter(self._record)
-
-    def __len__(self) -> int:
-        return len(self._record)
-
-
-def _folded(kind: type[E], row: E | None, events: list[RecordedEvent]) -> Stream[E]:
+def _folded(
+    kind: type[E], row: E | None, tail: Iterable[Mapping[str, Any]], classes: EventRegistry
+) -> Stream[E]:
     """Fold the events that a row does not have onto it.
 
     Raises:
-        EventStoreError: An event cannot be folded.
+        EventStoreError: An event cannot be decoded or folded.
     """
-    events = sorted(events, key=lambda event: event.version)
+    version = 0 if row is None else row.version
+    waiting = {record["version"]: record for record in tail if record["version"] > version}
+    events = [decode(waiting[version], classes=classes) for version in sorted(waiting)]
     if any(event.category != kind.category for event in events):
         return Stream(None, 0)  # the id of an entity of another kind
-    version = 0 if row is None else row.version
     if row is None and events and events[0].version > 1 and not _begins(kind, events[0]):
         # Another lane's checkpoint is further: the events before are folded, and a tombstone was among them.
         return Stream(None, events[-1].version)
     entity = row
     for event in events:
-        if event.version > version:
-            entity = kind.advance(entity, event)
-            version = event.version
+        entity = kind.advance(entity, event)
+        version = event.version
     return Stream(entity, version)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
+from eventstore.repositories.read_tables import READ_TABLES
 from tests.migrated import migrate
 from tests.unit import sql_header
 from tests.unit.sql_header import SQL
@@ -64,3 +65,32 @@ async def test_a_wrong_type_is_found(database_url: str):
         assert await differences(connection, text) == ["0 parameters, 1 in the header"]
     finally:
         await connection.close()
+
+
+async def test_lists_and_loads_give_every_field(database_url: str):
+    """The columns of each list and load are the fields of its entity, numbers as text, and those of an event."""
+    await migrate(database_url)
+    connection = await asyncpg.connect(database_url)
+    wrong: dict[str, set[tuple[str, str]]] = {}
+    try:
+        for table in READ_TABLES.values():
+            expected = {
+                ("row_version" if name == "version" else name, "text" if type_name == "numeric" else type_name)
+                for name, type_name in await columns_of(connection, f"SELECT * FROM {table.projection}")
+                if name != "last_position"
+            }
+            expected |= set(await columns_of(connection, "SELECT * FROM events"))
+            for path in (SQL / table.projection).glob("*.sql"):
+                if path.stem != "count_by_status":
+                    found = await columns_of(connection, sql_header.parse(path.read_text()).statement)
+                    if set(found) != expected or len(found) != len(expected):
+                        wrong[f"{table.projection}/{path.stem}"] = expected ^ set(found)
+    finally:
+        await connection.close()
+    assert wrong == {}
+
+
+async def columns_of(connection: asyncpg.Connection, statement: str) -> list[tuple[str, str]]:
+    """Return the names and types of a statement's columns."""
+    prepared = await connection.prepare(statement)
+    return [(attribute.name, attribute.type.name) for attribute in prepared.get_attributes()]

@@ -5,7 +5,7 @@
 --   $3 after_created_at timestamp with time zone where the page begins, exclusive; NULL at the start
 --   $4 after_id uuid
 --   $5 broker_order_id text
--- Result: the columns of orders and of an event (event_position, event_version ...); either half may be NULL
+-- Result: the columns of orders (numeric as text, version as row_version) and of an event; either half may be NULL
 -- Locks: none beyond ACCESS SHARE
 -- Index: orders_broker_order_id_idx; events_position_key
 WITH folded AS MATERIALIZED (
@@ -15,8 +15,8 @@ WITH folded AS MATERIALIZED (
 ),
 tail AS MATERIALIZED (
     SELECT
-        position AS event_position, version AS event_version, stream_id, event_id, category, type, schema_version,
-        data, metadata, occurred_at, recorded_at
+        position, version, stream_id, event_id, category, type, schema_version, data, metadata, occurred_at,
+        recorded_at
     FROM (
         (
             SELECT * FROM events
@@ -51,6 +51,15 @@ candidates AS (
     SELECT row.* FROM orders AS row
     WHERE row.id = ANY (ARRAY(SELECT stream_id FROM touched))
 )
-SELECT candidates.*, tail.*
+SELECT
+    candidates.id, candidates.version AS row_version, candidates.symbol, candidates.side, candidates.order_type,
+    candidates.quantity::text AS quantity, candidates.limit_price::text AS limit_price,
+    candidates.stop_price::text AS stop_price, candidates.time_in_force, candidates.status,
+    candidates.broker_order_id, candidates.filled_quantity::text AS filled_quantity,
+    candidates.filled_cost::text AS filled_cost, candidates.commission::text AS commission,
+    candidates.multiplier::text AS multiplier, candidates.executions, candidates.reason, candidates.tags,
+    candidates.portfolio_id, candidates.strategy, candidates.created_at, candidates.submitted_at,
+    candidates.filled_at, candidates.cancelled_at, candidates.expired_at, candidates.rejected_at,
+    tail.*
 FROM candidates
 FULL JOIN tail ON tail.stream_id = candidates.id

@@ -1,18 +1,21 @@
 -- Purpose: Read one order: its row, and the events of its stream that are not folded into the row yet.
 -- Parameters:
 --   $1 id uuid
--- Result: the columns of orders and of an event (event_position, event_version ...); either half may be NULL; one
+-- Result: the columns of orders (numeric as text, version as row_version) and of an event; either half may be NULL; one
 --   row for each event, and one where there is only a row
 -- Locks: none beyond ACCESS SHARE
 -- Index: orders_pkey, events_pkey
 SELECT
-    row.*,
-    event.position AS event_position, event.version AS event_version, event.stream_id, event.event_id,
-    event.category, event.type, event.schema_version, event.data, event.metadata, event.occurred_at,
-    event.recorded_at
+    row.id, row.version AS row_version, row.symbol, row.side, row.order_type, row.quantity::text AS quantity,
+    row.limit_price::text AS limit_price, row.stop_price::text AS stop_price, row.time_in_force, row.status,
+    row.broker_order_id, row.filled_quantity::text AS filled_quantity, row.filled_cost::text AS filled_cost,
+    row.commission::text AS commission, row.multiplier::text AS multiplier, row.executions, row.reason,
+    row.tags, row.portfolio_id, row.strategy, row.created_at, row.submitted_at, row.filled_at, row.cancelled_at,
+    row.expired_at, row.rejected_at,
+    event.position, event.version, event.stream_id, event.event_id, event.category, event.type,
+    event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
 FROM (SELECT) AS one
 LEFT JOIN orders AS row ON row.id = $1::uuid
     -- A row that another version of the fold has made is no help: then the whole stream is folded.
     AND NOT EXISTS (SELECT FROM projections AS built WHERE built.name = 'orders' AND built.version <> 1)
 LEFT JOIN events AS event ON event.stream_id = $1::uuid AND event.version > coalesce(row.version, 0)
-ORDER BY event.version

@@ -7,7 +7,7 @@
 --   $5 portfolio_id uuid
 --   $6 start_date timestamp with time zone inclusive
 --   $7 end_date timestamp with time zone inclusive
--- Result: the columns of portfolio_snapshots and of an event (event_position, event_version ...); either half may be NULL
+-- Result: the columns of portfolio_snapshots (numeric as text, version as row_version) and of an event; either half may be NULL
 -- Locks: none beyond ACCESS SHARE
 -- Index: portfolio_snapshots_portfolio_id_idx; events_position_key
 WITH folded AS MATERIALIZED (
@@ -17,8 +17,8 @@ WITH folded AS MATERIALIZED (
 ),
 tail AS MATERIALIZED (
     SELECT
-        position AS event_position, version AS event_version, stream_id, event_id, category, type, schema_version,
-        data, metadata, occurred_at, recorded_at
+        position, version, stream_id, event_id, category, type, schema_version, data, metadata, occurred_at,
+        recorded_at
     FROM (
         (
             SELECT * FROM events
@@ -54,6 +54,15 @@ candidates AS (
     SELECT row.* FROM portfolio_snapshots AS row
     WHERE row.id = ANY (ARRAY(SELECT stream_id FROM touched))
 )
-SELECT candidates.*, tail.*
+SELECT
+    candidates.id, candidates.version AS row_version, candidates.portfolio_id, candidates.taken_at,
+    candidates.initial_capital::text AS initial_capital, candidates.net_deposits::text AS net_deposits,
+    candidates.cash_balance::text AS cash_balance, candidates.realized_pnl::text AS realized_pnl,
+    candidates.commission_paid::text AS commission_paid, candidates.gross_profit::text AS gross_profit,
+    candidates.gross_loss::text AS gross_loss, candidates.trades_count, candidates.winning_trades,
+    candidates.losing_trades, candidates.open_positions, candidates.unmarked_positions,
+    candidates.exposure::text AS exposure, candidates.net_exposure::text AS net_exposure,
+    candidates.unrealized_pnl::text AS unrealized_pnl,
+    tail.*
 FROM candidates
 FULL JOIN tail ON tail.stream_id = candidates.id

@@ -1,18 +1,22 @@
 -- Purpose: Read one snapshot of a portfolio: its row, and the events of its stream that are not folded into the row yet.
 -- Parameters:
 --   $1 id uuid
--- Result: the columns of portfolio_snapshots and of an event (event_position, event_version ...); either half may be NULL; one
+-- Result: the columns of portfolio_snapshots (numeric as text, version as row_version) and of an event; either half may be NULL; one
 --   row for each event, and one where there is only a row
 -- Locks: none beyond ACCESS SHARE
 -- Index: portfolio_snapshots_pkey, events_pkey
 SELECT
-    row.*,
-    event.position AS event_position, event.version AS event_version, event.stream_id, event.event_id,
-    event.category, event.type, event.schema_version, event.data, event.metadata, event.occurred_at,
-    event.recorded_at
+    row.id, row.version AS row_version, row.portfolio_id, row.taken_at,
+    row.initial_capital::text AS initial_capital, row.net_deposits::text AS net_deposits,
+    row.cash_balance::text AS cash_balance, row.realized_pnl::text AS realized_pnl,
+    row.commission_paid::text AS commission_paid, row.gross_profit::text AS gross_profit,
+    row.gross_loss::text AS gross_loss, row.trades_count, row.winning_trades, row.losing_trades,
+    row.open_positions, row.unmarked_positions, row.exposure::text AS exposure,
+    row.net_exposure::text AS net_exposure, row.unrealized_pnl::text AS unrealized_pnl,
+    event.position, event.version, event.stream_id, event.event_id, event.category, event.type,
+    event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
 FROM (SELECT) AS one
 LEFT JOIN portfolio_snapshots AS row ON row.id = $1::uuid
     -- A row that another version of the fold has made is no help: then the whole stream is folded.
     AND NOT EXISTS (SELECT FROM projections AS built WHERE built.name = 'portfolio_snapshots' AND built.version <> 1)
 LEFT JOIN events AS event ON event.stream_id = $1::uuid AND event.version > coalesce(row.version, 0)
-ORDER BY event.version

@@ -4,7 +4,7 @@
 --   $2 limit bigint rows, NULL for all
 --   $3 after_created_at timestamp with time zone where the page begins, exclusive; NULL at the start
 --   $4 after_id uuid
--- Result: the columns of portfolios and of an event (event_position, event_version ...); either half may be NULL
+-- Result: the columns of portfolios (numeric as text, version as row_version) and of an event; either half may be NULL
 -- Locks: none beyond ACCESS SHARE
 -- Index: portfolios_created_at_idx; events_position_key
 WITH folded AS MATERIALIZED (
@@ -14,8 +14,8 @@ WITH folded AS MATERIALIZED (
 ),
 tail AS MATERIALIZED (
     SELECT
-        position AS event_position, version AS event_version, stream_id, event_id, category, type, schema_version,
-        data, metadata, occurred_at, recorded_at
+        position, version, stream_id, event_id, category, type, schema_version, data, metadata, occurred_at,
+        recorded_at
     FROM (
         (
             SELECT * FROM events
@@ -50,6 +50,17 @@ candidates AS (
     SELECT row.* FROM portfolios AS row
     WHERE row.id = ANY (ARRAY(SELECT stream_id FROM touched))
 )
-SELECT candidates.*, tail.*
+SELECT
+    candidates.id, candidates.version AS row_version, candidates.name,
+    candidates.initial_capital::text AS initial_capital, candidates.cash_balance::text AS cash_balance,
+    candidates.max_position_size::text AS max_position_size,
+    candidates.max_portfolio_risk::text AS max_portfolio_risk, candidates.max_positions,
+    candidates.max_leverage::text AS max_leverage, candidates.net_deposits::text AS net_deposits,
+    candidates.total_realized_pnl::text AS total_realized_pnl,
+    candidates.total_commission_paid::text AS total_commission_paid,
+    candidates.gross_profit::text AS gross_profit, candidates.gross_loss::text AS gross_loss,
+    candidates.trades_count, candidates.winning_trades, candidates.losing_trades, candidates.trade_ids,
+    candidates.strategy, candidates.created_at, candidates.last_updated,
+    tail.*
 FROM candidates
 FULL JOIN tail ON tail.stream_id = candidates.id

@@ -4,7 +4,7 @@
 --   $2 limit bigint rows, NULL for all
 --   $3 after_opened_at timestamp with time zone where the page begins, exclusive; NULL at the start
 --   $4 after_id uuid
--- Result: the columns of positions and of an event (event_position, event_version ...); either half may be NULL
+-- Result: the columns of positions (numeric as text, version as row_version) and of an event; either half may be NULL
 -- Locks: none beyond ACCESS SHARE
 -- Index: positions_closed_idx; events_position_key
 WITH folded AS MATERIALIZED (
@@ -14,8 +14,8 @@ WITH folded AS MATERIALIZED (
 ),
 tail AS MATERIALIZED (
     SELECT
-        position AS event_position, version AS event_version, stream_id, event_id, category, type, schema_version,
-        data, metadata, occurred_at, recorded_at
+        position, version, stream_id, event_id, category, type, schema_version, data, metadata, occurred_at,
+        recorded_at
     FROM (
         (
             SELECT * FROM events
@@ -50,6 +50,14 @@ candidates AS (
     SELECT row.* FROM positions AS row
     WHERE row.id = ANY (ARRAY(SELECT stream_id FROM touched))
 )
-SELECT candidates.*, tail.*
+SELECT
+    candidates.id, candidates.version AS row_version, candidates.symbol, candidates.quantity::text AS quantity,
+    candidates.cost::text AS cost, candidates.multiplier::text AS multiplier,
+    candidates.current_price::text AS current_price, candidates.realized_pnl::text AS realized_pnl,
+    candidates.commission_paid::text AS commission_paid, candidates.stop_loss_price::text AS stop_loss_price,
+    candidates.take_profit_price::text AS take_profit_price, candidates.strategy, candidates.portfolio_id,
+    candidates.tags, candidates.execution_ids, candidates.opened_at, candidates.closed_at,
+    candidates.last_updated,
+    tail.*
 FROM candidates
 FULL JOIN tail ON tail.stream_id = candidates.id

@@ -1,18 +1,20 @@
 -- Purpose: Read one position: its row, and the events of its stream that are not folded into the row yet.
 -- Parameters:
 --   $1 id uuid
--- Result: the columns of positions and of an event (event_position, event_version ...); either half may be NULL; one
+-- Result: the columns of positions (numeric as text, version as row_version) and of an event; either half may be NULL; one
 --   row for each event, and one where there is only a row
 -- Locks: none beyond ACCESS SHARE
 -- Index: positions_pkey, events_pkey
 SELECT
-    row.*,
-    event.position AS event_position, event.version AS event_version, event.stream_id, event.event_id,
-    event.category, event.type, event.schema_version, event.data, event.metadata, event.occurred_at,
-    event.recorded_at
+    row.id, row.version AS row_version, row.symbol, row.quantity::text AS quantity, row.cost::text AS cost,
+    row.multiplier::text AS multiplier, row.current_price::text AS current_price,
+    row.realized_pnl::text AS realized_pnl, row.commission_paid::text AS commission_paid,
+    row.stop_loss_price::text AS stop_loss_price, row.take_profit_price::text AS take_profit_price,
+    row.strategy, row.portfolio_id, row.tags, row.execution_ids, row.opened_at, row.closed_at, row.last_updated,
+    event.position, event.version, event.stream_id, event.event_id, event.category, event.type,
+    event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
 FROM (SELECT) AS one
 LEFT JOIN positions AS row ON row.id = $1::uuid
     -- A row that another version of the fold has made is no help: then the whole stream is folded.
     AND NOT EXISTS (SELECT FROM projections AS built WHERE built.name = 'positions' AND built.version <> 1)
 LEFT JOIN events AS event ON event.stream_id = $1::uuid AND event.version > coalesce(row.version, 0)
-ORDER BY event.version

@@ -7,10 +7,10 @@
 --   $4 occurred_at timestamp with time zone inclusive; NULL for any
 --   $5 projection text that keeps the table
 --   $6 version integer of the code's projection: rows of another one are left out
--- Result: the columns of orders
+-- Result: the columns of orders, version as row_version too
 -- Locks: none beyond ACCESS SHARE
 -- Index: orders_pkey, events_pkey, projections_pkey
-SELECT row.* FROM orders AS row
+SELECT row.*, row.version AS row_version FROM orders AS row
 WHERE row.id = ANY ($1::uuid[])
     AND row.last_position <= $2::bigint
     AND ($3::timestamptz IS NULL OR NOT EXISTS (

@@ -6,10 +6,10 @@
 --   $3 recorded_at timestamp with time zone inclusive; NULL for any
 --   $4 occurred_at timestamp with time zone inclusive; NULL for any
 --   $5 form integer
--- Result: the columns of milestone_orders
+-- Result: the columns of milestone_orders, version as row_version too
 -- Locks: none beyond ACCESS SHARE
 -- Index: milestone_orders_pkey
-SELECT state.* FROM unnest($1::uuid[]) AS given (id)
+SELECT state.*, state.version AS row_version FROM unnest($1::uuid[]) AS given (id)
 JOIN LATERAL (
     SELECT stored.* FROM milestone_orders AS stored
     WHERE stored.id = given.id
