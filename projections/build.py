@@ -185,6 +185,7 @@ class Build(Generic[R]):
             raise taken_over(self._projection)
         try:
             async with connection.transaction():
+                await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 await self._write(connection, touched)
         except Exception as error:
             if not is_of_row(error):

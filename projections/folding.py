@@ -113,6 +113,8 @@ async def fold_into(
     if not by_key:
         return
     if singly:
+        # Or a constraint that is deferred would refuse them all together, at the commit.
+        await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         rows = await _load_singly(connection, projection, by_key, table, on_error)
     else:
         rows = await _load(connection, projection, list(by_key), table)

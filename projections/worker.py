@@ -40,6 +40,8 @@ _BATCH_EVENTS_MAX = 2_000
 _POLL_FIRST_S = 0.005
 # A batch costs a transaction whatever its size: appends that come within this time share one.
 _COALESCE_S = 0.01
+# A batch's transaction has half a lease; what takes longer than this part of one is made smaller.
+_BATCH_OF_LEASE = 0.125
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 5.0
 
@@ -75,6 +77,7 @@ class ProjectionWorker(Generic[R]):
         self.moved = moved or Wakeups()
         self._lease = Lease(log, projection.name, lane, lease_s=lease_s, version=projection.version)
         self._batch_events_max = batch_events_max
+        self._batch_events = batch_events_max
         self._position: int | None = None
         self._epoch = 0
         self._lanes = 1
@@ -178,22 +181,26 @@ class ProjectionWorker(Generic[R]):
         """
         before = self._position
         if before is None:
-            before = await self._read_checkpoint()
+            before = await self._take_up()
         after = await self.log.settlement.settle(before, wait=wait)
         if after == before:
             self._position = before
             return False
         batch = await read_batch(
-            self.log, self.projection, after=before, through=after, limit=self._batch_events_max
+            self.log, self.projection, after=before, through=after, limit=self._batch_events
         )
         self._batch_was_full, after = batch.is_full, batch.through
         started_s = time.perf_counter()
         try:
             await self._write(before, after, batch.events)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, ConnectionError | TimeoutError):
+                # It may have taken longer than its transaction's time-out: then the same again would never end.
+                self._batch_events = max(1, self._batch_events // 4)
             self._position = None  # whether it was committed is read from the checkpoint
             raise
         self._position = after
+        self._fit_batch(time.perf_counter() - started_s)
         if self.log.metrics is not None:
             ours = len(batch.events) if self._lanes == 1 else self._count_ours(batch.events)
             self.log.metrics.folded(self.projection.name, ours, time.perf_counter() - started_s)
@@ -216,9 +223,25 @@ class ProjectionWorker(Generic[R]):
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
-        return await self._read_checkpoint()
+        return int((await self._read_checkpoint())["position"])
 
-    async def _read_checkpoint(self) -> int:
+    async def _take_up(self) -> int:
+        """Go on from the checkpoint, under its epoch.
+
+        Raises:
+            CheckpointMovedError: The epoch is another one than that of the lease that this worker holds.
+        """
+        row = await self._read_checkpoint()
+        if self._lease.epoch not in (None, row["epoch"]):
+            raise CheckpointMovedError(
+                f"the lease of projection {self.projection.name}, lane {self.lane}, has passed to another worker"
+            )
+        # The epoch that comes with it is the fence: a swap to another version raises it.
+        self._epoch, self._lanes = row["epoch"], row["lanes"]
+        self._counted_after = row["counted_after"]
+        return int(row["position"])
+
+    async def _read_checkpoint(self) -> Any:
         async with self.log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
                 row = await self._fetch_checkpoint(connection)
@@ -231,12 +254,9 @@ class ProjectionWorker(Generic[R]):
             raise CheckpointMovedError(
                 f"projection {self.projection.name} has no lane {self.lane}: its number of lanes was changed"
             )
-        # The epoch that comes with it is the fence: a swap to another version raises it.
         if row["version"] not in (None, self.projection.version):
             raise version_differs(self.projection, row["version"])
-        self._epoch, self._lanes = row["epoch"], row["lanes"]
-        self._counted_after = row["counted_after"]
-        return int(row["position"])
+        return row
 
     async def _check_version(self) -> None:
         async with self.log.connection.acquire() as connection:
@@ -255,30 +275,42 @@ class ProjectionWorker(Generic[R]):
     async def _write_batch(self, before: int, after: int, events: list[Readable], *, singly: bool) -> None:
         async with self.log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
-                async with connection.transaction():
-                    await self._move_checkpoint(connection, before, after, events)
-                    held = await quarantined_keys(connection, self.projection)
-                    failed: list[FoldError] = []
-                    try:
-                        await fold_into(
-                            connection,
-                            self.projection,
-                            events,
-                            takes=lambda key: self._is_ours(key) and key_text(key) not in held,
-                            singly=singly,
-                            on_error=failed,
-                        )
-                    except Exception as error:
-                        if singly or not is_of_row(error):
-                            raise
-                        raise _RowRefusedError from error
-                    for failure in failed:
-                        _logger.error(
-                            "an event cannot be folded, its key is put in quarantine",
-                            extra={"projection": self.projection.name, "position": failure.event.position},
-                            exc_info=failure.error,
-                        )
-                        await failure.quarantine(connection, self.projection)
+                try:
+                    async with connection.transaction():
+                        await self._write_in(connection, before, after, events, singly=singly)
+                except Exception as error:
+                    if singly or not is_of_row(error):
+                        raise
+                    raise _RowRefusedError from error
+
+    async def _write_in(
+        self, connection: Any, before: int, after: int, events: list[Readable], *, singly: bool
+    ) -> None:
+        await self._move_checkpoint(connection, before, after, events)
+        held = await quarantined_keys(connection, self.projection)
+        failed: list[FoldError] = []
+        await fold_into(
+            connection,
+            self.projection,
+            events,
+            takes=lambda key: self._is_ours(key) and key_text(key) not in held,
+            singly=singly,
+            on_error=failed,
+        )
+        for failure in failed:
+            _logger.error(
+                "an event cannot be folded, its key is put in quarantine",
+                extra={"projection": self.projection.name, "position": failure.event.position},
+                exc_info=failure.error,
+            )
+            await failure.quarantine(connection, self.projection)
+
+    def _fit_batch(self, took_s: float) -> None:
+        """Let the next batch take a small part of the lease, whatever an event costs."""
+        if took_s > _BATCH_OF_LEASE * self._lease.lease_s:
+            self._batch_events = max(1, self._batch_events // 2)
+        else:
+            self._batch_events = min(2 * self._batch_events, self._batch_events_max)
 
     def _count_ours(self, events: list[Readable]) -> int:
         return sum(self._is_ours(key_of(self.projection, event)) for event in events)

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from projections import Projection, Table
 from projections.check import check
 from projections.comparison import compare_with_rebuild
 from projections.quarantine import list_quarantined, retry
 from projections.rebuild import rebuild
-from tests.hits import Hit, Parity, fold_all, hit, hits, hits_table, rows_of
+from tests.hits import Hit, HitsByNumber, Parity, fold_all, hit, hits, hits_table, rows_of
 
 if TYPE_CHECKING:
     from eventstore.domain.event import RecordedEvent
@@ -74,6 +76,43 @@ async def test_a_row_that_the_driver_or_the_model_refuses_stops_its_key_alone(st
         assert await retry(store.log, projection, one.key)
     assert len(await rows_of(store, projection)) == 4
     assert (await check(store.log, [projection])).findings == ()
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "ALTER TABLE hits ADD CONSTRAINT hits_once UNIQUE (hits)",
+        "ALTER TABLE hits ADD CONSTRAINT hits_once UNIQUE (hits) DEFERRABLE INITIALLY DEFERRED",
+        "CREATE UNIQUE INDEX hits_once ON hits (hits)",
+        "ALTER TABLE hits ADD CONSTRAINT hits_once EXCLUDE USING btree (hits WITH =)",
+    ],
+    ids=["constraint", "deferred", "index", "exclusion"],
+)
+async def test_a_rule_between_rows_stops_the_second_key(store: EventStore, rule: str):
+    """Two rows may not be alike in a column: the key of the one that comes second is in quarantine, in a rebuilt table too."""
+    projection = HitsByNumber()
+    await hits_table(store, projection, rule)
+    await store.log.append(hits(Hit(number=1), Hit(number=2), Hit(number=3), Hit(number=3)))
+    await fold_all(store, projection)
+    async with store.connection.acquire() as connection:
+        before = await connection.fetch(RULES)
+    for _ in range(2):
+        assert [(row.number, row.hits) for row in await rows_of(store, projection)] == [(1, 1), (3, 2)]
+        assert [one.position for one in await list_quarantined(store.log)] == [2]
+        assert (await rebuild(store.log, projection)).quarantined == 1
+    async with store.connection.acquire() as connection:
+        assert await connection.fetch(RULES) == before
+    await store.log.append(hits(Hit(number=1), Hit(number=1)))
+    await fold_all(store, projection)
+    assert await retry(store.log, projection, "[2]")
+    assert (await check(store.log, [projection])).findings == ()
+
+
+RULES = """
+    SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid), pg_get_constraintdef(keys.oid), keys.conname
+    FROM pg_index LEFT JOIN pg_constraint AS keys ON keys.conindid = indexrelid
+    WHERE indrelid = 'hits'::regclass ORDER BY 1
+"""
 
 
 async def test_what_is_equal_in_the_table_is_no_difference(store: EventStore):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,17 +15,21 @@ from eventstore.database import ConnectionFactory
 from eventstore.errors import CheckpointMovedError, UnknownEventTypeError
 from eventstore.log import EventLog
 from projections import ProjectionWorker
+from projections import worker as working
 from projections.comparison import compare_with_fold, compare_with_rebuild
+from projections.lease import Lease
 from tests.conftest import url_of
 from tests.entities import started, tuned
-from tests.seen import SeenProjection
+from tests.seen import Seen, SeenProjection
 from tests.unit.house_rules import ROOT
 from tests.waiting import until
+from tests.working import has_folded, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from eventstore.database import DatabaseConfig, DatabaseConnection
+    from eventstore.domain.event import RecordedEvent
     from eventstore.store import EventStore
 
 STREAMS = 12
@@ -212,3 +217,61 @@ async def test_a_worker_waits_out_a_lost_connection(store: EventStore, migrated_
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await pool.close(timeout_s=5)
+
+
+async def test_a_lease_that_passed_on_before_the_first_batch_is_lost(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
+    """A worker that stood still right after it took its lease writes nothing under the epoch of its successor."""
+    await prepare(store)
+    heir = Lease(store.log, "seen", 0, lease_s=60)
+    passed = asyncio.Event()
+
+    async def stand_still(*_: object) -> None:
+        if passed.is_set():
+            return
+        async with store.connection.acquire() as connection:
+            await connection.execute("UPDATE projection_checkpoints SET lease_expires_at = clock_timestamp()")
+        assert await heir.take() is not None
+        passed.set()
+
+    monkeypatch.setattr(working, "check_table", stand_still)
+    worker = ProjectionWorker(store.log, SeenProjection())
+    async with running(worker):
+        await asyncio.wait_for(passed.wait(), 60)
+        await until(lambda: not worker.is_active)
+    assert await counted(store.connection) == {}
+    assert await heir.renew()
+
+
+async def test_to_ask_for_the_checkpoint_gives_no_right_to_move_it(store: EventStore):
+    """A worker that was overtaken is asked how far all is: it is refused afterwards as before."""
+    await prepare(store)
+    worker = ProjectionWorker(store.log, SeenProjection(), batch_events_max=5)
+    await worker.run_once()
+    async with store.connection.acquire() as connection:
+        await connection.execute("UPDATE projection_checkpoints SET epoch = epoch + 1")
+    await worker.checkpoint()
+    with pytest.raises(CheckpointMovedError):
+        await worker.run_once()
+
+
+class Slow(SeenProjection):
+    """Takes its time for each event."""
+
+    def evolve(self, row: Seen | None, event: RecordedEvent) -> Seen | None:
+        """One more, later."""
+        until_s = time.perf_counter() + 0.004
+        while time.perf_counter() < until_s:
+            pass
+        return super().evolve(row, event)
+
+
+async def test_a_fold_that_takes_longer_than_a_lease_comes_to_an_end(store: EventStore):
+    """Two hundred slow events do not fit into the time of a batch's transaction: smaller batches do, and all are folded."""
+    async with store.connection.acquire() as connection:
+        await connection.execute(Slow().table.create())
+    await store.log.append(started(tunings=199))
+    async with running(ProjectionWorker(store.log, Slow(), lease_s=0.6)):
+        await until(lambda: has_folded(store.log, 200, Slow()), limit_s=60)
+    assert list((await counted(store.connection)).values()) == [200]
