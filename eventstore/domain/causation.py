@@ -97,9 +97,11 @@ def metadata_of(
     actor: str | None = None,
 ) -> Mapping[str, Any]:
     """Return metadata with these three keys, where they are given; ids as text."""
+    if correlation_id is None and causation_id is None and actor is None:
+        return metadata
     named = {_CORRELATION_ID: correlation_id, _CAUSATION_ID: causation_id, _ACTOR: actor}
     given = {name: str(value) for name, value in named.items() if value is not None}
-    return {**metadata, **given} if given else metadata
+    return {**metadata, **given}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -109,6 +109,7 @@ class TimeInForce(StrEnum):
 ACTIVE_ORDER_STATUSES = (OrderStatus.PENDING, OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED)
 """The statuses of an order that may still trade."""
 
+_PENDING = OrderStatus.PENDING
 _WITH_LIMIT_PRICE = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
 _WITH_STOP_PRICE = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
 
@@ -231,9 +232,10 @@ class OrderFields(BaseModel):
 
     @model_validator(mode="after")
     def _check_rules(self) -> Self:
-        with decimal.localcontext(CONTEXT):
-            _check_prices(self)
-            _check_fills(self)
+        check_prices(self.order_type, self.limit_price, self.stop_price)
+        if self.status is not _PENDING or self.filled_quantity or self.filled_cost or self.executions:
+            with decimal.localcontext(CONTEXT):
+                _check_fills(self)
         return self
 
 
@@ -271,20 +273,18 @@ def check_prices(order_type: OrderType, limit_price: Decimal | None, stop_price:
     Raises:
         DomainError: `order.limit_price` or `order.stop_price`.
     """
-    for name, price, needed in (
-        ("limit_price", limit_price, order_type in _WITH_LIMIT_PRICE),
-        ("stop_price", stop_price, order_type in _WITH_STOP_PRICE),
-    ):
-        if needed and price is None:
-            raise DomainError(f"order.{name}", f"a {order_type} order needs a {name}: give one")
-        if not needed and price is not None:
-            raise DomainError(
-                f"order.{name}", f"a {order_type} order has no {name}, yet it was given {price}: leave it out"
-            )
+    if (order_type in _WITH_LIMIT_PRICE) is (limit_price is None):
+        raise _price_refused(order_type, "limit_price", limit_price)
+    if (order_type in _WITH_STOP_PRICE) is (stop_price is None):
+        raise _price_refused(order_type, "stop_price", stop_price)
 
 
-def _check_prices(order: OrderFields) -> None:
-    check_prices(order.order_type, order.limit_price, order.stop_price)
+def _price_refused(order_type: OrderType, name: str, price: Decimal | None) -> DomainError:
+    if price is None:
+        return DomainError(f"order.{name}", f"a {order_type} order needs a {name}: give one")
+    return DomainError(
+        f"order.{name}", f"a {order_type} order has no {name}, yet it was given {price}: leave it out"
+    )
 
 
 def _check_fills(order: OrderFields) -> None:

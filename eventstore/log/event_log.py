@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 from uuid import UUID
@@ -118,9 +118,9 @@ class EventLog(EventLookup):
             return AppendResult((), None)
         return await self.append_columns(to_columns(staged))
 
-    async def append_columns(
+    def append_columns(
         self, columns: AppendColumns, settled: Callable[[AppendResult], None] | None = None
-    ) -> AppendResult:
+    ) -> Coroutine[Any, Any, AppendResult]:
         """As `append_staged`, for a caller that has encoded the events.
 
         Args:
@@ -128,9 +128,7 @@ class EventLog(EventLookup):
             settled: Is told the result, also where the call is cancelled: that waits for the outcome.
         """
         append = self._append(columns, settled)
-        if self.metrics is None:
-            return await append
-        return await self.metrics.timed_append(append, len(columns.versions))
+        return append if self.metrics is None else self.metrics.timed_append(append, len(columns.versions))
 
     async def _append(
         self, columns: AppendColumns, settled: Callable[[AppendResult], None] | None

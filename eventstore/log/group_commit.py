@@ -97,6 +97,8 @@ class GroupCommit:
         """The streams of the statements in flight."""
         self._in_flight = 0
         self._starting = False
+        self._looking = 0
+        """How many of those in flight have their answer, and are about to look who has come meanwhile."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def append(
@@ -112,7 +114,7 @@ class GroupCommit:
         """
         member = _Member(columns, _Outcome(loop=asyncio.get_running_loop()))
         self._waiting.append(member)
-        if self._in_flight < _STATEMENTS_MAX and not self._starting:
+        if self._in_flight < _STATEMENTS_MAX and not self._starting and not self._looking:
             self._start()
         try:
             outcome = await member.outcome
@@ -157,7 +159,11 @@ class GroupCommit:
         try:
             while group := self._next_group():
                 await self._send_group(group)
-                await asyncio.sleep(0)  # who has its outcome now may come again at once
+                self._looking += 1
+                try:
+                    await asyncio.sleep(0)  # who has its outcome now may come again at once
+                finally:
+                    self._looking -= 1
         finally:
             self._in_flight -= 1
 
@@ -231,6 +237,9 @@ class GroupCommit:
         Else all its writers would come again at once, and the server would wait for them, and they for the server,
         for ever. So the next appends of the first half are on their way before the second half goes on.
         """
+        if len(group) == 1:
+            group[0].settle(result)
+            return
         half = len(group) // 2 if self._in_flight == 1 and len(group) >= _SPLIT_MEMBERS_MIN else len(group)
         start = _settle(result, group[:half], 0)
         try:

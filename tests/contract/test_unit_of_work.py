@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from decimal import Decimal
 from uuid import uuid4
 
@@ -72,6 +74,24 @@ class TestBeginAndEnd:
         assert not uow.is_active
         assert await types(database, kept.id) == ["OrderCreated"]
         assert await types(database, dropped.id) == []
+
+    @pytest.mark.parametrize("ends", ["commit", "rollback"])
+    async def test_it_leaves_nothing_to_the_garbage_collector(self, database: Database, ends: str):
+        """What nobody refers to any more is gone at once: Units of Work by the thousand do not fill the memory."""
+        uow = database.unit_of_work()
+        order = an_order()
+        await uow.begin_transaction()
+        await uow.orders.save_order(order)
+        await uow.positions.save_position(a_position())
+        await getattr(uow, ends)()
+        left = [weakref.ref(uow), weakref.ref(order)]
+        gc.collect()
+        gc.disable()
+        try:
+            del uow, order
+            assert [one() for one in left] == [None, None]
+        finally:
+            gc.enable()
 
     async def test_it_can_be_used_again(self, database: Database):
         """After a commit, and after an error, the next block begins anew."""
