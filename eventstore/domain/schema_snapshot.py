@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 import orjson
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from eventstore.domain.event import Event
@@ -49,7 +50,7 @@ def snapshot_of(classes: Iterable[type[Event]]) -> dict[str, EventSchema]:
     found: dict[str, EventSchema] = {
         f"{each.category}/{each.type}": {
             "schema_version": each.schema_version,
-            "fields": canonical_fields(each.model_json_schema(schema_generator=_StoredJson)),
+            "fields": canonical_fields(each),
         }
         for each in classes
     }
@@ -94,16 +95,12 @@ def parse_snapshot(content: bytes, *, name: str) -> dict[str, EventSchema]:
     return events
 
 
-def canonical_fields(
-    schema: Mapping[str, Any], definitions: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Return the fields of a pydantic model's JSON schema, without `occurred_at` of the event itself."""
-    own = schema.get("$defs", {}) if definitions is None else definitions
-    return {
-        name: field
-        for name, field in _fields(schema, own, 0).items()
-        if definitions is not None or name != "occurred_at"
-    }
+def canonical_fields(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the schemas of a model's fields; without `occurred_at`, which an event has in its envelope."""
+    schema = model.model_json_schema(schema_generator=_StoredJson)
+    fields = _fields(schema, schema.get("$defs", {}), 0)
+    fields.pop("occurred_at", None)
+    return fields
 
 
 def _fields(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int) -> dict[str, Any]:

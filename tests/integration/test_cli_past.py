@@ -106,6 +106,22 @@ async def test_milestones(store: EventStore, migrated_config: DatabaseConfig):
     assert {one.position for one in await store.milestones.list()} == {await store.log.head()}
 
 
+async def test_a_milestone_of_another_process_is_one(store: EventStore, migrated_config: DatabaseConfig):
+    """What one process has made, the next one keeps and a third one reads: as of a moment after it, from it."""
+    order, *_ = await fill(store)
+    to = ("--url", url_of(migrated_config))
+    for position in (4, 5):
+        await command("milestone", "--position", position, *to)
+    assert [one.position for one in await store.milestones.list()] == [4] * 4 + [5] * 4
+    async with store.connection.acquire() as connection:
+        marked = await connection.execute("UPDATE milestone_orders SET reason = 'read from the milestone'")
+    assert marked == "UPDATE 2"
+    async with store.as_of(position=5) as past:
+        (listed,) = await past.orders.get_orders_by_symbol("ES")
+        loaded = await past.orders.get_order_by_id(order.id)
+    assert (listed.reason, loaded and loaded.reason) == ("read from the milestone", "read from the milestone")
+
+
 async def test_what_is_refused(store: EventStore, migrated_config: DatabaseConfig):
     """Each with one line that says what to do, and status 2."""
     await fill(store)

@@ -75,7 +75,10 @@ async def test_lists_and_loads_give_every_field(database_url: str):
     try:
         for table in READ_TABLES.values():
             expected = {
-                ("row_version" if name == "version" else name, "text" if type_name == "numeric" else type_name)
+                (
+                    "row_version" if name == "version" else name,
+                    "text" if type_name == "numeric" else type_name,
+                )
                 for name, type_name in await columns_of(connection, f"SELECT * FROM {table.projection}")
                 if name != "last_position"
             }
