@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.rows import RowCodec
+from eventstore.domain.context import folding
 from eventstore.domain.entity import Entity
-from eventstore.domain.event import EventRegistry, RecordedEvent
+from eventstore.domain.event import RecordedEvent
 from eventstore.errors import EventDecodingError, ProjectionLagError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
-from eventstore.log.records import decode
+from eventstore.log.memory import unhurried_collection
+from eventstore.log.records import COLUMNS, decode_page
 from eventstore.repositories.last_good import Stream, last_good_stream
 from eventstore.repositories.query import Query
 from eventstore.sql import load
@@ -24,6 +27,7 @@ E = TypeVar("E", bound=Entity)
 Run = Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
 
 _RENAMED = {"version": "row_version"}
+_EVENT = slice(-len(COLUMNS), None)  # the columns of an event, at the end of each record
 
 TAIL_EVENTS_MAX = 10_000
 """The most events not yet folded into a table that a list is corrected by."""
@@ -101,7 +105,7 @@ class PostgreSQLStorage:
         table: ReadTable[E] | None = self.tables.get(kind)
         if table is None:
             rows = await self._fetch("log/read_stream", entity_id, 0, None)
-            return _folded(kind, None, rows, self.log.classes)
+            return _folded(kind, None, decode_page(rows, classes=self.log.classes))
         records = await self._fetch(table.load, entity_id)
         streams = self._streams(table, records)
         if not streams:
@@ -143,34 +147,66 @@ class PostgreSQLStorage:
             )
         return self._streams(table, records)
 
-    def _streams(self, table: ReadTable[E], records: Iterable[Mapping[str, Any]]) -> list[Stream[E]]:
+    def _streams(self, table: ReadTable[E], records: Sequence[Any]) -> list[Stream[E]]:
+        rows: dict[UUID, Any] = {}
+        tails: dict[UUID, dict[int, Any]] = {}
         streams: list[Stream[E]] = []
-        rows: dict[UUID, Mapping[str, Any]] = {}
-        tails: dict[UUID, list[Mapping[str, Any]]] = {}
-        for record in records:
-            stream_id = record["stream_id"]
-            if stream_id is not None:
-                tails.setdefault(stream_id, []).append(record)
-                if record["id"] is not None:
-                    rows[stream_id] = record
-            elif record["id"] is not None:
-                entity = table.decode(record)
-                streams.append(Stream(entity, entity.version))
-        streams.extend(self._stream(table, rows.get(stream_id), tail) for stream_id, tail in tails.items())
+        with unhurried_collection():
+            for record in records:
+                stream_id = record["stream_id"]
+                if stream_id is not None:
+                    tails.setdefault(stream_id, {})[record["version"]] = record
+                    if record["id"] is not None:
+                        rows[stream_id] = record
+                elif record["id"] is not None:
+                    entity = table.decode(record)
+                    streams.append(Stream(entity, entity.version))
+            if tails:
+                streams += self._corrected(table, rows, tails)
         return streams
 
-    def _stream(
-        self, table: ReadTable[E], row: Mapping[str, Any] | None, tail: list[Mapping[str, Any]]
-    ) -> Stream[E]:
-        entity = None if row is None else table.decode(row)
+    def _corrected(
+        self, table: ReadTable[E], rows: Mapping[UUID, Any], tails: Mapping[UUID, Mapping[int, Any]]
+    ) -> list[Stream[E]]:
+        """Return the streams of a tail: their rows, with those events on top that these do not have."""
+        before: list[E | None] = []
+        waiting: list[list[Any]] = []
+        for stream_id, tail in tails.items():
+            row = table.decode(rows[stream_id]) if stream_id in rows else None
+            version = 0 if row is None else row.version
+            before.append(row)
+            waiting.append([tail[each] for each in sorted(tail) if each > version])
         try:
-            return _folded(table.entity, entity, tail, self.log.classes)
+            return self._fold(table, before, waiting)
+        except Exception:  # noqa: BLE001 - found again, one stream after the other
+            return [
+                self._fold_as_far_as_it_goes(table, rows.get(stream_id), records)
+                for stream_id, records in zip(tails, waiting, strict=True)
+            ]
+
+    def _fold(
+        self, table: ReadTable[E], before: Sequence[E | None], waiting: Sequence[list[Any]]
+    ) -> list[Stream[E]]:
+        encoded = [record[_EVENT] for records in waiting for record in records]
+        events = iter(decode_page(encoded, classes=self.log.classes))
+        with folding():
+            return [
+                _folded(table.entity, row, list(islice(events, len(records))))
+                for row, records in zip(before, waiting, strict=True)
+            ]
+
+    def _fold_as_far_as_it_goes(self, table: ReadTable[E], row: Any | None, records: list[Any]) -> Stream[E]:
+        try:
+            (stream,) = self._fold(table, [None if row is None else table.decode(row)], [records])
         except Exception:  # noqa: BLE001 - found again, and told, by the fold that stops before it
-            before = None if row is None else table.decode(row)
-            tail = sorted(tail, key=lambda record: record["version"])
             return last_good_stream(
-                table.entity, before, tail, projection=table.projection, classes=self.log.classes
+                table.entity,
+                None if row is None else table.decode(row),
+                records,
+                projection=table.projection,
+                classes=self.log.classes,
             )
+        return stream
 
     async def _fetch(self, statement: str, *arguments: Any) -> Sequence[Any]:
         rows: Sequence[Any] = await self._run(
@@ -205,22 +241,19 @@ class PostgreSQLStorage:
         return "a worker runs, but more slowly than events come: wait, or write less"
 
 
-def _folded(
-    kind: type[E], row: E | None, tail: Iterable[Mapping[str, Any]], classes: EventRegistry
-) -> Stream[E]:
-    """Fold the events that a row does not have onto it.
+def _folded(kind: type[E], row: E | None, events: Sequence[RecordedEvent]) -> Stream[E]:
+    """Fold the events that a row does not have onto it; they are in the order of versions.
 
     Raises:
-        EventStoreError: An event cannot be decoded or folded.
+        EventStoreError: An event cannot be folded.
     """
-    version = 0 if row is None else row.version
-    waiting = {record["version"]: record for record in tail if record["version"] > version}
-    events = [decode(waiting[version], classes=classes) for version in sorted(waiting)]
-    if any(event.category != kind.category for event in events):
-        return Stream(None, 0)  # the id of an entity of another kind
+    for event in events:
+        if event.category != kind.category:
+            return Stream(None, 0)  # the id of an entity of another kind
     if row is None and events and events[0].version > 1 and not _begins(kind, events[0]):
         # Another lane's checkpoint is further: the events before are folded, and a tombstone was among them.
         return Stream(None, events[-1].version)
+    version = 0 if row is None else row.version
     entity = row
     for event in events:
         entity = kind.advance(entity, event)

@@ -12,7 +12,7 @@ SELECT
     row.commission::text AS commission, row.multiplier::text AS multiplier, row.executions, row.reason,
     row.tags, row.portfolio_id, row.strategy, row.created_at, row.submitted_at, row.filled_at, row.cancelled_at,
     row.expired_at, row.rejected_at,
-    event.position, event.version, event.stream_id, event.event_id, event.category, event.type,
+    event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
     event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
 FROM (SELECT) AS one
 LEFT JOIN orders AS row ON row.id = $1::uuid

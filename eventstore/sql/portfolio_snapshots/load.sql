@@ -13,7 +13,7 @@ SELECT
     row.gross_loss::text AS gross_loss, row.trades_count, row.winning_trades, row.losing_trades,
     row.open_positions, row.unmarked_positions, row.exposure::text AS exposure,
     row.net_exposure::text AS net_exposure, row.unrealized_pnl::text AS unrealized_pnl,
-    event.position, event.version, event.stream_id, event.event_id, event.category, event.type,
+    event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
     event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
 FROM (SELECT) AS one
 LEFT JOIN portfolio_snapshots AS row ON row.id = $1::uuid

@@ -14,7 +14,7 @@ SELECT
     row.total_commission_paid::text AS total_commission_paid, row.gross_profit::text AS gross_profit,
     row.gross_loss::text AS gross_loss, row.trades_count, row.winning_trades, row.losing_trades, row.trade_ids,
     row.strategy, row.created_at, row.last_updated,
-    event.position, event.version, event.stream_id, event.event_id, event.category, event.type,
+    event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
     event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
 FROM (SELECT) AS one
 LEFT JOIN portfolios AS row ON row.id = $1::uuid

@@ -15,7 +15,7 @@ WITH folded AS MATERIALIZED (
 ),
 tail AS MATERIALIZED (
     SELECT
-        position, version, stream_id, event_id, category, type, schema_version, data, metadata, occurred_at,
+        position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at,
         recorded_at
     FROM (
         (

@@ -11,7 +11,7 @@ SELECT
     row.realized_pnl::text AS realized_pnl, row.commission_paid::text AS commission_paid,
     row.stop_loss_price::text AS stop_loss_price, row.take_profit_price::text AS take_profit_price,
     row.strategy, row.portfolio_id, row.tags, row.execution_ids, row.opened_at, row.closed_at, row.last_updated,
-    event.position, event.version, event.stream_id, event.event_id, event.category, event.type,
+    event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
     event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
 FROM (SELECT) AS one
 LEFT JOIN positions AS row ON row.id = $1::uuid
