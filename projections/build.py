@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -20,6 +21,7 @@ from eventstore.log.memory import unhurried_collection
 from eventstore.sql import load
 from projections.claim import Claim, taken_over
 from projections.deliveries import Deliveries, key_of
+from projections.discards import Discards, read_discards
 from projections.folding import FoldError, fold_into, is_of_row
 from projections.keys import key_text
 from projections.projection import Projection
@@ -61,6 +63,8 @@ class Build(Generic[R]):
     Attributes:
         position: Every event up to here is in it.
         events: How many events it took.
+        discarded: The discarded events, which are tried again.
+        refused: Those of them whose rows the database has refused, as position and key.
     """
 
     def __init__(
@@ -76,12 +80,8 @@ class Build(Generic[R]):
         self._rows: dict[Key, _Kept[R]] = {}
         self._has_all_rows = True
         self._stuck: set[str] = set()
-        self._discarded: frozenset[int] = frozenset()
-
-    @property
-    def discarded(self) -> frozenset[int]:
-        """The discarded events, which are tried again."""
-        return self._discarded
+        self.discarded = Discards()
+        self.refused: set[tuple[int, str]] = set()
 
     async def failures(self, connection: Any = None) -> dict[str, int]:
         """Return the keys that cannot be folded, as text, with the position of their first such event."""
@@ -104,7 +104,10 @@ class Build(Generic[R]):
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
                 exists = await connection.fetchval(load("rebuild/table_exists"), quoted(self.table))
-                if restart or not exists or self._claim.version != self._projection.version:
+                self.discarded = await read_discards(connection, self._projection)
+                # Which of them the database refused, or whether they were known then, was not kept.
+                is_old = self.discarded.is_any_through(self._claim.position)
+                if restart or not exists or is_old or self._claim.version != self._projection.version:
                     await self._begin(connection)
                 await self.look_again(connection)
 
@@ -127,8 +130,6 @@ class Build(Generic[R]):
         self._rows.clear()
         self._has_all_rows = self.position == 0
         self._stuck = set(await self.failures(connection))
-        discards = await connection.fetch(load("projections/list_discards"), self._projection.name)
-        self._discarded = frozenset(each["position"] for each in discards)
 
     async def make_indexes(self) -> None:
         """Make the indexes and constraints that the live table has and this one lacks, each in its transaction."""
@@ -252,7 +253,7 @@ class Build(Generic[R]):
                     raise event.error  # noqa: TRY301 - handled as what evolve raises
                 kept.row = fold(kept.row, event, key)
             except Exception as error:  # noqa: BLE001 - it is kept with the key, for whoever mends it
-                if event.position not in self._discarded:
+                if not self.discarded.has(event.position, key):
                     failed.append(FoldError(key, event, error))
                     self._stuck.add(key_text(key))
                 continue
@@ -332,18 +333,38 @@ class Build(Generic[R]):
                 limit=_PAGE_EVENTS_MAX,
                 connection=connection,
             )
-            stuck = self._stuck | {key_text(failure.key) for failure in refused}
-            await fold_into(
-                connection,
-                self._projection,
-                [event for event in batch.events if event.position not in self._discarded],
-                table=self.table,
-                takes=lambda key, stuck=stuck: key_text(key) not in stuck,  # type: ignore[misc]
-                singly=True,
-                on_error=refused,
+            refused += await self._fold_batch_singly(
+                connection, batch.events, self._stuck | {key_text(failure.key) for failure in refused}
             )
             before = batch.through
         self._stuck |= {key_text(failure.key) for failure in refused}
+        return refused
+
+    async def _fold_batch_singly(
+        self, connection: Any, events: Sequence[Readable], stuck: AbstractSet[str]
+    ) -> list[FoldError]:
+        refused: list[FoldError] = []
+        while events:
+            failed: list[FoldError] = []
+            await fold_into(
+                connection,
+                self._projection,
+                events,
+                table=self.table,
+                takes=lambda key: key_text(key) not in stuck,
+                singly=True,
+                on_error=failed,
+            )
+            discarded = {one.key: one for one in failed if self.discarded.has(one.event.position, one.key)}
+            refused += [one for one in failed if one.key not in discarded]
+            self.refused |= {(one.event.position, key_text(one.key)) for one in discarded.values()}
+            # Without it, the key goes on.
+            keyed = ((key_of(self._projection, event), event) for event in events)
+            events = [
+                event
+                for key, event in keyed
+                if key in discarded and event.position > discarded[key].event.position
+            ]
         return refused
 
     async def _note(self, connection: Any, failure: FoldError) -> None:

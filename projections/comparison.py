@@ -17,7 +17,8 @@ from eventstore.errors import ProjectionError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 from projections.build import BUILD_TIMEOUT_S
-from projections.deliveries import Deliveries
+from projections.deliveries import Deliveries, key_of
+from projections.discards import Discards, read_discards
 from projections.fold import IndependentFold, stored_lines
 from projections.folding import FoldError, fold_into
 from projections.keys import lane_of
@@ -154,7 +155,7 @@ class _Build:
         self.position = max(positions.values())
 
     async def _fold(self, after: int, through: int, takes: Callable[[Any], bool]) -> None:
-        discarded = await _discarded(self._connection, self._projection)
+        discarded = await read_discards(self._connection, self._projection)
         while after < through:
             batch = await read_batch(
                 self._log,
@@ -168,7 +169,11 @@ class _Build:
             await fold_into(
                 self._connection,
                 self._projection,
-                [event for event in batch.events if event.position not in discarded],
+                [
+                    event
+                    for event in batch.events
+                    if not discarded.has(event.position, key_of(self._projection, event))
+                ],
                 table=self._table,
                 takes=partial(_is_taken, stuck=stuck, takes=takes),
                 on_error=self._failed,
@@ -193,7 +198,7 @@ class Live:
     Attributes:
         lanes: The position of each lane.
         lines: A digest of each row, by its key.
-        discarded: Positions of events that are left out.
+        discarded: Events that are left out.
         held: The position at which each key in quarantine stands still, by its text.
         counted_after: Deliveries are counted from here on.
         deliveries: How many events of each range were delivered, and their digest.
@@ -201,7 +206,7 @@ class Live:
 
     lanes: list[int]
     lines: dict[tuple[Any, ...], bytes]
-    discarded: frozenset[int]
+    discarded: Discards
     held: Mapping[str, int]
     counted_after: int
     deliveries: Mapping[int, tuple[int, int]]
@@ -227,7 +232,7 @@ async def read_live(log: EventLog, projection: Projection[Any]) -> Live:
                 if not lanes:
                     raise _never_folded(projection)
                 counted_after = await require_version(connection, projection)
-                discarded = await _discarded(connection, projection)
+                discarded = await read_discards(connection, projection)
                 held = await connection.fetch(load("projections/list_quarantine"), projection.name)
                 delivered = await connection.fetch(load("projections/list_deliveries"), projection.name)
                 lines = await stored_lines(connection, table, table.name)
@@ -286,8 +291,3 @@ async def compare_with_fold(
 
 def _never_folded(projection: Projection[Any]) -> ProjectionError:
     return ProjectionError(f"projection {projection.name} was never folded: let its worker run first")
-
-
-async def _discarded(connection: Any, projection: Projection[Any]) -> frozenset[int]:
-    rows = await connection.fetch(load("projections/list_discards"), projection.name)
-    return frozenset(row["position"] for row in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC
 from decimal import Decimal
 from hashlib import blake2b
@@ -14,6 +15,7 @@ from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
 from eventstore.sql import load
 from projections.deliveries import Deliveries, key_of
+from projections.discards import Discards
 from projections.keys import key_text, lane_of
 from projections.projection import Projection
 from projections.reading import UndecodedEvent, decode_for
@@ -36,15 +38,16 @@ class IndependentFold(Generic[R]):
     Args:
         log: The log.
         projection: The projection.
-        discarded: Positions of events that are left out.
+        discarded: Events that are left out.
         retry_discarded: Leave them out only where they cannot be folded, as a rebuild does.
+        refused: Those of them that the database has refused, as position and key; they are left out then too. It may grow.
         held: The position at which each key stands still, by its text.
         on_progress: Is told the position reached and the one to reach.
 
     Attributes:
         position: Every event up to here is folded.
         touched: The keys of the events folded since this was cleared.
-        still_left_out: The discarded events that could not be folded.
+        still_left_out: The discarded events that could not be folded, as position and key.
     """
 
     def __init__(
@@ -52,18 +55,20 @@ class IndependentFold(Generic[R]):
         log: EventLog,
         projection: Projection[R],
         *,
-        discarded: Iterable[int] = (),
+        discarded: Discards | None = None,
         retry_discarded: bool = False,
+        refused: AbstractSet[tuple[int, str]] = frozenset(),
         held: Mapping[str, int] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.position = 0
         self.touched: set[Key] = set()
-        self.still_left_out: set[int] = set()
+        self.still_left_out: set[tuple[int, str]] = set()
         self.held: Mapping[str, int] = held or {}
         self._log = log
         self._projection = projection
-        self._discarded = frozenset(discarded)
+        self._discarded = discarded or Discards()
+        self._refused = refused
         self._retry_discarded = retry_discarded
         self._on_progress = on_progress
         self._rows: dict[Key, R] = {}
@@ -116,7 +121,7 @@ class IndependentFold(Generic[R]):
                 continue
             if delivered is not None:
                 delivered.add((event,))
-            if key in self._stuck or (not self._retry_discarded and event.position in self._discarded):
+            if key in self._stuck or self._is_left_out(event.position, key):
                 continue
             if self.held and event.position >= self.held.get(key_text(key), event.position + 1):
                 self._stuck.add(key)
@@ -127,8 +132,8 @@ class IndependentFold(Generic[R]):
                     raise event.error  # noqa: TRY301 - handled as what evolve raises
                 row = fold(self._rows.get(key), event, key)
             except Exception:  # noqa: BLE001 - who folds it into a table keeps the reason
-                if event.position in self._discarded:
-                    self.still_left_out.add(event.position)
+                if self._discarded.has(event.position, key):
+                    self.still_left_out.add((event.position, key_text(key)))
                 else:
                     self._stuck.add(key)
                 continue
@@ -137,6 +142,14 @@ class IndependentFold(Generic[R]):
                 self._rows.pop(key, None)
             else:
                 self._rows[key] = row
+
+    def _is_left_out(self, position: int, key: Key) -> bool:
+        if not self._discarded.has(position, key):
+            return False
+        if self._retry_discarded and (position, key_text(key)) not in self._refused:
+            return False
+        self.still_left_out.add((position, key_text(key)))
+        return True
 
     def lines(self, keys: Iterable[Key] | None = None) -> dict[Key, Line]:
         """Return the rows that there are, of some keys or all."""

@@ -11,6 +11,7 @@ from eventstore.domain.event import RecordedEvent
 from eventstore.errors import ProjectionLagError, QuarantinedKeysError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
+from projections.discards import Discards
 from projections.keys import key_text, lane_of
 from projections.projection import Projection
 from projections.table import LAST_POSITION
@@ -122,7 +123,7 @@ class _Tail(Generic[R]):
         self._projection = projection
         self._only = only
         self._folded = [lane["position"] for lane in lanes] or [0]
-        self._discarded = {row["position"] for row in discards}
+        self._discarded = Discards.of(discards)
         wanted = None if only is None else key_text(only)
         self._held = {row["key"]: row["position"] for row in held if wanted in (None, row["key"])}
         self.after = min([*self._folded, *(position - 1 for position in self._held.values())])
@@ -139,13 +140,12 @@ class _Tail(Generic[R]):
             rows[key], last[key] = table.codec.decode(record), record[LAST_POSITION]
         stuck: dict[Key, Exception] = {}
         for stored in events:
-            if stored.position in self._discarded:
-                continue
             for event in projection.taken(stored):
                 key = projection.key_of(event)
                 if (
                     key in stuck
                     or self._only not in (None, key)
+                    or self._discarded.has(event.position, key)
                     or not self._waits(key, event, last.get(key))
                 ):
                     continue

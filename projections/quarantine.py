@@ -17,6 +17,7 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
+from projections.discards import Discards, read_discards
 from projections.folding import FoldError, fold_into
 from projections.keys import key_text, lane_of
 from projections.projection import Projection
@@ -131,8 +132,7 @@ async def _fold_again(
                         key,
                         *discard_position,
                     )
-                discards = await connection.fetch(load("projections/list_discards"), projection.name)
-                discarded = {row["position"] for row in discards}
+                discarded = await read_discards(connection, projection)
                 waits = partial(_waits, projection, key=key, lanes=lanes, discarded=discarded)
                 failed = await _fold_waiting(log, connection, projection, entry["position"], lanes, waits)
                 if failed is None:
@@ -163,10 +163,10 @@ async def _fold_waiting(  # noqa: PLR0917 - one call, of the same names
 
 
 def _waits(
-    projection: Projection[Any], event: Readable, *, key: str, lanes: list[Any], discarded: set[int]
+    projection: Projection[Any], event: Readable, *, key: str, lanes: list[Any], discarded: Discards
 ) -> bool:
-    if event.position in discarded:
-        return False
     its_key = (event.stream_id,) if isinstance(event, UndecodedEvent) else projection.key_of(event)
     folded = lanes[lane_of(its_key, len(lanes))]["position"]
-    return key_text(its_key) == key and bool(event.position <= folded)
+    if key_text(its_key) != key or event.position > folded:
+        return False
+    return not discarded.has(event.position, its_key)

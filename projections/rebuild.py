@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import asyncpg
 
@@ -24,6 +24,7 @@ from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 from projections.build import BUILD_TIMEOUT_S, Build, beside_name
 from projections.claim import REBUILD_LEASE_S, Claim, taken_over
+from projections.discards import read_discards
 from projections.fold import IndependentFold, digest_text, stored_lines
 from projections.keys import key_text
 from projections.projection import Projection
@@ -31,7 +32,6 @@ from projections.versions import version_differs
 
 __all__ = ["RebuildProgress", "Rebuilt", "abandon", "rebuild"]
 
-R = TypeVar("R")
 Key = tuple[Any, ...]
 
 _SWAP_TIMEOUT_S = 60.0
@@ -148,30 +148,36 @@ class _Rebuild:
         self._projection = projection
         self._on_progress = on_progress
         self._swap_timeout_s = swap_timeout_s
-        self._stage = "build"
+        self._stage = ""
         self._target = 0
 
     async def run(self, *, restart: bool, lease_s: float) -> Rebuilt:
         await self._prepare()
         claim = await Claim.take(self._log, self._projection, lease_s=lease_s)
         async with claim.kept():
-            build: Build[Any] = Build(self._log, self._projection, claim, self._tell)
-            await build.open(restart=restart)
-            await self._catch_up(build)
-            self._stage = "index"
-            self._tell(build.position, build.events)
-            await build.make_indexes()
-            self._stage = "catch up"
-            await self._catch_up(build)
-            proof = _Proof(self._log, self._projection, build, self._tell)
-            self._stage = "prove"
-            try:
-                await proof.whole()
-                self._stage = "swap"
-                return await self._swap(build, proof, claim)
-            except _ProofError as error:
-                await self._give_up(claim)
-                raise RebuildError(str(error)) from None
+            while True:
+                try:
+                    return await self._build_and_swap(claim, restart=restart)
+                except _DiscardedMeanwhileError:
+                    restart = True
+                except _ProofError as error:
+                    await self._give_up(claim)
+                    raise RebuildError(str(error)) from None
+
+    async def _build_and_swap(self, claim: Claim, *, restart: bool) -> Rebuilt:
+        self._stage = "build"
+        build: Build[Any] = Build(self._log, self._projection, claim, self._tell)
+        await build.open(restart=restart)
+        await self._catch_up(build)
+        self._stage = "index"
+        self._tell(build.position, build.events)
+        await build.make_indexes()
+        self._stage = "catch up"
+        await self._catch_up(build)
+        proof = _Proof(self._log, self._projection, build, self._tell)
+        self._stage = "prove"
+        await proof.whole()
+        return await self._swap(build, proof, claim)
 
     async def _prepare(self) -> None:
         projection = self._projection
@@ -210,6 +216,7 @@ class _Rebuild:
     # ---- the swap --------------------------------------------------------------------------------------------
 
     async def _swap(self, build: Build[Any], proof: _Proof, claim: Claim) -> Rebuilt:
+        self._stage = "swap"
         loop = asyncio.get_running_loop()
         until = loop.time() + self._swap_timeout_s
         while True:
@@ -229,6 +236,8 @@ class _Rebuild:
         name = self._projection.name
         live, beside = quoted(self._projection.table.name), quoted(build.table)
         lanes = await connection.fetch(load("projections/pin_lanes"), name)
+        if (await read_discards(connection, self._projection)).pairs != build.discarded.pairs:
+            raise _DiscardedMeanwhileError  # with the lanes held there comes no further one
         # What workers have folded is settled. A lane beyond the end of the log has folded what a restore has lost.
         head = await connection.fetchval(load("rebuild/read_head"))
         target = max(build.position, min(head, max(lane["position"] for lane in lanes)))
@@ -246,7 +255,10 @@ class _Rebuild:
         )
         await connection.execute(load("rebuild/quarantine_failures"), name)
         again = await connection.fetch(
-            load("rebuild/settle_discards"), name, sorted(proof.fold.still_left_out)
+            load("rebuild/settle_discards"),
+            name,
+            [position for position, _ in proof.fold.still_left_out],
+            [key for _, key in proof.fold.still_left_out],
         )
         await connection.execute(load("rebuild/clear_deliveries"), name)
         await connection.execute(load("rebuild/replace_deliveries"), name)
@@ -278,7 +290,11 @@ class _Rebuild:
 
 
 class _InUseError(Exception):
-    """Open transactions have read the live table."""
+    """Open transactions use the live table."""
+
+
+class _DiscardedMeanwhileError(Exception):
+    """An event was discarded that was not known to be left out."""
 
 
 class _ProofError(Exception):
@@ -319,6 +335,7 @@ class _Proof:
             self._projection,
             discarded=self._build.discarded,
             retry_discarded=True,
+            refused=self._build.refused,
             held=await self._build.failures(),
             on_progress=self._on_progress,
         )

@@ -2,9 +2,15 @@
 -- Parameters:
 --   $1 projection text
 --   $2 still_left_out bigint[] positions of those that could not be folded this time either
+--   $3 keys text[] theirs
 -- Result: position bigint of each that was folded
 -- Locks: the rows'
 -- Index: projection_discards_pkey
-UPDATE projection_discards SET folded_again_at = clock_timestamp()
-WHERE projection = $1::text AND folded_again_at IS NULL AND NOT (position = ANY ($2::bigint[]))
+UPDATE projection_discards AS discard SET folded_again_at = clock_timestamp()
+WHERE projection = $1::text
+    AND folded_again_at IS NULL
+    AND NOT EXISTS (
+        SELECT FROM unnest($2::bigint[], $3::text[]) AS out (position, key)
+        WHERE out.position = discard.position AND out.key = discard.key
+    )
 RETURNING position
