@@ -132,7 +132,7 @@ async def mend(
     """Mend what a restore has lost: no position is assigned again, and no table keeps what is not in the log.
 
     The sequence is put past all that was ever read, each projection that has read beyond the log's end is rebuilt, and
-    milestones are dropped where one is beyond it.
+    milestones are dropped where anything of this was so.
     What was lost stays lost. Where nothing is wrong nothing is done.
 
     Args:
@@ -153,9 +153,11 @@ async def mend(
         done.append(f"the next position is {last + 1}")
     by_name = {projection.name: projection for projection in projections}
     ends = await read_ends(log)
-    if ends.milestones_ahead:
+    if last is not None or ends.ahead or ends.milestones_ahead:
+        # Also those before the log's end: a state of theirs may end with an event that was lost.
         dropped = await Milestones(log, READ_TABLES).drop()
-        done.append(f"{dropped} milestones are dropped: some had what the log lost")
+        if dropped:
+            done.append(f"{dropped} milestones are dropped: their states may have had what the log lost")
     for name in ends.ahead:
         if name not in by_name:
             done.append(f"projection {name} still has what the log lost: call `mend` with its code")

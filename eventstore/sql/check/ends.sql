@@ -17,6 +17,7 @@ SELECT
         (SELECT max(position) FROM projection_discards),
         (SELECT max(position) FROM milestones),
         (SELECT max(through_position) FROM event_seals),
+        (SELECT max(position) FROM disorder_search),
         0
     ) AS delivered,
     ARRAY(
