@@ -38,8 +38,9 @@ R = TypeVar("R")
 
 _BATCH_EVENTS_MAX = 2_000
 _POLL_FIRST_S = 0.005
-# A batch costs a transaction whatever its size: appends that come within this time share one.
-_COALESCE_S = 0.01
+# A batch costs a transaction whatever its size: it begins no sooner than this after the one before, unless that was full,
+# so that few appends share one.
+_BATCH_INTERVAL_S = 0.01
 # A batch's transaction has half a lease; what takes longer than this part of one is made smaller.
 _BATCH_OF_LEASE = 0.125
 _RETRY_FIRST_S = 0.1
@@ -153,10 +154,11 @@ class ProjectionWorker(Generic[R]):
         poll_s = _POLL_FIRST_S
         while True:
             bell.clear()
+            began = loop.time()
             if await self.run_once():
                 poll_s, renewed = _POLL_FIRST_S, loop.time()
                 if not self._batch_was_full:
-                    await asyncio.sleep(_COALESCE_S)
+                    await asyncio.sleep(max(began + _BATCH_INTERVAL_S - loop.time(), 0))
                 continue
             if loop.time() - renewed > self._lease.lease_s / 3:
                 if not await self._lease.renew():
