@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], *, limit_s: float = 20.0) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], *, limit_s: float = 60.0) -> None:
     """Look again and again until something holds; it fails after the limit."""
     async with asyncio.timeout(limit_s):
         while True:

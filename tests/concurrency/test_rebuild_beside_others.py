@@ -230,7 +230,7 @@ async def dying_rebuild(config: DatabaseConfig) -> AsyncIterator[Any]:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(f"{when} {at}\n".encode())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             answer = (await process.stdout.readline()).decode().strip()
         assert answer not in ("", "failed")
         return answer

@@ -186,7 +186,7 @@ async def test_a_reader_waits_for_the_owner_of_a_hole_and_for_nobody_else(migrat
                 assert not waiting.done()
                 assert log.settlement.hole_age_s > 0
                 await early.end()
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     assert await waiting >= later
                 positions = [event.position for event in await log.read_range(after=0, through=await waiting)]
                 assert positions == [first, hole, later]
@@ -202,7 +202,7 @@ async def test_a_hole_of_a_roll_back_is_passed(migrated_config: DatabaseConfig):
             async with Writer(log) as writer:
                 await writer.append(started(tunings=tunings))
             appended += (await log.append(started(tunings=1))).positions
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             found = []
             async for event in log.subscribe():
                 found.append(event.position)
@@ -236,7 +236,7 @@ async def test_a_long_transaction_of_somebody_else_delays_nobody(
             async with Writer(log) as writer:
                 await writer.append(started())  # a hole, to be
             appended = (await log.append(started(tunings=2))).positions
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 assert await log.settlement.settle(0) == appended[-1]
                 assert tuple([event.position async for event in log.read_all()]) == appended
             await transaction.rollback()
@@ -344,7 +344,7 @@ async def test_reading_all_waits_for_what_is_in_flight(migrated_config: Database
                 await afterwards.append(started())
                 assert not reading.done()
                 await early.end()
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     assert [event.position for event in await reading] == [hole, head]
 
 

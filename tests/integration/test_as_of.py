@@ -27,6 +27,7 @@ from projections import OrdersProjection, ProjectionWorker
 from projections.lanes import set_lanes
 from projections.rebuild import rebuild
 from tests.entities import Strategy
+from tests.patient import patient_unit_of_work
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ async def test_a_writer_in_flight_is_waited_for(store: EventStore, by_time: bool
     For a position it lies before one that is visible; for a time it lies beyond the end that is visible.
     """
     first = await new_order(store)
-    slow = store.unit_of_work()
+    slow = patient_unit_of_work(store)
     await slow.begin_transaction()
     order = Order.create_market_order("SLOW", D(1), OrderSide.BUY)
     await slow.orders.save_order(order)

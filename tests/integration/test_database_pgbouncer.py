@@ -179,6 +179,6 @@ async def test_a_direct_connection_for_listening(bouncer: PgBouncer):
 
         await listener.add_listener("news", hear)
         await PostgreSQLAdapter(through).execute("SELECT pg_notify('news', 'hello')")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await heard.get() == "hello"
         await listener.remove_listener("news", hear)

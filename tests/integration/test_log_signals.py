@@ -88,7 +88,7 @@ async def test_another_process_is_woken_by_each_append(migrated_config: Database
     ):
         for _ in range(5):
             result = await writer.append(started())
-            assert await asyncio.wait_for(positions.get(), 10) == result.last_position
+            assert await asyncio.wait_for(positions.get(), 60) == result.last_position
 
 
 async def test_a_listener_that_is_ended_is_made_anew(migrated_config: DatabaseConfig):
@@ -103,7 +103,7 @@ async def test_a_listener_that_is_ended_is_made_anew(migrated_config: DatabaseCo
             assert await listeners(migrated_config, "pg_terminate_backend(pid, 5000)") == [True]
             for _ in range(2):
                 result = await writer.append(started())
-                assert await asyncio.wait_for(positions.get(), 20) == result.last_position
+                assert await asyncio.wait_for(positions.get(), 60) == result.last_position
             await until(lambda: is_listening(reader))
             assert await listeners(migrated_config) != before
 
@@ -128,9 +128,9 @@ async def test_a_connection_that_is_cut_without_a_word_is_found(
             await until(lambda: not is_listening(reader))
             assert positions.empty()
             relay.silent = False
-            assert await asyncio.wait_for(positions.get(), 20) == result.last_position
+            assert await asyncio.wait_for(positions.get(), 60) == result.last_position
             result = await writer.append(started())
-            assert await asyncio.wait_for(positions.get(), 20) == result.last_position
+            assert await asyncio.wait_for(positions.get(), 60) == result.last_position
 
 
 async def test_appends_share_a_signal(migrated_config: DatabaseConfig, monkeypatch: pytest.MonkeyPatch):
@@ -148,7 +148,7 @@ async def test_appends_share_a_signal(migrated_config: DatabaseConfig, monkeypat
         await listener.add_listener(signals.CHANNEL, hear)
         async with opened(migrated_config) as writer:
             await writer.append(started())
-            await asyncio.wait_for(first.wait(), 10)
+            await asyncio.wait_for(first.wait(), 60)
             for _ in range(50):
                 await writer.append(started())
             assert await listener.fetchval("SELECT 1") == len(heard)
@@ -168,7 +168,7 @@ async def test_behind_a_pooler(migrated_config: DatabaseConfig):
                 assert reader.wakeups.signals is not None
                 task = reader.wakeups.signals._listening
                 assert task is not None
-                await asyncio.wait_for(asyncio.shield(task), 20)
+                await asyncio.wait_for(asyncio.shield(task), 60)
             assert not is_listening(reader)
         config = bouncer.config(direct_url=url_of(migrated_config))
         async with (
@@ -177,4 +177,4 @@ async def test_behind_a_pooler(migrated_config: DatabaseConfig):
             following(reader) as positions,
         ):
             result = await writer.append(started())
-            assert await asyncio.wait_for(positions.get(), 10) == result.last_position
+            assert await asyncio.wait_for(positions.get(), 60) == result.last_position

@@ -21,6 +21,7 @@ from eventstore.store import EventStore
 from projections import ProjectionWorker, run
 from projections.progress import list_lanes
 from tests.entities import started, tuned
+from tests.patient import patient_unit_of_work
 from tests.relay import Relay
 from tests.spoilt import Spoilt, spoilt_table
 from tests.waiting import until
@@ -170,7 +171,7 @@ async def test_open_writers_and_holes(measured: Measured):
     await spoilt_table(store)
     await place(store, 1)
     await ProjectionWorker(store.log, Spoilt()).catch_up(1)
-    async with store.unit_of_work() as uow:
+    async with patient_unit_of_work(store) as uow:
         await uow.orders.save_order(Order.create_market_order("A", Decimal(1), OrderSide.BUY))
         await uow.flush()
         await place(store, 2)

@@ -77,7 +77,7 @@ async def dying_worker(config: DatabaseConfig, batch_events_max: int) -> AsyncIt
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(f"{when} {at}\n".encode())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             answer = (await process.stdout.readline()).decode().strip()
         assert answer not in ("", "failed")
         return answer
@@ -180,7 +180,7 @@ async def test_an_event_that_cannot_be_folded_stops_the_worker(store: EventStore
     head = await store.log.head()
     await store.log.append(started())
     worker = ProjectionWorker(store.log, SeenProjection(), batch_events_max=1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with pytest.raises(UnknownEventTypeError) as caught:
             await worker.run()
     assert caught.value.position == head

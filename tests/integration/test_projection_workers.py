@@ -49,7 +49,7 @@ async def test_a_worker_that_stops_within_a_statement_holds_up_nobody(
         stopped = ProjectionWorker(EventLog(pool), OrdersProjection(), lease_s=LEASE_S)
         relay.hold_after = b"SELECT key FROM projection_quarantine"
         async with running(stopped):
-            await asyncio.wait_for(relay.held.wait(), 20)
+            await asyncio.wait_for(relay.held.wait(), 60)
             relay.refuse = True
             async with running(ProjectionWorker(store.log, OrdersProjection(), lease_s=LEASE_S)):
                 await until(lambda: has_folded(store.log, 5))
@@ -95,7 +95,7 @@ async def test_wait_for_goes_on_while_lanes_change(store: EventStore):
     assert not waiting.done()
     for other in {0, 1, 2, 3} - {lane}:
         await ProjectionWorker(store.log, Spoilt(), lane=other).catch_up(4)
-    await asyncio.wait_for(waiting, 10)
+    await asyncio.wait_for(waiting, 60)
     assert await Spoilt.sums(store) == {"ES": 1, "A": 6}
 
 

@@ -123,7 +123,7 @@ async def test_a_worker_says_all_at_once_when_it_starts(store: EventStore):
         await connection.execute(statement)
     for runs in (ProjectionWorker, ProjectionRunner):
         with pytest.raises(ConfigurationError) as raised:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await runs(store.log, TurnoverProjection()).run()
         assert "projection turnover does not fit its rows" in str(raised.value)
         assert "turnover.quantity: the model has Decimal (numeric), the table has integer" in str(

@@ -27,6 +27,7 @@ from projections import (
     ProjectionWorker,
 )
 from projections.comparison import compare_with_fold, compare_with_rebuild
+from tests.patient import patient_unit_of_work
 from tests.scale import examples
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ async def test_every_list_is_fresh_at_any_lag(make_database, migrated_template, 
                 await assert_fresh(uow, await model_of(store, orders), page_size)
             # Now with changes that are staged, then flushed, and seen by nobody else.
             before = await model_of(store, orders)
-            uow = store.unit_of_work()
+            uow = patient_unit_of_work(store)
             await uow.begin_transaction()
             for number, step in enumerate(steps[:6]):
                 if step[0] != "fold":
