@@ -111,13 +111,17 @@ class Metrics:
         except BaseException as error:
             attributes["error.type"] = type(error).__name__
             if isinstance(error, ConcurrencyError):
-                self._conflicts.add(1)
+                self.conflicted()
             raise
         else:
             self._append_events.add(events)
             return result
         finally:
             self._append_duration.record(time.perf_counter() - started_s, attributes)
+
+    def conflicted(self) -> None:
+        """Count an append that was refused since another writer was first."""
+        self._conflicts.add(1)
 
     def retried(self, what: Literal["append", "batch", "operation"]) -> None:
         """Count a repetition: of an append whose answer was lost, a worker's batch, or a user's operation."""

@@ -9,6 +9,7 @@ from eventstore.domain.registry_check import require_sound_registry
 from eventstore.errors import EventStoreError
 from eventstore.log.event_log import EventLog
 from projections.lease import LEASE_S
+from projections.passing import passes
 from projections.progress import folded_through, list_lanes, progress_of
 from projections.projection import Projection
 from projections.worker import ProjectionWorker
@@ -72,7 +73,7 @@ class ProjectionRunner(Generic[R]):
             lanes = await list_lanes(self.log, self.projection.name)
         except EventStoreError as error:
             # The workers wait out what can be waited out; without any there is nobody to do so.
-            if not self._tasks and not error.retryable:
+            if not self._tasks and not passes(error):
                 raise
             await asyncio.sleep(0 if self._tasks else _LANES_POLL_S)
             if not self._tasks:

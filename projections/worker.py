@@ -25,6 +25,7 @@ from projections.deliveries import Deliveries, key_of
 from projections.folding import FoldError, fold_into, is_of_row, quarantined_keys
 from projections.keys import key_text, lane_of
 from projections.lease import LEASE_S, Lease
+from projections.passing import passes
 from projections.projection import Projection
 from projections.reading import Readable, read_batch
 from projections.table_check import check_table
@@ -118,7 +119,7 @@ class ProjectionWorker(Generic[R]):
                             # The roll-back of what was cancelled failed, on a connection that is lost.
                             raise asyncio.CancelledError from error
                         # The checkpoint tells what was applied, so a lost answer needs no more than a new look.
-                        if not error.retryable and not isinstance(error, ConnectionError | TimeoutError):
+                        if not passes(error):
                             raise
                         if self.log.metrics is not None:
                             self.log.metrics.retried("batch")

@@ -178,14 +178,19 @@ class EventLog(EventLookup):
         Raises:
             ConcurrencyError: A stream has another version. Roll the transaction back: it may be aborted.
         """
-        with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
-            try:
-                return await execute_append(connection, columns)
-            except asyncpg.UniqueViolationError as error:
-                if not is_version_taken(error):
-                    raise
-                stream_id, expected = next(iter(columns.heads.items()))
-                raise ConcurrencyError(stream_id, expected=expected, actual=None) from error
+        try:
+            with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
+                try:
+                    return await execute_append(connection, columns)
+                except asyncpg.UniqueViolationError as error:
+                    if not is_version_taken(error):
+                        raise
+                    stream_id, expected = next(iter(columns.heads.items()))
+                    raise ConcurrencyError(stream_id, expected=expected, actual=None) from error
+        except ConcurrencyError:
+            if self.metrics is not None:
+                self.metrics.conflicted()
+            raise
 
     async def _append_alone(self, columns: AppendColumns, lost: Exception | None = None) -> AppendResult:
         """Append; where the answer is lost, send the same append again until there is one.

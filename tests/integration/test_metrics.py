@@ -13,6 +13,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import ConcurrencyError
+from eventstore.log.records import to_columns
 from eventstore.log.shared import log_of
 from eventstore.metrics import Metrics
 from eventstore.repositories import PostgreSQLTransactionManager, transaction_manager
@@ -82,7 +83,7 @@ async def measured(store: EventStore) -> AsyncIterator[Measured]:
 
 
 async def test_appends(measured: Measured):
-    """Appends, their events and times are counted, a conflict once and by its error."""
+    """Appends, their events and times are counted, a conflict once and by its error, also within a transaction."""
     stream = started(tunings=2)
     await measured.store.log.append(stream)
     await measured.store.log.append(started())
@@ -90,6 +91,13 @@ async def test_appends(measured: Measured):
         await measured.store.log.append(tuned(stream.stream_id, 1, 5))
     assert measured.value("eventstore.append.events") == 4
     assert measured.value("eventstore.append.conflicts") == 1
+    async with measured.store.connection.acquire() as connection:
+        with pytest.raises(ConcurrencyError):
+            async with connection.transaction():
+                await measured.store.log.append_in(
+                    connection, to_columns(tuned(stream.stream_id, 1, 5).staged({}))
+                )
+    assert measured.value("eventstore.append.conflicts") == 2
     good, bad = sorted(measured.points("eventstore.append.duration"), key=lambda point: -point.count)
     assert (good.count, dict(good.attributes)) == (2, {})
     assert (bad.count, dict(bad.attributes)) == (1, {"error.type": "ConcurrencyError"})

@@ -21,6 +21,7 @@ from projections.lanes import set_lanes
 from projections.progress import list_lanes
 from projections.quarantine import list_quarantined, retry
 from tests.conftest import admin_connection
+from tests.hits import Hit, HitsByNumber, hits, hits_table, rows_of
 from tests.relay import Relay
 from tests.spoilt import Spoilt, spoilt_table
 from tests.waiting import until
@@ -160,3 +161,31 @@ async def test_a_role_without_rights_runs_no_worker_and_says_so_once(
         admin_again = await admin_connection(migrated_config)
         await admin_again.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
         await admin_again.close()
+
+
+async def test_a_full_disk_is_waited_out(store: EventStore, caplog: pytest.LogCaptureFixture):
+    """The server lacks disk for a while, and later only reads for a while: no key is in quarantine, and the worker goes on."""
+    await hits_table(
+        store,
+        HitsByNumber(),
+        "CREATE TABLE trouble (code text)",
+        """
+        CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE it text := (SELECT min(code) FROM trouble);
+        BEGIN
+            IF it IS NOT NULL THEN RAISE EXCEPTION 'trouble' USING ERRCODE = it; END IF;
+            RETURN NULL;
+        END $$
+        """,
+        "CREATE TRIGGER trouble BEFORE INSERT ON hits EXECUTE FUNCTION trouble()",
+    )
+    async with run(store.connection, [HitsByNumber()]) as here, store.connection.acquire() as connection:
+        for code in ("53100", "58030", "25006"):
+            caplog.clear()
+            await connection.execute("INSERT INTO trouble VALUES ($1)", code)
+            result = await store.log.append(hits(Hit(number=1)))
+            await until(lambda: "a batch is tried again" in caplog.text)
+            await connection.execute("DELETE FROM trouble")
+            await here.wait_for(result.last_position)
+    assert await list_quarantined(store.log) == []
+    assert [row.hits for row in await rows_of(store, HitsByNumber())] == [3]
