@@ -164,7 +164,7 @@ class DatabaseConnection:
 
     async def _give_back(self, proxy: Any, connection: PooledConnection, *, interrupted: bool) -> None:
         expired = connection.expires_at_s is not None and self._loop.time() >= connection.expires_at_s
-        if not (interrupted or expired or connection.is_closed() or connection.is_in_transaction()):
+        if not (interrupted or expired or connection.is_closed()) and connection.is_quiet():
             connection.leased = False
             if connection.session_touched or self._waiting or self._closing:
                 await self._release(proxy)
@@ -177,6 +177,7 @@ class DatabaseConnection:
 
     async def _clean_up(self, proxy: Any, connection: PooledConnection, *, expired: bool) -> None:
         await settle(connection)
+        connection.forget_transaction()
         connection.leased = False
         if expired:
             await close_idle(connection)

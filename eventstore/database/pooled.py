@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -26,6 +27,23 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
     def unwrapped(self) -> PooledConnection:
         """Return this connection also when asked through the pool's proxy."""
         return self
+
+    def is_quiet(self) -> bool:
+        """Whether no transaction is open and nothing is under way, as far as the server has answered.
+
+        A statement that was cancelled may yet be done: a BEGIN whose cancellation stayed in the block would be the next
+        user's, whose writes would go with its roll-back.
+        """
+        # asyncpg's pool looks at the same three before it lends a connection again; they have no public names.
+        return not (
+            self.is_in_transaction()
+            or getattr(self, "_top_xact", None) is not None
+            or self._protocol._is_cancelling()  # noqa: SLF001
+        )
+
+    def forget_transaction(self) -> None:
+        """Take note that what was begun is over; asyncpg would complain of a transaction that somebody left open."""
+        self._top_xact = None  # type: ignore[misc]  # a slot of asyncpg's
 
 
 async def reset(connection: PooledConnection) -> None:
@@ -53,7 +71,10 @@ async def settle(connection: Any) -> None:
     try:
         async with asyncio.timeout(CLEAN_UP_TIMEOUT_S):
             if not connection.is_closed():
-                await connection.execute("")  # is answered after what was cancelled
+                # Answered after what was cancelled; refused where that has left a failed transaction, or where the
+                # cancellation comes late and meets this. Not "": asyncpg fails at the answer to an empty statement.
+                with suppress(asyncpg.PostgresError):
+                    await connection.execute("SELECT")
             if not connection.is_closed() and connection.is_in_transaction():
                 await connection.execute("ROLLBACK")
     except Exception:  # noqa: BLE001 - whatever it is, the connection is not used again
