@@ -11,8 +11,7 @@
 INSERT INTO projection_discards (projection, position, key, discarded_by, reason)
 VALUES ($1::text, $2::bigint, $3::text, $4::text, $5::text)
 ON CONFLICT ON CONSTRAINT projection_discards_pkey DO UPDATE
-SET key = EXCLUDED.key,
-    discarded_by = EXCLUDED.discarded_by,
+SET discarded_by = EXCLUDED.discarded_by,
     reason = EXCLUDED.reason,
     discarded_at = EXCLUDED.discarded_at,
     folded_again_at = NULL
