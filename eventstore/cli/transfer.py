@@ -17,6 +17,7 @@ from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.export import ExportResult, export_lines, import_lines
 from eventstore.export.arrow import EVENTS, write_parquet
+from eventstore.export.files import replacing
 from eventstore.store import EventStore
 
 __all__ = ["export", "import_"]
@@ -52,7 +53,7 @@ def export(  # noqa: PLR0917 - typer calls it by name
             rows = asyncio.run(_export_parquet(config, table, file, category))
         say(f"exported {rows} rows of {table}")
         return
-    with configuration(url, data) as config, _opened(file, "wb") as opened:
+    with configuration(url, data) as config, _written(file) as opened:
         done = asyncio.run(_export(config, opened, category, after))
     if file != Path("-"):
         say(f"exported {done.events} events and {done.seals} seals, up to position {done.last_position}")
@@ -69,12 +70,8 @@ async def _export_parquet(
     config: DatabaseConfig, table: str, file: Path, categories: list[str] | None
 ) -> int:
     async with EventStore.open(config, workers=False) as store:
-        try:
+        with _usable(file):
             return await write_parquet(store.log, table, file, categories=categories)
-        except OSError as error:
-            if isinstance(error, EventStoreError):
-                raise
-            raise ConfigurationError(f"the file {file} cannot be used: {error.strerror or error}") from error
 
 
 def import_(
@@ -83,7 +80,7 @@ def import_(
     data: Data = None,
 ) -> None:
     """Put an exported log into an empty database: positions, ids, times and seals are kept. All of it, or nothing."""
-    with configuration(url, data, make=True) as config, _opened(file, "rb") as opened:
+    with configuration(url, data, make=True) as config, _read(file) as opened:
         done = asyncio.run(_import(config, opened))
     say(f"imported {done.events} events and {done.seals} seals, up to position {done.last_position}")
 
@@ -94,14 +91,32 @@ async def _import(config: DatabaseConfig, file: Any) -> ExportResult:
 
 
 @contextmanager
-def _opened(file: Path, mode: str) -> Iterator[Any]:
-    try:
+def _written(file: Path) -> Iterator[Any]:
+    with _usable(file):
         if file == Path("-"):
-            yield sys.stdout.buffer if mode == "wb" else sys.stdin.buffer
+            yield sys.stdout.buffer
         else:
-            with file.open(mode) as opened:
+            # An export that fails leaves the one before it.
+            with replacing(file) as part, part.open("wb") as opened:
                 yield opened
-    except BrokenPipeError:
-        raise
+
+
+@contextmanager
+def _read(file: Path) -> Iterator[Any]:
+    with _usable(file):
+        if file == Path("-"):
+            yield sys.stdin.buffer
+        else:
+            with file.open("rb") as opened:
+                yield opened
+
+
+@contextmanager
+def _usable(file: Path) -> Iterator[None]:
+    """Say of an error of the file that it is one; those of the database are `OSError`s too, and stay what they are."""
+    try:
+        yield
     except OSError as error:
+        if isinstance(error, EventStoreError | BrokenPipeError):
+            raise
         raise ConfigurationError(f"the file {file} cannot be used: {error.strerror or error}") from error

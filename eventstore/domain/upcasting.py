@@ -9,8 +9,9 @@ and reading goes on until there is a class for what they came to. An event that 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -56,7 +57,7 @@ class UpcastEvent:
     Attributes:
         type: Its type: one of those that the upcaster leads to.
         data: Its fields, as JSON: decimals and times as text.
-        occurred_at: When it happened, aware; None: when the stored event did.
+        occurred_at: When it happened; a naive datetime means local time. None: when the stored event did.
     """
 
     type: str
@@ -220,7 +221,23 @@ def _apply(step: Upcaster, stored: UpcastEvent, context: EventContext) -> Sequen
                 f"the upcaster {step.name} made a {part.type}, it leads to "
                 f"{', '.join(step.targets) or 'nothing'}: name that type and its version in to=",
             )
-    return [replace(part, occurred_at=part.occurred_at or stored.occurred_at) for part in given]
+    times = [_part_time(step, part.occurred_at or stored.occurred_at, context) for part in given]
+    # The next steps may change what they get: where there are several parts, each has JSON of its own.
+    return [
+        replace(part, data=part.data if len(given) == 1 else deepcopy(part.data), occurred_at=time)
+        for part, time in zip(given, times, strict=True)
+    ]
+
+
+def _part_time(step: Upcaster, time: datetime | None, context: EventContext) -> datetime | None:
+    if time is None or time is context.occurred_at:
+        return time
+    try:
+        return time.astimezone(UTC)
+    except (AttributeError, OverflowError, ValueError) as error:
+        raise _wrong(
+            context, f"the upcaster {step.name} gave {time!r} as occurred_at: no time in UTC"
+        ) from error
 
 
 def _construct(

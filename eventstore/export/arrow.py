@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +15,7 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.rows import quoted
 from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import microseconds
+from eventstore.export.files import replacing
 from eventstore.export.lines import settled_pages
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ DECIMAL_SCALE = 18
 """Digits after the point, unless told otherwise; 20 are left before it."""
 
 _BATCH_ROWS = 10_000
+_FIRST_US = microseconds(datetime(1, 1, 1, tzinfo=UTC))
+_LAST_US = microseconds(datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
 _DECIMAL128_DIGITS_MAX = 38
 _DECIMAL256_DIGITS_MAX = 76
 _PLAIN = {
@@ -99,6 +102,8 @@ async def write_parquet(
 ) -> int:
     """Write the events, or a read table, to a Parquet file, some rows at a time in memory; return how many rows.
 
+    What is at the path stays as it is until all of the new file is written.
+
     Other arguments and errors are those of `read_batches`.
 
     Raises:
@@ -108,7 +113,7 @@ async def write_parquet(
     columns, batches = await _open(log, table, categories, (decimal_precision, decimal_scale), _BATCH_ROWS)
     rows = 0
     async with aclosing(batches):
-        with parquet.ParquetWriter(str(path), _schema(arrow, columns)) as writer:
+        with replacing(path) as file, parquet.ParquetWriter(str(file), _schema(arrow, columns)) as writer:
             async for batch in batches:
                 writer.write_batch(batch)
                 rows += batch.num_rows
@@ -183,13 +188,15 @@ async def _types_of(log: EventLog, table: str) -> dict[str, str]:
                 raise ConfigurationError(
                     f"there is no table {table}: give events, or the table of a projection"
                 )
-            statement = await connection.prepare(_select(table))
-            return {
-                one.name: "text"
-                if one.type.kind == "scalar" and one.type.schema != "pg_catalog"
-                else one.type.name
-                for one in statement.get_attributes()
-            }
+            async with (
+                connection.transaction()
+            ):  # a statement that is prepared outside of one leaves one open
+                statement = await connection.prepare(_select(table))
+                attributes = statement.get_attributes()
+    return {
+        one.name: "text" if one.type.kind == "scalar" and one.type.schema != "pg_catalog" else one.type.name
+        for one in attributes
+    }
 
 
 def _select(table: str) -> str:
@@ -210,8 +217,18 @@ async def _table_rows(log: EventLog, table: str, size: int) -> AsyncGenerator[li
             async with connection.transaction():
                 # One statement, one snapshot, however long it is read from.
                 cursor = await connection.cursor(_select(table))
-                while rows := await cursor.fetch(size):
+                while rows := await _fetch(cursor, table, size):
                     yield rows
+
+
+async def _fetch(cursor: Any, table: str, size: int) -> list[Any]:
+    try:
+        rows: list[Any] = await cursor.fetch(size)
+    except OverflowError as error:
+        raise ConfigurationError(
+            f"{table} holds a time before the year 1 or after 9999, which has no form here: correct it"
+        ) from error
+    return rows
 
 
 async def _batches(
@@ -262,7 +279,12 @@ def _finite(value: Decimal, of: str) -> Decimal:
 def _moment(value: bytes | datetime, of: str) -> int:
     if isinstance(value, datetime) and value.tzinfo is None:  # as the driver gives infinity
         raise ConfigurationError(f"{of} holds an infinite time, which is no time of Arrow")
-    return microseconds(value)
+    moment = microseconds(value)
+    if not _FIRST_US <= moment <= _LAST_US:
+        raise ConfigurationError(
+            f"{of} holds a time that is infinite, before the year 1 or after 9999: no time of Arrow's users"
+        )
+    return moment
 
 
 def _schema(arrow: Any, columns: list[_Column]) -> Any:

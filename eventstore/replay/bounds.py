@@ -66,7 +66,10 @@ def bound(name: str, value: Bound) -> Bound:
         ConfigurationError: A position is negative, or it is neither a position nor a time.
     """
     if isinstance(value, datetime):
-        return value.astimezone(UTC)
+        try:
+            return value.astimezone(UTC)
+        except (OverflowError, ValueError):  # datetime.min and max, for "ever", have no local time
+            return value.replace(tzinfo=UTC)
     if type(value) is not int or not 0 <= value <= _POSITION_MAX:
         raise ConfigurationError(f"{name} is a position, 0 or more, or a datetime, not {value!r}")
     return value

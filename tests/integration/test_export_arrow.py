@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from eventstore import Order, OrderSide
+from eventstore import Order, OrderSide, Portfolio, Position
+from eventstore.domain.context import use_clock
 from eventstore.errors import ConfigurationError
 from eventstore.export.arrow import read_batches, to_arrow, write_parquet
+from eventstore.replay.equity import EquityPoint
 from projections import OrdersProjection, ProjectionWorker
 from tests.command_line import run
 from tests.conftest import url_of
 from tests.entities import started
+from tests.integration.test_rebuild_swap import OrderedBySymbol, create_table, place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +48,11 @@ async def rows_of(store: EventStore, table: str) -> list[dict[str, Any]]:
     """The rows as the driver gives them."""
     async with store.connection.acquire() as connection:
         return [dict(row) for row in await connection.fetch(f"SELECT * FROM {table}")]
+
+
+def names_in(folder: Path) -> list[str]:
+    """What is in a folder."""
+    return sorted(one.name for one in folder.iterdir())
 
 
 def plain(value: Any) -> Any:
@@ -115,6 +125,14 @@ async def test_a_decimal_that_does_not_fit_is_an_error(store: EventStore):
         await connection.execute("UPDATE orders SET limit_price = 1, created_at = 'infinity'")
     with pytest.raises(ConfigurationError, match="infinite"):
         await to_arrow(store.log, "orders")
+    for year in ("20000-01-01", "0044-03-15 BC", "294270-01-01", "infinity"):
+        async with store.connection.acquire() as connection:
+            await connection.execute("ALTER TABLE events DISABLE TRIGGER ALL")
+            await connection.execute(f"UPDATE events SET occurred_at = '{year}' WHERE position = 1")
+            await connection.execute(f"UPDATE orders SET created_at = '{year}'")
+        for table in ("events", "orders"):
+            with pytest.raises(ConfigurationError, match=f"{table}.*time"):
+                await to_arrow(store.log, table)
 
 
 async def test_what_cannot_be_exported_says_why(store: EventStore, monkeypatch: pytest.MonkeyPatch):
@@ -134,6 +152,82 @@ async def test_what_cannot_be_exported_says_why(store: EventStore, monkeypatch: 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'trading-eventstore\[arrow\]'"):
         await to_arrow(store.log, "orders")
+
+
+async def test_an_export_that_fails_leaves_nothing_behind(store: EventStore, tmp_path: Path):
+    """No half of a file, nothing instead of the one before, and no transaction that would hold up a change of the table."""
+    await filled(store)
+    file = tmp_path / "orders.parquet"
+    await write_parquet(store.log, "orders", file)
+    kept = file.read_bytes()
+    async with store.connection.acquire() as connection:
+        await connection.execute("CREATE TABLE strange (at point)")
+        for table in ("orders", "strange", "nothing"):
+            with pytest.raises(ConfigurationError):
+                await write_parquet(store.log, table, file, decimal_precision=3, decimal_scale=1)
+        assert names_in(tmp_path) == [file.name]
+        assert file.read_bytes() == kept
+        held = await connection.fetch(
+            "SELECT relation::regclass::text FROM pg_locks WHERE pid <> pg_backend_pid() AND "
+            "relation IN ('strange'::regclass, 'orders'::regclass)"
+        )
+    assert held == []
+
+
+async def test_an_equity_curve_as_arrow(store: EventStore):
+    """Every point, its time in UTC and every digit of it, in the narrowest decimal that holds all; also without points."""
+    start = datetime(2026, 3, 2, 14, tzinfo=UTC)
+    with use_clock(lambda: start):
+        portfolio = Portfolio(name="p", initial_capital=Decimal("1000.50"))
+        position = Position.open_position("ES", Decimal(3), Decimal("5200.25"), Decimal("1.2345678901"))
+        position.portfolio_id = portfolio.id
+        position.mark(Decimal("5200.0000000001"), occurred_at=start + timedelta(microseconds=1))
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.save_portfolio(portfolio)
+        await uow.positions.save_position(position)
+    curve = await store.equity_curve(portfolio)
+    assert len(curve) >= 2
+    table = curve.to_arrow()
+    assert table.schema.field("at").type == pa.timestamp("us", tz="UTC")
+    assert [(row["at"], row["equity"]) for row in table.to_pylist()] == list(curve)
+    scale = max(-int(point.equity.as_tuple().exponent) for point in curve)
+    assert scale >= 10
+    assert table.schema.field("equity").type == pa.decimal128(38, scale)
+    assert list(curve.to_pandas()) == [point.equity for point in curve]
+    assert curve.to_polars()["equity"].to_list() == [point.equity for point in curve]
+    empty = dataclasses.replace(curve, points=()).to_arrow()
+    assert (empty.num_rows, empty.schema.names) == (0, ["at", "equity"])
+    wide = Decimal("12345678901234567890123456789.0123456789012345678901")
+    points = (
+        *curve.points,
+        EquityPoint(start, wide),
+        EquityPoint(start, Decimal("1E+20")),
+        EquityPoint(start, -wide),
+    )
+    table = dataclasses.replace(curve, points=points).to_arrow()
+    assert table.column("equity").to_pylist() == [point.equity for point in points]
+    assert table.schema.field("equity").type == pa.decimal256(76, 22)
+    with pytest.raises(ConfigurationError, match="fits no decimal"):
+        dataclasses.replace(
+            curve, points=(EquityPoint(start, Decimal("1" + "0" * 60 + "." + "0" * 19 + "1")),)
+        ).to_arrow()
+
+
+async def test_a_projection_of_ones_own_as_parquet(store: EventStore, tmp_path: Path):
+    """Its rows, with the types of its table, those of an empty table too."""
+    await create_table(store)
+    file = tmp_path / "ordered.parquet"
+    assert await write_parquet(store.log, "ordered", file) == 0
+    names = pq.read_table(file).schema.names
+    await place(store, 1, 2, 3)
+    await ProjectionWorker(store.log, OrderedBySymbol()).catch_up(await store.log.head())
+    rows = await rows_of(store, "ordered")
+    done = run("export", file, "--parquet", "--table", "ordered", "--url", url_of(store.connection.config))
+    assert (done.returncode, done.stdout) == (0, f"exported {len(rows)} rows of ordered\n"), done.stderr
+    read = pq.read_table(file)
+    assert read.schema.names == names
+    assert read.to_pylist() == [{name: plain(value) for name, value in row.items()} for row in rows]
+    assert len(rows) > 0
 
 
 async def test_the_command(store: EventStore, tmp_path: Path):

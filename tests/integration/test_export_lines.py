@@ -24,6 +24,7 @@ from tests.command_line import run
 from tests.conftest import in_new_loop, url_of
 from tests.entities import pending, started
 from tests.integration.test_bulk_load import BulkNoted
+from tests.integration.test_export_arrow import names_in
 from tests.scale import examples
 
 if TYPE_CHECKING:
@@ -327,6 +328,33 @@ async def test_what_is_in_flight_is_waited_for(store: EventStore, empty: EventSt
         await asyncio.sleep(0)
         await transaction.commit()
     assert (await import_lines(empty.log, await exporting)).events == 3
+
+
+async def test_an_export_that_fails_leaves_the_one_before_it(store: EventStore, tmp_path: Path):
+    """Whatever fails: the server that is not there, a value that has no form, a file that cannot be put in its place."""
+    await filled(store)
+    file, link = tmp_path / "log.jsonl", tmp_path / "link.jsonl"
+    url = url_of(store.connection.config)
+    assert run("export", file, "--url", url).returncode == 0
+    link.symlink_to(file)
+    kept = file.read_bytes()
+    done = run("export", link, "--url", "postgresql://nobody@127.0.0.1:1/none")
+    assert (done.returncode, "cannot be used" in done.stderr) == (2, False)
+    assert "cannot connect" in done.stderr
+    async with store.connection.acquire() as connection:
+        await connection.execute("ALTER TABLE events DISABLE TRIGGER ALL")
+        await connection.execute("UPDATE events SET occurred_at = 'infinity' WHERE position = 9")
+    done = run("export", link, "--url", url)
+    assert (done.returncode, "ISO 8601" in done.stderr) == (2, True)
+    assert names_in(tmp_path) == [link.name, file.name]
+    assert file.read_bytes() == kept
+    async with store.connection.acquire() as connection:
+        await connection.execute("DELETE FROM events WHERE position = 9")
+    assert run("export", link, "--url", url).returncode == 0
+    assert link.is_symlink()
+    assert len(file.read_bytes()) < len(kept)
+    done = run("export", tmp_path / "nowhere" / "log.jsonl", "--url", url)
+    assert (done.returncode, "cannot be used" in done.stderr) == (2, True)
 
 
 async def test_the_commands(store: EventStore, empty: EventStore, tmp_path: Path):

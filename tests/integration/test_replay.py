@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -218,6 +219,8 @@ async def test_bounds_that_make_no_sense_are_refused(store: EventStore):
     for wrong in ({"after": -1}, {"through": True}, {"after": "1"}, {"through": 1.5}, {"page_events_max": 0}):
         with pytest.raises(ConfigurationError, match=next(iter(wrong))):
             store.replay(**wrong)
+    for ever in ((datetime.min, datetime.max), (datetime.min.replace(tzinfo=UTC), None)):
+        assert [one async for one in store.replay(after=ever[0], through=ever[1])] == []
     with pytest.raises(ConfigurationError, match="no field or property colour"):
         await store.rebuild_state(Order, where={"colour": "red"})
 

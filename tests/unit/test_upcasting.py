@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -113,6 +113,43 @@ def test_one_event_becomes_several(split: EventRegistry):
         RobotWalked(metres=Decimal(2), occurred_at=NOW + timedelta(minutes=1)),
     ]
     assert {(part.position, part.version, part.event_id) for part in event.parts} == {(5, 3, UUID(int=5))}
+
+
+def test_parts_share_nothing(mine: EventRegistry):
+    """What the next step changes in one part, it changes in that part alone, though both were made of one JSON."""
+    moved = moved_class(mine, 2)
+
+    @upcaster("old robot", "RobotWent", 1, to={"RobotMoved": 1}, registry=mine)
+    def _twice(data: dict[str, Any], _: EventContext) -> list[UpcastEvent]:
+        return [UpcastEvent("RobotMoved", data)] * 2
+
+    @upcaster("old robot", "RobotMoved", 1, registry=mine)
+    def _metric(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
+        data["metres"] = str(Decimal(data["metres"]) * data["of"].pop())
+        del data["of"]
+        return data
+
+    event = decode(stored("RobotWent", {"metres": "2", "of": [5, 3]}), classes=mine)
+    assert [part.event for part in event.parts] == [moved(metres=Decimal(6), occurred_at=NOW)] * 2
+
+
+def test_a_part_has_a_time_in_utc(mine: EventRegistry):
+    """Whatever zone its upcaster gave, and in local time where it gave none; what is no time is an error of its own."""
+    moved = moved_class(mine, 1)
+    times: list[Any] = [NOW.astimezone(timezone(timedelta(hours=5))), NOW.astimezone().replace(tzinfo=None)]
+
+    @upcaster("old robot", "RobotWent", 1, to={"RobotMoved": 1}, registry=mine)
+    def _when(data: dict[str, Any], _: EventContext) -> list[UpcastEvent]:
+        return [UpcastEvent("RobotMoved", dict(data), occurred_at=times[0])]
+
+    for _ in range(2):
+        event = decode(stored("RobotWent", {"metres": "1"}), classes=mine)
+        assert event.event == moved(metres=Decimal(1), occurred_at=NOW)
+        assert event.occurred_at.tzinfo is UTC
+        times.pop(0)
+    times.append("2026-01-01")
+    with pytest.raises(EventDecodingError, match="occurred_at"):
+        decode(stored("RobotWent", {"metres": "1"}), classes=mine)
 
 
 def test_the_one_event_of_several_is_not_to_be_had(split: EventRegistry):
