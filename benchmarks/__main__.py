@@ -3,6 +3,8 @@
     make bench                          python -m benchmarks
     make bench ARGS=--quick             under a minute
     make bench ARGS="--only replay"     one workload; may be given again
+    make bench-large                    the same figures as the log grows
+    make bench-large ARGS="--events 10000 --events 200000"
 
 Only the ratios mean something: machines differ, and are noisy.
 """
@@ -104,7 +106,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="append",
         help="with --large: a size of the log; may be given again (default 10 thousand, 1 and 20 million)",
     )
-    parser.add_argument("--results", type=Path, default=_HERE / "results.json", help="where the results go")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        help="where the results go (default: results.json, or growth.json with --large)",
+    )
     parser.add_argument("--plots", type=Path, default=_HERE / "plots", help="the folder for the plots")
     given = parser.parse_args(arguments)
     sizes = TINY if given.tiny else QUICK if given.quick else FULL
@@ -112,9 +118,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sizes = replace(sizes, rounds=given.rounds)
     console = Console(width=160) if not sys.stdout.isatty() else Console()
     if given.large:
-        run(grow(sizes, given.events or LOG_SIZES, console, plots=given.plots))
+        results = given.results or _HERE / "growth.json"
+        run(grow(sizes, given.events or LOG_SIZES, console, results=results, plots=given.plots))
     else:
-        run(measure(sizes, given.only, console, results=given.results, plots=given.plots))
+        results = given.results or _HERE / "results.json"
+        run(measure(sizes, given.only, console, results=results, plots=given.plots))
     return 0
 
 

@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -121,10 +121,10 @@ class Bench:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, sizes: Sizes) -> AsyncIterator[Self]:
-        """Start everything, and stop it at the end of the block."""
+    async def start(cls, sizes: Sizes, **settings: str) -> AsyncIterator[Self]:
+        """Start everything, with more settings for the server, and stop it at the end of the block."""
         async with AsyncExitStack() as stack:
-            server = stack.enter_context(_server())
+            server = stack.enter_context(_server(settings))
             store = await stack.enter_async_context(_open(server, "bench"))
             url = server.database_url("bench")
             bare = await stack.enter_async_context(asyncpg.create_pool(url, min_size=_POOL, max_size=_POOL))
@@ -202,8 +202,8 @@ class Bench:
 
 
 @contextmanager
-def _server() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer.start(settings=_SETTINGS) as server:
+def _server(settings: Mapping[str, str]) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer.start(settings={**_SETTINGS, **settings}) as server:
         yield server
 
 

@@ -11,7 +11,15 @@ from benchmarks.bench import Bench
 from eventstore import EventStore, Order, OrderSide
 from projections import OrdersProjection, ProjectionWorker
 
-__all__ = ["EVENTS_OF_AN_ORDER", "History", "fold_by_server", "history", "life_of_an_order"]
+__all__ = [
+    "ASCENDING_ID",
+    "EVENTS_OF_AN_ORDER",
+    "TIMEOUT_S",
+    "History",
+    "fold_by_server",
+    "history",
+    "life_of_an_order",
+]
 
 EVENTS_OF_AN_ORDER = 5
 _SYMBOLS = 20
@@ -22,16 +30,17 @@ _BEGIN = datetime(2024, 1, 2, 14, 30, tzinfo=UTC)
 _TEMPLATE = """
 CREATE TEMPORARY TABLE template (number integer, version integer, type text, data text, occurred_at timestamptz)
 """
-# An id that ascends with time, as UUIDv7 does: the milliseconds, then digits that look random.
-_ID = (
+ASCENDING_ID = (
     "(lpad(to_hex(1704205800000 + {n}), 12, '0') || '7' || substr(h, 1, 3) || '8' || substr(h, 4, 15))::uuid"
 )
+"""SQL of an id that ascends with time, as UUIDv7 does: the milliseconds `n`, then digits `h` that look random."""
+
 _MULTIPLY = f"""
 INSERT INTO events (position, occurred_at, recorded_at, version, schema_version, stream_id, event_id, category, type,
                     data, metadata)
 SELECT position, occurred_at, occurred_at, version, 1,
-       (SELECT {_ID.format(n="copy * 100 + number")} FROM md5('s' || (copy * 100 + number)) AS h),
-       (SELECT {_ID.format(n="position")} FROM md5('e' || position) AS h),
+       (SELECT {ASCENDING_ID.format(n="copy * 100 + number")} FROM md5('s' || (copy * 100 + number)) AS h),
+       (SELECT {ASCENDING_ID.format(n="position")} FROM md5('e' || position) AS h),
        'order', type, data::jsonb, '{{}}'
 FROM (
     SELECT copy, number, version, type, data,
@@ -42,7 +51,7 @@ FROM (
 ORDER BY position
 """
 _COPIES_AT_A_TIME = 400
-_TIMEOUT_S = 3_600.0
+TIMEOUT_S = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +94,14 @@ async def _make(connection: Any, have: int, events: int) -> None:
     )
     for start in range(first, last + 1, _COPIES_AT_A_TIME):
         end = min(start + _COPIES_AT_A_TIME - 1, last)
-        await connection.execute(_MULTIPLY, start, end, timeout=_TIMEOUT_S)
+        await connection.execute(_MULTIPLY, start, end, timeout=TIMEOUT_S)
     await connection.execute(
         "ALTER TABLE events ADD CONSTRAINT events_pkey PRIMARY KEY (stream_id, version), "
         "ADD CONSTRAINT events_position_key UNIQUE (position)",
-        timeout=_TIMEOUT_S,
+        timeout=TIMEOUT_S,
     )
     await connection.execute("SELECT setval('events_position_seq', (SELECT max(position) FROM events))")
-    await connection.execute("VACUUM ANALYZE events", timeout=_TIMEOUT_S)
+    await connection.execute("VACUUM ANALYZE events", timeout=TIMEOUT_S)
 
 
 async def fold_by_server(found: History) -> None:
@@ -108,7 +117,7 @@ async def fold_by_server(found: History) -> None:
     for column in projection.table.codec.columns:
         if column.name == "id":
             digits = "md5('s' || (copy * 100 + number)) AS h"
-            chosen.append(f"(SELECT {_ID.format(n='copy * 100 + number')} FROM {digits})")
+            chosen.append(f"(SELECT {ASCENDING_ID.format(n='copy * 100 + number')} FROM {digits})")
         elif column.type == "timestamptz":
             chosen.append(f"{column.name} + copy * interval '1 second'")
         else:
@@ -123,12 +132,12 @@ async def fold_by_server(found: History) -> None:
             f"WHERE last_position <= {_AT_ONCE * EVENTS_OF_AN_ORDER}) AS folded",
             folded,
             found.events // (_AT_ONCE * EVENTS_OF_AN_ORDER) - 1,
-            timeout=_TIMEOUT_S,
+            timeout=TIMEOUT_S,
         )
         await connection.execute(
             "UPDATE projection_checkpoints SET position = $1 WHERE projection = 'orders'", found.events
         )
-        await connection.execute("VACUUM ANALYZE orders", timeout=_TIMEOUT_S)
+        await connection.execute("VACUUM ANALYZE orders", timeout=TIMEOUT_S)
 
 
 def _records() -> list[tuple[int, int, str, str, datetime]]:

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import orjson
 from rich.console import Console
@@ -13,13 +14,18 @@ from rich.table import Table
 
 from benchmarks.workload import Figure, Result, Workload, results_of
 
-__all__ = ["shown", "tables", "write_results"]
+__all__ = ["shown", "tables", "write_objects", "write_results"]
 
 
 def write_results(path: Path, results: Sequence[Result]) -> None:
     """Write one object for each goal."""
+    write_objects(path, [asdict(result) for result in results])
+
+
+def write_objects(path: Path, objects: Sequence[Mapping[str, Any]]) -> None:
+    """Write objects as a JSON list."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(orjson.dumps([asdict(result) for result in results], option=orjson.OPT_INDENT_2))
+    path.write_bytes(orjson.dumps(objects, option=orjson.OPT_INDENT_2))
 
 
 def tables(console: Console, measured: Mapping[Workload, Sequence[Figure]], title: str) -> None:

@@ -70,8 +70,17 @@ async def test_every_workload_runs_and_every_goal_is_reported(tmp_path: Path):
 
 @pytest.mark.full
 async def test_the_growth_of_the_log_is_measured(tmp_path: Path):
-    """Two tiny logs: a column for each, and a plot for each figure."""
-    output = await _run("--large", "--events", "1000", "--events", "5000", "--plots", str(tmp_path))
+    """Two tiny logs: a column and a result for each, and a plot for each figure; ids of both kinds share theirs."""
+    results = tmp_path / "growth.json"
+    options = ("--events", "1000", "--events", "5000", "--plots", str(tmp_path), "--results", str(results))
+    output = await _run("--large", *options)
     assert "1,000 events" in output
     assert "5,000 events" in output
-    assert len(_plots(tmp_path)) == 6
+    found = orjson.loads(results.read_bytes())
+    assert all(list(one) == ["figure", "events", "value", "unit", "runs"] for one in found)
+    figures = {one["figure"] for one in found}
+    assert {(one["figure"], one["events"]) for one in found} == {
+        (figure, events) for figure in figures for events in (1_000, 5_000)
+    }
+    assert all(one["value"] > 0 for one in found)
+    assert len(_plots(tmp_path)) == len(figures) - 2
