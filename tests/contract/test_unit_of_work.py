@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -84,7 +85,7 @@ class TestBeginAndEnd:
         await uow.orders.save_order(order)
         await uow.positions.save_position(a_position())
         await getattr(uow, ends)()
-        left = [weakref.ref(uow), weakref.ref(order)]
+        left: list[weakref.ref[Any]] = [weakref.ref(uow), weakref.ref(order)]
         gc.collect()
         gc.disable()
         try:
