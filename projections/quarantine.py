@@ -1,15 +1,13 @@
 """Keys whose events cannot be folded: list them, try again when the code is mended, or leave an event out.
 
 Each change holds the lanes of the projection for its one short transaction, so no worker writes meanwhile, and ends with
-the key folded up to where its lane stands, or still in quarantine.
+the key folded up to where its lane stands, or still in quarantine. The log is read for it beforehand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,11 +15,13 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
+from projections.deliveries import key_of
 from projections.discards import Discards, read_discards
 from projections.folding import FoldError, fold_into
 from projections.keys import key_text, lane_of
+from projections.progress import list_lanes
 from projections.projection import Projection
-from projections.reading import Readable, UndecodedEvent, read_batch
+from projections.reading import Readable, read_batch
 from projections.versions import require_version
 
 __all__ = ["QuarantinedKey", "discard", "list_quarantined", "retry"]
@@ -113,6 +113,7 @@ async def discard(
 async def _fold_again(
     log: EventLog, projection: Projection[Any], key: str, *, discard_position: tuple[str, str] | None
 ) -> bool:
+    waiting = await _Waiting.read(log, projection, key)
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
             async with connection.transaction():
@@ -121,9 +122,7 @@ async def _fold_again(
                 held = await connection.fetch(load("projections/list_quarantine"), projection.name)
                 entry = next((row for row in held if row["key"] == key), None)
                 if entry is None:
-                    raise ConfigurationError(
-                        f"the key {key} of projection {projection.name} is not in quarantine"
-                    )
+                    raise _not_held(projection, key)
                 if discard_position is not None:
                     await connection.execute(
                         load("projections/discard_event"),
@@ -133,40 +132,70 @@ async def _fold_again(
                         *discard_position,
                     )
                 discarded = await read_discards(connection, projection)
-                waits = partial(_waits, projection, key=key, lanes=lanes, discarded=discarded)
-                failed = await _fold_waiting(log, connection, projection, entry["position"], lanes, waits)
-                if failed is None:
-                    await connection.execute(load("projections/release_key"), projection.name, key)
+                await waiting.read_on(entry["position"], max(lane["position"] for lane in lanes), connection)
+                events = [
+                    event
+                    for event in waiting.events
+                    if event.position >= entry["position"]
+                    and _waits(projection, event, lanes=lanes, discarded=discarded)
+                ]
+                failed: list[FoldError] = []
+                await fold_into(connection, projection, events, singly=True, on_error=failed)
+                if failed:
+                    await failed[0].quarantine(connection, projection)
                 else:
-                    await failed.quarantine(connection, projection)
-                return failed is None
+                    await connection.execute(load("projections/release_key"), projection.name, key)
+                return not failed
 
 
-async def _fold_waiting(  # noqa: PLR0917 - one call, of the same names
-    log: EventLog,
-    connection: Any,
-    projection: Projection[Any],
-    position: int,
-    lanes: list[Any],
-    waits: Callable[[Readable], bool],
-) -> FoldError | None:
-    failed: list[FoldError] = []
-    after, through = position - 1, max(lane["position"] for lane in lanes)
-    while after < through and not failed:
-        batch = await read_batch(
-            log, projection, after=after, through=through, limit=_BATCH_EVENTS_MAX, connection=connection
-        )
-        after = batch.through
-        waiting = [event for event in batch.events if waits(event)]
-        await fold_into(connection, projection, waiting, singly=True, on_error=failed)
-    return failed[0] if failed else None
+class _Waiting:
+    """The events that a key in quarantine waits with.
+
+    All of the log after the first is read for them: before the lanes are held, and then there is little left.
+    """
+
+    def __init__(self, log: EventLog, projection: Projection[Any], key: str) -> None:
+        self.events: list[Readable] = []
+        self._log = log
+        self._projection = projection
+        self._key = key
+        self._first = self._through = 0
+
+    @classmethod
+    async def read(cls, log: EventLog, projection: Projection[Any], key: str) -> _Waiting:
+        held = await list_quarantined(log, projection.name)
+        entry = next((one for one in held if one.key == key), None)
+        if entry is None:
+            raise _not_held(projection, key)
+        waiting = cls(log, projection, key)
+        lanes = await list_lanes(log, projection.name)
+        await waiting.read_on(entry.position, max(lane["position"] for lane in lanes))
+        return waiting
+
+    async def read_on(self, first: int, through: int, connection: Any = None) -> None:
+        """Read what is not read yet of the events from one position to another."""
+        if not self._first <= first <= self._through:  # a rebuild has put the key back to another event
+            self.events, self._first, self._through = [], first, first - 1
+        while self._through < through:
+            batch = await read_batch(
+                self._log,
+                self._projection,
+                after=self._through,
+                through=through,
+                limit=_BATCH_EVENTS_MAX,
+                connection=connection,
+            )
+            self._through = batch.through
+            self.events += [
+                event for event in batch.events if key_text(key_of(self._projection, event)) == self._key
+            ]
 
 
-def _waits(
-    projection: Projection[Any], event: Readable, *, key: str, lanes: list[Any], discarded: Discards
-) -> bool:
-    its_key = (event.stream_id,) if isinstance(event, UndecodedEvent) else projection.key_of(event)
-    folded = lanes[lane_of(its_key, len(lanes))]["position"]
-    if key_text(its_key) != key or event.position > folded:
-        return False
-    return not discarded.has(event.position, its_key)
+def _not_held(projection: Projection[Any], key: str) -> ConfigurationError:
+    return ConfigurationError(f"the key {key} of projection {projection.name} is not in quarantine")
+
+
+def _waits(projection: Projection[Any], event: Readable, *, lanes: list[Any], discarded: Discards) -> bool:
+    key = key_of(projection, event)
+    folded: int = lanes[lane_of(key, len(lanes))]["position"]
+    return event.position <= folded and not discarded.has(event.position, key)

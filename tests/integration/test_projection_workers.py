@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -20,8 +20,9 @@ from projections.keys import lane_of
 from projections.lanes import set_lanes
 from projections.progress import list_lanes
 from projections.quarantine import list_quarantined, retry
+from projections.reading import read_batch
 from tests.conftest import admin_connection
-from tests.hits import Hit, HitsByNumber, hits, hits_table, rows_of
+from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table, rows_of
 from tests.relay import Relay
 from tests.spoilt import Spoilt, spoilt_table
 from tests.waiting import until
@@ -189,3 +190,27 @@ async def test_a_full_disk_is_waited_out(store: EventStore, caplog: pytest.LogCa
             await here.wait_for(result.last_position)
     assert await list_quarantined(store.log) == []
     assert [row.hits for row in await rows_of(store, HitsByNumber())] == [3]
+
+
+async def test_a_retry_reads_the_log_while_workers_go_on(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """A key has waited for a long part of the log: nobody waits for it to be read; what came meanwhile is folded too."""
+    projection = HitsByNumber()
+    await hits_table(store, projection)
+    await store.log.append(hits(Hit(number=1, is_poison=True), Hit(number=1)))
+    await fold_all(store, projection)
+    came = 0
+
+    async def and_more_comes(*arguments: Any, **named: Any) -> Any:
+        nonlocal came
+        if came < 2:
+            came += 1
+            await store.log.append(hits(Hit(number=1), Hit(number=2)))
+            await asyncio.wait_for(fold_all(store, projection), 60)
+        return await read_batch(*arguments, **named)
+
+    monkeypatch.setattr("projections.quarantine.read_batch", and_more_comes)
+    monkeypatch.setattr("projections.quarantine._BATCH_EVENTS_MAX", 1)
+    projection.is_broken = False
+    assert await retry(store.log, projection, "[1]")
+    assert [(row.number, row.hits) for row in await rows_of(store, projection)] == [(1, 4), (2, 2)]
+    assert await list_quarantined(store.log) == []
