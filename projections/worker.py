@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from typing import Any, Generic, TypeVar
 
@@ -44,6 +45,8 @@ _POLL_FIRST_S = 0.005
 _BATCH_INTERVAL_S = 0.01
 # A batch's transaction has half a lease; what takes longer than this part of one is made smaller.
 _BATCH_OF_LEASE = 0.125
+# The part of a lease after which it is renewed.
+_RENEWED_AFTER = 1 / 3
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 5.0
 
@@ -161,7 +164,7 @@ class ProjectionWorker(Generic[R]):
                 if not self._batch_was_full:
                     await asyncio.sleep(max(began + _BATCH_INTERVAL_S - loop.time(), 0))
                 continue
-            if loop.time() - renewed > self._lease.lease_s / 3:
+            if loop.time() - renewed > self._lease.lease_s * _RENEWED_AFTER:
                 if not await self._lease.renew():
                     return
                 renewed = loop.time()
@@ -172,7 +175,7 @@ class ProjectionWorker(Generic[R]):
         """Fold one batch.
 
         Args:
-            wait: At a hole, wait until its owner has ended.
+            wait: At a hole, wait until its owner has ended; where a lease is held, for a third of it at most.
 
         Returns:
             Whether the checkpoint moved.
@@ -185,7 +188,9 @@ class ProjectionWorker(Generic[R]):
         before = self._position
         if before is None:
             before = await self._take_up()
-        after = await self.log.settlement.settle(before, wait=wait)
+        # The lease is renewed between such waits: the owner of a hole may take longer than it lasts.
+        wait_max_s = self._lease.lease_s * _RENEWED_AFTER if self._lease.is_held else math.inf
+        after = await self.log.settlement.settle(before, wait=wait, wait_max_s=wait_max_s)
         if after == before:
             self._position = before
             return False

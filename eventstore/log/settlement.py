@@ -11,6 +11,7 @@ Writers pay nothing for this, and nobody waits for a transaction that has not wr
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -62,12 +63,13 @@ class Settlement:
         self._settled = 0
         self._barrier = None
 
-    async def settle(self, after: int, *, wait: bool = True) -> int:
+    async def settle(self, after: int, *, wait: bool = True, wait_max_s: float = math.inf) -> int:
         """Return the highest position known to be final; read up to it with a statement begun after this call.
 
         Args:
             after: The reader's position; everything up to it is taken to be final.
             wait: At a hole right after `after`, wait until its owner has ended; else return `after`.
+            wait_max_s: Seconds to wait so at most; then return `after` as well.
 
         Returns:
             A position, at least `after`. It equals `after` where nothing new is there, or may not be read yet.
@@ -79,9 +81,10 @@ class Settlement:
         if self._settled > after:
             return self._settled
         poll_s = _POLL_FIRST_S
+        until = time.monotonic() + wait_max_s
         while True:
             settled = await self._advance(after)
-            if settled > after or self._barrier is None or not wait:
+            if settled > after or self._barrier is None or not wait or time.monotonic() > until:
                 return settled
             await asyncio.sleep(poll_s)
             poll_s = min(2 * poll_s, _POLL_MAX_S)

@@ -13,6 +13,7 @@ from eventstore.database import ConnectionFactory, PostgreSQLAdapter
 from eventstore.database.grants import grant
 from eventstore.errors import ConfigurationError
 from eventstore.log import EventLog
+from eventstore.log.records import to_columns
 from eventstore.store import EventStore
 from projections import OrdersProjection, ProjectionWorker, run
 from projections.comparison import compare_with_fold
@@ -22,6 +23,7 @@ from projections.progress import list_lanes
 from projections.quarantine import list_quarantined, retry
 from projections.reading import read_batch
 from tests.conftest import admin_connection
+from tests.entities import started
 from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table, rows_of
 from tests.relay import Relay
 from tests.spoilt import Spoilt, spoilt_table
@@ -214,3 +216,30 @@ async def test_a_retry_reads_the_log_while_workers_go_on(store: EventStore, monk
     assert await retry(store.log, projection, "[1]")
     assert [(row.number, row.hits) for row in await rows_of(store, projection)] == [(1, 4), (2, 2)]
     assert await list_quarantined(store.log) == []
+
+
+async def test_a_lease_is_kept_at_a_hole(store: EventStore):
+    """A writer's transaction stands open for longer than a lease: the worker that waits for it keeps its lane all the while."""
+    await place(store, 1)
+    first, second = (ProjectionWorker(store.log, OrdersProjection(), lease_s=3) for _ in range(2))
+    async with running(first), store.connection.acquire() as owner, store.connection.acquire() as observer:
+        await until(lambda: has_folded(store.log, 1))
+        transaction = owner.transaction()
+        await transaction.start()
+        await store.log.append_in(owner, to_columns(started().staged({})))
+        await place(store, 2)
+        async with running(second):
+            lease = (
+                "SELECT epoch, extract(epoch FROM lease_expires_at) AS expires_s FROM projection_checkpoints"
+            )
+            before = await observer.fetchrow(lease)
+
+            async def has_outlasted_a_lease() -> bool:
+                now = await observer.fetchrow(lease)
+                return bool(now["epoch"] > before["epoch"] or now["expires_s"] > before["expires_s"] + 3)
+
+            await until(has_outlasted_a_lease)
+            assert (first.is_active, second.is_active) == (True, False)
+            assert (await observer.fetchrow(lease))["epoch"] == before["epoch"]
+            await transaction.rollback()
+            await until(lambda: has_folded(store.log, 3))

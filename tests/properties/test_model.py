@@ -418,7 +418,7 @@ def test_the_engine_is_what_the_model_says(engine: type[Engine]):
 def _ignore_holes(patch: pytest.MonkeyPatch) -> None:
     """Whatever is visible is taken to be final."""
 
-    async def settle(self: Settlement, after: int, *, wait: bool = True) -> int:
+    async def settle(self: Settlement, after: int, **_: Any) -> int:
         async with self._acquire() as connection:
             head: int = (await connection.fetchrow(load("log/scan_positions"), after, 10_000))["head"]
         return max(after, head)
