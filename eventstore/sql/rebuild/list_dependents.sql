@@ -22,4 +22,12 @@ JOIN pg_publication AS publication ON publication.oid = part.prpubid
 WHERE part.prrelid = $1::text::regclass
 UNION ALL
 SELECT 'child', format('%s', inhrelid::regclass) FROM pg_inherits WHERE inhparent = $1::text::regclass
+UNION ALL
+SELECT 'parent', format('%s', inhparent::regclass) FROM pg_inherits WHERE inhrelid = $1::text::regclass
+UNION ALL
+SELECT DISTINCT 'function', format('%s', needs.objid::regprocedure)
+FROM pg_depend AS needs
+WHERE needs.classid = 'pg_proc'::regclass
+    AND needs.refclassid = 'pg_class'::regclass
+    AND needs.refobjid = $1::text::regclass
 ORDER BY kind, name

@@ -1,5 +1,6 @@
--- Purpose: Write the statements that put a table in the place of another: its rights, its name, and the names of its
---   indexes and of the constraints that rest on them.
+-- Purpose: Write the statements that put a table in the place of another: its rights, its name, the names of its indexes
+--   and of the constraints that rest on them, and what CREATE TABLE LIKE does not take over: row level security, replica
+--   identity, comments, what is set for the statistics of its columns, the index that it is clustered by.
 -- Parameters:
 --   $1 live text the name of the table that goes, quoted
 --   $2 beside text the name of the one that takes its place, quoted
@@ -7,7 +8,8 @@
 -- Locks: none
 -- Index: those of the system tables
 WITH live AS (
-    SELECT oid, relowner, relacl FROM pg_class WHERE oid = $1::text::regclass
+    SELECT oid, relowner, relacl, relrowsecurity, relforcerowsecurity, relreplident
+    FROM pg_class WHERE oid = $1::text::regclass
 ),
 beside AS (
     SELECT oid, relowner, relacl FROM pg_class WHERE oid = $2::text::regclass
@@ -41,5 +43,39 @@ statements (step, detail, statement) AS (
     FROM live
     JOIN pg_index AS each ON each.indrelid = live.oid
     JOIN pg_class AS index ON index.oid = each.indexrelid
+    UNION ALL
+    SELECT 6, NULL, format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', $1::text) FROM live WHERE relrowsecurity
+    UNION ALL
+    SELECT 6, NULL, format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', $1::text) FROM live WHERE relforcerowsecurity
+    UNION ALL
+    SELECT 6, NULL, format('ALTER TABLE %s REPLICA IDENTITY %s', $1::text,
+        CASE relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)
+    FROM live WHERE relreplident IN ('f', 'n')
+    UNION ALL
+    SELECT 6, NULL, format('COMMENT ON TABLE %s IS %L', $1::text, obj_description(oid, 'pg_class'))
+    FROM live WHERE obj_description(oid, 'pg_class') IS NOT NULL
+    UNION ALL
+    SELECT 6, NULL, format('ALTER TABLE %s ALTER %I SET STATISTICS %s', $1::text, part.attname, part.attstattarget)
+    FROM live JOIN pg_attribute AS part ON part.attrelid = live.oid AND part.attnum > 0 AND NOT part.attisdropped
+    WHERE part.attstattarget >= 0
+    UNION ALL
+    SELECT 6, NULL,
+        format('ALTER TABLE %s ALTER %I SET (%s)', $1::text, part.attname, array_to_string(part.attoptions, ', '))
+    FROM live JOIN pg_attribute AS part ON part.attrelid = live.oid AND part.attnum > 0 AND NOT part.attisdropped
+    WHERE part.attoptions IS NOT NULL
+    UNION ALL
+    SELECT 6, NULL, of_index.statement
+    FROM live
+    JOIN pg_index AS each ON each.indrelid = live.oid
+    JOIN pg_class AS index ON index.oid = each.indexrelid
+    CROSS JOIN LATERAL (
+        SELECT format('COMMENT ON INDEX %I IS %L', index.relname, obj_description(index.oid, 'pg_class'))
+        WHERE obj_description(index.oid, 'pg_class') IS NOT NULL
+        UNION ALL
+        SELECT format('ALTER TABLE %s CLUSTER ON %I', $1::text, index.relname) WHERE each.indisclustered
+        UNION ALL
+        SELECT format('ALTER TABLE %s REPLICA IDENTITY USING INDEX %I', $1::text, index.relname)
+        WHERE each.indisreplident
+    ) AS of_index (statement)
 )
 SELECT statement FROM statements ORDER BY step, detail
