@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,14 +14,19 @@ import typer
 from eventstore.cli.running import DIFFERENT, say
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
-from eventstore.errors import ConfigurationError
+from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.evidence import check_proof as check
 from eventstore.evidence import prove as prove_event
 from eventstore.evidence import seal as seal_log
 from eventstore.evidence import verify as verify_log
 from eventstore.store import EventStore
+from projections.passing import passes
 
 __all__ = ["check_proof", "prove", "seal", "verify"]
+
+_logger = logging.getLogger(__name__)
+
+_RETRY_S = 1.0
 
 Against = Annotated[
     str | None,
@@ -39,7 +45,10 @@ def seal(
     every_s: Annotated[
         float | None,
         typer.Option(
-            "--every", metavar="SECONDS", min=0.01, help="Go on sealing, so often, until interrupted."
+            "--every",
+            metavar="SECONDS",
+            min=0.01,
+            help="Go on sealing, so often, until interrupted; a lost connection is waited out.",
         ),
     ] = None,
 ) -> None:
@@ -51,7 +60,14 @@ def seal(
 async def _seal(config: DatabaseConfig, *, only_head: bool, every_s: float | None) -> None:
     async with EventStore.open(config, workers=False) as store:
         while True:
-            result = await seal_log(store.log)
+            try:
+                result = await seal_log(store.log)
+            except EventStoreError as error:
+                if every_s is None or not passes(error):
+                    raise
+                _logger.warning("sealing is tried again", exc_info=error)
+                await asyncio.sleep(max(every_s, _RETRY_S))
+                continue
             if only_head and result.head is None:
                 raise ConfigurationError("the log has no event to seal yet, and so no head")
             say(

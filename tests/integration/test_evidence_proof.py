@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 from decimal import Decimal
@@ -15,10 +16,11 @@ from hypothesis import strategies as st
 from eventstore.errors import ConfigurationError
 from eventstore.evidence import Head, check_proof, prove, seal, verify
 from eventstore.evidence.canonical import merkle_path, merkle_root, root_of_path
-from tests.command_line import run
+from tests.command_line import run, start
 from tests.conftest import url_of
 from tests.entities import everything, started
 from tests.integration.independent_verifier import root
+from tests.relay import Relay
 from tests.scale import examples
 
 if TYPE_CHECKING:
@@ -197,6 +199,36 @@ async def test_the_commands(store: EventStore, tmp_path: Path):
     done = run("verify", "--url", url)
     assert done.returncode == 1
     assert done.stdout.startswith("event removed: the event at position 2, of block 1")
+
+
+async def test_sealing_goes_on_after_a_lost_connection(store: EventStore):
+    """`seal --every` outlives a server that cannot be reached: it says so, and seals what has come meanwhile."""
+    async with Relay(store.connection.config) as relay:
+        process = start("seal", "--every", "0.05", "--url", url_of(relay.config()))
+        assert process.stdout is not None
+        assert process.stderr is not None
+
+        async def read(stream: Any, word: str) -> None:
+            async with asyncio.timeout(60):
+                while word not in (line := await asyncio.to_thread(stream.readline)):
+                    assert line, "it has ended"
+
+        try:
+            await store.log.append(started())
+            await read(process.stdout, "sealed 1 events")
+            relay.refuse = True
+            async with store.connection.acquire() as connection:
+                await connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+                    "AND pid <> pg_backend_pid()"
+                )
+            await read(process.stderr, "warning: sealing is tried again")
+            await store.log.append(started(tunings=1))
+            relay.refuse = False
+            await read(process.stdout, "sealed 2 events")
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.communicate, timeout=60)
 
 
 # ---- the JSON of the canonical form, written down once more from the document ------------------------------------------
