@@ -41,6 +41,7 @@ _VARIABLES: dict[str, tuple[str, str]] = {
     "ssl_key_file": ("DATABASE_SSL_KEY_FILE", "the path of a readable file"),
     "ssl_root_cert_file": ("DATABASE_SSL_ROOT_CERT_FILE", "the path of a readable file"),
     "statement_cache_size": ("DATABASE_STATEMENT_CACHE_SIZE", "a whole number from 0 (none) to 10000"),
+    "group_commit": ("DATABASE_GROUP_COMMIT", "true or false"),
     "direct_url": ("DATABASE_DIRECT_URL", "a URL such as postgresql://user:password@host:5432/database"),
 }
 _ADDRESS = ("host", "port", "database", "user", "password")
@@ -98,6 +99,8 @@ class DatabaseConfig(BaseSettings):
         ssl_root_cert_file: The authorities that may sign the server's certificate, PEM.
         statement_cache_size: Prepared statements kept by each connection; 0 where PgBouncer before 1.21
             (or any pooler in transaction mode without prepared statements) stands between.
+        group_commit: Whether Units of Work that commit while an append of this process is in flight share the next
+            statement.
         direct_url: A URL that reaches PostgreSQL itself, for LISTEN, where a pooler stands between.
 
     Raises:
@@ -125,6 +128,7 @@ class DatabaseConfig(BaseSettings):
     ssl_key_file: str | None = None
     ssl_root_cert_file: str | None = None
     statement_cache_size: int = Field(100, ge=0, le=10000)
+    group_commit: bool = True
     direct_url: SecretStr | None = None
 
     if not TYPE_CHECKING:  # a type checker sees the fields as keywords instead

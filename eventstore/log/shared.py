@@ -21,12 +21,14 @@ def log_of(connection: DatabaseConnection | PostgreSQLAdapter) -> EventLog:
         connection = connection.connection
     log = connection.attachments.get(EventLog)
     if not isinstance(log, EventLog):
-        pool = connection if isinstance(connection, DatabaseConnection) else _Pool(connection.connection)
-        log = connection.attachments[EventLog] = EventLog(pool)
         if isinstance(connection, DatabaseConnection):
+            log = EventLog(connection, group_commit=connection.config.group_commit)
             log.wakeups.signals = Signals(connection, log.wakeups.ring)
             if log.metrics is not None:
                 log.metrics.watch_pool(connection)
+        else:
+            log = EventLog(_Pool(connection.connection))
+        connection.attachments[EventLog] = log
     return log
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from eventstore.database import ConnectionFactory
+from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import ConcurrencyError
 from eventstore.log import EventLog
 from eventstore.log.records import to_columns
+from eventstore.store import EventStore
 from tests.entities import everything, started, tuned
 from tests.relay import Relay
 from tests.waiting import until
@@ -74,6 +77,21 @@ async def test_appends_made_meanwhile_share_a_statement(migrated_config: Databas
         before = len(await statements(connection))
         await asyncio.gather(*(alone.append(started()) for _ in range(10)))
         assert len(await statements(connection)) - before == 10
+
+
+async def test_one_setting_turns_it_off(migrated_config: DatabaseConfig):
+    """With `group_commit=False` in the configuration every Unit of Work has a statement of its own."""
+    for group_commit, expected in ((True, 1), (False, 8)):
+        async with opened(migrated_config, group_commit=group_commit) as connection:
+            store = EventStore.of(connection)
+            before = len(await statements(connection))
+
+            async def save(store: EventStore = store) -> None:
+                async with store.unit_of_work() as uow:
+                    await uow.orders.save_order(Order.create_market_order("A", Decimal(1), OrderSide.BUY))
+
+            await asyncio.gather(*(save() for _ in range(8)))
+            assert len(await statements(connection)) - before == expected
 
 
 async def test_sharing_saves_round_trips(migrated_config: DatabaseConfig):

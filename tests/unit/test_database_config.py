@@ -44,6 +44,7 @@ def test_every_default():
         "ssl_key_file": None,
         "ssl_root_cert_file": None,
         "statement_cache_size": 100,
+        "group_commit": True,
         "direct_url": None,
     }
 
@@ -70,6 +71,7 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         "SSL_KEY_FILE": str(file),
         "SSL_ROOT_CERT_FILE": str(file),
         "STATEMENT_CACHE_SIZE": "0",
+        "GROUP_COMMIT": "false",
         "DIRECT_URL": f"postgresql://u:{SECRET}@direct.example/db",
     }
     for name, value in variables.items():
@@ -95,6 +97,7 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         "ssl_key_file": str(file),
         "ssl_root_cert_file": str(file),
         "statement_cache_size": 0,
+        "group_commit": False,
     }
 
 
@@ -277,6 +280,7 @@ def test_a_refused_password_is_not_repeated():
         ("SSL_KEY_FILE", "/no/such/file", "readable file"),
         ("SSL_ROOT_CERT_FILE", "/", "readable file"),
         ("STATEMENT_CACHE_SIZE", "10001", "0 (none) to 10000"),
+        ("GROUP_COMMIT", "perhaps", "true or false"),
         ("NAME", "x" * 64, "1 to 63 bytes"),
         ("NAME", "ü" * 32, "1 to 63 bytes"),
         ("USER", "x" * 64, "1 to 63 bytes"),
