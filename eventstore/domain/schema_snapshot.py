@@ -177,13 +177,15 @@ class _StoredJson(GenerateJsonSchema):
     def default_schema(self, schema: Any) -> dict[str, Any]:
         """Give the collection that a factory makes; what else it makes may be drawn from a clock, or at random."""
         found = super().default_schema(schema)
-        factory = schema.get("default_factory")
-        if factory is None or schema.get("default_factory_takes_data"):
-            return found
-        default = factory()
-        if not isinstance(default, tuple | list | dict | set | frozenset) or default != factory():
-            return found
-        return {**found, "default": self.encode_default(default)}
+        default, factory = schema.get("default"), schema.get("default_factory")
+        if factory is not None and not schema.get("default_factory_takes_data"):
+            default = factory()
+            if isinstance(default, tuple | list | dict | set | frozenset) and default == factory():
+                found = {**found, "default": self.encode_default(default)}
+        if isinstance(default, set | frozenset) and "default" in found:
+            # Its own order is another one in each process.
+            found = {**found, "default": sorted(found["default"], key=orjson.dumps)}
+        return found
 
 
 def _exact(bound: Any) -> float | str:

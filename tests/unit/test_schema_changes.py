@@ -259,6 +259,19 @@ def test_a_type_that_was_given_up_keeps_its_upcasters():
     assert "went back from 2 to 1" in older.text
 
 
+def test_a_set_is_written_in_one_order():
+    """That of a set differs from process to process, and nothing has changed."""
+    names = frozenset(f"name {number}" for number in range(20))
+    classes = EventRegistry()
+    fields = {
+        "a": (frozenset[str], names),
+        "b": (frozenset[str] | None, Field(default_factory=lambda: names)),
+    }
+    event(fields, classes=classes)
+    written = snapshot_of(classes)["x/Y"]["fields"]
+    assert [written[name]["default"] for name in "ab"] == [sorted(names)] * 2
+
+
 def test_a_default_that_a_factory_draws_is_none():
     """What may differ from call to call is no default that an old event could have, though two calls gave the same."""
     noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
