@@ -7,7 +7,7 @@ the build moves in the same transaction as its rows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -19,16 +19,17 @@ from eventstore.domain.context import folding
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
 from eventstore.sql import load
-from projections.claim import Claim, taken_over
+from projections.claim import taken_over
 from projections.deliveries import Deliveries, key_of
 from projections.discards import Discards, read_discards
-from projections.folding import FoldError, fold_into, is_of_row
+from projections.folding import FoldError, can_fold_at_once, fetch_by_keys, fold_at_once, fold_into, is_of_row
 from projections.keys import key_text
+from projections.parts import WHOLE, Part
 from projections.projection import Projection
 from projections.reading import Readable, UndecodedEvent, decode_for, read_batch
 from projections.table import LAST_POSITION
 
-__all__ = ["BUILD_TIMEOUT_S", "Build", "beside_name"]
+__all__ = ["BUILD_TIMEOUT_S", "Build", "BuildPart", "beside_name"]
 
 R = TypeVar("R")
 Key = tuple[Any, ...]
@@ -42,6 +43,7 @@ _PAGE_EVENTS_MAX = 10_000
 _STEP_EVENTS_MAX = 50_000
 # Rows that are held in memory between steps; a few hundred MB of them.
 _ROWS_MAX = 200_000
+# The lane that events are counted for; those of part 1 for the one below, and so on.
 _DELIVERED_TO_BUILD = -1
 
 
@@ -58,7 +60,14 @@ class _Kept(Generic[R]):
 
 
 class Build(Generic[R]):
-    """The table beside.
+    """The table beside, or the rows of a part of it.
+
+    Args:
+        log: The log.
+        projection: The projection.
+        epoch: That of the claim to the rebuild: with another one nothing is written.
+        on_step: Is told the position reached and the events folded.
+        part: Which keys to fold.
 
     Attributes:
         position: Every event up to here is in it.
@@ -68,15 +77,22 @@ class Build(Generic[R]):
     """
 
     def __init__(
-        self, log: EventLog, projection: Projection[R], claim: Claim, on_step: Callable[[int, int], None]
+        self,
+        log: EventLog,
+        projection: Projection[R],
+        epoch: int,
+        on_step: Callable[[int, int], None],
+        *,
+        part: Part = WHOLE,
     ) -> None:
         self.position = 0
         self.events = 0
         self.table = beside_name(projection)
         self._log = log
         self._projection = projection
-        self._claim = claim
+        self._epoch = epoch
         self._on_step = on_step
+        self._part = part
         self._rows: dict[Key, _Kept[R]] = {}
         self._has_all_rows = True
         self._stuck: set[str] = set()
@@ -94,8 +110,12 @@ class Build(Generic[R]):
 
     # ---- where it begins -------------------------------------------------------------------------------------
 
-    async def open(self, *, restart: bool) -> None:
-        """Go on with what another process has left, or begin at nothing.
+    async def open(self, *, restart: bool, reached: int) -> None:
+        """Go on with what another process has left, or begin at nothing where that cannot be.
+
+        Args:
+            restart: Begin at nothing anyway.
+            reached: The position that the other process had come to.
 
         Raises:
             RebuildError: Another process has taken over.
@@ -106,15 +126,16 @@ class Build(Generic[R]):
                 exists = await connection.fetchval(load("rebuild/table_exists"), quoted(self.table))
                 self.discarded = await read_discards(connection, self._projection)
                 # Which of them the database refused, or whether they were known then, was not kept.
-                is_old = self.discarded.is_any_through(self._claim.position)
-                if restart or not exists or is_old or self._claim.version != self._projection.version:
+                parts = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
+                reached = max((reached, *(one["position"] for one in parts)))
+                if restart or not exists or self.discarded.is_any_through(reached):
                     await self._begin(connection)
                 await self.look_again(connection)
 
     async def _begin(self, connection: Any) -> None:
         async with connection.transaction():
             begun = await connection.fetchval(
-                load("rebuild/begin"), self._projection.name, self._projection.version, self._claim.epoch
+                load("rebuild/begin"), self._projection.name, self._projection.version, self._epoch
             )
             if begun is None:
                 raise taken_over(self._projection)
@@ -124,12 +145,59 @@ class Build(Generic[R]):
     async def look_again(self, connection: Any) -> None:
         """Forget what is in memory, and read how far the table is."""
         row = await connection.fetchrow(load("rebuild/read"), self._projection.name)
-        if row is None or row["epoch"] != self._claim.epoch:
+        if row is None or row["epoch"] != self._epoch:
             raise taken_over(self._projection)
+        if self._part.of > 1:
+            parts = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
+            row = next((one for one in parts if one["part"] == self._part.number), None)
+            if row is None:
+                raise taken_over(self._projection)
         self.position, self.events = row["position"], row["events"]
         self._rows.clear()
         self._has_all_rows = self.position == 0
         self._stuck = set(await self.failures(connection))
+
+    async def take_up(self, discarded: Discards) -> None:
+        """Go on where the part is."""
+        self.discarded = discarded
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                await self.look_again(connection)
+
+    async def divide(self, parts: int) -> int:
+        """Begin in parts where nothing is built yet; return how many parts there are to build, 1 where it is not divided."""
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                if parts > 1 and self.position == 0:
+                    have = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
+                    if not have:
+                        await connection.execute(
+                            load("rebuild/begin_parts"), self._projection.name, self._epoch, parts
+                        )
+                rows = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
+        return len(rows) or 1
+
+    async def join(self, position: int) -> None:
+        """Make the parts, which are all built up to a position, the whole.
+
+        Raises:
+            RebuildError: Another process has taken over.
+        """
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                joined = await connection.fetchval(
+                    load("rebuild/join_parts"), self._projection.name, self._epoch, position
+                )
+                if joined is None:
+                    raise taken_over(self._projection)
+                await self.look_again(connection)
+
+    async def estimate(self) -> tuple[int, bool]:
+        """Return about how many rows the table has, and whether rules between rows hold beside its key."""
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                row = await connection.fetchrow(load("rebuild/estimate_rows"), quoted(self.table))
+        return row["rows"], row["has_rules"]
 
     async def make_indexes(self) -> None:
         """Make the indexes and constraints that the live table has and this one lacks, each in its transaction."""
@@ -151,15 +219,25 @@ class Build(Generic[R]):
 
     async def step(self, through: int) -> None:
         """Fold the next events, up to a position, and write their rows; one transaction."""
+        async with self.stepping() as connection:
+            await self.step_in(connection, through)
+
+    @asynccontextmanager
+    async def stepping(self) -> AsyncIterator[Any]:
+        """Open a transaction for `step_in`, and forget what is in memory where it is rolled back."""
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
                 try:
                     async with _without_limit(connection):
-                        await self.step_in(connection, through)
+                        yield connection
                 except BaseException:
-                    self._rows.clear()
-                    self._has_all_rows = False
+                    self.forget()
                     raise
+
+    def forget(self) -> None:
+        """Let go of the rows in memory; they are read again when they are wanted."""
+        self._rows.clear()
+        self._has_all_rows = False
 
     async def step_in(self, connection: Any, through: int) -> None:
         """As `step`, inside the open transaction of `connection`; after a roll-back, `look_again`."""
@@ -171,7 +249,7 @@ class Build(Generic[R]):
         async with aclosing(self._pages(connection, before, through)) as pages:
             async for rows, after in pages:
                 with folding(), unhurried_collection():
-                    taken = decode_for(self._log, self._projection, rows)
+                    taken = self._of_part(decode_for(self._log, self._projection, rows))
                     delivered.add(taken)
                 if not self._has_all_rows:
                     await self._load(connection, taken)
@@ -179,11 +257,7 @@ class Build(Generic[R]):
                     self._fold(taken, touched, failed)
                 events += len(taken)
                 self._on_step(after, self.events + events)
-        moved = await connection.fetchval(
-            load("rebuild/move"), self._projection.name, self._claim.epoch, before, after, events
-        )
-        if moved is None:
-            raise taken_over(self._projection)
+        await self._move(connection, before, after, events)
         try:
             async with connection.transaction():
                 await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -191,8 +265,7 @@ class Build(Generic[R]):
         except Exception as error:
             if not is_of_row(error):
                 raise
-            self._rows.clear()
-            self._has_all_rows = False
+            self.forget()
             self._stuck = set(stuck_before)
             failed = await self._fold_singly(connection, before, after)
         for failure in failed:
@@ -200,24 +273,39 @@ class Build(Generic[R]):
         await connection.execute(
             load("projections/count_deliveries"),
             self._projection.name,
-            _DELIVERED_TO_BUILD,
+            _DELIVERED_TO_BUILD - self._part.number,
             *delivered.columns,
         )
         self.position, self.events = after, self.events + events
         if len(self._rows) > _ROWS_MAX:
-            self._rows.clear()
-            self._has_all_rows = False
+            self.forget()
+
+    async def _move(self, connection: Any, before: int, after: int, events: int) -> None:
+        arguments = (self._projection.name, self._epoch, before, after, events)
+        if self._part.of == 1:
+            moved = await connection.fetchval(load("rebuild/move"), *arguments)
+        else:
+            moved = await connection.fetchval(load("rebuild/move_part"), *arguments, self._part.number)
+        if moved is None:
+            raise taken_over(self._projection)
+
+    def _of_part(self, events: list[Readable]) -> list[Readable]:
+        if self._part.of == 1 or self._projection.keyed_by_stream:
+            return events
+        has, projection = self._part.has, self._projection
+        return [event for event in events if has(projection, key_of(projection, event))]
 
     async def _pages(
         self, connection: Any, after: int, through: int
     ) -> AsyncGenerator[tuple[Sequence[Any], int], None]:
         """Yield the rows of a step, page by page, each with the position up to which the log was read."""
-        statement, categories = load("log/read_range"), self._projection.categories
+        statement, categories = load("rebuild/read_part"), self._projection.categories
+        part = self._part.bounds(self._projection)
         ahead: asyncio.Future[Any] | None = None
         try:
             for left in reversed(range(0, _STEP_EVENTS_MAX, _PAGE_EVENTS_MAX)):
                 page = ahead or connection.fetch(
-                    statement, after, through, _PAGE_EVENTS_MAX, categories, timeout=BUILD_TIMEOUT_S
+                    statement, after, through, _PAGE_EVENTS_MAX, categories, *part, timeout=BUILD_TIMEOUT_S
                 )
                 ahead, rows = None, await page
                 after = rows[-1]["position"] if len(rows) == _PAGE_EVENTS_MAX else through
@@ -225,7 +313,13 @@ class Build(Generic[R]):
                     # The server reads the next page while this one is folded, which needs nothing else of it.
                     ahead = asyncio.ensure_future(
                         connection.fetch(
-                            statement, after, through, _PAGE_EVENTS_MAX, categories, timeout=BUILD_TIMEOUT_S
+                            statement,
+                            after,
+                            through,
+                            _PAGE_EVENTS_MAX,
+                            categories,
+                            *part,
+                            timeout=BUILD_TIMEOUT_S,
                         )
                     )
                     await asyncio.sleep(0)
@@ -240,25 +334,45 @@ class Build(Generic[R]):
     def _fold(
         self, events: Sequence[Readable], touched: dict[Key, _Kept[R]], failed: list[FoldError]
     ) -> None:
-        keys = [key_of(self._projection, event) for event in events]
-        fold = self._projection.fold
-        for key, event in zip(keys, events, strict=True):
+        at_once = can_fold_at_once(self._projection)
+        by_key: dict[Key, list[Readable]] = {}
+        for event in events:
+            by_key.setdefault(key_of(self._projection, event), []).append(event)
+        for key, its_events in by_key.items():
             if self._stuck and key_text(key) in self._stuck:
                 continue
             kept = self._rows.get(key)
             if kept is None:
                 kept = self._rows[key] = _Kept(None)
+            before = kept.position
+            if not at_once or not self._fold_at_once(kept, its_events):
+                self._fold_one_by_one(key, kept, its_events, failed)
+            if kept.position > before:
+                touched[key] = kept
+
+    def _fold_at_once(self, kept: _Kept[R], events: Sequence[Readable]) -> bool:
+        try:
+            kept.row = fold_at_once(self._projection, kept.row, events)
+        except Exception:  # noqa: BLE001 - which event it was is found one by one
+            return False
+        kept.position = events[-1].position
+        return True
+
+    def _fold_one_by_one(
+        self, key: Key, kept: _Kept[R], events: Sequence[Readable], failed: list[FoldError]
+    ) -> None:
+        for event in events:
             try:
                 if isinstance(event, UndecodedEvent):
                     raise event.error  # noqa: TRY301 - handled as what evolve raises
-                kept.row = fold(kept.row, event, key)
+                kept.row = self._projection.fold(kept.row, event, key)
             except Exception as error:  # noqa: BLE001 - it is kept with the key, for whoever mends it
-                if not self.discarded.has(event.position, key):
-                    failed.append(FoldError(key, event, error))
-                    self._stuck.add(key_text(key))
-                continue
+                if self.discarded.has(event.position, key):
+                    continue
+                failed.append(FoldError(key, event, error))
+                self._stuck.add(key_text(key))
+                return
             kept.position = event.position
-            touched[key] = kept
 
     async def _load(self, connection: Any, events: Sequence[Readable]) -> None:
         keys = {key_of(self._projection, event) for event in events} - self._rows.keys()
@@ -270,31 +384,10 @@ class Build(Generic[R]):
         names = [column.name for column in table.key]
         for key in keys:
             self._rows[key] = _Kept(None)
-        try:
-            records = await self._fetch(connection, keys)
-        except Exception as error:
-            if not is_of_row(error):
-                raise
-            # What is no value of the key's column has no row; the write tells whose it is.
-            records = [row for one in keys for row in await self._fetch_if_any(connection, one)]
+        records = await fetch_by_keys(connection, table, self.table, keys)
         for record in records:
             key = tuple(record[name] for name in names)
             self._rows[key] = _Kept(table.codec.decode(record), record[LAST_POSITION], is_stored=True)
-
-    async def _fetch_if_any(self, connection: Any, key: Key) -> list[Any]:
-        try:
-            return await self._fetch(connection, [key])
-        except Exception as error:
-            if not is_of_row(error):
-                raise
-            return []
-
-    async def _fetch(self, connection: Any, keys: Iterable[Key]) -> list[Any]:
-        arguments = [list(column) for column in zip(*keys, strict=True)]
-        async with connection.transaction():
-            statement = self._projection.table.select_by_keys(self.table)
-            rows: list[Any] = await connection.fetch(statement, *arguments)
-            return rows
 
     async def _write(self, connection: Any, touched: dict[Key, _Kept[R]]) -> None:
         table = self._projection.table
@@ -333,8 +426,10 @@ class Build(Generic[R]):
                 limit=_PAGE_EVENTS_MAX,
                 connection=connection,
             )
+            has = self._part.has
+            ours = [one for one in batch.events if has(self._projection, key_of(self._projection, one))]
             refused += await self._fold_batch_singly(
-                connection, batch.events, self._stuck | {key_text(failure.key) for failure in refused}
+                connection, ours, self._stuck | {key_text(failure.key) for failure in refused}
             )
             before = batch.through
         self._stuck |= {key_text(failure.key) for failure in refused}
@@ -369,6 +464,34 @@ class Build(Generic[R]):
 
     async def _note(self, connection: Any, failure: FoldError) -> None:
         await connection.execute(load("rebuild/note_failure"), self._projection.name, *failure.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPart:
+    """The building of a part of the table, as a job for any process; what it does not get done the next one goes on with.
+
+    Attributes:
+        part: Which part.
+        epoch: That of the claim to the rebuild.
+        through: The position to come to.
+        discarded: The discarded events.
+    """
+
+    part: Part
+    epoch: int
+    through: int
+    discarded: Discards
+
+    async def run(
+        self, log: EventLog, projection: Projection[Any], on_progress: Callable[[int, int], None]
+    ) -> AbstractSet[tuple[int, str]]:
+        """Build it; return which discarded events the database has refused."""
+        build: Build[Any] = Build(log, projection, self.epoch, on_progress, part=self.part)
+        await build.take_up(self.discarded)
+        while build.position < self.through:
+            await build.step(self.through)
+        on_progress(build.position, build.events)
+        return build.refused
 
 
 @asynccontextmanager

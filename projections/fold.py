@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from datetime import UTC
 from decimal import Decimal
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from eventstore.database.error_mapping import mapped_errors
@@ -16,19 +17,31 @@ from eventstore.log.memory import unhurried_collection
 from eventstore.sql import load
 from projections.deliveries import Deliveries, key_of
 from projections.discards import Discards
+from projections.folding import fetch_by_keys
 from projections.keys import key_text, lane_of
+from projections.parts import WHOLE, Part
 from projections.projection import Projection
-from projections.reading import UndecodedEvent, decode_for
+from projections.reading import Readable, UndecodedEvent, decode_for
 from projections.table import LAST_POSITION, Table
 
-__all__ = ["IndependentFold", "digest_text", "stored_lines"]
+__all__ = [
+    "WINDOW_POSITIONS",
+    "IndependentFold",
+    "differences",
+    "digest_of",
+    "digest_text",
+    "stored_lines",
+    "stored_rows",
+]
 
 R = TypeVar("R")
 Key = tuple[Any, ...]
 Line = bytes
 """128 bits of BLAKE2b over a row, to the last digit, with its key and the position of the last event that it has."""
 
-_WINDOW_POSITIONS = 20_000
+WINDOW_POSITIONS = 20_000
+"""Positions that are read and folded at a time."""
+
 _FETCH_ROWS = 2_000
 
 
@@ -38,6 +51,8 @@ class IndependentFold(Generic[R]):
     Args:
         log: The log.
         projection: The projection.
+        part: Which keys to fold.
+        position: Begin after this position, with the rows that `begin_with` is given.
         discarded: Events that are left out.
         retry_discarded: Leave them out only where they cannot be folded, as a rebuild does.
         refused: Those of them that the database has refused, as position and key; they are left out then too. It may grow.
@@ -46,7 +61,9 @@ class IndependentFold(Generic[R]):
 
     Attributes:
         position: Every event up to here is folded.
-        touched: The keys of the events folded since this was cleared.
+        events: How many events that were.
+        rows: The rows that there are, by their keys.
+        last: The position of the last event that each row has.
         still_left_out: The discarded events that could not be folded, as position and key.
     """
 
@@ -55,24 +72,27 @@ class IndependentFold(Generic[R]):
         log: EventLog,
         projection: Projection[R],
         *,
+        part: Part = WHOLE,
+        position: int = 0,
         discarded: Discards | None = None,
         retry_discarded: bool = False,
         refused: AbstractSet[tuple[int, str]] = frozenset(),
         held: Mapping[str, int] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        self.position = 0
-        self.touched: set[Key] = set()
+        self.position = position
+        self.events = 0
         self.still_left_out: set[tuple[int, str]] = set()
         self.held: Mapping[str, int] = held or {}
         self._log = log
         self._projection = projection
+        self._part = part
         self._discarded = discarded or Discards()
         self._refused = refused
         self._retry_discarded = retry_discarded
         self._on_progress = on_progress
-        self._rows: dict[Key, R] = {}
-        self._last: dict[Key, int] = {}
+        self.rows: dict[Key, R] = {}
+        self.last: dict[Key, int] = {}
         self._stuck: set[Key] = set()
 
     async def advance(
@@ -95,27 +115,58 @@ class IndependentFold(Generic[R]):
             EventStoreError: An event cannot be decoded, or the database failed.
         """
         while self.position < through:
-            end = min(self.position + _WINDOW_POSITIONS, through)
-            arguments = (load("rebuild/scan_window"), self.position, end)
-            if connection is None:
-                async with self._log.connection.acquire() as one:
-                    with mapped_errors(own_statement=True, reads_only=True, connection=one):
-                        rows = await one.fetch(*arguments)
-            else:
-                rows = await connection.fetch(*arguments)
-            categories = frozenset(self._projection.categories)
-            rows = sorted(
-                (row for row in rows if row["category"] in categories), key=lambda row: row["position"]
-            )
-            with folding(), unhurried_collection():
-                self._fold(rows, lanes, delivered)
-            self.position = end
+            end = min(self.position + WINDOW_POSITIONS, through)
+            self.fold(await self.read(end, connection), end, lanes=lanes, delivered=delivered)
             if self._on_progress is not None:
                 self._on_progress(end, through)
 
-    def _fold(self, rows: list[Any], lanes: list[int] | None, delivered: Deliveries | None) -> None:
+    async def read(self, through: int, connection: Any = None) -> list[Readable]:
+        """Return the events after `position` up to another, for `fold`; errors as `advance`."""
+        arguments = (
+            load("rebuild/scan_window"),
+            self.position,
+            through,
+            *self._part.bounds(self._projection),
+        )
+        if connection is None:
+            async with self._log.connection.acquire() as one:
+                with mapped_errors(own_statement=True, reads_only=True, connection=one):
+                    rows = await one.fetch(*arguments)
+        else:
+            rows = await connection.fetch(*arguments)
+        categories = frozenset(self._projection.categories)
+        rows = sorted((row for row in rows if row["category"] in categories), key=itemgetter("position"))
+        with folding(), unhurried_collection():
+            events = decode_for(self._log, self._projection, rows)
+            if self._part.of > 1 and not self._projection.keyed_by_stream:
+                has, projection = self._part.has, self._projection
+                events = [event for event in events if has(projection, key_of(projection, event))]
+        return events
+
+    def begin_with(self, rows: Mapping[Key, tuple[R, int]]) -> None:
+        """Take rows for those that the events up to `position` gave, each with the position of the last event that it has."""
+        for key, (row, last_position) in rows.items():
+            self.rows[key], self.last[key] = row, last_position
+
+    def fold(
+        self,
+        events: Sequence[Readable],
+        through: int,
+        *,
+        lanes: list[int] | None = None,
+        delivered: Deliveries | None = None,
+    ) -> None:
+        """Fold what `read` returned."""
+        with folding(), unhurried_collection():
+            self._fold(events, lanes, delivered)
+        self.position = through
+        self.events += len(events)
+
+    def _fold(
+        self, events: Sequence[Readable], lanes: list[int] | None, delivered: Deliveries | None
+    ) -> None:
         fold = self._projection.fold
-        for event in decode_for(self._log, self._projection, rows):
+        for event in events:
             key = key_of(self._projection, event)
             if lanes is not None and event.position > lanes[lane_of(key, len(lanes))]:
                 continue
@@ -126,22 +177,21 @@ class IndependentFold(Generic[R]):
             if self.held and event.position >= self.held.get(key_text(key), event.position + 1):
                 self._stuck.add(key)
                 continue
-            self.touched.add(key)
             try:
                 if isinstance(event, UndecodedEvent):
                     raise event.error  # noqa: TRY301 - handled as what evolve raises
-                row = fold(self._rows.get(key), event, key)
+                row = fold(self.rows.get(key), event, key)
             except Exception:  # noqa: BLE001 - who folds it into a table keeps the reason
                 if self._discarded.has(event.position, key):
                     self.still_left_out.add((event.position, key_text(key)))
                 else:
                     self._stuck.add(key)
                 continue
-            self._last[key] = event.position
+            self.last[key] = event.position
             if row is None:
-                self._rows.pop(key, None)
+                self.rows.pop(key, None)
             else:
-                self._rows[key] = row
+                self.rows[key] = row
 
     def _is_left_out(self, position: int, key: Key) -> bool:
         if not self._discarded.has(position, key):
@@ -153,10 +203,10 @@ class IndependentFold(Generic[R]):
 
     def lines(self, keys: Iterable[Key] | None = None) -> dict[Key, Line]:
         """Return the rows that there are, of some keys or all."""
-        chosen = self._rows.keys() if keys is None else [key for key in keys if key in self._rows]
+        chosen = self.rows.keys() if keys is None else [key for key in keys if key in self.rows]
         table = self._projection.table
         return {
-            key: _line(key, table.codec.encode(self._rows[key]), self._last[key], table.moments)
+            key: _line(key, table.codec.encode(self.rows[key]), self.last[key], table.moments)
             for key in chosen
         }
 
@@ -171,11 +221,23 @@ async def stored_lines(
             key, line = _stored_line(table, record)
             lines[key] = line
         return lines
-    arguments = [list(column) for column in zip(*keys, strict=True)]
-    for record in await connection.fetch(table.select_by_keys(name), *arguments) if arguments else ():
+    for record in await fetch_by_keys(connection, table, name, keys):
         key, line = _stored_line(table, record)
         lines[key] = line
     return lines
+
+
+async def stored_rows(
+    connection: Any, table: Table[R], name: str, keys: Iterable[Key]
+) -> dict[Key, tuple[R, int]]:
+    """Return the rows of some keys, each with the position of the last event that it has."""
+    return {
+        table.normal(tuple(record[column.name] for column in table.key)): (
+            table.codec.decode(record),
+            record[LAST_POSITION],
+        )
+        for record in await fetch_by_keys(connection, table, name, keys)
+    }
 
 
 def _stored_line(table: Table[Any], record: Any) -> tuple[Key, Line]:
@@ -187,10 +249,50 @@ def _stored_line(table: Table[Any], record: Any) -> tuple[Key, Line]:
     return key, _line(key, encoded, record[LAST_POSITION], table.moments)
 
 
-def digest_text(lines: Mapping[Key, Line]) -> str:
-    """Return a digest of rows, the same in any order: the sum of theirs, in hexadecimal."""
-    total = sum(int.from_bytes(line, "big") for line in lines.values())
-    return f"{total % 2**128:032x}"
+async def differences(
+    connection: Any, projection: Projection[R], name: str, fold: IndependentFold[R], part: Part
+) -> tuple[dict[Key, str], int, int]:
+    """Compare the rows of a part of a table with those of a fold, in the open transaction of `connection`.
+
+    Returns:
+        Where each key is whose row differs: "in both", "in the table" or "in the fold"; how many rows the fold has, and
+        the sum of their lines.
+    """
+    table = projection.table
+    bounds = part.bounds(projection)
+    statement = table.select_for_proof(name, keyed_by_stream=bounds[0] > 1)
+    wrong: dict[Key, str] = {}
+    left, total = set(fold.rows), 0
+    async for record in connection.cursor(
+        statement, *(bounds if bounds[0] > 1 else ()), prefetch=_FETCH_ROWS
+    ):
+        key = table.normal(tuple(record[column.name] for column in table.key))
+        if bounds[0] == 1 and not part.has(projection, key):
+            continue
+        if key not in left:
+            wrong[key] = "in the table"
+            continue
+        left.discard(key)
+        row, last_position = fold.rows[key], fold.last[key]
+        encoded = table.codec.encode(row)
+        line = _line(key, encoded, last_position, table.moments)
+        total += int.from_bytes(line, "big")
+        if (record[LAST_POSITION] != last_position or not table.is_stored(record, encoded)) and _stored_line(
+            table, record
+        ) != (key, line):
+            wrong[key] = "in both"
+    wrong.update(dict.fromkeys(left, "in the fold"))
+    return wrong, len(fold.rows), total
+
+
+def digest_of(lines: Iterable[Line]) -> int:
+    """Return the sum of lines: the digest of rows, the same in any order."""
+    return sum(int.from_bytes(line, "big") for line in lines)
+
+
+def digest_text(digest: int) -> str:
+    """Return a digest of rows in hexadecimal."""
+    return f"{digest % 2**128:032x}"
 
 
 def _line(key: Key, encoded: list[Any], last_position: int, moments: Sequence[int]) -> Line:

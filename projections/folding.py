@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,8 +18,17 @@ from eventstore.sql import load
 from projections.keys import key_text
 from projections.projection import EntityProjection, Projection
 from projections.reading import Readable, UndecodedEvent
+from projections.table import Table
 
-__all__ = ["FoldError", "fold_into", "is_of_row", "quarantined_keys"]
+__all__ = [
+    "FoldError",
+    "can_fold_at_once",
+    "fetch_by_keys",
+    "fold_at_once",
+    "fold_into",
+    "is_of_row",
+    "quarantined_keys",
+]
 
 R = TypeVar("R")
 Key = tuple[Any, ...]
@@ -202,11 +211,13 @@ def _fold_key(
     events: list[Readable],
     on_error: list[FoldError] | None,
 ) -> _Write | None:
-    if isinstance(projection, EntityProjection) and type(projection).evolve is EntityProjection.evolve:
+    if can_fold_at_once(projection):
         try:
-            return _fold_entity(projection.entity, key, before, events)
+            row = fold_at_once(projection, before, events)
         except Exception:  # noqa: BLE001, S110 - which event it was is found below, one state after the other
             pass
+        else:
+            return None if row is None and before is None else _Write(key, row, events[-1].position)
     row = before
     position = 0
     for event in events:
@@ -225,12 +236,23 @@ def _fold_key(
     return _Write(key, row, position)
 
 
-def _fold_entity(entity: type[Any], key: Key, before: Any, events: Sequence[Any]) -> _Write | None:
-    """Fold the events of one entity into one copy of its row, where `evolve` would make one for each event."""
-    row = None if before is None else before.replica()
+def can_fold_at_once(projection: Projection[Any]) -> bool:
+    """Whether a row is the state of an entity, by the entity's own fold."""
+    return isinstance(projection, EntityProjection) and type(projection).evolve is EntityProjection.evolve
+
+
+def fold_at_once(projection: Projection[R], before: R | None, events: Sequence[Readable]) -> R | None:
+    """Fold the events of one entity into one copy of its row, where `evolve` would make one for each event.
+
+    Raises:
+        Exception: One of them cannot be folded; fold them one by one to find which.
+    """
+    entity: type[Any] = projection.entity  # type: ignore[attr-defined]  # of what `can_fold_at_once`
+    advance = entity.advance
+    row: Any = None if before is None else before.replica()  # type: ignore[attr-defined]
     for event in events:
-        row = entity.advance(row, event)
-    return None if row is None and before is None else _Write(key, row, events[-1].position)
+        row = advance(row, event)
+    return row  # type: ignore[no-any-return]
 
 
 async def _load(
@@ -285,6 +307,32 @@ async def _write(
         await connection.execute(
             projection.table.delete_by_keys(table), *map(list, zip(*deleted, strict=True))
         )
+
+
+async def fetch_by_keys(connection: Any, table: Table[Any], name: str, keys: Iterable[Key]) -> list[Any]:
+    """Return the rows that a table has of some keys, in the open transaction of `connection`.
+
+    What is no value of the key's column has no row.
+    """
+    keys = list(keys)
+    if not keys:
+        return []
+    try:
+        return await _fetch_by_keys(connection, table, name, keys)
+    except Exception as error:
+        if not is_of_row(error):
+            raise
+        if len(keys) == 1:
+            return []
+    return [row for key in keys for row in await fetch_by_keys(connection, table, name, [key])]
+
+
+async def _fetch_by_keys(connection: Any, table: Table[Any], name: str, keys: list[Key]) -> list[Any]:
+    async with connection.transaction():
+        rows: list[Any] = await connection.fetch(
+            table.select_by_keys(name), *map(list, zip(*keys, strict=True))
+        )
+        return rows
 
 
 def _storable(text: str, characters_max: int) -> str:

@@ -19,20 +19,21 @@ import asyncpg
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.rows import quoted
-from eventstore.errors import RebuildError
+from eventstore.errors import ConfigurationError, RebuildError
 from eventstore.log.event_log import EventLog
+from eventstore.log.memory import collecting_rarely
 from eventstore.sql import load
-from projections.build import BUILD_TIMEOUT_S, Build, beside_name
+from projections.build import Build, BuildPart, beside_name
 from projections.claim import REBUILD_LEASE_S, Claim, taken_over
 from projections.discards import read_discards
-from projections.fold import IndependentFold, digest_text, stored_lines
-from projections.keys import key_text
+from projections.fold import digest_text
+from projections.parts import Part
+from projections.processes import PROCESSES_MAX, Crew, crew, usual_processes
 from projections.projection import Projection
+from projections.proof import ProofError, Proved, prove, prove_step
 from projections.versions import version_differs
 
 __all__ = ["RebuildProgress", "Rebuilt", "abandon", "rebuild"]
-
-Key = tuple[Any, ...]
 
 _SWAP_TIMEOUT_S = 60.0
 _CATCH_UP_EVENTS_MAX = 2_000  # so few are left to the swap's transaction, in which the workers wait
@@ -41,7 +42,7 @@ _CATCH_UP_ROUNDS_MAX = 50
 _LOCK_TIMEOUT_MS = 100
 _LOCK_ATTEMPTS = 10
 _PAUSE_S = 0.1
-_KEYS_SHOWN_MAX = 10
+_SHORT_EVENTS = 200_000  # a few seconds of work: to start processes would take a good part of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ async def rebuild(
     projection: Projection[Any],
     *,
     restart: bool = False,
+    processes: int | None = 1,
     on_progress: Callable[[RebuildProgress], None] | None = None,
     swap_timeout_s: float = _SWAP_TIMEOUT_S,
     lease_s: float = REBUILD_LEASE_S,
@@ -106,11 +108,16 @@ async def rebuild(
         log: The log.
         projection: The projection. Its table exists; it need not have been folded, and may be of another version.
         restart: Begin at nothing, whatever another process has left.
+        processes: How many processes build and prove the table, each a part of its keys, 64 at most; this one is among
+            them, the others are started for it and end with it. Their main module is imported anew in each, as
+            `multiprocessing` does it. None: one where the log is short, else as many as there are processors, four at most.
         on_progress: Is told how far it has come.
         swap_timeout_s: Seconds to wait at most for transactions that have read the live table and are still open.
         lease_s: Seconds after which another process may go on with it when this one was killed.
 
     Raises:
+        ConfigurationError: `processes` is out of range, or the projection or the classes of its events cannot be had
+            in another process.
         RebuildError: Another rebuild is under way; something hangs on the table itself, such as a view; the proof
             failed, and its keys are named; or the table is in use for too long. The live table is as it was.
         ProjectionVersionError: The live table was built by newer code.
@@ -118,7 +125,12 @@ async def rebuild(
         ConnectionError, TimeoutError: Safe to run again.
         EventStoreError: An event cannot be decoded, or the database failed.
     """
-    return await _Rebuild(log, projection, on_progress, swap_timeout_s).run(restart=restart, lease_s=lease_s)
+    if processes is not None and not 1 <= processes <= PROCESSES_MAX:
+        raise ConfigurationError(f"a rebuild has 1 to {PROCESSES_MAX} processes, not {processes}")
+    with collecting_rarely():
+        return await _Rebuild(log, projection, processes, on_progress, swap_timeout_s).run(
+            restart=restart, lease_s=lease_s
+        )
 
 
 async def abandon(log: EventLog, projection: Projection[Any]) -> bool:
@@ -141,11 +153,13 @@ class _Rebuild:
         self,
         log: EventLog,
         projection: Projection[Any],
+        processes: int | None,
         on_progress: Callable[[RebuildProgress], None] | None,
         swap_timeout_s: float,
     ) -> None:
         self._log = log
         self._projection = projection
+        self._processes = processes
         self._on_progress = on_progress
         self._swap_timeout_s = swap_timeout_s
         self._stage = ""
@@ -154,30 +168,55 @@ class _Rebuild:
     async def run(self, *, restart: bool, lease_s: float) -> Rebuilt:
         await self._prepare()
         claim = await Claim.take(self._log, self._projection, lease_s=lease_s)
-        async with claim.kept():
+        restart = restart or claim.version != self._projection.version
+        async with claim.kept(), crew(self._log, self._projection, await self._count_processes()) as hands:
             while True:
                 try:
-                    return await self._build_and_swap(claim, restart=restart)
+                    return await self._build_and_swap(claim, hands, restart=restart)
                 except _DiscardedMeanwhileError:
                     restart = True
-                except _ProofError as error:
+                except ProofError as error:
                     await self._give_up(claim)
                     raise RebuildError(str(error)) from None
 
-    async def _build_and_swap(self, claim: Claim, *, restart: bool) -> Rebuilt:
+    async def _count_processes(self) -> int:
+        if self._processes is None:
+            return usual_processes() if await self._log.head() > _SHORT_EVENTS else 1
+        return self._processes
+
+    async def _build_and_swap(self, claim: Claim, hands: Crew, *, restart: bool) -> Rebuilt:
         self._stage = "build"
-        build: Build[Any] = Build(self._log, self._projection, claim, self._tell)
-        await build.open(restart=restart)
+        build: Build[Any] = Build(self._log, self._projection, claim.epoch, self._tell)
+        await build.open(restart=restart, reached=claim.position)
+        await self._build_parts(build, hands, claim)
         await self._catch_up(build)
         self._stage = "index"
         self._tell(build.position, build.events)
         await build.make_indexes()
         self._stage = "catch up"
         await self._catch_up(build)
-        proof = _Proof(self._log, self._projection, build, self._tell)
+        build.forget()  # the proof needs the room
         self._stage = "prove"
-        await proof.whole()
-        return await self._swap(build, proof, claim)
+        self._target = build.position
+        proved = await prove(self._projection, build, hands, self._tell)
+        return await self._swap(build, proved, claim)
+
+    async def _build_parts(self, build: Build[Any], hands: Crew, claim: Claim) -> None:
+        """Fold what there is part beside part, where that was begun or there are several processes for it."""
+        _, has_rules = await build.estimate()
+        # A rule between rows makes it matter in which order they are written.
+        parts = await build.divide(1 if has_rules else hands.processes)
+        if parts == 1:
+            return
+        self._target = await self._log.head()
+        await self._log.settlement.settle_through(self._target)
+        jobs = [
+            BuildPart(Part(number, parts), claim.epoch, self._target, build.discarded)
+            for number in range(parts)
+        ]
+        for refused in await hands.run(jobs, self._tell):
+            build.refused |= refused
+        await build.join(self._target)
 
     async def _prepare(self) -> None:
         projection = self._projection
@@ -207,31 +246,44 @@ class _Rebuild:
         for _ in range(_CATCH_UP_ROUNDS_MAX):
             self._target = await self._log.head()
             if build.position < self._target:
-                settled = await self._log.settlement.settle(build.position)
-                while build.position < settled:
-                    await build.step(settled)
+                await self._log.settlement.settle_through(self._target)
+                while build.position < self._target:
+                    await build.step(self._target)
             if await self._log.head() - build.position <= _CATCH_UP_EVENTS_MAX:
                 return
 
     # ---- the swap --------------------------------------------------------------------------------------------
 
-    async def _swap(self, build: Build[Any], proof: _Proof, claim: Claim) -> Rebuilt:
+    async def _prove_on(self, build: Build[Any], proved: Proved) -> Proved:
+        """As `_catch_up`, and prove what that changes."""
+        for _ in range(_CATCH_UP_ROUNDS_MAX):
+            target = await self._log.head()
+            if target - build.position <= _CATCH_UP_EVENTS_MAX:
+                break
+            await self._log.settlement.settle_through(target)
+            while build.position < target:
+                async with build.stepping() as connection:
+                    step = await prove_step(connection, self._log, self._projection, build, proved, target)
+                proved = step
+        return proved
+
+    async def _swap(self, build: Build[Any], proved: Proved, claim: Claim) -> Rebuilt:
         self._stage = "swap"
         loop = asyncio.get_running_loop()
         until = loop.time() + self._swap_timeout_s
         while True:
-            await self._catch_up(build)
+            proved = await self._prove_on(build, proved)
             async with self._log.connection.acquire() as connection:
                 with mapped_errors(own_statement=True, connection=connection):
                     with suppress(_InUseError):
                         async with connection.transaction():
-                            return await self._swap_in(connection, build, proof, claim)
+                            return await self._swap_in(connection, build, proved, claim)
                     await build.look_again(connection)
                     if loop.time() > until:
                         raise await self._held_up(connection)
             await asyncio.sleep(_PAUSE_S)
 
-    async def _swap_in(self, connection: Any, build: Build[Any], proof: _Proof, claim: Claim) -> Rebuilt:
+    async def _swap_in(self, connection: Any, build: Build[Any], proved: Proved, claim: Claim) -> Rebuilt:
         """Swap, in the open transaction of `connection`; `_InUseError` where the live table is in use."""
         name = self._projection.name
         live, beside = quoted(self._projection.table.name), quoted(build.table)
@@ -242,8 +294,8 @@ class _Rebuild:
         head = await connection.fetchval(load("rebuild/read_head"))
         target = max(build.position, min(head, max(lane["position"] for lane in lanes)))
         while build.position < target:
-            await build.step_in(connection, target)
-        await proof.rest(connection)
+            proved = await prove_step(connection, self._log, self._projection, build, proved, target)
+        failures = await build.failures(connection)
         await _lock(connection, live)
         if await connection.fetchval(load("rebuild/renew"), name, claim.epoch, REBUILD_LEASE_S) is None:
             raise taken_over(self._projection)
@@ -257,8 +309,8 @@ class _Rebuild:
         again = await connection.fetch(
             load("rebuild/settle_discards"),
             name,
-            [position for position, _ in proof.fold.still_left_out],
-            [key for _, key in proof.fold.still_left_out],
+            [position for position, _ in proved.left_out],
+            [key for _, key in proved.left_out],
         )
         await connection.execute(load("rebuild/clear_deliveries"), name)
         await connection.execute(load("rebuild/replace_deliveries"), name)
@@ -268,9 +320,9 @@ class _Rebuild:
             self._projection.version,
             build.position,
             build.events,
-            proof.rows,
-            proof.digest,
-            len(proof.fold.held),
+            proved.rows,
+            digest_text(proved.digest),
+            len(failures),
             tuple(sorted(row["position"] for row in again)),
         )
 
@@ -297,88 +349,6 @@ class _DiscardedMeanwhileError(Exception):
     """An event was discarded that was not known to be left out."""
 
 
-class _ProofError(Exception):
-    """The table that was built is not what the log says."""
-
-
-class _Proof:
-    """Holds a built table to an independent fold, first whole and then what is folded after."""
-
-    def __init__(
-        self,
-        log: EventLog,
-        projection: Projection[Any],
-        build: Build[Any],
-        on_progress: Callable[[int, int], None],
-    ) -> None:
-        self._log = log
-        self._projection = projection
-        self._build = build
-        self._lines: dict[Key, bytes] = {}
-        self._on_progress = on_progress
-        self.fold: IndependentFold[Any] = IndependentFold(log, projection)
-
-    @property
-    def rows(self) -> int:
-        """How many rows are proved."""
-        return len(self._lines)
-
-    @property
-    def digest(self) -> str:
-        """Of all rows."""
-        return digest_text(self._lines)
-
-    async def whole(self) -> None:
-        """Compare every row at the position that the table has."""
-        self.fold = IndependentFold(
-            self._log,
-            self._projection,
-            discarded=self._build.discarded,
-            retry_discarded=True,
-            refused=self._build.refused,
-            held=await self._build.failures(),
-            on_progress=self._on_progress,
-        )
-        await self.fold.advance(self._build.position)
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                async with connection.transaction():
-                    await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
-                    stored = await stored_lines(connection, self._projection.table, self._build.table)
-        self._lines = self.fold.lines()
-        self.fold.touched.clear()
-        self._compare(stored, self._lines)
-
-    async def rest(self, connection: Any) -> None:
-        """Compare what was folded since, inside the open transaction of `connection`."""
-        self.fold.held = await self._build.failures(connection)
-        await self.fold.advance(self._build.position, connection=connection)
-        keys = self.fold.touched
-        stored = await stored_lines(connection, self._projection.table, self._build.table, keys)
-        folded = self.fold.lines(keys)
-        self._compare(stored, folded)
-        for key in keys:
-            self._lines.pop(key, None)
-        self._lines.update(folded)
-
-    def _compare(self, stored: dict[Key, bytes], folded: dict[Key, bytes]) -> None:
-        if stored == folded:
-            return
-        wrong = [key for key in stored.keys() | folded.keys() if stored.get(key) != folded.get(key)]
-        named = ", ".join(_told(key, stored, folded) for key in sorted(wrong, key=str)[:_KEYS_SHOWN_MAX])
-        raise _ProofError(
-            f"the rebuilt table of projection {self._projection.name} is not what the log says at position "
-            f"{self._build.position}, and is gone; {len(wrong)} row(s) differ: {named}; is evolve a pure function?"
-        )
-
-
-def _told(key: Key, stored: dict[Key, bytes], folded: dict[Key, bytes]) -> str:
-    where = (
-        "in both" if key in stored and key in folded else "in the table" if key in stored else "in the fold"
-    )
-    return f"{key_text(key)} ({where})"
-
-
 async def _lock(connection: Any, live: str) -> None:
     """Close the live table, or raise `_InUseError` where it is in use; nobody is kept waiting for long."""
     for _ in range(_LOCK_ATTEMPTS):
@@ -396,5 +366,10 @@ async def _lock(connection: Any, live: str) -> None:
 
 async def _drop(connection: Any, projection: Projection[Any], claim: Claim) -> None:
     async with connection.transaction():
+        if (
+            await connection.fetchval(load("rebuild/renew"), projection.name, claim.epoch, REBUILD_LEASE_S)
+            is None
+        ):
+            raise taken_over(projection)
         await connection.execute(load("rebuild/finish"), projection.name, claim.epoch)
         await connection.execute(f"DROP TABLE IF EXISTS {quoted(beside_name(projection))}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+import orjson
+
 from eventstore.database.rows import Column, RowCodec, quoted
 from eventstore.errors import ConfigurationError
 from projections.keys import normal_form
@@ -106,6 +108,37 @@ class Table(Generic[R]):
             f"ORDER BY {_names(self.key)}"
         )
 
+    def select_for_proof(self, name: str, *, keyed_by_stream: bool) -> str:
+        """Return the statement that reads every row, in no order, each number as its text.
+
+        Args:
+            name: The table's name.
+            keyed_by_stream: Read the rows of a part alone; its arguments are those of `Part.bounds`.
+        """
+        columns = ", ".join(
+            f"{quoted(column.name)}::text AS {quoted(column.name)}"
+            if column.parameter_type == "numeric" and column not in self.key
+            else column.selected
+            for column in self.codec.columns
+        )
+        select = f"SELECT {columns}, {quoted(LAST_POSITION)} FROM {quoted(name)}"
+        if not keyed_by_stream:
+            return select
+        stream = f"uuid_send({quoted(self.key[0].name)})"
+        return f"{select} WHERE (get_byte({stream}, 14) * 256 + get_byte({stream}, 15)) % $1::integer = $2::integer"
+
+    def is_stored(self, record: Mapping[str, Any], encoded: Sequence[Any]) -> bool:
+        """Whether a record of `select_for_proof` plainly has the values of an encoded row, to the last digit.
+
+        It may have them and not do so plainly: written in another way, decoded to the same.
+        """
+        return all(
+            stored == value
+            if value is None or (column.encode is None and column.parameter_type != "numeric")
+            else _has_text(column, stored, value)
+            for column, stored, value in zip(self.codec.columns, record.values(), encoded, strict=False)
+        )
+
     def upsert(self, name: str | None = None) -> str:
         """Return the statement that writes rows; its arguments are the columns, then their last positions."""
         columns = self.codec.columns
@@ -150,6 +183,16 @@ class Table(Generic[R]):
             f"(SELECT {key}, r::text AS line FROM {quoted(one)} AS r) AS a "
             f"FULL JOIN (SELECT {key}, r::text AS line FROM {quoted(other)} AS r) AS b USING ({key})"
         )
+
+
+def _has_text(column: Column, stored: Any, value: Any) -> bool:
+    if column.is_json:
+        return stored is not None and _sorted_json(stored) == _sorted_json(value)
+    return type(stored) is str and stored == str(value)
+
+
+def _sorted_json(text: str) -> bytes:
+    return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
 
 
 def _constraint(table: str) -> str:

@@ -41,6 +41,15 @@ def rebuild(  # noqa: PLR0917 - each is an option of the command line
     abandon_it: Annotated[
         bool, typer.Option("--abandon", help="Drop what a rebuild that was killed has left.")
     ] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            metavar="N",
+            help="Build and prove each in so many processes. Default: as many as there are processors, four at most; one "
+            "where the log is short.",
+        ),
+    ] = None,
     url: Url = None,
     data: Data = None,
 ) -> int:
@@ -63,7 +72,7 @@ def rebuild(  # noqa: PLR0917 - each is an option of the command line
         if abandon_it:
             asyncio.run(_abandon(config, chosen))
         else:
-            asyncio.run(_rebuild(config, chosen, restart=restart))
+            asyncio.run(_rebuild(config, chosen, restart=restart, processes=processes))
     return 0
 
 
@@ -87,12 +96,16 @@ async def _abandon(config: DatabaseConfig, chosen: list[Projection[Any]]) -> Non
             say(f"{projection.name}: {'dropped' if had else 'there was nothing to drop'}")
 
 
-async def _rebuild(config: DatabaseConfig, chosen: list[Projection[Any]], *, restart: bool) -> None:
+async def _rebuild(
+    config: DatabaseConfig, chosen: list[Projection[Any]], *, restart: bool, processes: int | None
+) -> None:
     async with EventStore.open(config, workers=False) as store:
         for projection in chosen:
             started_s = time.monotonic()
             with show_progress() as on_progress:
-                rebuilt = await rebuild_one(store.log, projection, restart=restart, on_progress=on_progress)
+                rebuilt = await rebuild_one(
+                    store.log, projection, restart=restart, processes=processes, on_progress=on_progress
+                )
             say(_told(rebuilt, time.monotonic() - started_s))
 
 

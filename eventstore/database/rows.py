@@ -184,10 +184,15 @@ def _column(name: str, annotation: Any, given: str | None) -> Column:
         given or "jsonb",
         "text",
         is_nullable,
-        lambda value: adapter.dump_json(value).decode(),
+        _json_encoder(adapter),
         _json_decoder(bare),
         is_json=True,
     )
+
+
+def _json_encoder(adapter: TypeAdapter[Any]) -> Callable[[Any], str]:
+    to_json = adapter.serializer.to_json
+    return lambda value: "[]" if value == () else to_json(value).decode()
 
 
 def _json_decoder(annotation: Any) -> Callable[[Any], Any]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 __all__ = ["collecting_rarely", "unhurried_collection"]
 
-_COLLECT_AFTER_OBJECTS = 50_000
+_COLLECT_AFTER_OBJECTS = 500_000
 
 _collectors: list[tuple[int, int, int]] = []
 

@@ -79,14 +79,15 @@ async def test_a_discard_during_a_rebuild_is_kept(store: EventStore, monkeypatch
     await hits_table(store, projection)
     await store.log.append(hits(Hit(number=1, is_poison=True), Hit(number=1)))
     await fold_all(store, projection)
-    whole = rebuilding._Proof.whole
+    whole = rebuilding.prove  # type: ignore[attr-defined]
 
-    async def and_then_decide(proof: Any) -> None:
-        await whole(proof)
+    async def and_then_decide(*given: Any) -> Any:
+        proved = await whole(*given)
         if await list_quarantined(store.log):
             await leave_out(store, projection, "[1]")
+        return proved
 
-    monkeypatch.setattr(rebuilding._Proof, "whole", and_then_decide)
+    monkeypatch.setattr(rebuilding, "prove", and_then_decide)
     assert (await rebuild(store.log, projection)).quarantined == 0
     assert await counts(store, projection) == {1: 1}
     assert await kinds(store, projection) == ["discard"]
@@ -102,13 +103,14 @@ async def test_a_retry_during_a_rebuild_by_mended_code_loses_nothing(
     await fold_all(store, projection)
     mended = HitsByNumber()
     mended.is_broken = False
-    whole = rebuilding._Proof.whole
+    whole = rebuilding.prove  # type: ignore[attr-defined]
 
-    async def and_then_mend(proof: Any) -> None:
-        await whole(proof)
+    async def and_then_mend(*given: Any) -> Any:
+        proved = await whole(*given)
         assert await retry(store.log, mended, "[1]")
+        return proved
 
-    monkeypatch.setattr(rebuilding._Proof, "whole", and_then_mend)
+    monkeypatch.setattr(rebuilding, "prove", and_then_mend)
     assert (await rebuild(store.log, projection)).quarantined == 1
     assert await kinds(store, projection) == ["quarantine"]
     assert await retry(store.log, mended, "[1]")

@@ -13,6 +13,7 @@ SELECT
     greatest(
         (SELECT max(position) FROM projection_checkpoints),
         (SELECT max(position) FROM projection_rebuilds),
+        (SELECT max(position) FROM projection_rebuild_parts),
         (SELECT max(position) FROM projection_quarantine),
         (SELECT max(position) FROM projection_discards),
         (SELECT max(position) FROM milestones),
@@ -24,6 +25,8 @@ SELECT
         SELECT projection FROM projection_checkpoints WHERE position > log.head
         UNION
         SELECT projection FROM projection_rebuilds WHERE position > log.head
+        UNION
+        SELECT projection FROM projection_rebuild_parts WHERE position > log.head
         ORDER BY projection
     ) AS ahead,
     EXISTS (SELECT FROM milestones WHERE position > log.head) AS milestones_ahead

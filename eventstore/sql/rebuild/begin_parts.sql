@@ -1,0 +1,16 @@
+-- Purpose: Note that a rebuild which is at nothing begins in parts.
+-- Parameters:
+--   $1 projection text
+--   $2 epoch bigint
+--   $3 parts smallint
+-- Result: none; no row is written where another process has taken it over
+-- Locks: the row's of the rebuild, shared
+-- Index: projection_rebuilds_pkey
+WITH held AS (
+    SELECT projection FROM projection_rebuilds
+    WHERE projection = $1::text AND epoch = $2::bigint AND position = 0
+    FOR KEY SHARE
+)
+INSERT INTO projection_rebuild_parts (projection, part, parts)
+SELECT held.projection, numbers.part, $3::smallint
+FROM held CROSS JOIN generate_series(0, $3::smallint - 1) AS numbers (part)

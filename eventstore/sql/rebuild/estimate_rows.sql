@@ -1,0 +1,15 @@
+-- Purpose: Tell about how many rows a table had when it was last analysed, and whether anything but its key keeps its rows
+--   from being alike.
+-- Parameters:
+--   $1 name text quoted
+-- Result: rows bigint, has_rules boolean
+-- Locks: none
+-- Index: those of the system tables
+SELECT
+    greatest(one.reltuples, 0)::bigint AS rows,
+    EXISTS (
+        SELECT FROM pg_index
+        WHERE indrelid = one.oid AND NOT indisprimary AND (indisunique OR indisexclusion)
+    ) AS has_rules
+FROM pg_class AS one
+WHERE one.oid = $1::text::regclass

@@ -1,0 +1,34 @@
+-- Purpose: Make the parts of a rebuild, which are all at one position, the whole: it goes on from there undivided.
+-- Parameters:
+--   $1 projection text
+--   $2 epoch bigint
+--   $3 position bigint of each part
+-- Result: position bigint; no row where another process has taken it over, or a part is elsewhere
+-- Locks: the rows'
+-- Index: projection_rebuilds_pkey, projection_rebuild_parts_pkey, projection_deliveries_pkey
+WITH joined AS (
+    UPDATE projection_rebuilds AS build
+    SET position = $3::bigint, events = parts.events
+    FROM (
+        SELECT sum(events)::bigint AS events, bool_and(position = $3::bigint) AS are_level
+        FROM projection_rebuild_parts WHERE projection = $1::text
+    ) AS parts
+    WHERE build.projection = $1::text AND build.epoch = $2::bigint AND parts.are_level
+    RETURNING build.projection, build.position
+),
+parts AS (
+    DELETE FROM projection_rebuild_parts AS part USING joined WHERE part.projection = joined.projection
+),
+delivered AS (
+    -- Part 0 was given its events as lane -1, which is the whole's; part 1 as lane -2, and so on.
+    DELETE FROM projection_deliveries AS given USING joined
+    WHERE given.projection = joined.projection AND given.lane < -1
+    RETURNING given.range, given.events, given.digest
+),
+counted AS (
+    INSERT INTO projection_deliveries AS so_far (projection, lane, range, events, digest)
+    SELECT $1::text, -1, range, sum(events)::bigint, bit_xor(digest) FROM delivered GROUP BY range
+    ON CONFLICT ON CONSTRAINT projection_deliveries_pkey DO UPDATE
+    SET events = so_far.events + EXCLUDED.events, digest = so_far.digest # EXCLUDED.digest
+)
+SELECT position FROM joined

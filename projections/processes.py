@@ -1,0 +1,308 @@
+"""The parts of a rebuild, done by this process and by others that it starts for it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import multiprocessing
+import os
+import pickle
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from multiprocessing.connection import Connection
+from typing import Any, Protocol, TypeVar
+
+from eventstore.database.config import DatabaseConfig
+from eventstore.database.connection import ConnectionFactory, DatabaseConnection
+from eventstore.domain.event import registry
+from eventstore.errors import ConfigurationError, RebuildError
+from eventstore.log.event_log import EventLog
+from eventstore.log.memory import collecting_rarely
+from projections.projection import Projection
+
+__all__ = ["PROCESSES_MAX", "Crew", "Job", "crew", "usual_processes"]
+
+T_co = TypeVar("T_co", covariant=True)
+
+PROCESSES_MAX = 64
+"""The most processes of one rebuild."""
+
+_USUAL_MAX = 4  # the server needs processors too
+_POOL = 2  # a part uses one connection at a time
+_END_TIMEOUT_S = 5.0
+
+OnProgress = Callable[[int, int], None]
+"""What is told the position reached, and how many events were folded."""
+
+
+class Job(Protocol[T_co]):
+    """A part of the work; it travels to another process."""
+
+    async def run(self, log: EventLog, projection: Projection[Any], on_progress: OnProgress) -> T_co:
+        """Do it."""
+
+
+def usual_processes() -> int:
+    """Return how many processes a rebuild has unless told: as many as there are processors at hand, four at most."""
+    return min(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _USUAL_MAX
+    )
+
+
+class Crew:
+    """This process and its helpers; `crew` gives it."""
+
+    def __init__(self, log: EventLog, projection: Projection[Any], helpers: Sequence[_Helper]) -> None:
+        self._log = log
+        self._projection = projection
+        self._helpers = helpers
+
+    @property
+    def processes(self) -> int:
+        """How many processes there are, with this one."""
+        return 1 + len(self._helpers)
+
+    async def run(self, jobs: Sequence[Job[T_co]], on_progress: OnProgress) -> list[T_co]:
+        """Do jobs, as many at a time as there are processes; return their results in the order of the jobs.
+
+        Args:
+            jobs: The jobs, all of one range of positions.
+            on_progress: Is told the mean of their positions, and all their events.
+
+        Raises:
+            Exception: What the first that failed has raised; the others are given up.
+        """
+        left = list(enumerate(jobs))[::-1]  # the next is the last
+        results: list[Any] = [None] * len(jobs)
+        reached = [(0, 0)] * len(jobs)
+
+        async def work(run: Callable[[Job[Any], OnProgress], Any]) -> None:
+            while left:
+                number, job = left.pop()
+
+                def report(position: int, events: int, number: int = number) -> None:
+                    reached[number] = (position, events)
+                    on_progress(
+                        sum(position for position, _ in reached) // len(reached),
+                        sum(events for _, events in reached),
+                    )
+
+                results[number] = await run(job, report)
+
+        async def here(job: Job[Any], report: OnProgress) -> Any:
+            return await job.run(self._log, self._projection, report)
+
+        if not self._helpers:
+            await work(here)
+            return results
+        tasks = [asyncio.create_task(work(run)) for run in (here, *(one.run for one in self._helpers))]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return results
+
+
+@asynccontextmanager
+async def crew(log: EventLog, projection: Projection[Any], processes: int) -> AsyncIterator[Crew]:
+    """Start as many helpers as make so many processes with this one, and end them with the block.
+
+    Raises:
+        ConfigurationError: The projection or the classes of its events cannot be had in another process.
+    """
+    helpers: list[_Helper] = []
+    try:
+        if processes > 1:
+            order = _Order.of(log, projection)
+            helpers += [_Helper(order) for _ in range(processes - 1)]
+        yield Crew(log, projection, helpers)
+    finally:
+        await asyncio.gather(*(helper.end() for helper in helpers))
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a helper has to know before its first job.
+
+    Attributes:
+        config: Where the database is.
+        projection: The class of the projection.
+        version: Its version.
+        modules: Where event classes and upcasters are.
+        events: The event classes and upcasters there are, to tell whether the helper has the same.
+    """
+
+    config: DatabaseConfig
+    projection: type[Projection[Any]]
+    version: int
+    modules: tuple[str, ...]
+    events: tuple[tuple[str, str, int], ...]
+
+    @classmethod
+    def of(cls, log: EventLog, projection: Projection[Any]) -> _Order:
+        kind = type(projection)
+        advice = "rebuild it with one process"
+        if log.classes is not registry:
+            raise ConfigurationError(
+                f"a log with event classes of its own has them in this process only: {advice}"
+            )
+        if not isinstance(log.connection, DatabaseConnection):
+            raise ConfigurationError(
+                f"a rebuild in several processes needs a pool of its own to copy: {advice}"
+            )
+        try:
+            kind()
+            pickle.dumps(kind)
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            raise ConfigurationError(
+                f"projection {projection.name} cannot be made in another process: its class has to be had by its "
+                f"module and name, and made without arguments; or {advice}: {error}"
+            ) from error
+        functions = (one.function for one in registry.upcasters.values())
+        modules = {one.__module__ for one in (*registry, *functions)} - {"__main__", "__mp_main__"}
+        return cls(log.connection.config, kind, projection.version, tuple(sorted(modules)), _known_events())
+
+    def take(self) -> Projection[Any]:
+        for module in self.modules:
+            importlib.import_module(module)
+        if _known_events() != self.events:
+            raise RebuildError(
+                "another process knows other event classes or upcasters than this one: rebuild with one process, or "
+                "define them in modules that can be imported"
+            )
+        return self.projection()
+
+
+def _known_events() -> tuple[tuple[str, str, int], ...]:
+    return tuple(sorted((*registry.current, *registry.upcasters)))
+
+
+class _Helper:
+    """Another process, as this one sees it."""
+
+    def __init__(self, order: _Order) -> None:
+        context = multiprocessing.get_context(
+            "spawn"
+        )  # a fork would share sockets and threads with this process
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(theirs, order), name="eventstore rebuild helper", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    async def run(self, job: Job[Any], on_progress: OnProgress) -> Any:
+        """Have a job done.
+
+        Raises:
+            RebuildError: The process has gone.
+        """
+        async with _messages(self._pipe) as messages:
+            with suppress(OSError):  # it has gone: then there is no answer
+                self._pipe.send(job)
+            while True:
+                kind, what = await messages.get()
+                if kind == "progress":
+                    on_progress(*what)
+                elif kind == "result":
+                    return what
+                elif kind == "error":
+                    raise what
+                else:
+                    raise RebuildError(
+                        "a process for a part of the table has ended: run it again, or with one process. A program of "
+                        'your own has to guard its start by `if __name__ == "__main__":`, since it is imported there'
+                    )
+
+    async def end(self) -> None:
+        """End the process; what it has not committed is undone."""
+        self._pipe.close()
+        self._process.terminate()
+        await asyncio.to_thread(self._process.join, _END_TIMEOUT_S)
+        if self._process.is_alive():
+            self._process.kill()
+            await asyncio.to_thread(self._process.join)
+        self._process.close()
+
+
+@asynccontextmanager
+async def _messages(pipe: Connection) -> AsyncIterator[asyncio.Queue[Any]]:
+    """Give the messages that come through a pipe for the length of a block; `("gone", None)` at its end."""
+    loop = asyncio.get_running_loop()
+    messages: asyncio.Queue[Any] = asyncio.Queue()
+
+    def read() -> None:
+        try:
+            messages.put_nowait(pipe.recv())
+        except (EOFError, OSError):
+            loop.remove_reader(pipe.fileno())
+            messages.put_nowait(("gone", None))
+
+    loop.add_reader(pipe.fileno(), read)
+    try:
+        yield messages
+    finally:
+        loop.remove_reader(pipe.fileno())
+
+
+# ---- in the other process ------------------------------------------------------------------------------------
+
+
+def _serve(pipe: Connection, order: _Order) -> None:
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # the terminal's goes to all: who started this process ends it
+    with collecting_rarely(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve_until_told(pipe, order))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's where it is installed."""
+    if find_spec("uvloop") is None:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    return factory
+
+
+async def _serve_until_told(pipe: Connection, order: _Order) -> None:
+    async with _messages(pipe) as messages:
+        jobs = asyncio.create_task(_do_jobs(pipe, order, work := asyncio.Queue[Any]()))
+        while (message := await messages.get()) != ("gone", None):
+            work.put_nowait(message)
+        jobs.cancel()
+        await asyncio.gather(jobs, return_exceptions=True)
+
+
+async def _do_jobs(pipe: Connection, order: _Order, jobs: asyncio.Queue[Any]) -> None:
+    connection: DatabaseConnection | None = None
+    try:
+        while True:
+            job = await jobs.get()
+            try:
+                if connection is None:
+                    projection = order.take()
+                    connection = await ConnectionFactory.create_connection(
+                        order.config.replace(min_pool_size=1, max_pool_size=_POOL)
+                    )
+                    log = EventLog(connection)
+                result = await job.run(log, projection, lambda *reached: pipe.send(("progress", reached)))
+            except Exception as error:  # noqa: BLE001 - it is raised in the process that gave the job
+                pipe.send(("error", _portable(error)))
+            else:
+                pipe.send(("result", result))
+    finally:
+        if connection is not None:
+            await connection.close()
+
+
+def _portable(error: Exception) -> Exception:
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    except Exception:  # noqa: BLE001 - whatever keeps it from travelling
+        return RebuildError(f"{type(error).__name__}: {error}")
+    return error

@@ -1,0 +1,196 @@
+"""The proof of a rebuild: every row of the table beside held to an independent fold of the log.
+
+The table is proved whole at one position, part after part so that the rows of one part alone are in memory, or part beside
+part in several processes. What is folded after that position is proved key by key: the rows proved so far are what the
+independent fold goes on from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import EventStoreError
+from eventstore.log.event_log import EventLog
+from eventstore.sql import load
+from projections.build import BUILD_TIMEOUT_S, Build, beside_name
+from projections.deliveries import key_of
+from projections.discards import Discards
+from projections.fold import (
+    WINDOW_POSITIONS,
+    IndependentFold,
+    differences,
+    digest_of,
+    stored_lines,
+    stored_rows,
+)
+from projections.keys import key_text
+from projections.parts import Part
+from projections.processes import Crew
+from projections.projection import Projection
+
+__all__ = ["ProofError", "Proved", "prove", "prove_step"]
+
+Key = tuple[Any, ...]
+
+_ROWS_MAX = 200_000  # of a part: a few hundred MB
+_KEYS_SHOWN_MAX = 10
+
+
+class ProofError(EventStoreError):
+    """The table that was built is not what the log says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """What is proved of a table.
+
+    Attributes:
+        position: At which position.
+        rows: How many rows it has.
+        digest: The sum of their digests.
+        left_out: The discarded events that could not be folded this time either, as position and key.
+    """
+
+    position: int
+    rows: int
+    digest: int
+    left_out: frozenset[tuple[int, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _PartProved:
+    rows: int
+    digest: int
+    left_out: frozenset[tuple[int, str]]
+    wrong: Mapping[Key, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _ProvePart:
+    """The proof of a part of the table; it changes nothing."""
+
+    part: Part
+    position: int
+    discarded: Discards
+    refused: frozenset[tuple[int, str]]
+
+    async def run(
+        self, log: EventLog, projection: Projection[Any], on_progress: Callable[[int, int], None]
+    ) -> _PartProved:
+        """Fold the part, and compare its rows."""
+        async with log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                failures = await connection.fetch(load("rebuild/list_failures"), projection.name)
+        fold: IndependentFold[Any] = IndependentFold(
+            log,
+            projection,
+            part=self.part,
+            discarded=self.discarded,
+            retry_discarded=True,
+            refused=self.refused,
+            held={row["key"]: row["position"] for row in failures},
+            on_progress=lambda position, _: on_progress(position, fold.events),
+        )
+        await fold.advance(self.position)
+        async with log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                async with connection.transaction():
+                    await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+                    wrong, rows, digest = await differences(
+                        connection, projection, beside_name(projection), fold, self.part
+                    )
+        return _PartProved(rows, digest, frozenset(fold.still_left_out), wrong)
+
+
+async def prove(
+    projection: Projection[Any], build: Build[Any], crew: Crew, on_progress: Callable[[int, int], None]
+) -> Proved:
+    """Compare every row at the position that the table has.
+
+    Raises:
+        ProofError: Rows differ; some of their keys are named.
+    """
+    rows, _ = await build.estimate()
+    parts = crew.processes * max(1, -(-rows // (crew.processes * _ROWS_MAX)))
+    position = build.position
+    jobs = [
+        _ProvePart(Part(number, parts), position, build.discarded, frozenset(build.refused))
+        for number in range(parts)
+    ]
+    proved = await crew.run(jobs, on_progress)
+    _require_equal(projection, position, {key: where for one in proved for key, where in one.wrong.items()})
+    return Proved(
+        position,
+        sum(one.rows for one in proved),
+        sum(one.digest for one in proved),
+        frozenset().union(*(one.left_out for one in proved)),
+    )
+
+
+async def prove_step(  # noqa: PLR0917 - six different things
+    connection: Any,
+    log: EventLog,
+    projection: Projection[Any],
+    build: Build[Any],
+    proved: Proved,
+    through: int,
+) -> Proved:
+    """Let a proved table be built further, up to a position or a window's length, and prove what that changed.
+
+    All in the open transaction of `connection`; where it is rolled back, `proved` is still what is proved.
+
+    Raises:
+        ProofError: As `prove`.
+        RebuildError: Another process has taken over.
+    """
+    table = projection.table
+    fold: IndependentFold[Any] = IndependentFold(
+        log,
+        projection,
+        position=build.position,
+        discarded=build.discarded,
+        retry_discarded=True,
+        refused=build.refused,
+    )
+    end = min(through, build.position + WINDOW_POSITIONS)
+    events = await fold.read(end, connection)
+    keys = {key_of(projection, event) for event in events}
+    fold.begin_with(await stored_rows(connection, table, build.table, keys))
+    before = fold.lines(keys)
+    while build.position < end:
+        await build.step_in(connection, end)
+    fold.held = await build.failures(connection)
+    fold.fold(events, end)
+    after = fold.lines(keys)
+    stored = await stored_lines(connection, table, build.table, keys)
+    _require_equal(
+        projection,
+        end,
+        {key: _where(key, stored, after) for key in keys if stored.get(key) != after.get(key)},
+    )
+    return Proved(
+        end,
+        proved.rows + len(after) - len(before),
+        proved.digest + digest_of(after.values()) - digest_of(before.values()),
+        proved.left_out | fold.still_left_out,
+    )
+
+
+def _where(key: Key, stored: Mapping[Key, bytes], folded: Mapping[Key, bytes]) -> str:
+    if key in stored and key in folded:
+        return "in both"
+    return "in the table" if key in stored else "in the fold"
+
+
+def _require_equal(projection: Projection[Any], position: int, wrong: Mapping[Key, str]) -> None:
+    if not wrong:
+        return
+    some: Iterable[Key] = sorted(wrong, key=str)[:_KEYS_SHOWN_MAX]
+    named = ", ".join(f"{key_text(key)} ({wrong[key]})" for key in some)
+    raise ProofError(
+        f"the rebuilt table of projection {projection.name} is not what the log says at position {position}, and is "
+        f"gone; {len(wrong)} row(s) differ: {named}; is evolve a pure function?"
+    )

@@ -1,0 +1,244 @@
+"""A rebuild in parts, by one process or several: the same table as of one whole, whatever ends in between."""
+
+from __future__ import annotations
+
+import multiprocessing
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+
+from eventstore.domain.event import EventRegistry, registry
+from eventstore.errors import ConfigurationError, RebuildError
+from eventstore.log.event_log import EventLog
+from eventstore.sql import load
+from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, Projection
+from projections import build as building
+from projections import proof as proving
+from projections.check import check
+from projections.parts import Part
+from projections.processes import Crew
+from projections.rebuild import RebuildProgress, rebuild
+from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table
+from tests.integration.test_rebuild import fill_the_log
+from tests.integration.test_rebuild_discards import AT_MOST_TWO, counts, leave_out
+from tests.integration.test_rebuild_swap import OrderedBySymbol, create_table, place, rows
+
+if TYPE_CHECKING:
+    from eventstore.store import EventStore
+
+KINDS: tuple[type[Projection[Any]], ...] = (OrdersProjection, PositionsProjection, PortfoliosProjection)
+
+
+@pytest.fixture
+def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Divide as for three processes, and let this one do it all."""
+    monkeypatch.setattr(Crew, "processes", property(lambda _: 3))
+
+
+async def test_several_processes_build_what_one_does(store: EventStore):
+    """Same rows, same digest, every event counted once; of tables by stream, and of one by another key."""
+    await create_table(store)
+    await fill_the_log(store)
+    await place(store, 1, 2, 3, symbol="A")
+    for projection in (*(kind() for kind in KINDS), OrderedBySymbol()):
+        alone = await rebuild(store.log, projection)
+        together = await rebuild(store.log, projection, processes=2)
+        assert (together.rows, together.digest, together.events) == (alone.rows, alone.digest, alone.events)
+        assert together.rows > 0
+        assert (await check(store.log, [projection])).findings == ()
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.usefixtures("in_parts")
+async def test_parts_go_on_where_they_were(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """What was built of each part before the end of its process is kept, whoever goes on and with how many processes."""
+    monkeypatch.setattr(building, "_STEP_EVENTS_MAX", 2)
+    monkeypatch.setattr(building, "_PAGE_EVENTS_MAX", 2)
+    await place(store, *range(1, 31))
+
+    def end(progress: RebuildProgress) -> None:
+        if progress.events > 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await rebuild(store.log, OrdersProjection(), on_progress=end)
+    async with store.connection.acquire() as connection:
+        left = await connection.fetch(load("rebuild/list_parts"), "orders")
+        assert sum(row["events"] for row in left) > 15
+        built = await connection.fetchval("SELECT count(*) FROM orders__rebuild")
+        assert built == sum(row["events"] for row in left)
+    monkeypatch.undo()
+    reached: list[RebuildProgress] = []
+    rebuilt = await rebuild(store.log, OrdersProjection(), on_progress=reached.append)
+    assert (rebuilt.rows, rebuilt.events) == (30, 30)
+    assert (await check(store.log, [OrdersProjection()])).findings == ()
+    async with store.connection.acquire() as connection:
+        assert await connection.fetch(load("rebuild/list_parts"), "orders") == []
+
+
+@pytest.mark.usefixtures("in_parts")
+async def test_to_begin_anew_forgets_the_parts(store: EventStore):
+    """`restart` drops what was built of them."""
+    await place(store, *range(1, 11))
+
+    def end(progress: RebuildProgress) -> None:
+        if progress.events > 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await rebuild(store.log, OrdersProjection(), on_progress=end)
+    rebuilt = await rebuild(store.log, OrdersProjection(), restart=True)
+    assert (rebuilt.rows, rebuilt.events) == (10, 10)
+
+
+@pytest.mark.usefixtures("in_parts")
+async def test_what_cannot_be_folded_stops_its_key_in_its_part(store: EventStore):
+    """One key is in quarantine after a rebuild in parts as after one of the whole; the others are folded."""
+    await create_table(store)
+    broken = OrderedBySymbol()
+    broken.poison = frozenset({Decimal(13)})
+    await place(store, 1, 13, 2, symbol="BAD")
+    await place(store, 5, symbol="GOOD")
+    assert (await rebuild(store.log, broken)).quarantined == 1
+    assert {symbol: count for symbol, (count, _) in (await rows(store)).items()} == {"BAD": 1, "GOOD": 1}
+
+
+@pytest.mark.usefixtures("in_parts")
+async def test_a_discarded_event_that_is_refused_stays_left_out(store: EventStore):
+    """What the database refused in a part is known to the proof."""
+    projection = HitsByNumber()
+    await hits_table(store, projection, AT_MOST_TWO)
+    await store.log.append(hits(*(Hit(number=1) for _ in range(3)), *(Hit(number=n) for n in range(2, 9))))
+    await fold_all(store, projection)
+    await leave_out(store, projection, "[1]")
+    rebuilt = await rebuild(store.log, projection)
+    assert (rebuilt.quarantined, rebuilt.folded_again) == (0, ())
+    assert (await counts(store, projection))[1] == 2
+
+
+async def test_the_rows_of_one_part_alone_are_in_memory(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """The proof takes so many parts that none has more rows than the limit; digest and rows are those of the whole."""
+    await fill_the_log(store)
+    whole = await rebuild(store.log, OrdersProjection())
+    monkeypatch.setattr(proving, "_ROWS_MAX", 2)
+    held: list[int] = []
+    differences = proving.differences  # type: ignore[attr-defined]
+
+    async def measured(*given: Any) -> Any:
+        held.append(len(given[3].rows))
+        return await differences(*given)
+
+    monkeypatch.setattr(proving, "differences", measured)
+    again = await rebuild(store.log, OrdersProjection())
+    assert (again.rows, again.digest) == (whole.rows, whole.digest)
+    assert len(held) == 4  # seven rows, two to a part
+    assert sum(held) == 7
+
+
+DAMAGES = (
+    ("UPDATE orders__rebuild SET quantity = 10.0 WHERE version > 1", "in both"),
+    ("UPDATE orders__rebuild SET executions = '[]' WHERE version > 1", "in both"),
+    ("UPDATE orders__rebuild SET last_position = last_position - 1", "in both"),
+    ("DELETE FROM orders__rebuild", "in the fold"),
+    (
+        """INSERT INTO orders__rebuild SELECT (jsonb_populate_record(one, jsonb_build_object('id', gen_random_uuid()))).*
+        FROM orders__rebuild AS one LIMIT 1""",
+        "in the table",
+    ),
+)
+
+
+async def test_a_row_that_is_wrong_is_found_in_every_part(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """A digit, a text in JSON, a lost row, one too many: named by the proof, and the live table is as it was."""
+    await fill_the_log(store)
+    monkeypatch.setattr(proving, "_ROWS_MAX", 3)
+    prove = proving.prove
+    for statement, where in DAMAGES:
+
+        async def after_damage(*given: Any, statement: str = statement) -> Any:
+            async with store.connection.acquire() as connection:
+                await connection.execute(statement)
+            return await prove(*given)
+
+        monkeypatch.setattr("projections.rebuild.prove", after_damage)
+        with pytest.raises(RebuildError, match=where):
+            await rebuild(store.log, OrdersProjection())
+    monkeypatch.setattr("projections.rebuild.prove", prove)
+    assert (await rebuild(store.log, OrdersProjection())).rows == 7
+
+
+async def test_a_process_that_is_killed_takes_nothing_with_it(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
+    """The rebuild ends with an error that says what to do, and goes on when it is run again."""
+    await place(store, *range(1, 31))
+    monkeypatch.setattr(building, "_STEP_EVENTS_MAX", 2)
+    monkeypatch.setattr(building, "_PAGE_EVENTS_MAX", 2)
+
+    def kill(progress: RebuildProgress) -> None:
+        if progress.events > 3:
+            for child in multiprocessing.active_children():
+                child.kill()
+
+    with pytest.raises(RebuildError, match="run it again"):
+        await rebuild(store.log, OrdersProjection(), processes=2, on_progress=kill)
+    assert (await rebuild(store.log, OrdersProjection())).rows == 30
+
+
+class NotToBeMade(OrderedBySymbol):
+    """It wants something when it is made."""
+
+    def __init__(self, something: object) -> None:
+        del something
+
+
+async def test_what_another_process_cannot_have_is_refused(store: EventStore):
+    """A projection that is made with arguments, event classes of the log's own, a number out of range: named at once."""
+    await create_table(store)
+    with pytest.raises(ConfigurationError, match="made without arguments"):
+        await rebuild(store.log, NotToBeMade(object()), processes=2)
+    own = EventLog(store.connection, classes=EventRegistry.merged(registry))
+    with pytest.raises(ConfigurationError, match="in this process only"):
+        await rebuild(own, OrderedBySymbol(), processes=2)
+    for processes in (0, 65):
+        with pytest.raises(ConfigurationError, match="1 to 64"):
+            await rebuild(store.log, OrderedBySymbol(), processes=processes)
+
+
+async def test_the_build_has_all_before_its_indexes(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """However little of the log is settled at a time, the rows are written before the indexes are made."""
+    monkeypatch.setattr("eventstore.log.settlement._WINDOW_POSITIONS", 1)
+    await place(store, *range(1, 61))
+    reached: dict[str, int] = {}
+
+    def note(progress: RebuildProgress) -> None:
+        reached.setdefault(progress.stage, progress.position)
+
+    await rebuild(store.log, OrdersProjection(), on_progress=note)
+    assert reached["index"] == 60
+
+
+async def test_the_statements_read_the_streams_of_a_part(store: EventStore):
+    """Every event is of one part, the same by the statements and by `Part.has`."""
+    projection = OrdersProjection()
+    await place(store, *range(1, 21))
+    for parts in (1, 2, 7):
+        found: dict[int, set[UUID]] = {}
+        async with store.connection.acquire() as connection:
+            for number in range(parts):
+                bounds = Part(number, parts).bounds(projection)
+                page = await connection.fetch(load("rebuild/read_part"), 0, 100, 100, ["order"], *bounds)
+                window = await connection.fetch(load("rebuild/scan_window"), 0, 100, *bounds)
+                found[number] = {row["stream_id"] for row in page}
+                assert found[number] == {row["stream_id"] for row in window}
+                assert found[number] == {
+                    one for one in all_of(found) if Part(number, parts).has(projection, (one,))
+                }
+        assert len(all_of(found)) == sum(map(len, found.values())) == 20
+
+
+def all_of(found: dict[int, set[UUID]]) -> set[UUID]:
+    """The streams of all parts."""
+    return set().union(*found.values())
