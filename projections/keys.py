@@ -6,6 +6,7 @@ import enum
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any
 from zlib import crc32
 
@@ -15,14 +16,26 @@ from eventstore.database.rows import Column
 
 __all__ = ["key_text", "lane_of", "normal_form"]
 
+# An index takes 2,700 bytes, and the name of the projection goes with it.
+_TEXT_BYTES_MAX = 1_000
+_BEGINNING_BYTES = 900
+
 
 def key_text(key: Sequence[Any]) -> str:
     """Return a key as text, the same in every process and version: a JSON list.
 
+    Of one that is longer than an index takes, it is the beginning and a digest of all of it.
+
     Args:
         key: The key in its normal form, as `Projection.key_of` gives it.
     """
-    return orjson.dumps(list(key), default=str).decode()
+    try:
+        text = orjson.dumps(list(key), default=str)
+    except TypeError:  # an integer of more than 64 bits
+        text = orjson.dumps([str(value) for value in key])
+    if len(text) <= _TEXT_BYTES_MAX:
+        return text.decode()
+    return f"{text[:_BEGINNING_BYTES].decode(errors='ignore')}... {blake2b(text, digest_size=16).hexdigest()}"
 
 
 def lane_of(key: Sequence[Any], lanes: int) -> int:

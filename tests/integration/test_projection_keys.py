@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -162,6 +163,60 @@ async def test_a_rebuild_that_reads_rows_back_takes_such_a_key_too(
     )
     assert (await rebuild(store.log, projection)).quarantined == 1
     assert [(row.number, row.hits) for row in await rows_of(store, projection)] == [(1, 4), (2, 3)]
+
+
+@dataclass(frozen=True)
+class Named:
+    """How many hits a long name had."""
+
+    name: str
+    hits: int
+
+
+class HitsByName(Projection[Named]):
+    """By a text that no index can hold where the number is 1."""
+
+    name = "hits"
+    table = Table("hits", row=Named, key=("name",))
+    events = (Hit,)
+
+    def key(self, event: RecordedEvent) -> tuple[Any, ...]:
+        """The name."""
+        number = hit(event).number
+        return (
+            "".join(blake2b(b"%d" % part).hexdigest() for part in range(100 if number == 1 else 0))
+            + str(number),
+        )
+
+    def evolve(self, row: Named | None, event: RecordedEvent) -> Named | None:
+        """One more."""
+        return Named(self.key(event)[0], 1 + (row.hits if row else 0))
+
+
+class HitsByLargeNumber(HitsByNumber):
+    """By an integer of more than 64 bits where the number is 1."""
+
+    def key(self, event: RecordedEvent) -> tuple[Any, ...]:
+        """The number, or a hundred bits of it."""
+        number = hit(event).number
+        return (number << 100 if number == 1 else number,)
+
+
+@pytest.mark.parametrize("projection", [HitsByName(), HitsByLargeNumber()], ids=["text", "integer"])
+async def test_a_key_that_is_too_long_stops_itself_alone(store: EventStore, projection: Projection[Any]):
+    """Longer than any index takes, or than JSON's integers are: it is in quarantine, under a name that is short and its own."""
+    await hits_table(store, projection)
+    await store.log.append(hits(Hit(number=1), Hit(number=2), Hit(number=1), Hit(number=2)))
+    await fold_all(store, projection)
+    await set_lanes(store.log, projection, 3)
+    for _ in range(2):
+        assert [row.hits for row in await rows_of(store, projection)] == [2]
+        (held,) = await list_quarantined(store.log)
+        assert (held.position, len(held.key) <= 1_000) == (1, True)
+        assert [one.kind for one in (await check(store.log, [projection])).findings] == ["quarantine"]
+        assert (await rebuild(store.log, projection)).quarantined == 1
+    assert not await discard(store.log, projection, held.key, discarded_by="desk", reason="no such name")
+    assert [one.position for one in await list_quarantined(store.log)] == [3]
 
 
 async def test_a_key_that_fails_names_its_event(store: EventStore):
