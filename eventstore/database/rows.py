@@ -90,7 +90,8 @@ class RowCodec(Generic[R]):
         )
         if known:
             raise ConfigurationError(f"{model.__name__} has no field {min(known)} to give a type to")
-        self._values_of = _reader(self.columns, renamed or {})
+        self._by_name = _reader(self.columns, renamed or {})
+        self._in_order = _reader(self.columns, None)
         self._encoders = tuple((column.name, column.encode) for column in self.columns)
         self._make: Callable[[dict[str, Any]], R] = (
             codec.maker(model).of_all_fields()
@@ -103,7 +104,11 @@ class RowCodec(Generic[R]):
 
         A number may come as text, which the driver has sooner than a Decimal, and with the digits that are stored.
         """
-        return self._make(self._values_of(row))
+        return self._make(self._by_name(row))
+
+    def decode_values(self, values: Sequence[Any]) -> R:
+        """As `decode`, of the values of all columns in their order, which is sooner."""
+        return self._make(self._in_order(values))
 
     def encode(self, row: R) -> list[Any]:
         """Return the driver's values of an instance, in the order of the columns."""
@@ -134,26 +139,31 @@ def quoted(identifier: str) -> str:
 _DECODED = ("decode_{}(value)", "decimal(value) if value.__class__ is str else decode_{}(value)")
 
 
-def _reader(
-    columns: Sequence[Column], renamed: Mapping[str, str]
-) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def _reader(columns: Sequence[Column], renamed: Mapping[str, str] | None) -> Callable[[Any], dict[str, Any]]:
     """Return a function from a record to the fields' values.
 
     It is compiled, as a dataclass's `__init__` is: a loop over the columns takes twice as long.
+
+    Args:
+        columns: The columns.
+        renamed: What they are called in the record where that is not the field's name; None: the values come in order.
     """
     known: dict[str, Any] = {"decimal": codec.converter(Decimal)}
     items = []
     for number, column in enumerate(columns):
-        value = f"row[{renamed.get(column.name, column.name)!r}]"
+        value = f"v{number}" if renamed is None else f"row[{renamed.get(column.name, column.name)!r}]"
         if column.decode is not None:
             known[f"decode_{number}"] = column.decode
-            value = (
-                f"None if (value := {value}) is None else {_DECODED[column.decode is _digits].format(number)}"
-            )
+            decoded = _DECODED[column.decode is _digits].format(number)
+            value = f"None if (value := {value}) is None else {decoded}"
         items.append(f"{column.name!r}: {value}")
-    function: Callable[[Mapping[str, Any]], dict[str, Any]] = eval(  # noqa: S307 - names are written with repr
-        f"lambda row: {{{', '.join(items)}}}", known
-    )
+    fields = f"{{{', '.join(items)}}}"
+    if renamed is not None:
+        source = f"lambda row: {fields}"
+    else:
+        arguments = ", ".join(f"v{number}" for number in range(len(columns)))
+        source = f"lambda row: (lambda {arguments}: {fields})(*row)"
+    function: Callable[[Any], dict[str, Any]] = eval(source, known)  # noqa: S307 - names are written with repr
     return function
 
 

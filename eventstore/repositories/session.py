@@ -128,10 +128,10 @@ class Session:
         last_good: set[UUID] = set()
         found: dict[UUID, E] = {entity.id: entity for entity in own if not entity.is_deleted}
         for stream in streams:
-            read = stream.entity
+            read, _, failed = stream
             if read is None:
                 continue
-            if stream.failed is None:
+            if failed is None:
                 entity = self._reconcile(kind, read.id, stream)
                 if entity is not None:
                     found[read.id] = entity

@@ -48,11 +48,18 @@ class ReadTable(Generic[E]):
     load: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_codec", RowCodec(self.entity, renamed=_RENAMED))
+        codec = RowCodec(self.entity, renamed=_RENAMED)
+        object.__setattr__(self, "_codec", codec)
+        object.__setattr__(self, "_row", slice(len(codec.columns)))
 
     def decode(self, row: Mapping[str, Any]) -> E:
         """Return a row as an entity; its version is called `row_version` there, beside that of an event."""
         entity: E = self._codec.decode(row)  # type: ignore[attr-defined]
+        return entity
+
+    def decode_record(self, record: Any) -> E:
+        """Return the row of a record of a list or a load as an entity: its columns come first, in the order of the fields."""
+        entity: E = self._codec.decode_values(record[self._row])  # type: ignore[attr-defined]
         return entity
 
 
@@ -159,7 +166,7 @@ class PostgreSQLStorage:
                     if record["id"] is not None:
                         rows[stream_id] = record
                 elif record["id"] is not None:
-                    entity = table.decode(record)
+                    entity = table.decode_record(record)
                     streams.append(Stream(entity, entity.version))
             if tails:
                 streams += self._corrected(table, rows, tails)
@@ -172,7 +179,7 @@ class PostgreSQLStorage:
         before: list[E | None] = []
         waiting: list[list[Any]] = []
         for stream_id, tail in tails.items():
-            row = table.decode(rows[stream_id]) if stream_id in rows else None
+            row = table.decode_record(rows[stream_id]) if stream_id in rows else None
             version = 0 if row is None else row.version
             before.append(row)
             waiting.append([tail[each] for each in sorted(tail) if each > version])
@@ -197,11 +204,11 @@ class PostgreSQLStorage:
 
     def _fold_as_far_as_it_goes(self, table: ReadTable[E], row: Any | None, records: list[Any]) -> Stream[E]:
         try:
-            (stream,) = self._fold(table, [None if row is None else table.decode(row)], [records])
+            (stream,) = self._fold(table, [None if row is None else table.decode_record(row)], [records])
         except Exception:  # noqa: BLE001 - found again, and told, by the fold that stops before it
             return last_good_stream(
                 table.entity,
-                None if row is None else table.decode(row),
+                None if row is None else table.decode_record(row),
                 records,
                 projection=table.projection,
                 classes=self.log.classes,

@@ -105,6 +105,7 @@ def test_the_statements_of_lists_and_loads_name_the_versions_of_the_code():
         for path in folder.rglob("*.sql")
         for pattern in (
             r"projection_is_of_version\('(\w+)', (\d+)\)",
+            r"FROM projections WHERE name = '(\w+)'\)\s+WHEN (\d+)",
             r"built\.name = '(\w+)' AND built\.version <> (\d+)",
         )
         for name, version in re.findall(pattern, path.read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
+from eventstore.log.records import COLUMNS
 from eventstore.repositories.read_tables import READ_TABLES
 from tests.migrated import migrate
 from tests.unit import sql_header
@@ -68,26 +69,26 @@ async def test_a_wrong_type_is_found(database_url: str):
 
 
 async def test_lists_and_loads_give_every_field(database_url: str):
-    """The columns of each list and load are the fields of its entity, numbers as text, and those of an event."""
+    """The columns of each list and load are the fields of its entity in order, numbers as text, and then an event's."""
     await migrate(database_url)
     connection = await asyncpg.connect(database_url)
-    wrong: dict[str, set[tuple[str, str]]] = {}
+    wrong: dict[str, list[tuple[str, str]]] = {}
     try:
-        for table in READ_TABLES.values():
-            expected = {
+        event = dict(await columns_of(connection, "SELECT * FROM events"))
+        for kind, table in READ_TABLES.items():
+            types = dict(await columns_of(connection, f"SELECT * FROM {table.projection}"))
+            expected = [
                 (
                     "row_version" if name == "version" else name,
-                    "text" if type_name == "numeric" else type_name,
+                    "text" if types[name] == "numeric" else types[name],
                 )
-                for name, type_name in await columns_of(connection, f"SELECT * FROM {table.projection}")
-                if name != "last_position"
-            }
-            expected |= set(await columns_of(connection, "SELECT * FROM events"))
+                for name in kind.model_fields
+            ] + [(name, event[name]) for name in COLUMNS]
             for path in (SQL / table.projection).glob("*.sql"):
                 if path.stem != "count_by_status":
                     found = await columns_of(connection, sql_header.parse(path.read_text()).statement)
-                    if set(found) != expected or len(found) != len(expected):
-                        wrong[f"{table.projection}/{path.stem}"] = expected ^ set(found)
+                    if found != expected:
+                        wrong[f"{table.projection}/{path.stem}"] = found
     finally:
         await connection.close()
     assert wrong == {}

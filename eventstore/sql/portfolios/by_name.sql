@@ -11,7 +11,10 @@
 WITH folded AS MATERIALIZED (
     SELECT coalesce(min(checkpoint.position), 0) AS position FROM projection_checkpoints AS checkpoint
     WHERE checkpoint.projection = 'portfolios'
-        AND projection_is_of_version('portfolios', 1)
+        AND CASE (SELECT version FROM projections WHERE name = 'portfolios')
+            WHEN 1 THEN true
+            ELSE projection_is_of_version('portfolios', 1)  -- raises where there is another
+        END
 ),
 tail AS MATERIALIZED (
     SELECT
