@@ -54,6 +54,11 @@ def exit_status_of(command: Callable[[], Any]) -> int:
 
     _configure_logging()
     before = signal.signal(signal.SIGTERM, terminate)
+    was_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if (
+        was_ignored
+    ):  # as a shell without job control has it for what it starts with `&`; SIGTERM would be ignored with it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = command()
     except (KeyboardInterrupt, typer.Abort):
@@ -70,6 +75,8 @@ def exit_status_of(command: Callable[[], Any]) -> int:
         return BAD_INPUT
     finally:
         signal.signal(signal.SIGTERM, before)
+        if was_ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
     if (
         terminated and status == INTERRUPTED + signal.SIGINT
     ):  # typer's own status where it caught the interruption

@@ -106,6 +106,30 @@ async def test_milestones(store: EventStore, migrated_config: DatabaseConfig):
     assert {one.position for one in await store.milestones.list()} == {await store.log.head()}
 
 
+async def test_it_ends_although_it_was_started_in_the_background(
+    store: EventStore, migrated_config: DatabaseConfig
+):
+    """A shell without job control lets what it starts with `&` ignore SIGINT: SIGTERM ends it all the same."""
+    await fill(store)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = command_line.start("milestone", "--every", "1", "--url", url_of(migrated_config))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+
+        async def made() -> bool:
+            return bool(await store.milestones.list())
+
+        await until(made)
+        process.terminate()
+        await asyncio.to_thread(process.communicate, timeout=30)
+        assert process.returncode == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.communicate)
+
+
 async def test_a_milestone_of_another_process_is_one(store: EventStore, migrated_config: DatabaseConfig):
     """What one process has made, the next one keeps and a third one reads: as of a moment after it, from it."""
     order, *_ = await fill(store)
