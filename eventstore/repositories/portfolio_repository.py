@@ -11,7 +11,7 @@ from eventstore.domain.portfolio_snapshot import PortfolioSnapshot, PortfolioSum
 from eventstore.domain.position import Position
 from eventstore.errors import ConcurrencyError, PortfolioNotFoundError
 from eventstore.repositories.last_good import Quarantined
-from eventstore.repositories.query import Query, SortKey
+from eventstore.repositories.query import Query, SortKey, as_id
 from eventstore.repositories.repository import Repository, time_range
 from eventstore.repositories.session import Consistency, Session
 
@@ -181,6 +181,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
             ConfigurationError: The range ends before it starts.
         """
         start, end = time_range(start_date, end_date)
+        portfolio_id = as_id(portfolio_id)
         query: Query[PortfolioSnapshot] = Query(
             "portfolio_snapshots/by_portfolio",
             (portfolio_id, start, end),
@@ -199,6 +200,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
 
 async def _sum_up(session: Session, portfolio_id: UUID, taken_at: datetime | None) -> PortfolioSummary | None:
     """Read a portfolio, its open positions and the portfolio again, until both readings are of one version."""
+    portfolio_id = as_id(portfolio_id)
     query: Query[Position] = Query(
         "positions/open_by_portfolio",
         (portfolio_id,),

@@ -10,7 +10,7 @@ from uuid import UUID
 from eventstore.domain.position import Position
 from eventstore.errors import DomainError, PositionNotFoundError
 from eventstore.repositories.last_good import Quarantined
-from eventstore.repositories.query import Query, SortKey
+from eventstore.repositories.query import Query, SortKey, as_id
 from eventstore.repositories.repository import Repository, time_range
 from eventstore.repositories.session import Consistency
 
@@ -103,6 +103,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
             portfolio_id: Only of this portfolio; None: of any, or of none.
             strategy: Only of this strategy; None: of any, or of none.
         """
+        portfolio_id = as_id(portfolio_id)
 
         def matches(position: Position) -> bool:
             return (
@@ -201,6 +202,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         quarantined: Quarantined = "error",
     ) -> list[Position]:
         """Return the positions of a portfolio, open and closed."""
+        portfolio_id = as_id(portfolio_id)
         query: Query[Position] = Query(
             "positions/by_portfolio",
             (portfolio_id,),

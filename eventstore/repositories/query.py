@@ -9,17 +9,52 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from operator import index
+from typing import Any, Generic, SupportsIndex, TypeVar
 from uuid import UUID
 
 from eventstore.domain.entity import Entity
+from eventstore.errors import RepositoryError
 
-__all__ = ["Query", "SortKey"]
+__all__ = ["LIMIT_MAX", "Query", "SortKey", "as_id", "check_page"]
 
 E = TypeVar("E", bound=Entity)
 
+LIMIT_MAX = 2**31 - 1
+"""Longest page in entities: more than any memory holds, and well within what PostgreSQL takes."""
+
 SortKey = tuple[Any, UUID]
 """What a list is ordered by: a time, and the id to tell entities of one time apart."""
+
+
+def as_id(value: Any) -> Any:
+    """Return an id as the UUID that it is, so that one id is one key: text of it would equal none. None stays None.
+
+    Raises:
+        RepositoryError: It is no UUID, nor the text of one.
+    """
+    if value is None or isinstance(value, UUID):
+        return value
+    try:
+        return UUID(value)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise RepositoryError(f"an id is a UUID, not {value!r}") from error
+
+
+def check_page(kind: type[Entity], *, after: object, limit: object) -> None:
+    """Check where a page is to begin, and its length.
+
+    Raises:
+        RepositoryError: `after` is no entity of the kind, or `limit` no whole number in its range.
+    """
+    if limit is not None and not (isinstance(limit, SupportsIndex) and 0 <= index(limit) <= LIMIT_MAX):
+        raise RepositoryError(
+            f"limit must be a whole number from 0 to {LIMIT_MAX}, or None for all, not {limit!r}"
+        )
+    if after is not None and not isinstance(after, kind):
+        raise RepositoryError(
+            f"after must be the last {kind.__name__} of the page before, not {type(after).__name__}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

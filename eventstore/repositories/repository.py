@@ -89,8 +89,13 @@ def time_range(start_date: datetime, end_date: datetime) -> tuple[datetime, date
     """Return both ends as aware times; a naive one means local time.
 
     Raises:
-        ConfigurationError: The range ends before it starts.
+        ConfigurationError: An end is no datetime, or the range ends before it starts.
     """
+    for moment in (start_date, end_date):
+        if not isinstance(moment, datetime):
+            raise ConfigurationError(
+                f"a range goes from one datetime to another, not to {moment!r}: a date has no time of day"
+            )
     start, end = _aware(start_date), _aware(end_date)
     if end < start:
         raise ConfigurationError(f"the range ends at {end}, before it starts at {start}: exchange the two")

@@ -19,7 +19,7 @@ from eventstore.errors import (
 )
 from eventstore.log.records import NO_METADATA, StagedEvent
 from eventstore.repositories.last_good import Quarantined, listed, refusal_of
-from eventstore.repositories.query import Query
+from eventstore.repositories.query import Query, as_id, check_page
 from eventstore.repositories.storage import Storage, Stream
 from eventstore.repositories.turns import current_turns
 
@@ -79,8 +79,10 @@ class Session:
 
         Raises:
             ConcurrencyError: The instance has changes of its own, and another writer has changed the stream.
+            RepositoryError: It is no id.
             EventStoreError: As the storage's `load`.
         """
+        entity_id = as_id(entity_id)
         turns = current_turns()
         if turns is not None:
             await turns.load(entity_id)
@@ -99,13 +101,13 @@ class Session:
         """Return the entities that a query asks for, with this session's own changes.
 
         Raises:
-            RepositoryError: `limit` is negative, or `consistency` or `quarantined` is neither of its two words.
+            RepositoryError: `limit` is negative, `after` is no such entity, or `consistency` or `quarantined` is neither of
+                its two words.
             QuarantinedKeysError: Events of entities that may belong to the answer cannot be folded.
             ConcurrencyError: As `get`.
             EventStoreError: As the storage's `find`.
         """
-        if limit is not None and limit < 0:
-            raise RepositoryError(f"limit must be 0 or more, or None for all, not {limit}")
+        check_page(kind, after=after, limit=limit)
         if consistency not in ("fresh", "eventual"):
             raise RepositoryError(f"consistency must be 'fresh' or 'eventual', not {consistency!r}")
         if quarantined not in ("error", "last_good"):

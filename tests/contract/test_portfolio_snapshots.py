@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -31,7 +32,17 @@ class TestSummary:
         await save(tables, portfolio, shares, futures, unmarked, past, foreign, a_position(1))
         async with tables.unit_of_work() as uow:
             summary = await uow.portfolios.get_portfolio_summary(portfolio.id)
+            as_text: Any = str(portfolio.id)  # as it comes in a message or a URL
+            asked_by_text = await uow.portfolios.get_portfolio_summary(as_text)
+            [held] = await uow.positions.get_positions_by_symbol("ES")
+            assert await uow.positions.get_position_by_symbol("ES", portfolio_id=as_text) is held
+            snapshot = await uow.portfolios.create_portfolio_snapshot(as_text)
+            assert await uow.portfolios.get_portfolio_history(as_text, datetime.min, datetime.max) == [
+                snapshot
+            ]
         assert summary is not None
+        assert asked_by_text is not None
+        assert asked_by_text.exposure == snapshot.exposure == summary.exposure
         assert summary.portfolio_id == portfolio.id
         assert summary.exposure == 15_250 + 15_000 + 3_010
         assert summary.net_exposure == 15_250 - 15_000 + 3_010

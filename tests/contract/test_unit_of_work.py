@@ -188,6 +188,8 @@ class TestVisibility:
             assert found[1] is saved
             assert await load(uow, order.id) is mine
             assert await load(uow, saved.id) is saved
+            as_text: Any = str(order.id)
+            assert await uow.orders.get_order_by_id(as_text) is mine
 
     async def test_an_unchanged_instance_is_brought_up_to_date(self, tables: Database):
         """A second read shows what was committed since the first, in the same object."""
