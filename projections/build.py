@@ -11,31 +11,28 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.database.rows import quoted
 from eventstore.domain.context import folding
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
 from eventstore.sql import load
+from projections.build_table import BUILD_TIMEOUT_S, Kept, TableBeside, without_limit
 from projections.claim import taken_over
 from projections.deliveries import Deliveries, key_of
-from projections.discards import Discards, read_discards
+from projections.discards import Discards
 from projections.folding import FoldError, can_fold_at_once, fetch_by_keys, fold_at_once, fold_into, is_of_row
 from projections.keys import key_text
-from projections.parts import WHOLE, Part
+from projections.parts import Part
 from projections.projection import Projection
 from projections.reading import Readable, UndecodedEvent, decode_for, read_batch
 from projections.table import LAST_POSITION
 
-__all__ = ["BUILD_TIMEOUT_S", "Build", "BuildPart", "beside_name"]
+__all__ = ["Build", "BuildPart"]
 
 R = TypeVar("R")
 Key = tuple[Any, ...]
-
-BUILD_TIMEOUT_S = 3_600.0
-"""For how long one statement of a rebuild may run: an index over many millions of rows takes a while."""
 
 _PAGE_EVENTS_MAX = 10_000
 # The more events to a step, the fewer times a row is written that changes often; the fewer, the less is done again
@@ -47,173 +44,8 @@ _ROWS_MAX = 200_000
 _DELIVERED_TO_BUILD = -1
 
 
-def beside_name(projection: Projection[Any]) -> str:
-    """Return the name of the table that a rebuild builds."""
-    return f"{projection.table.name}__rebuild"
-
-
-@dataclass(slots=True)
-class _Kept(Generic[R]):
-    row: R | None
-    position: int = 0
-    is_stored: bool = False
-
-
-class Build(Generic[R]):
-    """The table beside, or the rows of a part of it.
-
-    Args:
-        log: The log.
-        projection: The projection.
-        epoch: That of the claim to the rebuild: with another one nothing is written.
-        on_step: Is told the position reached and the events folded.
-        part: Which keys to fold.
-
-    Attributes:
-        position: Every event up to here is in it.
-        events: How many events it took.
-        discarded: The discarded events, which are tried again.
-        refused: Those of them whose rows the database has refused, as position and key.
-    """
-
-    def __init__(
-        self,
-        log: EventLog,
-        projection: Projection[R],
-        epoch: int,
-        on_step: Callable[[int, int], None],
-        *,
-        part: Part = WHOLE,
-    ) -> None:
-        self.position = 0
-        self.events = 0
-        self.table = beside_name(projection)
-        self._log = log
-        self._projection = projection
-        self._epoch = epoch
-        self._on_step = on_step
-        self._part = part
-        self._rows: dict[Key, _Kept[R]] = {}
-        self._has_all_rows = True
-        self._stuck: set[str] = set()
-        self.discarded = Discards()
-        self.refused: set[tuple[int, str]] = set()
-
-    async def failures(self, connection: Any = None) -> dict[str, int]:
-        """Return the keys that cannot be folded, as text, with the position of their first such event."""
-        if connection is None:
-            async with self._log.connection.acquire() as one:
-                with mapped_errors(own_statement=True, reads_only=True, connection=one):
-                    return await self.failures(one)
-        rows = await connection.fetch(load("rebuild/list_failures"), self._projection.name)
-        return {row["key"]: row["position"] for row in rows}
-
-    # ---- where it begins -------------------------------------------------------------------------------------
-
-    async def open(self, *, restart: bool, reached: int) -> None:
-        """Go on with what another process has left, or begin at nothing where that cannot be.
-
-        Args:
-            restart: Begin at nothing anyway.
-            reached: The position that the other process had come to.
-
-        Raises:
-            RebuildError: Another process has taken over.
-            EventStoreError: The database failed.
-        """
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                exists = await connection.fetchval(load("rebuild/table_exists"), quoted(self.table))
-                self.discarded = await read_discards(connection, self._projection)
-                # Which of them the database refused, or whether they were known then, was not kept.
-                parts = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
-                reached = max((reached, *(one["position"] for one in parts)))
-                if restart or not exists or self.discarded.is_any_through(reached):
-                    await self._begin(connection)
-                await self.look_again(connection)
-
-    async def _begin(self, connection: Any) -> None:
-        async with connection.transaction():
-            begun = await connection.fetchval(
-                load("rebuild/begin"), self._projection.name, self._projection.version, self._epoch
-            )
-            if begun is None:
-                raise taken_over(self._projection)
-            await connection.execute(f"DROP TABLE IF EXISTS {quoted(self.table)}")
-            await self._run_all(connection, "rebuild/table_statements")
-
-    async def look_again(self, connection: Any) -> None:
-        """Forget what is in memory, and read how far the table is."""
-        row = await connection.fetchrow(load("rebuild/read"), self._projection.name)
-        if row is None or row["epoch"] != self._epoch:
-            raise taken_over(self._projection)
-        if self._part.of > 1:
-            parts = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
-            row = next((one for one in parts if one["part"] == self._part.number), None)
-            if row is None:
-                raise taken_over(self._projection)
-        self.position, self.events = row["position"], row["events"]
-        self._rows.clear()
-        self._has_all_rows = self.position == 0
-        self._stuck = set(await self.failures(connection))
-
-    async def take_up(self, discarded: Discards) -> None:
-        """Go on where the part is."""
-        self.discarded = discarded
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                await self.look_again(connection)
-
-    async def divide(self, parts: int) -> int:
-        """Begin in parts where nothing is built yet; return how many parts there are to build, 1 where it is not divided."""
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                if parts > 1 and self.position == 0:
-                    have = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
-                    if not have:
-                        await connection.execute(
-                            load("rebuild/begin_parts"), self._projection.name, self._epoch, parts
-                        )
-                rows = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
-        return len(rows) or 1
-
-    async def join(self, position: int) -> None:
-        """Make the parts, which are all built up to a position, the whole.
-
-        Raises:
-            RebuildError: Another process has taken over.
-        """
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                joined = await connection.fetchval(
-                    load("rebuild/join_parts"), self._projection.name, self._epoch, position
-                )
-                if joined is None:
-                    raise taken_over(self._projection)
-                await self.look_again(connection)
-
-    async def estimate(self) -> tuple[int, bool]:
-        """Return about how many rows the table has, and whether rules between rows hold beside its key."""
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                row = await connection.fetchrow(load("rebuild/estimate_rows"), quoted(self.table))
-        return row["rows"], row["has_rules"]
-
-    async def make_indexes(self) -> None:
-        """Make the indexes and constraints that the live table has and this one lacks, each in its transaction."""
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                await self._run_all(connection, "rebuild/index_statements")
-                async with _without_limit(connection):
-                    await connection.execute(f"ANALYZE {quoted(self.table)}", timeout=BUILD_TIMEOUT_S)
-
-    async def _run_all(self, connection: Any, statements: str) -> None:
-        rows = await connection.fetch(
-            load(statements), quoted(self._projection.table.name), quoted(self.table)
-        )
-        for row in rows:
-            async with _without_limit(connection):
-                await connection.execute(row["statement"], timeout=BUILD_TIMEOUT_S)
+class Build(TableBeside[R]):
+    """The steps that fill the table beside, each a transaction."""
 
     # ---- steps -----------------------------------------------------------------------------------------------
 
@@ -228,7 +60,7 @@ class Build(Generic[R]):
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
                 try:
-                    async with _without_limit(connection):
+                    async with without_limit(connection):
                         yield connection
                 except BaseException:
                     self.forget()
@@ -243,7 +75,7 @@ class Build(Generic[R]):
         """As `step`, inside the open transaction of `connection`; after a roll-back, `look_again`."""
         before, after, events = self.position, self.position, 0
         stuck_before = frozenset(self._stuck)
-        touched: dict[Key, _Kept[R]] = {}
+        touched: dict[Key, Kept[R]] = {}
         failed: list[FoldError] = []
         delivered = Deliveries()
         async with aclosing(self._pages(connection, before, through)) as pages:
@@ -331,9 +163,7 @@ class Build(Generic[R]):
                 ahead.cancel()
                 await asyncio.gather(ahead, return_exceptions=True)
 
-    def _fold(
-        self, events: Sequence[Readable], touched: dict[Key, _Kept[R]], failed: list[FoldError]
-    ) -> None:
+    def _fold(self, events: Sequence[Readable], touched: dict[Key, Kept[R]], failed: list[FoldError]) -> None:
         at_once = can_fold_at_once(self._projection)
         by_key: dict[Key, list[Readable]] = {}
         for event in events:
@@ -343,14 +173,14 @@ class Build(Generic[R]):
                 continue
             kept = self._rows.get(key)
             if kept is None:
-                kept = self._rows[key] = _Kept(None)
+                kept = self._rows[key] = Kept(None)
             before = kept.position
             if not at_once or not self._fold_at_once(kept, its_events):
                 self._fold_one_by_one(key, kept, its_events, failed)
             if kept.position > before:
                 touched[key] = kept
 
-    def _fold_at_once(self, kept: _Kept[R], events: Sequence[Readable]) -> bool:
+    def _fold_at_once(self, kept: Kept[R], events: Sequence[Readable]) -> bool:
         try:
             kept.row = fold_at_once(self._projection, kept.row, events)
         except Exception:  # noqa: BLE001 - which event it was is found one by one
@@ -359,7 +189,7 @@ class Build(Generic[R]):
         return True
 
     def _fold_one_by_one(
-        self, key: Key, kept: _Kept[R], events: Sequence[Readable], failed: list[FoldError]
+        self, key: Key, kept: Kept[R], events: Sequence[Readable], failed: list[FoldError]
     ) -> None:
         for event in events:
             try:
@@ -383,13 +213,13 @@ class Build(Generic[R]):
         table = self._projection.table
         names = [column.name for column in table.key]
         for key in keys:
-            self._rows[key] = _Kept(None)
+            self._rows[key] = Kept(None)
         records = await fetch_by_keys(connection, table, self.table, keys)
         for record in records:
             key = tuple(record[name] for name in names)
-            self._rows[key] = _Kept(table.codec.decode(record), record[LAST_POSITION], is_stored=True)
+            self._rows[key] = Kept(table.codec.decode(record), record[LAST_POSITION], is_stored=True)
 
-    async def _write(self, connection: Any, touched: dict[Key, _Kept[R]]) -> None:
+    async def _write(self, connection: Any, touched: dict[Key, Kept[R]]) -> None:
         table = self._projection.table
         added = [kept for kept in touched.values() if kept.row is not None and not kept.is_stored]
         changed = [kept for kept in touched.values() if kept.row is not None and kept.is_stored]
@@ -405,7 +235,7 @@ class Build(Generic[R]):
         for kept in touched.values():
             kept.is_stored = kept.row is not None
 
-    async def _copy(self, connection: Any, added: list[_Kept[R]]) -> None:
+    async def _copy(self, connection: Any, added: list[Kept[R]]) -> None:
         codec = self._projection.table.codec
         await connection.copy_records_to_table(
             self.table,
@@ -492,11 +322,3 @@ class BuildPart:
             await build.step(self.through)
         on_progress(build.position, build.events)
         return build.refused
-
-
-@asynccontextmanager
-async def _without_limit(connection: Any) -> AsyncIterator[None]:
-    """Open a transaction whose statements may run for as long as those of a rebuild do."""
-    async with connection.transaction():
-        await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
-        yield

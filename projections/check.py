@@ -13,7 +13,7 @@ from eventstore.log.restored import Ends, advance_sequence, read_ends
 from eventstore.replay.milestones import Milestones
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.sql import load
-from projections.build import BUILD_TIMEOUT_S
+from projections.build_table import BUILD_TIMEOUT_S
 from projections.comparison import Live, fold_and_compare, read_live
 from projections.deliveries import RANGE_POSITIONS, Deliveries
 from projections.projection import Projection

@@ -16,7 +16,7 @@ from eventstore.database.rows import quoted
 from eventstore.errors import ProjectionError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
-from projections.build import BUILD_TIMEOUT_S
+from projections.build_table import BUILD_TIMEOUT_S
 from projections.deliveries import Deliveries, key_of
 from projections.discards import Discards, read_discards
 from projections.fold import IndependentFold, stored_lines

@@ -15,7 +15,8 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import EventStoreError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
-from projections.build import BUILD_TIMEOUT_S, Build, beside_name
+from projections.build import Build
+from projections.build_table import BUILD_TIMEOUT_S, beside_name
 from projections.deliveries import key_of
 from projections.discards import Discards
 from projections.fold import (

@@ -23,7 +23,8 @@ from eventstore.errors import ConfigurationError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import collecting_rarely
 from eventstore.sql import load
-from projections.build import Build, BuildPart, beside_name
+from projections.build import Build, BuildPart
+from projections.build_table import beside_name
 from projections.claim import REBUILD_LEASE_S, Claim, taken_over
 from projections.discards import read_discards
 from projections.fold import digest_text

@@ -55,6 +55,8 @@ def test_each_field_is_in_the_table():
         shown = (
             "none"
             if field.default is None
+            else str(field.default).lower()
+            if isinstance(field.default, bool)
             else f"{field.default:g}"
             if not isinstance(field.default, str)
             else field.default

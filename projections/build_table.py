@@ -1,0 +1,210 @@
+"""The table that a rebuild builds beside the live one: made, divided into parts, joined, indexed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.rows import quoted
+from eventstore.log.event_log import EventLog
+from eventstore.sql import load
+from projections.claim import taken_over
+from projections.discards import Discards, read_discards
+from projections.parts import WHOLE, Part
+from projections.projection import Projection
+
+__all__ = ["BUILD_TIMEOUT_S", "Kept", "TableBeside", "beside_name", "without_limit"]
+
+R = TypeVar("R")
+Key = tuple[Any, ...]
+
+BUILD_TIMEOUT_S = 3_600.0
+"""For how long one statement of a rebuild may run: an index over many millions of rows takes a while."""
+
+
+def beside_name(projection: Projection[Any]) -> str:
+    """Return the name of the table that a rebuild builds."""
+    return f"{projection.table.name}__rebuild"
+
+
+@dataclass(slots=True)
+class Kept(Generic[R]):
+    """A row in memory.
+
+    Attributes:
+        row: The row; None: there is none.
+        position: Of the last event in it.
+        is_stored: Whether the table has one of its key.
+    """
+
+    row: R | None
+    position: int = 0
+    is_stored: bool = False
+
+
+class TableBeside(Generic[R]):
+    """The table beside, or the rows of a part of it: where its build begins, and how far it is.
+
+    Args:
+        log: The log.
+        projection: The projection.
+        epoch: That of the claim to the rebuild: with another one nothing is written.
+        on_step: Is told the position reached and the events folded.
+        part: Which keys to fold.
+
+    Attributes:
+        position: Every event up to here is in it.
+        events: How many events it took.
+        discarded: The discarded events, which are tried again.
+        refused: Those of them whose rows the database has refused, as position and key.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        projection: Projection[R],
+        epoch: int,
+        on_step: Callable[[int, int], None],
+        *,
+        part: Part = WHOLE,
+    ) -> None:
+        self.position = 0
+        self.events = 0
+        self.table = beside_name(projection)
+        self._log = log
+        self._projection = projection
+        self._epoch = epoch
+        self._on_step = on_step
+        self._part = part
+        self._rows: dict[Key, Kept[R]] = {}
+        self._has_all_rows = True
+        self._stuck: set[str] = set()
+        self.discarded = Discards()
+        self.refused: set[tuple[int, str]] = set()
+
+    async def failures(self, connection: Any = None) -> dict[str, int]:
+        """Return the keys that cannot be folded, as text, with the position of their first such event."""
+        if connection is None:
+            async with self._log.connection.acquire() as one:
+                with mapped_errors(own_statement=True, reads_only=True, connection=one):
+                    return await self.failures(one)
+        rows = await connection.fetch(load("rebuild/list_failures"), self._projection.name)
+        return {row["key"]: row["position"] for row in rows}
+
+    # ---- where it begins -------------------------------------------------------------------------------------
+
+    async def open(self, *, restart: bool, reached: int) -> None:
+        """Go on with what another process has left, or begin at nothing where that cannot be.
+
+        Args:
+            restart: Begin at nothing anyway.
+            reached: The position that the other process had come to.
+
+        Raises:
+            RebuildError: Another process has taken over.
+            EventStoreError: The database failed.
+        """
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                exists = await connection.fetchval(load("rebuild/table_exists"), quoted(self.table))
+                self.discarded = await read_discards(connection, self._projection)
+                # Which of them the database refused, or whether they were known then, was not kept.
+                parts = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
+                reached = max((reached, *(one["position"] for one in parts)))
+                if restart or not exists or self.discarded.is_any_through(reached):
+                    await self._begin(connection)
+                await self.look_again(connection)
+
+    async def _begin(self, connection: Any) -> None:
+        async with connection.transaction():
+            begun = await connection.fetchval(
+                load("rebuild/begin"), self._projection.name, self._projection.version, self._epoch
+            )
+            if begun is None:
+                raise taken_over(self._projection)
+            await connection.execute(f"DROP TABLE IF EXISTS {quoted(self.table)}")
+            await self._run_all(connection, "rebuild/table_statements")
+
+    async def look_again(self, connection: Any) -> None:
+        """Forget what is in memory, and read how far the table is."""
+        row = await connection.fetchrow(load("rebuild/read"), self._projection.name)
+        if row is None or row["epoch"] != self._epoch:
+            raise taken_over(self._projection)
+        if self._part.of > 1:
+            parts = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
+            row = next((one for one in parts if one["part"] == self._part.number), None)
+            if row is None:
+                raise taken_over(self._projection)
+        self.position, self.events = row["position"], row["events"]
+        self._rows.clear()
+        self._has_all_rows = self.position == 0
+        self._stuck = set(await self.failures(connection))
+
+    async def take_up(self, discarded: Discards) -> None:
+        """Go on where the part is."""
+        self.discarded = discarded
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                await self.look_again(connection)
+
+    async def divide(self, parts: int) -> int:
+        """Begin in parts where nothing is built yet; return how many parts there are to build, 1 where it is not divided."""
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                if parts > 1 and self.position == 0:
+                    have = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
+                    if not have:
+                        await connection.execute(
+                            load("rebuild/begin_parts"), self._projection.name, self._epoch, parts
+                        )
+                rows = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
+        return len(rows) or 1
+
+    async def join(self, position: int) -> None:
+        """Make the parts, which are all built up to a position, the whole.
+
+        Raises:
+            RebuildError: Another process has taken over.
+        """
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                joined = await connection.fetchval(
+                    load("rebuild/join_parts"), self._projection.name, self._epoch, position
+                )
+                if joined is None:
+                    raise taken_over(self._projection)
+                await self.look_again(connection)
+
+    async def estimate(self) -> tuple[int, bool]:
+        """Return about how many rows the table has, and whether rules between rows hold beside its key."""
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                row = await connection.fetchrow(load("rebuild/estimate_rows"), quoted(self.table))
+        return row["rows"], row["has_rules"]
+
+    async def make_indexes(self) -> None:
+        """Make the indexes and constraints that the live table has and this one lacks, each in its transaction."""
+        async with self._log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                await self._run_all(connection, "rebuild/index_statements")
+                async with without_limit(connection):
+                    await connection.execute(f"ANALYZE {quoted(self.table)}", timeout=BUILD_TIMEOUT_S)
+
+    async def _run_all(self, connection: Any, statements: str) -> None:
+        rows = await connection.fetch(
+            load(statements), quoted(self._projection.table.name), quoted(self.table)
+        )
+        for row in rows:
+            async with without_limit(connection):
+                await connection.execute(row["statement"], timeout=BUILD_TIMEOUT_S)
+
+
+@asynccontextmanager
+async def without_limit(connection: Any) -> AsyncIterator[None]:
+    """Open a transaction whose statements may run for as long as those of a rebuild do."""
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+        yield
