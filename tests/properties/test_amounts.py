@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 from decimal import Decimal
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from eventstore.domain.context import CONTEXT, plain, total
 from eventstore.domain.types import Amount, Computed, NonNegative, Quantity
 from tests.scale import examples
 
@@ -41,3 +43,21 @@ def test_the_short_way_is_no_other_way(field):
         assert verdict(adapter, value) == verdict(adapter, str(value))
 
     law()
+
+
+amounts = st.decimals(allow_nan=False, allow_infinity=False) | st.decimals(-(10**6), 10**6, places=4)
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(amounts, amounts)
+@example(Decimal("0.00"), Decimal("-0.0"))
+@example(Decimal("1.50"), Decimal("-1.5"))
+@example(Decimal(1), Decimal("1E+40"))
+@example(Decimal(0), Decimal("1E+3"))
+@example(Decimal("9" * 34), Decimal(1))
+@example(Decimal("1" * 40), Decimal("-1E+39"))
+def test_a_total_is_the_plain_sum(amount, change):
+    """The short way to a plain sum gives the digits that the long one gives, where the first amount is plain."""
+    with decimal.localcontext(CONTEXT):
+        amount = plain(+amount)
+        assert total(amount, change).as_tuple() == plain(amount + change).as_tuple()
