@@ -22,7 +22,16 @@ from projections.build_table import BUILD_TIMEOUT_S, Kept, TableBeside, without_
 from projections.claim import taken_over
 from projections.deliveries import Deliveries, key_of
 from projections.discards import Discards
-from projections.folding import FoldError, can_fold_at_once, fetch_by_keys, fold_at_once, fold_into, is_of_row
+from projections.folding import (
+    FoldError,
+    by_key,
+    can_fold_at_once,
+    copy_rows,
+    fetch_by_keys,
+    fold_at_once,
+    fold_into,
+    is_of_row,
+)
 from projections.keys import key_text
 from projections.parts import Part
 from projections.projection import Projection
@@ -165,10 +174,7 @@ class Build(TableBeside[R]):
 
     def _fold(self, events: Sequence[Readable], touched: dict[Key, Kept[R]], failed: list[FoldError]) -> None:
         at_once = can_fold_at_once(self._projection)
-        by_key: dict[Key, list[Readable]] = {}
-        for event in events:
-            by_key.setdefault(key_of(self._projection, event), []).append(event)
-        for key, its_events in by_key.items():
+        for key, its_events in by_key(self._projection, events).items():
             if self._stuck and key_text(key) in self._stuck:
                 continue
             kept = self._rows.get(key)
@@ -225,7 +231,8 @@ class Build(TableBeside[R]):
         changed = [kept for kept in touched.values() if kept.row is not None and kept.is_stored]
         removed = [key for key, kept in touched.items() if kept.row is None and kept.is_stored]
         if added:
-            await self._copy(connection, added)
+            rows = [(kept.row, kept.position) for kept in added]
+            await copy_rows(connection, table, self.table, rows, timeout_s=BUILD_TIMEOUT_S)
         if changed:
             columns = table.codec.encode_columns([kept.row for kept in changed])  # type: ignore[misc]
             positions = [kept.position for kept in changed]
@@ -234,15 +241,6 @@ class Build(TableBeside[R]):
             await connection.execute(table.delete_by_keys(self.table), *map(list, zip(*removed, strict=True)))
         for kept in touched.values():
             kept.is_stored = kept.row is not None
-
-    async def _copy(self, connection: Any, added: list[Kept[R]]) -> None:
-        codec = self._projection.table.codec
-        await connection.copy_records_to_table(
-            self.table,
-            columns=[*(column.name for column in codec.columns), LAST_POSITION],
-            records=((*codec.encode(kept.row), kept.position) for kept in added),  # type: ignore[arg-type]
-            timeout=BUILD_TIMEOUT_S,
-        )
 
     async def _fold_singly(self, connection: Any, before: int, after: int) -> list[FoldError]:
         """Fold events again, each row by itself: the database has refused one of them."""

@@ -295,8 +295,9 @@ async def _compared(
 
 def _of_deliveries(name: str, live: Live, logged: Deliveries) -> list[Finding]:
     findings = []
-    for number in sorted(live.deliveries.keys() | logged.ranges.keys()):
-        was, is_now = live.deliveries.get(number, (0, 0)), logged.ranges.get(number, (0, 0))
+    ranges = logged.ranges
+    for number in sorted(live.deliveries.keys() | ranges.keys()):
+        was, is_now = live.deliveries.get(number, (0, 0)), ranges.get(number, (0, 0))
         if was == is_now:
             continue
         first = number * RANGE_POSITIONS

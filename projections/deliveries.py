@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from projections.projection import Projection
 from projections.reading import Readable, UndecodedEvent
 
-__all__ = ["RANGE_POSITIONS", "Deliveries", "digest_of", "key_of"]
+__all__ = ["RANGE_POSITIONS", "Deliveries", "key_of"]
 
 RANGE_POSITIONS = 65_536
 """How many positions are counted together: a row each, 1,500 of them for a hundred million events."""
@@ -20,14 +21,10 @@ def key_of(projection: Projection[Any], event: Readable) -> tuple[Any, ...]:
     return (event.stream_id,) if isinstance(event, UndecodedEvent) else projection.key_of(event)
 
 
-def digest_of(event: Readable) -> int:
-    """Return 64 bits that tell an event from others: BLAKE2b over position, stream and version."""
-    told = b"%d/%b/%d" % (event.position, event.stream_id.bytes, event.version)
-    return int.from_bytes(blake2b(told, digest_size=8).digest(), "big", signed=True)
-
-
 class Deliveries:
     """How many events of each range were delivered, and the exclusive or of their digests.
+
+    An event's digest is 64 bits that tell it from others: BLAKE2b over position, stream and version.
 
     Args:
         after: Events up to this position are not counted.
@@ -35,21 +32,23 @@ class Deliveries:
 
     def __init__(self, after: int = 0) -> None:
         self._after = after
-        self._ranges: dict[int, tuple[int, int]] = {}
+        self._ranges: dict[int, list[int]] = defaultdict(lambda: [0, 0])
 
     def add(self, events: Iterable[Readable]) -> None:
         """Count events."""
-        ranges = self._ranges
+        after, ranges, to_integer = self._after, self._ranges, int.from_bytes
         for event in events:
-            if event.position > self._after:
-                number = event.position // RANGE_POSITIONS
-                count, digest = ranges.get(number, (0, 0))
-                ranges[number] = (count + 1, digest ^ digest_of(event))
+            position = event.position
+            if position > after:
+                told = b"%d/%b/%d" % (position, event.stream_id.bytes, event.version)
+                counted = ranges[position // RANGE_POSITIONS]
+                counted[0] += 1
+                counted[1] ^= to_integer(blake2b(told, digest_size=8).digest(), "big", signed=True)
 
     @property
     def ranges(self) -> Mapping[int, tuple[int, int]]:
         """The number of events and their digest, by the number of the range."""
-        return self._ranges
+        return {number: (count, digest) for number, (count, digest) in self._ranges.items()}
 
     @property
     def columns(self) -> tuple[list[int], list[int], list[int]]:

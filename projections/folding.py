@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,18 +12,21 @@ import asyncpg
 
 from eventstore.database.error_mapping import DRIVER_ERRORS
 from eventstore.domain.context import folding
-from eventstore.domain.event import UpcastEvents
 from eventstore.errors import EventStoreError
 from eventstore.log.memory import unhurried_collection
 from eventstore.sql import load
+from projections.deliveries import key_of
 from projections.keys import key_text
 from projections.projection import EntityProjection, Projection
 from projections.reading import Readable, UndecodedEvent
-from projections.table import Table
+from projections.table import LAST_POSITION, Table
 
 __all__ = [
+    "COPY_ERRORS",
     "FoldError",
+    "by_key",
     "can_fold_at_once",
+    "copy_rows",
     "fetch_by_keys",
     "fold_at_once",
     "fold_into",
@@ -40,6 +44,9 @@ _ROW_ERRORS = (
 )
 """What the database refuses of a single row."""
 
+COPY_ERRORS = (asyncpg.FeatureNotSupportedError, asyncpg.WrongObjectTypeError)
+"""What COPY meets where INSERT does not: row security, or a view in the table's place."""
+
 
 def is_of_row(error: Exception) -> bool:
     """Whether an error of reading or writing rows is that of a single row: it cannot be had in another try.
@@ -50,6 +57,8 @@ def is_of_row(error: Exception) -> bool:
     return isinstance(error, _ROW_ERRORS) or not isinstance(error, (EventStoreError, *DRIVER_ERRORS))
 
 
+# With fewer, the two more round trips of a COPY take longer than it saves.
+_COPY_ROWS_MIN = 50
 _ERROR_CHARACTERS_MAX = 2_000
 _TRACEBACK_CHARACTERS_MAX = 20_000
 
@@ -100,6 +109,7 @@ async def fold_into(
     table: str | None = None,
     takes: Callable[[Key], bool] | None = None,
     singly: bool = False,
+    copies: bool = True,
     on_error: list[FoldError] | None = None,
 ) -> None:
     """Fold events into a table, inside the open transaction of `connection`.
@@ -107,34 +117,35 @@ async def fold_into(
     Args:
         connection: An asyncpg connection.
         projection: The projection.
-        events: Settled events in order; those of classes that the projection does not take are passed over. One that
-            could not be decoded counts as one that cannot be folded.
+        events: Settled events in order, as `read_batch` gives them. One that could not be decoded counts as one that
+            cannot be folded.
         table: The name of the table, where it is not the projection's own.
         takes: Which keys to fold; None: all.
         singly: Write each key's row by itself, so that one that the database refuses is told apart.
+        copies: Whether new rows may come by COPY, where they are many and not written singly.
         on_error: Where events that cannot be folded, or rows that are refused, are noted, each key with its first
             one; None: they are raised.
 
     Raises:
         Exception: What `evolve` raised, or errors of asyncpg, not mapped.
     """
-    by_key = _by_key(projection, events, takes)
-    if not by_key:
+    of_each = by_key(projection, events, takes)
+    if not of_each:
         return
     if singly:
         # Or a constraint that is deferred would refuse them all together, at the commit.
         await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        rows = await _load_singly(connection, projection, by_key, table, on_error)
+        rows = await _load_singly(connection, projection, of_each, table, on_error)
     else:
-        rows = await _load(connection, projection, list(by_key), table)
+        rows = await _load(connection, projection, list(of_each), table)
     writes: list[_Write] = []
     with unhurried_collection(), folding():
-        for key, its_events in by_key.items():
+        for key, its_events in of_each.items():
             write = _fold_key(projection, key, rows.get(key), its_events, on_error)
             if write is not None:
                 writes.append(write)
     if not singly:
-        await _write(connection, projection, writes, table)
+        await _write(connection, projection, writes, table, copies=copies)
         return
     for write in writes:
         try:
@@ -144,7 +155,7 @@ async def fold_into(
             if on_error is None or not is_of_row(error):
                 raise
             refused = await _write_until_refused(
-                connection, projection, write.key, rows.get(write.key), by_key[write.key], table=table
+                connection, projection, write.key, rows.get(write.key), of_each[write.key], table=table
             )
             if refused is not None:
                 on_error[:] = [noted for noted in on_error if noted.key != write.key]
@@ -189,19 +200,22 @@ class _Write:
     key: Key
     row: Any
     position: int
+    is_new: bool
 
 
-def _by_key(
-    projection: Projection[Any], events: Sequence[Readable], takes: Callable[[Key], bool] | None
+def by_key(
+    projection: Projection[Any], events: Iterable[Readable], takes: Callable[[Key], bool] | None = None
 ) -> dict[Key, list[Readable]]:
-    classes = frozenset(projection.events)
-    by_key: dict[Key, list[Readable]] = {}
-    for event in events:
-        if isinstance(event, UndecodedEvent):
-            by_key.setdefault((event.stream_id,), []).append(event)
-        elif type(event) is UpcastEvents or type(event.event) in classes:
-            by_key.setdefault(projection.key_of(event), []).append(event)
-    return by_key if takes is None else {key: its for key, its in by_key.items() if takes(key)}
+    """Return the events of each key, or of those that are taken, in order."""
+    of_each: dict[Any, list[Readable]] = defaultdict(list)
+    if projection.keyed_by_stream:
+        for event in events:
+            of_each[event.stream_id].append(event)
+        of_each = {(stream_id,): its for stream_id, its in of_each.items()}
+    else:
+        for event in events:
+            of_each[key_of(projection, event)].append(event)
+    return of_each if takes is None else {key: its for key, its in of_each.items() if takes(key)}
 
 
 def _fold_key(
@@ -217,7 +231,11 @@ def _fold_key(
         except Exception:  # noqa: BLE001, S110 - which event it was is found below, one state after the other
             pass
         else:
-            return None if row is None and before is None else _Write(key, row, events[-1].position)
+            return (
+                None
+                if row is None and before is None
+                else _Write(key, row, events[-1].position, before is None)
+            )
     row = before
     position = 0
     for event in events:
@@ -233,7 +251,7 @@ def _fold_key(
         position = event.position
     if position == 0 or (row is None and before is None):
         return None
-    return _Write(key, row, position)
+    return _Write(key, row, position, before is None)
 
 
 def can_fold_at_once(projection: Projection[Any]) -> bool:
@@ -269,44 +287,78 @@ async def _load(
 async def _load_singly(
     connection: Any,
     projection: Projection[R],
-    by_key: dict[Key, list[Readable]],
+    of_each: dict[Key, list[Readable]],
     table: str | None,
     on_error: list[FoldError] | None,
 ) -> dict[Key, R]:
-    """Load the rows of keys; one that is no value of its column is noted, and taken out of `by_key`."""
+    """Load the rows of keys; one that is no value of its column is noted, and taken out of `of_each`."""
     try:
         async with connection.transaction():
-            return await _load(connection, projection, list(by_key), table)
+            return await _load(connection, projection, list(of_each), table)
     except Exception as error:
         if on_error is None or not is_of_row(error):
             raise
     rows: dict[Key, R] = {}
-    for key in list(by_key):
+    for key in list(of_each):
         try:
             async with connection.transaction():
                 rows |= await _load(connection, projection, [key], table)
         except Exception as error:
             if not is_of_row(error):
                 raise
-            on_error.append(FoldError(key, by_key.pop(key)[0], error))
+            on_error.append(FoldError(key, of_each.pop(key)[0], error))
     return rows
 
 
 async def _write(
-    connection: Any, projection: Projection[Any], writes: list[_Write], table: str | None
+    connection: Any,
+    projection: Projection[Any],
+    writes: list[_Write],
+    table: str | None,
+    *,
+    copies: bool = False,
 ) -> None:
     written = [write for write in writes if write.row is not None]
     deleted = [write.key for write in writes if write.row is None]
+    added = [write for write in written if write.is_new]
+    copies = copies and len(added) >= _COPY_ROWS_MIN
+    if copies:
+        written = [write for write in written if not write.is_new]
     if written:
         with unhurried_collection():
             columns = projection.table.codec.encode_columns([write.row for write in written])
         await connection.execute(
             projection.table.upsert(table), *columns, [write.position for write in written]
         )
+    if copies:  # after the others, which may have given up what a constraint lets one row have alone
+        await copy_rows(connection, projection.table, table, [(write.row, write.position) for write in added])
     if deleted:
         await connection.execute(
             projection.table.delete_by_keys(table), *map(list, zip(*deleted, strict=True))
         )
+
+
+async def copy_rows(
+    connection: Any,
+    table: Table[Any],
+    name: str | None,
+    rows: Iterable[tuple[Any, int]],
+    *,
+    timeout_s: float | None = None,
+) -> None:
+    """Add rows, each with the position of the last event in it, in the open transaction of `connection`.
+
+    Raises:
+        Exception: A row is there already, or what INSERT would take and COPY does not: row security, a column of a type
+            that the driver has as another one than the row.
+    """
+    encode = table.codec.encode
+    await connection.copy_records_to_table(
+        name or table.name,
+        columns=[*(column.name for column in table.codec.columns), LAST_POSITION],
+        records=((*encode(row), position) for row, position in rows),
+        timeout=timeout_s,
+    )
 
 
 async def fetch_by_keys(connection: Any, table: Table[Any], name: str, keys: Iterable[Key]) -> list[Any]:

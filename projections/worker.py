@@ -13,6 +13,8 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from eventstore.database.cancellation import finish
@@ -23,12 +25,12 @@ from eventstore.log.restored import require_whole
 from eventstore.log.subscription import Wakeups, wait_for_bell
 from eventstore.sql import load
 from projections.deliveries import Deliveries, key_of
-from projections.folding import FoldError, fold_into, is_of_row, quarantined_keys
+from projections.folding import COPY_ERRORS, FoldError, fold_into, is_of_row, quarantined_keys
 from projections.keys import key_text, lane_of
 from projections.lease import LEASE_S, Lease
 from projections.passing import passes
 from projections.projection import Projection
-from projections.reading import Readable, read_batch
+from projections.reading import Batch, Readable, read_batch
 from projections.table_check import check_table
 from projections.versions import require_version, version_differs
 
@@ -84,6 +86,9 @@ class ProjectionWorker(Generic[R]):
         self._batch_events_max = batch_events_max
         self._batch_events = batch_events_max
         self._position: int | None = None
+        self._settled = 0
+        self._ahead: Batch | None = None
+        self._copies = True
         self._epoch = 0
         self._lanes = 1
         self._counted_after = 0
@@ -188,30 +193,22 @@ class ProjectionWorker(Generic[R]):
         before = self._position
         if before is None:
             before = await self._take_up()
-        # The lease is renewed between such waits: the owner of a hole may take longer than it lasts.
-        wait_max_s = self._lease.lease_s * _RENEWED_AFTER if self._lease.is_held else math.inf
-        after = await self.log.settlement.settle(before, wait=wait, wait_max_s=wait_max_s)
-        if after == before:
+        batch, self._ahead = self._ahead, None
+        if batch is None:
+            batch = await self._read(before, wait=wait)
+        if batch is None:
             self._position = before
             return False
-        batch = await read_batch(
-            self.log, self.projection, after=before, through=after, limit=self._batch_events
-        )
-        self._batch_was_full, after = batch.is_full, batch.through
-        started_s = time.perf_counter()
+        self._batch_was_full = batch.is_full
         try:
-            await self._write(before, after, batch.events)
+            self._ahead = await self._write_and_read_on(before, batch)
         except BaseException as error:
             if isinstance(error, ConnectionError | TimeoutError):
                 # It may have taken longer than its transaction's time-out: then the same again would never end.
                 self._batch_events = max(1, self._batch_events // 4)
             self._position = None  # whether it was committed is read from the checkpoint
             raise
-        self._position = after
-        self._fit_batch(time.perf_counter() - started_s)
-        if self.log.metrics is not None:
-            ours = len(batch.events) if self._lanes == 1 else self._count_ours(batch.events)
-            self.log.metrics.folded(self.projection.name, ours, time.perf_counter() - started_s)
+        self._position = batch.through
         self.moved.notify()
         return True
 
@@ -233,12 +230,45 @@ class ProjectionWorker(Generic[R]):
         """
         return int((await self._read_checkpoint())["position"])
 
+    async def _read(self, after: int, *, wait: bool) -> Batch | None:
+        """Return the next batch of settled events; None where there is none."""
+        if self._settled <= after:
+            # The lease is renewed between such waits: the owner of a hole may take longer than it lasts.
+            wait_max_s = self._lease.lease_s * _RENEWED_AFTER if self._lease.is_held else math.inf
+            self._settled = await self.log.settlement.settle(after, wait=wait, wait_max_s=wait_max_s)
+        if self._settled == after:
+            return None
+        return await read_batch(
+            self.log, self.projection, after=after, through=self._settled, limit=self._batch_events
+        )
+
+    async def _write_and_read_on(self, before: int, batch: Batch) -> Batch | None:
+        """Write a batch; where there may be more after it, read that meanwhile, and return it."""
+        ahead = asyncio.create_task(self._read(batch.through, wait=False)) if batch.is_full else None
+        started_s = time.perf_counter()
+        try:
+            await self._write(before, batch.through, batch.events)
+            took_s = time.perf_counter() - started_s
+            if self.log.metrics is not None:
+                self.log.metrics.folded(self.projection.name, len(self._ours(batch.events)), took_s)
+            is_smaller = self._fit_batch(took_s)
+            if ahead is None or is_smaller:
+                return None
+            with suppress(EventStoreError):  # it is raised when the batch is read in its turn
+                return await ahead
+            return None
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)
+
     async def _take_up(self) -> int:
-        """Go on from the checkpoint, under its epoch.
+        """Go on from the checkpoint, under its epoch; what was read after another position is let go.
 
         Raises:
             CheckpointMovedError: The epoch is another one than that of the lease that this worker holds.
         """
+        self._settled, self._ahead = 0, None
         row = await self._read_checkpoint()
         if self._lease.epoch not in (None, row["epoch"]):
             raise CheckpointMovedError(
@@ -275,24 +305,30 @@ class ProjectionWorker(Generic[R]):
         return await connection.fetchrow(load("projections/read_checkpoint"), self.projection.name, self.lane)
 
     async def _write(self, before: int, after: int, events: list[Readable]) -> None:
-        try:
-            await self._write_batch(before, after, events, singly=False)
-        except _RowRefusedError:
-            await self._write_batch(before, after, events, singly=True)
+        for copies in (True, False) if self._copies else (False,):
+            try:
+                await self._write_batch(before, after, events, copies=copies)
+            except _RefusedError:
+                continue
+            self._copies = copies  # what INSERT has taken and COPY has not, is no other the next time
+            return
+        await self._write_batch(before, after, events, singly=True)
 
-    async def _write_batch(self, before: int, after: int, events: list[Readable], *, singly: bool) -> None:
+    async def _write_batch(
+        self, before: int, after: int, events: list[Readable], *, singly: bool = False, copies: bool = False
+    ) -> None:
         async with self.log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
                 try:
                     async with connection.transaction():
-                        await self._write_in(connection, before, after, events, singly=singly)
+                        await self._write_in(connection, before, after, events, singly=singly, copies=copies)
                 except Exception as error:
-                    if singly or not is_of_row(error):
-                        raise
-                    raise _RowRefusedError from error
+                    if (is_of_row(error) and not singly) or (copies and isinstance(error, COPY_ERRORS)):
+                        raise _RefusedError from error
+                    raise
 
     async def _write_in(
-        self, connection: Any, before: int, after: int, events: list[Readable], *, singly: bool
+        self, connection: Any, before: int, after: int, events: list[Readable], *, singly: bool, copies: bool
     ) -> None:
         await self._move_checkpoint(connection, before, after, events)
         held = await quarantined_keys(connection, self.projection)
@@ -301,8 +337,9 @@ class ProjectionWorker(Generic[R]):
             connection,
             self.projection,
             events,
-            takes=lambda key: self._is_ours(key) and key_text(key) not in held,
+            takes=self._takes(held),
             singly=singly,
+            copies=copies,
             on_error=failed,
         )
         for failure in failed:
@@ -313,15 +350,24 @@ class ProjectionWorker(Generic[R]):
             )
             await failure.quarantine(connection, self.projection)
 
-    def _fit_batch(self, took_s: float) -> None:
-        """Let the next batch take a small part of the lease, whatever an event costs."""
+    def _fit_batch(self, took_s: float) -> bool:
+        """Let the next batch take a small part of the lease, whatever an event costs; return whether it has to be smaller."""
         if took_s > _BATCH_OF_LEASE * self._lease.lease_s:
             self._batch_events = max(1, self._batch_events // 2)
-        else:
-            self._batch_events = min(2 * self._batch_events, self._batch_events_max)
+            return True
+        self._batch_events = min(2 * self._batch_events, self._batch_events_max)
+        return False
 
-    def _count_ours(self, events: list[Readable]) -> int:
-        return sum(self._is_ours(key_of(self.projection, event)) for event in events)
+    def _ours(self, events: list[Readable]) -> list[Readable]:
+        if self._lanes == 1:
+            return events
+        return [event for event in events if self._is_ours(key_of(self.projection, event))]
+
+    def _takes(self, held: frozenset[str]) -> Callable[[tuple[Any, ...]], bool] | None:
+        """Return which keys are folded here: those of the lane that are not in quarantine; None: all."""
+        if self._lanes == 1 and not held:
+            return None
+        return lambda key: self._is_ours(key) and key_text(key) not in held
 
     def _is_ours(self, key: tuple[Any, ...]) -> bool:
         return lane_of(key, self._lanes) == self.lane
@@ -330,10 +376,7 @@ class ProjectionWorker(Generic[R]):
         self, connection: Any, before: int, after: int, events: list[Readable]
     ) -> None:
         delivered = Deliveries(self._counted_after)
-        if self._lanes == 1:
-            delivered.add(events)
-        else:
-            delivered.add(event for event in events if self._is_ours(key_of(self.projection, event)))
+        delivered.add(self._ours(events))
         moved = await connection.fetchval(
             load("projections/move_checkpoint"),
             self.projection.name,
@@ -352,5 +395,5 @@ class ProjectionWorker(Generic[R]):
             )
 
 
-class _RowRefusedError(Exception):
-    """The database refuses a row of the batch; which one is not known."""
+class _RefusedError(Exception):
+    """The database refuses a row of the batch, which one is not known; or the way in which it came."""

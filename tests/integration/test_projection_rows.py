@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from projections import Projection, Table
+from projections import Projection, Table, folding
 from projections.check import check
 from projections.comparison import compare_with_rebuild
 from projections.quarantine import list_quarantined, retry
@@ -57,6 +57,12 @@ class NotedByPrice(Projection[Noted]):
             parity = "even" if one.number == 2 else parity  # type: ignore[assignment]
             more = {"what": object()} if one.number == 3 else more
         return Noted(one.price, size, parity, more, one.price * (1 + (row.size if row else 0)), one.at)
+
+
+@pytest.fixture(autouse=True, params=[1, 50], ids=["copied", "inserted"])
+def new_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New rows come by COPY, however few they are, or not."""
+    monkeypatch.setattr(folding, "_COPY_ROWS_MIN", request.param)
 
 
 async def test_a_row_that_the_driver_or_the_model_refuses_stops_its_key_alone(store: EventStore):
