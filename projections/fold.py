@@ -10,6 +10,8 @@ from hashlib import blake2b
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
+import orjson
+
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.context import folding, plain
 from eventstore.log.event_log import EventLog
@@ -263,24 +265,24 @@ async def differences(
     statement = table.select_for_proof(name, keyed_by_stream=bounds[0] > 1)
     wrong: dict[Key, str] = {}
     left, total = set(fold.rows), 0
-    async for record in connection.cursor(
-        statement, *(bounds if bounds[0] > 1 else ()), prefetch=_FETCH_ROWS
-    ):
-        key = table.normal(tuple(record[column.name] for column in table.key))
-        if bounds[0] == 1 and not part.has(projection, key):
-            continue
-        if key not in left:
-            wrong[key] = "in the table"
-            continue
-        left.discard(key)
-        row, last_position = fold.rows[key], fold.last[key]
-        encoded = table.codec.encode(row)
-        line = _line(key, encoded, last_position, table.moments)
-        total += int.from_bytes(line, "big")
-        if (record[LAST_POSITION] != last_position or not table.is_stored(record, encoded)) and _stored_line(
-            table, record
-        ) != (key, line):
-            wrong[key] = "in both"
+    cursor = await connection.cursor(statement, *(bounds if bounds[0] > 1 else ()))
+    while records := await cursor.fetch(_FETCH_ROWS):
+        for record in records:
+            key = table.normal(table.key_of(record))
+            if bounds[0] == 1 and not part.has(projection, key):
+                continue
+            if key not in left:
+                wrong[key] = "in the table"
+                continue
+            left.discard(key)
+            row, last_position = fold.rows[key], fold.last[key]
+            encoded = table.codec.encode(row)
+            line = _line(key, encoded, last_position, table.moments)
+            total += int.from_bytes(line, "big")
+            if (record[-1] != last_position or not table.is_stored(record, encoded)) and _stored_line(
+                table, record
+            ) != (key, line):
+                wrong[key] = "in both"
     wrong.update(dict.fromkeys(left, "in the fold"))
     return wrong, len(fold.rows), total
 
@@ -301,7 +303,14 @@ def _line(key: Key, encoded: list[Any], last_position: int, moments: Sequence[in
         if moment is not None and moment.tzinfo is not UTC:
             encoded[place] = moment.astimezone(UTC)
     # Decimals that are equal may differ in their digits: 1.0 and 1.00.
-    values = repr(encoded)
-    if "E+" in values or "('-0" in values:  # which numeric does not have
-        values = repr([plain(value) if type(value) is Decimal else value for value in encoded])
-    return blake2b(f"{key_text(key)}\n{values}\n{last_position}".encode(), digest_size=16).digest()
+    try:
+        told = orjson.dumps((key, encoded, last_position), default=str)
+        if b"E+" in told or b'"-0' in told:  # which numeric does not have
+            told = orjson.dumps((key, _without_exponents(encoded), last_position), default=str)
+    except TypeError:  # an integer of more than 64 bits
+        told = repr((key, _without_exponents(encoded), last_position)).encode()
+    return blake2b(told, digest_size=16).digest()
+
+
+def _without_exponents(encoded: list[Any]) -> list[Any]:
+    return [plain(value) if type(value) is Decimal else value for value in encoded]

@@ -6,7 +6,8 @@ other SQL of the project lies in files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -65,6 +66,7 @@ class Table(Generic[R]):
         self.moments = [
             place for place, column in enumerate(self.codec.columns) if column.parameter_type == "timestamptz"
         ]
+        self._plain, self._as_text, self._as_json = _by_comparison(self.codec.columns)
         self._normal_forms = [(place, form) for place, form in forms if form is not None]
 
     def normal(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -127,17 +129,18 @@ class Table(Generic[R]):
         stream = f"uuid_send({quoted(self.key[0].name)})"
         return f"{select} WHERE (get_byte({stream}, 14) * 256 + get_byte({stream}, 15)) % $1::integer = $2::integer"
 
-    def is_stored(self, record: Mapping[str, Any], encoded: Sequence[Any]) -> bool:
+    def is_stored(self, record: Sequence[Any], encoded: Sequence[Any]) -> bool:
         """Whether a record of `select_for_proof` plainly has the values of an encoded row, to the last digit.
 
         It may have them and not do so plainly: written in another way, decoded to the same.
         """
-        return all(
-            stored == value
-            if value is None or (column.encode is None and column.parameter_type != "numeric")
-            else _has_text(column, stored, value)
-            for column, stored, value in zip(self.codec.columns, record.values(), encoded, strict=False)
-        )
+        if self._plain(record) != self._plain(encoded):
+            return False
+        for place in self._as_text:
+            value = encoded[place]
+            if record[place] != (None if value is None else str(value)):
+                return False
+        return all(_is_same_json(record[place], encoded[place]) for place in self._as_json)
 
     def upsert(self, name: str | None = None) -> str:
         """Return the statement that writes rows; its arguments are the columns, then their last positions."""
@@ -185,10 +188,22 @@ class Table(Generic[R]):
         )
 
 
-def _has_text(column: Column, stored: Any, value: Any) -> bool:
-    if column.is_json:
-        return stored is not None and _sorted_json(stored) == _sorted_json(value)
-    return type(stored) is str and stored == str(value)
+def _by_comparison(columns: Sequence[Column]) -> tuple[Callable[[Sequence[Any]], Any], list[int], list[int]]:
+    """Return what gives the values that are compared as they are; and the places of those compared as text, and as JSON."""
+    as_json = [place for place, column in enumerate(columns) if column.is_json]
+    as_text = [
+        place
+        for place, column in enumerate(columns)
+        if place not in as_json and (column.encode is not None or column.parameter_type == "numeric")
+    ]
+    plain = [place for place in range(len(columns)) if place not in as_json and place not in as_text]
+    return (itemgetter(*plain) if plain else lambda _: None), as_text, as_json
+
+
+def _is_same_json(stored: str | None, value: str | None) -> bool:
+    if stored is None or value is None or stored == value:
+        return stored == value
+    return _sorted_json(stored) == _sorted_json(value)
 
 
 def _sorted_json(text: str) -> bytes:
