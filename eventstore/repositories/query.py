@@ -1,8 +1,8 @@
 """Queries: each has a form in SQL, for the table, and one in Python, for what the table does not have yet.
 
-A fresh list is read in one statement: the rows that match, the rows of every entity that the log's tail names, and
-that tail. The tail is folded onto the rows, and then filter, order, `after` and `limit` are applied once more,
-in Python. The two forms of each query must agree; a property test holds them to it.
+A fresh list is read in one statement: the rows that match, and the log's tail with the rows of every entity that it
+names, but for those that cannot belong to the answer. The tail is folded onto the rows, and then filter, order, `after`
+and `limit` are applied once more, in Python. The two forms of each query must agree; a property test holds them to it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
--- Purpose: Read the orders of a symbol: the rows that match, the rows of every order that the tail names, and the tail.
+-- Purpose: Read the orders of a symbol: the rows that match, and of the tail, with its rows, what may belong to the answer.
 -- Parameters:
 --   $1 tail_events_max bigint events; 0 reads the table alone
 --   $2 limit bigint rows, NULL for all
@@ -39,8 +39,22 @@ tail AS MATERIALIZED (
         )
     ) AS waiting
 ),
+named AS MATERIALIZED (
+    SELECT row.* FROM orders AS row WHERE row.id = ANY (ARRAY(SELECT DISTINCT stream_id FROM tail))
+),
+-- The orders that may belong to the answer. An event of these types gives the symbol that its data has,
+-- or leaves it; one of another type or schema version may do anything.
 touched AS MATERIALIZED (
-    SELECT DISTINCT stream_id FROM tail
+    SELECT stream_id FROM tail
+    WHERE data ->> 'symbol' = $5::text
+        OR schema_version <> 1
+        OR type NOT IN (
+            'OrderCreated', 'OrderSubmitted', 'OrderFilled', 'OrderFillBusted', 'OrderFillCorrected',
+            'OrderCancelled', 'OrderRejected', 'OrderExpired', 'OrderAmended', 'OrderDeleted'
+        )
+        OR position <= (SELECT position FROM folded)  -- of a key in quarantine
+    UNION
+    SELECT id FROM named WHERE symbol = $5::text
 ),
 candidates AS (
     (
@@ -51,8 +65,12 @@ candidates AS (
         LIMIT $2::bigint + (SELECT count(*) FROM touched)
     )
     UNION ALL
-    SELECT row.* FROM orders AS row
-    WHERE row.id = ANY (ARRAY(SELECT stream_id FROM touched))
+    SELECT * FROM named WHERE symbol = $5::text OR id IN (SELECT stream_id FROM touched)
+),
+-- All of a tail that is too long, so that the reader can say how long it is.
+correction AS (
+    SELECT * FROM tail
+    WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT count(*) FROM tail) >= $1::bigint
 )
 SELECT
     candidates.id, candidates.version AS row_version, candidates.symbol, candidates.side, candidates.order_type,
@@ -63,6 +81,6 @@ SELECT
     candidates.multiplier::text AS multiplier, candidates.executions, candidates.reason, candidates.tags,
     candidates.portfolio_id, candidates.strategy, candidates.created_at, candidates.submitted_at,
     candidates.filled_at, candidates.cancelled_at, candidates.expired_at, candidates.rejected_at,
-    tail.*
+    correction.*
 FROM candidates
-FULL JOIN tail ON tail.stream_id = candidates.id
+FULL JOIN correction ON correction.stream_id = candidates.id

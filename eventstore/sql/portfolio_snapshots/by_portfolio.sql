@@ -1,4 +1,4 @@
--- Purpose: Read the snapshots of a portfolio in a range of time: the rows that match, the rows of every snapshot that the tail names, and the tail.
+-- Purpose: Read the snapshots of a portfolio in a range of time: the rows that match, and of the tail, with its rows, what may belong to the answer.
 -- Parameters:
 --   $1 tail_events_max bigint events; 0 reads the table alone
 --   $2 limit bigint rows, NULL for all
@@ -41,8 +41,21 @@ tail AS MATERIALIZED (
         )
     ) AS waiting
 ),
+named AS MATERIALIZED (
+    SELECT row.* FROM portfolio_snapshots AS row WHERE row.id = ANY (ARRAY(SELECT DISTINCT stream_id FROM tail))
+),
+-- The portfolio snapshots that may belong to the answer. An event of these types gives the portfolio_id that its data has,
+-- or leaves it; one of another type or schema version may do anything.
 touched AS MATERIALIZED (
-    SELECT DISTINCT stream_id FROM tail
+    SELECT stream_id FROM tail
+    WHERE data ->> 'portfolio_id' = $5::uuid::text
+        OR schema_version <> 1
+        OR type NOT IN (
+            'PortfolioSnapshotTaken', 'PortfolioSnapshotAmended', 'PortfolioSnapshotDeleted'
+        )
+        OR position <= (SELECT position FROM folded)  -- of a key in quarantine
+    UNION
+    SELECT id FROM named WHERE portfolio_id = $5::uuid
 ),
 candidates AS (
     (
@@ -54,8 +67,12 @@ candidates AS (
         LIMIT $2::bigint + (SELECT count(*) FROM touched)
     )
     UNION ALL
-    SELECT row.* FROM portfolio_snapshots AS row
-    WHERE row.id = ANY (ARRAY(SELECT stream_id FROM touched))
+    SELECT * FROM named WHERE portfolio_id = $5::uuid OR id IN (SELECT stream_id FROM touched)
+),
+-- All of a tail that is too long, so that the reader can say how long it is.
+correction AS (
+    SELECT * FROM tail
+    WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT count(*) FROM tail) >= $1::bigint
 )
 SELECT
     candidates.id, candidates.version AS row_version, candidates.portfolio_id, candidates.taken_at,
@@ -66,6 +83,6 @@ SELECT
     candidates.losing_trades, candidates.open_positions, candidates.unmarked_positions,
     candidates.exposure::text AS exposure, candidates.net_exposure::text AS net_exposure,
     candidates.unrealized_pnl::text AS unrealized_pnl,
-    tail.*
+    correction.*
 FROM candidates
-FULL JOIN tail ON tail.stream_id = candidates.id
+FULL JOIN correction ON correction.stream_id = candidates.id

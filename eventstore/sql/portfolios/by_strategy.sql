@@ -1,4 +1,4 @@
--- Purpose: Read the portfolios of a strategy: the rows that match, the rows of every portfolio that the tail names, and the tail.
+-- Purpose: Read the portfolios of a strategy: the rows that match, and of the tail, with its rows, what may belong to the answer.
 -- Parameters:
 --   $1 tail_events_max bigint events; 0 reads the table alone
 --   $2 limit bigint rows, NULL for all
@@ -39,8 +39,22 @@ tail AS MATERIALIZED (
         )
     ) AS waiting
 ),
+named AS MATERIALIZED (
+    SELECT row.* FROM portfolios AS row WHERE row.id = ANY (ARRAY(SELECT DISTINCT stream_id FROM tail))
+),
+-- The portfolios that may belong to the answer. An event of these types gives the strategy that its data has,
+-- or leaves it; one of another type or schema version may do anything.
 touched AS MATERIALIZED (
-    SELECT DISTINCT stream_id FROM tail
+    SELECT stream_id FROM tail
+    WHERE data ->> 'strategy' = $5::text
+        OR schema_version <> 1
+        OR type NOT IN (
+            'PortfolioCreated', 'PortfolioTradeRecorded', 'PortfolioFundsDeposited', 'PortfolioFundsWithdrawn',
+            'PortfolioAmended', 'PortfolioDeleted'
+        )
+        OR position <= (SELECT position FROM folded)  -- of a key in quarantine
+    UNION
+    SELECT id FROM named WHERE strategy = $5::text
 ),
 candidates AS (
     (
@@ -51,8 +65,12 @@ candidates AS (
         LIMIT $2::bigint + (SELECT count(*) FROM touched)
     )
     UNION ALL
-    SELECT row.* FROM portfolios AS row
-    WHERE row.id = ANY (ARRAY(SELECT stream_id FROM touched))
+    SELECT * FROM named WHERE strategy = $5::text OR id IN (SELECT stream_id FROM touched)
+),
+-- All of a tail that is too long, so that the reader can say how long it is.
+correction AS (
+    SELECT * FROM tail
+    WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT count(*) FROM tail) >= $1::bigint
 )
 SELECT
     candidates.id, candidates.version AS row_version, candidates.name,
@@ -65,6 +83,6 @@ SELECT
     candidates.gross_profit::text AS gross_profit, candidates.gross_loss::text AS gross_loss,
     candidates.trades_count, candidates.winning_trades, candidates.losing_trades, candidates.trade_ids,
     candidates.strategy, candidates.created_at, candidates.last_updated,
-    tail.*
+    correction.*
 FROM candidates
-FULL JOIN tail ON tail.stream_id = candidates.id
+FULL JOIN correction ON correction.stream_id = candidates.id
