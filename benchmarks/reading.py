@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from benchmarks.bench import Bench, new_order
-from benchmarks.workload import Figure, Goal, Point, Workload, rate
+from benchmarks.workload import Figure, Goal, Point, Workload, in_turn
 from eventstore import Entity, EventStore, Order, OrderSide, Portfolio
 from projections import OrdersProjection, PortfoliosProjection, Projection, ProjectionWorker
 
@@ -51,8 +51,8 @@ class _Load(Workload):
             async with bench.plain.acquire() as connection:
                 await connection.fetchrow(f"SELECT * FROM {self.table} WHERE id = $1", next(ids))
 
-        count = bench.sizes.reads
-        return 1e6 / await rate(count, 1, load), 1e6 / await rate(count, 1, select)
+        loaded, selected = await in_turn(bench.sizes.reads, load, select)
+        return 1e6 * loaded, 1e6 * selected
 
     @abstractmethod
     async def get(self, uow: Any, entity_id: UUID) -> Entity | None:
@@ -143,14 +143,12 @@ class ListBySymbol(Workload):
                 )
 
         count = bench.sizes.reads
-        quiet = {}
         async with bench.worker():
             await _folded(bench)
-            quiet["nobody writes"] = 1e6 / await rate(count, 1, find)
+            quiet, _ = await in_turn(count, find, select)
             async with _writing(bench):
-                value = 1e6 / await rate(count, 1, find)
-                floor = 1e6 / await rate(count, 1, select)
-        return Figure(value, floor, quiet)
+                value, floor = await in_turn(count, find, select)
+        return Figure(1e6 * value, 1e6 * floor, {"nobody writes": 1e6 * quiet})
 
 
 @asynccontextmanager

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 if TYPE_CHECKING:
     from benchmarks.bench import Bench
 
-__all__ = ["Figure", "Goal", "Point", "Result", "Workload", "rate", "results_of", "seconds"]
+__all__ = ["Figure", "Goal", "Point", "Result", "Workload", "in_turn", "rate", "results_of", "seconds"]
 
 GoalIs = Literal["at_least", "at_most"]
+
+_BUNCH = 10  # a few milliseconds: the next one begins with warm caches, and before the pace of others changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,21 @@ async def rate(count: int, writers: int, work: Callable[[], Awaitable[Any]]) -> 
         for _ in range(writers):
             group.create_task(worker())
     return count / (time.perf_counter() - began)
+
+
+async def in_turn(count: int, *works: Callable[[], Awaitable[Any]]) -> list[float]:
+    """How many seconds each of several takes on average, done so often: some times the one, some times the next.
+
+    So all of them meet the same seconds of the machine and of those who write meanwhile.
+    """
+    took = [0.0] * len(works)
+    for done in range(0, count, _BUNCH):
+        for number, work in enumerate(works):
+            began = time.perf_counter()
+            for _ in range(min(_BUNCH, count - done)):
+                await work()
+            took[number] += time.perf_counter() - began
+    return [each / count for each in took]
 
 
 async def seconds(work: Awaitable[Any]) -> float:
