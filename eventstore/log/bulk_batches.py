@@ -99,7 +99,7 @@ class _Batch:
         self.waiting: list[PendingEvent] = []
         self.slice_events = _SLICE_FIRST_EVENTS
         self.size_bytes = 0
-        self._latest: dict[UUID, int] = {}
+        self._latest: dict[int, int] = {}  # by the integer of the id, whose hash takes no call
         self._metadata: tuple[Mapping[str, Any], str] = NO_METADATA, "{}"
 
     def has_no_room(self, events: int, events_max: int) -> bool:
@@ -112,7 +112,7 @@ class _Batch:
     ) -> None:
         """Take events that come after version `before`; raises ConfigurationError where they do not."""
         columns = self.columns
-        last = self._latest.get(stream_id)
+        last = self._latest.get(stream_id.int)
         if last is None:
             columns.heads[stream_id] = last = before
         count = len(events)
@@ -122,7 +122,7 @@ class _Batch:
                 f"version {before + 1} of stream {stream_id} does not follow version {last}, or is none (1 to "
                 f"{VERSION_MAX}): give the events of a stream in order"
             )
-        self._latest[stream_id] = after
+        self._latest[stream_id.int] = after
         if metadata is not self._metadata[0]:
             self._metadata = metadata, encode_metadata(metadata)
         text = self._metadata[1]

@@ -17,6 +17,7 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 import asyncpg
@@ -33,6 +34,7 @@ from eventstore.errors import (
     TransactionConflictError,
 )
 from eventstore.log.bulk_batches import ImportSource, batches_of
+from eventstore.log.memory import unhurried_collection
 from eventstore.log.records import (
     AppendColumns,
 )
@@ -41,8 +43,9 @@ from eventstore.sql import load
 
 __all__ = ["BATCH_EVENTS_MAX", "BulkLoad", "ImportResult"]
 
-BATCH_EVENTS_MAX = 20_000
-"""Events of one transaction unless told otherwise: readers in order wait for it, a tenth of a second or two."""
+BATCH_EVENTS_MAX = 5_000
+"""Events of one transaction unless told otherwise: readers in order wait for it, some hundredths of a second; and while the
+server writes one, the next is encoded."""
 
 _IDLE_IN_TRANSACTION = "10s"
 _RETRY_FIRST_DELAY_S = 0.05
@@ -108,6 +111,9 @@ class BulkLoad:
         self._batch_events_max = batch_events_max
         self._retry_within_s = retry_within_s
         self._reached = False  # a server that was never there is not waited for
+        self._looks_at_new = (
+            False  # a stream said to be new is looked up once that was not so: its first version was taken
+        )
 
     async def run(
         self, source: ImportSource, on_batch: Callable[[ImportResult], object], wakeups: Wakeups
@@ -167,6 +173,9 @@ class BulkLoad:
             except (ConnectionClosedError, ConnectionRejectedError):
                 raise
             except (ConnectionError, TransactionConflictError, _VersionTakenError) as error:
+                had_looked, self._looks_at_new = self._looks_at_new, True
+                if isinstance(error, _VersionTakenError) and not had_looked:
+                    continue
                 if isinstance(error, ConnectionLostError):
                     lost = error
                 elif not self._reached:
@@ -184,7 +193,7 @@ class BulkLoad:
                 try:
                     async with connection.transaction():
                         await connection.execute(load("log/lock_for_import"))
-                        return await _write(connection, batch)
+                        return await _write(connection, batch, looks_at_new=self._looks_at_new)
                 except asyncpg.UniqueViolationError as error:
                     # A distributed table reports its constraints with the suffix of a shard.
                     if not str(error.constraint_name).startswith("events_pkey"):
@@ -197,9 +206,13 @@ class _VersionTakenError(ConcurrencyError):
     """Another writer has committed a version of the batch since the look at the heads: look again."""
 
 
-async def _write(connection: Any, batch: AppendColumns) -> tuple[int, int]:
-    moved = await connection.fetch(
-        load("log/find_moved_streams"), list(batch.heads), list(batch.heads.values())
+async def _write(connection: Any, batch: AppendColumns, *, looks_at_new: bool) -> tuple[int, int]:
+    # A stream that is not new after all has a version 1, which the primary key then refuses: it costs no look.
+    expected = {stream_id: version for stream_id, version in batch.heads.items() if version or looks_at_new}
+    moved = (
+        await connection.fetch(load("log/find_moved_streams"), list(expected), list(expected.values()))
+        if expected
+        else ()
     )
     repeated: list[int] = []
     if moved:
@@ -208,11 +221,19 @@ async def _write(connection: Any, batch: AppendColumns) -> tuple[int, int]:
     if not size:
         return len(repeated), max(repeated)
     drawn = await connection.fetchrow(load("log/draw_positions"), size, _IDLE_IN_TRANSACTION)
+    with unhurried_collection():
+        rows = _rows(batch, drawn["positions"], drawn["recorded_at"])
+    await connection.copy_records_to_table("events", records=rows, columns=_COLUMNS)
+    return len(repeated), drawn["positions"][-1]
+
+
+def _rows(batch: AppendColumns, positions: Sequence[int], recorded_at: datetime) -> list[tuple[Any, ...]]:
+    """Return the rows by stream and version, as an append writes them, so that two that cross cannot deadlock."""
     rows = list(
         zip(
-            drawn["positions"],
+            positions,
             batch.occurred_at,
-            itertools.repeat(drawn["recorded_at"], size),
+            itertools.repeat(recorded_at, len(positions)),
             batch.versions,
             batch.schema_versions,
             batch.stream_ids,
@@ -224,15 +245,9 @@ async def _write(connection: Any, batch: AppendColumns) -> tuple[int, int]:
             strict=True,
         )
     )
-    # Rows go in by stream and version, as an append's do, so that two that cross cannot deadlock; the sort is
-    # stable, and a stream's versions ascend already.
+    # The sort is stable, and a stream's versions ascend already.
     keys = [stream_id.int for stream_id in batch.stream_ids]
-    await connection.copy_records_to_table(
-        "events",
-        records=[rows[place] for place in sorted(range(size), key=keys.__getitem__)],
-        columns=_COLUMNS,
-    )
-    return len(repeated), drawn["positions"][-1]
+    return [rows[place] for place in sorted(range(len(rows)), key=keys.__getitem__)]
 
 
 async def _without_repeated(

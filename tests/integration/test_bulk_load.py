@@ -18,7 +18,7 @@ from eventstore.errors import (
     EventStoreError,
     RepositoryError,
 )
-from eventstore.log import StagedEvent, StreamAppend
+from eventstore.log import EventLog, StagedEvent, StreamAppend
 from eventstore.log.bulk_load import ImportResult
 from tests.entities import everything, pending, started, tuned
 from tests.integration.test_append_lost_answer import relay
@@ -124,6 +124,17 @@ async def test_an_import_again_writes_nothing(store: EventStore, again_max: int)
         first.last_position,
     )
     assert await everything(store.connection) == before
+
+
+async def test_a_stream_that_is_not_new_after_all_needs_no_retry(store: EventStore):
+    """New streams are not looked up before they are written; that one is there already takes no time that retries are given."""
+    known, other = started(tunings=1), started()
+    await store.log.append(known)
+    log = EventLog(store.connection, resend_within_s=0)
+    assert await log.import_events([known, other]) == ImportResult(3, 2, await log.head())
+    with pytest.raises(ConcurrencyError) as caught:
+        await log.import_events([tuned(known.stream_id, 0, 1)])
+    assert (caught.value.stream_id, caught.value.expected, caught.value.actual) == (known.stream_id, 0, 2)
 
 
 @pytest.mark.parametrize("batch_events_max", [2, 5, 20_000])
