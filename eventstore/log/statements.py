@@ -80,7 +80,7 @@ async def find_repeated(connection: Any, columns: AppendColumns, cause: Exceptio
     Raises:
         ConcurrencyError: The log has other events at these versions, or only some of these.
     """
-    rows = await connection.fetch(load("log/find_appended"), *columns.per_event)
+    rows = await connection.fetch(load("log/find_appended"), _document(columns))
     if all(row["same"] for row in rows) and _is_whole(columns, rows):
         return AppendResult(tuple(row["position"] for row in rows), rows[0]["recorded_at"], repeated=True)
     if isinstance(cause, ConcurrencyError):

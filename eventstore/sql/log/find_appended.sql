@@ -1,16 +1,9 @@
 -- Purpose: Tell which events of an append the log has already, whether each is the same to the last field, and
 --   whether the statement that wrote it (they share recorded_at) wrote its neighbours in the stream as well; and
---   the version that each stream has now.
+--   the version that each stream has now. All events come as one document, as for `append`: of an array for each column
+--   asyncpg would have to look up the types first, once on each connection.
 -- Parameters:
---   $1 stream_ids uuid[] one for each event, in staging order, as all that follow
---   $2 versions integer[]
---   $3 event_ids uuid[]
---   $4 categories text[]
---   $5 types text[]
---   $6 schema_versions smallint[]
---   $7 data text[] JSON
---   $8 metadata text[] JSON
---   $9 occurred_at timestamp with time zone[]
+--   $1 events text JSON: an array of objects with the names and types below, in staging order
 -- Result: position bigint, recorded_at timestamptz, same boolean (all NULL where the version is free),
 --   with_before boolean, with_after boolean, actual integer; one row for each event, in staging order
 -- Locks: none beyond ACCESS SHARE
@@ -22,8 +15,8 @@ SELECT
         AND stored.category = sent.category
         AND stored.type = sent.type
         AND stored.schema_version = sent.schema_version
-        AND stored.data = sent.data::jsonb
-        AND stored.metadata = sent.metadata::jsonb
+        AND stored.data = sent.data
+        AND stored.metadata = sent.metadata
         AND stored.occurred_at = sent.occurred_at AS same,
     EXISTS (
         SELECT FROM events AS before
@@ -43,9 +36,11 @@ SELECT
         ORDER BY last.version DESC
         LIMIT 1
     ), 0) AS actual
-FROM unnest(
-    $1::uuid[], $2::integer[], $3::uuid[], $4::text[], $5::text[], $6::smallint[], $7::text[], $8::text[],
-    $9::timestamptz[]
+FROM ROWS FROM (
+    json_to_recordset((SELECT $1::text::json)) AS (
+        stream_id uuid, version integer, event_id uuid, category text, type text, schema_version smallint,
+        data jsonb, metadata jsonb, occurred_at timestamptz
+    )
 ) WITH ORDINALITY AS sent (
     stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, place
 )
