@@ -21,7 +21,7 @@ from eventstore.log.records import NO_METADATA, StagedEvent
 from eventstore.repositories.last_good import Quarantined, listed, refusal_of
 from eventstore.repositories.query import Query, as_id, check_page
 from eventstore.repositories.storage import Storage, Stream
-from eventstore.repositories.turns import current_turns
+from eventstore.repositories.turns import Turns, current_turns
 
 __all__ = ["Consistency", "Session", "SessionSource"]
 
@@ -71,6 +71,8 @@ class Session:
         self._order: list[StagedEvent] = []
         self._sent = 0
         self._merged: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, metadata)
+        self._turns: Turns | None = None
+        self._asked: Mapping[UUID, int] = {}
 
     # ---- reading -------------------------------------------------------------------------------------------
 
@@ -84,9 +86,12 @@ class Session:
         """
         entity_id = as_id(entity_id)
         turns = current_turns()
-        if turns is not None:
-            await turns.load(entity_id)
-        return self._reconcile(kind, entity_id, await self.storage.load(kind, entity_id))
+        stream = (
+            await self.storage.load(kind, entity_id)
+            if turns is None
+            else await turns.load(self.storage, kind, entity_id)
+        )
+        return self._reconcile(kind, entity_id, stream)
 
     async def find(
         self,
@@ -314,10 +319,20 @@ class Session:
         for staging in self._staging.values():
             staging.sent = 0
 
+    def mark_committing(self) -> None:
+        """Take note that a commit is about to be sent: who waits for a turn by now may have what it saves."""
+        self._turns = current_turns()
+        if self._turns is not None:
+            self._asked = self._turns.asked()
+
     def mark_saved(self) -> None:
         """Take note that all staged events are committed: their entities have new versions."""
-        for staging in self._staging.values():
+        for stream_id, staging in self._staging.items():
             staging.entity.mark_saved(version=staging.version, events=tuple(staging.events))
+            if self._turns is not None:
+                self._turns.hand_on(
+                    stream_id, staging.events, after_version=staging.base_version, asked=self._asked
+                )
         self.forget()
 
     def mark(self) -> int:

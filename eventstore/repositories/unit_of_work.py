@@ -164,6 +164,7 @@ class PostgreSQLUnitOfWork:
         """
         self._require_active()
         self._sending = True
+        self._session.mark_committing()
         try:
             if self._transaction is not None:
                 await finish(self._commit_transaction(self._transaction))

@@ -89,7 +89,7 @@ async def test_a_cancelled_operation_leaves_its_place(store: EventStore):
     """Of those who wait for their turn, one is cancelled: the others get theirs."""
     order = await saved(store)
     holder = turns.Turns()
-    with holder.attempt():
+    async with holder.attempt():
         assert await holder.take(order.id)
         waiting = [
             asyncio.ensure_future(
