@@ -27,6 +27,7 @@ _STATEMENTS_MAX = 2  # one is prepared while the other is under way; more only m
 _SPLIT_MEMBERS_MIN = 8  # fewer are not worth two statements
 _GROUP_EVENTS_MAX = 1_000
 _GROUP_MEMBERS_MAX = 256
+_GROUP_CHARACTERS_MAX = 1_000_000  # of JSON; a statement takes several times as much memory
 
 
 class AnswerLostError(Exception):
@@ -67,6 +68,7 @@ class _Outcome(asyncio.Future["AppendResult | _GoAlone"]):
 class _Member:
     columns: AppendColumns
     outcome: _Outcome
+    characters: int
 
     def settle(self, outcome: AppendResult | _GoAlone) -> None:
         if not self.outcome.done():
@@ -112,7 +114,8 @@ class GroupCommit:
             columns: The append.
             settled: Is told the result, also where a cancellation is raised.
         """
-        member = _Member(columns, _Outcome(loop=asyncio.get_running_loop()))
+        characters = sum(map(len, columns.data)) + sum(map(len, columns.metadata))
+        member = _Member(columns, _Outcome(loop=asyncio.get_running_loop()), characters)
         self._waiting.append(member)
         if self._in_flight < _STATEMENTS_MAX and not self._starting and not self._looking:
             self._start()
@@ -180,19 +183,23 @@ class GroupCommit:
 
     def _next_group(self) -> list[_Member]:
         group: list[_Member] = []
-        events = 0
+        events = characters = 0
         left: deque[_Member] = deque()
         left_streams: set[UUID] = set()
         while self._waiting and len(group) < _GROUP_MEMBERS_MAX:
             member = self._waiting.popleft()
             heads, size = member.columns.heads, len(member.columns.versions)
+            fits = (
+                events + size <= _GROUP_EVENTS_MAX and characters + member.characters <= _GROUP_CHARACTERS_MAX
+            )
             if (
                 self._busy.isdisjoint(heads)
                 and (not left_streams or left_streams.isdisjoint(heads))
-                and (not group or events + size <= _GROUP_EVENTS_MAX)
+                and (fits or not group)
             ):
                 group.append(member)
                 events += size
+                characters += member.characters
                 self._busy.update(heads)
             else:
                 left.append(member)
@@ -216,20 +223,23 @@ class GroupCommit:
         try:
             result = await self._send(columns, lock_timeout=_GROUP_LOCK_TIMEOUT)
         except AnswerLostError as error:
-            for member in group:
-                member.settle(_GoAlone(error))
+            _let_go_alone(group, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is raised by whom it concerns
             if len(group) == 1 and isinstance(error, ConcurrencyError):
                 group[0].fail(error)
-                return
-            for member in group:
-                member.settle(_GoAlone(None))
+            else:
+                _let_go_alone(group)
         except BaseException:  # cancelled, as at the end of the event loop
             for member in group:
                 member.outcome.give_up()
             raise
         else:
-            await self._share_out(result, group)
+            if len(group) == 1:
+                group[0].settle(result)
+            elif result.repeated:
+                _let_go_alone(group)  # each was written at a time of its own
+            else:
+                await self._share_out(result, group)
 
     async def _share_out(self, result: AppendResult, group: list[_Member]) -> None:
         """Tell each member its result; a large group that is alone in flight in two halves.
@@ -237,9 +247,6 @@ class GroupCommit:
         Else all its writers would come again at once, and the server would wait for them, and they for the server,
         for ever. So the next appends of the first half are on their way before the second half goes on.
         """
-        if len(group) == 1:
-            group[0].settle(result)
-            return
         half = len(group) // 2 if self._in_flight == 1 and len(group) >= _SPLIT_MEMBERS_MIN else len(group)
         start = _settle(result, group[:half], 0)
         try:
@@ -250,9 +257,14 @@ class GroupCommit:
             _settle(result, group[half:], start)
 
 
+def _let_go_alone(group: list[_Member], lost: Exception | None = None) -> None:
+    for member in group:
+        member.settle(_GoAlone(lost))
+
+
 def _settle(result: AppendResult, members: list[_Member], start: int) -> int:
     for member in members:
         end = start + len(member.columns.versions)
-        member.settle(AppendResult(result.positions[start:end], result.recorded_at, result.repeated))
+        member.settle(AppendResult(result.positions[start:end], result.recorded_at))
         start = end
     return start

@@ -28,6 +28,16 @@ if TYPE_CHECKING:
     from eventstore.log import StreamAppend
 
 
+_REFUSING = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.data ->> 'name' = 'refused' THEN RAISE EXCEPTION 'not this one'; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
+
+
 @asynccontextmanager
 async def opened(config: DatabaseConfig, **settings: Any) -> AsyncIterator[DatabaseConnection]:
     """A pool."""
@@ -126,6 +136,61 @@ async def test_a_conflict_fails_its_own_append_alone(migrated_config: DatabaseCo
             )
         assert not any(isinstance(outcome, BaseException) for outcome in outcomes[:9] + outcomes[12:])
         assert len(await everything(connection)) == 6 + 17
+
+
+async def test_appends_repeated_together_have_their_own_positions_and_times(migrated_config: DatabaseConfig):
+    """Two appends that the log has since different moments are sent again in one statement: each gets its first answer."""
+    async with opened(migrated_config) as connection:
+        log = EventLog(connection)
+        streams = [started(), started(tunings=2)]
+        first = [await log.append(stream) for stream in streams]
+        assert first[0].recorded_at != first[1].recorded_at
+        again = await asyncio.gather(*(log.append(stream) for stream in streams))
+        assert all(result.repeated for result in again)
+        for result, original in zip(again, first, strict=True):
+            assert (result.positions, result.recorded_at) == (original.positions, original.recorded_at)
+
+
+async def test_what_a_statement_holds_is_bounded(migrated_config: DatabaseConfig):
+    """Appends that are large, many, or of many events are spread over statements, and each is written once."""
+    bounds = {
+        "characters": [started("x" * 400_000) for _ in range(4)],
+        "members": [started() for _ in range(300)],
+        "events": [started(tunings=399) for _ in range(4)],
+    }
+    async with opened(migrated_config) as connection:
+        log = EventLog(connection)
+        for streams in bounds.values():
+            await asyncio.gather(*(log.append(stream) for stream in streams))
+        shared = list((await statements(connection)).values())
+        for streams in bounds.values():
+            ids = {stream.stream_id for stream in streams}
+            assert sum(map(len, (statement & ids for statement in shared))) == len(ids)
+            assert len([statement for statement in shared if statement & ids]) == 2
+
+
+async def test_what_cannot_be_sent_fails_alone(migrated_config: DatabaseConfig):
+    """One append is refused by a trigger, one has columns of unlike lengths: the others of their statement are written."""
+    async with opened(migrated_config) as connection:
+        async with connection.acquire() as one:
+            await one.execute(_REFUSING)
+        log = EventLog(connection)
+        good = [started() for _ in range(10)]
+        uneven = to_columns(started().staged({}))._replace(types=[])
+        outcomes = await asyncio.wait_for(
+            asyncio.gather(
+                *(log.append(stream) for stream in good[:5]),
+                log.append(started("refused")),
+                log.append_columns(uneven),
+                *(log.append(stream) for stream in good[5:]),
+                return_exceptions=True,
+            ),
+            timeout=60,
+        )
+        assert [isinstance(outcome, BaseException) for outcome in outcomes].count(True) == 2
+        assert "not this one" in str(outcomes[5])
+        assert isinstance(outcomes[6], BaseException)
+        assert {row["stream_id"] for row in await everything(connection)} == {s.stream_id for s in good}
 
 
 async def test_two_appends_to_one_stream_never_share_a_statement(migrated_config: DatabaseConfig):
