@@ -13,7 +13,7 @@ PYTEST := $(VENV)/bin/python -m pytest --no-header
 TAPE := mlfinpy==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-all lint types bench bench-large docs demo clean
+.PHONY: help setup test test-all lint types bench bench-large bench-peers docs demo clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -36,6 +36,11 @@ $(VENV)/.stamp-demo: pyproject.toml | $(VENV)/bin/pip
 	@$(PIP) install --no-deps $(TAPE)
 	@touch $@
 
+$(VENV)/.stamp-peers: $(VENV)/.stamp-dev
+	@echo "$(VENV): installing the peers of the benchmarks"
+	@$(PIP) install --editable '.[peers]'
+	@touch $@
+
 setup: $(VENV)/.stamp-dev ## the virtual environment, with everything a developer needs
 
 test: $(VENV)/.stamp-dev ## every test once, at small sizes
@@ -56,6 +61,9 @@ bench: $(VENV)/.stamp-dev ## the store beside the limits of the machine; ARGS=--
 
 bench-large: $(VENV)/.stamp-dev ## the same figures as the log grows to 20 million events: needs 20 GB
 	@$(VENV)/bin/python -m benchmarks --large $(ARGS)
+
+bench-peers: $(VENV)/.stamp-peers ## our writers beside those of other event stores in Python
+	@$(VENV)/bin/python -m benchmarks.peers $(ARGS)
 
 docs: $(VENV)/.stamp-dev ## run every snippet of the README and the documentation, check every link
 	@$(PYTEST) tests/docs $(ARGS)

@@ -15,7 +15,7 @@ from benchmarks.bench import EVENT_JSON, Bench, new_order
 from benchmarks.workload import Figure, Goal, Point, Workload, rate
 from eventstore import EventStore, Order, OrderSide
 
-__all__ = ["Concurrent", "FewStreams", "ManyWriters", "OneByOne", "save_orders"]
+__all__ = ["Concurrent", "FewStreams", "ManyWriters", "OneByOne", "pgbench_one_row", "save_orders"]
 
 _COLUMNS = (
     "occurred_at, recorded_at, version, schema_version, stream_id, event_id, category, type, data, metadata"
@@ -50,6 +50,11 @@ async def save_orders(store: EventStore, count: int, writers: int) -> float:
             await uow.orders.save_order(new_order())
 
     return await rate(count, writers, save)
+
+
+async def pgbench_one_row(bench: Bench, *, clients: int, transactions: int) -> float | None:
+    """Events a second of pgbench, one row a transaction; None where there is no such program."""
+    return await bench.pgbench(_ONE_ROW, clients=clients, transactions=transactions)
 
 
 class _BesidePgbench(Workload):

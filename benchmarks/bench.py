@@ -148,6 +148,11 @@ class Bench:
         """Return how to connect to a database of the server."""
         return self.server.config(database=name)
 
+    @property
+    def has_pgbench(self) -> bool:
+        """Whether there is a `pgbench` on this machine."""
+        return self._program("pgbench") is not None
+
     async def pgbench(self, script: str, *, clients: int, transactions: int) -> float | None:
         """Return the transactions a second of `pgbench -M prepared`; None where there is no such program."""
         program = self._program("pgbench")

@@ -1,0 +1,105 @@
+"""The peer `eventsourcing`, with psycopg and its database functions switched on: its recorder, and its aggregates.
+
+Its functions do not lock the table, which is faster, and lets a subscriber lose events; its own default does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.application import Application
+from eventsourcing.domain import Aggregate, event
+from eventsourcing.persistence import StoredEvent
+from uuid_utils.compat import uuid7
+
+from benchmarks.bench import EVENT_JSON
+from eventstore.database.config import DatabaseConfig
+
+__all__ = ["opened"]
+
+_FEWER_THREADS = 8
+"""With fewer than the writers it is faster: Python's threads wait for each other."""
+_STATE = EVENT_JSON.encode()
+
+
+class PeerOrder(Aggregate):
+    """An order with the fields of ours, as the peer's documentation has an aggregate."""
+
+    @event("Created")
+    def __init__(
+        self, symbol: str, quantity: Decimal, side: str, order_type: str, limit_price: Decimal
+    ) -> None:
+        self.symbol = symbol
+        self.quantity = quantity
+        self.side = side
+        self.order_type = order_type
+        self.limit_price = limit_price
+
+    @staticmethod
+    def create_id(*_: Any, **__: Any) -> UUID:
+        """Time-ordered, as our ids are."""
+        return uuid7()
+
+
+@contextmanager
+def opened(config: DatabaseConfig, writers: int) -> Iterator[dict[str, Callable[[int], Awaitable[float]]]]:
+    """Yield its ways to append by name, each from how many events to events a second."""
+    application: Any = Application(
+        env={
+            "PERSISTENCE_MODULE": "eventsourcing.postgres",
+            "POSTGRES_HOST": config.host,
+            "POSTGRES_PORT": str(config.port),
+            "POSTGRES_DBNAME": config.database,
+            "POSTGRES_USER": config.user,
+            "POSTGRES_PASSWORD": "none",  # the server trusts its socket; the peer wants one all the same
+            "POSTGRES_POOL_SIZE": str(writers),
+            "POSTGRES_MAX_OVERFLOW": "0",
+            "POSTGRES_ENABLE_DB_FUNCTIONS": "yes",
+        }
+    )
+
+    def record() -> None:
+        application.recorder.insert_events([StoredEvent(uuid7(), 1, "orders:Order.Created", _STATE)])
+
+    def save() -> None:
+        application.save(PeerOrder("ESU3", Decimal(5), "BUY", "LIMIT", Decimal("1640.25")))
+
+    def by_threads(work: Callable[[], Any], threads: int) -> Callable[[int], Awaitable[float]]:
+        return lambda count: asyncio.to_thread(_rate, count, threads, work)
+
+    try:
+        yield {
+            f"eventsourcing, {what}, {threads} threads": by_threads(work, threads)
+            for what, work in (("its recorder", record), ("its aggregates", save))
+            for threads in (writers, _FEWER_THREADS)
+        }
+    finally:
+        application.close()
+
+
+def _rate(count: int, threads: int, work: Callable[[], Any]) -> float:
+    """How often a second `work` is done by so many threads, each of which has done it once before."""
+    began = threading.Barrier(threads + 1)
+    share = max(count // threads, 1)
+
+    def writer() -> None:
+        work()  # a connection is open, and the statement prepared
+        began.wait()
+        for _ in range(share):
+            work()
+
+    running = [threading.Thread(target=writer) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    began.wait()
+    started_s = time.perf_counter()
+    for thread in running:
+        thread.join()
+    return share * threads / (time.perf_counter() - started_s)
