@@ -22,6 +22,7 @@ from rich.console import Console
 from benchmarks.appending import Concurrent, FewStreams, ManyWriters, OneByOne
 from benchmarks.bench import FULL, QUICK, TINY, Bench, Sizes
 from benchmarks.bulk import BulkLoad, Storage
+from benchmarks.command import Parser, at_least_one, console, run_command
 from benchmarks.contention import OneStream
 from benchmarks.growth import LOG_SIZES, grow
 from benchmarks.plots import draw
@@ -29,7 +30,7 @@ from benchmarks.projecting import Lag
 from benchmarks.reading import ListBySymbol, LoadOrder, LoadPortfolio
 from benchmarks.replaying import CatchUp, Rebuild, Replay
 from benchmarks.report import tables, write_results
-from benchmarks.running import loop_name, run
+from benchmarks.running import loop_name
 from benchmarks.workload import Figure, Result, Workload, results_of
 
 __all__ = ["WORKLOADS", "main", "measure"]
@@ -56,7 +57,7 @@ _HERE = Path(__file__).parent
 
 
 async def measure(
-    sizes: Sizes, only: Sequence[str], console: Console, *, results: Path, plots: Path
+    sizes: Sizes, only: Sequence[str], report: Console, *, results: Path, plots: Path
 ) -> list[Result]:
     """Run workloads with their floors, in turn and several times, and report."""
     workloads = [kind() for kind in WORKLOADS if not only or kind.name in only]
@@ -66,14 +67,14 @@ async def measure(
             await workload.prepare(bench)
         for number in range(1, sizes.rounds + 1):
             for workload in workloads:
-                console.print(f"[dim]round {number} of {sizes.rounds}: {workload.name}[/dim]")
+                report.print(f"[dim]round {number} of {sizes.rounds}: {workload.name}[/dim]")
                 measured[workload].append(await workload.measure(bench))
-    tables(console, measured, f"medians of {sizes.rounds} rounds, {loop_name()}")
+    tables(report, measured, f"medians of {sizes.rounds} rounds, {loop_name()}")
     for note in bench.notes:
-        console.print(note)
+        report.print(note)
     points = [point for figures in measured.values() for figure in figures for point in figure.points]
     for line in draw(plots, points):
-        console.print(line)
+        report.print(line)
     found = [result for workload in workloads for result in results_of(workload, measured[workload])]
     write_results(results, found)
     return found
@@ -81,14 +82,14 @@ async def measure(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: under a minute")
     parser.add_argument(
         "--tiny", action="store_true", help="to see that everything runs: its figures mean nothing"
     )
-    parser.add_argument("--rounds", type=int, help="how often each workload is measured")
+    parser.add_argument("--rounds", type=at_least_one, help="how often each workload is measured")
     parser.add_argument(
         "--only",
         action="append",
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--events",
-        type=int,
+        type=at_least_one,
         action="append",
         help="with --large: a size of the log; may be given again (default 10 thousand, 1 and 20 million)",
     )
@@ -113,17 +114,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--plots", type=Path, default=_HERE / "plots", help="the folder for the plots")
     given = parser.parse_args(arguments)
+    if given.large and given.only:
+        parser.error("--only is of the goals, and --large measures no goal")
+    if given.events and not given.large:
+        parser.error("--events goes with --large")
     sizes = TINY if given.tiny else QUICK if given.quick else FULL
     if given.rounds:
         sizes = replace(sizes, rounds=given.rounds)
-    console = Console(width=160) if not sys.stdout.isatty() else Console()
     if given.large:
         results = given.results or _HERE / "growth.json"
-        run(grow(sizes, given.events or LOG_SIZES, console, results=results, plots=given.plots))
-    else:
-        results = given.results or _HERE / "results.json"
-        run(measure(sizes, given.only, console, results=results, plots=given.plots))
-    return 0
+        return run_command(
+            grow(sizes, given.events or LOG_SIZES, console(), results=results, plots=given.plots)
+        )
+    results = given.results or _HERE / "results.json"
+    return run_command(measure(sizes, given.only, console(), results=results, plots=given.plots))
 
 
 if __name__ == "__main__":

@@ -23,8 +23,9 @@ from rich.table import Table
 
 from benchmarks.appending import pgbench_one_row, save_orders
 from benchmarks.bench import FULL, QUICK, TINY, Bench, Sizes
+from benchmarks.command import Parser, at_least_one, console, run_command
 from benchmarks.report import shown, write_results
-from benchmarks.running import loop_name, run
+from benchmarks.running import loop_name
 from benchmarks.workload import Result
 
 __all__ = ["compare", "main"]
@@ -42,17 +43,17 @@ Rate = Callable[[int], Awaitable[float]]
 """From how many events to append to events a second."""
 
 
-async def compare(sizes: Sizes, console: Console, *, results: Path) -> Result:
+async def compare(sizes: Sizes, report: Console, *, results: Path) -> Result:
     """Measure everybody in turn, round after round; print the medians, and write the goal's result."""
     measured: dict[str, list[float]] = {}
     async with Bench.start(sizes, max_connections="300") as bench, _everybody(bench) as everybody:
         for number in range(1, sizes.rounds + 1):
             for name, rate in everybody.items():
-                console.print(f"[dim]round {number} of {sizes.rounds}: {name}[/dim]")
+                report.print(f"[dim]round {number} of {sizes.rounds}: {name}[/dim]")
                 measured.setdefault(name, []).append(await rate(sizes.appends))
     medians = {name: statistics.median(values) for name, values in measured.items()}
     best = max(value for name, value in medians.items() if name not in (_OURS, _FLOOR))
-    console.print(_table(measured, medians, f"medians of {sizes.rounds} rounds, {loop_name()} for ours"))
+    report.print(_table(measured, medians, f"medians of {sizes.rounds} rounds, {loop_name()} for ours"))
     ratio = medians[_OURS] / best
     result = Result(
         "peers_32_writers",
@@ -65,7 +66,7 @@ async def compare(sizes: Sizes, console: Console, *, results: Path) -> Result:
         ratio >= _GOAL,
         sizes.rounds,
     )
-    console.print(
+    report.print(
         f"ours to the best peer: {ratio:.2f}, goal at least {_GOAL:g}: {'met' if result.met else 'NOT met'}"
     )
     write_results(results, [result])
@@ -119,14 +120,14 @@ def _table(measured: Mapping[str, Sequence[float]], medians: Mapping[str, float]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; 2 where the peers are not installed."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.peers",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, three rounds")
     parser.add_argument("--tiny", action="store_true", help="to see that it runs: its figures mean nothing")
-    parser.add_argument("--rounds", type=int, help="how often everybody is measured")
+    parser.add_argument("--rounds", type=at_least_one, help="how often everybody is measured")
     parser.add_argument(
         "--results",
         type=Path,
@@ -140,9 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = TINY if given.tiny else replace(QUICK, rounds=3) if given.quick else FULL
     if given.rounds:
         sizes = replace(sizes, rounds=given.rounds)
-    console = Console(width=160) if not sys.stdout.isatty() else Console()
-    run(compare(sizes, console, results=given.results))
-    return 0
+    return run_command(compare(sizes, console(), results=given.results))
 
 
 if __name__ == "__main__":

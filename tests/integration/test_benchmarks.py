@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import orjson
 import pytest
 
+from tests.waiting import until
+
 pytest.importorskip("matplotlib", reason="the extra `bench` is not installed")
+
+_ROOT = Path(__file__).parents[2]
 
 FIELDS = ["workload", "value", "unit", "floor", "ratio", "goal", "goal_is", "met", "runs"]
 GOALS = {
@@ -34,7 +42,7 @@ GOALS = {
 async def _run(*options: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks", "--tiny", *options),
-        cwd=Path(__file__).parents[2],
+        cwd=_ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -84,3 +92,50 @@ async def test_the_growth_of_the_log_is_measured(tmp_path: Path):
     }
     assert all(one["value"] > 0 for one in found)
     assert len(_plots(tmp_path)) == len(figures) - 2
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--only", "nothing"], "'nothing'"),
+        (["--rounds", "-1"], "'-1'"),
+        (["--large", "--events", "0"], "'0'"),
+        (["--large", "--only", "replay"], "--large"),
+        (["--events", "10"], "--large"),
+    ],
+)
+async def test_what_cannot_be_measured_is_refused_in_one_line(options: list[str], says: str):
+    """The line names what was wrong; no server is started."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks", *options), cwd=_ROOT, stderr=asyncio.subprocess.PIPE
+    )
+    _, error = await process.communicate()
+    assert process.returncode == 2
+    assert error.decode().count("\n") == 1
+    assert says in error.decode()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_an_interruption_leaves_no_server_behind(number: signal.Signals, status: int):
+    """Ctrl-C and SIGTERM while a workload runs: no traceback, and the server and its folder are gone."""
+    folder = Path(tempfile.mkdtemp(prefix="evtest-"))  # the server's user may not enter pytest's
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks", "--only", "append_1_writer", "--rounds", "1000"),
+        cwd=_ROOT,
+        env={**os.environ, "TMPDIR": str(folder)},
+        start_new_session=True,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert b"round 1" in await asyncio.wait_for(process.stdout.readline(), timeout=120)
+        # A terminal sends Ctrl-C to every process of the session's foreground, the server's helpers too.
+        (os.killpg if number is signal.SIGINT else os.kill)(process.pid, number)
+        _, error = await asyncio.wait_for(process.communicate(), timeout=60)
+        assert (process.returncode, error) == (status, b"")
+        await until(lambda: not list(folder.glob("eventstore-*")))
+    finally:
+        if process.returncode is None:
+            process.kill()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,45 @@
+"""What the benchmarks' commands share: usage errors of one line, and an end that leaves no server behind."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Coroutine
+from typing import Any, NoReturn
+
+from rich.console import Console
+
+from benchmarks.running import run
+from eventstore.cli.running import exit_status_of
+
+__all__ = ["Parser", "at_least_one", "console", "run_command"]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and leave with status 2."""
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+
+
+def at_least_one(text: str) -> int:
+    """A number of things to do or to have."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def console() -> Console:
+    """Where the report goes: as wide as its tables where nobody looks at it."""
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
+def run_command(work: Coroutine[Any, Any, Any]) -> int:
+    """Run to the end, or to Ctrl-C or SIGTERM, which stop the server too; return the exit status."""
+
+    def command() -> int:
+        run(work)
+        return 0
+
+    return exit_status_of(command)
