@@ -32,12 +32,15 @@ _CURVE = "appends a second by writers"
 _OURS = "one event per Unit of Work"
 
 
-def inserting(pool: Any) -> Callable[[], Awaitable[None]]:
-    """One INSERT in a transaction of its own, through a pool of asyncpg."""
+def inserting(pool: Any, rows: int = 1) -> Callable[[], Awaitable[None]]:
+    """Rows in a transaction of their own, each with an INSERT, through a pool of asyncpg."""
 
     async def insert() -> None:
         async with pool.acquire() as connection:
-            await connection.execute(_INSERT, uuid7(), uuid7(), EVENT_JSON)
+            if rows == 1:
+                await connection.execute(_INSERT, uuid7(), uuid7(), EVENT_JSON)
+            else:
+                await connection.executemany(_INSERT, [(uuid7(), uuid7(), EVENT_JSON) for _ in range(rows)])
 
     return insert
 
@@ -80,11 +83,12 @@ class _BesidePgbench(Workload):
     async def floor(self, bench: Bench, count: int) -> float:
         found = await bench.pgbench(self.script, clients=32, transactions=count)
         if found is None:
-            found = await rate(count, 32, inserting(bench.plain))
+            found = await rate(count, 32, inserting(bench.plain, self.rows))
         return found * self.rows
 
-    async def beside(self, _bench: Bench, _count: int) -> dict[str, float]:
-        return {}
+    async def beside(self, bench: Bench, count: int) -> dict[str, float]:
+        async with bench.worker():
+            return {"all projections in a second process": await self.run(bench, count) * self.rows}
 
 
 class Concurrent(_BesidePgbench):
@@ -121,11 +125,7 @@ class Concurrent(_BesidePgbench):
         found["8 writers"] = await save_orders(bench.store, few, 8)
         found["raw asyncpg, 32 tasks, reset at release"] = await rate(few, 32, inserting(bench.bare))
         found["raw asyncpg, 32 tasks, no reset"] = await rate(few, 32, inserting(bench.plain))
-        async with bench.worker():
-            found["32 writers, all projections in a second process"] = await save_orders(
-                bench.store, count, 32
-            )
-        return found
+        return found | await super().beside(bench, count)
 
 
 class ManyWriters(_BesidePgbench):
@@ -155,7 +155,8 @@ class ManyWriters(_BesidePgbench):
         return [Point(_CURVE, _OURS, 128, beside["128 writers in one process"])]
 
     async def beside(self, bench: Bench, count: int) -> dict[str, float]:
-        return {"128 writers in one process": await save_orders(bench.store, count, 128)}
+        found = {"128 writers in one process": await save_orders(bench.store, count, 128)}
+        return found | await super().beside(bench, count)
 
 
 class OneByOne(Workload):
