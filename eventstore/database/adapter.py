@@ -127,10 +127,10 @@ class PostgreSQLAdapter:
     async def execute(self, query: str, *args: Any, timeout_s: float | None = None) -> str:
         """Run a statement and return PostgreSQL's command tag, such as `UPDATE 3`.
 
-        Without parameters it may be several statements, which run in one transaction. Arguments and errors
-        are those of `fetch_one`.
+        Without parameters it may be several statements, which run in one transaction, or none, such as a comment
+        alone: the tag is empty then. Arguments and errors are those of `fetch_one`.
         """
-        tag: str = await self.run(lambda c: c.execute(query, *args, timeout=timeout_s))
+        tag: str = await self.run(lambda c: _execute(c, query, args, timeout_s))
         return tag
 
     async def execute_many(
@@ -331,3 +331,14 @@ class PostgreSQLAdapter:
         if isinstance(self._connection, DatabaseConnection):
             return self._connection.config.command_timeout
         return _OUTCOME_TIMEOUT_S
+
+
+async def _execute(connection: Any, query: str, args: Sequence[Any], timeout_s: float | None) -> str:
+    try:
+        tag: str = await connection.execute(query, *args, timeout=timeout_s)
+    except AttributeError as error:
+        # PostgreSQL answers a query of no statement without a tag, and asyncpg decodes it all the same.
+        if error.name != "decode":
+            raise
+        return ""
+    return tag

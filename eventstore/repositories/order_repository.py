@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from eventstore.domain.order import ACTIVE_ORDER_STATUSES, Order, OrderStatus
-from eventstore.errors import OrderNotFoundError
+from eventstore.errors import ConfigurationError, OrderNotFoundError
 from eventstore.repositories.last_good import Quarantined
 from eventstore.repositories.query import Query, SortKey
 from eventstore.repositories.repository import Repository, time_range
@@ -95,8 +95,12 @@ class PostgreSQLOrderRepository(Repository[Order]):
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
     ) -> list[Order]:
-        """Return the orders of a status."""
-        wanted = OrderStatus(status)
+        """Return the orders of a status.
+
+        Raises:
+            ConfigurationError: There is no such status.
+        """
+        wanted = _status(status)
         query: Query[Order] = Query(
             "orders/by_status", (wanted.value,), lambda order: order.status is wanted, _by_creation
         )
@@ -162,3 +166,11 @@ class PostgreSQLOrderRepository(Repository[Order]):
         return await self._find(
             query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
         )
+
+
+def _status(status: OrderStatus) -> OrderStatus:
+    try:
+        return OrderStatus(status)
+    except ValueError as error:
+        known = ", ".join(repr(one.value) for one in OrderStatus)
+        raise ConfigurationError(f"there is no order status {status!r}: there are {known}") from error

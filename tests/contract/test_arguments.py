@@ -54,3 +54,14 @@ async def test_a_range_goes_from_a_moment_to_another(database: Database, wrong: 
             await uow.orders.get_orders_by_date_range(wrong, datetime.max)
         with pytest.raises(ConfigurationError, match="from one datetime to another"):
             await uow.positions.get_positions_by_date_range(datetime.min, wrong)
+
+
+async def test_a_status_that_is_none_is_refused(database: Database):
+    """The line names the statuses there are; a status given as its text is that status."""
+    async with database.unit_of_work() as uow:
+        for wrong in ("NOPE", None, 5):
+            status: Any = wrong
+            with pytest.raises(ConfigurationError, match=r"there is no order status .*'PENDING'"):
+                await uow.orders.get_orders_by_status(status)
+        text: Any = "PENDING"
+        assert await uow.orders.get_orders_by_status(text) == []

@@ -55,6 +55,16 @@ async def test_statements(adapter: PostgreSQLAdapter):
     assert await adapter.fetch_value("SELECT $1::text", bad) == bad
 
 
+@pytest.mark.parametrize("query", ["", ";", "-- nothing", "/* nothing */"])
+async def test_a_query_of_no_statement_is_no_error(adapter: PostgreSQLAdapter, query: str):
+    """PostgreSQL answers it without a command tag; a transaction goes on."""
+    assert await adapter.execute(query) == ""
+    async with adapter.transaction():
+        assert await adapter.execute(query) == ""
+        assert await adapter.fetch_one(query) is None
+        assert await adapter.fetch_value("SELECT 1") == 1
+
+
 async def test_execute_many_is_all_or_nothing(adapter: PostgreSQLAdapter):
     """A row that is refused takes the others with it."""
     with pytest.raises(errors.IntegrityError):
