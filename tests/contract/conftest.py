@@ -16,6 +16,17 @@ from tests.pgbouncer import NOT_INSTALLED, PROGRAM, PgBouncer
 POOLED = pytest.param("pooled", marks=pytest.mark.skipif(PROGRAM is None, reason=NOT_INSTALLED))
 
 
+# Where no Unit of Work shares a statement with another.
+EACH_ALONE = pytest.param("each-alone", marks=pytest.mark.full)
+
+
+@pytest_asyncio.fixture
+async def lone_store(migrated_config: DatabaseConfig) -> AsyncIterator[EventStore]:
+    """A store without group commit."""
+    async with EventStore.open(migrated_config.replace(group_commit=False), workers=False) as store:
+        yield store
+
+
 @pytest_asyncio.fixture
 async def pooled_store(migrated_config: DatabaseConfig) -> AsyncIterator[EventStore]:
     """A store behind PgBouncer: twice as many connections to it as it has to the server."""
@@ -28,13 +39,14 @@ async def pooled_store(migrated_config: DatabaseConfig) -> AsyncIterator[EventSt
 def _database(request: pytest.FixtureRequest) -> Database:
     if request.param == "memory":
         return MemoryDatabase()
-    store: EventStore = request.getfixturevalue("pooled_store" if request.param == "pooled" else "store")
-    return StoreDatabase(store, projected=request.param != "postgresql")
+    fixture = {"pooled": "pooled_store", "each-alone": "lone_store"}.get(request.param, "store")
+    store: EventStore = request.getfixturevalue(fixture)
+    return StoreDatabase(store, projected=request.param in ("projected", "pooled"))
 
 
-@pytest.fixture(params=["memory", "postgresql"])
+@pytest.fixture(params=["memory", "postgresql", EACH_ALONE])
 def database(request: pytest.FixtureRequest) -> Database:
-    """An empty database: in memory, and on a server."""
+    """An empty database: in memory, and on a server with group commit and without."""
     return _database(request)
 
 
