@@ -199,8 +199,8 @@ class Engine(RuleBasedStateMachine):
             with pytest.raises(ConcurrencyError):
                 self.run(self.log.append_staged(staged))
 
-    @rule(drawn=st.dictionaries(streams, notes, min_size=2), stale=streams)
-    def append_together(self, drawn: dict[UUID, Drawn], stale: UUID) -> None:
+    @rule(drawn=st.dictionaries(streams, notes, min_size=2), stale=st.none() | streams)
+    def append_together(self, drawn: dict[UUID, Drawn], stale: UUID | None) -> None:
         """Writers commit at once, one of them perhaps with another version: he alone is refused."""
         staged = {
             stream_id: [
@@ -218,6 +218,7 @@ class Engine(RuleBasedStateMachine):
             else:
                 assert isinstance(outcome, AppendResult)
                 facts += self._facts(events, outcome.positions)
+        assert len({fact.position for fact in facts}) == len(facts)
         self.committed = sorted(facts, key=lambda fact: fact.position)
 
     async def _append_together(self, appends: list[list[StagedEvent]]) -> list[AppendResult | BaseException]:
