@@ -167,33 +167,34 @@ class IndependentFold(Generic[R]):
     def _fold(
         self, events: Sequence[Readable], lanes: list[int] | None, delivered: Deliveries | None
     ) -> None:
-        fold = self._projection.fold
+        projection, rows, stuck = self._projection, self.rows, self._stuck
+        fold, discards = projection.fold, bool(self._discarded.pairs)
         for event in events:
-            key = key_of(self._projection, event)
+            key = key_of(projection, event)
             if lanes is not None and event.position > lanes[lane_of(key, len(lanes))]:
                 continue
             if delivered is not None:
                 delivered.add((event,))
-            if key in self._stuck or self._is_left_out(event.position, key):
+            if (stuck and key in stuck) or (discards and self._is_left_out(event.position, key)):
                 continue
             if self.held and event.position >= self.held.get(key_text(key), event.position + 1):
-                self._stuck.add(key)
+                stuck.add(key)
                 continue
             try:
                 if isinstance(event, UndecodedEvent):
                     raise event.error  # noqa: TRY301 - handled as what evolve raises
-                row = fold(self.rows.get(key), event, key)
+                row = fold(rows.get(key), event, key)
             except Exception:  # noqa: BLE001 - who folds it into a table keeps the reason
                 if self._discarded.has(event.position, key):
                     self.still_left_out.add((event.position, key_text(key)))
                 else:
-                    self._stuck.add(key)
+                    stuck.add(key)
                 continue
             self.last[key] = event.position
             if row is None:
-                self.rows.pop(key, None)
+                rows.pop(key, None)
             else:
-                self.rows[key] = row
+                rows[key] = row
 
     def _is_left_out(self, position: int, key: Key) -> bool:
         if not self._discarded.has(position, key):

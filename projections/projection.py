@@ -107,7 +107,7 @@ class Projection(ABC, Generic[R]):
         return self._of_key(row, key)
 
     def _of_key(self, row: R | None, key: tuple[Any, ...]) -> R | None:
-        if row is None or tuple(getattr(row, column.name) for column in self.table.key) == key:
+        if row is None or self.table.is_of(row, key):
             return row
         # What the table has for a value may be another type's: the text of an enum.
         found = self.table.key_of(self.table.codec.encode(row))

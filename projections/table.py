@@ -7,7 +7,7 @@ other SQL of the project lies in files.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -61,6 +61,7 @@ class Table(Generic[R]):
                     f"table {name}: {column.name} ({column.field_type}) is kept as JSON, whose text is not one for equal "
                     "values: a key is of Decimal, UUID, datetime, date, str, int, bool or an enum"
                 )
+        self._key_fields = attrgetter(*(column.name for column in self.key))
         self._key_indices = [self.codec.columns.index(column) for column in self.key]
         forms = [(place, normal_form(column)) for place, column in enumerate(self.key)]
         self.moments = [
@@ -81,6 +82,11 @@ class Table(Generic[R]):
     def key_of(self, encoded: Sequence[Any]) -> tuple[Any, ...]:
         """Return the key's values of an encoded row."""
         return tuple(encoded[index] for index in self._key_indices)
+
+    def is_of(self, row: R, key: tuple[Any, ...]) -> bool:
+        """Whether the fields of a row are the values of a key."""
+        fields = self._key_fields(row)
+        return (fields if len(key) > 1 else (fields,)) == key
 
     def create(self, name: str | None = None) -> str:
         """Return the statement that makes the table, for a migration: a column for each field, `last_position`, the key."""
