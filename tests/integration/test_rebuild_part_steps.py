@@ -20,10 +20,11 @@ from projections.discards import Discards
 from projections.keys import lane_of
 from projections.parts import WHOLE, Part
 from projections.processes import Crew
+from projections.proof import prove
 from projections.quarantine import list_quarantined
 from projections.rebuild import RebuildProgress, rebuild
 from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table, rows_of
-from tests.integration.test_rebuild_discards import leave_out
+from tests.integration.test_rebuild_discards import kinds, leave_out
 from tests.integration.test_rebuild_swap import place
 
 if TYPE_CHECKING:
@@ -119,10 +120,10 @@ async def test_parts_are_built_of_what_is_settled(store: EventStore):
         await uow.orders.save_order(Order.create_market_order("ES", Decimal(3), OrderSide.BUY))
         await uow.flush()
         await place(store, 4, 5)
-        rebuilding = asyncio.create_task(rebuild(store.log, OrdersProjection()))
-        done, _ = await asyncio.wait({rebuilding}, timeout=0.5)
+        task = asyncio.create_task(rebuild(store.log, OrdersProjection()))
+        done, _ = await asyncio.wait({task}, timeout=0.5)
         assert not done
-    assert (await rebuilding).rows == 5
+    assert (await task).rows == 5
     assert (await check(store.log, [OrdersProjection()])).findings == ()
 
 
@@ -161,3 +162,37 @@ async def test_a_decision_after_parts_were_built_begins_anew(
     await leave_out(store, projection, held.key)
     assert (await rebuild(store.log, projection)).quarantined == 0
     assert [row.hits for row in await rows_of(store, projection)] == [9]
+
+
+@pytest.mark.usefixtures("in_parts")
+async def test_what_each_part_leaves_out_stays_left_out(store: EventStore):
+    """Discarded events that cannot be folded yet, one in each part: none of them counts as folded again."""
+    projection = HitsByNumber()
+    await hits_table(store, projection)
+    numbers = [next(n for n in range(1, 99) if lane_of((n,), PARTS) == part) for part in range(PARTS)]
+    await store.log.append(hits(*(Hit(number=number, is_poison=True) for number in numbers)))
+    await fold_all(store, projection)
+    for held in await list_quarantined(store.log):
+        await leave_out(store, projection, held.key)
+    assert (await rebuild(store.log, projection)).folded_again == ()
+    assert await kinds(store, projection) == ["discard"] * PARTS
+
+
+@pytest.mark.usefixtures("in_parts")
+@pytest.mark.parametrize("number", range(PARTS))
+async def test_the_proof_of_every_part_counts(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    """Rows that one part alone has lost, whichever it is, are named, and the live table is as it was."""
+    orders = await place(store, *range(1, 31))
+    part = Part(number, PARTS)
+    lost = [order.id for order in orders if part.has(OrdersProjection(), (order.id,))]
+
+    async def after_damage(*given: Any) -> Any:
+        async with store.connection.acquire() as connection:
+            await connection.execute("DELETE FROM orders__rebuild WHERE id = ANY ($1)", lost)
+        return await prove(*given)
+
+    monkeypatch.setattr("projections.rebuild.prove", after_damage)
+    with pytest.raises(RebuildError, match=rf"{len(lost)} row\(s\) differ: .*in the fold"):
+        await rebuild(store.log, OrdersProjection())
