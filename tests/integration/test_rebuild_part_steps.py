@@ -128,6 +128,51 @@ async def test_parts_are_built_of_what_is_settled(store: EventStore):
 
 
 @pytest.mark.usefixtures("in_parts")
+async def test_a_row_goes_on_from_where_its_part_was_left(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """Orders whose first events were built before the end of a process have their later ones after it."""
+    monkeypatch.setattr(building, "_STEP_EVENTS_MAX", 2)
+    monkeypatch.setattr(building, "_PAGE_EVENTS_MAX", 2)
+    orders = await place(store, *range(1, 11))
+    async with store.unit_of_work() as uow:
+        for order in orders:
+            order.submit(f"B-{order.quantity}")
+            await uow.orders.update_order(order)
+
+    def end(progress: RebuildProgress) -> None:
+        if progress.events > 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await rebuild(store.log, OrdersProjection(), on_progress=end)
+    rebuilt = await rebuild(store.log, OrdersProjection())
+    assert (rebuilt.rows, rebuilt.events, rebuilt.quarantined) == (10, 20, 0)
+    assert (await check(store.log, [OrdersProjection()])).findings == ()
+
+
+@pytest.mark.usefixtures("in_parts")
+async def test_a_key_that_stands_still_does_so_when_its_part_goes_on(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
+    """An event could not be folded before the end of a process: those after it wait in the next one as well."""
+    monkeypatch.setattr(building, "_STEP_EVENTS_MAX", 1)
+    monkeypatch.setattr(building, "_PAGE_EVENTS_MAX", 1)
+    projection = HitsByNumber()
+    await hits_table(store, projection)
+    number = next(number for number in range(1, 99) if lane_of((number,), PARTS) == 0)
+    await store.log.append(hits(*(Hit(number=number, is_poison=place == 1) for place in range(10))))
+
+    def end(progress: RebuildProgress) -> None:
+        if progress.events > 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await rebuild(store.log, projection, on_progress=end)
+    assert (await rebuild(store.log, projection)).quarantined == 1
+    assert [(held.position, held.key) for held in await list_quarantined(store.log)] == [(2, f"[{number}]")]
+    assert [row.hits for row in await rows_of(store, projection)] == [1]
+
+
+@pytest.mark.usefixtures("in_parts")
 async def test_a_rule_between_rows_keeps_the_order_of_the_log(store: EventStore):
     """Where one row alone may have a value, the first in the log has it, whatever part its key would be of."""
     projection = HitsByNumber()
