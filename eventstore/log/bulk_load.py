@@ -8,7 +8,6 @@ run again is that events which the log has, the same to the last field, are pass
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import (
     Callable,
@@ -17,7 +16,6 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
 
 import asyncpg
@@ -34,7 +32,7 @@ from eventstore.errors import (
     TransactionConflictError,
 )
 from eventstore.log.bulk_batches import ImportSource, batches_of
-from eventstore.log.memory import unhurried_collection
+from eventstore.log.copy_rows import COPIED_COLUMNS, copied_rows
 from eventstore.log.records import (
     AppendColumns,
 )
@@ -50,20 +48,6 @@ server writes one, the next is encoded."""
 _IDLE_IN_TRANSACTION = "10s"
 _RETRY_FIRST_DELAY_S = 0.05
 _RETRY_DELAY_MAX_S = 2.0
-
-_COLUMNS = (
-    "position",
-    "occurred_at",
-    "recorded_at",
-    "version",
-    "schema_version",
-    "stream_id",
-    "event_id",
-    "category",
-    "type",
-    "data",
-    "metadata",
-)
 
 _logger = logging.getLogger(__name__)
 
@@ -221,33 +205,13 @@ async def _write(connection: Any, batch: AppendColumns, *, looks_at_new: bool) -
     if not size:
         return len(repeated), max(repeated)
     drawn = await connection.fetchrow(load("log/draw_positions"), size, _IDLE_IN_TRANSACTION)
-    with unhurried_collection():
-        rows = _rows(batch, drawn["positions"], drawn["recorded_at"])
-    await connection.copy_records_to_table("events", records=rows, columns=_COLUMNS)
-    return len(repeated), drawn["positions"][-1]
-
-
-def _rows(batch: AppendColumns, positions: Sequence[int], recorded_at: datetime) -> list[tuple[Any, ...]]:
-    """Return the rows by stream and version, as an append writes them, so that two that cross cannot deadlock."""
-    rows = list(
-        zip(
-            positions,
-            batch.occurred_at,
-            itertools.repeat(recorded_at, len(positions)),
-            batch.versions,
-            batch.schema_versions,
-            batch.stream_ids,
-            batch.event_ids,
-            batch.categories,
-            batch.types,
-            batch.data,
-            batch.metadata,
-            strict=True,
-        )
+    await connection.copy_to_table(
+        "events",
+        source=copied_rows(batch, drawn["positions"], drawn["recorded_at"]),
+        columns=COPIED_COLUMNS,
+        format="binary",
     )
-    # The sort is stable, and a stream's versions ascend already.
-    keys = [stream_id.int for stream_id in batch.stream_ids]
-    return [rows[place] for place in sorted(range(len(rows)), key=keys.__getitem__)]
+    return len(repeated), drawn["positions"][-1]
 
 
 async def _without_repeated(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -20,7 +20,7 @@ from eventstore.errors import (
 )
 from eventstore.log import EventLog, StagedEvent, StreamAppend
 from eventstore.log.bulk_load import ImportResult
-from tests.entities import everything, pending, started, tuned
+from tests.entities import StrategyTuned, everything, pending, started, tuned
 from tests.integration.test_append_lost_answer import relay
 
 if TYPE_CHECKING:
@@ -100,6 +100,31 @@ async def test_an_import_is_as_an_append(store: EventStore, form: str, batch_eve
         <= batch_events_max
     )
     assert all(e.recorded_at >= read[0].recorded_at for e in read)
+
+
+TIMES = [
+    datetime(1, 1, 1, microsecond=1, tzinfo=UTC),
+    datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+    datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+    datetime(2000, 1, 1, 5, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+    datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC),
+]
+
+
+async def test_each_value_is_stored_as_an_append_stores_it(store: EventStore):
+    """Times of any year, text of any letters and of any length: the rows are those of an append, to the last column."""
+    metadata = {"actor": '日本 \\ "', "long": "ä" * 70_000}
+    events = [StrategyTuned(parameter="ß\n\t\\N", value=Decimal("-1.50"), occurred_at=time) for time in TIMES]
+    imported, appended = (
+        StreamAppend(uuid4(), 0, tuple(pending(event, uuid4()) for event in events)) for _ in range(2)
+    )
+    await store.log.import_events([imported], metadata=metadata)
+    await store.log.append(appended, metadata=metadata)
+    stored = await content(store.log)
+    half = len(stored) // 2
+    assert [row[:3] for row in stored[:half]] == expected_content(imported.staged(metadata))
+    assert [row[3:] for row in stored[:half]] == [row[3:] for row in stored[half:]]
+    assert [row[-1] for row in stored[:half]] == TIMES
 
 
 async def test_an_import_goes_on_a_stream_that_is_there(store: EventStore):
