@@ -2,7 +2,7 @@
 
 `serve` reads lines `WHEN N` from the input and forks a child for each. The child dies by SIGKILL `before` it sends its
 N-th statement, when it was `sent` and no answer has come, or `after` the answer; `never 0` lets it finish. The line that
-answers is what the child's work returned, or `killed`.
+answers is what the child's work returned, or `killed`. `dying_process` is the other side: it runs such a module.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
+ROOT = Path(__file__).parents[2]
 STATEMENTS = ("execute", "fetch", "fetchrow", "fetchval")
 
 
@@ -81,3 +84,30 @@ def serve(work: Callable[[Death], Coroutine[Any, Any, str]]) -> None:
             answer = "killed"
         sys.stdout.write(f"{answer or 'failed'}\n")
         sys.stdout.flush()
+
+
+@asynccontextmanager
+async def dying_process(module: str, *arguments: str) -> AsyncIterator[Callable[[str, int], Awaitable[str]]]:
+    """Run a module of this folder that serves; give a function that has a child die `when` and at which statement."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", f"tests.concurrency.{module}", *arguments),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    sent, answers = process.stdin, process.stdout
+    assert sent is not None
+    assert answers is not None
+
+    async def run(when: str, at: int) -> str:
+        sent.write(f"{when} {at}\n".encode())
+        async with asyncio.timeout(120):
+            answer = (await answers.readline()).decode().strip()
+        assert answer not in ("", "failed")
+        return answer
+
+    try:
+        yield run
+    finally:
+        sent.close()
+        await process.wait()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ from eventstore.errors import ConfigurationError
 from eventstore.evidence import seal, verify
 from eventstore.export import import_lines
 from eventstore.store import EventStore
+from tests.concurrency.dying import dying_process
 from tests.conftest import url_of
 from tests.entities import started
 from tests.integration.test_export_lines import clear, everything, exported
@@ -20,8 +19,6 @@ from tests.integration.test_export_lines import clear, everything, exported
 if TYPE_CHECKING:
     from eventstore.database import DatabaseConfig
     from tests.conftest import DatabaseMaker
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("when", ["before", "sent", "after"])
@@ -42,49 +39,30 @@ async def test_an_import_killed_at_any_statement(
     async with (
         make_database(migrated_template) as config,
         EventStore.open(config, workers=False) as other,
+        dying_process("dying_import", url_of(config), str(file)) as run,
     ):
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.concurrency.dying_import", url_of(config), str(file),
-            cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        assert process.stdin is not None
-        assert process.stdout is not None
-
-        async def run(when: str, at: int) -> str:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(f"{when} {at}\n".encode())
-            async with asyncio.timeout(60):
-                answer = (await process.stdout.readline()).decode().strip()
-            assert answer not in ("", "failed")
-            return answer
-
-        try:
-            statements = int(await run("never", 0))
-            found = []
-            for at in range(1, statements + 1):
-                await clear(other)
-                assert await run(when, at) == "killed"
-                await ended(config)
-                left = await everything(other)
-                assert left in ({"events": [], "event_seals": []}, wanted), at
-                found.append(left == wanted)
-                if found[-1]:
-                    with pytest.raises(ConfigurationError, match="import into an empty"):
-                        await import_lines(other.log, lines)
-                else:
+        statements = int(await run("never", 0))
+        found = []
+        for at in range(1, statements + 1):
+            await clear(other)
+            assert await run(when, at) == "killed"
+            await ended(config)
+            left = await everything(other)
+            assert left in ({"events": [], "event_seals": []}, wanted), at
+            found.append(left == wanted)
+            if found[-1]:
+                with pytest.raises(ConfigurationError, match="import into an empty"):
                     await import_lines(other.log, lines)
-                assert await everything(other) == wanted
-                assert (await verify(other.log, against=head)).is_sound
-                appended = await other.log.append(started())
-                assert appended.last_position > wanted["events"][-1][0]
-            assert statements >= 15
-            assert found == sorted(found)  # nothing before the commit, all after it
-            if when != "sent":  # a COMMIT that was sent may have come too late
-                assert any(found) == (when == "after")
-        finally:
-            process.stdin.close()
-            await process.wait()
+            else:
+                await import_lines(other.log, lines)
+            assert await everything(other) == wanted
+            assert (await verify(other.log, against=head)).is_sound
+            appended = await other.log.append(started())
+            assert appended.last_position > wanted["events"][-1][0]
+        assert statements >= 15
+        assert found == sorted(found)  # nothing before the commit, all after it
+        if when != "sent":  # a COMMIT that was sent may have come too late
+            assert any(found) == (when == "after")
 
 
 async def ended(config: DatabaseConfig) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import sys
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +19,7 @@ from eventstore.store import EventStore
 from projections import OrdersProjection
 from projections.comparison import compare_with_fold, read_live
 from projections.rebuild import RebuildProgress, abandon, rebuild
+from tests.concurrency.dying import dying_process
 from tests.conftest import url_of
 from tests.entities import started
 from tests.integration.test_rebuild_swap import place
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
     from tests.conftest import DatabaseMaker
 
-ROOT = Path(__file__).parent.parent.parent
 EVERY = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "full" else 9
 ROUNDS = 30 if os.environ.get("HYPOTHESIS_PROFILE") == "full" else 4
 
@@ -218,31 +216,6 @@ async def test_a_rebuild_that_is_cancelled_goes_on(store: EventStore):
     assert (await rebuild(store.log, OrdersProjection(), restart=True)).rows == 3
 
 
-@asynccontextmanager
-async def dying_rebuild(config: DatabaseConfig) -> AsyncIterator[Any]:
-    """Give a function that runs a rebuild in a process that dies where it is told to."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.concurrency.dying_rebuild", url_of(config),
-        cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-
-    async def run(when: str, at: int) -> str:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(f"{when} {at}\n".encode())
-        async with asyncio.timeout(120):
-            answer = (await process.stdout.readline()).decode().strip()
-        assert answer not in ("", "failed")
-        return answer
-
-    try:
-        yield run
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        await process.wait()
-
-
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_rebuild_killed_at_any_statement_goes_on(migrated_config: DatabaseConfig, when: str):
     """A process is killed by SIGKILL before, or after, its n-th statement: building, indexing, proving, swapping.
@@ -258,7 +231,7 @@ async def test_a_rebuild_killed_at_any_statement_goes_on(migrated_config: Databa
             await connection.execute("CREATE INDEX seen_version_idx ON seen (version) WHERE events > 1")
         for _ in range(40):
             await log.append(started(tunings=3))
-        async with dying_rebuild(migrated_config) as run:
+        async with dying_process("dying_rebuild", url_of(migrated_config)) as run:
             statements = int((await run("never", 0)).split()[0])
             killed = gone_on = 0
             for at in range(1, statements + 1, EVERY):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
@@ -18,16 +16,14 @@ from projections import ProjectionWorker
 from projections import worker as working
 from projections.comparison import compare_with_fold, compare_with_rebuild
 from projections.lease import Lease
+from tests.concurrency.dying import dying_process
 from tests.conftest import url_of
 from tests.entities import started, tuned
 from tests.seen import Seen, SeenProjection
-from tests.unit.house_rules import ROOT
 from tests.waiting import until
 from tests.working import has_folded, running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from eventstore.database import DatabaseConfig, DatabaseConnection
     from eventstore.domain.event import RecordedEvent
     from eventstore.store import EventStore
@@ -63,32 +59,6 @@ async def forget(connection: DatabaseConnection) -> None:
         await one.execute("TRUNCATE seen; DELETE FROM projection_checkpoints WHERE projection = 'seen'")
 
 
-@asynccontextmanager
-async def dying_worker(config: DatabaseConfig, batch_events_max: int) -> AsyncIterator[Any]:
-    """Give a function that runs a worker process that dies where it is told to."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.concurrency.dying_worker", url_of(config), str(batch_events_max),
-        cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdin is not None
-    assert process.stdout is not None
-
-    async def run(when: str, at: int) -> str:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(f"{when} {at}\n".encode())
-        async with asyncio.timeout(120):
-            answer = (await process.stdout.readline()).decode().strip()
-        assert answer not in ("", "failed")
-        return answer
-
-    try:
-        yield run
-    finally:
-        process.stdin.close()
-        await process.wait()
-
-
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("batch_events_max", [20, pytest.param(7, marks=pytest.mark.full)])
 async def test_a_worker_killed_at_any_statement_counts_each_event_once(
@@ -99,7 +69,7 @@ async def test_a_worker_killed_at_any_statement_counts_each_event_once(
     After each restart the table counts every event once and equals the independent fold.
     """
     expected = await prepare(store)
-    async with dying_worker(migrated_config, batch_events_max) as run:
+    async with dying_process("dying_worker", url_of(migrated_config), str(batch_events_max)) as run:
         statements = int(await run("never", 0))
         assert await counted(store.connection) == expected
         assert statements > 7 * sum(expected.values()) / batch_events_max
