@@ -193,6 +193,20 @@ async def test_what_cannot_be_sent_fails_alone(migrated_config: DatabaseConfig):
         assert {row["stream_id"] for row in await everything(connection)} == {s.stream_id for s in good}
 
 
+async def test_what_takes_too_long_fails_alone(migrated_config: DatabaseConfig):
+    """The server ends the statement for the sake of one append, and then that append alone: the others are written."""
+    async with opened(migrated_config) as connection, connection.acquire() as one:
+        await one.execute(_REFUSING.replace("RAISE EXCEPTION 'not this one'", "PERFORM pg_sleep(60)"))
+        await one.execute(f"ALTER DATABASE {migrated_config.database} SET statement_timeout = '2s'")
+    async with opened(migrated_config) as connection:
+        log = EventLog(connection)
+        streams = [started("refused" if number == 3 else "a") for number in range(10)]
+        outcomes = await asyncio.gather(*(log.append(stream) for stream in streams), return_exceptions=True)
+        assert isinstance(outcomes.pop(3), TimeoutError)
+        assert not any(isinstance(outcome, BaseException) for outcome in outcomes)
+        assert len(await everything(connection)) == 9
+
+
 async def test_two_appends_to_one_stream_never_share_a_statement(migrated_config: DatabaseConfig):
     """Two that follow each other are both written, in order; two of the same version: one wins, whole."""
     async with opened(migrated_config) as connection:
