@@ -83,7 +83,7 @@ class LoadPortfolio(_Load):
     """Load a portfolio of ten thousand events."""
 
     name = "load_portfolio"
-    title = "load one portfolio of 10,000 events / SELECT by key"
+    title = "load one portfolio of 10,000 events (--quick: 2,000) / SELECT by key"
     table = "portfolios"
     by_length: Mapping[int, UUID]
 

@@ -78,7 +78,7 @@ def _memory_mb() -> float:
 
 
 class CatchUp(Workload):
-    """A worker that has the whole log before it."""
+    """A worker that has a long log before it: it is measured over the first fifth."""
 
     name = "catch_up"
     title = "a worker catching up, one process, rows written / the goal itself"
