@@ -11,15 +11,13 @@ from typing import Any, ClassVar
 
 from uuid_utils.compat import uuid7
 
-from benchmarks.bench import EVENT_JSON, Bench, new_order
+from benchmarks.bench import BARE_COLUMNS, EVENT_JSON, Bench, new_order
 from benchmarks.workload import Figure, Goal, Point, Workload, rate
 from eventstore import EventStore, Order, OrderSide
 
 __all__ = ["Concurrent", "FewStreams", "ManyWriters", "OneByOne", "pgbench_one_row", "save_orders"]
 
-_COLUMNS = (
-    "occurred_at, recorded_at, version, schema_version, stream_id, event_id, category, type, data, metadata"
-)
+_COLUMNS = ", ".join(BARE_COLUMNS)
 _VALUES = f"now(), now(), 1, 1, gen_random_uuid(), gen_random_uuid(), 'order', 'OrderCreated', '{EVENT_JSON}', '{{}}'"
 _ONE_ROW = f"INSERT INTO bare ({_COLUMNS}) VALUES ({_VALUES});"
 _TEN_ROWS = f"INSERT INTO bare ({_COLUMNS}) VALUES {', '.join([f'({_VALUES})'] * 10)};"

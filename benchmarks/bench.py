@@ -21,8 +21,9 @@ import asyncpg
 from eventstore import EventStore, Order, OrderSide
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.embedded import EmbeddedServer
+from eventstore.log.copy_rows import COPIED_COLUMNS
 
-__all__ = ["EVENT_JSON", "FULL", "QUICK", "TINY", "Bench", "Sizes", "new_order"]
+__all__ = ["BARE_COLUMNS", "EVENT_JSON", "FULL", "QUICK", "TINY", "Bench", "Sizes", "new_order"]
 
 # Durable as PostgreSQL comes (fsync and synchronous_commit on); room enough that no checkpoint falls into a round.
 _SETTINGS = {
@@ -36,6 +37,9 @@ _SETTINGS = {
 }
 _POOL = 40
 _TPS = re.compile(rb"^tps = ([0-9.]+)", re.MULTILINE)
+
+BARE_COLUMNS = COPIED_COLUMNS[1:]
+"""The columns of a bare table that a row is given: all but its position, which the table draws."""
 
 _BARE = """
 CREATE SEQUENCE {name}_position;

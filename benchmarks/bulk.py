@@ -6,24 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.appending import save_orders
-from benchmarks.bench import EVENT_JSON, Bench, new_order
+from benchmarks.bench import BARE_COLUMNS, EVENT_JSON, Bench, new_order
 from benchmarks.workload import Figure, Goal, Workload, seconds
 from eventstore import StreamAppend
 
 __all__ = ["BulkLoad", "Storage"]
-
-_COLUMNS = (
-    "occurred_at",
-    "recorded_at",
-    "version",
-    "schema_version",
-    "stream_id",
-    "event_id",
-    "category",
-    "type",
-    "data",
-    "metadata",
-)
 
 
 class BulkLoad(Workload):
@@ -58,7 +45,7 @@ class BulkLoad(Workload):
         ]
         async with bench.plain.acquire() as connection:
             copied = await seconds(
-                connection.copy_records_to_table("bare_both", records=records, columns=_COLUMNS)
+                connection.copy_records_to_table("bare_both", records=records, columns=BARE_COLUMNS)
             )
             out = await seconds(
                 connection.copy_from_query(

@@ -32,9 +32,8 @@ __all__ = ["OrderState", "Report"]
 _execution = codec.maker(Execution).of_all_fields()
 
 _ENDED_BY_TIME = {OrderStatus.CANCELLED: "cancelled_at", OrderStatus.EXPIRED: "expired_at"}
-_ENDED = tuple(
-    _ENDED_BY_TIME
-)  # a tuple finds a member by its identity, a mapping by a hash that enum computes in Python
+# A tuple finds a member by its identity, a mapping by a hash that enum computes in Python.
+_ENDED = tuple(_ENDED_BY_TIME)
 
 
 class Report(TypedDict):
@@ -169,9 +168,8 @@ class OrderState(OrderFields, Entity):
 
     @applies(OrderFilled)
     def _filled(self, event: OrderFilled) -> None:
-        report = (
-            event.__dict__
-        )  # most of a log are fills, and each attribute of a model takes pydantic's detour
+        # Most of a log are fills, and each attribute of a model takes pydantic's detour.
+        report = event.__dict__
         quantity, price, commission = report["quantity"], report["price"], report["commission"]
         execution = _execution(
             {

@@ -95,9 +95,8 @@ class BulkLoad:
         self._batch_events_max = batch_events_max
         self._retry_within_s = retry_within_s
         self._reached = False  # a server that was never there is not waited for
-        self._looks_at_new = (
-            False  # a stream said to be new is looked up once that was not so: its first version was taken
-        )
+        # A stream said to be new is looked up once that was not so: its first version was taken.
+        self._looks_at_new = False
 
     async def run(
         self, source: ImportSource, on_batch: Callable[[ImportResult], object], wakeups: Wakeups
