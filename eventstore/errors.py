@@ -38,12 +38,17 @@
 
 `retryable` says: the change is known not to have been applied, and the same operation, run again from its
 first read, may succeed.
+
+Each error can be pickled and copied with its message and attributes, and so can errors that are derived from these: see
+`PortableError`.
 """
 
 from __future__ import annotations
 
 import builtins
 from typing import TYPE_CHECKING, ClassVar, Literal
+
+from eventstore.portable import PortableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +93,7 @@ __all__ = [
 ]
 
 
-class EventStoreError(Exception):
+class EventStoreError(PortableError):
     """The root of the tree: catch it to catch all that this library raises."""
 
     retryable: ClassVar[bool] = False

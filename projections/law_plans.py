@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventstore.domain.event import RecordedEvent
+from eventstore.portable import PortableError
 from eventstore.testing.strategies import LoggedEvent
 from projections.projection import Projection
 
@@ -24,7 +25,7 @@ LAWS: Mapping[str, str] = {
 """The laws, each by its name, in the order in which they are tried."""
 
 
-class BrokenLawError(AssertionError):
+class BrokenLawError(PortableError, AssertionError):
     """A log that breaks a law.
 
     Attributes:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from eventstore.errors import ConfigurationError
+from eventstore.portable import PortableError
 
 if importlib.util.find_spec("hypothesis") is None:  # pragma: no cover - a test runs it without
     raise ConfigurationError("projections.laws needs Hypothesis: pip install 'trading-eventstore[testing]'")
@@ -60,7 +61,7 @@ _STREAMS = 3
 _EVENTS_MAX = 12
 
 
-class LawsBrokenError(AssertionError):
+class LawsBrokenError(PortableError, AssertionError):
     """A projection breaks laws.
 
     Attributes:

@@ -19,6 +19,7 @@ from uuid import UUID
 from eventstore.database.cancellation import finish
 from eventstore.errors import ConcurrencyError
 from eventstore.log.records import AppendColumns, AppendResult
+from eventstore.portable import PortableError
 
 __all__ = ["AnswerLostError", "GroupCommit"]
 
@@ -30,7 +31,7 @@ _GROUP_MEMBERS_MAX = 256
 _GROUP_CHARACTERS_MAX = 1_000_000  # of JSON; a statement takes several times as much memory
 
 
-class AnswerLostError(Exception):
+class AnswerLostError(PortableError):
     """An append was sent, and no answer came: it may have been applied."""
 
 
