@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from eventstore.domain.event import RecordedEvent
+from eventstore.domain.scoped import Scoped
 
 __all__ = [
     "CausationNode",
@@ -35,7 +35,7 @@ _CAUSATION_ID = "causation_id"
 _ACTOR = "actor"
 
 _NOTHING: Mapping[str, Any] = {}
-_context: ContextVar[Mapping[str, Any]] = ContextVar("eventstore_metadata", default=_NOTHING)
+_context: Scoped[Mapping[str, Any]] = Scoped("eventstore_metadata", _NOTHING)
 
 
 def current_metadata() -> Mapping[str, Any]:
@@ -54,7 +54,7 @@ def context_metadata(
     """Add to the metadata of every event that is staged inside the block, in this task and in those it starts.
 
     An inner block adds to what an outer one says, and wins where both say the same. What a Unit of Work is given itself wins
-    over both.
+    over both. The block may be entered in one task and left in another, as around the `yield` of an async generator.
 
     Args:
         correlation_id: The command that it all comes from.
@@ -63,11 +63,8 @@ def context_metadata(
         **more: Anything else that JSON can hold.
     """
     added = metadata_of(more, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
-    token = _context.set({**_context.get(), **added})
-    try:
+    with _context.set({**_context.get(), **added}):
         yield
-    finally:
-        _context.reset(token)
 
 
 @contextmanager

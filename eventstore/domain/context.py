@@ -1,6 +1,6 @@
 """What a domain method takes from its surroundings: the clock, new ids, and the decimal context.
 
-Each is a context variable, so a test or a replay can set it for one task and no other.
+Each is set for a block of one task, and for no other task but those that are started inside the block.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
+
+from eventstore.domain.scoped import Scoped
 
 __all__ = [
     "CONTEXT",
@@ -49,7 +51,28 @@ _TRAPS = [signal for signal, is_trapped in CONTEXT.traps.items() if is_trapped]
 
 
 class _FoldingContext(decimal.Context):
-    """A copy of CONTEXT, known by its class."""
+    """A copy of CONTEXT, known by its class.
+
+    Attributes:
+        is_left: Whether its block was left in another task than the one that entered it.
+    """
+
+    is_left = False
+
+    def leave_elsewhere(self, before: decimal.Context) -> None:
+        """Become like the context before the block, since only the task that entered the block could reset it there."""
+        self.is_left = True
+        self.prec, self.rounding, self.Emin, self.Emax = (
+            before.prec,
+            before.rounding,
+            before.Emin,
+            before.Emax,
+        )
+        self.capitals, self.clamp = before.capitals, before.clamp
+        self.flags, self.traps = before.flags, before.traps
+
+
+_folding: ContextVar[_FoldingContext | None] = ContextVar("eventstore_folding", default=None)
 
 
 @contextmanager
@@ -59,28 +82,34 @@ def folding() -> Iterator[None]:
     Nothing may be awaited in the block.
     """
     before = decimal.getcontext()
-    decimal.setcontext(
-        _FoldingContext(
-            prec=CONTEXT.prec, rounding=CONTEXT.rounding, Emin=CONTEXT.Emin, Emax=CONTEXT.Emax, traps=_TRAPS
-        )
+    inside = _FoldingContext(
+        prec=CONTEXT.prec, rounding=CONTEXT.rounding, Emin=CONTEXT.Emin, Emax=CONTEXT.Emax, traps=_TRAPS
     )
+    entered = _folding.set(inside)
+    decimal.setcontext(inside)
     try:
         yield
     finally:
-        decimal.setcontext(before)
+        try:
+            _folding.reset(entered)
+        except ValueError:  # another context than the one that entered the block
+            inside.leave_elsewhere(before)
+        else:
+            decimal.setcontext(before)
 
 
 def is_folding() -> bool:
     """Whether this is inside a block of `folding`."""
-    return type(decimal.getcontext()) is _FoldingContext
+    context = decimal.getcontext()
+    return type(context) is _FoldingContext and not context.is_left
 
 
 def _wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
-_clock: ContextVar[Callable[[], datetime]] = ContextVar("eventstore_clock", default=_wall_clock)
-_ids: ContextVar[Callable[[], UUID]] = ContextVar("eventstore_ids", default=uuid7)
+_clock: Scoped[Callable[[], datetime]] = Scoped("eventstore_clock", _wall_clock)
+_ids: Scoped[Callable[[], UUID]] = Scoped("eventstore_ids", uuid7)
 
 
 def now() -> datetime:
@@ -118,28 +147,26 @@ def new_id() -> UUID:
 def use_clock(clock: Callable[[], datetime]) -> Iterator[None]:
     """Take the time from `clock` inside the block: a test's fixed time, a replay's tape.
 
+    The block may be entered in one task and left in another.
+
     Args:
         clock: Returns an aware datetime; a naive one means local time.
     """
-    token = _clock.set(clock)
-    try:
+    with _clock.set(clock):
         yield
-    finally:
-        _clock.reset(token)
 
 
 @contextmanager
 def use_ids(source: Callable[[], UUID]) -> Iterator[None]:
     """Take new ids from `source` inside the block, for runs that must be equal id for id.
 
+    The block may be entered in one task and left in another.
+
     Args:
         source: Returns a UUID never returned before.
     """
-    token = _ids.set(source)
-    try:
+    with _ids.set(source):
         yield
-    finally:
-        _ids.reset(token)
 
 
 def exact(function: Callable[P, R]) -> Callable[P, R]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -25,6 +24,7 @@ import orjson
 
 from eventstore.domain.entity import Entity
 from eventstore.domain.event import PendingEvent, recorded
+from eventstore.domain.scoped import Scoped
 from eventstore.log.records import NO_METADATA
 from eventstore.repositories.storage import Storage, Stream
 
@@ -38,7 +38,7 @@ TURN_TIMEOUT_S = 1.0
 # So that the next one's commit is sent before the one that has ended goes on: one for it to run, one for its statement.
 _STEPS_TO_SEND = 2
 
-_current: ContextVar[Turns | None] = ContextVar("eventstore_turns", default=None)
+_current: Scoped[Turns | None] = Scoped("eventstore_turns", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +84,12 @@ class Turns:
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[None]:
         """Let what is loaded in the block wait for its turn; turns are given back at the end of the block."""
-        token = _current.set(self)
         is_waited_for = False
         try:
-            yield
+            with _current.set(self):
+                yield
             is_waited_for = any(line.wanted_by > 1 for line in self._held.values())
         finally:
-            _current.reset(token)
             for stream_id, line in self._held.items():
                 if line.saved is not self._known.get(stream_id):
                     line.saved = None  # left by one before, and perhaps no longer the newest
