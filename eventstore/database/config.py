@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from eventstore.database.url import URL_PARAMETERS, parse_url
 from eventstore.errors import ConfigurationError
+from eventstore.suggestions import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -302,7 +303,7 @@ def _explain_one(detail: Mapping[str, Any]) -> str:
         return str(cause)
     name = str(detail["loc"][0]) if detail["loc"] else ""
     if name not in _VARIABLES:
-        return f"{name!r} is no setting of DatabaseConfig: it has {', '.join(_VARIABLES)}"
+        return f"DatabaseConfig has no setting {name!r}: {suggestion(name, _VARIABLES)}"
     variable, allowed = _VARIABLES[name]
     where = f"{name}, or {_IN_URL[name]} of a URL" if name in _IN_URL else name
     return f"{variable} ({where}) must be {allowed}"

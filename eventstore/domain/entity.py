@@ -5,11 +5,15 @@ until a Unit of Work appends it. `apply` is the only code that changes state, so
 replay and in a projection. A plain assignment to a field is allowed too: it becomes one `...Amended` event.
 """
 
+# length: one class, its fold and its pending events; half of the lines say what each method takes and raises.
+
 from __future__ import annotations
 
 import decimal
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal
+from enum import Enum
 from functools import cache
 from typing import Any, ClassVar, Self, TypeVar
 from uuid import UUID
@@ -19,8 +23,15 @@ from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, create_mod
 from eventstore.domain import codec
 from eventstore.domain.context import CONTEXT, at, is_folding, new_id, now
 from eventstore.domain.event import Amended, Event, PendingEvent, RecordedEvent, Tombstone
-from eventstore.domain.validation import Validated, domain_error
+from eventstore.domain.validation import (
+    Validated,
+    domain_error,
+    refuse_class_keywords,
+    refuse_keywords,
+    shown,
+)
 from eventstore.errors import DomainError, EventDecodingError
+from eventstore.suggestions import suggestion
 
 __all__ = ["Entity", "applies"]
 
@@ -70,6 +81,8 @@ class Entity(Validated):
     deleted_event: ClassVar[type[Tombstone]]
     creation_time_field: ClassVar[str | None] = None
     """The field that says when the entity came to be; an entity made by its constructor was created then."""
+    shown_fields: ClassVar[tuple[str, ...]] = ("name", "symbol")
+    """The fields that `repr` shows beside id and version, where the class has them; `model_dump()` gives all."""
     _appliers: ClassVar[dict[type[Event], Applier]] = {}
 
     id: UUID = Field(default_factory=new_id, frozen=True)
@@ -84,7 +97,14 @@ class Entity(Validated):
         # Each `self._name` would go through pydantic's __getattr__, which takes longer than all else here.
         return self.__pydantic_private__  # type: ignore[return-value]  # set by every way to make one
 
-    def __init_subclass__(cls, *, category: str | None = None, **_: Any) -> None:
+    def __init_subclass__(
+        cls,
+        *,
+        category: str | None = None,
+        created: type[Event] | None = None,
+        **unknown: Any,
+    ) -> None:
+        refuse_class_keywords(cls, unknown, ("category", "created"))
         super().__init_subclass__()
         if category is not None:
             cls.category = category
@@ -246,23 +266,81 @@ class Entity(Validated):
         Args:
             event: An instance of the entity's creating event class.
             id: The id; a new one where it is None.
+
+        Raises:
+            DomainError: The event is of another class.
         """
+        if not isinstance(event, cls.created_event):
+            raise DomainError(
+                f"{cls.category}.created_event",
+                f"{cls.__name__} is created by {cls.created_event.__name__}, not by {type(event).__name__}",
+            )
         entity = cls.begin(new_id() if id is None else id, event)
         entity._private["_pending"] = (PendingEvent(new_id(), event),)  # noqa: SLF001 - an entity of this very class
         return entity
+
+    @classmethod
+    def _own_details(
+        cls, factory: str, base: type[Entity], details: Mapping[str, Any], known: Iterable[str]
+    ) -> dict[str, Any]:
+        """Return those keywords of a factory that set fields which a subclass has added to `base`; for factory methods.
+
+        Args:
+            factory: The name of the factory, for errors.
+            base: The class that defines the factory.
+            details: The keywords that the factory was given.
+            known: The keywords that the factory takes itself.
+
+        Raises:
+            DomainError: A keyword is none of the factory's and no field of the subclass, or the creating event lacks the
+                field, so that its value would be lost.
+        """
+        called, names = f"{cls.__name__}.{factory}()", set(known)
+        own = {name: value for name, value in details.items() if name not in names}
+        if not own:
+            return own
+        added = [name for name in cls.model_fields if name not in base.model_fields]
+        refuse_keywords(cls, called, own, [*known, *added])
+        for name in own:
+            if name not in cls.created_event.model_fields:
+                raise DomainError(
+                    f"{cls.category}.{name}",
+                    f"{called} cannot keep {name!r}: the creating event {cls.created_event.__name__} has no such field; "
+                    f"give {cls.__name__} a category and a creating event of its own",
+                )
+        return own
 
     def emit(self, event: Event) -> None:
         """Apply `event` and keep it as pending; for domain methods, after they checked their rule.
 
         Raises:
-            DomainError: The entity was deleted, or has no applier for this class of event.
+            DomainError: The entity was deleted, or has no applier for this class of event, or the applier sets what is no
+                field of the entity; the state is as it was.
         """
         private = self._private
         if private["_deleted"]:
             raise DomainError(f"{self.category}.deleted", f"{self.category} {self.id} was deleted")
         self.record_assignments(occurred_at=event.occurred_at)
-        self.apply(event)
+        before = self.__dict__.copy()
+        try:
+            self.apply(event)
+            # Only an attribute that is no field, such as a misspelt one, makes the state longer.
+            if len(self.__dict__) > len(before):
+                self._check_set(event)
+        except BaseException:
+            _set_attribute(self, "__dict__", before)
+            raise
         private["_pending"] += (PendingEvent(new_id(), event),)
+
+    def _check_set(self, event: Event) -> None:
+        """Refuse what an applier has set that is no field; what the class defines, as a cached property, is let through."""
+        for name in self.__dict__:
+            if name not in type(self).model_fields and not hasattr(type(self), name):
+                raise DomainError(
+                    f"{self.category}.{name}",
+                    f"the method of {type(self).__name__} marked @applies({type(event).__name__}) sets {name!r}, which is "
+                    f"no field: {suggestion(name, type(self).model_fields)}",
+                )
 
     def delete(self, *, occurred_at: datetime | None = None) -> None:
         """Emit the tombstone: the row goes, the history stays, the id is not used again."""
@@ -374,6 +452,15 @@ class Entity(Validated):
             f"the fields are {', '.join(type(self).model_fields)}",
         )
 
+    def __repr__(self) -> str:
+        # In a few words, since errors and logs show it.
+        state = self.__dict__
+        words = [f"{name}={_word(state[name])}" for name in self.shown_fields if name in state]
+        told = f" version {state.get('version')}" + "".join(f" {word}" for word in words)
+        return f"<{type(self).__name__} {state.get('id')}{told}>"
+
+    __str__ = __repr__
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in type(self).model_fields:
             if not name.startswith("_"):
@@ -390,6 +477,10 @@ class Entity(Validated):
             _set_attribute(self, "__dict__", before)
             raise domain_error(type(self), error) from error
         self._private["_assigned"].setdefault(name, before[name])
+
+
+def _word(value: Any) -> str:
+    return str(value) if isinstance(value, Decimal | Enum | UUID) else shown(value)
 
 
 @cache

@@ -19,7 +19,7 @@ from eventstore.domain import codec
 from eventstore.domain.context import now
 from eventstore.domain.registry import EventRegistry, registry
 from eventstore.domain.types import OccurredAt
-from eventstore.domain.validation import Validated
+from eventstore.domain.validation import Validated, refuse_class_keywords
 from eventstore.errors import EventDecodingError
 
 __all__ = [
@@ -66,8 +66,10 @@ class Event(Validated):
         category: str | None = None,
         type: str | None = None,
         schema_version: int | None = None,
-        **_: Any,
+        registry: EventRegistry | None = None,
+        **unknown: Any,
     ) -> None:
+        refuse_class_keywords(cls, unknown, ("category", "type", "schema_version", "registry"))
         super().__init_subclass__()
         cls.type = type or cls.__name__
         if category is not None:

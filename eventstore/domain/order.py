@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import ClassVar, TypedDict, Unpack
+from typing import Any, ClassVar, TypedDict, Unpack
 from uuid import UUID
 
 from eventstore.domain.context import at, exact
@@ -99,6 +99,7 @@ class Order(OrderState, category="order", created=OrderCreated):
     """
 
     creation_time_field: ClassVar[str | None] = "created_at"
+    shown_fields: ClassVar[tuple[str, ...]] = ("symbol", "side", "order_type", "quantity", "status")
 
     # ---- factories -----------------------------------------------------------------------------------------
 
@@ -111,7 +112,7 @@ class Order(OrderState, category="order", created=OrderCreated):
         Raises:
             DomainError: A value is not of its type or out of its range (`order.quantity`, `order.symbol` ...).
         """
-        return cls._made(symbol, quantity, side, OrderType.MARKET, None, None, details)
+        return cls._made("create_market_order", symbol, quantity, side, OrderType.MARKET, None, None, details)
 
     @classmethod
     def create_limit_order(
@@ -128,7 +129,9 @@ class Order(OrderState, category="order", created=OrderCreated):
         Raises:
             DomainError: A value is not of its type or out of its range, then `order.limit_price`.
         """
-        return cls._made(symbol, quantity, side, OrderType.LIMIT, limit_price, None, details)
+        return cls._made(
+            "create_limit_order", symbol, quantity, side, OrderType.LIMIT, limit_price, None, details
+        )
 
     @classmethod
     def create_stop_order(
@@ -145,7 +148,9 @@ class Order(OrderState, category="order", created=OrderCreated):
         Raises:
             DomainError: A value is not of its type or out of its range, then `order.stop_price`.
         """
-        return cls._made(symbol, quantity, side, OrderType.STOP, None, stop_price, details)
+        return cls._made(
+            "create_stop_order", symbol, quantity, side, OrderType.STOP, None, stop_price, details
+        )
 
     @classmethod
     def create_stop_limit_order(
@@ -163,11 +168,21 @@ class Order(OrderState, category="order", created=OrderCreated):
         Raises:
             DomainError: A value is not of its type or out of its range, then `order.limit_price`, `order.stop_price`.
         """
-        return cls._made(symbol, quantity, side, OrderType.STOP_LIMIT, limit_price, stop_price, details)
+        return cls._made(
+            "create_stop_limit_order",
+            symbol,
+            quantity,
+            side,
+            OrderType.STOP_LIMIT,
+            limit_price,
+            stop_price,
+            details,
+        )
 
     @classmethod
     def _made(  # noqa: PLR0917 - called by the four factories above, which name their arguments
         cls,
+        factory: str,
         symbol: str,
         quantity: Decimal,
         side: OrderSide,
@@ -176,8 +191,10 @@ class Order(OrderState, category="order", created=OrderCreated):
         stop_price: Decimal | None,
         details: OrderDetails,
     ) -> Order:
+        own = cls._own_details(factory, Order, details, OrderDetails.__annotations__)
         moment = at(details.get("occurred_at"))
-        event = OrderCreated(
+        created: Any = cls.created_event
+        event = created(
             occurred_at=moment,
             created_at=moment,
             symbol=symbol,
@@ -191,6 +208,7 @@ class Order(OrderState, category="order", created=OrderCreated):
             portfolio_id=details.get("portfolio_id"),
             strategy=details.get("strategy"),
             tags=details.get("tags", ()),
+            **own,
         )
         return cls.create(event, id=details.get("id"))
 

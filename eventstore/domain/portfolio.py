@@ -146,6 +146,7 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
     """
 
     creation_time_field: ClassVar[str | None] = "created_at"
+    shown_fields: ClassVar[tuple[str, ...]] = ("name",)
 
     # ---- what is derived -----------------------------------------------------------------------------------
 

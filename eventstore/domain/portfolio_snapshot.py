@@ -152,6 +152,7 @@ class PortfolioSnapshot(
     model_config = ConfigDict(frozen=True)
 
     creation_time_field: ClassVar[str | None] = "taken_at"
+    shown_fields: ClassVar[tuple[str, ...]] = ("portfolio_id",)
 
     @classmethod
     def of(cls, summary: PortfolioSummary) -> PortfolioSnapshot:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import ClassVar, TypedDict, Unpack
+from typing import Any, ClassVar, TypedDict, Unpack
 from uuid import UUID
 
 from eventstore.domain.context import at, exact, plain
@@ -80,6 +80,7 @@ class Position(PositionState, category="position", created=PositionOpened):
     """
 
     creation_time_field: ClassVar[str | None] = "opened_at"
+    shown_fields: ClassVar[tuple[str, ...]] = ("symbol", "quantity")
 
     @classmethod
     def open_position(
@@ -106,13 +107,15 @@ class Position(PositionState, category="position", created=PositionOpened):
             DomainError: `position.quantity`; `position.entry_price`; `position.zero_quantity`; another value is not of its
                 type or out of its range (`position.symbol` ...).
         """
+        own = cls._own_details("open_position", Position, details, PositionDetails.__annotations__)
         opening = number("position.quantity", quantity)
         cost = cost_of(opening, number("position.entry_price", entry_price))
         if not opening:
             raise DomainError("position.zero_quantity", "a position opens with a quantity that is not 0")
         moment = at(occurred_at)
         execution_id = details.get("execution_id")
-        event = PositionOpened(
+        created: Any = cls.created_event
+        event = created(
             occurred_at=moment,
             opened_at=moment,
             last_updated=moment,
@@ -127,6 +130,7 @@ class Position(PositionState, category="position", created=PositionOpened):
             portfolio_id=details.get("portfolio_id"),
             tags=details.get("tags", ()),
             execution_ids=() if execution_id is None else (execution_id,),
+            **own,
         )
         return cls.create(event, id=details.get("id"))
 
@@ -323,7 +327,8 @@ class Position(PositionState, category="position", created=PositionOpened):
         closing = abs(self.quantity)
         closing_commission = commission_share(fill.commission, closing, fill.quantity)
         reduction = self._reduction(fill, closing, closing_commission)
-        opened = PositionOpened(
+        created: Any = self.created_event
+        opened = created(
             occurred_at=fill.occurred_at,
             opened_at=fill.occurred_at,
             last_updated=fill.occurred_at,
@@ -336,6 +341,11 @@ class Position(PositionState, category="position", created=PositionOpened):
             portfolio_id=self.portfolio_id,
             tags=self.tags,
             execution_ids=(fill.execution_id,),
+            **{
+                name: self.__dict__[name]
+                for name in created.model_fields
+                if name in type(self).model_fields and name not in Position.model_fields
+            },
         )
         self.emit(reduction)
         return type(self).create(opened)

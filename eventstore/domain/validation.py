@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from eventstore.domain.types import Amount, Computed
-from eventstore.errors import DomainError
+from eventstore.errors import ConfigurationError, DomainError
+from eventstore.suggestions import suggestion
 
-__all__ = ["Validated", "domain_error", "number"]
+__all__ = [
+    "SHOWN_CHARACTERS_MAX",
+    "Validated",
+    "domain_error",
+    "number",
+    "refuse_class_keywords",
+    "refuse_keywords",
+    "shown",
+]
+
+SHOWN_CHARACTERS_MAX = 200
+"""The most characters of a value that an error shows."""
 
 _AMOUNT: TypeAdapter[Decimal] = TypeAdapter(Amount)
 _COMPUTED: TypeAdapter[Decimal] = TypeAdapter(Computed)
@@ -27,10 +40,53 @@ def domain_error(model: type[BaseModel], error: ValidationError) -> DomainError:
     if isinstance(cause, DomainError):
         return cause
     field = ".".join(str(part) for part in first["loc"]) or "value"
-    given = "" if first["type"] in ("missing", "value_error") else f", not {first['input']!r}"
+    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+        return _unknown_keyword(model, field, model.__name__, model.model_fields)
+    given = "" if first["type"] in ("missing", "value_error") else f", not {shown(first['input'])}"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     rule = f"{getattr(model, 'category', '') or model.__name__}.{field}"
     return DomainError(rule, f"{model.__name__}: {field} {message[:1].lower()}{message[1:]}{given}")
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error shows it: its repr, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS_MAX else text[:SHOWN_CHARACTERS_MAX] + "..."
+
+
+def _unknown_keyword(model: type[BaseModel], name: str, called: str, known: Iterable[str]) -> DomainError:
+    rule = f"{getattr(model, 'category', '') or model.__name__}.{name}"
+    return DomainError(rule, f"{called} has no keyword {name!r}: {suggestion(name, known)}")
+
+
+def refuse_keywords(
+    model: type[BaseModel], called: str, given: Mapping[str, Any], known: Iterable[str]
+) -> None:
+    """Refuse keywords that a factory does not know.
+
+    Args:
+        model: The class that the factory makes.
+        called: The factory, as the error calls it.
+        given: What it was given.
+        known: The keywords that it knows.
+
+    Raises:
+        DomainError: `category.keyword`, for the first one that is unknown.
+    """
+    names = list(known)
+    for name in given:
+        if name not in names:
+            raise _unknown_keyword(model, name, called, names)
+
+
+def refuse_class_keywords(cls: type, given: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Refuse keywords of a `class` statement that the base class does not know.
+
+    Raises:
+        ConfigurationError: There is one; the message names it.
+    """
+    for name in given:
+        raise ConfigurationError(f"class {cls.__name__} has no keyword {name!r}: {suggestion(name, known)}")
 
 
 def number(rule: str, value: Any, *, wide: bool = False) -> Decimal:
