@@ -59,7 +59,9 @@ class Lag(Workload):
         async def watcher() -> None:
             async with bench.store.connection.acquire() as connection:
                 while writing or committed:
-                    row = await connection.fetchrow(load("projections/read_checkpoint"), "orders", 0)
+                    row = await connection.fetchrow(
+                        load("projections/read_checkpoint", connection), "orders", 0
+                    )
                     now = time.perf_counter()
                     for _ in range(len(committed)):
                         position, at = committed.popleft()

@@ -237,7 +237,7 @@ class EventStore(PastOfStore):
         if not self._has_warned:
             async with self.connection.acquire() as connection:
                 with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                    if await connection.fetchval(load("database/may_write"), tables):
+                    if await connection.fetchval(load("database/may_write", connection), tables):
                         return True
             self._has_warned = True
             _logger.warning(

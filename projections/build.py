@@ -17,7 +17,7 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.context import folding
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
-from eventstore.sql import load
+from eventstore.sql import load, schema_of
 from projections.build_table import BUILD_TIMEOUT_S, Kept, TableBeside, without_limit
 from projections.claim import taken_over
 from projections.deliveries import Deliveries, key_of
@@ -112,7 +112,7 @@ class Build(TableBeside[R]):
         for failure in failed:
             await self._note(connection, failure)
         await connection.execute(
-            load("projections/count_deliveries"),
+            load("projections/count_deliveries", connection),
             self._projection.name,
             _DELIVERED_TO_BUILD - self._part.number,
             *delivered.columns,
@@ -124,9 +124,11 @@ class Build(TableBeside[R]):
     async def _move(self, connection: Any, before: int, after: int, events: int) -> None:
         arguments = (self._projection.name, self._epoch, before, after, events)
         if self._part.of == 1:
-            moved = await connection.fetchval(load("rebuild/move"), *arguments)
+            moved = await connection.fetchval(load("rebuild/move", connection), *arguments)
         else:
-            moved = await connection.fetchval(load("rebuild/move_part"), *arguments, self._part.number)
+            moved = await connection.fetchval(
+                load("rebuild/move_part", connection), *arguments, self._part.number
+            )
         if moved is None:
             raise taken_over(self._projection)
 
@@ -140,7 +142,7 @@ class Build(TableBeside[R]):
         self, connection: Any, after: int, through: int
     ) -> AsyncGenerator[tuple[Sequence[Any], int], None]:
         """Yield the rows of a step, page by page, each with the position up to which the log was read."""
-        statement, categories = load("rebuild/read_part"), self._projection.categories
+        statement, categories = load("rebuild/read_part", connection), self._projection.categories
         part = self._part.bounds(self._projection)
         ahead: asyncio.Future[Any] | None = None
         try:
@@ -236,9 +238,17 @@ class Build(TableBeside[R]):
         if changed:
             columns = table.codec.encode_columns([kept.row for kept in changed])  # type: ignore[misc]
             positions = [kept.position for kept in changed]
-            await connection.execute(table.upsert(self.table), *columns, positions, timeout=BUILD_TIMEOUT_S)
+            await connection.execute(
+                table.upsert(self.table, schema=schema_of(connection)),
+                *columns,
+                positions,
+                timeout=BUILD_TIMEOUT_S,
+            )
         if removed:
-            await connection.execute(table.delete_by_keys(self.table), *map(list, zip(*removed, strict=True)))
+            await connection.execute(
+                table.delete_by_keys(self.table, schema=schema_of(connection)),
+                *map(list, zip(*removed, strict=True)),
+            )
         for kept in touched.values():
             kept.is_stored = kept.row is not None
 
@@ -291,7 +301,9 @@ class Build(TableBeside[R]):
         return refused
 
     async def _note(self, connection: Any, failure: FoldError) -> None:
-        await connection.execute(load("rebuild/note_failure"), self._projection.name, *failure.columns)
+        await connection.execute(
+            load("rebuild/note_failure", connection), self._projection.name, *failure.columns
+        )
 
 
 @dataclass(frozen=True, slots=True)

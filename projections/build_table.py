@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.database.rows import quoted
 from eventstore.log.event_log import EventLog
-from eventstore.sql import load
+from eventstore.sql import load, qualified, schema_of
 from projections.claim import taken_over
 from projections.discards import Discards, read_discards
 from projections.parts import WHOLE, Part
@@ -91,7 +90,7 @@ class TableBeside(Generic[R]):
             async with self._log.connection.acquire() as one:
                 with mapped_errors(own_statement=True, reads_only=True, connection=one):
                     return await self.failures(one)
-        rows = await connection.fetch(load("rebuild/list_failures"), self._projection.name)
+        rows = await connection.fetch(load("rebuild/list_failures", connection), self._projection.name)
         return {row["key"]: row["position"] for row in rows}
 
     # ---- where it begins -------------------------------------------------------------------------------------
@@ -109,10 +108,12 @@ class TableBeside(Generic[R]):
         """
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
-                exists = await connection.fetchval(load("rebuild/table_exists"), quoted(self.table))
+                exists = await connection.fetchval(
+                    load("rebuild/table_exists", connection), qualified(schema_of(connection), self.table)
+                )
                 self.discarded = await read_discards(connection, self._projection)
                 # Which of them the database refused, or whether they were known then, was not kept.
-                parts = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
+                parts = await connection.fetch(load("rebuild/list_parts", connection), self._projection.name)
                 reached = max((reached, *(one["position"] for one in parts)))
                 if restart or not exists or self.discarded.is_any_through(reached):
                     await self._begin(connection)
@@ -121,20 +122,23 @@ class TableBeside(Generic[R]):
     async def _begin(self, connection: Any) -> None:
         async with connection.transaction():
             begun = await connection.fetchval(
-                load("rebuild/begin"), self._projection.name, self._projection.version, self._epoch
+                load("rebuild/begin", connection),
+                self._projection.name,
+                self._projection.version,
+                self._epoch,
             )
             if begun is None:
                 raise taken_over(self._projection)
-            await connection.execute(f"DROP TABLE IF EXISTS {quoted(self.table)}")
+            await connection.execute(f"DROP TABLE IF EXISTS {qualified(schema_of(connection), self.table)}")
             await self._run_all(connection, "rebuild/table_statements")
 
     async def look_again(self, connection: Any) -> None:
         """Forget what is in memory, and read how far the table is."""
-        row = await connection.fetchrow(load("rebuild/read"), self._projection.name)
+        row = await connection.fetchrow(load("rebuild/read", connection), self._projection.name)
         if row is None or row["epoch"] != self._epoch:
             raise taken_over(self._projection)
         if self._part.of > 1:
-            parts = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
+            parts = await connection.fetch(load("rebuild/list_parts", connection), self._projection.name)
             row = next((one for one in parts if one["part"] == self._part.number), None)
             if row is None:
                 raise taken_over(self._projection)
@@ -155,12 +159,14 @@ class TableBeside(Generic[R]):
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
                 if parts > 1 and self.position == 0:
-                    have = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
+                    have = await connection.fetch(
+                        load("rebuild/list_parts", connection), self._projection.name
+                    )
                     if not have:
                         await connection.execute(
-                            load("rebuild/begin_parts"), self._projection.name, self._epoch, parts
+                            load("rebuild/begin_parts", connection), self._projection.name, self._epoch, parts
                         )
-                rows = await connection.fetch(load("rebuild/list_parts"), self._projection.name)
+                rows = await connection.fetch(load("rebuild/list_parts", connection), self._projection.name)
         return len(rows) or 1
 
     async def join(self, position: int) -> None:
@@ -172,7 +178,7 @@ class TableBeside(Generic[R]):
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
                 joined = await connection.fetchval(
-                    load("rebuild/join_parts"), self._projection.name, self._epoch, position
+                    load("rebuild/join_parts", connection), self._projection.name, self._epoch, position
                 )
                 if joined is None:
                     raise taken_over(self._projection)
@@ -182,7 +188,9 @@ class TableBeside(Generic[R]):
         """Return about how many rows the table has, and whether rules between rows hold beside its key."""
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                row = await connection.fetchrow(load("rebuild/estimate_rows"), quoted(self.table))
+                row = await connection.fetchrow(
+                    load("rebuild/estimate_rows", connection), qualified(schema_of(connection), self.table)
+                )
         return row["rows"], row["has_rules"]
 
     async def make_indexes(self) -> None:
@@ -191,11 +199,15 @@ class TableBeside(Generic[R]):
             with mapped_errors(own_statement=True, connection=connection):
                 await self._run_all(connection, "rebuild/index_statements")
                 async with without_limit(connection):
-                    await connection.execute(f"ANALYZE {quoted(self.table)}", timeout=BUILD_TIMEOUT_S)
+                    await connection.execute(
+                        f"ANALYZE {qualified(schema_of(connection), self.table)}", timeout=BUILD_TIMEOUT_S
+                    )
 
     async def _run_all(self, connection: Any, statements: str) -> None:
         rows = await connection.fetch(
-            load(statements), quoted(self._projection.table.name), quoted(self.table)
+            load(statements, connection),
+            qualified(schema_of(connection), self._projection.table.name),
+            qualified(schema_of(connection), self.table),
         )
         for row in rows:
             async with without_limit(connection):

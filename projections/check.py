@@ -323,5 +323,7 @@ async def _fetch(log: EventLog, statement: str, *arguments: Any) -> list[Any]:
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
             async with connection.transaction(readonly=True):
                 await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
-                rows: list[Any] = await connection.fetch(load(statement), *arguments, timeout=BUILD_TIMEOUT_S)
+                rows: list[Any] = await connection.fetch(
+                    load(statement, connection), *arguments, timeout=BUILD_TIMEOUT_S
+                )
                 return rows

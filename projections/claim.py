@@ -65,9 +65,9 @@ class Claim:
             async with log.connection.acquire() as connection:
                 with mapped_errors(own_statement=True, connection=connection):
                     # Read first: one that has expired and still cannot be had is held by an open transaction.
-                    other = await connection.fetchrow(load("rebuild/read"), projection.name)
+                    other = await connection.fetchrow(load("rebuild/read", connection), projection.name)
                     row = await connection.fetchrow(
-                        load("rebuild/claim"), projection.name, projection.version, owner, lease_s
+                        load("rebuild/claim", connection), projection.name, projection.version, owner, lease_s
                     )
             if row is not None:
                 return cls(log, projection, row, lease_s=lease_s)
@@ -107,7 +107,7 @@ class Claim:
     async def _run(self, statement: str, *arguments: Any) -> None:
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
-                await connection.execute(load(statement), self._name, self.epoch, *arguments)
+                await connection.execute(load(statement, connection), self._name, self.epoch, *arguments)
 
 
 def taken_over(projection: Projection[Any]) -> RebuildError:

@@ -12,10 +12,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.database.rows import quoted
 from eventstore.errors import ProjectionError
 from eventstore.log.event_log import EventLog
-from eventstore.sql import load
+from eventstore.sql import load, qualified, schema_of
 from projections.build_table import BUILD_TIMEOUT_S
 from projections.deliveries import Deliveries, key_of
 from projections.discards import Discards, read_discards
@@ -91,12 +90,14 @@ async def compare_with_rebuild(
             try:
                 await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
                 await connection.execute(
-                    f"CREATE TABLE {quoted(beside)} (LIKE {quoted(projection.table.name)} INCLUDING ALL)",
+                    f"CREATE TABLE {qualified(schema_of(connection), beside)} (LIKE {qualified(schema_of(connection), projection.table.name)} INCLUDING ALL)",
                     timeout=BUILD_TIMEOUT_S,
                 )
                 build = _Build(log, connection, projection, beside, on_progress)
                 for _ in range(_CATCH_UP_ROUNDS_MAX):
-                    lanes = await connection.fetch(load("projections/list_lanes"), projection.name)
+                    lanes = await connection.fetch(
+                        load("projections/list_lanes", connection), projection.name
+                    )
                     if not lanes:
                         raise _never_folded(projection)
                     await require_version(connection, projection)
@@ -104,13 +105,16 @@ async def compare_with_rebuild(
                     if target - build.position <= _BATCH_EVENTS_MAX:
                         break
                     await build.fold_through(target)
-                pinned = await connection.fetch(load("projections/pin_lanes"), projection.name)
+                pinned = await connection.fetch(load("projections/pin_lanes", connection), projection.name)
                 await build.fold_lanes({lane["lane"]: lane["position"] for lane in pinned})
                 counted = await connection.fetchrow(
-                    projection.table.compare(projection.table.name, beside), timeout=BUILD_TIMEOUT_S
+                    projection.table.compare(projection.table.name, beside, schema=schema_of(connection)),
+                    timeout=BUILD_TIMEOUT_S,
                 )
                 keys = await connection.fetch(
-                    projection.table.differences(projection.table.name, beside, _DIFFERENCES_SHOWN_MAX)
+                    projection.table.differences(
+                        projection.table.name, beside, _DIFFERENCES_SHOWN_MAX, schema=schema_of(connection)
+                    )
                 )
             finally:
                 await asyncio.shield(transaction.rollback())
@@ -226,15 +230,21 @@ async def read_live(log: EventLog, projection: Projection[Any]) -> Live:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 # Before the first statement, which takes the snapshot: or a rebuild's swap might come between, and
                 # the table of that name be one whose rows the snapshot does not see.
-                await connection.execute(f"LOCK TABLE {quoted(table.name)} IN ACCESS SHARE MODE")
+                await connection.execute(
+                    f"LOCK TABLE {qualified(schema_of(connection), table.name)} IN ACCESS SHARE MODE"
+                )
                 await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
-                lanes = await connection.fetch(load("projections/list_lanes"), projection.name)
+                lanes = await connection.fetch(load("projections/list_lanes", connection), projection.name)
                 if not lanes:
                     raise _never_folded(projection)
                 counted_after = await require_version(connection, projection)
                 discarded = await read_discards(connection, projection)
-                held = await connection.fetch(load("projections/list_quarantine"), projection.name)
-                delivered = await connection.fetch(load("projections/list_deliveries"), projection.name)
+                held = await connection.fetch(
+                    load("projections/list_quarantine", connection), projection.name
+                )
+                delivered = await connection.fetch(
+                    load("projections/list_deliveries", connection), projection.name
+                )
                 lines = await stored_lines(connection, table, table.name)
     return Live(
         [lane["position"] for lane in lanes],

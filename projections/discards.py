@@ -39,4 +39,4 @@ class Discards:
 
 async def read_discards(connection: Any, projection: Projection[Any]) -> Discards:
     """Read the discards of a projection that are in force."""
-    return Discards.of(await connection.fetch(load("projections/list_discards"), projection.name))
+    return Discards.of(await connection.fetch(load("projections/list_discards", connection), projection.name))

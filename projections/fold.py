@@ -16,7 +16,7 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.context import folding, plain
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
-from eventstore.sql import load
+from eventstore.sql import load, schema_of
 from projections.deliveries import Deliveries, key_of
 from projections.discards import Discards
 from projections.folding import fetch_by_keys
@@ -124,18 +124,13 @@ class IndependentFold(Generic[R]):
 
     async def read(self, through: int, connection: Any = None) -> list[Readable]:
         """Return the events after `position` up to another, for `fold`; errors as `advance`."""
-        arguments = (
-            load("rebuild/scan_window"),
-            self.position,
-            through,
-            *self._part.bounds(self._projection),
-        )
+        arguments = (self.position, through, *self._part.bounds(self._projection))
         if connection is None:
             async with self._log.connection.acquire() as one:
                 with mapped_errors(own_statement=True, reads_only=True, connection=one):
-                    rows = await one.fetch(*arguments)
+                    rows = await one.fetch(load("rebuild/scan_window", one), *arguments)
         else:
-            rows = await connection.fetch(*arguments)
+            rows = await connection.fetch(load("rebuild/scan_window", connection), *arguments)
         categories = frozenset(self._projection.categories)
         rows = sorted((row for row in rows if row["category"] in categories), key=itemgetter("position"))
         with folding(), unhurried_collection():
@@ -220,7 +215,9 @@ async def stored_lines(
     """Return the rows of a table, of some keys or all, in the open transaction of `connection`."""
     lines: dict[Key, Line] = {}
     if keys is None:
-        async for record in connection.cursor(table.select_all(name), prefetch=_FETCH_ROWS):
+        async for record in connection.cursor(
+            table.select_all(name, schema=schema_of(connection)), prefetch=_FETCH_ROWS
+        ):
             key, line = _stored_line(table, record)
             lines[key] = line
         return lines
@@ -263,7 +260,7 @@ async def differences(
     """
     table = projection.table
     bounds = part.bounds(projection)
-    statement = table.select_for_proof(name, keyed_by_stream=bounds[0] > 1)
+    statement = table.select_for_proof(name, schema=schema_of(connection), keyed_by_stream=bounds[0] > 1)
     wrong: dict[Key, str] = {}
     left, total = set(fold.rows), 0
     cursor = await connection.cursor(statement, *(bounds if bounds[0] > 1 else ()))

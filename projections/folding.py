@@ -14,7 +14,7 @@ from eventstore.database.error_mapping import DRIVER_ERRORS
 from eventstore.domain.context import folding
 from eventstore.errors import EventStoreError
 from eventstore.log.memory import unhurried_collection
-from eventstore.sql import load
+from eventstore.sql import load, schema_of
 from projections.deliveries import key_of
 from projections.keys import key_text
 from projections.projection import EntityProjection, Projection
@@ -79,7 +79,9 @@ class FoldError:
 
     async def quarantine(self, connection: Any, projection: Projection[Any]) -> None:
         """Put the key in quarantine, in the open transaction of `connection`."""
-        await connection.execute(load("projections/quarantine_key"), projection.name, *self.columns)
+        await connection.execute(
+            load("projections/quarantine_key", connection), projection.name, *self.columns
+        )
 
     @property
     def columns(self) -> tuple[Any, ...]:
@@ -97,7 +99,7 @@ class FoldError:
 
 async def quarantined_keys(connection: Any, projection: Projection[Any]) -> frozenset[str]:
     """Return the keys of a projection that are in quarantine, as text."""
-    rows = await connection.fetch(load("projections/list_quarantined_keys"), projection.name)
+    rows = await connection.fetch(load("projections/list_quarantined_keys", connection), projection.name)
     return frozenset(row["key"] for row in rows)
 
 
@@ -277,7 +279,9 @@ async def _load(
     connection: Any, projection: Projection[R], keys: list[Key], table: str | None
 ) -> dict[Key, R]:
     arguments = [list(column) for column in zip(*keys, strict=True)]
-    records = await connection.fetch(projection.table.select_by_keys(table), *arguments)
+    records = await connection.fetch(
+        projection.table.select_by_keys(table, schema=schema_of(connection)), *arguments
+    )
     names = [column.name for column in projection.table.key]
     return {
         tuple(record[name] for name in names): projection.table.codec.decode(record) for record in records
@@ -328,13 +332,16 @@ async def _write(
         with unhurried_collection():
             columns = projection.table.codec.encode_columns([write.row for write in written])
         await connection.execute(
-            projection.table.upsert(table), *columns, [write.position for write in written]
+            projection.table.upsert(table, schema=schema_of(connection)),
+            *columns,
+            [write.position for write in written],
         )
     if copies:  # after the others, which may have given up what a constraint lets one row have alone
         await copy_rows(connection, projection.table, table, [(write.row, write.position) for write in added])
     if deleted:
         await connection.execute(
-            projection.table.delete_by_keys(table), *map(list, zip(*deleted, strict=True))
+            projection.table.delete_by_keys(table, schema=schema_of(connection)),
+            *map(list, zip(*deleted, strict=True)),
         )
 
 
@@ -355,6 +362,7 @@ async def copy_rows(
     encode = table.codec.encode
     await connection.copy_records_to_table(
         name or table.name,
+        schema_name=schema_of(connection),
         columns=[*(column.name for column in table.codec.columns), LAST_POSITION],
         records=((*encode(row), position) for row, position in rows),
         timeout=timeout_s,
@@ -382,7 +390,7 @@ async def fetch_by_keys(connection: Any, table: Table[Any], name: str, keys: Ite
 async def _fetch_by_keys(connection: Any, table: Table[Any], name: str, keys: list[Key]) -> list[Any]:
     async with connection.transaction():
         rows: list[Any] = await connection.fetch(
-            table.select_by_keys(name), *map(list, zip(*keys, strict=True))
+            table.select_by_keys(name, schema=schema_of(connection)), *map(list, zip(*keys, strict=True))
         )
         return rows
 

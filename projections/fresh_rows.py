@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.database.rows import quoted
 from eventstore.domain.event import RecordedEvent
 from eventstore.errors import ProjectionLagError, QuarantinedKeysError
 from eventstore.log.event_log import EventLog
-from eventstore.sql import load
+from eventstore.sql import load, qualified, schema_of
 from projections.discards import Discards
 from projections.keys import key_text, lane_of
 from projections.projection import Projection
@@ -81,16 +80,26 @@ class FreshRows(Generic[R]):
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     # Before the snapshot: a rebuild may put another table in its place until this is held.
-                    await connection.execute(f"LOCK TABLE {quoted(table.name)} IN ACCESS SHARE MODE")
+                    await connection.execute(
+                        f"LOCK TABLE {qualified(schema_of(connection), table.name)} IN ACCESS SHARE MODE"
+                    )
                     await require_version(connection, projection)
-                    lanes = await connection.fetch(load("projections/list_lanes"), projection.name)
-                    held = await connection.fetch(load("projections/list_quarantine"), projection.name)
-                    discards = await connection.fetch(load("projections/list_discards"), projection.name)
+                    lanes = await connection.fetch(
+                        load("projections/list_lanes", connection), projection.name
+                    )
+                    held = await connection.fetch(
+                        load("projections/list_quarantine", connection), projection.name
+                    )
+                    discards = await connection.fetch(
+                        load("projections/list_discards", connection), projection.name
+                    )
                     if key is None:
-                        records = await connection.fetch(table.select_all())
+                        records = await connection.fetch(table.select_all(schema=schema_of(connection)))
                     else:
                         keys = [[value] for value in key]
-                        records = await connection.fetch(table.select_by_keys(), *keys)
+                        records = await connection.fetch(
+                            table.select_by_keys(schema=schema_of(connection)), *keys
+                        )
                     tail = _Tail(projection, lanes, held, discards, only=key)
                     events = await self._log.read_range(
                         after=tail.after,

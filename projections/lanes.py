@@ -40,7 +40,7 @@ async def set_lanes(log: EventLog, projection: Projection[Any], lanes: int) -> N
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
             async with connection.transaction():
-                pinned = await connection.fetch(load("projections/pin_lanes"), projection.name)
+                pinned = await connection.fetch(load("projections/pin_lanes", connection), projection.name)
                 if not pinned:
                     raise ProjectionError(
                         f"projection {projection.name} was never folded: let its worker run first"
@@ -59,13 +59,15 @@ async def set_lanes(log: EventLog, projection: Projection[Any], lanes: int) -> N
                         delivered=delivered,
                     )
                     await connection.execute(
-                        load("projections/count_deliveries"),
+                        load("projections/count_deliveries", connection),
                         projection.name,
                         lane["lane"],
                         *delivered.columns,
                     )
                 epoch = max(lane["epoch"] for lane in pinned) + 1
-                await connection.execute(load("projections/set_lanes"), projection.name, lanes, target, epoch)
+                await connection.execute(
+                    load("projections/set_lanes", connection), projection.name, lanes, target, epoch
+                )
 
 
 async def ensure_lanes(log: EventLog, projection: Projection[Any], lanes: int) -> int:
@@ -80,8 +82,10 @@ async def ensure_lanes(log: EventLog, projection: Projection[Any], lanes: int) -
     _check(lanes)
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
-            await connection.execute(load("projections/register"), projection.name, projection.version)
-            rows = await connection.fetch(load("projections/list_lanes"), projection.name)
+            await connection.execute(
+                load("projections/register", connection), projection.name, projection.version
+            )
+            rows = await connection.fetch(load("projections/list_lanes", connection), projection.name)
     if len(rows) != lanes:
         await set_lanes(log, projection, lanes)
     return len(rows)

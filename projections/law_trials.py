@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from eventstore.database.rows import quoted
 from eventstore.domain.event import PendingEvent, RecordedEvent
 from eventstore.errors import QuarantinedKeysError, RepositoryError
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import StagedEvent
+from eventstore.sql import qualified, schema_of
 from eventstore.testing.scratch import ScratchDatabase
 from eventstore.testing.strategies import LoggedEvent
 from projections.comparison import compare_with_rebuild
@@ -59,7 +59,7 @@ class Trial:
         async with self._scratch.connection.acquire() as connection:
             found = await table_differences(connection, self._table)
             if any("no such table" in line for line in found):
-                await connection.execute(self._table.create())
+                await connection.execute(self._table.create(schema=schema_of(connection)))
         await check_table(self._log, self._make())
 
     async def run(self, law: str, plan: Plan) -> int:
@@ -255,7 +255,7 @@ class Trial:
         """Return the rows of the table as text; those of keys in quarantine stand still, and are left out."""
         held = {one.key for one in await list_quarantined(self._log, projection.name)}
         async with self._scratch.connection.acquire() as connection:
-            records = await connection.fetch(self._table.select_all())
+            records = await connection.fetch(self._table.select_all(schema=schema_of(connection)))
         names = [column.name for column in self._table.key]
         return {
             key: self._told(self._table.codec.decode(record))
@@ -265,15 +265,19 @@ class Trial:
 
     async def _empty_table(self) -> None:
         async with self._scratch.connection.acquire() as connection:
-            await connection.execute(f"DELETE FROM {quoted(self._table.name)}")
+            await connection.execute(f"DELETE FROM {qualified(schema_of(connection), self._table.name)}")
 
     async def _stored(self, key: Key, row: Any) -> Any:
         """Write a row as a worker does, and read it by the key of its event."""
         table = self._table
         async with self._scratch.connection.acquire() as connection:
-            await connection.execute(table.upsert(), *table.codec.encode_columns([row]), [1])
-            records = await connection.fetch(table.select_by_keys(), *[[value] for value in key])
-            await connection.execute(f"DELETE FROM {quoted(table.name)}")
+            await connection.execute(
+                table.upsert(schema=schema_of(connection)), *table.codec.encode_columns([row]), [1]
+            )
+            records = await connection.fetch(
+                table.select_by_keys(schema=schema_of(connection)), *[[value] for value in key]
+            )
+            await connection.execute(f"DELETE FROM {qualified(schema_of(connection), table.name)}")
         return table.codec.decode(records[0]) if records else None
 
     async def _normal(self, rows: Sequence[Any]) -> Rows:
@@ -285,9 +289,17 @@ class Trial:
             try:
                 if rows:
                     columns = self._table.codec.encode_columns(rows)
-                    await connection.execute(self._table.upsert(), *columns, [1] * len(rows))
+                    await connection.execute(
+                        self._table.upsert(schema=schema_of(connection)), *columns, [1] * len(rows)
+                    )
                 arguments = [list(column) for column in zip(*keys, strict=True)]
-                records = await connection.fetch(self._table.select_by_keys(), *arguments) if rows else []
+                records = (
+                    await connection.fetch(
+                        self._table.select_by_keys(schema=schema_of(connection)), *arguments
+                    )
+                    if rows
+                    else []
+                )
             finally:
                 await transaction.rollback()
         names = [column.name for column in self._table.key]

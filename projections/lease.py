@@ -67,7 +67,9 @@ class Lease:
                 row = await self._try(connection)
                 if row is None:
                     # Only now: it would wait for the transaction of whoever has changed the row.
-                    await connection.execute(load("projections/register"), self._projection, self._version)
+                    await connection.execute(
+                        load("projections/register", connection), self._projection, self._version
+                    )
                     row = await self._try(connection)
                 if row is None or row["epoch"] is None:
                     self.epoch = None
@@ -81,14 +83,14 @@ class Lease:
 
     async def _try(self, connection: Any) -> Any:
         return await connection.fetchrow(
-            load("projections/take_lease"), self._projection, self._lane, self.owner, self.lease_s
+            load("projections/take_lease", connection), self._projection, self._lane, self.owner, self.lease_s
         )
 
     async def _end_stopped(self, connection: Any) -> None:
         try:
             with mapped_errors(own_statement=True, connection=connection):
                 ended = await connection.fetch(
-                    load("projections/end_stopped_worker"), self._projection, self._lane
+                    load("projections/end_stopped_worker", connection), self._projection, self._lane
                 )
         except RepositoryError as error:
             if error.sqlstate != _NO_RIGHT:
@@ -118,7 +120,11 @@ class Lease:
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
                 kept = await connection.fetchval(
-                    load("projections/renew_lease"), self._projection, self._lane, self.epoch, self.lease_s
+                    load("projections/renew_lease", connection),
+                    self._projection,
+                    self._lane,
+                    self.epoch,
+                    self.lease_s,
                 )
         if kept is None:
             self.epoch = None
@@ -133,7 +139,7 @@ class Lease:
             async with self._log.connection.acquire() as connection:
                 with mapped_errors(own_statement=True, connection=connection):
                     await connection.execute(
-                        load("projections/release_lease"), self._projection, self._lane, epoch
+                        load("projections/release_lease", connection), self._projection, self._lane, epoch
                     )
         except EventStoreError:
             return

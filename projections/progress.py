@@ -55,7 +55,7 @@ async def list_lanes(log: EventLog, projection: str) -> list[Any]:
     """
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            rows: list[Any] = await connection.fetch(load("projections/list_lanes"), projection)
+            rows: list[Any] = await connection.fetch(load("projections/list_lanes", connection), projection)
             return rows
 
 

@@ -84,7 +84,7 @@ class _ProvePart:
         """Fold the part, and compare its rows."""
         async with log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                failures = await connection.fetch(load("rebuild/list_failures"), projection.name)
+                failures = await connection.fetch(load("rebuild/list_failures", connection), projection.name)
         fold: IndependentFold[Any] = IndependentFold(
             log,
             projection,

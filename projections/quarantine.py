@@ -68,7 +68,7 @@ async def list_quarantined(log: EventLog, projection: str | None = None) -> list
     """
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            rows = await connection.fetch(load("projections/list_quarantine"), projection)
+            rows = await connection.fetch(load("projections/list_quarantine", connection), projection)
     return [QuarantinedKey(**dict(row)) for row in rows]
 
 
@@ -117,15 +117,17 @@ async def _fold_again(
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
             async with connection.transaction():
-                lanes = await connection.fetch(load("projections/pin_lanes"), projection.name)
+                lanes = await connection.fetch(load("projections/pin_lanes", connection), projection.name)
                 await require_version(connection, projection)
-                held = await connection.fetch(load("projections/list_quarantine"), projection.name)
+                held = await connection.fetch(
+                    load("projections/list_quarantine", connection), projection.name
+                )
                 entry = next((row for row in held if row["key"] == key), None)
                 if entry is None:
                     raise _not_held(projection, key)
                 if discard_position is not None:
                     await connection.execute(
-                        load("projections/discard_event"),
+                        load("projections/discard_event", connection),
                         projection.name,
                         entry["position"],
                         key,
@@ -144,7 +146,9 @@ async def _fold_again(
                 if failed:
                     await failed[0].quarantine(connection, projection)
                 else:
-                    await connection.execute(load("projections/release_key"), projection.name, key)
+                    await connection.execute(
+                        load("projections/release_key", connection), projection.name, key
+                    )
                 return not failed
 
 

@@ -73,13 +73,13 @@ async def read_batch(
         ConnectionError, TimeoutError: Safe to retry.
         UnknownEventTypeError, EventDecodingError: The key of an event is not known, since it cannot be decoded.
     """
-    arguments = (load("log/read_range"), after, through, limit, projection.categories)
+    arguments = (after, through, limit, projection.categories)
     if connection is None:
         async with log.connection.acquire() as one:
             with mapped_errors(own_statement=True, reads_only=True, connection=one):
-                rows: Sequence[Any] = await one.fetch(*arguments)
+                rows: Sequence[Any] = await one.fetch(load("log/read_range", one), *arguments)
     else:
-        rows = await connection.fetch(*arguments)
+        rows = await connection.fetch(load("log/read_range", connection), *arguments)
     is_full = len(rows) == limit
     events = decode_for(log, projection, rows)
     return Batch(events, rows[-1]["position"] if is_full else through, is_full)

@@ -18,11 +18,10 @@ from typing import Any
 import asyncpg
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.database.rows import quoted
 from eventstore.errors import ConfigurationError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import collecting_rarely
-from eventstore.sql import load
+from eventstore.sql import load, qualified, schema_of
 from projections.build import Build, BuildPart
 from projections.build_table import beside_name
 from projections.claim import REBUILD_LEASE_S, Claim, taken_over
@@ -144,7 +143,10 @@ async def abandon(log: EventLog, projection: Projection[Any]) -> bool:
     claim = await Claim.take(log, projection)
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
-            existed = await connection.fetchval(load("rebuild/table_exists"), quoted(beside_name(projection)))
+            existed = await connection.fetchval(
+                load("rebuild/table_exists", connection),
+                qualified(schema_of(connection), beside_name(projection)),
+            )
             await _drop(connection, projection, claim)
     return bool(existed)
 
@@ -223,12 +225,15 @@ class _Rebuild:
         projection = self._projection
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
-                await connection.execute(load("projections/register"), projection.name, projection.version)
-                row = await connection.fetchrow(load("projections/read_version"), projection.name)
+                await connection.execute(
+                    load("projections/register", connection), projection.name, projection.version
+                )
+                row = await connection.fetchrow(load("projections/read_version", connection), projection.name)
                 if row["version"] > projection.version:
                     raise version_differs(projection, row["version"])
                 hanging = await connection.fetch(
-                    load("rebuild/list_dependents"), quoted(projection.table.name)
+                    load("rebuild/list_dependents", connection),
+                    qualified(schema_of(connection), projection.table.name),
                 )
         if hanging:
             named = ", ".join(f"{row['kind']} {row['name']}" for row in hanging)
@@ -287,35 +292,39 @@ class _Rebuild:
     async def _swap_in(self, connection: Any, build: Build[Any], proved: Proved, claim: Claim) -> Rebuilt:
         """Swap, in the open transaction of `connection`; `_InUseError` where the live table is in use."""
         name = self._projection.name
-        live, beside = quoted(self._projection.table.name), quoted(build.table)
-        lanes = await connection.fetch(load("projections/pin_lanes"), name)
+        schema = schema_of(connection)
+        live, beside = qualified(schema, self._projection.table.name), qualified(schema, build.table)
+        lanes = await connection.fetch(load("projections/pin_lanes", connection), name)
         if (await read_discards(connection, self._projection)).pairs != build.discarded.pairs:
             raise _DiscardedMeanwhileError  # with the lanes held there comes no further one
         # What workers have folded is settled. A lane beyond the end of the log has folded what a restore has lost.
-        head = await connection.fetchval(load("rebuild/read_head"))
+        head = await connection.fetchval(load("rebuild/read_head", connection))
         target = max(build.position, min(head, max(lane["position"] for lane in lanes)))
         while build.position < target:
             proved = await prove_step(connection, self._log, self._projection, build, proved, target)
         failures = await build.failures(connection)
         await _lock(connection, live)
-        if await connection.fetchval(load("rebuild/renew"), name, claim.epoch, REBUILD_LEASE_S) is None:
+        if (
+            await connection.fetchval(load("rebuild/renew", connection), name, claim.epoch, REBUILD_LEASE_S)
+            is None
+        ):
             raise taken_over(self._projection)
-        for row in await connection.fetch(load("rebuild/swap_statements"), live, beside):
+        for row in await connection.fetch(load("rebuild/swap_statements", connection), live, beside):
             await connection.execute(row["statement"])
         epoch = max(lane["epoch"] for lane in lanes) + 1
         await connection.execute(
-            load("rebuild/swap_lanes"), name, self._projection.version, build.position, epoch
+            load("rebuild/swap_lanes", connection), name, self._projection.version, build.position, epoch
         )
-        await connection.execute(load("rebuild/quarantine_failures"), name)
+        await connection.execute(load("rebuild/quarantine_failures", connection), name)
         again = await connection.fetch(
-            load("rebuild/settle_discards"),
+            load("rebuild/settle_discards", connection),
             name,
             [position for position, _ in proved.left_out],
             [key for _, key in proved.left_out],
         )
-        await connection.execute(load("rebuild/clear_deliveries"), name)
-        await connection.execute(load("rebuild/replace_deliveries"), name)
-        await connection.execute(load("rebuild/finish"), name, claim.epoch)
+        await connection.execute(load("rebuild/clear_deliveries", connection), name)
+        await connection.execute(load("rebuild/replace_deliveries", connection), name)
+        await connection.execute(load("rebuild/finish", connection), name, claim.epoch)
         return Rebuilt(
             name,
             self._projection.version,
@@ -329,7 +338,9 @@ class _Rebuild:
 
     async def _held_up(self, connection: Any) -> RebuildError:
         table = self._projection.table.name
-        row = await connection.fetchrow(load("rebuild/list_holders"), quoted(table))
+        row = await connection.fetchrow(
+            load("rebuild/list_holders", connection), qualified(schema_of(connection), table)
+        )
         by = "" if row is None else f", the oldest by backend {row['pid']} for {row['age_s']:.0f} s"
         return RebuildError(
             f"table {table} was in use by open transactions for {self._swap_timeout_s:.0f} s{by}: end them and run it "
@@ -368,9 +379,13 @@ async def _lock(connection: Any, live: str) -> None:
 async def _drop(connection: Any, projection: Projection[Any], claim: Claim) -> None:
     async with connection.transaction():
         if (
-            await connection.fetchval(load("rebuild/renew"), projection.name, claim.epoch, REBUILD_LEASE_S)
+            await connection.fetchval(
+                load("rebuild/renew", connection), projection.name, claim.epoch, REBUILD_LEASE_S
+            )
             is None
         ):
             raise taken_over(projection)
-        await connection.execute(load("rebuild/finish"), projection.name, claim.epoch)
-        await connection.execute(f"DROP TABLE IF EXISTS {quoted(beside_name(projection))}")
+        await connection.execute(load("rebuild/finish", connection), projection.name, claim.epoch)
+        await connection.execute(
+            f"DROP TABLE IF EXISTS {qualified(schema_of(connection), beside_name(projection))}"
+        )

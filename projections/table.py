@@ -12,8 +12,9 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
-from eventstore.database.rows import Column, RowCodec, quoted
+from eventstore.database.rows import Column, RowCodec
 from eventstore.errors import ConfigurationError
+from eventstore.sql import qualified, quoted, type_name
 from projections.keys import normal_form
 
 __all__ = ["LAST_POSITION", "Table"]
@@ -70,6 +71,9 @@ class Table(Generic[R]):
         self._plain, self._as_text, self._as_json = _by_comparison(self.codec.columns)
         self._normal_forms = [(place, form) for place, form in forms if form is not None]
 
+    def _target(self, name: str | None, schema: str | None) -> str:
+        return quoted(name or self.name) if schema is None else qualified(schema, name or self.name)
+
     def normal(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return a key as every equal one is: its text, and so its lane, is then the same."""
         if not self._normal_forms:
@@ -88,11 +92,16 @@ class Table(Generic[R]):
         fields = self._key_fields(row)
         return (fields if len(key) > 1 else (fields,)) == key
 
-    def create(self, name: str | None = None) -> str:
-        """Return the statement that makes the table, for a migration: a column for each field, `last_position`, the key."""
-        table = quoted(name or self.name)
+    def create(self, name: str | None = None, *, schema: str | None = None) -> str:
+        """Return the statement that makes the table, for a migration: a column for each field, `last_position`, the key.
+
+        Args:
+            name: The name of the table; None: the projection's.
+            schema: The schema of the store; None: the statement leaves it to the search path.
+        """
+        table = self._target(name, schema)
         columns = ",\n    ".join(
-            f"{quoted(column.name)} {column.type}{'' if column.is_nullable else ' NOT NULL'}"
+            f"{quoted(column.name)} {type_name(column.type, schema)}{'' if column.is_nullable else ' NOT NULL'}"
             for column in self.codec.columns
         )
         return (
@@ -100,40 +109,42 @@ class Table(Generic[R]):
             f"    CONSTRAINT {quoted(_constraint(name or self.name))} PRIMARY KEY ({_names(self.key)})\n)"
         )
 
-    def select_by_keys(self, name: str | None = None) -> str:
+    def select_by_keys(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that reads rows; its arguments are the keys, column by column."""
         columns = ", ".join(column.selected for column in self.codec.columns)
         return (
-            f"SELECT {columns}, {quoted(LAST_POSITION)} FROM {quoted(name or self.name)} "
-            f"WHERE ({_names(self.key)}) IN (SELECT {_casts(self.key)} FROM {_unnest(self.key, first=1)})"
+            f"SELECT {columns}, {quoted(LAST_POSITION)} FROM {self._target(name, schema)} "
+            f"WHERE ({_names(self.key)}) OPERATOR(pg_catalog.=) ANY "
+            f"(SELECT {_casts(self.key, schema)} FROM {_unnest(self.key, first=1)})"
         )
 
-    def select_all(self, name: str | None = None) -> str:
+    def select_all(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that reads every row, in the order of the key."""
         columns = ", ".join(column.selected for column in self.codec.columns)
         return (
-            f"SELECT {columns}, {quoted(LAST_POSITION)} FROM {quoted(name or self.name)} "
+            f"SELECT {columns}, {quoted(LAST_POSITION)} FROM {self._target(name, schema)} "
             f"ORDER BY {_names(self.key)}"
         )
 
-    def select_for_proof(self, name: str, *, keyed_by_stream: bool) -> str:
+    def select_for_proof(self, name: str, *, schema: str, keyed_by_stream: bool) -> str:
         """Return the statement that reads every row, in no order, each number as its text.
 
         Args:
             name: The table's name.
+            schema: Its schema.
             keyed_by_stream: Read the rows of a part alone; its arguments are those of `Part.bounds`.
         """
         columns = ", ".join(
-            f"{quoted(column.name)}::text AS {quoted(column.name)}"
+            f"{quoted(column.name)}::pg_catalog.text AS {quoted(column.name)}"
             if column.parameter_type == "numeric" and column not in self.key
             else column.selected
             for column in self.codec.columns
         )
-        select = f"SELECT {columns}, {quoted(LAST_POSITION)} FROM {quoted(name)}"
+        select = f"SELECT {columns}, {quoted(LAST_POSITION)} FROM {qualified(schema, name)}"
         if not keyed_by_stream:
             return select
-        stream = f"uuid_send({quoted(self.key[0].name)})"
-        return f"{select} WHERE (get_byte({stream}, 14) * 256 + get_byte({stream}, 15)) % $1::integer = $2::integer"
+        stream = f"pg_catalog.uuid_send({quoted(self.key[0].name)})"
+        return f"{select} WHERE (pg_catalog.get_byte({stream}, 14) * 256 + pg_catalog.get_byte({stream}, 15)) % $1::integer = $2::integer"
 
     def is_stored(self, record: Sequence[Any], encoded: Sequence[Any]) -> bool:
         """Whether a record of `select_for_proof` plainly has the values of an encoded row, to the last digit.
@@ -148,7 +159,7 @@ class Table(Generic[R]):
                 return False
         return all(_is_same_json(record[place], encoded[place]) for place in self._as_json)
 
-    def upsert(self, name: str | None = None) -> str:
+    def upsert(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that writes rows; its arguments are the columns, then their last positions."""
         columns = self.codec.columns
         # A decimal that equals the row's key may have other digits.
@@ -158,39 +169,40 @@ class Table(Generic[R]):
         updates = ", ".join(f"{column} = EXCLUDED.{column}" for column in changed)
         last = f"${len(columns) + 1}::bigint[]"
         return (
-            f"INSERT INTO {quoted(name or self.name)} ({_names(columns)}, {quoted(LAST_POSITION)}) "
-            f"SELECT {_casts(columns)}, {quoted(LAST_POSITION)} "
+            f"INSERT INTO {self._target(name, schema)} ({_names(columns)}, {quoted(LAST_POSITION)}) "
+            f"SELECT {_casts(columns, schema)}, {quoted(LAST_POSITION)} "
             f"FROM {_unnest(columns, first=1, more=(last, quoted(LAST_POSITION)))} "
             f"ON CONFLICT ({_names(self.key)}) DO UPDATE SET {updates}"
         )
 
-    def delete_by_keys(self, name: str | None = None) -> str:
+    def delete_by_keys(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that removes rows; its arguments are the keys, column by column."""
         return (
-            f"DELETE FROM {quoted(name or self.name)} "
-            f"WHERE ({_names(self.key)}) IN (SELECT {_casts(self.key)} FROM {_unnest(self.key, first=1)})"
+            f"DELETE FROM {self._target(name, schema)} "
+            f"WHERE ({_names(self.key)}) OPERATOR(pg_catalog.=) ANY "
+            f"(SELECT {_casts(self.key, schema)} FROM {_unnest(self.key, first=1)})"
         )
 
-    def compare(self, one: str, other: str) -> str:
+    def compare(self, one: str, other: str, *, schema: str) -> str:
         """Return the statement that counts the rows that two tables have equal, to the last digit, and not."""
         return (
-            "SELECT count(*) FILTER (WHERE a.line = b.line) AS equal, "
-            "count(*) FILTER (WHERE a.line IS DISTINCT FROM b.line) AS different "
-            f"FROM {self._joined(one, other)}"
+            "SELECT pg_catalog.count(*) FILTER (WHERE a.line = b.line) AS equal, "
+            "pg_catalog.count(*) FILTER (WHERE a.line IS DISTINCT FROM b.line) AS different "
+            f"FROM {self._joined(one, other, schema)}"
         )
 
-    def differences(self, one: str, other: str, limit: int) -> str:
+    def differences(self, one: str, other: str, limit: int, *, schema: str) -> str:
         """Return the statement that names some of the rows that differ, by their keys."""
         return (
-            f"SELECT ({_names(self.key)})::text AS key FROM {self._joined(one, other)} "
+            f"SELECT ({_names(self.key)})::pg_catalog.text AS key FROM {self._joined(one, other, schema)} "
             f"WHERE a.line IS DISTINCT FROM b.line ORDER BY {_names(self.key)} LIMIT {limit:d}"
         )
 
-    def _joined(self, one: str, other: str) -> str:
+    def _joined(self, one: str, other: str, schema: str) -> str:
         key = _names(self.key)
         return (
-            f"(SELECT {key}, r::text AS line FROM {quoted(one)} AS r) AS a "
-            f"FULL JOIN (SELECT {key}, r::text AS line FROM {quoted(other)} AS r) AS b USING ({key})"
+            f"(SELECT {key}, r::pg_catalog.text AS line FROM {qualified(schema, one)} AS r) AS a "
+            f"FULL JOIN (SELECT {key}, r::pg_catalog.text AS line FROM {qualified(schema, other)} AS r) AS b USING ({key})"
         )
 
 
@@ -225,19 +237,24 @@ def _names(columns: Iterable[Column]) -> str:
     return ", ".join(quoted(column.name) for column in columns)
 
 
-def _casts(columns: Iterable[Column]) -> str:
+def _casts(columns: Iterable[Column], schema: str | None) -> str:
     return ", ".join(
         quoted(column.name)
         if column.type == column.parameter_type
-        else f"{quoted(column.name)}::{column.type}"
+        else f"{quoted(column.name)}::{type_name(column.type, schema)}"
         for column in columns
     )
 
 
 def _unnest(columns: Sequence[Column], *, first: int, more: tuple[str, str] | None = None) -> str:
-    arrays = [f"${number}::{column.parameter_type}[]" for number, column in enumerate(columns, start=first)]
+    arrays = [
+        f"${number}::{type_name(column.parameter_type, None)}[]"
+        for number, column in enumerate(columns, start=first)
+    ]
     names = [quoted(column.name) for column in columns]
     if more is not None:
         arrays.append(more[0])
         names.append(more[1])
-    return f"unnest({', '.join(arrays)}) AS given ({', '.join(names)})"
+    # The parser itself reads an unnest of several arrays as PostgreSQL's own, and only where it is not qualified.
+    function = "unnest" if len(arrays) > 1 else "pg_catalog.unnest"
+    return f"{function}({', '.join(arrays)}) AS given ({', '.join(names)})"

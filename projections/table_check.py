@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.database.rows import Column, quoted
+from eventstore.database.rows import Column
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
-from eventstore.sql import load
+from eventstore.sql import load, qualified, schema_of, type_name
 from projections.projection import Projection
 from projections.table import LAST_POSITION, Table
 
@@ -55,21 +55,25 @@ async def table_differences(connection: Any, table: Table[Any]) -> tuple[str, ..
     Raises:
         Exception: Errors of asyncpg, not mapped.
     """
-    described = await connection.fetch(load("projections/describe_table"), quoted(table.name))
+    described = await connection.fetch(
+        load("projections/describe_table", connection), qualified(schema_of(connection), table.name)
+    )
     if not described:
         return (f"{table.name}: the model is {table.row.__name__}, and there is no such table",)
     if not described[0]["is_table"]:
         return (f"{table.name}: the model needs a table, and this is none: a view, or another relation",)
-    names = [*(column.type for column in table.codec.columns), "bigint"]
+    schema = schema_of(connection)
+    names = [*(type_name(column.type, schema) for column in table.codec.columns), "bigint"]
     types = {
-        row["name"]: row["type_id"] for row in await connection.fetch(load("projections/type_ids"), names)
+        row["name"]: row["type_id"]
+        for row in await connection.fetch(load("projections/type_ids", connection), names)
     }
     there = {row["name"]: row for row in described}
     model = {column.name for column in table.codec.columns} | {LAST_POSITION}
     found = [
         said
         for column in table.codec.columns
-        for said in _of_column(f"{table.name}.{column.name}", column, there.get(column.name), types)
+        for said in _of_column(f"{table.name}.{column.name}", column, there.get(column.name), types, schema)
     ]
     found += _of_last_position(f"{table.name}.{LAST_POSITION}", there.get(LAST_POSITION))
     found += [
@@ -81,15 +85,20 @@ async def table_differences(connection: Any, table: Table[Any]) -> tuple[str, ..
 
 
 def _of_column(
-    name: str, column: Column, there: Mapping[str, Any] | None, types: Mapping[str, int | None]
+    name: str,
+    column: Column,
+    there: Mapping[str, Any] | None,
+    types: Mapping[str, int | None],
+    schema: str,
 ) -> list[str]:
     wanted = f"the model has {column.field_type} ({column.type})"
     if there is None:
         return [f"{name}: {wanted}, the table has no such column"]
     found = []
-    if types[column.type] is None:
+    type_id = types[type_name(column.type, schema)]
+    if type_id is None:
         found.append(f"{name}: {wanted}, and the database knows no such type")
-    elif there["type_id"] != types[column.type]:
+    elif there["type_id"] != type_id:
         found.append(f"{name}: {wanted}, the table has {there['type']}")
     elif there["has_modifier"] and "(" not in column.type:
         found.append(f"{name}: {wanted}, the table has {there['type']}, which does not keep every value")

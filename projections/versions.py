@@ -20,7 +20,7 @@ async def require_version(connection: Any, projection: Projection[Any]) -> int:
     Raises:
         ProjectionVersionError: Another version has built it.
     """
-    row = await connection.fetchrow(load("projections/read_version"), projection.name)
+    row = await connection.fetchrow(load("projections/read_version", connection), projection.name)
     if row is None:
         return 0
     if row["version"] != projection.version:

@@ -285,7 +285,9 @@ class ProjectionWorker(Generic[R]):
                 row = await self._fetch_checkpoint(connection)
                 if row is None:
                     await connection.execute(
-                        load("projections/register"), self.projection.name, self.projection.version
+                        load("projections/register", connection),
+                        self.projection.name,
+                        self.projection.version,
                     )
                     row = await self._fetch_checkpoint(connection)
         if row is None:
@@ -302,7 +304,9 @@ class ProjectionWorker(Generic[R]):
                 await require_version(connection, self.projection)
 
     async def _fetch_checkpoint(self, connection: Any) -> Any:
-        return await connection.fetchrow(load("projections/read_checkpoint"), self.projection.name, self.lane)
+        return await connection.fetchrow(
+            load("projections/read_checkpoint", connection), self.projection.name, self.lane
+        )
 
     async def _write(self, before: int, after: int, events: list[Readable]) -> None:
         for copies in (True, False) if self._copies else (False,):
@@ -378,7 +382,7 @@ class ProjectionWorker(Generic[R]):
         delivered = Deliveries(self._counted_after)
         delivered.add(self._ours(events))
         moved = await connection.fetchval(
-            load("projections/move_checkpoint"),
+            load("projections/move_checkpoint", connection),
             self.projection.name,
             self.lane,
             before,

@@ -29,7 +29,7 @@ from eventstore.database.embedded import EmbeddedServer
 from eventstore.errors import ConfigurationError
 from eventstore.examples.order_engine import OrderEngine
 from eventstore.examples.ticks import Tick, packaged_tape, read_ticks
-from eventstore.sql import load
+from eventstore.sql import Named
 from eventstore.store import EventStore
 
 __all__ = ["demo"]
@@ -178,7 +178,7 @@ async def _run(engine: OrderEngine, store: EventStore, tape: Sequence[Tick]) -> 
 
 
 async def _least_checkpoint(store: EventStore) -> int:
-    rows = await PostgreSQLAdapter(store.connection).fetch_all(load("projections/list_checkpoints"))
+    rows = await PostgreSQLAdapter(store.connection).fetch_all(Named("projections/list_checkpoints"))
     return min((row["position"] for row in rows), default=0)
 
 
@@ -191,8 +191,8 @@ async def _report(engine: OrderEngine, store: EventStore) -> None:
         portfolios = await uow.portfolios.get_all_portfolios()
         positions = await uow.positions.get_active_positions()
     adapter = PostgreSQLAdapter(store.connection)
-    orders = await adapter.fetch_all(load("orders/count_by_status"))
-    events = await adapter.fetch_all(load("log/count_types"), 100.0)
+    orders = await adapter.fetch_all(Named("orders/count_by_status"))
+    events = await adapter.fetch_all(Named("log/count_types"), 100.0)
     console.print(portfolios_table(portfolios))
     console.print(positions_table(positions))
     console.print(counts_table("Orders by status", orders, "status", "orders"))

@@ -19,7 +19,7 @@ from eventstore.database import DatabaseConfig, MigrationManager, PostgreSQLAdap
 from eventstore.database.migrations import MigrationStatus
 from eventstore.errors import NotMigratedError
 from eventstore.log.status import Status, read_status
-from eventstore.sql import load
+from eventstore.sql import Named
 
 __all__ = ["status"]
 
@@ -62,7 +62,7 @@ async def _status(config: DatabaseConfig, *, as_json: bool) -> None:
         await _require_migrated(adapter)
         now = await _read(adapter)
         sample = 100.0 if now.head <= _COUNTED_EVENTS_MAX else _SAMPLE_PERCENT
-        rows = await adapter.fetch_all(load("log/count_types"), sample)
+        rows = await adapter.fetch_all(Named("log/count_types"), sample)
         for line in _log_lines(now):
             say(line)
         console.print(_categories_table(rows, sample))

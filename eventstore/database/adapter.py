@@ -14,7 +14,7 @@ from eventstore.database.connection import DatabaseConnection
 from eventstore.database.ending import commit, of_pool, roll_back
 from eventstore.database.error_mapping import map_error, mapped_errors
 from eventstore.database.health import ConnectionInfo, HealthStatus
-from eventstore.sql import load
+from eventstore.sql import load, text_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -110,11 +110,11 @@ class PostgreSQLAdapter:
             TransactionConflictError: Another transaction was in the way. Safe to retry from its first read.
             RepositoryError: PostgreSQL refused for another reason.
         """
-        return await self.run(lambda c: c.fetchrow(query, *args, timeout=timeout_s))
+        return await self.run(lambda c: c.fetchrow(text_of(query, c), *args, timeout=timeout_s))
 
     async def fetch_all(self, query: str, *args: Any, timeout_s: float | None = None) -> list[Any]:
         """Run a statement and return all its rows; arguments and errors as in `fetch_one`."""
-        rows: list[Any] = await self.run(lambda c: c.fetch(query, *args, timeout=timeout_s))
+        rows: list[Any] = await self.run(lambda c: c.fetch(text_of(query, c), *args, timeout=timeout_s))
         return rows
 
     async def fetch_value(self, query: str, *args: Any, timeout_s: float | None = None) -> Any:
@@ -122,7 +122,7 @@ class PostgreSQLAdapter:
 
         Arguments and errors are those of `fetch_one`.
         """
-        return await self.run(lambda c: c.fetchval(query, *args, timeout=timeout_s))
+        return await self.run(lambda c: c.fetchval(text_of(query, c), *args, timeout=timeout_s))
 
     async def execute(self, query: str, *args: Any, timeout_s: float | None = None) -> str:
         """Run a statement and return PostgreSQL's command tag, such as `UPDATE 3`.
@@ -141,7 +141,7 @@ class PostgreSQLAdapter:
         Other arguments and the errors are those of `fetch_one`.
         """
         values = list(rows)
-        await self.run(lambda c: c.executemany(query, values, timeout=timeout_s))
+        await self.run(lambda c: c.executemany(text_of(query, c), values, timeout=timeout_s))
 
     async def begin_transaction(
         self, *, isolation: IsolationLevel = "read committed", read_only: bool = False
@@ -272,8 +272,8 @@ class PostgreSQLAdapter:
         Raises:
             As `fetch_one`.
         """
-        statement = load("database/connection_info")
-        return ConnectionInfo(**dict(await self.run(lambda c: c.fetchrow(statement), reads_only=True)))
+        row = await self.run(lambda c: c.fetchrow(load("database/connection_info", c)), reads_only=True)
+        return ConnectionInfo(**dict(row))
 
     async def run(self, statement: Callable[[Any], Awaitable[Any]], *, reads_only: bool = False) -> Any:
         """Run `statement` with the transaction's connection, or with one of the pool; errors as in `fetch_one`.
@@ -335,7 +335,7 @@ class PostgreSQLAdapter:
 
 async def _execute(connection: Any, query: str, args: Sequence[Any], timeout_s: float | None) -> str:
     try:
-        tag: str = await connection.execute(query, *args, timeout=timeout_s)
+        tag: str = await connection.execute(text_of(query, connection), *args, timeout=timeout_s)
     except AttributeError as error:
         # PostgreSQL answers a query of no statement without a tag, and asyncpg decodes it all the same.
         if error.name != "decode":

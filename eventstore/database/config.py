@@ -27,6 +27,10 @@ _VARIABLES: dict[str, tuple[str, str]] = {
     "database": ("DATABASE_NAME", "a name of 1 to 63 bytes"),
     "user": ("DATABASE_USER", "a name of 1 to 63 bytes"),
     "password": ("DATABASE_PASSWORD", "text without NUL"),
+    "schema": (
+        "DATABASE_SCHEMA",
+        "a name of 1 to 63 bytes, not pg_..., information_schema or with a control character",
+    ),
     "target_session_attrs": ("DATABASE_TARGET_SESSION_ATTRS", "one of any, primary"),
     "min_pool_size": ("DATABASE_MIN_POOL_SIZE", "a whole number from 0 to DATABASE_MAX_POOL_SIZE"),
     "max_pool_size": ("DATABASE_MAX_POOL_SIZE", "a whole number from 1 to 1000"),
@@ -60,9 +64,10 @@ class _Environment(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name, field in self.settings_cls.model_fields.items():
-            value = self.get_field_value(field, name)[0]
+            public = field.alias or name
+            value = self.get_field_value(field, public)[0]
             if value is not None:
-                values[name] = value
+                values[public] = value
         url = os.environ.get("DATABASE_URL")
         if url:
             for name in ("host", "port", "database", "user"):
@@ -84,6 +89,10 @@ class DatabaseConfig(BaseSettings):
         database: The database's name.
         user: The role to log in as.
         password: The role's password; None: none.
+        schema: The schema in which the store lies, so that several stores share one database. It need not be in the
+            search path; sessions get it as the first schema there, for statements of your own. None: the first
+            schema of the session's search path that exists, which is `public` unless the role or the database says
+            otherwise.
         target_session_attrs: `primary` refuses a standby, which may lag behind what was committed; `any` takes
             whatever server is there: what is read from a standby is as old as its replication.
         min_pool_size: Connections kept open, 0 to `max_pool_size`; 5, or `max_pool_size` where that is less.
@@ -117,6 +126,8 @@ class DatabaseConfig(BaseSettings):
     database: str = Field("postgres", min_length=1)
     user: str = Field("postgres", min_length=1)
     password: SecretStr | None = None
+    # Given and read as `schema`, which as the name of a field would hide a deprecated method of pydantic's.
+    schema_: str | None = Field(None, alias="schema")
     target_session_attrs: TargetSessionAttrs = "primary"
     min_pool_size: int = Field(_MIN_POOL_SIZE, ge=0, le=1000)
     max_pool_size: int = Field(20, ge=1, le=1000)
@@ -182,7 +193,7 @@ class DatabaseConfig(BaseSettings):
             url: `postgresql://user:password@host:port/database?sslmode=require`. Reserved characters are
                 percent-encoded; `?host=/folder` names a Unix socket's folder; an IPv6 address stands in
                 brackets. Parameters: `host`, `port`, `dbname`, `user`, `password`, `sslmode`, `sslcert`,
-                `sslkey`, `sslrootcert`, `connect_timeout`, `target_session_attrs`.
+                `sslkey`, `sslrootcert`, `connect_timeout`, `target_session_attrs`, `schema`.
 
         Raises:
             ConfigurationError: The URL cannot be read, or names a value that is not allowed.
@@ -213,6 +224,11 @@ class DatabaseConfig(BaseSettings):
         return self.replace(**(address | values), direct_url=None, min_pool_size=0, max_pool_size=1)
 
     @property
+    def schema(self) -> str | None:  # type: ignore[override]  # pydantic's method of this name is deprecated
+        """The schema in which the store lies; None: the first of the search path that exists."""
+        return self.schema_
+
+    @property
     def address(self) -> str:
         """The address in words, without the password, for messages."""
         where = self.host if self.host.startswith("/") else f"{self.host}:{self.port}"
@@ -229,6 +245,17 @@ class DatabaseConfig(BaseSettings):
     @classmethod
     def _fits_a_name(cls, value: str) -> str:
         if len(value.encode()) > _NAME_BYTES_MAX or "\0" in value:
+            raise ValueError
+        return value
+
+    @field_validator("schema_")
+    @classmethod
+    def _is_a_schema(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not 1 <= len(value.encode()) <= _NAME_BYTES_MAX or not value.isprintable():
+            raise ValueError
+        if value.startswith("pg_") or value == "information_schema":
             raise ValueError
         return value
 

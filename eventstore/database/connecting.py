@@ -14,6 +14,7 @@ import asyncpg
 
 from eventstore import errors
 from eventstore.database.error_mapping import DRIVER_ERRORS
+from eventstore.sql import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,8 @@ _TRANSIENT = ("08", "53300", "57P01", "57P02", "57P03")
 def connect_arguments(config: DatabaseConfig) -> dict[str, Any]:
     """Return the keyword arguments of `asyncpg.connect` for a configuration.
 
-    The only start-up parameter is `application_name`: PgBouncer refuses what it does not know.
+    The start-up parameters are `application_name` and, where a schema is configured, `search_path`: PgBouncer refuses
+    those that it does not know, see `Connector.connect`.
     """
     tls = {
         "sslmode": config.ssl_mode,
@@ -58,7 +60,8 @@ def connect_arguments(config: DatabaseConfig) -> dict[str, Any]:
         "target_session_attrs": config.target_session_attrs,
         "command_timeout": config.command_timeout,
         "statement_cache_size": config.statement_cache_size,
-        "server_settings": {"application_name": "eventstore"},
+        "server_settings": {"application_name": "eventstore"}
+        | ({} if config.schema is None else {"search_path": f'{quoted(config.schema)}, "$user", public'}),
         "timeout": None,
     }
 
@@ -91,6 +94,8 @@ class Connector:
                 async with asyncio.timeout_at(deadline_s):
                     connection = await open_connection(**self._arguments, **options)
             except DRIVER_ERRORS as error:
+                if self._is_refused_parameter(error):
+                    continue
                 self.last_failure = without_frames(error)
                 pause_s *= random.uniform(0.75, 1.25)  # noqa: S311 - not for secrets
                 if not self._worth_another_attempt(error) or loop.time() + pause_s >= deadline_s:
@@ -103,6 +108,19 @@ class Connector:
         self._has_connected = True
         self._check_version(connection)
         return connection
+
+    def _is_refused_parameter(self, error: BaseException) -> bool:
+        """Whether a pooler refuses the search path at the start, which is left to the session from now on.
+
+        The library's own statements name the schema; only statements of users are looked up in the search path.
+        """
+        if (
+            getattr(error, "sqlstate", None) != "08P01"
+            or "search_path" not in self._arguments["server_settings"]
+        ):
+            return False
+        self._arguments["server_settings"] = {"application_name": "eventstore"}
+        return True
 
     def _worth_another_attempt(self, error: BaseException) -> bool:
         sqlstate = getattr(error, "sqlstate", None)

@@ -16,7 +16,14 @@ from eventstore.database.config import DatabaseConfig
 from eventstore.database.connecting import Connector, without_frames
 from eventstore.database.error_mapping import DRIVER_ERRORS, map_error
 from eventstore.database.health import HealthStatus, PoolStatistics
-from eventstore.database.pooled import CLEAN_UP_TIMEOUT_S, PooledConnection, close_idle, reset, settle
+from eventstore.database.pooled import (
+    CLEAN_UP_TIMEOUT_S,
+    PooledConnection,
+    close_idle,
+    find_schema,
+    reset,
+    settle,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -205,6 +212,7 @@ class DatabaseConnection:
 
     async def _connect(self, *_: Any, **options: Any) -> PooledConnection:
         connection: PooledConnection = await self._connector.connect(asyncpg.connect, **options)
+        connection.store_schema = self._config.schema or await find_schema(connection)
         lifetime_s = self._config.max_lifetime
         if lifetime_s:
             lifetime_s *= 1 - random.random() * _LIFETIME_JITTER  # noqa: S311 - not for secrets

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from eventstore import errors
 from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import DRIVER_ERRORS, map_error, mapped_errors
-from eventstore.database.pooled import settle
-from eventstore.sql import load
+from eventstore.database.pooled import find_schema, settle
+from eventstore.sql import bind, load, unbind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -44,7 +44,7 @@ async def commit(
     try:
         async with ending(lease):
             # Fails in a transaction that has failed before, to whose COMMIT PostgreSQL would answer ROLLBACK.
-            transaction_id = await connection.fetchval(load("database/transaction_id"))
+            transaction_id = await connection.fetchval(load("database/transaction_id", connection))
             sent = True
             await connection.execute("COMMIT")
     except DRIVER_ERRORS as error:
@@ -73,7 +73,9 @@ async def _resolve(
     while loop.time() < deadline_s:
         try:
             async with asyncio.timeout_at(deadline_s), acquire() as connection:
-                status = await connection.fetchval(load("database/transaction_status"), transaction_id)
+                status = await connection.fetchval(
+                    load("database/transaction_status", connection), transaction_id
+                )
         except (errors.ConnectionError, *DRIVER_ERRORS):
             status = "in progress"
         if status == "committed":
@@ -98,6 +100,7 @@ async def of_pool(pool: Any) -> AsyncIterator[Any]:
     with mapped_errors(in_transaction=True):  # nothing has been sent yet
         connection = await pool.acquire()
     try:
+        bind(connection, await _schema_of_session(connection))
         yield connection
     except (asyncio.CancelledError, TimeoutError):
         await finish(_release(pool, connection, interrupted=True))
@@ -109,7 +112,13 @@ async def of_pool(pool: Any) -> AsyncIterator[Any]:
         await finish(_release(pool, connection, interrupted=False))
 
 
+async def _schema_of_session(connection: Any) -> str | None:
+    with mapped_errors(in_transaction=True, connection=connection):
+        return await find_schema(connection)
+
+
 async def _release(pool: Any, connection: Any, *, interrupted: bool) -> None:
+    unbind(connection)
     with mapped_errors():
         if interrupted or connection.is_in_transaction():
             await settle(connection)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from eventstore import errors
 from eventstore.database.migration_files import load_migrations, packaged_directory
-from eventstore.sql import load
+from eventstore.sql import Named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ async def grant(
     roles = sorted({role for role in (writer, reader, projector) if role is not None})
     if not roles:
         raise errors.ConfigurationError("name at least one role: --writer, --reader or --projector")
-    missing = [row["name"] for row in await adapter.fetch_all(load("database/missing_roles"), roles)]
+    missing = [row["name"] for row in await adapter.fetch_all(Named("database/missing_roles"), roles)]
     if missing:
         named = ", ".join(missing)
         raise errors.ConfigurationError(
@@ -65,7 +65,13 @@ async def grant(
         raise errors.NotMigratedError("the database has no events table yet: run `eventstore migrate`")
     async with adapter.transaction():
         rows = await adapter.fetch_all(
-            load("database/grant_statements"), writer, reader, projector, _LOG_TABLES, read_tables, _SEQUENCES
+            Named("database/grant_statements"),
+            writer,
+            reader,
+            projector,
+            _LOG_TABLES,
+            read_tables,
+            _SEQUENCES,
         )
         statements = tuple(row["statement"] for row in rows)
         for statement in statements:
@@ -74,4 +80,4 @@ async def grant(
 
 
 async def _tables(adapter: PostgreSQLAdapter, names: list[str]) -> list[str]:
-    return [row["name"] for row in await adapter.fetch_all(load("database/existing_tables"), names)]
+    return [row["name"] for row in await adapter.fetch_all(Named("database/existing_tables"), names)]

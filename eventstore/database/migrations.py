@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from eventstore import errors
 from eventstore.database.error_mapping import DRIVER_ERRORS, map_error
 from eventstore.database.migration_files import Migration, load_migrations, packaged_directory
-from eventstore.sql import load
+from eventstore.sql import Named, Template, load, quoted, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -206,8 +206,9 @@ class MigrationManager:
             ConnectionError: Safe to retry.
         """
         try:
-            statement = load("database/list_migrations")
-            rows = await self._adapter.run(lambda c: c.fetch(statement), reads_only=True)
+            rows = await self._adapter.run(
+                lambda c: c.fetch(load("database/list_migrations", c)), reads_only=True
+            )
         except errors.RepositoryError as error:
             if error.sqlstate not in {"42P01", "42703"}:
                 raise
@@ -266,7 +267,7 @@ class MigrationManager:
     async def _check_names(self, up: Sequence[Migration], applied: Sequence[Migration]) -> None:
         ours = {name for migration in applied for name in migration.creates}
         wanted = sorted({name for migration in up for name in migration.creates} - ours)
-        taken = await self._adapter.fetch_all(load("database/taken_names"), wanted) if wanted else []
+        taken = await self._adapter.fetch_all(Named("database/taken_names"), wanted) if wanted else []
         if taken:
             named = ", ".join(f'"{row["name"]}" ({row["kind"]})' for row in taken)
             raise errors.MigrationError(
@@ -279,7 +280,7 @@ class MigrationManager:
         if not migration.requires_empty:
             return
         tables = list(migration.requires_empty)
-        for row in await self._adapter.fetch_all(load("database/emptiness_statements"), tables):
+        for row in await self._adapter.fetch_all(Named("database/emptiness_statements"), tables):
             if connection is not None:
                 await connection.execute(row["lock_statement"])
             if await self._adapter.fetch_value(row["row_statement"]):
@@ -307,10 +308,10 @@ class MigrationManager:
             )
         if step.direction == "up":
             await self._adapter.execute(
-                load("database/insert_migration"), migration.version, migration.name, migration.checksum
+                Named("database/insert_migration"), migration.version, migration.name, migration.checksum
             )
         else:
-            await self._adapter.execute(load("database/delete_migration"), migration.version)
+            await self._adapter.execute(Named("database/delete_migration"), migration.version)
 
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[Any]:
@@ -319,23 +320,28 @@ class MigrationManager:
             connection = self._adapter.transaction_connection
             milliseconds = f"{max(1, round(self._lock_timeout_s * 1000))}ms"
             await self._adapter.execute(
-                load("database/lock_migrations"), milliseconds, timeout_s=self._lock_timeout_s + 5
+                Named("database/lock_migrations"), milliseconds, timeout_s=self._lock_timeout_s + 5
             )
+            # Migrations name their objects without a schema, and never meet a temporary one of the session.
+            path = f"{quoted(schema_of(connection))}, pg_temp"
+            await connection.execute(f"SET LOCAL search_path = {path}")
             yield connection
 
     async def _initialize(self) -> None:
         if await self._columns() is None:
-            await self._adapter.execute(load("database/create_schema_migrations"))
+            if not await self._adapter.fetch_value(Named("database/schema_exists")):
+                await self._adapter.execute(Template("CREATE SCHEMA {schema}"))
+            await self._adapter.execute(Named("database/create_schema_migrations"))
 
     async def _applied(self) -> tuple[AppliedMigration, ...]:
         if await self._columns() is None:
             return ()
-        rows = await self._adapter.fetch_all(load("database/list_migrations"))
+        rows = await self._adapter.fetch_all(Named("database/list_migrations"))
         return tuple(AppliedMigration(**dict(row)) for row in rows)
 
     async def _columns(self) -> list[str] | None:
         columns: list[str] | None = await self._adapter.fetch_value(
-            load("database/schema_migrations_columns")
+            Named("database/schema_migrations_columns")
         )
         if columns is not None and columns != _OUR_COLUMNS:
             raise errors.MigrationError(

@@ -8,7 +8,9 @@ from typing import Any
 
 import asyncpg
 
-__all__ = ["CLEAN_UP_TIMEOUT_S", "PooledConnection", "close_idle", "reset", "settle"]
+from eventstore.sql import template
+
+__all__ = ["CLEAN_UP_TIMEOUT_S", "PooledConnection", "close_idle", "find_schema", "reset", "settle"]
 
 CLEAN_UP_TIMEOUT_S = 5.0  # a server that takes longer for a roll-back does it when the connection ends
 
@@ -16,13 +18,15 @@ CLEAN_UP_TIMEOUT_S = 5.0  # a server that takes longer for a roll-back does it w
 class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """asyncpg's connection, with what the pool remembers of it."""
 
-    __slots__ = ("expires_at_s", "leased", "session_touched")
+    __slots__ = ("expires_at_s", "leased", "session_touched", "store_schema")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.expires_at_s: float | None = None
         self.leased = False
         self.session_touched = False
+        self.store_schema: str | None = None
+        """The schema of the store that this connection is of; None where the search path names none that exists."""
 
     def unwrapped(self) -> PooledConnection:
         """Return this connection also when asked through the pool's proxy."""
@@ -44,6 +48,16 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
     def forget_transaction(self) -> None:
         """Take note that what was begun is over; asyncpg would complain of a transaction that somebody left open."""
         self._top_xact = None  # type: ignore[misc]  # a slot of asyncpg's
+
+
+async def find_schema(connection: Any) -> str | None:
+    """Return the first schema of the session's search path that exists; None where there is none.
+
+    Raises:
+        Exception: Errors of asyncpg, not mapped.
+    """
+    schema: str | None = await connection.fetchval(template("database/find_schema"))
+    return schema
 
 
 async def reset(connection: PooledConnection) -> None:

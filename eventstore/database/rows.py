@@ -18,8 +18,9 @@ from pydantic import BaseModel, TypeAdapter
 from eventstore.domain import codec
 from eventstore.domain.context import plain
 from eventstore.errors import ConfigurationError
+from eventstore.sql import quoted, type_name
 
-__all__ = ["Column", "RowCodec", "quoted"]
+__all__ = ["Column", "RowCodec"]
 
 R = TypeVar("R")
 
@@ -63,7 +64,11 @@ class Column:
     def selected(self) -> str:
         """The column as a select list has it, so that the driver needs to look up no type."""
         name = quoted(self.name)
-        return name if self.type == self.parameter_type else f"{name}::{self.parameter_type} AS {name}"
+        return (
+            name
+            if self.type == self.parameter_type
+            else f"{name}::{type_name(self.parameter_type)} AS {name}"
+        )
 
 
 class RowCodec(Generic[R]):
@@ -123,17 +128,6 @@ class RowCodec(Generic[R]):
         if not rows:
             return [[] for _ in self.columns]
         return [list(column) for column in zip(*map(self.encode, rows), strict=True)]
-
-
-def quoted(identifier: str) -> str:
-    """Return an identifier quoted for SQL.
-
-    Raises:
-        ConfigurationError: It is empty, too long for PostgreSQL (63 bytes), or holds NUL.
-    """
-    if not identifier or len(identifier.encode()) > 63 or "\x00" in identifier:  # noqa: PLR2004 - NAMEDATALEN
-        raise ConfigurationError(f"{identifier!r} is no name for a table or column: 1 to 63 bytes, no NUL")
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 _DECODED = ("decode_{}(value)", "decimal(value) if value.__class__ is str else decode_{}(value)")

@@ -20,6 +20,7 @@ URL_PARAMETERS = {
     "sslrootcert": "ssl_root_cert_file",
     "connect_timeout": "connect_timeout",
     "target_session_attrs": "target_session_attrs",
+    "schema": "schema",
 }
 """The parameters that a URL may have, and the field of `DatabaseConfig` that each sets."""
 

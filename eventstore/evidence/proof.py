@@ -69,20 +69,23 @@ async def prove(log: EventLog, event: UUID | int) -> dict[str, Any]:
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
             position: int | None
             if isinstance(event, UUID):
-                position = await connection.fetchval(load("evidence/find_position"), event)
+                position = await connection.fetchval(load("evidence/find_position", connection), event)
             else:
                 position = event if 0 < event <= _NUMBER_MAX else None
             rows = []
             if position is not None:
-                rows = await connection.fetch(load("evidence/read_events"), position - 1, position, None)
+                rows = await connection.fetch(
+                    load("evidence/read_events", connection), position - 1, position, None
+                )
             if not rows:
                 raise ConfigurationError(f"the log has no event {event}: give an event's id or its position")
-            block = await connection.fetchval(load("evidence/find_block"), position)
+            block = await connection.fetchval(load("evidence/find_block", connection), position)
             if block is None:
                 raise ConfigurationError(f"event {event} is not sealed yet: run `eventstore seal`")
-            entries = await connection.fetchval(load("evidence/read_entries"), block) or b""
+            entries = await connection.fetchval(load("evidence/read_entries", connection), block) or b""
             seals = [
-                Seal.of(row) for row in await connection.fetch(load("evidence/read_seals"), block - 1, None)
+                Seal.of(row)
+                for row in await connection.fetch(load("evidence/read_seals", connection), block - 1, None)
             ]
     leaves = [
         entries[start + ENTRY_BYTES - len(NO_SEAL) : start + ENTRY_BYTES]

@@ -65,12 +65,14 @@ async def seal(log: EventLog, *, block_events_max: int = BLOCK_EVENTS_MAX) -> Se
     while True:
         async with log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                last = await connection.fetchrow(load("evidence/last_seal"))
+                last = await connection.fetchrow(load("evidence/last_seal", connection))
         after = last["through_position"]
         settled = await log.settlement.settle(after, wait=False)
         async with log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                rows = await connection.fetch(load("evidence/read_events"), after, settled, block_events_max)
+                rows = await connection.fetch(
+                    load("evidence/read_events", connection), after, settled, block_events_max
+                )
                 if not rows:
                     head = None if last["seal"] is None else Head(last["block"], last["seal"])
                     return SealResult(blocks, events, head)
@@ -107,7 +109,7 @@ def _made(last: Any, rows: list[Any]) -> tuple[Any, ...]:
 async def _insert(connection: Any, values: tuple[Any, ...]) -> bool:
     """Insert a seal; return False where another sealer was first."""
     try:
-        await connection.execute(load("evidence/insert_seal"), *values)
+        await connection.execute(load("evidence/insert_seal", connection), *values)
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "event_seals_pkey":
             raise

@@ -100,9 +100,12 @@ async def verify(log: EventLog, *, against: Head | str | None = None, jobs: int 
     kept = Head.parse(against) if isinstance(against, str) else against
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            seals = [Seal.of(row) for row in await connection.fetch(load("evidence/read_seals"), None, None)]
+            seals = [
+                Seal.of(row)
+                for row in await connection.fetch(load("evidence/read_seals", connection), None, None)
+            ]
             through = max((one.through_position for one in seals), default=0)
-            outside = await connection.fetchrow(load("evidence/count_outside"), through)
+            outside = await connection.fetchrow(load("evidence/count_outside", connection), through)
     finding = _check_chain(seals, kept)
     if outside["below"] is not None:
         detail = f"an event stands at position {outside['below']}, before the first there can be"
@@ -208,9 +211,9 @@ async def _check_on(source: Any, seals: Sequence[Seal]) -> tuple[int, Finding | 
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
             for one in seals:
                 rows = await connection.fetch(
-                    load("evidence/read_events"), one.after_position, one.through_position, None
+                    load("evidence/read_events", connection), one.after_position, one.through_position, None
                 )
-                entries = await connection.fetchval(load("evidence/read_entries"), one.block)
+                entries = await connection.fetchval(load("evidence/read_entries", connection), one.block)
                 finding = _check_block(one, entries, rows)
                 events += len(rows)
                 if finding is not None:

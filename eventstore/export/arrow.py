@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.database.rows import quoted
 from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import microseconds
 from eventstore.export.files import replacing
 from eventstore.export.lines import settled_pages
+from eventstore.sql import qualified, schema_of
 
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
@@ -184,14 +184,16 @@ async def _open(
 async def _types_of(log: EventLog, table: str) -> dict[str, str]:
     async with log.connection.acquire() as connection:
         with mapped_errors(reads_only=True, connection=connection):
-            if await connection.fetchval("SELECT to_regclass($1) IS NULL", quoted(table)):
+            if await connection.fetchval(
+                "SELECT pg_catalog.to_regclass($1) IS NULL", qualified(schema_of(connection), table)
+            ):
                 raise ConfigurationError(
                     f"there is no table {table}: give events, or the table of a projection"
                 )
             async with (
                 connection.transaction()
             ):  # a statement that is prepared outside of one leaves one open
-                statement = await connection.prepare(_select(table))
+                statement = await connection.prepare(_select(table, schema_of(connection)))
                 attributes = statement.get_attributes()
     return {
         one.name: "text" if one.type.kind == "scalar" and one.type.schema != "pg_catalog" else one.type.name
@@ -199,8 +201,8 @@ async def _types_of(log: EventLog, table: str) -> dict[str, str]:
     }
 
 
-def _select(table: str) -> str:
-    return f"SELECT * FROM {quoted(table)}"
+def _select(table: str, schema: str) -> str:
+    return f"SELECT * FROM {qualified(schema, table)}"
 
 
 async def _event_rows(
@@ -216,7 +218,7 @@ async def _table_rows(log: EventLog, table: str, size: int) -> AsyncGenerator[li
         with mapped_errors(reads_only=True, connection=connection):
             async with connection.transaction():
                 # One statement, one snapshot, however long it is read from.
-                cursor = await connection.cursor(_select(table))
+                cursor = await connection.cursor(_select(table, schema_of(connection)))
                 while rows := await _fetch(cursor, table, size):
                     yield rows
 

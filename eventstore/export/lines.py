@@ -103,7 +103,9 @@ async def settled_pages(
         end = through if categories is None else min(through, after + _WINDOW_POSITIONS)
         async with log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                rows = await connection.fetch(load("export/read_events"), after, end, page_events, categories)
+                rows = await connection.fetch(
+                    load("export/read_events", connection), after, end, page_events, categories
+                )
         if rows:
             yield rows
         after = rows[-1]["position"] if len(rows) == page_events else end
@@ -112,10 +114,10 @@ async def settled_pages(
 async def _write_seals(log: EventLog, file: LineWriter, through: int) -> int:
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            rows = await connection.fetch(load("evidence/read_seals"), 0, None)
+            rows = await connection.fetch(load("evidence/read_seals", connection), 0, None)
             rows = [row for row in rows if row["through_position"] <= through]
             for row in rows:
-                entries = await connection.fetchval(load("evidence/read_entries"), row["block"])
+                entries = await connection.fetchval(load("evidence/read_entries", connection), row["block"])
                 file.write(
                     orjson.dumps(
                         {

@@ -24,7 +24,7 @@ from eventstore.evidence.canonical import (
     position_of,
 )
 from eventstore.export.lines import FORMAT, ExportResult
-from eventstore.sql import load
+from eventstore.sql import load, schema_of
 
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
@@ -93,29 +93,34 @@ async def import_lines(log: EventLog, file: Iterable[bytes]) -> ExportResult:
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
             async with connection.transaction():
-                await connection.execute(load("export/lock_for_import"))
-                if not await connection.fetchval(load("export/is_empty")):
+                await connection.execute(load("export/lock_for_import", connection))
+                if not await connection.fetchval(load("export/is_empty", connection)):
                     raise ConfigurationError(
                         "the log has events or seals already: import into an empty database"
                     )
                 for batch in lines.event_batches():
-                    await connection.copy_records_to_table("events", records=batch, columns=_EVENT_COLUMNS)
+                    await connection.copy_records_to_table(
+                        "events", schema_name=schema_of(connection), records=batch, columns=_EVENT_COLUMNS
+                    )
                     positions, stream_ids, versions, *_ = zip(*batch, strict=True)
                     # A batch at a time: one statement over a long log would take longer than a statement may.
-                    follows_not = load("export/find_broken_stream")
+                    follows_not = load("export/find_broken_stream", connection)
                     lines.check_streams(
                         await connection.fetchrow(follows_not, stream_ids, versions, positions)
                     )
                 for one in lines.seals():
                     lines.check_positions(
-                        one, await connection.fetchval(load("export/list_positions"), *one[1:3])
+                        one, await connection.fetchval(load("export/list_positions", connection), *one[1:3])
                     )
                     await connection.copy_records_to_table(
-                        "event_seals", records=[one], columns=_SEAL_COLUMNS
+                        "event_seals",
+                        schema_name=schema_of(connection),
+                        records=[one],
+                        columns=_SEAL_COLUMNS,
                     )
                 result = lines.read_end()
                 if result.last_position:
-                    await connection.fetchval(load("export/set_sequence"), result.last_position)
+                    await connection.fetchval(load("export/set_sequence", connection), result.last_position)
     log.wakeups.notify()
     return result
 

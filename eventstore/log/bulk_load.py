@@ -37,7 +37,7 @@ from eventstore.log.records import (
     AppendColumns,
 )
 from eventstore.log.subscription import Wakeups
-from eventstore.sql import load
+from eventstore.sql import load, schema_of
 
 __all__ = ["BATCH_EVENTS_MAX", "BulkLoad", "ImportResult"]
 
@@ -175,7 +175,7 @@ class BulkLoad:
             with mapped_errors(own_statement=True, connection=connection):
                 try:
                     async with connection.transaction():
-                        await connection.execute(load("log/lock_for_import"))
+                        await connection.execute(load("log/lock_for_import", connection))
                         return await _write(connection, batch, looks_at_new=self._looks_at_new)
                 except asyncpg.UniqueViolationError as error:
                     # A distributed table reports its constraints with the suffix of a shard.
@@ -193,7 +193,9 @@ async def _write(connection: Any, batch: AppendColumns, *, looks_at_new: bool) -
     # A stream that is not new after all has a version 1, which the primary key then refuses: it costs no look.
     expected = {stream_id: version for stream_id, version in batch.heads.items() if version or looks_at_new}
     moved = (
-        await connection.fetch(load("log/find_moved_streams"), list(expected), list(expected.values()))
+        await connection.fetch(
+            load("log/find_moved_streams", connection), list(expected), list(expected.values())
+        )
         if expected
         else ()
     )
@@ -203,9 +205,10 @@ async def _write(connection: Any, batch: AppendColumns, *, looks_at_new: bool) -
     size = len(batch.versions)
     if not size:
         return len(repeated), max(repeated)
-    drawn = await connection.fetchrow(load("log/draw_positions"), size, _IDLE_IN_TRANSACTION)
+    drawn = await connection.fetchrow(load("log/draw_positions", connection), size, _IDLE_IN_TRANSACTION)
     await connection.copy_to_table(
         "events",
+        schema_name=schema_of(connection),
         source=copied_rows(batch, drawn["positions"], drawn["recorded_at"]),
         columns=COPIED_COLUMNS,
         format="binary",
@@ -231,7 +234,7 @@ async def _without_repeated(
         if version <= actual.get(stream_id, 0)
     ]
     known = _chosen(batch, places)
-    rows = await connection.fetch(load("log/find_imported"), *known.per_event)
+    rows = await connection.fetch(load("log/find_imported", connection), *known.per_event)
     for row, stream_id in zip(rows, known.stream_ids, strict=True):
         if row["position"] is None:
             raise ConcurrencyError(stream_id, expected=batch.heads[stream_id], actual=actual[stream_id])

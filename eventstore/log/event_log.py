@@ -359,5 +359,5 @@ class EventLog(EventLookup):
 
 async def _fetch_on(connection: Any, statement: str, *arguments: Any) -> list[Any]:
     with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-        rows: list[Any] = await connection.fetch(load(statement), *arguments)
+        rows: list[Any] = await connection.fetch(load(statement, connection), *arguments)
         return rows

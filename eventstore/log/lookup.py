@@ -108,7 +108,7 @@ class EventLookup:
     async def _find(self, statement: str, *arguments: Any) -> list[Any]:
         async with self.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                rows: list[Any] = await connection.fetch(load(statement), *arguments)
+                rows: list[Any] = await connection.fetch(load(statement, connection), *arguments)
                 return rows
 
 

@@ -57,7 +57,7 @@ async def read_ends(log: EventLog) -> Ends:
 
 
 async def _read(connection: Any) -> Ends:
-    row = await connection.fetchrow(load("check/ends"))
+    row = await connection.fetchrow(load("check/ends", connection))
     return Ends(row["head"], row["sequence"], row["delivered"], tuple(row["ahead"]), row["milestones_ahead"])
 
 
@@ -98,10 +98,10 @@ async def advance_sequence(log: EventLog) -> int | None:
         with mapped_errors(own_statement=True, connection=connection):
             async with connection.transaction():
                 await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'")
-                await connection.execute(load("check/lock_log"))
+                await connection.execute(load("check/lock_log", connection))
                 ends = await _read(connection)
                 last = max(ends.head, ends.delivered)
                 if ends.sequence is not None and ends.sequence >= last:
                     return None
-                await connection.execute(load("check/set_sequence"), last)
+                await connection.execute(load("check/set_sequence", connection), last)
                 return last

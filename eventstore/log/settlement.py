@@ -101,7 +101,9 @@ class Settlement:
             async with self._acquire() as connection:
                 with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                     if barrier is None:
-                        head = (await connection.fetchrow(load("log/scan_positions"), position, 0))["head"]
+                        head = (
+                            await connection.fetchrow(load("log/scan_positions", connection), position, 0)
+                        )["head"]
                         barrier = _Barrier(head, await self._writers(connection), time.monotonic())
                     else:
                         barrier.writers &= await self._writers(connection)
@@ -125,7 +127,9 @@ class Settlement:
             raise
 
     async def _scan(self, after: int, connection: Any) -> int:
-        scan = _of_primary(await connection.fetchrow(load("log/scan_positions"), after, _WINDOW_POSITIONS))
+        scan = _of_primary(
+            await connection.fetchrow(load("log/scan_positions", connection), after, _WINDOW_POSITIONS)
+        )
         if scan["contiguous"] < scan["last"] and self._barrier is None:
             barrier = _Barrier(scan["head"], await self._writers(connection), time.monotonic())
             self._barrier = barrier
@@ -143,7 +147,7 @@ class Settlement:
             self._barrier = None
 
     async def _writers(self, connection: Any) -> set[str]:
-        return set(_of_primary(await connection.fetchrow(load("log/list_writers")))["writers"])
+        return set(_of_primary(await connection.fetchrow(load("log/list_writers", connection)))["writers"])
 
 
 def _of_primary(row: Any) -> Any:

@@ -90,7 +90,7 @@ class Signals:
     async def _notify(self) -> None:
         async with self._connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
-                await connection.execute(load("log/notify"), self._own)
+                await connection.execute(load("log/notify", connection), self._own)
 
     async def _wait_politely(self) -> None:
         for _ in range(_POLITE_TRIES):
@@ -135,14 +135,16 @@ class Signals:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 # A pooler makes up the process id that it tells its clients.
-                if connection.get_server_pid() != await connection.fetchval(load("log/backend_pid")):
+                if connection.get_server_pid() != await connection.fetchval(
+                    load("log/backend_pid", connection)
+                ):
                     return False
                 await connection.add_listener(CHANNEL, self._heard)
             self.is_listening = True
             self._on_signal()  # what came before was not heard
             while not await _is_set(self._lost, PROBE_INTERVAL_S):
                 async with asyncio.timeout(PROBE_TIMEOUT_S):
-                    await connection.fetchval(load("log/backend_pid"))
+                    await connection.fetchval(load("log/backend_pid", connection))
         finally:
             self.is_listening = False
             connection.terminate()

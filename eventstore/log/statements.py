@@ -31,7 +31,9 @@ async def execute_append(
     """
     if len(columns.versions) == 1:
         return await _execute_one(connection, columns, lock_timeout)
-    appended, *conflicts = await connection.fetch(load("log/append"), _document(columns), lock_timeout)
+    appended, *conflicts = await connection.fetch(
+        load("log/append", connection), _document(columns), lock_timeout
+    )
     for conflict in conflicts:
         raise ConcurrencyError(
             conflict["stream_id"], expected=conflict["expected"], actual=conflict["actual"]
@@ -67,7 +69,7 @@ def _document(columns: AppendColumns) -> str:
 async def _execute_one(connection: Any, columns: AppendColumns, lock_timeout: str | None) -> AppendResult:
     # Arrays of one would cost the server half as much again as the event itself.
     row = await connection.fetchrow(
-        load("log/append_one"), *(values[0] for values in columns.per_event), lock_timeout
+        load("log/append_one", connection), *(values[0] for values in columns.per_event), lock_timeout
     )
     if row["position"] is None:
         raise ConcurrencyError(columns.stream_ids[0], expected=columns.versions[0] - 1, actual=row["actual"])
@@ -80,7 +82,7 @@ async def find_repeated(connection: Any, columns: AppendColumns, cause: Exceptio
     Raises:
         ConcurrencyError: The log has other events at these versions, or only some of these.
     """
-    rows = await connection.fetch(load("log/find_appended"), _document(columns))
+    rows = await connection.fetch(load("log/find_appended", connection), _document(columns))
     if all(row["same"] for row in rows) and _is_whole(columns, rows):
         return AppendResult(tuple(row["position"] for row in rows), rows[0]["recorded_at"], repeated=True)
     if isinstance(cause, ConcurrencyError):

@@ -74,8 +74,8 @@ async def read_status(source: ConnectionSource) -> Status:
     """
     async with source.acquire() as connection:
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            log = await connection.fetchrow(load("log/status"), _WINDOW_POSITIONS)
-            rows = await connection.fetch(load("projections/status"))
+            log = await connection.fetchrow(load("log/status", connection), _WINDOW_POSITIONS)
+            rows = await connection.fetch(load("projections/status", connection))
     return Status(
         log["head"],
         log["hole_age_s"] or 0.0,

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import EventStoreError
-from eventstore.sql import load
+from eventstore.sql import Named, text_of
 
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
@@ -53,7 +53,7 @@ class Disorder:
             ConnectionError, TimeoutError: Safe to retry.
         """
         unsearched = await self._search()
-        kept = await self._fetch(load("replay/disordered_of_category"), category)
+        kept = await self._fetch(Named("replay/disordered_of_category"), category)
         found = {stream_id for stream_id, (its, _) in unsearched.items() if its == category}
         return found | {row["stream_id"] for row in kept}
 
@@ -65,17 +65,17 @@ class Disorder:
         """
         unsearched = await self._search()
         found = {each: unsearched[each][1] for each in stream_ids if each in unsearched}
-        kept = await self._fetch(load("replay/disordered_among"), stream_ids)
+        kept = await self._fetch(Named("replay/disordered_among"), stream_ids)
         found.update((row["stream_id"], row["version"]) for row in kept)
         return found
 
     async def _search(self) -> dict[UUID, tuple[str, int]]:
         if self._unsearched is None:
-            searched = (await self._fetch(load("replay/disorder_searched")))[0]["position"]
+            searched = (await self._fetch(Named("replay/disorder_searched")))[0]["position"]
             unsearched: dict[UUID, tuple[str, int]] = {}
             for after in range(searched, self._through, _POSITIONS_AT_A_TIME):
                 through = min(after + _POSITIONS_AT_A_TIME, self._through)
-                for row in await self._fetch(load("replay/find_disorder"), after, through):
+                for row in await self._fetch(Named("replay/find_disorder"), after, through):
                     unsearched.setdefault(row["stream_id"], (row["category"], row["version"]))
             self._unsearched = unsearched
         return self._unsearched
@@ -112,12 +112,12 @@ class DisorderSearch:
             NotMigratedError: The tables are missing.
             ConfigurationError: The server is a standby.
         """
-        after = (await self._fetch("replay/disorder_searched"))[0]["position"]
+        after = (await self._fetch(Named("replay/disorder_searched")))[0]["position"]
         settled = await self._log.settlement.settle(after, wait=False)
         if settled - after < positions_min:
             return False
         through = min(settled, after + _POSITIONS_AT_A_TIME)
-        await self._fetch("replay/search_disorder", after, through)
+        await self._fetch(Named("replay/search_disorder"), after, through)
         return True
 
     async def run_through(self, position: int) -> None:
@@ -127,13 +127,15 @@ class DisorderSearch:
             EventStoreError: As `run_once`.
         """
         while True:
-            after = (await self._fetch("replay/disorder_searched"))[0]["position"]
+            after = (await self._fetch(Named("replay/disorder_searched")))[0]["position"]
             if after >= position:
                 return
-            await self._fetch("replay/search_disorder", after, min(position, after + _POSITIONS_AT_A_TIME))
+            await self._fetch(
+                Named("replay/search_disorder"), after, min(position, after + _POSITIONS_AT_A_TIME)
+            )
 
     async def _fetch(self, statement: str, *arguments: Any) -> Sequence[Any]:
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
-                rows: Sequence[Any] = await connection.fetch(load(statement), *arguments)
+                rows: Sequence[Any] = await connection.fetch(text_of(statement, connection), *arguments)
                 return rows

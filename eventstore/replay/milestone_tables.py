@@ -10,7 +10,7 @@ from zlib import crc32
 import orjson
 
 from eventstore.domain.schema_snapshot import canonical_fields
-from eventstore.sql import load
+from eventstore.sql import Template, template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,22 +24,22 @@ _SIGNED_32 = 1 << 31
 
 
 @cache
-def of_table(name: str, table: str) -> str:
+def of_table(name: str, table: str) -> Template:
     """Return a statement that is written for `orders` or `milestone_orders`, for another table of that form.
 
     Args:
         name: The statement's name, such as `replay/rows_within`.
         table: The read table: `orders`, `positions` ...
     """
-    return _TABLE.sub(rf"\g<1>{table}", load(name))
+    return Template(_TABLE.sub(rf"\g<1>{table}", template(name)))
 
 
 @cache
-def at_milestone(statement: str, table: str, *, parameter: int) -> str:
+def at_milestone(statement: str, table: str, *, parameter: int) -> Template:
     """Return a list's statement that reads the states of a milestone instead of the read table.
 
-    A common table expression hides the table of its name from the statement, and is merged into it by the planner,
-    so each filter is written once, and the indexes of both tables are used alike.
+    A common table expression takes the place of the table in the statement, and the planner merges it, so each filter
+    is written once, and the indexes of both tables are used alike.
 
     Args:
         statement: The name of the list's statement, such as `orders/active`.
@@ -47,8 +47,9 @@ def at_milestone(statement: str, table: str, *, parameter: int) -> str:
         parameter: The number of the parameter that has the milestone's position.
     """
     chosen = of_table("replay/milestone_set", table).replace("$1", f"${parameter}")
-    lists = load(statement).removeprefix("WITH ")  # each list is a WITH query
-    return f"WITH {table} AS NOT MATERIALIZED (\n{chosen}\n),\n{lists}"
+    lists = template(statement).removeprefix("WITH ")  # each list is a WITH query
+    lists = lists.replace(f"{{schema}}.{table} ", f"{table} ")
+    return Template(f"WITH {table} AS NOT MATERIALIZED (\n{chosen}\n),\n{lists}")
 
 
 def category_form(kind: type[Entity], version: int, discarded: Iterable[int]) -> int:

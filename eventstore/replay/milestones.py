@@ -23,7 +23,7 @@ from eventstore.replay.milestone_tables import of_table
 from eventstore.replay.moments import Moment, pin
 from eventstore.replay.past_storage import NO_VERSIONS, PastStorage
 from eventstore.repositories.storage import Stream
-from eventstore.sql import load
+from eventstore.sql import load, text_of
 
 if TYPE_CHECKING:
     from eventstore.domain.entity import Entity
@@ -107,7 +107,9 @@ class Milestones:
                     await connection.execute(
                         f"SET LOCAL statement_timeout = {_STATEMENT_TIMEOUT_S * 1000:.0f}"
                     )
-                    await connection.execute(load("replay/lock_milestones"), timeout=_STATEMENT_TIMEOUT_S)
+                    await connection.execute(
+                        load("replay/lock_milestones", connection), timeout=_STATEMENT_TIMEOUT_S
+                    )
                     for kind in self._tables:
                         await self._make(connection, kind, moment)
         return moment.through
@@ -120,7 +122,7 @@ class Milestones:
         """
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                rows = await connection.fetch(load("replay/list_milestones"))
+                rows = await connection.fetch(load("replay/list_milestones", connection))
         return [Milestone(**row) for row in rows]
 
     async def drop(self, *, position: int | None = None) -> int:
@@ -135,10 +137,10 @@ class Milestones:
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
                 async with connection.transaction():
-                    await connection.execute(load("replay/lock_milestones"))
-                    dropped = await connection.fetch(load("replay/drop_milestones"), position)
+                    await connection.execute(load("replay/lock_milestones", connection))
+                    dropped = await connection.fetch(load("replay/drop_milestones", connection), position)
                     for kind, table in self._tables.items():
-                        statement = of_table("replay/drop_states", table.projection)
+                        statement = text_of(of_table("replay/drop_states", table.projection), connection)
                         await connection.execute(statement, kind.category, timeout=_STATEMENT_TIMEOUT_S)
         return len(dropped)
 
@@ -169,24 +171,32 @@ class Milestones:
             self._log, self._tables, moment, versions=self._versions, run=lambda work: work(connection)
         )
         form = await past.form(kind)
-        await connection.execute(load("replay/drop_other_forms"), kind.category, form)
-        await connection.execute(of_table("replay/drop_states_of_other_forms", table.projection), form)
+        await connection.execute(load("replay/drop_other_forms", connection), kind.category, form)
+        await connection.execute(
+            text_of(of_table("replay/drop_states_of_other_forms", table.projection), connection), form
+        )
         before = await connection.fetch(
-            load("replay/nearest_milestone"), kind.category, form, moment.through, None, None
+            load("replay/nearest_milestone", connection), kind.category, form, moment.through, None, None
         )
         after = before[0]["position"] if before else 0
         if after == moment.through:
             return
         changed = await connection.fetch(
-            load("replay/streams_after"), kind.category, after, moment.through, timeout=_STATEMENT_TIMEOUT_S
+            load("replay/streams_after", connection),
+            kind.category,
+            after,
+            moment.through,
+            timeout=_STATEMENT_TIMEOUT_S,
         )
         ids = sorted(row["stream_id"] for row in changed)
         for begin in range(0, len(ids), _STATES_AT_A_TIME):
             some = ids[begin : begin + _STATES_AT_A_TIME]
             await self._keep(connection, table, form, await past.states(kind, some))
-            await connection.execute(of_table("replay/close_states", table.projection), some)
+            await connection.execute(
+                text_of(of_table("replay/close_states", table.projection), connection), some
+            )
         await connection.execute(
-            load("replay/keep_milestone"),
+            load("replay/keep_milestone", connection),
             kind.category,
             moment.through,
             form,
@@ -200,7 +210,9 @@ class Milestones:
     ) -> None:
         there = {each: (stream.entity, stream.version) for each, stream in states.items() if stream.entity}
         versions = [version for _, version in there.values()]
-        bounds: Sequence[Any] = await connection.fetch(load("replay/state_bounds"), list(there), versions)
+        bounds: Sequence[Any] = await connection.fetch(
+            load("replay/state_bounds", connection), list(there), versions
+        )
         kept = []
         for bound in bounds:
             entity, version = there[bound["stream_id"]]
@@ -216,5 +228,5 @@ class Milestones:
                 }
             )
         await connection.execute(
-            of_table("replay/keep_states", table.projection), orjson.dumps(kept).decode()
+            text_of(of_table("replay/keep_states", table.projection), connection), orjson.dumps(kept).decode()
         )

@@ -124,7 +124,10 @@ async def guess_position(log: EventLog, moment: Moment) -> int:
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
             return int(
                 await connection.fetchval(
-                    load("replay/guess_position"), moment.recorded_at, moment.occurred_at, moment.through
+                    load("replay/guess_position", connection),
+                    moment.recorded_at,
+                    moment.occurred_at,
+                    moment.through,
                 )
             )
 

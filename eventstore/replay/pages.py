@@ -149,7 +149,7 @@ async def fetch(source: ConnectionSource, statement: str, *arguments: Any) -> li
     """
     async with source.acquire() as connection:
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            rows: list[Any] = await connection.fetch(load(statement), *arguments)
+            rows: list[Any] = await connection.fetch(load(statement, connection), *arguments)
             return rows
 
 

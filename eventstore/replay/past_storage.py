@@ -28,7 +28,7 @@ from eventstore.replay.moments import guess_position
 from eventstore.replay.past_fold import Base, fold_in_occurred_order, fold_prefix
 from eventstore.repositories.query import Query
 from eventstore.repositories.storage import Stream
-from eventstore.sql import load
+from eventstore.sql import Named, text_of
 
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
@@ -218,7 +218,7 @@ class PastStorage:
         if ids:
             versions = [bases[each].version if each in bases else 0 for each in ids]
             rows = await self.fetch(
-                load("replay/events_of_streams"), list(ids), versions, *self.moment.bounds
+                Named("replay/events_of_streams"), list(ids), versions, *self.moment.bounds
             )
             for stream_id, group in groupby(rows, key=lambda row: row["stream_id"]):
                 records[stream_id] = list(group)
@@ -237,13 +237,13 @@ class PastStorage:
         while True:
             arguments = (0, wanted, *query.page_arguments(after), *query.arguments)
             if plan.is_live:
-                records = await self.fetch(load(query.statement), *arguments)
+                records = await self.fetch(Named(query.statement), *arguments)
                 holds = await self._note_moved(kind, plan)
             else:
                 statement = at_milestone(query.statement, table.projection, parameter=len(arguments) + 1)
                 records = await self.fetch(statement, *arguments, plan.position)
                 # The states of a milestone go together with it.
-                holds = (await self.fetch(load("replay/milestone_exists"), plan.milestone))[0]["exists"]
+                holds = (await self.fetch(Named("replay/milestone_exists"), plan.milestone))[0]["exists"]
             if not holds:
                 return None
             rows = [record for record in records if record["id"] not in plan.differing]
@@ -258,7 +258,7 @@ class PastStorage:
         """
         table = self._tables[kind]
         settled, version = self.moment.settled, self._version(table)
-        now = await self.fetch(load("replay/moved_since"), kind.category, settled, table.projection, version)
+        now = await self.fetch(Named("replay/moved_since"), kind.category, settled, table.projection, version)
         moved = {row["stream_id"] for row in now} - plan.differing.keys() - {None}
         if moved:
             plan.differing.update(await self.states(kind, sorted(moved)))
@@ -270,7 +270,7 @@ class PastStorage:
             moment = self.moment
             folded = await self._folded(kind)
             stored = await self.fetch(
-                load("replay/nearest_milestone"), kind.category, await self.form(kind), *moment.bounds
+                Named("replay/nearest_milestone"), kind.category, await self.form(kind), *moment.bounds
             )
             milestone, position = (stored[0]["id"], stored[0]["position"]) if stored else (None, 0)
             here = await self._position()
@@ -310,7 +310,7 @@ class PastStorage:
         return await self._streams("replay/streams_after", kind, position, through)
 
     async def _streams(self, statement: str, kind: type[Any], *bounds: Any) -> set[UUID]:
-        rows = await self.fetch(load(statement), kind.category, *bounds)
+        rows = await self.fetch(Named(statement), kind.category, *bounds)
         return {row["stream_id"] for row in rows}
 
     async def _folded(self, kind: type[Any]) -> _Folded:
@@ -319,7 +319,7 @@ class PastStorage:
             return _Folded()
         known = self._projections.get(table.projection)
         if known is None:
-            row = (await self.fetch(load("replay/folded"), table.projection, self._version(table)))[0]
+            row = (await self.fetch(Named("replay/folded"), table.projection, self._version(table)))[0]
             known = _Folded(row["position"], frozenset(row["quarantined"]), frozenset(row["discarded"]))
             self._projections[table.projection] = known
         return known
@@ -350,7 +350,9 @@ class PastStorage:
             ConnectionError, TimeoutError: Safe to retry.
             NotMigratedError: A table is missing.
         """
-        rows: Sequence[Any] = await self._run(lambda connection: connection.fetch(statement, *arguments))
+        rows: Sequence[Any] = await self._run(
+            lambda connection: connection.fetch(text_of(statement, connection), *arguments)
+        )
         return rows
 
     async def _run_on_pool(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:

@@ -100,7 +100,7 @@ class PostgreSQLBackend:
             with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
                 transaction = connection.transaction()
                 await transaction.start()
-                await connection.execute(load("log/limit_transaction"), *self._limits_ms)
+                await connection.execute(load("log/limit_transaction", connection), *self._limits_ms)
             return PostgreSQLTransaction(
                 self.log, self.storage.on(connection), connection, transaction, stack.pop_all()
             )

@@ -217,7 +217,7 @@ class PostgreSQLStorage:
 
     async def _fetch(self, statement: str, *arguments: Any) -> Sequence[Any]:
         rows: Sequence[Any] = await self._run(
-            lambda connection: connection.fetch(load(statement), *arguments)
+            lambda connection: connection.fetch(load(statement, connection), *arguments)
         )
         return rows
 

@@ -21,7 +21,7 @@ from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
 from eventstore.database.embedded import EmbeddedServer
 from eventstore.database.migrations import MigrationManager
-from eventstore.database.rows import quoted
+from eventstore.sql import quoted
 from eventstore.testing.pytest_plugin import SERVER_URL_VARIABLE
 
 __all__ = ["EventLoopThread", "ScratchDatabase", "scratch_database", "server_for_tests"]

@@ -17,7 +17,7 @@ from eventstore.replay.milestone_tables import at_milestone
 from eventstore.replay.moments import pin
 from eventstore.replay.past_storage import PastStorage
 from eventstore.repositories.read_tables import READ_TABLES
-from eventstore.sql import load
+from eventstore.sql import load, text_of
 from projections import OrdersProjection, PortfoliosProjection, ProjectionWorker
 from tests.integration.test_query_plans import LISTS, sequential_scans
 
@@ -135,7 +135,7 @@ async def test_times_are_found_through_their_index(store: EventStore):
                 (f"replay/streams_{clock}_until", ("order", early, 100_000, events)),
             )
             for name, arguments in asked:
-                read = await blocks(connection, load(name), arguments)
+                read = await blocks(connection, load(name, connection), arguments)
                 assert read < whole / 10, (name, read, whole)
 
 
@@ -160,7 +160,7 @@ async def test_lists_of_a_milestone_are_served_by_an_index(store: EventStore):
             table = name.partition("/")[0]
             arguments = (0, 20, None, None, *own)
             statement = at_milestone(name, table, parameter=len(arguments) + 1)
-            await connection.execute(f"PREPARE explained AS {statement}")
+            await connection.execute(f"PREPARE explained AS {text_of(statement, connection)}")
             values = ", ".join("NULL" if each is None else f"'{each}'" for each in (*arguments, 15_000))
             plan = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE explained ({values})")
             await connection.execute("DEALLOCATE explained")

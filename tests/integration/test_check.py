@@ -42,7 +42,7 @@ async def catch_up(log: EventLog) -> None:
     """Fold what there is."""
     for projection in built_in_projections():
         async with log.connection.acquire() as connection:
-            lanes = await connection.fetch(load("projections/list_lanes"), projection.name)
+            lanes = await connection.fetch(load("projections/list_lanes", connection), projection.name)
         for lane in range(len(lanes) or 1):
             worker = ProjectionWorker(log, projection, lane=lane, batch_events_max=7)
             while await worker.run_once():

@@ -46,7 +46,7 @@ async def filled(request: pytest.FixtureRequest, store: EventStore) -> AsyncIter
 async def plan_of(connection: Any, name: str, *arguments: Any) -> dict[str, Any]:
     """The plan of a statement as it ran, with what it read."""
     literals = ", ".join("NULL" if each is None else f"'{each}'" for each in arguments)
-    await connection.execute(f"PREPARE explained AS {load(name)}")
+    await connection.execute(f"PREPARE explained AS {load(name, connection)}")
     plan = await connection.fetchval(
         f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained ({literals})"
     )

@@ -128,7 +128,7 @@ def test_each_list_is_explained():
 
 async def explain(connection: Any, name: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
     """The plan of a statement with these arguments."""
-    await connection.execute(f"PREPARE explained AS {load(name)}")
+    await connection.execute(f"PREPARE explained AS {load(name, connection)}")
     values = ", ".join("NULL" if value is None else f"'{value}'" for value in arguments)
     plan = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE explained ({values})")
     await connection.execute("DEALLOCATE explained")

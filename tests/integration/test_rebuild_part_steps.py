@@ -63,7 +63,7 @@ async def taken_up(store: EventStore, claim: Claim, number: int) -> Build[Any]:
 async def reached(store: EventStore) -> tuple[list[int], int]:
     """How far each part is, and how many rows there are beside."""
     async with store.connection.acquire() as connection:
-        parts = await connection.fetch(load("rebuild/list_parts"), "orders")
+        parts = await connection.fetch(load("rebuild/list_parts", connection), "orders")
         rows: int = await connection.fetchval("SELECT count(*) FROM orders__rebuild")
     return [one["position"] for one in parts], rows
 

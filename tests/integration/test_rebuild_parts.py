@@ -65,7 +65,7 @@ async def test_parts_go_on_where_they_were(store: EventStore, monkeypatch: pytes
     with pytest.raises(KeyboardInterrupt):
         await rebuild(store.log, OrdersProjection(), on_progress=end)
     async with store.connection.acquire() as connection:
-        left = await connection.fetch(load("rebuild/list_parts"), "orders")
+        left = await connection.fetch(load("rebuild/list_parts", connection), "orders")
         assert sum(row["events"] for row in left) > 15
         built = await connection.fetchval("SELECT count(*) FROM orders__rebuild")
         assert built == sum(row["events"] for row in left)
@@ -75,7 +75,7 @@ async def test_parts_go_on_where_they_were(store: EventStore, monkeypatch: pytes
     assert (rebuilt.rows, rebuilt.events) == (30, 30)
     assert (await check(store.log, [OrdersProjection()])).findings == ()
     async with store.connection.acquire() as connection:
-        assert await connection.fetch(load("rebuild/list_parts"), "orders") == []
+        assert await connection.fetch(load("rebuild/list_parts", connection), "orders") == []
 
 
 @pytest.mark.usefixtures("in_parts")
@@ -229,8 +229,10 @@ async def test_the_statements_read_the_streams_of_a_part(store: EventStore):
         async with store.connection.acquire() as connection:
             for number in range(parts):
                 bounds = Part(number, parts).bounds(projection)
-                page = await connection.fetch(load("rebuild/read_part"), 0, 100, 100, ["order"], *bounds)
-                window = await connection.fetch(load("rebuild/scan_window"), 0, 100, *bounds)
+                page = await connection.fetch(
+                    load("rebuild/read_part", connection), 0, 100, 100, ["order"], *bounds
+                )
+                window = await connection.fetch(load("rebuild/scan_window", connection), 0, 100, *bounds)
                 found[number] = {row["stream_id"] for row in page}
                 assert found[number] == {row["stream_id"] for row in window}
                 assert found[number] == {

@@ -6,6 +6,7 @@ import asyncpg
 
 from eventstore.log.records import COLUMNS
 from eventstore.repositories.read_tables import READ_TABLES
+from eventstore.sql import render
 from tests.migrated import migrate
 from tests.unit import sql_header
 from tests.unit.sql_header import SQL
@@ -22,7 +23,7 @@ _TYPES = """
 async def differences(connection: asyncpg.Connection, text: str) -> list[str]:
     """Prepare a SQL file's statement and name each parameter whose type is not the one in its header."""
     header = sql_header.parse(text)
-    statement = await connection.prepare(header.statement)
+    statement = await connection.prepare(render(header.statement, "public"))
     oids = [parameter.oid for parameter in statement.get_parameters()]
     types = [row[0] for row in await connection.fetch(_TYPES, oids)]
     if len(types) != len(header.parameters):
@@ -86,7 +87,9 @@ async def test_lists_and_loads_give_every_field(database_url: str):
             ] + [(name, event[name]) for name in COLUMNS]
             for path in (SQL / table.projection).glob("*.sql"):
                 if path.stem != "count_by_status":
-                    found = await columns_of(connection, sql_header.parse(path.read_text()).statement)
+                    found = await columns_of(
+                        connection, render(sql_header.parse(path.read_text()).statement, "public")
+                    )
                     if found != expected:
                         wrong[f"{table.projection}/{path.stem}"] = found
     finally:

@@ -28,7 +28,7 @@ from eventstore.errors import CheckpointMovedError, ConcurrencyError, Quarantine
 from eventstore.log import EventLog
 from eventstore.log.records import AppendColumns, AppendResult, StagedEvent, to_columns
 from eventstore.log.settlement import Settlement
-from eventstore.sql import load
+from eventstore.sql import load, template
 from eventstore.testing.scratch import EventLoopThread, ScratchDatabase, scratch_database
 from projections import Projection, ProjectionWorker, Table, fresh_rows, lanes, worker
 from projections.comparison import compare_with_fold
@@ -329,7 +329,7 @@ class Engine(RuleBasedStateMachine):
 
     async def _fetch(self, statement: str, *arguments: Any) -> list[Any]:
         async with self.scratch.connection.acquire() as connection:
-            rows: list[Any] = await connection.fetch(load(statement), *arguments)
+            rows: list[Any] = await connection.fetch(load(statement, connection), *arguments)
             return rows
 
     async def _table(self) -> dict[str, tuple[str, ...]]:
@@ -453,7 +453,9 @@ def _ignore_holes(patch: pytest.MonkeyPatch) -> None:
 
     async def settle(self: Settlement, after: int, **_: Any) -> int:
         async with self._acquire() as connection:
-            head: int = (await connection.fetchrow(load("log/scan_positions"), after, 10_000))["head"]
+            head: int = (await connection.fetchrow(load("log/scan_positions", connection), after, 10_000))[
+                "head"
+            ]
         return max(after, head)
 
     patch.setattr(Settlement, "settle", settle)
@@ -461,14 +463,20 @@ def _ignore_holes(patch: pytest.MonkeyPatch) -> None:
 
 def _statement(patch: pytest.MonkeyPatch, module: Any, name: str, before: str, after: str) -> None:
     """Change the text of one statement."""
-    assert before in load(name)
-    patch.setattr(module, "load", lambda one: load(one).replace(before, after) if one == name else load(one))
+    assert before in template(name)
+    patch.setattr(
+        module,
+        "load",
+        lambda one, connection: (
+            load(one, connection).replace(before, after) if one == name else load(one, connection)
+        ),
+    )
 
 
 def _move_any_checkpoint(patch: pytest.MonkeyPatch) -> None:
     """A checkpoint is moved wherever it is and whoever holds it."""
     name = "projections/move_checkpoint"
-    text = load(name)
+    text = template(name)
     start = text.index("AND projection_checkpoints.position = $3::bigint")
     end = text.index("epoch = $4::bigint") + len("epoch = $4::bigint")
     _statement(patch, worker, name, text[start:end], "AND $3::bigint + $4::bigint IS NOT NULL")

@@ -13,7 +13,7 @@ import pytest
 from eventstore.domain.event import RecordedEvent, recorded
 from eventstore.domain.order import Order, OrderSide
 from eventstore.log.records import COLUMNS
-from eventstore.sql import load
+from eventstore.sql import render, template
 
 NINE = datetime(2024, 1, 2, 9, tzinfo=UTC)
 EVENT = Order.create_market_order("ES", 10, OrderSide.BUY, occurred_at=NINE).pending_events[0].event  # type: ignore[arg-type]
@@ -59,5 +59,5 @@ def test_it_can_be_copied():
 )
 def test_pages_have_their_columns_in_one_order(statement):
     """Every statement whose rows are decoded by the order of their columns gives them in that order."""
-    text = " ".join(load(statement).split())
+    text = " ".join(render(template(statement), "public").split())
     assert f"SELECT {', '.join(COLUMNS)} FROM" in text

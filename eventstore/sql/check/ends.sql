@@ -7,27 +7,27 @@
 -- Index: events_position_key; the other tables are small
 SELECT
     log.head,
-    CASE WHEN has_sequence_privilege('events_position_seq', 'USAGE, SELECT')
-        THEN coalesce(pg_sequence_last_value('events_position_seq'), 0)
+    CASE WHEN pg_catalog.has_sequence_privilege('events_position_seq', 'USAGE, SELECT')
+        THEN coalesce(pg_catalog.pg_sequence_last_value({regclass events_position_seq}), 0)
     END AS sequence,
     greatest(
-        (SELECT max(position) FROM projection_checkpoints),
-        (SELECT max(position) FROM projection_rebuilds),
-        (SELECT max(position) FROM projection_rebuild_parts),
-        (SELECT max(position) FROM projection_quarantine),
-        (SELECT max(position) FROM projection_discards),
-        (SELECT max(position) FROM milestones),
-        (SELECT max(through_position) FROM event_seals),
-        (SELECT max(position) FROM disorder_search),
+        (SELECT pg_catalog.max(position) FROM {schema}.projection_checkpoints),
+        (SELECT pg_catalog.max(position) FROM {schema}.projection_rebuilds),
+        (SELECT pg_catalog.max(position) FROM {schema}.projection_rebuild_parts),
+        (SELECT pg_catalog.max(position) FROM {schema}.projection_quarantine),
+        (SELECT pg_catalog.max(position) FROM {schema}.projection_discards),
+        (SELECT pg_catalog.max(position) FROM {schema}.milestones),
+        (SELECT pg_catalog.max(through_position) FROM {schema}.event_seals),
+        (SELECT pg_catalog.max(position) FROM {schema}.disorder_search),
         0
     ) AS delivered,
     ARRAY(
-        SELECT projection FROM projection_checkpoints WHERE position > log.head
+        SELECT projection FROM {schema}.projection_checkpoints WHERE position > log.head
         UNION
-        SELECT projection FROM projection_rebuilds WHERE position > log.head
+        SELECT projection FROM {schema}.projection_rebuilds WHERE position > log.head
         UNION
-        SELECT projection FROM projection_rebuild_parts WHERE position > log.head
+        SELECT projection FROM {schema}.projection_rebuild_parts WHERE position > log.head
         ORDER BY projection
     ) AS ahead,
-    EXISTS (SELECT FROM milestones WHERE position > log.head) AS milestones_ahead
-FROM (SELECT coalesce(max(position), 0) AS head FROM events) AS log
+    EXISTS (SELECT FROM {schema}.milestones WHERE position > log.head) AS milestones_ahead
+FROM (SELECT coalesce(pg_catalog.max(position), 0) AS head FROM {schema}.events) AS log

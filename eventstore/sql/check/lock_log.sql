@@ -3,4 +3,4 @@
 -- Result: none
 -- Locks: EXCLUSIVE on events
 -- Index: none
-LOCK TABLE events IN EXCLUSIVE MODE
+LOCK TABLE {schema}.events IN EXCLUSIVE MODE

@@ -4,8 +4,8 @@
 -- Result: age_s double precision; no row where there is no event
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
-SELECT extract(epoch FROM clock_timestamp() - recorded_at)::double precision AS age_s
-FROM events
+SELECT extract(epoch FROM pg_catalog.clock_timestamp() - recorded_at)::double precision AS age_s
+FROM {schema}.events
 WHERE position > $1::bigint
 ORDER BY position
 LIMIT 1

@@ -4,4 +4,4 @@
 -- Result: last bigint
 -- Locks: none beyond the sequence's own
 -- Index: none
-SELECT setval('events_position_seq', $1::bigint) AS last
+SELECT pg_catalog.setval({regclass events_position_seq}, $1::bigint) AS last

@@ -4,9 +4,9 @@
 -- Result: stream_id uuid, category text, events bigint, first integer, last integer
 -- Locks: none beyond ACCESS SHARE
 -- Index: none, all of the log is read
-SELECT stream_id, min(category) AS category, count(*) AS events, min(version) AS first, max(version) AS last
-FROM events
+SELECT stream_id, pg_catalog.min(category) AS category, pg_catalog.count(*) AS events, pg_catalog.min(version) AS first, pg_catalog.max(version) AS last
+FROM {schema}.events
 GROUP BY stream_id
-HAVING min(version) <> 1 OR max(version) <> count(*)
+HAVING pg_catalog.min(version) <> 1 OR pg_catalog.max(version) <> pg_catalog.count(*)
 ORDER BY stream_id
 LIMIT $1::bigint

@@ -4,5 +4,5 @@
 -- Result: none
 -- Locks: ROW EXCLUSIVE on schema_migrations
 -- Index: schema_migrations_pkey
-DELETE FROM schema_migrations
+DELETE FROM {schema}.schema_migrations
 WHERE version = $1::integer

@@ -6,11 +6,11 @@
 -- Result: name text, lock_statement text, row_statement text (one boolean); of the tables that exist
 -- Locks: none
 -- Index: those of the system tables
-SELECT c.relname::text AS name,
-       format('ALTER TABLE %I.%I OWNER TO %I', current_schema(), c.relname, pg_get_userbyid(c.relowner))
+SELECT c.relname::pg_catalog.text AS name,
+       pg_catalog.format('ALTER TABLE %I.%I OWNER TO %I', {schema_name}, c.relname, pg_catalog.pg_get_userbyid(c.relowner))
            AS lock_statement,
-       format('SELECT EXISTS (SELECT FROM %I.%I)', current_schema(), c.relname) AS row_statement
-FROM pg_class AS c
-WHERE c.relname = ANY ($1::text[])
-  AND c.relnamespace = to_regnamespace(quote_ident(current_schema()))
+       pg_catalog.format('SELECT EXISTS (SELECT FROM %I.%I)', {schema_name}, c.relname) AS row_statement
+FROM pg_catalog.pg_class AS c
+WHERE c.relname = ANY ($1::pg_catalog.text[])
+  AND c.relnamespace = pg_catalog.to_regnamespace(pg_catalog.quote_ident({schema_name}))
 ORDER BY c.relname

@@ -6,5 +6,5 @@
 -- Result: none
 -- Locks: ROW EXCLUSIVE on schema_migrations
 -- Index: schema_migrations_pkey
-INSERT INTO schema_migrations (version, name, checksum)
-VALUES ($1::integer, $2::text, $3::text)
+INSERT INTO {schema}.schema_migrations (version, name, checksum)
+VALUES ($1::integer, $2::pg_catalog.text, $3::pg_catalog.text)

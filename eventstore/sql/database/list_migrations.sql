@@ -4,5 +4,5 @@
 -- Locks: ACCESS SHARE on schema_migrations
 -- Index: none: the table has a few rows
 SELECT version, name, checksum, applied_at
-FROM schema_migrations
+FROM {schema}.schema_migrations
 ORDER BY version

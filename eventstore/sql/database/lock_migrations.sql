@@ -4,5 +4,5 @@
 -- Result: one row without meaning
 -- Locks: one advisory lock of the transaction; the key is the ASCII of "eventst", chosen to be no one else's
 -- Index: none
-SELECT pg_advisory_xact_lock(28559150664676212)
-FROM set_config('lock_timeout', $1::text, true)
+SELECT pg_catalog.pg_advisory_xact_lock(28559150664676212)
+FROM pg_catalog.set_config('lock_timeout', $1::pg_catalog.text, true)

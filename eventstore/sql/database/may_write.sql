@@ -4,9 +4,9 @@
 -- Result: may_write boolean; true where a table is missing, which another error tells better
 -- Locks: none beyond ACCESS SHARE
 -- Index: none
-SELECT coalesce(bool_and(
-    has_table_privilege(named.oid, 'INSERT')
-    AND has_table_privilege(named.oid, 'UPDATE')
-    AND has_table_privilege(named.oid, 'DELETE')
+SELECT coalesce(pg_catalog.bool_and(
+    pg_catalog.has_table_privilege(named.oid, 'INSERT')
+    AND pg_catalog.has_table_privilege(named.oid, 'UPDATE')
+    AND pg_catalog.has_table_privilege(named.oid, 'DELETE')
 ), true) AS may_write
-FROM (SELECT to_regclass(quote_ident(name)) AS oid FROM unnest($1::text[]) AS name) AS named
+FROM (SELECT pg_catalog.to_regclass(pg_catalog.format('%I.%I', {schema_name}, name)) AS oid FROM pg_catalog.unnest($1::pg_catalog.text[]) AS name) AS named

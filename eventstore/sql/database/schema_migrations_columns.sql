@@ -3,8 +3,8 @@
 -- Result: columns text[] in order; NULL where there is no such table
 -- Locks: none
 -- Index: those of the system tables
-SELECT array_agg(a.attname::text ORDER BY a.attnum) AS columns
-FROM pg_attribute AS a
-WHERE a.attrelid = to_regclass(format('%I.schema_migrations', current_schema()))
+SELECT pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY a.attnum) AS columns
+FROM pg_catalog.pg_attribute AS a
+WHERE a.attrelid = pg_catalog.to_regclass(pg_catalog.format('%I.schema_migrations', {schema_name}))
   AND a.attnum > 0
   AND NOT a.attisdropped

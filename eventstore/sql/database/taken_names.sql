@@ -6,17 +6,17 @@
 -- Index: those of the system tables
 SELECT wanted.name,
        CASE
-           WHEN to_regclass(format('%I.%I', current_schema(), wanted.name)) IS NOT NULL THEN 'table or sequence'
-           WHEN to_regtype(format('%I.%I', current_schema(), wanted.name)) IS NOT NULL THEN 'type'
+           WHEN pg_catalog.to_regclass(pg_catalog.format('%I.%I', {schema_name}, wanted.name)) IS NOT NULL THEN 'table or sequence'
+           WHEN pg_catalog.to_regtype(pg_catalog.format('%I.%I', {schema_name}, wanted.name)) IS NOT NULL THEN 'type'
            ELSE 'function'
        END AS kind
-FROM unnest($1::text[]) AS wanted (name)
-WHERE to_regclass(format('%I.%I', current_schema(), wanted.name)) IS NOT NULL
-   OR to_regtype(format('%I.%I', current_schema(), wanted.name)) IS NOT NULL
+FROM pg_catalog.unnest($1::pg_catalog.text[]) AS wanted (name)
+WHERE pg_catalog.to_regclass(pg_catalog.format('%I.%I', {schema_name}, wanted.name)) IS NOT NULL
+   OR pg_catalog.to_regtype(pg_catalog.format('%I.%I', {schema_name}, wanted.name)) IS NOT NULL
    OR EXISTS (
        SELECT
-       FROM pg_proc AS p
+       FROM pg_catalog.pg_proc AS p
        WHERE p.proname = wanted.name
-         AND p.pronamespace = to_regnamespace(quote_ident(current_schema()))
+         AND p.pronamespace = pg_catalog.to_regnamespace(pg_catalog.quote_ident({schema_name}))
    )
 ORDER BY wanted.name

@@ -3,4 +3,4 @@
 -- Result: one text; NULL where the transaction has written nothing
 -- Locks: none
 -- Index: none
-SELECT pg_current_xact_id_if_assigned()::text AS transaction_id
+SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text AS transaction_id

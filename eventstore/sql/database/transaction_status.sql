@@ -4,4 +4,4 @@
 -- Result: one text: in progress, committed or aborted; NULL where it is too long ago
 -- Locks: none
 -- Index: none
-SELECT pg_xact_status($1::text::xid8) AS status
+SELECT pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8) AS status

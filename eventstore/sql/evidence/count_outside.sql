@@ -6,6 +6,6 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 SELECT
-    (SELECT min(position) FROM events WHERE position < 1) AS below,
-    (SELECT coalesce(event_id::text, 'without an id') FROM events WHERE position IS NULL LIMIT 1) AS unplaced,
-    (SELECT count(*) FROM events WHERE position > $1::bigint) AS unsealed
+    (SELECT pg_catalog.min(position) FROM {schema}.events WHERE position < 1) AS below,
+    (SELECT coalesce(event_id::pg_catalog.text, 'without an id') FROM {schema}.events WHERE position IS NULL LIMIT 1) AS unplaced,
+    (SELECT pg_catalog.count(*) FROM {schema}.events WHERE position > $1::bigint) AS unsealed

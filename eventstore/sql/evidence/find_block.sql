@@ -4,4 +4,4 @@
 -- Result: block bigint
 -- Locks: none beyond ACCESS SHARE
 -- Index: none, all seals are read: one for a thousand events, and this is not asked often
-SELECT block FROM event_seals WHERE after_position < $1::bigint AND through_position >= $1::bigint ORDER BY block LIMIT 1
+SELECT block FROM {schema}.event_seals WHERE after_position < $1::bigint AND through_position >= $1::bigint ORDER BY block LIMIT 1

@@ -13,7 +13,7 @@
 -- Result: none
 -- Locks: ROW EXCLUSIVE on event_seals; the new key
 -- Index: none
-INSERT INTO event_seals (
+INSERT INTO {schema}.event_seals (
     block, after_position, through_position, events, sealed_at, root, previous, seal, entries
 )
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)

@@ -5,8 +5,8 @@
 -- Index: event_seals_pkey
 SELECT
     coalesce(last.block, 0) AS block, coalesce(last.through_position, 0) AS through_position, last.seal,
-    clock_timestamp() AS now
+    pg_catalog.clock_timestamp() AS now
 FROM (SELECT) AS always
 LEFT JOIN (
-    SELECT block, through_position, seal FROM event_seals WHERE block >= 1 ORDER BY block DESC LIMIT 1
+    SELECT block, through_position, seal FROM {schema}.event_seals WHERE block >= 1 ORDER BY block DESC LIMIT 1
 ) AS last ON true

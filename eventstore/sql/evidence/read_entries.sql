@@ -4,4 +4,4 @@
 -- Result: entries bytea
 -- Locks: none beyond ACCESS SHARE
 -- Index: event_seals_pkey
-SELECT entries FROM event_seals WHERE block = $1::bigint
+SELECT entries FROM {schema}.event_seals WHERE block = $1::bigint

@@ -9,9 +9,9 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 SELECT
-    position, stream_id, version, event_id, schema_version, timestamptz_send(occurred_at) AS occurred_at,
-    timestamptz_send(recorded_at) AS recorded_at, category, type, data::text AS data, metadata::text AS metadata
-FROM events
+    position, stream_id, version, event_id, schema_version, pg_catalog.timestamptz_send(occurred_at) AS occurred_at,
+    pg_catalog.timestamptz_send(recorded_at) AS recorded_at, category, type, data::pg_catalog.text AS data, metadata::pg_catalog.text AS metadata
+FROM {schema}.events
 WHERE position > $1::bigint AND position <= $2::bigint
 ORDER BY position
 LIMIT $3::bigint

@@ -7,7 +7,7 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: event_seals_pkey
 SELECT
-    block, after_position, through_position, events, timestamptz_send(sealed_at) AS sealed_at, root, previous, seal
-FROM event_seals
+    block, after_position, through_position, events, pg_catalog.timestamptz_send(sealed_at) AS sealed_at, root, previous, seal
+FROM {schema}.event_seals
 WHERE ($1::bigint IS NULL OR block > $1::bigint) AND ($2::bigint IS NULL OR block <= $2::bigint)
 ORDER BY block

@@ -8,9 +8,9 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_pkey, once for each event, however long the log is
 SELECT given.stream_id, given.version, given.position
-FROM unnest($1::uuid[], $2::integer[], $3::bigint[]) AS given (stream_id, version, position)
+FROM unnest($1::pg_catalog.uuid[], $2::integer[], $3::bigint[]) AS given (stream_id, version, position)
 LEFT JOIN LATERAL (
-    SELECT event.position FROM events AS event
+    SELECT event.position FROM {schema}.events AS event
     WHERE event.stream_id = given.stream_id AND event.version = given.version - 1
     LIMIT 1
 ) AS before ON true

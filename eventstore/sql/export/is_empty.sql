@@ -3,4 +3,4 @@
 -- Result: is_empty boolean
 -- Locks: none beyond ACCESS SHARE
 -- Index: none, the first row is enough
-SELECT NOT EXISTS (SELECT FROM events) AND NOT EXISTS (SELECT FROM event_seals) AS is_empty
+SELECT NOT EXISTS (SELECT FROM {schema}.events) AND NOT EXISTS (SELECT FROM {schema}.event_seals) AS is_empty

@@ -6,5 +6,5 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key, index only
 SELECT ARRAY(
-    SELECT position FROM events WHERE position > $1::bigint AND position <= $2::bigint ORDER BY position
+    SELECT position FROM {schema}.events WHERE position > $1::bigint AND position <= $2::bigint ORDER BY position
 ) AS positions

@@ -3,4 +3,4 @@
 -- Result: none
 -- Locks: EXCLUSIVE on events, to the end of the transaction; readers go on
 -- Index: none
-LOCK TABLE events IN EXCLUSIVE MODE
+LOCK TABLE {schema}.events IN EXCLUSIVE MODE

@@ -4,4 +4,4 @@
 -- Result: position bigint
 -- Locks: the sequence's own
 -- Index: none
-SELECT setval('events_position_seq', $1::bigint) AS position
+SELECT pg_catalog.setval({regclass events_position_seq}, $1::bigint) AS position

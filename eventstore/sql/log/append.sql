@@ -12,50 +12,50 @@
 -- Locks: ROW EXCLUSIVE on events, taken before the first position is drawn; the new keys
 -- Index: events_pkey, read backwards once for each stream
 WITH bounded AS MATERIALIZED (
-    SELECT set_config('lock_timeout', coalesce($2::text, current_setting('lock_timeout')), true) AS lock_timeout
+    SELECT pg_catalog.set_config('lock_timeout', coalesce($2::pg_catalog.text, pg_catalog.current_setting('lock_timeout')), true) AS lock_timeout
 ),
 given AS MATERIALIZED (
     -- In a sub-select, so that the planner cannot look at the document: every plan then costs the same, and
     -- PostgreSQL goes over to a generic one after five calls.
     SELECT event.*
-    FROM json_to_recordset((SELECT $1::text::json)) AS event (
-        stream_id uuid, version integer, event_id uuid, category text, type text, schema_version smallint,
-        data jsonb, metadata jsonb, occurred_at timestamptz
+    FROM pg_catalog.json_to_recordset((SELECT $1::pg_catalog.text::pg_catalog.json)) AS event (
+        stream_id pg_catalog.uuid, version integer, event_id pg_catalog.uuid, category pg_catalog.text, type pg_catalog.text, schema_version smallint,
+        data pg_catalog.jsonb, metadata pg_catalog.jsonb, occurred_at pg_catalog.timestamptz
     )
 ),
 conflicts AS MATERIALIZED (
     SELECT head.stream_id, head.expected, head.actual
     FROM (
         SELECT seen.stream_id, seen.expected, coalesce((
-            SELECT last.version FROM events AS last
+            SELECT last.version FROM {schema}.events AS last
             WHERE last.stream_id = seen.stream_id
             ORDER BY last.version DESC
             LIMIT 1
         ), 0) AS actual
-        FROM (SELECT stream_id, min(version) - 1 AS expected FROM given GROUP BY stream_id) AS seen
+        FROM (SELECT stream_id, pg_catalog.min(version) - 1 AS expected FROM given GROUP BY stream_id) AS seen
     ) AS head
     WHERE head.actual <> head.expected
 ),
 staged AS MATERIALIZED (
-    SELECT nextval('events_position_seq') AS position, given.*
+    SELECT pg_catalog.nextval({regclass events_position_seq}) AS position, given.*
     FROM given
     WHERE NOT EXISTS (SELECT FROM conflicts) AND EXISTS (SELECT FROM bounded)
 ),
 appended AS (
-    INSERT INTO events (
+    INSERT INTO {schema}.events (
         position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at,
         recorded_at
     )
     SELECT
         position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at,
-        statement_timestamp()
+        pg_catalog.statement_timestamp()
     FROM staged
     ORDER BY stream_id, version
     RETURNING position, recorded_at
 )
 SELECT
-    array_agg(position ORDER BY position) AS positions, min(recorded_at) AS recorded_at,
-    NULL::uuid AS stream_id, NULL::integer AS expected, NULL::integer AS actual
+    pg_catalog.array_agg(position ORDER BY position) AS positions, pg_catalog.min(recorded_at) AS recorded_at,
+    NULL::pg_catalog.uuid AS stream_id, NULL::integer AS expected, NULL::integer AS actual
 FROM appended
 UNION ALL
 SELECT NULL, NULL, stream_id, expected, actual FROM conflicts

@@ -19,21 +19,21 @@
 WITH seen AS MATERIALIZED (
     SELECT
         coalesce((
-            SELECT last.version FROM events AS last
-            WHERE last.stream_id = $1::uuid
+            SELECT last.version FROM {schema}.events AS last
+            WHERE last.stream_id = $1::pg_catalog.uuid
             ORDER BY last.version DESC
             LIMIT 1
         ), 0) AS actual,
-        set_config('lock_timeout', coalesce($10::text, current_setting('lock_timeout')), true) AS lock_timeout
+        pg_catalog.set_config('lock_timeout', coalesce($10::pg_catalog.text, pg_catalog.current_setting('lock_timeout')), true) AS lock_timeout
 ),
 appended AS (
-    INSERT INTO events (
+    INSERT INTO {schema}.events (
         position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at,
         recorded_at
     )
     SELECT
-        nextval('events_position_seq'), $1::uuid, $2::integer, $3::uuid, $4::text, $5::text, $6::smallint,
-        $7::text::jsonb, $8::text::jsonb, $9::timestamptz, statement_timestamp()
+        pg_catalog.nextval({regclass events_position_seq}), $1::pg_catalog.uuid, $2::integer, $3::pg_catalog.uuid, $4::pg_catalog.text, $5::pg_catalog.text, $6::smallint,
+        $7::pg_catalog.text::pg_catalog.jsonb, $8::pg_catalog.text::pg_catalog.jsonb, $9::pg_catalog.timestamptz, pg_catalog.statement_timestamp()
     FROM seen
     WHERE seen.actual = $2::integer - 1
     RETURNING position, recorded_at

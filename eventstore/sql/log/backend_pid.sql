@@ -3,4 +3,4 @@
 -- Result: pid integer
 -- Locks: none
 -- Index: none
-SELECT pg_backend_pid() AS pid
+SELECT pg_catalog.pg_backend_pid() AS pid

@@ -8,14 +8,14 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key, some 60 entries at most; events_lookup_brin
 WITH RECURSIVE halving AS (
-    SELECT 1::bigint AS low, coalesce((SELECT max(position) FROM events), 0) + 1 AS high
+    SELECT 1::bigint AS low, coalesce((SELECT pg_catalog.max(position) FROM {schema}.events), 0) + 1 AS high
     UNION ALL
     SELECT
-        CASE WHEN probe.recorded_at <= $1::timestamptz THEN probe.position + 1 ELSE halving.low END,
-        CASE WHEN probe.recorded_at <= $1::timestamptz THEN halving.high ELSE (halving.low + halving.high) / 2 END
+        CASE WHEN probe.recorded_at <= $1::pg_catalog.timestamptz THEN probe.position + 1 ELSE halving.low END,
+        CASE WHEN probe.recorded_at <= $1::pg_catalog.timestamptz THEN halving.high ELSE (halving.low + halving.high) / 2 END
     FROM halving
     LEFT JOIN LATERAL (
-        SELECT position, recorded_at FROM events
+        SELECT position, recorded_at FROM {schema}.events
         WHERE position >= (halving.low + halving.high) / 2
         ORDER BY position
         LIMIT 1
@@ -24,19 +24,19 @@ WITH RECURSIVE halving AS (
 ),
 place AS MATERIALIZED (
     -- Every position below low, back to the last probe, is at the moment or before; the event after it is not.
-    SELECT low, (SELECT min(position) FROM events WHERE position >= halving.high) AS high
+    SELECT low, (SELECT pg_catalog.min(position) FROM {schema}.events WHERE position >= halving.high) AS high
     FROM halving
     WHERE low >= high
     LIMIT 1
 )
 SELECT
     (
-        SELECT min(position + 0) FROM events
-        WHERE recorded_at > (SELECT $1::timestamptz) AND recorded_at <= (SELECT 'infinity'::timestamptz)
+        SELECT pg_catalog.min(position + 0) FROM {schema}.events
+        WHERE recorded_at > (SELECT $1::pg_catalog.timestamptz) AND recorded_at <= (SELECT 'infinity'::pg_catalog.timestamptz)
             AND position + 0 >= (SELECT 0) AND position + 0 <= (SELECT high FROM place)
     ) AS first_after,
     (
-        SELECT max(position + 0) FROM events
-        WHERE recorded_at >= (SELECT '-infinity'::timestamptz) AND recorded_at <= (SELECT $1::timestamptz)
+        SELECT pg_catalog.max(position + 0) FROM {schema}.events
+        WHERE recorded_at >= (SELECT '-infinity'::pg_catalog.timestamptz) AND recorded_at <= (SELECT $1::pg_catalog.timestamptz)
             AND position + 0 >= (SELECT low - 1 FROM place) AND position + 0 <= (SELECT 9223372036854775807)
     ) AS last_through

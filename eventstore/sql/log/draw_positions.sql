@@ -7,7 +7,7 @@
 -- Locks: none beyond the sequence's own
 -- Index: none
 SELECT
-    array_agg(nextval('events_position_seq')) AS positions,
-    statement_timestamp() AS recorded_at,
-    set_config('idle_in_transaction_session_timeout', $2::text, true) AS idle_in_transaction
-FROM generate_series(1, $1::bigint)
+    pg_catalog.array_agg(pg_catalog.nextval({regclass events_position_seq})) AS positions,
+    pg_catalog.statement_timestamp() AS recorded_at,
+    pg_catalog.set_config('idle_in_transaction_session_timeout', $2::pg_catalog.text, true) AS idle_in_transaction
+FROM pg_catalog.generate_series(1, $1::bigint)

@@ -19,30 +19,30 @@ SELECT
         AND stored.metadata = sent.metadata
         AND stored.occurred_at = sent.occurred_at AS same,
     EXISTS (
-        SELECT FROM events AS before
+        SELECT FROM {schema}.events AS before
         WHERE before.stream_id = stored.stream_id
             AND before.version = stored.version - 1
             AND before.recorded_at = stored.recorded_at
     ) AS with_before,
     EXISTS (
-        SELECT FROM events AS after
+        SELECT FROM {schema}.events AS after
         WHERE after.stream_id = stored.stream_id
             AND after.version = stored.version + 1
             AND after.recorded_at = stored.recorded_at
     ) AS with_after,
     coalesce((
-        SELECT last.version FROM events AS last
+        SELECT last.version FROM {schema}.events AS last
         WHERE last.stream_id = sent.stream_id
         ORDER BY last.version DESC
         LIMIT 1
     ), 0) AS actual
 FROM ROWS FROM (
-    json_to_recordset((SELECT $1::text::json)) AS (
-        stream_id uuid, version integer, event_id uuid, category text, type text, schema_version smallint,
-        data jsonb, metadata jsonb, occurred_at timestamptz
+    pg_catalog.json_to_recordset((SELECT $1::pg_catalog.text::pg_catalog.json)) AS (
+        stream_id pg_catalog.uuid, version integer, event_id pg_catalog.uuid, category pg_catalog.text, type pg_catalog.text, schema_version smallint,
+        data pg_catalog.jsonb, metadata pg_catalog.jsonb, occurred_at pg_catalog.timestamptz
     )
 ) WITH ORDINALITY AS sent (
     stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, place
 )
-LEFT JOIN events AS stored ON stored.stream_id = sent.stream_id AND stored.version = sent.version
+LEFT JOIN {schema}.events AS stored ON stored.stream_id = sent.stream_id AND stored.version = sent.version
 ORDER BY sent.place

@@ -7,6 +7,6 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_lookup_brin
 SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at
-FROM events
-WHERE event_id = $1::uuid AND position + 0 > 0
+FROM {schema}.events
+WHERE event_id = $1::pg_catalog.uuid AND position + 0 > 0
 ORDER BY position + 0

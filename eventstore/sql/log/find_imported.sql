@@ -14,18 +14,18 @@
 -- Index: events_pkey
 SELECT stored.position
 FROM unnest(
-    $1::uuid[], $2::integer[], $3::uuid[], $4::text[], $5::text[], $6::smallint[], $7::text[], $8::text[],
-    $9::timestamptz[]
+    $1::pg_catalog.uuid[], $2::integer[], $3::pg_catalog.uuid[], $4::pg_catalog.text[], $5::pg_catalog.text[], $6::smallint[], $7::pg_catalog.text[], $8::pg_catalog.text[],
+    $9::pg_catalog.timestamptz[]
 ) WITH ORDINALITY AS sent (
     stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, place
 )
-LEFT JOIN events AS stored ON stored.stream_id = sent.stream_id
+LEFT JOIN {schema}.events AS stored ON stored.stream_id = sent.stream_id
     AND stored.version = sent.version
     AND stored.event_id = sent.event_id
     AND stored.category = sent.category
     AND stored.type = sent.type
     AND stored.schema_version = sent.schema_version
-    AND stored.data = sent.data::jsonb
-    AND stored.metadata = sent.metadata::jsonb
+    AND stored.data = sent.data::pg_catalog.jsonb
+    AND stored.metadata = sent.metadata::pg_catalog.jsonb
     AND stored.occurred_at = sent.occurred_at
 ORDER BY sent.place

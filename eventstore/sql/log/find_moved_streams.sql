@@ -8,12 +8,12 @@
 SELECT head.stream_id, head.expected, head.actual
 FROM (
     SELECT seen.stream_id, seen.expected, seen.place, coalesce((
-        SELECT last.version FROM events AS last
+        SELECT last.version FROM {schema}.events AS last
         WHERE last.stream_id = seen.stream_id
         ORDER BY last.version DESC
         LIMIT 1
     ), 0) AS actual
-    FROM unnest((SELECT $1::uuid[]), (SELECT $2::integer[])) WITH ORDINALITY AS seen (stream_id, expected, place)
+    FROM unnest((SELECT $1::pg_catalog.uuid[]), (SELECT $2::integer[])) WITH ORDINALITY AS seen (stream_id, expected, place)
 ) AS head
 WHERE head.actual <> head.expected
 ORDER BY head.place

@@ -6,6 +6,6 @@
 -- Result: the settings
 -- Locks: none
 -- Index: none
-SELECT set_config(limits.name, limits.setting, true)
-FROM (VALUES ('idle_in_transaction_session_timeout', $1::text), ('transaction_timeout', $2::text)) AS limits (name, setting)
-WHERE EXISTS (SELECT FROM pg_settings WHERE pg_settings.name = limits.name)
+SELECT pg_catalog.set_config(limits.name, limits.setting, true)
+FROM (VALUES ('idle_in_transaction_session_timeout', $1::pg_catalog.text), ('transaction_timeout', $2::pg_catalog.text)) AS limits (name, setting)
+WHERE EXISTS (SELECT FROM pg_catalog.pg_settings WHERE pg_settings.name = limits.name)

@@ -5,13 +5,13 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: none
 SELECT
-    pg_is_in_recovery() AS in_recovery,
+    pg_catalog.pg_is_in_recovery() AS in_recovery,
     ARRAY(
         SELECT DISTINCT held.virtualtransaction
-        FROM pg_locks AS held
+        FROM pg_catalog.pg_locks AS held
         WHERE held.locktype = 'relation'
-            AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-            AND held.relation = 'events'::regclass
+            AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+            AND held.relation = {regclass events}
             AND held.mode = 'RowExclusiveLock'
             AND held.granted
     ) AS writers

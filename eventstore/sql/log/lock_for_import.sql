@@ -3,4 +3,4 @@
 -- Result: none
 -- Locks: ROW EXCLUSIVE on events, to the end of the transaction
 -- Index: none
-LOCK TABLE events IN ROW EXCLUSIVE MODE
+LOCK TABLE {schema}.events IN ROW EXCLUSIVE MODE

@@ -5,4 +5,4 @@
 -- Result: set_config text, pg_notify void
 -- Locks: the database's one of NOTIFY, for the commit
 -- Index: none
-SELECT set_config('synchronous_commit', 'off', true), pg_notify('eventstore', $1::text)
+SELECT pg_catalog.set_config('synchronous_commit', 'off', true), pg_catalog.pg_notify('eventstore', $1::pg_catalog.text)

@@ -8,7 +8,7 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at
-FROM events
-WHERE position > $1::bigint AND position <= $2::bigint AND ($4::text[] IS NULL OR category = ANY ($4::text[]))
+FROM {schema}.events
+WHERE position > $1::bigint AND position <= $2::bigint AND ($4::pg_catalog.text[] IS NULL OR category = ANY ($4::pg_catalog.text[]))
 ORDER BY position
 LIMIT $3::bigint

@@ -7,7 +7,7 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_pkey
 SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at
-FROM events
-WHERE stream_id = $1::uuid AND version > $2::integer
+FROM {schema}.events
+WHERE stream_id = $1::pg_catalog.uuid AND version > $2::integer
 ORDER BY version
 LIMIT $3::bigint

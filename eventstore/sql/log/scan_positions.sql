@@ -8,13 +8,13 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key, index only
 SELECT
-    coalesce(max(position) FILTER (WHERE position = $1::bigint + place), $1::bigint) AS contiguous,
-    coalesce(max(position), $1::bigint) AS last,
-    coalesce((SELECT max(position) FROM events), 0) AS head,
-    pg_is_in_recovery() AS in_recovery
+    coalesce(pg_catalog.max(position) FILTER (WHERE position = $1::bigint + place), $1::bigint) AS contiguous,
+    coalesce(pg_catalog.max(position), $1::bigint) AS last,
+    coalesce((SELECT pg_catalog.max(position) FROM {schema}.events), 0) AS head,
+    pg_catalog.pg_is_in_recovery() AS in_recovery
 FROM (
-    SELECT position, row_number() OVER (ORDER BY position) AS place
-    FROM events
+    SELECT position, pg_catalog.row_number() OVER (ORDER BY position) AS place
+    FROM {schema}.events
     WHERE position > $1::bigint
     ORDER BY position
     LIMIT $2::bigint

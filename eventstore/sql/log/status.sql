@@ -7,12 +7,12 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 WITH folded AS (
-    SELECT max(position) AS position FROM projection_checkpoints
+    SELECT pg_catalog.max(position) AS position FROM {schema}.projection_checkpoints
 ),
 ahead AS (
-    SELECT position, recorded_at, position - row_number() OVER (ORDER BY position) AS shift
+    SELECT position, recorded_at, position - pg_catalog.row_number() OVER (ORDER BY position) AS shift
     FROM (
-        SELECT position, recorded_at FROM events
+        SELECT position, recorded_at FROM {schema}.events
         WHERE position > (SELECT position FROM folded)
         ORDER BY position
         LIMIT $1::bigint
@@ -20,24 +20,24 @@ ahead AS (
 ),
 writing AS (
     SELECT DISTINCT activity.pid, activity.xact_start
-    FROM pg_locks AS held
-    JOIN pg_stat_activity AS activity ON activity.pid = held.pid
+    FROM pg_catalog.pg_locks AS held
+    JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = held.pid
     WHERE held.locktype = 'relation'
-        AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND held.relation = 'events'::regclass
+        AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+        AND held.relation = {regclass events}
         AND held.mode = 'RowExclusiveLock'
         AND held.granted
 )
 SELECT
-    coalesce((SELECT max(position) FROM events), 0) AS head,
+    coalesce((SELECT pg_catalog.max(position) FROM {schema}.events), 0) AS head,
     (
-        SELECT greatest(0, extract(epoch FROM clock_timestamp() - recorded_at))::double precision FROM ahead
+        SELECT greatest(0, extract(epoch FROM pg_catalog.clock_timestamp() - recorded_at))::double precision FROM ahead
         WHERE shift > (SELECT position FROM folded)
         ORDER BY position
         LIMIT 1
     ) AS hole_age_s,
-    (SELECT count(*) FROM writing) AS writers,
+    (SELECT pg_catalog.count(*) FROM writing) AS writers,
     oldest.pid AS writer_pid,
-    extract(epoch FROM clock_timestamp() - oldest.xact_start)::double precision AS writer_age_s
+    extract(epoch FROM pg_catalog.clock_timestamp() - oldest.xact_start)::double precision AS writer_age_s
 FROM (SELECT) AS one
 LEFT JOIN LATERAL (SELECT pid, xact_start FROM writing ORDER BY xact_start LIMIT 1) AS oldest ON true

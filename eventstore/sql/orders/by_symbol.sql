@@ -9,11 +9,11 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: orders_symbol_idx; events_position_key
 WITH folded AS MATERIALIZED (
-    SELECT coalesce(min(checkpoint.position), 0) AS position FROM projection_checkpoints AS checkpoint
+    SELECT coalesce(pg_catalog.min(checkpoint.position), 0) AS position FROM {schema}.projection_checkpoints AS checkpoint
     WHERE checkpoint.projection = 'orders'
-        AND CASE (SELECT version FROM projections WHERE name = 'orders')
+        AND CASE (SELECT version FROM {schema}.projections WHERE name = 'orders')
             WHEN 1 THEN true
-            ELSE projection_is_of_version('orders', 1)  -- raises where there is another
+            ELSE {schema}.projection_is_of_version('orders', 1)  -- raises where there is another
         END
 ),
 tail AS MATERIALIZED (
@@ -22,7 +22,7 @@ tail AS MATERIALIZED (
         recorded_at
     FROM (
         (
-            SELECT * FROM events
+            SELECT * FROM {schema}.events
             WHERE position > (SELECT position FROM folded) AND category = 'order'
             ORDER BY position
             LIMIT $1::bigint
@@ -30,8 +30,8 @@ tail AS MATERIALIZED (
         UNION ALL
         (
             -- The events that a key in quarantine waits with.
-            SELECT event.* FROM projection_quarantine AS held
-            JOIN events AS event ON event.stream_id = held.stream_id
+            SELECT event.* FROM {schema}.projection_quarantine AS held
+            JOIN {schema}.events AS event ON event.stream_id = held.stream_id
             WHERE held.projection = 'orders'
                 AND event.position >= held.position
                 AND event.position <= (SELECT position FROM folded)
@@ -40,13 +40,13 @@ tail AS MATERIALIZED (
     ) AS waiting
 ),
 named AS MATERIALIZED (
-    SELECT row.* FROM orders AS row WHERE row.id = ANY (ARRAY(SELECT DISTINCT stream_id FROM tail))
+    SELECT row.* FROM {schema}.orders AS row WHERE row.id = ANY (ARRAY(SELECT DISTINCT stream_id FROM tail))
 ),
 -- The orders that may belong to the answer. An event of these types gives the symbol that its data has,
 -- or leaves it; one of another type or schema version may do anything.
 touched AS MATERIALIZED (
     SELECT stream_id FROM tail
-    WHERE data ->> 'symbol' = $5::text
+    WHERE data ->> 'symbol' = $5::pg_catalog.text
         OR schema_version <> 1
         OR type NOT IN (
             'OrderCreated', 'OrderSubmitted', 'OrderFilled', 'OrderFillBusted', 'OrderFillCorrected',
@@ -54,31 +54,31 @@ touched AS MATERIALIZED (
         )
         OR position <= (SELECT position FROM folded)  -- of a key in quarantine
     UNION
-    SELECT id FROM named WHERE symbol = $5::text
+    SELECT id FROM named WHERE symbol = $5::pg_catalog.text
 ),
 candidates AS (
     (
-        SELECT row.* FROM orders AS row
-        WHERE row.symbol = $5::text
-            AND ($3::timestamptz IS NULL OR (row.created_at, row.id) > ($3::timestamptz, $4::uuid))
+        SELECT row.* FROM {schema}.orders AS row
+        WHERE row.symbol = $5::pg_catalog.text
+            AND ($3::pg_catalog.timestamptz IS NULL OR (row.created_at, row.id) > ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
         ORDER BY row.created_at, row.id
-        LIMIT $2::bigint + (SELECT count(*) FROM touched)
+        LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
     )
     UNION ALL
-    SELECT * FROM named WHERE symbol = $5::text OR id IN (SELECT stream_id FROM touched)
+    SELECT * FROM named WHERE symbol = $5::pg_catalog.text OR id IN (SELECT stream_id FROM touched)
 ),
 -- All of a tail that is too long, so that the reader can say how long it is.
 correction AS (
     SELECT * FROM tail
-    WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT count(*) FROM tail) >= $1::bigint
+    WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT pg_catalog.count(*) FROM tail) >= $1::bigint
 )
 SELECT
     candidates.id, candidates.version AS row_version, candidates.symbol, candidates.side, candidates.order_type,
-    candidates.quantity::text AS quantity, candidates.limit_price::text AS limit_price,
-    candidates.stop_price::text AS stop_price, candidates.time_in_force, candidates.status,
-    candidates.broker_order_id, candidates.filled_quantity::text AS filled_quantity,
-    candidates.filled_cost::text AS filled_cost, candidates.commission::text AS commission,
-    candidates.multiplier::text AS multiplier, candidates.executions, candidates.reason, candidates.tags,
+    candidates.quantity::pg_catalog.text AS quantity, candidates.limit_price::pg_catalog.text AS limit_price,
+    candidates.stop_price::pg_catalog.text AS stop_price, candidates.time_in_force, candidates.status,
+    candidates.broker_order_id, candidates.filled_quantity::pg_catalog.text AS filled_quantity,
+    candidates.filled_cost::pg_catalog.text AS filled_cost, candidates.commission::pg_catalog.text AS commission,
+    candidates.multiplier::pg_catalog.text AS multiplier, candidates.executions, candidates.reason, candidates.tags,
     candidates.portfolio_id, candidates.strategy, candidates.created_at, candidates.submitted_at,
     candidates.filled_at, candidates.cancelled_at, candidates.expired_at, candidates.rejected_at,
     correction.*

@@ -3,7 +3,7 @@
 -- Result: status text, orders bigint; no row for a status without orders
 -- Locks: none beyond ACCESS SHARE
 -- Index: orders_status_idx, index only
-SELECT status::text AS status, count(*) AS orders
-FROM orders
+SELECT status::pg_catalog.text AS status, pg_catalog.count(*) AS orders
+FROM {schema}.orders
 GROUP BY orders.status
 ORDER BY orders.status

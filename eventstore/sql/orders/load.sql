@@ -6,16 +6,16 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: orders_pkey, events_pkey
 SELECT
-    row.id, row.version AS row_version, row.symbol, row.side, row.order_type, row.quantity::text AS quantity,
-    row.limit_price::text AS limit_price, row.stop_price::text AS stop_price, row.time_in_force, row.status,
-    row.broker_order_id, row.filled_quantity::text AS filled_quantity, row.filled_cost::text AS filled_cost,
-    row.commission::text AS commission, row.multiplier::text AS multiplier, row.executions, row.reason,
+    row.id, row.version AS row_version, row.symbol, row.side, row.order_type, row.quantity::pg_catalog.text AS quantity,
+    row.limit_price::pg_catalog.text AS limit_price, row.stop_price::pg_catalog.text AS stop_price, row.time_in_force, row.status,
+    row.broker_order_id, row.filled_quantity::pg_catalog.text AS filled_quantity, row.filled_cost::pg_catalog.text AS filled_cost,
+    row.commission::pg_catalog.text AS commission, row.multiplier::pg_catalog.text AS multiplier, row.executions, row.reason,
     row.tags, row.portfolio_id, row.strategy, row.created_at, row.submitted_at, row.filled_at, row.cancelled_at,
     row.expired_at, row.rejected_at,
     event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
     event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
 FROM (SELECT) AS one
-LEFT JOIN orders AS row ON row.id = $1::uuid
+LEFT JOIN {schema}.orders AS row ON row.id = $1::pg_catalog.uuid
     -- A row that another version of the fold has made is no help: then the whole stream is folded.
-    AND NOT EXISTS (SELECT FROM projections AS built WHERE built.name = 'orders' AND built.version <> 1)
-LEFT JOIN events AS event ON event.stream_id = $1::uuid AND event.version > coalesce(row.version, 0)
+    AND NOT EXISTS (SELECT FROM {schema}.projections AS built WHERE built.name = 'orders' AND built.version <> 1)
+LEFT JOIN {schema}.events AS event ON event.stream_id = $1::pg_catalog.uuid AND event.version > coalesce(row.version, 0)

@@ -11,11 +11,11 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: portfolio_snapshots_portfolio_id_idx; events_position_key
 WITH folded AS MATERIALIZED (
-    SELECT coalesce(min(checkpoint.position), 0) AS position FROM projection_checkpoints AS checkpoint
+    SELECT coalesce(pg_catalog.min(checkpoint.position), 0) AS position FROM {schema}.projection_checkpoints AS checkpoint
     WHERE checkpoint.projection = 'portfolio_snapshots'
-        AND CASE (SELECT version FROM projections WHERE name = 'portfolio_snapshots')
+        AND CASE (SELECT version FROM {schema}.projections WHERE name = 'portfolio_snapshots')
             WHEN 1 THEN true
-            ELSE projection_is_of_version('portfolio_snapshots', 1)  -- raises where there is another
+            ELSE {schema}.projection_is_of_version('portfolio_snapshots', 1)  -- raises where there is another
         END
 ),
 tail AS MATERIALIZED (
@@ -24,7 +24,7 @@ tail AS MATERIALIZED (
         recorded_at
     FROM (
         (
-            SELECT * FROM events
+            SELECT * FROM {schema}.events
             WHERE position > (SELECT position FROM folded) AND category = 'portfolio_snapshot'
             ORDER BY position
             LIMIT $1::bigint
@@ -32,8 +32,8 @@ tail AS MATERIALIZED (
         UNION ALL
         (
             -- The events that a key in quarantine waits with.
-            SELECT event.* FROM projection_quarantine AS held
-            JOIN events AS event ON event.stream_id = held.stream_id
+            SELECT event.* FROM {schema}.projection_quarantine AS held
+            JOIN {schema}.events AS event ON event.stream_id = held.stream_id
             WHERE held.projection = 'portfolio_snapshots'
                 AND event.position >= held.position
                 AND event.position <= (SELECT position FROM folded)
@@ -42,47 +42,47 @@ tail AS MATERIALIZED (
     ) AS waiting
 ),
 named AS MATERIALIZED (
-    SELECT row.* FROM portfolio_snapshots AS row WHERE row.id = ANY (ARRAY(SELECT DISTINCT stream_id FROM tail))
+    SELECT row.* FROM {schema}.portfolio_snapshots AS row WHERE row.id = ANY (ARRAY(SELECT DISTINCT stream_id FROM tail))
 ),
 -- The portfolio snapshots that may belong to the answer. An event of these types gives the portfolio_id that its data has,
 -- or leaves it; one of another type or schema version may do anything.
 touched AS MATERIALIZED (
     SELECT stream_id FROM tail
-    WHERE data ->> 'portfolio_id' = $5::uuid::text
+    WHERE data ->> 'portfolio_id' = $5::pg_catalog.uuid::pg_catalog.text
         OR schema_version <> 1
         OR type NOT IN (
             'PortfolioSnapshotTaken', 'PortfolioSnapshotAmended', 'PortfolioSnapshotDeleted'
         )
         OR position <= (SELECT position FROM folded)  -- of a key in quarantine
     UNION
-    SELECT id FROM named WHERE portfolio_id = $5::uuid
+    SELECT id FROM named WHERE portfolio_id = $5::pg_catalog.uuid
 ),
 candidates AS (
     (
-        SELECT row.* FROM portfolio_snapshots AS row
-        WHERE row.portfolio_id = $5::uuid
-            AND row.taken_at BETWEEN $6::timestamptz AND $7::timestamptz
-            AND ($3::timestamptz IS NULL OR (row.taken_at, row.id) > ($3::timestamptz, $4::uuid))
+        SELECT row.* FROM {schema}.portfolio_snapshots AS row
+        WHERE row.portfolio_id = $5::pg_catalog.uuid
+            AND row.taken_at BETWEEN $6::pg_catalog.timestamptz AND $7::pg_catalog.timestamptz
+            AND ($3::pg_catalog.timestamptz IS NULL OR (row.taken_at, row.id) > ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
         ORDER BY row.taken_at, row.id
-        LIMIT $2::bigint + (SELECT count(*) FROM touched)
+        LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
     )
     UNION ALL
-    SELECT * FROM named WHERE portfolio_id = $5::uuid OR id IN (SELECT stream_id FROM touched)
+    SELECT * FROM named WHERE portfolio_id = $5::pg_catalog.uuid OR id IN (SELECT stream_id FROM touched)
 ),
 -- All of a tail that is too long, so that the reader can say how long it is.
 correction AS (
     SELECT * FROM tail
-    WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT count(*) FROM tail) >= $1::bigint
+    WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT pg_catalog.count(*) FROM tail) >= $1::bigint
 )
 SELECT
     candidates.id, candidates.version AS row_version, candidates.portfolio_id, candidates.taken_at,
-    candidates.initial_capital::text AS initial_capital, candidates.net_deposits::text AS net_deposits,
-    candidates.cash_balance::text AS cash_balance, candidates.realized_pnl::text AS realized_pnl,
-    candidates.commission_paid::text AS commission_paid, candidates.gross_profit::text AS gross_profit,
-    candidates.gross_loss::text AS gross_loss, candidates.trades_count, candidates.winning_trades,
+    candidates.initial_capital::pg_catalog.text AS initial_capital, candidates.net_deposits::pg_catalog.text AS net_deposits,
+    candidates.cash_balance::pg_catalog.text AS cash_balance, candidates.realized_pnl::pg_catalog.text AS realized_pnl,
+    candidates.commission_paid::pg_catalog.text AS commission_paid, candidates.gross_profit::pg_catalog.text AS gross_profit,
+    candidates.gross_loss::pg_catalog.text AS gross_loss, candidates.trades_count, candidates.winning_trades,
     candidates.losing_trades, candidates.open_positions, candidates.unmarked_positions,
-    candidates.exposure::text AS exposure, candidates.net_exposure::text AS net_exposure,
-    candidates.unrealized_pnl::text AS unrealized_pnl,
+    candidates.exposure::pg_catalog.text AS exposure, candidates.net_exposure::pg_catalog.text AS net_exposure,
+    candidates.unrealized_pnl::pg_catalog.text AS unrealized_pnl,
     correction.*
 FROM candidates
 FULL JOIN correction ON correction.stream_id = candidates.id

@@ -9,11 +9,11 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: portfolios_name_idx; events_position_key
 WITH folded AS MATERIALIZED (
-    SELECT coalesce(min(checkpoint.position), 0) AS position FROM projection_checkpoints AS checkpoint
+    SELECT coalesce(pg_catalog.min(checkpoint.position), 0) AS position FROM {schema}.projection_checkpoints AS checkpoint
     WHERE checkpoint.projection = 'portfolios'
-        AND CASE (SELECT version FROM projections WHERE name = 'portfolios')
+        AND CASE (SELECT version FROM {schema}.projections WHERE name = 'portfolios')
             WHEN 1 THEN true
-            ELSE projection_is_of_version('portfolios', 1)  -- raises where there is another
+            ELSE {schema}.projection_is_of_version('portfolios', 1)  -- raises where there is another
         END
 ),
 tail AS MATERIALIZED (
@@ -22,7 +22,7 @@ tail AS MATERIALIZED (
         recorded_at
     FROM (
         (
-            SELECT * FROM events
+            SELECT * FROM {schema}.events
             WHERE position > (SELECT position FROM folded) AND category = 'portfolio'
             ORDER BY position
             LIMIT $1::bigint
@@ -30,8 +30,8 @@ tail AS MATERIALIZED (
         UNION ALL
         (
             -- The events that a key in quarantine waits with.
-            SELECT event.* FROM projection_quarantine AS held
-            JOIN events AS event ON event.stream_id = held.stream_id
+            SELECT event.* FROM {schema}.projection_quarantine AS held
+            JOIN {schema}.events AS event ON event.stream_id = held.stream_id
             WHERE held.projection = 'portfolios'
                 AND event.position >= held.position
                 AND event.position <= (SELECT position FROM folded)
@@ -40,13 +40,13 @@ tail AS MATERIALIZED (
     ) AS waiting
 ),
 named AS MATERIALIZED (
-    SELECT row.* FROM portfolios AS row WHERE row.id = ANY (ARRAY(SELECT DISTINCT stream_id FROM tail))
+    SELECT row.* FROM {schema}.portfolios AS row WHERE row.id = ANY (ARRAY(SELECT DISTINCT stream_id FROM tail))
 ),
 -- The portfolios that may belong to the answer. An event of these types gives the name that its data has,
 -- or leaves it; one of another type or schema version may do anything.
 touched AS MATERIALIZED (
     SELECT stream_id FROM tail
-    WHERE data ->> 'name' = $5::text
+    WHERE data ->> 'name' = $5::pg_catalog.text
         OR schema_version <> 1
         OR type NOT IN (
             'PortfolioCreated', 'PortfolioTradeRecorded', 'PortfolioFundsDeposited', 'PortfolioFundsWithdrawn',
@@ -54,33 +54,33 @@ touched AS MATERIALIZED (
         )
         OR position <= (SELECT position FROM folded)  -- of a key in quarantine
     UNION
-    SELECT id FROM named WHERE name = $5::text
+    SELECT id FROM named WHERE name = $5::pg_catalog.text
 ),
 candidates AS (
     (
-        SELECT row.* FROM portfolios AS row
-        WHERE row.name = $5::text
-            AND ($3::timestamptz IS NULL OR (row.created_at, row.id) < ($3::timestamptz, $4::uuid))
+        SELECT row.* FROM {schema}.portfolios AS row
+        WHERE row.name = $5::pg_catalog.text
+            AND ($3::pg_catalog.timestamptz IS NULL OR (row.created_at, row.id) < ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
         ORDER BY row.created_at DESC, row.id DESC
-        LIMIT $2::bigint + (SELECT count(*) FROM touched)
+        LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
     )
     UNION ALL
-    SELECT * FROM named WHERE name = $5::text OR id IN (SELECT stream_id FROM touched)
+    SELECT * FROM named WHERE name = $5::pg_catalog.text OR id IN (SELECT stream_id FROM touched)
 ),
 -- All of a tail that is too long, so that the reader can say how long it is.
 correction AS (
     SELECT * FROM tail
-    WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT count(*) FROM tail) >= $1::bigint
+    WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT pg_catalog.count(*) FROM tail) >= $1::bigint
 )
 SELECT
     candidates.id, candidates.version AS row_version, candidates.name,
-    candidates.initial_capital::text AS initial_capital, candidates.cash_balance::text AS cash_balance,
-    candidates.max_position_size::text AS max_position_size,
-    candidates.max_portfolio_risk::text AS max_portfolio_risk, candidates.max_positions,
-    candidates.max_leverage::text AS max_leverage, candidates.net_deposits::text AS net_deposits,
-    candidates.total_realized_pnl::text AS total_realized_pnl,
-    candidates.total_commission_paid::text AS total_commission_paid,
-    candidates.gross_profit::text AS gross_profit, candidates.gross_loss::text AS gross_loss,
+    candidates.initial_capital::pg_catalog.text AS initial_capital, candidates.cash_balance::pg_catalog.text AS cash_balance,
+    candidates.max_position_size::pg_catalog.text AS max_position_size,
+    candidates.max_portfolio_risk::pg_catalog.text AS max_portfolio_risk, candidates.max_positions,
+    candidates.max_leverage::pg_catalog.text AS max_leverage, candidates.net_deposits::pg_catalog.text AS net_deposits,
+    candidates.total_realized_pnl::pg_catalog.text AS total_realized_pnl,
+    candidates.total_commission_paid::pg_catalog.text AS total_commission_paid,
+    candidates.gross_profit::pg_catalog.text AS gross_profit, candidates.gross_loss::pg_catalog.text AS gross_loss,
     candidates.trades_count, candidates.winning_trades, candidates.losing_trades, candidates.trade_ids,
     candidates.strategy, candidates.created_at, candidates.last_updated,
     correction.*

@@ -8,11 +8,11 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: portfolios_created_at_idx; events_position_key
 WITH folded AS MATERIALIZED (
-    SELECT coalesce(min(checkpoint.position), 0) AS position FROM projection_checkpoints AS checkpoint
+    SELECT coalesce(pg_catalog.min(checkpoint.position), 0) AS position FROM {schema}.projection_checkpoints AS checkpoint
     WHERE checkpoint.projection = 'portfolios'
-        AND CASE (SELECT version FROM projections WHERE name = 'portfolios')
+        AND CASE (SELECT version FROM {schema}.projections WHERE name = 'portfolios')
             WHEN 1 THEN true
-            ELSE projection_is_of_version('portfolios', 1)  -- raises where there is another
+            ELSE {schema}.projection_is_of_version('portfolios', 1)  -- raises where there is another
         END
 ),
 tail AS MATERIALIZED (
@@ -21,7 +21,7 @@ tail AS MATERIALIZED (
         recorded_at
     FROM (
         (
-            SELECT * FROM events
+            SELECT * FROM {schema}.events
             WHERE position > (SELECT position FROM folded) AND category = 'portfolio'
             ORDER BY position
             LIMIT $1::bigint
@@ -29,8 +29,8 @@ tail AS MATERIALIZED (
         UNION ALL
         (
             -- The events that a key in quarantine waits with.
-            SELECT event.* FROM projection_quarantine AS held
-            JOIN events AS event ON event.stream_id = held.stream_id
+            SELECT event.* FROM {schema}.projection_quarantine AS held
+            JOIN {schema}.events AS event ON event.stream_id = held.stream_id
             WHERE held.projection = 'portfolios'
                 AND event.position >= held.position
                 AND event.position <= (SELECT position FROM folded)
@@ -43,25 +43,25 @@ touched AS MATERIALIZED (
 ),
 candidates AS (
     (
-        SELECT row.* FROM portfolios AS row
+        SELECT row.* FROM {schema}.portfolios AS row
         WHERE true
-            AND ($3::timestamptz IS NULL OR (row.created_at, row.id) < ($3::timestamptz, $4::uuid))
+            AND ($3::pg_catalog.timestamptz IS NULL OR (row.created_at, row.id) < ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
         ORDER BY row.created_at DESC, row.id DESC
-        LIMIT $2::bigint + (SELECT count(*) FROM touched)
+        LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
     )
     UNION ALL
-    SELECT row.* FROM portfolios AS row
+    SELECT row.* FROM {schema}.portfolios AS row
     WHERE row.id = ANY (ARRAY(SELECT stream_id FROM touched))
 )
 SELECT
     candidates.id, candidates.version AS row_version, candidates.name,
-    candidates.initial_capital::text AS initial_capital, candidates.cash_balance::text AS cash_balance,
-    candidates.max_position_size::text AS max_position_size,
-    candidates.max_portfolio_risk::text AS max_portfolio_risk, candidates.max_positions,
-    candidates.max_leverage::text AS max_leverage, candidates.net_deposits::text AS net_deposits,
-    candidates.total_realized_pnl::text AS total_realized_pnl,
-    candidates.total_commission_paid::text AS total_commission_paid,
-    candidates.gross_profit::text AS gross_profit, candidates.gross_loss::text AS gross_loss,
+    candidates.initial_capital::pg_catalog.text AS initial_capital, candidates.cash_balance::pg_catalog.text AS cash_balance,
+    candidates.max_position_size::pg_catalog.text AS max_position_size,
+    candidates.max_portfolio_risk::pg_catalog.text AS max_portfolio_risk, candidates.max_positions,
+    candidates.max_leverage::pg_catalog.text AS max_leverage, candidates.net_deposits::pg_catalog.text AS net_deposits,
+    candidates.total_realized_pnl::pg_catalog.text AS total_realized_pnl,
+    candidates.total_commission_paid::pg_catalog.text AS total_commission_paid,
+    candidates.gross_profit::pg_catalog.text AS gross_profit, candidates.gross_loss::pg_catalog.text AS gross_loss,
     candidates.trades_count, candidates.winning_trades, candidates.losing_trades, candidates.trade_ids,
     candidates.strategy, candidates.created_at, candidates.last_updated,
     tail.*

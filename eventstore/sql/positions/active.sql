@@ -8,11 +8,11 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: positions_open_idx; events_position_key
 WITH folded AS MATERIALIZED (
-    SELECT coalesce(min(checkpoint.position), 0) AS position FROM projection_checkpoints AS checkpoint
+    SELECT coalesce(pg_catalog.min(checkpoint.position), 0) AS position FROM {schema}.projection_checkpoints AS checkpoint
     WHERE checkpoint.projection = 'positions'
-        AND CASE (SELECT version FROM projections WHERE name = 'positions')
+        AND CASE (SELECT version FROM {schema}.projections WHERE name = 'positions')
             WHEN 1 THEN true
-            ELSE projection_is_of_version('positions', 1)  -- raises where there is another
+            ELSE {schema}.projection_is_of_version('positions', 1)  -- raises where there is another
         END
 ),
 tail AS MATERIALIZED (
@@ -21,7 +21,7 @@ tail AS MATERIALIZED (
         recorded_at
     FROM (
         (
-            SELECT * FROM events
+            SELECT * FROM {schema}.events
             WHERE position > (SELECT position FROM folded) AND category = 'position'
             ORDER BY position
             LIMIT $1::bigint
@@ -29,8 +29,8 @@ tail AS MATERIALIZED (
         UNION ALL
         (
             -- The events that a key in quarantine waits with.
-            SELECT event.* FROM projection_quarantine AS held
-            JOIN events AS event ON event.stream_id = held.stream_id
+            SELECT event.* FROM {schema}.projection_quarantine AS held
+            JOIN {schema}.events AS event ON event.stream_id = held.stream_id
             WHERE held.projection = 'positions'
                 AND event.position >= held.position
                 AND event.position <= (SELECT position FROM folded)
@@ -43,22 +43,22 @@ touched AS MATERIALIZED (
 ),
 candidates AS (
     (
-        SELECT row.* FROM positions AS row
+        SELECT row.* FROM {schema}.positions AS row
         WHERE row.closed_at IS NULL
-            AND ($3::timestamptz IS NULL OR (row.opened_at, row.id) > ($3::timestamptz, $4::uuid))
+            AND ($3::pg_catalog.timestamptz IS NULL OR (row.opened_at, row.id) > ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
         ORDER BY row.opened_at, row.id
-        LIMIT $2::bigint + (SELECT count(*) FROM touched)
+        LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
     )
     UNION ALL
-    SELECT row.* FROM positions AS row
+    SELECT row.* FROM {schema}.positions AS row
     WHERE row.id = ANY (ARRAY(SELECT stream_id FROM touched))
 )
 SELECT
-    candidates.id, candidates.version AS row_version, candidates.symbol, candidates.quantity::text AS quantity,
-    candidates.cost::text AS cost, candidates.multiplier::text AS multiplier,
-    candidates.current_price::text AS current_price, candidates.realized_pnl::text AS realized_pnl,
-    candidates.commission_paid::text AS commission_paid, candidates.stop_loss_price::text AS stop_loss_price,
-    candidates.take_profit_price::text AS take_profit_price, candidates.strategy, candidates.portfolio_id,
+    candidates.id, candidates.version AS row_version, candidates.symbol, candidates.quantity::pg_catalog.text AS quantity,
+    candidates.cost::pg_catalog.text AS cost, candidates.multiplier::pg_catalog.text AS multiplier,
+    candidates.current_price::pg_catalog.text AS current_price, candidates.realized_pnl::pg_catalog.text AS realized_pnl,
+    candidates.commission_paid::pg_catalog.text AS commission_paid, candidates.stop_loss_price::pg_catalog.text AS stop_loss_price,
+    candidates.take_profit_price::pg_catalog.text AS take_profit_price, candidates.strategy, candidates.portfolio_id,
     candidates.tags, candidates.execution_ids, candidates.opened_at, candidates.closed_at,
     candidates.last_updated,
     tail.*

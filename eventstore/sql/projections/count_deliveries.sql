@@ -8,8 +8,8 @@
 -- Result: none
 -- Locks: the rows'
 -- Index: projection_deliveries_pkey
-INSERT INTO projection_deliveries AS so_far (projection, lane, range, events, digest)
-SELECT $1::text, $2::smallint, given.range, given.events, given.digest
+INSERT INTO {schema}.projection_deliveries AS so_far (projection, lane, range, events, digest)
+SELECT $1::pg_catalog.text, $2::smallint, given.range, given.events, given.digest
 FROM unnest($3::bigint[], $4::bigint[], $5::bigint[]) AS given (range, events, digest)
 ON CONFLICT ON CONSTRAINT projection_deliveries_pkey DO UPDATE
 SET events = so_far.events + EXCLUDED.events, digest = so_far.digest # EXCLUDED.digest

@@ -8,8 +8,8 @@
 -- Result: none
 -- Locks: the row's
 -- Index: projection_discards_pkey
-INSERT INTO projection_discards (projection, position, key, discarded_by, reason)
-VALUES ($1::text, $2::bigint, $3::text, $4::text, $5::text)
+INSERT INTO {schema}.projection_discards (projection, position, key, discarded_by, reason)
+VALUES ($1::pg_catalog.text, $2::bigint, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text)
 ON CONFLICT ON CONSTRAINT projection_discards_pkey DO UPDATE
 SET discarded_by = EXCLUDED.discarded_by,
     reason = EXCLUDED.reason,

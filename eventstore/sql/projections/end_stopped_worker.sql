@@ -7,16 +7,16 @@
 -- Result: pid integer, ended boolean
 -- Locks: none beyond ACCESS SHARE
 -- Index: projection_checkpoints_pkey
-SELECT held.pid, pg_terminate_backend(held.pid) AS ended
-FROM projection_checkpoints AS checkpoint
-JOIN pg_locks AS held
+SELECT held.pid, pg_catalog.pg_terminate_backend(held.pid) AS ended
+FROM {schema}.projection_checkpoints AS checkpoint
+JOIN pg_catalog.pg_locks AS held
     ON held.locktype = 'advisory'
-        AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND held.classid = 1702261620::oid
-        AND held.objid = hashtext($1::text || '/' || $2::smallint)::bit(32)::bigint::oid
+        AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+        AND held.classid = 1702261620::pg_catalog.oid
+        AND held.objid = pg_catalog.hashtext($1::pg_catalog.text || '/' || $2::smallint)::bit(32)::bigint::pg_catalog.oid
         AND held.objsubid = 2
         AND held.granted
-WHERE checkpoint.projection = $1::text
+WHERE checkpoint.projection = $1::pg_catalog.text
     AND checkpoint.lane = $2::smallint
-    AND checkpoint.lease_expires_at <= clock_timestamp()
-    AND held.pid <> pg_backend_pid()
+    AND checkpoint.lease_expires_at <= pg_catalog.clock_timestamp()
+    AND held.pid <> pg_catalog.pg_backend_pid()

@@ -7,19 +7,19 @@
 -- Index: projection_checkpoints_pkey
 SELECT
     (
-        SELECT extract(epoch FROM clock_timestamp() - min(moved_at))::double precision
-        FROM projection_checkpoints WHERE projection = $1::text
+        SELECT extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.min(moved_at))::double precision
+        FROM {schema}.projection_checkpoints WHERE projection = $1::pg_catalog.text
     ) AS moved_s_ago,
     writer.pid AS writer_pid,
     writer.age_s AS writer_age_s
 FROM (SELECT) AS one
 LEFT JOIN LATERAL (
-    SELECT activity.pid, extract(epoch FROM clock_timestamp() - activity.xact_start)::double precision AS age_s
-    FROM pg_locks AS held
-    JOIN pg_stat_activity AS activity ON activity.pid = held.pid
+    SELECT activity.pid, extract(epoch FROM pg_catalog.clock_timestamp() - activity.xact_start)::double precision AS age_s
+    FROM pg_catalog.pg_locks AS held
+    JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = held.pid
     WHERE held.locktype = 'relation'
-        AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND held.relation = 'events'::regclass
+        AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+        AND held.relation = {regclass events}
         AND held.mode = 'RowExclusiveLock'
         AND held.granted
     ORDER BY activity.xact_start

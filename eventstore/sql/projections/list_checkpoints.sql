@@ -5,6 +5,6 @@
 -- Index: none, the table has a row for each lane of a projection
 SELECT
     projection, lane, position,
-    extract(epoch FROM clock_timestamp() - moved_at)::double precision AS moved_s_ago
-FROM projection_checkpoints
+    extract(epoch FROM pg_catalog.clock_timestamp() - moved_at)::double precision AS moved_s_ago
+FROM {schema}.projection_checkpoints
 ORDER BY projection, lane

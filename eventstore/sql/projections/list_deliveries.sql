@@ -5,8 +5,8 @@
 -- Result: range bigint, events bigint, digest bigint
 -- Locks: none beyond ACCESS SHARE
 -- Index: projection_deliveries_pkey
-SELECT range, sum(events)::bigint AS events, bit_xor(digest) AS digest
-FROM projection_deliveries
-WHERE projection = $1::text AND lane >= 0
+SELECT range, pg_catalog.sum(events)::bigint AS events, pg_catalog.bit_xor(digest) AS digest
+FROM {schema}.projection_deliveries
+WHERE projection = $1::pg_catalog.text AND lane >= 0
 GROUP BY range
 ORDER BY range

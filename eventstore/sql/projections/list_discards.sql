@@ -4,6 +4,6 @@
 -- Result: position bigint, key text, discarded_by text, reason text, discarded_at timestamptz
 -- Locks: none beyond ACCESS SHARE
 -- Index: projection_discards_pkey
-SELECT position, key, discarded_by, reason, discarded_at FROM projection_discards
-WHERE projection = $1::text AND folded_again_at IS NULL
+SELECT position, key, discarded_by, reason, discarded_at FROM {schema}.projection_discards
+WHERE projection = $1::pg_catalog.text AND folded_again_at IS NULL
 ORDER BY position

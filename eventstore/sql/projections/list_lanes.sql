@@ -5,6 +5,6 @@
 --   moved_at timestamptz; in the order of lanes
 -- Locks: none beyond ACCESS SHARE
 -- Index: projection_checkpoints_pkey
-SELECT lane, position, epoch, lease_owner, lease_expires_at, moved_at FROM projection_checkpoints
-WHERE projection = $1::text
+SELECT lane, position, epoch, lease_owner, lease_expires_at, moved_at FROM {schema}.projection_checkpoints
+WHERE projection = $1::pg_catalog.text
 ORDER BY lane

@@ -5,6 +5,6 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: projection_quarantine_pkey
 SELECT projection, key, stream_id, position, type, error, traceback, attempts, quarantined_at
-FROM projection_quarantine
-WHERE $1::text IS NULL OR projection = $1::text
+FROM {schema}.projection_quarantine
+WHERE $1::pg_catalog.text IS NULL OR projection = $1::pg_catalog.text
 ORDER BY quarantined_at, projection, key

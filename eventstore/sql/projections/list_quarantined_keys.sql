@@ -4,4 +4,4 @@
 -- Result: key text
 -- Locks: none beyond ACCESS SHARE
 -- Index: projection_quarantine_pkey
-SELECT key FROM projection_quarantine WHERE projection = $1::text
+SELECT key FROM {schema}.projection_quarantine WHERE projection = $1::pg_catalog.text

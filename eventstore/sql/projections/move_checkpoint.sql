@@ -21,29 +21,29 @@
 -- Index: projection_checkpoints_pkey, projection_deliveries_pkey
 WITH bounded AS MATERIALIZED (
     SELECT
-        set_config('idle_in_transaction_session_timeout', $7::text, true) AS idle,
+        pg_catalog.set_config('idle_in_transaction_session_timeout', $7::pg_catalog.text, true) AS idle,
         CASE
-            WHEN current_setting('transaction_timeout', true) IS NOT NULL
-                THEN set_config('transaction_timeout', $7::text, true)
+            WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL
+                THEN pg_catalog.set_config('transaction_timeout', $7::pg_catalog.text, true)
         END AS whole,
         -- 1702261620 is "evst" in ASCII.
-        pg_advisory_xact_lock_shared(1702261620, hashtext($1::text || '/' || $2::smallint)) AS marked
+        pg_catalog.pg_advisory_xact_lock_shared(1702261620, pg_catalog.hashtext($1::pg_catalog.text || '/' || $2::smallint)) AS marked
 ),
 moved AS (
-    UPDATE projection_checkpoints
+    UPDATE {schema}.projection_checkpoints
     SET position = $5::bigint,
-        moved_at = clock_timestamp(),
+        moved_at = pg_catalog.clock_timestamp(),
         lease_expires_at = CASE
-            WHEN lease_owner IS NOT NULL THEN clock_timestamp() + $6::double precision * interval '1 second'
+            WHEN lease_owner IS NOT NULL THEN pg_catalog.clock_timestamp() + $6::double precision * interval '1 second'
         END
     FROM bounded
-    WHERE projection = $1::text AND lane = $2::smallint AND projection_checkpoints.position = $3::bigint
+    WHERE projection = $1::pg_catalog.text AND lane = $2::smallint AND projection_checkpoints.position = $3::bigint
         AND epoch = $4::bigint
     RETURNING projection_checkpoints.position
 ),
 counted AS (
-    INSERT INTO projection_deliveries AS so_far (projection, lane, range, events, digest)
-    SELECT $1::text, $2::smallint, given.range, given.events, given.digest
+    INSERT INTO {schema}.projection_deliveries AS so_far (projection, lane, range, events, digest)
+    SELECT $1::pg_catalog.text, $2::smallint, given.range, given.events, given.digest
     FROM unnest($8::bigint[], $9::bigint[], $10::bigint[]) AS given (range, events, digest)
     WHERE EXISTS (SELECT FROM moved)
     ON CONFLICT ON CONSTRAINT projection_deliveries_pkey DO UPDATE

@@ -4,7 +4,7 @@
 -- Result: lane smallint, position bigint, epoch bigint
 -- Locks: the rows', FOR UPDATE, in the order of lanes
 -- Index: projection_checkpoints_pkey
-SELECT lane, position, epoch FROM projection_checkpoints
-WHERE projection = $1::text
+SELECT lane, position, epoch FROM {schema}.projection_checkpoints
+WHERE projection = $1::pg_catalog.text
 ORDER BY lane
 FOR UPDATE

@@ -10,8 +10,8 @@
 -- Result: none
 -- Locks: the row's
 -- Index: projection_quarantine_pkey
-INSERT INTO projection_quarantine AS held (projection, key, stream_id, position, type, error, traceback)
-VALUES ($1::text, $2::text, $3::uuid, $4::bigint, $5::text, $6::text, $7::text)
+INSERT INTO {schema}.projection_quarantine AS held (projection, key, stream_id, position, type, error, traceback)
+VALUES ($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.uuid, $4::bigint, $5::pg_catalog.text, $6::pg_catalog.text, $7::pg_catalog.text)
 ON CONFLICT ON CONSTRAINT projection_quarantine_pkey DO UPDATE
 SET position = EXCLUDED.position,
     stream_id = EXCLUDED.stream_id,

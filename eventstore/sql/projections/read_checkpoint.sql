@@ -9,6 +9,6 @@
 SELECT
     checkpoint.position, checkpoint.epoch, coalesce(projection.lanes, 1::smallint) AS lanes,
     projection.version, coalesce(projection.counted_after, 0) AS counted_after, checkpoint.moved_at
-FROM projection_checkpoints AS checkpoint
-LEFT JOIN projections AS projection ON projection.name = checkpoint.projection
-WHERE checkpoint.projection = $1::text AND checkpoint.lane = $2::smallint
+FROM {schema}.projection_checkpoints AS checkpoint
+LEFT JOIN {schema}.projections AS projection ON projection.name = checkpoint.projection
+WHERE checkpoint.projection = $1::pg_catalog.text AND checkpoint.lane = $2::smallint

@@ -4,4 +4,4 @@
 -- Result: version integer, counted_after bigint position; no row where it was never folded
 -- Locks: none beyond ACCESS SHARE
 -- Index: projections_pkey
-SELECT version, counted_after FROM projections WHERE name = $1::text
+SELECT version, counted_after FROM {schema}.projections WHERE name = $1::pg_catalog.text

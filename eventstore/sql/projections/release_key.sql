@@ -5,4 +5,4 @@
 -- Result: none
 -- Locks: the row's
 -- Index: projection_quarantine_pkey
-DELETE FROM projection_quarantine WHERE projection = $1::text AND key = $2::text
+DELETE FROM {schema}.projection_quarantine WHERE projection = $1::pg_catalog.text AND key = $2::pg_catalog.text

@@ -6,5 +6,5 @@
 -- Result: none
 -- Locks: the row's
 -- Index: projection_checkpoints_pkey
-UPDATE projection_checkpoints SET lease_owner = NULL, lease_expires_at = NULL
-WHERE projection = $1::text AND lane = $2::smallint AND epoch = $3::bigint
+UPDATE {schema}.projection_checkpoints SET lease_owner = NULL, lease_expires_at = NULL
+WHERE projection = $1::pg_catalog.text AND lane = $2::smallint AND epoch = $3::bigint

@@ -7,6 +7,6 @@
 -- Result: epoch bigint; no row where the lease was lost
 -- Locks: the row's
 -- Index: projection_checkpoints_pkey
-UPDATE projection_checkpoints SET lease_expires_at = clock_timestamp() + $4::double precision * interval '1 second'
-WHERE projection = $1::text AND lane = $2::smallint AND epoch = $3::bigint
+UPDATE {schema}.projection_checkpoints SET lease_expires_at = pg_catalog.clock_timestamp() + $4::double precision * interval '1 second'
+WHERE projection = $1::pg_catalog.text AND lane = $2::smallint AND epoch = $3::bigint
 RETURNING epoch

@@ -9,14 +9,14 @@
 -- Locks: the rows'
 -- Index: projection_checkpoints_pkey
 WITH counted AS (
-    UPDATE projections SET lanes = $2::smallint WHERE name = $1::text
+    UPDATE {schema}.projections SET lanes = $2::smallint WHERE name = $1::pg_catalog.text
 ),
 gone AS (
-    DELETE FROM projection_checkpoints WHERE projection = $1::text AND lane >= $2::smallint
+    DELETE FROM {schema}.projection_checkpoints WHERE projection = $1::pg_catalog.text AND lane >= $2::smallint
 )
-INSERT INTO projection_checkpoints (projection, lane, position, epoch)
-SELECT $1::text, lane::smallint, $3::bigint, $4::bigint
-FROM generate_series(0, $2::smallint - 1) AS lane
+INSERT INTO {schema}.projection_checkpoints (projection, lane, position, epoch)
+SELECT $1::pg_catalog.text, lane::smallint, $3::bigint, $4::bigint
+FROM pg_catalog.generate_series(0, $2::smallint - 1) AS lane
 ON CONFLICT ON CONSTRAINT projection_checkpoints_pkey DO UPDATE
 SET position = EXCLUDED.position,
     epoch = EXCLUDED.epoch,

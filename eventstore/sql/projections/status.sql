@@ -7,27 +7,27 @@
 -- Index: projection_checkpoints_pkey, events_position_key, projection_quarantine_pkey
 SELECT
     folded.projection, folded.lanes, folded.lanes_active, folded.position,
-    greatest(0, coalesce((SELECT max(position) FROM events), 0) - folded.position) AS lag_events,
+    greatest(0, coalesce((SELECT pg_catalog.max(position) FROM {schema}.events), 0) - folded.position) AS lag_events,
     coalesce(
         (
-            SELECT greatest(0, extract(epoch FROM clock_timestamp() - event.recorded_at))::double precision
-            FROM events AS event
+            SELECT greatest(0, extract(epoch FROM pg_catalog.clock_timestamp() - event.recorded_at))::double precision
+            FROM {schema}.events AS event
             WHERE event.position > folded.position
             ORDER BY event.position
             LIMIT 1
         ),
         0
     ) AS lag_s,
-    (SELECT count(*) FROM projection_quarantine AS held WHERE held.projection = folded.projection) AS quarantined,
+    (SELECT pg_catalog.count(*) FROM {schema}.projection_quarantine AS held WHERE held.projection = folded.projection) AS quarantined,
     folded.moved_s_ago
 FROM (
     SELECT
         projection,
-        count(*) AS lanes,
-        count(*) FILTER (WHERE lease_expires_at > clock_timestamp()) AS lanes_active,
-        min(position) AS position,
-        extract(epoch FROM clock_timestamp() - max(moved_at))::double precision AS moved_s_ago
-    FROM projection_checkpoints
+        pg_catalog.count(*) AS lanes,
+        pg_catalog.count(*) FILTER (WHERE lease_expires_at > pg_catalog.clock_timestamp()) AS lanes_active,
+        pg_catalog.min(position) AS position,
+        extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.max(moved_at))::double precision AS moved_s_ago
+    FROM {schema}.projection_checkpoints
     GROUP BY projection
 ) AS folded
 ORDER BY folded.projection

@@ -12,22 +12,22 @@
 WITH lane AS (
     SELECT
         lease_owner,
-        lease_expires_at IS NULL OR lease_expires_at <= clock_timestamp() OR lease_owner = $3::text AS is_free
-    FROM projection_checkpoints
-    WHERE projection = $1::text AND lane = $2::smallint
+        lease_expires_at IS NULL OR lease_expires_at <= pg_catalog.clock_timestamp() OR lease_owner = $3::pg_catalog.text AS is_free
+    FROM {schema}.projection_checkpoints
+    WHERE projection = $1::pg_catalog.text AND lane = $2::smallint
 ),
 free AS (
-    SELECT projection, lane FROM projection_checkpoints
-    WHERE projection = $1::text
+    SELECT projection, lane FROM {schema}.projection_checkpoints
+    WHERE projection = $1::pg_catalog.text
         AND lane = $2::smallint
-        AND (lease_expires_at IS NULL OR lease_expires_at <= clock_timestamp() OR lease_owner = $3::text)
+        AND (lease_expires_at IS NULL OR lease_expires_at <= pg_catalog.clock_timestamp() OR lease_owner = $3::pg_catalog.text)
     FOR UPDATE SKIP LOCKED
 ),
 taken AS (
-    UPDATE projection_checkpoints AS checkpoint
+    UPDATE {schema}.projection_checkpoints AS checkpoint
     SET epoch = checkpoint.epoch + 1,
-        lease_owner = $3::text,
-        lease_expires_at = clock_timestamp() + $4::double precision * interval '1 second'
+        lease_owner = $3::pg_catalog.text,
+        lease_expires_at = pg_catalog.clock_timestamp() + $4::double precision * interval '1 second'
     FROM free
     WHERE checkpoint.projection = free.projection AND checkpoint.lane = free.lane
     RETURNING checkpoint.position, checkpoint.epoch

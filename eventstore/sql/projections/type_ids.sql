@@ -4,4 +4,4 @@
 -- Result: name text; type_id bigint, NULL where there is no such type
 -- Locks: none
 -- Index: pg_type_typname_nsp_index
-SELECT name, to_regtype(name)::oid::bigint AS type_id FROM unnest($1::text[]) AS name
+SELECT name, pg_catalog.to_regtype(name)::pg_catalog.oid::bigint AS type_id FROM pg_catalog.unnest($1::pg_catalog.text[]) AS name

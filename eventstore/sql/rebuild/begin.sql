@@ -8,14 +8,14 @@
 -- Index: projection_rebuilds_pkey, projection_rebuild_failures_pkey, projection_rebuild_parts_pkey,
 --   projection_deliveries_pkey
 WITH failures AS (
-    DELETE FROM projection_rebuild_failures WHERE projection = $1::text
+    DELETE FROM {schema}.projection_rebuild_failures WHERE projection = $1::pg_catalog.text
 ),
 parts AS (
-    DELETE FROM projection_rebuild_parts WHERE projection = $1::text
+    DELETE FROM {schema}.projection_rebuild_parts WHERE projection = $1::pg_catalog.text
 ),
 deliveries AS (
-    DELETE FROM projection_deliveries WHERE projection = $1::text AND lane < 0
+    DELETE FROM {schema}.projection_deliveries WHERE projection = $1::pg_catalog.text AND lane < 0
 )
-UPDATE projection_rebuilds SET version = $2::integer, position = 0, events = 0, started_at = clock_timestamp()
-WHERE projection = $1::text AND epoch = $3::bigint
+UPDATE {schema}.projection_rebuilds SET version = $2::integer, position = 0, events = 0, started_at = pg_catalog.clock_timestamp()
+WHERE projection = $1::pg_catalog.text AND epoch = $3::bigint
 RETURNING epoch

@@ -7,10 +7,10 @@
 -- Locks: the row's of the rebuild, shared
 -- Index: projection_rebuilds_pkey
 WITH held AS (
-    SELECT projection FROM projection_rebuilds
-    WHERE projection = $1::text AND epoch = $2::bigint AND position = 0
+    SELECT projection FROM {schema}.projection_rebuilds
+    WHERE projection = $1::pg_catalog.text AND epoch = $2::bigint AND position = 0
     FOR KEY SHARE
 )
-INSERT INTO projection_rebuild_parts (projection, part, parts)
+INSERT INTO {schema}.projection_rebuild_parts (projection, part, parts)
 SELECT held.projection, numbers.part, $3::smallint
-FROM held CROSS JOIN generate_series(0, $3::smallint - 1) AS numbers (part)
+FROM held CROSS JOIN pg_catalog.generate_series(0, $3::smallint - 1) AS numbers (part)

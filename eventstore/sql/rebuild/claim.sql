@@ -10,24 +10,24 @@
 -- Locks: the row's
 -- Index: projection_rebuilds_pkey
 WITH free AS (
-    SELECT projection FROM projection_rebuilds
-    WHERE projection = $1::text AND (expires_at IS NULL OR expires_at <= clock_timestamp())
+    SELECT projection FROM {schema}.projection_rebuilds
+    WHERE projection = $1::pg_catalog.text AND (expires_at IS NULL OR expires_at <= pg_catalog.clock_timestamp())
     FOR UPDATE SKIP LOCKED
 ),
 taken AS (
-    UPDATE projection_rebuilds AS build
+    UPDATE {schema}.projection_rebuilds AS build
     SET epoch = build.epoch + 1,
-        owner = $3::text,
-        expires_at = clock_timestamp() + $4::double precision * interval '1 second'
+        owner = $3::pg_catalog.text,
+        expires_at = pg_catalog.clock_timestamp() + $4::double precision * interval '1 second'
     FROM free
     WHERE build.projection = free.projection
     RETURNING build.version, build.position, build.events, build.epoch
 ),
 begun AS (
-    INSERT INTO projection_rebuilds AS build (projection, version, epoch, owner, expires_at)
-    SELECT $1::text, $2::integer, 1, $3::text, clock_timestamp() + $4::double precision * interval '1 second'
+    INSERT INTO {schema}.projection_rebuilds AS build (projection, version, epoch, owner, expires_at)
+    SELECT $1::pg_catalog.text, $2::integer, 1, $3::pg_catalog.text, pg_catalog.clock_timestamp() + $4::double precision * interval '1 second'
     -- A row that is there is not tried, since that would wait for a transaction that changes it.
-    WHERE NOT EXISTS (SELECT FROM projection_rebuilds WHERE projection = $1::text)
+    WHERE NOT EXISTS (SELECT FROM {schema}.projection_rebuilds WHERE projection = $1::pg_catalog.text)
     ON CONFLICT ON CONSTRAINT projection_rebuilds_pkey DO NOTHING
     RETURNING version, position, events, epoch
 )

@@ -4,4 +4,4 @@
 -- Result: none
 -- Locks: the rows'
 -- Index: projection_deliveries_pkey
-DELETE FROM projection_deliveries WHERE projection = $1::text AND lane >= 0
+DELETE FROM {schema}.projection_deliveries WHERE projection = $1::pg_catalog.text AND lane >= 0

@@ -8,8 +8,8 @@
 SELECT
     greatest(one.reltuples, 0)::bigint AS rows,
     EXISTS (
-        SELECT FROM pg_index
+        SELECT FROM pg_catalog.pg_index
         WHERE indrelid = one.oid AND NOT indisprimary AND (indisunique OR indisexclusion)
     ) AS has_rules
-FROM pg_class AS one
-WHERE one.oid = $1::text::regclass
+FROM pg_catalog.pg_class AS one
+WHERE one.oid = $1::pg_catalog.text::pg_catalog.regclass

@@ -7,12 +7,12 @@
 -- Index: projection_rebuilds_pkey, projection_rebuild_failures_pkey, projection_rebuild_parts_pkey,
 --   projection_deliveries_pkey
 WITH failures AS (
-    DELETE FROM projection_rebuild_failures WHERE projection = $1::text
+    DELETE FROM {schema}.projection_rebuild_failures WHERE projection = $1::pg_catalog.text
 ),
 parts AS (
-    DELETE FROM projection_rebuild_parts WHERE projection = $1::text
+    DELETE FROM {schema}.projection_rebuild_parts WHERE projection = $1::pg_catalog.text
 ),
 deliveries AS (
-    DELETE FROM projection_deliveries WHERE projection = $1::text AND lane < 0
+    DELETE FROM {schema}.projection_deliveries WHERE projection = $1::pg_catalog.text AND lane < 0
 )
-DELETE FROM projection_rebuilds WHERE projection = $1::text AND epoch = $2::bigint
+DELETE FROM {schema}.projection_rebuilds WHERE projection = $1::pg_catalog.text AND epoch = $2::bigint

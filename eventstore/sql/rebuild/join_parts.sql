@@ -7,27 +7,27 @@
 -- Locks: the rows'
 -- Index: projection_rebuilds_pkey, projection_rebuild_parts_pkey, projection_deliveries_pkey
 WITH joined AS (
-    UPDATE projection_rebuilds AS build
+    UPDATE {schema}.projection_rebuilds AS build
     SET position = $3::bigint, events = parts.events
     FROM (
-        SELECT sum(events)::bigint AS events, bool_and(position = $3::bigint) AS are_level
-        FROM projection_rebuild_parts WHERE projection = $1::text
+        SELECT pg_catalog.sum(events)::bigint AS events, pg_catalog.bool_and(position = $3::bigint) AS are_level
+        FROM {schema}.projection_rebuild_parts WHERE projection = $1::pg_catalog.text
     ) AS parts
-    WHERE build.projection = $1::text AND build.epoch = $2::bigint AND parts.are_level
+    WHERE build.projection = $1::pg_catalog.text AND build.epoch = $2::bigint AND parts.are_level
     RETURNING build.projection, build.position
 ),
 parts AS (
-    DELETE FROM projection_rebuild_parts AS part USING joined WHERE part.projection = joined.projection
+    DELETE FROM {schema}.projection_rebuild_parts AS part USING joined WHERE part.projection = joined.projection
 ),
 delivered AS (
     -- Part 0 was given its events as lane -1, which is the whole's; part 1 as lane -2, and so on.
-    DELETE FROM projection_deliveries AS given USING joined
+    DELETE FROM {schema}.projection_deliveries AS given USING joined
     WHERE given.projection = joined.projection AND given.lane < -1
     RETURNING given.range, given.events, given.digest
 ),
 counted AS (
-    INSERT INTO projection_deliveries AS so_far (projection, lane, range, events, digest)
-    SELECT $1::text, -1, range, sum(events)::bigint, bit_xor(digest) FROM delivered GROUP BY range
+    INSERT INTO {schema}.projection_deliveries AS so_far (projection, lane, range, events, digest)
+    SELECT $1::pg_catalog.text, -1, range, pg_catalog.sum(events)::bigint, pg_catalog.bit_xor(digest) FROM delivered GROUP BY range
     ON CONFLICT ON CONSTRAINT projection_deliveries_pkey DO UPDATE
     SET events = so_far.events + EXCLUDED.events, digest = so_far.digest # EXCLUDED.digest
 )

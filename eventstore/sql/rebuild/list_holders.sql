@@ -4,13 +4,13 @@
 -- Result: pid integer, age_s double precision; no row where there is none
 -- Locks: none
 -- Index: none
-SELECT activity.pid, extract(epoch FROM clock_timestamp() - activity.xact_start)::double precision AS age_s
-FROM pg_locks AS held
-JOIN pg_stat_activity AS activity ON activity.pid = held.pid
+SELECT activity.pid, extract(epoch FROM pg_catalog.clock_timestamp() - activity.xact_start)::double precision AS age_s
+FROM pg_catalog.pg_locks AS held
+JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = held.pid
 WHERE held.locktype = 'relation'
-    AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND held.relation = $1::text::regclass
+    AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+    AND held.relation = $1::pg_catalog.text::pg_catalog.regclass
     AND held.granted
-    AND held.pid <> pg_backend_pid()
+    AND held.pid <> pg_catalog.pg_backend_pid()
 ORDER BY activity.xact_start
 LIMIT 1

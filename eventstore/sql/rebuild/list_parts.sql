@@ -4,4 +4,4 @@
 -- Result: part smallint, parts smallint, position bigint, events bigint; no row where it is not built in parts
 -- Locks: none beyond ACCESS SHARE
 -- Index: projection_rebuild_parts_pkey
-SELECT part, parts, position, events FROM projection_rebuild_parts WHERE projection = $1::text ORDER BY part
+SELECT part, parts, position, events FROM {schema}.projection_rebuild_parts WHERE projection = $1::pg_catalog.text ORDER BY part

@@ -9,6 +9,6 @@
 -- Result: position bigint; no row where another process has taken it over
 -- Locks: the row's, until the transaction ends
 -- Index: projection_rebuilds_pkey
-UPDATE projection_rebuilds SET position = $4::bigint, events = events + $5::bigint
-WHERE projection = $1::text AND epoch = $2::bigint AND position = $3::bigint
+UPDATE {schema}.projection_rebuilds SET position = $4::bigint, events = events + $5::bigint
+WHERE projection = $1::pg_catalog.text AND epoch = $2::bigint AND position = $3::bigint
 RETURNING position

@@ -11,11 +11,11 @@
 -- Locks: the part's row, and the rebuild's, shared, until the transaction ends
 -- Index: projection_rebuilds_pkey, projection_rebuild_parts_pkey
 WITH held AS (
-    SELECT projection FROM projection_rebuilds
-    WHERE projection = $1::text AND epoch = $2::bigint
+    SELECT projection FROM {schema}.projection_rebuilds
+    WHERE projection = $1::pg_catalog.text AND epoch = $2::bigint
     FOR KEY SHARE
 )
-UPDATE projection_rebuild_parts AS moved
+UPDATE {schema}.projection_rebuild_parts AS moved
 SET position = $4::bigint, events = moved.events + $5::bigint
 FROM held
 WHERE moved.projection = held.projection AND moved.part = $6::smallint AND moved.position = $3::bigint

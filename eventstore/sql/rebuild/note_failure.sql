@@ -10,6 +10,6 @@
 -- Result: none
 -- Locks: the row's
 -- Index: projection_rebuild_failures_pkey
-INSERT INTO projection_rebuild_failures (projection, key, stream_id, position, type, error, traceback)
-VALUES ($1::text, $2::text, $3::uuid, $4::bigint, $5::text, $6::text, $7::text)
+INSERT INTO {schema}.projection_rebuild_failures (projection, key, stream_id, position, type, error, traceback)
+VALUES ($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.uuid, $4::bigint, $5::pg_catalog.text, $6::pg_catalog.text, $7::pg_catalog.text)
 ON CONFLICT ON CONSTRAINT projection_rebuild_failures_pkey DO NOTHING

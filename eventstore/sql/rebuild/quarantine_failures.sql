@@ -5,17 +5,17 @@
 -- Locks: the rows'
 -- Index: projection_quarantine_pkey, projection_rebuild_failures_pkey
 WITH folded AS (
-    DELETE FROM projection_quarantine AS held
-    WHERE held.projection = $1::text
+    DELETE FROM {schema}.projection_quarantine AS held
+    WHERE held.projection = $1::pg_catalog.text
         AND NOT EXISTS (
-            SELECT FROM projection_rebuild_failures AS failed
+            SELECT FROM {schema}.projection_rebuild_failures AS failed
             WHERE failed.projection = held.projection AND failed.key = held.key
         )
 )
-INSERT INTO projection_quarantine AS held (projection, key, stream_id, position, type, error, traceback)
+INSERT INTO {schema}.projection_quarantine AS held (projection, key, stream_id, position, type, error, traceback)
 SELECT projection, key, stream_id, position, type, error, traceback
-FROM projection_rebuild_failures
-WHERE projection = $1::text
+FROM {schema}.projection_rebuild_failures
+WHERE projection = $1::pg_catalog.text
 ON CONFLICT ON CONSTRAINT projection_quarantine_pkey DO UPDATE
 SET stream_id = EXCLUDED.stream_id,
     position = EXCLUDED.position,

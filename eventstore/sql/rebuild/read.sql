@@ -7,7 +7,7 @@
 -- Index: projection_rebuilds_pkey
 SELECT
     version, position, events, epoch, owner, expires_at,
-    coalesce(expires_at > clock_timestamp(), false) AS is_alive,
-    extract(epoch FROM clock_timestamp() - started_at)::double precision AS age_s
-FROM projection_rebuilds
-WHERE projection = $1::text
+    coalesce(expires_at > pg_catalog.clock_timestamp(), false) AS is_alive,
+    extract(epoch FROM pg_catalog.clock_timestamp() - started_at)::double precision AS age_s
+FROM {schema}.projection_rebuilds
+WHERE projection = $1::pg_catalog.text

@@ -5,4 +5,4 @@
 -- Result: none
 -- Locks: the row's
 -- Index: projection_rebuilds_pkey
-UPDATE projection_rebuilds SET expires_at = NULL WHERE projection = $1::text AND epoch = $2::bigint
+UPDATE {schema}.projection_rebuilds SET expires_at = NULL WHERE projection = $1::pg_catalog.text AND epoch = $2::bigint

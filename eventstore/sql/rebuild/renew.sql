@@ -6,6 +6,6 @@
 -- Result: epoch bigint; no row where another process has taken it over
 -- Locks: the row's
 -- Index: projection_rebuilds_pkey
-UPDATE projection_rebuilds SET expires_at = clock_timestamp() + $3::double precision * interval '1 second'
-WHERE projection = $1::text AND epoch = $2::bigint
+UPDATE {schema}.projection_rebuilds SET expires_at = pg_catalog.clock_timestamp() + $3::double precision * interval '1 second'
+WHERE projection = $1::pg_catalog.text AND epoch = $2::bigint
 RETURNING epoch

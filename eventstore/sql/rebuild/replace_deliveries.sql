@@ -4,4 +4,4 @@
 -- Result: none
 -- Locks: the rows'
 -- Index: projection_deliveries_pkey
-UPDATE projection_deliveries SET lane = 0 WHERE projection = $1::text AND lane < 0
+UPDATE {schema}.projection_deliveries SET lane = 0 WHERE projection = $1::pg_catalog.text AND lane < 0

@@ -9,7 +9,7 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at
-FROM events
+FROM {schema}.events
 WHERE position > $1::bigint AND position <= $2::bigint
     -- As projections/parts.py has it: the last two bytes of the id, which are random in every usual one.
-    AND (get_byte(uuid_send(stream_id), 14) * 256 + get_byte(uuid_send(stream_id), 15)) % $3::integer = $4::integer
+    AND (pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 14) * 256 + pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 15)) % $3::integer = $4::integer

@@ -6,11 +6,11 @@
 -- Result: position bigint of each that was folded
 -- Locks: the rows'
 -- Index: projection_discards_pkey
-UPDATE projection_discards AS discard SET folded_again_at = clock_timestamp()
-WHERE projection = $1::text
+UPDATE {schema}.projection_discards AS discard SET folded_again_at = pg_catalog.clock_timestamp()
+WHERE projection = $1::pg_catalog.text
     AND folded_again_at IS NULL
     AND NOT EXISTS (
-        SELECT FROM unnest($2::bigint[], $3::text[]) AS out (position, key)
+        SELECT FROM unnest($2::bigint[], $3::pg_catalog.text[]) AS out (position, key)
         WHERE out.position = discard.position AND out.key = discard.key
     )
 RETURNING position

@@ -9,12 +9,12 @@
 -- Locks: the rows'
 -- Index: projections_pkey, projection_checkpoints_pkey
 WITH built AS (
-    UPDATE projections SET version = $2::integer, counted_after = 0 WHERE name = $1::text
+    UPDATE {schema}.projections SET version = $2::integer, counted_after = 0 WHERE name = $1::pg_catalog.text
 )
-UPDATE projection_checkpoints
+UPDATE {schema}.projection_checkpoints
 SET position = $3::bigint,
     epoch = $4::bigint,
-    moved_at = clock_timestamp(),
+    moved_at = pg_catalog.clock_timestamp(),
     lease_owner = NULL,
     lease_expires_at = NULL
-WHERE projection = $1::text
+WHERE projection = $1::pg_catalog.text

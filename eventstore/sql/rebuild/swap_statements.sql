@@ -9,72 +9,72 @@
 -- Index: those of the system tables
 WITH live AS (
     SELECT oid, relowner, relacl, relrowsecurity, relforcerowsecurity, relreplident
-    FROM pg_class WHERE oid = $1::text::regclass
+    FROM pg_catalog.pg_class WHERE oid = $1::pg_catalog.text::pg_catalog.regclass
 ),
 beside AS (
-    SELECT oid, relowner, relacl FROM pg_class WHERE oid = $2::text::regclass
+    SELECT oid, relowner, relacl FROM pg_catalog.pg_class WHERE oid = $2::pg_catalog.text::pg_catalog.regclass
 ),
 granted AS (
-    SELECT acl.*, NULL::name AS attname FROM live CROSS JOIN LATERAL aclexplode(live.relacl) AS acl
+    SELECT acl.*, NULL::pg_catalog.name AS attname FROM live CROSS JOIN LATERAL pg_catalog.aclexplode(live.relacl) AS acl
     UNION ALL
     SELECT acl.*, part.attname
     FROM live
-    JOIN pg_attribute AS part ON part.attrelid = live.oid AND part.attnum > 0 AND NOT part.attisdropped
-    CROSS JOIN LATERAL aclexplode(part.attacl) AS acl
+    JOIN pg_catalog.pg_attribute AS part ON part.attrelid = live.oid AND part.attnum > 0 AND NOT part.attisdropped
+    CROSS JOIN LATERAL pg_catalog.aclexplode(part.attacl) AS acl
 ),
 statements (step, detail, statement) AS (
-    SELECT DISTINCT 1, acl.grantee::text, format('REVOKE ALL ON %s FROM %s', $2::text,
-        CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END)
-    FROM beside CROSS JOIN LATERAL aclexplode(beside.relacl) AS acl
+    SELECT DISTINCT 1, acl.grantee::pg_catalog.text, pg_catalog.format('REVOKE ALL ON %s FROM %s', $2::pg_catalog.text,
+        CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(acl.grantee)) END)
+    FROM beside CROSS JOIN LATERAL pg_catalog.aclexplode(beside.relacl) AS acl
     WHERE acl.grantee <> beside.relowner
     UNION ALL
-    SELECT 2, privilege_type || attname, format('GRANT %s%s ON %s TO %s%s', privilege_type,
-        ' (' || quote_ident(attname) || ')', $2::text,
-        CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
+    SELECT 2, privilege_type || attname, pg_catalog.format('GRANT %s%s ON %s TO %s%s', privilege_type,
+        ' (' || pg_catalog.quote_ident(attname) || ')', $2::pg_catalog.text,
+        CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(grantee)) END,
         CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END)
     FROM granted WHERE grantee <> (SELECT relowner FROM live)
     UNION ALL
-    SELECT 3, NULL, format('DROP TABLE %s', $1::text)
+    SELECT 3, NULL, pg_catalog.format('DROP TABLE %s', $1::pg_catalog.text)
     UNION ALL
-    SELECT 4, NULL, format('ALTER TABLE %s RENAME TO %s', $2::text, $1::text)
+    SELECT 4, NULL, pg_catalog.format('ALTER TABLE %s RENAME TO %s', $2::pg_catalog.text, $1::pg_catalog.text)
     UNION ALL
-    SELECT 5, index.relname, format('ALTER INDEX %I RENAME TO %I',
-        'rebuild_' || md5($2::text || index.relname), index.relname)
+    SELECT 5, index.relname, pg_catalog.format('ALTER INDEX %I RENAME TO %I',
+        'rebuild_' || pg_catalog.md5($2::pg_catalog.text || index.relname), index.relname)
     FROM live
-    JOIN pg_index AS each ON each.indrelid = live.oid
-    JOIN pg_class AS index ON index.oid = each.indexrelid
+    JOIN pg_catalog.pg_index AS each ON each.indrelid = live.oid
+    JOIN pg_catalog.pg_class AS index ON index.oid = each.indexrelid
     UNION ALL
-    SELECT 6, NULL, format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', $1::text) FROM live WHERE relrowsecurity
+    SELECT 6, NULL, pg_catalog.format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', $1::pg_catalog.text) FROM live WHERE relrowsecurity
     UNION ALL
-    SELECT 6, NULL, format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', $1::text) FROM live WHERE relforcerowsecurity
+    SELECT 6, NULL, pg_catalog.format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', $1::pg_catalog.text) FROM live WHERE relforcerowsecurity
     UNION ALL
-    SELECT 6, NULL, format('ALTER TABLE %s REPLICA IDENTITY %s', $1::text,
+    SELECT 6, NULL, pg_catalog.format('ALTER TABLE %s REPLICA IDENTITY %s', $1::pg_catalog.text,
         CASE relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)
     FROM live WHERE relreplident IN ('f', 'n')
     UNION ALL
-    SELECT 6, NULL, format('COMMENT ON TABLE %s IS %L', $1::text, obj_description(oid, 'pg_class'))
-    FROM live WHERE obj_description(oid, 'pg_class') IS NOT NULL
+    SELECT 6, NULL, pg_catalog.format('COMMENT ON TABLE %s IS %L', $1::pg_catalog.text, pg_catalog.obj_description(oid, 'pg_class'))
+    FROM live WHERE pg_catalog.obj_description(oid, 'pg_class') IS NOT NULL
     UNION ALL
-    SELECT 6, NULL, format('ALTER TABLE %s ALTER %I SET STATISTICS %s', $1::text, part.attname, part.attstattarget)
-    FROM live JOIN pg_attribute AS part ON part.attrelid = live.oid AND part.attnum > 0 AND NOT part.attisdropped
+    SELECT 6, NULL, pg_catalog.format('ALTER TABLE %s ALTER %I SET STATISTICS %s', $1::pg_catalog.text, part.attname, part.attstattarget)
+    FROM live JOIN pg_catalog.pg_attribute AS part ON part.attrelid = live.oid AND part.attnum > 0 AND NOT part.attisdropped
     WHERE part.attstattarget >= 0
     UNION ALL
     SELECT 6, NULL,
-        format('ALTER TABLE %s ALTER %I SET (%s)', $1::text, part.attname, array_to_string(part.attoptions, ', '))
-    FROM live JOIN pg_attribute AS part ON part.attrelid = live.oid AND part.attnum > 0 AND NOT part.attisdropped
+        pg_catalog.format('ALTER TABLE %s ALTER %I SET (%s)', $1::pg_catalog.text, part.attname, pg_catalog.array_to_string(part.attoptions, ', '))
+    FROM live JOIN pg_catalog.pg_attribute AS part ON part.attrelid = live.oid AND part.attnum > 0 AND NOT part.attisdropped
     WHERE part.attoptions IS NOT NULL
     UNION ALL
     SELECT 6, NULL, of_index.statement
     FROM live
-    JOIN pg_index AS each ON each.indrelid = live.oid
-    JOIN pg_class AS index ON index.oid = each.indexrelid
+    JOIN pg_catalog.pg_index AS each ON each.indrelid = live.oid
+    JOIN pg_catalog.pg_class AS index ON index.oid = each.indexrelid
     CROSS JOIN LATERAL (
-        SELECT format('COMMENT ON INDEX %I IS %L', index.relname, obj_description(index.oid, 'pg_class'))
-        WHERE obj_description(index.oid, 'pg_class') IS NOT NULL
+        SELECT pg_catalog.format('COMMENT ON INDEX %I IS %L', index.relname, pg_catalog.obj_description(index.oid, 'pg_class'))
+        WHERE pg_catalog.obj_description(index.oid, 'pg_class') IS NOT NULL
         UNION ALL
-        SELECT format('ALTER TABLE %s CLUSTER ON %I', $1::text, index.relname) WHERE each.indisclustered
+        SELECT pg_catalog.format('ALTER TABLE %s CLUSTER ON %I', $1::pg_catalog.text, index.relname) WHERE each.indisclustered
         UNION ALL
-        SELECT format('ALTER TABLE %s REPLICA IDENTITY USING INDEX %I', $1::text, index.relname)
+        SELECT pg_catalog.format('ALTER TABLE %s REPLICA IDENTITY USING INDEX %I', $1::pg_catalog.text, index.relname)
         WHERE each.indisreplident
     ) AS of_index (statement)
 )

@@ -4,4 +4,4 @@
 -- Result: exists boolean
 -- Locks: none
 -- Index: those of the system tables
-SELECT to_regclass($1::text) IS NOT NULL AS exists
+SELECT pg_catalog.to_regclass($1::pg_catalog.text) IS NOT NULL AS exists

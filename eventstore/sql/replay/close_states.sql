@@ -5,10 +5,10 @@
 -- Result: none
 -- Locks: none beyond the rows'
 -- Index: milestone_orders_pkey, events_pkey
-UPDATE milestone_orders AS stored
-SET during = int8range(lower(stored.during), event.position)
-FROM events AS event
-WHERE stored.id = ANY ($1::uuid[])
-    AND upper_inf(stored.during)
+UPDATE {schema}.milestone_orders AS stored
+SET during = pg_catalog.int8range(pg_catalog.lower(stored.during), event.position)
+FROM {schema}.events AS event
+WHERE stored.id = ANY ($1::pg_catalog.uuid[])
+    AND pg_catalog.upper_inf(stored.during)
     AND event.stream_id = stored.id
     AND event.version = stored.stream_version + 1

@@ -5,5 +5,5 @@
 -- Result: events bigint
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_pkey, index only
-SELECT count(*) AS events
-FROM (SELECT FROM events WHERE stream_id = ANY ($1::uuid[]) LIMIT $2::bigint) AS counted
+SELECT pg_catalog.count(*) AS events
+FROM (SELECT FROM {schema}.events WHERE stream_id = ANY ($1::pg_catalog.uuid[]) LIMIT $2::bigint) AS counted

@@ -3,4 +3,4 @@
 -- Result: position bigint
 -- Locks: none beyond ACCESS SHARE
 -- Index: none, the table has one row
-SELECT position FROM disorder_search
+SELECT position FROM {schema}.disorder_search

@@ -4,4 +4,4 @@
 -- Result: stream_id uuid, version integer
 -- Locks: none beyond ACCESS SHARE
 -- Index: disordered_streams_pkey
-SELECT stream_id, version FROM disordered_streams WHERE stream_id = ANY ($1::uuid[])
+SELECT stream_id, version FROM {schema}.disordered_streams WHERE stream_id = ANY ($1::pg_catalog.uuid[])

@@ -4,4 +4,4 @@
 -- Result: stream_id uuid
 -- Locks: none beyond ACCESS SHARE
 -- Index: disordered_streams_category_idx
-SELECT stream_id FROM disordered_streams WHERE category = $1::text
+SELECT stream_id FROM {schema}.disordered_streams WHERE category = $1::pg_catalog.text

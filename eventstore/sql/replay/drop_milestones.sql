@@ -4,4 +4,4 @@
 -- Result: category text, position bigint of those that there were
 -- Locks: none beyond the rows'
 -- Index: none, it looks through a small table
-DELETE FROM milestones WHERE $1::bigint IS NULL OR position = $1::bigint RETURNING category, position
+DELETE FROM {schema}.milestones WHERE $1::bigint IS NULL OR position = $1::bigint RETURNING category, position

@@ -5,4 +5,4 @@
 -- Result: none
 -- Locks: none beyond the rows'
 -- Index: milestones_pkey
-DELETE FROM milestones WHERE category = $1::text AND form <> $2::integer
+DELETE FROM {schema}.milestones WHERE category = $1::pg_catalog.text AND form <> $2::integer

@@ -5,8 +5,8 @@
 -- Result: none
 -- Locks: none beyond the rows'
 -- Index: none, it looks through the whole table
-DELETE FROM milestone_orders AS stored
+DELETE FROM {schema}.milestone_orders AS stored
 WHERE NOT EXISTS (
-    SELECT FROM milestones
-    WHERE milestones.category = $1::text AND stored.during @> milestones.position
+    SELECT FROM {schema}.milestones
+    WHERE milestones.category = $1::pg_catalog.text AND stored.during @> milestones.position
 )

@@ -11,9 +11,9 @@
 SELECT
     event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
     event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
-FROM unnest($1::uuid[], $2::integer[]) AS given (stream_id, after_version)
-JOIN events AS event ON event.stream_id = given.stream_id AND event.version > given.after_version
+FROM unnest($1::pg_catalog.uuid[], $2::integer[]) AS given (stream_id, after_version)
+JOIN {schema}.events AS event ON event.stream_id = given.stream_id AND event.version > given.after_version
 WHERE event.position <= $3::bigint
-    AND ($4::timestamptz IS NULL OR event.recorded_at <= $4::timestamptz)
-    AND ($5::timestamptz IS NULL OR event.occurred_at <= $5::timestamptz)
+    AND ($4::pg_catalog.timestamptz IS NULL OR event.recorded_at <= $4::pg_catalog.timestamptz)
+    AND ($5::pg_catalog.timestamptz IS NULL OR event.occurred_at <= $5::pg_catalog.timestamptz)
 ORDER BY event.stream_id, event.version

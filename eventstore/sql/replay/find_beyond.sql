@@ -6,7 +6,7 @@
 -- Result: stream_id uuid, first bigint position
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_lookup_brin
-SELECT stream_id, min(position) AS first
-FROM events
-WHERE recorded_at > $1::timestamptz AND position + 0 <= $2::bigint
+SELECT stream_id, pg_catalog.min(position) AS first
+FROM {schema}.events
+WHERE recorded_at > $1::pg_catalog.timestamptz AND position + 0 <= $2::bigint
 GROUP BY stream_id

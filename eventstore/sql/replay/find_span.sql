@@ -6,7 +6,7 @@
 -- Result: first bigint, last bigint (positions; NULL where nothing was recorded then)
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_lookup_brin
-SELECT min(position + 0) AS first, max(position + 0) AS last
-FROM events
+SELECT pg_catalog.min(position + 0) AS first, pg_catalog.max(position + 0) AS last
+FROM {schema}.events
 WHERE position + 0 <= $3::bigint
-    AND recorded_at > coalesce($1::timestamptz, '-infinity') AND recorded_at <= coalesce($2::timestamptz, 'infinity')
+    AND recorded_at > coalesce($1::pg_catalog.timestamptz, '-infinity') AND recorded_at <= coalesce($2::pg_catalog.timestamptz, 'infinity')

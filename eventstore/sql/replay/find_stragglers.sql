@@ -6,6 +6,6 @@
 -- Result: last bigint position; NULL where there is none
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_lookup_brin
-SELECT max(position + 0) AS last
-FROM events
-WHERE recorded_at <= $1::timestamptz AND position + 0 > $2::bigint AND position + 0 <= $3::bigint
+SELECT pg_catalog.max(position + 0) AS last
+FROM {schema}.events
+WHERE recorded_at <= $1::pg_catalog.timestamptz AND position + 0 > $2::bigint AND position + 0 <= $3::bigint

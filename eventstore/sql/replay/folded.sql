@@ -7,12 +7,12 @@
 -- Index: projection_checkpoints_pkey, projection_quarantine_pkey, projection_discards_pkey
 SELECT
     (
-        SELECT coalesce(min(position), 0) FROM projection_checkpoints
-        WHERE projection = $1::text
-            AND NOT EXISTS (SELECT FROM projections WHERE name = $1::text AND version <> $2::integer)
+        SELECT coalesce(pg_catalog.min(position), 0) FROM {schema}.projection_checkpoints
+        WHERE projection = $1::pg_catalog.text
+            AND NOT EXISTS (SELECT FROM {schema}.projections WHERE name = $1::pg_catalog.text AND version <> $2::integer)
     ) AS position,
-    ARRAY(SELECT stream_id FROM projection_quarantine WHERE projection = $1::text) AS quarantined,
+    ARRAY(SELECT stream_id FROM {schema}.projection_quarantine WHERE projection = $1::pg_catalog.text) AS quarantined,
     ARRAY(
-        SELECT position FROM projection_discards
-        WHERE projection = $1::text AND folded_again_at IS NULL
+        SELECT position FROM {schema}.projection_discards
+        WHERE projection = $1::pg_catalog.text AND folded_again_at IS NULL
     ) AS discarded

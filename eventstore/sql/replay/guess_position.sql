@@ -17,8 +17,8 @@ WITH RECURSIVE halving (low, high) AS (
     CROSS JOIN LATERAL (
         SELECT coalesce(
             (
-                SELECT coalesce(event.recorded_at <= $1::timestamptz, event.occurred_at <= $2::timestamptz)
-                FROM events AS event
+                SELECT coalesce(event.recorded_at <= $1::pg_catalog.timestamptz, event.occurred_at <= $2::pg_catalog.timestamptz)
+                FROM {schema}.events AS event
                 WHERE event.position <= step.middle
                 ORDER BY event.position DESC
                 LIMIT 1

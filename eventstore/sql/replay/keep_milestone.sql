@@ -7,14 +7,14 @@
 -- Result: none
 -- Locks: none beyond the row's
 -- Index: events_position_key, milestones_pkey
-INSERT INTO milestones (category, position, form, recorded_through, occurred_through)
+INSERT INTO {schema}.milestones (category, position, form, recorded_through, occurred_through)
 SELECT
-    $1::text, $2::bigint, $3::integer,
+    $1::pg_catalog.text, $2::bigint, $3::integer,
     greatest(before.recorded_through, since.recorded_through),
     greatest(before.occurred_through, since.occurred_through)
 FROM (
-    SELECT max(recorded_at) AS recorded_through, max(occurred_at) AS occurred_through FROM events
-    WHERE position > $4::bigint AND position <= $2::bigint AND category = $1::text
+    SELECT pg_catalog.max(recorded_at) AS recorded_through, pg_catalog.max(occurred_at) AS occurred_through FROM {schema}.events
+    WHERE position > $4::bigint AND position <= $2::bigint AND category = $1::pg_catalog.text
 ) AS since
-LEFT JOIN milestones AS before ON before.category = $1::text AND before.position = $4::bigint
+LEFT JOIN {schema}.milestones AS before ON before.category = $1::pg_catalog.text AND before.position = $4::bigint
 ON CONFLICT (category, position) DO NOTHING

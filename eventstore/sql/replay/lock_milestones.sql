@@ -3,4 +3,4 @@
 -- Result: none
 -- Locks: SHARE ROW EXCLUSIVE on milestones
 -- Index: none, it reads no table
-LOCK TABLE milestones IN SHARE ROW EXCLUSIVE MODE
+LOCK TABLE {schema}.milestones IN SHARE ROW EXCLUSIVE MODE

@@ -4,4 +4,4 @@
 -- Result: exists boolean
 -- Locks: none beyond ACCESS SHARE
 -- Index: milestones_id_key
-SELECT EXISTS (SELECT FROM milestones WHERE id = $1::bigint) AS exists
+SELECT EXISTS (SELECT FROM {schema}.milestones WHERE id = $1::bigint) AS exists

@@ -10,9 +10,9 @@
 -- Index: events_position_key, projections_pkey
 SELECT
     moved.stream_id,
-    NOT EXISTS (SELECT FROM projections WHERE name = $3::text AND version <> $4::integer) AS is_current
+    NOT EXISTS (SELECT FROM {schema}.projections WHERE name = $3::pg_catalog.text AND version <> $4::integer) AS is_current
 FROM (
-    SELECT DISTINCT stream_id FROM events WHERE position > $2::bigint AND category = $1::text
+    SELECT DISTINCT stream_id FROM {schema}.events WHERE position > $2::bigint AND category = $1::pg_catalog.text
     UNION ALL
     SELECT NULL
 ) AS moved

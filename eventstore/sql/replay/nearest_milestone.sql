@@ -8,11 +8,11 @@
 -- Result: id bigint, position bigint, recorded_through timestamptz, occurred_through timestamptz; no row where there is none
 -- Locks: none beyond ACCESS SHARE
 -- Index: milestones_pkey
-SELECT id, position, recorded_through, occurred_through FROM milestones
-WHERE category = $1::text
+SELECT id, position, recorded_through, occurred_through FROM {schema}.milestones
+WHERE category = $1::pg_catalog.text
     AND form = $2::integer
     AND position <= $3::bigint
-    AND ($4::timestamptz IS NULL OR recorded_through IS NULL OR recorded_through <= $4::timestamptz)
-    AND ($5::timestamptz IS NULL OR occurred_through IS NULL OR occurred_through <= $5::timestamptz)
+    AND ($4::pg_catalog.timestamptz IS NULL OR recorded_through IS NULL OR recorded_through <= $4::pg_catalog.timestamptz)
+    AND ($5::pg_catalog.timestamptz IS NULL OR occurred_through IS NULL OR occurred_through <= $5::pg_catalog.timestamptz)
 ORDER BY position DESC
 LIMIT 1

@@ -8,9 +8,9 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key, backwards
 SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at
-FROM events
+FROM {schema}.events
 WHERE position <= $1::bigint
-    AND ($3::text[] IS NULL OR category = ANY ($3::text[]))
-    AND ($4::text[] IS NULL OR type = ANY ($4::text[]))
+    AND ($3::pg_catalog.text[] IS NULL OR category = ANY ($3::pg_catalog.text[]))
+    AND ($4::pg_catalog.text[] IS NULL OR type = ANY ($4::pg_catalog.text[]))
 ORDER BY position DESC
 LIMIT $2::bigint

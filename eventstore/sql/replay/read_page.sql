@@ -10,11 +10,11 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at
-FROM events
+FROM {schema}.events
 WHERE position > $1::bigint AND position <= $2::bigint
-    AND ($4::text[] IS NULL OR category = ANY ($4::text[]))
-    AND ($5::text[] IS NULL OR type = ANY ($5::text[]))
+    AND ($4::pg_catalog.text[] IS NULL OR category = ANY ($4::pg_catalog.text[]))
+    AND ($5::pg_catalog.text[] IS NULL OR type = ANY ($5::pg_catalog.text[]))
     -- A hashed subplan, whatever their number; an array would be searched one by one.
-    AND ($6::uuid[] IS NULL OR stream_id IN (SELECT unnest($6::uuid[])))
+    AND ($6::pg_catalog.uuid[] IS NULL OR stream_id IN (SELECT pg_catalog.unnest($6::pg_catalog.uuid[])))
 ORDER BY position
 LIMIT $3::bigint

@@ -13,12 +13,12 @@ SELECT *
 FROM (
     SELECT
         position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at
-    FROM events
-    WHERE stream_id = ANY ($6::uuid[])
+    FROM {schema}.events
+    WHERE stream_id = ANY ($6::pg_catalog.uuid[])
         -- Not by the index of position: it has the whole log.
         AND position + 0 > $1::bigint AND position + 0 <= $2::bigint
-        AND ($4::text[] IS NULL OR category = ANY ($4::text[]))
-        AND ($5::text[] IS NULL OR type = ANY ($5::text[]))
+        AND ($4::pg_catalog.text[] IS NULL OR category = ANY ($4::pg_catalog.text[]))
+        AND ($5::pg_catalog.text[] IS NULL OR type = ANY ($5::pg_catalog.text[]))
     OFFSET 0
 ) AS found
 ORDER BY position

@@ -10,15 +10,15 @@
 -- Result: the columns of orders, version as row_version too
 -- Locks: none beyond ACCESS SHARE
 -- Index: orders_pkey, events_pkey, projections_pkey
-SELECT row.*, row.version AS row_version FROM orders AS row
-WHERE row.id = ANY ($1::uuid[])
+SELECT row.*, row.version AS row_version FROM {schema}.orders AS row
+WHERE row.id = ANY ($1::pg_catalog.uuid[])
     AND row.last_position <= $2::bigint
-    AND ($3::timestamptz IS NULL OR NOT EXISTS (
-        SELECT FROM events AS event
-        WHERE event.stream_id = row.id AND event.version <= row.version AND event.recorded_at > $3::timestamptz
+    AND ($3::pg_catalog.timestamptz IS NULL OR NOT EXISTS (
+        SELECT FROM {schema}.events AS event
+        WHERE event.stream_id = row.id AND event.version <= row.version AND event.recorded_at > $3::pg_catalog.timestamptz
     ))
-    AND ($4::timestamptz IS NULL OR NOT EXISTS (
-        SELECT FROM events AS event
-        WHERE event.stream_id = row.id AND event.version <= row.version AND event.occurred_at > $4::timestamptz
+    AND ($4::pg_catalog.timestamptz IS NULL OR NOT EXISTS (
+        SELECT FROM {schema}.events AS event
+        WHERE event.stream_id = row.id AND event.version <= row.version AND event.occurred_at > $4::pg_catalog.timestamptz
     ))
-    AND NOT EXISTS (SELECT FROM projections WHERE name = $5::text AND version <> $6::integer)
+    AND NOT EXISTS (SELECT FROM {schema}.projections WHERE name = $5::pg_catalog.text AND version <> $6::integer)

@@ -7,13 +7,13 @@
 -- Locks: the row of disorder_search
 -- Index: events_position_key, events_pkey
 WITH moved AS (
-    UPDATE disorder_search SET position = $2::bigint WHERE position = $1::bigint RETURNING position
+    UPDATE {schema}.disorder_search SET position = $2::bigint WHERE position = $1::bigint RETURNING position
 ),
 kept AS (
-    INSERT INTO disordered_streams (stream_id, category, version)
-    SELECT event.stream_id, event.category, min(event.version)
-    FROM events AS event
-    JOIN events AS predecessor
+    INSERT INTO {schema}.disordered_streams (stream_id, category, version)
+    SELECT event.stream_id, event.category, pg_catalog.min(event.version)
+    FROM {schema}.events AS event
+    JOIN {schema}.events AS predecessor
         ON predecessor.stream_id = event.stream_id AND predecessor.version = event.version - 1
     WHERE event.position > $1::bigint AND event.position <= $2::bigint
         AND event.occurred_at < predecessor.occurred_at

@@ -9,19 +9,19 @@
 SELECT
     given.stream_id,
     (
-        SELECT position FROM events AS event
+        SELECT position FROM {schema}.events AS event
         WHERE event.stream_id = given.stream_id AND event.version = given.version
     ) AS since,
     (
-        SELECT position FROM events AS event
+        SELECT position FROM {schema}.events AS event
         WHERE event.stream_id = given.stream_id AND event.version = given.version + 1
     ) AS until,
     (
-        SELECT max(recorded_at) FROM events AS event
+        SELECT pg_catalog.max(recorded_at) FROM {schema}.events AS event
         WHERE event.stream_id = given.stream_id AND event.version <= given.version
     ) AS recorded_through,
     (
-        SELECT max(occurred_at) FROM events AS event
+        SELECT pg_catalog.max(occurred_at) FROM {schema}.events AS event
         WHERE event.stream_id = given.stream_id AND event.version <= given.version
     ) AS occurred_through
-FROM unnest($1::uuid[], $2::integer[]) AS given (stream_id, version)
+FROM unnest($1::pg_catalog.uuid[], $2::integer[]) AS given (stream_id, version)

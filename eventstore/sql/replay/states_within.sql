@@ -9,14 +9,14 @@
 -- Result: the columns of milestone_orders, version as row_version too
 -- Locks: none beyond ACCESS SHARE
 -- Index: milestone_orders_pkey
-SELECT state.*, state.version AS row_version FROM unnest($1::uuid[]) AS given (id)
+SELECT state.*, state.version AS row_version FROM pg_catalog.unnest($1::pg_catalog.uuid[]) AS given (id)
 JOIN LATERAL (
-    SELECT stored.* FROM milestone_orders AS stored
+    SELECT stored.* FROM {schema}.milestone_orders AS stored
     WHERE stored.id = given.id
         AND stored.form = $5::integer
-        AND lower(stored.during) <= $2::bigint
-        AND ($3::timestamptz IS NULL OR stored.recorded_through <= $3::timestamptz)
-        AND ($4::timestamptz IS NULL OR stored.occurred_through <= $4::timestamptz)
+        AND pg_catalog.lower(stored.during) <= $2::bigint
+        AND ($3::pg_catalog.timestamptz IS NULL OR stored.recorded_through <= $3::pg_catalog.timestamptz)
+        AND ($4::pg_catalog.timestamptz IS NULL OR stored.occurred_through <= $4::pg_catalog.timestamptz)
     ORDER BY stored.stream_version DESC
     LIMIT 1
 ) AS state ON true

@@ -6,5 +6,5 @@
 -- Result: stream_id uuid
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
-SELECT DISTINCT stream_id FROM events
-WHERE position > $2::bigint AND position <= $3::bigint AND category = $1::text
+SELECT DISTINCT stream_id FROM {schema}.events
+WHERE position > $2::bigint AND position <= $3::bigint AND category = $1::pg_catalog.text

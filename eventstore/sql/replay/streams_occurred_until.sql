@@ -7,6 +7,6 @@
 -- Result: stream_id uuid
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_lookup_brin
-SELECT DISTINCT stream_id FROM events
-WHERE occurred_at <= $2::timestamptz AND position + 0 > $3::bigint AND position + 0 <= $4::bigint
-    AND category = $1::text
+SELECT DISTINCT stream_id FROM {schema}.events
+WHERE occurred_at <= $2::pg_catalog.timestamptz AND position + 0 > $3::bigint AND position + 0 <= $4::bigint
+    AND category = $1::pg_catalog.text

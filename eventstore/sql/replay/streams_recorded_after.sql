@@ -6,5 +6,5 @@
 -- Result: stream_id uuid
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_lookup_brin
-SELECT DISTINCT stream_id FROM events
-WHERE recorded_at > $2::timestamptz AND position + 0 <= $3::bigint AND category = $1::text
+SELECT DISTINCT stream_id FROM {schema}.events
+WHERE recorded_at > $2::pg_catalog.timestamptz AND position + 0 <= $3::bigint AND category = $1::pg_catalog.text
