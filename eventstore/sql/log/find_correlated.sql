@@ -9,6 +9,6 @@
 -- Index: events_lookup_brin, once for each condition
 SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at
 FROM {schema}.events
-WHERE (metadata ->> 'correlation_id' = $1::pg_catalog.text OR event_id = $2::pg_catalog.uuid) AND position + 0 > 0
+WHERE (metadata ->> 'correlation_id'::pg_catalog.text = $1::pg_catalog.text OR event_id = $2::pg_catalog.uuid) AND position + 0 > 0
 ORDER BY position + 0
 LIMIT $3::bigint

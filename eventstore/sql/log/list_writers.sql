@@ -11,7 +11,7 @@ SELECT
         FROM pg_catalog.pg_locks AS held
         WHERE held.locktype = 'relation'
             AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-            AND held.relation = {regclass events}
+            AND held.relation = {regclass events}::pg_catalog.oid
             AND held.mode = 'RowExclusiveLock'
             AND held.granted
     ) AS writers

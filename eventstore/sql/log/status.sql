@@ -24,7 +24,7 @@ writing AS (
     JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = held.pid
     WHERE held.locktype = 'relation'
         AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-        AND held.relation = {regclass events}
+        AND held.relation = {regclass events}::pg_catalog.oid
         AND held.mode = 'RowExclusiveLock'
         AND held.granted
 )

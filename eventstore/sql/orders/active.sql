@@ -44,7 +44,9 @@ touched AS MATERIALIZED (
 candidates AS (
     (
         SELECT row.* FROM {schema}.orders AS row
-        WHERE row.status IN ('PENDING', 'SUBMITTED', 'PARTIALLY_FILLED')
+        WHERE row.status OPERATOR(pg_catalog.=) ANY (
+                ARRAY['PENDING', 'SUBMITTED', 'PARTIALLY_FILLED']::{schema}.order_status[]
+            )
             AND ($3::pg_catalog.timestamptz IS NULL OR (row.created_at, row.id) > ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
         ORDER BY row.created_at, row.id
         LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
@@ -54,9 +56,9 @@ candidates AS (
     WHERE row.id = ANY (ARRAY(SELECT stream_id FROM touched))
 )
 SELECT
-    candidates.id, candidates.version AS row_version, candidates.symbol, candidates.side, candidates.order_type,
+    candidates.id, candidates.version AS row_version, candidates.symbol, candidates.side::pg_catalog.text AS side, candidates.order_type::pg_catalog.text AS order_type,
     candidates.quantity::pg_catalog.text AS quantity, candidates.limit_price::pg_catalog.text AS limit_price,
-    candidates.stop_price::pg_catalog.text AS stop_price, candidates.time_in_force, candidates.status,
+    candidates.stop_price::pg_catalog.text AS stop_price, candidates.time_in_force::pg_catalog.text AS time_in_force, candidates.status::pg_catalog.text AS status,
     candidates.broker_order_id, candidates.filled_quantity::pg_catalog.text AS filled_quantity,
     candidates.filled_cost::pg_catalog.text AS filled_cost, candidates.commission::pg_catalog.text AS commission,
     candidates.multiplier::pg_catalog.text AS multiplier, candidates.executions, candidates.reason, candidates.tags,

@@ -45,20 +45,20 @@ named AS MATERIALIZED (
 -- The orders that may belong to the answer: all but those whose one event in the tail begins them in another status.
 touched AS MATERIALIZED (
     SELECT stream_id FROM tail
-    WHERE (type = 'OrderCreated' AND schema_version = 1 AND data ->> 'status' <> $5::pg_catalog.text) IS NOT TRUE
+    WHERE (type = 'OrderCreated' AND schema_version = 1 AND data ->> 'status'::pg_catalog.text <> $5::pg_catalog.text) IS NOT TRUE
     UNION
-    SELECT id FROM named WHERE status = $5::pg_catalog.text::{schema}.order_status
+    SELECT id FROM named WHERE status OPERATOR(pg_catalog.=) $5::pg_catalog.text::{schema}.order_status
 ),
 candidates AS (
     (
         SELECT row.* FROM {schema}.orders AS row
-        WHERE row.status = $5::pg_catalog.text::{schema}.order_status
+        WHERE row.status OPERATOR(pg_catalog.=) $5::pg_catalog.text::{schema}.order_status
             AND ($3::pg_catalog.timestamptz IS NULL OR (row.created_at, row.id) > ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
         ORDER BY row.created_at, row.id
         LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
     )
     UNION ALL
-    SELECT * FROM named WHERE status = $5::pg_catalog.text::{schema}.order_status OR id IN (SELECT stream_id FROM touched)
+    SELECT * FROM named WHERE status OPERATOR(pg_catalog.=) $5::pg_catalog.text::{schema}.order_status OR id IN (SELECT stream_id FROM touched)
 ),
 -- All of a tail that is too long, so that the reader can say how long it is.
 correction AS (
@@ -66,9 +66,9 @@ correction AS (
     WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT pg_catalog.count(*) FROM tail) >= $1::bigint
 )
 SELECT
-    candidates.id, candidates.version AS row_version, candidates.symbol, candidates.side, candidates.order_type,
+    candidates.id, candidates.version AS row_version, candidates.symbol, candidates.side::pg_catalog.text AS side, candidates.order_type::pg_catalog.text AS order_type,
     candidates.quantity::pg_catalog.text AS quantity, candidates.limit_price::pg_catalog.text AS limit_price,
-    candidates.stop_price::pg_catalog.text AS stop_price, candidates.time_in_force, candidates.status,
+    candidates.stop_price::pg_catalog.text AS stop_price, candidates.time_in_force::pg_catalog.text AS time_in_force, candidates.status::pg_catalog.text AS status,
     candidates.broker_order_id, candidates.filled_quantity::pg_catalog.text AS filled_quantity,
     candidates.filled_cost::pg_catalog.text AS filled_cost, candidates.commission::pg_catalog.text AS commission,
     candidates.multiplier::pg_catalog.text AS multiplier, candidates.executions, candidates.reason, candidates.tags,

@@ -6,8 +6,8 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: orders_pkey, events_pkey
 SELECT
-    row.id, row.version AS row_version, row.symbol, row.side, row.order_type, row.quantity::pg_catalog.text AS quantity,
-    row.limit_price::pg_catalog.text AS limit_price, row.stop_price::pg_catalog.text AS stop_price, row.time_in_force, row.status,
+    row.id, row.version AS row_version, row.symbol, row.side::pg_catalog.text AS side, row.order_type::pg_catalog.text AS order_type, row.quantity::pg_catalog.text AS quantity,
+    row.limit_price::pg_catalog.text AS limit_price, row.stop_price::pg_catalog.text AS stop_price, row.time_in_force::pg_catalog.text AS time_in_force, row.status::pg_catalog.text AS status,
     row.broker_order_id, row.filled_quantity::pg_catalog.text AS filled_quantity, row.filled_cost::pg_catalog.text AS filled_cost,
     row.commission::pg_catalog.text AS commission, row.multiplier::pg_catalog.text AS multiplier, row.executions, row.reason,
     row.tags, row.portfolio_id, row.strategy, row.created_at, row.submitted_at, row.filled_at, row.cancelled_at,

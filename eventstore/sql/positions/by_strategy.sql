@@ -46,7 +46,7 @@ named AS MATERIALIZED (
 -- or leaves it; one of another type or schema version may do anything.
 touched AS MATERIALIZED (
     SELECT stream_id FROM tail
-    WHERE data ->> 'strategy' = $5::pg_catalog.text
+    WHERE data ->> 'strategy'::pg_catalog.text = $5::pg_catalog.text
         OR schema_version <> 1
         OR type NOT IN (
             'PositionOpened', 'PositionIncreased', 'PositionReduced', 'PositionClosed', 'PositionMarked',

@@ -44,7 +44,7 @@ named AS MATERIALIZED (
 -- The positions that may belong to the answer. An event of these types closes none.
 touched AS MATERIALIZED (
     SELECT stream_id FROM tail
-    WHERE data ->> 'closed_at' IS NOT NULL
+    WHERE data ->> 'closed_at'::pg_catalog.text IS NOT NULL
         OR schema_version <> 1
         OR type NOT IN ('PositionOpened', 'PositionIncreased', 'PositionReduced', 'PositionMarked')
         OR position <= (SELECT position FROM folded)  -- of a key in quarantine

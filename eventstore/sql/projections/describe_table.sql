@@ -1,6 +1,6 @@
 -- Purpose: Describe the table of a projection: its columns, and which of them a row must be given or cannot be given.
 -- Parameters:
---   $1 table text quoted; found through the search path
+--   $1 table text quoted, with its schema
 -- Result: name text; type text with its modifier; type_id bigint; has_modifier boolean (numeric(10,2): values are
 --   rounded or refused); is_not_null boolean; has_default boolean; is_generated boolean; key_place smallint in the
 --   primary key, from 1, else NULL; is_table boolean; in the order of columns; no row where there is no such relation
@@ -22,5 +22,5 @@ LEFT JOIN LATERAL (
     SELECT index.indkey::smallint[] AS columns FROM pg_catalog.pg_index AS index
     WHERE index.indrelid = relation.oid AND index.indisprimary
 ) AS primary_key ON true
-WHERE relation.oid = pg_catalog.to_regclass($1::pg_catalog.text) AND attribute.attnum > 0 AND NOT attribute.attisdropped
+WHERE relation.oid = pg_catalog.to_regclass($1::pg_catalog.text)::pg_catalog.oid AND attribute.attnum > 0 AND NOT attribute.attisdropped
 ORDER BY attribute.attnum

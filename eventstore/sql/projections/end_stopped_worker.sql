@@ -13,7 +13,9 @@ JOIN pg_catalog.pg_locks AS held
     ON held.locktype = 'advisory'
         AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
         AND held.classid = 1702261620::pg_catalog.oid
-        AND held.objid = pg_catalog.hashtext($1::pg_catalog.text || '/' || $2::smallint)::bit(32)::bigint::pg_catalog.oid
+        AND held.objid = pg_catalog.hashtext(
+            {schema_name} || '/' || $1::pg_catalog.text || '/' || $2::smallint::pg_catalog.text
+        )::bit(32)::bigint::pg_catalog.oid
         AND held.objsubid = 2
         AND held.granted
 WHERE checkpoint.projection = $1::pg_catalog.text

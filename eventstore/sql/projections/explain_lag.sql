@@ -19,7 +19,7 @@ LEFT JOIN LATERAL (
     JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = held.pid
     WHERE held.locktype = 'relation'
         AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-        AND held.relation = {regclass events}
+        AND held.relation = {regclass events}::pg_catalog.oid
         AND held.mode = 'RowExclusiveLock'
         AND held.granted
     ORDER BY activity.xact_start

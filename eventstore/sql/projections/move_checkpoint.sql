@@ -27,7 +27,10 @@ WITH bounded AS MATERIALIZED (
                 THEN pg_catalog.set_config('transaction_timeout', $7::pg_catalog.text, true)
         END AS whole,
         -- 1702261620 is "evst" in ASCII.
-        pg_catalog.pg_advisory_xact_lock_shared(1702261620, pg_catalog.hashtext($1::pg_catalog.text || '/' || $2::smallint)) AS marked
+        pg_catalog.pg_advisory_xact_lock_shared(
+            1702261620,
+            pg_catalog.hashtext({schema_name} || '/' || $1::pg_catalog.text || '/' || $2::smallint::pg_catalog.text)
+        ) AS marked
 ),
 moved AS (
     UPDATE {schema}.projection_checkpoints

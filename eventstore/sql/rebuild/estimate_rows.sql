@@ -12,4 +12,4 @@ SELECT
         WHERE indrelid = one.oid AND NOT indisprimary AND (indisunique OR indisexclusion)
     ) AS has_rules
 FROM pg_catalog.pg_class AS one
-WHERE one.oid = $1::pg_catalog.text::pg_catalog.regclass
+WHERE one.oid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid

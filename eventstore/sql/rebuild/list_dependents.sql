@@ -6,28 +6,28 @@
 -- Index: those of the system tables
 SELECT DISTINCT 'view' AS kind, pg_catalog.format('%s', rule.ev_class::pg_catalog.regclass) AS name
 FROM pg_catalog.pg_depend AS needs
-JOIN pg_catalog.pg_rewrite AS rule ON rule.oid = needs.objid AND needs.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-WHERE needs.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND needs.refobjid = $1::pg_catalog.text::pg_catalog.regclass
+JOIN pg_catalog.pg_rewrite AS rule ON rule.oid = needs.objid AND needs.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid
+WHERE needs.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid AND needs.refobjid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
 UNION ALL
 SELECT 'foreign key', pg_catalog.format('%s of %s', conname, conrelid::pg_catalog.regclass) FROM pg_catalog.pg_constraint
-WHERE contype = 'f' AND (confrelid = $1::pg_catalog.text::pg_catalog.regclass OR conrelid = $1::pg_catalog.text::pg_catalog.regclass)
+WHERE contype = 'f' AND (confrelid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid OR conrelid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid)
 UNION ALL
-SELECT 'trigger', tgname::pg_catalog.text FROM pg_catalog.pg_trigger WHERE tgrelid = $1::pg_catalog.text::pg_catalog.regclass AND NOT tgisinternal
+SELECT 'trigger', tgname::pg_catalog.text FROM pg_catalog.pg_trigger WHERE tgrelid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid AND NOT tgisinternal
 UNION ALL
-SELECT 'policy', polname::pg_catalog.text FROM pg_catalog.pg_policy WHERE polrelid = $1::pg_catalog.text::pg_catalog.regclass
+SELECT 'policy', polname::pg_catalog.text FROM pg_catalog.pg_policy WHERE polrelid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
 UNION ALL
 SELECT 'publication', publication.pubname::pg_catalog.text
 FROM pg_catalog.pg_publication_rel AS part
 JOIN pg_catalog.pg_publication AS publication ON publication.oid = part.prpubid
-WHERE part.prrelid = $1::pg_catalog.text::pg_catalog.regclass
+WHERE part.prrelid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
 UNION ALL
-SELECT 'child', pg_catalog.format('%s', inhrelid::pg_catalog.regclass) FROM pg_catalog.pg_inherits WHERE inhparent = $1::pg_catalog.text::pg_catalog.regclass
+SELECT 'child', pg_catalog.format('%s', inhrelid::pg_catalog.regclass) FROM pg_catalog.pg_inherits WHERE inhparent = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
 UNION ALL
-SELECT 'parent', pg_catalog.format('%s', inhparent::pg_catalog.regclass) FROM pg_catalog.pg_inherits WHERE inhrelid = $1::pg_catalog.text::pg_catalog.regclass
+SELECT 'parent', pg_catalog.format('%s', inhparent::pg_catalog.regclass) FROM pg_catalog.pg_inherits WHERE inhrelid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
 UNION ALL
 SELECT DISTINCT 'function', pg_catalog.format('%s', needs.objid::pg_catalog.regprocedure)
 FROM pg_catalog.pg_depend AS needs
-WHERE needs.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-    AND needs.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-    AND needs.refobjid = $1::pg_catalog.text::pg_catalog.regclass
+WHERE needs.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+    AND needs.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+    AND needs.refobjid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
 ORDER BY kind, name

@@ -9,7 +9,7 @@ FROM pg_catalog.pg_locks AS held
 JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = held.pid
 WHERE held.locktype = 'relation'
     AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-    AND held.relation = $1::pg_catalog.text::pg_catalog.regclass
+    AND held.relation = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
     AND held.granted
     AND held.pid <> pg_catalog.pg_backend_pid()
 ORDER BY activity.xact_start

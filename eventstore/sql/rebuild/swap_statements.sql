@@ -8,11 +8,15 @@
 -- Locks: none
 -- Index: those of the system tables
 WITH live AS (
-    SELECT oid, relowner, relacl, relrowsecurity, relforcerowsecurity, relreplident
-    FROM pg_catalog.pg_class WHERE oid = $1::pg_catalog.text::pg_catalog.regclass
+    SELECT
+        relation.oid, relation.relname AS name, namespace.nspname AS schema, relation.relowner, relation.relacl,
+        relation.relrowsecurity, relation.relforcerowsecurity, relation.relreplident
+    FROM pg_catalog.pg_class AS relation
+    JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = relation.relnamespace
+    WHERE relation.oid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
 ),
 beside AS (
-    SELECT oid, relowner, relacl FROM pg_catalog.pg_class WHERE oid = $2::pg_catalog.text::pg_catalog.regclass
+    SELECT oid, relowner, relacl FROM pg_catalog.pg_class WHERE oid = $2::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
 ),
 granted AS (
     SELECT acl.*, NULL::pg_catalog.name AS attname FROM live CROSS JOIN LATERAL pg_catalog.aclexplode(live.relacl) AS acl
@@ -24,22 +28,22 @@ granted AS (
 ),
 statements (step, detail, statement) AS (
     SELECT DISTINCT 1, acl.grantee::pg_catalog.text, pg_catalog.format('REVOKE ALL ON %s FROM %s', $2::pg_catalog.text,
-        CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(acl.grantee)) END)
+        CASE acl.grantee WHEN 0::pg_catalog.oid THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(acl.grantee)) END)
     FROM beside CROSS JOIN LATERAL pg_catalog.aclexplode(beside.relacl) AS acl
     WHERE acl.grantee <> beside.relowner
     UNION ALL
-    SELECT 2, privilege_type || attname, pg_catalog.format('GRANT %s%s ON %s TO %s%s', privilege_type,
+    SELECT 2, privilege_type || attname::pg_catalog.text, pg_catalog.format('GRANT %s%s ON %s TO %s%s', privilege_type,
         ' (' || pg_catalog.quote_ident(attname) || ')', $2::pg_catalog.text,
-        CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(grantee)) END,
+        CASE grantee WHEN 0::pg_catalog.oid THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(grantee)) END,
         CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END)
     FROM granted WHERE grantee <> (SELECT relowner FROM live)
     UNION ALL
     SELECT 3, NULL, pg_catalog.format('DROP TABLE %s', $1::pg_catalog.text)
     UNION ALL
-    SELECT 4, NULL, pg_catalog.format('ALTER TABLE %s RENAME TO %s', $2::pg_catalog.text, $1::pg_catalog.text)
+    SELECT 4, NULL, pg_catalog.format('ALTER TABLE %s RENAME TO %I', $2::pg_catalog.text, live.name) FROM live
     UNION ALL
-    SELECT 5, index.relname, pg_catalog.format('ALTER INDEX %I RENAME TO %I',
-        'rebuild_' || pg_catalog.md5($2::pg_catalog.text || index.relname), index.relname)
+    SELECT 5, index.relname, pg_catalog.format('ALTER INDEX %I.%I RENAME TO %I', live.schema,
+        'rebuild_' || pg_catalog.md5($2::pg_catalog.text || index.relname::pg_catalog.text), index.relname)
     FROM live
     JOIN pg_catalog.pg_index AS each ON each.indrelid = live.oid
     JOIN pg_catalog.pg_class AS index ON index.oid = each.indexrelid
@@ -69,7 +73,7 @@ statements (step, detail, statement) AS (
     JOIN pg_catalog.pg_index AS each ON each.indrelid = live.oid
     JOIN pg_catalog.pg_class AS index ON index.oid = each.indexrelid
     CROSS JOIN LATERAL (
-        SELECT pg_catalog.format('COMMENT ON INDEX %I IS %L', index.relname, pg_catalog.obj_description(index.oid, 'pg_class'))
+        SELECT pg_catalog.format('COMMENT ON INDEX %I.%I IS %L', live.schema, index.relname, pg_catalog.obj_description(index.oid, 'pg_class'))
         WHERE pg_catalog.obj_description(index.oid, 'pg_class') IS NOT NULL
         UNION ALL
         SELECT pg_catalog.format('ALTER TABLE %s CLUSTER ON %I', $1::pg_catalog.text, index.relname) WHERE each.indisclustered

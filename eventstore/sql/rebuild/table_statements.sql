@@ -8,10 +8,16 @@
 -- Locks: none
 -- Index: those of the system tables
 WITH live AS (
-    SELECT oid, reloptions, relowner FROM pg_catalog.pg_class WHERE oid = $1::pg_catalog.text::pg_catalog.regclass
+    SELECT
+        relation.oid, relation.reloptions, relation.relowner, relation.relname AS name, namespace.nspname AS schema
+    FROM pg_catalog.pg_class AS relation
+    JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = relation.relnamespace
+    WHERE relation.oid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
 ),
 statements (step, statement) AS (
-    SELECT 1, pg_catalog.format('CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES)', $2::pg_catalog.text, $1::pg_catalog.text)
+    SELECT 1, pg_catalog.format(
+        'CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES)', $2::pg_catalog.text, $1::pg_catalog.text
+    )
     UNION ALL
     SELECT 2, pg_catalog.format('ALTER TABLE %s SET (%s)', $2::pg_catalog.text, pg_catalog.array_to_string(reloptions, ', '))
     FROM live WHERE reloptions IS NOT NULL
@@ -20,13 +26,26 @@ statements (step, statement) AS (
         WHEN keys.oid IS NOT NULL THEN
             pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', $2::pg_catalog.text, made.name, pg_catalog.pg_get_constraintdef(keys.oid))
         ELSE
-            pg_catalog.format('CREATE UNIQUE INDEX %I ON %s%s', made.name, $2::pg_catalog.text,
-                   pg_catalog.substr(pg_catalog.pg_get_indexdef(each.indexrelid), pg_catalog.strpos(pg_catalog.pg_get_indexdef(each.indexrelid), ' USING ')))
+            pg_catalog.format(
+                'CREATE UNIQUE INDEX %I ON %s USING %s', made.name, $2::pg_catalog.text, defined.body
+            )
         END
     FROM live
     JOIN pg_catalog.pg_index AS each ON each.indrelid = live.oid
     JOIN pg_catalog.pg_class AS index ON index.oid = each.indexrelid
-    CROSS JOIN LATERAL (SELECT 'rebuild_' || pg_catalog.md5($2::pg_catalog.text || index.relname) AS name) AS made
+    CROSS JOIN LATERAL (SELECT 'rebuild_' || pg_catalog.md5($2::pg_catalog.text || index.relname::pg_catalog.text) AS name) AS made
+    -- As in index_statements: no text is searched for ' USING '.
+    CROSS JOIN LATERAL (
+        SELECT pg_catalog.format(
+            'CREATE UNIQUE INDEX %I ON %I.%I USING ', index.relname, live.schema, live.name
+        ) AS head
+    ) AS before
+    CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN pg_catalog.starts_with(pg_catalog.pg_get_indexdef(each.indexrelid), before.head)
+            THEN pg_catalog.substr(pg_catalog.pg_get_indexdef(each.indexrelid), pg_catalog.length(before.head) + 1)
+        END AS body
+    ) AS defined
     LEFT JOIN pg_catalog.pg_constraint AS keys ON keys.conindid = each.indexrelid AND keys.contype IN ('p', 'u', 'x')
     WHERE each.indisunique OR each.indisexclusion
     UNION ALL

@@ -8,5 +8,5 @@
 DELETE FROM {schema}.milestone_orders AS stored
 WHERE NOT EXISTS (
     SELECT FROM {schema}.milestones
-    WHERE milestones.category = $1::pg_catalog.text AND stored.during @> milestones.position
+    WHERE milestones.category = $1::pg_catalog.text AND stored.during OPERATOR(pg_catalog.@>) milestones.position
 )

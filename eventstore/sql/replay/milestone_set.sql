@@ -5,4 +5,4 @@
 -- Result: the columns of milestone_orders
 -- Locks: none beyond ACCESS SHARE
 -- Index: those of milestone_orders, as the list around it says
-SELECT * FROM {schema}.milestone_orders WHERE during @> $1::bigint
+SELECT * FROM {schema}.milestone_orders WHERE during OPERATOR(pg_catalog.@>) $1::bigint
