@@ -101,7 +101,7 @@ class Table(Generic[R]):
         """
         table = self._target(name, schema)
         columns = ",\n    ".join(
-            f"{quoted(column.name)} {type_name(column.type, schema)}{'' if column.is_nullable else ' NOT NULL'}"
+            f"{quoted(column.name)} {column.type if schema is None else type_name(column.type, schema)}{'' if column.is_nullable else ' NOT NULL'}"
             for column in self.codec.columns
         )
         return (

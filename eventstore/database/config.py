@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -64,10 +65,9 @@ class _Environment(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name, field in self.settings_cls.model_fields.items():
-            public = field.alias or name
-            value = self.get_field_value(field, public)[0]
+            value = self.get_field_value(field, name)[0]
             if value is not None:
-                values[public] = value
+                values[name] = value
         url = os.environ.get("DATABASE_URL")
         if url:
             for name in ("host", "port", "database", "user"):
@@ -76,7 +76,15 @@ class _Environment(PydanticBaseSettingsSource):
         return values
 
 
-class DatabaseConfig(BaseSettings):
+with warnings.catch_warnings():
+    # pydantic warns that the field hides BaseModel.schema(), a method that it has given up.
+    warnings.simplefilter("ignore", UserWarning)
+
+    class _InSchema(BaseSettings):
+        schema: str | None = None  # type: ignore[assignment]
+
+
+class DatabaseConfig(_InSchema):
     """Where the database is, and the limits of its use; immutable.
 
     A keyword wins over `DATABASE_URL`, which wins over the other `DATABASE_...` variables, which win over
@@ -126,8 +134,6 @@ class DatabaseConfig(BaseSettings):
     database: str = Field("postgres", min_length=1)
     user: str = Field("postgres", min_length=1)
     password: SecretStr | None = None
-    # Given and read as `schema`, which as the name of a field would hide a deprecated method of pydantic's.
-    schema_: str | None = Field(None, alias="schema")
     target_session_attrs: TargetSessionAttrs = "primary"
     min_pool_size: int = Field(_MIN_POOL_SIZE, ge=0, le=1000)
     max_pool_size: int = Field(20, ge=1, le=1000)
@@ -224,11 +230,6 @@ class DatabaseConfig(BaseSettings):
         return self.replace(**(address | values), direct_url=None, min_pool_size=0, max_pool_size=1)
 
     @property
-    def schema(self) -> str | None:  # type: ignore[override]  # pydantic's method of this name is deprecated
-        """The schema in which the store lies; None: the first of the search path that exists."""
-        return self.schema_
-
-    @property
     def address(self) -> str:
         """The address in words, without the password, for messages."""
         where = self.host if self.host.startswith("/") else f"{self.host}:{self.port}"
@@ -248,7 +249,7 @@ class DatabaseConfig(BaseSettings):
             raise ValueError
         return value
 
-    @field_validator("schema_")
+    @field_validator("schema")
     @classmethod
     def _is_a_schema(cls, value: str | None) -> str | None:
         if value is None:

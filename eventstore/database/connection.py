@@ -212,7 +212,11 @@ class DatabaseConnection:
 
     async def _connect(self, *_: Any, **options: Any) -> PooledConnection:
         connection: PooledConnection = await self._connector.connect(asyncpg.connect, **options)
-        connection.store_schema = self._config.schema or await find_schema(connection)
+        try:
+            connection.store_schema = self._config.schema or await find_schema(connection)
+        except BaseException:
+            connection.terminate()
+            raise
         lifetime_s = self._config.max_lifetime
         if lifetime_s:
             lifetime_s *= 1 - random.random() * _LIFETIME_JITTER  # noqa: S311 - not for secrets

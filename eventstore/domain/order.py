@@ -1,7 +1,5 @@
 """Orders: their life from creation to the last fill, cancel, rejection or expiry, in the terms of FIX."""
 
-# length: the commands of one class, of which more than half the lines say what each takes, returns and refuses.
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,22 +1,22 @@
-"""The library's SQL statements: one file each, rendered for the schema in which a store lies.
-
-Every name in a statement is qualified, so that no temporary table, and no object of a schema that comes earlier in the
-search path, can stand in for what is meant: a table, type or function of the store as `{schema}.events`, one of
-PostgreSQL's own as `pg_catalog.now()`. A file has these slots:
-
-    {schema}            the store's schema, quoted, before one of its names
-    {schema_name}       the name of that schema as a text literal
-    {regclass events}   the oid of one of the store's relations, such as the argument of `nextval`
-"""
+"""The library's SQL statements, one file each, and the one module that makes statements of them: `render`."""
 
 from __future__ import annotations
 
-import re
-from functools import cache
-from importlib.resources import files
-from typing import Any
-
-from eventstore.errors import ConfigurationError
+from eventstore.sql.render import (
+    Named,
+    Template,
+    bind,
+    literal,
+    load,
+    qualified,
+    quoted,
+    render,
+    schema_of,
+    template,
+    text_of,
+    type_name,
+    unbind,
+)
 
 __all__ = [
     "Named",
@@ -33,221 +33,3 @@ __all__ = [
     "type_name",
     "unbind",
 ]
-
-_NAME_BYTES_MAX = 63  # NAMEDATALEN - 1
-_IDENTIFIER = r'(?:[A-Za-z_][A-Za-z_0-9$]*|"(?:[^"\0]|"")+")'
-_TYPE = re.compile(
-    rf"(?P<first>{_IDENTIFIER}|[A-Za-z]+(?: +[A-Za-z]+)+)(?:\.(?P<second>{_IDENTIFIER}))?"
-    r"(?P<modifier>\( *\d+ *(?:, *-?\d+ *)?\))?(?P<array>(?:\[\])+)?"
-)
-# Names that the grammar of SQL itself reads as PostgreSQL's own types.
-_GRAMMAR_TYPES = frozenset(
-    (
-        "bigint", "bit", "bit varying", "boolean", "character", "character varying", "double precision", "integer",
-        "interval", "numeric", "real", "smallint", "time with time zone", "timestamp with time zone",
-        "timestamp without time zone", "time without time zone",
-    )
-)  # fmt: skip
-# Other types of PostgreSQL's own, which a type of the same name in a temporary schema could hide.
-_OWN_TYPES = frozenset(
-    (
-        "bool", "bytea", "char", "cidr", "date", "datemultirange", "daterange", "float4", "float8", "inet", "int2",
-        "int4", "int4range", "int8", "int8range", "json", "jsonb", "jsonpath", "macaddr", "money", "name", "numrange",
-        "oid", "text", "time", "timestamp", "timestamptz", "timetz", "tsrange", "tstzrange", "tsvector", "uuid",
-        "varchar", "xml",
-    )
-)  # fmt: skip
-_SLOT = re.compile(r"\{([a-z_]*)(?: ([a-z_]+))?\}")
-
-_borrowed: dict[int, str] = {}
-"""The schema of each connection that is on loan from a pool of the user's own, by the identity of the object."""
-
-
-def quoted(name: str) -> str:
-    """Return a name as an identifier of SQL; every name that becomes part of a statement passes through here.
-
-    Raises:
-        ConfigurationError: The name is empty, contains NUL, or is longer than 63 bytes, which PostgreSQL would cut.
-    """
-    if not name or "\0" in name or len(name.encode(errors="surrogatepass")) > _NAME_BYTES_MAX:
-        raise ConfigurationError(
-            f"{name!r} cannot be a name in PostgreSQL: a name has 1 to {_NAME_BYTES_MAX} bytes and no NUL"
-        )
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return text as a literal of SQL, whatever the session's `standard_conforming_strings` is.
-
-    Raises:
-        ConfigurationError: The text contains NUL, which PostgreSQL cannot store.
-    """
-    if "\0" in text:
-        raise ConfigurationError(f"{text!r} contains NUL, which PostgreSQL cannot store")
-    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
-
-
-def qualified(schema: str, name: str) -> str:
-    """Return the quoted name of an object of a schema."""
-    return f"{quoted(schema)}.{quoted(name)}"
-
-
-def type_name(text: str, schema: str | None = None) -> str:
-    """Return the name of a type as a statement has it, so that no other type of that name can be meant.
-
-    Args:
-        text: The name as SQL has it, such as `numeric(10, 2)`, `text[]`, `order_side` or `extensions.citext`.
-        schema: Where a type lies that is not PostgreSQL's own and is given without a schema; None leaves that to the
-            search path.
-
-    Raises:
-        ConfigurationError: The text is not the name of a type.
-    """
-    match = _TYPE.fullmatch(text.strip())
-    if match is None:
-        raise ConfigurationError(
-            f"{text!r} is not the name of a PostgreSQL type: write it as name, schema.name, name(10, 2) or name[]"
-        )
-    first, second, modifier, brackets = (
-        match["first"],
-        match["second"],
-        match["modifier"] or "",
-        match["array"] or "",
-    )
-    if second is not None:
-        return f"{qualified(_folded(first), _folded(second))}{modifier}{brackets}"
-    words = " ".join(first.lower().split())
-    if words in _GRAMMAR_TYPES:
-        return f"{words}{modifier}{brackets}"
-    name = _folded(first)
-    if name in _OWN_TYPES and not first.startswith('"'):
-        return f"pg_catalog.{name}{modifier}{brackets}"
-    return f"{quoted(name) if schema is None else qualified(schema, name)}{modifier}{brackets}"
-
-
-def _folded(name: str) -> str:
-    """Return an identifier of SQL as the name that it stands for."""
-    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
-
-
-@cache
-def template(name: str) -> str:
-    """Return the text of a file of this package, with its slots.
-
-    Args:
-        name: The file's path without `.sql`, such as `log/append`.
-
-    Returns:
-        The statement without the comment lines at its top, so that no header travels to the server.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-    """
-    lines = files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8").splitlines()
-    start = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("--")), 0)
-    return "\n".join(lines[start:]).strip()
-
-
-def render(text: str, schema: str) -> str:
-    """Return a template as a statement for a store in `schema`.
-
-    Raises:
-        ConfigurationError: The text has a slot that this module does not know.
-    """
-    fixed = {"schema": quoted(schema), "schema_name": literal(schema)}
-
-    def fill(slot: re.Match[str]) -> str:
-        kind, relation = slot.groups()
-        if kind == "regclass" and relation is not None:
-            return f"{literal(qualified(schema, relation))}::pg_catalog.regclass"
-        if relation is None and kind in fixed:
-            return fixed[kind]
-        raise ConfigurationError(f"a statement has the unknown slot {slot.group()}")
-
-    return _SLOT.sub(fill, text)
-
-
-@cache
-def _needs_schema(name: str) -> bool:
-    return _SLOT.search(template(name)) is not None
-
-
-@cache
-def _rendered(name: str, schema: str) -> str:
-    return render(template(name), schema)
-
-
-def load(name: str, connection: Any) -> str:
-    """Return the statement of a file of this package, for the store that `connection` is of.
-
-    Args:
-        name: The file's path without `.sql`, such as `log/append`.
-        connection: A connection of a `DatabaseConnection`, or one that a `PostgreSQLAdapter` has lent.
-
-    Raises:
-        ConfigurationError: The schema of the store is not known: see `schema_of`.
-        FileNotFoundError: There is no such file.
-    """
-    return _rendered(name, schema_of(connection)) if _needs_schema(name) else template(name)
-
-
-class Named(str):
-    """The name of a file of this package, given where a statement is expected."""
-
-    __slots__ = ()
-
-
-class Template(str):
-    """A text with slots, given where a statement is expected."""
-
-    __slots__ = ()
-
-
-def text_of(statement: str, connection: Any) -> str:
-    """Return what is to be sent: a `Named` or `Template` rendered for the connection's store, other text as it is.
-
-    Raises:
-        As `load`.
-    """
-    if isinstance(statement, Named):
-        return load(statement, connection)
-    if isinstance(statement, Template):
-        return _rendered_text(statement, schema_of(connection))
-    return statement
-
-
-@cache
-def _rendered_text(text: str, schema: str) -> str:
-    return render(text, schema)
-
-
-def schema_of(connection: Any) -> str:
-    """Return the schema of the store that a connection is of.
-
-    Raises:
-        ConfigurationError: The session's search path names no schema that exists and none is configured; or the
-            connection is neither of a `DatabaseConnection` nor lent by a `PostgreSQLAdapter`.
-    """
-    # The attribute is that of the library's own connections; asyncpg's proxies pass it on.
-    schema: str | None = getattr(connection, "store_schema", None) or _borrowed.get(id(connection))
-    if schema is not None:
-        return schema
-    if hasattr(connection, "store_schema"):
-        raise ConfigurationError(
-            "the search_path of this session names no schema that exists: set schema=... (DATABASE_SCHEMA), or the "
-            "search_path of the role or the database"
-        )
-    raise ConfigurationError(
-        "this connection is not of a DatabaseConnection: take one from its acquire(), or from a PostgreSQLAdapter"
-    )
-
-
-def bind(connection: Any, schema: str | None) -> None:
-    """Note the schema of a connection on loan from a pool of the user's own; `unbind` must follow."""
-    if schema is not None:
-        _borrowed[id(connection)] = schema
-
-
-def unbind(connection: Any) -> None:
-    """Forget a connection whose loan is over."""
-    _borrowed.pop(id(connection), None)

@@ -1,7 +1,5 @@
 """The repositories of a moment: read-only, the same from beginning to end, and refused where there is none."""
 
-# length: one list of what a moment must hold against, each in a few lines.
-
 from __future__ import annotations
 
 import asyncio

@@ -124,11 +124,11 @@ async def _get_in_unit_of_work(adapter: PostgreSQLAdapter) -> None:
 
 
 READS: dict[str, Callable[[PostgreSQLAdapter], Awaitable[Any]]] = {
-    "FROM schema_migrations": lambda adapter: MigrationManager(adapter).ensure_current(),
+    'FROM "public".schema_migrations': lambda adapter: MigrationManager(adapter).ensure_current(),
     "pg_backend_pid": lambda adapter: adapter.connection_info(),
-    "JOIN orders": lambda adapter: PostgreSQLOrderRepository(adapter).get_order_by_id(uuid4()),
-    "LEFT JOIN orders": _get_in_unit_of_work,
-    "FROM events": lambda adapter: EventLog(adapter.connection).read_stream(uuid4()),
+    'JOIN "public".orders': lambda adapter: PostgreSQLOrderRepository(adapter).get_order_by_id(uuid4()),
+    'LEFT JOIN "public".orders': _get_in_unit_of_work,
+    'FROM "public".events': lambda adapter: EventLog(adapter.connection).read_stream(uuid4()),
 }
 
 

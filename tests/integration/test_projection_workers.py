@@ -51,7 +51,7 @@ async def test_a_worker_that_stops_within_a_statement_holds_up_nobody(
             relay.config(min_pool_size=1, max_pool_size=2, connect_timeout=1)
         )
         stopped = ProjectionWorker(EventLog(pool), OrdersProjection(), lease_s=LEASE_S)
-        relay.hold_after = b"SELECT key FROM projection_quarantine"
+        relay.hold_after = b'SELECT key FROM "public".projection_quarantine'
         async with running(stopped):
             await asyncio.wait_for(relay.held.wait(), 60)
             relay.refuse = True

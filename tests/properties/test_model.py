@@ -2,7 +2,6 @@
 
 Any sequence of appends, held transactions, crashes, lost leases, quarantines, retries, rebuilds and changes of lanes.
 """
-# length: one machine, whose rules and invariants are read together, and the mutations that it finds.
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-LINES_MAX = 400
 SLEEP_S_MAX = 0.5
 
 # What a pure domain has no use for: input and output, tasks, the database, and whatever of ours talks to it.
@@ -178,12 +177,6 @@ def sql_strings(source: str) -> list[int]:
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _SQL.search(node.value)
     ]
-
-
-def too_long(source: str) -> bool:
-    """Whether a module is over the limit and says no reason on a line `# length: reason`."""
-    lines = source.splitlines()
-    return len(lines) > LINES_MAX and not any(re.match(r"# length: \S+", line) for line in lines)
 
 
 def machine_paths(text: str) -> list[int]:

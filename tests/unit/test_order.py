@@ -1,6 +1,5 @@
 """The rules of an order: its life, its fills, and what is refused."""
 
-# length: the rules of one entity, whose tables of what is refused alone are a quarter of the lines.
 # mypy: disable-error-code="comparison-overlap, no-untyped-call, no-any-return"
 # Decimals are compared with integers on purpose, and the helpers take what a test wants to try.
 

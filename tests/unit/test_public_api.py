@@ -62,12 +62,6 @@ def test_the_domain_is_pure():
     assert offenders == {}
 
 
-def test_modules_are_short():
-    """A module over the limit says why, in a line of its own."""
-    files = rules.python_files("eventstore", "projections", "tests", "benchmarks")
-    assert [rules.shown(path) for path in files if rules.too_long(path.read_text())] == []
-
-
 def test_no_source_names_a_folder_of_a_machine():
     """Whatever runs here runs anywhere."""
     files = rules.python_files("eventstore", "projections", "tests", "benchmarks")
@@ -145,12 +139,6 @@ class TestTheRulesCanFail:
         assert rules.imports_of("import asyncio.tasks", "eventstore.domain.order", rules.IMPURE)
         assert rules.sql_strings("x = 'SELECT version FROM events'") == [1]
         assert rules.sql_strings("x = 'select the fills from this order'") == []
-
-    def test_too_long(self):
-        """One line too many is too long, but with a reason."""
-        source = "x = 1\n" * (rules.LINES_MAX + 1)
-        assert rules.too_long(source)
-        assert not rules.too_long("# length: a table that reads best in one piece\n" + source)
 
     def test_machine_path(self):
         """A home folder is found; a path inside a URL or below the current folder is not."""
