@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from weakref import WeakSet
 
+from eventstore.database.cancellation import end
 from eventstore.errors import ConcurrencyError, ConnectionClosedError, EventStoreError
 from eventstore.log.status import Status, read_status
 
@@ -220,8 +221,7 @@ class Sampler:
     async def stop(self) -> None:
         """Ask no more."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
     def _start(self) -> None:
         if self._task is None and not self._connection.is_closed:

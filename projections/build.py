@@ -13,6 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from eventstore.database.cancellation import end
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.context import folding
 from eventstore.log.event_log import EventLog
@@ -171,8 +172,7 @@ class Build(TableBeside[R]):
                     return
         finally:
             if ahead is not None:
-                ahead.cancel()
-                await asyncio.gather(ahead, return_exceptions=True)
+                await end(ahead)
 
     def _fold(self, events: Sequence[Readable], touched: dict[Key, Kept[R]], failed: list[FoldError]) -> None:
         at_once = can_fold_at_once(self._projection)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
-from eventstore.database.cancellation import finish
+from eventstore.database.cancellation import end, finish
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import EventStoreError, RebuildError
 from eventstore.log.event_log import EventLog
@@ -88,10 +88,13 @@ class Claim:
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            await finish(self._release())
+            await finish(self._end(task))
+
+    async def _end(self, keeping: asyncio.Task[None]) -> None:
+        await end(keeping)
+        await self._release()
+        if not keeping.cancelled():
+            keeping.result()
 
     async def _keep(self) -> None:
         while True:

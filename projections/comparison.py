@@ -5,12 +5,12 @@ Nothing is changed, and readers and writers of the log never stop.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ProjectionError
 from eventstore.log.event_log import EventLog
@@ -117,7 +117,7 @@ async def compare_with_rebuild(
                     )
                 )
             finally:
-                await asyncio.shield(transaction.rollback())
+                await finish(transaction.rollback())
     return Comparison(
         projection.name,
         build.position,

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
 
+from eventstore.database.cancellation import end
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
 from eventstore.domain.event import registry
@@ -102,9 +103,7 @@ class Crew:
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(*tasks)
         return results
 
 
@@ -274,8 +273,7 @@ async def _serve_until_told(pipe: Connection, order: _Order) -> None:
         jobs = asyncio.create_task(_do_jobs(pipe, order, work := asyncio.Queue[Any]()))
         while (message := await messages.get()) != ("gone", None):
             work.put_nowait(message)
-        jobs.cancel()
-        await asyncio.gather(jobs, return_exceptions=True)
+        await end(jobs)
 
 
 async def _do_jobs(pipe: Connection, order: _Order, jobs: asyncio.Queue[Any]) -> None:

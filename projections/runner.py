@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Generic, TypeVar
 
+from eventstore.database.cancellation import end
 from eventstore.domain.registry_check import require_sound_registry
 from eventstore.errors import EventStoreError
 from eventstore.log.event_log import EventLog
@@ -94,6 +95,4 @@ class ProjectionRunner(Generic[R]):
 
     async def _end(self, lanes: list[int]) -> None:
         tasks = [self._tasks.pop(lane) for lane in lanes]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from eventstore.database.adapter import PostgreSQLAdapter
+from eventstore.database.cancellation import end
 from eventstore.database.connection import DatabaseConnection
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
@@ -102,12 +103,12 @@ async def run(
     try:
         yield Running(log, chosen, tasks)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for name, task in zip(names, tasks, strict=True):
-            if running.get(name) is task:
-                del running[name]
+        try:
+            await end(*tasks)
+        finally:
+            for name, task in zip(names, tasks, strict=True):
+                if running.get(name) is task:
+                    del running[name]
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-from eventstore.database.cancellation import finish
+from eventstore.database.cancellation import cancelled_within, cancelling, end, finish
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import CheckpointMovedError, ConnectionError, EventStoreError, TimeoutError
 from eventstore.log.event_log import EventLog
@@ -122,10 +122,8 @@ class ProjectionWorker(Generic[R]):
                     try:
                         await self._run_while_well(bell)
                     except EventStoreError as error:
-                        task = asyncio.current_task()
-                        if task is not None and task.cancelling():
-                            # The roll-back of what was cancelled failed, on a connection that is lost.
-                            raise asyncio.CancelledError from error
+                        if cancelling() and (cancelled := cancelled_within(error)) is not None:
+                            raise cancelled  # noqa: B904 - what failed while it was cleaned up is its context
                         # The checkpoint tells what was applied, so a lost answer needs no more than a new look.
                         if not passes(error):
                             raise
@@ -259,8 +257,7 @@ class ProjectionWorker(Generic[R]):
             return None
         finally:
             if ahead is not None:
-                ahead.cancel()
-                await asyncio.gather(ahead, return_exceptions=True)
+                await end(ahead)
 
     async def _take_up(self) -> int:
         """Go on from the checkpoint, under its epoch; what was read after another position is let go.

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
 
 
+MESSAGE = "cancelled by a test"
+
+
 class _Steps:
     """An awaitable that runs a coroutine and cancels its task when it is suspended for the k-th time."""
 
@@ -30,7 +33,7 @@ class _Steps:
                 task = asyncio.current_task()
                 assert task is not None
                 # After the task has begun to wait, as a cancellation from another task would come.
-                asyncio.get_running_loop().call_soon(task.cancel)
+                asyncio.get_running_loop().call_soon(task.cancel, MESSAGE)
             sent, thrown = None, None
             try:
                 sent = yield waited_for
@@ -46,6 +49,7 @@ async def cancelled_at(at: int, work: Callable[[], Coroutine[Any, Any, Any]]) ->
         end was reached first.
 
     Raises:
+        AssertionError: The cancellation that was raised is not the one that was asked for.
         Exception: What the work raised, unless it was the cancellation.
     """
     steps = _Steps(work(), at)
@@ -56,6 +60,8 @@ async def cancelled_at(at: int, work: Callable[[], Coroutine[Any, Any, Any]]) ->
     task = asyncio.ensure_future(run())
     try:
         await task
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as error:
+        if error.args != (MESSAGE,):
+            raise AssertionError(f"{error!r} is not the cancellation that came") from error
         return True, steps.suspended
     return False, steps.suspended

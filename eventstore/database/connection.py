@@ -12,6 +12,7 @@ from weakref import WeakSet
 import asyncpg
 
 from eventstore import errors
+from eventstore.database.cancellation import finish
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connecting import Connector, without_frames
 from eventstore.database.error_mapping import DRIVER_ERRORS, map_error
@@ -54,6 +55,7 @@ class DatabaseConnection:
         self._at_close: list[Callable[[], Awaitable[None]]] = []
         self._waiting = 0
         self._closing = False
+        self._hurried = False
         self._closed = asyncio.Event()
         self._sweeper: asyncio.TimerHandle | None = None
         self._warm: list[tuple[Any, PooledConnection]] = []
@@ -274,7 +276,8 @@ class DatabaseConnection:
     async def close(self, *, timeout_s: float = 10.0) -> None:
         """Close the pool: refuse new callers, let running ones end, then end what is left.
 
-        Closing twice does nothing more; a second caller waits for the first.
+        Closing twice does nothing more; a second caller waits for the first. A cancellation ends the running work, waits
+        until all is closed, and goes on then.
 
         Args:
             timeout_s: Seconds that running work has; after them its connections are terminated, and the
@@ -286,6 +289,16 @@ class DatabaseConnection:
         if self._closing:
             await self._closed.wait()
             return
+        closing = self._loop.create_task(self._close(timeout_s), name="eventstore closing of a pool")
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            self._hurried = True
+            self._pool.terminate()
+            await finish(_ended(closing))
+            raise
+
+    async def _close(self, timeout_s: float) -> None:
         callbacks, self._at_close = self._at_close, []
         for callback in callbacks:
             await callback()
@@ -298,7 +311,7 @@ class DatabaseConnection:
                 timer.cancel()
         self._cool()
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(0 if self._hurried else timeout_s):
                 await self._pool.close()
         except TimeoutError:
             _logger.warning("connections were still in use after the time to close, and were terminated")
@@ -378,6 +391,10 @@ class ConnectionFactory:
         with cls._lock:
             cls._open[:] = [connection for connection in cls._open if not connection.is_closed]
             return next((connection for connection in cls._open if connection.event_loop is loop), None)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    await asyncio.wait({task})
 
 
 def _closed_error() -> errors.ConnectionClosedError:

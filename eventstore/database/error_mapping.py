@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from eventstore import errors
+from eventstore.database.cancellation import cancelled_within, cancelling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,12 +164,18 @@ def mapped_errors(
     reads_only: bool = False,
     connection: Any = None,
 ) -> Iterator[None]:
-    """Raise the library's errors for those of asyncpg that leave the block; arguments as in `map_error`."""
+    """Raise the library's errors for those of asyncpg that leave the block; arguments as in `map_error`.
+
+    Where the task was cancelled inside the block, and the driver failed to clean up after that, the cancellation goes on.
+    """
+    cancelled_before = cancelling()
     try:
         yield
     except errors.EventStoreError:
         raise
     except DRIVER_ERRORS as error:
+        if cancelling() > cancelled_before and (cancelled := cancelled_within(error)) is not None:
+            raise cancelled  # noqa: B904 - the error becomes its context
         raise map_error(
             error,
             in_transaction=in_transaction,

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import asyncpg
 
+from eventstore.database.cancellation import end
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import (
     ConcurrencyError,
@@ -137,8 +138,7 @@ class BulkLoad:
                     wakeups.notify()
                     on_batch(done)
             finally:
-                ahead.cancel()
-                await asyncio.gather(ahead, return_exceptions=True)
+                await end(ahead)
         return done
 
     # ---- one batch -------------------------------------------------------------------------------------------

@@ -13,10 +13,10 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
-from eventstore.database.cancellation import finish
+from eventstore.database.cancellation import Outcome, finish
 from eventstore.errors import ConcurrencyError
 from eventstore.log.records import AppendColumns, AppendResult
 from eventstore.portable import PortableError
@@ -50,25 +50,10 @@ class _GoAlone:
     lost: Exception | None
 
 
-class _Outcome(asyncio.Future["AppendResult | _GoAlone"]):
-    """What becomes of an append. It cannot be cancelled: who waits for it is told of a cancellation when it is known.
-
-    So no append needs a task of its own to be finished by when its caller is cancelled.
-    """
-
-    def cancel(self, msg: Any | None = None) -> bool:
-        del msg
-        return False
-
-    def give_up(self) -> None:
-        """Cancel it after all, since nobody will ever know, as at the end of the event loop."""
-        super().cancel()
-
-
 @dataclass(slots=True, eq=False)
 class _Member:
     columns: AppendColumns
-    outcome: _Outcome
+    outcome: Outcome[AppendResult | _GoAlone]
     characters: int
 
     def settle(self, outcome: AppendResult | _GoAlone) -> None:
@@ -116,19 +101,20 @@ class GroupCommit:
             settled: Is told the result, also where a cancellation is raised.
         """
         characters = sum(map(len, columns.data)) + sum(map(len, columns.metadata))
-        member = _Member(columns, _Outcome(loop=asyncio.get_running_loop()), characters)
+        # No append needs a task of its own to be finished by when its caller is cancelled.
+        outcome: Outcome[AppendResult | _GoAlone] = Outcome(loop=asyncio.get_running_loop())
+        member = _Member(columns, outcome, characters)
         self._waiting.append(member)
         if self._in_flight < _STATEMENTS_MAX and not self._starting and not self._looking:
             self._start()
         try:
-            outcome = await member.outcome
-        except asyncio.CancelledError:
-            if member.outcome.cancelled() or member.outcome.exception() is not None:
-                raise
-            outcome = member.outcome.result()
-            await self._conclude(columns, outcome, settled)
+            known = await outcome
+        except asyncio.CancelledError as cancelled:
+            outcome.add_earlier(cancelled)
+            if not outcome.cancelled() and outcome.exception() is None:
+                await self._conclude(columns, outcome.result(), settled)
             raise
-        return await self._conclude(columns, outcome, settled)
+        return await self._conclude(columns, known, settled)
 
     async def _conclude(
         self,

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import asyncpg
 
+from eventstore.database.cancellation import end
 from eventstore.database.connecting import Connector
 from eventstore.database.connection import DatabaseConnection
 from eventstore.database.error_mapping import DRIVER_ERRORS, mapped_errors
@@ -164,13 +165,11 @@ class Signals:
         """Stop listening, and send what is to be sent."""
         self._stopping.set()
         if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
+            await end(self._listening)
         if self._sending is not None:
             sending = self._sending
             await asyncio.wait({sending}, timeout=_CLOSE_TIMEOUT_S)
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            await end(sending)
 
 
 async def _is_set(event: asyncio.Event, within_s: float) -> bool:

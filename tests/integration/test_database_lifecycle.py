@@ -8,12 +8,14 @@ import socket
 import threading
 from typing import Any
 
+import anyio
 import asyncpg
 import pytest
 
 from eventstore import errors
 from eventstore.database import ConnectionFactory, DatabaseConfig, DatabaseConnection
 from eventstore.database.connecting import Connector
+from eventstore.store import EventStore
 from tests.pools import opened, prepare_table, sessions, use
 from tests.waiting import until
 
@@ -96,6 +98,54 @@ async def test_a_cancelled_close_still_closes(database_config: DatabaseConfig):
         return not await sessions(database_config)
 
     await until(all_are_gone)
+
+
+async def test_a_store_that_is_left_by_a_cancel_scope_is_closed(migrated_config: DatabaseConfig):
+    """The scope cancels every await of the clean-up too: workers, listener and pool end all the same."""
+    with anyio.CancelScope() as scope:
+        async with EventStore.open(migrated_config.replace(min_pool_size=3)) as store:
+            assert await sessions(migrated_config)
+            scope.cancel()
+            await asyncio.sleep(0)
+    assert scope.cancelled_caught
+    assert store.connection.is_closed
+
+    async def all_are_gone() -> bool:
+        return not await sessions(migrated_config)
+
+    await until(all_are_gone)
+    here = asyncio.current_task()
+    assert [task.get_name() for task in asyncio.all_tasks() if task is not here] == []
+
+
+async def test_a_close_that_is_cancelled_ends_what_runs_and_closes(migrated_config: DatabaseConfig):
+    """A statement under way is ended, and nothing of the store is left when the cancellation goes on."""
+    connection = await opened(migrated_config, min_pool_size=1, max_pool_size=2)
+    started = asyncio.Event()
+
+    async def run() -> None:
+        async with connection.acquire() as one:
+            started.set()
+            await one.execute("SELECT pg_sleep(60)")
+
+    running = asyncio.ensure_future(run())
+    await started.wait()
+    told: list[str] = []
+
+    async def at_close() -> None:
+        await asyncio.sleep(0.05)
+        told.append("ended")
+
+    connection.at_close(at_close)
+    closing = asyncio.ensure_future(connection.close(timeout_s=60))
+    await asyncio.sleep(0)
+    closing.cancel("hurry")
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await closing
+    assert caught.value.args == ("hurry",)
+    assert told == ["ended"]
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await running
 
 
 async def test_the_default_is_the_oldest_open_one_of_the_loop(database_config: DatabaseConfig):
