@@ -25,6 +25,7 @@ from eventstore.cli import (
     transfer,
 )
 from eventstore.cli.running import exit_status_of, say
+from eventstore.cli.target import with_schema_option
 
 __all__ = ["run", "version"]
 
@@ -68,9 +69,12 @@ for _command in (
     transfer.export,
     version,
 ):
-    _application.command()(_command)
-_application.command("import")(transfer.import_)
+    _application.command()(with_schema_option(_command))
+_application.command("import")(with_schema_option(transfer.import_))
 _application.add_typer(schema.application)
+for _info in quarantine.application.registered_commands:
+    if _info.callback is not None:
+        _info.callback = with_schema_option(_info.callback)
 _application.add_typer(quarantine.application)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -15,7 +18,15 @@ from eventstore.database import ConnectionFactory, DatabaseConfig, PostgreSQLAda
 from eventstore.database.embedded import EmbeddedServer
 from eventstore.errors import ConfigurationError
 
-__all__ = ["Data", "Url", "adapter_for", "configuration", "embedded_server", "existing_folder"]
+__all__ = [
+    "Data",
+    "Url",
+    "adapter_for",
+    "configuration",
+    "embedded_server",
+    "existing_folder",
+    "with_schema_option",
+]
 
 Url = Annotated[
     str | None,
@@ -39,6 +50,43 @@ Data = Annotated[
 """The option `--data`."""
 
 
+Schema = Annotated[
+    str | None,
+    typer.Option(
+        "--schema",
+        metavar="NAME",
+        help="The schema in which the store lies. Default: the variable DATABASE_SCHEMA, or the first schema of the search "
+        "path.",
+    ),
+]
+"""The option `--schema`, which every command with `--url` has."""
+
+_schema: ContextVar[str | None] = ContextVar("schema", default=None)
+
+
+def with_schema_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a command with the option `--schema` added, if it has the option `--url`."""
+    signature = inspect.signature(command)
+    if "url" not in signature.parameters:
+        return command
+
+    @wraps(command)
+    def in_schema(*args: Any, schema: str | None = None, **kwargs: Any) -> Any:
+        _schema.set(schema)
+        return command(*args, **kwargs)
+
+    # typer reads the options from the signature and the annotations, which are strings until they are resolved.
+    hints = get_type_hints(command, include_extras=True) | {"schema": Schema}
+    added = inspect.Parameter("schema", inspect.Parameter.KEYWORD_ONLY, default=None)
+    in_schema.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[
+            each.replace(annotation=hints[each.name]) for each in (*signature.parameters.values(), added)
+        ]
+    )
+    in_schema.__annotations__ = hints
+    return in_schema
+
+
 @contextmanager
 def configuration(url: str | None, data: Path | None, *, make: bool = False) -> Iterator[DatabaseConfig]:
     """Give the configuration of the database that a command is about, for a block.
@@ -56,13 +104,18 @@ def configuration(url: str | None, data: Path | None, *, make: bool = False) -> 
         raise ConfigurationError("--url and --data name two databases: give one of them")
     if data is not None:
         with embedded_server(data if make else existing_folder(data)) as server:
-            yield server.config()
+            yield _in_schema(server.config())
     elif url is not None:
-        yield DatabaseConfig.from_url(url)
+        yield _in_schema(DatabaseConfig.from_url(url))
     elif any(name.startswith("DATABASE_") for name in os.environ):
-        yield DatabaseConfig.from_env()
+        yield _in_schema(DatabaseConfig.from_env())
     else:
         raise ConfigurationError("which database? Give --url URL, --data DIR, or the variable DATABASE_URL")
+
+
+def _in_schema(config: DatabaseConfig) -> DatabaseConfig:
+    schema = _schema.get()
+    return config if schema is None else config.replace(schema=schema)
 
 
 @contextmanager

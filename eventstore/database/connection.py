@@ -21,10 +21,10 @@ from eventstore.database.pooled import (
     CLEAN_UP_TIMEOUT_S,
     PooledConnection,
     close_idle,
-    find_schema,
     reset,
     settle,
 )
+from eventstore.database.session import find_schema, learn_types
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -216,6 +216,10 @@ class DatabaseConnection:
         connection: PooledConnection = await self._connector.connect(asyncpg.connect, **options)
         try:
             connection.store_schema = self._config.schema or await find_schema(connection)
+            await learn_types(connection)
+        except DRIVER_ERRORS as error:
+            connection.terminate()
+            raise self._connector.explain(error) from without_frames(error)
         except BaseException:
             connection.terminate()
             raise

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from eventstore import errors
 from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import DRIVER_ERRORS, map_error, mapped_errors
-from eventstore.database.pooled import find_schema, settle
+from eventstore.database.pooled import settle
+from eventstore.database.session import find_schema
 from eventstore.sql import bind, load, unbind
 
 if TYPE_CHECKING:

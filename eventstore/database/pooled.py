@@ -8,9 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from eventstore.sql import template
-
-__all__ = ["CLEAN_UP_TIMEOUT_S", "PooledConnection", "close_idle", "find_schema", "reset", "settle"]
+__all__ = ["CLEAN_UP_TIMEOUT_S", "PooledConnection", "close_idle", "reset", "settle"]
 
 CLEAN_UP_TIMEOUT_S = 5.0  # a server that takes longer for a roll-back does it when the connection ends
 
@@ -48,16 +46,6 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
     def forget_transaction(self) -> None:
         """Take note that what was begun is over; asyncpg would complain of a transaction that somebody left open."""
         self._top_xact = None  # type: ignore[misc]  # a slot of asyncpg's
-
-
-async def find_schema(connection: Any) -> str | None:
-    """Return the first schema of the session's search path that exists; None where there is none.
-
-    Raises:
-        Exception: Errors of asyncpg, not mapped.
-    """
-    schema: str | None = await connection.fetchval(template("database/find_schema"))
-    return schema
 
 
 async def reset(connection: PooledConnection) -> None:

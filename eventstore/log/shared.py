@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.connection import DatabaseConnection
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.ending import of_pool
 from eventstore.log.event_log import EventLog
 from eventstore.log.signals import Signals
 
@@ -38,11 +37,5 @@ class _Pool:
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
-    @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[Any]:
-        with mapped_errors(in_transaction=True):  # nothing has been sent yet
-            connection = await self._pool.acquire()
-        try:
-            yield connection
-        finally:
-            await self._pool.release(connection)
+    def acquire(self) -> AbstractAsyncContextManager[Any]:
+        return of_pool(self._pool)

@@ -18,6 +18,7 @@ from eventstore.database.cancellation import end
 from eventstore.database.connecting import Connector
 from eventstore.database.connection import DatabaseConnection
 from eventstore.database.error_mapping import DRIVER_ERRORS, mapped_errors
+from eventstore.database.session import find_schema
 from eventstore.errors import ConfigurationError, ConnectionRejectedError, EventStoreError
 from eventstore.sql import load
 
@@ -63,6 +64,7 @@ class Signals:
         self._listening: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._schema: str | None = None
         self.is_listening = False
         """Whether signals of other processes arrive, as far as is known."""
         connection.at_close(self.stop)
@@ -134,6 +136,7 @@ class Signals:
         self._lost.clear()
         connection.add_termination_listener(self._terminated)
         try:
+            self._schema = self._connection.config.schema or await find_schema(connection)
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 # A pooler makes up the process id that it tells its clients.
                 if connection.get_server_pid() != await connection.fetchval(
@@ -155,8 +158,10 @@ class Signals:
         self.is_listening = False
         self._lost.set()
 
-    def _heard(self, _connection: Any, _pid: int, _channel: str, sender: str) -> None:
-        if sender != self._own:
+    def _heard(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
+        # Stores of several schemas share the channel, since PostgreSQL has one for each name of a database.
+        sender, _, schema = payload.partition(" ")
+        if sender != self._own and schema == self._schema:
             self._on_signal()
 
     # ---- the end ---------------------------------------------------------------------------------------------

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
-from eventstore import errors
+from eventstore import EventStore, Order, OrderSide, errors
 from eventstore.database import (
     ConnectionFactory,
     DatabaseConfig,
@@ -182,3 +183,14 @@ async def test_a_direct_connection_for_listening(bouncer: PgBouncer):
         async with asyncio.timeout(60):
             assert await heard.get() == "hello"
         await listener.remove_listener("news", hear)
+
+
+async def test_a_schema_through_a_pooler(bouncer: PgBouncer):
+    """PgBouncer refuses a search path at the start of a session: the store lies in its schema all the same."""
+    config = bouncer.config(schema="desk", min_pool_size=1, max_pool_size=6)
+    async with EventStore.open(config, migrate=True) as store:
+        async with store.unit_of_work() as uow:
+            order = await uow.orders.save_order(Order.create_market_order("ES", Decimal(1), OrderSide.BUY))
+        await store.wait_for(await store.log.head())
+        assert [event.stream_id async for event in store.log.read_all()] == [order.id]
+        assert await PostgreSQLAdapter(store.connection).fetch_value("SELECT count(*) FROM desk.events") == 1

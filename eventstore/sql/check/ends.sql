@@ -7,7 +7,7 @@
 -- Index: events_position_key; the other tables are small
 SELECT
     log.head,
-    CASE WHEN pg_catalog.has_sequence_privilege('events_position_seq', 'USAGE, SELECT')
+    CASE WHEN pg_catalog.has_sequence_privilege({regclass events_position_seq}::pg_catalog.oid, 'USAGE, SELECT')
         THEN coalesce(pg_catalog.pg_sequence_last_value({regclass events_position_seq}), 0)
     END AS sequence,
     greatest(
