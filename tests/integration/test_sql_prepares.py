@@ -12,6 +12,8 @@ from tests.unit import sql_header
 from tests.unit.sql_header import SQL
 
 FILES = {str(path.relative_to(SQL)): path.read_text() for path in sorted(SQL.rglob("*.sql"))}
+# Numbers keep their digits; the driver needs not look up what an enum is.
+AS_TEXT = ("numeric", "order_side", "order_type", "order_status", "time_in_force")
 _TYPES = """
     SELECT format_type(type.oid, NULL)
     FROM unnest($1::oid[]) WITH ORDINALITY AS asked (oid, place)
@@ -81,7 +83,7 @@ async def test_lists_and_loads_give_every_field(database_url: str):
             expected = [
                 (
                     "row_version" if name == "version" else name,
-                    "text" if types[name] == "numeric" else types[name],
+                    "text" if types[name] in AS_TEXT else types[name],
                 )
                 for name in kind.model_fields
             ] + [(name, event[name]) for name in COLUMNS]
