@@ -85,3 +85,112 @@ def test_parse_refuses(old: str, new: str, complaint: str):
 def test_numbers_used():
     """A parameter in a comment is not used."""
     assert sql_header.numbers_used("SELECT $1, $12 -- and $3") == {1, 12}
+
+
+# What the grammar of SQL itself reads before a parenthesis, or as the name of a type: nobody's object can stand in for it.
+GRAMMAR = frozenset(
+    [
+        "all",
+        "and",
+        "any",
+        "array",
+        "as",
+        "bit",
+        "by",
+        "case",
+        "check",
+        "coalesce",
+        "conflict",
+        "cross",
+        "distinct",
+        "else",
+        "exists",
+        "extract",
+        "filter",
+        "from",
+        "given",
+        "grouping",
+        "greatest",
+        "in",
+        "insert",
+        "into",
+        "is",
+        "join",
+        "key",
+        "lateral",
+        "least",
+        "like",
+        "limit",
+        "materialized",
+        "not",
+        "nullif",
+        "numeric",
+        "on",
+        "or",
+        "over",
+        "partition",
+        "primary",
+        "returning",
+        "row",
+        "select",
+        "set",
+        "then",
+        "unique",
+        "unnest",
+        "using",
+        "values",
+        "when",
+        "where",
+        "with",
+        "within",
+    ]
+)
+GRAMMAR_TYPES = frozenset(
+    ["bigint", "bit", "boolean", "double", "integer", "interval", "numeric", "real", "smallint"]
+)
+
+
+def unqualified(statement: str) -> list[str]:
+    """Name what a statement calls, casts to or reads from without saying in which schema it lies."""
+    code = re.sub(r"--.*", "", statement)
+    code = re.sub(r"E?'(?:[^']|'')*'", "''", code)
+    own = set(re.findall(r"([a-z_]+)(?: \([a-z_, ]+\))? AS (?:NOT )?(?:MATERIALIZED )?\(", code))  # of WITH
+    aliases = set(re.findall(r"\bAS ([a-z_]+) \(", code))
+    columns = set(re.findall(r"(?:INTO|TABLE) \{schema\}\.([a-z_]+)(?: AS ([a-z_]+))? \(", code))
+    tables = {name for pair in columns for name in pair}
+    found = [
+        f"{name}()"
+        for name in re.findall(r"(?<![\w.])([a-z_][a-z_0-9]*) ?\(", code)
+        if name.lower() not in GRAMMAR | own | aliases | tables
+    ]
+    found += [
+        f"::{name}"
+        for name in re.findall(r"::\s*([a-z_][a-z_0-9]*)(?!\w*\.)", code)
+        if name not in GRAMMAR_TYPES and name != "pg_catalog"
+    ]
+    found += [
+        f"{place} {name}"
+        for place, name in re.findall(r"\b(FROM|JOIN|INTO|UPDATE|TABLE) ([a-z_][a-z_0-9]*)\b(?!\.|\()", code)
+        if name not in own and name != "unnest"
+    ]
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SQL)))
+def test_every_name_is_qualified(path: Path):
+    """A function, a type or a relation is named with its schema, so that no search path decides which one is meant."""
+    assert unqualified(sql_header.parse(path.read_text()).statement) == []
+
+
+def test_unqualified_names_are_found():
+    """Each kind of name that a search path would decide on is found, and what the grammar itself reads is not."""
+    good = """
+        WITH tail AS MATERIALIZED (SELECT coalesce(pg_catalog.max(position), 0) AS last FROM {schema}.events)
+        SELECT tail.last::bigint, $1::pg_catalog.text FROM tail JOIN pg_catalog.pg_class AS c ON true
+        WHERE c.oid IN (SELECT oid FROM pg_catalog.unnest($2::pg_catalog.oid[]) AS given (oid))
+    """
+    assert unqualified(good) == []
+    assert unqualified(good.replace("pg_catalog.max", "max")) == ["max()"]
+    assert unqualified(good.replace("{schema}.events", "events")) == ["FROM events"]
+    assert unqualified(good.replace("pg_catalog.text", "text")) == ["::text"]
+    assert unqualified(good.replace("pg_catalog.pg_class", "pg_class")) == ["JOIN pg_class"]
