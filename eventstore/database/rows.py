@@ -89,6 +89,8 @@ class RowCodec(Generic[R]):
     ) -> None:
         self.model = model
         known = dict(types or {})
+        for text in known.values():
+            type_name(text)  # refuses what is not the name of a type
         self.columns = tuple(
             replace(_column(name, annotation, known.pop(name, None)), field_type=_shown(annotation))
             for name, annotation in _annotations(model)

@@ -220,3 +220,10 @@ async def test_a_type_of_the_users_own_is_compared_by_what_it_is(store: EventSto
         "sided.code: the model has str | None (no_such_type), and the database knows no such type",
         "sided.code: the model may have None, the table has NOT NULL",
     ]
+
+
+def test_a_type_cannot_carry_a_statement():
+    """The types that a table gives its columns are names of types and nothing else."""
+    for text in ("text); DROP TABLE events; --", "text NOT NULL DEFAULT now()", ""):
+        with pytest.raises(ConfigurationError, match="not the name of a PostgreSQL type"):
+            Table("t", row=Everything, key=["text"], types={"text": text})
