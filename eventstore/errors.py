@@ -24,6 +24,7 @@
     │   ├── TransactionNotActiveError
     │   ├── TransactionCommitError                    outcome: "not_applied" or "unknown"
     │   ├── TransactionRollbackError
+    │   ├── UnsavedChangesError                       a commit would lose changes of an entity
     │   └── TransactionConflictError                  serialisation failure, deadlock, lock    retryable
     ├── RestoredLogError                              the log lost events that were read from it
     ├── FactoryError                                  a Unit of Work could not be made
@@ -42,6 +43,8 @@ first read, may succeed.
 Each error can be pickled and copied with its message and attributes, and so can errors that are derived from these: see
 `PortableError`.
 """
+
+# length: one tree of classes, of which most lines say what each means.
 
 from __future__ import annotations
 
@@ -90,6 +93,7 @@ __all__ = [
     "TransactionNotActiveError",
     "TransactionRollbackError",
     "UnknownEventTypeError",
+    "UnsavedChangesError",
 ]
 
 
@@ -297,6 +301,33 @@ class TransactionCommitError(TransactionError):
 
 class TransactionRollbackError(TransactionError):
     """The roll-back failed; the server ends the transaction when its connection closes."""
+
+
+class UnsavedChangesError(TransactionError):
+    """An entity that the Unit of Work has loaded or saved was changed and not saved: the commit would lose the change.
+
+    Nothing was sent, and the Unit of Work goes on: save the entity and commit again, or drop its changes with
+    `refresh`, or roll back. With `unsaved="save"` the commit saves such changes itself.
+
+    Attributes:
+        entity_id: The entity; the first one, where there are several.
+        category: Its category.
+        events: The types of its events that were not saved, in order.
+        changes: The category, id and event types of each entity with such changes.
+    """
+
+    def __init__(self, changes: Sequence[tuple[str, UUID, tuple[str, ...]]]) -> None:
+        told = [
+            f"{category} {entity_id} ({', '.join(events[:5])}{', ...' if len(events) > 5 else ''})"  # noqa: PLR2004 - enough to find the line of code
+            for category, entity_id, events in changes[:3]
+        ]
+        more = f" and {len(changes) - len(told)} more" if len(changes) > len(told) else ""
+        super().__init__(
+            f"the commit would lose changes that were not saved: {'; '.join(told)}{more}. Save each entity after its "
+            "last change, then commit again; nothing was committed"
+        )
+        self.category, self.entity_id, self.events = changes[0]
+        self.changes = tuple(changes)
 
 
 class TransactionConflictError(TransactionError):

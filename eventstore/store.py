@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from eventstore.database.adapter import PostgreSQLAdapter
-from eventstore.database.config import DatabaseConfig
+from eventstore.database.config import DatabaseConfig, UnsavedChanges
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.migrations import MigrationManager
@@ -126,6 +126,7 @@ class EventStore(PastOfStore):
         correlation_id: str | UUID | None = None,
         causation_id: str | UUID | None = None,
         actor: str | None = None,
+        unsaved: UnsavedChanges | None = None,
     ) -> PostgreSQLUnitOfWork:
         """Return a new Unit of Work.
 
@@ -134,9 +135,18 @@ class EventStore(PastOfStore):
             correlation_id: The command that its events come from; kept in the metadata, as the next two.
             causation_id: The id of the event, or of the command, that made them happen.
             actor: Who acts.
+            unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the
+                commit, `save` saves them; None: as the configuration says.
+
+        Raises:
+            ConfigurationError: `unsaved` is neither of its two words.
         """
         named = metadata_of(metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
-        return PostgreSQLUnitOfWork(self._backend, metadata=named)
+        return PostgreSQLUnitOfWork(
+            self._backend,
+            metadata=named,
+            unsaved=self.connection.config.unsaved if unsaved is None else unsaved,
+        )
 
     async def caused(self, correlation_id: str | UUID) -> list[RecordedEvent]:
         """Return every event of one correlation, in order: what came from one command; 10,000 at most.

@@ -59,12 +59,20 @@ class PostgreSQLAdapter:
         self.attachments: dict[Any, Any] = {}
         """What belongs to this adapter and ends with it; for the library's own use."""
         self._at_end: list[Callable[[bool], None]] = []
+        self._before_commit: list[Callable[[], Awaitable[None]]] = []
         self._at_savepoint: list[Callable[[], Callable[[], None]]] = []
         self._open_savepoints: list[list[Callable[[], None]]] = []
 
     def at_transaction_end(self, callback: Callable[[bool], None]) -> None:
         """Call `callback` once, when the open transaction is over, with whether it is known to be committed."""
         self._at_end.append(callback)
+
+    def before_commit(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Await `callback` when the open transaction is about to be committed; what it raises refuses the commit.
+
+        The transaction is open then, and stays open where the commit is refused.
+        """
+        self._before_commit.append(callback)
 
     def at_savepoint(self, callback: Callable[[], Callable[[], None]]) -> None:
         """Call `callback` at each savepoint, those open already too, and what it returns where one is rolled back to."""
@@ -73,6 +81,7 @@ class PostgreSQLAdapter:
             undo.append(callback())
 
     def _tell_end(self, *, committed: bool) -> None:
+        self._before_commit.clear()
         callbacks, self._at_end = self._at_end, []
         for callback in callbacks:
             callback(committed)
@@ -171,18 +180,23 @@ class PostgreSQLAdapter:
             self._lease, self._pinned = lease, connection
 
     async def commit_transaction(self) -> None:
-        """Commit the open transaction; it is over afterwards, whatever happens.
+        """Commit the open transaction; it is over afterwards, whatever happens but for `UnsavedChangesError`.
 
         Where the answer is lost the outcome is asked of the server. A cancellation waits for the answer.
 
         Raises:
             TransactionNotActiveError: None is open.
+            UnsavedChangesError: A repository on this adapter loaded or saved an entity in the transaction that was changed
+                and not saved. The transaction stays open: save it and commit again, or roll back.
             TransactionCommitError: `outcome` is `not_applied` where the transaction had been rolled back,
                 `unknown` where the answer was lost and the server could not be asked in time.
             ConnectionError: The connection was lost, and nothing was applied. Safe to retry.
             IntegrityError: A deferred constraint refused; nothing was applied.
             TransactionConflictError: Another transaction was in the way; nothing was applied. Safe to retry.
         """
+        if self._broken is None and self._pinned is not None:
+            for callback in tuple(self._before_commit):
+                await callback()
         async with self._lock:
             if self._broken is not None:
                 reason, self._broken = self._broken, None
@@ -220,13 +234,13 @@ class PostgreSQLAdapter:
         await self.begin_transaction(isolation=isolation, read_only=read_only)
         try:
             yield self
+            await self.commit_transaction()
         except BaseException:
             if self._pinned is not None or self._broken is not None:
-                # The block's own error tells more, and the server rolls back by itself.
+                # The first error tells more, and the server rolls back by itself.
                 with suppress(errors.TransactionRollbackError):
                     await self.rollback_transaction()
             raise
-        await self.commit_transaction()
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

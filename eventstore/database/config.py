@@ -17,10 +17,12 @@ from eventstore.suggestions import suggestion
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DatabaseConfig", "SSLMode", "TargetSessionAttrs"]
+__all__ = ["DatabaseConfig", "SSLMode", "TargetSessionAttrs", "UnsavedChanges"]
 
 SSLMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 TargetSessionAttrs = Literal["any", "primary"]
+UnsavedChanges = Literal["error", "save"]
+"""What a commit does with changes of a known entity that were not saved: `error` refuses the commit, `save` saves them."""
 
 _VARIABLES: dict[str, tuple[str, str]] = {
     "host": ("DATABASE_HOST", "a host name, an address, or the absolute path of a socket's folder"),
@@ -48,6 +50,7 @@ _VARIABLES: dict[str, tuple[str, str]] = {
     "ssl_root_cert_file": ("DATABASE_SSL_ROOT_CERT_FILE", "the path of a readable file"),
     "statement_cache_size": ("DATABASE_STATEMENT_CACHE_SIZE", "a whole number from 0 (none) to 10000"),
     "group_commit": ("DATABASE_GROUP_COMMIT", "true or false"),
+    "unsaved": ("DATABASE_UNSAVED", "error or save"),
     "direct_url": ("DATABASE_DIRECT_URL", "a URL such as postgresql://user:password@host:5432/database"),
 }
 _ADDRESS = ("host", "port", "database", "user", "password")
@@ -119,6 +122,8 @@ class DatabaseConfig(_InSchema):
             (or any pooler in transaction mode without prepared statements) stands between.
         group_commit: Whether Units of Work that commit while an append of this process is in flight share the next
             statement.
+        unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the commit,
+            `save` saves them. A Unit of Work may be told otherwise.
         direct_url: A URL that reaches PostgreSQL itself, for LISTEN, where a pooler stands between.
 
     Raises:
@@ -147,6 +152,7 @@ class DatabaseConfig(_InSchema):
     ssl_root_cert_file: str | None = None
     statement_cache_size: int = Field(100, ge=0, le=10000)
     group_commit: bool = True
+    unsaved: UnsavedChanges = "error"
     direct_url: SecretStr | None = None
 
     if not TYPE_CHECKING:  # a type checker sees the fields as keywords instead

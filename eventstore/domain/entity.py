@@ -91,6 +91,7 @@ class Entity(Validated):
     _pending: tuple[PendingEvent, ...] = PrivateAttr(default=())
     _assigned: dict[str, Any] = PrivateAttr(default_factory=dict)
     _deleted: bool = PrivateAttr(default=False)
+    _offspring: tuple[Entity, ...] = PrivateAttr(default=())
 
     @property
     def _private(self) -> dict[str, Any]:
@@ -375,6 +376,29 @@ class Entity(Validated):
         return self._private["_pending"]  # type: ignore[no-any-return]
 
     @property
+    def assigned_fields(self) -> tuple[str, ...]:
+        """The fields whose assigned values differ from those of the last event."""
+        assigned = self._private["_assigned"]
+        return tuple(name for name, before in assigned.items() if self.__dict__[name] != before)
+
+    @property
+    def made_entities(self) -> tuple[Entity, ...]:
+        """The new entities that commands of this one have made, such as the opposite position of a fill through zero."""
+        return self._private["_offspring"]  # type: ignore[no-any-return]
+
+    def has_changes_after(self, saved: PendingEvent | None) -> bool:
+        """Whether it has a pending event after `saved`, or an assignment that no event has.
+
+        Args:
+            saved: The last event that a Unit of Work has staged; None: it has staged none.
+        """
+        private = self._private
+        pending = private["_pending"]
+        if pending and pending[-1] is not saved:
+            return True
+        return bool(private["_assigned"]) and bool(self.assigned_fields)
+
+    @property
     def is_deleted(self) -> bool:
         """Whether the entity's tombstone was emitted."""
         return self._private["_deleted"]  # type: ignore[no-any-return]
@@ -393,6 +417,7 @@ class Entity(Validated):
         if version > self.version:
             self.__dict__["version"] = version
             private = self._private
+            private["_offspring"] = ()
             if private["_pending"] == events:
                 private["_pending"] = ()
             else:
@@ -405,6 +430,7 @@ class Entity(Validated):
         """Take the whole state of `other`, and forget pending events and assignments."""
         self.__dict__.update(other.__dict__)
         self._pending = other._pending
+        self._offspring = ()
         self._assigned = {}
         self._deleted = other._deleted
 

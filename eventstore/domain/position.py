@@ -348,7 +348,9 @@ class Position(PositionState, category="position", created=PositionOpened):
             },
         )
         self.emit(reduction)
-        return type(self).create(opened)
+        opposite = type(self).create(opened)
+        self._private["_offspring"] += (opposite,)
+        return opposite
 
     def mark(
         self, price: Decimal, *, occurred_at: datetime | None = None, transact_time_ns: int | None = None

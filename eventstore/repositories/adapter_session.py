@@ -8,6 +8,7 @@ from functools import partial
 
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.cancellation import finish
+from eventstore.database.connection import DatabaseConnection
 from eventstore.log.records import to_columns
 from eventstore.log.shared import log_of
 from eventstore.repositories.session import Session, SessionSource
@@ -20,7 +21,8 @@ class AdapterSessionSource:
     """Sessions of one adapter: one for each call, or one for the whole of its open transaction.
 
     In an open transaction an entity counts as saved when the adapter has committed; after a roll-back, to a
-    savepoint too, its events are pending again. A call that fails has staged nothing.
+    savepoint too, its events are pending again. A call that fails has staged nothing. Changes that were not saved are
+    found at the commit of a transaction; outside of one, each call is a unit of its own and knows nothing of the others.
     """
 
     def __init__(self, adapter: PostgreSQLAdapter) -> None:
@@ -38,6 +40,7 @@ class AdapterSessionSource:
             return Session(self._storage)
         if self._transaction_session is None:
             self._transaction_session = Session(self._storage)
+            self._adapter.before_commit(self._settle_unsaved)
             self._adapter.at_transaction_end(self._end_transaction)
         return self._transaction_session
 
@@ -52,9 +55,28 @@ class AdapterSessionSource:
         staged = session.mark()
         try:
             yield session
-            if session.unsent:
-                columns = to_columns(session.unsent)
-                await self._adapter.run(lambda connection: self._log.append_in(connection, columns))
+            await self._send(session)
+        except BaseException:
+            session.return_to(staged)
+            raise
+        session.mark_sent()
+
+    async def _send(self, session: Session) -> None:
+        if session.unsent:
+            columns = to_columns(session.unsent)
+            await self._adapter.run(lambda connection: self._log.append_in(connection, columns))
+
+    async def _settle_unsaved(self) -> None:
+        """Refuse or save, before the commit, what was not saved of the entities that the transaction's session knows."""
+        session = self._transaction_session
+        if session is None:
+            return
+        connection = self._adapter.connection
+        unsaved = connection.config.unsaved if isinstance(connection, DatabaseConnection) else "error"
+        staged = session.mark()
+        try:
+            session.settle_unsaved(unsaved)
+            await self._send(session)
         except BaseException:
             session.return_to(staged)
             raise

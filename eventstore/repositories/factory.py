@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from eventstore.database.config import DatabaseConfig
+from eventstore.database.config import DatabaseConfig, UnsavedChanges
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
 from eventstore.domain.causation import metadata_of
 from eventstore.errors import FactoryError
@@ -27,11 +27,20 @@ class PostgreSQLUnitOfWorkFactory:
             `create_unit_of_work_async` opens one from the environment.
         workers: Whether this process keeps the read tables up to date, by tasks that start with the first Unit of
             Work and end with `connection.close()`. False where `eventstore work` runs elsewhere.
+        unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the commit,
+            `save` saves them; None: as the connection's configuration says.
     """
 
-    def __init__(self, connection: DatabaseConnection | None = None, *, workers: bool = True) -> None:
+    def __init__(
+        self,
+        connection: DatabaseConnection | None = None,
+        *,
+        workers: bool = True,
+        unsaved: UnsavedChanges | None = None,
+    ) -> None:
         self._connection = connection
         self._workers = workers
+        self._unsaved = unsaved
 
     async def create_unit_of_work_async(
         self,
@@ -40,6 +49,7 @@ class PostgreSQLUnitOfWorkFactory:
         correlation_id: str | UUID | None = None,
         causation_id: str | UUID | None = None,
         actor: str | None = None,
+        unsaved: UnsavedChanges | None = None,
     ) -> PostgreSQLUnitOfWork:
         """Make a Unit of Work, after a look at the schema.
 
@@ -48,6 +58,8 @@ class PostgreSQLUnitOfWorkFactory:
             correlation_id: The command that its events come from; kept in the metadata, as the next two.
             causation_id: The id of the event, or of the command, that made them happen.
             actor: Who acts.
+            unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the
+                commit, `save` saves them; None: as the factory says.
 
         Raises:
             FactoryError: The connection is closed.
@@ -64,7 +76,7 @@ class PostgreSQLUnitOfWorkFactory:
         else:
             await store.require_migrated(again=False)
         named = metadata_of(metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
-        return store.unit_of_work(metadata=named)
+        return store.unit_of_work(metadata=named, unsaved=self._unsaved if unsaved is None else unsaved)
 
     def create_unit_of_work(
         self,
@@ -73,6 +85,7 @@ class PostgreSQLUnitOfWorkFactory:
         correlation_id: str | UUID | None = None,
         causation_id: str | UUID | None = None,
         actor: str | None = None,
+        unsaved: UnsavedChanges | None = None,
     ) -> PostgreSQLUnitOfWork:
         """Make a Unit of Work without asking the database anything; what is wrong shows at its first read.
 
@@ -81,6 +94,8 @@ class PostgreSQLUnitOfWorkFactory:
             correlation_id: The command that its events come from; kept in the metadata, as the next two.
             causation_id: The id of the event, or of the command, that made them happen.
             actor: Who acts.
+            unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the
+                commit, `save` saves them; None: as the factory says.
 
         Raises:
             FactoryError: There is no open connection in the running event loop.
@@ -95,7 +110,7 @@ class PostgreSQLUnitOfWorkFactory:
         if self._workers:
             store.start_workers_soon()
         named = metadata_of(metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
-        return store.unit_of_work(metadata=named)
+        return store.unit_of_work(metadata=named, unsaved=self._unsaved if unsaved is None else unsaved)
 
     def _known_connection(self) -> DatabaseConnection | None:
         connection = self._connection

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 from uuid import UUID
 
+from eventstore.database.config import UnsavedChanges
 from eventstore.domain.entity import Entity
 from eventstore.domain.order import Order, OrderStatus
 from eventstore.domain.portfolio import Portfolio
@@ -337,6 +338,7 @@ class IUnitOfWorkFactory(Protocol):
         correlation_id: str | UUID | None = ...,
         causation_id: str | UUID | None = ...,
         actor: str | None = ...,
+        unsaved: UnsavedChanges | None = ...,
     ) -> IUnitOfWork:
         """Make a Unit of Work."""
 
@@ -347,6 +349,7 @@ class IUnitOfWorkFactory(Protocol):
         correlation_id: str | UUID | None = ...,
         causation_id: str | UUID | None = ...,
         actor: str | None = ...,
+        unsaved: UnsavedChanges | None = ...,
     ) -> IUnitOfWork:
         """Make a Unit of Work, without asking the database anything."""
 

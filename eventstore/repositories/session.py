@@ -1,13 +1,16 @@
 """What a Unit of Work knows: one instance for each id, and the events staged for its append."""
 
+# length: one class: what it knows, what it has staged, and what would be lost.
+
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
+from eventstore.database.config import UnsavedChanges
 from eventstore.domain.causation import current_metadata
 from eventstore.domain.entity import Entity
 from eventstore.domain.event import PendingEvent
@@ -16,6 +19,7 @@ from eventstore.errors import (
     EntityDeletedError,
     EntityNotFoundError,
     RepositoryError,
+    UnsavedChangesError,
 )
 from eventstore.log.records import NO_METADATA, StagedEvent
 from eventstore.repositories.last_good import Quarantined, listed, refusal_of
@@ -54,6 +58,10 @@ class _Staging:
     def version(self) -> int:
         return self.base_version + len(self.events)
 
+    def last_of(self, entity: Entity) -> PendingEvent | None:
+        """The last event of this very instance that is staged."""
+        return self.events[-1] if self.entity is entity and self.events else None
+
 
 class Session:
     """One instance for each id, and the staged events in their order.
@@ -67,6 +75,10 @@ class Session:
         self.storage = storage
         self.metadata = metadata
         self._entities: dict[UUID, Entity] = {}
+        # Known instances that are not, or no longer, the one of their id: what they are told is not to be lost either.
+        self._others: list[Entity] = []
+        # The last pending event of what a savepoint has rolled back, by instance: the user knows of it.
+        self._rolled_back: dict[int, PendingEvent] = {}
         self._staging: dict[UUID, _Staging] = {}
         self._order: list[StagedEvent] = []
         self._sent = 0
@@ -146,6 +158,7 @@ class Session:
                 # Not the session's one instance: nothing else is to be decided by an old state.
                 found[read.id] = read
                 last_good.add(read.id)
+                self._others.append(read)
         return listed(query.answer(found.values(), after=after, limit=limit), frozenset(last_good))
 
     async def refresh(self, entity: E) -> E:
@@ -164,8 +177,15 @@ class Session:
         if stream.entity is None:
             raise EntityNotFoundError(entity.id, category=entity.category)
         entity.become(stream.entity)
-        self._entities[entity.id] = entity
+        self._know(entity)
         return entity
+
+    def _know(self, entity: Entity) -> None:
+        """Make an instance the one of its id."""
+        known = self._entities.get(entity.id)
+        if known is not None and known is not entity:
+            self._others.append(known)
+        self._entities[entity.id] = entity
 
     def _reconcile(self, kind: type[E], entity_id: UUID, stream: Stream[E]) -> E | None:
         """Return the one instance for what was read."""
@@ -184,7 +204,7 @@ class Session:
             if known.has_unsaved_changes:
                 raise ConcurrencyError(entity_id, expected=known.version, actual=stream.version)
             if stream.entity is None:
-                del self._entities[entity_id]
+                self._others.append(self._entities.pop(entity_id))
                 return None
             known.become(stream.entity)
         return None if known.is_deleted else known
@@ -262,13 +282,13 @@ class Session:
             raise _two_instances(entity)
         entity.become(stream.entity)
         entity.amend_to(given)
-        self._entities[entity.id] = entity
+        self._know(entity)
 
     def _stage(self, entity: Entity) -> None:
         known = self._entities.get(entity.id)
         if known is not None and known is not entity and known.has_unsaved_changes:
             raise _two_instances(entity)
-        self._entities[entity.id] = entity
+        self._know(entity)
         entity.record_assignments()
         staging = self._staging.get(entity.id)
         events = entity.pending_events
@@ -289,6 +309,61 @@ class Session:
         if context is not self._merged[0]:
             self._merged = (context, {**context, **self.metadata} if context else self.metadata)
         return self._merged[1]
+
+    # ---- changes that were not saved --------------------------------------------------------------------------
+
+    def settle_unsaved(self, unsaved: UnsavedChanges) -> None:
+        """See to the changes of known entities that were not saved, before a commit: refuse them, or stage them.
+
+        Args:
+            unsaved: `error` or `save`.
+
+        Raises:
+            UnsavedChangesError: There are such changes, and `unsaved` is `error`.
+            RepositoryError: Two instances of one id have changes.
+        """
+        found = self._unsaved()
+        if not found:
+            return
+        if unsaved == "error":
+            raise UnsavedChangesError([(one.category, one.id, self._unsaved_types(one)) for one in found])
+        while found:
+            for entity in found:
+                self._stage(entity)
+            found = self._unsaved()  # they may have made others
+
+    def _unsaved(self) -> list[Entity]:
+        known: Iterable[Entity] = self._entities.values()
+        if self._others:
+            known = {id(entity): entity for entity in (*known, *self._others)}.values()
+        found: list[Entity] = []
+        for entity in known:
+            staging = self._staging.get(entity.id)
+            last = None if staging is None else staging.last_of(entity)
+            if entity.has_changes_after(last) and not self._was_rolled_back(entity):
+                found.append(entity)
+            found += [one for one in entity.made_entities if self._is_new(one)]
+        return found
+
+    def _was_rolled_back(self, entity: Entity) -> bool:
+        """Whether all that an entity has pending was rolled back to a savepoint, as the user knows."""
+        last = self._rolled_back.get(id(entity))
+        return last is not None and not entity.has_changes_after(last)
+
+    def _is_new(self, entity: Entity) -> bool:
+        """Whether an entity that another one has made is neither saved nor known here."""
+        return (
+            entity.version == 0
+            and self._entities.get(entity.id) is not entity
+            and not self._was_rolled_back(entity)
+        )
+
+    def _unsaved_types(self, entity: Entity) -> tuple[str, ...]:
+        staging = self._staging.get(entity.id)
+        staged = set() if staging is None else {pending.event_id for pending in staging.events}
+        types = [pending.event.type for pending in entity.pending_events if pending.event_id not in staged]
+        assigned = entity.assigned_fields
+        return (*types, *([f"{entity.amended_event.type} of {', '.join(assigned)}"] if assigned else []))
 
     # ---- the append ------------------------------------------------------------------------------------------
 
@@ -346,14 +421,18 @@ class Session:
             staging = self._staging[stream_id]
             staging.events.pop()
             staging.sent = min(staging.sent, len(staging.events))
+            self._rolled_back[id(staging.entity)] = staging.entity.pending_events[-1]
             if not staging.events:
                 del self._staging[stream_id]
-                self._entities.pop(stream_id, None)
+                if stream_id in self._entities:
+                    self._others.append(self._entities.pop(stream_id))
         self._sent = min(self._sent, mark)
 
     def forget(self) -> None:
         """Forget instances and staged events; after a roll-back the entities keep their events as pending."""
         self._entities.clear()
+        self._others.clear()
+        self._rolled_back.clear()
         self._staging.clear()
         self._order.clear()
         self._sent = 0

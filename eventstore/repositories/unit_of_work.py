@@ -9,8 +9,10 @@ from typing import Any, Generic, Self, TypeVar
 from uuid import UUID
 
 from eventstore.database.cancellation import finish
+from eventstore.database.config import UnsavedChanges
 from eventstore.domain.entity import Entity
 from eventstore.errors import (
+    ConfigurationError,
     ConnectionError,
     EntityNotFoundError,
     TimeoutError,
@@ -94,9 +96,23 @@ class PostgreSQLUnitOfWork:
     Args:
         backend: The database, or one in memory.
         metadata: Kept with each event: correlation id, causation id, actor, anything that JSON can hold.
+        unsaved: What a commit does with changes of an entity, loaded or saved since it began, that were not saved after
+            them: `error` refuses the commit, `save` saves them.
+
+    Raises:
+        ConfigurationError: `unsaved` is neither of its two words.
     """
 
-    def __init__(self, backend: Backend, *, metadata: Mapping[str, Any] = NO_METADATA) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        metadata: Mapping[str, Any] = NO_METADATA,
+        unsaved: UnsavedChanges = "error",
+    ) -> None:
+        if unsaved not in ("error", "save"):
+            raise ConfigurationError(f"unsaved must be 'error' or 'save', not {unsaved!r}")
+        self._unsaved: UnsavedChanges = unsaved
         self._backend = backend
         self._session = Session(backend.storage, metadata=metadata)
         self._transaction: BackendTransaction | None = None
@@ -157,12 +173,15 @@ class PostgreSQLUnitOfWork:
 
         Raises:
             TransactionNotActiveError: It has not begun.
+            UnsavedChangesError: An entity that it knows was changed and not saved. Nothing was sent: save it and commit
+                again.
             ConcurrencyError: Another writer has changed a stream. Load again, then retry.
             TransactionConflictError: A deadlock or a lock time-out. Safe to retry.
             ConnectionError, TimeoutError: Nothing was sent. Safe to retry.
             TransactionCommitError: `outcome="unknown"`: no answer could be had; not safe to retry.
         """
         self._require_active()
+        self._session.settle_unsaved(self._unsaved)
         self._sending = True
         self._session.mark_committing()
         try:
@@ -186,7 +205,7 @@ class PostgreSQLUnitOfWork:
             await finish(self._rollback())
 
     async def flush(self) -> None:
-        """Send what is staged now, in a transaction that the commit ends.
+        """Send what is staged now, in a transaction that the commit ends; with `unsaved="save"`, unsaved changes too.
 
         It shows conflicts early, and costs more round trips. While it is open, readers of the log in order stand
         before its positions, so the server ends it when it stands idle (after 1 s unless set).
@@ -196,6 +215,8 @@ class PostgreSQLUnitOfWork:
             ConcurrencyError, TransactionConflictError, ConnectionError, TimeoutError: As `commit`.
         """
         with self._sending_alone():
+            if self._unsaved == "save":
+                self._session.settle_unsaved(self._unsaved)
             if not self._session.unsent:
                 return
             try:

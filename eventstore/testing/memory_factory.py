@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from eventstore.database.config import UnsavedChanges
 from eventstore.domain.causation import metadata_of
 from eventstore.log.records import NO_METADATA
 from eventstore.replay.as_of import Past
@@ -23,9 +24,14 @@ class InMemoryUnitOfWorkFactory:
 
     Args:
         database: What they share; None: a new, empty one.
+        unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the commit,
+            `save` saves them.
     """
 
-    def __init__(self, database: InMemoryDatabase | None = None) -> None:
+    def __init__(
+        self, database: InMemoryDatabase | None = None, *, unsaved: UnsavedChanges = "error"
+    ) -> None:
+        self._unsaved: UnsavedChanges = unsaved
         self.database = InMemoryDatabase() if database is None else database
 
     async def create_unit_of_work_async(
@@ -35,6 +41,7 @@ class InMemoryUnitOfWorkFactory:
         correlation_id: str | UUID | None = None,
         causation_id: str | UUID | None = None,
         actor: str | None = None,
+        unsaved: UnsavedChanges | None = None,
     ) -> PostgreSQLUnitOfWork:
         """Make a Unit of Work.
 
@@ -43,9 +50,15 @@ class InMemoryUnitOfWorkFactory:
             correlation_id: The command that its events come from; kept in the metadata, as the next two.
             causation_id: The id of the event, or of the command, that made them happen.
             actor: Who acts.
+            unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the
+                commit, `save` saves them; None: as the factory says.
         """
         return self.create_unit_of_work(
-            metadata=metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor
+            metadata=metadata,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            actor=actor,
+            unsaved=unsaved,
         )
 
     def create_unit_of_work(
@@ -55,10 +68,13 @@ class InMemoryUnitOfWorkFactory:
         correlation_id: str | UUID | None = None,
         causation_id: str | UUID | None = None,
         actor: str | None = None,
+        unsaved: UnsavedChanges | None = None,
     ) -> PostgreSQLUnitOfWork:
         """As `create_unit_of_work_async`: there is nothing to wait for."""
         named = metadata_of(metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
-        return PostgreSQLUnitOfWork(self.database, metadata=named)
+        return PostgreSQLUnitOfWork(
+            self.database, metadata=named, unsaved=self._unsaved if unsaved is None else unsaved
+        )
 
     def as_of(
         self,

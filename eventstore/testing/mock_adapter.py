@@ -62,11 +62,14 @@ class MockPostgreSQLAdapter:
         self._session = Session(self._transaction.storage)
 
     async def commit_transaction(self) -> None:
-        """Commit the open transaction; it is over afterwards.
+        """Commit the open transaction; it is over afterwards, but for `UnsavedChangesError`.
 
         Raises:
             TransactionNotActiveError: None is open.
+            UnsavedChangesError: An entity that was loaded or saved in it was changed and not saved. It stays open.
         """
+        if self._session is not None:
+            self._session.settle_unsaved("error")
         transaction, session = self._take("commit")
         await finish(transaction.commit())
         session.mark_saved()
@@ -92,11 +95,11 @@ class MockPostgreSQLAdapter:
         await self.begin_transaction(isolation=isolation, read_only=read_only)
         try:
             yield self
+            await self.commit_transaction()
         except BaseException:
             if self._transaction is not None:
                 await self.rollback_transaction()
             raise
-        await self.commit_transaction()
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

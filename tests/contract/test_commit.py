@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from eventstore.domain import OrderStatus
-from eventstore.errors import ConcurrencyError, ConfigurationError
+from eventstore.errors import ConcurrencyError, ConfigurationError, UnsavedChangesError
 from tests.contract.databases import Database, an_order, load, minute, save, types
 
 
@@ -159,13 +159,15 @@ class TestCommit:
             await uow.orders.update_order(order)
         assert order.version == 3
 
-    async def test_changes_after_the_save_are_not_committed(self, database: Database):
-        """What was done after `save_order`, and not saved, stays pending."""
+    async def test_changes_after_the_save_are_not_lost(self, database: Database):
+        """What was done after `save_order`, and not saved, refuses the commit; it stays pending, and can be saved."""
         order = an_order()
-        async with database.unit_of_work() as uow:
-            await uow.orders.save_order(order)
-            order.submit("B-1")
-        assert await types(database, order.id) == ["OrderCreated"]
+        with pytest.raises(UnsavedChangesError) as raised:  # noqa: PT012 - the end of the block raises
+            async with database.unit_of_work() as uow:
+                await uow.orders.save_order(order)
+                order.submit("B-1")
+        assert (raised.value.entity_id, raised.value.events) == (order.id, ("OrderSubmitted",))
+        assert await types(database, order.id) == []
         await save(database, order)
         assert await types(database, order.id) == ["OrderCreated", "OrderSubmitted"]
 

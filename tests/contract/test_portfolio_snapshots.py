@@ -139,6 +139,7 @@ class TestSummary:
             await uow.positions.save_position(position)
             position.mark(Decimal(151))
             summary = await uow.portfolios.get_portfolio_summary(portfolio.id)
+            await uow.positions.update_position(position)
         assert summary is not None
         assert summary.unrealized_pnl == 50
 

@@ -213,6 +213,7 @@ class TestVisibility:
             await save(tables, order)
             with pytest.raises(ConcurrencyError) as raised:
                 await uow.orders.get_order_by_id(order.id)
+            await uow.rollback()
         assert (raised.value.stream_id, raised.value.expected, raised.value.actual) == (order.id, 1, 2)
 
     async def test_instances_of_two_units_of_work_are_apart(self, database: Database):
@@ -224,6 +225,7 @@ class TestVisibility:
             assert mine is not theirs
             mine.tags = ("b",)
             assert theirs.tags == ("a",)
+            await uow.rollback()
 
     async def test_what_is_not_saved_changes_nothing(self, database: Database):
         """An instance of a list that was changed and not saved leaves no trace in what others read."""
@@ -232,6 +234,7 @@ class TestVisibility:
         async with database.unit_of_work() as uow:
             (mine,) = await uow.orders.get_active_orders()
             mine.tags = ("b",)
+            await uow.rollback()
         async with database.unit_of_work() as uow:
             (again,) = await uow.orders.get_active_orders()
             assert again.tags == ("a",)

@@ -227,6 +227,7 @@ async def test_another_writers_change_reaches_the_one_instance(store: EventStore
             await uow.orders.get_order_by_id(order.id)
         with pytest.raises(ConcurrencyError):
             await uow.orders.get_active_orders()
+        await uow.rollback()
 
 
 async def test_staged_changes_are_seen_before_the_commit(store: EventStore):

@@ -11,6 +11,7 @@ import pytest
 from eventstore.errors import (
     ConcurrencyError,
     TransactionError,
+    UnsavedChangesError,
 )
 from tests.entities import everything, tuned
 from tests.integration.test_unit_of_work import new_order, saved, stored_versions
@@ -119,6 +120,10 @@ async def test_what_another_task_stages_during_a_commit_is_never_lost(store: Eve
                 refused += 1
         await sending
         if uow.is_active:
+            if refused:
+                with pytest.raises(UnsavedChangesError):
+                    await uow.commit()
+                await uow.orders.save_order(first)
             await uow.commit()
         assert await stored_versions(store, first.id, second.id) == [first.version, second.version]
         if busy:

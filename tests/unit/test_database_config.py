@@ -46,6 +46,7 @@ def test_every_default():
         "ssl_root_cert_file": None,
         "statement_cache_size": 100,
         "group_commit": True,
+        "unsaved": "error",
         "direct_url": None,
     }
 
@@ -74,6 +75,7 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         "SSL_ROOT_CERT_FILE": str(file),
         "STATEMENT_CACHE_SIZE": "0",
         "GROUP_COMMIT": "false",
+        "UNSAVED": "save",
         "DIRECT_URL": f"postgresql://u:{SECRET}@direct.example/db",
     }
     for name, value in variables.items():
@@ -101,6 +103,7 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         "ssl_root_cert_file": str(file),
         "statement_cache_size": 0,
         "group_commit": False,
+        "unsaved": "save",
     }
 
 
@@ -284,6 +287,7 @@ def test_a_refused_password_is_not_repeated():
         ("SSL_ROOT_CERT_FILE", "/", "readable file"),
         ("STATEMENT_CACHE_SIZE", "10001", "0 (none) to 10000"),
         ("GROUP_COMMIT", "perhaps", "true or false"),
+        ("UNSAVED", "ignore", "error or save"),
         ("NAME", "x" * 64, "1 to 63 bytes"),
         ("NAME", "ü" * 32, "1 to 63 bytes"),
         ("USER", "x" * 64, "1 to 63 bytes"),
@@ -330,7 +334,7 @@ def test_two_bad_values_are_both_named():
 
 def test_an_unknown_keyword_is_named():
     """A slip of the pen is no silent default."""
-    with pytest.raises(ConfigurationError, match="'prot' is no setting"):
+    with pytest.raises(ConfigurationError, match="no setting 'prot': did you mean 'port'"):
         DatabaseConfig(prot=5433)  # type: ignore[call-arg]
 
 

@@ -30,6 +30,7 @@ GIVEN: dict[str, Any] = {
     "actual": 2,
     "broken": [],
     "category": "order",
+    "changes": [("order", ID, ("OrderSubmitted", "OrderFilled")), ("position", ID, ("PositionMarked",))],
     "cause": "no worker runs",
     "constraint": "events_pkey",
     "entity_id": ID,
