@@ -394,9 +394,15 @@ class Entity(Validated):
         """
         private = self._private
         pending = private["_pending"]
-        if pending and pending[-1] is not saved:
-            return True
-        return bool(private["_assigned"]) and bool(self.assigned_fields)
+        return bool(pending and pending[-1] is not saved) or bool(
+            private["_assigned"] and self.assigned_fields
+        )
+
+    def is_settled(self, saved: PendingEvent | None) -> bool:
+        """Whether it certainly has no such change, and has made no entity; each commit asks this of each entity."""
+        private: Any = self.__pydantic_private__
+        pending = private["_pending"]
+        return (not pending or pending[-1] is saved) and not (private["_assigned"] or private["_offspring"])
 
     @property
     def is_deleted(self) -> bool:

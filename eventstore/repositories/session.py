@@ -322,6 +322,8 @@ class Session:
             UnsavedChangesError: There are such changes, and `unsaved` is `error`.
             RepositoryError: Two instances of one id have changes.
         """
+        if self._is_settled():
+            return
         found = self._unsaved()
         if not found:
             return
@@ -331,6 +333,17 @@ class Session:
             for entity in found:
                 self._stage(entity)
             found = self._unsaved()  # they may have made others
+
+    def _is_settled(self) -> bool:
+        """Whether it can be told at once that nothing was left unsaved, as nearly always."""
+        if self._others:
+            return False
+        staging = self._staging
+        for entity_id, entity in self._entities.items():
+            staged = staging.get(entity_id)
+            if not entity.is_settled(None if staged is None else staged.events[-1]):
+                return False
+        return True
 
     def _unsaved(self) -> list[Entity]:
         known: Iterable[Entity] = self._entities.values()
