@@ -44,8 +44,6 @@ Each error can be pickled and copied with its message and attributes, and so can
 `PortableError`.
 """
 
-# length: one tree of classes, of which most lines say what each means.
-
 from __future__ import annotations
 
 import builtins

@@ -5,8 +5,6 @@ until a Unit of Work appends it. `apply` is the only code that changes state, so
 replay and in a projection. A plain assignment to a field is allowed too: it becomes one `...Amended` event.
 """
 
-# length: one class, its fold and its pending events; half of the lines say what each method takes and raises.
-
 from __future__ import annotations
 
 import decimal

@@ -1,7 +1,5 @@
 """What a Unit of Work knows: one instance for each id, and the events staged for its append."""
 
-# length: one class: what it knows, what it has staged, and what would be lost.
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping

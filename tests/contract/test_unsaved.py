@@ -1,7 +1,5 @@
 """A commit never loses a change of an entity that it knows: it is refused, or it saves the change."""
 
-# length: one claim, by every way to know an entity and to change it.
-
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
