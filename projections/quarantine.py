@@ -134,7 +134,9 @@ async def _fold_again(
                         *discard_position,
                     )
                 discarded = await read_discards(connection, projection)
-                await waiting.read_on(entry["position"], max(lane["position"] for lane in lanes), connection)
+                await waiting.read_on(
+                    entry["position"], max((lane["position"] for lane in lanes), default=0), connection
+                )
                 events = [
                     event
                     for event in waiting.events
@@ -173,7 +175,7 @@ class _Waiting:
             raise _not_held(projection, key)
         waiting = cls(log, projection, key)
         lanes = await list_lanes(log, projection.name)
-        await waiting.read_on(entry.position, max(lane["position"] for lane in lanes))
+        await waiting.read_on(entry.position, max((lane["position"] for lane in lanes), default=0))
         return waiting
 
     async def read_on(self, first: int, through: int, connection: Any = None) -> None:

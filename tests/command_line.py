@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import select
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -54,3 +59,35 @@ def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
     for word in words:
         assert word in lines[0]
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def run_on_terminal(
+    *arguments: str | Path | int, columns: int, env: Mapping[str, str] | None = None, timeout_s: float = 120
+) -> tuple[int, str]:
+    """Run a command to its end on a terminal of so many columns; return its status and what the terminal got."""
+    master, slave = pty.openpty()
+    size = struct.pack("HHHH", 50, columns, 0, 0)
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
+    set_environment = environment(env)
+    del set_environment["COLUMNS"]
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        env=set_environment,
+        stdin=subprocess.DEVNULL,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    output = b""
+    try:
+        while select.select([master], [], [], timeout_s)[0]:
+            try:
+                output += os.read(master, 65_536)
+            except OSError:  # as Linux says that nobody has the other end any more
+                break
+        return process.wait(timeout_s), output.decode().replace("\r\n", "\n")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)

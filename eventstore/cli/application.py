@@ -24,7 +24,8 @@ from eventstore.cli import (
     tables,
     transfer,
 )
-from eventstore.cli.running import exit_status_of, say
+from eventstore.cli.output import say
+from eventstore.cli.running import exit_status_of
 from eventstore.cli.target import with_schema_option
 
 __all__ = ["run", "version"]

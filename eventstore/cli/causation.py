@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from eventstore.cli.running import DIFFERENT, say
+from eventstore.cli.output import say, say_json
+from eventstore.cli.running import DIFFERENT
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.domain.causation import CausationNode, CausationTree
@@ -29,7 +30,10 @@ def trace(
     with configuration(url, data) as config:
         tree = asyncio.run(_read(config, id))
     for depth, node in tree:
-        say(_as_json(depth, node) if as_json else _as_line(depth, node))
+        if as_json:
+            say_json(_as_json(depth, node))
+        else:
+            say(_as_line(depth, node))
     if not as_json:
         left_out = "" if tree.is_complete else " and more, which are left out"
         say(f"correlation {tree.correlation_id}: {len(tree)} events{left_out}")

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from eventstore.cli.output import bars, say, say_json
 from eventstore.cli.projections import named_projections
 from eventstore.cli.rebuilding import show_progress
-from eventstore.cli.running import DIFFERENT, console, say
+from eventstore.cli.running import DIFFERENT
 from eventstore.cli.target import Data, Url, adapter_for, configuration
 from eventstore.database import DatabaseConfig, MigrationManager
 from eventstore.log.event_log import EventLog
@@ -51,25 +51,19 @@ def check(
     with configuration(url, data) as config:
         found = asyncio.run(_check(config, chosen))
     if json:
-        say(orjson.dumps(_as_json(found), option=orjson.OPT_INDENT_2).decode())
+        say_json(orjson.dumps(_as_json(found), option=orjson.OPT_INDENT_2).decode())
     else:
         _say(found)
     return 0 if found.is_sound else DIFFERENT
 
 
 async def _check(config: DatabaseConfig, chosen: list[Projection[Any]]) -> Audit:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )
     async with _log(config) as log:
-        with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
-            bar = bars.add_task("reading the log", total=1)
+        with bars(transient=True) as shown:
+            bar = shown.add("reading the log", total=1)
 
             def show(name: str, position: int, target: int) -> None:
-                bars.update(bar, description=f"checking {name}", completed=position, total=max(target, 1))
+                shown.update(bar, description=f"checking {name}", completed=position, total=max(target, 1))
 
             return await audit(log, chosen, on_progress=show)
 

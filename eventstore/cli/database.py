@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from eventstore.cli.running import say
+from eventstore.cli.output import say, say_lines
 from eventstore.cli.target import Data, Url, adapter_for, configuration
 from eventstore.database import DatabaseConfig, MigrationManager
 from eventstore.database.grants import grant as grant_rights
@@ -66,4 +66,4 @@ async def _grant(
 ) -> None:
     async with adapter_for(config) as adapter:
         for statement in await grant_rights(adapter, writer=writer, reader=reader, projector=projector):
-            say(statement)
+            say_lines(statement)

@@ -12,17 +12,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
+from eventstore.cli.output import bars, say, show_table
 from eventstore.cli.proof import CATCH_UP_TIMEOUT_S, prove
 from eventstore.cli.report import counts_table, equity_lines, portfolios_table, positions_table, summed_equity
-from eventstore.cli.running import DIFFERENT, console, say
+from eventstore.cli.running import DIFFERENT
 from eventstore.cli.target import configuration, embedded_server
 from eventstore.database import DatabaseConfig, PostgreSQLAdapter
 from eventstore.database.embedded import EmbeddedServer
@@ -138,26 +132,19 @@ async def _run(engine: OrderEngine, store: EventStore, tape: Sequence[Tick]) -> 
     """Run the engine and show how it goes on."""
     prints_all = len(tape) * len(engine.strategies)
     pace = _Pace()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[pace]}"),
-        TimeElapsedColumn(),
-    )
     started_s = time.monotonic()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("playing the tape", total=prints_all, pace="")
+    with bars(elapsed=True) as shown:
+        bar = shown.add("playing the tape", total=prints_all)
         running = asyncio.create_task(engine.run(), name="order engine")
         try:
             while not running.done():
                 await asyncio.wait([running], timeout=_REFRESH_S)
                 lag = max(0, engine.last_position - await _least_checkpoint(store))
                 pace.note(engine.events_saved, lag)
-                progress.update(
+                shown.update(
                     bar,
                     completed=engine.prints_done,
-                    pace=f"{pace.per_s:>6,.0f} events/s  lag {lag:>5,} events",
+                    note=f"{pace.per_s:>6,.0f} events/s  lag {lag:>5,} events",
                 )
         finally:
             running.cancel()
@@ -193,10 +180,10 @@ async def _report(engine: OrderEngine, store: EventStore) -> None:
     adapter = PostgreSQLAdapter(store.connection)
     orders = await adapter.fetch_all(Named("orders/count_by_status"))
     events = await adapter.fetch_all(Named("log/count_types"), 100.0)
-    console.print(portfolios_table(portfolios))
-    console.print(positions_table(positions))
-    console.print(counts_table("Orders by status", orders, "status", "orders"))
-    console.print(counts_table("Events by type", events, "type", "events"))
+    show_table(portfolios_table(portfolios))
+    show_table(positions_table(positions))
+    show_table(counts_table("Orders by status", orders, "status", "orders"))
+    show_table(counts_table("Events by type", events, "type", "events"))
     for line in equity_lines(summed_equity(strategy.equity for strategy in engine.strategies)):
         say(line)
 

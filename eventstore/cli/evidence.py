@@ -11,7 +11,8 @@ from uuid import UUID
 
 import typer
 
-from eventstore.cli.running import DIFFERENT, say
+from eventstore.cli.output import say, say_json
+from eventstore.cli.running import DIFFERENT
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError, EventStoreError
@@ -121,7 +122,7 @@ def prove(
         proof = asyncio.run(_prove(config, _event(event)))
     text = json.dumps(proof, indent=1, ensure_ascii=False)
     if out is None:
-        say(text)
+        say_json(text)
         return
     try:
         out.write_text(text + "\n", encoding="utf-8")

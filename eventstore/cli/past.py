@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from eventstore.cli.report import plain_table
-from eventstore.cli.running import console, say
+from eventstore.cli.output import TextTable, say, say_json, show_table
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError
@@ -68,13 +67,13 @@ def as_of(  # noqa: PLR0917 - the command's options
         found = asyncio.run(_list(config, when, what, active=active, symbol=symbol, limit=limit))
     if as_json:
         for entity in found:
-            say(entity.model_dump_json())
+            say_json(entity.model_dump_json())
         return
     texts, numbers, row = _COLUMNS[what]
-    table = plain_table(f"{len(found)} {what} as of {moment}", texts, numbers)
+    table = TextTable(f"{len(found)} {what} as of {moment}", texts, numbers)
     for entity in found:
         table.add_row(*map(_shown, row(entity)))
-    console.print(table)
+    show_table(table)
 
 
 def milestone(  # noqa: PLR0917 - the command's options

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from eventstore.cli.running import say
+from eventstore.cli.output import say
 from eventstore.cli.tables import projection_named
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig

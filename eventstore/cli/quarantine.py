@@ -11,9 +11,9 @@ from typing import Annotated, Any, TypeVar
 import orjson
 import typer
 
+from eventstore.cli.output import TextTable, say, say_json, show_table
 from eventstore.cli.projections import named_projections
-from eventstore.cli.report import plain_table
-from eventstore.cli.running import DIFFERENT, console, say
+from eventstore.cli.running import DIFFERENT
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.errors import ConfigurationError
 from eventstore.store import EventStore
@@ -53,14 +53,18 @@ def list_keys(
     """List the keys in quarantine, the longest there first."""
     held = _run(url, data, lambda store: quarantine.list_quarantined(store.log, projection))
     if as_json:
-        say(_json([asdict(one) for one in held]))
+        say_json(_json([asdict(one) for one in held]))
         return
-    table = plain_table("Quarantine", ["projection", "key", "error"], ["position", "attempts"])
+    table = TextTable("Quarantine", ["projection", "key", "error"], ["position", "attempts"])
     for one in held:
         table.add_row(
-            one.projection, one.key, one.error.splitlines()[0], str(one.position), str(one.attempts)
+            one.projection,
+            one.key,
+            next(iter(one.error.splitlines()), ""),
+            str(one.position),
+            str(one.attempts),
         )
-    console.print(table)
+    show_table(table)
     say(f"{len(held)} keys in quarantine")
 
 
@@ -69,12 +73,15 @@ def show(name: str, key: _Key, url: Url = None, data: Data = None, as_json: _Jso
     """Show one key: the event that cannot be folded, the error with its traceback, and since when."""
     held = _run(url, data, lambda store: _find(store, name, key))
     if as_json:
-        say(_json(asdict(held)))
+        say_json(_json(asdict(held)))
         return
     for field, value in asdict(held).items():
         if field != "traceback":
             say(f"{field}: {value}")
-    say(held.traceback.rstrip())
+    say("traceback:")
+    # Indented, so that no text in it looks like one of the lines above.
+    for line in held.traceback.rstrip().split("\n"):
+        say(f"  {line}")
 
 
 @application.command("retry")

@@ -17,8 +17,8 @@ import orjson
 import typer
 from pydantic_core import to_jsonable_python
 
-from eventstore.cli.report import plain_table
-from eventstore.cli.running import console, say
+from eventstore.cli.output import TextTable, say, say_json, show_table
+from eventstore.cli.stored import as_json, as_line, pairs, time_text
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.domain.event import registry
@@ -30,20 +30,6 @@ from eventstore.store import EventStore
 
 __all__ = ["history", "show", "tail"]
 
-_ENVELOPE = (
-    "position",
-    "stream_id",
-    "version",
-    "event_id",
-    "category",
-    "type",
-    "schema_version",
-    "occurred_at",
-    "recorded_at",
-)
-_CATEGORY_WIDTH = 9
-_TYPE_WIDTH = 24
-
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line; decimals are strings.")]
 """The option `--json`."""
 
@@ -54,7 +40,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line; de
 def history(
     category: Annotated[str, typer.Argument(help="What it is: order, position, portfolio ...")],
     entity_id: Annotated[UUID, typer.Argument(metavar="ID", help="Its id.")],
-    as_json: AsJson = False,
+    in_json: AsJson = False,
     url: Url = None,
     data: Data = None,
 ) -> None:
@@ -67,16 +53,15 @@ def history(
         told = asyncio.run(_history(config, entity_class, entity_id))
     if not told:
         raise EntityNotFoundError(entity_id, category=category)
-    if as_json:
+    if in_json:
         for entry in told:
-            say(orjson.dumps(_entry_as_json(entry)).decode())
+            say_json(orjson.dumps(_entry_as_json(entry)).decode())
         return
-    table = plain_table(f"{category} {entity_id}", ["version", "occurred at", "event", "actor"], [])
-    table.add_column("changes", overflow="fold")
+    table = TextTable(f"{category} {entity_id}", ["version", "occurred at", "event", "actor", "changes"])
     for entry in told:
-        when = _time(entry.occurred_at)
+        when = time_text(entry.occurred_at)
         table.add_row(str(entry.version), when, entry.type, entry.actor or "", _shown(entry.changes))
-    console.print(table)
+    show_table(table)
 
 
 async def _history(
@@ -101,8 +86,8 @@ def _entry_as_json(entry: HistoryEntry[Any]) -> dict[str, Any]:
     }
 
 
-def _shown(changes: Changes) -> str:
-    return "\n".join(_change(name, change) for name, change in changes.items() if change.old or change.new)
+def _shown(changes: Changes) -> list[str]:
+    return [_change(name, change) for name, change in changes.items() if change.old or change.new]
 
 
 def _change(name: str, change: FieldChange) -> str:
@@ -114,7 +99,7 @@ def _value(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        return _time(value)
+        return time_text(value)
     if isinstance(value, tuple) and not all(isinstance(item, str) for item in value):
         return f"{len(value)} items"
     return ", ".join(value) if isinstance(value, tuple) else str(value)
@@ -125,7 +110,7 @@ def _value(value: Any) -> str:
 
 def show(
     stream: Annotated[UUID, typer.Argument(help="The id of the stream, which is its entity's.")],
-    as_json: AsJson = False,
+    in_json: AsJson = False,
     url: Url = None,
     data: Data = None,
 ) -> None:
@@ -134,18 +119,17 @@ def show(
         rows = asyncio.run(_show(config, stream))
     if not rows:
         raise EntityNotFoundError(stream, category="stream")
-    if as_json:
+    if in_json:
         for row in rows:
-            say(_as_json(row))
+            say_json(as_json(row))
         return
-    table = plain_table(
-        f"{rows[0]['category']} {stream}", ["version", "position", "occurred at", "event"], []
-    )
-    table.add_column("data", overflow="fold")
+    columns = ["version", "position", "occurred at", "event", "data"]
+    table = TextTable(f"{rows[0]['category']} {stream}", columns)
     for row in rows:
         where = (str(row["version"]), str(row["position"]))
-        table.add_row(*where, _time(row["occurred_at"]), row["type"], "\n".join(_pairs(row)))
-    console.print(table)
+        members = [f"{name}={value}" for name, value in pairs(row["data"])]
+        table.add_row(*where, time_text(row["occurred_at"]), row["type"], members)
+    show_table(table)
 
 
 async def _show(config: DatabaseConfig, stream: UUID) -> list[Any]:
@@ -169,22 +153,22 @@ def tail(  # noqa: PLR0917 - the command's options
     type: Annotated[
         list[str] | None, typer.Option("--type", metavar="NAME", help="Only of this type; may be repeated.")
     ] = None,
-    as_json: AsJson = False,
+    in_json: AsJson = False,
     url: Url = None,
     data: Data = None,
 ) -> None:
     """Show the last events of the log, as they are stored."""
     selection = Selection(category or None, type or None)
     with configuration(url, data) as config:
-        asyncio.run(_tail(config, selection, lines, following=following, as_json=as_json))
+        asyncio.run(_tail(config, selection, lines, following=following, in_json=in_json))
 
 
 async def _tail(
-    config: DatabaseConfig, selection: Selection, lines: int, *, following: bool, as_json: bool
+    config: DatabaseConfig, selection: Selection, lines: int, *, following: bool, in_json: bool
 ) -> None:
     async with EventStore.open(config, workers=False) as store:
         rows, end = await last_rows(store.log, selection, count=lines)
-        _say_rows(rows, as_json=as_json)
+        _say_rows(rows, in_json=in_json)
         if not following:
             return
         stop = asyncio.Event()
@@ -195,7 +179,7 @@ async def _tail(
         if stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
             # A pipe that nobody reads any more is noticed at once, and not with the next event.
             loop.add_reader(sys.stdout.fileno(), readers_left.set)
-        task = asyncio.create_task(_follow(store, selection, end, as_json=as_json), name="eventstore tail")
+        task = asyncio.create_task(_follow(store, selection, end, in_json=in_json), name="eventstore tail")
         ends = [asyncio.create_task(one.wait()) for one in (stop, readers_left)]
         await asyncio.wait({task, *ends}, return_when=asyncio.FIRST_COMPLETED)
         for one in (task, *ends):
@@ -207,37 +191,15 @@ async def _tail(
             task.result()
 
 
-async def _follow(store: EventStore, selection: Selection, after: int, *, as_json: bool) -> None:
+async def _follow(store: EventStore, selection: Selection, after: int, *, in_json: bool) -> None:
     async with aclosing(follow(store.log, selection, after=after)) as rows:
         async for row in rows:
-            _say_rows([row], as_json=as_json)
+            _say_rows([row], in_json=in_json)
 
 
-def _say_rows(rows: Iterable[Any], *, as_json: bool) -> None:
+def _say_rows(rows: Iterable[Any], *, in_json: bool) -> None:
     for row in rows:
-        say(_as_json(row) if as_json else _line(row))
-
-
-def _line(row: Any) -> str:
-    return (
-        f"{row['position']:>9} {_time(row['recorded_at'])} {row['category']:<{_CATEGORY_WIDTH}} "
-        f"{row['type']:<{_TYPE_WIDTH}} {row['stream_id']} v{row['version']:<4} {' '.join(_pairs(row))}".rstrip()
-    )
-
-
-def _pairs(row: Any) -> Iterable[str]:
-    return (
-        f"{name}={value if isinstance(value, str) else orjson.dumps(value).decode()}"
-        for name, value in orjson.loads(row["data"]).items()
-    )
-
-
-def _as_json(row: Any) -> str:
-    """Return a row as JSON; what is stored stays as it is, digit for digit."""
-    envelope = {name: row[name] for name in _ENVELOPE}
-    stored = {name: orjson.Fragment(row[name]) for name in ("metadata", "data")}
-    return orjson.dumps(envelope | stored, default=str).decode()  # asyncpg has UUIDs of its own
-
-
-def _time(moment: datetime) -> str:
-    return moment.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
+        if in_json:
+            say_json(as_json(row))
+        else:
+            say(as_line(row))

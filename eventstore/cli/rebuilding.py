@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from eventstore.cli.output import Bars, bars, say
 from eventstore.cli.projections import named_projections
 from eventstore.cli.proof import compare_all
-from eventstore.cli.running import DIFFERENT, console, say
+from eventstore.cli.running import DIFFERENT
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError
@@ -124,23 +124,16 @@ def _told(rebuilt: Rebuilt, elapsed_s: float) -> str:
 @contextmanager
 def show_progress() -> Iterator[_Shown]:
     """Show how a rebuild goes on: as a bar on a terminal, else as a line every few seconds."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[pace]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        yield _Shown(bars)
+    with bars() as shown:
+        yield _Shown(shown)
 
 
 class _Shown:
     """Takes what a rebuild tells of itself."""
 
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._bar: TaskID | None = None
+    def __init__(self, shown: Bars) -> None:
+        self._bars = shown
+        self._bar: int | None = None
         self._stage = ""
         self._began = (0.0, 0)
         self._told_s = time.monotonic()
@@ -151,8 +144,8 @@ class _Shown:
         if progress.stage != self._stage:
             self._stage, self._began = progress.stage, (now, progress.events)
             if self._bar is not None:
-                self._bars.remove_task(self._bar)
-            self._bar = self._bars.add_task("", total=max(progress.target, 1), pace="")
+                self._bars.remove(self._bar)
+            self._bar = self._bars.add("", total=max(progress.target, 1))
         since_s, events = self._began
         per_s = (progress.events - events) / max(now - since_s, 1e-3)
         pace = f"{progress.events:,} events, {per_s:,.0f} events/s"
@@ -163,8 +156,8 @@ class _Shown:
                 description=description,
                 total=max(progress.target, 1),
                 completed=progress.position,
-                pace=pace,
+                note=pace,
             )
-        if self._bars.disable and now - self._told_s >= _LINE_EVERY_S:
+        if not self._bars.are_shown and now - self._told_s >= _LINE_EVERY_S:
             self._told_s = now
             say(f"{description}: position {progress.position:,} of {progress.target:,}, {pace}")

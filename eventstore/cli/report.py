@@ -7,9 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
+from eventstore.cli.output import TextTable
 from eventstore.cli.plot import plot
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
@@ -17,7 +15,6 @@ from eventstore.domain.position import Position
 __all__ = [
     "counts_table",
     "equity_lines",
-    "plain_table",
     "portfolios_table",
     "positions_table",
     "summed_equity",
@@ -27,27 +24,9 @@ _PLOT_HEIGHT = 8
 _PLOT_WIDTH = 72
 
 
-def plain_table(title: str, texts: Iterable[str], numbers: Iterable[str]) -> Table:
-    """Return a table of some columns of text and then some of numbers, without rows."""
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        padding=(0, 0),
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    for name in texts:
-        table.add_column(name, no_wrap=True)
-    for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
-def portfolios_table(portfolios: Iterable[Portfolio]) -> Table:
+def portfolios_table(portfolios: Iterable[Portfolio]) -> TextTable:
     """Return a table of portfolios, with their sum; amounts in dollars."""
-    table = plain_table(
+    table = TextTable(
         "Portfolios, in dollars, of simulated fills",
         ["portfolio"],
         ["cash", "realized", "commission", "net", "trades", "won", "factor"],
@@ -61,7 +40,7 @@ def portfolios_table(portfolios: Iterable[Portfolio]) -> Table:
             _percent(one.win_rate),
             "" if one.profit_factor is None else f"{one.profit_factor:.2f}",
         )
-    table.add_section()
+    table.add_rule()
     sums = [sum(column, Decimal(0)) for column in zip(*map(_amounts, portfolios), strict=True)]
     trades = sum(one.trades_count for one in portfolios)
     won = sum(one.winning_trades for one in portfolios)
@@ -75,9 +54,9 @@ def portfolios_table(portfolios: Iterable[Portfolio]) -> Table:
     return table
 
 
-def positions_table(positions: Iterable[Position]) -> Table:
+def positions_table(positions: Iterable[Position]) -> TextTable:
     """Return a table of open positions, valued at their last mark."""
-    table = plain_table(
+    table = TextTable(
         "Open positions",
         ["strategy", "symbol"],
         ["quantity", "entry", "price", "open result", "commission"],
@@ -96,12 +75,12 @@ def positions_table(positions: Iterable[Position]) -> Table:
     return table
 
 
-def counts_table(title: str, rows: Sequence[Any], name: str, count: str) -> Table:
+def counts_table(title: str, rows: Sequence[Any], name: str, count: str) -> TextTable:
     """Return a table of names and their counts, with the sum."""
-    table = plain_table(title, [name], [count])
+    table = TextTable(title, [name], [count])
     for row in rows:
         table.add_row(row[name], str(row[count]))
-    table.add_section()
+    table.add_rule()
     table.add_row("all", str(sum(row[count] for row in rows)))
     return table
 

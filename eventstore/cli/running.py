@@ -1,8 +1,8 @@
 """How a command runs: its coroutine, its exit status, and what it says when it cannot go on.
 
-Exit status: 0 done; 1 a proof found a difference; 2 something is wrong with what was given or with the database, and
-one line on standard error says what to do; 130 and 143 interrupted by SIGINT (Ctrl-C) and SIGTERM, everything put
-away.
+Exit status: 0 done; 1 a proof found a difference, or what was asked for is not there; 2 something is wrong with what was
+given or with the database, and one line on standard error says what to do; 70 a fault of this program, with its traceback;
+130 and 143 interrupted by SIGINT (Ctrl-C) and SIGTERM, everything put away.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from types import FrameType
 from typing import Any
 
 import typer
-from rich.console import Console
 
+from eventstore.cli.output import say_error, say_fault
 from eventstore.errors import EventStoreError
+from eventstore.printable import printable, text_of_error
 
-__all__ = ["BAD_INPUT", "DIFFERENT", "INTERRUPTED", "console", "exit_status_of", "say", "uninterrupted"]
+__all__ = ["BAD_INPUT", "DIFFERENT", "FAULT", "INTERRUPTED", "exit_status_of", "uninterrupted"]
 
 DIFFERENT = 1
 """Exit status: a proof found a difference."""
@@ -28,19 +29,14 @@ DIFFERENT = 1
 BAD_INPUT = 2
 """Exit status: what was given, or the database, is not as it must be."""
 
+FAULT = 70
+"""Exit status: a fault of this program; its traceback is on standard error. (EX_SOFTWARE of sysexits.h)"""
+
 INTERRUPTED = 128
 """Exit status of an interruption, less the signal's number."""
 
 # Every usage error of the command line derives from the base of this one, whatever typer's version.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-
-console = Console(highlight=False)
-"""Where tables and results go: standard output."""
-
-
-def say(line: str) -> None:
-    """Write one line to standard output as it is: no colour, no wrapping, for other programs to read."""
-    typer.echo(line)
 
 
 def exit_status_of(command: Callable[[], Any]) -> int:
@@ -67,11 +63,12 @@ def exit_status_of(command: Callable[[], Any]) -> int:
         # Who read our output has gone, as `head` does. Nothing more can be said, not even at the exit.
         sys.stdout = None
         return INTERRUPTED + signal.SIGPIPE
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - none is lost: a fault ends in its traceback
         line = _in_one_line(error)
         if line is None:
-            raise
-        sys.stderr.write(f"eventstore: {line}\n")
+            say_fault(error)
+            return FAULT
+        say_error(line)
         return BAD_INPUT
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -110,8 +107,8 @@ def _configure_logging() -> None:
 class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         error = record.exc_info[1] if record.exc_info else None
-        because = f": {' '.join(str(error).split())}" if error is not None else ""
-        return f"eventstore: {record.levelname.lower()}: {record.getMessage()}{because}"
+        because = f": {_message(error)}" if error is not None else ""
+        return printable(f"eventstore: {record.levelname.lower()}: {record.getMessage()}{because}")
 
 
 def _in_one_line(error: BaseException) -> str | None:
@@ -123,4 +120,12 @@ def _in_one_line(error: BaseException) -> str | None:
         context = getattr(error, "ctx", None)
         path = "eventstore" if context is None else context.command_path
         return f"{' '.join(message.split())} (see {path} --help)"
-    return " ".join(str(error).split()) if isinstance(error, EventStoreError) else None
+    return _message(error) if isinstance(error, EventStoreError) else None
+
+
+def _message(error: BaseException) -> str:
+    """Return what an error says, in one line; its class where it says nothing, or cannot."""
+    try:
+        return " ".join(str(error).split()) or type(error).__name__
+    except Exception:  # noqa: BLE001 - the error of a projection of anybody's
+        return text_of_error(error)

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from eventstore.cli.running import DIFFERENT, say
+from eventstore.cli.output import say
+from eventstore.cli.running import DIFFERENT
 from eventstore.domain.registry import registry
 from eventstore.domain.registry_check import registry_problems
 from eventstore.domain.schema_changes import compare_snapshots

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from eventstore.cli.running import say
+from eventstore.cli.output import say
 from eventstore.cli.target import embedded_server
 from eventstore.database.embedded import EmbeddedServer
 

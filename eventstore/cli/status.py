@@ -8,12 +8,8 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Group, RenderableType
-from rich.live import Live
-from rich.table import Table
 
-from eventstore.cli.report import plain_table
-from eventstore.cli.running import console, say
+from eventstore.cli.output import TextTable, is_terminal, live, say, say_json, show_table
 from eventstore.cli.target import Data, Url, adapter_for, configuration
 from eventstore.database import DatabaseConfig, MigrationManager, PostgreSQLAdapter
 from eventstore.database.migrations import MigrationStatus
@@ -54,33 +50,37 @@ async def _status(config: DatabaseConfig, *, as_json: bool) -> None:
     async with adapter_for(config) as adapter:
         if as_json:
             await _require_migrated(adapter)
-            say(_json(await _read(adapter)))
+            say_json(_json(await _read(adapter)))
             return
         info = await adapter.connection_info()
         say(f"PostgreSQL {info.server_version}, database {info.database} as {info.user}")
-        console.print(_migrations_table(await MigrationManager(adapter).get_status()))
+        show_table(_migrations_table(await MigrationManager(adapter).get_status()))
         await _require_migrated(adapter)
         now = await _read(adapter)
         sample = 100.0 if now.head <= _COUNTED_EVENTS_MAX else _SAMPLE_PERCENT
         rows = await adapter.fetch_all(Named("log/count_types"), sample)
         for line in _log_lines(now):
             say(line)
-        console.print(_categories_table(rows, sample))
-        console.print(_projections_table(now))
+        show_table(_categories_table(rows, sample))
+        show_table(_projections_table(now))
 
 
 async def _watch(config: DatabaseConfig, interval_s: float, *, as_json: bool) -> None:
     async with adapter_for(config) as adapter:
         await _require_migrated(adapter)
-        if console.is_terminal and not as_json:
-            with Live(_live(await _read(adapter)), console=console, auto_refresh=False) as live:
+        if is_terminal() and not as_json:
+            with live() as show_now:
                 while True:
+                    now = await _read(adapter)
+                    show_now([*_log_lines(now), _projections_table(now)])
                     await asyncio.sleep(interval_s)
-                    live.update(_live(await _read(adapter)), refresh=True)
         while True:
             now = await _read(adapter)
-            for line in [_json(now)] if as_json else _plain_lines(now):
-                say(line)
+            if as_json:
+                say_json(_json(now))
+            else:
+                for line in _plain_lines(now):
+                    say(line)
             await asyncio.sleep(interval_s)
 
 
@@ -120,12 +120,8 @@ def _plain_lines(now: Status) -> list[str]:
     ] or [f"head {now.head}"]
 
 
-def _live(now: Status) -> RenderableType:
-    return Group(*_log_lines(now), _projections_table(now))
-
-
-def _migrations_table(migrations: MigrationStatus) -> Table:
-    table = plain_table("Migrations", ["migration", "applied"], [])
+def _migrations_table(migrations: MigrationStatus) -> TextTable:
+    table = TextTable("Migrations", ["migration", "applied"], [])
     for one in migrations.applied:
         label = f"{one.version:04d}_{one.name}"
         changed = " (its file is another one now)" if label in migrations.changed else ""
@@ -135,9 +131,9 @@ def _migrations_table(migrations: MigrationStatus) -> Table:
     return table
 
 
-def _categories_table(rows: list[Any], sample: float) -> Table:
+def _categories_table(rows: list[Any], sample: float) -> TextTable:
     about = "" if sample == 100.0 else f", about: from {sample:g} % of the table"  # noqa: PLR2004 - per cent
-    table = plain_table(f"Events{about}", ["category"], ["events"])
+    table = TextTable(f"Events{about}", ["category"], ["events"])
     events: dict[str, int] = {}
     for row in rows:
         events[row["category"]] = events.get(row["category"], 0) + row["events"]
@@ -146,9 +142,9 @@ def _categories_table(rows: list[Any], sample: float) -> Table:
     return table
 
 
-def _projections_table(now: Status) -> Table:
+def _projections_table(now: Status) -> TextTable:
     columns = ["position", "lag in events", "moved", "lag in s", "workers", "quarantined"]
-    table = plain_table("Projections", ["projection"], columns)
+    table = TextTable("Projections", ["projection"], columns)
     for one in now.projections:
         table.add_row(
             one.projection,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from eventstore.cli.running import say
+from eventstore.cli.output import say_lines
 from eventstore.errors import ConfigurationError
 from projections import Projection
 
@@ -22,7 +22,7 @@ def table(
     ],
 ) -> None:
     """Print the CREATE TABLE of a projection's rows and key, for a migration; no database is asked."""
-    say(f"{projection_named(projection).table.create()};")
+    say_lines(f"{projection_named(projection).table.create()};")
 
 
 def projection_named(path: str) -> Projection[Any]:

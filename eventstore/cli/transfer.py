@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from eventstore.cli.running import say
+from eventstore.cli.output import say
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError, EventStoreError

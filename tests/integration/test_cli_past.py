@@ -16,7 +16,7 @@ from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.testing.strategies import EPOCH
 from tests import command_line
-from tests.command_line import assert_refused, run
+from tests.command_line import assert_refused, run, run_on_terminal
 from tests.conftest import url_of
 from tests.waiting import until
 
@@ -80,6 +80,33 @@ async def test_lists_of_a_moment(store: EventStore, migrated_config: DatabaseCon
         assert (shown["id"], shown["closed_at"] is not None) == (str(position.id), closed)
     (books,) = parsed(await command("as-of", 4, "portfolios", "--json", *to))
     assert (books["id"], books["cash_balance"]) == (str(portfolio.id), "1000.50")
+
+
+async def test_no_number_id_or_symbol_is_cut(store: EventStore, migrated_config: DatabaseConfig):
+    """Piped, a row is one line, however narrow the environment; a narrow terminal gets a field a line, a wide one a table."""
+    position = Position.open_position("A-SYMBOL-OF-SOME-LENGTH", D(3), D(10), D(0))
+    position.add(D(4), D(11))
+    position.reduce(D(2), D(12))
+    async with store.unit_of_work() as uow:
+        await uow.positions.save_position(position)
+    whole = [
+        str(position.id),
+        position.symbol,
+        str(position.quantity),
+        str(position.cost),
+        str(position.realized_pnl),
+    ]
+    assert len(whole[3]) > 20
+    listed = ("as-of", 3, "positions", "--active", "--url", url_of(migrated_config))
+    piped = await asyncio.to_thread(run, *listed, env={"COLUMNS": "40"})
+    (row,) = [line.split() for line in piped.stdout.splitlines() if position.symbol in line]
+    assert row[:5] == whole
+    status, wide = await asyncio.to_thread(run_on_terminal, *listed, columns=250)
+    (row,) = [line.split() for line in wide.splitlines() if position.symbol in line]
+    assert (status, row[:5]) == (0, whole)
+    status, narrow = await asyncio.to_thread(run_on_terminal, *listed, columns=60)
+    shown = dict(line.split(maxsplit=1) for line in narrow.splitlines() if len(line.split()) == 2)
+    assert (status, [shown[name] for name in ("id", "symbol", "quantity", "cost", "realized")]) == (0, whole)
 
 
 async def test_milestones(store: EventStore, migrated_config: DatabaseConfig):

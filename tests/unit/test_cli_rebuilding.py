@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
+import sys
 from typing import TYPE_CHECKING
-
-from rich.console import Console
 
 from eventstore.cli import rebuilding
 from projections.rebuild import RebuildProgress
+from tests.terminal import Terminal
 
 if TYPE_CHECKING:
     import pytest
@@ -42,8 +41,10 @@ def test_a_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch):
     """The bar has the stage, the share that is done, the events and their rate."""
-    screen = io.StringIO()
-    monkeypatch.setattr(rebuilding, "console", Console(file=screen, force_terminal=True, width=120))
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("TERM", "xterm")
     with rebuilding.show_progress() as told:
         told(STEPS[0])
         told(STEPS[1])

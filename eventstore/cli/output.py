@@ -1,0 +1,294 @@
+r"""Everything that a command prints. No other module of the command line writes, or uses rich: a test holds this.
+
+What is printed comes from outside: from the log, from a catalogue, from the user. So each text passes through `printable`:
+nothing is taken for markup, no control character reaches a terminal, and a line stays one line. JSON stays exact: what
+cannot be seen is escaped there as JSON has it.
+
+A table is never cut. On a terminal that is too narrow it is shown as records, one field a line; where standard output is no
+terminal, each row is one line of any length, so that other programs can search it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import zip_longest
+from typing import TextIO
+
+from rich.cells import cell_len
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TaskProgressColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from eventstore.printable import printable, printable_json, traceback_of
+
+__all__ = [
+    "Bars",
+    "Cell",
+    "TextTable",
+    "bars",
+    "is_terminal",
+    "live",
+    "say",
+    "say_error",
+    "say_fault",
+    "say_json",
+    "say_lines",
+    "show_table",
+]
+
+Cell = str | Sequence[str]
+"""What stands in a cell: one line, or several."""
+
+_GAP = "  "
+_RULE = "─"
+_MARGIN = " "
+_BETWEEN = ", "
+
+
+# ---- lines -----------------------------------------------------------------------------------------------------
+
+
+def say(line: str) -> None:
+    """Write one line to standard output, whatever is in it."""
+    _write(sys.stdout, printable(line))
+
+
+def say_lines(text: str) -> None:
+    """Write a text of several lines to standard output, such as a statement of SQL; its line breaks are its own."""
+    for line in text.split("\n"):
+        say(line)
+
+
+def say_json(text: str) -> None:
+    """Write JSON to standard output, in a form that gives exactly the same values."""
+    _write(sys.stdout, printable_json(text, ascii_only=not _is_unicode(sys.stdout)))
+
+
+def say_error(line: str) -> None:
+    """Write one line to standard error: why the command cannot go on, or what a user should know of its result."""
+    _write(sys.stderr, f"eventstore: {printable(line)}")
+
+
+def say_fault(error: BaseException) -> None:
+    """Write the traceback of a fault of this program to standard error."""
+    for line in traceback_of(error).rstrip().split("\n"):
+        _write(sys.stderr, printable(line))
+
+
+def _is_unicode(stream: TextIO) -> bool:
+    return (stream.encoding or "").lower().replace("-", "").startswith("utf")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(f"{text}\n")
+    except UnicodeEncodeError:  # a locale without UTF-8
+        encoding = stream.encoding or "ascii"
+        stream.write(f"{text.encode(encoding, 'backslashreplace').decode(encoding)}\n")
+    stream.flush()
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------
+
+
+class TextTable:
+    """A table of text: some columns of text, then some of numbers, which are aligned to the right.
+
+    Args:
+        title: The line above it; may be empty.
+        texts: The names of the columns of text.
+        numbers: The names of the columns of numbers.
+    """
+
+    def __init__(self, title: str, texts: Sequence[str], numbers: Sequence[str] = ()) -> None:
+        self.title = printable(title)
+        self._names = [printable(name) for name in (*texts, *numbers)]
+        self._numbers_from = len(texts)
+        self._rows: list[list[list[str]] | None] = []
+
+    def add_row(self, *cells: Cell) -> None:
+        """Add a row.
+
+        Args:
+            cells: A text for each column; or several, which stand below each other. Each is one line, whatever is in it.
+        """
+        if len(cells) != len(self._names):
+            raise TypeError(f"the table has {len(self._names)} columns, not {len(cells)}")
+        self._rows.append(
+            [[printable(cell)] if isinstance(cell, str) else list(map(printable, cell)) for cell in cells]
+        )
+
+    def add_rule(self) -> None:
+        """Add a line between rows, as above a sum."""
+        self._rows.append(None)
+
+    def lines(self, width: int | None) -> list[str]:
+        """Return the lines below the title.
+
+        Args:
+            width: How wide they may be: a wider table is given as records. None: as wide as it needs, and a line for
+                each row: the texts of a cell stand one after the other.
+        """
+        all_rows = self._rows
+        if width is None:
+            all_rows = [row and [[_BETWEEN.join(cell)] for cell in row] for row in all_rows]
+        rows = [row for row in all_rows if row is not None]
+        widths = [
+            max(cell_len(line) for lines in ([name], *(row[place] for row in rows)) for line in (*lines, ""))
+            for place, name in enumerate(self._names)
+        ]
+        total = sum(widths) + len(_GAP) * (len(widths) - 1) + 2 * len(_MARGIN)
+        if width is not None and total > width and rows:
+            return self._records(rows)
+        rule = f"{_MARGIN}{_RULE * (total - 2 * len(_MARGIN))}"
+        lines = [self._line(self._names, widths), rule]
+        for row in all_rows:
+            if row is None:
+                lines.append(rule)
+                continue
+            lines += [self._line(cells, widths) for cells in zip_longest(*row, fillvalue="")] or [""]
+        return lines
+
+    def _line(self, cells: Sequence[str], widths: Sequence[int]) -> str:
+        padded = []
+        for place, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+            blanks = " " * (width - cell_len(cell))
+            padded.append(f"{blanks}{cell}" if place >= self._numbers_from else f"{cell}{blanks}")
+        return f"{_MARGIN}{_GAP.join(padded)}".rstrip()
+
+    def _records(self, rows: Sequence[list[list[str]]]) -> list[str]:
+        margin = max(map(cell_len, self._names))
+        lines: list[str] = []
+        for number, row in enumerate(rows, start=1):
+            lines.append(f"{_MARGIN}{_RULE} {number} of {len(rows)} {_RULE}")
+            for name, cell in zip(self._names, row, strict=True):
+                label = f"{name}{' ' * (margin - cell_len(name))}"
+                for line in cell:
+                    lines.append(f"{_MARGIN}{label}{_GAP}{line}".rstrip())
+                    label = " " * margin
+        return lines
+
+
+def show_table(table: TextTable) -> None:
+    """Write a table to standard output."""
+    width = shutil.get_terminal_size().columns if is_terminal() else None
+    if table.title:
+        _emphasize(table.title)
+    for line in table.lines(width):
+        say(line)
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def _emphasize(line: str) -> None:
+    if is_terminal():
+        _console().print(Text(line, style="bold"), soft_wrap=True)
+    else:
+        say(line)
+
+
+# ---- what changes while it is looked at ------------------------------------------------------------------------
+
+
+class _Column(ProgressColumn):
+    """A text of a bar, as it is."""
+
+    def __init__(self, text: Callable[[Task], str]) -> None:
+        super().__init__()
+        self._text = text
+
+    def render(self, task: Task) -> Text:
+        return Text(printable(self._text(task)))
+
+
+class Bars:
+    """Bars that show how far something has come; nothing where standard output is no terminal.
+
+    Attributes:
+        are_shown: Whether there is a terminal to show them on.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.are_shown = not progress.disable
+
+    def add(self, description: str, *, total: float) -> int:
+        """Add a bar, and return its number."""
+        return self._progress.add_task(description, total=total, note="")
+
+    def update(
+        self,
+        bar: int,
+        *,
+        description: str | None = None,
+        total: float | None = None,
+        completed: float,
+        note: str = "",
+    ) -> None:
+        """Show how far it has come; what is None stays as it is."""
+        self._progress.update(
+            TaskID(bar), description=description, total=total, completed=completed, note=note
+        )
+
+    def remove(self, bar: int) -> None:
+        """Take a bar away."""
+        self._progress.remove_task(TaskID(bar))
+
+
+@contextmanager
+def bars(*, transient: bool = False, elapsed: bool = False) -> Iterator[Bars]:
+    """Show bars for a block.
+
+    Args:
+        transient: Whether they go away at its end.
+        elapsed: Show the time that has passed instead of the time that is left.
+    """
+    columns = (
+        _Column(lambda task: task.description),
+        BarColumn(),
+        TaskProgressColumn(),
+        _Column(lambda task: str(task.fields["note"])),
+        TimeElapsedColumn() if elapsed else TimeRemainingColumn(),
+    )
+    progress = Progress(*columns, console=_console(), disable=not is_terminal(), transient=transient)
+    with progress:
+        yield Bars(progress)
+
+
+@contextmanager
+def live() -> Iterator[Callable[[Iterable[str | TextTable]], None]]:
+    """Show lines and tables on a terminal for a block; each call of what it gives shows others in their place."""
+    with Live(console=_console(), auto_refresh=False) as shown:
+
+        def show_now(parts: Iterable[str | TextTable]) -> None:
+            width = shutil.get_terminal_size().columns
+            lines: list[Text] = []
+            for part in parts:
+                if isinstance(part, str):
+                    lines.append(Text(printable(part)))
+                else:
+                    lines.append(Text(part.title, style="bold"))
+                    lines += map(Text, part.lines(width))
+            shown.update(Group(*lines), refresh=True)
+
+        yield show_now

@@ -1,0 +1,163 @@
+"""What commands print: one module writes, tables are never cut, and text is data."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from eventstore.cli.output import TextTable, bars, live, say, say_json, show_table
+from tests.terminal import Terminal
+from tests.unit import house_rules as rules
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MARKUP = "[/x] [bold]b[/bold] [link=http://evil.example]l[/link] [/SETTLEMENT] :warning:"
+# Of these, only the module of the output writes. The entry point says that the extra is missing, which it cannot use.
+WRITERS = {"print", "echo", "secho", "stdout", "stderr", "__stdout__", "__stderr__", "Console"}
+MAY_WRITE = {"eventstore/cli/output.py", "eventstore/cli/__init__.py"}
+
+
+def writers_of(source: str) -> set[str]:
+    """What of a module could write to a terminal past `output`."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "rich":
+            found.add(node.module or "")
+        if isinstance(node, ast.Import):
+            found |= {one.name for one in node.names if one.name.partition(".")[0] == "rich"}
+        name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+        if name in WRITERS:
+            found.add(name)
+    return found
+
+
+def used_otherwise(path: Path, found: set[str]) -> set[str]:
+    """Without what is no text: the bytes of an export, and the descriptor that `tail` watches."""
+    may = {"eventstore/cli/transfer.py": {"stdout"}, "eventstore/cli/reading.py": {"stdout"}}
+    may["eventstore/cli/running.py"] = {"stdout"}  # given up when nobody reads it
+    return found - may.get(rules.shown(path), set())
+
+
+def test_no_other_module_of_the_command_line_writes():
+    """All text passes through `output`, so that no command can forget to escape it."""
+    offenders = {
+        rules.shown(path): used_otherwise(path, writers_of(path.read_text()))
+        for path in rules.python_files("eventstore/cli")
+        if rules.shown(path) not in MAY_WRITE
+    }
+    assert {name: found for name, found in offenders.items() if found} == {}
+    assert writers_of("import rich\nfrom rich.table import Table\nsys.stderr.write(x)\nprint(x)\ntyper.echo(x)") == {
+        "rich", "rich.table", "stderr", "print", "echo",
+    }  # fmt: skip
+
+
+def table_of(*rows: tuple[str, ...]) -> TextTable:
+    """A table of ids, symbols and quantities."""
+    table = TextTable(f"Title {MARKUP}", ["id", "symbol"], ["quantity"])
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+WIDE = ("0190d1f2-7c1e-7000-8000-000000000001", "A" * 90, "12345678901234567890.123456789012345678")
+
+
+def test_a_table_is_aligned(capsys: pytest.CaptureFixture[str]):
+    """Texts to the left, numbers to the right, wide characters counted as two columns."""
+    show_table(table_of(("1", "日本", "5"), ("2", "ES", "-10.25")))
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        " id  symbol  quantity",
+        " " + "─" * 20,
+        " 1   日本           5",
+        " 2   ES        -10.25",
+    ]
+
+
+def test_where_there_is_no_terminal_a_row_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """Of any length, whatever the environment says of columns."""
+    monkeypatch.setenv("COLUMNS", "20")
+    show_table(table_of(WIDE))
+    assert capsys.readouterr().out.splitlines()[-1].split() == list(WIDE)
+
+
+def test_a_terminal_that_is_too_narrow_gets_records(monkeypatch: pytest.MonkeyPatch):
+    """One field a line, each whole; a terminal that is wide enough gets the table."""
+    lines = {}
+    for columns in (60, 200):
+        screen = Terminal()
+        monkeypatch.setattr(sys, "stdout", screen)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        show_table(table_of(WIDE))
+        lines[columns] = [line.split() for line in screen.getvalue().splitlines()]
+    assert lines[200][-1] == list(WIDE)
+    assert lines[60][-4:] == [
+        ["─", "1", "of", "1", "─"],
+        ["id", WIDE[0]],
+        ["symbol", WIDE[1]],
+        ["quantity", WIDE[2]],
+    ]
+
+
+def test_markup_is_text(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """In lines, titles, cells, bars and what is shown live, on a terminal and off it."""
+    say(MARKUP)
+    show_table(table_of((MARKUP, MARKUP, "1")))
+    assert capsys.readouterr().out.count(MARKUP) == 4
+    for name, value in (("COLUMNS", "300"), ("TERM", "xterm")):
+        monkeypatch.setenv(name, value)
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    show_table(table_of((MARKUP, MARKUP, "1")))
+    with bars() as shown:
+        bar = shown.add(MARKUP, total=10)
+        shown.update(bar, completed=5, note=MARKUP)
+    assert screen.getvalue().count(MARKUP) >= 5
+    screen.truncate(0)
+    with live() as show_now:
+        show_now([MARKUP, table_of((MARKUP, "x", "1"))])
+    assert screen.getvalue().count(MARKUP) >= 3
+
+
+def test_a_value_is_one_line_whatever_is_in_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """Line breaks and control characters are escaped; several texts of a cell are lines on a terminal, else one line."""
+    table = TextTable("t\x1b]0;x\x07", ["a", "b"])
+    table.add_row("x\n 2  forged", ["first\r", "second\u2028"])
+    show_table(table)
+    say("one\nline\x9b")
+    assert capsys.readouterr().out.split("\n") == [
+        r"t\x1b]0;x\x07",
+        " a              b",
+        " " + "─" * 36,
+        r" x\n 2  forged  first\r, second\u2028",
+        r"one\nline\x9b",
+        "",
+    ]
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    show_table(table)
+    assert screen.getvalue().split("\n")[-3:-1] == [
+        r" x\n 2  forged  first\r",
+        r"                second\u2028",
+    ]
+
+
+def test_an_output_without_unicode_gets_escapes(monkeypatch: pytest.MonkeyPatch):
+    """Those of JSON in JSON, which stays exact, and those of Python elsewhere."""
+    import io
+
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    say("日本")
+    say_json(json.dumps({"é": "日本😀"}, ensure_ascii=False))
+    lines = raw.getvalue().decode().splitlines()
+    assert lines[0] == r"\u65e5\u672c"
+    assert json.loads(lines[1]) == {"é": "日本😀"}
