@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from eventstore.database.error_mapping import DRIVER_ERRORS
 from eventstore.domain.context import folding
 from eventstore.errors import EventStoreError
 from eventstore.log.memory import unhurried_collection
+from eventstore.printable import storable, text_of_error, traceback_of
 from eventstore.sql import load, schema_of
 from projections.deliveries import key_of
 from projections.keys import key_text
@@ -86,14 +86,13 @@ class FoldError:
     @property
     def columns(self) -> tuple[Any, ...]:
         """What is kept of it: key, stream, position and type of the event, error, traceback."""
-        trace = "".join(traceback.format_exception(self.error))
         return (
             key_text(self.key),
             self.event.stream_id,
             self.event.position,
             self.event.type,
-            _storable(f"{type(self.error).__name__}: {self.error}", _ERROR_CHARACTERS_MAX),
-            _storable(trace, _TRACEBACK_CHARACTERS_MAX),
+            storable(text_of_error(self.error), characters_max=_ERROR_CHARACTERS_MAX),
+            storable(traceback_of(self.error), characters_max=_TRACEBACK_CHARACTERS_MAX),
         )
 
 
@@ -393,7 +392,3 @@ async def _fetch_by_keys(connection: Any, table: Table[Any], name: str, keys: li
             table.select_by_keys(name, schema=schema_of(connection)), *map(list, zip(*keys, strict=True))
         )
         return rows
-
-
-def _storable(text: str, characters_max: int) -> str:
-    return text.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode()[:characters_max]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -31,11 +32,27 @@ def key_text(key: Sequence[Any]) -> str:
     """
     try:
         text = orjson.dumps(list(key), default=str)
-    except TypeError:  # an integer of more than 64 bits
-        text = orjson.dumps([str(value) for value in key])
+    except TypeError:
+        text = _unusual_text(key)
     if len(text) <= _TEXT_BYTES_MAX:
         return text.decode()
     return f"{text[:_BEGINNING_BYTES].decode(errors='ignore')}... {blake2b(text, digest_size=16).hexdigest()}"
+
+
+def _unusual_text(key: Sequence[Any]) -> bytes:
+    """Return the text of a key that orjson refuses: its event is folded, or put in quarantine, all the same."""
+    texts = list(map(_text_of, key))
+    try:
+        return orjson.dumps(texts)  # an integer of more than 64 bits was among them
+    except TypeError:  # lone surrogates, which JSON can escape
+        return json.dumps(texts).encode()
+
+
+def _text_of(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - the code of anybody's class may raise anything
+        return f"a value of {type(value).__qualname__} without a text"
 
 
 def lane_of(key: Sequence[Any], lanes: int) -> int:

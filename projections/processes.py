@@ -22,6 +22,7 @@ from eventstore.domain.event import registry
 from eventstore.errors import ConfigurationError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import collecting_rarely
+from eventstore.printable import text_of_error
 from projections.projection import Projection
 
 __all__ = ["PROCESSES_MAX", "Crew", "Job", "crew", "usual_processes"]
@@ -302,5 +303,5 @@ def _portable(error: Exception) -> Exception:
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
     except Exception:  # noqa: BLE001 - whatever keeps it from travelling
-        return RebuildError(f"{type(error).__name__}: {error}")
+        return RebuildError(text_of_error(error))
     return error

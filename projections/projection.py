@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from eventstore.domain.entity import Entity
 from eventstore.domain.event import Event, RecordedEvent, UpcastEvents
 from eventstore.errors import ProjectionError
+from eventstore.printable import text_of_error
 from projections.table import Table
 
 __all__ = ["EntityProjection", "Projection"]
@@ -86,7 +87,7 @@ class Projection(ABC, Generic[R]):
         except Exception as error:
             raise ProjectionError(
                 f"key() of projection {self.name} failed at position {part.position} (event {part.type} of stream "
-                f"{part.stream_id}, version {part.version}): {type(error).__name__}: {error}"
+                f"{part.stream_id}, version {part.version}): {text_of_error(error)}"
             ) from error
 
     def fold(self, row: R | None, event: RecordedEvent, key: tuple[Any, ...]) -> R | None:

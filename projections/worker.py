@@ -23,6 +23,7 @@ from eventstore.errors import CheckpointMovedError, ConnectionError, EventStoreE
 from eventstore.log.event_log import EventLog
 from eventstore.log.restored import require_whole
 from eventstore.log.subscription import Wakeups, wait_for_bell
+from eventstore.printable import printable
 from eventstore.sql import load
 from projections.deliveries import Deliveries, key_of
 from projections.folding import COPY_ERRORS, FoldError, fold_into, is_of_row, quarantined_keys
@@ -345,7 +346,10 @@ class ProjectionWorker(Generic[R]):
         )
         for failure in failed:
             _logger.error(
-                "an event cannot be folded, its key is put in quarantine",
+                "projection %s cannot fold the event at position %d: the key %s is in quarantine",
+                self.projection.name,
+                failure.event.position,
+                printable(key_text(failure.key)),
                 extra={"projection": self.projection.name, "position": failure.event.position},
                 exc_info=failure.error,
             )

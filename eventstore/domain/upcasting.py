@@ -17,6 +17,7 @@ from uuid import UUID
 
 from eventstore.domain.event import Event, EventRegistry, registry
 from eventstore.errors import ConfigurationError, EventDecodingError, EventStoreError, UnknownEventTypeError
+from eventstore.printable import text_of_error
 
 __all__ = ["EventContext", "UpcastEvent", "Upcaster", "UpcasterFunction", "upcast", "upcaster"]
 
@@ -196,10 +197,10 @@ def _apply(step: Upcaster, stored: UpcastEvent, context: EventContext) -> Sequen
         context = replace(context, occurred_at=stored.occurred_at)
     try:
         given = step.function(stored.data, context)
-    except EventStoreError:
+    except (EventDecodingError, UnknownEventTypeError):
         raise
     except Exception as error:
-        raise _wrong(context, f"the upcaster {step.name} failed: {error!r}") from error
+        raise _wrong(context, f"the upcaster {step.name} failed: {text_of_error(error)}") from error
     if isinstance(given, dict):
         if len(step.targets) != 1:
             raise _wrong(
@@ -251,7 +252,9 @@ def _construct(
     try:
         return event_class.from_stored(data, occurred_at)
     except (KeyError, ValueError, ArithmeticError, TypeError) as error:
-        raise _wrong(context, f"its JSON does not fit the class {event_class.__name__}: {error!r}") from error
+        raise _wrong(
+            context, f"its JSON does not fit the class {event_class.__name__}: {text_of_error(error)}"
+        ) from error
 
 
 def _no_way(type: str, version: int, context: EventContext, classes: EventRegistry) -> EventStoreError:

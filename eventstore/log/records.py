@@ -27,6 +27,7 @@ from eventstore.domain.event import (
 from eventstore.domain.upcasting import EventContext, upcast
 from eventstore.errors import ConfigurationError, EventDecodingError
 from eventstore.log.memory import unhurried_collection
+from eventstore.printable import text_of_error
 
 __all__ = [
     "COLUMNS",
@@ -313,7 +314,7 @@ def decode_page(
             event = makers[event_class].construct(loads(data), {"occurred_at": occurred_at})
         except (KeyError, ValueError, ArithmeticError, TypeError) as error:
             raise EventDecodingError(
-                f"the stored JSON does not fit {category}/{type_}: {error!r}",
+                f"the stored JSON does not fit {category}/{type_}: {text_of_error(error)}",
                 stream_id=stream_id,
                 position=position,
             ) from error
