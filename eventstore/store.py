@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from uuid import UUID
 
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.config import DatabaseConfig, UnsavedChanges
-from eventstore.database.connection import ConnectionFactory, DatabaseConnection
+from eventstore.database.connection import (
+    CLOSE_TIMEOUT_S,
+    ConnectionFactory,
+    DatabaseConnection,
+    require_connection,
+)
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.migrations import MigrationManager
 from eventstore.domain.causation import CausationTree, metadata_of
@@ -23,6 +28,7 @@ from eventstore.log.event_log import EventLog
 from eventstore.log.records import NO_METADATA
 from eventstore.log.restored import require_whole
 from eventstore.log.shared import log_of
+from eventstore.opening import Opening
 from eventstore.replay.as_of import Past, as_of
 from eventstore.replay.disorder import DisorderSearch
 from eventstore.replay.milestones import Milestones
@@ -56,6 +62,10 @@ class EventStore(PastOfStore):
             async with store.unit_of_work() as uow:
                 await uow.orders.save_order(order)
 
+        store = await EventStore.open("postgresql://trader@localhost/trading")
+        ...
+        await store.close()
+
     Attributes:
         connection: The pool.
         log: The event log.
@@ -77,42 +87,76 @@ class EventStore(PastOfStore):
         self._has_warned = False
 
     @classmethod
-    @asynccontextmanager
-    async def open(
-        cls, config: DatabaseConfig | None = None, *, workers: bool = True, migrate: bool = False
-    ) -> AsyncIterator[EventStore]:
-        """Connect, and close at the end of the block.
+    def open(
+        cls, config: DatabaseConfig | str | None = None, *, workers: bool = True, migrate: bool = False
+    ) -> Opening[EventStore]:
+        """Connect: `async with` closes at the end of the block; after `store = await ...`, `close` does.
 
         Args:
-            config: Where the database is; None: as the environment says.
+            config: Where the database is, or its URL; None: as the environment says.
             workers: Whether this process keeps the read tables up to date. False where `eventstore work` runs
                 elsewhere, or nobody is to.
             migrate: Whether to bring the schema up to date first; else it must be.
 
-        Raises:
+        Raises, when it is entered or awaited:
             ConfigurationError: A setting is wrong, or the server is older than PostgreSQL 15; or an upcaster is missing.
             ConnectionError: The database cannot be reached. Safe to retry.
             NotMigratedError: The tables are missing or not the newest.
         """
-        require_sound_registry()
-        connection = await ConnectionFactory.create_connection(config or DatabaseConfig.from_env())
-        try:
-            store = cls.of(connection)
-            if migrate:
-                manager = MigrationManager(PostgreSQLAdapter(connection))
-                await manager.initialize()
-                await manager.migrate_to_latest()
-            if workers:
-                await store.start_workers()
-            else:
-                await store.require_migrated()
-            yield store
-        finally:
-            await connection.close()
+
+        async def open_store() -> EventStore:
+            require_sound_registry()
+            connection = await ConnectionFactory.create_connection(config)
+            try:
+                store = cls.of(connection)
+                if migrate:
+                    manager = MigrationManager(PostgreSQLAdapter(connection))
+                    await manager.initialize()
+                    await manager.migrate_to_latest()
+                if workers:
+                    await store.start_workers()
+                else:
+                    await store.require_migrated()
+            except BaseException:
+                await connection.close()
+                raise
+            return store
+
+        return Opening("EventStore.open(...)", open_store, cls.close)
+
+    async def close(self, *, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """End the workers of this process and close the connection; closing twice does nothing more.
+
+        Args:
+            timeout_s: Seconds that running work has; after them its connections are terminated, and the server rolls back
+                what is open.
+
+        Raises:
+            ConfigurationError: `timeout_s` is no positive number of seconds.
+        """
+        await self.connection.close(timeout_s=timeout_s)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its connection was closed."""
+        return self.connection.is_closed
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
     @classmethod
     def of(cls, connection: DatabaseConnection) -> EventStore:
-        """Return the store of a connection; the same one each time."""
+        """Return the store of a connection; the same one each time.
+
+        Raises:
+            ConfigurationError: It is the address of a database, and no connection to it: use `open`.
+        """
+        require_connection(connection, "EventStore.of")
         store = connection.attachments.get(EventStore)
         if not isinstance(store, EventStore):
             store = connection.attachments[EventStore] = cls(connection)
@@ -175,7 +219,7 @@ class EventStore(PastOfStore):
         position: int | None = None,
         recorded_at: datetime | None = None,
         occurred_at: datetime | None = None,
-    ) -> AbstractAsyncContextManager[Past]:
+    ) -> Opening[Past]:
         """Give the repositories as of one moment for a block, read-only; give exactly one of the three.
 
         All queries of the block are of that moment, whatever is written meanwhile. It begins when all that belongs to

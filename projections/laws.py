@@ -78,7 +78,7 @@ def check_laws(
     projection: Callable[[], Projection[Any]],
     *,
     events: st.SearchStrategy[Any] | None = None,
-    database: DatabaseConfig | None = None,
+    database: DatabaseConfig | str | None = None,
     examples: int = EXAMPLES,
 ) -> None:
     """Check that a projection satisfies every law, on a database that is made for it and dropped.
@@ -89,7 +89,7 @@ def check_laws(
         projection: Its class, or a function that makes one: the laws need new ones, as other processes have.
         events: Where logs come from: a strategy of events, which are put on a few streams, or of whole logs (sequences
             of `LoggedEvent`). None: `default_logs`.
-        database: A server, whose user must be allowed to create databases. None: the one that
+        database: A server, or its URL, whose user must be allowed to create databases. None: the one that
             `EVENTSTORE_TEST_DATABASE_URL` names, or an embedded one.
         examples: How many logs each law is tried with.
 

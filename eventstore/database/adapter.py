@@ -10,7 +10,7 @@ import asyncpg
 
 from eventstore import errors
 from eventstore.database.cancellation import finish
-from eventstore.database.connection import DatabaseConnection
+from eventstore.database.connection import DatabaseConnection, require_connection
 from eventstore.database.ending import commit, of_pool, roll_back
 from eventstore.database.error_mapping import map_error, mapped_errors
 from eventstore.database.health import ConnectionInfo, HealthStatus
@@ -48,9 +48,13 @@ class PostgreSQLAdapter:
 
     Args:
         connection: A `DatabaseConnection`, or an asyncpg pool.
+
+    Raises:
+        ConfigurationError: It is the address of a database, and no connection to it.
     """
 
     def __init__(self, connection: DatabaseConnection | asyncpg.Pool) -> None:
+        require_connection(connection, "a PostgreSQLAdapter")
         self._connection = connection
         self._lock = asyncio.Lock()
         self._lease: AbstractAsyncContextManager[Any] | None = None

@@ -213,6 +213,24 @@ class DatabaseConfig(_InSchema):
         address = {name: cls.model_fields[name].default for name in _ADDRESS}
         return cls(**(address | parse_url(url, source="the database URL")))
 
+    @classmethod
+    def of(cls, given: DatabaseConfig | str | None) -> DatabaseConfig:
+        """Return the configuration that is meant: one as it is, that of a URL, or for None that of the environment.
+
+        Raises:
+            ConfigurationError: The URL or the environment has a value that is not allowed, or it is something else.
+        """
+        if given is None:
+            return cls.from_env()
+        if isinstance(given, str):
+            return cls.from_url(given)
+        if isinstance(given, DatabaseConfig):
+            return given
+        raise ConfigurationError(
+            f"a database is named by a DatabaseConfig or by a URL such as postgresql://user@host/database, "
+            f"not by {type(given).__name__}"
+        )
+
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, validated as a new one.
 

@@ -30,9 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["ConnectionFactory", "DatabaseConnection"]
+__all__ = ["CLOSE_TIMEOUT_S", "ConnectionFactory", "DatabaseConnection", "require_connection"]
 
 _logger = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT_S = 10.0
+"""Seconds that running work has when a connection is closed, unless the caller says otherwise."""
 
 _SWEEP_INTERVAL_MAX_S = 30.0
 _LIFETIME_JITTER = 0.1
@@ -277,7 +280,7 @@ class DatabaseConnection:
         """Await `callback` when `close` is called, before new work is refused: it ends what runs on the pool."""
         self._at_close.append(callback)
 
-    async def close(self, *, timeout_s: float = 10.0) -> None:
+    async def close(self, *, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """Close the pool: refuse new callers, let running ones end, then end what is left.
 
         Closing twice does nothing more; a second caller waits for the first. A cancellation ends the running work, waits
@@ -365,11 +368,11 @@ class ConnectionFactory:
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     @classmethod
-    async def create_connection(cls, config: DatabaseConfig | None = None) -> DatabaseConnection:
+    async def create_connection(cls, config: DatabaseConfig | str | None = None) -> DatabaseConnection:
         """Open a pool and return it when `min_pool_size` connections stand.
 
         Args:
-            config: Where and how to connect; None: `DatabaseConfig.from_env()`.
+            config: Where and how to connect, or a URL; None: `DatabaseConfig.from_env()`.
 
         Raises:
             ConfigurationError: The server is too old, a certificate cannot be used, or the environment has
@@ -377,7 +380,7 @@ class ConnectionFactory:
             ConnectionRejectedError: The server refuses the user, the password or the database.
             ConnectionError: The server cannot be reached. Safe to try again.
         """
-        connection = DatabaseConnection(DatabaseConfig.from_env() if config is None else config)
+        connection = DatabaseConnection(DatabaseConfig.of(config))
         await connection.open()
         with cls._lock:
             cls._open[:] = [one for one in cls._open if not one.is_closed]
@@ -395,6 +398,19 @@ class ConnectionFactory:
         with cls._lock:
             cls._open[:] = [connection for connection in cls._open if not connection.is_closed]
             return next((connection for connection in cls._open if connection.event_loop is loop), None)
+
+
+def require_connection(given: object, taker: str) -> None:
+    """Refuse the address of a database where a connection to it is wanted.
+
+    Raises:
+        ConfigurationError: It is a configuration or a URL.
+    """
+    if isinstance(given, DatabaseConfig | str):
+        raise errors.ConfigurationError(
+            f"{taker} takes an open connection, not {'a URL' if isinstance(given, str) else 'a DatabaseConfig'}: "
+            "give it `await ConnectionFactory.create_connection(...)` of that"
+        )
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

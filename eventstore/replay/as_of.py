@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventstore.domain.entity import Entity
 from eventstore.errors import ReadOnlyError, RepositoryError
+from eventstore.opening import Opening
 from eventstore.replay.moments import Moment, pin
 from eventstore.replay.past_storage import NO_VERSIONS, PastStorage
 from eventstore.repositories.order_repository import PostgreSQLOrderRepository
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
     from eventstore.repositories.storage import ReadTable, Storage
 
-__all__ = ["Past", "as_of"]
+__all__ = ["Past", "as_of", "end_past"]
 
 E = TypeVar("E", bound=Entity)
 
@@ -82,8 +83,7 @@ class Past:
         self._is_over = True
 
 
-@asynccontextmanager
-async def as_of(
+def as_of(
     log: EventLog,
     tables: Mapping[type[Entity], ReadTable[Any]],
     *,
@@ -91,15 +91,20 @@ async def as_of(
     recorded_at: datetime | None = None,
     occurred_at: datetime | None = None,
     versions: Mapping[str, int] = NO_VERSIONS,
-) -> AsyncIterator[Past]:
-    """Give the repositories as of a moment for a block; `EventStore.as_of` says more.
+) -> Opening[Past]:
+    """Give the repositories as of a moment, for a block or until `end()`; `EventStore.as_of` says more.
 
-    Raises:
+    Raises, when it is entered or awaited:
         ConfigurationError, ConnectionError, TimeoutError: As `pin`.
     """
-    moment = await pin(log, position=position, recorded_at=recorded_at, occurred_at=occurred_at)
-    past = Past(PastStorage(log, tables, moment, versions=versions), moment)
-    try:
-        yield past
-    finally:
-        past.end()
+
+    async def open_past() -> Past:
+        moment = await pin(log, position=position, recorded_at=recorded_at, occurred_at=occurred_at)
+        return Past(PastStorage(log, tables, moment, versions=versions), moment)
+
+    return Opening("as_of(...)", open_past, end_past)
+
+
+async def end_past(past: Past) -> None:
+    """Refuse to read from a past from now on, as at the end of its block."""
+    past.end()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from eventstore.database.config import DatabaseConfig, UnsavedChanges
-from eventstore.database.connection import ConnectionFactory, DatabaseConnection
+from eventstore.database.connection import ConnectionFactory, DatabaseConnection, require_connection
 from eventstore.domain.causation import metadata_of
 from eventstore.errors import FactoryError
 from eventstore.log.records import NO_METADATA
@@ -29,6 +29,9 @@ class PostgreSQLUnitOfWorkFactory:
             Work and end with `connection.close()`. False where `eventstore work` runs elsewhere.
         unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the commit,
             `save` saves them; None: as the connection's configuration says.
+
+    Raises:
+        ConfigurationError: `connection` is the address of a database, and no connection to it.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class PostgreSQLUnitOfWorkFactory:
         workers: bool = True,
         unsaved: UnsavedChanges | None = None,
     ) -> None:
+        require_connection(connection, "a PostgreSQLUnitOfWorkFactory")
         self._connection = connection
         self._workers = workers
         self._unsaved = unsaved

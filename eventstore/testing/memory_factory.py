@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +10,7 @@ from uuid import UUID
 from eventstore.database.config import UnsavedChanges
 from eventstore.domain.causation import metadata_of
 from eventstore.log.records import NO_METADATA
+from eventstore.opening import Opening
 from eventstore.replay.as_of import Past
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
 from eventstore.testing.memory import InMemoryDatabase
@@ -82,7 +82,7 @@ class InMemoryUnitOfWorkFactory:
         position: int | None = None,
         recorded_at: datetime | None = None,
         occurred_at: datetime | None = None,
-    ) -> AbstractAsyncContextManager[Past]:
+    ) -> Opening[Past]:
         """Give the repositories as of one moment for a block, read-only, as `EventStore.as_of` does.
 
         Args:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from eventstore.domain.entity import Entity
 from eventstore.errors import ConfigurationError
-from eventstore.replay.as_of import Past
+from eventstore.opening import Opening
+from eventstore.replay.as_of import Past, end_past
 from eventstore.replay.moments import Moment, moment_of
 from eventstore.replay.past_fold import fold_in_occurred_order, fold_prefix
 from eventstore.repositories.query import Query
@@ -80,20 +79,26 @@ class InMemoryPastStorage:
         return fold(kind, None, records, classes=self._database._classes)  # noqa: SLF001
 
 
-@asynccontextmanager
-async def memory_as_of(
+def memory_as_of(
     database: InMemoryDatabase,
     *,
     position: int | None = None,
     recorded_at: datetime | None = None,
     occurred_at: datetime | None = None,
-) -> AsyncIterator[Past]:
+) -> Opening[Past]:
     """Give the repositories of a database in memory as of one moment, as `EventStore.as_of` does on a server.
 
-    Raises:
+    Raises, when it is entered or awaited:
         ConfigurationError: Not exactly one is given, or the position is none, or beyond the end of the log.
     """
-    moment = moment_of(position, recorded_at, occurred_at)
+    return Opening(
+        "as_of(...)",
+        lambda: _past(database, moment_of(position, recorded_at, occurred_at)),
+        end_past,
+    )
+
+
+async def _past(database: InMemoryDatabase, moment: Moment) -> Past:
     for writer in list(database._open):  # noqa: SLF001
         rows = [row for stream in writer.rows.values() for row in stream]
         if any(row["position"] <= moment.through for row in rows):
@@ -105,8 +110,4 @@ async def memory_as_of(
             f"position {moment.through} is beyond the end of the log, which is at position {head}: nothing has it yet"
         )
     moment = replace(moment, through=min(moment.through, head), settled=head)
-    past = Past(InMemoryPastStorage(database, moment), moment)
-    try:
-        yield past
-    finally:
-        past.end()
+    return Past(InMemoryPastStorage(database, moment), moment)

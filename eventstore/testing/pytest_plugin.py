@@ -52,7 +52,10 @@ _POOL = {"min_pool_size": 1, "max_pool_size": 10}
 
 @pytest.fixture(scope="session")
 def eventstore_server_config() -> Iterator[DatabaseConfig]:
-    """The address of a PostgreSQL server for this session, with a database to log in to. Override it to use another."""
+    """The address of a PostgreSQL server for this session, with a database to log in to.
+
+    Override it to use another, by its configuration or its URL.
+    """
     from eventstore.database import DatabaseConfig  # noqa: PLC0415 - only where it is used
     from eventstore.database.embedded import EmbeddedServer  # noqa: PLC0415
     from eventstore.errors import ConfigurationError  # noqa: PLC0415
@@ -70,28 +73,34 @@ def eventstore_server_config() -> Iterator[DatabaseConfig]:
 
 
 @pytest.fixture(scope="session")
-def eventstore_template(eventstore_server_config: DatabaseConfig) -> Iterator[str]:
+def eventstore_template(eventstore_server_config: DatabaseConfig | str) -> Iterator[str]:
     """The name of a migrated, empty database that each test's own is a copy of."""
+    from eventstore.database import DatabaseConfig  # noqa: PLC0415 - only where it is used
+
+    server = DatabaseConfig.of(eventstore_server_config)  # an override may give a URL
     name = f"eventstore_template_{uuid4().hex}"
-    _run(_create_database(eventstore_server_config, name, template="template1"))
+    _run(_create_database(server, name, template="template1"))
     try:
-        _run(_migrate(eventstore_server_config.replace(database=name)))
+        _run(_migrate(server.replace(database=name)))
         yield name
     finally:
-        _run(_drop_database(eventstore_server_config, name))
+        _run(_drop_database(server, name))
 
 
 @pytest.fixture
 def eventstore_config(
-    eventstore_server_config: DatabaseConfig, eventstore_template: str
+    eventstore_server_config: DatabaseConfig | str, eventstore_template: str
 ) -> Iterator[DatabaseConfig]:
     """The configuration of a migrated, empty database that is this test's alone."""
+    from eventstore.database import DatabaseConfig  # noqa: PLC0415 - only where it is used
+
+    server = DatabaseConfig.of(eventstore_server_config)
     name = f"eventstore_test_{uuid4().hex}"
-    _run(_create_database(eventstore_server_config, name, template=eventstore_template))
+    _run(_create_database(server, name, template=eventstore_template))
     try:
-        yield eventstore_server_config.replace(database=name, **_POOL)
+        yield server.replace(database=name, **_POOL)
     finally:
-        _run(_drop_database(eventstore_server_config, name))
+        _run(_drop_database(server, name))
 
 
 if find_spec("pytest_asyncio") is not None:

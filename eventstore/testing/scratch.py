@@ -82,17 +82,17 @@ def server_for_tests() -> DatabaseConfig:
 
 
 @asynccontextmanager
-async def scratch_database(server: DatabaseConfig | None = None) -> AsyncIterator[ScratchDatabase]:
+async def scratch_database(server: DatabaseConfig | str | None = None) -> AsyncIterator[ScratchDatabase]:
     """Make a migrated database on a server, and drop it at the end of the block.
 
     Args:
-        server: Where; its user must be allowed to create databases. None: `server_for_tests`.
+        server: Where, or its URL; its user must be allowed to create databases. None: `server_for_tests`.
 
     Raises:
         ConfigurationError: No server is named, and the extra `embedded` is not installed.
         ConnectionError: The server cannot be reached.
     """
-    address = server or server_for_tests()
+    address = server_for_tests() if server is None else DatabaseConfig.of(server)
     name = f"eventstore_scratch_{uuid4().hex}"
     admin = await ConnectionFactory.create_connection(address.replace(min_pool_size=1, max_pool_size=1))
     try:
