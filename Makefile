@@ -13,7 +13,7 @@ PYTEST := $(VENV)/bin/python -m pytest --no-header
 TAPE := mlfinpy==0.1.2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-all lint types bench bench-large bench-peers docs demo clean
+.PHONY: help setup test test-all lint types bench bench-large bench-peers docs demo goldens clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -70,6 +70,9 @@ docs: $(VENV)/.stamp-dev ## run every snippet of the README and the documentatio
 
 demo: $(VENV)/.stamp-demo ## a real tape of trades through the whole store
 	@$(VENV)/bin/eventstore demo $(ARGS)
+
+goldens: $(VENV)/.stamp-dev ## write the statements that templates make, for a review to see what changed
+	@$(VENV)/bin/python -m tests.statements
 
 clean: ## remove what the other targets made
 	@rm -rf $(VENV) .venv-newest build dist .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

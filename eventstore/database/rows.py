@@ -49,6 +49,7 @@ class Column:
         decode: From the driver's value to the field's; None: the same.
         field_type: The field's type in Python, for messages.
         is_json: Whether the value passes over as JSON.
+        is_enum: Whether the field is an enum.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Column:
     decode: Callable[[Any], Any] | None
     field_type: str = ""
     is_json: bool = False
+    is_enum: bool = False
 
     @property
     def selected(self) -> str:
@@ -178,7 +180,7 @@ def _column(name: str, annotation: Any, given: str | None) -> Column:
         members = {member.value: member for member in bare}
         # A member of a StrEnum is its own text; another enum's value is.
         encode = None if issubclass(bare, str) else _enum_value
-        return Column(name, given or "text", "text", is_nullable, encode, members.__getitem__)
+        return Column(name, given or "text", "text", is_nullable, encode, members.__getitem__, is_enum=True)
     usual = _POSTGRESQL_TYPES.get(bare)
     if bare is Decimal:
         return Column(name, given or "numeric", "numeric", is_nullable, None, _digits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -10,46 +9,27 @@ from zlib import crc32
 import orjson
 
 from eventstore.domain.schema_snapshot import canonical_fields
-from eventstore.sql import Template, template
+from eventstore.sql import Template, fill, template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from eventstore.domain.entity import Entity
 
-__all__ = ["at_milestone", "category_form", "of_table"]
+__all__ = ["category_form", "of_table"]
 
-_TABLE = re.compile(r"\b(milestone_)?orders\b")
 _SIGNED_32 = 1 << 31
 
 
 @cache
 def of_table(name: str, table: str) -> Template:
-    """Return a statement that is written for `orders` or `milestone_orders`, for another table of that form.
+    """Return a statement of milestones for a read table.
 
     Args:
         name: The statement's name, such as `replay/rows_within`.
         table: The read table: `orders`, `positions` ...
     """
-    return Template(_TABLE.sub(rf"\g<1>{table}", template(name)))
-
-
-@cache
-def at_milestone(statement: str, table: str, *, parameter: int) -> Template:
-    """Return a list's statement that reads the states of a milestone instead of the read table.
-
-    A common table expression takes the place of the table in the statement, and the planner merges it, so each filter
-    is written once, and the indexes of both tables are used alike.
-
-    Args:
-        statement: The name of the list's statement, such as `orders/active`.
-        table: The read table.
-        parameter: The number of the parameter that has the milestone's position.
-    """
-    chosen = of_table("replay/milestone_set", table).replace("$1", f"${parameter}")
-    lists = template(statement).removeprefix("WITH ")  # each list is a WITH query
-    lists = lists.replace(f"{{schema}}.{table} ", f"{table} ")
-    return Template(f"WITH {table} AS NOT MATERIALIZED (\n{chosen}\n),\n{lists}")
+    return fill(template(name), table=table)
 
 
 def category_form(kind: type[Entity], version: int, discarded: Iterable[int]) -> int:

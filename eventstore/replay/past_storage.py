@@ -23,7 +23,7 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.entity import Entity
 from eventstore.errors import QuarantinedKeysError
 from eventstore.replay.disorder import Disorder
-from eventstore.replay.milestone_tables import at_milestone, category_form, of_table
+from eventstore.replay.milestone_tables import category_form, of_table
 from eventstore.replay.moments import guess_position
 from eventstore.replay.past_fold import Base, fold_in_occurred_order, fold_prefix
 from eventstore.repositories.query import Query
@@ -237,10 +237,10 @@ class PastStorage:
         while True:
             arguments = (0, wanted, *query.page_arguments(after), *query.arguments)
             if plan.is_live:
-                records = await self.fetch(Named(query.statement), *arguments)
+                records = await self.fetch(table.lists[query.statement].statement(), *arguments)
                 holds = await self._note_moved(kind, plan)
             else:
-                statement = at_milestone(query.statement, table.projection, parameter=len(arguments) + 1)
+                statement = table.lists[query.statement].statement_at_milestone()
                 records = await self.fetch(statement, *arguments, plan.position)
                 # The states of a milestone go together with it.
                 holds = (await self.fetch(Named("replay/milestone_exists"), plan.milestone))[0]["exists"]

@@ -1,4 +1,4 @@
-"""The read tables of the trading entities."""
+"""The read tables of the trading entities, and the lists that are read from them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,234 @@ from collections.abc import Mapping
 from typing import Any
 
 from eventstore.domain.entity import Entity
-from eventstore.domain.order import Order
+from eventstore.domain.order import ACTIVE_ORDER_STATUSES, Order
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot
 from eventstore.domain.position import Position
+from eventstore.domain.position_events import (
+    PositionIncreased,
+    PositionMarked,
+    PositionOpened,
+    PositionReduced,
+)
+from eventstore.repositories.lists import Belonging, ListStatement, event_may_give, has_value
 from eventstore.repositories.storage import ReadTable
+from eventstore.sql import literal
 
-__all__ = ["READ_TABLES"]
+__all__ = ["LISTS", "READ_TABLES"]
+
+_HAS_STATUS = "OPERATOR(pg_catalog.=) $5::pg_catalog.text::{schema}.order_status"
+
+LISTS: Mapping[str, ListStatement] = {
+    "orders/by_symbol": ListStatement(
+        Order,
+        "orders",
+        "Read the orders of a symbol",
+        where="row.symbol = $5::pg_catalog.text",
+        sort="created_at",
+        index="orders_symbol_idx",
+        parameters=("symbol text",),
+        belonging=has_value(Order, "symbol"),
+    ),
+    "orders/by_status": ListStatement(
+        Order,
+        "orders",
+        "Read the orders of a status",
+        where=f"row.status {_HAS_STATUS}",
+        sort="created_at",
+        index="orders_status_idx",
+        parameters=("status text",),
+        belonging=Belonging(
+            # Any later event may change the status, whatever its JSON says.
+            event=(
+                f"(type = {literal(Order.created_event.type)} AND schema_version = {Order.created_event.schema_version}"
+                " AND data ->> 'status'::pg_catalog.text <> $5::pg_catalog.text) IS NOT TRUE"
+            ),
+            row=f"status {_HAS_STATUS}",
+        ),
+    ),
+    "orders/active": ListStatement(
+        Order,
+        "orders",
+        "Read the orders that may still trade",
+        where=(
+            "row.status OPERATOR(pg_catalog.=) ANY ("
+            f"ARRAY[{', '.join(sorted(literal(status.value) for status in ACTIVE_ORDER_STATUSES))}]::{{schema}}.order_status[])"
+        ),
+        sort="created_at",
+        index="orders_active_idx",
+    ),
+    "orders/by_broker_order_id": ListStatement(
+        Order,
+        "orders",
+        "Read the orders that a broker knows by an id",
+        where="row.broker_order_id = $5::pg_catalog.text",
+        sort="created_at",
+        index="orders_broker_order_id_idx",
+        parameters=("broker_order_id text",),
+        belonging=has_value(Order, "broker_order_id"),
+    ),
+    "orders/by_creation": ListStatement(
+        Order,
+        "orders",
+        "Read the orders created in a range of time",
+        where="row.created_at BETWEEN $5::pg_catalog.timestamptz AND $6::pg_catalog.timestamptz",
+        sort="created_at",
+        index="orders_created_at_idx",
+        parameters=("start timestamp with time zone inclusive", "end timestamp with time zone inclusive"),
+    ),
+    "positions/open_by_symbol": ListStatement(
+        Position,
+        "positions",
+        "Read the open positions of a symbol, the one opened last first",
+        where=(
+            "row.symbol = $5::pg_catalog.text\n            AND row.closed_at IS NULL\n"
+            "            AND ($6::pg_catalog.uuid IS NULL OR row.portfolio_id = $6::pg_catalog.uuid)\n"
+            "            AND ($7::pg_catalog.text IS NULL OR row.strategy = $7::pg_catalog.text)"
+        ),
+        sort="opened_at",
+        index="positions_open_symbol_idx",
+        parameters=("symbol text", "portfolio_id uuid NULL for any", "strategy text NULL for any"),
+        is_descending=True,
+        belonging=has_value(Position, "symbol"),
+    ),
+    "positions/by_symbol": ListStatement(
+        Position,
+        "positions",
+        "Read the positions of a symbol, open and closed",
+        where="row.symbol = $5::pg_catalog.text",
+        sort="opened_at",
+        index="positions_symbol_idx",
+        parameters=("symbol text",),
+        belonging=has_value(Position, "symbol"),
+    ),
+    "positions/active": ListStatement(
+        Position,
+        "positions",
+        "Read the open positions",
+        where="row.closed_at IS NULL",
+        sort="opened_at",
+        index="positions_open_idx",
+    ),
+    "positions/closed": ListStatement(
+        Position,
+        "positions",
+        "Read the closed positions",
+        where="row.closed_at IS NOT NULL",
+        sort="opened_at",
+        index="positions_closed_idx",
+        belonging=Belonging(
+            event=event_may_give(
+                Position,
+                "data ->> 'closed_at'::pg_catalog.text IS NOT NULL",
+                classes=(PositionOpened, PositionIncreased, PositionReduced, PositionMarked),
+            ),
+            row="closed_at IS NOT NULL",
+        ),
+    ),
+    "positions/by_strategy": ListStatement(
+        Position,
+        "positions",
+        "Read the positions of a strategy, open and closed",
+        where="row.strategy = $5::pg_catalog.text",
+        sort="opened_at",
+        index="positions_strategy_idx",
+        parameters=("strategy text",),
+        belonging=has_value(Position, "strategy"),
+    ),
+    "positions/by_portfolio": ListStatement(
+        Position,
+        "positions",
+        "Read the positions of a portfolio, open and closed",
+        where="row.portfolio_id = $5::pg_catalog.uuid",
+        sort="opened_at",
+        index="positions_portfolio_id_idx",
+        parameters=("portfolio_id uuid",),
+        belonging=has_value(Position, "portfolio_id", "uuid"),
+    ),
+    "positions/open_by_portfolio": ListStatement(
+        Position,
+        "positions",
+        "Read the open positions of a portfolio",
+        where="row.portfolio_id = $5::pg_catalog.uuid\n            AND row.closed_at IS NULL",
+        sort="opened_at",
+        index="positions_open_portfolio_id_idx",
+        parameters=("portfolio_id uuid",),
+        belonging=has_value(Position, "portfolio_id", "uuid"),
+    ),
+    "positions/by_opening": ListStatement(
+        Position,
+        "positions",
+        "Read the positions opened in a range of time",
+        where="row.opened_at BETWEEN $5::pg_catalog.timestamptz AND $6::pg_catalog.timestamptz",
+        sort="opened_at",
+        index="positions_opened_at_idx",
+        parameters=("start timestamp with time zone inclusive", "end timestamp with time zone inclusive"),
+    ),
+    "portfolios/all": ListStatement(
+        Portfolio,
+        "portfolios",
+        "Read the portfolios in the order of their creation",
+        where="true",
+        sort="created_at",
+        index="portfolios_created_at_idx",
+    ),
+    "portfolios/latest": ListStatement(
+        Portfolio,
+        "portfolios",
+        "Read the portfolios, the one created last first",
+        where="true",
+        sort="created_at",
+        index="portfolios_created_at_idx",
+        is_descending=True,
+    ),
+    "portfolios/by_name": ListStatement(
+        Portfolio,
+        "portfolios",
+        "Read the portfolios of a name, the one created last first",
+        where="row.name = $5::pg_catalog.text",
+        sort="created_at",
+        index="portfolios_name_idx",
+        parameters=("name text",),
+        is_descending=True,
+        belonging=has_value(Portfolio, "name"),
+    ),
+    "portfolios/by_strategy": ListStatement(
+        Portfolio,
+        "portfolios",
+        "Read the portfolios of a strategy",
+        where="row.strategy = $5::pg_catalog.text",
+        sort="created_at",
+        index="portfolios_strategy_idx",
+        parameters=("strategy text",),
+        belonging=has_value(Portfolio, "strategy"),
+    ),
+    "portfolio_snapshots/by_portfolio": ListStatement(
+        PortfolioSnapshot,
+        "portfolio_snapshots",
+        "Read the snapshots of a portfolio in a range of time",
+        where=(
+            "row.portfolio_id = $5::pg_catalog.uuid\n"
+            "            AND row.taken_at BETWEEN $6::pg_catalog.timestamptz AND $7::pg_catalog.timestamptz"
+        ),
+        sort="taken_at",
+        index="portfolio_snapshots_portfolio_id_idx",
+        parameters=(
+            "portfolio_id uuid",
+            "start timestamp with time zone inclusive",
+            "end timestamp with time zone inclusive",
+        ),
+        belonging=has_value(PortfolioSnapshot, "portfolio_id", "uuid"),
+    ),
+}
+"""Every list, by the name that a `Query` has."""
 
 READ_TABLES: Mapping[type[Entity], ReadTable[Any]] = {
-    Order: ReadTable(Order, projection="orders", load="orders/load"),
-    Position: ReadTable(Position, projection="positions", load="positions/load"),
-    Portfolio: ReadTable(Portfolio, projection="portfolios", load="portfolios/load"),
+    Order: ReadTable(Order, projection="orders", load="orders/load", lists=LISTS),
+    Position: ReadTable(Position, projection="positions", load="positions/load", lists=LISTS),
+    Portfolio: ReadTable(Portfolio, projection="portfolios", load="portfolios/load", lists=LISTS),
     PortfolioSnapshot: ReadTable(
-        PortfolioSnapshot, projection="portfolio_snapshots", load="portfolio_snapshots/load"
+        PortfolioSnapshot, projection="portfolio_snapshots", load="portfolio_snapshots/load", lists=LISTS
     ),
 }
 """Where the state of each class of entities is read from."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
@@ -18,8 +18,9 @@ from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.records import COLUMNS, decode_page
 from eventstore.repositories.last_good import Stream, last_good_stream
+from eventstore.repositories.lists import ListStatement
 from eventstore.repositories.query import Query
-from eventstore.sql import load
+from eventstore.sql import Named, text_of
 
 __all__ = ["TAIL_EVENTS_MAX", "PostgreSQLStorage", "ReadTable", "Storage", "Stream"]
 
@@ -41,11 +42,13 @@ class ReadTable(Generic[E]):
         entity: The class.
         projection: The name of the projection that keeps the table.
         load: The name of the statement that reads one row and the later events of its stream.
+        lists: The statements of the lists, by name.
     """
 
     entity: type[E]
     projection: str
     load: str
+    lists: Mapping[str, ListStatement] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         codec = RowCodec(self.entity, renamed=_RENAMED)
@@ -111,9 +114,9 @@ class PostgreSQLStorage:
         """
         table: ReadTable[E] | None = self.tables.get(kind)
         if table is None:
-            rows = await self._fetch("log/read_stream", entity_id, 0, None)
+            rows = await self._fetch(Named("log/read_stream"), entity_id, 0, None)
             return _folded(kind, None, decode_page(rows, classes=self.log.classes))
-        records = await self._fetch(table.load, entity_id)
+        records = await self._fetch(Named(table.load), entity_id)
         streams = self._streams(table, records)
         if not streams:
             return Stream(None, 0)
@@ -139,7 +142,11 @@ class PostgreSQLStorage:
         table: ReadTable[E] = self.tables[kind]
         tail_limit = TAIL_EVENTS_MAX + 1 if fresh else 0
         records = await self._fetch(
-            query.statement, tail_limit, limit, *query.page_arguments(after), *query.arguments
+            table.lists[query.statement].statement(),
+            tail_limit,
+            limit,
+            *query.page_arguments(after),
+            *query.arguments,
         )
         # A row that matches and is named by the tail comes twice, each time with its events.
         if (
@@ -217,7 +224,7 @@ class PostgreSQLStorage:
 
     async def _fetch(self, statement: str, *arguments: Any) -> Sequence[Any]:
         rows: Sequence[Any] = await self._run(
-            lambda connection: connection.fetch(load(statement, connection), *arguments)
+            lambda connection: connection.fetch(text_of(statement, connection), *arguments)
         )
         return rows
 
@@ -232,7 +239,7 @@ class PostgreSQLStorage:
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
-        found = (await self._fetch("projections/explain_lag", projection))[0]
+        found = (await self._fetch(Named("projections/explain_lag"), projection))[0]
         if found["writer_pid"] is not None and found["writer_age_s"] > 1:
             return (
                 f"the backend {found['writer_pid']} has had a transaction with appended events open for "

@@ -7,6 +7,8 @@ PostgreSQL's own as `pg_catalog.now()`. A file has these slots:
     {schema}            the store's schema, quoted, before one of its names
     {schema_name}       the name of that schema as a text literal
     {regclass events}   the oid of one of the store's relations, such as the argument of `nextval`
+
+A template that several statements are made of has slots of other names as well, which `fill` fills.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ __all__ = [
     "Named",
     "Template",
     "bind",
+    "fill",
     "literal",
     "load",
     "qualified",
@@ -57,6 +60,7 @@ _OWN_TYPES = frozenset(
         "varchar", "xml",
     )
 )  # fmt: skip
+_OF_SCHEMA = frozenset(("regclass", "schema", "schema_name"))
 _SLOT = re.compile(r"\{([a-z_]*)(?: ([a-z_]+))?\}")
 
 _borrowed: dict[int, str] = {}
@@ -84,7 +88,9 @@ def literal(text: str) -> str:
     """
     if "\0" in text:
         raise ConfigurationError(f"{text!r} contains NUL, which PostgreSQL cannot store")
-    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+    escaped = text.replace("'", "''")
+    # Only the form with an E reads a backslash in one way whatever the setting is.
+    return f"'{escaped}'" if "\\" not in text else "E'" + escaped.replace("\\", "\\\\") + "'"
 
 
 def qualified(schema: str, name: str) -> str:
@@ -146,6 +152,25 @@ def template(name: str) -> str:
     lines = files("eventstore.sql").joinpath(f"{name}.sql").read_text(encoding="utf-8").splitlines()
     start = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("--")), 0)
     return "\n".join(lines[start:]).strip()
+
+
+def fill(text: str, **values: str) -> Template:
+    """Put texts into the named slots of a template; those of the schema stay open for `render`.
+
+    Args:
+        text: The template.
+        values: The text of each slot: SQL, never a value or a name from outside.
+
+    Raises:
+        ConfigurationError: A slot has no text, or a text has no slot.
+    """
+    slots = {match[0] for match in _SLOT.findall(text)} - _OF_SCHEMA
+    if slots != values.keys():
+        missing, extra = sorted(slots - values.keys()), sorted(values.keys() - slots)
+        raise ConfigurationError(
+            f"a template lacks texts for the slots {missing}, or has no slots for {extra}"
+        )
+    return Template(_SLOT.sub(lambda slot: values.get(slot[1], slot[0]), text))
 
 
 def render(text: str, schema: str) -> str:

@@ -13,9 +13,9 @@ from eventstore.domain.order import OrderStatus
 from eventstore.domain.portfolio import Portfolio
 from eventstore.log import StreamAppend
 from eventstore.replay.as_of import Past
-from eventstore.replay.milestone_tables import at_milestone
 from eventstore.replay.moments import pin
 from eventstore.replay.past_storage import PastStorage
+from eventstore.repositories.read_tables import LISTS as READ_LISTS
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.sql import load, text_of
 from projections import OrdersProjection, PortfoliosProjection, ProjectionWorker
@@ -159,7 +159,7 @@ async def test_lists_of_a_milestone_are_served_by_an_index(store: EventStore):
         for name, own in LISTS.items():
             table = name.partition("/")[0]
             arguments = (0, 20, None, None, *own)
-            statement = at_milestone(name, table, parameter=len(arguments) + 1)
+            statement = READ_LISTS[name].statement_at_milestone()
             await connection.execute(f"PREPARE explained AS {text_of(statement, connection)}")
             values = ", ".join("NULL" if each is None else f"'{each}'" for each in (*arguments, 15_000))
             plan = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE explained ({values})")

@@ -11,10 +11,9 @@ import pytest_asyncio
 
 from eventstore.sql import render
 from tests.migrated import migrate
+from tests.statements import STATEMENTS
 from tests.unit import sql_header
-from tests.unit.sql_header import SQL
 
-STATEMENTS = {str(path.relative_to(SQL)): path.read_text() for path in sorted(SQL.rglob("*.sql"))}
 # What a function cannot consist of; their names are qualified, and they have no operators.
 UTILITIES = re.compile(r"\s*(LOCK|CREATE)\b")
 

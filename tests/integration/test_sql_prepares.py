@@ -8,10 +8,9 @@ from eventstore.log.records import COLUMNS
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.sql import render
 from tests.migrated import migrate
+from tests.statements import STATEMENTS
 from tests.unit import sql_header
-from tests.unit.sql_header import SQL
 
-FILES = {str(path.relative_to(SQL)): path.read_text() for path in sorted(SQL.rglob("*.sql"))}
 # Numbers keep their digits; the driver needs not look up what an enum is.
 AS_TEXT = ("numeric", "order_side", "order_type", "order_status", "time_in_force")
 _TYPES = """
@@ -43,7 +42,7 @@ async def test_each_file_prepares(database_url: str):
     found: dict[str, list[str]] = {}
     connection = await asyncpg.connect(database_url)
     try:
-        for name, text in FILES.items():
+        for name, text in STATEMENTS.items():
             try:
                 found[name] = await differences(connection, text)
             except (asyncpg.PostgresError, ValueError) as error:
@@ -87,13 +86,11 @@ async def test_lists_and_loads_give_every_field(database_url: str):
                 )
                 for name in kind.model_fields
             ] + [(name, event[name]) for name in COLUMNS]
-            for path in (SQL / table.projection).glob("*.sql"):
-                if path.stem != "count_by_status":
-                    found = await columns_of(
-                        connection, render(sql_header.parse(path.read_text()).statement, "public")
-                    )
+            for name, text in STATEMENTS.items():
+                if name.startswith(f"{table.projection}/") and not name.endswith("/count_by_status"):
+                    found = await columns_of(connection, render(sql_header.parse(text).statement, "public"))
                     if found != expected:
-                        wrong[f"{table.projection}/{path.stem}"] = found
+                        wrong[name] = found
     finally:
         await connection.close()
     assert wrong == {}

@@ -19,7 +19,9 @@ from eventstore.sql import (
     type_name,
 )
 
-NAMES = st.text(st.characters(exclude_characters="\0", categories=("L", "N", "P", "S", "Z")), min_size=1, max_size=15)
+NAMES = st.text(
+    st.characters(exclude_characters="\0", categories=("L", "N", "P", "S", "Z")), min_size=1, max_size=15
+)
 
 
 class Session:

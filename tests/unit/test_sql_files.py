@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.statements import COMPOSED, GOLDEN, STATEMENTS, golden
 from tests.unit import sql_header
 from tests.unit.sql_header import SQL, Parameter
 
@@ -30,10 +31,10 @@ def test_there_are_files():
     assert FILES
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SQL)))
-def test_each_file_has_its_header(path: Path):
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_each_statement_has_its_header(name: str):
     """The header has its form, and its parameters are those that the statement uses."""
-    header = sql_header.parse(path.read_text())
+    header = sql_header.parse(STATEMENTS[name])
     used = sql_header.numbers_used(header.statement)
     assert used == {parameter.number for parameter in header.parameters}
 
@@ -176,10 +177,21 @@ def unqualified(statement: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SQL)))
-def test_every_name_is_qualified(path: Path):
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_every_name_is_qualified(name: str):
     """A function, a type or a relation is named with its schema, so that no search path decides which one is meant."""
-    assert unqualified(sql_header.parse(path.read_text()).statement) == []
+    assert unqualified(sql_header.parse(STATEMENTS[name]).statement) == []
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_what_a_template_makes_is_kept(name: str):
+    """A change of a template, a class or a field is seen in every statement that it changes: `make goldens` writes them."""
+    assert golden(name).read_text() == f"{COMPOSED[name]}\n"
+
+
+def test_no_statement_is_kept_in_vain():
+    """Each kept statement is one that a template makes."""
+    assert {path.name for path in GOLDEN.glob("*.sql")} == {golden(name).name for name in COMPOSED}
 
 
 def test_unqualified_names_are_found():

@@ -5,7 +5,7 @@
 -- Result: none
 -- Locks: none beyond the rows'
 -- Index: none, it looks through the whole table
-DELETE FROM {schema}.milestone_orders AS stored
+DELETE FROM {schema}.milestone_{table} AS stored
 WHERE NOT EXISTS (
     SELECT FROM {schema}.milestones
     WHERE milestones.category = $1::pg_catalog.text AND stored.during OPERATOR(pg_catalog.@>) milestones.position

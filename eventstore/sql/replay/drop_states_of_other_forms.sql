@@ -5,4 +5,4 @@
 -- Result: none
 -- Locks: none beyond the rows'
 -- Index: none, it is run once after the form has changed
-DELETE FROM {schema}.milestone_orders WHERE form <> $1::integer
+DELETE FROM {schema}.milestone_{table} WHERE form <> $1::integer

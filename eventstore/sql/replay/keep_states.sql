@@ -5,6 +5,6 @@
 -- Result: none
 -- Locks: none beyond the rows'
 -- Index: milestone_orders_pkey
-INSERT INTO {schema}.milestone_orders
-SELECT * FROM pg_catalog.jsonb_populate_recordset(NULL::{schema}.milestone_orders, $1::pg_catalog.text::pg_catalog.jsonb)
+INSERT INTO {schema}.milestone_{table}
+SELECT * FROM pg_catalog.jsonb_populate_recordset(NULL::{schema}.milestone_{table}, $1::pg_catalog.text::pg_catalog.jsonb)
 ON CONFLICT (id, stream_version) DO NOTHING

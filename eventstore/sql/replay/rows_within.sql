@@ -10,7 +10,7 @@
 -- Result: the columns of orders, version as row_version too
 -- Locks: none beyond ACCESS SHARE
 -- Index: orders_pkey, events_pkey, projections_pkey
-SELECT row.*, row.version AS row_version FROM {schema}.orders AS row
+SELECT row.*, row.version AS row_version FROM {schema}.{table} AS row
 WHERE row.id = ANY ($1::pg_catalog.uuid[])
     AND row.last_position <= $2::bigint
     AND ($3::pg_catalog.timestamptz IS NULL OR NOT EXISTS (

@@ -11,7 +11,7 @@
 -- Index: milestone_orders_pkey
 SELECT state.*, state.version AS row_version FROM pg_catalog.unnest($1::pg_catalog.uuid[]) AS given (id)
 JOIN LATERAL (
-    SELECT stored.* FROM {schema}.milestone_orders AS stored
+    SELECT stored.* FROM {schema}.milestone_{table} AS stored
     WHERE stored.id = given.id
         AND stored.form = $5::integer
         AND pg_catalog.lower(stored.during) <= $2::bigint

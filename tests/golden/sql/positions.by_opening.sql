@@ -1,12 +1,13 @@
--- Purpose: Read the positions opened in a range of time: the rows that match, the rows of every position that the tail names, and the tail.
+-- Purpose: Read the positions opened in a range of time.
 -- Parameters:
 --   $1 tail_events_max bigint events; 0 reads the table alone
 --   $2 limit bigint rows, NULL for all
 --   $3 after_opened_at timestamp with time zone where the page begins, exclusive; NULL at the start
 --   $4 after_id uuid
---   $5 start_date timestamp with time zone inclusive
---   $6 end_date timestamp with time zone inclusive
--- Result: the columns of positions (numeric as text, version as row_version) and of an event; either half may be NULL
+--   $5 start timestamp with time zone inclusive
+--   $6 end timestamp with time zone inclusive
+-- Result: the columns of positions (numbers and enums as text, version as row_version) and of an event;
+--   either half may be NULL
 -- Locks: none beyond ACCESS SHARE
 -- Index: positions_opened_at_idx; events_position_key
 WITH folded AS MATERIALIZED (
@@ -56,12 +57,23 @@ candidates AS (
     WHERE row.id = ANY (ARRAY(SELECT stream_id FROM touched))
 )
 SELECT
-    candidates.id, candidates.version AS row_version, candidates.symbol, candidates.quantity::pg_catalog.text AS quantity,
-    candidates.cost::pg_catalog.text AS cost, candidates.multiplier::pg_catalog.text AS multiplier,
-    candidates.current_price::pg_catalog.text AS current_price, candidates.realized_pnl::pg_catalog.text AS realized_pnl,
-    candidates.commission_paid::pg_catalog.text AS commission_paid, candidates.stop_loss_price::pg_catalog.text AS stop_loss_price,
-    candidates.take_profit_price::pg_catalog.text AS take_profit_price, candidates.strategy, candidates.portfolio_id,
-    candidates.tags, candidates.execution_ids, candidates.opened_at, candidates.closed_at,
+    candidates.id,
+    candidates.version AS row_version,
+    candidates.symbol,
+    candidates.quantity::pg_catalog.text AS quantity,
+    candidates.cost::pg_catalog.text AS cost,
+    candidates.multiplier::pg_catalog.text AS multiplier,
+    candidates.current_price::pg_catalog.text AS current_price,
+    candidates.realized_pnl::pg_catalog.text AS realized_pnl,
+    candidates.commission_paid::pg_catalog.text AS commission_paid,
+    candidates.stop_loss_price::pg_catalog.text AS stop_loss_price,
+    candidates.take_profit_price::pg_catalog.text AS take_profit_price,
+    candidates.strategy,
+    candidates.portfolio_id,
+    candidates.tags,
+    candidates.execution_ids,
+    candidates.opened_at,
+    candidates.closed_at,
     candidates.last_updated,
     tail.*
 FROM candidates

@@ -1,14 +1,13 @@
--- Purpose: Read the orders made in a range of time: the rows that match, the rows of every order that the tail names, and the tail.
+-- Purpose: Read the orders that may still trade.
 -- Parameters:
 --   $1 tail_events_max bigint events; 0 reads the table alone
 --   $2 limit bigint rows, NULL for all
 --   $3 after_created_at timestamp with time zone where the page begins, exclusive; NULL at the start
 --   $4 after_id uuid
---   $5 start_date timestamp with time zone inclusive
---   $6 end_date timestamp with time zone inclusive
--- Result: the columns of orders (numeric as text, version as row_version) and of an event; either half may be NULL
+-- Result: the columns of orders (numbers and enums as text, version as row_version) and of an event;
+--   either half may be NULL
 -- Locks: none beyond ACCESS SHARE
--- Index: orders_created_at_idx; events_position_key
+-- Index: orders_active_idx; events_position_key
 WITH folded AS MATERIALIZED (
     SELECT coalesce(pg_catalog.min(checkpoint.position), 0) AS position FROM {schema}.projection_checkpoints AS checkpoint
     WHERE checkpoint.projection = 'orders'
@@ -46,7 +45,7 @@ touched AS MATERIALIZED (
 candidates AS (
     (
         SELECT row.* FROM {schema}.orders AS row
-        WHERE row.created_at BETWEEN $5::pg_catalog.timestamptz AND $6::pg_catalog.timestamptz
+        WHERE row.status OPERATOR(pg_catalog.=) ANY (ARRAY['PARTIALLY_FILLED', 'PENDING', 'SUBMITTED']::{schema}.order_status[])
             AND ($3::pg_catalog.timestamptz IS NULL OR (row.created_at, row.id) > ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
         ORDER BY row.created_at, row.id
         LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
@@ -56,14 +55,32 @@ candidates AS (
     WHERE row.id = ANY (ARRAY(SELECT stream_id FROM touched))
 )
 SELECT
-    candidates.id, candidates.version AS row_version, candidates.symbol, candidates.side::pg_catalog.text AS side, candidates.order_type::pg_catalog.text AS order_type,
-    candidates.quantity::pg_catalog.text AS quantity, candidates.limit_price::pg_catalog.text AS limit_price,
-    candidates.stop_price::pg_catalog.text AS stop_price, candidates.time_in_force::pg_catalog.text AS time_in_force, candidates.status::pg_catalog.text AS status,
-    candidates.broker_order_id, candidates.filled_quantity::pg_catalog.text AS filled_quantity,
-    candidates.filled_cost::pg_catalog.text AS filled_cost, candidates.commission::pg_catalog.text AS commission,
-    candidates.multiplier::pg_catalog.text AS multiplier, candidates.executions, candidates.reason, candidates.tags,
-    candidates.portfolio_id, candidates.strategy, candidates.created_at, candidates.submitted_at,
-    candidates.filled_at, candidates.cancelled_at, candidates.expired_at, candidates.rejected_at,
+    candidates.id,
+    candidates.version AS row_version,
+    candidates.symbol,
+    candidates.side::pg_catalog.text AS side,
+    candidates.order_type::pg_catalog.text AS order_type,
+    candidates.quantity::pg_catalog.text AS quantity,
+    candidates.limit_price::pg_catalog.text AS limit_price,
+    candidates.stop_price::pg_catalog.text AS stop_price,
+    candidates.time_in_force::pg_catalog.text AS time_in_force,
+    candidates.status::pg_catalog.text AS status,
+    candidates.broker_order_id,
+    candidates.filled_quantity::pg_catalog.text AS filled_quantity,
+    candidates.filled_cost::pg_catalog.text AS filled_cost,
+    candidates.commission::pg_catalog.text AS commission,
+    candidates.multiplier::pg_catalog.text AS multiplier,
+    candidates.executions,
+    candidates.reason,
+    candidates.tags,
+    candidates.portfolio_id,
+    candidates.strategy,
+    candidates.created_at,
+    candidates.submitted_at,
+    candidates.filled_at,
+    candidates.cancelled_at,
+    candidates.expired_at,
+    candidates.rejected_at,
     tail.*
 FROM candidates
 FULL JOIN tail ON tail.stream_id = candidates.id

@@ -1,13 +1,14 @@
--- Purpose: Read the portfolios of a name, the one created last first: the rows that match, and of the tail, with its rows, what may belong to the answer.
+-- Purpose: Read the portfolios of a strategy.
 -- Parameters:
 --   $1 tail_events_max bigint events; 0 reads the table alone
 --   $2 limit bigint rows, NULL for all
 --   $3 after_created_at timestamp with time zone where the page begins, exclusive; NULL at the start
 --   $4 after_id uuid
---   $5 name text
--- Result: the columns of portfolios (numeric as text, version as row_version) and of an event; either half may be NULL
+--   $5 strategy text
+-- Result: the columns of portfolios (numbers and enums as text, version as row_version) and of an event;
+--   either half may be NULL
 -- Locks: none beyond ACCESS SHARE
--- Index: portfolios_name_idx; events_position_key
+-- Index: portfolios_strategy_idx; events_position_key
 WITH folded AS MATERIALIZED (
     SELECT coalesce(pg_catalog.min(checkpoint.position), 0) AS position FROM {schema}.projection_checkpoints AS checkpoint
     WHERE checkpoint.projection = 'portfolios'
@@ -42,30 +43,25 @@ tail AS MATERIALIZED (
 named AS MATERIALIZED (
     SELECT row.* FROM {schema}.portfolios AS row WHERE row.id = ANY (ARRAY(SELECT DISTINCT stream_id FROM tail))
 ),
--- The portfolios that may belong to the answer. An event of these types gives the name that its data has,
--- or leaves it; one of another type or schema version may do anything.
+-- The entities that may belong to the answer.
 touched AS MATERIALIZED (
     SELECT stream_id FROM tail
-    WHERE data ->> 'name'::pg_catalog.text = $5::pg_catalog.text
-        OR schema_version <> 1
-        OR type NOT IN (
-            'PortfolioCreated', 'PortfolioTradeRecorded', 'PortfolioFundsDeposited', 'PortfolioFundsWithdrawn',
-            'PortfolioAmended', 'PortfolioDeleted'
-        )
-        OR position <= (SELECT position FROM folded)  -- of a key in quarantine
+    WHERE data ->> 'strategy'::pg_catalog.text = $5::pg_catalog.text
+        OR (schema_version <> 1 OR type NOT IN ('PortfolioCreated', 'PortfolioTradeRecorded', 'PortfolioFundsDeposited', 'PortfolioFundsWithdrawn', 'PortfolioAmended', 'PortfolioDeleted'))
+        OR position <= (SELECT position FROM folded)
     UNION
-    SELECT id FROM named WHERE name = $5::pg_catalog.text
+    SELECT id FROM named WHERE strategy = $5::pg_catalog.text
 ),
 candidates AS (
     (
         SELECT row.* FROM {schema}.portfolios AS row
-        WHERE row.name = $5::pg_catalog.text
-            AND ($3::pg_catalog.timestamptz IS NULL OR (row.created_at, row.id) < ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
-        ORDER BY row.created_at DESC, row.id DESC
+        WHERE row.strategy = $5::pg_catalog.text
+            AND ($3::pg_catalog.timestamptz IS NULL OR (row.created_at, row.id) > ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
+        ORDER BY row.created_at, row.id
         LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
     )
     UNION ALL
-    SELECT * FROM named WHERE name = $5::pg_catalog.text OR id IN (SELECT stream_id FROM touched)
+    SELECT * FROM named WHERE strategy = $5::pg_catalog.text OR id IN (SELECT stream_id FROM touched)
 ),
 -- All of a tail that is too long, so that the reader can say how long it is.
 correction AS (
@@ -73,16 +69,27 @@ correction AS (
     WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT pg_catalog.count(*) FROM tail) >= $1::bigint
 )
 SELECT
-    candidates.id, candidates.version AS row_version, candidates.name,
-    candidates.initial_capital::pg_catalog.text AS initial_capital, candidates.cash_balance::pg_catalog.text AS cash_balance,
+    candidates.id,
+    candidates.version AS row_version,
+    candidates.name,
+    candidates.initial_capital::pg_catalog.text AS initial_capital,
+    candidates.cash_balance::pg_catalog.text AS cash_balance,
     candidates.max_position_size::pg_catalog.text AS max_position_size,
-    candidates.max_portfolio_risk::pg_catalog.text AS max_portfolio_risk, candidates.max_positions,
-    candidates.max_leverage::pg_catalog.text AS max_leverage, candidates.net_deposits::pg_catalog.text AS net_deposits,
+    candidates.max_portfolio_risk::pg_catalog.text AS max_portfolio_risk,
+    candidates.max_positions,
+    candidates.max_leverage::pg_catalog.text AS max_leverage,
+    candidates.net_deposits::pg_catalog.text AS net_deposits,
     candidates.total_realized_pnl::pg_catalog.text AS total_realized_pnl,
     candidates.total_commission_paid::pg_catalog.text AS total_commission_paid,
-    candidates.gross_profit::pg_catalog.text AS gross_profit, candidates.gross_loss::pg_catalog.text AS gross_loss,
-    candidates.trades_count, candidates.winning_trades, candidates.losing_trades, candidates.trade_ids,
-    candidates.strategy, candidates.created_at, candidates.last_updated,
+    candidates.gross_profit::pg_catalog.text AS gross_profit,
+    candidates.gross_loss::pg_catalog.text AS gross_loss,
+    candidates.trades_count,
+    candidates.winning_trades,
+    candidates.losing_trades,
+    candidates.trade_ids,
+    candidates.strategy,
+    candidates.created_at,
+    candidates.last_updated,
     correction.*
 FROM candidates
 FULL JOIN correction ON correction.stream_id = candidates.id

@@ -1,13 +1,14 @@
--- Purpose: Read the orders of a status: the rows that match, and of the tail, with its rows, what may belong to the answer.
+-- Purpose: Read the orders that a broker knows by an id.
 -- Parameters:
 --   $1 tail_events_max bigint events; 0 reads the table alone
 --   $2 limit bigint rows, NULL for all
 --   $3 after_created_at timestamp with time zone where the page begins, exclusive; NULL at the start
 --   $4 after_id uuid
---   $5 status text a label of order_status
--- Result: the columns of orders (numeric as text, version as row_version) and of an event; either half may be NULL
+--   $5 broker_order_id text
+-- Result: the columns of orders (numbers and enums as text, version as row_version) and of an event;
+--   either half may be NULL
 -- Locks: none beyond ACCESS SHARE
--- Index: orders_status_idx; events_position_key
+-- Index: orders_broker_order_id_idx; events_position_key
 WITH folded AS MATERIALIZED (
     SELECT coalesce(pg_catalog.min(checkpoint.position), 0) AS position FROM {schema}.projection_checkpoints AS checkpoint
     WHERE checkpoint.projection = 'orders'
@@ -42,23 +43,25 @@ tail AS MATERIALIZED (
 named AS MATERIALIZED (
     SELECT row.* FROM {schema}.orders AS row WHERE row.id = ANY (ARRAY(SELECT DISTINCT stream_id FROM tail))
 ),
--- The orders that may belong to the answer: all but those whose one event in the tail begins them in another status.
+-- The entities that may belong to the answer.
 touched AS MATERIALIZED (
     SELECT stream_id FROM tail
-    WHERE (type = 'OrderCreated' AND schema_version = 1 AND data ->> 'status'::pg_catalog.text <> $5::pg_catalog.text) IS NOT TRUE
+    WHERE data ->> 'broker_order_id'::pg_catalog.text = $5::pg_catalog.text
+        OR (schema_version <> 1 OR type NOT IN ('OrderCreated', 'OrderSubmitted', 'OrderFilled', 'OrderFillBusted', 'OrderFillCorrected', 'OrderCancelled', 'OrderRejected', 'OrderExpired', 'OrderAmended', 'OrderDeleted'))
+        OR position <= (SELECT position FROM folded)
     UNION
-    SELECT id FROM named WHERE status OPERATOR(pg_catalog.=) $5::pg_catalog.text::{schema}.order_status
+    SELECT id FROM named WHERE broker_order_id = $5::pg_catalog.text
 ),
 candidates AS (
     (
         SELECT row.* FROM {schema}.orders AS row
-        WHERE row.status OPERATOR(pg_catalog.=) $5::pg_catalog.text::{schema}.order_status
+        WHERE row.broker_order_id = $5::pg_catalog.text
             AND ($3::pg_catalog.timestamptz IS NULL OR (row.created_at, row.id) > ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
         ORDER BY row.created_at, row.id
         LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
     )
     UNION ALL
-    SELECT * FROM named WHERE status OPERATOR(pg_catalog.=) $5::pg_catalog.text::{schema}.order_status OR id IN (SELECT stream_id FROM touched)
+    SELECT * FROM named WHERE broker_order_id = $5::pg_catalog.text OR id IN (SELECT stream_id FROM touched)
 ),
 -- All of a tail that is too long, so that the reader can say how long it is.
 correction AS (
@@ -66,14 +69,32 @@ correction AS (
     WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT pg_catalog.count(*) FROM tail) >= $1::bigint
 )
 SELECT
-    candidates.id, candidates.version AS row_version, candidates.symbol, candidates.side::pg_catalog.text AS side, candidates.order_type::pg_catalog.text AS order_type,
-    candidates.quantity::pg_catalog.text AS quantity, candidates.limit_price::pg_catalog.text AS limit_price,
-    candidates.stop_price::pg_catalog.text AS stop_price, candidates.time_in_force::pg_catalog.text AS time_in_force, candidates.status::pg_catalog.text AS status,
-    candidates.broker_order_id, candidates.filled_quantity::pg_catalog.text AS filled_quantity,
-    candidates.filled_cost::pg_catalog.text AS filled_cost, candidates.commission::pg_catalog.text AS commission,
-    candidates.multiplier::pg_catalog.text AS multiplier, candidates.executions, candidates.reason, candidates.tags,
-    candidates.portfolio_id, candidates.strategy, candidates.created_at, candidates.submitted_at,
-    candidates.filled_at, candidates.cancelled_at, candidates.expired_at, candidates.rejected_at,
+    candidates.id,
+    candidates.version AS row_version,
+    candidates.symbol,
+    candidates.side::pg_catalog.text AS side,
+    candidates.order_type::pg_catalog.text AS order_type,
+    candidates.quantity::pg_catalog.text AS quantity,
+    candidates.limit_price::pg_catalog.text AS limit_price,
+    candidates.stop_price::pg_catalog.text AS stop_price,
+    candidates.time_in_force::pg_catalog.text AS time_in_force,
+    candidates.status::pg_catalog.text AS status,
+    candidates.broker_order_id,
+    candidates.filled_quantity::pg_catalog.text AS filled_quantity,
+    candidates.filled_cost::pg_catalog.text AS filled_cost,
+    candidates.commission::pg_catalog.text AS commission,
+    candidates.multiplier::pg_catalog.text AS multiplier,
+    candidates.executions,
+    candidates.reason,
+    candidates.tags,
+    candidates.portfolio_id,
+    candidates.strategy,
+    candidates.created_at,
+    candidates.submitted_at,
+    candidates.filled_at,
+    candidates.cancelled_at,
+    candidates.expired_at,
+    candidates.rejected_at,
     correction.*
 FROM candidates
 FULL JOIN correction ON correction.stream_id = candidates.id

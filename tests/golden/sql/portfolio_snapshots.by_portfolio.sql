@@ -1,13 +1,14 @@
--- Purpose: Read the snapshots of a portfolio in a range of time: the rows that match, and of the tail, with its rows, what may belong to the answer.
+-- Purpose: Read the snapshots of a portfolio in a range of time.
 -- Parameters:
 --   $1 tail_events_max bigint events; 0 reads the table alone
 --   $2 limit bigint rows, NULL for all
 --   $3 after_taken_at timestamp with time zone where the page begins, exclusive; NULL at the start
 --   $4 after_id uuid
 --   $5 portfolio_id uuid
---   $6 start_date timestamp with time zone inclusive
---   $7 end_date timestamp with time zone inclusive
--- Result: the columns of portfolio_snapshots (numeric as text, version as row_version) and of an event; either half may be NULL
+--   $6 start timestamp with time zone inclusive
+--   $7 end timestamp with time zone inclusive
+-- Result: the columns of portfolio_snapshots (numbers and enums as text, version as row_version) and of an event;
+--   either half may be NULL
 -- Locks: none beyond ACCESS SHARE
 -- Index: portfolio_snapshots_portfolio_id_idx; events_position_key
 WITH folded AS MATERIALIZED (
@@ -44,16 +45,12 @@ tail AS MATERIALIZED (
 named AS MATERIALIZED (
     SELECT row.* FROM {schema}.portfolio_snapshots AS row WHERE row.id = ANY (ARRAY(SELECT DISTINCT stream_id FROM tail))
 ),
--- The portfolio snapshots that may belong to the answer. An event of these types gives the portfolio_id that its data has,
--- or leaves it; one of another type or schema version may do anything.
+-- The entities that may belong to the answer.
 touched AS MATERIALIZED (
     SELECT stream_id FROM tail
     WHERE data ->> 'portfolio_id'::pg_catalog.text = $5::pg_catalog.uuid::pg_catalog.text
-        OR schema_version <> 1
-        OR type NOT IN (
-            'PortfolioSnapshotTaken', 'PortfolioSnapshotAmended', 'PortfolioSnapshotDeleted'
-        )
-        OR position <= (SELECT position FROM folded)  -- of a key in quarantine
+        OR (schema_version <> 1 OR type NOT IN ('PortfolioSnapshotTaken', 'PortfolioSnapshotAmended', 'PortfolioSnapshotDeleted'))
+        OR position <= (SELECT position FROM folded)
     UNION
     SELECT id FROM named WHERE portfolio_id = $5::pg_catalog.uuid
 ),
@@ -75,13 +72,24 @@ correction AS (
     WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT pg_catalog.count(*) FROM tail) >= $1::bigint
 )
 SELECT
-    candidates.id, candidates.version AS row_version, candidates.portfolio_id, candidates.taken_at,
-    candidates.initial_capital::pg_catalog.text AS initial_capital, candidates.net_deposits::pg_catalog.text AS net_deposits,
-    candidates.cash_balance::pg_catalog.text AS cash_balance, candidates.realized_pnl::pg_catalog.text AS realized_pnl,
-    candidates.commission_paid::pg_catalog.text AS commission_paid, candidates.gross_profit::pg_catalog.text AS gross_profit,
-    candidates.gross_loss::pg_catalog.text AS gross_loss, candidates.trades_count, candidates.winning_trades,
-    candidates.losing_trades, candidates.open_positions, candidates.unmarked_positions,
-    candidates.exposure::pg_catalog.text AS exposure, candidates.net_exposure::pg_catalog.text AS net_exposure,
+    candidates.id,
+    candidates.version AS row_version,
+    candidates.portfolio_id,
+    candidates.taken_at,
+    candidates.initial_capital::pg_catalog.text AS initial_capital,
+    candidates.net_deposits::pg_catalog.text AS net_deposits,
+    candidates.cash_balance::pg_catalog.text AS cash_balance,
+    candidates.realized_pnl::pg_catalog.text AS realized_pnl,
+    candidates.commission_paid::pg_catalog.text AS commission_paid,
+    candidates.gross_profit::pg_catalog.text AS gross_profit,
+    candidates.gross_loss::pg_catalog.text AS gross_loss,
+    candidates.trades_count,
+    candidates.winning_trades,
+    candidates.losing_trades,
+    candidates.open_positions,
+    candidates.unmarked_positions,
+    candidates.exposure::pg_catalog.text AS exposure,
+    candidates.net_exposure::pg_catalog.text AS net_exposure,
     candidates.unrealized_pnl::pg_catalog.text AS unrealized_pnl,
     correction.*
 FROM candidates

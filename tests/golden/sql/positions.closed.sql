@@ -1,10 +1,11 @@
--- Purpose: Read the closed positions: the rows that match, and of the tail, with its rows, what may belong to the answer.
+-- Purpose: Read the closed positions.
 -- Parameters:
 --   $1 tail_events_max bigint events; 0 reads the table alone
 --   $2 limit bigint rows, NULL for all
 --   $3 after_opened_at timestamp with time zone where the page begins, exclusive; NULL at the start
 --   $4 after_id uuid
--- Result: the columns of positions (numeric as text, version as row_version) and of an event; either half may be NULL
+-- Result: the columns of positions (numbers and enums as text, version as row_version) and of an event;
+--   either half may be NULL
 -- Locks: none beyond ACCESS SHARE
 -- Index: positions_closed_idx; events_position_key
 WITH folded AS MATERIALIZED (
@@ -41,13 +42,12 @@ tail AS MATERIALIZED (
 named AS MATERIALIZED (
     SELECT row.* FROM {schema}.positions AS row WHERE row.id = ANY (ARRAY(SELECT DISTINCT stream_id FROM tail))
 ),
--- The positions that may belong to the answer. An event of these types closes none.
+-- The entities that may belong to the answer.
 touched AS MATERIALIZED (
     SELECT stream_id FROM tail
     WHERE data ->> 'closed_at'::pg_catalog.text IS NOT NULL
-        OR schema_version <> 1
-        OR type NOT IN ('PositionOpened', 'PositionIncreased', 'PositionReduced', 'PositionMarked')
-        OR position <= (SELECT position FROM folded)  -- of a key in quarantine
+        OR (schema_version <> 1 OR type NOT IN ('PositionOpened', 'PositionIncreased', 'PositionReduced', 'PositionMarked'))
+        OR position <= (SELECT position FROM folded)
     UNION
     SELECT id FROM named WHERE closed_at IS NOT NULL
 ),
@@ -68,12 +68,23 @@ correction AS (
     WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT pg_catalog.count(*) FROM tail) >= $1::bigint
 )
 SELECT
-    candidates.id, candidates.version AS row_version, candidates.symbol, candidates.quantity::pg_catalog.text AS quantity,
-    candidates.cost::pg_catalog.text AS cost, candidates.multiplier::pg_catalog.text AS multiplier,
-    candidates.current_price::pg_catalog.text AS current_price, candidates.realized_pnl::pg_catalog.text AS realized_pnl,
-    candidates.commission_paid::pg_catalog.text AS commission_paid, candidates.stop_loss_price::pg_catalog.text AS stop_loss_price,
-    candidates.take_profit_price::pg_catalog.text AS take_profit_price, candidates.strategy, candidates.portfolio_id,
-    candidates.tags, candidates.execution_ids, candidates.opened_at, candidates.closed_at,
+    candidates.id,
+    candidates.version AS row_version,
+    candidates.symbol,
+    candidates.quantity::pg_catalog.text AS quantity,
+    candidates.cost::pg_catalog.text AS cost,
+    candidates.multiplier::pg_catalog.text AS multiplier,
+    candidates.current_price::pg_catalog.text AS current_price,
+    candidates.realized_pnl::pg_catalog.text AS realized_pnl,
+    candidates.commission_paid::pg_catalog.text AS commission_paid,
+    candidates.stop_loss_price::pg_catalog.text AS stop_loss_price,
+    candidates.take_profit_price::pg_catalog.text AS take_profit_price,
+    candidates.strategy,
+    candidates.portfolio_id,
+    candidates.tags,
+    candidates.execution_ids,
+    candidates.opened_at,
+    candidates.closed_at,
     candidates.last_updated,
     correction.*
 FROM candidates

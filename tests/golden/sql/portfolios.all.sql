@@ -1,10 +1,11 @@
--- Purpose: Read portfolios, the one created last first: the rows that match, the rows of every portfolio that the tail names, and the tail.
+-- Purpose: Read the portfolios in the order of their creation.
 -- Parameters:
 --   $1 tail_events_max bigint events; 0 reads the table alone
 --   $2 limit bigint rows, NULL for all
 --   $3 after_created_at timestamp with time zone where the page begins, exclusive; NULL at the start
 --   $4 after_id uuid
--- Result: the columns of portfolios (numeric as text, version as row_version) and of an event; either half may be NULL
+-- Result: the columns of portfolios (numbers and enums as text, version as row_version) and of an event;
+--   either half may be NULL
 -- Locks: none beyond ACCESS SHARE
 -- Index: portfolios_created_at_idx; events_position_key
 WITH folded AS MATERIALIZED (
@@ -45,8 +46,8 @@ candidates AS (
     (
         SELECT row.* FROM {schema}.portfolios AS row
         WHERE true
-            AND ($3::pg_catalog.timestamptz IS NULL OR (row.created_at, row.id) < ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
-        ORDER BY row.created_at DESC, row.id DESC
+            AND ($3::pg_catalog.timestamptz IS NULL OR (row.created_at, row.id) > ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
+        ORDER BY row.created_at, row.id
         LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
     )
     UNION ALL
@@ -54,16 +55,27 @@ candidates AS (
     WHERE row.id = ANY (ARRAY(SELECT stream_id FROM touched))
 )
 SELECT
-    candidates.id, candidates.version AS row_version, candidates.name,
-    candidates.initial_capital::pg_catalog.text AS initial_capital, candidates.cash_balance::pg_catalog.text AS cash_balance,
+    candidates.id,
+    candidates.version AS row_version,
+    candidates.name,
+    candidates.initial_capital::pg_catalog.text AS initial_capital,
+    candidates.cash_balance::pg_catalog.text AS cash_balance,
     candidates.max_position_size::pg_catalog.text AS max_position_size,
-    candidates.max_portfolio_risk::pg_catalog.text AS max_portfolio_risk, candidates.max_positions,
-    candidates.max_leverage::pg_catalog.text AS max_leverage, candidates.net_deposits::pg_catalog.text AS net_deposits,
+    candidates.max_portfolio_risk::pg_catalog.text AS max_portfolio_risk,
+    candidates.max_positions,
+    candidates.max_leverage::pg_catalog.text AS max_leverage,
+    candidates.net_deposits::pg_catalog.text AS net_deposits,
     candidates.total_realized_pnl::pg_catalog.text AS total_realized_pnl,
     candidates.total_commission_paid::pg_catalog.text AS total_commission_paid,
-    candidates.gross_profit::pg_catalog.text AS gross_profit, candidates.gross_loss::pg_catalog.text AS gross_loss,
-    candidates.trades_count, candidates.winning_trades, candidates.losing_trades, candidates.trade_ids,
-    candidates.strategy, candidates.created_at, candidates.last_updated,
+    candidates.gross_profit::pg_catalog.text AS gross_profit,
+    candidates.gross_loss::pg_catalog.text AS gross_loss,
+    candidates.trades_count,
+    candidates.winning_trades,
+    candidates.losing_trades,
+    candidates.trade_ids,
+    candidates.strategy,
+    candidates.created_at,
+    candidates.last_updated,
     tail.*
 FROM candidates
 FULL JOIN tail ON tail.stream_id = candidates.id

@@ -1,13 +1,16 @@
--- Purpose: Read the positions of a portfolio: the rows that match, and of the tail, with its rows, what may belong to the answer.
+-- Purpose: Read the open positions of a symbol, the one opened last first.
 -- Parameters:
 --   $1 tail_events_max bigint events; 0 reads the table alone
 --   $2 limit bigint rows, NULL for all
 --   $3 after_opened_at timestamp with time zone where the page begins, exclusive; NULL at the start
 --   $4 after_id uuid
---   $5 portfolio_id uuid
--- Result: the columns of positions (numeric as text, version as row_version) and of an event; either half may be NULL
+--   $5 symbol text
+--   $6 portfolio_id uuid NULL for any
+--   $7 strategy text NULL for any
+-- Result: the columns of positions (numbers and enums as text, version as row_version) and of an event;
+--   either half may be NULL
 -- Locks: none beyond ACCESS SHARE
--- Index: positions_portfolio_id_idx; events_position_key
+-- Index: positions_open_symbol_idx; events_position_key
 WITH folded AS MATERIALIZED (
     SELECT coalesce(pg_catalog.min(checkpoint.position), 0) AS position FROM {schema}.projection_checkpoints AS checkpoint
     WHERE checkpoint.projection = 'positions'
@@ -42,30 +45,28 @@ tail AS MATERIALIZED (
 named AS MATERIALIZED (
     SELECT row.* FROM {schema}.positions AS row WHERE row.id = ANY (ARRAY(SELECT DISTINCT stream_id FROM tail))
 ),
--- The positions that may belong to the answer. An event of these types gives the portfolio_id that its data has,
--- or leaves it; one of another type or schema version may do anything.
+-- The entities that may belong to the answer.
 touched AS MATERIALIZED (
     SELECT stream_id FROM tail
-    WHERE data ->> 'portfolio_id'::pg_catalog.text = $5::pg_catalog.uuid::pg_catalog.text
-        OR schema_version <> 1
-        OR type NOT IN (
-            'PositionOpened', 'PositionIncreased', 'PositionReduced', 'PositionClosed', 'PositionMarked',
-            'PositionAmended', 'PositionDeleted'
-        )
-        OR position <= (SELECT position FROM folded)  -- of a key in quarantine
+    WHERE data ->> 'symbol'::pg_catalog.text = $5::pg_catalog.text
+        OR (schema_version <> 1 OR type NOT IN ('PositionOpened', 'PositionIncreased', 'PositionReduced', 'PositionClosed', 'PositionMarked', 'PositionAmended', 'PositionDeleted'))
+        OR position <= (SELECT position FROM folded)
     UNION
-    SELECT id FROM named WHERE portfolio_id = $5::pg_catalog.uuid
+    SELECT id FROM named WHERE symbol = $5::pg_catalog.text
 ),
 candidates AS (
     (
         SELECT row.* FROM {schema}.positions AS row
-        WHERE row.portfolio_id = $5::pg_catalog.uuid
-            AND ($3::pg_catalog.timestamptz IS NULL OR (row.opened_at, row.id) > ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
-        ORDER BY row.opened_at, row.id
+        WHERE row.symbol = $5::pg_catalog.text
+            AND row.closed_at IS NULL
+            AND ($6::pg_catalog.uuid IS NULL OR row.portfolio_id = $6::pg_catalog.uuid)
+            AND ($7::pg_catalog.text IS NULL OR row.strategy = $7::pg_catalog.text)
+            AND ($3::pg_catalog.timestamptz IS NULL OR (row.opened_at, row.id) < ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
+        ORDER BY row.opened_at DESC, row.id DESC
         LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
     )
     UNION ALL
-    SELECT * FROM named WHERE portfolio_id = $5::pg_catalog.uuid OR id IN (SELECT stream_id FROM touched)
+    SELECT * FROM named WHERE symbol = $5::pg_catalog.text OR id IN (SELECT stream_id FROM touched)
 ),
 -- All of a tail that is too long, so that the reader can say how long it is.
 correction AS (
@@ -73,12 +74,23 @@ correction AS (
     WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT pg_catalog.count(*) FROM tail) >= $1::bigint
 )
 SELECT
-    candidates.id, candidates.version AS row_version, candidates.symbol, candidates.quantity::pg_catalog.text AS quantity,
-    candidates.cost::pg_catalog.text AS cost, candidates.multiplier::pg_catalog.text AS multiplier,
-    candidates.current_price::pg_catalog.text AS current_price, candidates.realized_pnl::pg_catalog.text AS realized_pnl,
-    candidates.commission_paid::pg_catalog.text AS commission_paid, candidates.stop_loss_price::pg_catalog.text AS stop_loss_price,
-    candidates.take_profit_price::pg_catalog.text AS take_profit_price, candidates.strategy, candidates.portfolio_id,
-    candidates.tags, candidates.execution_ids, candidates.opened_at, candidates.closed_at,
+    candidates.id,
+    candidates.version AS row_version,
+    candidates.symbol,
+    candidates.quantity::pg_catalog.text AS quantity,
+    candidates.cost::pg_catalog.text AS cost,
+    candidates.multiplier::pg_catalog.text AS multiplier,
+    candidates.current_price::pg_catalog.text AS current_price,
+    candidates.realized_pnl::pg_catalog.text AS realized_pnl,
+    candidates.commission_paid::pg_catalog.text AS commission_paid,
+    candidates.stop_loss_price::pg_catalog.text AS stop_loss_price,
+    candidates.take_profit_price::pg_catalog.text AS take_profit_price,
+    candidates.strategy,
+    candidates.portfolio_id,
+    candidates.tags,
+    candidates.execution_ids,
+    candidates.opened_at,
+    candidates.closed_at,
     candidates.last_updated,
     correction.*
 FROM candidates

@@ -1,0 +1,15 @@
+-- Purpose: End the range of the stored states of orders that the next event of their stream has ended. Another
+--   table's name is put in the place of this one's.
+-- Parameters:
+--   $1 ids uuid[]
+-- Result: none
+-- Locks: none beyond the rows'
+-- Index: milestone_orders_pkey, events_pkey
+UPDATE {schema}.milestone_orders AS stored
+SET during = pg_catalog.int8range(pg_catalog.lower(stored.during), event.position)
+FROM {schema}.events AS event
+WHERE stored.id = ANY ($1::pg_catalog.uuid[])
+    AND pg_catalog.upper_inf(stored.during)
+    AND event.stream_id = stored.id
+    AND event.version = stored.stream_version + 1
+

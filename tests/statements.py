@@ -1,0 +1,82 @@
+"""Every statement of the library as it is sent, but for the schema: those of files, and those that templates make.
+
+`python -m tests.statements` writes what templates make to tests/golden/sql, for a review to see what changes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eventstore.repositories.lists import ListStatement
+from eventstore.repositories.read_tables import LISTS, READ_TABLES
+from eventstore.sql import fill
+from tests.unit.sql_header import SQL
+
+GOLDEN = Path(__file__).parent / "golden" / "sql"
+TEMPLATES = SQL / "lists"
+_FOUND = "{schema}.{table}", "{schema}.milestone_{table}"
+
+
+def _header(one: ListStatement) -> str:
+    parameters = (
+        "tail_events_max bigint events; 0 reads the table alone",
+        "limit bigint rows, NULL for all",
+        f"after_{one.sort} timestamp with time zone where the page begins, exclusive; NULL at the start",
+        "after_id uuid",
+        *one.parameters,
+    )
+    lines = [f"--   ${number} {each}" for number, each in enumerate(parameters, 1)]
+    return "\n".join(
+        (
+            f"-- Purpose: {one.purpose}.",
+            "-- Parameters:",
+            *lines,
+            f"-- Result: the columns of {one.table} (numbers and enums as text, version as row_version) and of an event;",
+            "--   either half may be NULL",
+            "-- Locks: none beyond ACCESS SHARE",
+            f"-- Index: {one.index}; events_position_key",
+        )
+    )
+
+
+def _composed() -> dict[str, str]:
+    found = {name: f"{_header(one)}\n{one.statement()}" for name, one in LISTS.items()}
+    for path in SQL.rglob("*.sql"):
+        text = path.read_text()
+        if path.parent != TEMPLATES and any(slot in text for slot in _FOUND):
+            name = str(path.relative_to(SQL).with_suffix(""))
+            for table in READ_TABLES.values():
+                found[f"{name}/{table.projection}"] = fill(text, table=table.projection)
+    return dict(sorted(found.items()))
+
+
+COMPOSED = _composed()
+"""The statements that templates make, by name, each with its header."""
+
+FILES = {
+    str(path.relative_to(SQL).with_suffix("")): path.read_text()
+    for path in sorted(SQL.rglob("*.sql"))
+    if path.parent != TEMPLATES and not any(slot in path.read_text() for slot in _FOUND)
+}
+"""The statements of files, by name, each with its header."""
+
+STATEMENTS = FILES | COMPOSED
+"""All statements, by name, each with its header; the slots of the schema are open."""
+
+
+def golden(name: str) -> Path:
+    """Where a statement that a template makes is kept."""
+    return GOLDEN / f"{name.replace('/', '.')}.sql"
+
+
+def write() -> None:
+    """Write what the templates make now."""
+    GOLDEN.mkdir(parents=True, exist_ok=True)
+    for path in GOLDEN.glob("*.sql"):
+        path.unlink()
+    for name, text in COMPOSED.items():
+        golden(name).write_text(f"{text}\n")
+
+
+if __name__ == "__main__":
+    write()
