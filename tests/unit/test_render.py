@@ -10,6 +10,7 @@ from eventstore.errors import ConfigurationError
 from eventstore.sql import (
     Named,
     Template,
+    fill,
     literal,
     load,
     quoted,
@@ -48,7 +49,8 @@ def test_what_is_no_name_is_refused(name: str):
 
 
 def test_a_literal_depends_on_no_setting():
-    """Backslashes and quotes are escaped in the form that `standard_conforming_strings` does not change."""
+    """Backslashes are escaped in the form that `standard_conforming_strings` does not change."""
+    assert literal("it's here") == "'it''s here'"
     assert literal("it's \\ here") == "E'it''s \\\\ here'"
     with pytest.raises(ConfigurationError, match="NUL"):
         literal("a\0")
@@ -57,14 +59,25 @@ def test_a_literal_depends_on_no_setting():
 def test_slots_are_filled():
     """The schema, its name as text, and the oid of a relation."""
     assert render("SELECT FROM {schema}.events", 'de"sk') == 'SELECT FROM "de""sk".events'
-    assert render("SELECT {schema_name}", "o'desk") == "SELECT E'o''desk'"
+    assert render("SELECT {schema_name}", "o'desk") == "SELECT 'o''desk'"
     assert (
-        render("nextval({regclass events})", "desk") == """nextval(E'"desk"."events"'::pg_catalog.regclass)"""
+        render("nextval({regclass events})", "desk") == """nextval('"desk"."events"'::pg_catalog.regclass)"""
     )
     assert render("SELECT '{schema}.x'", "{schema_name}") == """SELECT '"{schema_name}".x'"""
     for text in ("{events}", "{regclass}", "{schema events}", "{}"):
         with pytest.raises(ConfigurationError, match="unknown slot"):
             render(f"SELECT {text}", "desk")
+
+
+def test_a_template_is_filled_exactly():
+    """A slot without a text, and a text without a slot, are errors; the schema's slots stay open."""
+    filled = fill("SELECT {columns} FROM {schema}.{table}", columns="id", table="orders")
+    assert filled == "SELECT id FROM {schema}.orders"
+    assert text_of(filled, Session("desk")) == 'SELECT id FROM "desk".orders'
+    with pytest.raises(ConfigurationError, match=r"lacks texts for the slots \['table'\]"):
+        fill("SELECT {columns} FROM {table}", columns="id")
+    with pytest.raises(ConfigurationError, match=r"no slots for \['order'\]"):
+        fill("SELECT 1", order="id")
 
 
 def test_statements_know_their_store():
