@@ -14,6 +14,7 @@ from projections.projection import Projection
 __all__ = ["LAWS", "BrokenLawError", "Plan", "interleaved"]
 
 LAWS: Mapping[str, str] = {
+    "totality": "key and evolve take every event that the logs have, and raise no error",
     "purity": "evolve gives the same row for the same arguments each time, and does not touch them",
     "batches": "any split into batches gives the same rows",
     "restarts": "a crash and a restart anywhere gives the same rows",

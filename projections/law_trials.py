@@ -12,6 +12,7 @@ from eventstore.domain.event import PendingEvent, RecordedEvent
 from eventstore.errors import QuarantinedKeysError, RepositoryError
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import StagedEvent
+from eventstore.printable import text_of_error
 from eventstore.sql import qualified, schema_of
 from eventstore.testing.scratch import ScratchDatabase
 from eventstore.testing.strategies import LoggedEvent
@@ -27,9 +28,10 @@ from projections.worker import ProjectionWorker
 __all__ = ["Trial"]
 
 Key = tuple[Any, ...]
-Rows = Mapping[Key, str]
+Rows = Mapping[str, str]
 
 _ALL = 10_000
+_HELD = "in quarantine"
 
 
 class _CrashError(BaseException):
@@ -42,10 +44,17 @@ class Trial:
     Args:
         scratch: The database.
         make: Makes a projection, as another process would have it.
+        refusals: The errors by which it refuses events on purpose.
     """
 
-    def __init__(self, scratch: ScratchDatabase, make: Callable[[], Projection[Any]]) -> None:
+    def __init__(
+        self,
+        scratch: ScratchDatabase,
+        make: Callable[[], Projection[Any]],
+        refusals: tuple[type[Exception], ...] = (),
+    ) -> None:
         self._scratch = scratch
+        self._refusals = refusals
         self._make = make
         self._table = make().table
         self._log = EventLog(scratch.connection, group_commit=False)
@@ -72,6 +81,7 @@ class Trial:
             BrokenLawError: The law does not hold of it.
         """
         laws: Mapping[str, Callable[[Plan], Awaitable[tuple[str | None, int]]]] = {
+            "totality": self._totality,
             "purity": self._purity,
             "batches": self._batches,
             "restarts": self._restarts,
@@ -90,6 +100,33 @@ class Trial:
         return rows
 
     # ---- the laws --------------------------------------------------------------------------------------------
+
+    async def _totality(self, plan: Plan) -> tuple[str | None, int]:
+        projection = self._make()
+        rows: dict[Key, Any] = {}
+        refused: set[Key] = set()
+        seen = 0
+        for event in await self._append(plan.log):
+            try:
+                parts = [(projection.key_of(part), part) for part in projection.taken(event)]
+            except Exception as error:  # noqa: BLE001 - whatever it is, the projection would stop at it
+                return f"key() failed at {_named(event)}: {text_of_error(error.__cause__ or error)}", seen
+            for key, part in parts:
+                if key in refused:
+                    continue
+                before = rows.get(key)
+                row = _outcome(projection, before, part)
+                if isinstance(row, self._refusals):
+                    refused.add(key)
+                elif isinstance(row, Exception):
+                    return (
+                        f"evolve raised {text_of_error(row)} at {_named(part)}, given {self._told(before)}",
+                        seen,
+                    )
+                else:
+                    rows[key] = row
+                    seen += 1
+        return None, seen
 
     async def _purity(self, plan: Plan) -> tuple[str | None, int]:
         projection = self._make()
@@ -117,7 +154,7 @@ class Trial:
         whole = await self._folded([_ALL])
         await self._empty_table()
         split = await self._folded(plan.cuts)
-        return _difference("in one batch", whole, f"in batches of {_shown(plan.cuts)}", split), len(whole)
+        return _difference("in one batch", whole, f"in batches of {_shown(plan.cuts)}", split), _live(whole)
 
     async def _restarts(self, plan: Plan) -> tuple[str | None, int]:
         await self._append(plan.log)
@@ -126,7 +163,7 @@ class Trial:
         crash_at = plan.at % len(plan.log)
         crashed = await self._folded(plan.cuts, crash_at=crash_at)
         said = f"with batches of {_shown(plan.cuts)} and a crash at the event {crash_at + 1} that it folds"
-        return _difference("without a crash", calm, said, crashed), len(calm)
+        return _difference("without a crash", calm, said, crashed), _live(calm)
 
     async def _rebuild(self, plan: Plan) -> tuple[str | None, int]:
         await self._append(plan.log)
@@ -134,10 +171,11 @@ class Trial:
         grown = await self._folded([_ALL], projection=projection)
         compared = await compare_with_rebuild(self._log, projection)
         if compared.is_equal:
-            return None, len(grown)
+            return None, _live(grown)
         keys = ", ".join(compared.different_keys)
-        return f"{compared.rows_different} row(s) differ from those of a rebuild, with the keys {keys}", len(
-            grown
+        return (
+            f"{compared.rows_different} row(s) differ from those of a rebuild, with the keys {keys}",
+            _live(grown),
         )
 
     async def _interleavings(self, plan: Plan) -> tuple[str | None, int]:
@@ -147,7 +185,7 @@ class Trial:
         await self._append([plan.log[index] for index in order])
         second = await self._folded([_ALL])
         said = "in the order " + " ".join(str(index + 1) for index in order)
-        return _difference("as the events came", first, said, second), len(first)
+        return _difference("as the events came", first, said, second), _live(first)
 
     async def _round_trip(self, plan: Plan) -> tuple[str | None, int]:
         projection = self._make()
@@ -193,7 +231,7 @@ class Trial:
         caught_up = await self._rows(final)
         said = f"read when {through} of {len(recorded)} events were folded"
         found = _difference(said, read[0], "read again", read[-1])
-        return found or _difference(said, read[0], "in the table when it had caught up", caught_up), len(
+        return found or _difference(said, read[0], "in the table when it had caught up", caught_up), _live(
             caught_up
         )
 
@@ -252,16 +290,18 @@ class Trial:
         return await worker.run_once()
 
     async def _rows(self, projection: Projection[Any]) -> Rows:
-        """Return the rows of the table as text; those of keys in quarantine stand still, and are left out."""
+        """Return the rows of the table as text; those of keys in quarantine stand still, and are only said to be there."""
         held = {one.key for one in await list_quarantined(self._log, projection.name)}
         async with self._scratch.connection.acquire() as connection:
             records = await connection.fetch(self._table.select_all(schema=schema_of(connection)))
         names = [column.name for column in self._table.key]
-        return {
-            key: self._told(self._table.codec.decode(record))
+        rows = {
+            key_text(self._table.normal(tuple(record[name] for name in names))): self._told(
+                self._table.codec.decode(record)
+            )
             for record in records
-            if key_text(key := self._table.normal(tuple(record[name] for name in names))) not in held
         }
+        return rows | dict.fromkeys(held, _HELD)
 
     async def _empty_table(self) -> None:
         async with self._scratch.connection.acquire() as connection:
@@ -304,7 +344,9 @@ class Trial:
                 await transaction.rollback()
         names = [column.name for column in self._table.key]
         return {
-            tuple(record[name] for name in names): self._told(self._table.codec.decode(record))
+            key_text(self._table.normal(tuple(record[name] for name in names))): self._told(
+                self._table.codec.decode(record)
+            )
             for record in records
         }
 
@@ -354,11 +396,15 @@ def _crash(projection: Projection[Any], at: int) -> None:
 
 def _difference(one: str, left: Rows, other: str, right: Rows) -> str | None:
     """Return in words the first row that differs; None where all are equal."""
-    for key in sorted(left.keys() | right.keys(), key=str):
+    for key in sorted(left.keys() | right.keys()):
         mine, theirs = left.get(key, "no row"), right.get(key, "no row")
         if mine != theirs:
-            return f"the row {key_text(key)} is, {one}: {mine}\n  and, {other}: {theirs}"
+            return f"the row {key} is, {one}: {mine}\n  and, {other}: {theirs}"
     return None
+
+
+def _live(rows: Rows) -> int:
+    return sum(row != _HELD for row in rows.values())
 
 
 def _shown(cuts: Sequence[int]) -> str:

@@ -258,15 +258,109 @@ async def test_it_can_be_called_in_a_running_event_loop(server_config: DatabaseC
     check_laws(Totals, events=TRADES, database=server_config, examples=1)
 
 
-def test_a_log_without_a_row_proves_nothing(server_config: DatabaseConfig):
-    """A strategy whose events are never folded is refused: nothing was checked."""
+class FailsAtTheSecond(Totals):
+    """Takes the first event of a row alone."""
 
-    class Failing(Totals):
+    def evolve(self, row: Total | None, event: RecordedEvent) -> Total | None:
+        """Fail where there is a row."""
+        if row is not None:
+            raise KeyError("a mistake")
+        return super().evolve(row, event)
+
+
+class FailsAtAll(Totals):
+    """Takes nothing."""
+
+    def evolve(self, row: Total | None, event: RecordedEvent) -> Total | None:
+        """Fail."""
+        raise ValueError(f"no {row} {event}")
+
+
+class FailsByKey(Totals):
+    """Knows no key of some events."""
+
+    def key(self, event: RecordedEvent) -> tuple[Any, ...]:
+        """Fail for one symbol."""
+        (symbol,) = super().key(event)
+        return ({"A": symbol}[symbol],)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "events_needed", "said"),
+    [
+        (FailsAtTheSecond, 2, r"evolve raised KeyError: 'a mistake' at event 2 \(Traded\), given symbol='A'"),
+        (FailsAtAll, 1, r"evolve raised ValueError: no None .* at event 1 \(Traded\), given no row"),
+        (FailsByKey, 1, r"key\(\) failed at event 1 \(Traded\): KeyError: 'B'"),
+    ],
+)
+def test_a_projection_that_raises_breaks_the_first_law(
+    server_config: DatabaseConfig, mutant: type[Totals], events_needed: int, said: str
+):
+    """Quarantine by any way is no equality: the shortest log, the event and the error are named."""
+    with pytest.raises(LawsBrokenError, match=said) as raised:
+        check_laws(mutant, events=TRADES, database=server_config, examples=examples(16))
+    assert raised.value.laws == ("totality",)
+    assert len(str(raised.value).split("the events:\n")[1].splitlines()) == events_needed
+
+
+def test_a_refusal_on_purpose_is_said_so(server_config: DatabaseConfig):
+    """Where its error is named, the other laws are tried, and keys in quarantine are compared too."""
+
+    class Refusing(Totals):
         def evolve(self, row: Total | None, event: RecordedEvent) -> Total | None:
-            raise ValueError(f"no {row} {event}")
+            if _traded(event).amount > 1:
+                raise ArithmeticError("too much")
+            return super().evolve(row, event)
 
-    with pytest.raises(ConfigurationError, match="nothing was checked: give events="):
-        check_laws(Failing, events=TRADES, database=server_config, examples=3)
+    class RefusingInBatches(Totals):
+        def evolve(self, row: Total | None, event: RecordedEvent) -> Total | None:
+            unsaved = getattr(row, "unsaved", 0) + 1
+            if unsaved > 1:
+                raise ArithmeticError("only one in a batch")
+            after = _total(super().evolve(row, event))
+            object.__setattr__(after, "unsaved", unsaved)
+            return after
+
+    check_laws(
+        Refusing, events=TRADES, database=server_config, refusals=(ArithmeticError,), examples=examples(8)
+    )
+    with pytest.raises(LawsBrokenError, match="totality"):
+        check_laws(
+            Refusing, events=TRADES, database=server_config, refusals=(KeyError,), examples=examples(16)
+        )
+    with pytest.raises(LawsBrokenError, match="in one batch: in quarantine") as raised:
+        check_laws(
+            RefusingInBatches,
+            events=TRADES,
+            database=server_config,
+            refusals=(ArithmeticError,),
+            examples=examples(16),
+        )
+    assert "batches" in raised.value.laws
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            "none",
+            "nothing was checked of batches, restarts, rebuild, interleavings, round trip, fresh reads: give events=",
+        ),
+        ("refused", "so nothing was checked: give events="),
+    ],
+)
+def test_a_law_without_a_row_proves_nothing(server_config: DatabaseConfig, rows: str, said: str):
+    """Laws that compared no row are named: nothing was checked of them."""
+
+    class Rowless(Totals):
+        def evolve(self, row: Total | None, event: RecordedEvent) -> Total | None:
+            del row, event
+            if rows == "refused":
+                raise ArithmeticError
+            return None
+
+    with pytest.raises(ConfigurationError, match=said):
+        check_laws(Rowless, events=TRADES, database=server_config, refusals=(ArithmeticError,), examples=3)
 
 
 def test_a_server_that_is_not_there_is_named(server_config: DatabaseConfig):
