@@ -17,6 +17,7 @@ from eventstore.replay.history import Changes, HistoryEntry, class_and_id, diff,
 from eventstore.replay.pages import PAGE_EVENTS_MAX
 from eventstore.replay.rebuilding import Where, rebuild_state
 from eventstore.replay.replay import OnProgress, Replay
+from eventstore.repositories.query import as_id
 
 __all__ = ["PastOfStore"]
 
@@ -37,7 +38,7 @@ class PastOfStore:
         *,
         categories: Collection[str] | None = None,
         types: Collection[str | type[Event]] | None = None,
-        streams: Collection[UUID] | None = None,
+        streams: Collection[UUID | Entity] | None = None,
         after: Bound = 0,
         through: Bound | None = None,
         page_events_max: int = PAGE_EVENTS_MAX,
@@ -48,7 +49,7 @@ class PastOfStore:
         Args:
             categories: Only of these categories; None: of all.
             types: Only of these types, each a name or an event class, once upcast; None: of all.
-            streams: Only of these streams; None: of all.
+            streams: Only of these streams, each by its id or its entity; None: of all.
             after: Begin after this position, exclusive; or after this moment, exclusive, by `recorded_at`.
             through: End with this position, inclusive; or with this moment, inclusive, by `recorded_at`; None: with
                 the last event there is when the iteration begins. A naive datetime means local time.
@@ -62,7 +63,7 @@ class PastOfStore:
             self.log,
             categories=categories,
             types=types,
-            streams=streams,
+            streams=None if streams is None else [as_id(Entity, one) for one in streams],
             after=after,
             through=through,
             page_events_max=page_events_max,
@@ -73,7 +74,7 @@ class PastOfStore:
         self,
         entity_class: type[E],
         *,
-        ids: Collection[UUID] | None = None,
+        ids: Collection[UUID | E] | None = None,
         where: Where[E] | None = None,
         through: Bound | None = None,
         on_progress: OnProgress | None = None,
@@ -84,7 +85,7 @@ class PastOfStore:
 
         Args:
             entity_class: The class, such as `Order`.
-            ids: Only these; an id without events, or of another category, is left out. None: all.
+            ids: Only these, each by its id or as an entity; an id without events, or of another category, is left out. None: all.
             where: Only those that a predicate is true of, `where=lambda order: order.is_active`, or whose fields and
                 properties have these values, `where={"symbol": "ESU3"}`. None: all.
             through: As they were at this position, or recorded up to this moment; None: now.
@@ -99,7 +100,12 @@ class PastOfStore:
             UnknownEventTypeError, EventDecodingError: The code does not know an event.
         """
         return await rebuild_state(
-            self.log, entity_class, ids=ids, where=where, through=through, on_progress=on_progress
+            self.log,
+            entity_class,
+            ids=None if ids is None else [as_id(entity_class, one) for one in ids],
+            where=where,
+            through=through,
+            on_progress=on_progress,
         )
 
     @overload
@@ -168,9 +174,10 @@ class PastOfStore:
 
         Raises:
             ConfigurationError: The clock is none of the two, or a bound is negative.
+            RepositoryError: It is an entity of another class, or no id.
             PortfolioNotFoundError: No portfolio has this id.
             ConnectionError, TimeoutError: Safe to retry.
             UnknownEventTypeError, EventDecodingError: The code does not know an event.
         """
-        portfolio_id = portfolio if isinstance(portfolio, UUID) else portfolio.id
+        portfolio_id: UUID = as_id(Portfolio, portfolio)
         return await equity_curve(self.log, portfolio_id, clock=clock, after=after, through=through)

@@ -8,6 +8,7 @@ from functools import partial
 
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.cancellation import finish
+from eventstore.database.config import UnsavedChanges
 from eventstore.database.connection import DatabaseConnection
 from eventstore.log.records import to_columns
 from eventstore.log.shared import log_of
@@ -28,6 +29,10 @@ class AdapterSessionSource:
     def __init__(self, adapter: PostgreSQLAdapter) -> None:
         from eventstore.repositories.read_tables import READ_TABLES  # noqa: PLC0415 - it names the entities
 
+        connection = adapter.connection
+        self._unsaved: UnsavedChanges = (
+            connection.config.unsaved if isinstance(connection, DatabaseConnection) else "error"
+        )
         self._adapter = adapter
         self._log = log_of(adapter)
         self._storage = PostgreSQLStorage(self._log, READ_TABLES, run=partial(adapter.run, reads_only=True))
@@ -50,6 +55,7 @@ class AdapterSessionSource:
         session = self.reading()
         if session is not self._transaction_session:
             yield session
+            session.settle_unsaved(self._unsaved)
             await finish(self._append(session))
             return
         staged = session.mark()
@@ -71,11 +77,9 @@ class AdapterSessionSource:
         session = self._transaction_session
         if session is None:
             return
-        connection = self._adapter.connection
-        unsaved = connection.config.unsaved if isinstance(connection, DatabaseConnection) else "error"
         staged = session.mark()
         try:
-            session.settle_unsaved(unsaved)
+            session.settle_unsaved(self._unsaved)
             await self._send(session)
         except BaseException:
             session.return_to(staged)

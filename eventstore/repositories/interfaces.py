@@ -45,10 +45,10 @@ class IOrderRepository(Protocol):
     async def update_order(self, order: Order) -> Order:
         """Update an order that was saved before."""
 
-    async def delete_order(self, order_id: UUID) -> bool:
+    async def delete_order(self, order_id: UUID | Order) -> bool:
         """Delete an order; return whether there was one."""
 
-    async def get_order_by_id(self, order_id: UUID) -> Order | None:
+    async def get_order_by_id(self, order_id: UUID | Order) -> Order | None:
         """Return an order."""
 
     async def get_orders_by_symbol(
@@ -120,17 +120,17 @@ class IPositionRepository(Protocol):
     async def update_position(self, position: Position) -> Position:
         """Update a position that was saved before."""
 
-    async def close_position(self, position_id: UUID, exit_price: Decimal | None = None) -> bool:
+    async def close_position(self, position_id: UUID | Position, exit_price: Decimal | None = None) -> bool:
         """Close a position; return whether there was an open one."""
 
-    async def delete_position(self, position_id: UUID) -> bool:
+    async def delete_position(self, position_id: UUID | Position) -> bool:
         """Delete a position; return whether there was one."""
 
-    async def get_position_by_id(self, position_id: UUID) -> Position | None:
+    async def get_position_by_id(self, position_id: UUID | Position) -> Position | None:
         """Return a position."""
 
     async def get_position_by_symbol(
-        self, symbol: str, *, portfolio_id: UUID | None = None, strategy: str | None = None
+        self, symbol: str, *, portfolio_id: UUID | Portfolio | None = None, strategy: str | None = None
     ) -> Position | None:
         """Return the open position of a symbol, opened last."""
 
@@ -178,7 +178,7 @@ class IPositionRepository(Protocol):
 
     async def get_positions_by_portfolio(
         self,
-        portfolio_id: UUID,
+        portfolio_id: UUID | Portfolio,
         *,
         after: Position | None = None,
         limit: int | None = None,
@@ -213,10 +213,10 @@ class IPortfolioRepository(Protocol):
     async def update_portfolio(self, portfolio: Portfolio) -> Portfolio:
         """Update a portfolio that was saved before."""
 
-    async def delete_portfolio(self, portfolio_id: UUID) -> bool:
+    async def delete_portfolio(self, portfolio_id: UUID | Portfolio) -> bool:
         """Delete a portfolio; return whether there was one."""
 
-    async def get_portfolio_by_id(self, portfolio_id: UUID) -> Portfolio | None:
+    async def get_portfolio_by_id(self, portfolio_id: UUID | Portfolio) -> Portfolio | None:
         """Return a portfolio."""
 
     async def get_portfolio_by_name(self, name: str) -> Portfolio | None:
@@ -246,17 +246,17 @@ class IPortfolioRepository(Protocol):
     ) -> list[Portfolio]:
         """Return the portfolios of a strategy."""
 
-    async def get_portfolio_summary(self, portfolio_id: UUID) -> PortfolioSummary | None:
+    async def get_portfolio_summary(self, portfolio_id: UUID | Portfolio) -> PortfolioSummary | None:
         """Return a portfolio summed up over its open positions."""
 
     async def create_portfolio_snapshot(
-        self, portfolio_id: UUID, *, occurred_at: datetime | None = None
+        self, portfolio_id: UUID | Portfolio, *, occurred_at: datetime | None = None
     ) -> PortfolioSnapshot:
         """Sum up a portfolio, and keep the sums."""
 
     async def get_portfolio_history(
         self,
-        portfolio_id: UUID,
+        portfolio_id: UUID | Portfolio,
         start_date: datetime,
         end_date: datetime,
         *,
@@ -274,13 +274,13 @@ class IEntityRepository(Protocol[E]):
     async def save(self, entity: E) -> E:
         """Insert or update an entity."""
 
-    async def get(self, entity_id: UUID) -> E | None:
+    async def get(self, entity_id: UUID | E) -> E | None:
         """Return an entity."""
 
     async def update(self, entity: E) -> E:
         """Update an entity that was saved before."""
 
-    async def delete(self, entity_id: UUID) -> bool:
+    async def delete(self, entity_id: UUID | E) -> bool:
         """Delete an entity; return whether there was one."""
 
 

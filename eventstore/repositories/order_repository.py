@@ -61,11 +61,11 @@ class PostgreSQLOrderRepository(Repository[Order]):
         """
         return await self._update(order)
 
-    async def delete_order(self, order_id: UUID) -> bool:
+    async def delete_order(self, order_id: UUID | Order) -> bool:
         """Append a tombstone: the row goes, the history stays. Return whether there was such an order."""
         return await self._delete(order_id)
 
-    async def get_order_by_id(self, order_id: UUID) -> Order | None:
+    async def get_order_by_id(self, order_id: UUID | Order) -> Order | None:
         """Return an order; None where there is none."""
         return await self._get(order_id)
 

@@ -66,11 +66,11 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         """
         return await self._update(portfolio)
 
-    async def delete_portfolio(self, portfolio_id: UUID) -> bool:
+    async def delete_portfolio(self, portfolio_id: UUID | Portfolio) -> bool:
         """Append a tombstone: the row goes, the history stays. Return whether there was such a portfolio."""
         return await self._delete(portfolio_id)
 
-    async def get_portfolio_by_id(self, portfolio_id: UUID) -> Portfolio | None:
+    async def get_portfolio_by_id(self, portfolio_id: UUID | Portfolio) -> Portfolio | None:
         """Return a portfolio; None where there is none."""
         return await self._get(portfolio_id)
 
@@ -128,7 +128,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
 
     # ---- over the positions of a portfolio -------------------------------------------------------------------
 
-    async def get_portfolio_summary(self, portfolio_id: UUID) -> PortfolioSummary | None:
+    async def get_portfolio_summary(self, portfolio_id: UUID | Portfolio) -> PortfolioSummary | None:
         """Return a portfolio summed up over its open positions, as of now; None where there is no such portfolio.
 
         It is computed from one state of the portfolio and its positions: where a commit changes the portfolio
@@ -140,14 +140,14 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         return await _sum_up(self._source.reading(), portfolio_id, None)
 
     async def create_portfolio_snapshot(
-        self, portfolio_id: UUID, *, occurred_at: datetime | None = None
+        self, portfolio_id: UUID | Portfolio, *, occurred_at: datetime | None = None
     ) -> PortfolioSnapshot:
         """Sum up a portfolio as `get_portfolio_summary` does, keep the sums, and return them.
 
         A snapshot is a stream of its own: taking one conflicts with no change of the portfolio.
 
         Args:
-            portfolio_id: The portfolio.
+            portfolio_id: The portfolio, or its id.
             occurred_at: The moment that the snapshot is filed under; what it holds is of now. None: the context's
                 clock; naive: local time.
 
@@ -158,12 +158,12 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         async with self._source.writing() as session:
             summary = await _sum_up(session, portfolio_id, occurred_at)
             if summary is None:
-                raise PortfolioNotFoundError(portfolio_id, category="portfolio")
+                raise PortfolioNotFoundError(as_id(Portfolio, portfolio_id), category="portfolio")
             return await session.save(PortfolioSnapshot.of(summary))
 
     async def get_portfolio_history(
         self,
-        portfolio_id: UUID,
+        portfolio_id: UUID | Portfolio,
         start_date: datetime,
         end_date: datetime,
         *,
@@ -181,7 +181,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
             ConfigurationError: The range ends before it starts.
         """
         start, end = time_range(start_date, end_date)
-        portfolio_id = as_id(portfolio_id)
+        portfolio_id = as_id(Portfolio, portfolio_id)
         query: Query[PortfolioSnapshot] = Query(
             "portfolio_snapshots/by_portfolio",
             (portfolio_id, start, end),
@@ -198,16 +198,18 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         )
 
 
-async def _sum_up(session: Session, portfolio_id: UUID, taken_at: datetime | None) -> PortfolioSummary | None:
+async def _sum_up(
+    session: Session, given: UUID | Portfolio, taken_at: datetime | None
+) -> PortfolioSummary | None:
     """Read a portfolio, its open positions and the portfolio again, until both readings are of one version."""
-    portfolio_id = as_id(portfolio_id)
+    portfolio_id: UUID = as_id(Portfolio, given)
     query: Query[Position] = Query(
         "positions/open_by_portfolio",
         (portfolio_id,),
         lambda position: position.portfolio_id == portfolio_id and position.closed_at is None,
         lambda position: (position.opened_at, position.id),
     )
-    portfolio = await session.get(Portfolio, portfolio_id)
+    portfolio = await session.get(Portfolio, given)
     for _ in range(SUMMARY_ATTEMPTS_MAX):
         if portfolio is None:
             return None

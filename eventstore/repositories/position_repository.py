@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.errors import DomainError, PositionNotFoundError
 from eventstore.repositories.last_good import Quarantined
@@ -61,11 +62,11 @@ class PostgreSQLPositionRepository(Repository[Position]):
         """
         return await self._update(position)
 
-    async def close_position(self, position_id: UUID, exit_price: Decimal | None = None) -> bool:
+    async def close_position(self, position_id: UUID | Position, exit_price: Decimal | None = None) -> bool:
         """Close an open position, and return whether there was one; closing it twice changes nothing.
 
         Args:
-            position_id: The position.
+            position_id: The position, or its id.
             exit_price: The price it was closed at; None: the price it was marked at last.
 
         Raises:
@@ -79,22 +80,22 @@ class PostgreSQLPositionRepository(Repository[Position]):
             if price is None:
                 raise DomainError(
                     "position.exit_price",
-                    f"position {position_id} was never marked at a price: give close_position an exit_price",
+                    f"position {position.id} was never marked at a price: give close_position an exit_price",
                 )
             position.close(price)
             await session.save(position)
             return True
 
-    async def delete_position(self, position_id: UUID) -> bool:
+    async def delete_position(self, position_id: UUID | Position) -> bool:
         """Append a tombstone: the row goes, the history stays. Return whether there was such a position."""
         return await self._delete(position_id)
 
-    async def get_position_by_id(self, position_id: UUID) -> Position | None:
+    async def get_position_by_id(self, position_id: UUID | Position) -> Position | None:
         """Return a position; None where there is none."""
         return await self._get(position_id)
 
     async def get_position_by_symbol(
-        self, symbol: str, *, portfolio_id: UUID | None = None, strategy: str | None = None
+        self, symbol: str, *, portfolio_id: UUID | Portfolio | None = None, strategy: str | None = None
     ) -> Position | None:
         """Return the open position of a symbol, the one opened last where there are several; None: none is open.
 
@@ -103,7 +104,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
             portfolio_id: Only of this portfolio; None: of any, or of none.
             strategy: Only of this strategy; None: of any, or of none.
         """
-        portfolio_id = as_id(portfolio_id)
+        portfolio_id = as_id(Portfolio, portfolio_id)
 
         def matches(position: Position) -> bool:
             return (
@@ -194,7 +195,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
 
     async def get_positions_by_portfolio(
         self,
-        portfolio_id: UUID,
+        portfolio_id: UUID | Portfolio,
         *,
         after: Position | None = None,
         limit: int | None = None,
@@ -202,7 +203,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         quarantined: Quarantined = "error",
     ) -> list[Position]:
         """Return the positions of a portfolio, open and closed."""
-        portfolio_id = as_id(portfolio_id)
+        portfolio_id = as_id(Portfolio, portfolio_id)
         query: Query[Position] = Query(
             "positions/by_portfolio",
             (portfolio_id,),

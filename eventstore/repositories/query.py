@@ -14,6 +14,7 @@ from typing import Any, Generic, SupportsIndex, TypeVar
 from uuid import UUID
 
 from eventstore.domain.entity import Entity
+from eventstore.domain.validation import shown
 from eventstore.errors import RepositoryError
 
 __all__ = ["LIMIT_MAX", "Query", "SortKey", "as_id", "check_page"]
@@ -27,18 +28,26 @@ SortKey = tuple[Any, UUID]
 """What a list is ordered by: a time, and the id to tell entities of one time apart."""
 
 
-def as_id(value: Any) -> Any:
-    """Return an id as the UUID that it is, so that one id is one key: text of it would equal none. None stays None.
+def as_id(kind: type[Entity], value: Any) -> Any:
+    """Return the id that is meant, as a `UUID`: an entity stands for its own id. None stays None.
+
+    Args:
+        kind: The class of entities whose id it is.
+        value: The id, as a `UUID` or as text, or the entity.
 
     Raises:
-        RepositoryError: It is no UUID, nor the text of one.
+        RepositoryError: It is an entity of another class, or no id.
     """
     if value is None or isinstance(value, UUID):
         return value
-    try:
-        return UUID(value)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise RepositoryError(f"an id is a UUID, not {value!r}") from error
+    if isinstance(value, kind):
+        return value.id
+    if not isinstance(value, Entity):
+        try:
+            return UUID(value)
+        except (AttributeError, TypeError, ValueError):
+            pass
+    raise RepositoryError(f"an id is a UUID, or the {kind.__name__} itself, not {shown(value)}")
 
 
 def check_page(kind: type[Entity], *, after: object, limit: object) -> None:

@@ -15,7 +15,7 @@ from eventstore.repositories.last_good import Quarantined
 from eventstore.repositories.query import Query
 from eventstore.repositories.session import Consistency, SessionSource
 
-__all__ = ["Repository", "time_range"]
+__all__ = ["Repository", "check_kind", "time_range"]
 
 E = TypeVar("E", bound=Entity)
 
@@ -35,11 +35,7 @@ class Repository(Generic[E]):
         self._source = source_of(source)
 
     def _check_kind(self, entity: E) -> None:
-        if not isinstance(entity, self._kind):
-            raise RepositoryError(
-                f"this repository keeps {self._kind.__name__} entities, not {type(entity).__name__}: "
-                "use the repository of its kind"
-            )
+        check_kind(self._kind, entity)
 
     async def _save(self, entity: E) -> E:
         self._check_kind(entity)
@@ -60,12 +56,12 @@ class Repository(Generic[E]):
                 entity, lambda entity_id: self._not_found(entity_id, category=self._kind.category)
             )
 
-    async def _delete(self, entity_id: UUID) -> bool:
+    async def _delete(self, entity: UUID | E) -> bool:
         async with self._source.writing() as session:
-            return await session.delete(self._kind, entity_id)
+            return await session.delete(self._kind, entity)
 
-    async def _get(self, entity_id: UUID) -> E | None:
-        return await self._source.reading().get(self._kind, entity_id)
+    async def _get(self, entity: UUID | E) -> E | None:
+        return await self._source.reading().get(self._kind, entity)
 
     async def _find(
         self,
@@ -83,6 +79,19 @@ class Repository(Generic[E]):
     async def _first(self, query: Query[E]) -> E | None:
         found = await self._find(query, limit=1)
         return found[0] if found else None
+
+
+def check_kind(kind: type[Entity], entity: object) -> None:
+    """Refuse to save an entity in the repository of another class.
+
+    Raises:
+        RepositoryError: It is no entity of the class.
+    """
+    if not isinstance(entity, kind):
+        raise RepositoryError(
+            f"this repository keeps {kind.__name__} entities, not {type(entity).__name__}: "
+            "use the repository of its kind"
+        )
 
 
 def time_range(start_date: datetime, end_date: datetime) -> tuple[datetime, datetime]:

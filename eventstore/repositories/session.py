@@ -86,15 +86,21 @@ class Session:
 
     # ---- reading -------------------------------------------------------------------------------------------
 
-    async def get(self, kind: type[E], entity_id: UUID) -> E | None:
+    async def get(self, kind: type[E], entity: UUID | E) -> E | None:
         """Return the one instance of this id, up to date; None where there is none, or it was deleted.
+
+        Args:
+            kind: The class of the entity.
+            entity: Its id; or an instance, which then counts as known, so that its own changes are not lost unseen.
 
         Raises:
             ConcurrencyError: The instance has changes of its own, and another writer has changed the stream.
-            RepositoryError: It is no id.
+            RepositoryError: It is no id, and no entity of that class.
             EventStoreError: As the storage's `load`.
         """
-        entity_id = as_id(entity_id)
+        entity_id: UUID = as_id(kind, entity)
+        if isinstance(entity, Entity) and self._entities.get(entity_id) is not entity:
+            self._others.append(entity)
         turns = current_turns()
         stream = (
             await self.storage.load(kind, entity_id)
@@ -246,17 +252,17 @@ class Session:
         self._stage(entity)
         return entity
 
-    async def delete(self, kind: type[E], entity_id: UUID) -> bool:
+    async def delete(self, kind: type[E], entity: UUID | E) -> bool:
         """Stage the tombstone of an entity; return whether there was one.
 
         Raises:
             EventStoreError: As `get`.
         """
-        entity = await self.get(kind, entity_id)
-        if entity is None:
+        found = await self.get(kind, entity)
+        if found is None:
             return False
-        entity.delete()
-        self._stage(entity)
+        found.delete()
+        self._stage(found)
         return True
 
     def _is_gone(self, entity: Entity) -> bool:

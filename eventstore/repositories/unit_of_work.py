@@ -25,6 +25,7 @@ from eventstore.repositories.backend import Backend, BackendTransaction
 from eventstore.repositories.order_repository import PostgreSQLOrderRepository
 from eventstore.repositories.portfolio_repository import PostgreSQLPortfolioRepository
 from eventstore.repositories.position_repository import PostgreSQLPositionRepository
+from eventstore.repositories.repository import check_kind
 from eventstore.repositories.session import Session, SessionSource
 
 __all__ = ["EntityRepository", "PostgreSQLUnitOfWork"]
@@ -46,16 +47,19 @@ class EntityRepository(Generic[E]):
         """Stage what is new of an entity, and return it.
 
         Raises:
+            RepositoryError: It is an entity of another class.
             EntityDeletedError: Its id was deleted.
             EventStoreError: It had to be looked up, and that failed.
         """
+        check_kind(self._kind, entity)
         async with self._source.writing() as session:
             return await session.save(entity)
 
-    async def get(self, entity_id: UUID) -> E | None:
+    async def get(self, entity_id: UUID | E) -> E | None:
         """Return an entity, up to date; None where there is none.
 
         Raises:
+            RepositoryError: It is no id, and no entity of this class.
             ConcurrencyError: It has unsaved changes, and another writer has changed its stream.
             EventStoreError: It could not be read.
         """
@@ -65,18 +69,21 @@ class EntityRepository(Generic[E]):
         """Stage the changes of an entity that was saved before, and return it.
 
         Raises:
+            RepositoryError: It is an entity of another class.
             EntityNotFoundError: Nothing has its id.
             EventStoreError: It had to be looked up, and that failed.
         """
+        check_kind(self._kind, entity)
         async with self._source.writing() as session:
             return await session.update(
                 entity, lambda entity_id: EntityNotFoundError(entity_id, category=entity.category)
             )
 
-    async def delete(self, entity_id: UUID) -> bool:
+    async def delete(self, entity_id: UUID | E) -> bool:
         """Stage the tombstone of an entity, and return whether there was one.
 
         Raises:
+            RepositoryError: It is no id, and no entity of this class.
             EventStoreError: It could not be read.
         """
         async with self._source.writing() as session:

@@ -139,6 +139,7 @@ class MockPostgreSQLAdapter:
         transaction, session = self._transaction, self.reading()
         if transaction is None:
             yield session
+            session.settle_unsaved("error")
             await finish(self._append(session))
             return
         staged = session.mark()

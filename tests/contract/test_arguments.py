@@ -24,7 +24,9 @@ async def test_what_is_no_id_is_refused(database: Database, wrong: Any):
             uow.positions.get_positions_by_portfolio,
             uow.portfolios.get_portfolio_summary,
         ):
-            with pytest.raises(RepositoryError, match=f"an id is a UUID, not {re.escape(repr(wrong))}"):
+            with pytest.raises(
+                RepositoryError, match=f"an id is a UUID, or the .* itself, not {re.escape(repr(wrong))}"
+            ):
                 await call(wrong)
         assert await uow.portfolios.get_portfolio_by_id(None) is None  # type: ignore[arg-type]
 
