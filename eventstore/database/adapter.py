@@ -333,7 +333,7 @@ class PostgreSQLAdapter:
 
     def _acquire(self) -> AbstractAsyncContextManager[Any]:
         if isinstance(self._connection, DatabaseConnection):
-            return self._connection.acquire_for_user()
+            return self._connection.acquire()
         return of_pool(self._connection)
 
     async def _commit_and_tell(self, lease: AbstractAsyncContextManager[Any], connection: Any) -> None:

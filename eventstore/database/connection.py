@@ -25,6 +25,8 @@ from eventstore.database.pooled import (
     settle,
 )
 from eventstore.database.session import find_schema, learn_types
+from eventstore.database.session_effects import Effect
+from eventstore.sql import own
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,6 +41,8 @@ CLOSE_TIMEOUT_S = 10.0
 
 _SWEEP_INTERVAL_MAX_S = 30.0
 _LIFETIME_JITTER = 0.1
+_NO_SUCH_STATEMENT = "26000"
+_PING = own("SELECT 1")
 _WARM_S = 1.0  # a busy process never waits for the pool; an idle one soon holds nothing
 
 _INTERRUPTIONS = (asyncio.CancelledError, TimeoutError, asyncpg.InternalClientError, errors.ConnectionError)
@@ -103,12 +107,18 @@ class DatabaseConnection:
         self._sweep()
 
     def acquire(self, *, timeout_s: float | None = None) -> AbstractAsyncContextManager[asyncpg.Connection]:
-        """Lend a connection for statements that leave the session as it was.
+        """Lend a connection for a block.
 
-        It goes back without a reset, which saves a round trip. So nothing that outlives a transaction may
-        be done with it: no SET without LOCAL, no LISTEN, no session-level advisory lock, no temporary
-        table; for these there is `acquire_for_user`. A transaction that is still open at the end of the
-        block is rolled back. Cancelling the block, or the wait for the connection, loses none.
+        Nothing that is done with it reaches the next borrower. After statements of your own the session is reset, which
+        costs a round trip. Where the text of a statement says that it changes the session (`SET`, `LISTEN`, `PREPARE`,
+        `CREATE TEMP TABLE`, an advisory lock ...), and after a type codec, a listener or a query logger was set, the
+        connection is ended, and the next borrower pays for a new one.
+
+        What no reset undoes and no text shows is left behind: a library that a function of yours loads, the variables
+        that PL/Perl and PL/Python share, the connections of dblink. For these there is `acquire_for_user`.
+
+        A transaction that is still open at the end of the block is rolled back. Cancelling the block, or the wait for
+        the connection, loses none.
 
         Args:
             timeout_s: Seconds to wait for a connection; None: `connect_timeout`.
@@ -125,9 +135,11 @@ class DatabaseConnection:
     def acquire_for_user(
         self, *, timeout_s: float | None = None
     ) -> AbstractAsyncContextManager[asyncpg.Connection]:
-        """Lend a connection for any statements; its session is reset before anyone else gets it.
+        """Lend a connection for any statements; it is ended after the block where a statement of yours ran on it.
 
-        Arguments and errors are those of `acquire`.
+        So whatever was done ends with the block, temporary tables, locks and listeners too, and nobody else ever gets
+        that session. The next borrower pays for a new connection, some milliseconds. Arguments and errors are those of
+        `acquire`.
         """
         return _Loan(self, timeout_s, for_user=True)
 
@@ -174,24 +186,31 @@ class DatabaseConnection:
             "max_pool_size"
         )
 
-    async def _give_back(self, proxy: Any, connection: PooledConnection, *, interrupted: bool) -> None:
+    async def _give_back(
+        self, proxy: Any, connection: PooledConnection, *, interrupted: bool, ends: bool
+    ) -> None:
         expired = connection.expires_at_s is not None and self._loop.time() >= connection.expires_at_s
-        if not (interrupted or expired or connection.is_closed()) and connection.is_quiet():
+        ends = ends or expired or connection.effect is Effect.LASTING
+        is_calm = not interrupted and not connection.is_closed() and connection.is_quiet()
+        if is_calm and not ends:
             connection.leased = False
-            if connection.session_touched or self._waiting or self._closing:
+            if connection.effect is not Effect.NONE or self._waiting or self._closing:
                 await self._release(proxy)
             else:
                 self._keep_warm(proxy, connection)
             return
-        task = self._loop.create_task(self._clean_up(proxy, connection, expired=expired))
+        task = self._loop.create_task(self._clean_up(proxy, connection, is_calm=is_calm, ends=ends))
         self._own(task)
         await asyncio.shield(task)
 
-    async def _clean_up(self, proxy: Any, connection: PooledConnection, *, expired: bool) -> None:
-        await settle(connection)
+    async def _clean_up(
+        self, proxy: Any, connection: PooledConnection, *, is_calm: bool, ends: bool
+    ) -> None:
+        if not is_calm:
+            await settle(connection)
         connection.forget_transaction()
         connection.leased = False
-        if expired:
+        if ends:
             await close_idle(connection)
         await self._release(proxy)
 
@@ -271,7 +290,7 @@ class DatabaseConnection:
         started_s = self._loop.time()
         try:
             async with self.acquire(timeout_s=timeout_s) as connection:
-                await connection.fetchval("SELECT 1", timeout=timeout_s)
+                await connection.fetchval(_PING, timeout=timeout_s)
         except Exception as error:  # noqa: BLE001 - any failure is the answer
             return HealthStatus(healthy=False, error=str(map_error(error)))
         return HealthStatus(healthy=True, latency_s=self._loop.time() - started_s)
@@ -350,15 +369,18 @@ class _Loan:
         # No await from here to the end: a cancellation could not get in between.
         self._connection: PooledConnection = self._proxy.unwrapped()
         self._connection.leased = True
-        if self._for_user:
-            self._connection.session_touched = True
         return self._proxy
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         # A statement may still be under way on the server, and may yet open or end a transaction; or the
         # connection is out of step with it.
         interrupted = isinstance(error, _INTERRUPTIONS)
-        await self._owner._give_back(self._proxy, self._connection, interrupted=interrupted)  # noqa: SLF001
+        ends = self._for_user and self._connection.effect is not Effect.NONE
+        if error is not None and getattr(error, "sqlstate", None) == _NO_SUCH_STATEMENT:
+            ends = True  # a function has deallocated what the driver had prepared
+        await self._owner._give_back(  # noqa: SLF001
+            self._proxy, self._connection, interrupted=interrupted, ends=ends
+        )
 
 
 class ConnectionFactory:

@@ -26,7 +26,9 @@ __all__ = [
     "bind",
     "fill",
     "literal",
+    "is_own",
     "load",
+    "own",
     "qualified",
     "quoted",
     "render",
@@ -62,6 +64,9 @@ _OWN_TYPES = frozenset(
 )  # fmt: skip
 _OF_SCHEMA = frozenset(("regclass", "schema", "schema_name"))
 _SLOT = re.compile(r"\{([a-z_]*)(?: ([a-z_]+))?\}")
+
+_own: set[str] = set()
+"""The statements of the library that were made so far: as many as there are files, schemas and tables of projections."""
 
 _borrowed: dict[int, str] = {}
 """The schema of each connection that is on loan from a pool of the user's own, by the identity of the object."""
@@ -151,7 +156,7 @@ def template(name: str) -> str:
     """
     lines = files("eventstore.sql").joinpath(f"{name}.sql").read_text(encoding="utf-8").splitlines()
     start = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("--")), 0)
-    return "\n".join(lines[start:]).strip()
+    return own("\n".join(lines[start:]).strip())
 
 
 def fill(text: str, **values: str) -> Template:
@@ -199,7 +204,7 @@ def _needs_schema(name: str) -> bool:
 
 @cache
 def _rendered(name: str, schema: str) -> str:
-    return render(template(name), schema)
+    return own(render(template(name), schema))
 
 
 def load(name: str, connection: Any) -> str:
@@ -243,7 +248,22 @@ def text_of(statement: str, connection: Any) -> str:
 
 @cache
 def _rendered_text(text: str, schema: str) -> str:
-    return render(text, schema)
+    return own(render(text, schema))
+
+
+def own(statement: str) -> str:
+    """Note that a statement is the library's, and return it.
+
+    It must leave the session as it was: no setting that outlives its transaction, nothing temporary, no session lock. The
+    session is reset after any other statement, which costs a round trip at the end of the loan.
+    """
+    _own.add(statement)
+    return statement
+
+
+def is_own(statement: str) -> bool:
+    """Return whether a statement is the library's, and so leaves the session as it was."""
+    return statement in _own
 
 
 def schema_of(connection: Any) -> str:
