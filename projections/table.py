@@ -14,7 +14,7 @@ import orjson
 
 from eventstore.database.rows import Column, RowCodec
 from eventstore.errors import ConfigurationError
-from eventstore.sql import qualified, quoted, type_name
+from eventstore.sql import own, qualified, quoted, type_name
 from projections.keys import normal_form
 
 __all__ = ["LAST_POSITION", "Table"]
@@ -112,7 +112,7 @@ class Table(Generic[R]):
     def select_by_keys(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that reads rows; its arguments are the keys, column by column."""
         columns = ", ".join(column.selected for column in self.codec.columns)
-        return (
+        return own(
             f"SELECT {columns}, {quoted(LAST_POSITION)} FROM {self._target(name, schema)} "
             f"WHERE ({_names(self.key)}) OPERATOR(pg_catalog.=) ANY "
             f"(SELECT {_casts(self.key, schema)} FROM {_unnest(self.key, first=1)})"
@@ -121,7 +121,7 @@ class Table(Generic[R]):
     def select_all(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that reads every row, in the order of the key."""
         columns = ", ".join(column.selected for column in self.codec.columns)
-        return (
+        return own(
             f"SELECT {columns}, {quoted(LAST_POSITION)} FROM {self._target(name, schema)} "
             f"ORDER BY {_names(self.key)}"
         )
@@ -142,9 +142,12 @@ class Table(Generic[R]):
         )
         select = f"SELECT {columns}, {quoted(LAST_POSITION)} FROM {qualified(schema, name)}"
         if not keyed_by_stream:
-            return select
+            return own(select)
         stream = f"pg_catalog.uuid_send({quoted(self.key[0].name)})"
-        return f"{select} WHERE (pg_catalog.get_byte({stream}, 14) * 256 + pg_catalog.get_byte({stream}, 15)) % $1::integer = $2::integer"
+        return own(
+            f"{select} WHERE (pg_catalog.get_byte({stream}, 14) * 256 + pg_catalog.get_byte({stream}, 15)) "
+            "% $1::integer = $2::integer"
+        )
 
     def is_stored(self, record: Sequence[Any], encoded: Sequence[Any]) -> bool:
         """Whether a record of `select_for_proof` plainly has the values of an encoded row, to the last digit.
@@ -168,7 +171,7 @@ class Table(Generic[R]):
         changed.append(quoted(LAST_POSITION))
         updates = ", ".join(f"{column} = EXCLUDED.{column}" for column in changed)
         last = f"${len(columns) + 1}::bigint[]"
-        return (
+        return own(
             f"INSERT INTO {self._target(name, schema)} ({_names(columns)}, {quoted(LAST_POSITION)}) "
             f"SELECT {_casts(columns, schema)}, {quoted(LAST_POSITION)} "
             f"FROM {_unnest(columns, first=1, more=(last, quoted(LAST_POSITION)))} "
@@ -177,7 +180,7 @@ class Table(Generic[R]):
 
     def delete_by_keys(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that removes rows; its arguments are the keys, column by column."""
-        return (
+        return own(
             f"DELETE FROM {self._target(name, schema)} "
             f"WHERE ({_names(self.key)}) OPERATOR(pg_catalog.=) ANY "
             f"(SELECT {_casts(self.key, schema)} FROM {_unnest(self.key, first=1)})"
@@ -185,7 +188,7 @@ class Table(Generic[R]):
 
     def compare(self, one: str, other: str, *, schema: str) -> str:
         """Return the statement that counts the rows that two tables have equal, to the last digit, and not."""
-        return (
+        return own(
             "SELECT pg_catalog.count(*) FILTER (WHERE a.line = b.line) AS equal, "
             "pg_catalog.count(*) FILTER (WHERE a.line IS DISTINCT FROM b.line) AS different "
             f"FROM {self._joined(one, other, schema)}"
@@ -193,7 +196,7 @@ class Table(Generic[R]):
 
     def differences(self, one: str, other: str, limit: int, *, schema: str) -> str:
         """Return the statement that names some of the rows that differ, by their keys."""
-        return (
+        return own(
             f"SELECT ({_names(self.key)})::pg_catalog.text AS key FROM {self._joined(one, other, schema)} "
             f"WHERE a.line IS DISTINCT FROM b.line ORDER BY {_names(self.key)} LIMIT {limit:d}"
         )

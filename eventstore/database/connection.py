@@ -21,6 +21,7 @@ from eventstore.database.pooled import (
     CLEAN_UP_TIMEOUT_S,
     PooledConnection,
     close_idle,
+    end_session,
     reset,
     settle,
 )
@@ -203,15 +204,13 @@ class DatabaseConnection:
         self._own(task)
         await asyncio.shield(task)
 
-    async def _clean_up(
-        self, proxy: Any, connection: PooledConnection, *, is_calm: bool, ends: bool
-    ) -> None:
+    async def _clean_up(self, proxy: Any, connection: PooledConnection, *, is_calm: bool, ends: bool) -> None:
         if not is_calm:
             await settle(connection)
         connection.forget_transaction()
         connection.leased = False
         if ends:
-            await close_idle(connection)
+            await end_session(connection)
         await self._release(proxy)
 
     def _keep_warm(self, proxy: Any, connection: PooledConnection) -> None:

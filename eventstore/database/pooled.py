@@ -11,7 +11,7 @@ import asyncpg
 from eventstore.database.session_effects import RESET, Effect, effect_of
 from eventstore.sql import is_own, own
 
-__all__ = ["CLEAN_UP_TIMEOUT_S", "PooledConnection", "close_idle", "reset", "settle"]
+__all__ = ["CLEAN_UP_TIMEOUT_S", "PooledConnection", "close_idle", "end_session", "reset", "settle"]
 
 _NOTHING = own("SELECT")
 CLEAN_UP_TIMEOUT_S = 5.0  # a server that takes longer for a roll-back does it when the connection ends
@@ -162,6 +162,19 @@ async def close_idle(connection: PooledConnection) -> None:
         await connection.close(timeout=CLEAN_UP_TIMEOUT_S)
     except Exception:  # noqa: BLE001 - it was to be ended, and is
         connection.terminate()
+
+
+async def end_session(connection: PooledConnection) -> None:
+    """Close a connection; what its session held, such as locks, is free when this returns.
+
+    Only the reset waits for the server. Behind a pooler it also is all that can be done about a session that others share.
+    """
+    try:
+        async with asyncio.timeout(CLEAN_UP_TIMEOUT_S):
+            await connection.reset_session()
+    except Exception:  # noqa: BLE001 - the connection ends, whatever state it is in
+        connection.terminate()
+    await close_idle(connection)
 
 
 async def settle(connection: Any) -> None:
