@@ -2,6 +2,7 @@
 
     EventStoreError
     ├── ConfigurationError (also ValueError)          a setting, an argument or an input file is wrong
+    │   └── TypeCodecError                            a pool of yours has the driver change values of the library's
     ├── DomainError (also ValueError)                 a rule of an entity forbids the change
     ├── ConnectionError (also builtins)               no connection, or it was lost            retryable
     │   ├── ConnectionClosedError                     this program closed it
@@ -90,6 +91,7 @@ __all__ = [
     "TransactionError",
     "TransactionNotActiveError",
     "TransactionRollbackError",
+    "TypeCodecError",
     "UnknownEventTypeError",
     "UnsavedChangesError",
 ]
@@ -105,6 +107,22 @@ class EventStoreError(PortableError):
 
 class ConfigurationError(EventStoreError, ValueError):
     """A setting, an argument or an input file is wrong; the message names it and what is allowed."""
+
+
+class TypeCodecError(ConfigurationError):
+    """A type codec of a connection changes values that this operation passes to the driver; nothing was written.
+
+    Attributes:
+        types: The types whose values come back changed.
+    """
+
+    def __init__(self, types: Sequence[str]) -> None:
+        named = ", ".join(types) or "a type"
+        super().__init__(
+            f"the connection has a type codec for {named}, and this operation cannot go past it: use a "
+            "DatabaseConnection (ConnectionFactory.create_connection) for it, or a pool without that codec"
+        )
+        self.types = tuple(types)
 
 
 class DomainError(EventStoreError, ValueError):

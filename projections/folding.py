@@ -11,7 +11,7 @@ import asyncpg
 
 from eventstore.database.error_mapping import DRIVER_ERRORS
 from eventstore.domain.context import folding
-from eventstore.errors import EventStoreError
+from eventstore.errors import EventStoreError, TypeCodecError
 from eventstore.log.memory import unhurried_collection
 from eventstore.printable import storable, text_of_error, traceback_of
 from eventstore.sql import load, schema_of
@@ -44,8 +44,8 @@ _ROW_ERRORS = (
 )
 """What the database refuses of a single row."""
 
-COPY_ERRORS = (asyncpg.FeatureNotSupportedError, asyncpg.WrongObjectTypeError)
-"""What COPY meets where INSERT does not: row security, or a view in the table's place."""
+COPY_ERRORS = (asyncpg.FeatureNotSupportedError, asyncpg.WrongObjectTypeError, TypeCodecError)
+"""What COPY meets where INSERT does not: row security, a view in the table's place, or a type codec of a user's pool."""
 
 
 def is_of_row(error: Exception) -> bool:

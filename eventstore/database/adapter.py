@@ -11,10 +11,11 @@ import asyncpg
 from eventstore import errors
 from eventstore.database.cancellation import finish
 from eventstore.database.connection import DatabaseConnection, require_connection
-from eventstore.database.ending import commit, of_pool, roll_back
+from eventstore.database.ending import commit, note_effect, of_pool, roll_back
 from eventstore.database.error_mapping import map_error, mapped_errors
 from eventstore.database.health import ConnectionInfo, HealthStatus
-from eventstore.sql import load, text_of
+from eventstore.database.plain import plain
+from eventstore.sql import Named, Template, is_own, load, text_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -123,11 +124,13 @@ class PostgreSQLAdapter:
             TransactionConflictError: Another transaction was in the way. Safe to retry from its first read.
             RepositoryError: PostgreSQL refused for another reason.
         """
-        return await self.run(lambda c: c.fetchrow(text_of(query, c), *args, timeout=timeout_s))
+        return await self.run(lambda c: _on(c, query).fetchrow(text_of(query, c), *args, timeout=timeout_s))
 
     async def fetch_all(self, query: str, *args: Any, timeout_s: float | None = None) -> list[Any]:
         """Run a statement and return all its rows; arguments and errors as in `fetch_one`."""
-        rows: list[Any] = await self.run(lambda c: c.fetch(text_of(query, c), *args, timeout=timeout_s))
+        rows: list[Any] = await self.run(
+            lambda c: _on(c, query).fetch(text_of(query, c), *args, timeout=timeout_s)
+        )
         return rows
 
     async def fetch_value(self, query: str, *args: Any, timeout_s: float | None = None) -> Any:
@@ -135,7 +138,7 @@ class PostgreSQLAdapter:
 
         Arguments and errors are those of `fetch_one`.
         """
-        return await self.run(lambda c: c.fetchval(text_of(query, c), *args, timeout=timeout_s))
+        return await self.run(lambda c: _on(c, query).fetchval(text_of(query, c), *args, timeout=timeout_s))
 
     async def execute(self, query: str, *args: Any, timeout_s: float | None = None) -> str:
         """Run a statement and return PostgreSQL's command tag, such as `UPDATE 3`.
@@ -154,7 +157,7 @@ class PostgreSQLAdapter:
         Other arguments and the errors are those of `fetch_one`.
         """
         values = list(rows)
-        await self.run(lambda c: c.executemany(text_of(query, c), values, timeout=timeout_s))
+        await self.run(lambda c: _on(c, query).executemany(text_of(query, c), values, timeout=timeout_s))
 
     async def begin_transaction(
         self, *, isolation: IsolationLevel = "read committed", read_only: bool = False
@@ -290,7 +293,7 @@ class PostgreSQLAdapter:
         Raises:
             As `fetch_one`.
         """
-        row = await self.run(lambda c: c.fetchrow(load("database/connection_info", c)), reads_only=True)
+        row = await self.run_own(lambda c: c.fetchrow(load("database/connection_info", c)), reads_only=True)
         return ConnectionInfo(**dict(row))
 
     async def run(self, statement: Callable[[Any], Awaitable[Any]], *, reads_only: bool = False) -> Any:
@@ -317,6 +320,10 @@ class PostgreSQLAdapter:
             except errors.ConnectionError:
                 await self._break_off("its connection was lost, and it was rolled back")
                 raise
+
+    async def run_own(self, statement: Callable[[Any], Awaitable[Any]], *, reads_only: bool = False) -> Any:
+        """As `run`, for the library's own statements: they go past type codecs that the connection has."""
+        return await self.run(lambda connection: statement(plain(connection)), reads_only=reads_only)
 
     async def _break_off(self, reason: str) -> None:
         lease, connection = self._unpin("break off")
@@ -351,9 +358,18 @@ class PostgreSQLAdapter:
         return _OUTCOME_TIMEOUT_S
 
 
+def _on(connection: Any, query: str) -> Any:
+    """Return what a statement runs on: one of a user's on the connection as it is, with its type codecs."""
+    if isinstance(query, Named | Template) or is_own(query):
+        return plain(connection)
+    note_effect(connection, query)
+    return connection
+
+
 async def _execute(connection: Any, query: str, args: Sequence[Any], timeout_s: float | None) -> str:
     try:
-        tag: str = await connection.execute(text_of(query, connection), *args, timeout=timeout_s)
+        one = _on(connection, query)
+        tag: str = await one.execute(text_of(query, connection), *args, timeout=timeout_s)
     except AttributeError as error:
         # PostgreSQL answers a query of no statement without a tag, and asyncpg decodes it all the same.
         if error.name != "decode":

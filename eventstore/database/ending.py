@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any
 from eventstore import errors
 from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import DRIVER_ERRORS, map_error, mapped_errors
+from eventstore.database.plain import plain
 from eventstore.database.pooled import settle
 from eventstore.database.session import find_schema
+from eventstore.database.session_effects import Effect, effect_of
 from eventstore.sql import bind, load, unbind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["commit", "ending", "of_pool", "roll_back"]
+__all__ = ["commit", "ending", "note_effect", "of_pool", "roll_back"]
 
 _OUTCOME_POLL_S = 0.1
+
+_effects: dict[int, Effect] = {}
+"""What statements may have left behind in each connection that is on loan from a user's own pool, by its object's id."""
 
 
 async def commit(
@@ -45,7 +50,8 @@ async def commit(
     try:
         async with ending(lease):
             # Fails in a transaction that has failed before, to whose COMMIT PostgreSQL would answer ROLLBACK.
-            transaction_id = await connection.fetchval(load("database/transaction_id", connection))
+            own_connection = plain(connection)
+            transaction_id = await own_connection.fetchval(load("database/transaction_id", connection))
             sent = True
             await connection.execute("COMMIT")
     except DRIVER_ERRORS as error:
@@ -74,7 +80,7 @@ async def _resolve(
     while loop.time() < deadline_s:
         try:
             async with asyncio.timeout_at(deadline_s), acquire() as connection:
-                status = await connection.fetchval(
+                status = await plain(connection).fetchval(
                     load("database/transaction_status", connection), transaction_id
                 )
         except (errors.ConnectionError, *DRIVER_ERRORS):
@@ -97,9 +103,14 @@ async def _resolve(
 
 @asynccontextmanager
 async def of_pool(pool: Any) -> AsyncIterator[Any]:
-    """Lend a connection of an asyncpg pool, as safe from cancellation as one of ours."""
+    """Lend a connection of an asyncpg pool, as safe from cancellation as one of ours.
+
+    The pool resets the session as its owner has told it to. One that `note_effect` was told of is ended instead, and the
+    pool makes another, with its `init`.
+    """
     with mapped_errors(in_transaction=True):  # nothing has been sent yet
         connection = await pool.acquire()
+    _effects[id(connection)] = Effect.NONE
     try:
         bind(connection, await _schema_of_session(connection))
         yield connection
@@ -113,16 +124,25 @@ async def of_pool(pool: Any) -> AsyncIterator[Any]:
         await finish(_release(pool, connection, interrupted=False))
 
 
+def note_effect(connection: Any, statement: str) -> None:
+    """Note what a statement of a user's may leave behind in a connection of their own pool."""
+    if id(connection) in _effects and effect_of(statement) is Effect.LASTING:
+        _effects[id(connection)] = Effect.LASTING
+
+
 async def _schema_of_session(connection: Any) -> str | None:
     with mapped_errors(in_transaction=True, connection=connection):
-        return await find_schema(connection)
+        return await find_schema(plain(connection))
 
 
 async def _release(pool: Any, connection: Any, *, interrupted: bool) -> None:
     unbind(connection)
+    effect = _effects.pop(id(connection), Effect.NONE)
     with mapped_errors():
         if interrupted or connection.is_in_transaction():
             await settle(connection)
+        if effect is Effect.LASTING:
+            connection.terminate()
         await pool.release(connection)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.connection import DatabaseConnection
 from eventstore.database.ending import of_pool
+from eventstore.database.plain import plain
 from eventstore.log.event_log import EventLog
 from eventstore.log.signals import Signals
 
@@ -37,5 +39,7 @@ class _Pool:
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
-    def acquire(self) -> AbstractAsyncContextManager[Any]:
-        return of_pool(self._pool)
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        async with of_pool(self._pool) as connection:
+            yield plain(connection)

@@ -35,7 +35,9 @@ class AdapterSessionSource:
         )
         self._adapter = adapter
         self._log = log_of(adapter)
-        self._storage = PostgreSQLStorage(self._log, READ_TABLES, run=partial(adapter.run, reads_only=True))
+        self._storage = PostgreSQLStorage(
+            self._log, READ_TABLES, run=partial(adapter.run_own, reads_only=True)
+        )
         self._transaction_session: Session | None = None
         adapter.at_savepoint(self._note_savepoint)
 
@@ -70,7 +72,7 @@ class AdapterSessionSource:
     async def _send(self, session: Session) -> None:
         if session.unsent:
             columns = to_columns(session.unsent)
-            await self._adapter.run(lambda connection: self._log.append_in(connection, columns))
+            await self._adapter.run_own(lambda connection: self._log.append_in(connection, columns))
 
     async def _settle_unsaved(self) -> None:
         """Refuse or save, before the commit, what was not saved of the entities that the transaction's session knows."""

@@ -48,6 +48,7 @@ GIVEN: dict[str, Any] = {
     "rule": "order.overfill",
     "stream_id": ID,
     "type": "OrderFilled",
+    "types": ["jsonb", "numeric"],
 }
 
 

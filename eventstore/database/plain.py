@@ -1,0 +1,204 @@
+"""A borrowed connection as the library's own statements need it: with asyncpg's own codecs and records.
+
+A user may have asked asyncpg to pass `jsonb` as objects, numbers as floats, or rows as a class of their own. That is for
+the user's statements. The library's take and give what asyncpg takes and gives by itself, so they go past all of that.
+"""
+
+from __future__ import annotations
+
+import inspect
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import asyncpg
+
+from eventstore.database.session_effects import Effect
+from eventstore.errors import TypeCodecError
+from eventstore.sql import literal, own, schema_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Generator
+
+__all__ = ["PlainConnection", "plain"]
+
+_CAN_IGNORE_CODECS = (
+    "ignore_custom_codec" in inspect.signature(asyncpg.Connection._execute).parameters  # noqa: SLF001
+)
+
+_RECORDS: dict[str, Any] = {"record_class": asyncpg.Record}
+_BAD_VALUE = "22"
+
+# A value of each type that a statement of the library takes or gives: as asyncpg has it by itself, and as SQL has it.
+_SAMPLES: dict[str, tuple[Any, str]] = {
+    "bigint": (2**53 + 1, "9007199254740993"),
+    "boolean": (True, "true"),
+    "bytea": (b"\x00\xff", r"\x00ff"),
+    "date": (date(2026, 3, 2), "2026-03-02"),
+    "double precision": (0.1, "0.1"),
+    "integer": (-7, "-7"),
+    "json": ('{"a": 1}', '{"a": 1}'),
+    "jsonb": ('{"a": 1}', '{"a": 1}'),
+    "numeric": (Decimal("-1.50"), "-1.50"),
+    "real": (0.5, "0.5"),
+    "smallint": (3, "3"),
+    "text": ("é", "é"),
+    "timestamptz": (datetime(2026, 3, 2, 14, 30, 0, 5, tzinfo=UTC), "2026-03-02 14:30:00.000005+00"),
+    "uuid": (UUID(int=2**120 + 5), "01000000-0000-0000-0000-000000000005"),
+}
+
+
+def _sampling(*names: str) -> str:
+    """Return the statement that reads the value of each type, and says whether what is sent for it is that value."""
+    columns = (
+        f"{literal(_SAMPLES[name][1])}::{name} AS sample, "
+        f"${number}::{name}::pg_catalog.text OPERATOR(pg_catalog.=) "
+        f"{literal(_SAMPLES[name][1])}::{name}::pg_catalog.text AS is_sample"
+        for number, name in enumerate(names, 1)
+    )
+    return own("SELECT " + ", ".join(columns))
+
+
+def plain(connection: Any) -> Any:
+    """Return what the library's statements run on, for a connection that users' statements may have run on."""
+    if isinstance(connection, PlainConnection):
+        return connection
+    effect = getattr(connection, "effect", None)
+    return connection if effect is not None and effect < Effect.LASTING else PlainConnection(connection)
+
+
+class PlainConnection:
+    """A connection of asyncpg whose type codecs and class of records count for nothing.
+
+    What asyncpg cannot do without them is refused where they change a type that the library uses.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    @property
+    def store_schema(self) -> str:
+        """The schema of the store that the connection is of."""
+        return schema_of(self._connection)
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109
+        """As asyncpg's."""
+        if not args:
+            tag: str = await self._connection.execute(query, timeout=timeout)
+            return tag
+        _, status, _ = await self._run(query, args, 0, timeout, return_status=True)
+        return status.decode()  # type: ignore[no-any-return]
+
+    async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list[Any]:  # noqa: ASYNC109
+        """As asyncpg's."""
+        rows: list[Any] = await self._run(query, args, 0, timeout)
+        return rows
+
+    async def fetchrow(self, query: str, *args: Any, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+        """As asyncpg's."""
+        rows = await self._run(query, args, 1, timeout)
+        return rows[0] if rows else None
+
+    async def fetchval(self, query: str, *args: Any, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+        """As asyncpg's; the first column."""
+        row = await self.fetchrow(query, *args, timeout=timeout)
+        return None if row is None else row[0]
+
+    async def executemany(self, command: str, args: Any, **options: Any) -> Any:
+        """As asyncpg's, where no codec is in the way."""
+        await self.require_own_codecs()
+        return await self._connection.executemany(command, args, **options)
+
+    async def prepare(self, query: str, **options: Any) -> Any:
+        """As asyncpg's, where no codec is in the way."""
+        await self.require_own_codecs()
+        return await self._connection.prepare(query, **options | _RECORDS)
+
+    async def copy_records_to_table(self, table_name: str, **options: Any) -> Any:
+        """As asyncpg's, where no codec is in the way."""
+        await self.require_own_codecs()
+        return await self._connection.copy_records_to_table(table_name, **options)
+
+    def cursor(self, query: str, *args: Any, **options: Any) -> _Cursor:
+        """As asyncpg's, where no codec is in the way."""
+        return _Cursor(self, query, args, options)
+
+    async def require_own_codecs(self) -> None:
+        """Check that no codec of a user's stands between the library and a type that it uses.
+
+        Raises:
+            TypeCodecError: One does.
+        """
+        if await self._changes(*_SAMPLES):
+            raise TypeCodecError([name for name in _SAMPLES if await self._changes(name)])
+
+    async def _changes(self, *names: str) -> bool:
+        """Whether values of types come back, or arrive, as others."""
+        values = [_SAMPLES[name][0] for name in names]
+        try:
+            async with (
+                self._connection.transaction()
+            ):  # or a value that the server refuses would abort the caller's
+                row = await self._connection.fetchrow(_sampling(*names), *values, **_RECORDS)
+        except asyncpg.PostgresError as error:
+            if not (error.sqlstate or "").startswith(_BAD_VALUE):
+                raise
+            return True
+        except Exception:
+            if self._connection.is_closed():
+                raise
+            return True  # an encoder or a decoder has failed
+        read, is_written = row[::2], row[1::2]
+        # asyncpg's UUID is a class of its own; equal decimals may have other digits.
+        return any(one is not True for one in is_written) or not all(
+            isinstance(one, type(value)) and str(one) == str(value)
+            for one, value in zip(read, values, strict=True)
+        )
+
+    async def _run(
+        self,
+        query: str,
+        args: tuple[Any, ...],
+        limit: int,
+        timeout: float | None,  # noqa: ASYNC109
+        **options: Any,
+    ) -> Any:
+        if self._connection.is_closed():
+            raise asyncpg.InterfaceError("the connection is closed")
+        if _CAN_IGNORE_CODECS:
+            options["ignore_custom_codec"] = True
+        else:
+            await self.require_own_codecs()
+        run = self._connection._execute  # noqa: SLF001 - asyncpg has no public way past codecs
+        return await run(query, args, limit, timeout, **options | _RECORDS)
+
+
+class _Cursor:
+    """A cursor that looks at the codecs before it is opened; to be awaited or iterated over."""
+
+    def __init__(
+        self, connection: PlainConnection, query: str, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> None:
+        self._connection = connection
+        self._query = query
+        self._args = args
+        self._options = options | _RECORDS
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._open().__await__()
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        await self._connection.require_own_codecs()
+        async for record in self._raw():
+            yield record
+
+    async def _open(self) -> Any:
+        await self._connection.require_own_codecs()
+        return await self._raw()
+
+    def _raw(self) -> Any:
+        return self._connection._connection.cursor(self._query, *self._args, **self._options)  # noqa: SLF001
