@@ -235,9 +235,9 @@ class DatabaseConnection:
 
     async def _connect(self, *_: Any, **options: Any) -> PooledConnection:
         connection: PooledConnection = await self._connector.connect(asyncpg.connect, **options)
+        learn_types(connection)
         try:
             connection.store_schema = self._config.schema or await find_schema(connection)
-            await learn_types(connection)
         except DRIVER_ERRORS as error:
             connection.terminate()
             raise self._connector.explain(error) from without_frames(error)

@@ -9,17 +9,20 @@ from __future__ import annotations
 import inspect
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import asyncpg
 
+from eventstore.database.session import array_codecs, learn_types
 from eventstore.database.session_effects import Effect
 from eventstore.errors import TypeCodecError
 from eventstore.sql import literal, own, schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator
+    from collections.abc import AsyncIterator, Generator, Sequence
 
 __all__ = ["PlainConnection", "plain"]
 
@@ -28,35 +31,50 @@ _CAN_IGNORE_CODECS = (
 )
 
 _RECORDS: dict[str, Any] = {"record_class": asyncpg.Record}
+_IN_ARRAYS = ("bool", "bytea", "date", "int2", "int4", "int8", "numeric", "timestamptz", "uuid")
+"""The types whose arrays a statement of the library may take or give; asyncpg's codec for text[] is its own in any case."""
+
+_arrays: dict[str, frozenset[str]] = {}
+"""The types of elements of the arrays that each statement of the library takes or gives."""
+
+_changed: WeakKeyDictionary[Any, tuple[tuple[Any, ...], frozenset[str]]] = WeakKeyDictionary()
+"""Of each connection: the codecs that it has for arrays, and the types whose values these change."""
+
 _BAD_VALUE = "22"
+_SAVEPOINT = "SAVEPOINT eventstore_sample"
+_TO_SAVEPOINT = "ROLLBACK TO SAVEPOINT eventstore_sample; RELEASE SAVEPOINT eventstore_sample"
 
 # A value of each type that a statement of the library takes or gives: as asyncpg has it by itself, and as SQL has it.
 _SAMPLES: dict[str, tuple[Any, str]] = {
-    "bigint": (2**53 + 1, "9007199254740993"),
-    "boolean": (True, "true"),
+    "int8": (2**53 + 1, "9007199254740993"),
+    "bool": (True, "true"),
     "bytea": (b"\x00\xff", r"\x00ff"),
     "date": (date(2026, 3, 2), "2026-03-02"),
-    "double precision": (0.1, "0.1"),
-    "integer": (-7, "-7"),
+    "float8": (0.1, "0.1"),
+    "int4": (-7, "-7"),
     "json": ('{"a": 1}', '{"a": 1}'),
     "jsonb": ('{"a": 1}', '{"a": 1}'),
     "numeric": (Decimal("-1.50"), "-1.50"),
-    "real": (0.5, "0.5"),
-    "smallint": (3, "3"),
+    "float4": (0.5, "0.5"),
+    "int2": (3, "3"),
     "text": ("é", "é"),
     "timestamptz": (datetime(2026, 3, 2, 14, 30, 0, 5, tzinfo=UTC), "2026-03-02 14:30:00.000005+00"),
     "uuid": (UUID(int=2**120 + 5), "01000000-0000-0000-0000-000000000005"),
 }
 
 
-def _sampling(*names: str) -> str:
-    """Return the statement that reads the value of each type, and says whether what is sent for it is that value."""
-    columns = (
-        f"{literal(_SAMPLES[name][1])}::{name} AS sample, "
-        f"${number}::{name}::pg_catalog.text OPERATOR(pg_catalog.=) "
-        f"{literal(_SAMPLES[name][1])}::{name}::pg_catalog.text AS is_sample"
-        for number, name in enumerate(names, 1)
-    )
+@cache
+def _sampling(names: tuple[str, ...], brackets: str = "") -> str:
+    """Return the statement that reads a value of each type, and says whether what is sent for it is that value."""
+    columns = []
+    for number, name in enumerate(names, 1):
+        kind = f"{name}{brackets}"
+        value = f"{literal(_SAMPLES[name][1])}::{name}"
+        value = f"ARRAY[{value}]" if brackets else value
+        columns.append(
+            f"{value} AS sample, ${number}::{kind}::pg_catalog.text OPERATOR(pg_catalog.=) "
+            f"{value}::pg_catalog.text AS is_sample"
+        )
     return own("SELECT " + ", ".join(columns))
 
 
@@ -136,23 +154,59 @@ class PlainConnection:
         if await self._changes(*_SAMPLES):
             raise TypeCodecError([name for name in _SAMPLES if await self._changes(name)])
 
-    async def _changes(self, *names: str) -> bool:
+    async def _require_own_arrays(self, query: str) -> None:
+        """Check that a statement's arrays are passed as asyncpg passes them.
+
+        asyncpg can leave out a user's codec for a value, but not for the elements of an array.
+
+        Raises:
+            TypeCodecError: They are not.
+        """
+        arrays = _arrays.get(query)
+        if arrays is None:
+            prepared = await self._connection.prepare(query)
+            kinds = (*prepared.get_parameters(), *(column.type for column in prepared.get_attributes()))
+            arrays = frozenset(kind.name.removesuffix("[]") for kind in kinds if kind.kind == "array")
+            _arrays[query] = arrays
+        if arrays and (changed := arrays & await self._changed_in_arrays()):
+            raise TypeCodecError(sorted(changed))
+
+    async def _changed_in_arrays(self) -> frozenset[str]:
+        """Return the types whose values change in an array; they are tried again once a codec has changed."""
+        physical = getattr(self._connection, "_con", self._connection)
+        learn_types(self._connection)
+        codecs = array_codecs(self._connection)
+        known = _changed.get(physical)
+        if known is None or any(one is not other for one, other in zip(known[0], codecs, strict=True)):
+            changed: list[str] = []
+            if await self._changes(*_IN_ARRAYS, in_arrays=True):
+                changed += [name for name in _IN_ARRAYS if await self._changes(name, in_arrays=True)]
+            known = _changed[physical] = codecs, frozenset(changed)
+        return known[1]
+
+    async def _changes(self, *names: str, in_arrays: bool = False) -> bool:
         """Whether values of types come back, or arrive, as others."""
         values = [_SAMPLES[name][0] for name in names]
+        # A value that the server refuses aborts the transaction; asyncpg's savepoints know only transactions of its own.
+        in_transaction = self._connection.is_in_transaction()
+        if in_transaction:
+            await self._connection.execute(_SAVEPOINT)
         try:
-            async with (
-                self._connection.transaction()
-            ):  # or a value that the server refuses would abort the caller's
-                row = await self._connection.fetchrow(_sampling(*names), *values, **_RECORDS)
-        except asyncpg.PostgresError as error:
-            if not (error.sqlstate or "").startswith(_BAD_VALUE):
+            if in_arrays:
+                statement = _sampling(names, "[]")
+                (row,) = await self._send(statement, [[value] for value in values], 0, None)
+            else:
+                row = await self._connection.fetchrow(_sampling(names), *values, **_RECORDS)
+        except Exception as error:
+            if not _is_of_value(error):
                 raise
             return True
-        except Exception:
-            if self._connection.is_closed():
-                raise
-            return True  # an encoder or a decoder has failed
+        finally:
+            if in_transaction and not self._connection.is_closed():
+                await self._connection.execute(_TO_SAVEPOINT)
         read, is_written = row[::2], row[1::2]
+        if in_arrays:
+            read = [one[0] for one in read]
         # asyncpg's UUID is a class of its own; equal decimals may have other digits.
         return any(one is not True for one in is_written) or not all(
             isinstance(one, type(value)) and str(one) == str(value)
@@ -170,11 +224,32 @@ class PlainConnection:
         if self._connection.is_closed():
             raise asyncpg.InterfaceError("the connection is closed")
         if _CAN_IGNORE_CODECS:
-            options["ignore_custom_codec"] = True
+            await self._require_own_arrays(query)
         else:
             await self.require_own_codecs()
+        return await self._send(query, args, limit, timeout, **options)
+
+    async def _send(
+        self,
+        query: str,
+        args: Sequence[Any],
+        limit: int,
+        timeout: float | None,  # noqa: ASYNC109
+        **options: Any,
+    ) -> Any:
+        if _CAN_IGNORE_CODECS:
+            options["ignore_custom_codec"] = True
         run = self._connection._execute  # noqa: SLF001 - asyncpg has no public way past codecs
         return await run(query, args, limit, timeout, **options | _RECORDS)
+
+
+def _is_of_value(error: Exception) -> bool:
+    """Whether an encoder, a decoder or the server has refused a value; all else is the connection's trouble."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(_BAD_VALUE)
+    if isinstance(error, asyncpg.InterfaceError):
+        return isinstance(error, asyncpg.DataError)
+    return not isinstance(error, OSError | asyncpg.InternalClientError)
 
 
 class _Cursor:

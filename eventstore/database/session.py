@@ -6,13 +6,42 @@ from typing import Any
 
 from eventstore.sql import template
 
-__all__ = ["find_schema", "learn_types"]
+__all__ = ["array_codecs", "find_schema", "learn_types"]
 
-# asyncpg looks up how to read an array by a statement of its own, whose operators a hostile schema of the search path could
-# replace. So all that the library's statements and read tables use are looked up at once, where only PostgreSQL's own
-# are found.
-_ARRAYS = ("bool", "bytea", "date", "int2", "int4", "int8", "jsonb", "numeric", "text", "timestamptz", "uuid")
-_EVERY_ARRAY = "SELECT " + ", ".join(f"NULL::pg_catalog.{name}[]" for name in _ARRAYS)
+# The arrays that the library's statements and read tables use, and their elements. PostgreSQL's own types have these
+# numbers for good.
+_ARRAYS = {
+    "bool": (1000, 16),
+    "bytea": (1001, 17),
+    "date": (1182, 1082),
+    "int2": (1005, 21),
+    "int4": (1007, 23),
+    "int8": (1016, 20),
+    "jsonb": (3807, 3802),
+    "numeric": (1231, 1700),
+    "timestamptz": (1185, 1184),
+    "uuid": (2951, 2950),
+}
+# As asyncpg's own look-up of types returns them.
+_RECORDS = [
+    {
+        "oid": oid,
+        "ns": "pg_catalog",
+        "name": f"_{name}",
+        "kind": b"b",
+        "basetype": None,
+        "elemtype": element,
+        "elemdelim": ",",
+        "range_subtype": None,
+        "attrtypoids": None,
+        "attrnames": None,
+        "depth": 1,
+        "basetype_name": None,
+        "elemtype_name": name,
+        "range_subtype_name": None,
+    }
+    for name, (oid, element) in _ARRAYS.items()
+]
 
 
 async def find_schema(connection: Any) -> str | None:
@@ -25,12 +54,16 @@ async def find_schema(connection: Any) -> str | None:
     return schema
 
 
-async def learn_types(connection: Any) -> None:
-    """Let the driver look up the types that the library uses, under a search path that holds nobody's objects.
+def learn_types(connection: Any) -> None:
+    """Tell the driver how to read arrays of PostgreSQL's own types.
 
-    Raises:
-        Exception: Errors of asyncpg, not mapped.
+    By itself asyncpg looks them up by a statement, which takes several round trips, and whose operators an object of
+    somebody else's in the search path could replace.
     """
-    await connection.execute("BEGIN; SET LOCAL search_path = pg_catalog")
-    await connection.prepare(_EVERY_ARRAY)
-    await connection.execute("COMMIT")
+    connection._protocol.get_settings().register_data_types(_RECORDS)  # noqa: SLF001 - asyncpg has no public way
+
+
+def array_codecs(connection: Any) -> tuple[Any, ...]:
+    """Return what the driver reads and writes arrays with; other objects once a codec of an element was changed."""
+    settings = connection._protocol.get_settings()  # noqa: SLF001 - asyncpg has no public way
+    return tuple(settings.get_data_codec(oid, ignore_custom_codec=True) for oid, _ in _ARRAYS.values())

@@ -73,7 +73,7 @@ STATEMENTS = {
     "triggers off": "SET session_replication_role = replica",
     "no durability": "SELECT 1; SET synchronous_commit = off",
     "reading only": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
-    "a short time": "SET statement_timeout = '1ms'",
+    "a short time": "SET statement_timeout = '200ms'",
     "a setting by a function": "SELECT set_config('mine.own', 'yes', false)",
     "a lock": "SELECT pg_advisory_lock(77)",
     "a shared lock": "SELECT pg_try_advisory_lock_shared(7, 7)",
