@@ -20,6 +20,7 @@ from eventstore.evidence import check_proof as check
 from eventstore.evidence import prove as prove_event
 from eventstore.evidence import seal as seal_log
 from eventstore.evidence import verify as verify_log
+from eventstore.export.files import replacing
 from eventstore.store import EventStore
 from projections.passing import passes
 
@@ -125,9 +126,12 @@ def prove(
         say_json(text)
         return
     try:
-        out.write_text(text + "\n", encoding="utf-8")
+        with replacing(out) as new, new.open() as file:
+            file.write(f"{text}\n".encode())
+        head = check(proof).head
+        say(f"the proof of the event at position {proof['event']['position']} leads to the head {head}")
     except OSError as error:
-        raise ConfigurationError(f"the proof cannot be written: {error}") from error
+        raise ConfigurationError(f"the proof {out} cannot be written: {error.strerror or error}") from error
 
 
 async def _prove(config: DatabaseConfig, event: UUID | int) -> dict[str, Any]:
@@ -162,7 +166,8 @@ def check_proof(
     event = checked.event
     say(
         f"the event at position {event['position']}, {event['category']}/{event['type']} (stream {event['stream_id']}, "
-        f"version {event['version']}, id {event['event_id']}), is in block {checked.block} as it was sealed"
+        f"version {event['version']}, id {event['event_id']}), is in block {checked.block} as it was sealed, by the head "
+        f"{checked.head} that was kept"
     )
     return 0
 

@@ -18,6 +18,7 @@ from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.export import ExportResult, export_lines, import_lines
 from eventstore.export.arrow import EVENTS, write_parquet
 from eventstore.export.files import replacing
+from eventstore.export.restore import LINE_BYTES_MAX
 from eventstore.store import EventStore
 
 __all__ = ["export", "import_"]
@@ -76,18 +77,29 @@ async def _export_parquet(
 
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `export` wrote; - is standard input.")],
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="HEAD", help="A head that was kept outside, which the file must lead to."
+        ),
+    ] = None,
+    line_bytes_max: Annotated[
+        int, typer.Option("--line-bytes-max", metavar="N", min=1, help="The most bytes of one line.")
+    ] = LINE_BYTES_MAX,
     url: Url = None,
     data: Data = None,
 ) -> None:
     """Put an exported log into an empty database: positions, ids, times and seals are kept. All of it, or nothing."""
     with configuration(url, data, make=True) as config, _read(file) as opened:
-        done = asyncio.run(_import(config, opened))
+        done = asyncio.run(_import(config, opened, against, line_bytes_max))
     say(f"imported {done.events} events and {done.seals} seals, up to position {done.last_position}")
 
 
-async def _import(config: DatabaseConfig, file: Any) -> ExportResult:
+async def _import(
+    config: DatabaseConfig, file: Any, against: str | None, line_bytes_max: int
+) -> ExportResult:
     async with EventStore.open(config, workers=False, migrate=True) as store:
-        return await import_lines(store.log, file)
+        return await import_lines(store.log, file, against=against, line_bytes_max=line_bytes_max)
 
 
 @contextmanager
@@ -97,7 +109,7 @@ def _written(file: Path) -> Iterator[Any]:
             yield sys.stdout.buffer
         else:
             # An export that fails leaves the one before it.
-            with replacing(file) as part, part.open("wb") as opened:
+            with replacing(file) as new, new.open() as opened:
                 yield opened
 
 

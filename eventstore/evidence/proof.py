@@ -21,6 +21,7 @@ from eventstore.evidence.canonical import (
     microseconds,
     root_of_path,
 )
+from eventstore.evidence.encoding import require_unicode
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class CheckedProof:
     Attributes:
         event: The columns of the event; times in microseconds since 1970, `data` and `metadata` as JSON text.
         block: The block it is in.
-        head: The newest seal that the proof leads to.
+        head: The head that was kept outside, which the event is proved by: it stays what to keep. Seals of the proof that come
+            after it are proved by nothing. Without such a head, the newest seal of the proof.
     """
 
     event: Mapping[str, Any]
@@ -62,11 +64,13 @@ async def prove(log: EventLog, event: UUID | int) -> dict[str, Any]:
         event: The event's id, or its position.
 
     Raises:
-        ConfigurationError: There is no such event, it is not sealed yet, or it is not what was sealed.
+        ConfigurationError: There is no such event, it is not sealed yet, it is not what was sealed, or the database is not
+            encoded in UTF-8.
         ConnectionError, TimeoutError: Safe to retry.
     """
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            require_unicode(connection)
             position: int | None
             if isinstance(event, UUID):
                 position = await connection.fetchval(load("evidence/find_position", connection), event)
@@ -151,7 +155,7 @@ def check_proof(proof: Mapping[str, Any], *, against: Head | str | None = None) 
         raise ConfigurationError(
             f"the proof does not hold: it does not lead to the head {kept}, but to blocks {first.block} to {last.block}"
         )
-    return CheckedProof(event, first.block, Head(last.block, last.seal))
+    return CheckedProof(event, first.block, kept or Head(last.block, last.seal))
 
 
 def _side(side: str) -> str:

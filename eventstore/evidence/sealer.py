@@ -18,6 +18,7 @@ from eventstore.evidence.canonical import (
     merkle_root,
     microseconds,
 )
+from eventstore.evidence.encoding import require_unicode
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ async def seal(log: EventLog, *, block_events_max: int = BLOCK_EVENTS_MAX) -> Se
         block_events_max: The most events of one block.
 
     Raises:
-        ConfigurationError: `block_events_max` is below 1, or the server is a standby.
+        ConfigurationError: `block_events_max` is below 1, the server is a standby, or the database is not encoded in UTF-8.
         ConnectionError, TimeoutError: What was sealed stays sealed. Safe to run again.
         NotMigratedError: The table of seals is missing.
     """
@@ -65,6 +66,7 @@ async def seal(log: EventLog, *, block_events_max: int = BLOCK_EVENTS_MAX) -> Se
     while True:
         async with log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                require_unicode(connection)
                 last = await connection.fetchrow(load("evidence/last_seal", connection))
         after = last["through_position"]
         settled = await log.settlement.settle(after, wait=False)

@@ -23,6 +23,7 @@ from eventstore.evidence.canonical import (
     merkle_root,
     position_of,
 )
+from eventstore.evidence.encoding import require_unicode
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ async def verify(log: EventLog, *, against: Head | str | None = None, jobs: int 
         jobs: How many processes hash at once.
 
     Raises:
-        ConfigurationError: `against` is no head, `jobs` is below 1, or the log is not one of a `DatabaseConnection`.
+        ConfigurationError: `against` is no head, `jobs` is below 1, the log is not one of a `DatabaseConnection`, or the
+            database is not encoded in UTF-8.
         ConnectionError, TimeoutError: Safe to retry.
         NotMigratedError: The table of seals is missing.
     """
@@ -100,6 +102,7 @@ async def verify(log: EventLog, *, against: Head | str | None = None, jobs: int 
     kept = Head.parse(against) if isinstance(against, str) else against
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            require_unicode(connection)
             seals = [
                 Seal.of(row)
                 for row in await connection.fetch(load("evidence/read_seals", connection), None, None)

@@ -113,7 +113,11 @@ async def write_parquet(
     columns, batches = await _open(log, table, categories, (decimal_precision, decimal_scale), _BATCH_ROWS)
     rows = 0
     async with aclosing(batches):
-        with replacing(path) as file, parquet.ParquetWriter(str(file), _schema(arrow, columns)) as writer:
+        with (
+            replacing(path) as new,
+            new.open() as file,
+            parquet.ParquetWriter(file, _schema(arrow, columns)) as writer,
+        ):
             async for batch in batches:
                 writer.write_batch(batch)
                 rows += batch.num_rows

@@ -13,6 +13,7 @@ import orjson
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import event_hash, microseconds
+from eventstore.evidence.encoding import require_unicode
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ async def export_lines(
 
     Raises:
         ConnectionError, TimeoutError: What was written is of no use: begin again.
-        ConfigurationError: An event has a time that ISO 8601 cannot say, or the server is a standby.
+        ConfigurationError: An event has a time that ISO 8601 cannot say, the server is a standby, or the database is not
+            encoded in UTF-8.
         OSError: The file cannot be written.
     """
     through = await log.head()
@@ -103,6 +105,7 @@ async def settled_pages(
         end = through if categories is None else min(through, after + _WINDOW_POSITIONS)
         async with log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                require_unicode(connection)
                 rows = await connection.fetch(
                     load("export/read_events", connection), after, end, page_events, categories
                 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import sha256
+from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -17,32 +19,44 @@ from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import (
     ENTRY_BYTES,
     NO_SEAL,
+    Head,
     Seal,
     event_hash,
     merkle_root,
     microseconds,
     position_of,
 )
+from eventstore.evidence.encoding import require_unicode
 from eventstore.export.lines import FORMAT, ExportResult
 from eventstore.sql import load, schema_of
 
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
-__all__ = ["import_lines"]
+__all__ = ["LINE_BYTES_MAX", "NESTING_MAX", "import_lines"]
+
+LINE_BYTES_MAX = 2**28
+"""The most bytes of one line, unless told otherwise: what a jsonb of PostgreSQL can hold."""
+
+NESTING_MAX = 1_024
+"""How deep the JSON of an event may be nested: deeper, no reader could decode it."""
 
 _BATCH_EVENTS = 5_000
+_BATCH_BYTES = 2**23
+_SPOOLED_BYTES = 2**24
 
-_TEXT = rb'"(?:[^"\\]|\\.)*"'
+_TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _TIME = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00"
 # As the export writes a line. PostgreSQL puts a space after each colon and comma of its JSON and escapes the quotes in its
-# texts, so the members that follow the data cannot lie inside it.
+# texts, so the members that follow the data cannot lie inside it. It takes time in proportion to the line, whatever that has.
 _EVENT = re.compile(
     rb'\{"position":(\d{1,19}),"stream_id":"([0-9a-f-]{36})","version":(\d{1,10}),"event_id":"([0-9a-f-]{36})",'
     rb'"category":(' + _TEXT + rb'),"type":(' + _TEXT + rb'),"schema_version":(-?\d{1,5}),'
     rb'"occurred_at":"(' + _TIME + rb')","recorded_at":"(' + _TIME + rb')",'
-    rb'"data":(.*?),"metadata":(.*),"hash":"([0-9a-f]{64})"\}\n?'
+    rb'"data":([^,\n]*+(?:,(?!"metadata":)[^,\n]*+)*+),"metadata":(.*),"hash":"([0-9a-f]{64})"\}\n?'
 )
+# A text without an end goes on to the end, and is not looked for again at each of its quotes.
+_STRING_OR_BRACKET = re.compile(_TEXT + rb"?|[\[\]{}]", re.DOTALL)
 _EVENT_COLUMNS = (
     "position",
     "stream_id",
@@ -56,6 +70,7 @@ _EVENT_COLUMNS = (
     "data",
     "metadata",
 )
+_DATA = _EVENT_COLUMNS.index("data")
 _NUMBERS_MAX = {"position": 2**63 - 1, "version": 2**31 - 1, "schema_version": 2**15 - 1}
 _INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 _SEAL_COLUMNS = (
@@ -71,74 +86,146 @@ _SEAL_COLUMNS = (
 )
 
 
-async def import_lines(log: EventLog, file: Iterable[bytes]) -> ExportResult:
+async def import_lines(
+    log: EventLog,
+    file: Iterable[bytes],
+    *,
+    against: Head | str | None = None,
+    line_bytes_max: int = LINE_BYTES_MAX,
+) -> ExportResult:
     """Put the log of a file that `export_lines` wrote into an empty database: positions, ids, times and seals kept.
 
-    It is one transaction, under a lock that keeps writers out: all of the file is imported, or nothing.
+    It is one transaction, under a lock that keeps writers out: all of the file is imported, or nothing. The file is held to
+    its own seals, and what PostgreSQL made of its JSON to the file, before anything is committed. Without `against`,
+    whoever could write the file could have altered events and made its seals anew, or left them out.
 
     Args:
         log: The log of a migrated database without events.
-        file: Its lines: a file opened in binary mode.
+        file: Its lines: a file opened in binary mode, of which one line at a time is in memory, or an iterable.
+        against: A head that was kept outside, which the file's seals must lead to.
+        line_bytes_max: The most bytes of one line.
 
     Raises:
-        ConfigurationError: The log has events; or a line of the file, which is named, is damaged or missing; nothing was
-            imported.
+        ConfigurationError: The log has events; a line of the file, which is named, is damaged, missing, too long or nested
+            too deeply; a seal is not of the events before it; the seals do not lead to the head; or the database is not
+            encoded in UTF-8. Nothing was imported.
         RepositoryError: PostgreSQL refuses a value, or the role may not lock the table (EXCLUSIVE).
         ConnectionError: Nothing was imported, unless the answer to the commit was lost. Safe to run again: a log with
             events is refused.
         OSError: The file cannot be read; nothing was imported.
     """
-    lines = _Lines(file)
-    lines.read_header()
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, connection=connection):
-            async with connection.transaction():
-                await connection.execute(load("export/lock_for_import", connection))
-                if not await connection.fetchval(load("export/is_empty", connection)):
-                    raise ConfigurationError(
-                        "the log has events or seals already: import into an empty database"
-                    )
-                for batch in lines.event_batches():
-                    await connection.copy_records_to_table(
-                        "events", schema_name=schema_of(connection), records=batch, columns=_EVENT_COLUMNS
-                    )
-                    positions, stream_ids, versions, *_ = zip(*batch, strict=True)
-                    # A batch at a time: one statement over a long log would take longer than a statement may.
-                    follows_not = load("export/find_broken_stream", connection)
-                    lines.check_streams(
-                        await connection.fetchrow(follows_not, stream_ids, versions, positions)
-                    )
-                for one in lines.seals():
-                    lines.check_positions(
-                        one, await connection.fetchval(load("export/list_positions", connection), *one[1:3])
-                    )
-                    await connection.copy_records_to_table(
-                        "event_seals",
-                        schema_name=schema_of(connection),
-                        records=[one],
-                        columns=_SEAL_COLUMNS,
-                    )
-                result = lines.read_end()
-                if result.last_position:
-                    await connection.fetchval(load("export/set_sequence", connection), result.last_position)
+    kept = Head.parse(against) if isinstance(against, str) else against
+    if line_bytes_max < 1:
+        raise ConfigurationError(f"line_bytes_max is 1 or more, not {line_bytes_max}")
+    with closing(_Lines(file, line_bytes_max)) as lines:
+        lines.read_header()
+        async with log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, connection=connection):
+                require_unicode(connection)
+                async with connection.transaction():
+                    result = await _import(connection, lines, kept)
     log.wakeups.notify()
     return result
+
+
+async def _import(connection: Any, lines: _Lines, kept: Head | None) -> ExportResult:
+    schema = schema_of(connection)
+    await connection.execute(load("export/lock_for_import", connection))
+    if not await connection.fetchval(load("export/is_empty", connection)):
+        raise ConfigurationError("the log has events or seals already: import into an empty database")
+    for batch in lines.event_batches():
+        await connection.copy_records_to_table(
+            "events", schema_name=schema, records=batch.rows, columns=_EVENT_COLUMNS
+        )
+        positions, stream_ids, versions, *_ = zip(*batch.rows, strict=True)
+        # A batch at a time: one statement over a long log would take longer than a statement may.
+        follows_not = load("export/find_broken_stream", connection)
+        lines.check_streams(await connection.fetchrow(follows_not, stream_ids, versions, positions))
+        span = (positions[0] - 1, positions[-1])
+        if await connection.fetchval(load("export/digest_texts", connection), *span) != batch.digest:
+            rows = await connection.fetch(
+                load("export/read_events", connection), *span, len(batch.rows), None
+            )
+            raise batch.not_canonical(rows)
+    for one in lines.seals():
+        await connection.copy_records_to_table(
+            "event_seals", schema_name=schema, records=[one], columns=_SEAL_COLUMNS
+        )
+    result = lines.read_end(kept)
+    if result.last_position:
+        await connection.fetchval(load("export/set_sequence", connection), result.last_position)
+    return result
+
+
+class _Batch:
+    """Some events of a file.
+
+    Attributes:
+        rows: Their columns.
+        lines: The numbers of their lines.
+        bytes: How long their lines are together.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[Any, ...]] = []
+        self.lines: list[int] = []
+        self.bytes = 0
+        self._digest = sha256()
+
+    def add(self, row: tuple[Any, ...], line: int, size: int) -> None:
+        """Add an event."""
+        self.rows.append(row)
+        self.lines.append(line)
+        self.bytes += size
+        for text in row[_DATA:]:
+            self._digest.update(f"{text}\n".encode())
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to write it."""
+        return len(self.rows) >= _BATCH_EVENTS or self.bytes >= _BATCH_BYTES
+
+    @property
+    def digest(self) -> bytes:
+        """The digest of the JSON of its events."""
+        return self._digest.digest()
+
+    def not_canonical(self, stored: Sequence[Any]) -> ConfigurationError:
+        """Return the error that names the first event whose JSON PostgreSQL gives back in another form."""
+        pairs = zip(self.rows, self.lines, stored, strict=True)
+        line = next(
+            (line for row, line, now in pairs if row[_DATA:] != (now["data"], now["metadata"])), self.lines[0]
+        )
+        return ConfigurationError(
+            f"line {line} of the file is damaged: PostgreSQL gives its JSON back in another form, so its hash would not "
+            "hold; nothing was imported"
+        )
 
 
 class _Lines:
     """Reads a file from its header to its end, checks every line and knows its number."""
 
-    def __init__(self, file: Iterable[bytes]) -> None:
-        self._file = iter(file)
+    def __init__(self, file: Iterable[bytes], line_bytes_max: int) -> None:
+        self._line_bytes_max = line_bytes_max
+        self._next = _reader(file, line_bytes_max)
+        # Position and hash of each event, which the seals at the end of the file are compared with.
+        self._entries = SpooledTemporaryFile(max_size=_SPOOLED_BYTES)  # noqa: SIM115 - closed by `close`
+        self._heads: list[Head] = []
         self._number = 0
         self._line: bytes | None = None
         self._digest = sha256()
         self._events = self._seals = self._last = 0
         self._before = (0, 0, NO_SEAL)
 
+    def close(self) -> None:
+        """Give up what is kept of the file."""
+        self._entries.close()
+
     def _advance(self) -> None:
-        self._line = next(self._file, None)
+        self._line = self._next()
         self._number += 1
+        if self._line is not None and len(self._line) > self._line_bytes_max:
+            raise self._wrong(f"is longer than {self._line_bytes_max:,} bytes (line_bytes_max)")
 
     def _wrong(self, what: str) -> ConfigurationError:
         return ConfigurationError(f"line {self._number} of the file {what}; nothing was imported")
@@ -163,22 +250,28 @@ class _Lines:
             )
         self._advance()
 
-    def event_batches(self) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the rows of the events, some at a time."""
-        batch: list[tuple[Any, ...]] = []
+    def event_batches(self) -> Iterator[_Batch]:
+        """Yield the events, some at a time."""
+        batch = _Batch()
         while self._line is not None and self._line.startswith(b'{"position":'):
-            batch.append(self._event(self._line))
-            if len(batch) == _BATCH_EVENTS:
+            batch.add(self._event(self._line), self._number, len(self._line))
+            if batch.is_full:
                 yield batch
-                batch = []
+                batch = _Batch()
             self._advance()
-        if batch:
+        if batch.rows:
             yield batch
+        self._entries.seek(0)
 
     def _event(self, line: bytes) -> tuple[Any, ...]:
         match = _EVENT.fullmatch(line)
         if match is None:
             raise self._wrong("is damaged: it is not what an export writes")
+        for number, name in ((10, "data"), (11, "metadata")):
+            if (depth := _nesting(match[number])) > NESTING_MAX:
+                raise self._wrong(
+                    f"has {name} that is nested {depth:,} deep: no reader could decode more than {NESTING_MAX:,}"
+                )
         position, stream_id, version, event_id, category, type_, schema_version, occurred_at, recorded_at = (
             match.group(*range(1, 10))
         )
@@ -197,7 +290,7 @@ class _Lines:
                 match.group(11).decode(),
             )
         except ValueError:
-            raise self._wrong("is damaged: a value of it is none") from None
+            raise self._wrong("is damaged: it has a value that no event can have") from None
         columns = dict(zip(_EVENT_COLUMNS, row, strict=True))
         beyond = [name for name, most in _NUMBERS_MAX.items() if not 1 <= columns[name] <= most]
         # The driver would store these two times as infinity.
@@ -212,6 +305,7 @@ class _Lines:
         if row[0] <= self._last:
             raise self._wrong(f"is out of place: position {row[0]} comes after {self._last}")
         self._digest.update(leaf)
+        self._entries.write(struct.pack(">q", row[0]) + leaf)
         self._events += 1
         self._last = row[0]
         return row
@@ -245,19 +339,31 @@ class _Lines:
         follows = (block - 1, after, previous) == self._before
         if expected != hash_ or not is_whole or not follows:
             raise self._wrong(f"is damaged: seal {block} is not the hash of what it says, or does not follow")
+        self._check_entries(made, entries)
         self._before = (made.block, made.through_position, hash_)
+        self._heads.append(Head(block, hash_))
         self._seals += 1
         return (block, after, through, events, sealed_at, root, previous, hash_, entries)
 
-    def check_positions(self, seal: tuple[Any, ...], positions: list[int]) -> None:
-        """Compare the positions of a seal's entries, which its hash does not cover, with those of the events."""
-        entries = seal[-1]
-        said = [position_of(entries[start:]) for start in range(0, len(entries), ENTRY_BYTES)]
-        if said != positions:
-            raise self._wrong(f"is damaged: seal {seal[0]} is not of the events before it")
+    def _check_entries(self, made: Seal, entries: bytes) -> None:
+        """Compare what a seal says of its events with the events that came."""
+        came = self._entries.read(len(entries))
+        if came != entries:
+            place = next(
+                place
+                for place in range(0, len(entries), ENTRY_BYTES)
+                if came[place : place + ENTRY_BYTES] != entries[place : place + ENTRY_BYTES]
+            )
+            position = position_of(entries[place:])
+            raise self._wrong(
+                f"has seal {made.block}, which is not of the events before it: the event at position {position} is not "
+                "the one that was sealed, or is missing"
+            )
+        if position_of(entries[-ENTRY_BYTES:]) != made.through_position:
+            raise self._wrong(f"is damaged: seal {made.block} does not end with its last event")
 
-    def read_end(self) -> ExportResult:
-        """Read the last line, and compare what it says with what came."""
+    def read_end(self, kept: Head | None) -> ExportResult:
+        """Read the last line, and compare what it says, and a head that was kept outside, with what came."""
         if self._line is None:
             raise self._wrong("is missing: the file was cut off")
         parsed = self._parsed()
@@ -278,4 +384,33 @@ class _Lines:
         self._advance()
         if self._line is not None:
             raise self._wrong("comes after the end")
+        if kept is not None and kept not in self._heads:
+            raise ConfigurationError(
+                f"the seals of the file do not lead to the head {kept}: it is another log, an older one, or was altered; "
+                "nothing was imported"
+            )
         return ExportResult(self._events, self._seals, self._last)
+
+
+def _reader(file: Iterable[bytes], line_bytes_max: int) -> Callable[[], bytes | None]:
+    """Return a function that reads the next line; of a longer one than allowed no more than shows that it is."""
+    readline = getattr(file, "readline", None)
+    if readline is None:
+        lines = iter(file)
+        return lambda: next(lines, None)
+    return lambda: readline(line_bytes_max + 1) or None
+
+
+def _nesting(text: bytes) -> int:
+    """Return how deep JSON is nested; of JSON without many brackets, something below the limit."""
+    if text.count(b"[") + text.count(b"{") <= NESTING_MAX:
+        return 0
+    depth = deepest = 0
+    for token in _STRING_OR_BRACKET.finditer(text):
+        character = token.group()[:1]
+        if character in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in b"]}":
+            depth -= 1
+    return deepest

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from eventstore.errors import ConfigurationError
 from eventstore.evidence import Head, check_proof, prove, seal, verify
-from eventstore.evidence.canonical import merkle_path, merkle_root, root_of_path
+from eventstore.evidence.canonical import Seal, merkle_path, merkle_root, root_of_path
 from tests.command_line import run, start
 from tests.conftest import url_of
 from tests.entities import everything, started
@@ -307,3 +307,39 @@ def _positive_zero(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _positive_zero(one) for key, one in value.items()}
     return value
+
+
+async def test_a_checked_proof_names_the_head_that_was_kept(store: EventStore):
+    """Anybody can add seals after it: the one that was kept is what proves the event, and what to keep."""
+    await store.log.append(started(tunings=2))
+    kept = (await seal(store.log)).head
+    assert kept is not None
+    proof = await prove(store.log, 2)
+    forged = Seal(2, 3, 9, 6, 0, b"x" * 32, kept.seal, b"")
+    added = {
+        **vars_of(forged),
+        **{name: getattr(forged, name).hex() for name in ("root", "previous")},
+        "seal": forged.expected().hex(),
+    }
+    longer = {**proof, "seals": [*proof["seals"], added]}
+    assert check_proof(longer, against=kept).head == kept
+    assert check_proof(longer).head == Head(2, forged.expected())
+    assert check_proof(proof, against=str(kept)).head == check_proof(proof).head == kept
+
+
+def vars_of(seal: Seal) -> dict[str, Any]:
+    """The numbers of a seal."""
+    names = ("block", "after_position", "through_position", "events", "sealed_at")
+    return {name: getattr(seal, name) for name in names}
+
+
+async def test_the_commands_name_the_head_to_keep(store: EventStore, tmp_path: Path):
+    """`prove` the one that its proof leads to, `check-proof` the one that was given."""
+    await store.log.append(started())
+    head = str((await seal(store.log)).head)
+    file = tmp_path / "proof.json"
+    done = run("prove", 1, "--out", file, "--url", url_of(store.connection.config))
+    assert (done.returncode, head in done.stdout) == (0, True)
+    assert (file.stat().st_mode & 0o777) == 0o600
+    done = run("check-proof", file, "--against", head)
+    assert (done.returncode, f"the head {head} that was kept" in done.stdout) == (0, True)
