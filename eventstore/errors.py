@@ -2,6 +2,7 @@
 
     EventStoreError
     ├── ConfigurationError (also ValueError)          a setting, an argument or an input file is wrong
+    │   ├── EventEncodingError                        an event could not be read back, so it is not appended
     │   └── TypeCodecError                            a pool of yours has the driver change values of the library's
     ├── DomainError (also ValueError)                 a rule of an entity forbids the change
     ├── ConnectionError (also builtins)               no connection, or it was lost            retryable
@@ -51,6 +52,7 @@ import builtins
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from eventstore.portable import PortableError
+from eventstore.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +70,7 @@ __all__ = [
     "EntityDeletedError",
     "EntityNotFoundError",
     "EventDecodingError",
+    "EventEncodingError",
     "EventStoreError",
     "FactoryError",
     "IntegrityError",
@@ -123,6 +126,41 @@ class TypeCodecError(ConfigurationError):
             "DatabaseConnection (ConnectionFactory.create_connection) for it, or a pool without that codec"
         )
         self.types = tuple(types)
+
+
+class EventEncodingError(ConfigurationError):
+    """An event is not appended, since it would not be read back equal, type and all; nothing was written.
+
+    Attributes:
+        category: The event's category.
+        type: The event's type.
+        reason: What is wrong with it, and what to do.
+        field: The field that is wrong, such as `legs[0].price`; None where it is not one field.
+        stream_id: The stream that it was to be appended to; None where it was not appended, but only encoded.
+    """
+
+    def __init__(
+        self,
+        category: str,
+        type: str,
+        reason: str,
+        *,
+        field: str | None = None,
+        stream_id: UUID | None = None,
+    ) -> None:
+        stream = "" if stream_id is None else f" of stream {stream_id}"
+        super().__init__(f"{category}/{type}{stream} {reason}")
+        self.category = category
+        self.type = type
+        self.reason = reason
+        self.field = field
+        self.stream_id = stream_id
+
+    def of_stream(self, stream_id: UUID) -> EventEncodingError:
+        """Return the same error with the stream that the event was to be appended to."""
+        return EventEncodingError(
+            self.category, self.type, self.reason, field=self.field, stream_id=stream_id
+        )
 
 
 class DomainError(EventStoreError, ValueError):
@@ -267,7 +305,7 @@ class UnknownEventTypeError(RepositoryError):
         self, category: str, type: str, *, stream_id: UUID | None = None, position: int | None = None
     ) -> None:
         super().__init__(
-            f"no class is registered for the event type {category}/{type} "
+            f"no class is registered for the event type {printable(f'{category}/{type}')} "
             f"(stream {stream_id}, position {position}): import the module that defines it"
         )
         self.category = category
@@ -285,7 +323,7 @@ class EventDecodingError(RepositoryError):
     """
 
     def __init__(self, message: str, *, stream_id: UUID | None = None, position: int | None = None) -> None:
-        super().__init__(f"{message} (stream {stream_id}, position {position})")
+        super().__init__(f"{printable(message)} (stream {stream_id}, position {position})")
         self.stream_id = stream_id
         self.position = position
 

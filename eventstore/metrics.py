@@ -72,6 +72,9 @@ class Metrics:
             "eventstore.append.conflicts", "{conflict}", "Appends refused since another writer was first"
         )
         self._retries = meter.create_counter("eventstore.retries", "{retry}", "What was tried again")
+        self._unreadable = meter.create_counter(
+            "eventstore.log.unreadable", "{event}", "Events that could not be read, and were left out"
+        )
         self._batch_duration = meter.create_histogram(
             "eventstore.projection.batch.duration", "s", "Time to fold and write a batch"
         )
@@ -127,6 +130,10 @@ class Metrics:
     def retried(self, what: Literal["append", "batch", "operation"]) -> None:
         """Count a repetition: of an append whose answer was lost, a worker's batch, or a user's operation."""
         self._retries.add(1, {"eventstore.retry.of": what})
+
+    def unreadable(self, error_type: str) -> None:
+        """Count an event that could not be read, and that a reader goes on past."""
+        self._unreadable.add(1, {"error.type": error_type})
 
     def folded(self, projection: str, events: int, duration_s: float) -> None:
         """Count a batch that a projection has written."""

@@ -18,6 +18,7 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.context import folding
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
+from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load, schema_of
 from projections.build_table import BUILD_TIMEOUT_S, Kept, TableBeside, without_limit
 from projections.claim import taken_over
@@ -36,7 +37,7 @@ from projections.folding import (
 from projections.keys import key_text
 from projections.parts import Part
 from projections.projection import Projection
-from projections.reading import Readable, UndecodedEvent, decode_for, read_batch
+from projections.reading import decode_for, read_batch
 from projections.table import LAST_POSITION
 
 __all__ = ["Build", "BuildPart"]
@@ -201,7 +202,7 @@ class Build(TableBeside[R]):
     ) -> None:
         for event in events:
             try:
-                if isinstance(event, UndecodedEvent):
+                if isinstance(event, UnreadableEvent):
                     raise event.error  # noqa: TRY301 - handled as what evolve raises
                 kept.row = self._projection.fold(kept.row, event, key)
             except Exception as error:  # noqa: BLE001 - it is kept with the key, for whoever mends it

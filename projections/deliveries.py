@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
+from eventstore.log.unreadable import Readable, UnreadableEvent
 from projections.projection import Projection
-from projections.reading import Readable, UndecodedEvent
 
 __all__ = ["RANGE_POSITIONS", "Deliveries", "key_of"]
 
@@ -18,7 +18,7 @@ RANGE_POSITIONS = 65_536
 
 def key_of(projection: Projection[Any], event: Readable) -> tuple[Any, ...]:
     """Return the key of an event that the projection takes, also of one that cannot be decoded."""
-    return (event.stream_id,) if isinstance(event, UndecodedEvent) else projection.key_of(event)
+    return (event.stream_id,) if isinstance(event, UnreadableEvent) else projection.key_of(event)
 
 
 class Deliveries:

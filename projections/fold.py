@@ -16,6 +16,7 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.context import folding, plain
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
+from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load, schema_of
 from projections.deliveries import Deliveries, key_of
 from projections.discards import Discards
@@ -23,7 +24,7 @@ from projections.folding import fetch_by_keys
 from projections.keys import key_text, lane_of
 from projections.parts import WHOLE, Part
 from projections.projection import Projection
-from projections.reading import Readable, UndecodedEvent, decode_for
+from projections.reading import decode_for
 from projections.table import LAST_POSITION, Table
 
 __all__ = [
@@ -176,7 +177,7 @@ class IndependentFold(Generic[R]):
                 stuck.add(key)
                 continue
             try:
-                if isinstance(event, UndecodedEvent):
+                if isinstance(event, UnreadableEvent):
                     raise event.error  # noqa: TRY301 - handled as what evolve raises
                 row = fold(rows.get(key), event, key)
             except Exception:  # noqa: BLE001 - who folds it into a table keeps the reason

@@ -13,12 +13,12 @@ from eventstore.database.error_mapping import DRIVER_ERRORS
 from eventstore.domain.context import folding
 from eventstore.errors import EventStoreError, TypeCodecError
 from eventstore.log.memory import unhurried_collection
+from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.printable import storable, text_of_error, traceback_of
 from eventstore.sql import load, schema_of
 from projections.deliveries import key_of
 from projections.keys import key_text
 from projections.projection import EntityProjection, Projection
-from projections.reading import Readable, UndecodedEvent
 from projections.table import LAST_POSITION, Table
 
 __all__ = [
@@ -241,7 +241,7 @@ def _fold_key(
     position = 0
     for event in events:
         try:
-            if isinstance(event, UndecodedEvent):
+            if isinstance(event, UnreadableEvent):
                 raise event.error  # noqa: TRY301 - handled as what evolve raises
             row = projection.fold(row, event, key)
         except Exception as error:

@@ -14,6 +14,7 @@ from uuid import UUID
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
+from eventstore.log.unreadable import Readable
 from eventstore.sql import load
 from projections.deliveries import key_of
 from projections.discards import Discards, read_discards
@@ -21,7 +22,7 @@ from projections.folding import FoldError, fold_into
 from projections.keys import key_text, lane_of
 from projections.progress import list_lanes
 from projections.projection import Projection
-from projections.reading import Readable, read_batch
+from projections.reading import read_batch
 from projections.versions import require_version
 
 __all__ = ["QuarantinedKey", "discard", "list_quarantined", "retry"]

@@ -5,39 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.event import Event, RecordedEvent
 from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import decode_page
+from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load
 from projections.projection import Projection
 
-__all__ = ["Batch", "Readable", "UndecodedEvent", "decode_for", "read_batch"]
-
-
-@dataclass(frozen=True, slots=True)
-class UndecodedEvent:
-    """An event whose type the code does not know, or whose JSON does not fit its class.
-
-    Attributes:
-        position: Its position.
-        stream_id: Its stream.
-        version: Its version there.
-        type: Its type.
-        error: Why it cannot be decoded.
-    """
-
-    position: int
-    stream_id: UUID
-    version: int
-    type: str
-    error: UnknownEventTypeError | EventDecodingError
-
-
-Readable = RecordedEvent | UndecodedEvent
+__all__ = ["Batch", "decode_for", "read_batch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +73,17 @@ def decode_for(log: EventLog, projection: Projection[Any], rows: Sequence[Any]) 
     except (UnknownEventTypeError, EventDecodingError):
         if not projection.keyed_by_stream:
             raise
-    events: list[Readable] = []
-    for row in rows:
-        try:
-            decoded = decode_page([row], classes=log.classes, taken=classes)
-        except (UnknownEventTypeError, EventDecodingError) as error:
-            events.append(
-                UndecodedEvent(row["position"], row["stream_id"], row["version"], row["type"], error)
-            )
-        else:
-            events += _taken(projection, decoded, classes)
-    return events
+    events = decode_page(rows, classes=log.classes, taken=classes, keep_unreadable=True)
+    return list(_taken(projection, events, classes))
 
 
 def _taken(
-    projection: Projection[Any], decoded: list[RecordedEvent], classes: frozenset[type[Event]]
+    projection: Projection[Any], events: Sequence[Readable], classes: frozenset[type[Event]]
 ) -> Iterator[Readable]:
-    for event in decoded:
-        if type(event) is not RecordedEvent:  # several events by now, or none
+    for event in events:
+        if isinstance(event, UnreadableEvent):
+            yield event
+        elif type(event) is not RecordedEvent:  # several events by now, or none
             yield from projection.taken(event)
         elif type(event.event) in classes:
             yield event

@@ -23,6 +23,7 @@ from eventstore.errors import CheckpointMovedError, ConnectionError, EventStoreE
 from eventstore.log.event_log import EventLog
 from eventstore.log.restored import require_whole
 from eventstore.log.subscription import Wakeups, wait_for_bell
+from eventstore.log.unreadable import Readable
 from eventstore.printable import printable
 from eventstore.sql import load
 from projections.deliveries import Deliveries, key_of
@@ -31,7 +32,7 @@ from projections.keys import key_text, lane_of
 from projections.lease import LEASE_S, Lease
 from projections.passing import passes
 from projections.projection import Projection
-from projections.reading import Batch, Readable, read_batch
+from projections.reading import Batch, read_batch
 from projections.table_check import check_table
 from projections.versions import require_version, version_differs
 

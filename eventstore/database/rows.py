@@ -146,7 +146,7 @@ def _reader(columns: Sequence[Column], renamed: Mapping[str, str] | None) -> Cal
         columns: The columns.
         renamed: What they are called in the record where that is not the field's name; None: the values come in order.
     """
-    known: dict[str, Any] = {"decimal": codec.converter(Decimal)}
+    known: dict[str, Any] = {"decimal": codec.reader_of(Decimal).read}
     items = []
     for number, column in enumerate(columns):
         value = f"v{number}" if renamed is None else f"row[{renamed.get(column.name, column.name)!r}]"
@@ -204,7 +204,7 @@ def _json_encoder(adapter: TypeAdapter[Any]) -> Callable[[Any], str]:
 
 
 def _json_decoder(annotation: Any) -> Callable[[Any], Any]:
-    convert = codec.converter(annotation)
+    convert = codec.reader_of(annotation).read
     if convert is None:
         return orjson.loads
     if typing.get_origin(annotation) is tuple:  # most rows have no tags, and many no executions

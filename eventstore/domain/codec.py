@@ -1,30 +1,52 @@
 """From stored JSON or a table's row to a model, without validating again what was validated when written.
 
-Validation costs several times what decoding does, and a replay decodes every event of the log. So each field's
-annotation is turned once into a converter from its JSON form; what no converter is known for, goes through
-pydantic's own validator of that annotation.
+Validation costs several times what decoding does, and a replay decodes every event of the log. So each field's type is
+turned once into a reader of its JSON form. A type that has no reader here, or a serializer of its own, is read by
+pydantic's validator in its JSON mode.
+
+The types come from pydantic's core schema. It has all that decides about the JSON form: annotations with their metadata,
+decorators, and the configuration of nested models. A kind of schema that is not known here is read by pydantic, and its
+values are checked when they are written, so a new version of pydantic costs time at worst.
 """
 
 from __future__ import annotations
 
 import enum
-import types
+import operator
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache, partial
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, TypeAdapter
-from pydantic_core import PydanticUndefined
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
+from pydantic.errors import PydanticUndefinedAnnotation
+from pydantic_core import PydanticUndefined, SchemaValidator, from_json, to_json
 
-__all__ = ["Maker", "construct", "converter", "converters", "fill", "maker"]
+from eventstore.errors import ConfigurationError
+
+__all__ = [
+    "Form",
+    "Maker",
+    "Reader",
+    "comes_back",
+    "construct",
+    "fill",
+    "form_of",
+    "keeps_type",
+    "maker",
+    "reader_of",
+    "require_complete",
+]
 
 M = TypeVar("M", bound=BaseModel)
+F = TypeVar("F", bound=Callable[..., Any])
 Converter = Callable[[Any], Any]
+Schema = Mapping[str, Any]
 
 _SHAPES_MAX = 1_000  # of a model: an amendment may name any of its fields
 _REMEMBERED_MAX = 10_000  # of a type: one or two MB
@@ -36,13 +58,614 @@ _set_extra: Callable[[Any, Any], None] = vars(BaseModel)["__pydantic_extra__"]._
 _set_private: Callable[[Any, Any], None] = vars(BaseModel)["__pydantic_private__"].__set__
 
 
+def keeps_type(function: F) -> F:
+    """Mark a validator: what it returns is what it was given, or another value of exactly the same type."""
+    function.__reads_back__ = "as given"  # type: ignore[attr-defined]
+    return function
+
+
+def comes_back(function: F) -> F:
+    """Mark a validator or a default factory: whatever it returns comes back from JSON equal, type and all."""
+    function.__reads_back__ = "always"  # type: ignore[attr-defined]
+    return function
+
+
+# ---- what a type is in JSON ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How the JSON form of one type becomes a value again.
+
+    Attributes:
+        read: Turns the parsed JSON into the value; None: the parsed JSON is the value.
+        is_exact: Whether every value that passes validation comes back equal, type and all.
+        keeps_none: Whether nothing is lost where every None inside is left out of the JSON.
+        is_wide: Whether the JSON may have integers beyond 64 bits.
+        may_be_none: Whether None may be a value.
+        is_opaque: Whether the JSON form alone says nothing of the value, so that validators are needed to make it.
+        types: The types that values have; empty: not known.
+    """
+
+    read: Converter | None = None
+    is_exact: bool = False
+    keeps_none: bool = True
+    is_wide: bool = False
+    may_be_none: bool = False
+    is_opaque: bool = False
+    types: frozenset[type] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How one model is written as JSON and read again.
+
+    Attributes:
+        readers: The reader of each field.
+        defaults: The default of each field that has a plain one, as pydantic gives it.
+        made: What makes the default of the other fields that have one, out of the fields before it.
+        extras: The reader of values that are no fields; None: the model takes none.
+        is_root: Whether the JSON is that of the one field, `root`.
+        has_serializer: Whether the model has a serializer of its own, so that pydantic has to read it.
+        is_exact: Whether every instance that passes validation comes back equal, type and all.
+        keeps_none: Whether nothing is lost where fields that are None are left out of the JSON.
+        is_wide: Whether the JSON may have integers beyond 64 bits.
+        unstorable: Why a field's values can never be read back, for each field of which that is known.
+    """
+
+    readers: Mapping[str, Reader] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    made: Mapping[str, Converter] = field(default_factory=dict)
+    extras: Reader | None = None
+    is_root: bool = False
+    has_serializer: bool = False
+    is_exact: bool = False
+    keeps_none: bool = True
+    is_wide: bool = False
+    unstorable: Mapping[str, str] = field(default_factory=dict)
+
+
+def require_complete(model: type[BaseModel]) -> None:
+    """Resolve the forward references of a model; pydantic does so only when the first instance is made.
+
+    Raises:
+        ConfigurationError: A name is not defined.
+    """
+    if model.__pydantic_complete__:
+        return
+    try:
+        # Without a namespace of ours, names would also be looked up among the variables here.
+        model.model_rebuild(_types_namespace={})
+    except PydanticUndefinedAnnotation as error:
+        raise ConfigurationError(
+            f"{model.__name__} refers to {error.name}, which is not defined: define it in {model.__module__}, "
+            f"or call {model.__name__}.model_rebuild() where it is defined"
+        ) from error
+
+
 @cache
-def converters(model: type[BaseModel]) -> Mapping[str, Converter | None]:
-    """Return for each field of `model` what turns its JSON form into its value; None: they are the same."""
-    return {
-        name: converter(field.annotation, field.rebuild_annotation())
-        for name, field in model.model_fields.items()
+def form_of(model: type[BaseModel]) -> Form:
+    """Return how a model is written and read.
+
+    Raises:
+        ConfigurationError: It refers to a name that is not defined.
+    """
+    return _form(model, frozenset())
+
+
+def reader_of(annotation: Any) -> Reader:
+    """Return how the JSON form of a type becomes a value again."""
+    return _Compiler({}, {}, frozenset()).reader(TypeAdapter(annotation).core_schema)
+
+
+_FUNCTIONS = ("function-before", "function-after", "function-wrap")
+# What orjson reads as an integer.
+_INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**64 - 1
+
+
+def _form(model: type[BaseModel], within: frozenset[type]) -> Form:
+    require_complete(model)
+    schema: Schema = model.__pydantic_core_schema__
+    definitions: dict[str, Schema] = {}
+    keeps_instance = not model.__private_attributes__
+    while schema["type"] != "model":
+        if "serialization" in schema:
+            return Form(has_serializer=True)
+        if schema["type"] == "definitions":
+            definitions.update((each["ref"], each) for each in schema["definitions"])
+            schema = schema["schema"]
+        elif schema["type"] == "definition-ref":
+            schema = definitions[schema["schema_ref"]]
+        elif schema["type"] in _FUNCTIONS:
+            keeps_instance &= schema["type"] == "function-before" or _reads_back(schema) is not None
+            schema = schema["schema"]
+        else:  # what other versions of pydantic may have around a model
+            return Form(has_serializer=True)
+    if "serialization" in schema:
+        return Form(has_serializer=True)
+    compiler = _Compiler(definitions, schema.get("config") or {}, within | {model})
+    if schema.get("root_model"):
+        root = compiler.reader(schema["schema"])
+        return Form(
+            {"root": root},
+            is_root=True,
+            is_exact=root.is_exact and keeps_instance,
+            keeps_none=root.keeps_none and not root.may_be_none,
+            is_wide=root.is_wide,
+        )
+    schema = schema["schema"]
+    while schema["type"] != "model-fields":
+        if schema["type"] not in _FUNCTIONS:
+            return Form(has_serializer=True)
+        keeps_instance &= schema["type"] == "function-before"
+        schema = schema["schema"]
+    return _form_of_fields(model, schema, compiler, keeps_instance=keeps_instance)
+
+
+def _form_of_fields(
+    model: type[BaseModel], schema: Schema, compiler: _Compiler, *, keeps_instance: bool
+) -> Form:
+    readers, defaults, made, unstorable = {}, {}, {}, {}
+    for name, node in schema["fields"].items():
+        reader = compiler.reader(node["schema"])
+        default = compiler.default(node["schema"])
+        if default is not None:
+            value = defaults[name] = default.value
+            if default.make is not None:
+                del defaults[name]
+                made[name] = default.make
+            if not default.is_validated and not _fits(reader, default, value):
+                reader = replace(reader, is_exact=False)
+        if node.get("serialization_exclude") is True:
+            unstorable[name] = (
+                "it is excluded from the JSON, so its value would be lost: store it, or make it a property"
+            )
+        elif (why := _unstorable(node["schema"])) is not None:
+            unstorable[name] = why
+        elif _has_secret(model.model_fields[name].annotation, frozenset()):
+            unstorable[name] = _STARS
+        if "serialization_exclude" in node or "serialization_exclude_if" in node:
+            reader = replace(reader, is_exact=False)
+        readers[name] = reader
+    extras = None
+    if compiler.config.get("extra_fields_behavior") == "allow":
+        extras = compiler.reader(schema.get("extras_schema") or {"type": "any"})
+    return Form(
+        readers,
+        defaults,
+        made,
+        extras,
+        is_exact=keeps_instance and extras is None and all(reader.is_exact for reader in readers.values()),
+        keeps_none=extras is None
+        and all(
+            reader.keeps_none and (not reader.may_be_none or defaults.get(name, PydanticUndefined) is None)
+            for name, reader in readers.items()
+        ),
+        is_wide=extras is not None or any(reader.is_wide for reader in readers.values()),
+        unstorable=unstorable,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Default:
+    """A field's default: a plain value, or what makes one of the fields before it.
+
+    Attributes:
+        value: The plain value; of one that is made anew each time, nothing that matters.
+        make: What makes it; None: it is plain.
+        is_validated: Whether it has passed the field's validators, as a value that is given.
+        is_exact: Whether what makes it is known to make values that come back.
+    """
+
+    value: Any
+    make: Converter | None = None
+    is_validated: bool = False
+    is_exact: bool = False
+
+
+def _fits(reader: Reader, default: _Default, value: Any) -> bool:
+    """Whether a default that no validator has seen is a value that comes back where the field's own do."""
+    if default.make is not None:
+        return default.is_exact
+    if value is None:
+        return reader.may_be_none
+    has_parts = isinstance(value, BaseModel) or (hasattr(value, "__len__") and not isinstance(value, str))
+    return type(value) in reader.types and not (has_parts and value)
+
+
+def _reads_back(schema: Schema) -> str | None:
+    """Return what is known of a validator function: `as given`, `always`, or None."""
+    function = schema["function"]["function"]
+    function = getattr(function, "func", function)  # of a partial
+    # Pydantic's own checks of bounds and digits return what they are given.
+    if getattr(function, "__module__", None) == "pydantic._internal._validators":
+        return "as given"
+    mark: str | None = getattr(function, "__reads_back__", None)
+    return mark
+
+
+_NEVER_READ = {
+    "generator": "an iterator can be read only once: take a tuple",
+    "callable": "a function cannot be kept as JSON: keep its name",
+    "is-subclass": "a class cannot be kept as JSON: keep its name",
+}
+_STARS = (
+    "a secret is written as stars, so it could not be read back, and what is in a log stays there: keep it elsewhere, "
+    "and here the name under which it is found"
+)
+
+
+def _unstorable(schema: Schema) -> str | None:
+    """Return why no value of a schema can be read back; None: nothing is known against it."""
+    if "serialization" in schema:
+        return None
+    why = _NEVER_READ.get(schema["type"])
+    inner = schema.get("schema")
+    if why is None and isinstance(inner, Mapping) and schema["type"] in (*_FUNCTIONS, "default", "nullable"):
+        return _unstorable(inner)
+    return why
+
+
+def _has_secret(annotation: Any, seen: frozenset[Any]) -> bool:
+    if isinstance(annotation, type):
+        if issubclass(annotation, SecretStr | SecretBytes | Secret):
+            return True
+        if issubclass(annotation, BaseModel) and annotation not in seen and annotation.__pydantic_complete__:
+            seen |= {annotation}
+            return any(_has_secret(each.annotation, seen) for each in annotation.model_fields.values())
+    parts = (typing.get_origin(annotation), *typing.get_args(annotation))
+    return any(_has_secret(part, seen) for part in parts if part is not None and part is not annotation)
+
+
+class _Compiler:
+    """Makes readers of the core schemas of one model.
+
+    Args:
+        definitions: The schemas that others refer to.
+        config: The model's configuration, as pydantic-core has it.
+        within: The models that this one is part of, and itself.
+    """
+
+    def __init__(
+        self, definitions: dict[str, Schema], config: Mapping[str, Any], within: frozenset[type]
+    ) -> None:
+        self.config = config
+        self._known = definitions
+        self._within = within
+        self._open: frozenset[str] = frozenset()
+
+    def reader(self, schema: Schema, bounds: Mapping[str, Any] | None = None) -> Reader:
+        """Return the reader of a schema.
+
+        Args:
+            schema: The schema.
+            bounds: Bounds of a number that validators around the schema hold it to.
+        """
+        kind = "serialization" if "serialization" in schema else schema["type"]
+        if kind in _FUNCTIONS:
+            return self._validated(schema, bounds or {})
+        if kind == "int":
+            return _integer({**schema, **(bounds or {})})
+        if kind == "default":
+            return self.reader(schema["schema"], bounds)
+        if kind in _PLAIN:
+            return _PLAIN[kind]
+        return self._READERS.get(kind, _Compiler._by_pydantic)(self, schema)
+
+    def default(self, schema: Schema) -> _Default | None:
+        """Return the default of a field's schema; None where the field is required."""
+        node = schema
+        while node["type"] in (*_FUNCTIONS, "nullable"):
+            node = node["schema"]
+        if node["type"] != "default":
+            return None
+        validates = bool(node.get("validate_default", self.config.get("validate_default")))
+        factory = node.get("default_factory")
+        if factory is None:
+            return self._plain_default(node["schema"], node["default"], validates=validates)
+        is_exact = getattr(factory, "__reads_back__", None) == "always"
+        make = factory if node.get("default_factory_takes_data") else lambda _: factory()
+        if validates:
+            validate = self._validator(node["schema"]).validate_python
+            return _Default(None, lambda fields: validate(make(fields)), is_validated=True)
+        return _Default(None, make, is_exact=is_exact)
+
+    def _plain_default(self, schema: Schema, value: Any, *, validates: bool) -> _Default:
+        if validates and value is not None:
+            validate = self._validator(schema).validate_python
+            try:
+                value = validate(value)
+            except Exception:  # noqa: BLE001 - it is told where a model lacks the field
+                return _Default(None, lambda _: validate(value), is_validated=True)
+        try:
+            hash(value)
+        except TypeError:
+            return _Default(None, lambda _: deepcopy(value), is_validated=validates)
+        return _Default(value, is_validated=validates)
+
+    def _by_pydantic(self, schema: Schema) -> Reader:
+        validator = self._validator(schema)
+        return Reader(
+            lambda value: validator.validate_json(to_json(value), **_BY_NAME),
+            keeps_none=False,
+            is_wide=True,
+            may_be_none=True,
+            is_opaque=True,
+        )
+
+    def _validator(self, schema: Schema) -> SchemaValidator:
+        whole: Any = schema
+        if self._known:
+            whole = {"type": "definitions", "schema": schema, "definitions": [*self._known.values()]}
+        return SchemaValidator(whole, typing.cast("Any", self.config) or None)
+
+    def _validated(self, schema: Schema, bounds: Mapping[str, Any]) -> Reader:
+        """Read what a validator function has let through: by the type that it validates, without the function."""
+        function, mark = schema["function"]["function"], _reads_back(schema)
+        is_before = schema["type"] == "function-before"
+        if mark == "as given" and isinstance(function, partial):
+            bounds = {**bounds, **function.keywords}
+        inner = self.reader(schema["schema"], bounds)
+        # A class makes its own instances of what it is given, and `attrgetter` something else as well.
+        if inner.is_opaque or (not is_before and isinstance(function, type | operator.attrgetter)):
+            return self._by_pydantic(schema)
+        if is_before or mark == "as given":
+            return inner
+        if mark == "always":
+            return replace(inner, is_exact=True)
+        return replace(inner, is_exact=False, may_be_none=True, types=frozenset())
+
+    def _nullable(self, schema: Schema) -> Reader:
+        inner = self.reader(schema["schema"])
+        read, types = inner.read, inner.types
+        return replace(
+            inner,
+            read=None if read is None else lambda value: None if value is None else read(value),
+            may_be_none=True,
+            types=types | {type(None)} if types else types,
+        )
+
+    def _any(self, schema: Schema) -> Reader:  # noqa: ARG002 - as the others
+        return Reader(keeps_none=False, is_wide=True, may_be_none=True, is_opaque=True)
+
+    def _decimal(self, schema: Schema) -> Reader:
+        # NaN is not equal to itself, nor to what is read.
+        is_finite = not schema.get("allow_inf_nan", self.config.get("allow_inf_nan", False))
+        return Reader(_remembered(Decimal).__getitem__, is_exact=is_finite, types=frozenset({Decimal}))
+
+    def _list(self, schema: Schema) -> Reader:
+        return self._items(schema, list)
+
+    def _set(self, schema: Schema) -> Reader:
+        return self._items(schema, set)
+
+    def _frozenset(self, schema: Schema) -> Reader:
+        return self._items(schema, frozenset)
+
+    def _items(self, schema: Schema, kind: type) -> Reader:
+        item = self.reader(schema.get("items_schema") or {"type": "any"})
+        read_item = item.read
+        read: Converter | None = None if kind is list else kind
+        if read_item is not None:
+            read = lambda values: kind([read_item(value) for value in values])  # noqa: E731
+        return Reader(
+            read,
+            # A list or a set may have been changed since it was validated.
+            is_exact=item.is_exact and kind is frozenset,
+            keeps_none=item.keeps_none,
+            is_wide=item.is_wide,
+            types=frozenset({kind}),
+        )
+
+    def _tuple(self, schema: Schema) -> Reader:
+        items = [self.reader(each) for each in schema["items_schema"]]
+        variadic = schema.get("variadic_item_index")
+        reads = [item.read for item in items]
+        if all(read is None for read in reads):
+            read: Converter = tuple
+        elif variadic is None:
+            whole = tuple(read or _same for read in reads)
+            read = lambda values: tuple(one(value) for one, value in zip(whole, values, strict=True))  # noqa: E731
+        elif len(items) == 1:
+            one = typing.cast("Converter", reads[0])
+            read = lambda values: tuple([one(value) for value in values])  # noqa: E731
+        else:
+            return self._by_pydantic(schema)
+        return Reader(
+            read,
+            is_exact=all(item.is_exact for item in items),
+            keeps_none=all(item.keeps_none for item in items),
+            is_wide=any(item.is_wide for item in items),
+            types=frozenset({tuple}),
+        )
+
+    def _dict(self, schema: Schema) -> Reader:
+        keys = self.reader(schema.get("keys_schema") or {"type": "any"})
+        values = self.reader(schema.get("values_schema") or {"type": "any"})
+        if keys.types != {str} or keys.read is not None:
+            return self._by_pydantic(schema)
+        read_value = values.read
+        return Reader(
+            None
+            if read_value is None
+            else lambda found: {key: read_value(value) for key, value in found.items()},
+            keeps_none=values.keeps_none and not values.may_be_none,
+            is_wide=values.is_wide,
+            types=frozenset({dict}),
+        )
+
+    def _literal(self, schema: Schema) -> Reader:
+        values = {value: value for value in schema["expected"] if type(value) in (str, int, bool)}
+        if len(values) < len(schema["expected"]):
+            return self._by_pydantic(schema)
+        validate = self._validator(schema).validate_python  # its error names what is allowed
+        return Reader(
+            lambda value: (
+                values[value] if type(value) in (str, int, bool) and value in values else validate(value)
+            ),
+            is_exact=True,
+            is_wide=any(type(value) is int and not _INTEGER_MIN <= value <= _INTEGER_MAX for value in values),
+            types=frozenset(map(type, values)),
+        )
+
+    def _enum(self, schema: Schema) -> Reader:
+        kind: type[enum.Enum] = schema["cls"]
+        # By what pydantic writes of a member: the text of a decimal, the number of an integer.
+        texts = {to_json(member): member for member in kind}
+        if issubclass(kind, enum.Flag) or len(texts) < len(kind):
+            return self._by_pydantic(schema)
+        try:
+            members = {from_json(text): member for text, member in texts.items()}
+        except TypeError:  # a list, of a tuple
+            return Reader(lambda value: texts[to_json(value)], is_wide=True, types=frozenset({kind}))
+        return Reader(
+            members.__getitem__,
+            is_exact=all(type(value) in (str, int, bool) for value in members),
+            is_wide=any(
+                type(value) is int and not _INTEGER_MIN <= value <= _INTEGER_MAX for value in members
+            ),
+            types=frozenset({kind}),
+        )
+
+    def _model(self, schema: Schema) -> Reader:
+        model: type[BaseModel] = schema["cls"]
+        if model in self._within:  # it has itself as a part
+            return Reader(
+                lambda value: maker(model).construct(value, {}),
+                keeps_none=False,
+                is_wide=True,
+                types=frozenset({model}),
+            )
+        try:
+            form = _form(model, self._within | {model})
+        except ConfigurationError:  # resolved within the outer model alone
+            return self._by_pydantic(schema)
+        if form.has_serializer:
+            return self._by_pydantic(schema)
+        config = model.model_config
+        return Reader(
+            _root_reader(model, form.readers["root"].read)
+            if form.is_root
+            else lambda value: maker(model).construct(value, {}),
+            # Else an instance of a subclass may be a value, or one that was changed since it was validated.
+            is_exact=form.is_exact
+            and bool(config.get("frozen"))
+            and config.get("revalidate_instances", "never") != "never",
+            keeps_none=form.keeps_none,
+            is_wide=form.is_wide,
+            types=frozenset({model}),
+        )
+
+    def _definitions(self, schema: Schema) -> Reader:
+        self._known.update((each["ref"], each) for each in schema["definitions"])
+        return self.reader(schema["schema"])
+
+    def _definition_ref(self, schema: Schema) -> Reader:
+        name = schema["schema_ref"]
+        found = self._known.get(name)
+        if found is None or name in self._open:  # it has itself as a part
+            return self._by_pydantic(schema)
+        before, self._open = self._open, self._open | {name}
+        try:
+            return self.reader(found)
+        finally:
+            self._open = before
+
+    _READERS: typing.ClassVar[Mapping[str, Callable[[_Compiler, Schema], Reader]]] = {
+        "any": _any,
+        "decimal": _decimal,
+        "definition-ref": _definition_ref,
+        "definitions": _definitions,
+        "dict": _dict,
+        "enum": _enum,
+        "frozenset": _frozenset,
+        "list": _list,
+        "literal": _literal,
+        "model": _model,
+        "nullable": _nullable,
+        "set": _set,
+        "tuple": _tuple,
     }
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _integer(schema: Schema) -> Reader:
+    lowest = max((schema[name] for name in ("ge", "gt") if name in schema), default=None)
+    highest = min((schema[name] for name in ("le", "lt") if name in schema), default=None)
+    is_narrow = (
+        lowest is not None and lowest >= _INTEGER_MIN and highest is not None and highest <= _INTEGER_MAX
+    )
+    return Reader(is_exact=True, is_wide=not is_narrow, types=frozenset({int}))
+
+
+def _root_reader(model: type[BaseModel], read: Converter | None) -> Converter:
+    private, _ = _private_defaults(model)
+
+    def make(value: Any) -> BaseModel:
+        made = model.__new__(model)
+        _set_fields(made, {"root": value if read is None or value is None else read(value)})
+        _set_given(made, {"root"})
+        _set_extra(made, None)
+        _set_private(made, None)
+        if model.__private_attributes__ or private is None:
+            made.model_post_init(None)
+        return made
+
+    return make
+
+
+class _Remembered(dict[Any, Any]):
+    """Values by their text: prices, quantities and ids come again and again, and are immutable."""
+
+    def __init__(self, make: Converter) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, text: Any) -> Any:
+        if type(text) is float:  # of a serializer that writes numbers: by its shortest digits
+            text = repr(text)
+            return self._make(text)
+        value = self._make(text)
+        if type(text) is str:  # a number would be found under another that is equal: 1.0 under 1
+            if len(self) >= _REMEMBERED_MAX:
+                self.clear()
+            self[text] = value
+        return value
+
+
+@cache
+def _remembered(kind: Converter) -> _Remembered:
+    return _Remembered(kind)
+
+
+_PLAIN: Mapping[str, Reader] = {
+    "str": Reader(is_exact=True, types=frozenset({str})),
+    "bool": Reader(is_exact=True, types=frozenset({bool})),
+    "uuid": Reader(_remembered(UUID).__getitem__, is_exact=True, types=frozenset({UUID})),
+    # PostgreSQL writes 1e16 as an integer. NaN, infinity and -0.0 are texts.
+    "float": Reader(float, is_wide=True, types=frozenset({float})),
+    # Of a time zone, its offset is written. Both may be of a subclass, such as pandas' Timestamp.
+    "datetime": Reader(datetime.fromisoformat, types=frozenset({datetime})),
+    "date": Reader(date.fromisoformat, types=frozenset({date})),
+}
+
+
+def _names_are_given() -> Mapping[str, bool]:
+    try:
+        SchemaValidator({"type": "int"}).validate_json("1", by_name=True)
+    except TypeError:  # pydantic before 2.11: a model that has aliases says whether it takes names
+        return {}
+    return {"by_alias": False, "by_name": True}
+
+
+_BY_NAME: Any = _names_are_given()
+"""Fields are written by their names, whatever aliases they have, and read by them."""
+
+
+# ---- making models -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +674,35 @@ class _Shape:
 
     Attributes:
         defaults: Every field in its order: the plain default of those that are not given.
-        made: What makes the default of those that are not given and have no plain one.
+        made: What makes the default of those that are not given and have no plain one, of the fields there are.
         conversions: What turns the JSON form of a given field into its value, where they are not the same.
         given: The names of the given fields, as pydantic keeps them.
         shares_given: Whether models may share that set, since nothing adds to it later.
+        extras: The given names that are no fields, in a model that takes such.
     """
 
     defaults: Mapping[str, Any]
-    made: tuple[tuple[str, Callable[[], Any]], ...]
+    made: tuple[tuple[str, Converter], ...]
     conversions: tuple[tuple[str, Converter], ...]
     given: set[str]
     shares_given: bool
+    extras: tuple[str, ...]
 
 
 class Maker(Generic[M]):
     """Makes models of one class; `maker` gives it.
 
     It keeps how to do so for each set of fields that is given: stored events of one class have few of them.
+
+    Raises:
+        ConfigurationError: The class refers to a name that is not defined.
     """
 
-    __slots__ = ("_known", "_model", "_private", "_private_made", "_shapes")
+    __slots__ = ("_form", "_known", "_model", "_private", "_private_made", "_shapes")
 
     def __init__(self, model: type[M], known: tuple[str, ...] = ()) -> None:
         self._model = model
+        self._form = form_of(model)
         self._known = known
         self._private, self._private_made = _private_defaults(model)
         self._shapes = _Shapes(self._shape)
@@ -98,37 +727,38 @@ class Maker(Generic[M]):
         return partial(self._make, self._shapes[tuple(self._model.model_fields)])
 
     def _shape(self, names: tuple[str, ...]) -> _Shape:
-        fields, convert = self._model.model_fields, converters(self._model)
+        form, fields = self._form, self._model.model_fields
         given = {*names, *self._known}
-        if unknown := given - fields.keys():
-            raise KeyError(", ".join(sorted(map(str, unknown))))
-        missing = {name: field for name, field in fields.items() if name not in given}
-        if required := [name for name, field in missing.items() if field.is_required()]:
+        extras = tuple(name for name in names if name not in fields)
+        if extras and form.extras is None:
+            raise KeyError(", ".join(sorted(map(str, extras))))
+        missing = [name for name in fields if name not in given]
+        if required := [name for name in missing if name not in form.defaults and name not in form.made]:
             raise KeyError(", ".join(sorted(required)))
+        read_extra = None if form.extras is None else form.extras.read
+        readers = {name: form.readers[name].read if name in fields else read_extra for name in names}
         return _Shape(
-            defaults={name: field.default for name, field in fields.items()},
-            made=tuple(
-                (name, typing.cast("Callable[[], Any]", field.default_factory))
-                for name, field in missing.items()
-                if field.default_factory is not None
-            ),
+            defaults={name: form.defaults.get(name) for name in fields},
+            made=tuple((name, form.made[name]) for name in missing if name in form.made),
             conversions=tuple(
-                (name, function)
-                for name in names
-                if name not in self._known and (function := convert[name]) is not None
+                (name, read) for name, read in readers.items() if name not in self._known and read is not None
             ),
             given=given,
             shares_given=bool(self._model.model_config.get("frozen")) or not missing,
+            extras=extras,
         )
 
     def _make(self, shape: _Shape, fields: dict[str, Any]) -> M:
-        for name, factory in shape.made:
-            fields[name] = factory()
+        for name, make in shape.made:
+            fields[name] = make(fields)
         model = self._model
         made_model = model.__new__(model)
+        if self._form.extras is not None:
+            _set_extra(made_model, {name: fields.pop(name) for name in shape.extras})
+        else:
+            _set_extra(made_model, None)
         _set_fields(made_model, fields)
         _set_given(made_model, shape.given if shape.shares_given else shape.given.copy())
-        _set_extra(made_model, None)
         if self._private is None:
             _set_private(made_model, None)
             if model.__private_attributes__:
@@ -152,17 +782,19 @@ def _private_defaults(
     )
     if not is_plain:
         return None, ()
-    plain = {
-        name: attribute.default
-        for name, attribute in attributes.items()
-        if attribute.default is not PydanticUndefined
-    }
-    made = tuple(
-        (name, typing.cast("Callable[[], Any]", attribute.default_factory))
-        for name, attribute in attributes.items()
-        if attribute.default_factory is not None
-    )
-    return plain, made
+    plain: dict[str, Any] = {}
+    made: list[tuple[str, Callable[[], Any]]] = []
+    for name, attribute in attributes.items():
+        if attribute.default_factory is not None:
+            made.append((name, typing.cast("Callable[[], Any]", attribute.default_factory)))
+        elif attribute.default is not PydanticUndefined:
+            try:
+                hash(attribute.default)
+            except TypeError:
+                made.append((name, partial(deepcopy, attribute.default)))
+            else:
+                plain[name] = attribute.default
+    return plain, tuple(made)
 
 
 class _Shapes(dict[tuple[str, ...], _Shape]):
@@ -184,7 +816,11 @@ def _maker(model: type[BaseModel], *known: str) -> Any:
 
 
 def maker(model: type[M], *known: str) -> Maker[M]:
-    """Return what makes models of this class; `known` are the fields that it is given beside their JSON."""
+    """Return what makes models of this class; `known` are the fields that it is given beside their JSON.
+
+    Raises:
+        ConfigurationError: The class refers to a name that is not defined.
+    """
     found: Maker[M] = _maker(model, *known)
     return found
 
@@ -206,50 +842,3 @@ def fill(model: type[M], values: Mapping[str, Any]) -> M:
         KeyError: `values` has a key that is no field, or lacks a field without a default.
     """
     return maker(model).fill(values)
-
-
-class _Remembered(dict[Any, Any]):
-    """Values by their text: prices, quantities and ids come again and again, and are immutable."""
-
-    def __init__(self, make: Converter) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, text: Any) -> Any:
-        value = self._make(text)
-        if type(text) is str:  # a number would be found under another that is equal: 1.0 under 1
-            if len(self) >= _REMEMBERED_MAX:
-                self.clear()
-            self[text] = value
-        return value
-
-
-@cache
-def _remembered(kind: Converter) -> _Remembered:
-    return _Remembered(kind)
-
-
-def converter(annotation: Any, full_annotation: Any = None) -> Converter | None:  # noqa: PLR0911 - a table of types
-    """Return what turns the JSON form of a value of this type into the value; None: they are the same."""
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        return converter(typing.get_args(annotation)[0], annotation)
-    if origin in (typing.Union, types.UnionType):
-        options = [option for option in typing.get_args(annotation) if option is not types.NoneType]
-        if len(options) == 1:
-            return converter(options[0])
-    if annotation in (str, int, bool):
-        return None
-    if annotation in (Decimal, UUID):
-        return _remembered(annotation).__getitem__
-    if annotation is datetime:
-        return datetime.fromisoformat
-    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        return {member.value: member for member in annotation}.__getitem__
-    if origin is tuple and len(arguments := typing.get_args(annotation)) == 2 and arguments[1] is ...:  # noqa: PLR2004 - tuple[X, ...]
-        item = converter(arguments[0])
-        return tuple if item is None else lambda values: tuple(item(value) for value in values)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return lambda value: construct(annotation, value)
-    validator = TypeAdapter(full_annotation or annotation)
-    return validator.validate_python

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from eventstore.domain.codec import comes_back, keeps_type
 from eventstore.domain.scoped import Scoped
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "new_id",
     "now",
     "plain",
+    "plain_datetime",
     "total",
     "use_clock",
     "use_ids",
@@ -112,9 +114,27 @@ _clock: Scoped[Callable[[], datetime]] = Scoped("eventstore_clock", _wall_clock)
 _ids: Scoped[Callable[[], UUID]] = Scoped("eventstore_ids", uuid7)
 
 
+@comes_back
 def now() -> datetime:
     """Return the time of the context's clock, aware and in UTC."""
-    return _clock.get()().astimezone(UTC)
+    return plain_datetime(_clock.get()().astimezone(UTC))
+
+
+def plain_datetime(moment: datetime) -> datetime:
+    """Return a time in UTC as a plain `datetime`: a subclass, such as pandas' Timestamp, would not come back from the log."""
+    exact = type(_EPOCH)  # the class itself may have been replaced here, by a library that stops the time
+    if type(moment) is exact and not moment.fold:
+        return moment
+    return exact(
+        moment.year,
+        moment.month,
+        moment.day,
+        moment.hour,
+        moment.minute,
+        moment.second,
+        moment.microsecond,
+        tzinfo=UTC,
+    )
 
 
 def at(occurred_at: datetime | None, transact_time_ns: int | None = None) -> datetime:
@@ -180,6 +200,7 @@ def exact(function: Callable[P, R]) -> Callable[P, R]:
     return in_context
 
 
+@keeps_type
 def plain(value: decimal.Decimal) -> decimal.Decimal:
     """Return `value` without a positive exponent or a negative zero, as `numeric` would give it back.
 

@@ -21,17 +21,21 @@ from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, create_mod
 from eventstore.domain import codec
 from eventstore.domain.context import CONTEXT, at, is_folding, new_id, now
 from eventstore.domain.event import Amended, Event, PendingEvent, RecordedEvent, Tombstone
+from eventstore.domain.event_codec import require_storable_fields
+from eventstore.domain.read_back import first_difference
 from eventstore.domain.validation import (
     Validated,
     domain_error,
+    name_taken,
     refuse_class_keywords,
     refuse_keywords,
+    require_free_names,
     shown,
 )
-from eventstore.errors import DomainError, EventDecodingError
+from eventstore.errors import ConfigurationError, DomainError, EventDecodingError
 from eventstore.suggestions import suggestion
 
-__all__ = ["Entity", "applies"]
+__all__ = ["Entity", "applies", "require_storable"]
 
 E = TypeVar("E", bound=Event)
 Self_ = TypeVar("Self_", bound="Entity")
@@ -71,7 +75,10 @@ class Entity(Validated):
         version: The version of the stream that this state was loaded or saved at; 0: never saved.
     """
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    # A default is validated, since it may be of another type than its field: 0 for a Decimal.
+    model_config = ConfigDict(
+        extra="forbid", populate_by_name=True, validate_assignment=True, validate_default=True
+    )
 
     category: ClassVar[str] = ""
     created_event: ClassVar[type[Event]]
@@ -82,6 +89,7 @@ class Entity(Validated):
     shown_fields: ClassVar[tuple[str, ...]] = ("name", "symbol")
     """The fields that `repr` shows beside id and version, where the class has them; `model_dump()` gives all."""
     _appliers: ClassVar[dict[type[Event], Applier]] = {}
+    _has_made_created_event: ClassVar[bool] = False
 
     id: UUID = Field(default_factory=new_id, frozen=True)
     version: int = Field(default=0, ge=0, frozen=True)
@@ -112,15 +120,27 @@ class Entity(Validated):
     def __pydantic_init_subclass__(
         cls, *, category: str | None = None, created: type[Event] | None = None, **_: Any
     ) -> None:
-        """Make the events that every entity has, and collect the methods that `applies` marked."""
+        """Make the events that every entity has, and collect the methods that `applies` marked.
+
+        Raises:
+            ConfigurationError: What the class holds could not be kept as events, or its creating event is of another
+                category.
+        """
+        _require_fields_for_events(cls)
         if category is None:
             return
+        if created is not None and created.category != category:
+            raise ConfigurationError(
+                f"{cls.__name__} is of category {category}, and its creating event {created.__name__} of "
+                f"{created.category or 'none'}: give both the same"
+            )
         fields: dict[str, Any] = {
             name: (field.rebuild_annotation(), field)
             for name, field in cls.model_fields.items()
             if name not in _ENVELOPE
         }
         names: dict[str, Any] = {"category": category}
+        cls._has_made_created_event = created is None
         cls.created_event = created or create_model(
             f"{cls.__name__}Created",
             __base__=Event,
@@ -190,11 +210,26 @@ class Entity(Validated):
 
     @classmethod
     def begin(cls, stream_id: UUID, event: Event) -> Self:
-        """Return the state that the creating event of a stream gives."""
-        values = event.__dict__.copy()
-        for name in _not_begun(cls, type(event)):
-            del values[name]
-        return codec.fill(cls, {"id": stream_id, "version": 0, **values})
+        """Return the state that the creating event of a stream gives.
+
+        Raises:
+            DomainError: A field of the entity has no default, and the event does not set it.
+        """
+        fields = event.__dict__
+        values = {name: fields[name] for name in _begun(cls, type(event))}
+        try:
+            return codec.fill(cls, {"id": stream_id, "version": 0, **values})
+        except KeyError as error:
+            missing = [
+                name for name, field in cls.model_fields.items() if field.is_required() and name not in values
+            ]
+            if not missing:
+                raise
+            raise DomainError(
+                f"{cls.category}.{missing[0]}",
+                f"{cls.__name__}.{missing[0]} has no value: it has no default, and the creating event {event.type} has no "
+                f"such field: give {missing[0]} a default, or the event the field and old events an upcaster",
+            ) from error
 
     @classmethod
     def evolve(cls, state: Self | None, recorded: RecordedEvent) -> Self | None:
@@ -230,7 +265,12 @@ class Entity(Validated):
                     stream_id=recorded.stream_id,
                     position=recorded.position,
                 )
-            state = cls.begin(recorded.stream_id, event)
+            try:
+                state = cls.begin(recorded.stream_id, event)
+            except DomainError as error:
+                raise EventDecodingError(
+                    str(error), stream_id=recorded.stream_id, position=recorded.position
+                ) from error
         elif isinstance(event, Tombstone):
             return None
         else:
@@ -254,7 +294,12 @@ class Entity(Validated):
 
     def replica(self) -> Self:
         """Return a copy of the state, without events that are pending."""
-        return codec.fill(type(self), dict(self.__dict__))
+        state = self.__dict__
+        if len(state) > len(
+            type(self).model_fields
+        ):  # also what was computed once and kept, as a cached property
+            state = {name: state[name] for name in type(self).model_fields}
+        return codec.fill(type(self), dict(state))
 
     # ---- events that are not yet in a log -------------------------------------------------------------------
 
@@ -451,7 +496,7 @@ class Entity(Validated):
         for name in values:
             if name not in type(self).model_fields or name in _ENVELOPE:
                 raise self._not_a_field(name)
-        amended = type(self)(**{**self.__dict__, **values})
+        amended = type(self)(**{**{name: self.__dict__[name] for name in type(self).model_fields}, **values})
         for name in values:
             before, after = self.__dict__[name], amended.__dict__[name]
             if before != after:
@@ -459,19 +504,33 @@ class Entity(Validated):
                 self._private["_assigned"].setdefault(name, before)
 
     def _creating_events(self) -> tuple[PendingEvent, ...]:
-        created_fields = self.created_event.model_fields
-        moment = now() if self.creation_time_field is None else self.__dict__[self.creation_time_field]
-        values = {name: value for name, value in self.__dict__.items() if name in created_fields}
-        created = self.created_event(occurred_at=moment, **values)
-        begun = self.begin(self.id, created)
-        rest = {name: value for name, value in self.__dict__.items() if begun.__dict__[name] != value}
+        kind = type(self)
+        state = {name: self.__dict__[name] for name in kind.model_fields}
+        moment = now() if self.creation_time_field is None else state[self.creation_time_field]
+        values = {name: state[name] for name in _begun(kind, self.created_event)}
+        created = (
+            self._of_own_values(self.created_event, values, moment)
+            if self._has_made_created_event
+            else self.created_event(occurred_at=moment, **values)
+        )
+        begun = self.begin(self.id, created).__dict__
+        rest = {
+            name: value
+            for name, value in state.items()
+            if begun[name] is not value and first_difference(value, begun[name], name) is not None
+        }
         events = [PendingEvent(new_id(), created)]
         if rest:
             events.append(self._amendment(rest, moment))
         return tuple(events)
 
     def _amendment(self, changes: Mapping[str, Any], occurred_at: datetime) -> PendingEvent:
-        return PendingEvent(new_id(), self.amended_event(occurred_at=occurred_at, **changes))
+        return PendingEvent(new_id(), self._of_own_values(self.amended_event, changes, occurred_at))
+
+    def _of_own_values(self, event_class: type[E], values: Mapping[str, Any], occurred_at: datetime) -> E:
+        """Return an event of fields of this entity, which has validated them: a validator may change a value each time."""
+        moment = self.amended_event(occurred_at=occurred_at).occurred_at
+        return codec.fill(event_class, {"occurred_at": moment, **values})
 
     def _not_a_field(self, name: str) -> DomainError:
         derived = isinstance(getattr(type(self), name, None), property)
@@ -514,8 +573,68 @@ def _word(value: Any) -> str:
 
 
 @cache
-def _not_begun(entity: type[Entity], created: type[Event]) -> tuple[str, ...]:
-    """Return the fields of a creating event that are none of the entity's own."""
+def _begun(entity: type[Entity], created: type[Event]) -> tuple[str, ...]:
+    """Return the fields of an entity that its creating event sets."""
     return tuple(
-        name for name in created.model_fields if name in _ENVELOPE or name not in entity.model_fields
+        name for name in created.model_fields if name not in _ENVELOPE and name in entity.model_fields
     )
+
+
+@cache
+def require_storable(entity: type[Entity]) -> None:
+    """Check that the events of an entity's class keep all of its fields.
+
+    Raises:
+        ConfigurationError: The class has no category, or fields that none of its events has.
+    """
+    if not entity.category:
+        raise ConfigurationError(
+            f'{entity.__name__} has no category, so it has no streams: `class {entity.__name__}(..., category="...")`'
+        )
+    kept = entity.amended_event.model_fields
+    lost = [name for name in entity.model_fields if name not in _ENVELOPE and name not in kept]
+    if lost:
+        parent = next(each for each in entity.__mro__[1:] if lost[0] not in getattr(each, "model_fields", ()))
+        raise ConfigurationError(
+            f"{entity.__name__} cannot be saved: no event of category {entity.category} has its field {lost[0]}, so its "
+            f"value would be lost; keep it in an entity of its own, or in a field that {parent.__name__} has"
+        )
+
+
+def _require_fields_for_events(entity: type[Entity]) -> None:
+    """Check that the fields of an entity may be fields of its events.
+
+    Raises:
+        ConfigurationError: A field has a name that entities or events need, its values cannot be read back, or values
+            that are no fields are allowed.
+    """
+    require_free_names(entity, Entity)
+    for name in entity.model_fields:
+        if name in _EVENT_NAMES:
+            raise name_taken(entity, name, "event")
+        if (
+            name in _ENVELOPE
+            and entity.model_fields[name].annotation is not Entity.model_fields[name].annotation
+        ):
+            raise ConfigurationError(
+                f"{entity.__name__} defines {name} anew, which is that of its stream: leave it as it is in Entity"
+            )
+    if entity.model_config.get("extra") == "allow":
+        raise ConfigurationError(
+            f"{entity.__name__} allows values that are no fields (extra='allow'), which no event keeps: declare fields, "
+            "or one that is a mapping"
+        )
+    if entity.__pydantic_complete__:  # else when the first of its events is used
+        require_storable_fields(entity)
+
+
+_EVENT_NAMES = {
+    "occurred_at",
+    *(
+        name
+        for event_class in (Event, Amended, Tombstone)
+        for name in vars(event_class)
+        if not name.startswith("_") and name != "model_config"
+    ),
+}
+"""What each event has of its own: a field of an entity becomes a field of its events."""

@@ -15,12 +15,12 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from eventstore.domain import codec
 from eventstore.domain.context import now
+from eventstore.domain.event_codec import event_codecs, require_storable_fields
 from eventstore.domain.registry import EventRegistry, registry
 from eventstore.domain.types import OccurredAt
-from eventstore.domain.validation import Validated, refuse_class_keywords
-from eventstore.errors import EventDecodingError
+from eventstore.domain.validation import Validated, refuse_class_keywords, require_free_names
+from eventstore.errors import ConfigurationError, EventDecodingError
 
 __all__ = [
     "Amended",
@@ -33,14 +33,16 @@ __all__ = [
     "registry",
 ]
 
-_global_registry = registry
-
 
 class Event(Validated):
     """Something that happened to one entity. Subclass it with a category, and give it fields.
 
     The class's name is the event's type unless `type=` says otherwise; both are for ever, since the log keeps
-    them. A field that is None is left out of the stored JSON, so None must be its default.
+    them. A subclass of an event has the category of that event unless it is given another one.
+
+    Whatever an event holds comes back from the log equal, type and all. A class of which that cannot hold is refused when
+    it is defined, and a value of which it does not hold is refused by the append, before anything is written. In the
+    stored JSON a field has its name, whatever its alias; one that is None is left out where None is its default.
 
     Example:
         class StrategyTuned(Event, category="strategy"):
@@ -51,12 +53,22 @@ class Event(Validated):
         occurred_at: When it happened by the domain's clock; the context's clock unless given.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        # Else a default may be of another type than its field: 0 for a Decimal.
+        validate_default=True,
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+        ser_json_inf_nan="strings",
+    )
 
     category: ClassVar[str] = ""
     type: ClassVar[str] = ""
     schema_version: ClassVar[int] = 1
     stores_unset_fields: ClassVar[bool] = True
+    _registry: ClassVar[EventRegistry] = registry
 
     occurred_at: OccurredAt = Field(default_factory=now)
 
@@ -76,27 +88,52 @@ class Event(Validated):
             cls.category = category
         if schema_version is not None:
             cls.schema_version = schema_version
+        if registry is not None:
+            cls._registry = registry
 
     @classmethod
-    def __pydantic_init_subclass__(
-        cls, *, category: str | None = None, registry: EventRegistry = _global_registry, **_: Any
-    ) -> None:
-        """Register the class under its category and type, unless it was given no category (a base class).
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Register the class under its category and type, unless it has no category (a base class).
+
+        A generic class that was parametrized, such as `Reading[int]`, is not registered: a program that only reads never
+        makes it. A subclass of it is.
 
         Raises:
-            ConfigurationError: Another class has that category and type, or its schema version is none.
+            ConfigurationError: Another class has that category and type, or its schema version is none; or what it holds
+                could not be read back.
         """
-        if category is not None:
-            registry.register(cls)
+        require_free_names(cls, Event)
+        if cls.model_fields["occurred_at"].metadata != Event.model_fields["occurred_at"].metadata:
+            raise ConfigurationError(
+                f"the event {cls.__name__} defines occurred_at anew: leave it as it is in Event, since the envelope has it; "
+                "give another time a field of its own"
+            )
+        if cls.__pydantic_complete__:  # else when it is used first
+            require_storable_fields(cls)
+        if cls.category and cls.__pydantic_generic_metadata__["origin"] is None:
+            cls._registry.register(cls)
 
     def to_json(self) -> bytes:
-        """Return the event's fields as UTF-8 JSON: decimals as strings, without `occurred_at`."""
-        return self.__pydantic_serializer__.to_json(
-            self,
-            exclude={"occurred_at"},
-            exclude_none=self.stores_unset_fields,
-            exclude_unset=not self.stores_unset_fields,
-        )
+        """Return the event's fields as UTF-8 JSON: decimals as strings, without `occurred_at`.
+
+        Raises:
+            EventEncodingError: The JSON would not give the event back, equal, type and all.
+        """
+        return event_codecs[type(self)].encode(self)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, with other values of some fields; they are validated, as the constructor's are.
+
+        Raises:
+            DomainError: A value is not of its field's type, or there is no such field.
+        """
+        if not update:
+            return super().model_copy(deep=deep)
+        fields = {name: self.__dict__[name] for name in type(self).model_fields}
+        validated = type(self)(**{**fields, **(self.__pydantic_extra__ or {}), **update})
+        # A validator may change a value each time: the other fields stay as they are.
+        changes = {**validated.__dict__, **(validated.__pydantic_extra__ or {})}
+        return super().model_copy(update={name: changes[name] for name in update}, deep=deep)
 
     @classmethod
     def from_stored(cls, data: dict[str, Any], occurred_at: datetime) -> Self:
@@ -108,7 +145,8 @@ class Event(Validated):
             KeyError: A field of the stored JSON is not a field of this class, or one without a default is missing.
             ValueError: A value cannot be turned into its field's type.
         """
-        return codec.maker(cls, "occurred_at").construct(data, {"occurred_at": occurred_at})
+        made: Self = event_codecs[cls].construct(data, {"occurred_at": occurred_at})  # type: ignore[assignment]
+        return made
 
 
 class Amended(Event):

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from eventstore.domain.codec import keeps_type
 from eventstore.domain.context import CONTEXT, exact, now, plain
 from eventstore.domain.event import Event
 from eventstore.domain.types import (
@@ -136,7 +137,8 @@ class Execution(Validated):
         corrects: The id of the execution that this one replaced (FIX ExecRefID, 19).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # An instance of a subclass becomes one of this class, or is refused: the log keeps these fields and no others.
+    model_config = ConfigDict(frozen=True, extra="forbid", revalidate_instances="subclass-instances")
 
     execution_id: Name
     quantity: Quantity
@@ -231,6 +233,7 @@ class OrderFields(BaseModel):
         }
 
     @model_validator(mode="after")
+    @keeps_type
     def _check_rules(self) -> Self:
         check_prices(self.order_type, self.limit_price, self.stop_price)
         if self.status is not _PENDING or self.filled_quantity or self.filled_cost or self.executions:
@@ -318,11 +321,11 @@ def _check_fills(order: OrderFields) -> None:
         )
 
 
-class OrderCreated(OrderFields, Event, category="order"):
+class OrderCreated(OrderFields, Event, category="order", validate_default=False):
     """An order was made, or adopted from elsewhere with all its state."""
 
 
-class OrderSubmitted(Event, category="order"):
+class OrderSubmitted(Event, category="order", validate_default=False):
     """The broker acknowledged the order (FIX ExecType 0, New)."""
 
     broker_order_id: Name
@@ -344,7 +347,7 @@ class ExecutionReport(Event):
     transact_time_ns: Nanoseconds | None = None
 
 
-class OrderFilled(ExecutionReport, category="order"):
+class OrderFilled(ExecutionReport, category="order", validate_default=False):
     """The order traded, in part or in full (FIX ExecType F, Trade)."""
 
     execution_id: Name
@@ -353,7 +356,7 @@ class OrderFilled(ExecutionReport, category="order"):
     commission: Money = ZERO
 
 
-class OrderFillBusted(ExecutionReport, category="order"):
+class OrderFillBusted(ExecutionReport, category="order", validate_default=False):
     """The venue took an execution back (FIX ExecType H, Trade Cancel).
 
     Attributes:
@@ -365,7 +368,7 @@ class OrderFillBusted(ExecutionReport, category="order"):
     busted: Execution | None = None
 
 
-class OrderFillCorrected(ExecutionReport, category="order"):
+class OrderFillCorrected(ExecutionReport, category="order", validate_default=False):
     """The venue replaced an execution by another (FIX ExecType G, Trade Correct).
 
     Attributes:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, model_validator
 
+from eventstore.domain.codec import keeps_type
 from eventstore.domain.context import at, exact, now, plain
 from eventstore.domain.entity import Entity, applies
 from eventstore.domain.event import Event
@@ -90,6 +91,7 @@ class PortfolioFields(BaseModel):
         return values
 
     @model_validator(mode="after")
+    @keeps_type
     def _check_rules(self) -> Self:
         if self.winning_trades + self.losing_trades > self.trades_count:
             raise DomainError(
@@ -100,11 +102,11 @@ class PortfolioFields(BaseModel):
         return self
 
 
-class PortfolioCreated(PortfolioFields, Event, category="portfolio"):
+class PortfolioCreated(PortfolioFields, Event, category="portfolio", validate_default=False):
     """A portfolio was made, or adopted from elsewhere with all its state."""
 
 
-class PortfolioTradeRecorded(Event, category="portfolio"):
+class PortfolioTradeRecorded(Event, category="portfolio", validate_default=False):
     """A trade's effect on the portfolio.
 
     Attributes:
@@ -120,14 +122,14 @@ class PortfolioTradeRecorded(Event, category="portfolio"):
     cash_flow: Computed
 
 
-class PortfolioFundsDeposited(Event, category="portfolio"):
+class PortfolioFundsDeposited(Event, category="portfolio", validate_default=False):
     """Cash came in."""
 
     amount: Quantity
     reason: Text | None = None
 
 
-class PortfolioFundsWithdrawn(Event, category="portfolio"):
+class PortfolioFundsWithdrawn(Event, category="portfolio", validate_default=False):
     """Cash went out."""
 
     amount: Quantity

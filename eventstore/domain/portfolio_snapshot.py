@@ -137,7 +137,7 @@ class PortfolioSummary(PortfolioTotals, Validated):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class PortfolioSnapshotTaken(PortfolioTotals, Event, category="portfolio_snapshot"):
+class PortfolioSnapshotTaken(PortfolioTotals, Event, category="portfolio_snapshot", validate_default=False):
     """A portfolio was summed up, and the sums were kept."""
 
 

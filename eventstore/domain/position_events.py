@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, model_validator
 
+from eventstore.domain.codec import keeps_type
 from eventstore.domain.context import now
 from eventstore.domain.event import Event
 from eventstore.domain.order_events import ONE, ZERO, cost_from_average
@@ -86,6 +87,7 @@ class PositionFields(BaseModel):
         }
 
     @model_validator(mode="after")
+    @keeps_type
     def _check_rules(self) -> Self:
         if not self.quantity and self.cost:
             raise DomainError("position.cost", f"nothing is open, so the cost must be 0, not {self.cost}")
@@ -98,11 +100,11 @@ class PositionFields(BaseModel):
         return self
 
 
-class PositionOpened(PositionFields, Event, category="position"):
+class PositionOpened(PositionFields, Event, category="position", validate_default=False):
     """A position was opened, or adopted from elsewhere with all its state."""
 
 
-class PositionIncreased(Event, category="position"):
+class PositionIncreased(Event, category="position", validate_default=False):
     """A fill on the position's own side made it larger."""
 
     quantity: Quantity
@@ -112,7 +114,7 @@ class PositionIncreased(Event, category="position"):
     transact_time_ns: Nanoseconds | None = None
 
 
-class PositionReduced(Event, category="position"):
+class PositionReduced(Event, category="position", validate_default=False):
     """A fill on the other side made it smaller.
 
     Attributes:
@@ -134,11 +136,11 @@ class PositionReduced(Event, category="position"):
     transact_time_ns: Nanoseconds | None = None
 
 
-class PositionClosed(PositionReduced, category="position"):
+class PositionClosed(PositionReduced, category="position", validate_default=False):
     """A fill on the other side closed what was left."""
 
 
-class PositionMarked(Event, category="position"):
+class PositionMarked(Event, category="position", validate_default=False):
     """The market's price was noted."""
 
     price: Price

@@ -27,9 +27,11 @@ class EventRegistry:
     Attributes:
         current: The class of each category, type and schema version that needs no upcaster.
         upcasters: What brings events of a category, type and schema version further.
+        registered: The classes that are registered now.
     """
 
     def __init__(self) -> None:
+        self.registered: set[type[Event]] = set()
         self.current: dict[tuple[str, str, int], type[Event]] = {}
         self.upcasters: dict[tuple[str, str, int], Upcaster] = {}
         self._classes: dict[tuple[str, str], type[Event]] = {}
@@ -67,8 +69,12 @@ class EventRegistry:
                 f"event type {key[0]}/{key[1]} has schema version {event_class.schema_version}: "
                 f"it is 1 to {SCHEMA_VERSION_MAX}"
             )
+        for part in key:
+            _require_storable_name(event_class, part)
         if known is not None:
             self.current.pop((*key, known.schema_version), None)
+            self.registered.discard(known)
+        self.registered.add(event_class)
         self._classes[key] = event_class
         self.current[*key, event_class.schema_version] = event_class
 
@@ -97,8 +103,56 @@ class EventRegistry:
         except KeyError:
             raise UnknownEventTypeError(category, type) from None
 
+    def require_registered(self, event_class: type[Event]) -> None:
+        """Check that a reader would find this very class for its events, or an upcaster that takes them.
+
+        Raises:
+            ConfigurationError: It would find another class, or none.
+        """
+        key = (event_class.category, event_class.type, event_class.schema_version)
+        if event_class in self.registered or key in self.upcasters:
+            return
+        name, category, type_ = _full_name(event_class), event_class.category, event_class.type
+        if event_class.__pydantic_generic_metadata__["origin"] is not None:
+            raise ConfigurationError(
+                f"events of {name} are not appended, since a program that only reads has no such class: give it a name, "
+                f"`class {event_class.__name__.partition('[')[0]}Of...({event_class.__name__}): ...`"
+            )
+        if not category:
+            raise ConfigurationError(
+                f"events of {name} are not appended, since it has no category: "
+                f'`class {event_class.__name__}(Event, category="...")`'
+            )
+        known = self._classes.get((category, type_))
+        if known is None:
+            raise ConfigurationError(
+                f"events of {name} are not appended, since {category}/{type_} is not in the registry that the log is read "
+                "with: give the log its registry, EventLog(..., classes=EventRegistry.merged(registry, its registry))"
+            )
+        if _full_name(known) == name:
+            raise ConfigurationError(
+                f"{name} was defined again since this event's class was, as a notebook does: make the entity and its "
+                "events anew, with the class of today"
+            )
+        raise ConfigurationError(
+            f"events of {name} are not appended, since {category}/{type_} would be read as {_full_name(known)}: "
+            "give one of the two classes another type="
+        )
+
     def __iter__(self) -> Iterator[type[Event]]:
         return iter(self._classes.values())
+
+
+def _require_storable_name(event_class: type[Event], name: str) -> None:
+    if not name or "\x00" in name or (not name.isascii() and _has_surrogate(name)):
+        raise ConfigurationError(
+            f"{_full_name(event_class)} has {name!r} for a category or type: it is a text of valid Unicode without NUL, "
+            "and not empty"
+        )
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _full_name(event_class: type[Event]) -> str:

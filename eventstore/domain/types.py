@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
-from eventstore.domain.context import CONTEXT, plain
+from eventstore.domain.codec import comes_back, keeps_type
+from eventstore.domain.context import CONTEXT, plain, plain_datetime
 
 __all__ = [
     "COMPUTED_EXPONENT_MAX",
@@ -40,11 +41,10 @@ COMPUTED_EXPONENT_MAX = 999
 """Widest power of ten of a computed amount: far beyond any product of three fields, far within `numeric`."""
 
 
+@comes_back
 def _utc(value: datetime) -> datetime:
-    if value.tzinfo is UTC:
-        return value
     try:
-        return value.astimezone(UTC)
+        return plain_datetime(value if value.tzinfo is UTC else value.astimezone(UTC))
     except OverflowError as error:
         raise ValueError("must lie between the years 1 and 9999 in UTC too") from error
 
@@ -52,6 +52,7 @@ def _utc(value: datetime) -> datetime:
 _INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
+@comes_back
 def _finite(value: datetime) -> datetime:
     value = _utc(value)
     if value in _INFINITE:
@@ -61,6 +62,7 @@ def _finite(value: datetime) -> datetime:
     return value
 
 
+@keeps_type
 def _storable(value: str) -> str:
     if value.isascii() and "\x00" not in value:
         return value
@@ -97,6 +99,7 @@ def _integer(value: Any) -> Any:
     raise ValueError(f"must be an int, not {type(value).__name__} {value!r}")
 
 
+@keeps_type
 def _foldable(value: Decimal) -> Decimal:
     if abs(value.adjusted()) > COMPUTED_EXPONENT_MAX:
         raise ValueError(f"must lie between 1E-{COMPUTED_EXPONENT_MAX} and 1E+{COMPUTED_EXPONENT_MAX}")
@@ -121,14 +124,17 @@ def _is_usual(value: Any) -> bool:
     return len(text) <= DIGITS_MAX and "E" not in text and (text[0] != "-" or bool(value))
 
 
+@keeps_type
 def _usual_first(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     return value if _is_usual(value) else validate(value)
 
 
+@keeps_type
 def _usual_positive_first(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     return value if _is_usual(value) and value > 0 else validate(value)
 
 
+@keeps_type
 def _usual_non_negative_first(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     return value if _is_usual(value) and value >= 0 else validate(value)
 

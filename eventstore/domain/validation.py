@@ -16,9 +16,11 @@ __all__ = [
     "SHOWN_CHARACTERS_MAX",
     "Validated",
     "domain_error",
+    "name_taken",
     "number",
     "refuse_class_keywords",
     "refuse_keywords",
+    "require_free_names",
     "shown",
 ]
 
@@ -87,6 +89,32 @@ def refuse_class_keywords(cls: type, given: Mapping[str, Any], known: Iterable[s
     """
     for name in given:
         raise ConfigurationError(f"class {cls.__name__} has no keyword {name!r}: {suggestion(name, known)}")
+
+
+def require_free_names(cls: type[BaseModel], base: type[BaseModel]) -> None:
+    """Check that no field of a class has the name of something that the class has from the library, or from its parents.
+
+    Pydantic only warns, and the field hides what the library goes by, such as an event's `type`.
+
+    Args:
+        cls: The class that is being defined.
+        base: `Event` or `Entity`.
+
+    Raises:
+        ConfigurationError: A field has such a name.
+    """
+    parents = [parent for parent in cls.__mro__[1:] if issubclass(parent, base)]
+    for name in cls.model_fields:
+        for parent in parents:
+            if name in vars(parent) and name not in parent.model_fields:
+                raise name_taken(cls, name, parent.__name__)
+
+
+def name_taken(cls: type, name: str, parent: str) -> ConfigurationError:
+    """Return the error of a field whose name the library needs."""
+    return ConfigurationError(
+        f"{cls.__name__} has a field {name!r}, and each {parent} has a {name} of its own: give the field another name"
+    )
 
 
 def number(rule: str, value: Any, *, wide: bool = False) -> Decimal:

@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Se
 from typing import Any
 from uuid import UUID
 
-from eventstore.domain.event import PendingEvent
-from eventstore.errors import ConfigurationError
+from eventstore.domain.event import EventRegistry, PendingEvent
+from eventstore.domain.event_codec import event_codecs
+from eventstore.errors import ConfigurationError, EventEncodingError
 from eventstore.log.records import (
     NO_METADATA,
     VERSION_MAX,
@@ -37,21 +38,27 @@ _Piece = tuple[UUID, int, Sequence[PendingEvent], Mapping[str, Any]]
 
 
 async def batches_of(
-    source: ImportSource, metadata: Mapping[str, Any], events_max: int
+    source: ImportSource, metadata: Mapping[str, Any], events_max: int, classes: EventRegistry
 ) -> AsyncGenerator[AppendColumns, None]:
     """Yield the events of a source in batches, encoded.
+
+    Args:
+        source: The events.
+        metadata: Of the events of a `StreamAppend`.
+        events_max: The most events of a batch.
+        classes: Where a reader of the log finds event classes.
 
     Raises:
         ConfigurationError: As `EventLog.import_events`.
     """
     size = min(_SLICE_EVENTS, events_max)
-    batch = _Batch()
+    batch = _Batch(classes)
     async for items in _handfuls(source):
         for item in items:
             for piece in _cut(item, metadata, size):
                 if batch.has_no_room(len(piece[2]), events_max):
                     yield batch.encoded()
-                    batch = _Batch()
+                    batch = _Batch(classes)
                 batch.add(*piece)
                 if len(batch.waiting) >= batch.slice_events:
                     batch.encode_waiting()
@@ -94,7 +101,8 @@ async def _handfuls(source: ImportSource) -> AsyncGenerator[list[StreamAppend | 
 class _Batch:
     """Events of one transaction; encoded a part at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: EventRegistry) -> None:
+        self._classes = classes
         self.columns = AppendColumns({}, [], [], [], [], [], [], [], [], [])
         self.waiting: list[PendingEvent] = []
         self.slice_events = _SLICE_FIRST_EVENTS
@@ -136,12 +144,14 @@ class _Batch:
         """Fill in the columns of the events that were added since; raises ConfigurationError, as `to_columns`."""
         columns, waiting = self.columns, self.waiting
         events = [pending.event for pending in waiting]
+        for event_class in {event.__class__ for event in events}:
+            self._classes.require_registered(event_class)
+        codecs = event_codecs
         try:
-            data = [event.to_json().decode() for event in events]
-        except ValueError:
-            data = self._encode_slowly()
-        if any("\\u0000" in text for text in data):
-            data = self._encode_slowly()
+            data = [codecs[event.__class__].encode(event).decode() for event in events]
+        except EventEncodingError:
+            self._encode_one_by_one()
+            raise
         columns.event_ids.extend([pending.event_id for pending in waiting])
         columns.categories.extend([event.category for event in events])
         columns.types.extend([event.type for event in events])
@@ -153,13 +163,14 @@ class _Batch:
         self.slice_events = max(1, min(_SLICE_EVENTS, _SLICE_BYTES * len(data) // (size_bytes or 1)))
         self.waiting = []
 
-    def _encode_slowly(self) -> list[str]:
-        """Encode one by one, so that the error names the event that cannot be written."""
+    def _encode_one_by_one(self) -> None:
+        """Raise the error of the first event that cannot be written, which names its stream."""
         start = len(self.columns.data)
         places = zip(
             self.columns.stream_ids[start:], self.columns.versions[start:], self.waiting, strict=True
         )
-        return [to_columns([StagedEvent(*place)]).data[0] for place in places]
+        for place in places:
+            to_columns([StagedEvent(*place)], classes=self._classes)
 
     def encoded(self) -> AppendColumns:
         """Return the columns, complete."""

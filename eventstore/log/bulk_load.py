@@ -22,6 +22,7 @@ import asyncpg
 
 from eventstore.database.cancellation import end
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.domain.event import EventRegistry
 from eventstore.errors import (
     ConcurrencyError,
     ConfigurationError,
@@ -80,6 +81,7 @@ class BulkLoad:
         metadata: Of the events of a `StreamAppend`; a `StagedEvent` has its own.
         batch_events_max: The most events of one transaction.
         retry_within_s: For how long a batch is tried again when its connection was lost.
+        classes: Where a reader of the log finds event classes.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class BulkLoad:
         metadata: Mapping[str, Any],
         batch_events_max: int,
         retry_within_s: float,
+        classes: EventRegistry,
     ) -> None:
         if batch_events_max < 1:
             raise ConfigurationError(f"batch_events_max is 1 or more, not {batch_events_max}")
@@ -95,6 +98,7 @@ class BulkLoad:
         self._metadata = metadata
         self._batch_events_max = batch_events_max
         self._retry_within_s = retry_within_s
+        self._classes = classes
         self._reached = False  # a server that was never there is not waited for
         # A stream said to be new is looked up once that was not so: its first version was taken.
         self._looks_at_new = False
@@ -124,7 +128,8 @@ class BulkLoad:
                 back in time. Safe to run again all the same.
         """
         done = ImportResult()
-        async with aclosing(batches_of(source, self._metadata, self._batch_events_max)) as batches:
+        encoded = batches_of(source, self._metadata, self._batch_events_max, self._classes)
+        async with aclosing(encoded) as batches:
             ahead = asyncio.ensure_future(anext(batches, None))
             try:
                 while (batch := await ahead) is not None:

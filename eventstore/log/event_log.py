@@ -39,6 +39,7 @@ from eventstore.log.records import (
 from eventstore.log.settlement import Settlement
 from eventstore.log.statements import execute_append, find_repeated, is_version_taken
 from eventstore.log.subscription import Subscription, Wakeups
+from eventstore.log.unreadable import OnUnreadable, Readable, readable, unreadable_handler
 from eventstore.metrics import metrics
 from eventstore.sql import load
 
@@ -116,7 +117,7 @@ class EventLog(EventLookup):
         """Append events of any number of streams in their order of staging; otherwise as `append`."""
         if not staged:
             return AppendResult((), None)
-        return await self.append_columns(to_columns(staged))
+        return await self.append_columns(to_columns(staged, classes=self.classes))
 
     def append_columns(
         self, columns: AppendColumns, settled: Callable[[AppendResult], None] | None = None
@@ -169,7 +170,7 @@ class EventLog(EventLookup):
         Raises:
             EventStoreError: As `BulkLoad.run` says; the batches before are in the log.
         """
-        bulk_load = BulkLoad(self.connection, metadata, batch_events_max, self._resend_within_s)
+        bulk_load = BulkLoad(self.connection, metadata, batch_events_max, self._resend_within_s, self.classes)
         return await bulk_load.run(source, on_batch, self.wakeups)
 
     async def append_in(self, connection: Any, columns: AppendColumns) -> AppendResult:
@@ -261,7 +262,12 @@ class EventLog(EventLookup):
     # ---- read ------------------------------------------------------------------------------------------------
 
     async def read_stream(
-        self, stream_id: UUID, *, after_version: int = 0, limit: int | None = None
+        self,
+        stream_id: UUID,
+        *,
+        after_version: int = 0,
+        limit: int | None = None,
+        on_unreadable: OnUnreadable = "raise",
     ) -> list[RecordedEvent]:
         """Return the events of one stream in the order of its versions; empty where there is no such stream.
 
@@ -269,13 +275,17 @@ class EventLog(EventLookup):
             stream_id: The stream.
             after_version: Begin after this version.
             limit: Return so many events at most; None: all.
+            on_unreadable: What to do with an event that cannot be read: stop (`raise`), leave it out with a warning
+                (`skip`), or call a function with it.
 
         Raises:
+            ConfigurationError: `on_unreadable` is none of these.
             ConnectionError, TimeoutError: Safe to retry.
-            UnknownEventTypeError, EventDecodingError: The code does not know an event of the stream.
+            UnknownEventTypeError, EventDecodingError: An event of the stream cannot be read.
         """
+        handle = unreadable_handler(on_unreadable)
         rows = await self._find("log/read_stream", stream_id, after_version, limit)
-        return decode_page(rows, classes=self.classes)
+        return list(readable(decode_page(rows, classes=self.classes, keep_unreadable=True), handle))
 
     async def read_range(
         self,
@@ -285,6 +295,7 @@ class EventLog(EventLookup):
         limit: int = _BATCH_EVENTS_MAX,
         categories: Sequence[str] | None = None,
         connection: Any = None,
+        on_unreadable: OnUnreadable = "raise",
     ) -> list[RecordedEvent]:
         """Return events with `after` < position <= `through`, in order; only a settled range is complete.
 
@@ -294,17 +305,39 @@ class EventLog(EventLookup):
             limit: Return so many events at most.
             categories: Only of these categories; None: of all.
             connection: Read with this asyncpg connection, for who holds one already; None: with one of the pool.
+            on_unreadable: As in `read_stream`; an event that is left out counts for `limit`.
+
+        Raises:
+            ConfigurationError: `on_unreadable` is none of its kinds.
+            ConnectionError, TimeoutError: Safe to retry.
+            UnknownEventTypeError, EventDecodingError: An event of the range cannot be read.
+        """
+        handle = unreadable_handler(on_unreadable)
+        events = await self.read_range_as_stored(
+            after=after, through=through, limit=limit, categories=categories, connection=connection
+        )
+        return list(readable(events, handle))
+
+    async def read_range_as_stored(
+        self,
+        *,
+        after: int,
+        through: int,
+        limit: int,
+        categories: Sequence[str] | None = None,
+        connection: Any = None,
+    ) -> list[Readable]:
+        """As `read_range`, with each event that cannot be read in its place, as an `UnreadableEvent`.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
-            UnknownEventTypeError, EventDecodingError: The code does not know an event of the range.
         """
         arguments = ("log/read_range", after, through, limit, categories)
         if connection is None:
             rows = await self._find(*arguments)
         else:
             rows = await _fetch_on(connection, *arguments)
-        return decode_page(rows, classes=self.classes)
+        return decode_page(rows, classes=self.classes, keep_unreadable=True)
 
     async def read_all(
         self,
@@ -312,22 +345,33 @@ class EventLog(EventLookup):
         after: int = 0,
         categories: Sequence[str] | None = None,
         batch_events_max: int = _BATCH_EVENTS_MAX,
+        on_unreadable: OnUnreadable = "raise",
     ) -> AsyncIterator[RecordedEvent]:
         """Yield all events in order, from `after` to the end that the log has when the call is made.
 
         An event whose transaction is in flight at that moment is waited for, so that none is missed.
 
+        Args:
+            after: Begin after this position.
+            categories: Only of these categories; None: of all.
+            batch_events_max: The most events that are held in memory at a time.
+            on_unreadable: What to do with an event that cannot be read, once those before it were yielded: stop with its
+                error (`raise`), leave it out with a warning (`skip`), or call a function with the `UnreadableEvent`, which
+                may raise, or return to go on past it.
+
         Raises:
+            ConfigurationError: `on_unreadable` is none of these.
             ConnectionError, TimeoutError: Go on after the last event's position.
-            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+            UnknownEventTypeError, EventDecodingError: An event cannot be read; its position is the error's.
         """
+        handle = unreadable_handler(on_unreadable)
         through = await self.head()
         await self.settlement.settle_through(through)
         while after < through:
-            events = await self.read_range(
+            events = await self.read_range_as_stored(
                 after=after, through=through, limit=batch_events_max, categories=categories
             )
-            for event in events:
+            for event in readable(events, handle):
                 yield event
             after = events[-1].position if len(events) == batch_events_max else through
 
@@ -337,6 +381,7 @@ class EventLog(EventLookup):
         after: int = 0,
         categories: Sequence[str] | None = None,
         batch_events_max: int = _BATCH_EVENTS_MAX,
+        on_unreadable: OnUnreadable = "raise",
     ) -> Subscription:
         """Return a subscription that yields settled events in order, for ever.
 
@@ -344,8 +389,18 @@ class EventLog(EventLookup):
             after: Begin after this position.
             categories: Only of these categories; None: of all.
             batch_events_max: The most events that are held in memory at a time.
+            on_unreadable: What to do with an event that cannot be read: as in `read_all`.
+
+        Raises:
+            ConfigurationError: `on_unreadable` is none of its kinds.
         """
-        return Subscription(self, after=after, categories=categories, batch_events_max=batch_events_max)
+        return Subscription(
+            self,
+            after=after,
+            categories=categories,
+            batch_events_max=batch_events_max,
+            on_unreadable=on_unreadable,
+        )
 
     async def head(self) -> int:
         """Return the highest position that is visible, settled or not; 0 in an empty log.

@@ -15,7 +15,8 @@ from uuid import UUID
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.event import EventRegistry, RecordedEvent
 from eventstore.errors import ConfigurationError
-from eventstore.log.records import decode
+from eventstore.log.records import COLUMNS, decode, decode_page
+from eventstore.log.unreadable import OnUnreadable, readable, unreadable_handler
 from eventstore.sql import load
 
 __all__ = ["CORRELATED_EVENTS_MAX", "EventLookup", "TimeBounds"]
@@ -63,24 +64,34 @@ class EventLookup:
         return decode(rows[0], classes=self.classes) if rows else None
 
     async def find_correlated(
-        self, correlation_id: str | UUID, *, limit: int = CORRELATED_EVENTS_MAX
+        self,
+        correlation_id: str | UUID,
+        *,
+        limit: int = CORRELATED_EVENTS_MAX,
+        on_unreadable: OnUnreadable = "raise",
     ) -> list[RecordedEvent]:
         """Return the events with a correlation id in their metadata, in order, and the event of that very id.
 
         Args:
             correlation_id: The id; that of the first event of all, where no other was given.
             limit: Return so many events at most.
+            on_unreadable: What to do with an event that cannot be read: stop (`raise`), leave it out with a warning
+                (`skip`), or call a function with it.
 
         Raises:
-            ConfigurationError: `limit` is below 1.
+            ConfigurationError: `limit` is below 1, or `on_unreadable` none of these.
             ConnectionError, TimeoutError: Safe to retry.
-            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+            UnknownEventTypeError, EventDecodingError: An event cannot be read.
         """
         if limit < 1:
             raise ConfigurationError(f"limit is 1 or more, not {limit}")
+        handle = unreadable_handler(on_unreadable)
         text = str(correlation_id)
         rows = await self._find("log/find_correlated", text, _id_of(text), limit)
-        return [decode(row, classes=self.classes) for row in rows]
+        events = decode_page(
+            [[row[name] for name in COLUMNS] for row in rows], classes=self.classes, keep_unreadable=True
+        )
+        return list(readable(events, handle))
 
     async def find_time(
         self, *, recorded_at: datetime | None = None, occurred_at: datetime | None = None

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 from uuid import UUID
 
 import orjson
 
-from eventstore.domain import codec
 from eventstore.domain.event import (
     Event,
     EventRegistry,
@@ -24,10 +22,17 @@ from eventstore.domain.event import (
     recorded,
     registry,
 )
+from eventstore.domain.event_codec import event_codecs, has_nul, reason_of
+from eventstore.domain.read_back import parse_json, without_exponents
 from eventstore.domain.upcasting import EventContext, upcast
-from eventstore.errors import ConfigurationError, EventDecodingError
+from eventstore.errors import (
+    ConfigurationError,
+    EventDecodingError,
+    EventEncodingError,
+    UnknownEventTypeError,
+)
 from eventstore.log.memory import unhurried_collection
-from eventstore.printable import text_of_error
+from eventstore.log.unreadable import Readable, UnreadableEvent
 
 __all__ = [
     "COLUMNS",
@@ -63,9 +68,6 @@ VERSION_MAX = 2**31 - 1
 
 NO_METADATA: Mapping[str, Any] = {}
 """What an event is kept with where its writer gives nothing."""
-
-# The escape of NUL; after an odd number of other backslashes these would be six characters of text.
-_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +164,9 @@ def encode_metadata(metadata: Mapping[str, Any]) -> str:
         raise ConfigurationError(f"metadata cannot be written as JSON: {error}") from error
     if b"null" in encoded and _has_no_number(metadata):
         raise ConfigurationError("metadata cannot be written as JSON: it holds NaN or infinity")
-    if _holds_nul(encoded):
+    if has_nul(encoded):
         raise ConfigurationError("metadata holds the character NUL, which PostgreSQL cannot store")
-    return encoded.decode()
-
-
-def _holds_nul(encoded: bytes) -> bool:
-    # The plain search costs a tenth of the other, and nearly always says no.
-    return b"\\u0000" in encoded and _NUL.search(encoded) is not None
+    return without_exponents(encoded.decode())
 
 
 def _decimal_text(value: Any) -> str:
@@ -187,35 +184,26 @@ def _has_no_number(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(map(_has_no_number, value))
 
 
-def _encode_event(item: StagedEvent) -> str:
-    event = item.pending.event
-    try:
-        encoded = event.to_json()
-    except ValueError as error:  # pydantic's, of what no validator has looked at
-        raise ConfigurationError(
-            f"{event.category}/{event.type} of stream {item.stream_id} cannot be written as JSON: {error}"
-        ) from error
-    if _holds_nul(encoded):
-        raise ConfigurationError(
-            f"{event.category}/{event.type} of stream {item.stream_id} holds the character NUL, "
-            "which PostgreSQL cannot store"
-        )
-    return encoded.decode()
-
-
-def to_columns(staged: Iterable[StagedEvent]) -> AppendColumns:
+def to_columns(staged: Iterable[StagedEvent], *, classes: EventRegistry = registry) -> AppendColumns:
     """Return the arguments of the append statement for events in staging order.
 
+    Args:
+        staged: The events.
+        classes: Where a reader of the log finds event classes.
+
     Raises:
-        ConfigurationError: The versions of a stream are not consecutive, or start below 1; an event or metadata
-            cannot be written as JSON, or holds NUL.
+        ConfigurationError: The versions of a stream are not consecutive, or start below 1; a class of an event is not the
+            one that a reader would find; metadata cannot be written as JSON, or holds NUL.
+        EventEncodingError: An event would not be read back equal, type and all.
     """
     columns = AppendColumns({}, [], [], [], [], [], [], [], [], [])
     latest: dict[UUID, int] = {}
     encoded: dict[int, str] = {}
+    registered, codecs = classes.registered, event_codecs
     for item in staged:
         stream_id, version, pending, metadata = item.stream_id, item.version, item.pending, item.metadata
         event = pending.event
+        event_class = event.__class__
         before = latest.get(stream_id)
         if before is None:
             columns.heads[stream_id] = before = version - 1
@@ -227,29 +215,27 @@ def to_columns(staged: Iterable[StagedEvent]) -> AppendColumns:
                 "stage the events of a stream in order"
             )
         latest[stream_id] = version
+        if event_class not in registered:
+            classes.require_registered(event_class)
         if not metadata:
             text = "{}"
         elif (text := encoded.get(id(metadata), "")) == "":
             text = encoded[id(metadata)] = encode_metadata(metadata)
+        codec = codecs[event_class]
+        try:
+            data = codec.encode(event).decode()
+        except EventEncodingError as error:
+            raise error.of_stream(stream_id) from error
         columns.stream_ids.append(stream_id)
         columns.versions.append(version)
         columns.event_ids.append(pending.event_id)
-        columns.categories.append(event.category)
-        columns.types.append(event.type)
-        columns.schema_versions.append(event.schema_version)
-        columns.data.append(_encode_event(item))
+        columns.categories.append(codec.category)
+        columns.types.append(codec.type)
+        columns.schema_versions.append(codec.schema_version)
+        columns.data.append(data)
         columns.metadata.append(text)
         columns.occurred_at.append(event.occurred_at)
     return columns
-
-
-class _Makers(dict[type[Event], codec.Maker[Event]]):
-    def __missing__(self, event_class: type[Event]) -> codec.Maker[Event]:
-        made = self[event_class] = codec.maker(event_class, "occurred_at")
-        return made
-
-
-_makers = _Makers()
 
 
 def decode(row: Mapping[str, Any], *, classes: EventRegistry = registry) -> RecordedEvent:
@@ -270,13 +256,30 @@ def decode(row: Mapping[str, Any], *, classes: EventRegistry = registry) -> Reco
     return event
 
 
+@overload
+def decode_page(
+    rows: Iterable[Iterable[Any]],
+    *,
+    classes: EventRegistry = registry,
+    taken: Container[type[Event]] | None = None,
+    keep_unreadable: Literal[False] = False,
+) -> list[RecordedEvent]: ...
+@overload
+def decode_page(
+    rows: Iterable[Iterable[Any]],
+    *,
+    classes: EventRegistry = registry,
+    taken: Container[type[Event]] | None = None,
+    keep_unreadable: Literal[True],
+) -> list[Readable]: ...
 @unhurried_collection()
 def decode_page(
     rows: Iterable[Iterable[Any]],
     *,
     classes: EventRegistry = registry,
     taken: Container[type[Event]] | None = None,
-) -> list[RecordedEvent]:
+    keep_unreadable: bool = False,
+) -> Any:
     """Return rows of `events` as `decode` does, many at a time.
 
     Args:
@@ -284,12 +287,14 @@ def decode_page(
         classes: Where event classes and upcasters are found.
         taken: Which classes of events are wanted; the others are left out. None: all. One that upcasters have to look
             at is not left out.
+        keep_unreadable: Return an event that cannot be read as an `UnreadableEvent` in its place; else its error is
+            raised.
 
     Raises:
         UnknownEventTypeError, EventDecodingError: As `decode`.
     """
-    events: list[RecordedEvent] = []
-    current, loads, add, makers = classes.current, orjson.loads, events.append, _makers
+    events: list[Readable] = []
+    current, add, codecs = classes.current, events.append, event_codecs
     for row in rows:
         (
             position,
@@ -305,35 +310,62 @@ def decode_page(
             recorded_at,
         ) = row
         event_class = current.get((category, type_, schema_version))
-        if event_class is None:
-            add(_decode_old(dict(zip(COLUMNS, row, strict=True)), classes))
-            continue
-        if taken is not None and event_class not in taken:
+        if taken is not None and event_class is not None and event_class not in taken:
             continue
         try:
-            event = makers[event_class].construct(loads(data), {"occurred_at": occurred_at})
-        except (KeyError, ValueError, ArithmeticError, TypeError) as error:
-            raise EventDecodingError(
-                f"the stored JSON does not fit {category}/{type_}: {text_of_error(error)}",
-                stream_id=stream_id,
-                position=position,
-            ) from error
-        add(
-            recorded(
-                position,
-                stream_id,
-                version,
-                event_id,
-                event,
-                NO_METADATA if metadata == "{}" else loads(metadata),
-                recorded_at,
-            )
-        )
+            if not _YEAR_FIRST < occurred_at.year < _YEAR_LAST:
+                _require_finite(occurred_at)
+            kept = NO_METADATA if metadata == "{}" else _metadata(metadata)
+            if event_class is None:
+                add(_decode_old(dict(zip(COLUMNS, row, strict=True)), kept, classes))
+                continue
+            codec = codecs[event_class]
+            event = codec.construct(codec.loads(data), {"occurred_at": occurred_at})
+        except MemoryError:
+            raise
+        except Exception as error:
+            unreadable = _unreadable(row, error)
+            if keep_unreadable:
+                add(unreadable)
+                continue
+            if unreadable.error is error:
+                raise
+            raise unreadable.error from error
+        add(recorded(position, stream_id, version, event_id, event, kept, recorded_at))
     return events
 
 
-def _decode_old(row: Mapping[str, Any], classes: EventRegistry) -> RecordedEvent:
-    metadata = row["metadata"]
+# Asyncpg gives an infinite time as the first or the last datetime there is; no event can have these.
+_YEAR_FIRST, _YEAR_LAST = 1, 9999
+
+
+def _metadata(text: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = orjson.loads(text)
+    if type(found) is not dict:
+        raise TypeError(f"its metadata is {text[:100]}, no JSON object")
+    return found
+
+
+def _require_finite(moment: datetime) -> None:
+    if moment.replace(tzinfo=None) in (datetime.min, datetime.max):  # noqa: DTZ901 - without a zone, as they are compared
+        raise ValueError("it occurred at an infinite time")
+
+
+def _unreadable(row: Iterable[Any], error: Exception) -> UnreadableEvent:
+    """Return an event that cannot be read; an error that is not the library's own is given the event's place."""
+    values = dict(zip(COLUMNS, row, strict=True))
+    if isinstance(error, EventDecodingError | UnknownEventTypeError):
+        return UnreadableEvent(**values, error=error)
+    found = EventDecodingError(
+        f"the stored JSON does not fit {values['category']}/{values['type']}: {reason_of(error)}",
+        stream_id=values["stream_id"],
+        position=values["position"],
+    )
+    found.__cause__ = error
+    return UnreadableEvent(**values, error=found)
+
+
+def _decode_old(row: Mapping[str, Any], metadata: Mapping[str, Any], classes: EventRegistry) -> RecordedEvent:
     envelope: dict[str, Any] = {
         name: row[name]
         for name in (
@@ -347,9 +379,9 @@ def _decode_old(row: Mapping[str, Any], classes: EventRegistry) -> RecordedEvent
             "recorded_at",
         )
     }
-    envelope["metadata"] = NO_METADATA if metadata == "{}" else orjson.loads(metadata)
+    envelope["metadata"] = metadata
     context = EventContext(schema_version=row["schema_version"], **envelope)
-    events = upcast(orjson.loads(row["data"]), context, classes=classes)
+    events = upcast(parse_json(row["data"]), context, classes=classes)
     if len(events) == 1:
         return RecordedEvent(
             row["position"],
@@ -357,7 +389,7 @@ def _decode_old(row: Mapping[str, Any], classes: EventRegistry) -> RecordedEvent
             row["version"],
             row["event_id"],
             events[0],
-            envelope["metadata"],
+            metadata,
             row["recorded_at"],
         )
     return UpcastEvents(events=events, **envelope)

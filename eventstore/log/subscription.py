@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from eventstore.domain.event import RecordedEvent
+from eventstore.log.unreadable import OnUnreadable, UnreadableEvent, unreadable_handler
 
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
@@ -77,19 +78,27 @@ async def wait_for_bell(bell: asyncio.Event, timeout_s: float) -> bool:
 class Subscription:
     """The settled events of a log in order, each once, for ever: iterate over it.
 
-    After an error, or a restart, make a new one after the last event's `position`.
+    After an error, or a restart, make a new one after the last event's `position`. An event that cannot be read stops it
+    before that event, unless `on_unreadable` says otherwise.
 
     Attributes:
-        position: All events up to it have been yielded.
+        position: All events up to it have been yielded, or left out as `on_unreadable` says.
     """
 
     def __init__(
-        self, log: EventLog, *, after: int, categories: Sequence[str] | None, batch_events_max: int
+        self,
+        log: EventLog,
+        *,
+        after: int,
+        categories: Sequence[str] | None,
+        batch_events_max: int,
+        on_unreadable: OnUnreadable = "raise",
     ) -> None:
         self.position = after
         self._log = log
         self._categories = categories
         self._batch_events_max = batch_events_max
+        self._handle_unreadable = unreadable_handler(on_unreadable)
 
     async def __aiter__(self) -> AsyncIterator[RecordedEvent]:
         """Yield event after event; waits where there is none.
@@ -97,7 +106,7 @@ class Subscription:
         Raises:
             ConnectionError, TimeoutError: Go on with a new subscription after `position`.
             ConfigurationError: The server is a standby.
-            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+            UnknownEventTypeError, EventDecodingError: An event cannot be read; its position is the error's.
         """
         poll_s = _POLL_FIRST_S
         with self._log.wakeups.bell() as bell:
@@ -109,13 +118,17 @@ class Subscription:
                     poll_s = _POLL_FIRST_S if rang else min(2 * poll_s, self._log.wakeups.poll_max_s)
                     continue
                 poll_s = _POLL_FIRST_S
-                events = await self._log.read_range(
+                events = await self._log.read_range_as_stored(
                     after=self.position,
                     through=through,
                     limit=self._batch_events_max,
                     categories=self._categories,
                 )
                 for event in events:
+                    if isinstance(event, UnreadableEvent):
+                        self._handle_unreadable(event)
+                        self.position = event.position
+                        continue
                     self.position = event.position
                     yield event
                 if len(events) < self._batch_events_max:

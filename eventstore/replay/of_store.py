@@ -11,6 +11,7 @@ from eventstore.domain.entity import Entity
 from eventstore.domain.event import Event, RecordedEvent
 from eventstore.domain.portfolio import Portfolio
 from eventstore.log.event_log import EventLog
+from eventstore.log.unreadable import OnUnreadable
 from eventstore.replay.bounds import Bound
 from eventstore.replay.equity import Clock, EquityCurve, equity_curve
 from eventstore.replay.history import Changes, HistoryEntry, class_and_id, diff, history
@@ -43,6 +44,7 @@ class PastOfStore:
         through: Bound | None = None,
         page_events_max: int = PAGE_EVENTS_MAX,
         on_progress: OnProgress | None = None,
+        on_unreadable: OnUnreadable = "raise",
     ) -> Replay:
         """Return a replay of events in order, in constant memory: iterate over it, or over its `pages()`.
 
@@ -55,9 +57,13 @@ class PastOfStore:
                 the last event there is when the iteration begins. A naive datetime means local time.
             page_events_max: The most events that a statement reads at a time; at least 1.
             on_progress: Is told of the progress when a page has been given out.
+            on_unreadable: What to do with an event that cannot be read, once those before it were given out: stop with
+                its error (`raise`), leave it out with a warning (`skip`), or call a function with the `UnreadableEvent`,
+                which may raise, or return to go on past it.
 
         Raises:
-            ConfigurationError: A bound is negative or of another type, or the size of a page is not positive.
+            ConfigurationError: A bound is negative or of another type, the size of a page is not positive, or
+                `on_unreadable` is none of its kinds.
         """
         return Replay(
             self.log,
@@ -68,6 +74,7 @@ class PastOfStore:
             through=through,
             page_events_max=page_events_max,
             on_progress=on_progress,
+            on_unreadable=on_unreadable,
         )
 
     async def rebuild_state(

@@ -7,13 +7,14 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from eventstore.domain.event import Event, EventRegistry, RecordedEvent
-from eventstore.errors import ConfigurationError
+from eventstore.errors import ConfigurationError, EventDecodingError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import decode_page
+from eventstore.log.unreadable import OnUnreadable, Readable, UnreadableEvent, unreadable_handler
 from eventstore.replay.bounds import Bound, Range, bound, find_range
 from eventstore.replay.pages import PAGE_EVENTS_MAX, Pages, Selection
 
@@ -31,12 +32,14 @@ class ReplayProgress:
         target: The position that it ends with; None before it has begun.
         events: How many events were given out.
         elapsed_s: Seconds from its beginning to the last event or page that was given out.
+        unreadable: How many events could not be read, and were left out as `on_unreadable` says.
     """
 
     position: int
     target: int | None
     events: int
     elapsed_s: float
+    unreadable: int = 0
 
     @property
     def events_per_s(self) -> float:
@@ -73,9 +76,13 @@ class Replay:
             last event there is when the iteration begins. A naive datetime means local time.
         page_events_max: The most events that a statement reads at a time; at least 1.
         on_progress: Is told of the progress when a page has been given out.
+        on_unreadable: What to do with an event that cannot be read, once those before it were given out: stop with its
+            error (`raise`), leave it out with a warning (`skip`), or call a function with the `UnreadableEvent`, which may
+            raise, or return to go on past it.
 
     Raises:
-        ConfigurationError: A bound is negative or of another type, or the size of a page is not positive.
+        ConfigurationError: A bound is negative or of another type, the size of a page is not positive, or
+            `on_unreadable` is none of its kinds.
     """
 
     def __init__(
@@ -89,6 +96,7 @@ class Replay:
         through: Bound | None = None,
         page_events_max: int = PAGE_EVENTS_MAX,
         on_progress: OnProgress | None = None,
+        on_unreadable: OnUnreadable = "raise",
     ) -> None:
         if page_events_max < 1:
             raise ConfigurationError(f"a page has at least 1 event (page_events_max), not {page_events_max}")
@@ -103,9 +111,10 @@ class Replay:
         self._through = None if through is None else bound("through", through)
         self._page_events_max = page_events_max
         self._on_progress = on_progress
+        self._handle_unreadable = unreadable_handler(on_unreadable)
         self._range: Range | None = None
         self._position = self._after if isinstance(self._after, int) else 0
-        self._events = 0
+        self._events = self._unreadable = 0
         self._began_s = self._moved_s = 0.0
 
     @property
@@ -117,7 +126,8 @@ class Replay:
     def progress(self) -> ReplayProgress:
         """How far it has come."""
         target = None if self._range is None else self._range.through
-        return ReplayProgress(self._position, target, self._events, self._moved_s - self._began_s)
+        elapsed_s = self._moved_s - self._began_s
+        return ReplayProgress(self._position, target, self._events, elapsed_s, self._unreadable)
 
     async def __aiter__(self) -> AsyncGenerator[RecordedEvent]:
         """Yield event after event.
@@ -125,8 +135,8 @@ class Replay:
         Raises:
             As `pages`.
         """
-        async with aclosing(self._read()) as pages:
-            async for events, through in pages:
+        async with aclosing(self._read_runs()) as runs:
+            async for events, through in runs:
                 number = 0
                 try:
                     for number, event in enumerate(events, 1):  # noqa: B007 - also where the loop is left early
@@ -137,23 +147,41 @@ class Replay:
                 self._reach(through)
 
     async def pages(self) -> AsyncGenerator[list[RecordedEvent]]:
-        """Yield lists of events, none of them empty, of one statement's rows each.
+        """Yield lists of events, none of them empty, of one statement's rows each; fewer before an event that cannot be read.
 
         The fastest way: nothing is awaited between the events of a page.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry: iterate again.
             ConfigurationError: The server is a standby, which does not know the writers in flight.
-            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+            UnknownEventTypeError, EventDecodingError: An event cannot be read; its position is the error's.
         """
-        async with aclosing(self._read()) as pages:
-            async for events, through in pages:
+        async with aclosing(self._read_runs()) as runs:
+            async for events, through in runs:
                 self._events += len(events)
                 self._reach(through)
                 if events:
                     yield events
 
-    async def _read(self) -> AsyncGenerator[tuple[list[RecordedEvent], int]]:
+    async def _read_runs(self) -> AsyncGenerator[tuple[list[RecordedEvent], int]]:
+        """Yield runs of events that can be read, each with the position up to which nothing is missing."""
+        async with aclosing(self._read()) as pages:
+            async for events, through, is_whole in pages:
+                if is_whole:
+                    yield cast("list[RecordedEvent]", events), through
+                    continue
+                run: list[RecordedEvent] = []
+                for event in events:
+                    if not isinstance(event, UnreadableEvent):
+                        run.append(event)
+                        continue
+                    yield run, event.position - 1
+                    run = []
+                    self._handle_unreadable(event)
+                    self._unreadable += 1
+                yield run, through
+
+    async def _read(self) -> AsyncGenerator[tuple[list[Readable], int, bool]]:
         if self._range is None:
             self._began_s = self._moved_s = time.monotonic()
             self._range = await find_range(self._log, self._after, self._through)
@@ -167,19 +195,27 @@ class Replay:
         )
         async with aclosing(pages.read()) as read:
             async for page in read:
-                yield await self._decode(page.rows, self._range), page.through
+                events, is_whole = await self._decode(page.rows, self._range)
+                yield events, page.through, is_whole
         if self._position < self._range.through:  # nothing was asked for
             self._reach(self._range.through)
 
-    async def _decode(self, rows: list[Any], within: Range) -> list[RecordedEvent]:
+    async def _decode(self, rows: list[Any], within: Range) -> tuple[list[Readable], bool]:
+        """Return the events of rows, and whether all of them can be read."""
         if within.has_moments:
             rows = list(filter(within.has, rows))
         classes, wanted = self._log.classes, self._types
-        events: list[RecordedEvent] = []
+        events: list[Readable] = []
+        is_whole = True
         for begin in range(0, len(rows), _DECODED_AT_A_TIME):
-            events += decode_page(rows[begin : begin + _DECODED_AT_A_TIME], classes=classes)
+            some = rows[begin : begin + _DECODED_AT_A_TIME]
+            try:
+                events += decode_page(some, classes=classes)
+            except (UnknownEventTypeError, EventDecodingError):
+                is_whole = False
+                events += decode_page(some, classes=classes, keep_unreadable=True)
             await asyncio.sleep(0)
-        return events if wanted is None else list(filter(wanted.has, events))
+        return events if wanted is None else list(filter(wanted.has, events)), is_whole
 
     def _reach(self, position: int) -> None:
         self._position = position
@@ -203,7 +239,8 @@ class _Types:
             }
         self.names = sorted(stored)
 
-    def has(self, event: RecordedEvent) -> bool:
-        return any(
+    def has(self, event: Readable) -> bool:
+        # Of what cannot be read, it is not known what it would be upcast to.
+        return isinstance(event, UnreadableEvent) or any(
             part.type in self._names or (part.category, part.type) in self._classes for part in event.parts
         )

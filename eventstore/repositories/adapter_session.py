@@ -71,7 +71,7 @@ class AdapterSessionSource:
 
     async def _send(self, session: Session) -> None:
         if session.unsent:
-            columns = to_columns(session.unsent)
+            columns = to_columns(session.unsent, classes=self._log.classes)
             await self._adapter.run_own(lambda connection: self._log.append_in(connection, columns))
 
     async def _settle_unsaved(self) -> None:

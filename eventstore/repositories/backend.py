@@ -87,7 +87,7 @@ class PostgreSQLBackend:
         self, staged: Sequence[StagedEvent], settled: Settled | None = None
     ) -> Coroutine[Any, Any, AppendResult]:
         """Append events; errors as `EventLog.append`. A cancellation waits for the outcome."""
-        return self.log.append_columns(to_columns(staged), settled)
+        return self.log.append_columns(to_columns(staged, classes=self.log.classes), settled)
 
     async def begin(self) -> PostgreSQLTransaction:
         """Open a transaction on a connection of its own, with limits on how long it may stand open.
@@ -125,7 +125,7 @@ class PostgreSQLTransaction:
 
     async def append(self, staged: Sequence[StagedEvent]) -> AppendResult:
         """Append events inside the transaction; errors as `EventLog.append_in`."""
-        return await self._log.append_in(self._connection, to_columns(staged))
+        return await self._log.append_in(self._connection, to_columns(staged, classes=self._log.classes))
 
     async def commit(self) -> None:
         """Commit, and give the connection back.

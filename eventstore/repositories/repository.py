@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from eventstore.database.adapter import PostgreSQLAdapter
-from eventstore.domain.entity import Entity
+from eventstore.domain.entity import Entity, require_storable
 from eventstore.errors import ConfigurationError, EntityNotFoundError, RepositoryError
 from eventstore.repositories.adapter_session import source_of
 from eventstore.repositories.last_good import Quarantined
@@ -85,13 +85,21 @@ def check_kind(kind: type[Entity], entity: object) -> None:
     """Refuse to save an entity in the repository of another class.
 
     Raises:
-        RepositoryError: It is no entity of the class.
+        ConfigurationError: It is of a subclass with a field that no event has.
+        RepositoryError: It is no entity of the class, or of a subclass with streams of its own.
     """
     if not isinstance(entity, kind):
         raise RepositoryError(
             f"this repository keeps {kind.__name__} entities, not {type(entity).__name__}: "
             "use the repository of its kind"
         )
+    if type(entity) is not kind:
+        require_storable(type(entity))
+        if type(entity).created_event is not kind.created_event:
+            raise RepositoryError(
+                f"this repository keeps {kind.__name__} entities, and {type(entity).__name__} has streams of its own: save "
+                f"it by uow.entities({type(entity).__name__})"
+            )
 
 
 def time_range(start_date: datetime, end_date: datetime) -> tuple[datetime, datetime]:

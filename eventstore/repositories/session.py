@@ -10,8 +10,8 @@ from uuid import UUID
 
 from eventstore.database.config import UnsavedChanges
 from eventstore.domain.causation import current_metadata
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import PendingEvent
+from eventstore.domain.entity import Entity, require_storable
+from eventstore.domain.event import Event, PendingEvent
 from eventstore.errors import (
     ConcurrencyError,
     EntityDeletedError,
@@ -98,6 +98,7 @@ class Session:
             RepositoryError: It is no id, and no entity of that class.
             EventStoreError: As the storage's `load`.
         """
+        require_storable(kind)
         entity_id: UUID = as_id(kind, entity)
         if isinstance(entity, Entity) and self._entities.get(entity_id) is not entity:
             self._others.append(entity)
@@ -222,10 +223,12 @@ class Session:
         in the fields that were given.
 
         Raises:
+            ConfigurationError: A field of its class is in none of its events, so it would be lost.
             EntityDeletedError: Its id was deleted.
-            RepositoryError: Another instance of its id has changes in this session.
+            RepositoryError: One of its events is of another category, or another instance of its id has changes in this session.
             EventStoreError: As the storage's `load`.
         """
+        require_storable(type(entity))
         if _built_by_hand(entity):
             stream = await self.storage.load(type(entity), entity.id)
             self._adopt(entity, stream)
@@ -241,6 +244,7 @@ class Session:
             EntityNotFoundError: Nothing has its id; what `not_found` makes.
             EventStoreError: As `save`.
         """
+        require_storable(type(entity))
         if entity.version == 0 and entity.id not in self._staging:
             stream = await self.storage.load(type(entity), entity.id)
             if stream.entity is None:
@@ -296,13 +300,16 @@ class Session:
         entity.record_assignments()
         staging = self._staging.get(entity.id)
         events = entity.pending_events
-        if staging is None:
-            if not events:
-                return
-            staging = self._staging[entity.id] = _Staging(entity, entity.version)
-        else:
+        if staging is not None:
             staged = {pending.event_id for pending in staging.events}
             events = tuple(pending for pending in events if pending.event_id not in staged)
+        elif not events:
+            return
+        for pending in events:
+            if pending.event.category != entity.category:
+                raise _of_another_category(entity, pending.event)
+        if staging is None:
+            staging = self._staging[entity.id] = _Staging(entity, entity.version)
         for pending in events:
             staging.events.append(pending)
             self._order.append(StagedEvent(entity.id, staging.version, pending, self._metadata_now()))
@@ -463,4 +470,11 @@ def _two_instances(entity: Entity) -> RepositoryError:
     return RepositoryError(
         f"two instances of {entity.category} {entity.id} have changes in one Unit of Work: "
         "change the instance that it returned"
+    )
+
+
+def _of_another_category(entity: Entity, event: Event) -> RepositoryError:
+    return RepositoryError(
+        f"{type(entity).__name__} {entity.id} is of category {entity.category}, and its event {event.type} of "
+        f"{event.category or 'none'}: it would not be found again, so give {type(entity).__name__} events of its own category"
     )

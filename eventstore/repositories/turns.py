@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-import orjson
-
 from eventstore.domain.entity import Entity
 from eventstore.domain.event import PendingEvent, recorded
+from eventstore.domain.event_codec import event_codecs
 from eventstore.domain.scoped import Scoped
 from eventstore.log.records import NO_METADATA
 from eventstore.repositories.storage import Storage, Stream
@@ -196,7 +195,7 @@ def _after(entity: Entity, events: Sequence[PendingEvent]) -> Entity | None:
     state: Entity | None = entity.replica()
     for version, pending in enumerate(events, entity.version + 1):
         event, occurred_at = pending.event, pending.event.occurred_at
-        stored = event.from_stored(orjson.loads(event.to_json()), occurred_at)
+        stored = event_codecs[type(event)].restored(event)
         state = entity.advance(
             state, recorded(0, entity.id, version, pending.event_id, stored, NO_METADATA, occurred_at)
         )

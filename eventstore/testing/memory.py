@@ -127,7 +127,9 @@ class InMemoryDatabase:
             ConcurrencyError: A stream has another version; nothing was written. Load again, then retry.
             TimeoutError: An open transaction held a version for too long; nothing was written.
         """
-        return await finish(self._append(to_columns(staged), settled)) if staged else AppendResult((), None)
+        if not staged:
+            return AppendResult((), None)
+        return await finish(self._append(to_columns(staged, classes=self._classes), settled))
 
     async def _append(self, columns: AppendColumns, settled: Settled | None) -> AppendResult:
         try:
@@ -290,7 +292,10 @@ class InMemoryTransaction:
             ConfigurationError, TimeoutError: As `InMemoryDatabase.append`.
         """
         self._require_open()
-        rows = await self._database._write(to_columns(staged), self._transaction)  # noqa: SLF001 - one module
+        rows = await self._database._write(  # noqa: SLF001 - one module
+            to_columns(staged, classes=self._database._classes),  # noqa: SLF001
+            self._transaction,
+        )
         for row in rows:
             self._transaction.rows.setdefault(row["stream_id"], []).append(row)
         return AppendResult(tuple(row["position"] for row in rows), rows[0]["recorded_at"])

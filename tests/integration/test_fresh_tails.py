@@ -18,6 +18,7 @@ from eventstore.domain.position import Position
 from eventstore.domain.upcasting import EventContext, upcaster
 from eventstore.errors import QuarantinedKeysError
 from eventstore.log import StreamAppend
+from eventstore.log.event_log import EventLog
 from eventstore.repositories import storage
 from eventstore.repositories.read_tables import LISTS, READ_TABLES
 from eventstore.sql import render, text_of
@@ -155,12 +156,18 @@ async def test_what_an_upcaster_makes_of_an_event_counts(renewed: EventStore, is
     assert await by_symbol(renewed, "B") == {order.id}
 
 
+async def append_unknown(store: EventStore, order: Order) -> None:
+    """Append an event of a type that this program lacks, as another one does."""
+    another = EventLog(store.connection, classes=gone)
+    await another.append(StreamAppend(order.id, 1, (pending(OrderRenamed(text="b"), uuid4()),)))
+
+
 async def test_an_event_that_nobody_knows_is_told(store: EventStore):
     """No list answers while it cannot say whether an order of an unknown event belongs to it."""
     order = new_order("A")
     async with store.unit_of_work() as uow:
         await uow.orders.save_order(order)
-    await store.log.append(StreamAppend(order.id, 1, (pending(OrderRenamed(text="b"), uuid4()),)))
+    await append_unknown(store, order)
     with pytest.raises(QuarantinedKeysError):
         await by_symbol(store, "C")
 
@@ -170,7 +177,7 @@ async def test_a_key_in_quarantine_is_told_by_every_list(store: EventStore):
     order, other = new_order("A"), new_order("B")
     async with store.unit_of_work() as uow:
         await uow.orders.save_order(order)
-    await store.log.append(StreamAppend(order.id, 1, (pending(OrderRenamed(text="b"), uuid4()),)))
+    await append_unknown(store, order)
     async with store.unit_of_work() as uow:
         await uow.orders.save_order(other)
     await fold(store)

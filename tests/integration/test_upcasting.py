@@ -21,6 +21,7 @@ from eventstore.errors import (
     UnknownEventTypeError,
 )
 from eventstore.log import StreamAppend
+from eventstore.log.event_log import EventLog
 from eventstore.store import EventStore
 from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory
 from projections import OrdersProjection, Projection, ProjectionRunner, ProjectionWorker, Table
@@ -287,10 +288,11 @@ async def test_parts_of_one_key_are_folded_together_or_not_at_all(renewed: Event
 
 
 async def unknown_to(store: EventStore) -> tuple[UUID, int]:
-    """Append an event that nobody has a class or an upcaster for; return its stream and position."""
+    """Append an event that this program has no class or upcaster for, as another one does; return its stream and position."""
     order, created = new_order()
     await store.log.append(stream(order.id, 0, created))
-    result = await store.log.append(stream(order.id, 1, OrderPinged()))
+    another = EventLog(store.connection, classes=old)
+    result = await another.append(stream(order.id, 1, OrderPinged()))
     return order.id, result.last_position
 
 
@@ -386,7 +388,8 @@ async def test_an_old_version_without_an_upcaster_is_named(store: EventStore):
         """As it was stored."""
 
     order, created = new_order()
-    await store.log.append(stream(order.id, 0, created, OrderRouted()))
+    before = EventLog(store.connection, classes=EventRegistry.merged(registry, first))
+    await before.append(stream(order.id, 0, created, OrderRouted()))
 
     today = EventRegistry()
 

@@ -65,11 +65,11 @@ class Dial(Entity, category="test_dial"):
         return self.name.upper()
 
 
-class DialTurned(Event, category="test_dial"):
+class DialTurned(Event, category="test_turnable"):
     """It was turned."""
 
 
-class DialBroken(Event, category="test_dial"):
+class DialBroken(Event, category="test_turnable"):
     """It was broken off."""
 
 
