@@ -3,7 +3,8 @@
     EventStoreError
     ├── ConfigurationError (also ValueError)          a setting, an argument or an input file is wrong
     │   ├── EventEncodingError                        an event could not be read back, so it is not appended
-    │   └── TypeCodecError                            a pool of yours has the driver change values of the library's
+    │   ├── TypeCodecError                            a pool of yours has the driver change values of the library's
+    │   └── PreconditionError                         the database is not as a guarantee needs it
     ├── DomainError (also ValueError)                 a rule of an entity forbids the change
     ├── ConnectionError (also builtins)               no connection, or it was lost            retryable
     │   ├── ConnectionClosedError                     this program closed it
@@ -79,6 +80,7 @@ __all__ = [
     "OrderNotFoundError",
     "PortfolioNotFoundError",
     "PositionNotFoundError",
+    "PreconditionError",
     "ProjectionError",
     "ProjectionLagError",
     "ProjectionVersionError",
@@ -161,6 +163,20 @@ class EventEncodingError(ConfigurationError):
         return EventEncodingError(
             self.category, self.type, self.reason, field=self.field, stream_id=stream_id
         )
+
+
+class PreconditionError(ConfigurationError):
+    """The database is not as a guarantee of the store needs it; the message says what is wrong, and what mends it.
+
+    Attributes:
+        preconditions: The names of the preconditions that do not hold, as in `eventstore.database.preconditions`.
+        statements: The statements of SQL that mend them, for an administrator to run.
+    """
+
+    def __init__(self, message: str, *, preconditions: Sequence[str], statements: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.preconditions = tuple(preconditions)
+        self.statements = tuple(statements)
 
 
 class DomainError(EventStoreError, ValueError):

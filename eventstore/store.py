@@ -20,6 +20,7 @@ from eventstore.database.connection import (
 )
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.migrations import MigrationManager
+from eventstore.database.preconditions import Level, require_preconditions
 from eventstore.domain.causation import CausationTree, metadata_of
 from eventstore.domain.event import RecordedEvent
 from eventstore.domain.registry_check import require_sound_registry
@@ -102,6 +103,9 @@ class EventStore(PastOfStore):
             ConfigurationError: A setting is wrong, or the server is older than PostgreSQL 15; or an upcaster is missing.
             ConnectionError: The database cannot be reached. Safe to retry.
             NotMigratedError: The tables are missing or not the newest.
+            PreconditionError: The database is not as a guarantee of the store needs it: the message has the statement
+                that mends it.
+            RestoredLogError: A restore has lost events that were read: run `eventstore mend`.
         """
 
         async def open_store() -> EventStore:
@@ -244,14 +248,16 @@ class EventStore(PastOfStore):
             versions=self._versions,
         )
 
-    async def require_migrated(self, *, again: bool = True) -> None:
-        """Check that the schema is the newest, and that no restore has lost events which somebody has read.
+    async def require_migrated(self, *, again: bool = True, workers: bool = False) -> None:
+        """Check that the schema is the newest, that every precondition of the store holds, and that no restore has lost events.
 
         Args:
             again: Whether to look also where this store has looked before, and all was well.
+            workers: Whether workers are to run, which need more of the server than who reads.
 
         Raises:
-            NotMigratedError: It is not.
+            NotMigratedError: The schema is not the newest.
+            PreconditionError: A precondition does not hold: the message has the statement that mends it.
             RestoredLogError: Positions would be assigned again, or a read table has events that the log lost: the
                 message says what to do.
             ConnectionError: The database cannot be reached.
@@ -259,6 +265,16 @@ class EventStore(PastOfStore):
         if self._checked and not again:
             return
         await MigrationManager(PostgreSQLAdapter(self.connection)).ensure_current()
+        levels = [Level.MIGRATE, Level.OPEN]
+        if workers or self.connection.config.target_session_attrs == "primary":
+            levels.append(Level.PRIMARY)
+        if workers:
+            levels.append(Level.WORKERS)
+        tables = [worker.projection.table.name for worker in self._workers.values()]
+        async with self.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                for named in await require_preconditions(connection, tables, levels=levels):
+                    _logger.info("%s: %s", named.what, named.mend)
         await require_whole(self.log)
         self._checked = True
 
@@ -269,14 +285,14 @@ class EventStore(PastOfStore):
 
         Raises:
             NotMigratedError: The tables are missing or not the newest.
+            PreconditionError, RestoredLogError: As `require_migrated`.
             ConnectionError: The database cannot be reached.
         """
         if self._tasks:
             return
-        await self.require_migrated()
-        if self._tasks or self.connection.is_closed:
-            return
-        if not await self._may_work():
+        may_work = await self._may_work()
+        await self.require_migrated(workers=may_work)
+        if self._tasks or self.connection.is_closed or not may_work:
             return
         for name, worker in self._workers.items():
             task = asyncio.create_task(worker.run(), name=f"eventstore projection {name}")

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.errors import EventDecodingError, UnknownEventTypeError
+from eventstore.database.preconditions import (
+    Level,
+    Violation,
+    find_violations,
+    precondition_error,
+    require_preconditions,
+)
+from eventstore.errors import EventDecodingError, NotMigratedError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
 from eventstore.log.restored import Ends, advance_sequence, read_ends
 from eventstore.replay.milestones import Milestones
@@ -32,8 +39,9 @@ class Finding:
     """Something that is not as it must be.
 
     Attributes:
-        kind: What: `sequence`, `versions`, `checkpoint ahead`, `checkpoint behind`, `table version`, `deliveries`,
-            `rows`, `quarantine`, `discard`, `rebuild left`, `undecodable` or `milestones ahead`.
+        kind: What: `sequence`, `versions`, `checkpoint ahead`, `checkpoint behind`, `table version`, `table shape`,
+            `deliveries`, `rows`, `quarantine`, `discard`, `rebuild left`, `undecodable`, `milestones ahead`; or the name of
+            a precondition of `eventstore.database.preconditions`.
         projection: The projection; None for the log itself.
         what: What is wrong, in one line.
         mend: What to do.
@@ -70,11 +78,13 @@ class Audit:
         ends: Where the log and its sequence are.
         checked: The projections whose tables were compared.
         findings: What is wrong; empty where all is sound.
+        warnings: What may be meant so and is a risk, such as a setting that trades safety for speed.
     """
 
     ends: Ends
     checked: tuple[Checked, ...]
     findings: tuple[Finding, ...]
+    warnings: tuple[Finding, ...] = ()
 
     @property
     def is_sound(self) -> bool:
@@ -100,11 +110,20 @@ async def check(
 
     Raises:
         NotMigratedError: The tables are missing.
+        PreconditionError: A table or the sequence of the log is missing, so that nothing can be checked.
         ConnectionError, TimeoutError: Safe to run again.
     """
-    findings: list[Finding] = []
+    projections = list(projections)
+    violations = await _find_violations(log, projections)
+    findings = [_of_violation(one) for one in violations if one.precondition.level is not Level.CHECK]
+    warnings = [_of_violation(one) for one in violations if one.precondition.level is Level.CHECK]
     checked: list[Checked] = []
-    ends = await read_ends(log)
+    try:
+        ends = await read_ends(log)
+    except NotMigratedError as error:
+        if not findings:
+            raise
+        raise precondition_error(violations) from error  # such as a table that was dropped
     findings += _of_ends(ends)
     findings += await _of_versions(log)
     for projection in projections:
@@ -120,7 +139,7 @@ async def check(
         elif result is not None:
             checked.append(result[0])
             findings += result[1]
-    return Audit(ends, tuple(checked), tuple(findings))
+    return Audit(ends, tuple(checked), tuple(findings), tuple(warnings))
 
 
 async def mend(
@@ -144,10 +163,16 @@ async def mend(
         What was done, a line each; and which projections are left, since they are none of those given.
 
     Raises:
+        PreconditionError: A precondition of the store does not hold, so that what is mended would not last: run the
+            statement that the message has, and this again.
         TransactionConflictError: A transaction that has appended is still open. Safe to run again.
         EventStoreError: As `rebuild`. Safe to run again.
     """
     done: list[str] = []
+    projections = list(projections)
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            await require_preconditions(connection, _read_tables(projections))
     last = await advance_sequence(log)
     if last is not None:
         done.append(f"the next position is {last + 1}")
@@ -165,6 +190,20 @@ async def mend(
         rebuilt = await rebuild(log, by_name[name], restart=True, on_progress=on_progress)
         done.append(f"projection {name} is rebuilt: {rebuilt.rows} rows at position {rebuilt.position}")
     return tuple(done)
+
+
+def _read_tables(projections: Iterable[Projection[Any]]) -> list[str]:
+    return [projection.table.name for projection in projections]
+
+
+async def _find_violations(log: EventLog, projections: Iterable[Projection[Any]]) -> tuple[Violation, ...]:
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            return await find_violations(connection, _read_tables(projections))
+
+
+def _of_violation(one: Violation) -> Finding:
+    return Finding(one.precondition.name, None, one.what, one.mend)
 
 
 def _of_ends(ends: Ends) -> list[Finding]:

@@ -19,7 +19,14 @@ from typing import Any, Generic, TypeVar
 
 from eventstore.database.cancellation import cancelled_within, cancelling, end, finish
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.errors import CheckpointMovedError, ConnectionError, EventStoreError, TimeoutError
+from eventstore.database.preconditions import Level, require_preconditions
+from eventstore.errors import (
+    CheckpointMovedError,
+    ConnectionError,
+    EventStoreError,
+    PreconditionError,
+    TimeoutError,
+)
 from eventstore.log.event_log import EventLog
 from eventstore.log.restored import require_whole
 from eventstore.log.subscription import Wakeups, wait_for_bell
@@ -53,6 +60,8 @@ _BATCH_OF_LEASE = 0.125
 _RENEWED_AFTER = 1 / 3
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 5.0
+# An administrator may change what the worker rests on while it runs; where a position is missing, that is looked at anyway.
+_CHECKED_EVERY_S = 10.0
 
 
 class ProjectionWorker(Generic[R]):
@@ -95,6 +104,7 @@ class ProjectionWorker(Generic[R]):
         self._lanes = 1
         self._counted_after = 0
         self._batch_was_full = False
+        self._was_sound = False
 
     @property
     def position(self) -> int | None:
@@ -109,9 +119,11 @@ class ProjectionWorker(Generic[R]):
     async def run(self) -> None:
         """Fold batch after batch while the lease is held, stand by while another worker has it; until cancelled.
 
-        A lost connection, a server that restarts or a lease that was lost is waited out.
+        A lost connection, a server that restarts or a lease that was lost is waited out. So is a precondition that no
+        longer holds while the worker runs: it stands still, says so, and goes on once that is mended.
 
         Raises:
+            PreconditionError: A precondition does not hold at the start.
             ProjectionVersionError: The table was built by another version of the projection.
             RestoredLogError: A restore has lost events that were read.
             ConfigurationError: The table does not fit the model of its rows; each difference is named.
@@ -127,19 +139,24 @@ class ProjectionWorker(Generic[R]):
                         if cancelling() and (cancelled := cancelled_within(error)) is not None:
                             raise cancelled  # noqa: B904 - what failed while it was cleaned up is its context
                         # The checkpoint tells what was applied, so a lost answer needs no more than a new look.
-                        if not passes(error):
+                        is_mended_elsewhere = self._was_sound and isinstance(error, PreconditionError)
+                        if not (passes(error) or is_mended_elsewhere):
                             raise
                         if self.log.metrics is not None:
                             self.log.metrics.retried("batch")
-                        _logger.warning(
-                            "a batch is tried again",
-                            extra={
-                                "projection": self.projection.name,
-                                "lane": self.lane,
-                                "retry_in_s": retry_s,
-                            },
-                            exc_info=error,
-                        )
+                        extra = {
+                            "projection": self.projection.name,
+                            "lane": self.lane,
+                            "retry_in_s": retry_s,
+                        }
+                        if is_mended_elsewhere:
+                            _logger.exception(
+                                "projection %s stands still until the database is mended",
+                                self.projection.name,
+                                extra=extra,
+                            )
+                        else:
+                            _logger.warning("a batch is tried again", extra=extra, exc_info=error)
                         self._position = None
                         self._lease.epoch = None
                         await asyncio.sleep(retry_s)
@@ -156,14 +173,17 @@ class ProjectionWorker(Generic[R]):
             await asyncio.sleep(self._lease.lease_s / 10)
             return
         await check_table(self.log, self.projection)
-        await require_whole(self.log)
+        await self._check_database()
         self._position = None
         loop = asyncio.get_running_loop()
-        renewed = loop.time()
+        renewed = checked = loop.time()
         poll_s = _POLL_FIRST_S
         while True:
             bell.clear()
             began = loop.time()
+            if began - checked > _CHECKED_EVERY_S:
+                await self._check_database()
+                checked = loop.time()
             if await self.run_once():
                 poll_s, renewed = _POLL_FIRST_S, loop.time()
                 if not self._batch_was_full:
@@ -301,6 +321,15 @@ class ProjectionWorker(Generic[R]):
         async with self.log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                 await require_version(connection, self.projection)
+
+    async def _check_database(self) -> None:
+        """Check that what the fold rests on holds, and that the log has all that was read from it."""
+        async with self.log.connection.acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                levels = [Level.MIGRATE, Level.OPEN, *([] if self._was_sound else [Level.WORKERS])]
+                await require_preconditions(connection, [self.projection.table.name], levels=levels)
+        await require_whole(self.log)
+        self._was_sound = True
 
     async def _fetch_checkpoint(self, connection: Any) -> Any:
         return await connection.fetchrow(

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from eventstore.cli.output import bars, say, say_json
+from eventstore.cli.output import bars, say, say_error, say_json
 from eventstore.cli.projections import named_projections
 from eventstore.cli.rebuilding import show_progress
 from eventstore.cli.running import DIFFERENT
@@ -45,7 +45,8 @@ def check(
 ) -> int:
     """Hold the log to its rules and the read tables to the log; say what is wrong and how to mend it.
 
-    Nothing is changed, and everything goes on. The status is 1 where something is wrong.
+    Nothing is changed, and everything goes on. The status is 1 where something is wrong. What may be meant so and is a
+    risk, such as a setting that trades safety for speed, is a warning on standard error.
     """
     chosen = named_projections(projection) if projection else list(built_in_projections())
     with configuration(url, data) as config:
@@ -54,6 +55,8 @@ def check(
         say_json(orjson.dumps(_as_json(found), option=orjson.OPT_INDENT_2).decode())
     else:
         _say(found)
+    for warning in found.warnings:
+        say_error(f"eventstore: warning: {warning.kind}: {warning.what}: {warning.mend}")
     return 0 if found.is_sound else DIFFERENT
 
 

@@ -54,6 +54,7 @@ async def _work(config: DatabaseConfig, chosen: list[Projection[Any]], lanes: in
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told_to_stop.set)
     async with EventStore.open(config, workers=False) as store, asyncio.TaskGroup() as group:
+        await store.require_migrated(workers=True)
         if lanes is not None:
             for one in chosen:
                 before = await ensure_lanes(store.log, one, lanes)

@@ -63,6 +63,9 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.EventStoreError], str]] = {
     ),
     "ES001": (errors.RepositoryError, "append an event that corrects what an earlier one says"),
 }
+_POSITION_KEY = (
+    "events_position_key"  # a distributed table reports its constraints with the suffix of a shard
+)
 _LOST = ("08", "57P01", "57P02", "57P05")
 _NOT_MIGRATED = ("3F000", "42703", "42704", "42883", "42P01")
 
@@ -136,7 +139,10 @@ def _by_sqlstate(error: BaseException, sqlstate: str, text: str) -> errors.Event
         if key is not None and key in _BY_SQLSTATE:
             kind, advice = _BY_SQLSTATE[key]
             if issubclass(kind, errors.IntegrityError):
-                return kind(f"{text}: {advice}", constraint=getattr(error, "constraint_name", None))
+                constraint: str | None = getattr(error, "constraint_name", None)
+                if str(constraint).startswith(_POSITION_KEY):
+                    advice = "the sequence of positions was set back behind the log: run `eventstore mend`"
+                return kind(f"{text}: {advice}", constraint=constraint)
             return kind(f"{text}: {advice}")
     return errors.RepositoryError(f"{text} (SQLSTATE {sqlstate})")
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from eventstore import errors
-from eventstore.database.error_mapping import DRIVER_ERRORS, map_error
+from eventstore.database.error_mapping import DRIVER_ERRORS, map_error, mapped_errors
 from eventstore.database.migration_files import Migration, load_migrations, packaged_directory
+from eventstore.database.preconditions import Level, require_preconditions
 from eventstore.sql import Named, Template, load, quoted, schema_of
 
 if TYPE_CHECKING:
@@ -123,9 +124,10 @@ class MigrationManager:
 
         Raises:
             MigrationError: A table of that name exists and is not this library's.
+            PreconditionError: The database cannot hold a store, such as one that is not UTF-8.
         """
-        async with self._locked():
-            await self._initialize()
+        async with self._locked() as connection:
+            await self._initialize(connection)
 
     async def migrate_to_latest(self, *, dry_run: bool = False) -> int:
         """Apply all that is pending, and return how many that were.
@@ -137,6 +139,7 @@ class MigrationManager:
             MigrationError: A file is malformed or is not the one that was applied; a name that a migration
                 makes is taken by something that is not this library's (nothing is done then); or a statement
                 failed, whose migration is then undone.
+            PreconditionError: The database cannot hold a store, such as one that is not UTF-8. Nothing was done.
             TransactionConflictError: Locks were not had in time. Safe to retry.
             ConnectionError: The connection was lost; what was applied stays. Safe to repeat.
         """
@@ -226,14 +229,16 @@ class MigrationManager:
 
     async def _migrate(self, target: int | None, *, dry_run: bool) -> int:
         # Under the lock, or what another one makes just now would look like someone else's.
-        async with self._locked():
+        async with self._locked() as connection:
             steps = await self._checked_plan(target)
+            if any(step.direction == "up" for step in steps):
+                await _require_database(connection)
         if dry_run:
             return len(steps)
         count = 0
         for step in steps:
             async with self._locked() as connection:
-                await self._initialize()
+                await self._initialize(connection)
                 applied = {one.version for one in await self._applied()}
                 if (step.migration.version in applied) == (step.direction == "up"):
                     continue  # another one, that ran meanwhile, has done it
@@ -327,8 +332,9 @@ class MigrationManager:
             await connection.execute(f"SET LOCAL search_path = {path}")
             yield connection
 
-    async def _initialize(self) -> None:
+    async def _initialize(self, connection: Any) -> None:
         if await self._columns() is None:
+            await _require_database(connection)
             if not await self._adapter.fetch_value(Named("database/schema_exists")):
                 await self._adapter.execute(Template("CREATE SCHEMA {schema}"))
             await self._adapter.execute(Named("database/create_schema_migrations"))
@@ -358,6 +364,11 @@ class MigrationManager:
                 f"there is no migration {text!r}: there are 0 (nothing) to {max(known, default=0):04d}"
             )
         return int(text)
+
+
+async def _require_database(connection: Any) -> None:
+    with mapped_errors(in_transaction=True, reads_only=True, connection=connection):
+        await require_preconditions(connection, levels=[Level.MIGRATE])
 
 
 def _check_unchanged(known: Sequence[Migration], checksums: dict[int, str]) -> None:

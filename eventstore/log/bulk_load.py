@@ -38,6 +38,7 @@ from eventstore.log.copy_rows import COPIED_COLUMNS, copied_rows
 from eventstore.log.records import (
     AppendColumns,
 )
+from eventstore.log.statements import swallowed
 from eventstore.log.subscription import Wakeups
 from eventstore.sql import load, schema_of
 
@@ -211,13 +212,15 @@ async def _write(connection: Any, batch: AppendColumns, *, looks_at_new: bool) -
     if not size:
         return len(repeated), max(repeated)
     drawn = await connection.fetchrow(load("log/draw_positions", connection), size, _IDLE_IN_TRANSACTION)
-    await connection.copy_to_table(
+    copied = await connection.copy_to_table(
         "events",
         schema_name=schema_of(connection),
         source=copied_rows(batch, drawn["positions"], drawn["recorded_at"]),
         columns=COPIED_COLUMNS,
         format="binary",
     )
+    if copied != f"COPY {size}":
+        raise swallowed(size, int(copied.rpartition(" ")[2]))
     return len(repeated), drawn["positions"][-1]
 
 

@@ -5,6 +5,9 @@ Whoever owns a missing position took ROW EXCLUSIVE on `events` before `nextval`.
 that hold that lock, taken *after* the read that found the hole, names its owner, unless the owner has ended; once
 everybody on the list has ended, a read with a new snapshot sees all that will ever come.
 
+That rests on positions that ascend and are drawn here alone. So the statement that lists the transactions also looks at
+the sequence, and for a subscription that writes to `events`: it is asked wherever a position is missing.
+
 Writers pay nothing for this, and nobody waits for a transaction that has not written to `events`.
 """
 
@@ -19,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.preconditions import require_preconditions
 from eventstore.errors import ConfigurationError
 from eventstore.sql import load
 
@@ -77,6 +81,8 @@ class Settlement:
         Raises:
             ConnectionError: The server cannot be reached, or the connection was lost. Safe to retry.
             ConfigurationError: The server is a standby: its locks say nothing of the primary's writers.
+            PreconditionError: The sequence was altered, or a subscription writes to `events`; found where a position is
+                missing.
         """
         if self._settled > after:
             return self._settled
@@ -147,7 +153,10 @@ class Settlement:
             self._barrier = None
 
     async def _writers(self, connection: Any) -> set[str]:
-        return set(_of_primary(await connection.fetchrow(load("log/list_writers", connection)))["writers"])
+        row = _of_primary(await connection.fetchrow(load("log/list_writers", connection)))
+        if not row["is_ordered"]:
+            await require_preconditions(connection)
+        return set(row["writers"])
 
 
 def _of_primary(row: Any) -> Any:

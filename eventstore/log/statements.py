@@ -12,7 +12,7 @@ from eventstore.errors import ConcurrencyError, IntegrityError
 from eventstore.log.records import AppendColumns, AppendResult
 from eventstore.sql import load
 
-__all__ = ["execute_append", "find_repeated", "is_version_taken"]
+__all__ = ["execute_append", "find_repeated", "is_version_taken", "swallowed"]
 
 
 async def execute_append(
@@ -40,7 +40,7 @@ async def execute_append(
         )
     positions = appended["positions"] or ()
     if len(positions) != len(columns.versions):
-        raise IntegrityError(f"the append of {len(columns.versions)} events gave {len(positions)} positions")
+        raise swallowed(len(columns.versions), len(positions))
     return AppendResult(tuple(positions), appended["recorded_at"])
 
 
@@ -72,8 +72,18 @@ async def _execute_one(connection: Any, columns: AppendColumns, lock_timeout: st
         load("log/append_one", connection), *(values[0] for values in columns.per_event), lock_timeout
     )
     if row["position"] is None:
+        if row["actual"] == columns.versions[0] - 1:
+            raise swallowed(1, 0)
         raise ConcurrencyError(columns.stream_ids[0], expected=columns.versions[0] - 1, actual=row["actual"])
     return AppendResult((row["position"],), row["recorded_at"])
+
+
+def swallowed(events: int, appended: int) -> IntegrityError:
+    """Return the error for an append of which the server has inserted fewer events than were given."""
+    return IntegrityError(
+        f"of {events} event(s) the server has inserted {appended}: a trigger or a rule of the table events swallows "
+        "rows, and `eventstore check` names it"
+    )
 
 
 async def find_repeated(connection: Any, columns: AppendColumns, cause: Exception) -> AppendResult:

@@ -50,13 +50,14 @@ async def catch_up(log: EventLog) -> None:
 
 
 async def tamper(store: EventStore, *statements: str) -> None:
-    """Run statements as a superuser who switches the guards off."""
+    """Run statements as a superuser who switches the guards off, and on again."""
     async with store.connection.acquire() as connection:
         await connection.execute(
             "ALTER TABLE events DISABLE TRIGGER ALL; GRANT ALL ON events TO CURRENT_USER"
         )
         for statement in statements:
             await connection.execute(statement)
+        await connection.execute("ALTER TABLE events ENABLE ALWAYS TRIGGER events_refuse_change")
 
 
 async def findings(store: EventStore) -> list[Finding]:

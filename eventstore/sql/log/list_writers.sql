@@ -1,11 +1,23 @@
 -- Purpose: List the transactions that may own a position not yet visible: whoever drew one took this lock before.
 --   Run it after the read that found the hole, never before and never in the same statement.
 -- Parameters: none
--- Result: in_recovery boolean, writers text[] virtual transaction ids (of prepared transactions too)
+-- Result: in_recovery boolean, is_ordered boolean (whether positions ascend, and are drawn here alone, see the
+--   preconditions `sequence` and `no subscription`), writers text[] virtual transaction ids (of prepared transactions too)
 -- Locks: none beyond ACCESS SHARE
--- Index: none
+-- Index: those of the system tables
 SELECT
     pg_catalog.pg_is_in_recovery() AS in_recovery,
+    EXISTS (
+        SELECT
+        FROM pg_catalog.pg_sequence AS sequence
+        WHERE sequence.seqrelid = {regclass events_position_seq}::pg_catalog.oid
+            AND sequence.seqcache = 1 AND sequence.seqincrement = 1 AND NOT sequence.seqcycle
+    ) AND NOT EXISTS (
+        SELECT
+        FROM pg_catalog.pg_subscription_rel AS part
+        JOIN pg_catalog.pg_subscription AS subscription ON subscription.oid = part.srsubid AND subscription.subenabled
+        WHERE part.srrelid = {regclass events}::pg_catalog.oid
+    ) AS is_ordered,
     ARRAY(
         SELECT DISTINCT held.virtualtransaction
         FROM pg_catalog.pg_locks AS held
