@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from eventstore import errors
 from eventstore.database.error_mapping import DRIVER_ERRORS, map_error, mapped_errors
 from eventstore.database.migration_files import Migration, load_migrations, packaged_directory
+from eventstore.database.plain import plain
 from eventstore.database.preconditions import Level, require_preconditions
 from eventstore.sql import Named, Template, load, quoted, schema_of
 
@@ -368,7 +369,7 @@ class MigrationManager:
 
 async def _require_database(connection: Any) -> None:
     with mapped_errors(in_transaction=True, reads_only=True, connection=connection):
-        await require_preconditions(connection, levels=[Level.MIGRATE])
+        await require_preconditions(plain(connection), levels=[Level.MIGRATE])
 
 
 def _check_unchanged(known: Sequence[Migration], checksums: dict[int, str]) -> None:

@@ -52,6 +52,11 @@ class Precondition:
     level: Level
     advice: str | None = None
 
+    @property
+    def row(self) -> str:
+        """Its row of the table in `docs/preconditions.md`."""
+        return f"| {self.name} | {self.risk} | {self.level} |"
+
 
 PRECONDITIONS: dict[str, Precondition] = {
     one.name: one
@@ -153,7 +158,7 @@ PRECONDITIONS: dict[str, Precondition] = {
             advice="make it again as the file in `migrations` does that creates it",
         ),
         Precondition(
-            "sequence",
+            "sequence of positions",
             "positions would not ascend, or not be kept: readers would pass events that come later, and never read them",
             Level.OPEN,
         ),

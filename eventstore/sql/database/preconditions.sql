@@ -343,12 +343,12 @@ violations (precondition, found, mend) AS (
     UNION ALL
     -- ---- the sequence of positions ----
     SELECT
-        'sequence', pg_catalog.format('the sequence %s is missing', sequence_name),
+        'sequence of positions', pg_catalog.format('the sequence %s is missing', sequence_name),
         pg_catalog.format('CREATE SEQUENCE %s AS bigint CACHE 1 OWNED BY %s.position', sequence_name, events_name)
     FROM store WHERE sequence IS NULL
     UNION ALL
     SELECT
-        'sequence',
+        'sequence of positions',
         pg_catalog.format('the sequence %s has %s', store.sequence_name, differs.found),
         pg_catalog.format('ALTER SEQUENCE %s %s', store.sequence_name, differs.mend)
     FROM store
@@ -371,7 +371,7 @@ violations (precondition, found, mend) AS (
     WHERE differs.found IS NOT NULL
     UNION ALL
     SELECT
-        'sequence', pg_catalog.format('the sequence %s is UNLOGGED', store.sequence_name),
+        'sequence of positions', pg_catalog.format('the sequence %s is UNLOGGED', store.sequence_name),
         pg_catalog.format('ALTER SEQUENCE %s SET LOGGED', store.sequence_name)
     FROM store
     JOIN pg_catalog.pg_class AS there ON there.oid = store.sequence AND there.relpersistence <> 'p'

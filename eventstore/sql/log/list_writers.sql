@@ -2,7 +2,7 @@
 --   Run it after the read that found the hole, never before and never in the same statement.
 -- Parameters: none
 -- Result: in_recovery boolean, is_ordered boolean (whether positions ascend, and are drawn here alone, see the
---   preconditions `sequence` and `no subscription`), writers text[] virtual transaction ids (of prepared transactions too)
+--   preconditions `sequence of positions` and `no subscription`), writers text[] virtual transaction ids (of prepared transactions too)
 -- Locks: none beyond ACCESS SHARE
 -- Index: those of the system tables
 SELECT
