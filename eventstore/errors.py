@@ -4,6 +4,7 @@
     ├── ConfigurationError (also ValueError)          a setting, an argument or an input file is wrong
     │   ├── EventEncodingError                        an event could not be read back, so it is not appended
     │   ├── TypeCodecError                            a pool of yours has the driver change values of the library's
+    │   ├── LimitError (also RepositoryError)         a limit, a time-out or a position is none
     │   └── PreconditionError                         the database is not as a guarantee needs it
     ├── DomainError (also ValueError)                 a rule of an entity forbids the change
     ├── ConnectionError (also builtins)               no connection, or it was lost            retryable
@@ -75,6 +76,7 @@ __all__ = [
     "EventStoreError",
     "FactoryError",
     "IntegrityError",
+    "LimitError",
     "MigrationError",
     "NotMigratedError",
     "OrderNotFoundError",
@@ -225,6 +227,18 @@ class TimeoutError(EventStoreError, builtins.TimeoutError):
 
 class RepositoryError(EventStoreError):
     """An operation on the log or on a read table failed."""
+
+
+class LimitError(ConfigurationError, RepositoryError):
+    """A limit, a time-out or a position is not one: it is below the lowest that makes sense, or no number.
+
+    Attributes:
+        name: The name of the argument.
+    """
+
+    def __init__(self, message: str, *, name: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class EntityNotFoundError(RepositoryError):

@@ -136,7 +136,7 @@ class EventStore(PastOfStore):
                 what is open.
 
         Raises:
-            ConfigurationError: `timeout_s` is no positive number of seconds.
+            LimitError: `timeout_s` is not above 0.
         """
         await self.connection.close(timeout_s=timeout_s)
 

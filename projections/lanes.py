@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.errors import ConfigurationError, ProjectionError
+from eventstore.errors import ProjectionError
+from eventstore.limits import check_count
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 from projections.deliveries import Deliveries, key_of
@@ -31,7 +32,7 @@ async def set_lanes(log: EventLog, projection: Projection[Any], lanes: int) -> N
     that no worker of the old lanes can write any more. It may be run again.
 
     Raises:
-        ConfigurationError: `lanes` is not 1 to 256.
+        LimitError: `lanes` is not 1 to 256.
         ProjectionError: The projection has never been folded.
         ProjectionVersionError: Another version of its code has built the table.
         ConnectionError, TimeoutError: Nothing was changed, or all of it. Safe to run again.
@@ -92,8 +93,7 @@ async def ensure_lanes(log: EventLog, projection: Projection[Any], lanes: int) -
 
 
 def _check(lanes: int) -> None:
-    if not 1 <= lanes <= LANES_MAX:
-        raise ConfigurationError(f"a projection has 1 to {LANES_MAX} lanes, not {lanes}")
+    check_count("lanes", lanes, most=LANES_MAX)
 
 
 async def _catch_up(

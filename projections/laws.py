@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from eventstore.errors import ConfigurationError
+from eventstore.limits import check_count
 from eventstore.portable import PortableError
 
 if importlib.util.find_spec("hypothesis") is None:  # pragma: no cover - a test runs it without
@@ -101,11 +102,13 @@ def check_laws(
         examples: How many logs each law is tried with; more where none of them gave a row.
 
     Raises:
+        LimitError: `examples` is below 1.
         LawsBrokenError: Laws are broken. Each is named with the shortest log that was found, and what it gave.
         ConfigurationError: No log gave a row to a law, so it checked nothing; the table does not fit its rows; or
             there is no server.
         ConnectionError: The server cannot be reached.
     """
+    check_count("examples", examples)
     one = projection()
     plans = _plans(default_logs(one) if events is None else _logs(events))
     with EventLoopThread() as thread, thread.entered(scratch_database(database)) as scratch:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import EventStoreError, RepositoryError
+from eventstore.limits import check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 
@@ -40,7 +41,7 @@ class Lease:
     def __init__(
         self, log: EventLog, projection: str, lane: int, *, lease_s: float = LEASE_S, version: int = 1
     ) -> None:
-        self.lease_s = lease_s
+        self.lease_s = check_seconds("lease_s", lease_s, is_finite=True)
         self.owner = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
         self.epoch: int | None = None
         self._log = log

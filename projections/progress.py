@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ConfigurationError, ProjectionError, TimeoutError
+from eventstore.limits import check_position, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.subscription import Wakeups
 from eventstore.repositories.storage import PostgreSQLStorage
@@ -79,11 +80,14 @@ async def wait_for(
         timeout_s: Seconds to wait at most.
 
     Raises:
+        LimitError: `position` is below 0, or `timeout_s` not above 0.
         ConfigurationError: There is no projection of a name: none is folded here, and no worker ever did.
         TimeoutError: The time was over first; the message says what holds it up.
         ProjectionError: The worker of a projection in this process has ended with an error, which is its cause.
         ConnectionError: The database cannot be reached. Safe to retry.
     """
+    check_position("position", position)
+    check_seconds("timeout_s", timeout_s)
     name = ""
     try:
         async with asyncio.timeout(timeout_s):

@@ -18,7 +18,8 @@ from typing import Any
 import asyncpg
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.errors import ConfigurationError, RebuildError
+from eventstore.errors import RebuildError
+from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import collecting_rarely
 from eventstore.sql import load, qualified, schema_of
@@ -116,7 +117,8 @@ async def rebuild(
         lease_s: Seconds after which another process may go on with it when this one was killed.
 
     Raises:
-        ConfigurationError: `processes` is out of range, or the projection or the classes of its events cannot be had
+        LimitError: `processes` is not 1 to 64, or `swap_timeout_s` or `lease_s` is not above 0.
+        ConfigurationError: The projection or the classes of its events cannot be had
             in another process.
         RebuildError: Another rebuild is under way; something hangs on the table itself, such as a view; the proof
             failed, and its keys are named; or the table is in use for too long. The live table is as it was.
@@ -125,8 +127,10 @@ async def rebuild(
         ConnectionError, TimeoutError: Safe to run again.
         EventStoreError: An event cannot be decoded, or the database failed.
     """
-    if processes is not None and not 1 <= processes <= PROCESSES_MAX:
-        raise ConfigurationError(f"a rebuild has 1 to {PROCESSES_MAX} processes, not {processes}")
+    if processes is not None:
+        check_count("processes", processes, most=PROCESSES_MAX)
+    check_seconds("swap_timeout_s", swap_timeout_s)
+    check_seconds("lease_s", lease_s, is_finite=True)
     with collecting_rarely():
         return await _Rebuild(log, projection, processes, on_progress, swap_timeout_s).run(
             restart=restart, lease_s=lease_s

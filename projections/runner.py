@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from eventstore.database.cancellation import end
 from eventstore.domain.registry_check import require_sound_registry
 from eventstore.errors import EventStoreError
+from eventstore.limits import check_seconds
 from eventstore.log.event_log import EventLog
 from projections.lease import LEASE_S
 from projections.passing import passes
@@ -31,13 +32,16 @@ class ProjectionRunner(Generic[R]):
         log: The log to fold.
         projection: What to fold it into.
         lease_s: Seconds after which another worker takes over from one that was killed.
+
+    Raises:
+        LimitError: `lease_s` is not above 0.
     """
 
     def __init__(self, log: EventLog, projection: Projection[R], *, lease_s: float = LEASE_S) -> None:
         self.log = log
         self.projection = projection
         self.moved = progress_of(log).moved
-        self._lease_s = lease_s
+        self._lease_s = check_seconds("lease_s", lease_s, is_finite=True)
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     async def run(self) -> None:

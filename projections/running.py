@@ -12,9 +12,10 @@ from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.cancellation import end
 from eventstore.database.connection import DatabaseConnection
 from eventstore.errors import ConfigurationError
+from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.shared import log_of
-from projections.lanes import ensure_lanes
+from projections.lanes import LANES_MAX, ensure_lanes
 from projections.lease import LEASE_S
 from projections.progress import progress_of, wait_for
 from projections.projection import Projection
@@ -80,9 +81,13 @@ async def run(
         lease_s: Seconds after which another process takes over from one that was killed.
 
     Raises:
-        ConfigurationError: Two projections have one name, `lanes` is out of range, or a projection runs here already.
+        LimitError: `lanes` is not 1 to 256, or `lease_s` is not above 0.
+        ConfigurationError: Two projections have one name, or a projection runs here already.
         ConnectionError, TimeoutError: The number of lanes could not be set. Safe to retry.
     """
+    check_seconds("lease_s", lease_s, is_finite=True)
+    if lanes is not None:
+        check_count("lanes", lanes, most=LANES_MAX)
     log = log_of(connection)
     chosen = list(projections)
     running = progress_of(log).tasks

@@ -27,6 +27,7 @@ from eventstore.errors import (
     PreconditionError,
     TimeoutError,
 )
+from eventstore.limits import check_count
 from eventstore.log.event_log import EventLog
 from eventstore.log.restored import require_whole
 from eventstore.log.subscription import Wakeups, wait_for_bell
@@ -36,6 +37,7 @@ from eventstore.sql import load
 from projections.deliveries import Deliveries, key_of
 from projections.folding import COPY_ERRORS, FoldError, fold_into, is_of_row, quarantined_keys
 from projections.keys import key_text, lane_of
+from projections.lanes import LANES_MAX
 from projections.lease import LEASE_S, Lease
 from projections.passing import passes
 from projections.projection import Projection
@@ -77,6 +79,9 @@ class ProjectionWorker(Generic[R]):
         batch_events_max: The most events of one transaction.
         lease_s: Seconds after which another worker takes over from one that was killed.
         moved: Is told when the checkpoint has moved.
+
+    Raises:
+        LimitError: `lane` is not 0 to 255, `batch_events_max` is below 1, or `lease_s` is not above 0.
     """
 
     def __init__(
@@ -89,9 +94,10 @@ class ProjectionWorker(Generic[R]):
         lease_s: float = LEASE_S,
         moved: Wakeups | None = None,
     ) -> None:
+        check_count("batch_events_max", batch_events_max)
         self.log = log
         self.projection = projection
-        self.lane = lane
+        self.lane = check_count("lane", lane, least=0, most=LANES_MAX - 1)
         self.moved = moved or Wakeups()
         self._lease = Lease(log, projection.name, lane, lease_s=lease_s, version=projection.version)
         self._batch_events_max = batch_events_max
@@ -420,7 +426,7 @@ class ProjectionWorker(Generic[R]):
             self._epoch,
             after,
             self._lease.lease_s,
-            f"{self._lease.lease_s * 500:.0f}ms",
+            f"{max(1, round(self._lease.lease_s * 500))}ms",
             *delivered.columns,
         )
         if moved is None:

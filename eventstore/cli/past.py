@@ -49,7 +49,7 @@ def as_of(  # noqa: PLR0917 - the command's options
         ),
     ] = False,
     limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", min=0, help="The first N only.")
+        int | None, typer.Option("--limit", metavar="N", min=1, help="The first N only.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line, with every field.")

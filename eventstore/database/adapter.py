@@ -15,6 +15,7 @@ from eventstore.database.ending import commit, note_effect, of_pool, roll_back
 from eventstore.database.error_mapping import map_error, mapped_errors
 from eventstore.database.health import ConnectionInfo, HealthStatus
 from eventstore.database.plain import plain
+from eventstore.limits import check_seconds
 from eventstore.sql import Named, Template, is_own, load, text_of
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class PostgreSQLAdapter:
             timeout_s: Seconds it may take; None: `command_timeout`.
 
         Raises:
+            LimitError: `timeout_s` is not above 0.
             TransactionError: The transaction was rolled back before, or PostgreSQL refuses more of it.
             ConnectionLostError: The connection was lost while a statement outside a transaction ran; one
                 that writes may have been applied.
@@ -124,12 +126,14 @@ class PostgreSQLAdapter:
             TransactionConflictError: Another transaction was in the way. Safe to retry from its first read.
             RepositoryError: PostgreSQL refused for another reason.
         """
-        return await self.run(lambda c: _on(c, query).fetchrow(text_of(query, c), *args, timeout=timeout_s))
+        limit_s = _checked(timeout_s)
+        return await self.run(lambda c: _on(c, query).fetchrow(text_of(query, c), *args, timeout=limit_s))
 
     async def fetch_all(self, query: str, *args: Any, timeout_s: float | None = None) -> list[Any]:
         """Run a statement and return all its rows; arguments and errors as in `fetch_one`."""
+        limit_s = _checked(timeout_s)
         rows: list[Any] = await self.run(
-            lambda c: _on(c, query).fetch(text_of(query, c), *args, timeout=timeout_s)
+            lambda c: _on(c, query).fetch(text_of(query, c), *args, timeout=limit_s)
         )
         return rows
 
@@ -138,7 +142,8 @@ class PostgreSQLAdapter:
 
         Arguments and errors are those of `fetch_one`.
         """
-        return await self.run(lambda c: _on(c, query).fetchval(text_of(query, c), *args, timeout=timeout_s))
+        limit_s = _checked(timeout_s)
+        return await self.run(lambda c: _on(c, query).fetchval(text_of(query, c), *args, timeout=limit_s))
 
     async def execute(self, query: str, *args: Any, timeout_s: float | None = None) -> str:
         """Run a statement and return PostgreSQL's command tag, such as `UPDATE 3`.
@@ -146,7 +151,8 @@ class PostgreSQLAdapter:
         Without parameters it may be several statements, which run in one transaction, or none, such as a comment
         alone: the tag is empty then. Arguments and errors are those of `fetch_one`.
         """
-        tag: str = await self.run(lambda c: _execute(c, query, args, timeout_s))
+        limit_s = _checked(timeout_s)
+        tag: str = await self.run(lambda c: _execute(c, query, args, limit_s))
         return tag
 
     async def execute_many(
@@ -156,8 +162,9 @@ class PostgreSQLAdapter:
 
         Other arguments and the errors are those of `fetch_one`.
         """
+        limit_s = _checked(timeout_s)
         values = list(rows)
-        await self.run(lambda c: _on(c, query).executemany(text_of(query, c), values, timeout=timeout_s))
+        await self.run(lambda c: _on(c, query).executemany(text_of(query, c), values, timeout=limit_s))
 
     async def begin_transaction(
         self, *, isolation: IsolationLevel = "read committed", read_only: bool = False
@@ -278,11 +285,12 @@ class PostgreSQLAdapter:
         """Ask the database for an answer on a connection of the pool; errors are part of the result."""
         if isinstance(self._connection, DatabaseConnection):
             return await self._connection.health_check(timeout_s=timeout_s)
+        limit_s = _checked(timeout_s)
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         try:
-            async with self._connection.acquire(timeout=timeout_s) as connection:
-                await connection.fetchval("SELECT 1", timeout=timeout_s)
+            async with self._connection.acquire(timeout=limit_s) as connection:
+                await connection.fetchval("SELECT 1", timeout=limit_s)
         except Exception as error:  # noqa: BLE001 - any failure is the answer
             return HealthStatus(healthy=False, error=str(map_error(error)))
         return HealthStatus(healthy=True, latency_s=loop.time() - started_s)
@@ -364,6 +372,10 @@ def _on(connection: Any, query: str) -> Any:
         return plain(connection)
     note_effect(connection, query)
     return connection
+
+
+def _checked(timeout_s: float | None) -> float | None:
+    return None if timeout_s is None else check_seconds("timeout_s", timeout_s)
 
 
 async def _execute(connection: Any, query: str, args: Sequence[Any], timeout_s: float | None) -> str:

@@ -27,6 +27,7 @@ from eventstore.database.pooled import (
 )
 from eventstore.database.session import find_schema, learn_types
 from eventstore.database.session_effects import Effect
+from eventstore.limits import check_seconds
 from eventstore.sql import own
 
 if TYPE_CHECKING:
@@ -129,9 +130,10 @@ class DatabaseConnection:
             ConnectionRejectedError: The server refuses the user, the password or the database.
             ConnectionError: The server could not be reached in time.
             TimeoutError: All connections stayed in use for that time.
+            LimitError: `timeout_s` is not above 0.
             ConfigurationError: The server is older than PostgreSQL 15, or this is another event loop.
         """
-        return _Loan(self, timeout_s, for_user=False)
+        return _Loan(self, _checked(timeout_s), for_user=False)
 
     def acquire_for_user(
         self, *, timeout_s: float | None = None
@@ -142,7 +144,7 @@ class DatabaseConnection:
         that session. The next borrower pays for a new connection, some milliseconds. Arguments and errors are those of
         `acquire`.
         """
-        return _Loan(self, timeout_s, for_user=True)
+        return _Loan(self, _checked(timeout_s), for_user=True)
 
     async def _take(self, timeout_s: float | None) -> Any:
         self._check_usable()
@@ -286,6 +288,7 @@ class DatabaseConnection:
         Args:
             timeout_s: Seconds to wait for a connection and then for the answer; None: the configured ones.
         """
+        _checked(timeout_s)
         started_s = self._loop.time()
         try:
             async with self.acquire(timeout_s=timeout_s) as connection:
@@ -307,7 +310,11 @@ class DatabaseConnection:
         Args:
             timeout_s: Seconds that running work has; after them its connections are terminated, and the
                 server rolls back what is open.
+
+        Raises:
+            LimitError: `timeout_s` is not above 0.
         """
+        check_seconds("timeout_s", timeout_s)
         if self._loop.is_closed():
             self._closing = True
             return
@@ -419,6 +426,10 @@ class ConnectionFactory:
         with cls._lock:
             cls._open[:] = [connection for connection in cls._open if not connection.is_closed]
             return next((connection for connection in cls._open if connection.event_loop is loop), None)
+
+
+def _checked(timeout_s: float | None) -> float | None:
+    return None if timeout_s is None else check_seconds("timeout_s", timeout_s)
 
 
 def require_connection(given: object, taker: str) -> None:

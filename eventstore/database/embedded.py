@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 from eventstore.database.config import DatabaseConfig
 from eventstore.errors import ConfigurationError, ConnectionError
+from eventstore.limits import check_seconds
 
 if sys.platform != "win32":
     from eventstore.database.embedded_account import Account, programs
@@ -98,6 +99,7 @@ class EmbeddedServer:
                 this PostgreSQL, belongs to someone else, or cannot be reached by the account of the server.
             ConnectionError: The server did not start; the message names its log.
         """
+        check_seconds("timeout_s", timeout_s, is_finite=True)
         package = _import_package()
         temporary = data_dir is None
         folder = (_temporary_folder() if data_dir is None else Path(data_dir)).expanduser().resolve()

@@ -12,6 +12,7 @@ from eventstore.database.error_mapping import DRIVER_ERRORS, map_error, mapped_e
 from eventstore.database.migration_files import Migration, load_migrations, packaged_directory
 from eventstore.database.plain import plain
 from eventstore.database.preconditions import Level, require_preconditions
+from eventstore.limits import check_seconds
 from eventstore.sql import Named, Template, load, quoted, schema_of
 
 if TYPE_CHECKING:
@@ -109,8 +110,8 @@ class MigrationManager:
     ) -> None:
         self._adapter = adapter
         self._directory = Path(directory) if directory is not None else packaged_directory()
-        self._timeout_s = timeout_s
-        self._lock_timeout_s = lock_timeout_s
+        self._timeout_s = check_seconds("timeout_s", timeout_s)
+        self._lock_timeout_s = check_seconds("lock_timeout_s", lock_timeout_s, is_finite=True)
 
     def migrations(self) -> tuple[Migration, ...]:
         """Return the migrations of the folder, by version.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import (
     ENTRY_BYTES,
     NO_SEAL,
@@ -19,6 +18,7 @@ from eventstore.evidence.canonical import (
     microseconds,
 )
 from eventstore.evidence.encoding import require_unicode
+from eventstore.limits import check_count
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ async def seal(log: EventLog, *, block_events_max: int = BLOCK_EVENTS_MAX) -> Se
         ConnectionError, TimeoutError: What was sealed stays sealed. Safe to run again.
         NotMigratedError: The table of seals is missing.
     """
-    if block_events_max < 1:
-        raise ConfigurationError(f"block_events_max is 1 or more, not {block_events_max}")
+    check_count("block_events_max", block_events_max)
     blocks = events = 0
     while True:
         async with log.connection.acquire() as connection:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from eventstore.errors import ConfigurationError
+from eventstore.limits import check_count
 
 __all__ = [
     "CHICAGO",
@@ -95,6 +96,8 @@ def read_ticks(path: Path | str, *, limit: int | None = None, zone: str = CHICAG
         ConfigurationError: The file cannot be read, has other columns or no rows, or a row is malformed; the
             message names the file and the row.
     """
+    if limit is not None:
+        check_count("limit", limit)
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             ticks = list(_parse(csv.reader(file), str(path), limit, _zone(zone)))

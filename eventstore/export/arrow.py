@@ -16,6 +16,7 @@ from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import microseconds
 from eventstore.export.files import replacing
 from eventstore.export.lines import settled_pages
+from eventstore.limits import check_count
 from eventstore.sql import qualified, schema_of
 
 if TYPE_CHECKING:
@@ -165,10 +166,11 @@ async def _open(
 ) -> tuple[list[_Column], AsyncGenerator[Any, None]]:
     arrow = _arrow()
     precision, scale = digits
-    if not 1 <= precision <= _DECIMAL256_DIGITS_MAX or not 0 <= scale <= precision or batch_rows_max < 1:
+    check_count("batch_rows_max", batch_rows_max)
+    if not 1 <= precision <= _DECIMAL256_DIGITS_MAX or not 0 <= scale <= precision:
         raise ConfigurationError(
-            f"a decimal has 1 to {_DECIMAL256_DIGITS_MAX} digits and a scale within them, a batch 1 row or more; not "
-            f"precision {precision}, scale {scale}, {batch_rows_max} rows"
+            f"a decimal has 1 to {_DECIMAL256_DIGITS_MAX} digits and a scale within them, not precision {precision}, "
+            f"scale {scale}"
         )
     if table == EVENTS:
         types = _EVENT_TYPES

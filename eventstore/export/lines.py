@@ -14,6 +14,7 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import event_hash, microseconds
 from eventstore.evidence.encoding import require_unicode
+from eventstore.limits import check_position
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -66,10 +67,12 @@ async def export_lines(
 
     Raises:
         ConnectionError, TimeoutError: What was written is of no use: begin again.
+        LimitError: `after` is below 0.
         ConfigurationError: An event has a time that ISO 8601 cannot say, the server is a standby, or the database is not
             encoded in UTF-8.
         OSError: The file cannot be written.
     """
+    check_position("after", after)
     through = await log.head()
     whole = categories is None and after == 0
     header = {"format": FORMAT, "after": after, "categories": categories}

@@ -25,7 +25,6 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.event import EventRegistry
 from eventstore.errors import (
     ConcurrencyError,
-    ConfigurationError,
     ConnectionClosedError,
     ConnectionError,
     ConnectionLostError,
@@ -33,6 +32,7 @@ from eventstore.errors import (
     TransactionCommitError,
     TransactionConflictError,
 )
+from eventstore.limits import check_count
 from eventstore.log.bulk_batches import ImportSource, batches_of
 from eventstore.log.copy_rows import COPIED_COLUMNS, copied_rows
 from eventstore.log.records import (
@@ -93,8 +93,7 @@ class BulkLoad:
         retry_within_s: float,
         classes: EventRegistry,
     ) -> None:
-        if batch_events_max < 1:
-            raise ConfigurationError(f"batch_events_max is 1 or more, not {batch_events_max}")
+        check_count("batch_events_max", batch_events_max)
         self._connection = connection
         self._metadata = metadata
         self._batch_events_max = batch_events_max

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from eventstore.domain.causation import CausationTree, correlation_of
-from eventstore.errors import ConfigurationError
+from eventstore.limits import COUNT_MAX, check_count
 from eventstore.log.lookup import CORRELATED_EVENTS_MAX, EventLookup
 
 __all__ = ["causation_tree"]
@@ -22,12 +22,11 @@ async def causation_tree(
         limit: Read so many events at most; `is_complete` says whether that was all.
 
     Raises:
-        ConfigurationError: `limit` is below 1.
+        LimitError: `limit` is below 1.
         ConnectionError, TimeoutError: Safe to retry.
         UnknownEventTypeError, EventDecodingError: The code does not know an event.
     """
-    if limit < 1:
-        raise ConfigurationError(f"limit is 1 or more, not {limit}")
+    check_count("limit", limit, most=COUNT_MAX - 1)
     correlation_id = str(id)
     events = await log.find_correlated(correlation_id, limit=limit + 1)
     if len(events) <= 1:  # no correlation has this name; an event that belongs to one may

@@ -23,6 +23,7 @@ from eventstore.errors import (
     TimeoutError,
     TransactionCommitError,
 )
+from eventstore.limits import check_count, check_position, check_seconds
 from eventstore.log.bulk_batches import ImportSource
 from eventstore.log.bulk_load import BATCH_EVENTS_MAX, BulkLoad, ImportResult
 from eventstore.log.group_commit import AnswerLostError, GroupCommit
@@ -69,6 +70,9 @@ class EventLog(EventLookup):
         group_commit: Whether appends that are made while another is in flight share the next statement.
         classes: Where event classes are found by category and type.
         resend_within_s: For how long an append whose answer was lost is sent again.
+
+    Raises:
+        LimitError: `resend_within_s` is not above 0.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class EventLog(EventLookup):
         classes: EventRegistry = registry,
         resend_within_s: float = _RESEND_WITHIN_S,
     ) -> None:
+        check_seconds("resend_within_s", resend_within_s)
         self.connection = connection
         self.classes = classes
         self.wakeups = Wakeups()
@@ -284,6 +289,9 @@ class EventLog(EventLookup):
             UnknownEventTypeError, EventDecodingError: An event of the stream cannot be read.
         """
         handle = unreadable_handler(on_unreadable)
+        check_position("after_version", after_version)
+        if limit is not None:
+            check_count("limit", limit)
         rows = await self._find("log/read_stream", stream_id, after_version, limit)
         return list(readable(decode_page(rows, classes=self.classes, keep_unreadable=True), handle))
 
@@ -332,6 +340,9 @@ class EventLog(EventLookup):
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
+        check_position("after", after)
+        check_position("through", through)
+        check_count("limit", limit)
         arguments = ("log/read_range", after, through, limit, categories)
         if connection is None:
             rows = await self._find(*arguments)
@@ -365,6 +376,8 @@ class EventLog(EventLookup):
             UnknownEventTypeError, EventDecodingError: An event cannot be read; its position is the error's.
         """
         handle = unreadable_handler(on_unreadable)
+        check_position("after", after)
+        check_count("batch_events_max", batch_events_max)
         through = await self.head()
         await self.settlement.settle_through(through)
         while after < through:
@@ -392,6 +405,7 @@ class EventLog(EventLookup):
             on_unreadable: What to do with an event that cannot be read: as in `read_all`.
 
         Raises:
+            LimitError: `after` is below 0, or `batch_events_max` below 1.
             ConfigurationError: `on_unreadable` is none of its kinds.
         """
         return Subscription(

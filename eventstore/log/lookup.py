@@ -15,6 +15,7 @@ from uuid import UUID
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.event import EventRegistry, RecordedEvent
 from eventstore.errors import ConfigurationError
+from eventstore.limits import check_count
 from eventstore.log.records import COLUMNS, decode, decode_page
 from eventstore.log.unreadable import OnUnreadable, readable, unreadable_handler
 from eventstore.sql import load
@@ -79,13 +80,13 @@ class EventLookup:
                 (`skip`), or call a function with it.
 
         Raises:
-            ConfigurationError: `limit` is below 1, or `on_unreadable` none of these.
+            LimitError: `limit` is below 1.
+            ConfigurationError: `on_unreadable` is none of these.
             ConnectionError, TimeoutError: Safe to retry.
             UnknownEventTypeError, EventDecodingError: An event cannot be read.
         """
-        if limit < 1:
-            raise ConfigurationError(f"limit is 1 or more, not {limit}")
         handle = unreadable_handler(on_unreadable)
+        check_count("limit", limit)
         text = str(correlation_id)
         rows = await self._find("log/find_correlated", text, _id_of(text), limit)
         events = decode_page(

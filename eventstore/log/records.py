@@ -31,6 +31,7 @@ from eventstore.errors import (
     EventEncodingError,
     UnknownEventTypeError,
 )
+from eventstore.limits import check_count
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.unreadable import Readable, UnreadableEvent
 
@@ -78,11 +79,22 @@ class StreamAppend:
         stream_id: The stream.
         expected_version: Its version as the writer knows it; 0 for a new stream.
         events: The events, in order; at least one.
+
+    Raises:
+        ConfigurationError: There are no events: nothing would be checked and nothing written.
+        LimitError: `expected_version` is below 0.
     """
 
     stream_id: UUID
     expected_version: int
     events: tuple[PendingEvent, ...]
+
+    def __post_init__(self) -> None:
+        if not self.events:
+            raise ConfigurationError(
+                f"an append to stream {self.stream_id} has no events: nothing would be written, and its version not checked"
+            )
+        check_count("expected_version", self.expected_version, least=0, most=VERSION_MAX)
 
     def staged(self, metadata: Mapping[str, Any]) -> Iterator[StagedEvent]:
         """Yield the events with the versions that they will have."""

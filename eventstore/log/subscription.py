@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from eventstore.domain.event import RecordedEvent
+from eventstore.limits import check_count, check_position
 from eventstore.log.unreadable import OnUnreadable, UnreadableEvent, unreadable_handler
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ class Subscription:
         batch_events_max: int,
         on_unreadable: OnUnreadable = "raise",
     ) -> None:
-        self.position = after
+        check_count("batch_events_max", batch_events_max)
+        self.position = check_position("after", after)
         self._log = log
         self._categories = categories
         self._batch_events_max = batch_events_max

@@ -18,6 +18,7 @@ import orjson
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ConfigurationError, EventStoreError
+from eventstore.limits import POSITION_MAX, check_count
 from eventstore.replay.disorder import DisorderSearch
 from eventstore.replay.milestone_tables import of_table
 from eventstore.replay.moments import Moment, pin
@@ -153,8 +154,7 @@ class Milestones:
         Raises:
             ConfigurationError: It is not positive.
         """
-        if every_positions < 1:
-            raise ConfigurationError(f"every_positions must be positive, not {every_positions}")
+        check_count("every_positions", every_positions, most=POSITION_MAX)
         while True:
             try:
                 last = max((one.position for one in await self.list()), default=0)

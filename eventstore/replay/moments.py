@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ConfigurationError
+from eventstore.limits import check_position
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -67,9 +68,7 @@ def moment_of(position: int | None, recorded_at: datetime | None, occurred_at: d
         )
     if position is None:
         return Moment(POSITION_MAX, _aware(recorded_at), _aware(occurred_at))
-    if type(position) is not int or not 0 <= position <= POSITION_MAX:
-        raise ConfigurationError(f"position must be a whole number, 0 or more, not {position!r}")
-    return Moment(position)
+    return Moment(check_position("position", position))
 
 
 async def pin(

@@ -11,7 +11,8 @@ from typing import Any, cast
 from uuid import UUID
 
 from eventstore.domain.event import Event, EventRegistry, RecordedEvent
-from eventstore.errors import ConfigurationError, EventDecodingError, UnknownEventTypeError
+from eventstore.errors import EventDecodingError, UnknownEventTypeError
+from eventstore.limits import check_count
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import decode_page
 from eventstore.log.unreadable import OnUnreadable, Readable, UnreadableEvent, unreadable_handler
@@ -98,8 +99,7 @@ class Replay:
         on_progress: OnProgress | None = None,
         on_unreadable: OnUnreadable = "raise",
     ) -> None:
-        if page_events_max < 1:
-            raise ConfigurationError(f"a page has at least 1 event (page_events_max), not {page_events_max}")
+        check_count("page_events_max", page_events_max)
         self._log = log
         self._types = None if types is None else _Types(types, log.classes)
         self._selection = Selection(

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.entity import Entity
 from eventstore.errors import ConnectionError
+from eventstore.limits import check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import AppendResult, StagedEvent, to_columns
 from eventstore.repositories.storage import PostgreSQLStorage, ReadTable, Storage
@@ -57,6 +58,11 @@ class Backend(Protocol):
         """Open a transaction."""
 
 
+def _milliseconds(name: str, limit_s: float) -> str:
+    # Rounded to 0 it would be no limit at all.
+    return f"{max(1, round(check_seconds(name, limit_s, is_finite=True) * 1000))}ms"
+
+
 class PostgreSQLBackend:
     """The log and the read tables of one database.
 
@@ -66,6 +72,9 @@ class PostgreSQLBackend:
         idle_in_transaction_timeout_s: For how long an open transaction may stand still: it holds up every
             reader of the log.
         transaction_timeout_s: For how long it may last at all, where the server has that setting (17).
+
+    Raises:
+        LimitError: A limit is not above 0, or has no end.
     """
 
     def __init__(
@@ -79,8 +88,8 @@ class PostgreSQLBackend:
         self.log = log
         self.storage = PostgreSQLStorage(log, tables)
         self._limits_ms = (
-            f"{idle_in_transaction_timeout_s * 1000:.0f}ms",
-            f"{transaction_timeout_s * 1000:.0f}ms",
+            _milliseconds("idle_in_transaction_timeout_s", idle_in_transaction_timeout_s),
+            _milliseconds("transaction_timeout_s", transaction_timeout_s),
         )
 
     def append(

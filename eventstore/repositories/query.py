@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from operator import index
-from typing import Any, Generic, SupportsIndex, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from eventstore.domain.entity import Entity
 from eventstore.domain.validation import shown
 from eventstore.errors import RepositoryError
+from eventstore.limits import check_count
 
-__all__ = ["LIMIT_MAX", "Query", "SortKey", "as_id", "check_page"]
+__all__ = ["Query", "SortKey", "as_id", "check_page"]
 
 E = TypeVar("E", bound=Entity)
-
-LIMIT_MAX = 2**31 - 1
-"""Longest page in entities: more than any memory holds, and well within what PostgreSQL takes."""
 
 SortKey = tuple[Any, UUID]
 """What a list is ordered by: a time, and the id to tell entities of one time apart."""
@@ -54,12 +51,11 @@ def check_page(kind: type[Entity], *, after: object, limit: object) -> None:
     """Check where a page is to begin, and its length.
 
     Raises:
-        RepositoryError: `after` is no entity of the kind, or `limit` no whole number in its range.
+        LimitError: `limit` is no whole number from 1 to `COUNT_MAX`.
+        RepositoryError: `after` is no entity of the kind.
     """
-    if limit is not None and not (isinstance(limit, SupportsIndex) and 0 <= index(limit) <= LIMIT_MAX):
-        raise RepositoryError(
-            f"limit must be a whole number from 0 to {LIMIT_MAX}, or None for all, not {limit!r}"
-        )
+    if limit is not None:
+        check_count("limit", limit)
     if after is not None and not isinstance(after, kind):
         raise RepositoryError(
             f"after must be the last {kind.__name__} of the page before, not {type(after).__name__}"

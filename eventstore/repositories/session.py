@@ -123,8 +123,8 @@ class Session:
         """Return the entities that a query asks for, with this session's own changes.
 
         Raises:
-            RepositoryError: `limit` is negative, `after` is no such entity, or `consistency` or `quarantined` is neither of
-                its two words.
+            LimitError: `limit` is below 1.
+            RepositoryError: `after` is no such entity, or `consistency` or `quarantined` is neither of its two words.
             QuarantinedKeysError: Events of entities that may belong to the answer cannot be folded.
             ConcurrencyError: As `get`.
             EventStoreError: As the storage's `find`.

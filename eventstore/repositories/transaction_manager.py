@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from eventstore.errors import ConcurrencyError, ConfigurationError, EventStoreError
+from eventstore.limits import check_count
 from eventstore.metrics import metrics
 from eventstore.repositories.interfaces import IUnitOfWork, IUnitOfWorkFactory
 from eventstore.repositories.turns import Turns, current_turns
@@ -65,12 +66,12 @@ class PostgreSQLTransactionManager:
             backoff_factor: What the delays are multiplied by; 0 or more.
 
         Raises:
-            ConfigurationError: An argument is negative.
+            LimitError: `max_retries` is below 0, or no whole number.
+            ConfigurationError: `backoff_factor` is below 0, or infinite.
             EventStoreError: The last attempt's error.
             Exception: What the operation raised, at once and as itself.
         """
-        if not max_retries >= 0 or max_retries % 1:
-            raise ConfigurationError(f"max_retries must be a whole number, 0 or more, not {max_retries}")
+        check_count("max_retries", max_retries, least=0)
         if not 0 <= backoff_factor < math.inf:
             raise ConfigurationError(
                 f"backoff_factor must be a finite number, 0 or more, not {backoff_factor}"

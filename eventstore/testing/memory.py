@@ -22,6 +22,7 @@ from eventstore.errors import (
     TransactionConflictError,
     TransactionNotActiveError,
 )
+from eventstore.limits import check_seconds
 from eventstore.log.records import AppendColumns, AppendResult, StagedEvent, decode, to_columns
 from eventstore.repositories.backend import Settled
 from eventstore.repositories.last_good import Stream, each_stream
@@ -96,7 +97,7 @@ class InMemoryDatabase:
     ) -> None:
         self._clock = clock or _wall_clock
         self._classes = classes
-        self._lock_timeout_s = lock_timeout_s
+        self._lock_timeout_s = check_seconds("lock_timeout_s", lock_timeout_s)
         self._position = 0
         self._statements = 0
         self._streams: dict[UUID, list[Row]] = {}
@@ -152,6 +153,8 @@ class InMemoryDatabase:
         Args:
             idle_timeout_s: It is ended where another append has waited for it for so long; None: it is not.
         """
+        if idle_timeout_s is not None:
+            check_seconds("idle_timeout_s", idle_timeout_s)
         await asyncio.sleep(0)
         transaction = _Transaction(idle_timeout_s)
         self._open.add(transaction)

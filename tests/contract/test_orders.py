@@ -357,13 +357,13 @@ class TestLists:
             assert await uow.orders.get_orders_by_symbol("AAPL", after=orders[1]) == [orders[2]]
 
     async def test_limits(self, tables: Database):
-        """0 gives nothing, None all, a negative one is refused."""
+        """None gives all; 0 and less is refused."""
         await save(tables, an_order())
         async with tables.unit_of_work() as uow:
-            assert await uow.orders.get_active_orders(limit=0) == []
             assert len(await uow.orders.get_active_orders(limit=None)) == 1
-            with pytest.raises(RepositoryError, match="limit"):
-                await uow.orders.get_active_orders(limit=-1)
+            for limit in (0, -1):
+                with pytest.raises(RepositoryError, match="limit"):
+                    await uow.orders.get_active_orders(limit=limit)
 
     async def test_consistency_has_two_words(self, database: Database):
         """Any other is refused."""

@@ -155,7 +155,7 @@ async def test_a_stream_that_is_not_new_after_all_needs_no_retry(store: EventSto
     """New streams are not looked up before they are written; that one is there already takes no time that retries are given."""
     known, other = started(tunings=1), started()
     await store.log.append(known)
-    log = EventLog(store.connection, resend_within_s=0)
+    log = EventLog(store.connection, resend_within_s=0.001)
     assert await log.import_events([known, other]) == ImportResult(3, 2, await log.head())
     with pytest.raises(ConcurrencyError) as caught:
         await log.import_events([tuned(known.stream_id, 0, 1)])
@@ -258,7 +258,11 @@ BAD: dict[str, tuple[Callable[[], list[Any]], type[Exception], str | None]] = {
         ConfigurationError,
         "version 1 of",
     ),
-    "version 0": (lambda: [tuned(uuid4(), -1, 1)], ConfigurationError, "version 0 of"),
+    "version 0": (
+        lambda: [StagedEvent(uuid4(), 0, started().events[0], {})],
+        ConfigurationError,
+        "version 0 of",
+    ),
     "a version too high": (lambda: [tuned(uuid4(), 2**31 - 1, 1)], ConfigurationError, "2147483647"),
     "metadata": (
         lambda: [StagedEvent(uuid4(), 1, started().events[0], {"a": object()})],
@@ -293,8 +297,8 @@ async def test_arguments_are_checked(store: EventStore):
     """A batch of no events is refused; an import of nothing is nothing."""
     with pytest.raises(ConfigurationError, match="batch_events_max"):
         await store.log.import_events([started()], batch_events_max=0)
-    empty = StreamAppend(uuid4(), 0, ())
-    for source in ([], [empty], of_async([])):
+    nothing: list[Any] = [[], of_async([])]
+    for source in nothing:
         assert await store.log.import_events(source) == ImportResult()
 
 

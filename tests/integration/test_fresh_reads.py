@@ -61,7 +61,7 @@ async def test_a_read_sees_what_was_committed_before_it(store: EventStore):
             uow.positions.get_active_positions,
             uow.portfolios.get_all_portfolios,
         ):
-            assert await call(consistency="eventual", limit=0) == []
+            assert await call(consistency="eventual", limit=1) == []
     async with store.unit_of_work() as uow:
         assert await uow.orders.get_active_orders(consistency="eventual") == []
     await fold_all(store)

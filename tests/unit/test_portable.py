@@ -43,6 +43,7 @@ GIVEN: dict[str, Any] = {
     "law": "interleavings",
     "log": [],
     "message": "what happened",
+    "name": "limit",
     "outcome": "unknown",
     "position": 3,
     "preconditions": ["sequence"],

@@ -20,6 +20,7 @@ from eventstore.domain.context import use_clock, use_ids
 from eventstore.domain.entity import Entity
 from eventstore.domain.event import Event
 from eventstore.errors import DomainError
+from eventstore.limits import check_count
 from eventstore.testing.strategies.entities import EPOCH, History, moments, prices, quantities
 
 __all__ = ["LoggedEvent", "event_logs", "events_of", "histories_of", "merged", "shown_event"]
@@ -100,6 +101,7 @@ def event_logs(
         histories: Where lives of entities come from, such as `order_histories()`.
         streams_max: The most lives.
     """
+    check_count("streams_max", streams_max)
 
     def played(drawn: tuple[list[History[Any]], list[int]]) -> tuple[LoggedEvent, ...]:
         return merged([stream for history in drawn[0] for stream in _streams(history)], drawn[1])
