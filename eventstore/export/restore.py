@@ -28,6 +28,7 @@ from eventstore.evidence.canonical import (
 )
 from eventstore.evidence.encoding import require_unicode
 from eventstore.export.lines import FORMAT, ExportResult
+from eventstore.limits import check_count
 from eventstore.sql import load, schema_of
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ async def import_lines(
         line_bytes_max: The most bytes of one line.
 
     Raises:
+        LimitError: `line_bytes_max` is below 1.
         ConfigurationError: The log has events; a line of the file, which is named, is damaged, missing, too long or nested
             too deeply; a seal is not of the events before it; the seals do not lead to the head; or the database is not
             encoded in UTF-8. Nothing was imported.
@@ -114,9 +116,8 @@ async def import_lines(
             events is refused.
         OSError: The file cannot be read; nothing was imported.
     """
+    check_count("line_bytes_max", line_bytes_max)
     kept = Head.parse(against) if isinstance(against, str) else against
-    if line_bytes_max < 1:
-        raise ConfigurationError(f"line_bytes_max is 1 or more, not {line_bytes_max}")
     with closing(_Lines(file, line_bytes_max)) as lines:
         lines.read_header()
         async with log.connection.acquire() as connection:

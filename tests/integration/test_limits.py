@@ -23,6 +23,7 @@ from eventstore.evidence.sealer import seal
 from eventstore.examples.ticks import read_ticks
 from eventstore.export.arrow import read_batches
 from eventstore.export.lines import export_lines
+from eventstore.export.restore import import_lines
 from eventstore.limits import check_count, check_position, check_seconds
 from eventstore.log import StreamAppend
 from eventstore.log.causation import causation_tree
@@ -101,6 +102,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], Callable[[EventStore, Any], Any]]] = {
     "milestones every_positions": ((0, -1, 1.5), lambda store, n: store.milestones.run(every_positions=n)),
     "seal block_events_max": (COUNTS, lambda store, n: seal(store.log, block_events_max=n)),
     "export after": (POSITIONS, lambda store, n: export_lines(store.log, None, after=n)),  # type: ignore[arg-type]
+    "import line_bytes_max": (COUNTS, lambda store, n: import_lines(store.log, [], line_bytes_max=n)),
     "read_batches batch_rows_max": (
         COUNTS,
         lambda store, n: first(read_batches(store.log, "events", batch_rows_max=n)),
