@@ -51,7 +51,7 @@ Each error can be pickled and copied with its message and attributes, and so can
 from __future__ import annotations
 
 import builtins
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from eventstore.portable import PortableError
 from eventstore.printable import printable
@@ -123,13 +123,18 @@ class TypeCodecError(ConfigurationError):
         types: The types whose values come back changed.
     """
 
-    def __init__(self, types: Sequence[str]) -> None:
+    types: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, types: Sequence[str]) -> Self:
+        """Return the error for these types."""
         named = ", ".join(types) or "a type"
-        super().__init__(
+        error = cls(
             f"the connection has a type codec for {named}, and this operation cannot go past it: use a "
             "DatabaseConnection (ConnectionFactory.create_connection) for it, or a pool without that codec"
         )
-        self.types = tuple(types)
+        error.types = tuple(types)
+        return error
 
 
 class EventEncodingError(ConfigurationError):
@@ -143,28 +148,35 @@ class EventEncodingError(ConfigurationError):
         stream_id: The stream that it was to be appended to; None where it was not appended, but only encoded.
     """
 
-    def __init__(
-        self,
+    category: str = ""
+    type: str = ""
+    reason: str = ""
+    field: str | None = None
+    stream_id: UUID | None = None
+
+    @classmethod
+    def of(
+        cls,
         category: str,
         type: str,
         reason: str,
         *,
         field: str | None = None,
         stream_id: UUID | None = None,
-    ) -> None:
+    ) -> Self:
+        """Return the error for an event."""
         stream = "" if stream_id is None else f" of stream {stream_id}"
-        super().__init__(f"{category}/{type}{stream} {reason}")
-        self.category = category
-        self.type = type
-        self.reason = reason
-        self.field = field
-        self.stream_id = stream_id
+        error = cls(f"{category}/{type}{stream} {reason}")
+        error.category = category
+        error.type = type
+        error.reason = reason
+        error.field = field
+        error.stream_id = stream_id
+        return error
 
-    def of_stream(self, stream_id: UUID) -> EventEncodingError:
+    def of_stream(self, stream_id: UUID) -> Self:
         """Return the same error with the stream that the event was to be appended to."""
-        return EventEncodingError(
-            self.category, self.type, self.reason, field=self.field, stream_id=stream_id
-        )
+        return self.of(self.category, self.type, self.reason, field=self.field, stream_id=stream_id)
 
 
 class PreconditionError(ConfigurationError):
@@ -175,10 +187,16 @@ class PreconditionError(ConfigurationError):
         statements: The statements of SQL that mend them, for an administrator to run.
     """
 
-    def __init__(self, message: str, *, preconditions: Sequence[str], statements: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.preconditions = tuple(preconditions)
-        self.statements = tuple(statements)
+    preconditions: tuple[str, ...] = ()
+    statements: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, message: str, *, preconditions: Sequence[str], statements: Sequence[str] = ()) -> Self:
+        """Return the error for preconditions that do not hold."""
+        error = cls(message)
+        error.preconditions = tuple(preconditions)
+        error.statements = tuple(statements)
+        return error
 
 
 class DomainError(EventStoreError, ValueError):
@@ -400,18 +418,26 @@ class UnsavedChangesError(TransactionError):
         changes: The category, id and event types of each entity with such changes.
     """
 
-    def __init__(self, changes: Sequence[tuple[str, UUID, tuple[str, ...]]]) -> None:
+    category: str = ""
+    entity_id: UUID | None = None
+    events: tuple[str, ...] = ()
+    changes: tuple[tuple[str, UUID, tuple[str, ...]], ...] = ()
+
+    @classmethod
+    def of(cls, changes: Sequence[tuple[str, UUID, tuple[str, ...]]]) -> Self:
+        """Return the error for one or more entities, each with its category, id and the types of its events."""
         told = [
             f"{category} {entity_id} ({', '.join(events[:5])}{', ...' if len(events) > 5 else ''})"  # noqa: PLR2004 - enough to find the line of code
             for category, entity_id, events in changes[:3]
         ]
         more = f" and {len(changes) - len(told)} more" if len(changes) > len(told) else ""
-        super().__init__(
+        error = cls(
             f"the commit would lose changes that were not saved: {'; '.join(told)}{more}. Save each entity after its "
             "last change, then commit again; nothing was committed"
         )
-        self.category, self.entity_id, self.events = changes[0]
-        self.changes = tuple(changes)
+        error.category, error.entity_id, error.events = changes[0]
+        error.changes = tuple(changes)
+        return error
 
 
 class TransactionConflictError(TransactionError):

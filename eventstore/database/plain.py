@@ -152,7 +152,7 @@ class PlainConnection:
             TypeCodecError: One does.
         """
         if await self._changes(*_SAMPLES):
-            raise TypeCodecError([name for name in _SAMPLES if await self._changes(name)])
+            raise TypeCodecError.of([name for name in _SAMPLES if await self._changes(name)])
 
     async def _require_own_arrays(self, query: str) -> None:
         """Check that a statement's arrays are passed as asyncpg passes them.
@@ -169,7 +169,7 @@ class PlainConnection:
             arrays = frozenset(kind.name.removesuffix("[]") for kind in kinds if kind.kind == "array")
             _arrays[query] = arrays
         if arrays and (changed := arrays & await self._changed_in_arrays()):
-            raise TypeCodecError(sorted(changed))
+            raise TypeCodecError.of(sorted(changed))
 
     async def _changed_in_arrays(self) -> frozenset[str]:
         """Return the types whose values change in an array; they are tried again once a codec has changed."""

@@ -248,7 +248,7 @@ async def require_preconditions(
 
 def precondition_error(violations: Sequence[Violation]) -> PreconditionError:
     """Return the error that says what is wrong, and what mends it, in one line."""
-    return PreconditionError(
+    return PreconditionError.of(
         "; ".join(f"{one.what}: {one.mend}" for one in violations),
         preconditions=[one.precondition.name for one in violations],
         statements=[one.statement for one in violations if one.statement is not None],

@@ -161,7 +161,7 @@ class EventCodec:
             return error
 
     def _refusal(self, why: str, *, field: str | None = None) -> EventEncodingError:
-        return EventEncodingError(self.category, self.type, why, field=field)
+        return EventEncodingError.of(self.category, self.type, why, field=field)
 
 
 def require_storable_fields(model: type[BaseModel]) -> None:

@@ -339,7 +339,7 @@ class Session:
         if not found:
             return
         if unsaved == "error":
-            raise UnsavedChangesError([(one.category, one.id, self._unsaved_types(one)) for one in found])
+            raise UnsavedChangesError.of([(one.category, one.id, self._unsaved_types(one)) for one in found])
         while found:
             for entity in found:
                 self._stage(entity)
