@@ -254,9 +254,14 @@ class LimitError(ConfigurationError, RepositoryError):
         name: The name of the argument.
     """
 
-    def __init__(self, message: str, *, name: str) -> None:
-        super().__init__(message)
-        self.name = name
+    name: str = ""
+
+    @classmethod
+    def of(cls, message: str, *, name: str) -> Self:
+        """Return the error for an argument."""
+        error = cls(message)
+        error.name = name
+        return error
 
 
 class EntityNotFoundError(RepositoryError):

@@ -34,12 +34,12 @@ def check_count(name: str, value: Any, *, least: int = 1, most: int = COUNT_MAX)
     """
     allowed = f"{least} to {most}" if most < _NEAR else f"{least} or more"
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        raise LimitError(f"{name} is a whole number, {allowed}, not {value!r}", name=name)
+        raise LimitError.of(f"{name} is a whole number, {allowed}, not {value!r}", name=name)
     number = index(value)
     if number < least:
-        raise LimitError(f"{name} is {allowed}, not {number}", name=name)
+        raise LimitError.of(f"{name} is {allowed}, not {number}", name=name)
     if number > most:
-        raise LimitError(f"{name} is {least} to {most}, not {number}", name=name)
+        raise LimitError.of(f"{name} is {least} to {most}, not {number}", name=name)
     return number
 
 
@@ -64,9 +64,9 @@ def check_seconds(name: str, value: Any, *, is_finite: bool = False) -> float:
         LimitError: It is no number, NaN, not above 0, or infinite where it must end.
     """
     if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
-        raise LimitError(f"{name} is a number of seconds, not {value!r}", name=name)
+        raise LimitError.of(f"{name} is a number of seconds, not {value!r}", name=name)
     if value <= 0:
-        raise LimitError(f"{name} is above 0 seconds, not {value}", name=name)
+        raise LimitError.of(f"{name} is above 0 seconds, not {value}", name=name)
     if is_finite and math.isinf(value):
-        raise LimitError(f"{name} is a finite number of seconds, not {value}", name=name)
+        raise LimitError.of(f"{name} is a finite number of seconds, not {value}", name=name)
     return float(value)
