@@ -480,15 +480,25 @@ class _Compiler:
         )
 
     def _dict(self, schema: Schema) -> Reader:
-        keys = self.reader(schema.get("keys_schema") or {"type": "any"})
+        keys_schema = schema.get("keys_schema") or {"type": "any"}
+        keys = self.reader(keys_schema)
         values = self.reader(schema.get("values_schema") or {"type": "any"})
+        read_value = values.read or _same
+        read: Converter | None = None
         if keys.types != {str} or keys.read is not None:
-            return self._by_pydantic(schema)
-        read_value = values.read
+            # JSON has texts for keys, of which pydantic makes what they were.
+            of_keys = self._validator({"type": "dict", "keys_schema": keys_schema}).validate_json
+            read = lambda found: dict(  # noqa: E731
+                zip(
+                    of_keys(to_json(dict.fromkeys(found)), **_BY_NAME),
+                    map(read_value, found.values()),
+                    strict=True,
+                )
+            )
+        elif values.read is not None:
+            read = lambda found: {key: read_value(value) for key, value in found.items()}  # noqa: E731
         return Reader(
-            None
-            if read_value is None
-            else lambda found: {key: read_value(value) for key, value in found.items()},
+            read,
             keeps_none=values.keeps_none and not values.may_be_none,
             is_wide=values.is_wide,
             types=frozenset({dict}),

@@ -52,8 +52,10 @@ class Difference(NamedTuple):
     read: Any
 
     def __str__(self) -> str:
-        if isinstance(self.written, float) and math.isnan(self.written):
-            return f"{self.path} is nan, which is not equal to itself and no number of JSON: give None"
+        if isinstance(self.written, float | Decimal) and math.isnan(self.written):
+            return (
+                f"{self.path} is {self.written}, which is equal to nothing, so not to what is read: give None"
+            )
         written, read = _shown(self.written), _shown(self.read)
         if written == read or type(self.written) is not type(self.read):
             written = f"{written} ({_name(self.written)})"
