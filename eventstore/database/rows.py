@@ -13,10 +13,11 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter
 
 from eventstore.domain import codec
 from eventstore.domain.context import plain
+from eventstore.domain.read_back import after_jsonb, first_difference, forms_for_jsonb, parse_json
 from eventstore.errors import ConfigurationError
 from eventstore.sql import quoted, type_name
 
@@ -146,7 +147,7 @@ def _reader(columns: Sequence[Column], renamed: Mapping[str, str] | None) -> Cal
         columns: The columns.
         renamed: What they are called in the record where that is not the field's name; None: the values come in order.
     """
-    known: dict[str, Any] = {"decimal": codec.reader_of(Decimal).read}
+    known: dict[str, Any] = {"decimal": codec.reader_of(TypeAdapter(Decimal)).read}
     items = []
     for number, column in enumerate(columns):
         value = f"v{number}" if renamed is None else f"row[{renamed.get(column.name, column.name)!r}]"
@@ -186,30 +187,49 @@ def _column(name: str, annotation: Any, given: str | None) -> Column:
         return Column(name, given or "numeric", "numeric", is_nullable, None, _digits)
     if usual is not None:
         return Column(name, given or usual, usual, is_nullable, None, None)
-    adapter = TypeAdapter(bare)
-    return Column(
-        name,
-        given or "jsonb",
-        "text",
-        is_nullable,
-        _json_encoder(adapter),
-        _json_decoder(bare),
-        is_json=True,
-    )
+    encode_json, decode_json = _json_codec(name, bare)
+    return Column(name, given or "jsonb", "text", is_nullable, encode_json, decode_json, is_json=True)
 
 
-def _json_encoder(adapter: TypeAdapter[Any]) -> Callable[[Any], str]:
-    to_json = adapter.serializer.to_json
-    return lambda value: "[]" if value == () else to_json(value).decode()
+def _json_codec(name: str, annotation: Any) -> tuple[Callable[[Any], str], Callable[[str], Any]]:
+    """Return what turns a value into JSON, and what turns the JSON that the table gives back into the value.
 
+    A value that the JSON would not give back is a ValueError: the row would say something else than its projection.
+    """
+    try:
+        adapter, config = TypeAdapter(annotation, config=_JSON_OF_VALUES), _JSON_OF_VALUES
+    except PydanticUserError:  # a model has a configuration of its own
+        adapter, config = TypeAdapter(annotation), ConfigDict()
+    reader = codec.reader_of(adapter, config)
+    to_json, read = adapter.serializer.to_json, reader.read or _same
+    loads: Callable[[str], Any] = parse_json if reader.is_wide else orjson.loads
 
-def _json_decoder(annotation: Any) -> Callable[[Any], Any]:
-    convert = codec.reader_of(annotation).read
-    if convert is None:
-        return orjson.loads
+    def write(value: Any) -> str:
+        return to_json(value, by_alias=False, round_trip=True).decode()
+
+    def write_checked(value: Any) -> str:
+        problem: Any = None
+        for form in forms_for_jsonb(write(value)):
+            found = first_difference(value, read(after_jsonb(form)), name)
+            if found is None:
+                return form
+            problem = problem or found
+        raise ValueError(f"the row would not be read back as it is: {problem}")
+
+    encode = write if reader.is_exact else write_checked
     if typing.get_origin(annotation) is tuple:  # most rows have no tags, and many no executions
-        return lambda text: () if text == "[]" else convert(orjson.loads(text))
-    return lambda text: convert(orjson.loads(text))
+        return (
+            lambda value: "[]" if value == () else encode(value),
+            lambda text: () if text == "[]" else read(loads(text)),
+        )
+    return encode, loads if reader.read is None else lambda text: read(loads(text))
+
+
+_JSON_OF_VALUES = ConfigDict(ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64")
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _digits(value: Decimal) -> Decimal:

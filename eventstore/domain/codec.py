@@ -23,7 +23,7 @@ from functools import cache, partial
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic_core import PydanticUndefined, SchemaValidator, from_json, to_json
 
@@ -153,9 +153,14 @@ def form_of(model: type[BaseModel]) -> Form:
     return _form(model, frozenset())
 
 
-def reader_of(annotation: Any) -> Reader:
-    """Return how the JSON form of a type becomes a value again."""
-    return _Compiler({}, {}, frozenset()).reader(TypeAdapter(annotation).core_schema)
+def reader_of(adapter: TypeAdapter[Any], config: ConfigDict | None = None) -> Reader:
+    """Return how the JSON form of a type becomes a value again.
+
+    Args:
+        adapter: The type.
+        config: The configuration that the adapter was made with.
+    """
+    return _Compiler({}, dict(config or {}), frozenset()).reader(adapter.core_schema)
 
 
 _FUNCTIONS = ("function-before", "function-after", "function-wrap")
@@ -788,7 +793,7 @@ def _private_defaults(
     attributes = model.__private_attributes__
     # A model with a `model_post_init` of its own is left to it.
     is_plain = getattr(model.model_post_init, "__name__", "") == "init_private_attributes" and not any(
-        attribute.default_factory_takes_validated_data for attribute in attributes.values()
+        getattr(attribute, "default_factory_takes_validated_data", False) for attribute in attributes.values()
     )
     if not is_plain:
         return None, ()

@@ -13,6 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from functools import cache
+from inspect import isfunction
 from typing import Any, ClassVar, Self, TypeVar
 from uuid import UUID
 
@@ -171,7 +172,7 @@ class Entity(Validated):
             method.__applies__: method
             for parent in reversed(cls.__mro__)
             for method in vars(parent).values()
-            if hasattr(method, "__applies__")
+            if isfunction(method) and hasattr(method, "__applies__")
         }
 
     @classmethod
