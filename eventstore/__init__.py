@@ -4,8 +4,10 @@ Every change of an order, a position or a portfolio is appended as an event insi
 the events into read tables, the repositories query those, and history can be replayed to rebuild any state.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
 
+from eventstore import installation as _installation
 from eventstore.database import (
     ConnectionFactory,
     DatabaseConfig,
@@ -67,6 +69,12 @@ __all__ = [
     "use_clock",
     "use_ids",
 ]
+
+
+# pytest imports this package at each start for the plugin in it, also in projects that do not use it: there the first
+# import of the store says it.
+if "pytest" not in sys.modules:
+    _installation.require_package("projections")
 
 
 def __getattr__(name: str) -> Any:

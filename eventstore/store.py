@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
+import eventstore.read_side  # noqa: F401 - refuses a module of the user's in place of `projections`
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.config import DatabaseConfig, UnsavedChanges
 from eventstore.database.connection import (

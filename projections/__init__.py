@@ -1,5 +1,6 @@
 """The read side: projections fold the settled events of the log into tables."""
 
+import projections.write_side  # noqa: F401 - refuses a module of the user's in place of `eventstore`
 from projections.orders import OrdersProjection
 from projections.portfolio_snapshots import PortfolioSnapshotsProjection
 from projections.portfolios import PortfoliosProjection

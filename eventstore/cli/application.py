@@ -7,6 +7,7 @@ from importlib.metadata import version as version_of
 
 import typer
 
+import eventstore.read_side  # noqa: F401 - refuses a module of the user's in place of `projections`
 from eventstore.cli import (
     causation,
     checking,

@@ -16,6 +16,7 @@ from eventstore.domain.registry_check import registry_problems
 from eventstore.domain.schema_changes import compare_snapshots
 from eventstore.domain.schema_snapshot import EventSchema, parse_snapshot, snapshot_of, write_snapshot
 from eventstore.errors import ConfigurationError
+from eventstore.installation import hidden_by_us
 
 __all__ = ["application", "check", "snapshot"]
 
@@ -96,6 +97,9 @@ def _today(modules: list[str] | None) -> dict[str, EventSchema]:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     for module in modules or ():
+        told = hidden_by_us(module, Path.cwd())
+        if told is not None:
+            raise ConfigurationError(told)
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as error:

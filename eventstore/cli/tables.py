@@ -11,6 +11,7 @@ import typer
 
 from eventstore.cli.output import say_lines
 from eventstore.errors import ConfigurationError
+from eventstore.installation import hidden_by_us
 from projections import Projection
 
 __all__ = ["projection_named", "table"]
@@ -37,6 +38,9 @@ def projection_named(path: str) -> Projection[Any]:
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
+    told = hidden_by_us(module_name, Path.cwd())
+    if told is not None:
+        raise ConfigurationError(told)
     try:
         found = getattr(import_module(module_name), name)
     except ModuleNotFoundError as error:

@@ -25,6 +25,8 @@ from uuid import uuid4
 
 import pytest
 
+from eventstore.installation import hidden
+
 if TYPE_CHECKING:
     from eventstore.database import DatabaseConfig, DatabaseConnection
     from eventstore.repositories import PostgreSQLUnitOfWorkFactory
@@ -38,6 +40,7 @@ __all__ = [
     "eventstore_server_config",
     "eventstore_template",
     "eventstore_unit_of_work_factory",
+    "pytest_report_header",
 ]
 
 T = TypeVar("T")
@@ -48,6 +51,12 @@ SERVER_URL_VARIABLE = "EVENTSTORE_TEST_DATABASE_URL"
 # Nothing of a test outlives the machine, so its server need not wait for the disk.
 _SETTINGS = {"fsync": "off", "synchronous_commit": "off", "max_connections": "200"}
 _POOL = {"min_pool_size": 1, "max_pool_size": 10}
+
+
+def pytest_report_header() -> list[str]:
+    """Say at the start of a session what hides the library's packages: the first import of the store fails then."""
+    told = hidden("projections")
+    return [] if told is None else [f"eventstore: {told}"]
 
 
 @pytest.fixture(scope="session")

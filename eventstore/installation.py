@@ -1,0 +1,67 @@
+"""Whether the two packages of the library are the ones that are imported, and not modules of the user's of the same names."""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+
+__all__ = ["hidden", "hidden_by_us", "require_package"]
+
+_FOLDER = Path(__file__).resolve().parent.parent
+
+
+def hidden(package: str) -> str | None:
+    """Return what hides a package of the library, in one line; None where nothing does.
+
+    Args:
+        package: `eventstore` or `projections`.
+    """
+    own = _FOLDER / package
+    if not (own / "__init__.py").is_file():
+        return None  # not installed as files: there is nothing to compare with
+    origin = _origin(package)
+    if origin is None or Path(origin).resolve() == own / "__init__.py":
+        return None
+    return f"{origin} hides the package {package!r} of trading-eventstore ({own}): rename it, or take its folder off sys.path"
+
+
+def hidden_by_us(module: str, folder: Path) -> str | None:
+    """Return what of the user's a package of the library hides, in one line; None where it hides nothing.
+
+    Args:
+        module: The module that the user names.
+        folder: The folder that it is looked for in, after the library was imported.
+    """
+    package = module.partition(".")[0]
+    own = _FOLDER / package / "__init__.py"
+    if package not in ("eventstore", "projections"):
+        return None
+    for file in (folder / f"{package}.py", folder / package / "__init__.py"):
+        if file.is_file() and file.resolve() != own:
+            return f"{file} has the name of a package of trading-eventstore, which hides it: rename it"
+    return None
+
+
+def require_package(package: str) -> None:
+    """Check that a package of the library is the one that an import finds.
+
+    Raises:
+        ImportError: A module of the user's has its name, and comes first on the path; the message names its file.
+    """
+    told = hidden(package)
+    if told is not None:
+        raise ImportError(told, name=package, path=_origin(package))
+
+
+def _origin(package: str) -> str | None:
+    """Return the file that an import of a package finds or has found."""
+    module = sys.modules.get(package)
+    if module is not None:
+        return getattr(module, "__file__", None)
+    try:
+        spec: ModuleSpec | None = find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    return None if spec is None or not spec.has_location else spec.origin

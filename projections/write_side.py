@@ -1,0 +1,30 @@
+"""Imported before all else of this package, which needs the library's own `eventstore` and not a module of the user's.
+
+It is the check of `eventstore.installation`, which could not be imported where that package is hidden.
+"""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+__all__: list[str] = []
+
+_OWN = Path(__file__).resolve().parent.parent / "eventstore" / "__init__.py"
+
+
+def _origin() -> str | None:
+    module = sys.modules.get("eventstore")
+    if module is not None:
+        return getattr(module, "__file__", None)
+    spec = find_spec("eventstore")
+    return None if spec is None or not spec.has_location else spec.origin
+
+
+_found = _origin()
+if _OWN.is_file() and _found is not None and Path(_found).resolve() != _OWN:
+    raise ImportError(
+        f"{_found} hides the package 'eventstore' of trading-eventstore ({_OWN.parent}): "
+        "rename it, or take its folder off sys.path",
+        name="eventstore",
+        path=_found,
+    )
