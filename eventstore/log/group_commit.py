@@ -13,6 +13,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
 from typing import Protocol
 from uuid import UUID
 
@@ -28,6 +30,7 @@ _STATEMENTS_MAX = 2  # one is prepared while the other is under way; more only m
 _SPLIT_MEMBERS_MIN = 8  # fewer are not worth two statements
 _GROUP_EVENTS_MAX = 1_000
 _GROUP_MEMBERS_MAX = 256
+_PASSED_OVER_MAX = 64  # how many that do not fit are looked at for one that does
 _GROUP_CHARACTERS_MAX = 1_000_000  # of JSON; a statement takes several times as much memory
 
 
@@ -52,9 +55,21 @@ class _GoAlone:
 
 @dataclass(slots=True, eq=False)
 class _Member:
+    """An append that waits for its statement, or is in one.
+
+    Attributes:
+        number: Its place among all that came.
+        kept_by: On how many of its streams others are before it.
+    """
+
     columns: AppendColumns
     outcome: Outcome[AppendResult | _GoAlone]
     characters: int
+    number: int
+    kept_by: int = 0
+
+    def __lt__(self, other: _Member) -> bool:
+        return self.number < other.number
 
     def settle(self, outcome: AppendResult | _GoAlone) -> None:
         if not self.outcome.done():
@@ -80,7 +95,11 @@ class GroupCommit:
     def __init__(self, send: _Send, send_alone: _SendAlone) -> None:
         self._send = send
         self._send_alone = send_alone
-        self._waiting: deque[_Member] = deque()
+        self._arrivals = count()
+        self._free: list[_Member] = []
+        """A heap of those that may be sent: nobody is before them on any of their streams."""
+        self._lines: dict[UUID, deque[_Member]] = {}
+        """Those that wait, by stream, in the order in which they came. A stream of a statement in flight has a line too."""
         self._busy: set[UUID] = set()
         """The streams of the statements in flight."""
         self._in_flight = 0
@@ -103,8 +122,7 @@ class GroupCommit:
         characters = sum(map(len, columns.data)) + sum(map(len, columns.metadata))
         # No append needs a task of its own to be finished by when its caller is cancelled.
         outcome: Outcome[AppendResult | _GoAlone] = Outcome(loop=asyncio.get_running_loop())
-        member = _Member(columns, outcome, characters)
-        self._waiting.append(member)
+        self._enqueue(_Member(columns, outcome, characters, next(self._arrivals)))
         if self._in_flight < _STATEMENTS_MAX and not self._starting and not self._looking:
             self._start()
         try:
@@ -165,43 +183,70 @@ class GroupCommit:
 
     def _release(self) -> None:
         """Let those who still wait send for themselves: a cancelled loop starts no task that nobody would end."""
-        while self._waiting:
-            self._waiting.popleft().settle(_GoAlone(None))
+        waiting = {member for line in self._lines.values() for member in line}
+        self._free.clear()
+        self._lines = {stream_id: deque() for stream_id in self._busy}
+        for member in sorted(waiting):
+            member.settle(_GoAlone(None))
+
+    # An append costs the same however many wait: each is looked at when it comes, when it is the first on its streams, and
+    # when it is sent.
+
+    def _enqueue(self, member: _Member) -> None:
+        """Let a member wait behind those that have come before it, on each of its streams."""
+        for stream_id in member.columns.heads:
+            line = self._lines.get(stream_id)
+            if line is None:
+                self._lines[stream_id] = deque((member,))
+            else:
+                line.append(member)
+                member.kept_by += 1
+        if not member.kept_by:
+            heappush(self._free, member)
 
     def _next_group(self) -> list[_Member]:
+        """Take those that may be sent together, in the order in which they came, and their streams."""
         group: list[_Member] = []
+        passed_over: list[_Member] = []
         events = characters = 0
-        left: deque[_Member] = deque()
-        left_streams: set[UUID] = set()
-        while self._waiting and len(group) < _GROUP_MEMBERS_MAX:
-            member = self._waiting.popleft()
-            heads, size = member.columns.heads, len(member.columns.versions)
+        while self._free and len(group) < _GROUP_MEMBERS_MAX and len(passed_over) < _PASSED_OVER_MAX:
+            member = heappop(self._free)
+            size = len(member.columns.versions)
             fits = (
                 events + size <= _GROUP_EVENTS_MAX and characters + member.characters <= _GROUP_CHARACTERS_MAX
             )
-            if (
-                self._busy.isdisjoint(heads)
-                and (not left_streams or left_streams.isdisjoint(heads))
-                and (fits or not group)
-            ):
-                group.append(member)
-                events += size
-                characters += member.characters
-                self._busy.update(heads)
-            else:
-                left.append(member)
-                # A member left behind keeps its place before later ones of the same stream.
-                left_streams.update(heads)
-        left.extend(self._waiting)
-        self._waiting = left
+            if group and not fits:
+                passed_over.append(
+                    member
+                )  # it stays the first on its streams, and is taken before later ones next time
+                continue
+            group.append(member)
+            events += size
+            characters += member.characters
+            self._busy.update(member.columns.heads)
+            for stream_id in member.columns.heads:
+                self._lines[stream_id].popleft()
+        for member in passed_over:
+            heappush(self._free, member)
         return group
+
+    def _give_back(self, group: list[_Member]) -> None:
+        """Let the next ones have the streams of a statement that has ended."""
+        for stream_id in (stream_id for member in group for stream_id in member.columns.heads):
+            self._busy.discard(stream_id)
+            line = self._lines[stream_id]
+            if not line:
+                del self._lines[stream_id]
+                continue
+            line[0].kept_by -= 1
+            if not line[0].kept_by:
+                heappush(self._free, line[0])
 
     async def _send_group(self, group: list[_Member]) -> None:
         try:
             await self._send_and_settle(group)
         finally:
-            for member in group:
-                self._busy.difference_update(member.columns.heads)
+            self._give_back(group)
 
     async def _send_and_settle(self, group: list[_Member]) -> None:
         columns = group[0].columns
