@@ -56,8 +56,8 @@ class PostgreSQLTransactionManager:
         Only errors that are `retryable` are retried: a conflict, a serialisation failure, a deadlock, a
         connection lost before anything was sent. The delay doubles from 20 ms x `backoff_factor` to 5 s at most,
         and a random part of it is left out, so that writers in conflict part. After a conflict with another operation
-        of this process there is none: those that want one stream are queued, for a second at most, and each begins with
-        what the one before has saved, without a load.
+        of this process there is none: those that want one stream are queued, and each begins with what the one before has
+        saved, without a load. One that takes longer than a second loses its turn to the next, and goes on without.
 
         Args:
             operation: The operation; it must load what it changes itself, since it may run more than once, and

@@ -3,8 +3,11 @@
 Only one of several that load a stream at the same version can append to it; the others have worked for nothing, and
 do so again. So a stream that a retried operation has met a conflict on is `hot` for as long as anyone waits for it: who
 loads it in a retried operation waits for its turn, and keeps it until its attempt has ended. A turn saves work and no
-more. The wait is bounded, since an operation may take long, or two may want two streams in opposite orders; after it,
-and in every other process, the version check of the append decides, as without turns.
+more: the version check of the append decides, as without turns and as in every other process.
+
+An operation may take long, or two may want two streams in opposite orders. So the turn passes on where the line has not moved
+for a second, and the operation that had it goes on without. The wait has no other bound: if all went on without a turn after
+a second, a thousand operations on one stream would be in conflict with each other, again and again.
 
 Who has waited does not load what the one before has saved: it is given a copy. That is as fresh as a load. A read shows
 every event that was committed before it began, and it began before the commit at whose version the state was proved to
@@ -14,6 +17,7 @@ be the newest. So a state is for those alone who had come when its commit was se
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -32,7 +36,7 @@ __all__ = ["TURN_TIMEOUT_S", "Turns", "current_turns"]
 E = TypeVar("E", bound=Entity)
 
 TURN_TIMEOUT_S = 1.0
-"""Seconds that an operation waits for its turn on a stream at most."""
+"""Seconds that an operation keeps its turn on a stream at most while others wait for it."""
 
 # So that the next one's commit is sent before the one that has ended goes on: one for it to run, one for its statement.
 _STEPS_TO_SEND = 2
@@ -56,16 +60,87 @@ class _State:
 
 
 class _Line:
-    """Those who want one stream, in the order in which they came."""
+    """Those who want one stream, in the order in which they came.
 
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
+    Attributes:
+        wanted_by: How many want it, with the one whose turn it is.
+        come: How many have ever come.
+        saved: What the last one has committed, for the next one.
+    """
+
+    def __init__(self, stream_id: UUID, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.wanted_by = 0
         self.come = 0
         self.saved: _State | None = None
+        self._stream_id = stream_id
+        self._holder: Turns | None = None
+        self._waiting: deque[tuple[Turns, asyncio.Future[None]]] = deque()
+        self._moved_s = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+
+    async def wait(self, turns: Turns) -> None:
+        """Wait until it is the turn of `turns`."""
+        self.wanted_by += 1
+        self.come += 1
+        if self._holder is None:
+            self._give(turns)
+            return
+        given: asyncio.Future[None] = self.loop.create_future()
+        if not self._waiting:
+            self._moved_s = self.loop.time()
+        self._waiting.append((turns, given))
+        if self._watch is None:
+            self._watch_from(self._moved_s)
+        try:
+            await given
+        except asyncio.CancelledError:
+            if given.cancelled():
+                self._leave()
+            elif self._holder is turns:  # it was given the turn meanwhile
+                self.release()
+            raise
+
+    def release(self) -> None:
+        """Give the turn to the next in the line."""
+        if self._holder is not None:
+            self._holder.lose(self._stream_id)
+            self._holder = None
+            self._leave()
+        while self._waiting:
+            turns, given = self._waiting.popleft()
+            if not given.done():  # else it was cancelled, and has left
+                self._give(turns)
+                given.set_result(None)
+                return
+
+    def _give(self, turns: Turns) -> None:
+        self._holder = turns
+        self._moved_s = self.loop.time()
+        turns.gain(self._stream_id, self)
+
+    def _leave(self) -> None:
+        self.wanted_by -= 1
+        if not self.wanted_by:
+            _lines.pop((id(self.loop), self._stream_id), None)
+            if self._watch is not None:
+                self._watch.cancel()
+
+    def _watch_from(self, moved_s: float) -> None:
+        # One timer for the line, and not one for each that waits: they may be thousands.
+        self._watch = self.loop.call_at(moved_s + TURN_TIMEOUT_S, self._look)
+
+    def _look(self) -> None:
+        """Pass the turn on where the line has not moved for too long."""
+        self._watch = None
+        if self._waiting and self.loop.time() - self._moved_s >= TURN_TIMEOUT_S:
+            self.saved = None
+            self.release()
+        if self._waiting:
+            self._watch_from(self._moved_s)
 
 
-_lines: dict[tuple[int, UUID], _Line] = {}  # by event loop, since a lock belongs to one
+_lines: dict[tuple[int, UUID], _Line] = {}  # by event loop, since a future belongs to one
 
 
 def current_turns() -> Turns | None:
@@ -89,13 +164,11 @@ class Turns:
                 yield
             is_waited_for = any(line.wanted_by > 1 for line in self._held.values())
         finally:
-            for stream_id, line in self._held.items():
+            for stream_id, line in list(self._held.items()):
                 if line.saved is not self._known.get(stream_id):
                     line.saved = None  # left by one before, and perhaps no longer the newest
-                line.lock.release()
+                line.release()
             self._known.clear()
-            for stream_id in list(self._held):
-                self._leave(stream_id, self._held.pop(stream_id))
         if is_waited_for:
             for _ in range(_STEPS_TO_SEND):
                 await asyncio.sleep(0)
@@ -112,7 +185,7 @@ class Turns:
         """
         saved = None
         if stream_id not in self._held:
-            line = _lines.get((id(asyncio.get_running_loop()), stream_id))
+            line = _line_of(stream_id)
             if line is not None:
                 place = line.come + 1
                 if await self.take(stream_id):
@@ -131,20 +204,21 @@ class Turns:
         return stream
 
     async def take(self, stream_id: UUID) -> bool:
-        """Wait for a turn on a stream, for so long at most; the stream is hot from now on. Return whether it came."""
-        line = _lines.setdefault((id(asyncio.get_running_loop()), stream_id), _Line())
-        line.wanted_by += 1
-        line.come += 1
-        try:
-            async with asyncio.timeout(TURN_TIMEOUT_S):
-                await line.lock.acquire()
-        except BaseException as error:
-            self._leave(stream_id, line)
-            if isinstance(error, TimeoutError):
-                return False
-            raise
+        """Wait for a turn on a stream, which is hot from now on; return whether it is still this one's turn."""
+        loop = asyncio.get_running_loop()
+        line = _line_of(stream_id)
+        if line is None:
+            line = _lines[id(loop), stream_id] = _Line(stream_id, loop)
+        await line.wait(self)
+        return stream_id in self._held
+
+    def gain(self, stream_id: UUID, line: _Line) -> None:
+        """Have the turn on a stream; for the line's use."""
         self._held[stream_id] = line
-        return True
+
+    def lose(self, stream_id: UUID) -> None:
+        """Have the turn on a stream no longer; for the line's use."""
+        self._held.pop(stream_id, None)
 
     def asked(self) -> Mapping[UUID, int]:
         """Return the last one in each line whose turn is held; `hand_on` is told who that was before a commit was sent."""
@@ -179,11 +253,12 @@ class Turns:
         if entity is not None:
             line.saved = self._known[stream_id] = _State(known.storage, entity, asked.get(stream_id, 0))
 
-    @staticmethod
-    def _leave(stream_id: UUID, line: _Line) -> None:
-        line.wanted_by -= 1
-        if not line.wanted_by:
-            _lines.pop((id(asyncio.get_running_loop()), stream_id), None)
+
+def _line_of(stream_id: UUID) -> _Line | None:
+    """Return the line of a stream in the running event loop; None where nobody wants it."""
+    loop = asyncio.get_running_loop()
+    line = _lines.get((id(loop), stream_id))
+    return line if line is not None and line.loop is loop else None  # another loop had the same id
 
 
 def _after(entity: Entity, events: Sequence[PendingEvent]) -> Entity | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from eventstore.domain.order import Order, OrderSide
 from eventstore.repositories import PostgreSQLTransactionManager, PostgreSQLUnitOfWorkFactory, turns
+from eventstore.testing import InMemoryUnitOfWorkFactory
+from tests.rivals import elsewhere
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -105,3 +109,91 @@ async def test_a_cancelled_operation_leaves_its_place(store: EventStore):
     assert [type(outcome) for outcome in outcomes] == [type(None), asyncio.CancelledError, type(None)]
     assert len(await store.log.read_stream(order.id)) == 3
     assert not turns._lines
+
+
+async def test_a_long_line_moves_in_order_and_not_all_at_once(monkeypatch):
+    """Four hundred operations on one order wait longer than a turn may last: each still needs few attempts."""
+    monkeypatch.setattr(turns, "TURN_TIMEOUT_S", 0.1)
+    factory = InMemoryUnitOfWorkFactory()
+    order = Order.create_limit_order("A", Decimal(1), OrderSide.BUY, limit_price=Decimal(100_000))
+    async with factory.create_unit_of_work() as uow:
+        await uow.orders.save_order(order)
+    attempts: list[int] = []
+
+    async def slowly(uow: IUnitOfWork, price: int) -> None:
+        await amend(uow, order.id, price, attempts)
+        await asyncio.sleep(0.003)
+
+    manager = PostgreSQLTransactionManager(factory)
+    count = 400
+    await asyncio.gather(
+        *(
+            manager.execute_with_retry(partial(slowly, price=1 + number), max_retries=10_000)
+            for number in range(count)
+        )
+    )
+    assert len(attempts) <= 2.5 * count
+    assert not turns._lines
+
+
+async def test_one_that_takes_long_loses_its_turn(monkeypatch):
+    """The others go on meanwhile; it meets a conflict, and succeeds in its next turn."""
+    monkeypatch.setattr(turns, "TURN_TIMEOUT_S", 0.02)
+    factory = InMemoryUnitOfWorkFactory()
+    order = Order.create_limit_order("A", Decimal(1), OrderSide.BUY, limit_price=Decimal(100_000))
+    async with factory.create_unit_of_work() as uow:
+        await uow.orders.save_order(order)
+    manager = PostgreSQLTransactionManager(factory)
+    others_are_done = asyncio.Event()
+    attempts: list[int] = []
+
+    async def slow(uow: IUnitOfWork) -> None:
+        await amend(uow, order.id, 1, attempts)
+        await others_are_done.wait()
+
+    async with turns.Turns().attempt():  # the stream is hot
+        holder = turns.Turns()
+        async with holder.attempt():
+            assert await holder.take(order.id)
+            slow_one = elsewhere(manager.execute_with_retry(slow))
+            await asyncio.sleep(0)
+            others = [
+                elsewhere(
+                    manager.execute_with_retry(
+                        partial(amend, order_id=order.id, price=2 + number, attempts=[])
+                    )
+                )
+                for number in range(5)
+            ]
+            await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            await asyncio.gather(*others)
+            others_are_done.set()
+            await slow_one
+    assert attempts == [1, 1]
+    assert not turns._lines
+
+
+def test_the_cost_of_a_turn_does_not_grow_with_those_that_wait():
+    """Four times as many take about four times as long."""
+
+    async def take_turns(count: int) -> None:
+        stream_id = uuid4()
+
+        async def one() -> None:
+            mine = turns.Turns()
+            async with mine.attempt():
+                assert await mine.take(stream_id)
+
+        await asyncio.gather(*(one() for _ in range(count)))
+        assert not turns._lines
+
+    def seconds(count: int) -> float:
+        taken = []
+        for _ in range(3):
+            began = time.process_time()
+            asyncio.run(take_turns(count))
+            taken.append(time.process_time() - began)
+        return min(taken)
+
+    assert seconds(4_000) / seconds(1_000) < 9
