@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AppliedMigration", "MigrationManager", "MigrationStatus", "MigrationStep"]
 
+# SQLSTATEs of what another migration has made first: unique_violation, duplicate_table, duplicate_schema.
+_MADE_MEANWHILE = ("23505", "42P07", "42P06")
 _OUR_COLUMNS = ["version", "name", "checksum", "applied_at"]
 
 
@@ -90,8 +92,9 @@ class MigrationStep:
 class MigrationManager:
     """Brings a database's schema to a version, each migration in a transaction of its own.
 
-    One runs at a time: others wait for an advisory lock that ends with the transaction, so it also works
-    through PgBouncer in transaction mode, and find the work done. A failed migration leaves no trace.
+    One runs at a time: others wait for a lock on `schema_migrations`, which only a role that may write that table can take,
+    and find the work done. The lock ends with the transaction, so it also works through PgBouncer in transaction mode. A
+    failed migration leaves no trace.
 
     Args:
         adapter: Where to run; it must have no open transaction, and its role must own the schema's tables.
@@ -128,8 +131,7 @@ class MigrationManager:
             MigrationError: A table of that name exists and is not this library's.
             PreconditionError: The database cannot hold a store, such as one that is not UTF-8.
         """
-        async with self._locked() as connection:
-            await self._initialize(connection)
+        await self._initialize()
 
     async def migrate_to_latest(self, *, dry_run: bool = False) -> int:
         """Apply all that is pending, and return how many that were.
@@ -171,8 +173,7 @@ class MigrationManager:
             MigrationError: As `migrate_to_version`.
         """
         target = None if version is None else self._parse_version(version)
-        async with self._locked():
-            return await self._checked_plan(target)
+        return await self._planned(target)
 
     async def get_status(self) -> MigrationStatus:
         """Return which migrations were applied and which are pending. Changes nothing.
@@ -230,17 +231,16 @@ class MigrationManager:
         _check_unchanged(known, checksums)
 
     async def _migrate(self, target: int | None, *, dry_run: bool) -> int:
-        # Under the lock, or what another one makes just now would look like someone else's.
-        async with self._locked() as connection:
-            steps = await self._checked_plan(target)
-            if any(step.direction == "up" for step in steps):
+        steps = await self._planned(target)
+        if any(step.direction == "up" for step in steps):
+            async with self._transaction() as connection:
                 await _require_database(connection)
         if dry_run:
             return len(steps)
         count = 0
         for step in steps:
+            await self._initialize()
             async with self._locked() as connection:
-                await self._initialize(connection)
                 applied = {one.version for one in await self._applied()}
                 if (step.migration.version in applied) == (step.direction == "up"):
                     continue  # another one, that ran meanwhile, has done it
@@ -321,25 +321,52 @@ class MigrationManager:
             await self._adapter.execute(Named("database/delete_migration"), migration.version)
 
     @asynccontextmanager
-    async def _locked(self) -> AsyncIterator[Any]:
-        """Open a transaction that no other migration runs beside, and yield its connection."""
+    async def _transaction(self) -> AsyncIterator[Any]:
+        """Open a transaction that waits for locks no longer than it may, and yield its connection."""
         async with self._adapter.transaction(isolation="read committed"):
-            connection = self._adapter.transaction_connection
             milliseconds = f"{max(1, round(self._lock_timeout_s * 1000))}ms"
-            await self._adapter.execute(
-                Named("database/lock_migrations"), milliseconds, timeout_s=self._lock_timeout_s + 5
-            )
+            await self._adapter.execute(Named("database/limit_locks"), milliseconds)
+            yield self._adapter.transaction_connection
+
+    @asynccontextmanager
+    async def _locked(self) -> AsyncIterator[Any]:
+        """Open a transaction that no other migration runs beside, and yield its connection.
+
+        Where nothing was ever migrated there is no table to lock, and none is made: see `_planned`.
+        """
+        async with self._transaction() as connection:
+            if await self._columns() is not None:
+                await self._adapter.execute(
+                    Named("database/lock_migrations"), timeout_s=self._lock_timeout_s + 5
+                )
             # Migrations name their objects without a schema, and never meet a temporary one of the session.
             path = f"{quoted(schema_of(connection))}, pg_temp"
             await connection.execute(f"SET LOCAL search_path = {path}")
             yield connection
 
-    async def _initialize(self, connection: Any) -> None:
-        if await self._columns() is None:
-            await _require_database(connection)
-            if not await self._adapter.fetch_value(Named("database/schema_exists")):
-                await self._adapter.execute(Template("CREATE SCHEMA {schema}"))
-            await self._adapter.execute(Named("database/create_schema_migrations"))
+    async def _initialize(self) -> None:
+        """Make the table whose lock lets one migration run at a time, in a transaction of its own."""
+        try:
+            async with self._transaction() as connection:
+                if await self._columns() is None:
+                    await _require_database(connection)
+                    if not await self._adapter.fetch_value(Named("database/schema_exists")):
+                        await self._adapter.execute(Template("CREATE SCHEMA {schema}"))
+                    await self._adapter.execute(Named("database/create_schema_migrations"))
+        except errors.RepositoryError as error:
+            if error.sqlstate not in _MADE_MEANWHILE:
+                raise
+
+    async def _planned(self, target: int | None) -> tuple[MigrationStep, ...]:
+        """Return the checked steps; what another migration makes meanwhile does not look like somebody else's."""
+        while True:
+            async with self._locked():
+                has_lock = await self._columns() is not None
+                try:
+                    return await self._checked_plan(target)
+                except errors.MigrationError:
+                    if has_lock or await self._columns() is None:
+                        raise
 
     async def _applied(self) -> tuple[AppliedMigration, ...]:
         if await self._columns() is None:

@@ -243,3 +243,16 @@ async def test_a_lease_is_kept_at_a_hole(store: EventStore):
             assert (await observer.fetchrow(lease))["epoch"] == before["epoch"]
             await transaction.rollback()
             await until(lambda: has_folded(store.log, 3))
+
+
+async def test_a_lock_that_everybody_can_take_stops_no_worker(store: EventStore):
+    """A session that holds every mark of a worker's batch exclusively does not hold up the batch."""
+    async with store.connection.acquire_for_user() as anybody:
+        await anybody.execute(
+            "SELECT pg_advisory_lock(1702261620, hashtext(name || '/orders/' || lane)) "
+            "FROM generate_series(0, 3) AS lane, unnest(ARRAY['public', '']) AS name"
+        )
+        await anybody.execute("SELECT pg_advisory_lock(1702261620, hashtext('orders/0'))")
+        async with running(ProjectionWorker(store.log, OrdersProjection(), lease_s=LEASE_S)):
+            await place(store, *range(1, 4))
+            await asyncio.wait_for(until(lambda: has_folded(store.log, 3)), 20)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -332,6 +334,7 @@ async def test_waiting_for_another_has_a_limit(
     blocker = PostgreSQLAdapter(connection)
     slow = MigrationManager(blocker, directory=directory)
     hasty = MigrationManager(adapter, directory=directory, lock_timeout_s=0.05)
+    await slow.initialize()
     async with slow._locked():
         with pytest.raises(errors.TransactionConflictError) as caught:
             await hasty.migrate_to_latest()
@@ -360,3 +363,25 @@ async def test_cancelled_migrations_are_undone(
     (directory / "0003_third.sql").write_text(FILES["0003_third"])
     fresh = MigrationManager(PostgreSQLAdapter(adapter.connection), directory=directory)
     assert await fresh.migrate_to_latest() == 1
+
+
+async def test_who_may_only_read_holds_up_no_migration(
+    connection: DatabaseConnection, adapter: PostgreSQLAdapter, directory: Path
+):
+    """A lock that every role of a database can take, and every one that a reader gets on our tables, is waited for by nobody."""
+    manager = MigrationManager(adapter, directory=directory, lock_timeout_s=2)
+    await manager.initialize()
+    role = f"reader_{uuid4().hex}"
+    await adapter.execute(f"CREATE ROLE {role}; GRANT SELECT ON schema_migrations TO {role}")
+    try:
+        async with connection.acquire_for_user() as reader, reader.transaction():
+            await reader.execute(f"SET LOCAL ROLE {role}")
+            await reader.execute("SELECT pg_advisory_xact_lock(28559150664676212)")
+            await reader.execute("LOCK TABLE schema_migrations IN ACCESS SHARE MODE")
+            for mode in ("ROW EXCLUSIVE", "SHARE", "SHARE ROW EXCLUSIVE", "ACCESS EXCLUSIVE"):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    async with reader.transaction():
+                        await reader.execute(f"LOCK TABLE schema_migrations IN {mode} MODE")
+            assert await manager.migrate_to_latest() == len(manager.migrations())
+    finally:
+        await adapter.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")

@@ -1,8 +1,7 @@
--- Purpose: Let one migration run at a time in this database, until the transaction ends.
--- Parameters:
---   $1 lock_timeout text with a unit, such as 60s
--- Result: one row without meaning
--- Locks: one advisory lock of the transaction; the key is the ASCII of "eventst", chosen to be no one else's
+-- Purpose: Let one migration run at a time, until the transaction ends. Only a role that may write the table can take this lock,
+--   so that nobody else can hold up a migration.
+-- Parameters: none
+-- Result: none
+-- Locks: SHARE ROW EXCLUSIVE on schema_migrations; reads go on
 -- Index: none
-SELECT pg_catalog.pg_advisory_xact_lock(28559150664676212)
-FROM pg_catalog.set_config('lock_timeout', $1::pg_catalog.text, true)
+LOCK TABLE {schema}.schema_migrations IN SHARE ROW EXCLUSIVE MODE

@@ -2,9 +2,10 @@
 --   transaction that writes the rows: who comes second waits here, and then finds it moved. It bounds the transaction's
 --   time, so that a worker that is stopped inside it holds up its successor no longer than a lease lasts (idle time,
 --   and from PostgreSQL 17 on the whole of it, which also ends a worker that is stopped between two messages of one
---   statement); it marks the transaction as this lane's by an advisory lock that nobody waits for, so that the successor
---   of a worker that is stopped can tell it (end_stopped_worker); and it renews the lease, where one is held, and counts
---   what the lane is given.
+--   statement); it marks the transaction as this lane's by an advisory lock, so that the successor of a worker
+--   that is stopped can tell it (end_stopped_worker); and it renews the lease, where one is held, and counts what the lane
+--   is given. The advisory lock is only tried for, since every role may hold it: without the mark the time-outs alone end
+--   a worker that is stopped.
 -- Parameters:
 --   $1 projection text
 --   $2 lane smallint
@@ -17,7 +18,7 @@
 --   $9 events bigint[] how many of them
 --   $10 digests bigint[] the exclusive or of theirs
 -- Result: position bigint; no row where another worker was first
--- Locks: the row's, and a shared advisory one, until the transaction ends
+-- Locks: the row's, and a shared advisory one if it is free, until the transaction ends
 -- Index: projection_checkpoints_pkey, projection_deliveries_pkey
 WITH bounded AS MATERIALIZED (
     SELECT
@@ -27,7 +28,7 @@ WITH bounded AS MATERIALIZED (
                 THEN pg_catalog.set_config('transaction_timeout', $7::pg_catalog.text, true)
         END AS whole,
         -- 1702261620 is "evst" in ASCII.
-        pg_catalog.pg_advisory_xact_lock_shared(
+        pg_catalog.pg_try_advisory_xact_lock_shared(
             1702261620,
             pg_catalog.hashtext({schema_name} || '/' || $1::pg_catalog.text || '/' || $2::smallint::pg_catalog.text)
         ) AS marked
