@@ -3,6 +3,8 @@
     EventStoreError
     ├── ConfigurationError (also ValueError)          a setting, an argument or an input file is wrong
     │   ├── EventEncodingError                        an event could not be read back, so it is not appended
+    │   ├── EventNotFoundError                        the log has no event of an id or a position
+    │   ├── KeyNotQuarantinedError                    a key is not in quarantine
     │   ├── TypeCodecError                            a pool of yours has the driver change values of the library's
     │   ├── LimitError (also RepositoryError)         a limit, a time-out or a position is none
     │   └── PreconditionError                         the database is not as a guarantee needs it
@@ -73,9 +75,11 @@ __all__ = [
     "EntityNotFoundError",
     "EventDecodingError",
     "EventEncodingError",
+    "EventNotFoundError",
     "EventStoreError",
     "FactoryError",
     "IntegrityError",
+    "KeyNotQuarantinedError",
     "LimitError",
     "MigrationError",
     "NotMigratedError",
@@ -196,6 +200,45 @@ class PreconditionError(ConfigurationError):
         error = cls(message)
         error.preconditions = tuple(preconditions)
         error.statements = tuple(statements)
+        return error
+
+
+class EventNotFoundError(ConfigurationError):
+    """The log has no event of this id or position.
+
+    Attributes:
+        event: What was asked for.
+    """
+
+    event: UUID | int | None = None
+
+    @classmethod
+    def of(cls, event: UUID | int) -> Self:
+        """Return the error for an event's id, or a position."""
+        error = cls(f"the log has no event {event}: give an event's id or its position")
+        error.event = event
+        return error
+
+
+class KeyNotQuarantinedError(ConfigurationError):
+    """A key is not in quarantine.
+
+    Attributes:
+        projection: The name of the projection.
+        key: The key, as text.
+    """
+
+    projection: str = ""
+    key: str = ""
+
+    @classmethod
+    def of(cls, projection: str, key: str) -> Self:
+        """Return the error for a key of a projection."""
+        error = cls(
+            f"the key {key} of projection {projection} is not in quarantine: `eventstore quarantine list` shows what is"
+        )
+        error.projection = projection
+        error.key = key
         return error
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.errors import ConfigurationError
+from eventstore.errors import ConfigurationError, KeyNotQuarantinedError
 from eventstore.log.event_log import EventLog
 from eventstore.log.unreadable import Readable
 from eventstore.sql import load
@@ -84,7 +84,7 @@ async def retry(log: EventLog, projection: Projection[Any], key: str) -> bool:
         key: The key, as `list_quarantined` gives it.
 
     Raises:
-        ConfigurationError: The key is not in quarantine.
+        KeyNotQuarantinedError: The key is not in quarantine.
         ConnectionError, TimeoutError: Nothing was changed, or all of it. Safe to run again.
     """
     return await _fold_again(log, projection, key, discard_position=None)
@@ -103,7 +103,8 @@ async def discard(
         reason: Why.
 
     Raises:
-        ConfigurationError: The key is not in quarantine, or nobody or no reason is named.
+        KeyNotQuarantinedError: The key is not in quarantine.
+        ConfigurationError: Nobody or no reason is named.
         ConnectionError, TimeoutError: Nothing was changed, or all of it. Safe to run again.
     """
     if not discarded_by.strip() or not reason.strip():
@@ -198,8 +199,8 @@ class _Waiting:
             ]
 
 
-def _not_held(projection: Projection[Any], key: str) -> ConfigurationError:
-    return ConfigurationError(f"the key {key} of projection {projection.name} is not in quarantine")
+def _not_held(projection: Projection[Any], key: str) -> KeyNotQuarantinedError:
+    return KeyNotQuarantinedError.of(projection.name, key)
 
 
 def _waits(projection: Projection[Any], event: Readable, *, lanes: list[Any], discarded: Discards) -> bool:

@@ -50,6 +50,15 @@ def start(*arguments: str | Path | int, env: Mapping[str, str] | None = None) ->
     )
 
 
+def assert_not_found(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """The command ended with status 1, printed nothing, and said in one line what is not there."""
+    assert (done.returncode, done.stdout) == (1, ""), done.stdout + done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("eventstore: not found: ")
+    for word in words:
+        assert word in line
+
+
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
     """The command ended with status 2 and one line that has these words; no traceback, no noise."""
     assert done.returncode == 2, done.stdout + done.stderr

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import version as version_of
+from typing import Any
 
 import typer
 
@@ -25,6 +27,7 @@ from eventstore.cli import (
     tables,
     transfer,
 )
+from eventstore.cli.modules import with_module_option
 from eventstore.cli.output import say
 from eventstore.cli.running import exit_status_of
 from eventstore.cli.target import with_schema_option
@@ -44,6 +47,11 @@ _application = typer.Typer(
 def version() -> None:
     """Print the version of this library."""
     say(f"trading-eventstore {version_of('trading-eventstore')}")
+
+
+def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a command with the options that all commands about a database have."""
+    return with_module_option(with_schema_option(command))
 
 
 for _command in (
@@ -71,12 +79,12 @@ for _command in (
     transfer.export,
     version,
 ):
-    _application.command()(with_schema_option(_command))
-_application.command("import")(with_schema_option(transfer.import_))
+    _application.command()(_with_options(_command))
+_application.command("import")(_with_options(transfer.import_))
 _application.add_typer(schema.application)
 for _info in quarantine.application.registered_commands:
     if _info.callback is not None:
-        _info.callback = with_schema_option(_info.callback)
+        _info.callback = _with_options(_info.callback)
 _application.add_typer(quarantine.application)
 
 

@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from eventstore.cli.output import say, say_json
-from eventstore.cli.running import DIFFERENT
+from eventstore.cli.running import NotFoundError
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.domain.causation import CausationNode, CausationTree
@@ -25,10 +25,12 @@ def trace(
     url: Url = None,
     data: Data = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, causes first.")] = False,
-) -> int:
-    """Print every event that came from one command, under the event that caused it. Status 1: there is none."""
+) -> None:
+    """Print every event that came from one command, under the event that caused it."""
     with configuration(url, data) as config:
         tree = asyncio.run(_read(config, id))
+    if not tree.roots:
+        raise NotFoundError(f"no event has the id or the correlation id {id}")
     for depth, node in tree:
         if as_json:
             say_json(_as_json(depth, node))
@@ -37,7 +39,6 @@ def trace(
     if not as_json:
         left_out = "" if tree.is_complete else " and more, which are left out"
         say(f"correlation {tree.correlation_id}: {len(tree)} events{left_out}")
-    return 0 if tree.roots else DIFFERENT
 
 
 async def _read(config: DatabaseConfig, id: str) -> CausationTree:

@@ -11,15 +11,14 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from eventstore.cli.modules import kept_projections, projections_named
 from eventstore.cli.output import bars, say, say_error, say_json
-from eventstore.cli.projections import named_projections
 from eventstore.cli.rebuilding import show_progress
 from eventstore.cli.running import DIFFERENT
 from eventstore.cli.target import Data, Url, adapter_for, configuration
 from eventstore.database import DatabaseConfig, MigrationManager
 from eventstore.log.event_log import EventLog
 from eventstore.log.shared import log_of
-from eventstore.store import built_in_projections
 from projections import Projection
 from projections.check import Audit
 from projections.check import check as audit
@@ -32,7 +31,7 @@ _Named = Annotated[
     typer.Option(
         "--projection",
         metavar="NAME",
-        help="Only this one, or MODULE:CLASS of your own; may be given again. Default: all built-in ones.",
+        help="Only this one, or MODULE:CLASS; may be given again. Default: all that the database keeps.",
     ),
 ]
 
@@ -48,27 +47,32 @@ def check(
     Nothing is changed, and everything goes on. The status is 1 where something is wrong. What may be meant so and is a
     risk, such as a setting that trades safety for speed, is a warning on standard error.
     """
-    chosen = named_projections(projection) if projection else list(built_in_projections())
+    chosen = projections_named(projection) if projection else None
     with configuration(url, data) as config:
-        found = asyncio.run(_check(config, chosen))
+        found, others = asyncio.run(_check(config, chosen))
     if json:
-        say_json(orjson.dumps(_as_json(found), option=orjson.OPT_INDENT_2).decode())
+        told = _as_json(found) | {"not_checked": others}
+        say_json(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
     else:
-        _say(found)
+        _say(found, others)
     for warning in found.warnings:
-        say_error(f"eventstore: warning: {warning.kind}: {warning.what}: {warning.mend}")
+        say_error(f"warning: {warning.kind}: {warning.what}: {warning.mend}")
     return 0 if found.is_sound else DIFFERENT
 
 
-async def _check(config: DatabaseConfig, chosen: list[Projection[Any]]) -> Audit:
+async def _check(config: DatabaseConfig, chosen: list[Projection[Any]] | None) -> tuple[Audit, list[str]]:
+    """Return what was found, and the names of the projections that were not looked at, since their code is not known."""
     async with _log(config) as log:
+        others: list[str] = []
+        if chosen is None:
+            chosen, others = await kept_projections(log.connection)
         with bars(transient=True) as shown:
             bar = shown.add("reading the log", total=1)
 
             def show(name: str, position: int, target: int) -> None:
                 shown.update(bar, description=f"checking {name}", completed=position, total=max(target, 1))
 
-            return await audit(log, chosen, on_progress=show)
+            return await audit(log, chosen, on_progress=show), others
 
 
 def mend(
@@ -81,13 +85,14 @@ def mend(
     Where nothing is wrong nothing is done. Projections of your own that are concerned are named with --projection, besides
     the built-in ones. No process should use the database meanwhile.
     """
-    chosen = [*built_in_projections(), *named_projections([one for one in projection or [] if ":" in one])]
+    named = projections_named(projection or [])
     with configuration(url, data) as config:
-        asyncio.run(_mend(config, chosen))
+        asyncio.run(_mend(config, named))
 
 
-async def _mend(config: DatabaseConfig, chosen: list[Projection[Any]]) -> None:
+async def _mend(config: DatabaseConfig, named: list[Projection[Any]]) -> None:
     async with _log(config) as log:
+        chosen, _ = await kept_projections(log.connection, named)
         with show_progress() as on_progress:
             done = await mend_all(log, chosen, on_progress=on_progress)
     for line in done or ("there is nothing to mend",):
@@ -102,7 +107,7 @@ async def _log(config: DatabaseConfig) -> AsyncIterator[EventLog]:
         yield log_of(adapter)
 
 
-def _say(found: Audit) -> None:
+def _say(found: Audit, others: list[str]) -> None:
     for one in found.checked:
         say(
             f"{one.projection}: {one.rows_equal} rows are what the log says at position {one.position}; "
@@ -110,6 +115,8 @@ def _say(found: Audit) -> None:
         )
     for finding in found.findings:
         say(f"{finding.projection or 'log'}: {finding.kind}: {finding.what}: {finding.mend}")
+    for name in others:
+        say(f"{name}: not checked, since its code is not known here: give --module MODULE")
     say("all is sound" if found.is_sound else f"{len(found.findings)} finding(s)")
 
 

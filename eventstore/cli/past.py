@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from eventstore.cli.output import TextTable, say, say_json, show_table
+from eventstore.cli.running import NotFoundError
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError
@@ -107,7 +108,12 @@ async def _milestone(
             for one in await store.milestones.list():
                 say(f"{one.position} {one.category}, made at {one.made_at.isoformat()}")
         elif dropped:
-            say(f"{await store.milestones.drop(position=position)} dropped")
+            dropped_now = await store.milestones.drop(position=position)
+            if position is not None and not dropped_now:
+                raise NotFoundError(
+                    f"there is no milestone at position {position}: --list shows where there are some"
+                )
+            say(f"{dropped_now} dropped")
         elif every is not None:
             await store.milestones.run(every_positions=every)
         else:

@@ -9,17 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
+from eventstore.cli.modules import all_projections, projections_named
 from eventstore.cli.output import say
-from eventstore.cli.tables import projection_named
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
-from eventstore.errors import ConfigurationError
 from eventstore.replay.disorder import DisorderSearch
-from eventstore.store import EventStore, built_in_projections
+from eventstore.store import EventStore
 from projections import Projection, ProjectionRunner
 from projections.lanes import ensure_lanes
 
-__all__ = ["named_projections", "work"]
+__all__ = ["work"]
 
 
 def work(
@@ -30,7 +29,7 @@ def work(
         typer.Option(
             "--projection",
             metavar="NAME",
-            help="Only this one, or one of your own as MODULE:CLASS; may be given again. Default: all built-in ones.",
+            help="Only this one, or MODULE:CLASS; may be given again. Default: all built-in ones and those of --module.",
         ),
     ] = None,
     lanes: Annotated[
@@ -43,7 +42,7 @@ def work(
     ] = None,
 ) -> None:
     """Keep the read tables up to date, until SIGINT (Ctrl-C) or SIGTERM ends it cleanly, with status 0."""
-    chosen = named_projections(projection) if projection else list(built_in_projections())
+    chosen = projections_named(projection) if projection else all_projections()
     with configuration(url, data) as config:
         asyncio.run(_work(config, chosen, lanes))
 
@@ -71,17 +70,3 @@ async def _work(config: DatabaseConfig, chosen: list[Projection[Any]], lanes: in
         for task in tasks:
             task.cancel()
     say("stopped")
-
-
-def named_projections(names: list[str]) -> list[Projection[Any]]:
-    """Return the projections of these names, or of MODULE:CLASS for one's own, each once.
-
-    Raises:
-        ConfigurationError: There is none of a name.
-    """
-    by_name = {one.name: one for one in built_in_projections()}
-    by_name |= {path: projection_named(path) for path in names if ":" in path}
-    unknown = [name for name in names if name not in by_name]
-    if unknown:
-        raise ConfigurationError(f"there is no projection {unknown[0]}: there are {', '.join(by_name)}")
-    return [by_name[name] for name in dict.fromkeys(names)]

@@ -11,11 +11,13 @@ from typing import Annotated, Any, TypeVar
 import orjson
 import typer
 
+from eventstore.cli.modules import is_path, known_names, projection_named
 from eventstore.cli.output import TextTable, say, say_json, show_table
-from eventstore.cli.projections import named_projections
 from eventstore.cli.running import DIFFERENT
 from eventstore.cli.target import Data, Url, configuration
-from eventstore.errors import ConfigurationError
+from eventstore.errors import KeyNotQuarantinedError
+from eventstore.log.names import no_such_name
+from eventstore.replay.pages import fetch
 from eventstore.store import EventStore
 from projections import quarantine
 from projections.quarantine import QuarantinedKey
@@ -31,7 +33,7 @@ application = typer.Typer(
 )
 """The command with its four parts."""
 
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="The projection, or MODULE:CLASS of your own.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="The projection, by its name or as MODULE:CLASS.")]
 _Key = Annotated[
     str,
     typer.Argument(
@@ -51,7 +53,15 @@ def list_keys(
     as_json: _Json = False,
 ) -> None:
     """List the keys in quarantine, the longest there first."""
-    held = _run(url, data, lambda store: quarantine.list_quarantined(store.log, projection))
+
+    async def work(store: EventStore) -> list[QuarantinedKey]:
+        name = None if projection is None else _name(projection)
+        found = await quarantine.list_quarantined(store.log, name)
+        if name is not None and not found:
+            await _require_known(store, name)
+        return found
+
+    held = _run(url, data, work)
     if as_json:
         say_json(_json([asdict(one) for one in held]))
         return
@@ -69,9 +79,9 @@ def list_keys(
 
 
 @application.command("show")
-def show(name: str, key: _Key, url: Url = None, data: Data = None, as_json: _Json = False) -> None:
+def show(name: _Name, key: _Key, url: Url = None, data: Data = None, as_json: _Json = False) -> None:
     """Show one key: the event that cannot be folded, the error with its traceback, and since when."""
-    held = _run(url, data, lambda store: _find(store, name, key))
+    held = _run(url, data, lambda store: _find(store, _name(name), key))
     if as_json:
         say_json(_json(asdict(held)))
         return
@@ -92,7 +102,7 @@ def retry(
     data: Data = None,
 ) -> int:
     """Fold the events that wait, in order, once the code is mended; the status is 1 where one fails again."""
-    (projection,) = named_projections([name])
+    projection = projection_named(name)
 
     async def work(store: EventStore) -> int:
         if key is None:
@@ -125,7 +135,7 @@ def discard(  # noqa: PLR0917 - called by the command line, by name
     data: Data = None,
 ) -> int:
     """Leave the event that failed out of the projection, for good and on record, and fold what waits behind it."""
-    (projection,) = named_projections([name])
+    projection = projection_named(name)
     who = getpass.getuser() if by is None else by
 
     async def work(store: EventStore) -> int:
@@ -140,14 +150,26 @@ def discard(  # noqa: PLR0917 - called by the command line, by name
     return _run(url, data, work)
 
 
+def _name(given: str) -> str:
+    """Return the name of a projection that was given by it, or as MODULE:CLASS; its code is not needed."""
+    return projection_named(given).name if is_path(given) else given
+
+
 async def _find(store: EventStore, name: str, key: str) -> QuarantinedKey:
     keys = (key, orjson.dumps([key]).decode())
     for one in await quarantine.list_quarantined(store.log, name):
         if one.key in keys:
             return one
-    raise ConfigurationError(
-        f"the key {key} of projection {name} is not in quarantine: `eventstore quarantine list` shows what is"
-    )
+    await _require_known(store, name)
+    raise KeyNotQuarantinedError.of(name, key)
+
+
+async def _require_known(store: EventStore, name: str) -> None:
+    """Refuse the name of a projection that neither the database nor the code knows."""
+    rows = await fetch(store.log.connection, "projections/list_checkpoints")
+    registered = {row["projection"] for row in rows}
+    if name not in registered and name not in known_names():
+        raise no_such_name("projection", name, {*registered, *known_names()})
 
 
 def _run(url: Url, data: Data, work: Callable[[EventStore], Coroutine[Any, Any, T]]) -> T:

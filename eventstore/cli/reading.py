@@ -17,18 +17,21 @@ import orjson
 import typer
 from pydantic_core import to_jsonable_python
 
+from eventstore.cli.modules import entity_class_named
 from eventstore.cli.output import TextTable, say, say_json, show_table
 from eventstore.cli.stored import as_json, as_line, pairs, time_text
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
-from eventstore.domain.event import registry
-from eventstore.errors import ConfigurationError, EntityNotFoundError
+from eventstore.errors import EntityNotFoundError
+from eventstore.log.names import require_known_names
 from eventstore.replay.following import follow, last_rows
-from eventstore.replay.history import Changes, FieldChange, HistoryEntry, entity_class_of
+from eventstore.replay.history import Changes, FieldChange, HistoryEntry
 from eventstore.replay.pages import Selection, fetch
 from eventstore.store import EventStore
 
 __all__ = ["history", "show", "tail"]
+
+_LINES_MAX = 2**31 - 1
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line; decimals are strings.")]
 """The option `--json`."""
@@ -38,21 +41,21 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line; de
 
 
 def history(
-    category: Annotated[str, typer.Argument(help="What it is: order, position, portfolio ...")],
+    category: Annotated[
+        str,
+        typer.Argument(help="What it is: order, position, portfolio, or a category of your own (--module)."),
+    ],
     entity_id: Annotated[UUID, typer.Argument(metavar="ID", help="Its id.")],
     in_json: AsJson = False,
     url: Url = None,
     data: Data = None,
 ) -> None:
     """Show each event of an entity with its times, who did it, and what became of each field."""
-    entity_class = entity_class_of(category, registry)
-    if entity_class is None:
-        known = sorted({one.category for one in registry if entity_class_of(one.category, registry)})
-        raise ConfigurationError(f"there is no entity of category {category}: there are {', '.join(known)}")
+    entity_class = entity_class_named(category)
     with configuration(url, data) as config:
         told = asyncio.run(_history(config, entity_class, entity_id))
     if not told:
-        raise EntityNotFoundError(entity_id, category=category)
+        raise EntityNotFoundError.of(entity_id, category=category)
     if in_json:
         for entry in told:
             say_json(orjson.dumps(_entry_as_json(entry)).decode())
@@ -118,7 +121,7 @@ def show(
     with configuration(url, data) as config:
         rows = asyncio.run(_show(config, stream))
     if not rows:
-        raise EntityNotFoundError(stream, category="stream")
+        raise EntityNotFoundError.of(stream, category="stream")
     if in_json:
         for row in rows:
             say_json(as_json(row))
@@ -141,7 +144,9 @@ async def _show(config: DatabaseConfig, stream: UUID) -> list[Any]:
 
 
 def tail(  # noqa: PLR0917 - the command's options
-    lines: Annotated[int, typer.Option("--lines", "-n", metavar="N", min=0, help="The last N events.")] = 10,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", metavar="N", min=0, max=_LINES_MAX, help="The last N events.")
+    ] = 10,
     following: Annotated[
         bool,
         typer.Option("--follow", "-f", help="Go on with what is appended, until SIGINT (Ctrl-C) or SIGTERM."),
@@ -167,6 +172,7 @@ async def _tail(
     config: DatabaseConfig, selection: Selection, lines: int, *, following: bool, in_json: bool
 ) -> None:
     async with EventStore.open(config, workers=False) as store:
+        await require_known_names(store.log, categories=selection.categories, types=selection.types)
         rows, end = await last_rows(store.log, selection, count=lines)
         _say_rows(rows, in_json=in_json)
         if not following:

@@ -10,14 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from eventstore.cli.output import Bars, bars, say
-from eventstore.cli.projections import named_projections
+from eventstore.cli.modules import kept_projections, known_names, projections_named
+from eventstore.cli.output import Bars, bars, say, say_error
 from eventstore.cli.proof import compare_all
 from eventstore.cli.running import DIFFERENT
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError
-from eventstore.store import EventStore, built_in_projections
+from eventstore.store import EventStore
 from projections import Projection
 from projections.rebuild import RebuildProgress, Rebuilt, abandon
 from projections.rebuild import rebuild as rebuild_one
@@ -29,9 +29,14 @@ _LINE_EVERY_S = 5.0
 
 def rebuild(  # noqa: PLR0917 - each is an option of the command line
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="The projections to rebuild.")
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME...", help="The projections to rebuild, by their names or as MODULE:CLASS."
+        ),
     ] = None,
-    all_of_them: Annotated[bool, typer.Option("--all", help="Rebuild every projection.")] = False,
+    all_of_them: Annotated[
+        bool, typer.Option("--all", help="Rebuild every projection that the database keeps.")
+    ] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare every row with the live table, and change nothing.")
     ] = False,
@@ -59,13 +64,13 @@ def rebuild(  # noqa: PLR0917 - each is an option of the command line
     --compare nothing is changed, and the status is 1 where a row differs.
     """
     if bool(names) == all_of_them:
-        known = ", ".join(one.name for one in built_in_projections())
+        known = ", ".join(sorted(known_names()))
         raise ConfigurationError(f"rebuild which projection? Name some ({known}), or give --all")
     if compare + restart + abandon_it > 1:
         raise ConfigurationError(
             "--compare, --restart and --abandon are three things to do: give one of them"
         )
-    chosen = named_projections(names) if names else list(built_in_projections())
+    chosen = projections_named(names) if names else None
     with configuration(url, data) as config:
         if compare:
             return asyncio.run(_compare(config, chosen))
@@ -76,9 +81,9 @@ def rebuild(  # noqa: PLR0917 - each is an option of the command line
     return 0
 
 
-async def _compare(config: DatabaseConfig, chosen: list[Projection[Any]]) -> int:
+async def _compare(config: DatabaseConfig, chosen: list[Projection[Any]] | None) -> int:
     async with EventStore.open(config, workers=False) as store:
-        proof = await compare_all(store.log, chosen)
+        proof = await compare_all(store.log, await _all_unless(chosen, store))
     for one in proof.comparisons:
         say(
             f"{one.projection}: {one.rows_equal} equal, {one.rows_different} different, at position {one.position}"
@@ -89,24 +94,34 @@ async def _compare(config: DatabaseConfig, chosen: list[Projection[Any]]) -> int
     return 0 if proof.is_equal else DIFFERENT
 
 
-async def _abandon(config: DatabaseConfig, chosen: list[Projection[Any]]) -> None:
+async def _abandon(config: DatabaseConfig, chosen: list[Projection[Any]] | None) -> None:
     async with EventStore.open(config, workers=False) as store:
-        for projection in chosen:
+        for projection in await _all_unless(chosen, store):
             had = await abandon(store.log, projection)
             say(f"{projection.name}: {'dropped' if had else 'there was nothing to drop'}")
 
 
 async def _rebuild(
-    config: DatabaseConfig, chosen: list[Projection[Any]], *, restart: bool, processes: int | None
+    config: DatabaseConfig, chosen: list[Projection[Any]] | None, *, restart: bool, processes: int | None
 ) -> None:
     async with EventStore.open(config, workers=False) as store:
-        for projection in chosen:
+        for projection in await _all_unless(chosen, store):
             started_s = time.monotonic()
             with show_progress() as on_progress:
                 rebuilt = await rebuild_one(
                     store.log, projection, restart=restart, processes=processes, on_progress=on_progress
                 )
             say(_told(rebuilt, time.monotonic() - started_s))
+
+
+async def _all_unless(chosen: list[Projection[Any]] | None, store: EventStore) -> list[Projection[Any]]:
+    """Return the projections that were named; else all that the database keeps."""
+    if chosen is not None:
+        return chosen
+    kept, others = await kept_projections(store.connection)
+    for name in others:
+        say_error(f"{name} is left out, since its code is not known here: give --module MODULE")
+    return kept
 
 
 def _told(rebuilt: Rebuilt, elapsed_s: float) -> str:

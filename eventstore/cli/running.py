@@ -18,13 +18,32 @@ from typing import Any
 import typer
 
 from eventstore.cli.output import say_error, say_fault
-from eventstore.errors import EventStoreError
+from eventstore.errors import (
+    ConfigurationError,
+    EntityNotFoundError,
+    EventNotFoundError,
+    EventStoreError,
+    KeyNotQuarantinedError,
+)
 from eventstore.printable import printable, text_of_error
 
-__all__ = ["BAD_INPUT", "DIFFERENT", "FAULT", "INTERRUPTED", "exit_status_of", "uninterrupted"]
+__all__ = [
+    "BAD_INPUT",
+    "DIFFERENT",
+    "FAULT",
+    "INTERRUPTED",
+    "NotFoundError",
+    "exit_status_of",
+    "uninterrupted",
+]
+
+
+class NotFoundError(ConfigurationError):
+    """What a command was asked for is not there."""
+
 
 DIFFERENT = 1
-"""Exit status: a proof found a difference."""
+"""Exit status: a proof found a difference, or what was asked for is not there."""
 
 BAD_INPUT = 2
 """Exit status: what was given, or the database, is not as it must be."""
@@ -34,6 +53,8 @@ FAULT = 70
 
 INTERRUPTED = 128
 """Exit status of an interruption, less the signal's number."""
+
+_NOT_FOUND = (EntityNotFoundError, EventNotFoundError, KeyNotQuarantinedError, NotFoundError)
 
 # Every usage error of the command line derives from the base of this one, whatever typer's version.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -68,6 +89,9 @@ def exit_status_of(command: Callable[[], Any]) -> int:
         if line is None:
             say_fault(error)
             return FAULT
+        if isinstance(_first(error), _NOT_FOUND):
+            say_error(f"not found: {line}")
+            return DIFFERENT
         say_error(line)
         return BAD_INPUT
     finally:
@@ -110,10 +134,15 @@ class _OneLine(logging.Formatter):
         return printable(f"eventstore: {record.levelname.lower()}: {record.getMessage()}{because}")
 
 
-def _in_one_line(error: BaseException) -> str | None:
-    """Return what a user is told of an error; None where it is a fault of this program."""
+def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    return error
+
+
+def _in_one_line(error: BaseException) -> str | None:
+    """Return what a user is told of an error; None where it is a fault of this program."""
+    error = _first(error)
     if isinstance(error, _UsageError):
         message = error.format_message()  # type: ignore[attr-defined]
         context = getattr(error, "ctx", None)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from eventstore.cli.modules import Modules, import_modules
 from eventstore.cli.output import say
 from eventstore.cli.running import DIFFERENT
 from eventstore.domain.registry import registry
@@ -16,7 +16,6 @@ from eventstore.domain.registry_check import registry_problems
 from eventstore.domain.schema_changes import compare_snapshots
 from eventstore.domain.schema_snapshot import EventSchema, parse_snapshot, snapshot_of, write_snapshot
 from eventstore.errors import ConfigurationError
-from eventstore.installation import hidden_by_us
 
 __all__ = ["application", "check", "snapshot"]
 
@@ -32,14 +31,6 @@ _DEFAULT_FILE = Path("event_schemas.json")
 
 File = Annotated[
     Path, typer.Option("--snapshot", metavar="FILE", help="The snapshot, which is kept with the code.")
-]
-Modules = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--module",
-        metavar="MODULE",
-        help="Import this module of your own, which defines events and upcasters; may be given again.",
-    ),
 ]
 
 
@@ -94,18 +85,7 @@ def _counted(today: dict[str, EventSchema]) -> int:
 def _today(modules: list[str] | None) -> dict[str, EventSchema]:
     """Return the snapshot of what the library and these modules define."""
     importlib.import_module("eventstore.store")  # the built-in events
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    for module in modules or ():
-        told = hidden_by_us(module, Path.cwd())
-        if told is not None:
-            raise ConfigurationError(told)
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
-                raise ConfigurationError(f"there is no module {module} (--module)") from error
-            raise ConfigurationError(f"the module {module} cannot be imported: {error}") from error
+    import_modules(modules)
     return snapshot_of(registry)
 
 

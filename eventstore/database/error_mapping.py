@@ -66,6 +66,7 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.EventStoreError], str]] = {
 _POSITION_KEY = (
     "events_position_key"  # a distributed table reports its constraints with the suffix of a shard
 )
+_NO_TIME = "date value out of range"  # as the driver's decoder says it
 _LOST = ("08", "57P01", "57P02", "57P05")
 _NOT_MIGRATED = ("3F000", "42703", "42704", "42883", "42P01")
 
@@ -179,6 +180,13 @@ def mapped_errors(
         yield
     except errors.EventStoreError:
         raise
+    except OverflowError as error:
+        if _NO_TIME not in str(error):
+            raise
+        raise errors.RepositoryError(
+            "a time that was read is before the year 1 or after 9999, which Python cannot hold: correct it, or keep it from "
+            "being read"
+        ) from error
     except DRIVER_ERRORS as error:
         if cancelling() > cancelled_before and (cancelled := cancelled_within(error)) is not None:
             raise cancelled  # noqa: B904 - the error becomes its context

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.errors import ConfigurationError
+from eventstore.errors import ConfigurationError, EventNotFoundError
 from eventstore.evidence.canonical import (
     ENTRY_BYTES,
     NO_SEAL,
@@ -64,7 +64,8 @@ async def prove(log: EventLog, event: UUID | int) -> dict[str, Any]:
         event: The event's id, or its position.
 
     Raises:
-        ConfigurationError: There is no such event, it is not sealed yet, it is not what was sealed, or the database is not
+        EventNotFoundError: There is no such event.
+        ConfigurationError: It is not sealed yet, it is not what was sealed, or the database is not
             encoded in UTF-8.
         ConnectionError, TimeoutError: Safe to retry.
     """
@@ -82,7 +83,7 @@ async def prove(log: EventLog, event: UUID | int) -> dict[str, Any]:
                     load("evidence/read_events", connection), position - 1, position, None
                 )
             if not rows:
-                raise ConfigurationError(f"the log has no event {event}: give an event's id or its position")
+                raise EventNotFoundError.of(event)
             block = await connection.fetchval(load("evidence/find_block", connection), position)
             if block is None:
                 raise ConfigurationError(f"event {event} is not sealed yet: run `eventstore seal`")

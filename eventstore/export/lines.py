@@ -15,6 +15,7 @@ from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import event_hash, microseconds
 from eventstore.evidence.encoding import require_unicode
 from eventstore.limits import check_position
+from eventstore.log.names import require_known_names
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -68,12 +69,18 @@ async def export_lines(
     Raises:
         ConnectionError, TimeoutError: What was written is of no use: begin again.
         LimitError: `after` is below 0.
-        ConfigurationError: An event has a time that ISO 8601 cannot say, the server is a standby, or the database is not
+        ConfigurationError: `after` is beyond the end of the log; there is no such category, in the log or in the code; an
+            event has a time that ISO 8601 cannot say, the server is a standby, or the database is not
             encoded in UTF-8.
         OSError: The file cannot be written.
     """
     check_position("after", after)
     through = await log.head()
+    if not 0 <= after <= through:
+        raise ConfigurationError(
+            f"after is a position from 0 to the end of the log, which is at {through}, not {after}"
+        )
+    await require_known_names(log, categories=categories)
     whole = categories is None and after == 0
     header = {"format": FORMAT, "after": after, "categories": categories}
     file.write(orjson.dumps(header) + b"\n")

@@ -10,8 +10,9 @@ from uuid import UUID
 
 from eventstore.domain.entity import Entity
 from eventstore.domain.event import Event, EventRegistry, RecordedEvent
-from eventstore.errors import ConfigurationError, EntityNotFoundError
+from eventstore.errors import ConfigurationError, EntityNotFoundError, EventDecodingError, EventStoreError
 from eventstore.log.event_log import EventLog
+from eventstore.printable import text_of_error
 from eventstore.replay.bounds import bound
 
 __all__ = [
@@ -111,10 +112,23 @@ async def history(log: EventLog, entity_class: type[E], entity_id: UUID) -> list
 
 
 def entries(entity_class: type[E], events: Sequence[RecordedEvent]) -> Iterator[HistoryEntry[E]]:
-    """Yield the entries of a stream's events, which are all of them, in order."""
+    """Yield the entries of a stream's events, which are all of them, in order.
+
+    Raises:
+        EventDecodingError: An event cannot be folded.
+    """
     before: E | None = None
     for recorded in events:
-        after = entity_class.evolve(before, recorded)
+        try:
+            after = entity_class.evolve(before, recorded)
+        except EventStoreError:
+            raise
+        except Exception as error:
+            raise EventDecodingError(
+                f"{recorded.category}/{recorded.type} cannot be folded: {text_of_error(error)}",
+                stream_id=recorded.stream_id,
+                position=recorded.position,
+            ) from error
         yield HistoryEntry(recorded, changes(before, after), after)
         before = after
 

@@ -165,11 +165,10 @@ async def test_rebuild_of_what_was_never_folded(migrated_config: DatabaseConfig)
 
 
 def test_unknown_projections():
-    """A wrong name, or none, is refused with the names that there are, before anything is connected."""
+    """A wrong name, or none, is refused with those that are close, or all that there are, before anything is connected."""
     nowhere = ("--url", "postgresql://nobody@/nothing?host=/nowhere")
-    assert_refused(
-        run("rebuild", "ordres", *nowhere), "no projection ordres", "orders, positions, portfolios"
-    )
+    assert_refused(run("rebuild", "ordres", *nowhere), "no projection ordres: did you mean orders?")
+    assert_refused(run("rebuild", "x", *nowhere), "no projection x: there are orders, portfolio_snapshots")
     assert_refused(run("work", "--projection", "ordres", *nowhere), "no projection ordres")
     assert_refused(run("rebuild", *nowhere), "rebuild which projection?", "--all")
     assert_refused(run("rebuild", "orders", "--all", *nowhere), "rebuild which projection?")

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from projections import ProjectionWorker
-from tests.command_line import assert_refused, run
+from tests.command_line import assert_not_found, assert_refused, run
 from tests.conftest import url_of
 from tests.spoilt import Spoilt, spoilt_table
 from tests.working import place
@@ -80,4 +80,4 @@ async def test_discard(migrated_config: DatabaseConfig, store: EventStore, monke
     async with store.connection.acquire() as connection:
         row = await connection.fetchrow("SELECT discarded_by, reason, position FROM projection_discards")
     assert tuple(row) == ("risk desk", "a test order", 2)
-    assert_refused(await asyncio.to_thread(run, *command), "not in quarantine", "quarantine list")
+    assert_not_found(await asyncio.to_thread(run, *command), "not in quarantine", "quarantine list")

@@ -16,7 +16,7 @@ import pytest
 from eventstore.domain.order import Order, OrderSide
 from eventstore.store import EventStore
 from tests import command_line
-from tests.command_line import assert_refused, run
+from tests.command_line import assert_not_found, assert_refused, run
 from tests.conftest import url_of
 from tests.entities import started
 
@@ -58,7 +58,7 @@ async def test_history(store: EventStore, migrated_config: DatabaseConfig):
     ]
     assert told[0]["changes"]["limit_price"] == {"old": None, "new": "150.10"}
     assert told[2]["changes"]["filled_quantity"] == {"old": "0", "new": "4"}
-    assert_refused(run("history", "order", str(uuid4()), "--url", url), "no order has the id")
+    assert_not_found(run("history", "order", str(uuid4()), "--url", url), "no order has the id")
     assert_refused(run("history", "colour", str(order.id), "--url", url), "colour", "order", "portfolio")
     assert_refused(run("history", "position", str(order.id), "--url", url), "category order")
     assert_refused(run("history", "order", "x", "--url", url), "x")
@@ -80,7 +80,7 @@ async def test_show(store: EventStore, migrated_config: DatabaseConfig):
     ]
     assert told[1]["data"] == {"parameter": "x", "value": "0"}
     assert told[1]["metadata"] == {"actor": "desk"}
-    assert_refused(run("show", str(uuid4()), "--url", url), "no stream has the id")
+    assert_not_found(run("show", str(uuid4()), "--url", url), "no stream has the id")
 
 
 async def test_tail(store: EventStore, migrated_config: DatabaseConfig):
@@ -96,7 +96,7 @@ async def test_tail(store: EventStore, migrated_config: DatabaseConfig):
     assert told("-n", "2") == [5, 6]
     assert told("--category", "order", "-n", "2") == [2, 3]
     assert told("--type", "OrderFilled", "--type", "StrategyStarted") == [3, 4]
-    assert told("--type", "None") == told("-n", "0") == []
+    assert told("--type", "OrderExpired") == told("-n", "0") == []
     lines = run("tail", "-n", "4", "--url", url).stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["3", "4", "5", "6"]
     assert f"{order.id} v3" in lines[0]

@@ -15,7 +15,7 @@ from eventstore.domain import Order, OrderSide
 from eventstore.domain.causation import caused_by
 from eventstore.errors import ConfigurationError
 from eventstore.store import EventStore
-from tests.command_line import assert_refused, run
+from tests.command_line import assert_not_found, assert_refused, run
 from tests.conftest import url_of
 
 BEFORE = """
@@ -114,7 +114,9 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.M
         cli.snapshot(tmp_path / "no" / "s.json")
     (tmp_path / "half_a_robot.py").write_text("import no_such_module")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ConfigurationError, match=r"module half_a_robot cannot be imported: .*no_such_module"):
+    with pytest.raises(
+        ConfigurationError, match=r"module half_a_robot \(--module\) cannot be imported: .*no_such_module"
+    ):
         cli.check(file, ["half_a_robot"])
 
 
@@ -149,4 +151,4 @@ async def test_trace_prints_what_came_from_one_command(migrated_config: Database
         (1, str(second.event_id), str(first.event_id)),
     ]
     nothing = run("trace", "no such command", "--url", url)
-    assert (nothing.returncode, nothing.stdout) == (1, "correlation no such command: 0 events\n")
+    assert_not_found(nothing, "no event has the id or the correlation id no such command")
