@@ -55,7 +55,7 @@ def history(
     with configuration(url, data) as config:
         told = asyncio.run(_history(config, entity_class, entity_id))
     if not told:
-        raise EntityNotFoundError.of(entity_id, category=category)
+        raise EntityNotFoundError(entity_id, category=category)
     if in_json:
         for entry in told:
             say_json(orjson.dumps(_entry_as_json(entry)).decode())
@@ -121,7 +121,7 @@ def show(
     with configuration(url, data) as config:
         rows = asyncio.run(_show(config, stream))
     if not rows:
-        raise EntityNotFoundError.of(stream, category="stream")
+        raise EntityNotFoundError(stream, category="stream")
     if in_json:
         for row in rows:
             say_json(as_json(row))
