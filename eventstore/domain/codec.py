@@ -172,7 +172,7 @@ def _form(model: type[BaseModel], within: frozenset[type]) -> Form:
     require_complete(model)
     schema: Schema = model.__pydantic_core_schema__
     definitions: dict[str, Schema] = {}
-    keeps_instance = not model.__private_attributes__
+    keeps_instance = not model.__private_attributes__ and _is_made_plainly(model)
     while schema["type"] != "model":
         if "serialization" in schema:
             return Form(has_serializer=True)
@@ -205,6 +205,14 @@ def _form(model: type[BaseModel], within: frozenset[type]) -> Form:
         keeps_instance &= schema["type"] == "function-before"
         schema = schema["schema"]
     return _form_of_fields(model, schema, compiler, keeps_instance=keeps_instance)
+
+
+def _is_made_plainly(model: type[BaseModel]) -> bool:
+    """Whether no code of a user's runs when an instance is made, besides validators: it could put anything in a field."""
+    return all(
+        (getattr(model, name).__module__ or "").startswith(("pydantic.", "eventstore.domain."))
+        for name in ("__init__", "model_post_init")
+    )
 
 
 def _form_of_fields(
@@ -656,6 +664,10 @@ def _remembered(kind: Converter) -> _Remembered:
     return _Remembered(kind)
 
 
+def _date(value: Any) -> date:
+    return date.fromisoformat(value) if isinstance(value, str) else value  # which an upcaster has made
+
+
 _PLAIN: Mapping[str, Reader] = {
     "str": Reader(is_exact=True, types=frozenset({str})),
     "bool": Reader(is_exact=True, types=frozenset({bool})),
@@ -664,7 +676,7 @@ _PLAIN: Mapping[str, Reader] = {
     "float": Reader(float, is_wide=True, types=frozenset({float})),
     # Of a time zone, its offset is written. Both may be of a subclass, such as pandas' Timestamp.
     "datetime": Reader(datetime.fromisoformat, types=frozenset({datetime})),
-    "date": Reader(date.fromisoformat, types=frozenset({date})),
+    "date": Reader(_date, types=frozenset({date})),
 }
 
 

@@ -83,7 +83,7 @@ class Event(Validated):
     ) -> None:
         refuse_class_keywords(cls, unknown, ("category", "type", "schema_version", "registry"))
         super().__init_subclass__()
-        cls.type = type or cls.__name__
+        cls.type = type or vars(cls).get("type") or cls.__name__
         if category is not None:
             cls.category = category
         if schema_version is not None:

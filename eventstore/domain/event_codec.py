@@ -67,14 +67,15 @@ class EventCodec:
         self.category = event_class.category
         self.type = event_class.type
         self.schema_version = event_class.schema_version
-        self.is_exact = form.is_exact
+        # An event that can be changed may have been since it was validated.
+        self.is_exact = form.is_exact and bool(event_class.model_config.get("frozen"))
         self.loads: Callable[[str | bytes], Any] = parse_json if form.is_wide else orjson.loads
         self.construct: Callable[[dict[str, Any], Mapping[str, Any]], Event] = codec.maker(
             event_class, "occurred_at"
         ).construct
         self._write = self._writer(form)
         self.encode: Callable[[Event], bytes] = self._encode_checked
-        if form.is_exact:
+        if self.is_exact:
             self.encode = self._encode_wide if form.is_wide else self._write
 
     def restored(self, event: Event) -> Event:

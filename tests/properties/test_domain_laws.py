@@ -119,7 +119,7 @@ def _derived(entity: Entity) -> dict[str, str]:
         for kind in type(entity).__mro__
         for name, value in vars(kind).items()
         if isinstance(value, property) and kind.__module__.startswith("eventstore.")
-        if not name.startswith(("_", "pending"))
+        if not name.startswith(("_", "pending", "made"))
     }
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -604,6 +604,56 @@ def test_a_copy_with_other_values_is_validated():
     assert twice.model_copy(update={"occurred_at": twice.occurred_at}) == twice
     with pytest.raises(ValueError, match="quantity"):
         event.model_copy(update={"quantity": "many"})
+
+
+class Odd(Event, category="tested types", registry=classes):
+    """Code of a user's puts what no validator has seen into a field."""
+
+    value: D
+
+
+class Initialised(Odd):
+    """In its constructor."""
+
+    def __init__(self, **data: Any) -> None:
+        super().__init__(**data)
+        self.__dict__["value"] = 1.5
+
+
+class Finished(Odd):
+    """After its constructor."""
+
+    def model_post_init(self, _context: Any, /) -> None:
+        """Change it."""
+        self.__dict__["value"] = 1.5
+
+
+class Changeable(Odd):
+    """Whenever it likes."""
+
+    model_config = ConfigDict(frozen=False)
+
+
+@pytest.mark.parametrize("kind", [Initialised, Finished, Changeable])
+def test_a_value_that_no_validator_has_seen_is_looked_at(kind: Any):
+    """An event of such a class is never taken for what its types say."""
+    event = kind(value=D(1))
+    if kind is Changeable:
+        kept(event)
+        event.value = 1.5
+    with pytest.raises(EventEncodingError, match=r"value is 1.5 \(float\)"):
+        encoded(event)
+
+
+def test_type_and_category_may_be_class_variables():
+    """As they are of the base class."""
+
+    class Named(Event, registry=classes):
+        category: ClassVar[str] = "tested types"
+        type: ClassVar[str] = "NamedOtherwise"
+
+    assert classes.find("tested types", "NamedOtherwise") is Named
+    kept(Named())
 
 
 EXACT: list[Any] = [str, int, D, bool, UUID, UtcDatetime, Side, tuple[D, ...], Frozen, Literal["a"], D | None]
