@@ -7,13 +7,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eventstore.repositories.lists import ListStatement
+from eventstore.repositories.lists import ListStatement, load_statement
 from eventstore.repositories.read_tables import LISTS, READ_TABLES
 from eventstore.sql import fill
 from tests.unit.sql_header import SQL
 
 GOLDEN = Path(__file__).parent / "golden" / "sql"
 TEMPLATES = SQL / "lists"
+_LOAD_HEADER = """\
+-- Purpose: Read one {kind}: its row, and the events of its stream from the last one that is folded into the row on.
+-- Parameters:
+--   $1 id uuid
+-- Result: the columns of {table} (numbers and enums as text, version as row_version), last_position bigint, and the columns of
+--   an event; either part may be NULL; one row for each event, and one where there is only a row
+-- Locks: none beyond ACCESS SHARE
+-- Index: {table}_pkey, events_pkey
+"""
 _FOUND = "{schema}.{table}", "{schema}.milestone_{table}"
 
 
@@ -41,6 +50,9 @@ def _header(one: ListStatement) -> str:
 
 def _composed() -> dict[str, str]:
     found = {name: f"{_header(one)}\n{one.statement()}" for name, one in LISTS.items()}
+    for kind, table in READ_TABLES.items():
+        header = _LOAD_HEADER.format(kind=kind.category, table=table.projection)
+        found[f"{table.projection}/load"] = f"{header}{load_statement(kind, table.projection, table.version)}"
     for path in SQL.rglob("*.sql"):
         text = path.read_text()
         if path.parent != TEMPLATES and any(slot in text for slot in _FOUND):

@@ -17,12 +17,14 @@ from eventstore.suggestions import suggestion
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DatabaseConfig", "SSLMode", "TargetSessionAttrs", "UnsavedChanges"]
+__all__ = ["DatabaseConfig", "Loads", "SSLMode", "TargetSessionAttrs", "UnsavedChanges"]
 
 SSLMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 TargetSessionAttrs = Literal["any", "primary"]
 UnsavedChanges = Literal["error", "save"]
 """What a commit does with changes of a known entity that were not saved: `error` refuses the commit, `save` saves them."""
+Loads = Literal["row", "stream"]
+"""What an entity is read from: its row and the events after it, or its whole stream."""
 
 _VARIABLES: dict[str, tuple[str, str]] = {
     "host": ("DATABASE_HOST", "a host name, an address, or the absolute path of a socket's folder"),
@@ -51,6 +53,7 @@ _VARIABLES: dict[str, tuple[str, str]] = {
     "statement_cache_size": ("DATABASE_STATEMENT_CACHE_SIZE", "a whole number from 0 (none) to 10000"),
     "group_commit": ("DATABASE_GROUP_COMMIT", "true or false"),
     "unsaved": ("DATABASE_UNSAVED", "error or save"),
+    "loads": ("DATABASE_LOADS", "row or stream"),
     "direct_url": ("DATABASE_DIRECT_URL", "a URL such as postgresql://user:password@host:5432/database"),
 }
 _ADDRESS = ("host", "port", "database", "user", "password")
@@ -124,6 +127,9 @@ class DatabaseConfig(_InSchema):
             statement.
         unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the commit,
             `save` saves them. A Unit of Work may be told otherwise.
+        loads: What an entity is read from: `row` takes its row in the read table, if the row's version and position are ones
+            that its stream has, and the events after it; `stream` folds every event of its stream, whatever the row says, for
+            those who do not trust who may write the read tables. That costs as much as the stream is long.
         direct_url: A URL that reaches PostgreSQL itself, for LISTEN, where a pooler stands between.
 
     Raises:
@@ -153,6 +159,7 @@ class DatabaseConfig(_InSchema):
     statement_cache_size: int = Field(100, ge=0, le=10000)
     group_commit: bool = True
     unsaved: UnsavedChanges = "error"
+    loads: Loads = "row"
     direct_url: SecretStr | None = None
 
     if not TYPE_CHECKING:  # a type checker sees the fields as keywords instead

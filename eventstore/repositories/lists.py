@@ -1,4 +1,4 @@
-"""The statements of the lists: what each asks of its read table, and which events of the log's tail it reads.
+"""The statements of lists and loads: what each asks of its read table, and which events of the log it reads.
 
 A fresh list is one statement, hence one snapshot: the rows that match, and the tail of the log that corrects them (ADR 3).
 Two templates serve all lists. One reads the whole tail; the other leaves out events that cannot belong to the answer, which
@@ -19,7 +19,7 @@ from eventstore.domain.entity import Entity
 from eventstore.domain.event import Event
 from eventstore.sql import Template, fill, literal, template
 
-__all__ = ["Belonging", "ListStatement", "event_may_give", "has_value"]
+__all__ = ["Belonging", "ListStatement", "event_may_give", "has_value", "load_statement"]
 
 _OF_A_KEY_IN_QUARANTINE = "position <= (SELECT position FROM folded)"
 
@@ -92,7 +92,7 @@ def _statement(one: ListStatement, source: str, source_definition: str) -> Templ
         "where": one.where,
         "after": f"(row.{one.sort}, row.id) {comparison} ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid)",
         "order": f"row.{one.sort}{direction}, row.id{direction}",
-        "columns": _columns(one.kind),
+        "columns": _columns(one.kind, "candidates"),
     }
     if one.belonging is None:
         return fill(template("lists/whole_tail"), **slots)
@@ -104,13 +104,31 @@ def _statement(one: ListStatement, source: str, source_definition: str) -> Templ
     )
 
 
-def _columns(kind: type[Entity]) -> str:
+@cache
+def load_statement(kind: type[Entity], table: str, version: int) -> Template:
+    """Return the statement that reads one entity: its row, and the events of its stream from the last one folded on.
+
+    Args:
+        kind: The class of the entity.
+        table: The read table, which is also the name of its projection.
+        version: The version of the projection whose rows the code can read.
+    """
+    return fill(
+        template("lists/load"),
+        columns=_columns(kind, "row"),
+        table=table,
+        projection=literal(table),
+        version=str(version),
+    )
+
+
+def _columns(kind: type[Entity], source: str) -> str:
     """Return the select list of an entity's columns: numbers with their digits, enums without a look-up of their type."""
     selected = []
     for column in RowCodec(kind).columns:
         name = "row_version" if column.name == "version" else column.name
         as_text = column.parameter_type == "numeric" or column.is_enum
-        text = f"candidates.{column.name}{'::pg_catalog.text' if as_text else ''}"
+        text = f"{source}.{column.name}{'::pg_catalog.text' if as_text else ''}"
         selected.append(text if name == column.name and not as_text else f"{text} AS {name}")
     return ",\n    ".join(selected)
 

@@ -229,11 +229,9 @@ LISTS: Mapping[str, ListStatement] = {
 """Every list, by the name that a `Query` has."""
 
 READ_TABLES: Mapping[type[Entity], ReadTable[Any]] = {
-    Order: ReadTable(Order, projection="orders", load="orders/load", lists=LISTS),
-    Position: ReadTable(Position, projection="positions", load="positions/load", lists=LISTS),
-    Portfolio: ReadTable(Portfolio, projection="portfolios", load="portfolios/load", lists=LISTS),
-    PortfolioSnapshot: ReadTable(
-        PortfolioSnapshot, projection="portfolio_snapshots", load="portfolio_snapshots/load", lists=LISTS
-    ),
+    Order: ReadTable(Order, projection="orders", lists=LISTS),
+    Position: ReadTable(Position, projection="positions", lists=LISTS),
+    Portfolio: ReadTable(Portfolio, projection="portfolios", lists=LISTS),
+    PortfolioSnapshot: ReadTable(PortfolioSnapshot, projection="portfolio_snapshots", lists=LISTS),
 }
 """Where the state of each class of entities is read from."""

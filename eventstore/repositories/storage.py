@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,7 +19,7 @@ from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.records import COLUMNS, decode_page
 from eventstore.repositories.last_good import Stream, last_good_stream
-from eventstore.repositories.lists import ListStatement
+from eventstore.repositories.lists import ListStatement, load_statement
 from eventstore.repositories.query import Query
 from eventstore.sql import Named, text_of
 
@@ -26,6 +27,8 @@ __all__ = ["TAIL_EVENTS_MAX", "PostgreSQLStorage", "ReadTable", "Storage", "Stre
 
 E = TypeVar("E", bound=Entity)
 Run = Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
+
+_logger = logging.getLogger(__name__)
 
 _RENAMED = {"version": "row_version"}
 _EVENT = slice(-len(COLUMNS), None)  # the columns of an event, at the end of each record
@@ -41,14 +44,14 @@ class ReadTable(Generic[E]):
     Attributes:
         entity: The class.
         projection: The name of the projection that keeps the table.
-        load: The name of the statement that reads one row and the later events of its stream.
         lists: The statements of the lists, by name.
+        version: The version of the projection whose rows the code can read.
     """
 
     entity: type[E]
     projection: str
-    load: str
     lists: Mapping[str, ListStatement] = field(default_factory=dict)
+    version: int = 1
 
     def __post_init__(self) -> None:
         codec = RowCodec(self.entity, renamed=_RENAMED)
@@ -64,6 +67,17 @@ class ReadTable(Generic[E]):
         """Return the row of a record of a list or a load as an entity: its columns come first, in the order of the fields."""
         entity: E = self._codec.decode_values(record[self._row])  # type: ignore[attr-defined]
         return entity
+
+
+def _fits_log(records: Sequence[Any]) -> bool:
+    """Whether the row of a load, if there is one, is at a version and a position that the stream has."""
+    first = records[0]
+    if first["id"] is None:
+        return True
+    return any(
+        record["version"] == first["row_version"] and record["position"] == first["last_position"]
+        for record in records
+    )
 
 
 class Storage(Protocol):
@@ -93,6 +107,8 @@ class PostgreSQLStorage:
         self.log = log
         self.tables = tables
         self._run = run or self._run_on_pool
+        config = getattr(log.connection, "config", None)  # a pool of the user's own has none
+        self._folds_streams = config is not None and config.loads == "stream"
 
     def on(self, connection: Any) -> PostgreSQLStorage:
         """Return the same storage inside the open transaction of `connection`."""
@@ -113,10 +129,20 @@ class PostgreSQLStorage:
             QuarantinedKeysError: An event of the stream cannot be folded.
         """
         table: ReadTable[E] | None = self.tables.get(kind)
-        if table is None:
-            rows = await self._fetch(Named("log/read_stream"), entity_id, 0, None)
-            return _folded(kind, None, decode_page(rows, classes=self.log.classes))
-        records = await self._fetch(Named(table.load), entity_id)
+        if table is None or self._folds_streams:
+            return await self._load_stream(kind, entity_id)
+        records = await self._fetch(load_statement(kind, table.projection, table.version), entity_id)
+        if not _fits_log(records):
+            _logger.error(
+                "the row of %s %s in table %s is not what the log made: it has version %s of position %s, which the stream "
+                "has not; its stream was folded instead. Run `eventstore check`, and rebuild the table",
+                kind.category,
+                entity_id,
+                table.projection,
+                records[0]["row_version"],
+                records[0]["last_position"],
+            )
+            return await self._load_stream(kind, entity_id)
         streams = self._streams(table, records)
         if not streams:
             return Stream(None, 0)
@@ -126,6 +152,10 @@ class PostgreSQLStorage:
                 cause if isinstance(cause, UnknownEventTypeError | EventDecodingError) else streams[0].failed
             )
         return streams[0]
+
+    async def _load_stream(self, kind: type[E], entity_id: UUID) -> Stream[E]:
+        rows = await self._fetch(Named("log/read_stream"), entity_id, 0, None)
+        return _folded(kind, None, decode_page(rows, classes=self.log.classes))
 
     async def find(
         self, kind: type[E], query: Query[E], *, after: E | None, limit: int | None, fresh: bool
@@ -159,7 +189,29 @@ class PostgreSQLStorage:
                 lag_events_max=TAIL_EVENTS_MAX,
                 cause=await self.explain_lag(table.projection),
             )
-        return self._streams(table, records)
+        streams = self._streams(table, records)
+        return await self._refolded(kind, streams) if self._folds_streams else streams
+
+    async def _refolded(self, kind: type[E], streams: Sequence[Stream[E]]) -> list[Stream[E]]:
+        """Return streams folded from their first events; one that cannot be is left as it was."""
+        ids = [stream.entity.id for stream in streams if stream.entity is not None and stream.failed is None]
+        rows = await self._fetch(Named("log/read_streams"), ids)
+        of_stream: dict[UUID, list[Any]] = {}
+        for row in rows:
+            of_stream.setdefault(row["stream_id"], []).append(row)
+        with folding():
+            return [
+                stream
+                if stream.entity is None or stream.failed is not None
+                else last_good_stream(
+                    kind,
+                    None,
+                    of_stream.get(stream.entity.id, ()),
+                    projection=self.tables[kind].projection,
+                    classes=self.log.classes,
+                )
+                for stream in streams
+            ]
 
     def _streams(self, table: ReadTable[E], records: Sequence[Any]) -> list[Stream[E]]:
         rows: dict[UUID, Any] = {}

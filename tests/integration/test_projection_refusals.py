@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-import eventstore
 from eventstore.domain.event import RecordedEvent
 from eventstore.domain.order import OrderCreated
 from eventstore.errors import ProjectionVersionError
+from eventstore.repositories.read_tables import LISTS, READ_TABLES
 from eventstore.store import built_in_projections
 from projections import ProjectionWorker
 from projections.comparison import compare_with_fold
@@ -97,18 +95,7 @@ async def test_fresh_rows_are_not_made_of_two_versions(store: EventStore):
 
 
 def test_the_statements_of_lists_and_loads_name_the_versions_of_the_code():
-    """Whoever raises the version of a built-in projection changes its statements with it."""
+    """Whoever raises the version of a built-in projection changes what is read of its table with it."""
     versions = {projection.name: projection.version for projection in built_in_projections()}
-    folder = Path(eventstore.__file__).parent / "sql"
-    named = [
-        (name, int(version))
-        for path in folder.rglob("*.sql")
-        for pattern in (
-            r"projection_is_of_version\('(\w+)', (\d+)\)",
-            r"FROM projections WHERE name = '(\w+)'\)\s+WHEN (\d+)",
-            r"built\.name = '(\w+)' AND built\.version <> (\d+)",
-        )
-        for name, version in re.findall(pattern, path.read_text(encoding="utf-8"))
-    ]
-    assert {name for name, _ in named} == set(versions)
-    assert [(name, version) for name, version in named if versions[name] != version] == []
+    assert {table.projection: table.version for table in READ_TABLES.values()} == versions
+    assert {(one.table, one.version) for one in LISTS.values()} == set(versions.items())

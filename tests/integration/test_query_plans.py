@@ -12,8 +12,10 @@ import pytest
 import pytest_asyncio
 
 from eventstore.repositories import read_tables
-from eventstore.sql import load, text_of
+from eventstore.sql import load, render, schema_of
 from eventstore.store import EventStore
+from tests.statements import STATEMENTS
+from tests.unit import sql_header
 
 ROWS = {"small": 50_000, "full": 1_000_000}
 # A row for each projection, or for each key in trouble.
@@ -119,9 +121,9 @@ def test_each_list_is_explained():
 
 
 def statement_of(name: str, connection: Any) -> str:
-    """The statement of a list, or of a file."""
-    if name in read_tables.LISTS:
-        return text_of(read_tables.LISTS[name].statement(), connection)
+    """The statement of a list, of a load, or of a file."""
+    if name in STATEMENTS:
+        return render(sql_header.parse(STATEMENTS[name]).statement, schema_of(connection))
     return load(name, connection)
 
 

@@ -89,6 +89,8 @@ async def test_lists_and_loads_give_every_field(database_url: str):
             for name, text in STATEMENTS.items():
                 if name.startswith(f"{table.projection}/") and not name.endswith("/count_by_status"):
                     found = await columns_of(connection, render(sql_header.parse(text).statement, "public"))
+                    if name.endswith("/load"):
+                        assert found.pop(len(kind.model_fields)) == ("last_position", "int8")
                     if found != expected:
                         wrong[name] = found
     finally:

@@ -47,6 +47,7 @@ def test_every_default():
         "statement_cache_size": 100,
         "group_commit": True,
         "unsaved": "error",
+        "loads": "row",
         "direct_url": None,
     }
 
@@ -76,6 +77,7 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         "STATEMENT_CACHE_SIZE": "0",
         "GROUP_COMMIT": "false",
         "UNSAVED": "save",
+        "LOADS": "stream",
         "DIRECT_URL": f"postgresql://u:{SECRET}@direct.example/db",
     }
     for name, value in variables.items():
@@ -104,6 +106,7 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         "statement_cache_size": 0,
         "group_commit": False,
         "unsaved": "save",
+        "loads": "stream",
     }
 
 
@@ -288,6 +291,7 @@ def test_a_refused_password_is_not_repeated():
         ("STATEMENT_CACHE_SIZE", "10001", "0 (none) to 10000"),
         ("GROUP_COMMIT", "perhaps", "true or false"),
         ("UNSAVED", "ignore", "error or save"),
+        ("LOADS", "table", "row or stream"),
         ("NAME", "x" * 64, "1 to 63 bytes"),
         ("NAME", "ü" * 32, "1 to 63 bytes"),
         ("USER", "x" * 64, "1 to 63 bytes"),

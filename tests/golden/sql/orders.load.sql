@@ -1,0 +1,44 @@
+-- Purpose: Read one order: its row, and the events of its stream from the last one that is folded into the row on.
+-- Parameters:
+--   $1 id uuid
+-- Result: the columns of orders (numbers and enums as text, version as row_version), last_position bigint, and the columns of
+--   an event; either part may be NULL; one row for each event, and one where there is only a row
+-- Locks: none beyond ACCESS SHARE
+-- Index: orders_pkey, events_pkey
+SELECT
+    row.id,
+    row.version AS row_version,
+    row.symbol,
+    row.side::pg_catalog.text AS side,
+    row.order_type::pg_catalog.text AS order_type,
+    row.quantity::pg_catalog.text AS quantity,
+    row.limit_price::pg_catalog.text AS limit_price,
+    row.stop_price::pg_catalog.text AS stop_price,
+    row.time_in_force::pg_catalog.text AS time_in_force,
+    row.status::pg_catalog.text AS status,
+    row.broker_order_id,
+    row.filled_quantity::pg_catalog.text AS filled_quantity,
+    row.filled_cost::pg_catalog.text AS filled_cost,
+    row.commission::pg_catalog.text AS commission,
+    row.multiplier::pg_catalog.text AS multiplier,
+    row.executions,
+    row.reason,
+    row.tags,
+    row.portfolio_id,
+    row.strategy,
+    row.created_at,
+    row.submitted_at,
+    row.filled_at,
+    row.cancelled_at,
+    row.expired_at,
+    row.rejected_at,
+    row.last_position,
+    event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
+    event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
+FROM (SELECT) AS one
+LEFT JOIN {schema}.orders AS row ON row.id = $1::pg_catalog.uuid
+    -- A row that another version of the fold has made is no help: then the whole stream is folded.
+    AND NOT EXISTS (
+        SELECT FROM {schema}.projections AS built WHERE built.name = 'orders' AND built.version <> 1
+    )
+LEFT JOIN {schema}.events AS event ON event.stream_id = $1::pg_catalog.uuid AND event.version >= coalesce(row.version, 0)

@@ -1,0 +1,37 @@
+-- Purpose: Read one portfolio_snapshot: its row, and the events of its stream from the last one that is folded into the row on.
+-- Parameters:
+--   $1 id uuid
+-- Result: the columns of portfolio_snapshots (numbers and enums as text, version as row_version), last_position bigint, and the columns of
+--   an event; either part may be NULL; one row for each event, and one where there is only a row
+-- Locks: none beyond ACCESS SHARE
+-- Index: portfolio_snapshots_pkey, events_pkey
+SELECT
+    row.id,
+    row.version AS row_version,
+    row.portfolio_id,
+    row.taken_at,
+    row.initial_capital::pg_catalog.text AS initial_capital,
+    row.net_deposits::pg_catalog.text AS net_deposits,
+    row.cash_balance::pg_catalog.text AS cash_balance,
+    row.realized_pnl::pg_catalog.text AS realized_pnl,
+    row.commission_paid::pg_catalog.text AS commission_paid,
+    row.gross_profit::pg_catalog.text AS gross_profit,
+    row.gross_loss::pg_catalog.text AS gross_loss,
+    row.trades_count,
+    row.winning_trades,
+    row.losing_trades,
+    row.open_positions,
+    row.unmarked_positions,
+    row.exposure::pg_catalog.text AS exposure,
+    row.net_exposure::pg_catalog.text AS net_exposure,
+    row.unrealized_pnl::pg_catalog.text AS unrealized_pnl,
+    row.last_position,
+    event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
+    event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
+FROM (SELECT) AS one
+LEFT JOIN {schema}.portfolio_snapshots AS row ON row.id = $1::pg_catalog.uuid
+    -- A row that another version of the fold has made is no help: then the whole stream is folded.
+    AND NOT EXISTS (
+        SELECT FROM {schema}.projections AS built WHERE built.name = 'portfolio_snapshots' AND built.version <> 1
+    )
+LEFT JOIN {schema}.events AS event ON event.stream_id = $1::pg_catalog.uuid AND event.version >= coalesce(row.version, 0)

@@ -1,0 +1,36 @@
+-- Purpose: Read one position: its row, and the events of its stream from the last one that is folded into the row on.
+-- Parameters:
+--   $1 id uuid
+-- Result: the columns of positions (numbers and enums as text, version as row_version), last_position bigint, and the columns of
+--   an event; either part may be NULL; one row for each event, and one where there is only a row
+-- Locks: none beyond ACCESS SHARE
+-- Index: positions_pkey, events_pkey
+SELECT
+    row.id,
+    row.version AS row_version,
+    row.symbol,
+    row.quantity::pg_catalog.text AS quantity,
+    row.cost::pg_catalog.text AS cost,
+    row.multiplier::pg_catalog.text AS multiplier,
+    row.current_price::pg_catalog.text AS current_price,
+    row.realized_pnl::pg_catalog.text AS realized_pnl,
+    row.commission_paid::pg_catalog.text AS commission_paid,
+    row.stop_loss_price::pg_catalog.text AS stop_loss_price,
+    row.take_profit_price::pg_catalog.text AS take_profit_price,
+    row.strategy,
+    row.portfolio_id,
+    row.tags,
+    row.execution_ids,
+    row.opened_at,
+    row.closed_at,
+    row.last_updated,
+    row.last_position,
+    event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
+    event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
+FROM (SELECT) AS one
+LEFT JOIN {schema}.positions AS row ON row.id = $1::pg_catalog.uuid
+    -- A row that another version of the fold has made is no help: then the whole stream is folded.
+    AND NOT EXISTS (
+        SELECT FROM {schema}.projections AS built WHERE built.name = 'positions' AND built.version <> 1
+    )
+LEFT JOIN {schema}.events AS event ON event.stream_id = $1::pg_catalog.uuid AND event.version >= coalesce(row.version, 0)
