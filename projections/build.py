@@ -73,6 +73,7 @@ class Build(TableBeside[R]):
                 try:
                     async with without_limit(connection):
                         yield connection
+                        await self.require_unpublished(connection)
                 except BaseException:
                     self.forget()
                     raise

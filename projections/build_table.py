@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import EventStoreError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load, qualified, schema_of
 from projections.claim import taken_over
@@ -15,7 +16,15 @@ from projections.discards import Discards, read_discards
 from projections.parts import WHOLE, Part
 from projections.projection import Projection
 
-__all__ = ["BUILD_TIMEOUT_S", "Kept", "TableBeside", "beside_name", "without_limit"]
+__all__ = [
+    "BUILD_TIMEOUT_S",
+    "Kept",
+    "PublishedError",
+    "TableBeside",
+    "beside_name",
+    "list_publications",
+    "without_limit",
+]
 
 R = TypeVar("R")
 Key = tuple[Any, ...]
@@ -27,6 +36,22 @@ BUILD_TIMEOUT_S = 3_600.0
 def beside_name(projection: Projection[Any]) -> str:
     """Return the name of the table that a rebuild builds."""
     return f"{projection.table.name}__rebuild"
+
+
+class PublishedError(EventStoreError):
+    """A publication was made while a table was built: it would send the rows of a table that no subscriber has."""
+
+
+async def list_publications(connection: Any, table: str) -> list[str]:
+    """Return the publications that send the rows of a table, which is not UNLOGGED, to subscribers.
+
+    Raises:
+        Exception: Errors of asyncpg, not mapped.
+    """
+    rows = await connection.fetch(
+        load("rebuild/list_publications", connection), qualified(schema_of(connection), table)
+    )
+    return [row["name"] for row in rows]
 
 
 @dataclass(slots=True)
@@ -95,12 +120,13 @@ class TableBeside(Generic[R]):
 
     # ---- where it begins -------------------------------------------------------------------------------------
 
-    async def open(self, *, restart: bool, reached: int) -> None:
+    async def open(self, *, restart: bool, reached: int, is_unlogged: bool = False) -> None:
         """Go on with what another process has left, or begin at nothing where that cannot be.
 
         Args:
             restart: Begin at nothing anyway.
             reached: The position that the other process had come to.
+            is_unlogged: Whether the table is UNLOGGED, so that no publication sends its rows to subscribers.
 
         Raises:
             RebuildError: Another process has taken over.
@@ -108,18 +134,21 @@ class TableBeside(Generic[R]):
         """
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
-                exists = await connection.fetchval(
-                    load("rebuild/table_exists", connection), qualified(schema_of(connection), self.table)
-                )
+                table = qualified(schema_of(connection), self.table)
+                beside = await connection.fetchrow(load("rebuild/describe_beside", connection), table)
+                is_kept = beside is not None and beside["is_unlogged"] == is_unlogged
                 self.discarded = await read_discards(connection, self._projection)
                 # Which of them the database refused, or whether they were known then, was not kept.
                 parts = await connection.fetch(load("rebuild/list_parts", connection), self._projection.name)
                 reached = max((reached, *(one["position"] for one in parts)))
-                if restart or not exists or self.discarded.is_any_through(reached):
-                    await self._begin(connection)
+                if is_kept and is_unlogged and reached:
+                    # A crash of the server has emptied it, if not all rows went by themselves.
+                    is_kept = await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table})")
+                if restart or not is_kept or self.discarded.is_any_through(reached):
+                    await self._begin(connection, is_unlogged=is_unlogged)
                 await self.look_again(connection)
 
-    async def _begin(self, connection: Any) -> None:
+    async def _begin(self, connection: Any, *, is_unlogged: bool) -> None:
         async with connection.transaction():
             begun = await connection.fetchval(
                 load("rebuild/begin", connection),
@@ -130,7 +159,7 @@ class TableBeside(Generic[R]):
             if begun is None:
                 raise taken_over(self._projection)
             await connection.execute(f"DROP TABLE IF EXISTS {qualified(schema_of(connection), self.table)}")
-            await self._run_all(connection, "rebuild/table_statements")
+            await self._run_all(connection, "rebuild/table_statements", is_unlogged)
 
     async def look_again(self, connection: Any) -> None:
         """Forget what is in memory, and read how far the table is."""
@@ -193,21 +222,36 @@ class TableBeside(Generic[R]):
                 )
         return row["rows"], row["has_rules"]
 
-    async def make_indexes(self) -> None:
-        """Make the indexes and constraints that the live table has and this one lacks, each in its transaction."""
+    async def make_indexes(self, *, all_of_them: bool = True) -> None:
+        """Make the indexes and constraints that the live table has and this one lacks, each in its transaction.
+
+        Args:
+            all_of_them: False where the table is only read once more, and by its key.
+        """
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
-                await self._run_all(connection, "rebuild/index_statements")
+                if all_of_them:
+                    await self._run_all(connection, "rebuild/index_statements")
                 async with without_limit(connection):
                     await connection.execute(
                         f"ANALYZE {qualified(schema_of(connection), self.table)}", timeout=BUILD_TIMEOUT_S
                     )
 
-    async def _run_all(self, connection: Any, statements: str) -> None:
+    async def require_unpublished(self, connection: Any) -> None:
+        """Check, at the end of a transaction that has written rows of this table, that no publication sends them.
+
+        Raises:
+            PublishedError: One was made meanwhile. Roll the transaction back.
+        """
+        if publications := await list_publications(connection, self.table):
+            raise PublishedError(f"publication {publications[0]} sends the rows of {self.table}")
+
+    async def _run_all(self, connection: Any, statements: str, *arguments: Any) -> None:
         rows = await connection.fetch(
             load(statements, connection),
             qualified(schema_of(connection), self._projection.table.name),
             qualified(schema_of(connection), self.table),
+            *arguments,
         )
         for row in rows:
             async with without_limit(connection):

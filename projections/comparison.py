@@ -84,13 +84,14 @@ async def compare_with_rebuild(
     beside = f"{projection.table.name}__compare"
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
-            # One transaction: the table is never seen by others, and goes with a roll-back or a lost connection.
+            # One transaction: the table is never seen by others, and goes with a roll-back or a lost connection. It is
+            # UNLOGGED, since a subscriber may be sent the rows of a long transaction before its end.
             transaction = connection.transaction()
             await transaction.start()
             try:
                 await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
                 await connection.execute(
-                    f"CREATE TABLE {qualified(schema_of(connection), beside)} (LIKE {qualified(schema_of(connection), projection.table.name)} INCLUDING ALL)",
+                    f"CREATE UNLOGGED TABLE {qualified(schema_of(connection), beside)} (LIKE {qualified(schema_of(connection), projection.table.name)} INCLUDING ALL)",
                     timeout=BUILD_TIMEOUT_S,
                 )
                 build = _Build(log, connection, projection, beside, on_progress)

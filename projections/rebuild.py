@@ -5,6 +5,10 @@
 
 Readers and writers never stop: the live table is closed for the moment of its rename alone. A rebuild that was killed is
 gone on with where it was.
+
+A table that is published to subscribers is not replaced: they would be sent the rows of a table that they do not have, and
+not what the new one has otherwise. It is rebuilt in place: the table beside is UNLOGGED, which no publication has, and the
+swap's transaction writes into the live table what differs, which goes to subscribers as any change of a worker does.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from eventstore.log.event_log import EventLog
 from eventstore.log.memory import collecting_rarely
 from eventstore.sql import load, qualified, schema_of
 from projections.build import Build, BuildPart
-from projections.build_table import beside_name
+from projections.build_table import BUILD_TIMEOUT_S, PublishedError, beside_name, list_publications
 from projections.claim import REBUILD_LEASE_S, Claim, taken_over
 from projections.discards import read_discards
 from projections.fold import digest_text
@@ -43,6 +47,8 @@ _CATCH_UP_ROUNDS_MAX = 50
 _LOCK_TIMEOUT_MS = 100
 _LOCK_ATTEMPTS = 10
 _PAUSE_S = 0.1
+_IN_THE_WAY_OF_ROWS = ("child", "parent")
+"""What hangs on a table and bars even a rebuild in place: rows that are another table's as well."""
 _SHORT_EVENTS = 200_000  # a few seconds of work: to start processes would take a good part of it
 
 
@@ -78,6 +84,7 @@ class Rebuilt:
         digest: Of all rows, equal on both sides of the proof; hexadecimal.
         quarantined: How many keys could not be folded.
         folded_again: The positions of the discarded events that could be folded after all.
+        rows_changed: How many rows of the live table were changed, in a rebuild in place; None where it was replaced.
     """
 
     projection: str
@@ -88,6 +95,7 @@ class Rebuilt:
     digest: str
     quarantined: int
     folded_again: tuple[int, ...]
+    rows_changed: int | None = None
 
 
 async def rebuild(
@@ -95,6 +103,7 @@ async def rebuild(
     projection: Projection[Any],
     *,
     restart: bool = False,
+    in_place: bool = False,
     processes: int | None = 1,
     on_progress: Callable[[RebuildProgress], None] | None = None,
     swap_timeout_s: float = _SWAP_TIMEOUT_S,
@@ -109,6 +118,9 @@ async def rebuild(
         log: The log.
         projection: The projection. Its table exists; it need not have been folded, and may be of another version.
         restart: Begin at nothing, whatever another process has left.
+        in_place: Change the rows of the live table that differ, rather than replace the table, so that views, functions,
+            triggers, foreign keys and policies stay as they are. The projection's workers wait meanwhile. A table that is
+            published to subscribers is always rebuilt so.
         processes: How many processes build and prove the table, each a part of its keys, 64 at most; this one is among
             them, the others are started for it and end with it. Their main module is imported anew in each, as
             `multiprocessing` does it. None: one where the log is short, else as many as there are processors, four at most.
@@ -120,8 +132,9 @@ async def rebuild(
         LimitError: `processes` is not 1 to 64, or `swap_timeout_s` or `lease_s` is not above 0.
         ConfigurationError: The projection or the classes of its events cannot be had
             in another process.
-        RebuildError: Another rebuild is under way; something hangs on the table itself, such as a view; the proof
-            failed, and its keys are named; or the table is in use for too long. The live table is as it was.
+        RebuildError: Another rebuild is under way; something hangs on the table itself, such as a view, and it is not
+            rebuilt in place; the proof failed, and its keys are named; or the table is in use for too long. The live table
+            is as it was.
         ProjectionVersionError: The live table was built by newer code.
         NotMigratedError: There is no such table.
         ConnectionError, TimeoutError: Safe to run again.
@@ -132,7 +145,7 @@ async def rebuild(
     check_seconds("swap_timeout_s", swap_timeout_s)
     check_seconds("lease_s", lease_s, is_finite=True)
     with collecting_rarely():
-        return await _Rebuild(log, projection, processes, on_progress, swap_timeout_s).run(
+        return await _Rebuild(log, projection, processes, on_progress, swap_timeout_s, in_place=in_place).run(
             restart=restart, lease_s=lease_s
         )
 
@@ -163,12 +176,15 @@ class _Rebuild:
         processes: int | None,
         on_progress: Callable[[RebuildProgress], None] | None,
         swap_timeout_s: float,
+        *,
+        in_place: bool,
     ) -> None:
         self._log = log
         self._projection = projection
         self._processes = processes
         self._on_progress = on_progress
         self._swap_timeout_s = swap_timeout_s
+        self._in_place = in_place
         self._stage = ""
         self._target = 0
 
@@ -182,6 +198,8 @@ class _Rebuild:
                     return await self._build_and_swap(claim, hands, restart=restart)
                 except _DiscardedMeanwhileError:
                     restart = True
+                except PublishedError:
+                    self._in_place = restart = True
                 except ProofError as error:
                     await self._give_up(claim)
                     raise RebuildError(str(error)) from None
@@ -194,12 +212,12 @@ class _Rebuild:
     async def _build_and_swap(self, claim: Claim, hands: Crew, *, restart: bool) -> Rebuilt:
         self._stage = "build"
         build: Build[Any] = Build(self._log, self._projection, claim.epoch, self._tell)
-        await build.open(restart=restart, reached=claim.position)
+        await build.open(restart=restart, reached=claim.position, is_unlogged=self._in_place)
         await self._build_parts(build, hands, claim)
         await self._catch_up(build)
         self._stage = "index"
         self._tell(build.position, build.events)
-        await build.make_indexes()
+        await build.make_indexes(all_of_them=not self._in_place)
         self._stage = "catch up"
         await self._catch_up(build)
         build.forget()  # the proof needs the room
@@ -239,11 +257,17 @@ class _Rebuild:
                     load("rebuild/list_dependents", connection),
                     qualified(schema_of(connection), projection.table.name),
                 )
+                published = await list_publications(connection, projection.table.name)
+        self._in_place = self._in_place or bool(published)
+        if self._in_place:
+            hanging = [row for row in hanging if row["kind"] in _IN_THE_WAY_OF_ROWS]
         if hanging:
             named = ", ".join(f"{row['kind']} {row['name']}" for row in hanging)
+            advice = "drop it, rebuild, and make it again"
+            if not self._in_place:
+                advice += ", or rebuild the table in place (in_place=True, --in-place)"
             raise RebuildError(
-                f"table {projection.table.name} has what would not go over to a new one: {named}: "
-                "drop it, rebuild, and make it again"
+                f"table {projection.table.name} has what would not go over to a new one: {named}: {advice}"
             )
 
     def _tell(self, position: int, events: int) -> None:
@@ -307,14 +331,19 @@ class _Rebuild:
         while build.position < target:
             proved = await prove_step(connection, self._log, self._projection, build, proved, target)
         failures = await build.failures(connection)
-        await _lock(connection, live)
-        if (
-            await connection.fetchval(load("rebuild/renew", connection), name, claim.epoch, REBUILD_LEASE_S)
-            is None
-        ):
-            raise taken_over(self._projection)
-        for row in await connection.fetch(load("rebuild/swap_statements", connection), live, beside):
-            await connection.execute(row["statement"])
+        rows_changed = None
+        if self._in_place:
+            await _lock(connection, live, "SHARE ROW EXCLUSIVE")
+            rows_changed = await _change_rows(connection, self._projection, build.table)
+            await self._renew(connection, claim)
+            await connection.execute(f"DROP TABLE {beside}")
+        else:
+            await _lock(connection, live, "ACCESS EXCLUSIVE")
+            await self._renew(connection, claim)
+            if publications := await list_publications(connection, self._projection.table.name):
+                raise PublishedError(f"publication {publications[0]} sends the rows of {live}")
+            for row in await connection.fetch(load("rebuild/swap_statements", connection), live, beside):
+                await connection.execute(row["statement"])
         epoch = max(lane["epoch"] for lane in lanes) + 1
         await connection.execute(
             load("rebuild/swap_lanes", connection), name, self._projection.version, build.position, epoch
@@ -338,7 +367,15 @@ class _Rebuild:
             digest_text(proved.digest),
             len(failures),
             tuple(sorted(row["position"] for row in again)),
+            rows_changed,
         )
+
+    async def _renew(self, connection: Any, claim: Claim) -> None:
+        renewed = await connection.fetchval(
+            load("rebuild/renew", connection), self._projection.name, claim.epoch, REBUILD_LEASE_S
+        )
+        if renewed is None:
+            raise taken_over(self._projection)
 
     async def _held_up(self, connection: Any) -> RebuildError:
         table = self._projection.table.name
@@ -365,19 +402,54 @@ class _DiscardedMeanwhileError(Exception):
     """An event was discarded that was not known to be left out."""
 
 
-async def _lock(connection: Any, live: str) -> None:
-    """Close the live table, or raise `_InUseError` where it is in use; nobody is kept waiting for long."""
+async def _lock(connection: Any, live: str, mode: str) -> None:
+    """Lock the live table, or raise `_InUseError` where it is in use; nobody is kept waiting for long."""
     for _ in range(_LOCK_ATTEMPTS):
         try:
             async with connection.transaction():
                 await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_MS}ms'")
-                await connection.execute(f"LOCK TABLE {live} IN ACCESS EXCLUSIVE MODE")
+                await connection.execute(f"LOCK TABLE {live} IN {mode} MODE")
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             await asyncio.sleep(_PAUSE_S)
         else:
             await connection.execute("SET LOCAL lock_timeout TO DEFAULT")
             return
     raise _InUseError
+
+
+async def _change_rows(connection: Any, projection: Projection[Any], beside: str) -> int:
+    """Give the live table the rows of the one beside, in the open transaction; return how many rows were changed.
+
+    Raises:
+        RebuildError: The live table has other rows after that.
+    """
+    table, schema = projection.table, schema_of(connection)
+    names = (table.name, beside)
+    await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+
+    async def run(*statements: str) -> int:
+        async with connection.transaction():
+            tags = [await connection.execute(one, timeout=BUILD_TIMEOUT_S) for one in statements]
+            await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        return sum(int(tag.rpartition(" ")[2]) for tag in tags)
+
+    add = table.add_from(*names, schema=schema)
+    try:
+        changed = await run(
+            table.remove_unless_in(*names, schema=schema), table.change_to(*names, schema=schema), add
+        )
+    except (asyncpg.UniqueViolationError, asyncpg.ExclusionViolationError):
+        # A row may have to take what another one is about to give up: so all that differ go before any comes.
+        changed = await run(table.remove_unless_in(*names, schema=schema, changed_too=True), add)
+    different = await connection.fetchval(
+        table.count_differing(*names, schema=schema), timeout=BUILD_TIMEOUT_S
+    )
+    if different:
+        raise RebuildError(
+            f"{different} row(s) of table {table.name} were written otherwise than they are: a trigger, a rule or a "
+            "policy of it changes them: drop or disable it, and run it again"
+        )
+    return changed
 
 
 async def _drop(connection: Any, projection: Projection[Any], claim: Claim) -> None:

@@ -201,6 +201,58 @@ class Table(Generic[R]):
             f"WHERE a.line IS DISTINCT FROM b.line ORDER BY {_names(self.key)} LIMIT {limit:d}"
         )
 
+    def remove_unless_in(self, live: str, beside: str, *, schema: str, changed_too: bool = False) -> str:
+        """Return the statement that removes the rows whose key another table lacks.
+
+        Args:
+            live: The table.
+            beside: The other one.
+            schema: The schema of both.
+            changed_too: Remove also those that the other table has with other values.
+        """
+        same = f" AND NOT ({self._differ()})" if changed_too else ""
+        return (
+            f"DELETE FROM {qualified(schema, live)} AS old "
+            f"WHERE NOT EXISTS (SELECT FROM {qualified(schema, beside)} AS new WHERE {self._same_key()}{same})"
+        )
+
+    def change_to(self, live: str, beside: str, *, schema: str) -> str:
+        """Return the statement that gives rows the values which another table has for their key, where they differ."""
+        values = ", ".join(f"{name} = new.{name}" for name in self._all_names())
+        return (
+            f"UPDATE {qualified(schema, live)} AS old SET {values} FROM {qualified(schema, beside)} AS new "
+            f"WHERE {self._same_key()} AND {self._differ()}"
+        )
+
+    def add_from(self, live: str, beside: str, *, schema: str) -> str:
+        """Return the statement that adds the rows of another table whose key the table lacks."""
+        names = ", ".join(self._all_names())
+        return (
+            f"INSERT INTO {qualified(schema, live)} ({names}) SELECT {names} FROM {qualified(schema, beside)} AS new "
+            f"WHERE NOT EXISTS (SELECT FROM {qualified(schema, live)} AS old WHERE {self._same_key()})"
+        )
+
+    def count_differing(self, live: str, beside: str, *, schema: str) -> str:
+        """Return the statement that counts the keys whose rows two tables have differently, or one alone."""
+        return (
+            f"SELECT pg_catalog.count(*) FROM {qualified(schema, live)} AS old "
+            f"FULL JOIN {qualified(schema, beside)} AS new ON {self._same_key()} WHERE {self._differ()}"
+        )
+
+    def _all_names(self) -> list[str]:
+        return [*(quoted(column.name) for column in self.codec.columns), quoted(LAST_POSITION)]
+
+    def _same_key(self) -> str:
+        return " AND ".join(
+            f"new.{name} OPERATOR(pg_catalog.=) old.{name}" for name in (quoted(one.name) for one in self.key)
+        )
+
+    def _differ(self) -> str:
+        # By their bytes: 1.5 and 1.50 are equal numbers, and not the same row. The casts keep the parser from comparing
+        # column by column.
+        old, new = (", ".join(f"{side}.{name}" for name in self._all_names()) for side in ("old", "new"))
+        return f"ROW({old})::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW({new})::pg_catalog.record"
+
     def _joined(self, one: str, other: str, schema: str) -> str:
         key = _names(self.key)
         return (

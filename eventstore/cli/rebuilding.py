@@ -46,6 +46,14 @@ def rebuild(  # noqa: PLR0917 - each is an option of the command line
     abandon_it: Annotated[
         bool, typer.Option("--abandon", help="Drop what a rebuild that was killed has left.")
     ] = False,
+    in_place: Annotated[
+        bool,
+        typer.Option(
+            "--in-place",
+            help="Change the rows that differ rather than replace the table, so that its views, foreign keys, triggers and "
+            "policies stay. A table that is published to subscribers is always rebuilt so.",
+        ),
+    ] = False,
     processes: Annotated[
         int | None,
         typer.Option(
@@ -70,6 +78,8 @@ def rebuild(  # noqa: PLR0917 - each is an option of the command line
         raise ConfigurationError(
             "--compare, --restart and --abandon are three things to do: give one of them"
         )
+    if in_place and (compare or abandon_it):
+        raise ConfigurationError("--in-place says how to rebuild, and --compare and --abandon do not rebuild")
     chosen = projections_named(names) if names else None
     with configuration(url, data) as config:
         if compare:
@@ -77,7 +87,7 @@ def rebuild(  # noqa: PLR0917 - each is an option of the command line
         if abandon_it:
             asyncio.run(_abandon(config, chosen))
         else:
-            asyncio.run(_rebuild(config, chosen, restart=restart, processes=processes))
+            asyncio.run(_rebuild(config, chosen, restart=restart, in_place=in_place, processes=processes))
     return 0
 
 
@@ -102,14 +112,24 @@ async def _abandon(config: DatabaseConfig, chosen: list[Projection[Any]] | None)
 
 
 async def _rebuild(
-    config: DatabaseConfig, chosen: list[Projection[Any]] | None, *, restart: bool, processes: int | None
+    config: DatabaseConfig,
+    chosen: list[Projection[Any]] | None,
+    *,
+    restart: bool,
+    in_place: bool,
+    processes: int | None,
 ) -> None:
     async with EventStore.open(config, workers=False) as store:
         for projection in await _all_unless(chosen, store):
             started_s = time.monotonic()
             with show_progress() as on_progress:
                 rebuilt = await rebuild_one(
-                    store.log, projection, restart=restart, processes=processes, on_progress=on_progress
+                    store.log,
+                    projection,
+                    restart=restart,
+                    in_place=in_place,
+                    processes=processes,
+                    on_progress=on_progress,
                 )
             say(_told(rebuilt, time.monotonic() - started_s))
 
@@ -128,6 +148,8 @@ def _told(rebuilt: Rebuilt, elapsed_s: float) -> str:
     more = ""
     if rebuilt.quarantined:
         more += f", {rebuilt.quarantined} keys in quarantine"
+    if rebuilt.rows_changed is not None:
+        more += f", {rebuilt.rows_changed} rows changed in place"
     if rebuilt.folded_again:
         more += f", {len(rebuilt.folded_again)} discarded events folded after all"
     return (

@@ -11,6 +11,6 @@ WITH held AS (
     WHERE projection = $1::pg_catalog.text AND epoch = $2::bigint AND position = 0
     FOR KEY SHARE
 )
-INSERT INTO {schema}.projection_rebuild_parts (projection, part, parts)
-SELECT held.projection, numbers.part, $3::smallint
+INSERT INTO {schema}.projection_rebuild_parts (projection, part, parts, position, events)
+SELECT held.projection, numbers.part, $3::smallint, 0, 0
 FROM held CROSS JOIN pg_catalog.generate_series(0, $3::smallint - 1) AS numbers (part)

@@ -24,8 +24,8 @@ taken AS (
     RETURNING build.version, build.position, build.events, build.epoch
 ),
 begun AS (
-    INSERT INTO {schema}.projection_rebuilds AS build (projection, version, epoch, owner, expires_at)
-    SELECT $1::pg_catalog.text, $2::integer, 1, $3::pg_catalog.text, pg_catalog.clock_timestamp() + $4::double precision * interval '1 second'
+    INSERT INTO {schema}.projection_rebuilds AS build (projection, version, position, events, epoch, owner, started_at, expires_at)
+    SELECT $1::pg_catalog.text, $2::integer, 0, 0, 1, $3::pg_catalog.text, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp() + $4::double precision * interval '1 second'
     -- A row that is there is not tried, since that would wait for a transaction that changes it.
     WHERE NOT EXISTS (SELECT FROM {schema}.projection_rebuilds WHERE projection = $1::pg_catalog.text)
     ON CONFLICT ON CONSTRAINT projection_rebuilds_pkey DO NOTHING

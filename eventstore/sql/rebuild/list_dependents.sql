@@ -1,4 +1,5 @@
--- Purpose: List what hangs on a table itself and would not go over to another in its place.
+-- Purpose: List what hangs on a table itself and would not go over to another in its place; publications are listed by
+--   list_publications.
 -- Parameters:
 --   $1 live text the name of the table, quoted
 -- Result: kind text, name text
@@ -15,11 +16,6 @@ UNION ALL
 SELECT 'trigger', tgname::pg_catalog.text FROM pg_catalog.pg_trigger WHERE tgrelid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid AND NOT tgisinternal
 UNION ALL
 SELECT 'policy', polname::pg_catalog.text FROM pg_catalog.pg_policy WHERE polrelid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
-UNION ALL
-SELECT 'publication', publication.pubname::pg_catalog.text
-FROM pg_catalog.pg_publication_rel AS part
-JOIN pg_catalog.pg_publication AS publication ON publication.oid = part.prpubid
-WHERE part.prrelid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
 UNION ALL
 SELECT 'child', pg_catalog.format('%s', inhrelid::pg_catalog.regclass) FROM pg_catalog.pg_inherits WHERE inhparent = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
 UNION ALL

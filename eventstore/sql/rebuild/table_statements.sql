@@ -4,6 +4,7 @@
 -- Parameters:
 --   $1 live text the name of the table, quoted
 --   $2 beside text the name of the new one, quoted
+--   $3 is_unlogged boolean whether it is UNLOGGED: no publication has it, and a crash of the server empties it
 -- Result: statement text, in the order in which they are to run
 -- Locks: none
 -- Index: those of the system tables
@@ -16,7 +17,8 @@ WITH live AS (
 ),
 statements (step, statement) AS (
     SELECT 1, pg_catalog.format(
-        'CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES)', $2::pg_catalog.text, $1::pg_catalog.text
+        'CREATE %sTABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES)',
+        CASE WHEN $3::boolean THEN 'UNLOGGED ' END, $2::pg_catalog.text, $1::pg_catalog.text
     )
     UNION ALL
     SELECT 2, pg_catalog.format('ALTER TABLE %s SET (%s)', $2::pg_catalog.text, pg_catalog.array_to_string(reloptions, ', '))
