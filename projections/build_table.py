@@ -15,6 +15,7 @@ from projections.claim import taken_over
 from projections.discards import Discards, read_discards
 from projections.parts import WHOLE, Part
 from projections.projection import Projection
+from projections.table import with_end
 
 __all__ = [
     "BUILD_TIMEOUT_S",
@@ -33,9 +34,9 @@ BUILD_TIMEOUT_S = 3_600.0
 """For how long one statement of a rebuild may run: an index over many millions of rows takes a while."""
 
 
-def beside_name(projection: Projection[Any]) -> str:
-    """Return the name of the table that a rebuild builds."""
-    return f"{projection.table.name}__rebuild"
+def beside_name(projection: Projection[Any], purpose: str = "rebuild") -> str:
+    """Return the name of a table beside the live one."""
+    return with_end(projection.table.name, f"__{purpose}")
 
 
 class PublishedError(EventStoreError):

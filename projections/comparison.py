@@ -15,7 +15,7 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ProjectionError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load, qualified, schema_of
-from projections.build_table import BUILD_TIMEOUT_S
+from projections.build_table import BUILD_TIMEOUT_S, beside_name
 from projections.deliveries import Deliveries, key_of
 from projections.discards import Discards, read_discards
 from projections.fold import IndependentFold, stored_lines
@@ -81,7 +81,7 @@ async def compare_with_rebuild(
         ProjectionVersionError: Another version of its code has built the table.
         EventStoreError: An event cannot be decoded, or the database failed; the new table is gone then.
     """
-    beside = f"{projection.table.name}__compare"
+    beside = beside_name(projection, "compare")
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
             # One transaction: the table is never seen by others, and goes with a roll-back or a lost connection. It is

@@ -6,6 +6,7 @@ other SQL of the project lies in files.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar
@@ -14,10 +15,10 @@ import orjson
 
 from eventstore.database.rows import Column, RowCodec
 from eventstore.errors import ConfigurationError
-from eventstore.sql import own, qualified, quoted, type_name
+from eventstore.sql import NAME_BYTES_MAX, own, qualified, quoted, type_name
 from projections.keys import normal_form
 
-__all__ = ["LAST_POSITION", "Table"]
+__all__ = ["LAST_POSITION", "Table", "with_end"]
 
 R = TypeVar("R")
 
@@ -106,7 +107,7 @@ class Table(Generic[R]):
         )
         return (
             f"CREATE TABLE {table} (\n    {columns},\n    {quoted(LAST_POSITION)} bigint NOT NULL,\n"
-            f"    CONSTRAINT {quoted(_constraint(name or self.name))} PRIMARY KEY ({_names(self.key)})\n)"
+            f"    CONSTRAINT {quoted(with_end(name or self.name, '_pkey'))} PRIMARY KEY ({_names(self.key)})\n)"
         )
 
     def select_by_keys(self, name: str | None = None, *, schema: str | None = None) -> str:
@@ -283,9 +284,14 @@ def _sorted_json(text: str) -> bytes:
     return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
 
 
-def _constraint(table: str) -> str:
-    # As PostgreSQL names it where nobody does; it cuts the table's name to keep the end.
-    return table.encode()[: 63 - len("_pkey")].decode(errors="ignore") + "_pkey"
+def with_end(name: str, end: str) -> str:
+    """Return a name with an end; where that is too long for PostgreSQL it is cut, and told from others by a digest."""
+    text = name.encode()
+    room = NAME_BYTES_MAX - len(end.encode())
+    if len(text) <= room:
+        return name + end
+    digest = hashlib.blake2b(text, digest_size=4).hexdigest()
+    return f"{text[: room - len(digest) - 1].decode(errors='ignore')}_{digest}{end}"
 
 
 def _names(columns: Iterable[Column]) -> str:

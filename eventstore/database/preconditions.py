@@ -45,12 +45,14 @@ class Precondition:
         risk: What may happen where it does not hold.
         level: What the library does then.
         advice: What to do where no single statement mends it.
+        mending: What to do with the statement where one does.
     """
 
     name: str
     risk: str
     level: Level
-    advice: str | None = None
+    advice: str = "undo that"
+    mending: str = "run `{statement}`"
 
     @property
     def row(self) -> str:
@@ -172,7 +174,7 @@ PRECONDITIONS: dict[str, Precondition] = {
             "its events come in the order of another server's commits and with that server's positions: readers would "
             "pass events that come later, and appends would take positions that the other server has assigned",
             Level.OPEN,
-            advice="open the other server; to take its place, disable the subscription and run `eventstore mend`",
+            mending="open the other server; to take its place, run `{statement}` and then `eventstore mend`",
         ),
     )
 }
@@ -201,10 +203,9 @@ class Violation:
     @property
     def mend(self) -> str:
         """What to do, in one line."""
-        advice = self.precondition.advice
         if self.statement is None:
-            return advice or "undo that"
-        return f"run `{self.statement}`" if advice is None else f"{advice} (`{self.statement}`)"
+            return self.precondition.advice
+        return self.precondition.mending.replace("{statement}", self.statement)
 
 
 async def find_violations(connection: Any, read_tables: Collection[str]) -> tuple[Violation, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eventstore.sql.render import (
+    NAME_BYTES_MAX,
     Named,
     Template,
     bind,
@@ -22,6 +23,7 @@ from eventstore.sql.render import (
 )
 
 __all__ = [
+    "NAME_BYTES_MAX",
     "Named",
     "Template",
     "bind",

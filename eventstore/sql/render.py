@@ -21,6 +21,7 @@ from typing import Any
 from eventstore.errors import ConfigurationError
 
 __all__ = [
+    "NAME_BYTES_MAX",
     "Named",
     "Template",
     "bind",
@@ -39,7 +40,9 @@ __all__ = [
     "unbind",
 ]
 
-_NAME_BYTES_MAX = 63  # NAMEDATALEN - 1
+NAME_BYTES_MAX = 63
+"""The longest name that PostgreSQL does not cut: NAMEDATALEN - 1."""
+
 _IDENTIFIER = r'(?:[A-Za-z_][A-Za-z_0-9$]*|"(?:[^"\0]|"")+")'
 _TYPE = re.compile(
     rf"(?P<first>{_IDENTIFIER}|[A-Za-z]+(?: +[A-Za-z]+)+)(?:\.(?P<second>{_IDENTIFIER}))?"
@@ -78,9 +81,9 @@ def quoted(name: str) -> str:
     Raises:
         ConfigurationError: The name is empty, contains NUL, or is longer than 63 bytes, which PostgreSQL would cut.
     """
-    if not name or "\0" in name or len(name.encode(errors="surrogatepass")) > _NAME_BYTES_MAX:
+    if not name or "\0" in name or len(name.encode(errors="surrogatepass")) > NAME_BYTES_MAX:
         raise ConfigurationError(
-            f"{name!r} cannot be a name in PostgreSQL: a name has 1 to {_NAME_BYTES_MAX} bytes and no NUL"
+            f"{name!r} cannot be a name in PostgreSQL: a name has 1 to {NAME_BYTES_MAX} bytes and no NUL"
         )
     return '"' + name.replace('"', '""') + '"'
 

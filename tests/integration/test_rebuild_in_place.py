@@ -12,16 +12,17 @@ from eventstore.database import ConnectionFactory, MigrationManager, PostgreSQLA
 from eventstore.errors import RebuildError
 from eventstore.log import EventLog
 from eventstore.store import EventStore
-from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, Projection
+from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, Projection, Table
 from projections import rebuild as rebuilding
+from projections.build_table import beside_name
 from projections.check import check
-from projections.comparison import compare_with_fold
+from projections.comparison import compare_with_fold, compare_with_rebuild
 from projections.quarantine import list_quarantined
 from projections.rebuild import Rebuilt, rebuild
 from projections.worker import ProjectionWorker
 from tests.command_line import run
 from tests.conftest import url_of
-from tests.hits import Hit, HitsByNumber, HitsByPrice, hits
+from tests.hits import Hit, HitsByNumber, HitsByPrice, HitsOfNumber, hits
 from tests.integration.test_rebuild import fill_the_log
 from tests.integration.test_rebuild_swap import (
     Doubled,
@@ -258,3 +259,24 @@ async def test_a_crash_of_the_server_leaves_nothing_half_built(monkeypatch: pyte
             assert await value(store, "SELECT position FROM projection_rebuilds") == 3
             assert (await build(store.log)).rows == 2
             assert await rows(store) == {"ES": (2, D(3)), "NQ": (1, D(3))}
+
+
+async def test_a_table_of_the_longest_name_is_rebuilt(store: EventStore):
+    """The tables beside have names of their own, however long the live one's is, and however alike another's."""
+    names = [("é" * 31) + end for end in "ab"]
+
+    class One(HitsByNumber):
+        name = "one"
+        table = Table(names[0], row=HitsOfNumber, key=("number",))
+
+    class Other(HitsByNumber):
+        name = "other"
+        table = Table(names[1], row=HitsOfNumber, key=("number",))
+
+    await store.log.append(hits(Hit(number=1), Hit(number=2)))
+    for projection in (One(), Other()):
+        await execute(store, projection.table.create())
+        for in_place in (False, True):
+            assert (await rebuild(store.log, projection, in_place=in_place)).rows == 2
+        assert (await compare_with_rebuild(store.log, projection)).rows_equal == 2
+    assert beside_name(One()) != beside_name(Other())

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventstore.database import ConnectionFactory, MigrationManager, PostgreSQLAdapter
-from eventstore.errors import ConfigurationError, ConnectionError
+from eventstore.database.preconditions import Level, require_preconditions
+from eventstore.errors import ConfigurationError, ConnectionError, PreconditionError
 from eventstore.log import EventLog
+from eventstore.store import EventStore
 from tests.entities import started, tuned
 from tests.servers import Server, Service, free_port
 from tests.waiting import until
@@ -68,6 +70,15 @@ async def test_a_standby_is_refused_unless_it_is_asked_for_and_used_once_promote
                     await old.settlement.settle(0)
                 with pytest.raises(ConfigurationError, match="standby"):
                     [event async for event in old.read_all()]
+                # As where a pooler sends a statement that only reads to a replica.
+                async with reader.acquire() as one:
+                    with pytest.raises(PreconditionError, match=r"a standby answers.*connect to the primary"):
+                        await require_preconditions(one, levels=[Level.PRIMARY])
+            with pytest.raises(PreconditionError, match="a standby answers"):
+                async with EventStore.open(config):
+                    pass
+            async with EventStore.open(config, workers=False) as store:
+                assert await store.log.head() == positions[-1]
             await asyncio.to_thread(primary.stop, "immediate")
             await asyncio.to_thread(standby.promote)
             async with await ConnectionFactory.create_connection(standby.config()) as promoted:

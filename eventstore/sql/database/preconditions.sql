@@ -59,6 +59,8 @@ event_columns (name, type) AS (
 columns AS (
     SELECT
         wanted.name AS wanted, wanted.type AS wanted_type, there.attname AS name,
+        -- By its oid: what format_type says depends on quote_all_identifiers and on the search path.
+        there.atttypid <> pg_catalog.to_regtype(wanted.type)::pg_catalog.oid OR there.atttypmod <> -1 AS has_other_type,
         pg_catalog.format_type(there.atttypid, there.atttypmod) AS type, there.attnotnull, there.atthasdef,
         there.attgenerated, there.attidentity
     FROM store
@@ -114,7 +116,7 @@ violations (precondition, found, mend) AS (
     SELECT 'length of names', 'the server cuts names to ' || pg_catalog.current_setting('max_identifier_length') || ' bytes', NULL
     WHERE pg_catalog.current_setting('max_identifier_length')::integer < 63
     UNION ALL
-    SELECT 'schema', pg_catalog.format('the schema of the store is %I', {schema_name}), 'CREATE SCHEMA trading'
+    SELECT 'schema', pg_catalog.format('the schema of the store is %I', {schema_name}), NULL
     WHERE pg_catalog.starts_with({schema_name}, 'pg_') OR {schema_name} = 'information_schema'
     UNION ALL
     SELECT 'primary', 'a standby answers', NULL WHERE pg_catalog.pg_is_in_recovery()
@@ -161,7 +163,7 @@ violations (precondition, found, mend) AS (
             WHEN 'p' THEN 'a partitioned one' WHEN 'v' THEN 'a view' WHEN 'm' THEN 'a materialized view'
             WHEN 'f' THEN 'a foreign table' ELSE 'another relation' END),
         NULL
-    FROM tables WHERE kind <> 'r'
+    FROM tables WHERE kind <> 'r' AND (is_own OR kind <> 'p')
     UNION ALL
     SELECT 'tables are logged', pg_catalog.format('the table %s is UNLOGGED', quoted), pg_catalog.format('ALTER TABLE %s SET LOGGED', quoted)
     FROM tables WHERE kind = 'r' AND persistence <> 'p'
@@ -288,7 +290,7 @@ violations (precondition, found, mend) AS (
         'columns of events',
         pg_catalog.format('the column %I of the table %s is of the type %s', columns.name, store.events_name, columns.type),
         pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I TYPE %s', store.events_name, columns.name, columns.wanted_type)
-    FROM columns CROSS JOIN store WHERE columns.type <> columns.wanted_type
+    FROM columns CROSS JOIN store WHERE columns.has_other_type
     UNION ALL
     SELECT
         'columns of events',
