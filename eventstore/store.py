@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +25,7 @@ from eventstore.database.preconditions import Level, require_preconditions
 from eventstore.domain.causation import CausationTree, metadata_of
 from eventstore.domain.event import RecordedEvent
 from eventstore.domain.registry_check import require_sound_registry
+from eventstore.errors import ConfigurationError
 from eventstore.log.causation import causation_tree
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import NO_METADATA
@@ -46,10 +47,12 @@ from projections import (
     PositionsProjection,
     Projection,
     ProjectionRunner,
+    Table,
 )
+from projections.fresh_rows import Corrections, FreshRows
 from projections.progress import progress_of, wait_for
 
-__all__ = ["EventStore", "built_in_projections"]
+__all__ = ["EventStore", "built_in_projections", "fresh_corrections", "projection_of_table"]
 
 _logger = logging.getLogger(__name__)
 
@@ -366,6 +369,51 @@ class EventStore(PastOfStore):
 def built_in_projections() -> Iterable[Projection[Any]]:
     """Return new instances of the projections that keep the read tables."""
     return (OrdersProjection(), PositionsProjection(), PortfoliosProjection(), PortfolioSnapshotsProjection())
+
+
+def projection_of_table(name: str) -> Projection[Any] | None:
+    """Return the projection that keeps a table: a built-in one, or one of a user's own whose class is loaded.
+
+    Args:
+        name: The name of the table, or of the projection.
+
+    Returns:
+        The projection; None where no class of this process keeps the table.
+
+    Raises:
+        ConfigurationError: Several classes keep it, or the class cannot be made without arguments.
+    """
+    for one in built_in_projections():
+        if name in (one.table.name, one.name):
+            return one
+    found = [
+        kind
+        for kind in dict.fromkeys(_subclasses(Projection))
+        if "table" in vars(kind) and isinstance(kind.table, Table) and kind.table.name == name
+    ]
+    if not found:
+        return None
+    if len(found) > 1:
+        paths = " and ".join(sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in found))
+        raise ConfigurationError(f"several projections keep the table {name}, {paths}: give one of them")
+    try:
+        made: Projection[Any] = found[0]()
+    except TypeError as error:
+        raise ConfigurationError(
+            f"the projection {found[0].__qualname__} of the table {name} takes arguments: give the projection itself"
+        ) from error
+    return made
+
+
+async def fresh_corrections(log: EventLog, projection: Projection[Any], connection: Any) -> Corrections:
+    """Return what the rows of a projection's table are by now; as `FreshRows.corrections`."""
+    return await FreshRows(log, projection).corrections(connection)
+
+
+def _subclasses(parent: Any) -> Iterator[Any]:
+    for child in parent.__subclasses__():
+        yield child
+        yield from _subclasses(child)
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:

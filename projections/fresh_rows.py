@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from eventstore.database.error_mapping import mapped_errors
@@ -11,12 +12,13 @@ from eventstore.errors import ProjectionLagError, QuarantinedKeysError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load, qualified, schema_of
 from projections.discards import Discards
+from projections.folding import fetch_by_keys
 from projections.keys import key_text, lane_of
 from projections.projection import Projection
 from projections.table import LAST_POSITION
 from projections.versions import require_version
 
-__all__ = ["TAIL_EVENTS_MAX", "FreshRows"]
+__all__ = ["TAIL_EVENTS_MAX", "Corrections", "FreshRows"]
 
 R = TypeVar("R")
 Key = tuple[Any, ...]
@@ -74,25 +76,38 @@ class FreshRows(Generic[R]):
         """
         return [row for row in (await self._read(None)).values() if matches(row)]
 
-    async def _read(self, key: Key | None) -> dict[Key, R]:
+    async def corrections(self, connection: Any) -> Corrections:
+        """Return what the rows are by now whose table does not have every event, for who reads the table by himself.
+
+        The table, read in the same transaction and corrected by these, has every event committed before it began.
+
+        Args:
+            connection: An asyncpg connection with an open transaction at REPEATABLE READ that has run no statement yet.
+
+        Raises:
+            EventStoreError: As `list`.
+        """
         projection, table = self._projection, self._projection.table
+        tail, events = await self._read_tail(connection, None)
+        keys = {projection.key_of(part): None for stored in events for part in projection.taken(stored)}
+        records = await fetch_by_keys(connection, table, table.name, keys)
+        folded = tail.folded_onto(records, events)
+        live = {key: row for key, row in folded.rows.items() if key in folded.changed and row is not None}
+        stored: list[Mapping[str, Any]] = []
+        if live:
+            columns = table.codec.encode_columns(list(live.values()))
+            last = [folded.last[key] for key in live]
+            stored = await connection.fetch(table.as_stored(schema=schema_of(connection)), *columns, last)
+        position = await connection.fetchval(load("rebuild/read_head", connection))
+        gone: dict[Key, Mapping[str, Any] | None] = dict.fromkeys(folded.changed)
+        return Corrections(position, gone | dict(zip(live, stored, strict=True)))
+
+    async def _read(self, key: Key | None) -> dict[Key, R]:
+        table = self._projection.table
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
-                    # Before the snapshot: a rebuild may put another table in its place until this is held.
-                    await connection.execute(
-                        f"LOCK TABLE {qualified(schema_of(connection), table.name)} IN ACCESS SHARE MODE"
-                    )
-                    await require_version(connection, projection)
-                    lanes = await connection.fetch(
-                        load("projections/list_lanes", connection), projection.name
-                    )
-                    held = await connection.fetch(
-                        load("projections/list_quarantine", connection), projection.name
-                    )
-                    discards = await connection.fetch(
-                        load("projections/list_discards", connection), projection.name
-                    )
+                    tail, events = await self._read_tail(connection, key)
                     if key is None:
                         records = await connection.fetch(table.select_all(schema=schema_of(connection)))
                     else:
@@ -100,14 +115,28 @@ class FreshRows(Generic[R]):
                         records = await connection.fetch(
                             table.select_by_keys(schema=schema_of(connection)), *keys
                         )
-                    tail = _Tail(projection, lanes, held, discards, only=key)
-                    events = await self._log.read_range(
-                        after=tail.after,
-                        through=_END,
-                        limit=TAIL_EVENTS_MAX + 1,
-                        categories=projection.categories,
-                        connection=connection,
-                    )
+        rows = tail.folded_onto(records, events).rows
+        left = {key: row for key, row in rows.items() if row is not None}
+        return dict(sorted(left.items(), key=_in_order))
+
+    async def _read_tail(self, connection: Any, key: Key | None) -> tuple[_Tail[R], Sequence[RecordedEvent]]:
+        projection = self._projection
+        # Before the snapshot: a rebuild may put another table in its place until this is held.
+        await connection.execute(
+            f"LOCK TABLE {qualified(schema_of(connection), projection.table.name)} IN ACCESS SHARE MODE"
+        )
+        await require_version(connection, projection)
+        lanes = await connection.fetch(load("projections/list_lanes", connection), projection.name)
+        held = await connection.fetch(load("projections/list_quarantine", connection), projection.name)
+        discards = await connection.fetch(load("projections/list_discards", connection), projection.name)
+        tail = _Tail(projection, lanes, held, discards, only=key)
+        events = await self._log.read_range(
+            after=tail.after,
+            through=_END,
+            limit=TAIL_EVENTS_MAX + 1,
+            categories=projection.categories,
+            connection=connection,
+        )
         if len(events) > TAIL_EVENTS_MAX:
             raise ProjectionLagError(
                 projection.name,
@@ -115,7 +144,27 @@ class FreshRows(Generic[R]):
                 lag_events_max=TAIL_EVENTS_MAX,
                 cause="let its worker catch up, or mend what is in quarantine",
             )
-        return tail.folded_onto(records, events)
+        return tail, events
+
+
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """What the rows of a table are by now, of those keys that wait for events.
+
+    Attributes:
+        position: Every event up to here is in the table and these.
+        rows: By their keys, as the table would give them back, with `last_position`; None: there is none any more.
+    """
+
+    position: int
+    rows: Mapping[Key, Mapping[str, Any] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Folded(Generic[R]):
+    rows: dict[Key, R | None]
+    last: dict[Key, int]
+    changed: set[Key]
 
 
 class _Tail(Generic[R]):
@@ -139,11 +188,12 @@ class _Tail(Generic[R]):
 
     def folded_onto(
         self, records: Iterable[Mapping[str, Any]], events: Iterable[RecordedEvent]
-    ) -> dict[Key, R]:
+    ) -> _Folded[R]:
         projection, table = self._projection, self._projection.table
         names = [column.name for column in table.key]
         rows: dict[Key, R | None] = {}
         last: dict[Key, int] = {}
+        changed: set[Key] = set()
         for record in records:
             key = tuple(record[name] for name in names)
             rows[key], last[key] = table.codec.decode(record), record[LAST_POSITION]
@@ -162,12 +212,14 @@ class _Tail(Generic[R]):
                     rows[key] = projection.fold(rows.get(key), event, key)
                 except Exception as error:  # noqa: BLE001 - raised below, with its key
                     stuck[key] = error
+                else:
+                    last[key] = event.position
+                    changed.add(key)
         if stuck:
             raise QuarantinedKeysError(projection.name, [key_text(key) for key in stuck]) from next(
                 iter(stuck.values())
             )
-        left = {key: row for key, row in rows.items() if row is not None}
-        return dict(sorted(left.items(), key=_in_order))
+        return _Folded(rows, last, changed)
 
     def _waits(self, key: Key, event: RecordedEvent, last: int | None) -> bool:
         if last is not None:

@@ -179,6 +179,15 @@ class Table(Generic[R]):
             f"ON CONFLICT ({_names(self.key)}) DO UPDATE SET {updates}"
         )
 
+    def as_stored(self, *, schema: str | None = None) -> str:
+        """Return the statement that gives rows as the table would give them back; its arguments are those of `upsert`."""
+        columns = self.codec.columns
+        last = f"${len(columns) + 1}::bigint[]"
+        return own(
+            f"SELECT {_casts(columns, schema)}, {quoted(LAST_POSITION)} "
+            f"FROM {_unnest(columns, first=1, more=(last, quoted(LAST_POSITION)))}"
+        )
+
     def delete_by_keys(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that removes rows; its arguments are the keys, column by column."""
         return own(

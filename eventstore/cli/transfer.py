@@ -6,12 +6,14 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from eventstore.cli.output import say
+from eventstore.cli.modules import is_path, known_names, projection_named
+from eventstore.cli.output import is_terminal, say
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError, EventStoreError
@@ -21,7 +23,30 @@ from eventstore.export.files import replacing
 from eventstore.export.restore import LINE_BYTES_MAX
 from eventstore.store import EventStore
 
-__all__ = ["export", "import_"]
+__all__ = ["How", "What", "export", "import_"]
+
+
+class What(StrEnum):
+    """What becomes of decimals."""
+
+    EXACT = "exact"
+    TEXT = "text"
+    FLOAT = "float"
+
+
+class How(StrEnum):
+    """How a read table is read."""
+
+    FRESH = "fresh"
+    EVENTUAL = "eventual"
+
+
+_OF_EVENTS = {
+    "decimals": "exact",
+    "decimal_scale": None,
+    "decimal_precision": None,
+    "consistency": "fresh",
+}
 
 
 def export(  # noqa: PLR0917 - typer calls it by name
@@ -39,8 +64,37 @@ def export(  # noqa: PLR0917 - typer calls it by name
     ] = False,
     table: Annotated[
         str,
-        typer.Option("--table", metavar="NAME", help="With --parquet: a read table instead of the events."),
+        typer.Option(
+            "--table",
+            metavar="NAME",
+            help="With --parquet: a read table instead of the events, by its name, that of its projection, or MODULE:CLASS.",
+        ),
     ] = EVENTS,
+    decimals: Annotated[
+        What,
+        typer.Option(
+            "--decimals", help="With --table: decimals as decimals, as text, or as float, which is not exact."
+        ),
+    ] = What.EXACT,
+    decimal_scale: Annotated[
+        int | None,
+        typer.Option(
+            "--decimal-scale", metavar="N", min=0, help="Digits after the point. Default: as the values need."
+        ),
+    ] = None,
+    decimal_precision: Annotated[
+        int | None,
+        typer.Option(
+            "--decimal-precision",
+            metavar="N",
+            min=1,
+            help="Digits in all. Default: 38, or as the values need.",
+        ),
+    ] = None,
+    consistency: Annotated[
+        How,
+        typer.Option("--consistency", help="With --table: with every event, or as it stands."),
+    ] = How.FRESH,
     url: Url = None,
     data: Data = None,
 ) -> None:
@@ -49,9 +103,18 @@ def export(  # noqa: PLR0917 - typer calls it by name
         raise ConfigurationError("a read table is exported with --parquet; JSON Lines hold events")
     if parquet and (after or file == Path("-")):
         raise ConfigurationError("a Parquet file holds the whole table: give a FILE, and no --after")
+    options: dict[str, Any] = {
+        "categories": category,
+        "decimals": decimals.value,
+        "decimal_scale": decimal_scale,
+        "decimal_precision": decimal_precision,
+        "consistency": consistency.value,
+    }
+    if table == EVENTS and options != {"categories": category, **_OF_EVENTS}:
+        raise ConfigurationError("events have no decimals and no checkpoint: give those options with --table")
     if parquet:
         with configuration(url, data) as config:
-            rows = asyncio.run(_export_parquet(config, table, file, category))
+            rows = asyncio.run(_export_parquet(config, _table(table), file, options))
         say(f"exported {rows} rows of {table}")
         return
     with configuration(url, data) as config, _written(file) as opened:
@@ -67,12 +130,17 @@ async def _export(
         return await export_lines(store.log, file, categories=categories, after=after)
 
 
-async def _export_parquet(
-    config: DatabaseConfig, table: str, file: Path, categories: list[str] | None
-) -> int:
+def _table(name: str) -> Any:
+    """Return the projection that has a name, or keeps a table of the name; else the name of the table."""
+    if name != EVENTS and (is_path(name) or name in known_names()):
+        return projection_named(name)
+    return name
+
+
+async def _export_parquet(config: DatabaseConfig, table: Any, file: Path, options: dict[str, Any]) -> int:
     async with EventStore.open(config, workers=False) as store:
         with _usable(file):
-            return await write_parquet(store.log, table, file, categories=categories)
+            return await write_parquet(store.log, table, file, **options)
 
 
 def import_(
@@ -106,6 +174,11 @@ async def _import(
 def _written(file: Path) -> Iterator[Any]:
     with _usable(file):
         if file == Path("-"):
+            if is_terminal():
+                raise ConfigurationError(
+                    "the log is not written to a terminal, which would obey what is in it: name a FILE, or a pipe; "
+                    "`eventstore tail` shows events"
+                )
             yield sys.stdout.buffer
         else:
             # An export that fails leaves the one before it.

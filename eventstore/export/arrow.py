@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ConfigurationError
@@ -17,27 +18,62 @@ from eventstore.evidence.canonical import microseconds
 from eventstore.export.files import replacing
 from eventstore.export.lines import settled_pages
 from eventstore.limits import check_count
-from eventstore.sql import qualified, schema_of
+from eventstore.log.names import require_known_names
+from eventstore.printable import printable
+from eventstore.sql import load, own, qualified, quoted, schema_of
+from eventstore.store import fresh_corrections, projection_of_table
 
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
-__all__ = ["DECIMAL_PRECISION", "DECIMAL_SCALE", "EVENTS", "read_batches", "to_arrow", "write_parquet"]
+__all__ = [
+    "DECIMAL_PRECISION",
+    "DECIMAL_SCALE",
+    "EVENTS",
+    "Consistency",
+    "Decimals",
+    "KeepsTable",
+    "read_batches",
+    "to_arrow",
+    "write_parquet",
+]
 
 EVENTS = "events"
 """The name under which the log itself is exported."""
 
 DECIMAL_PRECISION = 38
-"""Digits of a decimal in all, unless told otherwise: what decimal128 holds. More make it decimal256, up to 76."""
+"""Digits of a decimal in all where a scale is asked for and no precision: what decimal128 holds."""
 
 DECIMAL_SCALE = 18
-"""Digits after the point, unless told otherwise; 20 are left before it."""
+"""Digits after the point, where the values of a column need no more and none is asked for; 20 are left before it."""
+
+Decimals = Literal["exact", "text", "float"]
+"""What becomes of decimals: decimals of Arrow, their digits as text, or float64, which is not exact."""
+
+Consistency = Literal["fresh", "eventual"]
+"""Whether a read table has every event that was committed before, or is given as it stands."""
+
+_logger = logging.getLogger(__name__)
+
+
+class KeepsTable(Protocol):
+    """A projection: what keeps a read table.
+
+    Attributes:
+        name: Its name.
+        table: The table of its rows.
+    """
+
+    name: ClassVar[str]
+    table: Any
+
 
 _BATCH_ROWS = 10_000
 _FIRST_US = microseconds(datetime(1, 1, 1, tzinfo=UTC))
 _LAST_US = microseconds(datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
 _DECIMAL128_DIGITS_MAX = 38
 _DECIMAL256_DIGITS_MAX = 76
+_WIDE = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)  # rounds nothing
 _PLAIN = {
     "int2": "int16",
     "int4": "int32",
@@ -74,52 +110,109 @@ class _Column:
     convert: Callable[[Any], Any] | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """How values and rows are given."""
+
+    decimals: Decimals
+    precision: int | None
+    scale: int | None
+    consistency: Consistency
+    batch_rows_max: int
+
+    def __post_init__(self) -> None:
+        check_count("batch_rows_max", self.batch_rows_max)
+        for name, value, allowed in (
+            ("decimals", self.decimals, get_args(Decimals)),
+            ("consistency", self.consistency, get_args(Consistency)),
+        ):
+            if value not in allowed:
+                raise ConfigurationError(
+                    f"{name} is {', '.join(allowed[:-1])} or {allowed[-1]}, not {value!r}"
+                )
+        if self.precision is self.scale is None:
+            return
+        if self.decimals != "exact":
+            raise ConfigurationError(
+                f"decimals={self.decimals!r} has no precision and no scale: leave them out"
+            )
+        precision, scale = self.digits
+        if not 1 <= precision <= _DECIMAL256_DIGITS_MAX or not 0 <= scale <= precision:
+            raise ConfigurationError(
+                f"a decimal has 1 to {_DECIMAL256_DIGITS_MAX} digits and a scale within them, not precision {precision}, "
+                f"scale {scale}"
+            )
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the type of a column of decimals follows from its values."""
+        return self.decimals == "exact" and self.precision is self.scale is None
+
+    @property
+    def digits(self) -> tuple[int, int]:
+        """The digits in all and after the point, where they do not follow from the values."""
+        precision = DECIMAL_PRECISION if self.precision is None else self.precision
+        return precision, min(DECIMAL_SCALE, precision) if self.scale is None else self.scale
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A table that is read: its schema, and its rows in batches."""
+
+    schema: Any
+    batches: AsyncGenerator[Any, None]
+
+
 async def to_arrow(
     log: EventLog,
-    table: str,
+    table: str | KeepsTable,
     *,
     categories: Sequence[str] | None = None,
-    decimal_precision: int = DECIMAL_PRECISION,
-    decimal_scale: int = DECIMAL_SCALE,
+    decimals: Decimals = "exact",
+    decimal_precision: int | None = None,
+    decimal_scale: int | None = None,
+    consistency: Consistency = "fresh",
 ) -> Any:
     """Return the events, or a read table, as a `pyarrow.Table`: `.to_pandas()` and `polars.from_arrow` take it from there.
 
     Arguments and errors are those of `read_batches`.
     """
     arrow = _arrow()
-    columns, batches = await _open(log, table, categories, (decimal_precision, decimal_scale), _BATCH_ROWS)
-    async with aclosing(batches):
-        return arrow.Table.from_batches([batch async for batch in batches], schema=_schema(arrow, columns))
+    options = _Options(decimals, decimal_precision, decimal_scale, consistency, _BATCH_ROWS)
+    async with _opened(log, table, categories, options) as opened:
+        return arrow.Table.from_batches([batch async for batch in opened.batches], schema=opened.schema)
 
 
 async def write_parquet(
     log: EventLog,
-    table: str,
+    table: str | KeepsTable,
     path: Path | str,
     *,
     categories: Sequence[str] | None = None,
-    decimal_precision: int = DECIMAL_PRECISION,
-    decimal_scale: int = DECIMAL_SCALE,
+    decimals: Decimals = "exact",
+    decimal_precision: int | None = None,
+    decimal_scale: int | None = None,
+    consistency: Consistency = "fresh",
 ) -> int:
     """Write the events, or a read table, to a Parquet file, some rows at a time in memory; return how many rows.
 
-    What is at the path stays as it is until all of the new file is written.
+    What is at the path stays as it is until all of the new file is written, and keeps its mode and its owner.
 
     Other arguments and errors are those of `read_batches`.
 
     Raises:
         OSError: The file cannot be written.
     """
-    arrow, parquet = _arrow(), _arrow("pyarrow.parquet")
-    columns, batches = await _open(log, table, categories, (decimal_precision, decimal_scale), _BATCH_ROWS)
+    parquet = _arrow("pyarrow.parquet")
+    options = _Options(decimals, decimal_precision, decimal_scale, consistency, _BATCH_ROWS)
     rows = 0
-    async with aclosing(batches):
+    async with _opened(log, table, categories, options) as opened:
         with (
             replacing(path) as new,
             new.open() as file,
-            parquet.ParquetWriter(file, _schema(arrow, columns)) as writer,
+            parquet.ParquetWriter(file, opened.schema) as writer,
         ):
-            async for batch in batches:
+            async for batch in opened.batches:
                 writer.write_batch(batch)
                 rows += batch.num_rows
     return rows
@@ -127,64 +220,89 @@ async def write_parquet(
 
 async def read_batches(
     log: EventLog,
-    table: str,
+    table: str | KeepsTable,
     *,
     categories: Sequence[str] | None = None,
-    decimal_precision: int = DECIMAL_PRECISION,
-    decimal_scale: int = DECIMAL_SCALE,
+    decimals: Decimals = "exact",
+    decimal_precision: int | None = None,
+    decimal_scale: int | None = None,
+    consistency: Consistency = "fresh",
     batch_rows_max: int = _BATCH_ROWS,
 ) -> AsyncIterator[Any]:
     """Yield the events in order, or the rows of a read table in one snapshot, as `pyarrow.RecordBatch`es.
 
-    Decimals are decimals, exact or not at all; times are in microseconds and UTC; ids and JSON are text.
+    The rows of a projection's table are fresh, as those of a repository are: they have every event that was committed
+    before, whether its worker has folded it or not. A table whose projection's code this process does not know is given as it
+    stands; where it is behind, a warning is logged that says how far. The schema's metadata has `eventstore.consistency`, and
+    `eventstore.position`: every event up to there is in the rows.
+
+    Decimals are exact: a column of them is a decimal128 with 18 digits after the point, or of the scale that its values need
+    where they need more, or a decimal256, or text where not even that holds them. Give `decimal_scale` for a type that does not
+    depend on the values. Times are in microseconds and UTC; ids and JSON are text.
 
     Args:
         log: The log of the database.
-        table: `events`, or the name of a read table, a user's own projections included.
+        table: `events`; or the name of a read table; or the projection that keeps it, one of a user's own too.
         categories: Only events of these categories; None: all.
-        decimal_precision: Digits of a decimal in all, up to 76.
-        decimal_scale: Digits after the point.
+        decimals: `exact`; `text`: every digit as a string; `float`: float64, for plots and statistics.
+        decimal_precision: Digits of a decimal in all, up to 76; None: 38 with `decimal_scale`, else as the values need.
+        decimal_scale: Digits after the point; None: as the values need.
+        consistency: `eventual` gives a read table as it stands, and logs a warning where that is behind.
         batch_rows_max: The most rows of one batch.
 
     Raises:
-        ConfigurationError: pyarrow is not installed; there is no such table; a column's type has no form in Arrow; or a
-            decimal does not fit, which is named.
+        LimitError: `batch_rows_max` is below 1.
+        ConfigurationError: pyarrow is not installed; there is no such table or category; a column's type has no form in
+            Arrow; or a decimal does not fit the digits that were asked for, which is named.
+        ProjectionLagError: Too many events are not folded into the table.
+        QuarantinedKeysError: Events of some keys cannot be folded: give `consistency="eventual"` for the rows before them.
+        ProjectionVersionError: Another version of the projection has built the table.
+        UnknownEventTypeError, EventDecodingError: The code does not know an event that is not folded yet.
         ConnectionError, TimeoutError: Safe to begin again.
     """
-    _, batches = await _open(log, table, categories, (decimal_precision, decimal_scale), batch_rows_max)
-    async with aclosing(batches):
-        async for batch in batches:
+    options = _Options(decimals, decimal_precision, decimal_scale, consistency, batch_rows_max)
+    async with _opened(log, table, categories, options) as opened:
+        async for batch in opened.batches:
             yield batch
 
 
-async def _open(
-    log: EventLog,
-    table: str,
-    categories: Sequence[str] | None,
-    digits: tuple[int, int],
-    batch_rows_max: int,
-) -> tuple[list[_Column], AsyncGenerator[Any, None]]:
+@asynccontextmanager
+async def _opened(
+    log: EventLog, table: str | KeepsTable, categories: Sequence[str] | None, options: _Options
+) -> AsyncIterator[_Opened]:
     arrow = _arrow()
-    precision, scale = digits
-    check_count("batch_rows_max", batch_rows_max)
-    if not 1 <= precision <= _DECIMAL256_DIGITS_MAX or not 0 <= scale <= precision:
-        raise ConfigurationError(
-            f"a decimal has 1 to {_DECIMAL256_DIGITS_MAX} digits and a scale within them, not precision {precision}, "
-            f"scale {scale}"
-        )
-    if table == EVENTS:
-        types = _EVENT_TYPES
-    elif categories is not None:
-        raise ConfigurationError(f"only events have categories, the table {table} has none")
-    else:
-        types = await _types_of(log, table)
-    columns = [_column(arrow, table, (name, type_), digits) for name, type_ in types.items()]
-    rows = (
-        _event_rows(log, categories, batch_rows_max)
-        if table == EVENTS
-        else _table_rows(log, table, batch_rows_max)
-    )
-    return columns, _batches(arrow, table, columns, rows)
+    if isinstance(table, str) and table == EVENTS:
+        await require_known_names(log, categories=categories)
+        columns = [_column(arrow, table, one, options, None) for one in _EVENT_TYPES.items()]
+        through = await log.head()
+        schema = _schema(arrow, columns, "fresh", through)
+        rows = _event_rows(log, categories, through, options.batch_rows_max)
+        async with aclosing(_batches(arrow, table, columns, schema, rows)) as batches:
+            yield _Opened(schema, batches)
+        return
+    projection: Any = projection_of_table(table) if isinstance(table, str) else table
+    name = table if isinstance(table, str) else table.table.name
+    if categories is not None:
+        raise ConfigurationError(f"only events have categories, the table {name} has none")
+    types = await _types_of(log, name)
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            # One snapshot, however many statements read from it, and however long.
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                if projection is not None and options.consistency == "fresh":
+                    corrections = await fresh_corrections(log, projection, connection)
+                    reader = _TableReader(connection, name, projection, corrections)
+                    position: int | None = corrections.position
+                else:
+                    reader = _TableReader(connection, name, None, None)
+                    position = await _position_of(connection, name if projection is None else projection.name)
+                digits = await reader.digits(types) if options.is_fitted else {}
+                columns = [_column(arrow, name, one, options, digits.get(one[0])) for one in types.items()]
+                consistency: Consistency = "eventual" if reader.corrections is None else "fresh"
+                schema = _schema(arrow, columns, consistency, position)
+                pages = reader.pages(options.batch_rows_max, [column.name for column in columns])
+                async with aclosing(_batches(arrow, name, columns, schema, pages)) as batches:
+                    yield _Opened(schema, batches)
 
 
 async def _types_of(log: EventLog, table: str) -> dict[str, str]:
@@ -211,22 +329,103 @@ def _select(table: str, schema: str) -> str:
     return f"SELECT * FROM {qualified(schema, table)}"
 
 
+async def _position_of(connection: Any, projection: str) -> int | None:
+    """Return how far a projection's table is folded, and warn where that is behind; None: it is not a projection's."""
+    rows = await connection.fetch(load("projections/list_checkpoints", connection))
+    position: int | None = min(
+        (row["position"] for row in rows if row["projection"] == projection), default=None
+    )
+    if position is None:
+        return None
+    head = await connection.fetchval(load("rebuild/read_head", connection))
+    if head > position:
+        _logger.warning(
+            "the table of projection %s is given as it stands: it has the events up to position %d, and the log ends at %d",
+            printable(projection),
+            position,
+            head,
+        )
+    return position
+
+
+@dataclass(frozen=True, slots=True)
+class _TableReader:
+    """Reads a table in an open transaction, and what its rows are by now where they are behind."""
+
+    connection: Any
+    name: str
+    projection: Any | None
+    corrections: Any | None
+
+    async def digits(self, types: Mapping[str, str]) -> dict[str, tuple[int, int]]:
+        """Return how many digits the values of each column of decimals have before and after the point, at most."""
+        names = [name for name, type_ in types.items() if type_ == "numeric"]
+        if not names:
+            return {}
+        asked = ", ".join(
+            f"pg_catalog.max(pg_catalog.length(pg_catalog.trunc(pg_catalog.abs({quoted(name)}))::pg_catalog.text)), "
+            f"pg_catalog.max(pg_catalog.min_scale({quoted(name)}))"
+            for name in names
+        )
+        target = qualified(schema_of(self.connection), self.name)
+        found = await self.connection.fetchrow(own(f"SELECT {asked} FROM {target}"))
+        digits = {
+            name: (found[2 * place] or 0, found[2 * place + 1] or 0) for place, name in enumerate(names)
+        }
+        for row in self._corrected.values():
+            for name in names if row is not None else ():
+                value = row.get(name)  # type: ignore[union-attr]  # not None
+                if value is not None:
+                    before, after = digits[name]
+                    more_before, more_after = _digits_of(value)
+                    digits[name] = (max(before, more_before), max(after, more_after))
+        return digits
+
+    async def pages(self, size: int, names: Sequence[str]) -> AsyncGenerator[list[Any], None]:
+        """Yield the rows, some at a time: the table's, corrected, and then those that it does not have yet."""
+        waiting = dict(self._corrected)
+        key = () if self.projection is None else tuple(column.name for column in self.projection.table.key)
+        cursor = await self.connection.cursor(own(_select(self.name, schema_of(self.connection))))
+        while records := await _fetch(cursor, self.name, size):
+            if waiting:
+                records = list(_merged(records, key, waiting))
+            if records:
+                yield records
+        added = [dict.fromkeys(names) | dict(row) for row in waiting.values() if row is not None]
+        for start in range(0, len(added), size):
+            yield added[start : start + size]
+
+    @property
+    def _corrected(self) -> Mapping[tuple[Any, ...], Mapping[str, Any] | None]:
+        return {} if self.corrections is None else self.corrections.rows
+
+
+def _merged(
+    records: Iterable[Any],
+    key: Sequence[str],
+    waiting: dict[tuple[Any, ...], Mapping[str, Any] | None],
+) -> Iterator[Any]:
+    """Yield the rows that a table has by now, and take from `waiting` what it had."""
+    for record in records:
+        place = tuple(record[name] for name in key)
+        if place not in waiting:
+            yield record
+        elif (row := waiting.pop(place)) is not None:
+            yield dict(record) | dict(row)
+
+
+def _digits_of(value: Decimal) -> tuple[int, int]:
+    _, digits, exponent = value.normalize(_WIDE).as_tuple()
+    if not isinstance(exponent, int):  # NaN or infinity
+        return 0, 0
+    return max(len(digits) + exponent, 1), max(-exponent, 0)
+
+
 async def _event_rows(
-    log: EventLog, categories: Sequence[str] | None, size: int
+    log: EventLog, categories: Sequence[str] | None, through: int, size: int
 ) -> AsyncGenerator[list[Any], None]:
-    through = await log.head()
     async for page in settled_pages(log, after=0, through=through, categories=categories, page_events=size):
         yield page
-
-
-async def _table_rows(log: EventLog, table: str, size: int) -> AsyncGenerator[list[Any], None]:
-    async with log.connection.acquire() as connection:
-        with mapped_errors(reads_only=True, connection=connection):
-            async with connection.transaction():
-                # One statement, one snapshot, however long it is read from.
-                cursor = await connection.cursor(_select(table, schema_of(connection)))
-                while rows := await _fetch(cursor, table, size):
-                    yield rows
 
 
 async def _fetch(cursor: Any, table: str, size: int) -> list[Any]:
@@ -240,9 +439,8 @@ async def _fetch(cursor: Any, table: str, size: int) -> list[Any]:
 
 
 async def _batches(
-    arrow: Any, table: str, columns: list[_Column], pages: AsyncGenerator[list[Any], None]
+    arrow: Any, table: str, columns: list[_Column], schema: Any, pages: AsyncGenerator[list[Any], None]
 ) -> AsyncGenerator[Any, None]:
-    schema = _schema(arrow, columns)
     async with aclosing(pages):
         async for rows in pages:
             arrays = [_array(arrow, table, column, [row[column.name] for row in rows]) for column in columns]
@@ -257,19 +455,20 @@ def _array(arrow: Any, table: str, column: _Column, values: list[Any]) -> Any:
     except (arrow.ArrowInvalid, OverflowError) as error:
         raise ConfigurationError(
             f"{table}.{column.name} has a value that {column.type} does not hold exactly ({error}): "
-            "raise decimal_precision or decimal_scale"
+            "raise decimal_precision or decimal_scale, leave both out, or give decimals='text'"
         ) from error
 
 
-def _column(arrow: Any, table: str, given: tuple[str, str], digits: tuple[int, int]) -> _Column:
-    (name, type_), (precision, scale) = given, digits
+def _column(
+    arrow: Any, table: str, given: tuple[str, str], options: _Options, needed: tuple[int, int] | None
+) -> _Column:
+    name, type_ = given
     if type_ in _PLAIN:
         return _Column(name, getattr(arrow, _PLAIN[type_])(), None)
     if type_ == "uuid":
         return _Column(name, arrow.string(), str)
     if type_ == "numeric":
-        make = arrow.decimal128 if precision <= _DECIMAL128_DIGITS_MAX else arrow.decimal256
-        return _Column(name, make(precision, scale), lambda value: _finite(value, f"{table}.{name}"))
+        return _decimal_column(arrow, table, name, options, needed)
     if type_ == "timestamptz":
         return _Column(name, arrow.timestamp("us", tz="UTC"), lambda value: _moment(value, f"{table}.{name}"))
     raise ConfigurationError(
@@ -277,10 +476,28 @@ def _column(arrow: Any, table: str, given: tuple[str, str], digits: tuple[int, i
     )
 
 
+def _decimal_column(
+    arrow: Any, table: str, name: str, options: _Options, needed: tuple[int, int] | None
+) -> _Column:
+    if options.decimals == "float":
+        return _Column(name, arrow.float64(), float)
+    precision, scale = options.digits
+    if options.decimals == "text":
+        precision = _DECIMAL256_DIGITS_MAX + 1
+    elif needed is not None:
+        before, after = needed
+        if after > scale or before > precision - scale:
+            precision, scale = max(before + after, DECIMAL_PRECISION), after
+    if precision > _DECIMAL256_DIGITS_MAX:
+        return _Column(name, arrow.string(), lambda value: f"{value:f}")
+    make = arrow.decimal128 if precision <= _DECIMAL128_DIGITS_MAX else arrow.decimal256
+    return _Column(name, make(precision, scale), lambda value: _finite(value, f"{table}.{name}"))
+
+
 def _finite(value: Decimal, of: str) -> Decimal:
     # pyarrow would make it null.
     if not value.is_finite():
-        raise ConfigurationError(f"{of} holds {value}, which is no decimal of Arrow")
+        raise ConfigurationError(f"{of} holds {value}, which is no decimal of Arrow: give decimals='text'")
     return value
 
 
@@ -295,8 +512,11 @@ def _moment(value: bytes | datetime, of: str) -> int:
     return moment
 
 
-def _schema(arrow: Any, columns: list[_Column]) -> Any:
-    return arrow.schema([arrow.field(column.name, column.type) for column in columns])
+def _schema(arrow: Any, columns: list[_Column], consistency: Consistency, position: int | None) -> Any:
+    metadata: dict[str, str] = {"eventstore.consistency": consistency}
+    if position is not None:
+        metadata["eventstore.position"] = str(position)
+    return arrow.schema([arrow.field(column.name, column.type) for column in columns], metadata=metadata)
 
 
 def _arrow(name: str = "pyarrow") -> Any:

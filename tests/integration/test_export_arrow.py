@@ -101,8 +101,8 @@ async def test_in_one_call_to_pandas_and_polars(store: EventStore, tmp_path: Pat
     assert set(orders.column("category").to_pylist()) == {"order"}
 
 
-async def test_a_decimal_that_does_not_fit_is_an_error(store: EventStore):
-    """Never rounded, never null: the column is named; more digits hold it exactly."""
+async def test_a_decimal_that_does_not_fit_what_was_asked_for_is_an_error(store: EventStore):
+    """Never rounded, never null: the column is named; more digits hold it exactly, and so does what its values need."""
     await filled(store)
     price = Decimal("1.0000000000000000000000001")
     async with store.unit_of_work() as uow:
@@ -110,13 +110,18 @@ async def test_a_decimal_that_does_not_fit_is_an_error(store: EventStore):
         await uow.orders.save_order(order)
     await ProjectionWorker(store.log, OrdersProjection()).catch_up(await store.log.head())
     with pytest.raises(
-        ConfigurationError, match=r"orders\.limit_price has a value that decimal128\(38, 18\)"
+        ConfigurationError,
+        match=r"orders\.limit_price has a value that decimal128\(38, 18\).*decimals='text'",
     ):
-        await to_arrow(store.log, "orders")
+        await to_arrow(store.log, "orders", decimal_scale=18)
     with pytest.raises(ConfigurationError, match=r"orders\.limit_price"):
         await to_arrow(store.log, "orders", decimal_scale=25)
     wide = await to_arrow(store.log, "orders", decimal_precision=76, decimal_scale=30)
-    assert {*map(Decimal, PRICES), price} < set(wide.column("limit_price").to_pylist())
+    fitted = await to_arrow(store.log, "orders")
+    assert fitted.schema.field("limit_price").type == pa.decimal256(45, 25)
+    assert fitted.schema.field("quantity").type == pa.decimal128(38, 18)
+    for table in (wide, fitted):
+        assert {*map(Decimal, PRICES), price} < set(table.column("limit_price").to_pylist())
     async with store.connection.acquire() as connection:
         for value, said in (("'NaN'", "NaN"), ("'Infinity'", "Infinity")):
             await connection.execute(f"UPDATE orders SET limit_price = {value}")
@@ -217,7 +222,7 @@ async def test_a_projection_of_ones_own_as_parquet(store: EventStore, tmp_path: 
     """Its rows, with the types of its table, those of an empty table too."""
     await create_table(store)
     file = tmp_path / "ordered.parquet"
-    assert await write_parquet(store.log, "ordered", file) == 0
+    assert await write_parquet(store.log, OrderedBySymbol(), file) == 0
     names = pq.read_table(file).schema.names
     await place(store, 1, 2, 3)
     await ProjectionWorker(store.log, OrderedBySymbol()).catch_up(await store.log.head())
