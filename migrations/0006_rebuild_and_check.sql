@@ -59,11 +59,12 @@ CREATE TABLE projection_deliveries (
 -- what its statement sees.
 CREATE FUNCTION projection_is_of_version(projection_name text, code_version integer) RETURNS boolean
     LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     table_version integer;
 BEGIN
-    SELECT version INTO table_version FROM projections WHERE name = projection_name;
+    SELECT version INTO table_version FROM {schema}.projections WHERE name = projection_name;
     IF table_version <> code_version THEN
         RAISE EXCEPTION 'the table of projection % was built by version %, this code has version %',
                 projection_name, table_version, code_version

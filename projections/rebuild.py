@@ -22,7 +22,7 @@ from typing import Any
 import asyncpg
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.errors import RebuildError
+from eventstore.errors import ConfigurationError, RebuildError
 from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import collecting_rarely
@@ -130,8 +130,8 @@ async def rebuild(
 
     Raises:
         LimitError: `processes` is not 1 to 64, or `swap_timeout_s` or `lease_s` is not above 0.
-        ConfigurationError: The projection or the classes of its events cannot be had
-            in another process.
+        ConfigurationError: The projection or the classes of its events cannot be had in another process; or this role does
+            not own the table.
         RebuildError: Another rebuild is under way; something hangs on the table itself, such as a view, and it is not
             rebuilt in place; the proof failed, and its keys are named; or the table is in use for too long. The live table
             is as it was.
@@ -247,6 +247,7 @@ class _Rebuild:
         projection = self._projection
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
+                await self._require_owner(connection)
                 await connection.execute(
                     load("projections/register", connection), projection.name, projection.version
                 )
@@ -268,6 +269,17 @@ class _Rebuild:
                 advice += ", or rebuild the table in place (in_place=True, --in-place)"
             raise RebuildError(
                 f"table {projection.table.name} has what would not go over to a new one: {named}: {advice}"
+            )
+
+    async def _require_owner(self, connection: Any) -> None:
+        table = self._projection.table.name
+        row = await connection.fetchrow(
+            load("rebuild/table_owner", connection), qualified(schema_of(connection), table)
+        )
+        if row is not None and not row["may_rebuild"]:
+            raise ConfigurationError(
+                f"only the owner of its table, {row['owner']}, may rebuild {self._projection.name}, since a new table takes "
+                f"the place of {table}: this is {row['name']}"
             )
 
     def _tell(self, position: int, events: int) -> None:

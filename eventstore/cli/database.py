@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from eventstore.cli.output import say, say_lines
+from eventstore.cli.modules import all_projections, load_entry_points, projections_named
+from eventstore.cli.output import TextTable, say, show_table
+from eventstore.cli.running import DIFFERENT
 from eventstore.cli.target import Data, Url, adapter_for, configuration
 from eventstore.database import DatabaseConfig, MigrationManager
+from eventstore.database.grants import Granted, RoleRights
 from eventstore.database.grants import grant as grant_rights
+from eventstore.sql import Named
 
 __all__ = ["grant", "migrate"]
 
@@ -45,25 +49,81 @@ async def _migrate(config: DatabaseConfig, to: str | None, *, dry_run: bool) -> 
 def grant(
     url: Url = None,
     data: Data = None,
+    *,
     writer: Annotated[
-        str | None, typer.Option("--writer", metavar="ROLE", help="May add events and read everything.")
+        str | None, typer.Option("--writer", metavar="ROLE", help="May append events and read everything.")
     ] = None,
     reader: Annotated[
         str | None, typer.Option("--reader", metavar="ROLE", help="May read everything.")
     ] = None,
     projector: Annotated[
         str | None,
-        typer.Option("--projector", metavar="ROLE", help="Owns the read tables and may rebuild them."),
+        typer.Option("--projector", metavar="ROLE", help="May write the read tables and read everything."),
     ] = None,
-) -> None:
-    """Give roles their rights; the roles themselves are made by the administrator of the server."""
+    sealer: Annotated[
+        str | None, typer.Option("--sealer", metavar="ROLE", help="May add seals and read everything.")
+    ] = None,
+    importer: Annotated[
+        str | None,
+        typer.Option(
+            "--importer", metavar="ROLE", help="May load histories and exported logs, and read everything."
+        ),
+    ] = None,
+    revoke: Annotated[
+        str | None, typer.Option("--revoke", metavar="ROLE", help="Shall have no rights to the store.")
+    ] = None,
+    projection: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--projection",
+            metavar="NAME",
+            help="A projection of your own, or MODULE:CLASS, whose table the projector writes; may be given again. Default: all "
+            "those of --module whose tables there are.",
+        ),
+    ] = None,
+) -> int:
+    """Give roles the rights of what they are named for, take all others from them, and say what each may do now.
+
+    The roles themselves are made by the administrator of the server. The status is 1 where a role may do more than that.
+    """
+    named = [one.table.name for one in projections_named(projection or [])]
+    load_entry_points()
+    known = [one.table.name for one in all_projections()]
     with configuration(url, data) as config:
-        asyncio.run(_grant(config, writer, reader, projector))
+        done = asyncio.run(
+            _grant(
+                config,
+                writer=writer,
+                reader=reader,
+                projector=projector,
+                sealer=sealer,
+                importer=importer,
+                revoke=revoke,
+                tables=(named, known),
+            )
+        )
+    for statement in done.statements:
+        say(statement)
+    table = TextTable("Rights", ["role", "named for", "may", "on"])
+    for one in done.roles:
+        for privileges, names in _by_privileges(one):
+            table.add_row(one.role, ", ".join(one.parts) or "nothing", privileges, names)
+    show_table(table)
+    for line in (*done.remarks, *(line for one in done.roles for line in one.beyond)):
+        say(line)
+    return 0 if done.is_as_intended else DIFFERENT
 
 
-async def _grant(
-    config: DatabaseConfig, writer: str | None, reader: str | None, projector: str | None
-) -> None:
+async def _grant(config: DatabaseConfig, *, tables: tuple[list[str], list[str]], **roles: Any) -> Granted:
+    named, known = tables
     async with adapter_for(config) as adapter:
-        for statement in await grant_rights(adapter, writer=writer, reader=reader, projector=projector):
-            say_lines(statement)
+        rows = await adapter.fetch_all(Named("database/existing_tables"), known)
+        return await grant_rights(adapter, tables=[*named, *(row["name"] for row in rows)], **roles)
+
+
+def _by_privileges(rights: RoleRights) -> list[tuple[str, list[str]]]:
+    """Return the objects that a role has the same privileges to, together."""
+    alike: dict[str, list[str]] = {}
+    for name, privileges in rights.rights.items():
+        alike.setdefault(", ".join(privileges), []).append(name)
+    return list(alike.items()) or [("nothing", [])]

@@ -1,22 +1,93 @@
-"""Privilege separation: what the roles of a writer, a reader and a projector may do."""
+"""Privilege separation: what the roles of those who write, read, fold, seal and import may do.
+
+One role owns everything, and makes it by `eventstore migrate`. All others are given rights, and own nothing: so none can put a
+view, a trigger or a function of its own in the place of what the others use.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from eventstore import errors
 from eventstore.database.migration_files import load_migrations, packaged_directory
-from eventstore.sql import Named
+from eventstore.sql import Named, quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from eventstore.database.adapter import PostgreSQLAdapter
 
-__all__ = ["grant"]
+__all__ = ["PARTS", "PROJECTED", "Granted", "Part", "RoleRights", "grant"]
 
-_LOG_TABLES = ["events", "event_seals"]
-_SEQUENCES = ["events_position_seq"]
+Part = Literal["writer", "reader", "projector", "sealer", "importer"]
+"""What a role is for."""
+
+PARTS: tuple[Part, ...] = get_args(Part)
+"""All of them."""
+
+PROJECTED = frozenset(
+    (
+        "orders", "positions", "portfolios", "portfolio_snapshots", "projections", "projection_checkpoints",
+        "projection_quarantine", "projection_discards", "projection_deliveries", "milestones", "milestone_orders",
+        "milestone_positions", "milestone_portfolios", "milestone_portfolio_snapshots", "disordered_streams",
+        "disorder_search",
+    )
+)  # fmt: skip
+"""The tables that projection workers write."""
+
+_LOG = "events"
+_SEALS = "event_seals"
+_SEQUENCE = "events_position_seq"
+_FUNCTIONS: Mapping[str, tuple[Part, ...]] = {
+    "append_event": ("writer",),
+    "append_events": ("writer",),
+    "lock_event_log": ("importer",),
+}
+# What everybody may do without danger; all else that everybody may do with an object is revoked.
+_HARMLESS = {"table": {"SELECT"}, "sequence": {"SELECT"}, "function": set[str](), "schema": {"USAGE"}}
+_MIGRATIONS = "schema_migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRights:
+    """What a role may do with the store.
+
+    Attributes:
+        role: Its name.
+        parts: What it is for; empty where all rights were taken from it.
+        rights: The privileges that it has to each object, however it came by them; objects by name.
+        beyond: What it may do beyond its parts, and why; one line each.
+    """
+
+    role: str
+    parts: tuple[Part, ...]
+    rights: Mapping[str, tuple[str, ...]]
+    beyond: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What `grant` has done.
+
+    Attributes:
+        owner: The role that owns the store.
+        statements: What was run; empty where nothing had to be changed.
+        roles: What each role that was named may do now.
+        remarks: What the administrator should know; one line each.
+    """
+
+    owner: str
+    statements: tuple[str, ...]
+    roles: tuple[RoleRights, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def is_as_intended(self) -> bool:
+        """Whether no role may do more than its parts."""
+        return not any(one.beyond for one in self.roles)
 
 
 async def grant(
@@ -25,59 +96,276 @@ async def grant(
     writer: str | None = None,
     reader: str | None = None,
     projector: str | None = None,
+    sealer: str | None = None,
+    importer: str | None = None,
+    revoke: str | None = None,
+    tables: Iterable[str] = (),
     directory: Path | None = None,
-) -> tuple[str, ...]:
-    """Give roles their rights in the current schema, in one transaction. Safe to repeat.
+) -> Granted:
+    """Give each role the rights of what it is named for, and take all others from it, in one transaction.
 
-    The writer may add events and read everything; the reader may read everything; the projector may read
-    everything, owns the tables of the read side and may make new ones. None may change or remove an event.
-    Roles belong to the cluster, so they are made by its administrator, and may be the same for two parts.
-    Run this as the owner of the tables who may also act as the projector, or as a superuser, and again after
-    each migration that makes tables.
+    All parts may read everything. Besides, the writer may append, through functions alone; the projector may write the read
+    tables and what the projection engine keeps; the sealer may add seals; and the importer may write events and seals as they
+    are in a file. None may change or remove an event, and none owns anything: what a role owns of the store goes back to the
+    owner. Roles belong to the cluster, so they are made by its administrator. A role may be named for several parts. Roles
+    that are not named are left as they are.
+
+    Run this as the role that owns the tables, or as a superuser, and again after each migration. Safe to repeat: what is as it
+    shall be is left alone.
 
     Args:
         adapter: Where to run; without an open transaction.
         writer: The role of processes that append.
         reader: The role of processes that only read.
         projector: The role of projection workers.
+        sealer: The role of processes that seal the log.
+        importer: The role of processes that load histories and exported logs.
+        revoke: A role that is to have no rights to the store at all.
+        tables: The names of the tables of projections of your own, which are the projector's to write.
         directory: The folder of the migrations; None: the library's own.
 
     Returns:
-        The statements that ran.
+        What ran, and what each of the roles may do now.
 
     Raises:
-        ConfigurationError: No role is named, or one does not exist.
+        ConfigurationError: No role is named, or one does not exist or owns the store; a table of yours does not exist, or
+            is the library's; or this role may not give rights.
         NotMigratedError: The database has no events table.
-        RepositoryError: The role that runs this may not give these rights.
+        RepositoryError: The role that runs this may not give these rights. Nothing was changed.
     """
-    roles = sorted({role for role in (writer, reader, projector) if role is not None})
-    if not roles:
-        raise errors.ConfigurationError("name at least one role: --writer, --reader or --projector")
-    missing = [row["name"] for row in await adapter.fetch_all(Named("database/missing_roles"), roles)]
-    if missing:
-        named = ", ".join(missing)
+    named: dict[Part, str | None] = dict(
+        zip(PARTS, (writer, reader, projector, sealer, importer), strict=True)
+    )
+    parts: dict[str, tuple[Part, ...]] = {
+        role: tuple(part for part in PARTS if named[part] == role)
+        for role in sorted({*named.values(), revoke} - {None})  # type: ignore[type-var]
+        if role is not None
+    }
+    if not parts:
+        options = ", ".join(f"--{part}" for part in PARTS)
+        raise errors.ConfigurationError(f"name at least one role: {options} or --revoke")
+    if revoke is not None and parts[revoke]:
         raise errors.ConfigurationError(
-            f"there is no role {named}: let the administrator CREATE ROLE it first"
+            f"the role {revoke} is named as {parts[revoke][0]} and for --revoke: leave one of them out"
+        )
+    missing = [row["name"] for row in await adapter.fetch_all(Named("database/missing_roles"), list(parts))]
+    if missing:
+        named_roles = ", ".join(missing)
+        raise errors.ConfigurationError(
+            f"there is no role {named_roles}: let the administrator CREATE ROLE it first"
         )
     made = {name for one in load_migrations(directory or packaged_directory()) for name in one.creates}
-    read_tables = await _tables(adapter, sorted(made - {*_LOG_TABLES, *_SEQUENCES}))
-    if not await _tables(adapter, _LOG_TABLES[:1]):
-        raise errors.NotMigratedError("the database has no events table yet: run `eventstore migrate`")
-    async with adapter.transaction():
-        rows = await adapter.fetch_all(
-            Named("database/grant_statements"),
-            writer,
-            reader,
-            projector,
-            _LOG_TABLES,
-            read_tables,
-            _SEQUENCES,
+    own = sorted({*tables})
+    taken = sorted({*own} & ({*made, _MIGRATIONS} - PROJECTED))
+    if taken:
+        raise errors.ConfigurationError(f"{taken[0]} is not the table of a projection: leave it out")
+    async with adapter.transaction(isolation="read committed"):
+        return await _Grant(adapter, parts).run(sorted({*made, _MIGRATIONS, *own}), own)
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    kind: str
+    name: str
+    identity: str
+    owner: str
+
+    @property
+    def words(self) -> str:
+        """How GRANT and ALTER name it."""
+        return f"{self.kind.upper()} {self.identity}"
+
+
+class _Grant:
+    def __init__(self, adapter: PostgreSQLAdapter, parts: Mapping[str, tuple[Part, ...]]) -> None:
+        self._adapter = adapter
+        self._parts = parts
+        self._objects: list[_Object] = []
+        self._projected = set(PROJECTED)
+        self._owner = ""
+        self._statements: list[str] = []
+        self._remarks: list[str] = []
+
+    async def run(self, names: list[str], own: list[str]) -> Granted:
+        self._projected |= {*own}
+        await self._find(names, own)
+        await self._take_back()
+        direct = await self._rights("database/direct_rights")
+        effective = await self._rights("database/effective_rights")
+        for one in self._objects:
+            await self._close(one, direct[None])
+            for role, parts in self._parts.items():
+                await self._fit(one, role, parts, direct[role][one.identity], effective[role][one.identity])
+        await self._revoke_defaults()
+        return Granted(self._owner, tuple(self._statements), await self._report(), tuple(self._remarks))
+
+    async def _execute(self, statement: str) -> None:
+        self._statements.append(statement)
+        await self._adapter.execute(statement)
+
+    async def _find(self, names: list[str], own: list[str]) -> None:
+        rows = await self._adapter.fetch_all(Named("database/store_objects"), names, sorted(_FUNCTIONS))
+        self._objects = [_Object(**dict(row)) for row in rows]
+        by_name = {
+            one.name: one for one in self._objects if one.kind not in ("schema", "database", "function")
+        }
+        if _LOG not in by_name:
+            raise errors.NotMigratedError("the database has no events table yet: run `eventstore migrate`")
+        for one in by_name.values():
+            if one.kind == "relation":
+                raise errors.ConfigurationError(
+                    f"{one.identity}, of role {one.owner}, is no table: it stands in the place of one; drop it and restore "
+                    "the table"
+                )
+        for table in own:
+            if table not in by_name:
+                raise errors.ConfigurationError(f"there is no table {table}: make it by a migration first")
+        self._owner = by_name[_LOG].owner
+        who = await self._adapter.fetch_one(Named("database/may_grant"), self._owner)
+        if who is not None and not who["may_grant"]:
+            raise errors.ConfigurationError(
+                f"only the owner of the store, {self._owner}, or a superuser may give rights to it: this is {who['name']}"
+            )
+        if who is not None and who["is_superuser"]:
+            self._remarks.append(
+                f"the owner of the store, {self._owner}, is a superuser, and so are the functions that append: let an ordinary "
+                "role migrate, or own what there is"
+            )
+        if self._owner in self._parts:
+            raise errors.ConfigurationError(
+                f"the role {self._owner} owns the store, and so may do everything: name another one"
+            )
+
+    async def _take_back(self) -> None:
+        """Give what others own of the store to its owner; of the user's own tables what the named roles own."""
+        for place, one in enumerate(self._objects):
+            if one.kind in ("schema", "database", "function") or one.owner == self._owner:
+                continue
+            if one.name in PROJECTED or one.owner in self._parts or one.name not in self._projected:
+                await self._execute(f"ALTER {one.words} OWNER TO {quoted(self._owner)}")
+                self._objects[place] = _Object(one.kind, one.name, one.identity, self._owner)
+
+    async def _rights(self, statement: str) -> Any:
+        """Return the privileges by role (None: everybody) and object."""
+        found: Any = defaultdict(lambda: defaultdict(set))
+        for row in await self._adapter.fetch_all(
+            Named(statement),
+            [one.identity for one in self._objects if one.kind in ("table", "sequence")],
+            [one.identity for one in self._objects if one.kind == "function"],
+            list(self._parts),
+        ):
+            found[row["role"]][row["identity"]].add(row["privilege"])
+        return found
+
+    async def _close(self, one: _Object, everybody: Mapping[str, set[str]]) -> None:
+        """Take from everybody what only some may do."""
+        if one.kind == "database":
+            return
+        open_to_all = everybody.get(one.identity, set()) - _HARMLESS[one.kind]
+        if not open_to_all:
+            return
+        if one.kind == "schema" and not await self._may_act_as(one.owner):
+            self._remarks.append(
+                f"everybody may make objects in the schema {one.name}, whose owner is {one.owner}: let that role run REVOKE "
+                f"CREATE ON SCHEMA {one.identity} FROM PUBLIC"
+            )
+            return
+        await self._execute(f"REVOKE {', '.join(sorted(open_to_all))} ON {one.words} FROM PUBLIC")
+
+    async def _may_act_as(self, role: str) -> bool:
+        row = await self._adapter.fetch_one(Named("database/may_grant"), role)
+        return row is not None and bool(row["may_grant"])
+
+    async def _fit(
+        self, one: _Object, role: str, parts: tuple[Part, ...], direct: set[str], effective: set[str]
+    ) -> None:
+        """Give a role the rights that it shall have to an object, and no others."""
+        wanted = self.wanted(one, parts)
+        if one.kind in ("schema", "database"):
+            # Everybody may have these, and they may belong to somebody else.
+            if one.kind == "schema" and (unwanted := direct - wanted):
+                await self._execute(
+                    f"REVOKE {', '.join(sorted(unwanted))} ON {one.words} FROM {quoted(role)}"
+                )
+            if lacking := wanted - effective:
+                await self._execute(f"GRANT {', '.join(sorted(lacking))} ON {one.words} TO {quoted(role)}")
+            return
+        if direct == wanted:
+            return
+        if direct - wanted:
+            await self._execute(f"REVOKE ALL ON {one.words} FROM {quoted(role)} CASCADE")
+            direct = set()
+        if lacking := wanted - direct:
+            await self._execute(f"GRANT {', '.join(sorted(lacking))} ON {one.words} TO {quoted(role)}")
+
+    def wanted(self, one: _Object, parts: tuple[Part, ...]) -> set[str]:
+        """Return the privileges to an object that a role of these parts shall have."""
+        if not parts:
+            return set()
+        if one.kind == "function":
+            return {"EXECUTE"} if {*parts} & {*_FUNCTIONS[one.name]} else set()
+        if one.kind in ("schema", "database"):
+            return {"USAGE"} if one.kind == "schema" else {"CONNECT"}
+        wanted = {"SELECT"}
+        if one.name == _SEQUENCE and "importer" in parts:
+            wanted |= {"USAGE", "UPDATE"}
+        if (one.name in (_LOG, _SEALS) and "importer" in parts) or (one.name == _SEALS and "sealer" in parts):
+            wanted |= {"INSERT"}
+        if one.name in self._projected and "projector" in parts:
+            wanted |= {"INSERT", "UPDATE", "DELETE"}
+        return wanted
+
+    async def _revoke_defaults(self) -> None:
+        rows = await self._adapter.fetch_all(Named("database/default_rights"), list(self._parts))
+        schema = next(one for one in self._objects if one.kind == "schema")
+        for row in rows:
+            if not row["may_revoke"]:
+                self._remarks.append(
+                    f"the role {row['role']} will have rights to {row['kind'].lower()} that {row['maker']} makes in "
+                    f"{schema.name}: let that role ALTER DEFAULT PRIVILEGES"
+                )
+                continue
+            await self._execute(
+                f"ALTER DEFAULT PRIVILEGES FOR ROLE {quoted(row['maker'])} IN SCHEMA {schema.identity} "
+                f"REVOKE ALL ON {row['kind']} FROM {quoted(row['role'])}"
+            )
+
+    # ---- afterwards ------------------------------------------------------------------------------------------
+
+    async def _report(self) -> tuple[RoleRights, ...]:
+        effective = await self._rights("database/effective_rights")
+        described = await self._adapter.fetch_all(
+            Named("database/describe_roles"), list(self._parts), self._owner
         )
-        statements = tuple(row["statement"] for row in rows)
-        for statement in statements:
-            await adapter.execute(statement)
-    return statements
+        about = {row["role"]: row for row in described}
+        return tuple(
+            self._rights_of(role, parts, effective[role], about[role]) for role, parts in self._parts.items()
+        )
 
-
-async def _tables(adapter: PostgreSQLAdapter, names: list[str]) -> list[str]:
-    return [row["name"] for row in await adapter.fetch_all(Named("database/existing_tables"), names)]
+    def _rights_of(
+        self, role: str, parts: tuple[Part, ...], effective: Mapping[str, set[str]], about: Any
+    ) -> RoleRights:
+        beyond: list[str] = []
+        if about["is_superuser"]:
+            beyond.append(f"{role} is a superuser: no right binds it")
+        elif about["is_member"]:
+            beyond.append(f"{role} is a member of {self._owner}, which owns the store: it may do everything")
+        else:
+            for one in self._objects:
+                if one.kind == "database":
+                    continue
+                more = effective.get(one.identity, set()) - self.wanted(one, parts)
+                if not parts:  # what everybody may do is not taken from one
+                    more -= _HARMLESS[one.kind]
+                if more:
+                    beyond.append(
+                        f"{role} may {', '.join(sorted(more))} on {one.kind} {one.name}, by a right that everybody has or by "
+                        "its membership in another role"
+                    )
+        beyond += [f"{role} owns the {owned}" for owned in about["owns"]]
+        rights = {
+            one.name: tuple(sorted(effective[one.identity]))
+            for one in self._objects
+            if one.kind != "database" and effective.get(one.identity)
+        }
+        return RoleRights(role, parts, rights, tuple(beyond))

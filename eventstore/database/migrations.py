@@ -13,7 +13,7 @@ from eventstore.database.migration_files import Migration, load_migrations, pack
 from eventstore.database.plain import plain
 from eventstore.database.preconditions import Level, require_preconditions
 from eventstore.limits import check_seconds
-from eventstore.sql import Named, Template, load, quoted, schema_of
+from eventstore.sql import Named, Template, load, quoted, render, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -301,7 +301,9 @@ class MigrationManager:
         if step.direction == "down":
             await self._check_empty(migration, connection)
         try:
-            await connection.execute(step.sql, timeout=self._timeout_s)
+            # A function's body names its schema, since it runs under a search path of its own.
+            statements = render(step.sql, schema_of(connection), has_braces=True)
+            await connection.execute(statements, timeout=self._timeout_s)
         except DRIVER_ERRORS as error:
             mapped = map_error(error, in_transaction=True, connection=connection)
             if mapped.retryable or isinstance(mapped, errors.TimeoutError):

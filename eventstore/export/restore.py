@@ -111,7 +111,7 @@ async def import_lines(
         ConfigurationError: The log has events; a line of the file, which is named, is damaged, missing, too long or nested
             too deeply; a seal is not of the events before it; the seals do not lead to the head; or the database is not
             encoded in UTF-8. Nothing was imported.
-        RepositoryError: PostgreSQL refuses a value, or the role may not lock the table (EXCLUSIVE).
+        RepositoryError: PostgreSQL refuses a value, or the role may not import: see `grant`.
         ConnectionError: Nothing was imported, unless the answer to the commit was lost. Safe to run again: a log with
             events is refused.
         OSError: The file cannot be read; nothing was imported.
@@ -131,7 +131,7 @@ async def import_lines(
 
 async def _import(connection: Any, lines: _Lines, kept: Head | None) -> ExportResult:
     schema = schema_of(connection)
-    await connection.execute(load("export/lock_for_import", connection))
+    await connection.execute(load("check/lock_log", connection))
     if not await connection.fetchval(load("export/is_empty", connection)):
         raise ConfigurationError("the log has events or seals already: import into an empty database")
     for batch in lines.event_batches():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -31,12 +32,11 @@ async def execute_append(
     """
     if len(columns.versions) == 1:
         return await _execute_one(connection, columns, lock_timeout)
-    appended, *conflicts = await connection.fetch(
-        load("log/append", connection), _document(columns), lock_timeout
-    )
-    for conflict in conflicts:
+    appended = await connection.fetchrow(load("log/append", connection), _document(columns), lock_timeout)
+    if appended["conflicts"] is not None:
+        conflict = orjson.loads(appended["conflicts"])[0]
         raise ConcurrencyError(
-            conflict["stream_id"], expected=conflict["expected"], actual=conflict["actual"]
+            UUID(conflict["stream_id"]), expected=conflict["expected"], actual=conflict["actual"]
         )
     positions = appended["positions"] or ()
     if len(positions) != len(columns.versions):

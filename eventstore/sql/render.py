@@ -181,11 +181,16 @@ def fill(text: str, **values: str) -> Template:
     return Template(_SLOT.sub(lambda slot: values.get(slot[1], slot[0]), text))
 
 
-def render(text: str, schema: str) -> str:
+def render(text: str, schema: str, *, has_braces: bool = False) -> str:
     """Return a template as a statement for a store in `schema`.
 
+    Args:
+        text: The template.
+        schema: The name of the schema.
+        has_braces: Whether what looks like a slot that this module does not know, such as `{}`, stands for itself.
+
     Raises:
-        ConfigurationError: The text has a slot that this module does not know.
+        ConfigurationError: The text has a slot that this module does not know, where it may not have braces.
     """
     fixed = {"schema": quoted(schema), "schema_name": literal(schema)}
 
@@ -195,6 +200,8 @@ def render(text: str, schema: str) -> str:
             return f"{literal(qualified(schema, relation))}::pg_catalog.regclass"
         if relation is None and kind in fixed:
             return fixed[kind]
+        if has_braces:
+            return slot.group()
         raise ConfigurationError(f"a statement has the unknown slot {slot.group()}")
 
     return _SLOT.sub(fill, text)

@@ -122,20 +122,31 @@ async def roles(server_config: DatabaseConfig):
 
 
 async def test_grant(roles: list[str], migrated_config: DatabaseConfig):
-    """Each role is given its rights, and the statements that did so are printed."""
+    """Each role is given its rights, the statements that did so are printed, and then what each may do."""
     writer, reader, projector = roles
     url = url_of(migrated_config)
     done = await command("grant", "--writer", writer, "--reader", reader, "--projector", projector, url=url)
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(line.startswith(("GRANT", "ALTER", "REVOKE")) for line in done.stdout.splitlines())
+    ran, _, rights = done.stdout.partition("Rights\n")
+    assert ran
+    assert all(line.startswith(("GRANT", "ALTER", "REVOKE")) for line in ran.splitlines())
+    assert re.search(rf"{writer} +writer +EXECUTE +append_event", rights)
+    assert re.search(rf"{projector} +projector +DELETE, INSERT, SELECT, UPDATE .*orders", rights)
+    again = await command("grant", "--writer", writer, "--reader", reader, "--projector", projector, url=url)
+    assert (again.returncode, again.stdout) == (0, f"Rights\n{rights}")
     connection = await admin_connection(migrated_config)
     try:
         may = "SELECT has_table_privilege($1, $2, $3)"
-        assert await connection.fetchval(may, writer, "events", "INSERT")
-        assert not await connection.fetchval(may, writer, "events", "DELETE")
+        assert not await connection.fetchval(may, writer, "events", "INSERT")
+        assert await connection.fetchval(may, writer, "events", "SELECT")
         assert await connection.fetchval(may, reader, "orders", "SELECT")
         assert not await connection.fetchval(may, reader, "orders", "UPDATE")
         assert await connection.fetchval(may, projector, "orders", "UPDATE")
+        await connection.execute(f"GRANT DELETE ON events TO PUBLIC; GRANT {writer} TO {reader}")
+        more = await command("grant", "--reader", reader, url=url)
+        assert more.returncode == 1, more
+        assert "REVOKE DELETE ON TABLE public.events FROM PUBLIC" in more.stdout
+        assert f"{reader} may EXECUTE on function append_event" in more.stdout
     finally:
         for role in roles:
             await connection.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER")

@@ -1,6 +1,6 @@
--- Purpose: Keep appends out until the transaction ends; reads go on.
+-- Purpose: Keep appends out until the transaction ends; reads go on. Only the owner and importers may.
 -- Parameters: none
--- Result: none
--- Locks: EXCLUSIVE on events
+-- Result: one row without meaning
+-- Locks: SHARE ROW EXCLUSIVE on events, to the end of the transaction
 -- Index: none
-LOCK TABLE {schema}.events IN EXCLUSIVE MODE
+SELECT {schema}.lock_event_log()

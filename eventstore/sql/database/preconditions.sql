@@ -100,7 +100,10 @@ guard_triggers AS (
     ) AS there ON true
 ),
 functions (name, raises) AS (
-    VALUES ('events_refuse_change', 'ES001'), ('projection_is_of_version', 'ES002')
+    VALUES
+        ('events_refuse_change', 'ES001'), ('projection_is_of_version', 'ES002'),
+        ('append_event', 'statement_timestamp()'), ('append_events', 'statement_timestamp()'),
+        ('lock_event_log', 'ENABLE ALWAYS TRIGGER')
 ),
 violations (precondition, found, mend) AS (
     -- ---- the database and the session ----

@@ -1,61 +1,13 @@
--- Purpose: Append events to any number of streams, all or nothing. A stream whose version is not the one its
---   writer has seen makes the statement write nothing and return the streams in conflict instead. Positions
---   are drawn in staging order; rows go in by (stream_id, version), so that two appends which cross cannot
+-- Purpose: Append events to any number of streams, all or nothing: see the function in migrations/0001_event_log.sql. A stream
+--   whose version is not the one its writer has seen makes it write nothing and return the streams in conflict instead.
+--   Positions are drawn in staging order; rows go in by (stream_id, version), so that two appends which cross cannot
 --   deadlock. A writer still in flight at the same version is waited for on the primary key and ends in
---   unique_violation (events_pkey). All events come as one document, which costs the client half of what an array for
---   each column does.
+--   unique_violation (events_pkey).
 -- Parameters:
---   $1 events text JSON: an array of objects with the names and types below, in staging order
+--   $1 events text JSON: an array of objects, each with the columns of an event that its writer gives, in staging order
 --   $2 lock_timeout text with a unit, such as 50ms; NULL leaves the session's
--- Result: positions bigint[] in staging order and recorded_at timestamptz, both NULL where nothing was written; and
---   then stream_id uuid, expected integer, actual integer of each stream in conflict
+-- Result: positions bigint[] in staging order and recorded_at timestamptz, both NULL where nothing was written; conflicts
+--   text, a JSON array of objects with stream_id, expected and actual of each stream in conflict, NULL where there is none
 -- Locks: ROW EXCLUSIVE on events, taken before the first position is drawn; the new keys
 -- Index: events_pkey, read backwards once for each stream
-WITH bounded AS MATERIALIZED (
-    SELECT pg_catalog.set_config('lock_timeout', coalesce($2::pg_catalog.text, pg_catalog.current_setting('lock_timeout')), true) AS lock_timeout
-),
-given AS MATERIALIZED (
-    -- In a sub-select, so that the planner cannot look at the document: every plan then costs the same, and
-    -- PostgreSQL goes over to a generic one after five calls.
-    SELECT event.*
-    FROM pg_catalog.json_to_recordset((SELECT $1::pg_catalog.text::pg_catalog.json)) AS event (
-        stream_id pg_catalog.uuid, version integer, event_id pg_catalog.uuid, category pg_catalog.text, type pg_catalog.text, schema_version smallint,
-        data pg_catalog.jsonb, metadata pg_catalog.jsonb, occurred_at pg_catalog.timestamptz
-    )
-),
-conflicts AS MATERIALIZED (
-    SELECT head.stream_id, head.expected, head.actual
-    FROM (
-        SELECT seen.stream_id, seen.expected, coalesce((
-            SELECT last.version FROM {schema}.events AS last
-            WHERE last.stream_id = seen.stream_id
-            ORDER BY last.version DESC
-            LIMIT 1
-        ), 0) AS actual
-        FROM (SELECT stream_id, pg_catalog.min(version) - 1 AS expected FROM given GROUP BY stream_id) AS seen
-    ) AS head
-    WHERE head.actual <> head.expected
-),
-staged AS MATERIALIZED (
-    SELECT pg_catalog.nextval({regclass events_position_seq}) AS position, given.*
-    FROM given
-    WHERE NOT EXISTS (SELECT FROM conflicts) AND EXISTS (SELECT FROM bounded)
-),
-appended AS (
-    INSERT INTO {schema}.events (
-        position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at,
-        recorded_at
-    )
-    SELECT
-        position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at,
-        pg_catalog.statement_timestamp()
-    FROM staged
-    ORDER BY stream_id, version
-    RETURNING position, recorded_at
-)
-SELECT
-    pg_catalog.array_agg(position ORDER BY position) AS positions, pg_catalog.min(recorded_at) AS recorded_at,
-    NULL::pg_catalog.uuid AS stream_id, NULL::integer AS expected, NULL::integer AS actual
-FROM appended
-UNION ALL
-SELECT NULL, NULL, stream_id, expected, actual FROM conflicts
+SELECT positions, recorded_at, conflicts FROM {schema}.append_events($1::pg_catalog.text, $2::pg_catalog.text)
