@@ -133,3 +133,26 @@ async def test_tail_follows_until_told_to_stop(
             if stream is not None:
                 stream.close()
     assert status == (128 + signal.SIGPIPE if end is None else 0)
+
+
+async def test_what_the_log_holds_ends_no_command_in_a_traceback(
+    store: EventStore, migrated_config: DatabaseConfig
+):
+    """A time beyond the year 9999, an amount beyond all arithmetic, JSON that is nested too deeply: one line each."""
+    order = await filled_order(store)
+    url = url_of(migrated_config)
+    async with store.connection.acquire() as connection:
+        await connection.execute("ALTER TABLE events DISABLE TRIGGER ALL")
+        change = "UPDATE events SET data = jsonb_set(data, '{quantity}', '\"1E+999999\"') WHERE position = 3"
+        await connection.execute(change)
+    history = ("history", "order", str(order.id), "--url", url)
+    assert_refused(run(*history), "order/OrderFilled", f"stream {order.id}, position 3")
+    async with store.connection.acquire() as connection:
+        deep = '{"a": ' * 2_000 + "1" + "}" * 2_000
+        await connection.execute("UPDATE events SET metadata = $1::text::jsonb WHERE position = 2", deep)
+    assert_refused(run(*history), "position 2")
+    assert run("show", str(order.id), "--url", url).returncode == 0
+    async with store.connection.acquire() as connection:
+        await connection.execute("UPDATE events SET occurred_at = '20000-01-01' WHERE position = 1")
+    for command in (history, ("show", str(order.id), "--url", url), ("tail", "--url", url)):
+        assert_refused(run(*command), "before the year 1 or after 9999")
