@@ -152,6 +152,11 @@ PRECONDITIONS: dict[str, Precondition] = {
             Level.OPEN,
             advice="restore the table from a backup of this database",
         ),
+        Precondition(
+            "columns of milestones",
+            "states of the past would not be stored as they were, such as with fewer digits",
+            Level.OPEN,
+        ),
         Precondition("guards", "events or seals could be changed or removed", Level.WORKERS),
         Precondition(
             "functions",

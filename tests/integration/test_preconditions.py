@@ -257,6 +257,11 @@ CASES: dict[str, tuple[list[str], str, str]] = {
         "columns of events",
         "has the column desk NOT NULL without a default",
     ),
+    "digits of a milestone": (
+        ["ALTER TABLE milestone_positions ALTER cost TYPE numeric(12, 2)"],
+        "columns of milestones",
+        "the column cost of the table public.milestone_positions is of the type numeric(12,2)",
+    ),
     "collation": (
         [
             # As one of ICU is that takes no notice of case, which not every server is built with.

@@ -315,6 +315,18 @@ violations (precondition, found, mend) AS (
     FROM columns CROSS JOIN store
     WHERE columns.wanted IS NULL AND columns.attnotnull AND NOT columns.atthasdef AND columns.attidentity = ''
     UNION ALL
+    SELECT
+        'columns of milestones',
+        pg_catalog.format('the column %I of the table %s is of the type %s, and that of the read table is of %s', kept.attname, milestones.quoted,
+            pg_catalog.format_type(kept.atttypid, kept.atttypmod), pg_catalog.format_type(live.atttypid, live.atttypmod)),
+        pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I TYPE %s', milestones.quoted, kept.attname,
+            pg_catalog.format_type(live.atttypid, live.atttypmod))
+    FROM tables AS milestones
+    JOIN tables AS read_tables ON milestones.name = 'milestone_' || read_tables.name AND NOT read_tables.is_own
+    JOIN pg_catalog.pg_attribute AS kept ON kept.attrelid = milestones.oid AND kept.attnum > 0 AND NOT kept.attisdropped
+    JOIN pg_catalog.pg_attribute AS live ON live.attrelid = read_tables.oid AND live.attnum > 0 AND live.attname = kept.attname
+    WHERE live.atttypid <> kept.atttypid OR live.atttypmod <> kept.atttypmod
+    UNION ALL
     -- ---- the guards of what is append-only ----
     SELECT
         'guards',
