@@ -12,7 +12,8 @@
     ├── ConnectionError (also builtins)               no connection, or it was lost            retryable
     │   ├── ConnectionClosedError                     this program closed it
     │   ├── ConnectionLostError                       lost while a statement was under way
-    │   └── ConnectionRejectedError                   the server refuses this user or database
+    │   ├── ConnectionRejectedError                   the server refuses this user or database
+    │   └── ServerChangedError                        another server is behind the address       retryable
     ├── TimeoutError (also builtins)                  a limit in time was passed
     ├── RepositoryError                               an operation on the log or a table failed
     │   ├── EntityNotFoundError
@@ -95,6 +96,7 @@ __all__ = [
     "RebuildError",
     "RepositoryError",
     "RestoredLogError",
+    "ServerChangedError",
     "TimeoutError",
     "TransactionAlreadyActiveError",
     "TransactionCommitError",
@@ -280,6 +282,13 @@ class ConnectionRejectedError(ConnectionError):
     """The server was reached and refuses: the password, the role, the database or the encryption is wrong."""
 
     retryable = False
+
+
+class ServerChangedError(ConnectionError):
+    """Another server is behind the address than the one that this operation has begun on; nothing of it was written.
+
+    The same operation succeeds when it is run again from its first read. What was read before may not be in the log any more.
+    """
 
 
 class TimeoutError(EventStoreError, builtins.TimeoutError):
@@ -495,10 +504,24 @@ class TransactionConflictError(TransactionError):
 
 
 class RestoredLogError(EventStoreError):
-    """The log ends before what was read from it, or its sequence would assign a position again: a restore lost events.
+    """The log lacks what was read from it, or its sequence would assign a position again: events were lost.
 
-    Run `eventstore mend`; nothing was written.
+    A restore has lost them, or a fail-over to a server that lagged behind. Nothing was written. Where the database itself
+    has read them, as its read tables have, `eventstore mend` puts that right; a reader outside begins again.
+
+    Attributes:
+        position: The highest position that was read; None where none is known.
+        end: The highest position that the log has.
+        readers: What has read it, such as the names of projections.
     """
+
+    def __init__(
+        self, message: str, *, position: int | None = None, end: int | None = None, readers: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message)
+        self.position = position
+        self.end = end
+        self.readers = tuple(readers)
 
 
 class FactoryError(EventStoreError):

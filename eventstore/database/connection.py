@@ -15,7 +15,7 @@ from eventstore import errors
 from eventstore.database.cancellation import finish
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connecting import Connector, without_frames
-from eventstore.database.error_mapping import DRIVER_ERRORS, map_error
+from eventstore.database.error_mapping import DRIVER_ERRORS, map_error, mapped_errors
 from eventstore.database.health import HealthStatus, PoolStatistics
 from eventstore.database.pooled import (
     CLEAN_UP_TIMEOUT_S,
@@ -25,7 +25,8 @@ from eventstore.database.pooled import (
     reset,
     settle,
 )
-from eventstore.database.session import find_schema, learn_types
+from eventstore.database.server import KnownServer
+from eventstore.database.session import learn, learn_types
 from eventstore.database.session_effects import Effect
 from eventstore.limits import check_seconds
 from eventstore.sql import own
@@ -57,6 +58,9 @@ class DatabaseConnection:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._connector = Connector(config)
+        self.server = KnownServer()
+        """Which server is behind the address, as far as is known; for the library's own use."""
+        self.server.at_change(self._retire)
         self._connections: WeakSet[PooledConnection] = WeakSet()
         self._tasks: set[asyncio.Task[None]] = set()
         self.attachments: dict[Any, Any] = {}
@@ -148,11 +152,34 @@ class DatabaseConnection:
 
     async def _take(self, timeout_s: float | None) -> Any:
         self._check_usable()
-        while self._warm:
-            proxy, connection = self._warm.pop()
-            if not connection.is_closed():
-                return proxy
-            await self._release(proxy)
+        while True:
+            if self._warm:
+                proxy, connection = self._warm.pop()
+            else:
+                proxy = await self._take_from_pool(timeout_s)
+                connection = proxy.unwrapped()
+            if connection.is_closed():
+                await self._release(proxy)
+            elif not self._leads_here(connection):
+                connection.terminate()  # asyncpg's pool takes it back by that
+            else:
+                break
+        if self.server.is_steady:
+            await self._require_steady(proxy, connection)
+        return proxy
+
+    async def _require_steady(self, proxy: Any, connection: PooledConnection) -> None:
+        try:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                await self.server.require_steady_on(connection)
+        except errors.ServerChangedError:
+            self._keep_warm(proxy, connection)
+            raise
+        except BaseException:
+            connection.terminate()
+            raise
+
+    async def _take_from_pool(self, timeout_s: float | None) -> Any:
         limit_s = self._config.connect_timeout if timeout_s is None else timeout_s
         self._waiting += 1
         try:
@@ -236,22 +263,45 @@ class DatabaseConnection:
             _logger.info("a connection was lost on its way back to the pool", exc_info=error)
 
     async def _connect(self, *_: Any, **options: Any) -> PooledConnection:
-        connection: PooledConnection = await self._connector.connect(asyncpg.connect, **options)
-        learn_types(connection)
-        try:
-            connection.store_schema = self._config.schema or await find_schema(connection)
-        except DRIVER_ERRORS as error:
-            connection.terminate()
-            raise self._connector.explain(error) from without_frames(error)
-        except BaseException:
-            connection.terminate()
-            raise
+        connection: PooledConnection = await self._connector.connect(self._open_one, **options)
         lifetime_s = self._config.max_lifetime
         if lifetime_s:
             lifetime_s *= 1 - random.random() * _LIFETIME_JITTER  # noqa: S311 - not for secrets
             connection.expires_at_s = self._loop.time() + lifetime_s
         self._connections.add(connection)
         return connection
+
+    async def _open_one(self, **options: Any) -> PooledConnection:
+        """Connect, and learn which server it is."""
+        server, generation, wal_before = self.server, self.server.generation, self.server.wal
+        connection: PooledConnection = await asyncpg.connect(**options)
+        try:
+            learn_types(connection)
+            learned = await learn(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        if server.generation != generation and not server.is_known(learned.server):
+            # It was on its way to the server before when another connection met the one of now.
+            connection.terminate()
+            raise ConnectionResetError("another server has taken the place of this one")
+        connection.store_schema = self._config.schema or learned.schema
+        server.connected(learned.server, wal=learned.wal, wal_before=wal_before)
+        connection.generation = server.generation
+        if not learned.is_pooled:
+            connection.server = learned.server
+        return connection
+
+    def _retire(self) -> None:
+        """Let go of the connections to the server that was there before; one in use is ended when it comes back."""
+        for connection in list(self._connections):
+            if self._leads_here(connection) or connection.is_closed():
+                continue
+            connection.expires_at_s = 0.0
+            self._own(self._loop.create_task(close_idle(connection)))
+
+    def _leads_here(self, connection: PooledConnection) -> bool:
+        return connection.server is None or connection.generation == self.server.generation
 
     def _sweep(self) -> None:
         """Close idle connections past their lifetime, now and at intervals."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 
+from eventstore.database.server import ServerIdentity
 from eventstore.database.session_effects import RESET, Effect, effect_of
 from eventstore.sql import is_own, own
 
@@ -20,7 +21,7 @@ CLEAN_UP_TIMEOUT_S = 5.0  # a server that takes longer for a roll-back does it w
 class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """asyncpg's connection, with what the pool remembers of it."""
 
-    __slots__ = ("effect", "expires_at_s", "leased", "store_schema")
+    __slots__ = ("effect", "expires_at_s", "generation", "leased", "server", "store_schema")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -28,6 +29,10 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
         self.leased = False
         self.effect = Effect.NONE
         """What the statements since the last reset may have left behind in the session."""
+        self.server: ServerIdentity | None = None
+        """The server that it leads to; None behind a pooler, where each statement may be another one's."""
+        self.generation = 0
+        """The generation of the `KnownServer` that this server is of."""
         self.store_schema: str | None = None
         """The schema of the store that this connection is of; None where the search path names none that exists."""
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
+
+from eventstore.database.server import ServerIdentity
 from eventstore.sql import template
 
-__all__ = ["array_codecs", "find_schema", "learn_types"]
+__all__ = ["Learned", "array_codecs", "find_schema", "learn", "learn_types"]
+
+# Services that are like PostgreSQL lack a function, or give no right to it.
+_NOT_TOLD = ("0A", "42", "55")
 
 # The arrays that the library's statements and read tables use, and their elements. PostgreSQL's own types have these
 # numbers for good.
@@ -42,6 +49,45 @@ _RECORDS = [
     }
     for name, (oid, element) in _ARRAYS.items()
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a new connection has learned of its session and its server.
+
+    Attributes:
+        schema: The first schema of the search path that exists; None where there is none.
+        server: The server.
+        wal: How many bytes of write-ahead log it has written; None where it does not say.
+        is_pooled: Whether a pooler stands between, so that the next statement may be another server's.
+    """
+
+    schema: str | None
+    server: ServerIdentity
+    wal: int | None
+    is_pooled: bool
+
+
+async def learn(connection: Any) -> Learned:
+    """Ask a new connection for its schema and its server.
+
+    Raises:
+        Exception: Errors of asyncpg, not mapped.
+    """
+    try:
+        row = await connection.fetchrow(template("database/learn_server"))
+    except asyncpg.PostgresError as error:
+        if not (error.sqlstate or "").startswith(_NOT_TOLD):
+            raise
+        start = await connection.fetchrow(template("database/server_start"))
+        server = ServerIdentity(start["started_at"], in_recovery=start["in_recovery"])
+        return Learned(await find_schema(connection), server, None, is_pooled=False)
+    server = ServerIdentity(
+        row["started_at"], row["system_identifier"], row["timeline"], in_recovery=row["in_recovery"]
+    )
+    # A pooler makes up the process id that it tells its clients.
+    is_pooled = row["backend_pid"] != connection.get_server_pid()
+    return Learned(row["schema"], server, row["wal"], is_pooled)
 
 
 async def find_schema(connection: Any) -> str | None:
