@@ -516,7 +516,12 @@ class RestoredLogError(EventStoreError):
     """
 
     def __init__(
-        self, message: str, *, position: int | None = None, end: int | None = None, readers: Sequence[str] = ()
+        self,
+        message: str,
+        *,
+        position: int | None = None,
+        end: int | None = None,
+        readers: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.position = position

@@ -22,6 +22,7 @@ from eventstore.database.connection import (
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.migrations import MigrationManager
 from eventstore.database.preconditions import Level, require_preconditions
+from eventstore.database.server import Remembered
 from eventstore.domain.causation import CausationTree, metadata_of
 from eventstore.domain.event import RecordedEvent
 from eventstore.domain.registry_check import require_sound_registry
@@ -88,7 +89,7 @@ class EventStore(PastOfStore):
         self.milestones = Milestones(self.log, READ_TABLES, versions=self._versions)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._starting: asyncio.Task[None] | None = None
-        self._checked = False
+        self._checked = Remembered(connection.server, list[bool])
         self._has_warned = False
 
     @classmethod
@@ -266,7 +267,8 @@ class EventStore(PastOfStore):
                 message says what to do.
             ConnectionError: The database cannot be reached.
         """
-        if self._checked and not again:
+        checked = self._checked.value
+        if checked and not again:
             return
         await MigrationManager(PostgreSQLAdapter(self.connection)).ensure_current()
         levels = [Level.MIGRATE, Level.OPEN]
@@ -280,7 +282,7 @@ class EventStore(PastOfStore):
                 for named in await require_preconditions(connection, tables, levels=levels):
                     _logger.info("%s: %s", named.what, named.mend)
         await require_whole(self.log)
-        self._checked = True
+        checked.append(True)
 
     # ---- workers ---------------------------------------------------------------------------------------------
 

@@ -113,6 +113,15 @@ async def check(
         PreconditionError: A table or the sequence of the log is missing, so that nothing can be checked.
         ConnectionError, TimeoutError: Safe to run again.
     """
+    with log.server.being_mended(), log.server.steady():
+        return await _check(log, projections, on_progress)
+
+
+async def _check(
+    log: EventLog,
+    projections: Iterable[Projection[Any]],
+    on_progress: Callable[[str, int, int], None] | None,
+) -> Audit:
     projections = list(projections)
     violations = await _find_violations(log, projections)
     findings = [_of_violation(one) for one in violations if one.precondition.level is not Level.CHECK]
@@ -168,6 +177,15 @@ async def mend(
         TransactionConflictError: A transaction that has appended is still open. Safe to run again.
         EventStoreError: As `rebuild`. Safe to run again.
     """
+    with log.server.being_mended(), log.server.steady():
+        return await _mend(log, projections, on_progress)
+
+
+async def _mend(
+    log: EventLog,
+    projections: Iterable[Projection[Any]],
+    on_progress: Callable[[RebuildProgress], None] | None,
+) -> tuple[str, ...]:
     done: list[str] = []
     projections = list(projections)
     async with log.connection.acquire() as connection:

@@ -297,7 +297,9 @@ async def compare_with_fold(
         ProjectionVersionError: Another version of its code has built the table.
         EventStoreError: An event cannot be decoded, or the database failed.
     """
-    return await fold_and_compare(log, projection, await read_live(log, projection), on_progress=on_progress)
+    with log.server.steady():
+        live = await read_live(log, projection)
+        return await fold_and_compare(log, projection, live, on_progress=on_progress)
 
 
 def _never_folded(projection: Projection[Any]) -> ProjectionError:

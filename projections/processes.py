@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 from eventstore.database.cancellation import end
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
+from eventstore.database.server import ServerIdentity
 from eventstore.domain.event import registry
 from eventstore.errors import ConfigurationError, RebuildError
 from eventstore.log.event_log import EventLog
@@ -135,6 +136,7 @@ class _Order:
         version: Its version.
         modules: Where event classes and upcasters are.
         events: The event classes and upcasters there are, to tell whether the helper has the same.
+        server: The server that its jobs were found on; None: it is not known.
     """
 
     config: DatabaseConfig
@@ -142,6 +144,7 @@ class _Order:
     version: int
     modules: tuple[str, ...]
     events: tuple[tuple[str, str, int], ...]
+    server: ServerIdentity | None
 
     @classmethod
     def of(cls, log: EventLog, projection: Projection[Any]) -> _Order:
@@ -165,7 +168,14 @@ class _Order:
             ) from error
         functions = (one.function for one in registry.upcasters.values())
         modules = {one.__module__ for one in (*registry, *functions)} - {"__main__", "__mp_main__"}
-        return cls(log.connection.config, kind, projection.version, tuple(sorted(modules)), _known_events())
+        return cls(
+            log.connection.config,
+            kind,
+            projection.version,
+            tuple(sorted(modules)),
+            _known_events(),
+            log.server.identity,
+        )
 
     def take(self) -> Projection[Any]:
         for module in self.modules:
@@ -289,7 +299,9 @@ async def _do_jobs(pipe: Connection, order: _Order, jobs: asyncio.Queue[Any]) ->
                         order.config.replace(min_pool_size=1, max_pool_size=_POOL)
                     )
                     log = EventLog(connection)
-                result = await job.run(log, projection, lambda *reached: pipe.send(("progress", reached)))
+                with log.server.steady():
+                    log.server.require(order.server)
+                    result = await job.run(log, projection, lambda *reached: pipe.send(("progress", reached)))
             except Exception as error:  # noqa: BLE001 - it is raised in the process that gave the job
                 pipe.send(("error", _portable(error)))
             else:

@@ -115,6 +115,13 @@ async def discard(
 async def _fold_again(
     log: EventLog, projection: Projection[Any], key: str, *, discard_position: tuple[str, str] | None
 ) -> bool:
+    with log.server.steady():
+        return await _fold_again_on(log, projection, key, discard_position=discard_position)
+
+
+async def _fold_again_on(
+    log: EventLog, projection: Projection[Any], key: str, *, discard_position: tuple[str, str] | None
+) -> bool:
     waiting = await _Waiting.read(log, projection, key)
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):

@@ -189,6 +189,11 @@ class _Rebuild:
         self._target = 0
 
     async def run(self, *, restart: bool, lease_s: float) -> Rebuilt:
+        # What was built, proved and found to be final is for the server that it was read from.
+        with self._log.server.steady():
+            return await self._run(restart=restart, lease_s=lease_s)
+
+    async def _run(self, *, restart: bool, lease_s: float) -> Rebuilt:
         await self._prepare()
         claim = await Claim.take(self._log, self._projection, lease_s=lease_s)
         restart = restart or claim.version != self._projection.version

@@ -15,16 +15,19 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from eventstore.database.cancellation import cancelled_within, cancelling, end, finish
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.preconditions import Level, require_preconditions
+from eventstore.database.server import Remembered
 from eventstore.errors import (
     CheckpointMovedError,
     ConnectionError,
     EventStoreError,
     PreconditionError,
+    ServerChangedError,
     TimeoutError,
 )
 from eventstore.limits import check_count
@@ -66,6 +69,29 @@ _RETRY_MAX_S = 5.0
 _CHECKED_EVERY_S = 10.0
 
 
+@dataclass(slots=True)
+class _Place:
+    """Where a worker is in the log of one server.
+
+    Attributes:
+        generation: Of the server.
+        position: Every event up to here is in the table; None: the checkpoint says it.
+        settled: Every event up to here is known to be final.
+        ahead: The batch that was read while the one before was written.
+        epoch: The fence of the checkpoint.
+        lanes: How many lanes the projection has.
+        counted_after: Deliveries are counted after this position.
+    """
+
+    generation: int
+    position: int | None = None
+    settled: int = 0
+    ahead: Batch | None = None
+    epoch: int = 0
+    lanes: int = 1
+    counted_after: int = 0
+
+
 class ProjectionWorker(Generic[R]):
     """Keeps the table of one projection, or one of its lanes, up to date.
 
@@ -102,20 +128,15 @@ class ProjectionWorker(Generic[R]):
         self._lease = Lease(log, projection.name, lane, lease_s=lease_s, version=projection.version)
         self._batch_events_max = batch_events_max
         self._batch_events = batch_events_max
-        self._position: int | None = None
-        self._settled = 0
-        self._ahead: Batch | None = None
+        self._place = Remembered(log.server, lambda: _Place(log.server.generation))
         self._copies = True
-        self._epoch = 0
-        self._lanes = 1
-        self._counted_after = 0
         self._batch_was_full = False
         self._was_sound = False
 
     @property
     def position(self) -> int | None:
         """Every event up to here is in the table; None before the first batch."""
-        return self._position
+        return self._place.value.position
 
     @property
     def is_active(self) -> bool:
@@ -163,7 +184,7 @@ class ProjectionWorker(Generic[R]):
                             )
                         else:
                             _logger.warning("a batch is tried again", extra=extra, exc_info=error)
-                        self._position = None
+                        self._place.forget()
                         self._lease.epoch = None
                         await asyncio.sleep(retry_s)
                         retry_s = min(2 * retry_s, _RETRY_MAX_S)
@@ -174,17 +195,22 @@ class ProjectionWorker(Generic[R]):
 
     async def _run_while_well(self, bell: asyncio.Event) -> None:
         """Take the lease, or wait a moment for it; then fold until there has been nothing to do for a while."""
+        server = self.log.server
+        generation = server.generation
         await self._check_version()  # before the lease: who may not fold does not keep others from it
         if await self._lease.take() is None:
             await asyncio.sleep(self._lease.lease_s / 10)
             return
         await check_table(self.log, self.projection)
         await self._check_database()
-        self._position = None
+        self._place.forget()
         loop = asyncio.get_running_loop()
         renewed = checked = loop.time()
         poll_s = _POLL_FIRST_S
         while True:
+            if server.generation != generation:
+                self._lease.epoch = None  # the lease of a server that another one has replaced
+                return
             bell.clear()
             began = loop.time()
             if began - checked > _CHECKED_EVERY_S:
@@ -216,25 +242,33 @@ class ProjectionWorker(Generic[R]):
             ConnectionError, TimeoutError: Nothing was written, or all of it. Retry.
             EventStoreError: An event whose key is not known cannot be decoded.
         """
-        before = self._position
+        place = self._place.value
+        # What is read of a server, and the checkpoint that it follows on, is for that server alone.
+        with self.log.server.steady(place.generation):
+            return await self._run_once(place, wait=wait)
+
+    async def _run_once(self, place: _Place, *, wait: bool) -> bool:
+        before = place.position
         if before is None:
-            before = await self._take_up()
-        batch, self._ahead = self._ahead, None
+            before = await self._take_up(place)
+        batch, place.ahead = place.ahead, None
         if batch is None:
-            batch = await self._read(before, wait=wait)
+            batch = await self._read(place, before, wait=wait)
         if batch is None:
-            self._position = before
+            place.position = before
             return False
         self._batch_was_full = batch.is_full
         try:
-            self._ahead = await self._write_and_read_on(before, batch)
+            place.ahead = await self._write_and_read_on(place, before, batch)
         except BaseException as error:
-            if isinstance(error, ConnectionError | TimeoutError):
+            if isinstance(error, ConnectionError | TimeoutError) and not isinstance(
+                error, ServerChangedError
+            ):
                 # It may have taken longer than its transaction's time-out: then the same again would never end.
                 self._batch_events = max(1, self._batch_events // 4)
-            self._position = None  # whether it was committed is read from the checkpoint
+            place.position = None  # whether it was committed is read from the checkpoint
             raise
-        self._position = batch.through
+        place.position = batch.through
         self.moved.notify()
         return True
 
@@ -244,7 +278,7 @@ class ProjectionWorker(Generic[R]):
         Raises:
             EventStoreError: As `run_once`.
         """
-        while (self._position or 0) < position:
+        while (self.position or 0) < position:
             if not await self.run_once():
                 return
 
@@ -256,27 +290,28 @@ class ProjectionWorker(Generic[R]):
         """
         return int((await self._read_checkpoint())["position"])
 
-    async def _read(self, after: int, *, wait: bool) -> Batch | None:
+    async def _read(self, place: _Place, after: int, *, wait: bool) -> Batch | None:
         """Return the next batch of settled events; None where there is none."""
-        if self._settled <= after:
+        if place.settled <= after:
             # The lease is renewed between such waits: the owner of a hole may take longer than it lasts.
             wait_max_s = self._lease.lease_s * _RENEWED_AFTER if self._lease.is_held else math.inf
-            self._settled = await self.log.settlement.settle(after, wait=wait, wait_max_s=wait_max_s)
-        if self._settled == after:
+            place.settled = await self.log.settlement.settle(after, wait=wait, wait_max_s=wait_max_s)
+        if place.settled == after:
             return None
         return await read_batch(
-            self.log, self.projection, after=after, through=self._settled, limit=self._batch_events
+            self.log, self.projection, after=after, through=place.settled, limit=self._batch_events
         )
 
-    async def _write_and_read_on(self, before: int, batch: Batch) -> Batch | None:
+    async def _write_and_read_on(self, place: _Place, before: int, batch: Batch) -> Batch | None:
         """Write a batch; where there may be more after it, read that meanwhile, and return it."""
-        ahead = asyncio.create_task(self._read(batch.through, wait=False)) if batch.is_full else None
+        reading = self._read(place, batch.through, wait=False) if batch.is_full else None
+        ahead = None if reading is None else asyncio.create_task(reading)
         started_s = time.perf_counter()
         try:
-            await self._write(before, batch.through, batch.events)
+            await self._write(place, before, batch.through, batch.events)
             took_s = time.perf_counter() - started_s
             if self.log.metrics is not None:
-                self.log.metrics.folded(self.projection.name, len(self._ours(batch.events)), took_s)
+                self.log.metrics.folded(self.projection.name, len(self._ours(place, batch.events)), took_s)
             is_smaller = self._fit_batch(took_s)
             if ahead is None or is_smaller:
                 return None
@@ -287,21 +322,21 @@ class ProjectionWorker(Generic[R]):
             if ahead is not None:
                 await end(ahead)
 
-    async def _take_up(self) -> int:
+    async def _take_up(self, place: _Place) -> int:
         """Go on from the checkpoint, under its epoch; what was read after another position is let go.
 
         Raises:
             CheckpointMovedError: The epoch is another one than that of the lease that this worker holds.
         """
-        self._settled, self._ahead = 0, None
+        place.settled, place.ahead = 0, None
         row = await self._read_checkpoint()
         if self._lease.epoch not in (None, row["epoch"]):
             raise CheckpointMovedError(
                 f"the lease of projection {self.projection.name}, lane {self.lane}, has passed to another worker"
             )
         # The epoch that comes with it is the fence: a swap to another version raises it.
-        self._epoch, self._lanes = row["epoch"], row["lanes"]
-        self._counted_after = row["counted_after"]
+        place.epoch, place.lanes = row["epoch"], row["lanes"]
+        place.counted_after = row["counted_after"]
         return int(row["position"])
 
     async def _read_checkpoint(self) -> Any:
@@ -342,40 +377,57 @@ class ProjectionWorker(Generic[R]):
             load("projections/read_checkpoint", connection), self.projection.name, self.lane
         )
 
-    async def _write(self, before: int, after: int, events: list[Readable]) -> None:
+    async def _write(self, place: _Place, before: int, after: int, events: list[Readable]) -> None:
         for copies in (True, False) if self._copies else (False,):
             try:
-                await self._write_batch(before, after, events, copies=copies)
+                await self._write_batch(place, before, after, events, copies=copies)
             except _RefusedError:
                 continue
             self._copies = copies  # what INSERT has taken and COPY has not, is no other the next time
             return
-        await self._write_batch(before, after, events, singly=True)
+        await self._write_batch(place, before, after, events, singly=True)
 
     async def _write_batch(
-        self, before: int, after: int, events: list[Readable], *, singly: bool = False, copies: bool = False
+        self,
+        place: _Place,
+        before: int,
+        after: int,
+        events: list[Readable],
+        *,
+        singly: bool = False,
+        copies: bool = False,
     ) -> None:
         async with self.log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
                 try:
                     async with connection.transaction():
-                        await self._write_in(connection, before, after, events, singly=singly, copies=copies)
+                        await self._write_in(
+                            place, connection, before, after, events, singly=singly, copies=copies
+                        )
                 except Exception as error:
                     if (is_of_row(error) and not singly) or (copies and isinstance(error, COPY_ERRORS)):
                         raise _RefusedError from error
                     raise
 
     async def _write_in(
-        self, connection: Any, before: int, after: int, events: list[Readable], *, singly: bool, copies: bool
+        self,
+        place: _Place,
+        connection: Any,
+        before: int,
+        after: int,
+        events: list[Readable],
+        *,
+        singly: bool,
+        copies: bool,
     ) -> None:
-        await self._move_checkpoint(connection, before, after, events)
+        await self._move_checkpoint(place, connection, before, after, events)
         held = await quarantined_keys(connection, self.projection)
         failed: list[FoldError] = []
         await fold_into(
             connection,
             self.projection,
             events,
-            takes=self._takes(held),
+            takes=self._takes(place, held),
             singly=singly,
             copies=copies,
             on_error=failed,
@@ -399,31 +451,31 @@ class ProjectionWorker(Generic[R]):
         self._batch_events = min(2 * self._batch_events, self._batch_events_max)
         return False
 
-    def _ours(self, events: list[Readable]) -> list[Readable]:
-        if self._lanes == 1:
+    def _ours(self, place: _Place, events: list[Readable]) -> list[Readable]:
+        if place.lanes == 1:
             return events
-        return [event for event in events if self._is_ours(key_of(self.projection, event))]
+        return [event for event in events if self._is_ours(place, key_of(self.projection, event))]
 
-    def _takes(self, held: frozenset[str]) -> Callable[[tuple[Any, ...]], bool] | None:
+    def _takes(self, place: _Place, held: frozenset[str]) -> Callable[[tuple[Any, ...]], bool] | None:
         """Return which keys are folded here: those of the lane that are not in quarantine; None: all."""
-        if self._lanes == 1 and not held:
+        if place.lanes == 1 and not held:
             return None
-        return lambda key: self._is_ours(key) and key_text(key) not in held
+        return lambda key: self._is_ours(place, key) and key_text(key) not in held
 
-    def _is_ours(self, key: tuple[Any, ...]) -> bool:
-        return lane_of(key, self._lanes) == self.lane
+    def _is_ours(self, place: _Place, key: tuple[Any, ...]) -> bool:
+        return lane_of(key, place.lanes) == self.lane
 
     async def _move_checkpoint(
-        self, connection: Any, before: int, after: int, events: list[Readable]
+        self, place: _Place, connection: Any, before: int, after: int, events: list[Readable]
     ) -> None:
-        delivered = Deliveries(self._counted_after)
-        delivered.add(self._ours(events))
+        delivered = Deliveries(place.counted_after)
+        delivered.add(self._ours(place, events))
         moved = await connection.fetchval(
             load("projections/move_checkpoint", connection),
             self.projection.name,
             self.lane,
             before,
-            self._epoch,
+            place.epoch,
             after,
             self._lease.lease_s,
             f"{max(1, round(self._lease.lease_s * 500))}ms",

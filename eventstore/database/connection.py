@@ -286,7 +286,8 @@ class DatabaseConnection:
             connection.terminate()
             raise ConnectionResetError("another server has taken the place of this one")
         connection.store_schema = self._config.schema or learned.schema
-        server.connected(learned.server, wal=learned.wal, wal_before=wal_before)
+        is_later = server.generation != generation
+        server.connected(learned.server, wal=learned.wal, wal_before=0 if is_later else wal_before)
         connection.generation = server.generation
         if not learned.is_pooled:
             connection.server = learned.server

@@ -11,6 +11,7 @@ from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import DRIVER_ERRORS, map_error, mapped_errors
 from eventstore.database.plain import plain
 from eventstore.database.pooled import settle
+from eventstore.database.server import is_same_start
 from eventstore.database.session import find_schema
 from eventstore.database.session_effects import Effect, effect_of
 from eventstore.sql import bind, load, unbind
@@ -45,13 +46,13 @@ async def commit(
     Raises:
         As `PostgreSQLAdapter.commit_transaction`.
     """
-    transaction_id: str | None = None
+    transaction: Any = None
     sent = False
     try:
         async with ending(lease):
             # Fails in a transaction that has failed before, to whose COMMIT PostgreSQL would answer ROLLBACK.
             own_connection = plain(connection)
-            transaction_id = await own_connection.fetchval(load("database/transaction_id", connection))
+            transaction = await own_connection.fetchrow(load("database/transaction_id", connection))
             sent = True
             await connection.execute("COMMIT")
     except DRIVER_ERRORS as error:
@@ -62,17 +63,18 @@ async def commit(
             ) from error
         if not sent or not isinstance(mapped, (errors.ConnectionError, errors.TimeoutError)):
             raise mapped from error
-        await _resolve(transaction_id, error, acquire, timeout_s=timeout_s)
+        await _resolve(transaction, error, acquire, timeout_s=timeout_s)
 
 
 async def _resolve(
-    transaction_id: str | None,
+    transaction: Any,
     cause: BaseException,
     acquire: Callable[[], AbstractAsyncContextManager[Any]],
     *,
     timeout_s: float,
 ) -> None:
     """Find out what became of a transaction whose COMMIT was not answered."""
+    transaction_id: str | None = transaction["transaction_id"]
     if transaction_id is None:
         return  # it had written nothing
     loop = asyncio.get_running_loop()
@@ -80,11 +82,14 @@ async def _resolve(
     while loop.time() < deadline_s:
         try:
             async with asyncio.timeout_at(deadline_s), acquire() as connection:
-                status = await plain(connection).fetchval(
+                found = await plain(connection).fetchrow(
                     load("database/transaction_status", connection), transaction_id
                 )
         except (errors.ConnectionError, *DRIVER_ERRORS):
-            status = "in progress"
+            status: str | None = "in progress"
+        else:
+            # A server that has taken over, or was restarted, may know another transaction by this id.
+            status = found["status"] if is_same_start(found, transaction) else None
         if status == "committed":
             return
         if status == "aborted":
@@ -92,7 +97,7 @@ async def _resolve(
                 "the connection was lost before the commit was done: nothing was committed, begin again"
             ) from cause
         if status is None:
-            break  # too long ago for the server to know
+            break  # too long ago for the server to know, or it is another server
         await asyncio.sleep(_OUTCOME_POLL_S)
     raise errors.TransactionCommitError(
         f"the answer to the commit of transaction {transaction_id} was lost, and the server could not be "

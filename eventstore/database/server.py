@@ -149,6 +149,20 @@ class KnownServer:
             for callback in self._at_change:
                 callback()
 
+    def require(self, identity: ServerIdentity | None) -> None:
+        """Check that it is the server that another process works with; None: that one does not know.
+
+        Raises:
+            ServerChangedError: It is another one.
+        """
+        if identity is not None and not self.is_known(identity):
+            raise self.changed()
+
+    def is_left(self, connection: Any) -> bool:
+        """Whether a connection leads to a server that another one has replaced since it was lent."""
+        learned = getattr(connection, "server", None)
+        return learned is not None and connection.generation != self.generation
+
     def changed(self) -> ServerChangedError:
         """Return the error for who needs the server that was there before."""
         return ServerChangedError(f"another server is behind the address now ({self.identity}): begin again")
@@ -175,13 +189,14 @@ class KnownServer:
 
     @contextmanager
     def being_mended(self) -> Iterator[None]:
-        """Leave the checks out for a block that makes what they look at right."""
-        before, self._checked = self._checked, self.generation
+        """Leave the checks out for a block that makes what they look at right, or says what is wrong with it."""
+        generation, before = self.generation, self._checked
+        self._checked = generation
         try:
             yield
-        except BaseException:
-            self._checked = before
-            raise
+        finally:
+            if self._checked == generation:
+                self._checked = before
 
     # ---- one server for several statements -------------------------------------------------------------------
 

@@ -57,10 +57,16 @@ async def seal(log: EventLog, *, block_events_max: int = BLOCK_EVENTS_MAX) -> Se
 
     Raises:
         ConfigurationError: `block_events_max` is below 1, the server is a standby, or the database is not encoded in UTF-8.
+        RestoredLogError: The log ends before what was sealed of it.
         ConnectionError, TimeoutError: What was sealed stays sealed. Safe to run again.
         NotMigratedError: The table of seals is missing.
     """
     check_count("block_events_max", block_events_max)
+    with log.server.steady():
+        return await _seal(log, block_events_max)
+
+
+async def _seal(log: EventLog, block_events_max: int) -> SealResult:
     blocks = events = 0
     while True:
         async with log.connection.acquire() as connection:
@@ -68,6 +74,7 @@ async def seal(log: EventLog, *, block_events_max: int = BLOCK_EVENTS_MAX) -> Se
                 require_unicode(connection)
                 last = await connection.fetchrow(load("evidence/last_seal", connection))
         after = last["through_position"]
+        await log.read_mark(after)
         settled = await log.settlement.settle(after, wait=False)
         async with log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.server import ServerIdentity
 from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import (
     ENTRY_BYTES,
@@ -100,6 +101,11 @@ async def verify(log: EventLog, *, against: Head | str | None = None, jobs: int 
     if jobs < 1:
         raise ConfigurationError(f"jobs is 1 or more, not {jobs}")
     kept = Head.parse(against) if isinstance(against, str) else against
+    with log.server.steady():
+        return await _verify(log, kept, jobs)
+
+
+async def _verify(log: EventLog, kept: Head | None, jobs: int) -> Verification:
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
             require_unicode(connection)
@@ -194,14 +200,20 @@ async def _check_blocks(log: EventLog, seals: Sequence[Seal], jobs: int) -> tupl
     # New processes: a fork would take the event loop and its connections along.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         found = await asyncio.gather(
-            *(loop.run_in_executor(pool, _check_in_process, config, part) for part in parts)
+            *(
+                loop.run_in_executor(pool, _check_in_process, config, log.server.identity, part)
+                for part in parts
+            )
         )
     return sum(events for events, _ in found), next((one for _, one in found if one is not None), None)
 
 
-def _check_in_process(config: DatabaseConfig, seals: Sequence[Seal]) -> tuple[int, Finding | None]:
+def _check_in_process(
+    config: DatabaseConfig, identity: ServerIdentity | None, seals: Sequence[Seal]
+) -> tuple[int, Finding | None]:
     async def check() -> tuple[int, Finding | None]:
         async with await ConnectionFactory.create_connection(config) as connection:
+            connection.server.require(identity)
             return await _check_on(connection, seals)
 
     return asyncio.run(check())

@@ -274,9 +274,17 @@ async def _opened(
     if isinstance(table, str) and table == EVENTS:
         await require_known_names(log, categories=categories)
         columns = [_column(arrow, table, one, options, None) for one in _EVENT_TYPES.items()]
-        through = await log.head()
+        with log.server.steady() as generation:
+            through = await log.head()
         schema = _schema(arrow, columns, "fresh", through)
-        rows = _event_rows(log, categories, through, options.batch_rows_max)
+        rows = settled_pages(
+            log,
+            after=0,
+            through=through,
+            categories=categories,
+            page_events=options.batch_rows_max,
+            generation=generation,
+        )
         async with aclosing(_batches(arrow, table, columns, schema, rows)) as batches:
             yield _Opened(schema, batches)
         return
@@ -419,13 +427,6 @@ def _digits_of(value: Decimal) -> tuple[int, int]:
     if not isinstance(exponent, int):  # NaN or infinity
         return 0, 0
     return max(len(digits) + exponent, 1), max(-exponent, 0)
-
-
-async def _event_rows(
-    log: EventLog, categories: Sequence[str] | None, through: int, size: int
-) -> AsyncGenerator[list[Any], None]:
-    async for page in settled_pages(log, after=0, through=through, categories=categories, page_events=size):
-        yield page
 
 
 async def _fetch(cursor: Any, table: str, size: int) -> list[Any]:

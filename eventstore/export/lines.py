@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -75,6 +75,13 @@ async def export_lines(
         OSError: The file cannot be written.
     """
     check_position("after", after)
+    with log.server.steady():
+        return await _export(log, file, categories, after)
+
+
+async def _export(
+    log: EventLog, file: LineWriter, categories: Sequence[str] | None, after: int
+) -> ExportResult:
     through = await log.head()
     if not 0 <= after <= through:
         raise ConfigurationError(
@@ -107,18 +114,36 @@ async def settled_pages(
     through: int,
     categories: Sequence[str] | None,
     page_events: int = _PAGE_EVENTS,
-) -> AsyncIterator[list[Any]]:
-    """Yield the rows of a range of the log in order, a page at a time, after all in flight in it have ended."""
-    await log.settlement.settle_through(through)
+    generation: int | None = None,
+) -> AsyncGenerator[list[Any], None]:
+    """Yield the rows of a range of the log in order, a page at a time, after all in flight in it have ended.
+
+    Args:
+        log: The log.
+        after: Begin after this position.
+        through: End with this position.
+        categories: Only of these categories; None: of all.
+        page_events: The most events of a page.
+        generation: Of which generation of the server `through` is a position; None: of the one of now.
+
+    Raises:
+        ServerChangedError: Another server has taken the place of that one.
+        ConnectionError, TimeoutError: Safe to retry.
+    """
+    if generation is None:
+        generation = log.server.generation
+    with log.server.steady(generation):
+        await log.settlement.settle_through(through)
     while after < through:
         # A statement whose filter finds nothing still ends soon.
         end = through if categories is None else min(through, after + _WINDOW_POSITIONS)
-        async with log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                require_unicode(connection)
-                rows = await connection.fetch(
-                    load("export/read_events", connection), after, end, page_events, categories
-                )
+        with log.server.steady(generation):
+            async with log.connection.acquire() as connection:
+                with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                    require_unicode(connection)
+                    rows = await connection.fetch(
+                        load("export/read_events", connection), after, end, page_events, categories
+                    )
         if rows:
             yield rows
         after = rows[-1]["position"] if len(rows) == page_events else end

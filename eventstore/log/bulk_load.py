@@ -17,11 +17,13 @@ from collections.abc import (
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
+from uuid import UUID
 
 import asyncpg
 
 from eventstore.database.cancellation import end
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.server import KnownServer
 from eventstore.domain.event import EventRegistry
 from eventstore.errors import (
     ConcurrencyError,
@@ -29,6 +31,7 @@ from eventstore.errors import (
     ConnectionError,
     ConnectionLostError,
     ConnectionRejectedError,
+    ServerChangedError,
     TransactionCommitError,
     TransactionConflictError,
 )
@@ -99,6 +102,11 @@ class BulkLoad:
         self._batch_events_max = batch_events_max
         self._retry_within_s = retry_within_s
         self._classes = classes
+        self._server = getattr(connection, "server", None) or KnownServer()
+        self._generation = self._server.generation
+        self._last: tuple[int, UUID] | None = (
+            None  # the position and id of the last event that is known to be written
+        )
         self._reached = False  # a server that was never there is not waited for
         # A stream said to be new is looked up once that was not so: its first version was taken.
         self._looks_at_new = False
@@ -123,6 +131,7 @@ class BulkLoad:
             ConcurrencyError: A stream has not the version before these events, or has other events at theirs; nothing of
                 the batch was written.
             RepositoryError: PostgreSQL refuses a value, such as a number beyond its limits.
+            ServerChangedError: Another server has taken over that lacks events of this import. Safe to run again.
             ConnectionError, TimeoutError: The batch was not written. Safe to run again.
             TransactionCommitError: `outcome="unknown"`: the answer to a batch was lost and the server did not come
                 back in time. Safe to run again all the same.
@@ -158,7 +167,7 @@ class BulkLoad:
             try:
                 with mapped_errors():
                     return await self._send(batch)
-            except (ConnectionClosedError, ConnectionRejectedError):
+            except (ConnectionClosedError, ConnectionRejectedError, ServerChangedError):
                 raise
             except (ConnectionError, TransactionConflictError, _VersionTakenError) as error:
                 had_looked, self._looks_at_new = self._looks_at_new, True
@@ -177,11 +186,18 @@ class BulkLoad:
     async def _send(self, batch: AppendColumns) -> tuple[int, int]:
         async with self._connection.acquire() as connection:
             self._reached = True
+            generation = self._server.generation
             with mapped_errors(own_statement=True, connection=connection):
+                if generation != self._generation:
+                    await self._look_for_last(connection)
                 try:
                     async with connection.transaction():
                         await connection.execute(load("log/lock_for_import", connection))
-                        return await _write(connection, batch, looks_at_new=self._looks_at_new)
+                        written = await _write(connection, batch, looks_at_new=self._looks_at_new)
+                    if self._server.is_left(connection):
+                        raise ConnectionLostError("another server is behind the address now")
+                    self._generation, self._last = generation, written.last
+                    return written.repeated, written.last[0]
                 except asyncpg.UniqueViolationError as error:
                     # A distributed table reports its constraints with the suffix of a shard.
                     if not str(error.constraint_name).startswith("events_pkey"):
@@ -189,12 +205,36 @@ class BulkLoad:
                     stream_id, expected = next(iter(batch.heads.items()))
                     raise _VersionTakenError(stream_id, expected=expected, actual=None) from error
 
+    async def _look_for_last(self, connection: Any) -> None:
+        """Check that a server that has taken over has what was written to the one before.
+
+        Raises:
+            ServerChangedError: It has not.
+        """
+        await self._server.check(connection)
+        if self._last is None:
+            return
+        row = await connection.fetchrow(load("log/find_mark", connection), self._last[0])
+        if (row["position"], row["event_id"]) != self._last:
+            raise ServerChangedError(
+                "another server has taken over in the middle of an import, and lacks events that were imported: run the "
+                "same import again, what the log has is passed over"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What became of a batch: how many of its events the log had before; and the position and id of the last event."""
+
+    repeated: int
+    last: tuple[int, UUID]
+
 
 class _VersionTakenError(ConcurrencyError):
     """Another writer has committed a version of the batch since the look at the heads: look again."""
 
 
-async def _write(connection: Any, batch: AppendColumns, *, looks_at_new: bool) -> tuple[int, int]:
+async def _write(connection: Any, batch: AppendColumns, *, looks_at_new: bool) -> _Written:
     # A stream that is not new after all has a version 1, which the primary key then refuses: it costs no look.
     expected = {stream_id: version for stream_id, version in batch.heads.items() if version or looks_at_new}
     moved = (
@@ -204,12 +244,12 @@ async def _write(connection: Any, batch: AppendColumns, *, looks_at_new: bool) -
         if expected
         else ()
     )
-    repeated: list[int] = []
+    repeated: list[tuple[int, UUID]] = []
     if moved:
         repeated, batch = await _without_repeated(connection, batch, moved)
     size = len(batch.versions)
     if not size:
-        return len(repeated), max(repeated)
+        return _Written(len(repeated), max(repeated))
     drawn = await connection.fetchrow(load("log/draw_positions", connection), size, _IDLE_IN_TRANSACTION)
     copied = await connection.copy_to_table(
         "events",
@@ -220,13 +260,13 @@ async def _write(connection: Any, batch: AppendColumns, *, looks_at_new: bool) -
     )
     if copied != f"COPY {size}":
         raise swallowed(size, int(copied.rpartition(" ")[2]))
-    return len(repeated), drawn["positions"][-1]
+    return _Written(len(repeated), (drawn["positions"][-1], batch.event_ids[-1]))
 
 
 async def _without_repeated(
     connection: Any, batch: AppendColumns, moved: Sequence[Any]
-) -> tuple[list[int], AppendColumns]:
-    """Return the positions of the events that the log has, and the batch without them.
+) -> tuple[list[tuple[int, UUID]], AppendColumns]:
+    """Return the positions and ids of the events that the log has, and the batch without them.
 
     Raises:
         ConcurrencyError: A stream has fewer versions than expected, or other events than these.
@@ -247,11 +287,12 @@ async def _without_repeated(
             raise ConcurrencyError(stream_id, expected=batch.heads[stream_id], actual=actual[stream_id])
     had = set(places)
     rest = _chosen(batch, [place for place in range(len(batch.versions)) if place not in had])
-    return [row["position"] for row in rows], rest
+    found = [(row["position"], event_id) for row, event_id in zip(rows, known.event_ids, strict=True)]
+    return found, rest
 
 
 def _chosen(batch: AppendColumns, places: Sequence[int]) -> AppendColumns:
-    return AppendColumns(batch.heads, *([column[place] for place in places] for column in batch.per_event))
+    return AppendColumns.of(batch.heads, ([column[place] for place in places] for column in batch.per_event))
 
 
 def _given_up(batch: AppendColumns, error: Exception, lost: ConnectionLostError | None) -> Exception:

@@ -13,6 +13,7 @@ import asyncpg
 
 from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.server import KnownServer
 from eventstore.domain.event import EventRegistry, RecordedEvent, registry
 from eventstore.errors import (
     ConcurrencyError,
@@ -20,6 +21,7 @@ from eventstore.errors import (
     ConnectionClosedError,
     ConnectionError,
     EventStoreError,
+    ServerChangedError,
     TimeoutError,
     TransactionCommitError,
 )
@@ -37,9 +39,10 @@ from eventstore.log.records import (
     decode_page,
     to_columns,
 )
+from eventstore.log.restored import require_whole_on
 from eventstore.log.settlement import Settlement
 from eventstore.log.statements import execute_append, find_repeated, is_version_taken
-from eventstore.log.subscription import Subscription, Wakeups
+from eventstore.log.subscription import Mark, Subscription, Wakeups
 from eventstore.log.unreadable import OnUnreadable, Readable, readable, unreadable_handler
 from eventstore.metrics import metrics
 from eventstore.sql import load
@@ -88,7 +91,11 @@ class EventLog(EventLookup):
         self.classes = classes
         self.wakeups = Wakeups()
         self.metrics = metrics()
-        self.settlement = Settlement(connection.acquire)
+        self.server: KnownServer = getattr(connection, "server", None) or KnownServer()
+        """Which server the log is on, for whatever remembers a position of it."""
+        if not self.server.checks:
+            self.server.checks.append(require_whole_on)
+        self.settlement = Settlement(connection.acquire, self.server)
         self._resend_within_s = resend_within_s
         self._group_commit = GroupCommit(self._send, self._append_alone) if group_commit else None
 
@@ -185,6 +192,8 @@ class EventLog(EventLookup):
             ConcurrencyError: A stream has another version. Roll the transaction back: it may be aborted.
         """
         try:
+            if columns.generation not in (None, getattr(connection, "generation", self.server.generation)):
+                raise self.server.changed()
             with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
                 try:
                     return await execute_append(connection, columns)
@@ -217,19 +226,39 @@ class EventLog(EventLookup):
                 lost = error
             except ConcurrencyError:
                 raise  # the log was read: it does not have this append
-            except ConnectionClosedError as error:
-                if lost is None:
-                    raise
-                raise self._unknown(columns) from error
-            except EventStoreError:
+            except EventStoreError as error:
                 # Once an answer was lost, a refusal of this attempt says nothing of the one before.
                 if lost is None:
                     raise
+                if isinstance(error, ConnectionClosedError):
+                    raise self._unknown(columns) from error
+                if isinstance(error, ServerChangedError):
+                    return await self._find_sent(columns, error)
             if loop.time() + delay_s > deadline:
                 raise self._unknown(columns) from lost
             _logger.warning("the answer to an append was lost, sending it again", exc_info=lost)
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, _RESEND_DELAY_MAX_S)
+
+    async def _find_sent(self, columns: AppendColumns, changed: ServerChangedError) -> AppendResult:
+        """Return what became of an append that was sent to a server that another one has replaced.
+
+        It is not sent again: its streams may have come to the same versions in another way there.
+
+        Raises:
+            ServerChangedError: The log of the server of now does not have it.
+            TransactionCommitError: It could not be asked.
+        """
+        stream_id, expected = next(iter(columns.heads.items()))
+        try:
+            async with self.connection.acquire() as connection:
+                with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                    conflict = ConcurrencyError(stream_id, expected=expected, actual=None)
+                    return await find_repeated(connection, columns, conflict)
+        except ConcurrencyError:
+            raise changed from None
+        except EventStoreError as error:
+            raise self._unknown(columns) from error
 
     def _unknown(self, columns: AppendColumns) -> TransactionCommitError:
         return TransactionCommitError(
@@ -243,21 +272,31 @@ class EventLog(EventLookup):
         """Send an append once, and tell a conflict from a repetition.
 
         Raises:
+            ServerChangedError: The events change what was read from a server that another one has replaced; nothing was sent.
             ConnectionError, TimeoutError: No connection was to be had; nothing was sent.
             AnswerLostError: It was sent, and no answer came.
             ConcurrencyError: The server refused it.
         """
         async with self.connection.acquire() as connection:
+            if columns.generation not in (None, self.server.generation):
+                raise self.server.changed()
+            if not self.server.is_checked:
+                with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
+                    await self.server.check(connection)
             try:
                 with mapped_errors(own_statement=True, connection=connection):
                     try:
-                        return await execute_append(connection, columns, lock_timeout=lock_timeout)
+                        result = await execute_append(connection, columns, lock_timeout=lock_timeout)
                     except ConcurrencyError as conflict:
                         return await find_repeated(connection, columns, conflict)
                     except asyncpg.UniqueViolationError as error:
                         if not is_version_taken(error):
                             raise
                         return await find_repeated(connection, columns, error)
+                    if self.server.is_left(connection):
+                        # The one that has taken its place is to have it: sent again, it is written there once.
+                        raise self.server.changed()
+                    return result
             except (ConnectionError, TimeoutError) as error:
                 # A time-out that the server reports ended the statement; one of our own says nothing of it.
                 if isinstance(error, TimeoutError) and error.sqlstate is not None:
@@ -294,6 +333,17 @@ class EventLog(EventLookup):
             check_count("limit", limit)
         rows = await self._find("log/read_stream", stream_id, after_version, limit)
         return list(readable(decode_page(rows, classes=self.classes, keep_unreadable=True), handle))
+
+    async def read_mark(self, position: int) -> Mark:
+        """Return what a reader goes on from that has read everything up to a position.
+
+        Raises:
+            RestoredLogError: The log ends before that position.
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        if position == 0:
+            return Mark(0)
+        return Mark.of(position, (await self._find("log/find_mark", position))[0])
 
     async def read_range(
         self,
@@ -372,18 +422,22 @@ class EventLog(EventLookup):
 
         Raises:
             ConfigurationError: `on_unreadable` is none of these.
+            RestoredLogError: The log ends before `after`.
             ConnectionError, TimeoutError: Go on after the last event's position.
             UnknownEventTypeError, EventDecodingError: An event cannot be read; its position is the error's.
         """
         handle = unreadable_handler(on_unreadable)
         check_position("after", after)
         check_count("batch_events_max", batch_events_max)
-        through = await self.head()
-        await self.settlement.settle_through(through)
+        with self.server.steady() as generation:
+            await self.read_mark(after)
+            through = await self.head()
+            await self.settlement.settle_through(through)
         while after < through:
-            events = await self.read_range_as_stored(
-                after=after, through=through, limit=batch_events_max, categories=categories
-            )
+            with self.server.steady(generation):
+                events = await self.read_range_as_stored(
+                    after=after, through=through, limit=batch_events_max, categories=categories
+                )
             for event in readable(events, handle):
                 yield event
             after = events[-1].position if len(events) == batch_events_max else through
@@ -422,8 +476,7 @@ class EventLog(EventLookup):
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
-        rows = await self._find("log/scan_positions", 0, 0)
-        return int(rows[0]["head"])
+        return await self.settlement.head()
 
 
 async def _fetch_on(connection: Any, statement: str, *arguments: Any) -> list[Any]:

@@ -110,6 +110,8 @@ class StagedEvent:
     version: int
     pending: PendingEvent
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    generation: int | None = None
+    """Of which generation of the server the state was read that this event changes; None: it was not read in this session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +148,13 @@ class AppendColumns(NamedTuple):
     data: list[str]
     metadata: list[str]
     occurred_at: list[datetime]
+    generation: int | None = None
+    """Of which generation of the server the states were read that the events change; None: they do not depend on it."""
 
     @property
     def per_event(self) -> tuple[list[Any], ...]:
         """The arguments with one item an event, in the order of the statements' parameters."""
-        return self[1:]
+        return self[1:-1]
 
     def extended(self, others: Iterable[AppendColumns]) -> AppendColumns:
         """Return these columns followed by those of others, which share no stream with them or each other."""
@@ -159,7 +163,19 @@ class AppendColumns(NamedTuple):
         for one in all_of_them:
             heads.update(one.heads)
         columns = zip(*(one.per_event for one in all_of_them), strict=True)
-        return AppendColumns(heads, *(list(chain.from_iterable(column)) for column in columns))
+        generations = [one.generation for one in all_of_them if one.generation is not None]
+        return AppendColumns.of(
+            heads, (list(chain.from_iterable(column)) for column in columns), min(generations, default=None)
+        )
+
+    @classmethod
+    def of(
+        cls, heads: dict[UUID, int], per_event: Iterable[list[Any]], generation: int | None = None
+    ) -> AppendColumns:
+        """Return columns of what `per_event` gives."""
+        make: Any = cls
+        made: AppendColumns = make(heads, *per_event, generation)
+        return made
 
 
 def encode_metadata(metadata: Mapping[str, Any]) -> str:
@@ -212,6 +228,7 @@ def to_columns(staged: Iterable[StagedEvent], *, classes: EventRegistry = regist
     latest: dict[UUID, int] = {}
     encoded: dict[int, str] = {}
     registered, codecs = classes.registered, event_codecs
+    generation: int | None = None
     for item in staged:
         stream_id, version, pending, metadata = item.stream_id, item.version, item.pending, item.metadata
         event = pending.event
@@ -247,7 +264,9 @@ def to_columns(staged: Iterable[StagedEvent], *, classes: EventRegistry = regist
         columns.data.append(data)
         columns.metadata.append(text)
         columns.occurred_at.append(event.occurred_at)
-    return columns
+        if item.generation is not None:
+            generation = item.generation if generation is None else min(generation, item.generation)
+    return columns if generation is None else columns._replace(generation=generation)
 
 
 def decode(row: Mapping[str, Any], *, classes: EventRegistry = registry) -> RecordedEvent:

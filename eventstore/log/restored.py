@@ -8,14 +8,16 @@ never be read. So a store looks for it when it is opened, and `eventstore mend` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import RestoredLogError
-from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 
-__all__ = ["Ends", "advance_sequence", "read_ends", "require_whole"]
+if TYPE_CHECKING:
+    from eventstore.log.event_log import EventLog
+
+__all__ = ["Ends", "advance_sequence", "read_ends", "require_whole", "require_whole_on"]
 
 _LOCK_TIMEOUT_S = 10
 
@@ -69,17 +71,32 @@ async def require_whole(log: EventLog) -> None:
         NotMigratedError: The tables are missing.
         ConnectionError, TimeoutError: Safe to retry.
     """
-    ends = await read_ends(log)
+    _require_whole(await read_ends(log))
+
+
+async def require_whole_on(connection: Any) -> None:
+    """As `require_whole`, on a connection that is lent already."""
+    with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+        ends = await _read(connection)
+    _require_whole(ends)
+
+
+def _require_whole(ends: Ends) -> None:
     if ends.ahead or ends.milestones_ahead:
         readers = ", ".join((*ends.ahead, *(["milestones"] if ends.milestones_ahead else [])))
         raise RestoredLogError(
             f"the log ends at position {ends.head}, but {readers} had read up to {ends.delivered}: a "
-            "restore has lost events, and what was made of them is still there: run `eventstore mend`"
+            "restore has lost events, and what was made of them is still there: run `eventstore mend`",
+            position=ends.delivered,
+            end=ends.head,
+            readers=(*ends.ahead, *(["milestones"] if ends.milestones_ahead else [])),
         )
     if ends.is_sequence_behind:
         raise RestoredLogError(
             f"the sequence of positions is at {ends.sequence}, but position {max(ends.head, ends.delivered)} was "
-            "assigned before, and would be again: run `eventstore mend`"
+            "assigned before, and would be again: run `eventstore mend`",
+            position=max(ends.head, ends.delivered),
+            end=ends.sequence,
         )
 
 

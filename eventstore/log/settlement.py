@@ -23,7 +23,8 @@ from typing import Any
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.preconditions import require_preconditions
-from eventstore.errors import ConfigurationError
+from eventstore.database.server import KnownServer, Remembered
+from eventstore.errors import ConfigurationError, ServerChangedError
 from eventstore.sql import load
 
 __all__ = ["Settlement"]
@@ -42,33 +43,56 @@ class _Barrier:
     since: float
 
 
+@dataclass(slots=True)
+class _Known:
+    """What is known of one server's log."""
+
+    settled: int = 0
+    barrier: _Barrier | None = None
+
+    def open_if_lowered(self, barrier: _Barrier) -> None:
+        # A barrier that is no longer in place was reset, or another reader has put a newer one there.
+        if self.barrier is barrier and not barrier.writers:
+            self.settled = max(self.settled, barrier.head)
+            self.barrier = None
+
+
 class Settlement:
     """Tells how far the log is final; one instance serves all readers of a process.
 
-    That a position is final stays true, so the highest known one is remembered; `reset` forgets it when the
-    connection to the server was lost, since another server may have taken over.
+    That a position is final stays true, so the highest known one is remembered, as long as the server is the same.
 
     Args:
         acquire: Gives a connection to the primary, as `DatabaseConnection.acquire` does.
+        server: The server; None: what the statements say of it is all that is known.
     """
 
-    def __init__(self, acquire: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
+    def __init__(
+        self, acquire: Callable[[], AbstractAsyncContextManager[Any]], server: KnownServer | None = None
+    ) -> None:
         self._acquire = acquire
-        self._settled = 0
-        self._barrier: _Barrier | None = None
+        self._server = KnownServer() if server is None else server
+        self._known = Remembered(self._server, _Known)
 
     @property
     def hole_age_s(self) -> float:
         """For how many seconds the reader has stood before a hole; 0.0 where there is none."""
-        return 0.0 if self._barrier is None else time.monotonic() - self._barrier.since
+        barrier = self._known.value.barrier
+        return 0.0 if barrier is None else time.monotonic() - barrier.since
+
+    @property
+    def _settled(self) -> int:
+        return self._known.value.settled
 
     def reset(self) -> None:
         """Forget what is known, after the connection to the server was lost."""
-        self._settled = 0
-        self._barrier = None
+        self._known.forget()
 
     async def settle(self, after: int, *, wait: bool = True, wait_max_s: float = math.inf) -> int:
         """Return the highest position known to be final; read up to it with a statement begun after this call.
+
+        Where another server may take over meanwhile, the read belongs in a `steady` block of the generation that was
+        current before this call.
 
         Args:
             after: The reader's position; everything up to it is taken to be final.
@@ -83,14 +107,20 @@ class Settlement:
             ConfigurationError: The server is a standby: its locks say nothing of the primary's writers.
             PreconditionError: The sequence was altered, or a subscription writes to `events`; found where a position is
                 missing.
+            RestoredLogError: Another server has taken over, and its log lacks what the database itself has read of it.
         """
         if self._settled > after:
             return self._settled
         poll_s = _POLL_FIRST_S
         until = time.monotonic() + wait_max_s
         while True:
-            settled = await self._advance(after)
-            if settled > after or self._barrier is None or not wait or time.monotonic() > until:
+            try:
+                settled = await self._advance(after)
+            except ServerChangedError:
+                if self._server.is_steady:
+                    raise
+                settled = after
+            if settled > after or self._known.value.barrier is None or not wait or time.monotonic() > until:
                 return settled
             await asyncio.sleep(poll_s)
             poll_s = min(2 * poll_s, _POLL_MAX_S)
@@ -99,32 +129,64 @@ class Settlement:
         """Wait until every position up to `position` is final, as far as any writer has drawn it.
 
         Raises:
-            ConnectionError, ConfigurationError: As `settle`.
+            ConnectionError, ConfigurationError, RestoredLogError: As `settle`.
         """
         poll_s = _POLL_FIRST_S
         barrier: _Barrier | None = None
-        while self._settled < position:
-            async with self._acquire() as connection:
-                with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                    if barrier is None:
-                        head = (
-                            await connection.fetchrow(load("log/scan_positions", connection), position, 0)
-                        )["head"]
-                        barrier = _Barrier(head, await self._writers(connection), time.monotonic())
-                    else:
-                        barrier.writers &= await self._writers(connection)
+        while (known := self._known.value).settled < position:
+            try:
+                barrier = await self._raise_or_lower(barrier, position)
+            except ServerChangedError:
+                if self._server.is_steady:
+                    raise
+                barrier = None
+            if barrier is None or known is not self._known.value:
+                barrier = None  # of the server before
+                continue
             if not barrier.writers:
-                self._settled = max(self._settled, barrier.head)
+                known.settled = max(known.settled, barrier.head)
                 return
             await asyncio.sleep(poll_s)
             poll_s = min(2 * poll_s, _POLL_MAX_S)
+
+    async def _raise_or_lower(self, barrier: _Barrier | None, position: int) -> _Barrier:
+        async with self._acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                if barrier is None:
+                    head = (await self._scanned(connection, position, 0))["head"]
+                    return _Barrier(head, await self._writers(connection), time.monotonic())
+                barrier.writers &= await self._writers(connection)
+                return barrier
+
+    async def head(self) -> int:
+        """Return the highest position that is visible, final or not; 0 in an empty log.
+
+        Raises:
+            ConnectionError, RestoredLogError: As `settle`.
+        """
+        while True:
+            try:
+                return await self._head()
+            except ServerChangedError:
+                if self._server.is_steady:
+                    raise
+
+    async def _head(self) -> int:
+        async with self._acquire() as connection:
+            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                row = await connection.fetchrow(load("log/scan_positions", connection), 0, 0)
+                if not row["in_recovery"]:
+                    self._server.seen(connection, row)
+                await self._server.check(connection)
+                return int(row["head"])
 
     async def _advance(self, after: int) -> int:
         try:
             async with self._acquire() as connection:
                 with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                    if self._barrier is not None:
-                        await self._lower(self._barrier, connection)
+                    known = self._known.value
+                    if known.barrier is not None:
+                        await self._lower(known, known.barrier, connection)
                     if self._settled > after:
                         return self._settled
                     return await self._scan(after, connection)
@@ -133,27 +195,30 @@ class Settlement:
             raise
 
     async def _scan(self, after: int, connection: Any) -> int:
-        scan = _of_primary(
-            await connection.fetchrow(load("log/scan_positions", connection), after, _WINDOW_POSITIONS)
-        )
-        if scan["contiguous"] < scan["last"] and self._barrier is None:
+        scan = await self._scanned(connection, after, _WINDOW_POSITIONS)
+        known = self._known.value
+        if scan["contiguous"] < scan["last"] and known.barrier is None:
             barrier = _Barrier(scan["head"], await self._writers(connection), time.monotonic())
-            self._barrier = barrier
-            self._open_if_lowered(barrier)
-        return max(int(scan["contiguous"]), self._settled)
+            known.barrier = barrier
+            known.open_if_lowered(barrier)
+        if known is not self._known.value:
+            return after  # what was scanned is of the server before
+        return max(int(scan["contiguous"]), known.settled)
 
-    async def _lower(self, barrier: _Barrier, connection: Any) -> None:
+    async def _lower(self, known: _Known, barrier: _Barrier, connection: Any) -> None:
         barrier.writers &= await self._writers(connection)
-        self._open_if_lowered(barrier)
+        if known is self._known.value:
+            known.open_if_lowered(barrier)
 
-    def _open_if_lowered(self, barrier: _Barrier) -> None:
-        # A barrier that is no longer in place was reset, or another reader has put a newer one there.
-        if self._barrier is barrier and not barrier.writers:
-            self._settled = max(self._settled, barrier.head)
-            self._barrier = None
+    async def _scanned(self, connection: Any, after: int, limit: int) -> Any:
+        row = _of_primary(await connection.fetchrow(load("log/scan_positions", connection), after, limit))
+        self._server.seen(connection, row)
+        await self._server.check(connection)
+        return row
 
     async def _writers(self, connection: Any) -> set[str]:
         row = _of_primary(await connection.fetchrow(load("log/list_writers", connection)))
+        self._server.seen(connection, row)
         if not row["is_ordered"]:
             await require_preconditions(connection)
         return set(row["writers"])

@@ -9,7 +9,9 @@ from typing import Any
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.connection import DatabaseConnection
 from eventstore.database.ending import of_pool
+from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.plain import plain
+from eventstore.database.server import KnownServer
 from eventstore.log.event_log import EventLog
 from eventstore.log.signals import Signals
 
@@ -25,6 +27,7 @@ def log_of(connection: DatabaseConnection | PostgreSQLAdapter) -> EventLog:
         if isinstance(connection, DatabaseConnection):
             log = EventLog(connection, group_commit=connection.config.group_commit)
             log.wakeups.signals = Signals(connection, log.wakeups.ring)
+            connection.server.at_change(log.wakeups.signals.listen_again)
             if log.metrics is not None:
                 log.metrics.watch_pool(connection)
         else:
@@ -38,8 +41,13 @@ class _Pool:
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
+        self.server = KnownServer()
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Any]:
         async with of_pool(self._pool) as connection:
-            yield plain(connection)
+            own_connection = plain(connection)
+            if self.server.is_steady:
+                with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                    await self.server.require_steady_on(own_connection)
+            yield own_connection

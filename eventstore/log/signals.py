@@ -110,6 +110,10 @@ class Signals:
                 self._listen(), name="eventstore wake-up by other processes"
             )
 
+    def listen_again(self) -> None:
+        """Connect anew, since another server is behind the address: the one before may still be there, and silent."""
+        self._lost.set()
+
     async def _listen(self) -> None:
         config = self._connection.config
         direct = config.direct()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -34,6 +34,7 @@ class Range:
         until: Only what does not lie beyond this moment; None: there is no such bound.
         beyond_since: The streams that go beyond `since` and then have earlier times, and from which position.
         beyond_until: As `beyond_since`, of `until`.
+        generation: Of which generation of the server these positions are.
     """
 
     after: int
@@ -42,6 +43,7 @@ class Range:
     until: datetime | None = None
     beyond_since: Mapping[UUID, int] = field(default_factory=dict)
     beyond_until: Mapping[UUID, int] = field(default_factory=dict)
+    generation: int = 0
 
     @property
     def has_moments(self) -> bool:
@@ -79,9 +81,17 @@ async def find_range(log: EventLog, after: Bound, through: Bound | None) -> Rang
     """Return what lies between two bounds now, when all of it is settled.
 
     Raises:
+        RestoredLogError: The log ends before `after`.
         ConnectionError, TimeoutError: Safe to retry.
         ConfigurationError: The server is a standby.
     """
+    with log.server.steady() as generation:
+        return replace(await _find_range(log, after, through), generation=generation)
+
+
+async def _find_range(log: EventLog, after: Bound, through: Bound | None) -> Range:
+    if isinstance(after, int):
+        await log.read_mark(after)
     end = await _settled_end(log, through)
     since = after if isinstance(after, datetime) else None
     until = through if isinstance(through, datetime) else None

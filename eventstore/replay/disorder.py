@@ -112,13 +112,14 @@ class DisorderSearch:
             NotMigratedError: The tables are missing.
             ConfigurationError: The server is a standby.
         """
-        after = (await self._fetch(Named("replay/disorder_searched")))[0]["position"]
-        settled = await self._log.settlement.settle(after, wait=False)
-        if settled - after < positions_min:
-            return False
-        through = min(settled, after + _POSITIONS_AT_A_TIME)
-        await self._fetch(Named("replay/search_disorder"), after, through)
-        return True
+        with self._log.server.steady():
+            after = (await self._fetch(Named("replay/disorder_searched")))[0]["position"]
+            settled = await self._log.settlement.settle(after, wait=False)
+            if settled - after < positions_min:
+                return False
+            through = min(settled, after + _POSITIONS_AT_A_TIME)
+            await self._fetch(Named("replay/search_disorder"), after, through)
+            return True
 
     async def run_through(self, position: int) -> None:
         """Search everything up to a settled position.

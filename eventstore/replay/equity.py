@@ -134,6 +134,13 @@ async def equity_curve(
     """Return the equity of a portfolio over time; as `EventStore.equity_curve`."""
     if clock not in ("occurred_at", "recorded_at"):
         raise ConfigurationError(f"clock is 'occurred_at' or 'recorded_at', not {clock!r}")
+    with log.server.steady():
+        return await _equity_curve(log, portfolio_id, clock, after, through)
+
+
+async def _equity_curve(
+    log: EventLog, portfolio_id: UUID, clock: Clock, after: datetime | None, through: Bound | None
+) -> EquityCurve:
     through = await log.head() if through is None else bound("through", through)
     opened = Replay(log, categories=["position"], types=[PositionOpened, PositionAmended], through=through)
     positions = {

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+from eventstore.errors import ServerChangedError
 from eventstore.log.event_log import EventLog
-from eventstore.log.subscription import wait_for_bell
+from eventstore.log.subscription import FollowedPlace, wait_for_bell
 from eventstore.replay.pages import Pages, Selection, fetch
 
 __all__ = ["follow", "last_rows"]
@@ -27,10 +28,11 @@ async def last_rows(log: EventLog, selection: Selection, *, count: int) -> tuple
         ConnectionError, TimeoutError: Safe to retry.
         ConfigurationError: The server is a standby.
     """
-    end = await log.head()
-    await log.settlement.settle_through(end)
-    asked = (end, count, selection.categories, selection.types)
-    rows = await fetch(log.connection, "replay/read_last", *asked)
+    with log.server.steady():
+        end = await log.head()
+        await log.settlement.settle_through(end)
+        asked = (end, count, selection.categories, selection.types)
+        rows = await fetch(log.connection, "replay/read_last", *asked)
     return rows[::-1], end
 
 
@@ -38,23 +40,34 @@ async def follow(log: EventLog, selection: Selection, *, after: int) -> AsyncGen
     """Yield each row of a selection after a position, in order, once it is settled; for ever.
 
     Raises:
+        RestoredLogError: The log ends before `after`; or another server has taken over whose log lacks what was yielded.
         ConnectionError, TimeoutError: Go on after the last row's position.
         ConfigurationError: The server is a standby.
     """
     poll_s = _POLL_FIRST_S
+    place = FollowedPlace(log, after)
     with log.wakeups.bell() as bell:
         while True:
             bell.clear()
-            through = await log.settlement.settle(after)
-            if through == after:
-                rang = await wait_for_bell(bell, poll_s)
-                poll_s = _POLL_FIRST_S if rang else min(2 * poll_s, log.wakeups.poll_max_s)
-                continue
-            poll_s = _POLL_FIRST_S
-            async with aclosing(
-                Pages(log.connection, selection, after=after, through=through).read()
-            ) as pages:
-                async for page in pages:
-                    for row in page.rows:
-                        yield row
-            after = through
+            try:
+                through = await place.settle()
+                if through == place.position:
+                    rang = await wait_for_bell(bell, poll_s)
+                    poll_s = _POLL_FIRST_S if rang else min(2 * poll_s, log.wakeups.poll_max_s)
+                    continue
+                poll_s = _POLL_FIRST_S
+                pages = Pages(
+                    log.connection,
+                    selection,
+                    after=place.position,
+                    through=through,
+                    generation=place.generation,
+                )
+                async with aclosing(pages.read()) as read:
+                    async for page in read:
+                        for row in page.rows:
+                            place.reach(row["position"], row["event_id"])
+                            yield row
+            except ServerChangedError:
+                continue  # what was settled is of the server before
+            place.position = through

@@ -96,8 +96,10 @@ class Milestones:
             QuarantinedKeysError, UnknownEventTypeError, EventDecodingError: A stream cannot be folded.
             ConnectionError, TimeoutError: Nothing was stored. Safe to retry.
         """
-        if position is None:
-            position = await self._log.head()
+        with self._log.server.steady():
+            return await self._make_at(await self._log.head() if position is None else position)
+
+    async def _make_at(self, position: int) -> int:
         moment = await pin(self._log, position=position)
         if moment.through == 0:
             raise ConfigurationError("there is nothing to keep before the first event: append one first")

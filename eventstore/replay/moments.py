@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -31,12 +31,14 @@ class Moment:
         occurred_at: Only events that occurred at this time or before, by the domain's clock, in UTC, in the order
             in which they occurred.
         settled: Every position up to it is final; at least `through`.
+        generation: Of which generation of the server these positions are; None: nothing is known of it.
     """
 
     through: int
     recorded_at: datetime | None = None
     occurred_at: datetime | None = None
     settled: int = 0
+    generation: int | None = field(default=None, compare=False, repr=False)
 
     @property
     def bounds(self) -> tuple[int, datetime | None, datetime | None]:
@@ -94,6 +96,11 @@ async def pin(
         ConnectionError, TimeoutError: Safe to retry.
     """
     asked = moment_of(position, recorded_at, occurred_at)
+    with log.server.steady() as generation:
+        return replace(await _pinned(log, asked), generation=generation)
+
+
+async def _pinned(log: EventLog, asked: Moment) -> Moment:
     if not asked.is_time:
         await log.settlement.settle_through(asked.through)
         head = await log.head()

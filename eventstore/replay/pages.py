@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.server import KnownServer
 from eventstore.log.event_log import ConnectionSource
 from eventstore.sql import load
 
@@ -65,6 +66,7 @@ class Pages:
         after: Begin after this position.
         through: End with this position; everything up to it is settled.
         page_events_max: The most events of a page.
+        generation: Of which generation of the server the range is settled; None: of the one of now.
     """
 
     def __init__(
@@ -75,8 +77,11 @@ class Pages:
         after: int,
         through: int,
         page_events_max: int = PAGE_EVENTS_MAX,
+        generation: int | None = None,
     ) -> None:
         self._source = source
+        self._server = getattr(source, "server", None) or KnownServer()
+        self._generation = self._server.generation if generation is None else generation
         self._selection = selection
         self._after = after
         self._through = through
@@ -88,6 +93,7 @@ class Pages:
         """Yield page after page; one may have no rows.
 
         Raises:
+            ServerChangedError: Another server has taken the place of the one that the range was settled on.
             ConnectionError, TimeoutError: Safe to retry, after the last page's `through`.
         """
         if self._after >= self._through or self._selection.is_empty:
@@ -112,16 +118,17 @@ class Pages:
     async def _read(self, after: int) -> Page:
         through = min(self._through, after + self._window)
         selection, limit = self._selection, self._page_events_max
-        rows = await fetch(
-            self._source,
-            self._statement,
-            after,
-            through,
-            limit,
-            selection.categories,
-            selection.types,
-            selection.streams,
-        )
+        with self._server.steady(self._generation):
+            rows = await fetch(
+                self._source,
+                self._statement,
+                after,
+                through,
+                limit,
+                selection.categories,
+                selection.types,
+                selection.streams,
+            )
         return Page(rows, rows[-1]["position"] if len(rows) == limit else through)
 
     async def _choose_statement(self) -> None:

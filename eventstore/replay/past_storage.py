@@ -356,6 +356,8 @@ class PastStorage:
         return rows
 
     async def _run_on_pool(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                return await statement(connection)
+        # The moment's positions are those of one server.
+        with self._log.server.steady(self.moment.generation):
+            async with self._log.connection.acquire() as connection:
+                with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                    return await statement(connection)

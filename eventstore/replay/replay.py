@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.limits import check_count
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import decode_page
+from eventstore.log.subscription import Mark
 from eventstore.log.unreadable import OnUnreadable, Readable, UnreadableEvent, unreadable_handler
 from eventstore.replay.bounds import Bound, Range, bound, find_range
 from eventstore.replay.pages import PAGE_EVENTS_MAX, Pages, Selection
@@ -114,6 +115,7 @@ class Replay:
         self._handle_unreadable = unreadable_handler(on_unreadable)
         self._range: Range | None = None
         self._position = self._after if isinstance(self._after, int) else 0
+        self._mark = Mark(self._position)
         self._events = self._unreadable = 0
         self._began_s = self._moved_s = 0.0
 
@@ -140,7 +142,7 @@ class Replay:
                 number = 0
                 try:
                     for number, event in enumerate(events, 1):  # noqa: B007 - also where the loop is left early
-                        self._position = event.position
+                        self._reached(event)
                         yield event
                 finally:
                     self._events += number
@@ -152,6 +154,7 @@ class Replay:
         The fastest way: nothing is awaited between the events of a page.
 
         Raises:
+            RestoredLogError: The log ends before what was given out, or another server has taken over that lacks it.
             ConnectionError, TimeoutError: Safe to retry: iterate again.
             ConfigurationError: The server is a standby, which does not know the writers in flight.
             UnknownEventTypeError, EventDecodingError: An event cannot be read; its position is the error's.
@@ -159,6 +162,8 @@ class Replay:
         async with aclosing(self._read_runs()) as runs:
             async for events, through in runs:
                 self._events += len(events)
+                if events:
+                    self._reached(events[-1])
                 self._reach(through)
                 if events:
                     yield events
@@ -186,12 +191,16 @@ class Replay:
             self._began_s = self._moved_s = time.monotonic()
             self._range = await find_range(self._log, self._after, self._through)
             self._position = max(self._position, self._range.after)
+            self._mark = Mark(self._position)
+        elif self._range.generation != self._log.server.generation:
+            self._range = await self._on_another_server(self._range)
         pages = Pages(
             self._log.connection,
             self._selection,
             after=self._position,
             through=self._range.through,
             page_events_max=self._page_events_max,
+            generation=self._range.generation,
         )
         async with aclosing(pages.read()) as read:
             async for page in read:
@@ -199,6 +208,20 @@ class Replay:
                 yield events, page.through, is_whole
         if self._position < self._range.through:  # nothing was asked for
             self._reach(self._range.through)
+
+    async def _on_another_server(self, range_: Range) -> Range:
+        """Return the range as it is on a server that has taken over; go on after the last event that was given out."""
+        with self._log.server.steady() as generation:
+            if self._mark.event_id is not None:
+                self._mark.require_kept(await self._log.read_mark(self._mark.position))
+            await self._log.read_mark(range_.through)
+            await self._log.settlement.settle_through(range_.through)
+        self._position = self._mark.position
+        return replace(range_, generation=generation)
+
+    def _reached(self, event: RecordedEvent) -> None:
+        self._position = event.position
+        self._mark = Mark(event.position, event.position, event.event_id)
 
     async def _decode(self, rows: list[Any], within: Range) -> tuple[list[Readable], bool]:
         """Return the events of rows, and whether all of them can be read."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
+from typing import Any
 
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.cancellation import finish
@@ -35,11 +35,20 @@ class AdapterSessionSource:
         )
         self._adapter = adapter
         self._log = log_of(adapter)
-        self._storage = PostgreSQLStorage(
-            self._log, READ_TABLES, run=partial(adapter.run_own, reads_only=True)
-        )
+        self._storage = PostgreSQLStorage(self._log, READ_TABLES, run=self._run)
         self._transaction_session: Session | None = None
         adapter.at_savepoint(self._note_savepoint)
+
+    async def _run(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Read with a connection of the adapter, of a server whose log is whole."""
+        server = self._log.server
+
+        async def checked(connection: Any) -> Any:
+            if not server.is_checked:
+                await server.check(connection)
+            return await statement(connection)
+
+        return await self._adapter.run_own(checked, reads_only=True)
 
     def reading(self) -> Session:
         """Return the session of the open transaction, or a new one."""

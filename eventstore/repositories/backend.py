@@ -107,6 +107,7 @@ class PostgreSQLBackend:
         async with AsyncExitStack() as stack:
             connection = await stack.enter_async_context(self.log.connection.acquire())
             with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
+                await self.log.server.check(connection)
                 transaction = connection.transaction()
                 await transaction.start()
                 await connection.execute(load("log/limit_transaction", connection), *self._limits_ms)
@@ -140,11 +141,14 @@ class PostgreSQLTransaction:
         """Commit, and give the connection back.
 
         Raises:
-            ConnectionError: The connection was lost; the commit may have been applied.
+            ConnectionError: The connection was lost, or led to a server that another one has replaced; the commit may have
+                been applied.
         """
         async with self._stack:
             with mapped_errors(own_statement=True, connection=self._connection):
                 await self._transaction.commit()
+                if self._log.server.is_left(self._connection):
+                    raise self._log.server.changed()  # the server of now is to have it
         self._log.wakeups.notify()
 
     async def rollback(self) -> None:

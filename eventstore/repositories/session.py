@@ -83,6 +83,12 @@ class Session:
         self._merged: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, metadata)
         self._turns: Turns | None = None
         self._asked: Mapping[UUID, int] = {}
+        self._generation: int | None = None
+
+    def _note_server(self) -> None:
+        """Take note, before the first read, of which server's states this session has: they are changed there or nowhere."""
+        if self._generation is None:
+            self._generation = getattr(self.storage, "generation", None)
 
     # ---- reading -------------------------------------------------------------------------------------------
 
@@ -102,6 +108,7 @@ class Session:
         entity_id: UUID = as_id(kind, entity)
         if isinstance(entity, Entity) and self._entities.get(entity_id) is not entity:
             self._others.append(entity)
+        self._note_server()
         turns = current_turns()
         stream = (
             await self.storage.load(kind, entity_id)
@@ -134,6 +141,7 @@ class Session:
             raise RepositoryError(f"consistency must be 'fresh' or 'eventual', not {consistency!r}")
         if quarantined not in ("error", "last_good"):
             raise RepositoryError(f"quarantined must be 'error' or 'last_good', not {quarantined!r}")
+        self._note_server()
         own = [
             entity
             for entity in self._entities.values()
@@ -178,6 +186,7 @@ class Session:
             raise RepositoryError(
                 f"{entity.category} {entity.id} has staged events: commit or roll back before it is refreshed"
             )
+        self._note_server()
         stream = await self.storage.load(type(entity), entity.id)
         if stream.entity is None:
             raise EntityNotFoundError(entity.id, category=entity.category)
@@ -230,6 +239,7 @@ class Session:
         """
         require_storable(type(entity))
         if _built_by_hand(entity):
+            self._note_server()
             stream = await self.storage.load(type(entity), entity.id)
             self._adopt(entity, stream)
         if self._is_gone(entity):
@@ -246,6 +256,7 @@ class Session:
         """
         require_storable(type(entity))
         if entity.version == 0 and entity.id not in self._staging:
+            self._note_server()
             stream = await self.storage.load(type(entity), entity.id)
             if stream.entity is None:
                 raise not_found(entity.id)
@@ -310,9 +321,12 @@ class Session:
                 raise _of_another_category(entity, pending.event)
         if staging is None:
             staging = self._staging[entity.id] = _Staging(entity, entity.version)
+        generation = self._generation if staging.base_version else None
         for pending in events:
             staging.events.append(pending)
-            self._order.append(StagedEvent(entity.id, staging.version, pending, self._metadata_now()))
+            self._order.append(
+                StagedEvent(entity.id, staging.version, pending, self._metadata_now(), generation)
+            )
 
     def _metadata_now(self) -> Mapping[str, Any]:
         # The same object for as long as the context is the same, so that it is encoded once.
@@ -460,6 +474,7 @@ class Session:
         self._staging.clear()
         self._order.clear()
         self._sent = 0
+        self._generation = None
 
 
 def _built_by_hand(entity: Entity) -> bool:

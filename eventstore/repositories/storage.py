@@ -281,9 +281,17 @@ class PostgreSQLStorage:
         return rows
 
     async def _run_on_pool(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
+        server = self.log.server
         async with self.log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+                if not server.is_checked:
+                    await server.check(connection)
                 return await statement(connection)
+
+    @property
+    def generation(self) -> int:
+        """The generation of the server that is read from."""
+        return self.log.server.generation
 
     async def explain_lag(self, projection: str) -> str:
         """Return what holds a projection up, and what to do: an open writer, no worker, or a slow one.

@@ -52,11 +52,13 @@ class _State:
         storage: Where it was read: another database may have the same stream.
         entity: The state.
         asked_by: The last one in the line who had come when its commit was sent; 0: it is for nobody else.
+        generation: Of the server that it was read from: one that another server has replaced may have had another state.
     """
 
     storage: Storage
     entity: Entity
     asked_by: int = 0
+    generation: int | None = None
 
 
 class _Line:
@@ -190,17 +192,19 @@ class Turns:
                 place = line.come + 1
                 if await self.take(stream_id):
                     saved, line.saved = line.saved, None
+        generation = getattr(storage, "generation", None)
         if (
             saved is not None
             and place <= saved.asked_by
             and saved.storage is storage
+            and saved.generation == generation
             and type(saved.entity) is kind
         ):
             self._known[stream_id] = saved
             return Stream(saved.entity.replica(), saved.entity.version)
         stream = await storage.load(kind, stream_id)
         if stream_id in self._held and stream.entity is not None:
-            self._known[stream_id] = _State(storage, stream.entity.replica())
+            self._known[stream_id] = _State(storage, stream.entity.replica(), generation=generation)
         return stream
 
     async def take(self, stream_id: UUID) -> bool:
@@ -251,7 +255,9 @@ class Turns:
         except Exception:  # noqa: BLE001 - the commit stands; the next one loads, and is told
             return
         if entity is not None:
-            line.saved = self._known[stream_id] = _State(known.storage, entity, asked.get(stream_id, 0))
+            line.saved = self._known[stream_id] = _State(
+                known.storage, entity, asked.get(stream_id, 0), known.generation
+            )
 
 
 def _line_of(stream_id: UUID) -> _Line | None:

@@ -1,6 +1,9 @@
 -- Purpose: Name the running transaction, to ask for its outcome if the answer to its COMMIT is lost.
 -- Parameters: none
--- Result: one text; NULL where the transaction has written nothing
+-- Result: transaction_id text, NULL where the transaction has written nothing; started_at timestamp with time zone of the server:
+--   another one may give the same id to another transaction
 -- Locks: none
 -- Index: none
-SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text AS transaction_id
+SELECT
+    pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text AS transaction_id,
+    pg_catalog.pg_postmaster_start_time() AS started_at

@@ -1,7 +1,10 @@
 -- Purpose: Tell what became of a transaction.
 -- Parameters:
 --   $1 transaction_id text as transaction_id.sql returned it
--- Result: one text: in progress, committed or aborted; NULL where it is too long ago
+-- Result: status text: in progress, committed or aborted, NULL where it is too long ago; started_at timestamp with time zone
+--   of the server
 -- Locks: none
 -- Index: none
-SELECT pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8) AS status
+SELECT
+    pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8) AS status,
+    pg_catalog.pg_postmaster_start_time() AS started_at

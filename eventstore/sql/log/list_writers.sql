@@ -1,12 +1,14 @@
 -- Purpose: List the transactions that may own a position not yet visible: whoever drew one took this lock before.
 --   Run it after the read that found the hole, never before and never in the same statement.
 -- Parameters: none
--- Result: in_recovery boolean, is_ordered boolean (whether positions ascend, and are drawn here alone, see the
---   preconditions `sequence of positions` and `no subscription`), writers text[] virtual transaction ids (of prepared transactions too)
+-- Result: in_recovery boolean, started_at timestamp with time zone of the server, is_ordered boolean (whether positions ascend,
+--   and are drawn here alone, see the preconditions `sequence of positions` and `no subscription`), writers text[] virtual
+--   transaction ids (of prepared transactions too)
 -- Locks: none beyond ACCESS SHARE
 -- Index: those of the system tables
 SELECT
     pg_catalog.pg_is_in_recovery() AS in_recovery,
+    pg_catalog.pg_postmaster_start_time() AS started_at,
     EXISTS (
         SELECT
         FROM pg_catalog.pg_sequence AS sequence

@@ -4,14 +4,15 @@
 --   $2 limit bigint positions
 -- Result: contiguous bigint (the last position before the first hole; $1 where the hole comes first),
 --   last bigint (the last position of the window; $1 where there is none), head bigint (the log's highest),
---   in_recovery boolean
+--   in_recovery boolean, started_at timestamp with time zone of the server
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key, index only
 SELECT
     coalesce(pg_catalog.max(position) FILTER (WHERE position = $1::bigint + place), $1::bigint) AS contiguous,
     coalesce(pg_catalog.max(position), $1::bigint) AS last,
     coalesce((SELECT pg_catalog.max(position) FROM {schema}.events), 0) AS head,
-    pg_catalog.pg_is_in_recovery() AS in_recovery
+    pg_catalog.pg_is_in_recovery() AS in_recovery,
+    pg_catalog.pg_postmaster_start_time() AS started_at
 FROM (
     SELECT position, pg_catalog.row_number() OVER (ORDER BY position) AS place
     FROM {schema}.events
