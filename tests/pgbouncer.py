@@ -50,6 +50,7 @@ class PgBouncer(Service):
                     "max_client_conn = 200",
                     "auth_type = trust",
                     f"auth_file = {users}",
+                    "server_login_retry = 1",
                     f"logfile = {self.folder / 'log'}",
                     "",
                 ]

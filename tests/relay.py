@@ -50,6 +50,14 @@ class Relay:
         """The configuration to reach the server through the relay."""
         return self._server.replace(**({"host": str(self._folder), "port": 1} | overrides))
 
+    async def switch_to(self, server: DatabaseConfig) -> None:
+        """End all connections, and lead new ones to another server: as where an address is moved."""
+        self._server = server
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def __aenter__(self) -> Self:
         self._listener = await asyncio.start_unix_server(self._serve, str(self._folder / ".s.PGSQL.1"))
         return self

@@ -161,3 +161,41 @@ class Server(Service):
         with contextlib.suppress(RuntimeError):  # a test may have stopped it
             self.stop("immediate")
         self.remove()
+
+
+class Copy(Server):
+    """A server on a copy of another one's data, which has been stopped; so several are made at the cost of one."""
+
+    def __init__(self, original: Server) -> None:
+        Service.__init__(self)
+        self.binaries = original.binaries
+        self.port = free_port()
+        self.data = self.folder / "data"
+        self.run("cp", "-a", original.data, self.data)
+        self.configure({"port": str(self.port), "unix_socket_directories": str(self.folder)})
+
+
+class Standby(Server):
+    """A hot standby of another server."""
+
+    def __init__(self, primary: Server, *, name: str = "standby") -> None:
+        Service.__init__(self)
+        self.binaries = primary.binaries
+        self.port = free_port()
+        self.data = self.folder / "data"
+        source = f"host={primary.folder} port={primary.port} user=postgres application_name={name}"
+        self.run(
+            self.binaries / "pg_basebackup",
+            *("--pgdata", self.data, "--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-d", source),
+        )
+        self.configure({"port": str(self.port), "unix_socket_directories": str(self.folder)})
+
+    def fall_behind(self) -> None:
+        """Receive nothing more from the primary."""
+        with (self.data / "postgresql.auto.conf").open("a") as file:
+            file.write("primary_conninfo = ''\n")
+        self.reload()
+
+    def promote(self) -> None:
+        """Make it the primary."""
+        self.run(self.binaries / "pg_ctl", "-D", self.data, "-w", "promote")

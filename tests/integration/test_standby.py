@@ -13,31 +13,11 @@ from eventstore.errors import ConfigurationError, ConnectionError, PreconditionE
 from eventstore.log import EventLog
 from eventstore.store import EventStore
 from tests.entities import started, tuned
-from tests.servers import Server, Service, free_port
+from tests.servers import Server, Standby
 from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-class Standby(Server):
-    """A hot standby of another server."""
-
-    def __init__(self, primary: Server) -> None:
-        Service.__init__(self)
-        self.binaries = primary.binaries
-        self.port = free_port()
-        self.data = self.folder / "data"
-        source = f"host={primary.folder} port={primary.port} user=postgres"
-        self.run(
-            self.binaries / "pg_basebackup",
-            *("--pgdata", self.data, "--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-d", source),
-        )
-        self.configure({"port": str(self.port), "unix_socket_directories": str(self.folder)})
-
-    def promote(self) -> None:
-        """Make it the primary."""
-        self.run(self.binaries / "pg_ctl", "-D", self.data, "-w", "promote")
 
 
 @pytest.fixture
