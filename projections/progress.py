@@ -10,7 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.errors import ConfigurationError, ProjectionError, TimeoutError
+from eventstore.errors import ConfigurationError, ProjectionError, RestoredLogError, TimeoutError
 from eventstore.limits import check_position, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.subscription import Wakeups
@@ -96,7 +96,11 @@ async def wait_for(
     except TimeoutError:
         raise
     except builtins.TimeoutError as error:
-        cause = await PostgreSQLStorage(log, {}).explain_lag(name)
+        try:
+            await log.read_mark(position)
+            cause = await PostgreSQLStorage(log, {}).explain_lag(name)
+        except RestoredLogError as beyond:
+            cause = str(beyond)
         raise TimeoutError(
             f"the table of projection {name} did not reach position {position} within {timeout_s} s "
             f"(timeout_s): {cause}"
