@@ -128,7 +128,7 @@ async def test_work_sets_the_lanes(migrated_config: DatabaseConfig):
             await asyncio.to_thread(process.communicate, timeout=30)
     assert await fetch(migrated_config, "SELECT count(*) FROM orders") == 10
     assert await fetch(migrated_config, "SELECT count(*) FROM projection_checkpoints") == 2
-    assert_refused(await asyncio.to_thread(command_line.run, *command, 0), "1 to 256 lanes")
+    assert_refused(await asyncio.to_thread(command_line.run, *command, 0), "lanes is 1 to 256, not 0")
 
 
 async def test_rebuild(migrated_config: DatabaseConfig):
