@@ -1,8 +1,8 @@
 """What the guarantees of a store rest on and an administrator can change: each precondition once, with its risk.
 
 `find_violations` looks all of them up in one statement, `eventstore/sql/database/preconditions.sql`, which also writes the
-statement that mends each. `EventStore.open`, workers and `eventstore check` ask it; readers in order ask for the sequence
-and for subscriptions again wherever a position is missing.
+statement that mends each. `EventStore.open`, workers and `eventstore check` ask it; readers in order look
+at the sequence and for subscriptions each time they ask how far the log is final.
 """
 
 from __future__ import annotations

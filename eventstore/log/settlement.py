@@ -5,8 +5,9 @@ Whoever owns a missing position took ROW EXCLUSIVE on `events` before `nextval`.
 that hold that lock, taken *after* the read that found the hole, names its owner, unless the owner has ended; once
 everybody on the list has ended, a read with a new snapshot sees all that will ever come.
 
-That rests on positions that ascend and are drawn here alone. So the statement that lists the transactions also looks at
-the sequence, and for a subscription that writes to `events`: it is asked wherever a position is missing.
+That rests on positions that ascend and are drawn here alone. So both statements also look at the sequence, and for a
+subscription that writes to `events`: the first for events that come below the reader's position, where no hole shows it,
+the second for what was altered between the two.
 
 Writers pay nothing for this, and nobody waits for a transaction that has not written to `events`.
 """
@@ -105,8 +106,7 @@ class Settlement:
         Raises:
             ConnectionError: The server cannot be reached, or the connection was lost. Safe to retry.
             ConfigurationError: The server is a standby: its locks say nothing of the primary's writers.
-            PreconditionError: The sequence was altered, or a subscription writes to `events`; found where a position is
-                missing.
+            PreconditionError: The sequence was altered, or a subscription writes to `events`.
             RestoredLogError: Another server has taken over, and its log lacks what the database itself has read of it.
         """
         if self._settled > after:
@@ -214,6 +214,8 @@ class Settlement:
         row = _of_primary(await connection.fetchrow(load("log/scan_positions", connection), after, limit))
         self._server.seen(connection, row)
         await self._server.check(connection)
+        if not row["is_ordered"]:
+            await require_preconditions(connection)
         return row
 
     async def _writers(self, connection: Any) -> set[str]:

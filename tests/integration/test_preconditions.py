@@ -744,6 +744,17 @@ def _has_logged(caplog: pytest.LogCaptureFixture, text: str) -> bool:
     return any(text in record.getMessage() for record in caplog.records)
 
 
+async def test_a_reader_sees_a_sequence_that_descends_where_no_position_is_missing(store: EventStore):
+    """Its events come below the reader's position, and leave no hole there: the next look is refused, until it is mended."""
+    await store.log.append(started(tunings=2))
+    assert await store.log.settlement.settle(0) == 3
+    await change(store.connection.config, CASES["descending"][0])
+    with pytest.raises(PreconditionError, match="has INCREMENT -1"):
+        await store.log.settlement.settle(3, wait=False)
+    await change(store.connection.config, ["ALTER SEQUENCE events_position_seq INCREMENT 1"])
+    assert await store.log.settlement.settle(3, wait=False) == 3
+
+
 async def test_a_worker_looks_again_while_it_runs(
     migrated_config: DatabaseConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):

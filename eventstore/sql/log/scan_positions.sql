@@ -4,15 +4,26 @@
 --   $2 limit bigint positions
 -- Result: contiguous bigint (the last position before the first hole; $1 where the hole comes first),
 --   last bigint (the last position of the window; $1 where there is none), head bigint (the log's highest),
---   in_recovery boolean, started_at timestamp with time zone of the server
+--   in_recovery boolean, started_at timestamp with time zone of the server, is_ordered boolean as in list_writers
 -- Locks: none beyond ACCESS SHARE
--- Index: events_position_key, index only
+-- Index: events_position_key, index only; those of the system tables
 SELECT
     coalesce(pg_catalog.max(position) FILTER (WHERE position = $1::bigint + place), $1::bigint) AS contiguous,
     coalesce(pg_catalog.max(position), $1::bigint) AS last,
     coalesce((SELECT pg_catalog.max(position) FROM {schema}.events), 0) AS head,
     pg_catalog.pg_is_in_recovery() AS in_recovery,
-    pg_catalog.pg_postmaster_start_time() AS started_at
+    pg_catalog.pg_postmaster_start_time() AS started_at,
+    EXISTS (
+        SELECT
+        FROM pg_catalog.pg_sequence AS sequence
+        WHERE sequence.seqrelid = {regclass events_position_seq}::pg_catalog.oid
+            AND sequence.seqcache = 1 AND sequence.seqincrement = 1 AND NOT sequence.seqcycle
+    ) AND NOT EXISTS (
+        SELECT
+        FROM pg_catalog.pg_subscription_rel AS part
+        JOIN pg_catalog.pg_subscription AS subscription ON subscription.oid = part.srsubid AND subscription.subenabled
+        WHERE part.srrelid = {regclass events}::pg_catalog.oid
+    ) AS is_ordered
 FROM (
     SELECT position, pg_catalog.row_number() OVER (ORDER BY position) AS place
     FROM {schema}.events
