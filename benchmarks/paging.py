@@ -56,7 +56,7 @@ def _decode(rows: list[Any]) -> None:
 
 async def _cursor(store: EventStore, page: int, use: Callable[[list[Any]], None]) -> None:
     async with store.connection.acquire() as connection, connection.transaction(readonly=True):
-        cursor = await connection.cursor(load("log/read_range", connection), 0, 2**62, None, None)
+        cursor = await connection.cursor(load("log/read_range", connection), 0, 2**62, None, None, 2**62)
         while rows := await cursor.fetch(page):
             use(rows)
 

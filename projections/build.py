@@ -18,6 +18,7 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.context import folding
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
+from eventstore.log.page_size import PageSize
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load, schema_of
 from projections.build_table import BUILD_TIMEOUT_S, Kept, TableBeside, without_limit
@@ -147,27 +148,22 @@ class Build(TableBeside[R]):
         """Yield the rows of a step, page by page, each with the position up to which the log was read."""
         statement, categories = load("rebuild/read_part", connection), self._projection.categories
         part = self._part.bounds(self._projection)
+        size = self._size = self._size or PageSize(_PAGE_EVENTS_MAX)
+
+        def fetch() -> Any:
+            return connection.fetch(
+                statement, after, through, size.events, categories, *part, size.bytes, timeout=BUILD_TIMEOUT_S
+            )
+
         ahead: asyncio.Future[Any] | None = None
         try:
             for left in reversed(range(0, _STEP_EVENTS_MAX, _PAGE_EVENTS_MAX)):
-                page = ahead or connection.fetch(
-                    statement, after, through, _PAGE_EVENTS_MAX, categories, *part, timeout=BUILD_TIMEOUT_S
-                )
+                page = ahead or fetch()
                 ahead, rows = None, await page
-                after = rows[-1]["position"] if len(rows) == _PAGE_EVENTS_MAX else through
+                after = rows[-1]["position"] if size.is_full(rows) else through
                 if left and after < through and self._has_all_rows:
                     # The server reads the next page while this one is folded, which needs nothing else of it.
-                    ahead = asyncio.ensure_future(
-                        connection.fetch(
-                            statement,
-                            after,
-                            through,
-                            _PAGE_EVENTS_MAX,
-                            categories,
-                            *part,
-                            timeout=BUILD_TIMEOUT_S,
-                        )
-                    )
+                    ahead = asyncio.ensure_future(fetch())
                     await asyncio.sleep(0)
                 yield rows, after
                 if after == through:
@@ -257,13 +253,14 @@ class Build(TableBeside[R]):
     async def _fold_singly(self, connection: Any, before: int, after: int) -> list[FoldError]:
         """Fold events again, each row by itself: the database has refused one of them."""
         refused: list[FoldError] = []
+        size = PageSize(_PAGE_EVENTS_MAX)
         while before < after:
             batch = await read_batch(
                 self._log,
                 self._projection,
                 after=before,
                 through=after,
-                limit=_PAGE_EVENTS_MAX,
+                size=size,
                 connection=connection,
             )
             has = self._part.has

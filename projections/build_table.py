@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import EventStoreError
 from eventstore.log.event_log import EventLog
+from eventstore.log.page_size import PageSize
 from eventstore.sql import load, qualified, schema_of
 from projections.claim import taken_over
 from projections.discards import Discards, read_discards
@@ -106,6 +107,7 @@ class TableBeside(Generic[R]):
         self._part = part
         self._rows: dict[Key, Kept[R]] = {}
         self._has_all_rows = True
+        self._size: PageSize | None = None
         self._stuck: set[str] = set()
         self.discarded = Discards()
         self.refused: set[tuple[int, str]] = set()

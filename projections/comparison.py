@@ -14,6 +14,7 @@ from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ProjectionError
 from eventstore.log.event_log import EventLog
+from eventstore.log.page_size import PageSize
 from eventstore.sql import load, qualified, schema_of
 from projections.build_table import BUILD_TIMEOUT_S, beside_name
 from projections.deliveries import Deliveries, key_of
@@ -161,13 +162,14 @@ class _Build:
 
     async def _fold(self, after: int, through: int, takes: Callable[[Any], bool]) -> None:
         discarded = await read_discards(self._connection, self._projection)
+        size = PageSize(_BATCH_EVENTS_MAX)
         while after < through:
             batch = await read_batch(
                 self._log,
                 self._projection,
                 after=after,
                 through=through,
-                limit=_BATCH_EVENTS_MAX,
+                size=size,
                 connection=self._connection,
             )
             stuck = frozenset(failure.key for failure in self._failed)

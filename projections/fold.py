@@ -16,6 +16,7 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.context import folding, plain
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
+from eventstore.log.page_size import BATCH_BYTES_MAX
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load, schema_of
 from projections.deliveries import Deliveries, key_of
@@ -118,20 +119,26 @@ class IndependentFold(Generic[R]):
             EventStoreError: An event cannot be decoded, or the database failed.
         """
         while self.position < through:
-            end = min(self.position + WINDOW_POSITIONS, through)
-            self.fold(await self.read(end, connection), end, lanes=lanes, delivered=delivered)
+            events, end = await self.read(min(self.position + WINDOW_POSITIONS, through), connection)
+            self.fold(events, end, lanes=lanes, delivered=delivered)
             if self._on_progress is not None:
                 self._on_progress(end, through)
 
-    async def read(self, through: int, connection: Any = None) -> list[Readable]:
-        """Return the events after `position` up to another, for `fold`; errors as `advance`."""
-        arguments = (self.position, through, *self._part.bounds(self._projection))
+    async def read(self, through: int, connection: Any = None) -> tuple[list[Readable], int]:
+        """Return the events after `position` up to another, for `fold`; errors as `advance`.
+
+        Returns:
+            The events, and the position that they reach: `through`, or less where the events are large.
+        """
+        arguments = (self.position, through, *self._part.bounds(self._projection), BATCH_BYTES_MAX)
         if connection is None:
             async with self._log.connection.acquire() as one:
                 with mapped_errors(own_statement=True, reads_only=True, connection=one):
                     rows = await one.fetch(load("rebuild/scan_window", one), *arguments)
         else:
             rows = await connection.fetch(load("rebuild/scan_window", connection), *arguments)
+        if rows and rows[-1]["is_full"]:
+            through = rows[-1]["position"]
         categories = frozenset(self._projection.categories)
         rows = sorted((row for row in rows if row["category"] in categories), key=itemgetter("position"))
         with folding(), unhurried_collection():
@@ -139,7 +146,7 @@ class IndependentFold(Generic[R]):
             if self._part.of > 1 and not self._projection.keyed_by_stream:
                 has, projection = self._part.has, self._projection
                 events = [event for event in events if has(projection, key_of(projection, event))]
-        return events
+        return events, through
 
     def begin_with(self, rows: Mapping[Key, tuple[R, int]]) -> None:
         """Take rows for those that the events up to `position` gave, each with the position of the last event that it has."""

@@ -9,6 +9,7 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ProjectionError
 from eventstore.limits import check_count
 from eventstore.log.event_log import EventLog
+from eventstore.log.page_size import PageSize
 from eventstore.sql import load
 from projections.deliveries import Deliveries, key_of
 from projections.folding import FoldError, fold_into, quarantined_keys
@@ -107,9 +108,10 @@ async def _catch_up(
     delivered: Deliveries,
 ) -> None:
     after: int = lane["position"]
+    size = PageSize(_BATCH_EVENTS_MAX)
     while after < target:
         batch = await read_batch(
-            log, projection, after=after, through=target, limit=_BATCH_EVENTS_MAX, connection=connection
+            log, projection, after=after, through=target, size=size, connection=connection
         )
         delivered.add(
             event for event in batch.events if lane_of(key_of(projection, event), lanes) == lane["lane"]

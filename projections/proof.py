@@ -156,8 +156,7 @@ async def prove_step(  # noqa: PLR0917 - six different things
         retry_discarded=True,
         refused=build.refused,
     )
-    end = min(through, build.position + WINDOW_POSITIONS)
-    events = await fold.read(end, connection)
+    events, end = await fold.read(min(through, build.position + WINDOW_POSITIONS), connection)
     keys = {key_of(projection, event) for event in events}
     fold.begin_with(await stored_rows(connection, table, build.table, keys))
     before = fold.lines(keys)

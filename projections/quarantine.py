@@ -14,6 +14,7 @@ from uuid import UUID
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ConfigurationError, KeyNotQuarantinedError
 from eventstore.log.event_log import EventLog
+from eventstore.log.page_size import PageSize
 from eventstore.log.unreadable import Readable
 from eventstore.sql import load
 from projections.deliveries import key_of
@@ -191,13 +192,14 @@ class _Waiting:
         """Read what is not read yet of the events from one position to another."""
         if not self._first <= first <= self._through:  # a rebuild has put the key back to another event
             self.events, self._first, self._through = [], first, first - 1
+        size = PageSize(_BATCH_EVENTS_MAX)
         while self._through < through:
             batch = await read_batch(
                 self._log,
                 self._projection,
                 after=self._through,
                 through=through,
-                limit=_BATCH_EVENTS_MAX,
+                size=size,
                 connection=connection,
             )
             self._through = batch.through

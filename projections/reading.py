@@ -10,6 +10,7 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.domain.event import Event, RecordedEvent
 from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
+from eventstore.log.page_size import PageSize
 from eventstore.log.records import decode_page
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load
@@ -39,10 +40,10 @@ async def read_batch(
     *,
     after: int,
     through: int,
-    limit: int,
+    size: PageSize,
     connection: Any = None,
 ) -> Batch:
-    """Return the events with `after` < position <= `through` that a projection takes, out of `limit` at most.
+    """Return the events with `after` < position <= `through` that a projection takes, out of a page of a size.
 
     An event that cannot be decoded is returned as such where the projection's key is the stream, so that it concerns
     one key alone.
@@ -51,14 +52,14 @@ async def read_batch(
         ConnectionError, TimeoutError: Safe to retry.
         UnknownEventTypeError, EventDecodingError: The key of an event is not known, since it cannot be decoded.
     """
-    arguments = (after, through, limit, projection.categories)
+    arguments = (after, through, size.events, projection.categories, size.bytes)
     if connection is None:
         async with log.connection.acquire() as one:
             with mapped_errors(own_statement=True, reads_only=True, connection=one):
                 rows: Sequence[Any] = await one.fetch(load("log/read_range", one), *arguments)
     else:
         rows = await connection.fetch(load("log/read_range", connection), *arguments)
-    is_full = len(rows) == limit
+    is_full = size.is_full(rows)
     events = decode_for(log, projection, rows)
     return Batch(events, rows[-1]["position"] if is_full else through, is_full)
 

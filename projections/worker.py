@@ -32,6 +32,7 @@ from eventstore.errors import (
 )
 from eventstore.limits import check_count
 from eventstore.log.event_log import EventLog
+from eventstore.log.page_size import PageSize
 from eventstore.log.restored import require_whole
 from eventstore.log.subscription import Wakeups, wait_for_bell
 from eventstore.log.unreadable import Readable
@@ -128,6 +129,7 @@ class ProjectionWorker(Generic[R]):
         self._lease = Lease(log, projection.name, lane, lease_s=lease_s, version=projection.version)
         self._batch_events_max = batch_events_max
         self._batch_events = batch_events_max
+        self._size = PageSize(batch_events_max)
         self._place = Remembered(log.server, lambda: _Place(log.server.generation))
         self._copies = True
         self._batch_was_full = False
@@ -298,8 +300,9 @@ class ProjectionWorker(Generic[R]):
             place.settled = await self.log.settlement.settle(after, wait=wait, wait_max_s=wait_max_s)
         if place.settled == after:
             return None
+        self._size.limit_to(self._batch_events)
         return await read_batch(
-            self.log, self.projection, after=after, through=place.settled, limit=self._batch_events
+            self.log, self.projection, after=after, through=place.settled, size=self._size
         )
 
     async def _write_and_read_on(self, place: _Place, before: int, batch: Batch) -> Batch | None:

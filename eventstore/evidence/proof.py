@@ -22,6 +22,7 @@ from eventstore.evidence.canonical import (
     root_of_path,
 )
 from eventstore.evidence.encoding import require_unicode
+from eventstore.log.page_size import BYTES_UNBOUNDED
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ async def prove(log: EventLog, event: UUID | int) -> dict[str, Any]:
             rows = []
             if position is not None:
                 rows = await connection.fetch(
-                    load("evidence/read_events", connection), position - 1, position, None
+                    load("evidence/read_events", connection), position - 1, position, None, BYTES_UNBOUNDED
                 )
             if not rows:
                 raise EventNotFoundError.of(event)

@@ -19,6 +19,7 @@ from eventstore.evidence.canonical import (
 )
 from eventstore.evidence.encoding import require_unicode
 from eventstore.limits import check_count
+from eventstore.log.page_size import BATCH_BYTES_MAX
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ async def seal(log: EventLog, *, block_events_max: int = BLOCK_EVENTS_MAX) -> Se
 
     Args:
         log: The log.
-        block_events_max: The most events of one block.
+        block_events_max: The most events of one block; of large events it has fewer.
 
     Raises:
         ConfigurationError: `block_events_max` is below 1, the server is a standby, or the database is not encoded in UTF-8.
@@ -79,7 +80,11 @@ async def _seal(log: EventLog, block_events_max: int) -> SealResult:
         async with log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                 rows = await connection.fetch(
-                    load("evidence/read_events", connection), after, settled, block_events_max
+                    load("evidence/read_events", connection),
+                    after,
+                    settled,
+                    block_events_max,
+                    BATCH_BYTES_MAX,
                 )
                 if not rows:
                     head = None if last["seal"] is None else Head(last["block"], last["seal"])

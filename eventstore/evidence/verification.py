@@ -25,6 +25,7 @@ from eventstore.evidence.canonical import (
     position_of,
 )
 from eventstore.evidence.encoding import require_unicode
+from eventstore.log.page_size import BYTES_UNBOUNDED
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -226,7 +227,11 @@ async def _check_on(source: Any, seals: Sequence[Seal]) -> tuple[int, Finding | 
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
             for one in seals:
                 rows = await connection.fetch(
-                    load("evidence/read_events", connection), one.after_position, one.through_position, None
+                    load("evidence/read_events", connection),
+                    one.after_position,
+                    one.through_position,
+                    None,
+                    BYTES_UNBOUNDED,
                 )
                 entries = await connection.fetchval(load("evidence/read_entries", connection), one.block)
                 finding = _check_block(one, entries, rows)

@@ -16,6 +16,7 @@ from eventstore.evidence.canonical import event_hash, microseconds
 from eventstore.evidence.encoding import require_unicode
 from eventstore.limits import check_position
 from eventstore.log.names import require_known_names
+from eventstore.log.page_size import PageSize
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ async def settled_pages(
         after: Begin after this position.
         through: End with this position.
         categories: Only of these categories; None: of all.
-        page_events: The most events of a page.
+        page_events: The most events of a page; of large events it has fewer.
         generation: Of which generation of the server `through` is a position; None: of the one of now.
 
     Raises:
@@ -134,6 +135,7 @@ async def settled_pages(
         generation = log.server.generation
     with log.server.steady(generation):
         await log.settlement.settle_through(through)
+    size = PageSize(page_events)
     while after < through:
         # A statement whose filter finds nothing still ends soon.
         end = through if categories is None else min(through, after + _WINDOW_POSITIONS)
@@ -142,11 +144,16 @@ async def settled_pages(
                 with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                     require_unicode(connection)
                     rows = await connection.fetch(
-                        load("export/read_events", connection), after, end, page_events, categories
+                        load("export/read_events", connection),
+                        after,
+                        end,
+                        size.events,
+                        categories,
+                        size.bytes,
                     )
+        after = rows[-1]["position"] if size.is_full(rows) else end
         if rows:
             yield rows
-        after = rows[-1]["position"] if len(rows) == page_events else end
 
 
 async def _write_seals(log: EventLog, file: LineWriter, through: int) -> int:

@@ -29,6 +29,7 @@ from eventstore.evidence.canonical import (
 from eventstore.evidence.encoding import require_unicode
 from eventstore.export.lines import FORMAT, ExportResult
 from eventstore.limits import check_count
+from eventstore.log.page_size import BYTES_UNBOUNDED
 from eventstore.sql import load, schema_of
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ async def _import(connection: Any, lines: _Lines, kept: Head | None) -> ExportRe
         span = (positions[0] - 1, positions[-1])
         if await connection.fetchval(load("export/digest_texts", connection), *span) != batch.digest:
             rows = await connection.fetch(
-                load("export/read_events", connection), *span, len(batch.rows), None
+                load("export/read_events", connection), *span, len(batch.rows), None, BYTES_UNBOUNDED
             )
             raise batch.not_canonical(rows)
     for one in lines.seals():

@@ -30,6 +30,7 @@ from eventstore.log.bulk_batches import ImportSource
 from eventstore.log.bulk_load import BATCH_EVENTS_MAX, BulkLoad, ImportResult
 from eventstore.log.group_commit import AnswerLostError, GroupCommit
 from eventstore.log.lookup import EventLookup
+from eventstore.log.page_size import BYTES_UNBOUNDED, PageSize
 from eventstore.log.records import (
     NO_METADATA,
     AppendColumns,
@@ -371,34 +372,29 @@ class EventLog(EventLookup):
             UnknownEventTypeError, EventDecodingError: An event of the range cannot be read.
         """
         handle = unreadable_handler(on_unreadable)
-        events = await self.read_range_as_stored(
-            after=after, through=through, limit=limit, categories=categories, connection=connection
-        )
-        return list(readable(events, handle))
-
-    async def read_range_as_stored(
-        self,
-        *,
-        after: int,
-        through: int,
-        limit: int,
-        categories: Sequence[str] | None = None,
-        connection: Any = None,
-    ) -> list[Readable]:
-        """As `read_range`, with each event that cannot be read in its place, as an `UnreadableEvent`.
-
-        Raises:
-            ConnectionError, TimeoutError: Safe to retry.
-        """
         check_position("after", after)
         check_position("through", through)
         check_count("limit", limit)
-        arguments = ("log/read_range", after, through, limit, categories)
+        arguments = ("log/read_range", after, through, limit, categories, BYTES_UNBOUNDED)
         if connection is None:
             rows = await self._find(*arguments)
         else:
             rows = await _fetch_on(connection, *arguments)
-        return decode_page(rows, classes=self.classes, keep_unreadable=True)
+        return list(readable(decode_page(rows, classes=self.classes, keep_unreadable=True), handle))
+
+    async def read_page(
+        self, size: PageSize, *, after: int, through: int, categories: Sequence[str] | None = None
+    ) -> tuple[list[Readable], int]:
+        """Return a page of a settled range, and the position that it reaches.
+
+        An event that cannot be read is in its place, as an `UnreadableEvent`.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        rows = await self._find("log/read_range", after, through, size.events, categories, size.bytes)
+        reached = rows[-1]["position"] if size.is_full(rows) else through
+        return decode_page(rows, classes=self.classes, keep_unreadable=True), reached
 
     async def read_all(
         self,
@@ -415,7 +411,7 @@ class EventLog(EventLookup):
         Args:
             after: Begin after this position.
             categories: Only of these categories; None: of all.
-            batch_events_max: The most events that are held in memory at a time.
+            batch_events_max: The most events that are held in memory at a time; of large events fewer, 8 MB of JSON.
             on_unreadable: What to do with an event that cannot be read, once those before it were yielded: stop with its
                 error (`raise`), leave it out with a warning (`skip`), or call a function with the `UnreadableEvent`, which
                 may raise, or return to go on past it.
@@ -428,19 +424,18 @@ class EventLog(EventLookup):
         """
         handle = unreadable_handler(on_unreadable)
         check_position("after", after)
-        check_count("batch_events_max", batch_events_max)
+        size = PageSize(check_count("batch_events_max", batch_events_max))
         with self.server.steady() as generation:
             await self.read_mark(after)
             through = await self.head()
             await self.settlement.settle_through(through)
         while after < through:
             with self.server.steady(generation):
-                events = await self.read_range_as_stored(
-                    after=after, through=through, limit=batch_events_max, categories=categories
+                events, after = await self.read_page(
+                    size, after=after, through=through, categories=categories
                 )
             for event in readable(events, handle):
                 yield event
-            after = events[-1].position if len(events) == batch_events_max else through
 
     def subscribe(
         self,
@@ -455,7 +450,7 @@ class EventLog(EventLookup):
         Args:
             after: Begin after this position.
             categories: Only of these categories; None: of all.
-            batch_events_max: The most events that are held in memory at a time.
+            batch_events_max: The most events that are held in memory at a time; of large events fewer, 8 MB of JSON.
             on_unreadable: What to do with an event that cannot be read: as in `read_all`.
 
         Raises:

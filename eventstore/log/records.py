@@ -314,7 +314,7 @@ def decode_page(
     """Return rows of `events` as `decode` does, many at a time.
 
     Args:
-        rows: The values of `COLUMNS` of each row, in that order.
+        rows: The values of `COLUMNS` of each row, in that order; others may come after them.
         classes: Where event classes and upcasters are found.
         taken: Which classes of events are wanted; the others are left out. None: all. One that upcasters have to look
             at is not left out.
@@ -339,6 +339,7 @@ def decode_page(
             metadata,
             occurred_at,
             recorded_at,
+            *_,
         ) = row
         event_class = current.get((category, type_, schema_version))
         if taken is not None and event_class is not None and event_class not in taken:
@@ -348,7 +349,7 @@ def decode_page(
                 _require_finite(occurred_at)
             kept = NO_METADATA if metadata == "{}" else _metadata(metadata)
             if event_class is None:
-                add(_decode_old(dict(zip(COLUMNS, row, strict=True)), kept, classes))
+                add(_decode_old(dict(zip(COLUMNS, row, strict=False)), kept, classes))
                 continue
             codec = codecs[event_class]
             event = codec.construct(codec.loads(data), {"occurred_at": occurred_at})
@@ -384,7 +385,7 @@ def _require_finite(moment: datetime) -> None:
 
 def _unreadable(row: Iterable[Any], error: Exception) -> UnreadableEvent:
     """Return an event that cannot be read; an error that is not the library's own is given the event's place."""
-    values = dict(zip(COLUMNS, row, strict=True))
+    values = dict(zip(COLUMNS, row, strict=False))
     if isinstance(error, EventDecodingError | UnknownEventTypeError):
         return UnreadableEvent(**values, error=error)
     found = EventDecodingError(

@@ -12,6 +12,7 @@ from uuid import UUID
 from eventstore.domain.event import RecordedEvent
 from eventstore.errors import RestoredLogError, ServerChangedError
 from eventstore.limits import check_count, check_position
+from eventstore.log.page_size import PageSize
 from eventstore.log.unreadable import OnUnreadable, Readable, UnreadableEvent, unreadable_handler
 
 if TYPE_CHECKING:
@@ -190,10 +191,9 @@ class Subscription:
         batch_events_max: int,
         on_unreadable: OnUnreadable = "raise",
     ) -> None:
-        check_count("batch_events_max", batch_events_max)
+        self._size = PageSize(check_count("batch_events_max", batch_events_max))
         self._log = log
         self._categories = categories
-        self._batch_events_max = batch_events_max
         self._handle_unreadable = unreadable_handler(on_unreadable)
         self._place = FollowedPlace(log, check_position("after", after))
 
@@ -219,7 +219,7 @@ class Subscription:
                 bell.clear()
                 try:
                     through = await place.settle()
-                    events = await self._read(through)
+                    events, reached = await self._read(through)
                 except ServerChangedError:
                     continue  # what was settled is of the server before
                 if through == place.position:
@@ -234,16 +234,13 @@ class Subscription:
                         continue
                     place.reach(event.position, event.event_id)
                     yield event
-                if len(events) < self._batch_events_max:
-                    place.position = through
+                place.position = reached
 
-    async def _read(self, through: int) -> list[Readable]:
+    async def _read(self, through: int) -> tuple[list[Readable], int]:
+        """Return a page of events, and the position that it reaches."""
         if through == self._place.position:
-            return []
+            return [], through
         with self._log.server.steady(self._place.generation):
-            return await self._log.read_range_as_stored(
-                after=self._place.position,
-                through=through,
-                limit=self._batch_events_max,
-                categories=self._categories,
+            return await self._log.read_page(
+                self._size, after=self._place.position, through=through, categories=self._categories
             )

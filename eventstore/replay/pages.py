@@ -11,6 +11,7 @@ from uuid import UUID
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.server import KnownServer
 from eventstore.log.event_log import ConnectionSource
+from eventstore.log.page_size import PageSize
 from eventstore.sql import load
 
 __all__ = ["PAGE_EVENTS_MAX", "Page", "Pages", "Selection", "fetch"]
@@ -65,7 +66,7 @@ class Pages:
         selection: Which events.
         after: Begin after this position.
         through: End with this position; everything up to it is settled.
-        page_events_max: The most events of a page.
+        page_events_max: The most events of a page; of large events it has fewer.
         generation: Of which generation of the server the range is settled; None: of the one of now.
     """
 
@@ -86,6 +87,7 @@ class Pages:
         self._after = after
         self._through = through
         self._page_events_max = page_events_max
+        self._size = PageSize(page_events_max)
         self._statement = "replay/read_page"
         self._window = _WINDOW_POSITIONS
 
@@ -117,19 +119,20 @@ class Pages:
 
     async def _read(self, after: int) -> Page:
         through = min(self._through, after + self._window)
-        selection, limit = self._selection, self._page_events_max
+        selection, size = self._selection, self._size
         with self._server.steady(self._generation):
             rows = await fetch(
                 self._source,
                 self._statement,
                 after,
                 through,
-                limit,
+                size.events,
                 selection.categories,
                 selection.types,
                 selection.streams,
+                size.bytes,
             )
-        return Page(rows, rows[-1]["position"] if len(rows) == limit else through)
+        return Page(rows, rows[-1]["position"] if size.is_full(rows) else through)
 
     async def _choose_statement(self) -> None:
         """Read streams through their own index where that costs less than to read the whole range.

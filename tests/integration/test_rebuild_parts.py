@@ -230,9 +230,11 @@ async def test_the_statements_read_the_streams_of_a_part(store: EventStore):
             for number in range(parts):
                 bounds = Part(number, parts).bounds(projection)
                 page = await connection.fetch(
-                    load("rebuild/read_part", connection), 0, 100, 100, ["order"], *bounds
+                    load("rebuild/read_part", connection), 0, 100, 100, ["order"], *bounds, 2**62
                 )
-                window = await connection.fetch(load("rebuild/scan_window", connection), 0, 100, *bounds)
+                window = await connection.fetch(
+                    load("rebuild/scan_window", connection), 0, 100, *bounds, 2**62
+                )
                 found[number] = {row["stream_id"] for row in page}
                 assert found[number] == {row["stream_id"] for row in window}
                 assert found[number] == {

@@ -4,11 +4,29 @@
 --   $2 through bigint position, inclusive
 --   $3 limit bigint events
 --   $4 categories text[] NULL for every category
--- Result: the columns of events
+--   $5 bytes_max bigint of JSON: the event that reaches it is the last one
+-- Result: the columns of events, is_full boolean of the last one: there may be more after it
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
-SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at
-FROM {schema}.events
-WHERE position > $1::bigint AND position <= $2::bigint AND ($4::pg_catalog.text[] IS NULL OR category = ANY ($4::pg_catalog.text[]))
+SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at, bytes >= $5::bigint AS is_full
+FROM (
+    -- What a compressed value takes is known when it is not compressed any more; the others are not looked at.
+    SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at, size, pg_catalog.sum(size) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) AS bytes
+    FROM (
+        SELECT
+            position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at,
+            COALESCE(CASE
+                WHEN pg_catalog.pg_column_compression(data) IS NULL THEN pg_catalog.pg_column_size(data)
+                ELSE pg_catalog.pg_column_size(data OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object())
+            END, 0) + COALESCE(CASE
+                WHEN pg_catalog.pg_column_compression(metadata) IS NULL THEN pg_catalog.pg_column_size(metadata)
+                ELSE pg_catalog.pg_column_size(metadata OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object())
+            END, 0) AS size
+        FROM {schema}.events
+        WHERE position > $1::bigint AND position <= $2::bigint AND ($4::pg_catalog.text[] IS NULL OR category = ANY ($4::pg_catalog.text[]))
+        ORDER BY position
+        LIMIT $3::bigint
+    ) AS page
+) AS counted
+WHERE bytes - size < $5::bigint
 ORDER BY position
-LIMIT $3::bigint

@@ -5,11 +5,30 @@
 --   $2 through bigint position, inclusive
 --   $3 parts integer how many there are
 --   $4 part integer which one
--- Result: the columns of events, in no order
+--   $5 bytes_max bigint of JSON: the event that reaches it is the last one
+-- Result: the columns of events, is_full boolean of the last one: there may be more after it
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
-SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at
-FROM {schema}.events
-WHERE position > $1::bigint AND position <= $2::bigint
-    -- As projections/parts.py has it: the last two bytes of the id, which are random in every usual one.
-    AND (pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 14) * 256 + pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 15)) % $3::integer = $4::integer
+SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at, bytes >= $5::bigint AS is_full
+FROM (
+    -- What a compressed value takes is known when it is not compressed any more; the others are not looked at.
+    SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at, size, pg_catalog.sum(size) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) AS bytes
+    FROM (
+        SELECT
+            position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at,
+            COALESCE(CASE
+                WHEN pg_catalog.pg_column_compression(data) IS NULL THEN pg_catalog.pg_column_size(data)
+                ELSE pg_catalog.pg_column_size(data OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object())
+            END, 0) + COALESCE(CASE
+                WHEN pg_catalog.pg_column_compression(metadata) IS NULL THEN pg_catalog.pg_column_size(metadata)
+                ELSE pg_catalog.pg_column_size(metadata OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object())
+            END, 0) AS size
+        FROM {schema}.events
+        WHERE position > $1::bigint AND position <= $2::bigint
+            -- As projections/parts.py has it: the last two bytes of the id, which are random in every usual one.
+            AND (pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 14) * 256 + pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 15)) % $3::integer = $4::integer
+        ORDER BY position
+    ) AS page
+) AS counted
+WHERE bytes - size < $5::bigint
+ORDER BY position

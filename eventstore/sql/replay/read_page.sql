@@ -6,15 +6,33 @@
 --   $4 categories text[] NULL for every category
 --   $5 types text[] NULL for every type
 --   $6 streams uuid[] NULL for every stream
--- Result: the columns of events
+--   $7 bytes_max bigint of JSON: the event that reaches it is the last one
+-- Result: the columns of events, is_full boolean of the last one: there may be more after it
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
-SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at
-FROM {schema}.events
-WHERE position > $1::bigint AND position <= $2::bigint
-    AND ($4::pg_catalog.text[] IS NULL OR category = ANY ($4::pg_catalog.text[]))
-    AND ($5::pg_catalog.text[] IS NULL OR type = ANY ($5::pg_catalog.text[]))
-    -- A hashed subplan, whatever their number; an array would be searched one by one.
-    AND ($6::pg_catalog.uuid[] IS NULL OR stream_id IN (SELECT pg_catalog.unnest($6::pg_catalog.uuid[])))
+SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at, bytes >= $7::bigint AS is_full
+FROM (
+    -- What a compressed value takes is known when it is not compressed any more; the others are not looked at.
+    SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at, size, pg_catalog.sum(size) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) AS bytes
+    FROM (
+        SELECT
+            position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at,
+            COALESCE(CASE
+                WHEN pg_catalog.pg_column_compression(data) IS NULL THEN pg_catalog.pg_column_size(data)
+                ELSE pg_catalog.pg_column_size(data OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object())
+            END, 0) + COALESCE(CASE
+                WHEN pg_catalog.pg_column_compression(metadata) IS NULL THEN pg_catalog.pg_column_size(metadata)
+                ELSE pg_catalog.pg_column_size(metadata OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object())
+            END, 0) AS size
+        FROM {schema}.events
+        WHERE position > $1::bigint AND position <= $2::bigint
+            AND ($4::pg_catalog.text[] IS NULL OR category = ANY ($4::pg_catalog.text[]))
+            AND ($5::pg_catalog.text[] IS NULL OR type = ANY ($5::pg_catalog.text[]))
+            -- A hashed subplan, whatever their number; an array would be searched one by one.
+            AND ($6::pg_catalog.uuid[] IS NULL OR stream_id IN (SELECT pg_catalog.unnest($6::pg_catalog.uuid[])))
+        ORDER BY position
+        LIMIT $3::bigint
+    ) AS page
+) AS counted
+WHERE bytes - size < $7::bigint
 ORDER BY position
-LIMIT $3::bigint
