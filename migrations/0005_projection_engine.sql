@@ -45,6 +45,14 @@ CREATE TABLE projection_discards (
     CONSTRAINT projection_discards_pkey PRIMARY KEY (projection, position)
 );
 
+CREATE TRIGGER projection_position_is_assigned
+    AFTER INSERT OR UPDATE OF position ON projection_quarantine
+    FOR EACH ROW EXECUTE FUNCTION projection_position_is_assigned();
+
+CREATE TRIGGER projection_position_is_assigned
+    AFTER INSERT OR UPDATE OF position ON projection_discards
+    FOR EACH ROW EXECUTE FUNCTION projection_position_is_assigned();
+
 -- migrate:down
 
 DROP TABLE projection_discards, projection_quarantine, projections;

@@ -102,6 +102,14 @@ CREATE TABLE disorder_search (
 );
 INSERT INTO disorder_search DEFAULT VALUES;
 
+CREATE TRIGGER projection_position_is_assigned
+    AFTER INSERT OR UPDATE OF position ON milestones
+    FOR EACH ROW EXECUTE FUNCTION projection_position_is_assigned();
+
+CREATE TRIGGER projection_position_is_assigned
+    AFTER INSERT OR UPDATE OF position ON disorder_search
+    FOR EACH ROW EXECUTE FUNCTION projection_position_is_assigned();
+
 -- migrate:down
 
 DROP TABLE disorder_search, disordered_streams, milestone_portfolio_snapshots, milestone_portfolios,

@@ -1,5 +1,5 @@
 -- Seals: blocks of settled events, each with a hash over its events and over the seal before.
--- migrate:creates: event_seals
+-- migrate:creates: event_seals, event_seals_follow
 
 -- migrate:up
 
@@ -35,7 +35,72 @@ ALTER TABLE event_seals ENABLE ALWAYS TRIGGER event_seals_refuse_change;
 
 REVOKE UPDATE, DELETE, TRUNCATE ON event_seals FROM PUBLIC, CURRENT_USER;
 
+-- A seal that does not follow, or that ends where no event is, could never be taken back. Whoever may add seals is trusted with
+-- their hashes and with nothing else. Where a position of the block is missing, a writer in flight may own it: its transaction is
+-- waited for, a second at most, and then the events are counted again.
+CREATE FUNCTION event_seals_follow() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    before  record;
+    counted bigint;
+    writers text[];
+BEGIN
+    SELECT block, through_position, seal INTO before
+    FROM {schema}.event_seals WHERE block < NEW.block ORDER BY block DESC LIMIT 1;
+    IF (NEW.block, NEW.after_position, NEW.previous) IS DISTINCT FROM (
+        coalesce(before.block, 0) + 1, coalesce(before.through_position, 0),
+        coalesce(before.seal, decode(repeat('00', 32), 'hex'))
+    ) THEN
+        RAISE EXCEPTION 'seal % does not follow the last one, which is % and ends at position %', NEW.block,
+                coalesce(before.block, 0), coalesce(before.through_position, 0)
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'event_seals_follow';
+    END IF;
+    IF NOT EXISTS (SELECT FROM {schema}.events WHERE position = NEW.through_position) THEN
+        RAISE EXCEPTION 'seal % ends at position %, where no event is', NEW.block, NEW.through_position
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'event_seals_follow';
+    END IF;
+    IF NEW.through_position - NEW.after_position > NEW.events THEN
+        FOR attempt IN 0 .. 100 LOOP
+            IF attempt > 0 THEN
+                PERFORM pg_sleep(0.01);
+            END IF;
+            SELECT array_agg(DISTINCT held.virtualtransaction) INTO writers
+            FROM pg_locks AS held
+            WHERE held.locktype = 'relation'
+                AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                AND held.relation = {regclass events}::oid
+                AND held.mode = 'RowExclusiveLock'
+                AND held.granted
+                AND held.pid IS DISTINCT FROM pg_backend_pid()
+                AND (attempt = 0 OR held.virtualtransaction = ANY (writers));
+            EXIT WHEN writers IS NULL;
+        END LOOP;
+        IF writers IS NOT NULL THEN
+            RAISE EXCEPTION 'position % and those before are not final: a transaction that has appended is still open',
+                    NEW.through_position
+                USING ERRCODE = 'lock_not_available';
+        END IF;
+    END IF;
+    SELECT count(*) INTO counted
+    FROM {schema}.events WHERE position > NEW.after_position AND position <= NEW.through_position;
+    IF counted <> NEW.events THEN
+        RAISE EXCEPTION 'seal % is of % events, but there are %', NEW.block, NEW.events, counted
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'event_seals_follow';
+    END IF;
+    RETURN NULL;
+END
+$body$;
+
+CREATE TRIGGER event_seals_follow
+    AFTER INSERT ON event_seals
+    FOR EACH ROW EXECUTE FUNCTION event_seals_follow();
+
+REVOKE ALL ON FUNCTION event_seals_follow() FROM PUBLIC;
+
 -- migrate:requires-empty: event_seals
 -- migrate:down
 
 DROP TABLE event_seals;
+DROP FUNCTION event_seals_follow();

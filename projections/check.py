@@ -27,7 +27,7 @@ from projections.projection import Projection
 from projections.rebuild import RebuildProgress, rebuild
 from projections.table_check import find_differences
 
-__all__ = ["Audit", "Checked", "Finding", "check", "mend"]
+__all__ = ["Audit", "Checked", "Finding", "check", "mend", "plan_mend"]
 
 _NAMED_MAX = 5
 _LAG_EVENTS_MAX = 10_000  # beyond, lists fail: see ProjectionLagError
@@ -40,8 +40,8 @@ class Finding:
 
     Attributes:
         kind: What: `sequence`, `versions`, `checkpoint ahead`, `checkpoint behind`, `table version`, `table shape`,
-            `deliveries`, `rows`, `quarantine`, `discard`, `rebuild left`, `undecodable`, `milestones ahead`; or the name of
-            a precondition of `eventstore.database.preconditions`.
+            `deliveries`, `rows`, `quarantine`, `discard`, `rebuild left`, `undecodable`, `milestones ahead`, `impossible
+            position`; or the name of a precondition of `eventstore.database.preconditions`.
         projection: The projection; None for the log itself.
         what: What is wrong, in one line.
         mend: What to do.
@@ -151,6 +151,38 @@ async def _check(
     return Audit(ends, tuple(checked), tuple(findings), tuple(warnings))
 
 
+async def plan_mend(log: EventLog, projections: Iterable[Projection[Any]]) -> tuple[str, ...]:
+    """Return what `mend` would do, a line each; empty where there is nothing to mend. Nothing is changed.
+
+    Args:
+        log: The log.
+        projections: As for `mend`.
+
+    Raises:
+        ConnectionError, TimeoutError: Safe to retry.
+    """
+    ends = await read_ends(log)
+    known = {projection.name for projection in projections}
+    lines: list[str] = []
+    if ends.is_sequence_behind:
+        lines.append(
+            f"put the sequence of positions from {ends.sequence} to {ends.last_assigned}: the next position will be "
+            f"{ends.last_assigned + 1}"
+        )
+    if lines or ends.ahead or ends.milestones_ahead:
+        lines.append("drop all milestones")
+    for name in ends.ahead:
+        if name in known:
+            lines.append(
+                f"rebuild projection {name}, which has read beyond position {ends.head}, the end of the log"
+            )
+        else:
+            lines.append(f"leave projection {name} as it is, whose code is not known here")
+    left = [one for one in map(_of_impossible, ends.impossible) if "eventstore mend" not in one.mend]
+    lines += [f"leave this to you: {one.what}: {one.mend}" for one in left]
+    return tuple(lines)
+
+
 async def mend(
     log: EventLog,
     projections: Iterable[Projection[Any]],
@@ -160,7 +192,8 @@ async def mend(
     """Mend what a restore has lost: no position is assigned again, and no table keeps what is not in the log.
 
     The sequence is put past all that was ever read, each projection that has read beyond the log's end is rebuilt, and
-    milestones are dropped where anything of this was so.
+    milestones are dropped where anything of this was so. A row at a position that was never assigned, millions of millions
+    beyond the sequence, says nothing of a restore: the sequence is not put past it. `plan_mend` tells what would be done.
     What was lost stays lost. Where nothing is wrong nothing is done.
 
     Args:
@@ -227,15 +260,28 @@ def _of_violation(one: Violation) -> Finding:
 def _of_ends(ends: Ends) -> list[Finding]:
     findings = []
     if ends.is_sequence_behind:
-        what = (
-            f"the sequence of positions is at {ends.sequence}, and position {max(ends.head, ends.delivered)} was "
-            "assigned already"
-        )
+        what = f"the sequence of positions is at {ends.sequence}, and position {ends.last_assigned} was assigned already"
         findings.append(Finding("sequence", None, what, "run `eventstore mend`"))
     if ends.milestones_ahead:
         what = f"milestones are beyond position {ends.head}, where the log ends"
         findings.append(Finding("milestones ahead", None, what, "run `eventstore mend`"))
+    findings += [_of_impossible(one) for one in ends.impossible]
     return findings
+
+
+def _of_impossible(row: str) -> Finding:
+    table, position = row.split(" ")
+    column = "through_position" if table == "event_seals" else "position"
+    what = f"{table} has a row at position {position}, which was never assigned"
+    if table in ("projection_checkpoints", "projection_rebuilds", "projection_rebuild_parts", "milestones"):
+        return Finding("impossible position", None, what, "run `eventstore mend`")
+    if table == "disorder_search":
+        return Finding(
+            "impossible position", None, what, "as the owner run `UPDATE disorder_search SET position = 0`"
+        )
+    statement = f"DELETE FROM {table} WHERE {column} = {position}"
+    guarded = ", with the trigger of the table off" if table in ("events", "event_seals") else ""
+    return Finding("impossible position", None, what, f"as the owner run `{statement}`{guarded}")
 
 
 async def _of_versions(log: EventLog) -> list[Finding]:

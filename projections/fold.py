@@ -120,6 +120,8 @@ class IndependentFold(Generic[R]):
         """
         while self.position < through:
             events, end = await self.read(min(self.position + WINDOW_POSITIONS, through), connection)
+            if not events and end < through:
+                end = await self._hole_end(end, through, connection)
             self.fold(events, end, lanes=lanes, delivered=delivered)
             if self._on_progress is not None:
                 self._on_progress(end, through)
@@ -147,6 +149,13 @@ class IndependentFold(Generic[R]):
                 has, projection = self._part.has, self._projection
                 events = [event for event in events if has(projection, key_of(projection, event))]
         return events, through
+
+    async def _hole_end(self, after: int, through: int, connection: Any) -> int:
+        if connection is None:
+            async with self._log.connection.acquire() as one:
+                with mapped_errors(own_statement=True, reads_only=True, connection=one):
+                    return await self._hole_end(after, through, one)
+        return int(await connection.fetchval(load("log/hole_end", connection), after, through))
 
     def begin_with(self, rows: Mapping[Key, tuple[R, int]]) -> None:
         """Take rows for those that the events up to `position` gave, each with the position of the last event that it has."""

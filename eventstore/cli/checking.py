@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -20,7 +21,7 @@ from eventstore.database import DatabaseConfig, MigrationManager
 from eventstore.log.event_log import EventLog
 from eventstore.log.shared import log_of
 from projections import Projection
-from projections.check import Audit
+from projections.check import Audit, plan_mend
 from projections.check import check as audit
 from projections.check import mend as mend_all
 
@@ -77,22 +78,34 @@ async def _check(config: DatabaseConfig, chosen: list[Projection[Any]] | None) -
 
 def mend(
     projection: _Named = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first, as a terminal is asked.")] = False,
     url: Url = None,
     data: Data = None,
 ) -> None:
     """Mend what a restore has lost: no position is assigned twice, and no table keeps what is not in the log.
 
-    Where nothing is wrong nothing is done. Projections of your own that are concerned are named with --projection, besides
+    At a terminal it says first what it would do, and asks; `--dry-run` only says it. Where nothing is wrong nothing is
+    done. Projections of your own that are concerned are named with --projection, besides
     the built-in ones. No process should use the database meanwhile.
     """
     named = projections_named(projection or [])
     with configuration(url, data) as config:
-        asyncio.run(_mend(config, named))
+        asyncio.run(_mend(config, named, dry_run=dry_run, asks=not yes and sys.stdin.isatty()))
 
 
-async def _mend(config: DatabaseConfig, named: list[Projection[Any]]) -> None:
+async def _mend(config: DatabaseConfig, named: list[Projection[Any]], *, dry_run: bool, asks: bool) -> None:
     async with _log(config) as log:
         chosen, _ = await kept_projections(log.connection, named)
+        plan = await plan_mend(log, chosen) if dry_run or asks else ()
+        for line in plan:
+            say(f"would {line}")
+        if dry_run and plan:
+            return
+        if plan:
+            typer.confirm("go on?", abort=True)
         with show_progress() as on_progress:
             done = await mend_all(log, chosen, on_progress=on_progress)
     for line in done or ("there is nothing to mend",):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.errors import IntegrityError
 from eventstore.evidence.canonical import (
     ENTRY_BYTES,
     NO_SEAL,
@@ -61,6 +62,9 @@ async def seal(log: EventLog, *, block_events_max: int = BLOCK_EVENTS_MAX) -> Se
         RestoredLogError: The log ends before what was sealed of it.
         ConnectionError, TimeoutError: What was sealed stays sealed. Safe to run again.
         NotMigratedError: The table of seals is missing.
+        IntegrityError: The last seal ends beyond the log: it was forged, or a restore has lost events.
+        TransactionConflictError: A transaction that has appended is still open, and may own a position that the block lacks.
+            Safe to run again.
     """
     check_count("block_events_max", block_events_max)
     with log.server.steady():
@@ -74,6 +78,11 @@ async def _seal(log: EventLog, block_events_max: int) -> SealResult:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                 require_unicode(connection)
                 last = await connection.fetchrow(load("evidence/last_seal", connection))
+        if last["through_position"] > last["head"]:
+            raise IntegrityError(
+                f"seal {last['block']}, the last one, ends at position {last['through_position']}, and the log at "
+                f"{last['head']}: no seal can follow it; run `eventstore verify`"
+            )
         after = last["through_position"]
         await log.read_mark(after)
         settled = await log.settlement.settle(after, wait=False)

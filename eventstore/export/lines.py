@@ -151,6 +151,8 @@ async def settled_pages(
                         categories,
                         size.bytes,
                     )
+                    if not rows and end < through:
+                        end = await connection.fetchval(load("log/hole_end", connection), end, through)
         after = rows[-1]["position"] if size.is_full(rows) else end
         if rows:
             yield rows

@@ -7,6 +7,7 @@ never be read. So a store looks for it when it is opened, and `eventstore mend` 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
 __all__ = ["Ends", "advance_sequence", "read_ends", "require_whole", "require_whole_on"]
+
+_logger = logging.getLogger(__name__)
 
 _LOCK_TIMEOUT_S = 10
 
@@ -32,6 +35,8 @@ class Ends:
         delivered: The highest position that anything is known to have read.
         ahead: The projections that have read beyond the log's end.
         milestones_ahead: Whether there are stored sets of states beyond it.
+        impossible: The table and the position of rows that stand where no position can have been assigned: somebody wrote
+            them by hand, or they are damaged. They count for nothing above, but for `ahead`.
     """
 
     head: int
@@ -39,11 +44,17 @@ class Ends:
     delivered: int
     ahead: tuple[str, ...]
     milestones_ahead: bool
+    impossible: tuple[str, ...] = ()
+
+    @property
+    def last_assigned(self) -> int:
+        """The highest position that is known to have been assigned, whatever the sequence says."""
+        return max(self.head, self.delivered)
 
     @property
     def is_sequence_behind(self) -> bool:
         """Whether a position would be assigned again."""
-        return self.sequence is not None and self.sequence < max(self.head, self.delivered)
+        return self.sequence is not None and self.sequence < self.last_assigned
 
 
 async def read_ends(log: EventLog) -> Ends:
@@ -60,7 +71,14 @@ async def read_ends(log: EventLog) -> Ends:
 
 async def _read(connection: Any) -> Ends:
     row = await connection.fetchrow(load("check/ends", connection))
-    return Ends(row["head"], row["sequence"], row["delivered"], tuple(row["ahead"]), row["milestones_ahead"])
+    return Ends(
+        row["head"],
+        row["sequence"],
+        row["delivered"],
+        tuple(row["ahead"]),
+        row["milestones_ahead"],
+        tuple(row["impossible"]),
+    )
 
 
 async def require_whole(log: EventLog) -> None:
@@ -82,10 +100,16 @@ async def require_whole_on(connection: Any) -> None:
 
 
 def _require_whole(ends: Ends) -> None:
+    if ends.impossible:
+        _logger.warning(
+            "rows stand at positions that were never assigned, and are passed over: %s: run `eventstore check`",
+            ", ".join(ends.impossible),
+        )
     if ends.ahead or ends.milestones_ahead:
+        beyond = f"up to {ends.delivered}" if ends.delivered > ends.head else "beyond it"
         readers = ", ".join((*ends.ahead, *(["milestones"] if ends.milestones_ahead else [])))
         raise RestoredLogError(
-            f"the log ends at position {ends.head}, but {readers} had read up to {ends.delivered}: a "
+            f"the log ends at position {ends.head}, but {readers} had read {beyond}: a "
             "restore has lost events, and what was made of them is still there: run `eventstore mend`",
             position=ends.delivered,
             end=ends.head,
@@ -93,9 +117,9 @@ def _require_whole(ends: Ends) -> None:
         )
     if ends.is_sequence_behind:
         raise RestoredLogError(
-            f"the sequence of positions is at {ends.sequence}, but position {max(ends.head, ends.delivered)} was "
+            f"the sequence of positions is at {ends.sequence}, but position {ends.last_assigned} was "
             "assigned before, and would be again: run `eventstore mend`",
-            position=max(ends.head, ends.delivered),
+            position=ends.last_assigned,
             end=ends.sequence,
         )
 
@@ -117,8 +141,7 @@ async def advance_sequence(log: EventLog) -> int | None:
                 await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'")
                 await connection.execute(load("check/lock_log", connection))
                 ends = await _read(connection)
-                last = max(ends.head, ends.delivered)
-                if ends.sequence is not None and ends.sequence >= last:
+                if ends.sequence is not None and not ends.is_sequence_behind:
                     return None
-                await connection.execute(load("check/set_sequence", connection), last)
-                return last
+                await connection.execute(load("check/set_sequence", connection), ends.last_assigned)
+                return ends.last_assigned

@@ -73,10 +73,12 @@ class Disorder:
         if self._unsearched is None:
             searched = (await self._fetch(Named("replay/disorder_searched")))[0]["position"]
             unsearched: dict[UUID, tuple[str, int]] = {}
-            for after in range(searched, self._through, _POSITIONS_AT_A_TIME):
-                through = min(after + _POSITIONS_AT_A_TIME, self._through)
-                for row in await self._fetch(Named("replay/find_disorder"), after, through):
+            while searched < self._through:
+                end = (await self._fetch(Named("log/hole_end"), searched, self._through))[0]["position"]
+                through = min(self._through, max(end, searched + _POSITIONS_AT_A_TIME))
+                for row in await self._fetch(Named("replay/find_disorder"), searched, through):
                     unsearched.setdefault(row["stream_id"], (row["category"], row["version"]))
+                searched = through
             self._unsearched = unsearched
         return self._unsearched
 
@@ -117,7 +119,7 @@ class DisorderSearch:
             settled = await self._log.settlement.settle(after, wait=False)
             if settled - after < positions_min:
                 return False
-            through = min(settled, after + _POSITIONS_AT_A_TIME)
+            through = await self._window_end(after, settled)
             await self._fetch(Named("replay/search_disorder"), after, through)
             return True
 
@@ -131,9 +133,12 @@ class DisorderSearch:
             after = (await self._fetch(Named("replay/disorder_searched")))[0]["position"]
             if after >= position:
                 return
-            await self._fetch(
-                Named("replay/search_disorder"), after, min(position, after + _POSITIONS_AT_A_TIME)
-            )
+            through = await self._window_end(after, position)
+            await self._fetch(Named("replay/search_disorder"), after, through)
+
+    async def _window_end(self, after: int, through: int) -> int:
+        end = (await self._fetch(Named("log/hole_end"), after, through))[0]["position"]
+        return int(min(through, max(end, after + _POSITIONS_AT_A_TIME)))
 
     async def _fetch(self, statement: str, *arguments: Any) -> Sequence[Any]:
         async with self._log.connection.acquire() as connection:

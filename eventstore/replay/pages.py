@@ -132,6 +132,8 @@ class Pages:
                 selection.streams,
                 size.bytes,
             )
+            if not rows and through < self._through:
+                through = (await fetch(self._source, "log/hole_end", through, self._through))[0]["position"]
         return Page(rows, rows[-1]["position"] if size.is_full(rows) else through)
 
     async def _choose_statement(self) -> None:

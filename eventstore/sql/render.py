@@ -7,6 +7,7 @@ PostgreSQL's own as `pg_catalog.now()`. A file has these slots:
     {schema}            the store's schema, quoted, before one of its names
     {schema_name}       the name of that schema as a text literal
     {regclass events}   the oid of one of the store's relations, such as the argument of `nextval`
+    {positions_max}     the highest position that can be one of the log: what lies beyond was never assigned
 
 A template that several statements are made of has slots of other names as well, which `fill` fills.
 """
@@ -70,6 +71,14 @@ _SLOT = re.compile(r"\{([a-z_]*)(?: ([a-z_]+))?\}")
 
 _own: set[str] = set()
 """The statements of the library that were made so far: as many as there are files, schemas and tables of projections."""
+
+# A restore may have put the sequence back, but never by a million million positions: at 30,000 events a second these are a
+# year's. Who may not see the sequence takes half of all numbers.
+_POSITIONS_MAX = """(SELECT CASE
+    WHEN pg_catalog.has_sequence_privilege({sequence}::pg_catalog.oid, 'USAGE, SELECT')
+    THEN least(coalesce(pg_catalog.pg_sequence_last_value({sequence}), 0), 4611686018427387904) + 1099511627776
+    ELSE 4611686018427387904
+END)"""
 
 _borrowed: dict[int, str] = {}
 """The schema of each connection that is on loan from a pool of the user's own, by the identity of the object."""
@@ -192,7 +201,12 @@ def render(text: str, schema: str, *, has_braces: bool = False) -> str:
     Raises:
         ConfigurationError: The text has a slot that this module does not know, where it may not have braces.
     """
-    fixed = {"schema": quoted(schema), "schema_name": literal(schema)}
+    sequence = f"{literal(qualified(schema, 'events_position_seq'))}::pg_catalog.regclass"
+    fixed = {
+        "schema": quoted(schema),
+        "schema_name": literal(schema),
+        "positions_max": _POSITIONS_MAX.replace("{sequence}", sequence),
+    }
 
     def fill(slot: re.Match[str]) -> str:
         kind, relation = slot.groups()

@@ -1,25 +1,59 @@
 -- Purpose: Read where the log ends, which position was assigned last, and how far anything has read; to find what a restore
---   has lost. Positions are assigned before they are seen, so in a sound database the sequence is never behind.
+--   has lost. Positions are assigned before they are seen, so in a sound database the sequence is never behind. What stands
+--   so far beyond it that no restore can be the reason is told apart, and is no end of anything.
 -- Parameters: none
 -- Result: head bigint, sequence bigint (NULL where the role may not see it), delivered bigint, ahead text[] names of the
---   projections that have read beyond the end, milestones_ahead boolean whether there are milestones there
+--   projections that have read beyond the end, milestones_ahead boolean whether there are milestones there, impossible text[]
+--   the table and the position of rows that stand where no position can have been assigned
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key; the other tables are small
+WITH limits AS MATERIALIZED (
+    SELECT {positions_max} AS last
+),
+log AS MATERIALIZED (
+    SELECT coalesce(pg_catalog.max(position), 0) AS head FROM {schema}.events WHERE position <= (SELECT last FROM limits)
+),
+reached (relation, position) AS MATERIALIZED (
+    SELECT 'projection_checkpoints', position FROM {schema}.projection_checkpoints
+    UNION ALL
+    SELECT 'projection_rebuilds', position FROM {schema}.projection_rebuilds
+    UNION ALL
+    SELECT 'projection_rebuild_parts', position FROM {schema}.projection_rebuild_parts
+    UNION ALL
+    SELECT 'projection_quarantine', pg_catalog.max(position) FROM {schema}.projection_quarantine
+    UNION ALL
+    SELECT 'projection_quarantine', pg_catalog.max(position) FROM {schema}.projection_quarantine
+    WHERE position <= (SELECT last FROM limits)
+    UNION ALL
+    SELECT 'projection_discards', pg_catalog.max(position) FROM {schema}.projection_discards
+    UNION ALL
+    SELECT 'projection_discards', pg_catalog.max(position) FROM {schema}.projection_discards
+    WHERE position <= (SELECT last FROM limits)
+    UNION ALL
+    SELECT 'milestones', pg_catalog.max(position) FROM {schema}.milestones
+    UNION ALL
+    SELECT 'milestones', pg_catalog.max(position) FROM {schema}.milestones WHERE position <= (SELECT last FROM limits)
+    UNION ALL
+    SELECT 'event_seals', pg_catalog.max(through_position) FROM {schema}.event_seals
+    UNION ALL
+    SELECT 'event_seals', pg_catalog.max(through_position) FROM {schema}.event_seals WHERE through_position <= (SELECT last FROM limits)
+    UNION ALL
+    SELECT 'disorder_search', position FROM {schema}.disorder_search
+    UNION ALL
+    (
+        SELECT 'events', position FROM {schema}.events
+        WHERE position > (SELECT last FROM limits)
+        ORDER BY position
+        LIMIT 3
+    )
+)
 SELECT
     log.head,
     CASE WHEN pg_catalog.has_sequence_privilege({regclass events_position_seq}::pg_catalog.oid, 'USAGE, SELECT')
         THEN coalesce(pg_catalog.pg_sequence_last_value({regclass events_position_seq}), 0)
     END AS sequence,
     greatest(
-        (SELECT pg_catalog.max(position) FROM {schema}.projection_checkpoints),
-        (SELECT pg_catalog.max(position) FROM {schema}.projection_rebuilds),
-        (SELECT pg_catalog.max(position) FROM {schema}.projection_rebuild_parts),
-        (SELECT pg_catalog.max(position) FROM {schema}.projection_quarantine),
-        (SELECT pg_catalog.max(position) FROM {schema}.projection_discards),
-        (SELECT pg_catalog.max(position) FROM {schema}.milestones),
-        (SELECT pg_catalog.max(through_position) FROM {schema}.event_seals),
-        (SELECT pg_catalog.max(position) FROM {schema}.disorder_search),
-        0
+        (SELECT pg_catalog.max(position) FROM reached WHERE position <= (SELECT last FROM limits)), 0
     ) AS delivered,
     ARRAY(
         SELECT projection FROM {schema}.projection_checkpoints WHERE position > log.head
@@ -29,5 +63,10 @@ SELECT
         SELECT projection FROM {schema}.projection_rebuild_parts WHERE position > log.head
         ORDER BY projection
     ) AS ahead,
-    EXISTS (SELECT FROM {schema}.milestones WHERE position > log.head) AS milestones_ahead
-FROM (SELECT coalesce(pg_catalog.max(position), 0) AS head FROM {schema}.events) AS log
+    EXISTS (SELECT FROM {schema}.milestones WHERE position > log.head) AS milestones_ahead,
+    ARRAY(
+        SELECT DISTINCT pg_catalog.format('%s %s', relation, position) FROM reached
+        WHERE position > (SELECT last FROM limits)
+        ORDER BY 1
+    ) AS impossible
+FROM log

@@ -6,6 +6,6 @@
 -- Index: events_position_key
 SELECT extract(epoch FROM pg_catalog.clock_timestamp() - recorded_at)::double precision AS age_s
 FROM {schema}.events
-WHERE position > $1::bigint
+WHERE position > $1::bigint AND position <= {positions_max}
 ORDER BY position
 LIMIT 1

@@ -8,7 +8,7 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key, some 60 entries at most; events_lookup_brin
 WITH RECURSIVE halving AS (
-    SELECT 1::bigint AS low, coalesce((SELECT pg_catalog.max(position) FROM {schema}.events), 0) + 1 AS high
+    SELECT 1::bigint AS low, coalesce((SELECT pg_catalog.max(position) FROM {schema}.events WHERE position <= {positions_max}), 0) + 1 AS high
     UNION ALL
     SELECT
         CASE WHEN probe.occurred_at <= $1::pg_catalog.timestamptz THEN probe.position + 1 ELSE halving.low END,

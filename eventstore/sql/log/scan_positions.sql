@@ -1,4 +1,5 @@
--- Purpose: Find how far positions go on without a hole, in one snapshot.
+-- Purpose: Find how far positions go on without a hole, in one snapshot. An event at a position that was never assigned is no end
+--   of the log.
 -- Parameters:
 --   $1 after bigint position, exclusive
 --   $2 limit bigint positions
@@ -10,7 +11,7 @@
 SELECT
     coalesce(pg_catalog.max(position) FILTER (WHERE position = $1::bigint + place), $1::bigint) AS contiguous,
     coalesce(pg_catalog.max(position), $1::bigint) AS last,
-    coalesce((SELECT pg_catalog.max(position) FROM {schema}.events), 0) AS head,
+    coalesce((SELECT pg_catalog.max(position) FROM {schema}.events WHERE position <= {positions_max}), 0) AS head,
     pg_catalog.pg_is_in_recovery() AS in_recovery,
     pg_catalog.pg_postmaster_start_time() AS started_at,
     EXISTS (
@@ -27,7 +28,7 @@ SELECT
 FROM (
     SELECT position, pg_catalog.row_number() OVER (ORDER BY position) AS place
     FROM {schema}.events
-    WHERE position > $1::bigint
+    WHERE position > $1::bigint AND position <= {positions_max}
     ORDER BY position
     LIMIT $2::bigint
 ) AS placed

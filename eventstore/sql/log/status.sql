@@ -13,7 +13,7 @@ ahead AS (
     SELECT position, recorded_at, position - pg_catalog.row_number() OVER (ORDER BY position) AS shift
     FROM (
         SELECT position, recorded_at FROM {schema}.events
-        WHERE position > (SELECT position FROM folded)
+        WHERE position > (SELECT position FROM folded) AND position <= {positions_max}
         ORDER BY position
         LIMIT $1::bigint
     ) AS next
@@ -29,7 +29,7 @@ writing AS (
         AND held.granted
 )
 SELECT
-    coalesce((SELECT pg_catalog.max(position) FROM {schema}.events), 0) AS head,
+    coalesce((SELECT pg_catalog.max(position) FROM {schema}.events WHERE position <= {positions_max}), 0) AS head,
     (
         SELECT greatest(0, extract(epoch FROM pg_catalog.clock_timestamp() - recorded_at))::double precision FROM ahead
         WHERE shift > (SELECT position FROM folded)

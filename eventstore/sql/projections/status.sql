@@ -7,12 +7,12 @@
 -- Index: projection_checkpoints_pkey, events_position_key, projection_quarantine_pkey
 SELECT
     folded.projection, folded.lanes, folded.lanes_active, folded.position,
-    greatest(0, coalesce((SELECT pg_catalog.max(position) FROM {schema}.events), 0) - folded.position) AS lag_events,
+    greatest(0, coalesce((SELECT pg_catalog.max(position) FROM {schema}.events WHERE position <= {positions_max}), 0) - folded.position) AS lag_events,
     coalesce(
         (
             SELECT greatest(0, extract(epoch FROM pg_catalog.clock_timestamp() - event.recorded_at))::double precision
             FROM {schema}.events AS event
-            WHERE event.position > folded.position
+            WHERE event.position > folded.position AND event.position <= {positions_max}
             ORDER BY event.position
             LIMIT 1
         ),
