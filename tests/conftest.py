@@ -25,7 +25,7 @@ from eventstore.store import EventStore
 from tests.migrated import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
     from contextlib import AbstractAsyncContextManager
 
     DatabaseMaker = Callable[..., AbstractAsyncContextManager[DatabaseConfig]]
@@ -157,3 +157,13 @@ async def log(migrated_config: DatabaseConfig, request: pytest.FixtureRequest) -
     opened = await ConnectionFactory.create_connection(migrated_config)
     yield EventLog(opened, group_commit=request.param)
     await opened.close(timeout_s=5)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let reports travel between processes that hold what no UTF-8 can: texts of tests may have lone surrogates."""
+    report = yield
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report

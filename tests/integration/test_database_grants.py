@@ -96,6 +96,7 @@ def tables() -> list[str]:
     made = {name for one in load_migrations(packaged_directory()) for name in one.creates}
     others = {
         "events_position_seq", "events_refuse_change", "append_event", "append_events", "lock_event_log", "order_side",
+        "event_seals_follow", "projection_position_is_assigned",
         "order_type", "order_status", "time_in_force", "projection_is_of_version",
     }  # fmt: skip
     return [*sorted(made - others), "schema_migrations"]

@@ -18,6 +18,7 @@ from eventstore.database.grants import grant
 from eventstore.errors import IntegrityError, RestoredLogError
 from eventstore.evidence import seal, verify
 from eventstore.evidence.canonical import Seal, entry, merkle_root, microseconds
+from eventstore.log.page_size import BYTES_UNBOUNDED
 from eventstore.log.restored import read_ends
 from eventstore.replay.disorder import DisorderSearch
 from eventstore.sql import load
@@ -136,7 +137,7 @@ async def test_a_seal_is_held_to_the_log_where_it_is_added(roles: dict[str, Data
             EventStore.open(roles["sealer"], workers=False) as sealer,
             sealer.connection.acquire() as one,
         ):
-            rows = await one.fetch(load("evidence/read_events", one), 2, 4, None)
+            rows = await one.fetch(load("evidence/read_events", one), 2, 4, None, BYTES_UNBOUNDED)
         insert = "INSERT INTO event_seals VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
         for forged in (
             forged_seal(last, rows, now, through=LAST),
@@ -174,7 +175,7 @@ async def test_no_seal_closes_over_a_position_in_flight(roles: dict[str, Databas
             EventStore.open(roles["sealer"], workers=False) as sealer,
             sealer.connection.acquire() as one,
         ):
-            rows = await one.fetch(load("evidence/read_events", one), 0, 3, None)
+            rows = await one.fetch(load("evidence/read_events", one), 0, 3, None, BYTES_UNBOUNDED)
         assert len(rows) == 2
         none = {"block": 0, "through_position": 0, "seal": bytes(32)}
         now = await connection.fetchval("SELECT clock_timestamp()")
@@ -295,7 +296,9 @@ async def test_a_forged_seal_is_named_and_stops_nothing_but_sealing(migrated_con
         async with store.connection.acquire() as connection:
             last = await connection.fetchrow("SELECT * FROM event_seals")
             now = await connection.fetchval("SELECT clock_timestamp()")
-            rows = await connection.fetch(load("evidence/read_events", connection), 2, 3, None)
+            rows = await connection.fetch(
+                load("evidence/read_events", connection), 2, 3, None, BYTES_UNBOUNDED
+            )
             await connection.execute("ALTER TABLE event_seals DISABLE TRIGGER event_seals_follow")
             await connection.execute(
                 "INSERT INTO event_seals VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",

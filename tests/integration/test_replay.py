@@ -19,7 +19,8 @@ from eventstore.replay.pages import Pages, Selection
 from eventstore.store import EventStore
 from tests.cancelling import cancelled_at
 from tests.entities import CATEGORY, Strategy, StrategyTuned, started
-from tests.pools import assert_whole, terminate_all
+from tests.pools import assert_whole
+from tests.relay import Relay
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -159,8 +160,11 @@ async def test_it_can_be_cancelled_at_any_await(migrated_config: DatabaseConfig,
 
 
 async def test_a_lost_connection_is_safe_to_retry(migrated_config: DatabaseConfig):
-    """When the server ends the connections in mid-replay it fails with a retryable error; iterating again gives the rest."""
-    async with EventStore.open(migrated_config, workers=False) as store:
+    """When a connection is lost in mid-replay it fails with a retryable error; iterating again gives the rest."""
+    async with (
+        Relay(migrated_config) as relay,
+        EventStore.open(relay.config(statement_cache_size=0), workers=False) as store,
+    ):
         await store.log.append(started(tunings=9))
         replay = store.replay(page_events_max=2)
         seen: list[int] = []
@@ -168,13 +172,14 @@ async def test_a_lost_connection_is_safe_to_retry(migrated_config: DatabaseConfi
         async def lose() -> None:
             async for event in replay:
                 seen.append(event.position)
-                await terminate_all(migrated_config)
+                relay.lose_after = b'FROM "public".events'
 
         with pytest.raises(ConnectionError) as raised:
             await lose()
         assert raised.value.retryable
         assert seen == list(range(1, len(seen) + 1))
         assert len(seen) < 10
+        relay.lose_after = None
         seen += [event.position async for event in replay]
         assert seen == list(range(1, 11))
 
