@@ -11,9 +11,11 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -qq
 PYTEST := $(VENV)/bin/python -m pytest --no-header
 # The tape of the demo. Its dependencies are not wanted and no extra can say so.
 TAPE := mlfinpy==0.1.2
+# The versions of all that is installed; `make lock` writes it.
+LOCK := requirements-dev.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-all lint types bench bench-large bench-peers docs demo goldens clean
+.PHONY: help setup test test-all lint types bench bench-large bench-peers docs demo goldens lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -24,9 +26,10 @@ $(VENV)/bin/pip:
 	@python="$$(PYTHON='$(PYTHON)' tools/find-python)" && echo "$(VENV): $$("$$python" -V)" && "$$python" -m venv $(VENV)
 	@echo '*' > $(VENV)/.gitignore
 
-$(VENV)/.stamp-dev: pyproject.toml | $(VENV)/bin/pip
+$(VENV)/.stamp-dev: pyproject.toml $(LOCK) | $(VENV)/bin/pip
 	@echo "$(VENV): installing the project and its tools"
-	@$(PIP) install --editable '.[dev]'
+	@$(PIP) install --require-hashes --requirement $(LOCK)
+	@$(PIP) install --no-deps --editable .
 	@$(PIP) install --no-deps $(TAPE)
 	@touch $@
 
@@ -73,6 +76,9 @@ demo: $(VENV)/.stamp-demo ## a real tape of trades through the whole store
 
 goldens: $(VENV)/.stamp-dev ## write the statements that templates make, for a review to see what changed
 	@$(VENV)/bin/python -m tests.statements
+
+lock: ## write requirements-dev.lock as pyproject.toml says; ARGS=--upgrade: with the newest versions
+	@tools/lock $(ARGS)
 
 clean: ## remove what the other targets made
 	@rm -rf $(VENV) .venv-newest build dist .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
