@@ -108,15 +108,6 @@ def _foldable(value: Decimal) -> Decimal:
     return plain(value)
 
 
-def _narrow(value: Decimal) -> Decimal:
-    """Let through what has few digits enough; pydantic before 2.14 does not count those after a point that has some before it."""
-    _, figures, exponent = value.as_tuple()
-    digits = len(figures) + exponent if exponent >= 0 else max(len(figures), -exponent)  # type: ignore[operator]  # finite
-    if digits > DIGITS_MAX:
-        raise ValueError(f"must have at most {DIGITS_MAX} digits, before and after the point together")
-    return value
-
-
 _text = CONTEXT.to_sci_string
 
 
@@ -164,7 +155,6 @@ Amount = Annotated[
     Decimal,
     BeforeValidator(_number),
     Field(allow_inf_nan=False, max_digits=DIGITS_MAX),
-    AfterValidator(_narrow),
     AfterValidator(plain),
     WrapValidator(_usual_first),
 ]
@@ -189,7 +179,6 @@ Quantity = Annotated[
     Decimal,
     BeforeValidator(_number),
     Field(gt=0, allow_inf_nan=False, max_digits=DIGITS_MAX),
-    AfterValidator(_narrow),
     AfterValidator(plain),
     WrapValidator(_usual_positive_first),
 ]
@@ -199,7 +188,6 @@ NonNegative = Annotated[
     Decimal,
     BeforeValidator(_number),
     Field(ge=0, allow_inf_nan=False, max_digits=DIGITS_MAX),
-    AfterValidator(_narrow),
     AfterValidator(plain),
     WrapValidator(_usual_non_negative_first),
 ]
