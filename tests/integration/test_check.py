@@ -147,7 +147,7 @@ BROKEN = {
                 "orders",
                 "orders.filled_quantity: the model has Decimal (numeric), the table has numeric(12,2)",
                 "change the table or the model",
-            )
+            ),
         ],
     ),
     "version of the table": (

@@ -218,7 +218,7 @@ async def test_a_comparison_is_not_sent_either(server: Server):
         await place(store, 300)
 
         def linger(*_: int) -> None:
-            time.sleep(1)  # long enough for the subscriber to be sent what the open transaction has written
+            time.sleep(0.5)  # long enough for the subscriber to be sent what the open transaction has written
 
         compared = await compare_with_rebuild(store.log, OrdersProjection(), on_progress=linger)
         assert compared.rows_equal == 300

@@ -370,4 +370,4 @@ async def test_every_retryable_error_is_known_here():
     own = {
         name for name in retryable if name not in {"CheckpointMovedError", "VersionTakenError"}
     }  # a worker's, never of an operation
-    assert own == {"ConcurrencyError", "TransactionConflictError", "ConnectionError"}
+    assert own == {"ConcurrencyError", "TransactionConflictError", "ConnectionError", "ServerChangedError"}

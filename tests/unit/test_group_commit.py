@@ -233,5 +233,7 @@ async def _large(size: int) -> None:
 )
 def test_the_cost_of_an_append_does_not_grow_with_those_that_wait(work):
     """Four times as many take about four times as long; where each looked at all the others, sixteen times."""
-    few, many = _seconds(work, 1_000), _seconds(work, 4_000)
-    assert many / few < 9
+    # The least of several: what else runs on the machine only ever adds.
+    few = min(_seconds(work, 1_000) for _ in range(3))
+    many = min(_seconds(work, 4_000) for _ in range(3))
+    assert many / few < 10
