@@ -20,7 +20,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, NotRequired, TypedDict, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -669,7 +669,6 @@ def test_an_exact_class_is_not_read_back_when_it_is_written():
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="pydantic takes those of typing from Python 3.12 on")
 def test_typed_dictionaries_come_back():
     """With keys that may be missing."""
-    from typing import NotRequired, TypedDict
 
     class Half(TypedDict):
         price: D
