@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,7 +51,7 @@ class Difference(NamedTuple):
     read: Any
 
     def __str__(self) -> str:
-        if isinstance(self.written, float | Decimal) and math.isnan(self.written):
+        if isinstance(self.written, float | Decimal) and Decimal(self.written).is_nan():
             return (
                 f"{self.path} is {self.written}, which is equal to nothing, so not to what is read: give None"
             )
