@@ -175,12 +175,16 @@ async def test_an_import_that_is_cancelled_leaves_nothing_open(store: EventStore
             await task
         stored = await everything(store.connection)
         assert len(stored) % 40 == 0 or len(stored) == sum(len(s.events) for s in streams)
-    async with store.connection.acquire() as one:
-        left = await one.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL "
-            "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-        )
-    assert left == 0
+
+    async def nothing_is_open() -> bool:
+        async with store.connection.acquire() as one:
+            left = await one.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL "
+                "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+        return bool(left == 0)
+
+    await until(nothing_is_open)
     await store.log.import_events(streams)
     assert [row[:3] for row in await content(store.log)] == expected_content(
         event for stream in streams for event in stream.staged({})
