@@ -155,7 +155,9 @@ selections = st.fixed_dictionaries(
         "categories": st.lists(st.sampled_from(["order", "portfolio", CATEGORY, "none"]), max_size=3),
         "types": st.lists(st.sampled_from(TYPES), max_size=4),
         "streams": st.lists(st.sampled_from([*STREAMS, UUID(int=99)]), max_size=6, unique=True),
-        "after": st.one_of(positions, moments),
+        "after": st.one_of(
+            positions.filter(lambda one: one <= 2 * EVENTS), moments
+        ),  # no reader begins beyond the end
         "through": st.one_of(positions, moments),
         "page_events_max": st.sampled_from([1, 2, 3, 7, 50, 149, 150, 151, 1000]),
     },
