@@ -292,29 +292,28 @@ async def test_a_prepared_transaction_is_waited_for(migrated_config: DatabaseCon
                 pytest.skip("the server has max_prepared_transactions = 0")
         name = f"p{uuid4().hex}"
         stream = started(tunings=1)
-        owner = await admin_connection(migrated_config)
-        try:
-            await owner.execute("BEGIN")
-            await log.append_in(owner, to_columns(stream.staged({})))
-            later = (await log.append(started())).last_position
-            if prepared == "before the look":
-                await owner.execute(f"PREPARE TRANSACTION '{name}'")
-            waiting = asyncio.ensure_future(log.settlement.settle(0))
-            await until(lambda: log.settlement.hole_age_s > 0)
-            if prepared == "after the look":
-                await owner.execute(f"PREPARE TRANSACTION '{name}'")
-            for _ in range(3):
+        async with connection.acquire() as owner:
+            try:
+                await owner.execute("BEGIN")
+                await log.append_in(owner, to_columns(stream.staged({})))
+                later = (await log.append(started())).last_position
+                if prepared == "before the look":
+                    await owner.execute(f"PREPARE TRANSACTION '{name}'")
+                waiting = asyncio.ensure_future(log.settlement.settle(0))
+                await until(lambda: log.settlement.hole_age_s > 0)
+                if prepared == "after the look":
+                    await owner.execute(f"PREPARE TRANSACTION '{name}'")
+                for _ in range(3):
+                    assert await log.settlement.settle(0, wait=False) == 0
+                assert not waiting.done()
+                read = asyncio.ensure_future(_read_all(log))
                 assert await log.settlement.settle(0, wait=False) == 0
-            assert not waiting.done()
-            read = asyncio.ensure_future(_read_all(log))
-            assert await log.settlement.settle(0, wait=False) == 0
-            await owner.execute(f"COMMIT PREPARED '{name}'")
-            assert await waiting >= later
-            assert [event.stream_id for event in await read][:2] == [stream.stream_id] * 2
-        finally:
-            with suppress(Exception):
-                await owner.execute(f"ROLLBACK PREPARED '{name}'")
-            await owner.close()
+                await owner.execute(f"COMMIT PREPARED '{name}'")
+                assert await waiting >= later
+                assert [event.stream_id for event in await read][:2] == [stream.stream_id] * 2
+            finally:
+                with suppress(Exception):
+                    await owner.execute(f"ROLLBACK PREPARED '{name}'")
 
 
 async def _read_all(log: EventLog) -> list[RecordedEvent]:
