@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.errors import EventStoreError
+from eventstore.errors import EventStoreError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.sql import load, qualified, schema_of
@@ -24,6 +24,7 @@ __all__ = [
     "PublishedError",
     "TableBeside",
     "beside_name",
+    "describe_beside",
     "list_publications",
     "without_limit",
 ]
@@ -38,6 +39,27 @@ BUILD_TIMEOUT_S = 3_600.0
 def beside_name(projection: Projection[Any], purpose: str = "rebuild") -> str:
     """Return the name of a table beside the live one."""
     return with_end(projection.table.name, f"__{purpose}")
+
+
+_MARK = "made by a rebuild of trading-eventstore, which drops it or puts it in the place of the live table"
+"""The comment of the table beside: a table of its name that lacks it is another one, and is not touched."""
+
+
+async def describe_beside(connection: Any, projection: Projection[Any]) -> Any:
+    """Return whether the table beside `is_unlogged`; None where there is none.
+
+    Raises:
+        RebuildError: What has its name is not of a rebuild.
+        Exception: Errors of asyncpg, not mapped.
+    """
+    name = qualified(schema_of(connection), beside_name(projection))
+    found = await connection.fetchrow(load("rebuild/describe_beside", connection), name, _MARK)
+    if found is not None and not found["is_made"]:
+        raise RebuildError(
+            f"{name} is in the way: a rebuild of {projection.name} makes a table of this name, and this is another one: "
+            "rename or drop it"
+        )
+    return found
 
 
 class PublishedError(EventStoreError):
@@ -138,7 +160,7 @@ class TableBeside(Generic[R]):
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
                 table = qualified(schema_of(connection), self.table)
-                beside = await connection.fetchrow(load("rebuild/describe_beside", connection), table)
+                beside = await describe_beside(connection, self._projection)
                 is_kept = beside is not None and beside["is_unlogged"] == is_unlogged
                 self.discarded = await read_discards(connection, self._projection)
                 # Which of them the database refused, or whether they were known then, was not kept.
@@ -162,7 +184,8 @@ class TableBeside(Generic[R]):
             if begun is None:
                 raise taken_over(self._projection)
             await connection.execute(f"DROP TABLE IF EXISTS {qualified(schema_of(connection), self.table)}")
-            await self._run_all(connection, "rebuild/table_statements", is_unlogged)
+            await self._run_all(connection, "rebuild/table_statements", is_unlogged, _MARK)
+            await self._run_all(connection, "rebuild/index_statements", True)
 
     async def look_again(self, connection: Any) -> None:
         """Forget what is in memory, and read how far the table is."""
@@ -234,7 +257,7 @@ class TableBeside(Generic[R]):
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
                 if all_of_them:
-                    await self._run_all(connection, "rebuild/index_statements")
+                    await self._run_all(connection, "rebuild/index_statements", False)
                 async with without_limit(connection):
                     await connection.execute(
                         f"ANALYZE {qualified(schema_of(connection), self.table)}", timeout=BUILD_TIMEOUT_S

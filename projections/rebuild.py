@@ -28,7 +28,13 @@ from eventstore.log.event_log import EventLog
 from eventstore.log.memory import collecting_rarely
 from eventstore.sql import load, qualified, schema_of
 from projections.build import Build, BuildPart
-from projections.build_table import BUILD_TIMEOUT_S, PublishedError, beside_name, list_publications
+from projections.build_table import (
+    BUILD_TIMEOUT_S,
+    PublishedError,
+    beside_name,
+    describe_beside,
+    list_publications,
+)
 from projections.claim import REBUILD_LEASE_S, Claim, taken_over
 from projections.discards import read_discards
 from projections.fold import digest_text
@@ -154,18 +160,15 @@ async def abandon(log: EventLog, projection: Projection[Any]) -> bool:
     """Drop what a rebuild has left that is not gone on with; return whether there was anything.
 
     Raises:
-        RebuildError: It is under way.
+        RebuildError: It is under way; or a relation that no rebuild has made has the name of its table.
         ConnectionError, TimeoutError: Safe to run again.
     """
     claim = await Claim.take(log, projection)
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
-            existed = await connection.fetchval(
-                load("rebuild/table_exists", connection),
-                qualified(schema_of(connection), beside_name(projection)),
-            )
+            existed = await describe_beside(connection, projection) is not None
             await _drop(connection, projection, claim)
-    return bool(existed)
+    return existed
 
 
 class _Rebuild:

@@ -15,7 +15,7 @@ import orjson
 
 from eventstore.database.rows import Column, RowCodec
 from eventstore.errors import ConfigurationError
-from eventstore.sql import NAME_BYTES_MAX, own, qualified, quoted, type_name
+from eventstore.sql import NAME_BYTES_MAX, own, qualified, quoted, require_name, type_name
 from projections.keys import normal_form
 
 __all__ = ["LAST_POSITION", "Table", "with_end"]
@@ -41,16 +41,25 @@ class Table(Generic[R]):
         moments: The places of the columns that are moments.
 
     Raises:
-        ConfigurationError: The key is empty, or names what is no field of the row, or one that is kept as JSON.
+        ConfigurationError: The key is empty, or names what is no field of the row, or one that is kept as JSON; PostgreSQL
+            cannot have the name of the table or of a field; or a field is called `last_position`.
     """
 
     def __init__(
         self, name: str, *, row: type[R], key: Sequence[str], types: Mapping[str, str] | None = None
     ) -> None:
+        require_name(name)
         self.name = name
         self.row = row
         self.codec: RowCodec[R] = RowCodec(row, types=types)
         by_name = {column.name: column for column in self.codec.columns}
+        for field in by_name:
+            require_name(field)
+        if LAST_POSITION in by_name:
+            raise ConfigurationError(
+                f"table {name}: {row.__name__} has a field {LAST_POSITION}, which is the name of a column that every projection "
+                "keeps: rename the field"
+            )
         unknown = [field for field in key if field not in by_name]
         if unknown or not key:
             raise ConfigurationError(
@@ -206,9 +215,10 @@ class Table(Generic[R]):
 
     def differences(self, one: str, other: str, limit: int, *, schema: str) -> str:
         """Return the statement that names some of the rows that differ, by their keys."""
+        key = ", ".join(self._key_aliases)
         return own(
-            f"SELECT ({_names(self.key)})::pg_catalog.text AS key FROM {self._joined(one, other, schema)} "
-            f"WHERE a.line IS DISTINCT FROM b.line ORDER BY {_names(self.key)} LIMIT {limit:d}"
+            f"SELECT ({key})::pg_catalog.text AS key FROM {self._joined(one, other, schema)} "
+            f"WHERE a.line IS DISTINCT FROM b.line ORDER BY {key} LIMIT {limit:d}"
         )
 
     def remove_unless_in(self, live: str, beside: str, *, schema: str, changed_too: bool = False) -> str:
@@ -263,11 +273,21 @@ class Table(Generic[R]):
         old, new = (", ".join(f"{side}.{name}" for name in self._all_names()) for side in ("old", "new"))
         return f"ROW({old})::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW({new})::pg_catalog.record"
 
+    @property
+    def _key_aliases(self) -> list[str]:
+        return [f"key_{place}" for place in range(len(self.key))]
+
     def _joined(self, one: str, other: str, schema: str) -> str:
-        key = _names(self.key)
+        # Under names of our own: a column may be called as anything else here is.
+        aliases = ", ".join(self._key_aliases)
+        key = ", ".join(
+            f"r.{quoted(column.name)} AS {alias}"
+            for column, alias in zip(self.key, self._key_aliases, strict=True)
+        )
+        line = f"ROW({', '.join(f'r.{name}' for name in self._all_names())})::pg_catalog.text AS line"
         return (
-            f"(SELECT {key}, r::pg_catalog.text AS line FROM {qualified(schema, one)} AS r) AS a "
-            f"FULL JOIN (SELECT {key}, r::pg_catalog.text AS line FROM {qualified(schema, other)} AS r) AS b USING ({key})"
+            f"(SELECT {key}, {line} FROM {qualified(schema, one)} AS r) AS a "
+            f"FULL JOIN (SELECT {key}, {line} FROM {qualified(schema, other)} AS r) AS b USING ({aliases})"
         )
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "qualified",
     "quoted",
     "render",
+    "require_name",
     "schema_of",
     "template",
     "text_of",
@@ -88,13 +89,27 @@ def quoted(name: str) -> str:
     """Return a name as an identifier of SQL; every name that becomes part of a statement passes through here.
 
     Raises:
-        ConfigurationError: The name is empty, contains NUL, or is longer than 63 bytes, which PostgreSQL would cut.
+        ConfigurationError: The name is empty, contains NUL or a lone surrogate, or is longer than 63 bytes, which PostgreSQL
+            would cut.
     """
-    if not name or "\0" in name or len(name.encode(errors="surrogatepass")) > NAME_BYTES_MAX:
-        raise ConfigurationError(
-            f"{name!r} cannot be a name in PostgreSQL: a name has 1 to {NAME_BYTES_MAX} bytes and no NUL"
-        )
+    require_name(name)
     return '"' + name.replace('"', '""') + '"'
+
+
+def require_name(name: str) -> None:
+    """Check that PostgreSQL can have an object of a name, and keeps the name whole.
+
+    Raises:
+        ConfigurationError: As `quoted`.
+    """
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not 0 < size <= NAME_BYTES_MAX or "\0" in name:
+        raise ConfigurationError(
+            f"{name!r} cannot be a name in PostgreSQL: a name has 1 to {NAME_BYTES_MAX} bytes of UTF-8 and no NUL"
+        )
 
 
 def literal(text: str) -> str:
@@ -107,7 +122,17 @@ def literal(text: str) -> str:
         raise ConfigurationError(f"{text!r} contains NUL, which PostgreSQL cannot store")
     escaped = text.replace("'", "''")
     # Only the form with an E reads a backslash in one way whatever the setting is.
-    return f"'{escaped}'" if "\\" not in text else "E'" + escaped.replace("\\", "\\\\") + "'"
+    if "\\" not in text and "$" not in text:
+        return f"'{escaped}'"
+    # A literal may stand in the body of a function, which a dollar could end.
+    return "E'" + escaped.replace("\\", "\\\\").replace("$", "\\x24") + "'"
+
+
+def _quoted_in_body(name: str) -> str:
+    """Return a name as an identifier of SQL that no dollar is in: it may stand in the body of a function, which one could end."""
+    if "$" not in name:
+        return quoted(name)
+    return "U&" + quoted(name).replace("\\", "\\\\").replace("$", "\\0024")
 
 
 def qualified(schema: str, name: str) -> str:
@@ -203,7 +228,7 @@ def render(text: str, schema: str, *, has_braces: bool = False) -> str:
     """
     sequence = f"{literal(qualified(schema, 'events_position_seq'))}::pg_catalog.regclass"
     fixed = {
-        "schema": quoted(schema),
+        "schema": _quoted_in_body(schema),
         "schema_name": literal(schema),
         "positions_max": _POSITIONS_MAX.replace("{sequence}", sequence),
     }

@@ -26,7 +26,17 @@ from projections.fresh_rows import FreshRows
 from projections.rebuild import rebuild
 from tests.command_line import run as command
 
-NAMES = ("desk", "Desk Two", 'a "quoted" one', "it's \\ here", "{schema}", "ümläut", "x" * 63, "%s$1")
+NAMES = (
+    "desk",
+    "Desk Two",
+    'a "quoted" one',
+    "it's \\ here",
+    "{schema}",
+    "ümläut",
+    "x" * 63,
+    "%s$1",
+    "a$$b$body$ \\0041",
+)
 
 
 @dataclass(frozen=True)

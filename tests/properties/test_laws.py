@@ -331,7 +331,9 @@ def test_a_refusal_on_purpose_is_said_so(server_config: DatabaseConfig):
     with pytest.raises(LawsBrokenError, match="in one batch: in quarantine") as raised:
         check_laws(
             RefusingInBatches,
-            events=TRADES.filter(lambda trade: trade.symbol == "A"),  # every log of two events has two of one key
+            events=TRADES.filter(
+                lambda trade: trade.symbol == "A"
+            ),  # every log of two events has two of one key
             database=server_config,
             refusals=(ArithmeticError,),
             examples=examples(80),

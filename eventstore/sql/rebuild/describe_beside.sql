@@ -1,9 +1,12 @@
--- Purpose: Tell whether there is a table of a name, and whether it is UNLOGGED.
+-- Purpose: Tell whether there is a relation of a name, whether it is UNLOGGED, and whether a rebuild has made it.
 -- Parameters:
 --   $1 name text quoted
--- Result: is_unlogged boolean; no row where there is none
+--   $2 mark text the comment of a table that a rebuild has made
+-- Result: is_unlogged boolean; is_made boolean; no row where there is none
 -- Locks: none
 -- Index: those of the system tables
-SELECT relpersistence = 'u' AS is_unlogged
+SELECT
+    relpersistence = 'u' AS is_unlogged,
+    relkind = 'r' AND coalesce(pg_catalog.obj_description(oid, 'pg_class') = $2::pg_catalog.text, false) AS is_made
 FROM pg_catalog.pg_class
 WHERE oid = pg_catalog.to_regclass($1::pg_catalog.text)::pg_catalog.oid

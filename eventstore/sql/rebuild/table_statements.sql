@@ -1,55 +1,50 @@
--- Purpose: Write the statements that make an empty table like another, with its primary key and whatever else keeps rows
---   from being alike, so that what breaks such a rule is found with its key; the other indexes are made once the table is full.
---   It has the same owner and storage parameters.
+-- Purpose: Write the statements that make an empty table like another; its keys and indexes are made by index_statements. It
+--   has the same owner, access method, tablespace and storage parameters. Its comment says that a rebuild has made it.
 -- Parameters:
 --   $1 live text the name of the table, quoted
 --   $2 beside text the name of the new one, quoted
 --   $3 is_unlogged boolean whether it is UNLOGGED: no publication has it, and a crash of the server empties it
+--   $4 mark text its comment
 -- Result: statement text, in the order in which they are to run
 -- Locks: none
 -- Index: those of the system tables
 WITH live AS (
     SELECT
-        relation.oid, relation.reloptions, relation.relowner, relation.relname AS name, namespace.nspname AS schema
+        relation.relowner, access.amname,
+        pg_catalog.format(
+            'SET LOCAL default_tablespace = %L; ', coalesce(space.spcname::pg_catalog.text, '')
+        ) AS in_tablespace,
+        ARRAY(
+            SELECT pg_catalog.format('%s%I = %L', given.prefix, parameter.name, parameter.value)
+            FROM (VALUES ('', relation.reloptions), ('toast.', toast.reloptions)) AS given (prefix, options)
+            CROSS JOIN LATERAL pg_catalog.unnest(given.options) AS option
+            CROSS JOIN LATERAL (
+                SELECT
+                    pg_catalog.split_part(option, '=', 1) AS name,
+                    pg_catalog.substr(option, pg_catalog.strpos(option, '=') + 1) AS value
+            ) AS parameter
+        ) AS parameters
     FROM pg_catalog.pg_class AS relation
-    JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = relation.relnamespace
+    LEFT JOIN pg_catalog.pg_class AS toast ON toast.oid = relation.reltoastrelid
+    LEFT JOIN pg_catalog.pg_am AS access ON access.oid = relation.relam
+    LEFT JOIN pg_catalog.pg_tablespace AS space ON space.oid = relation.reltablespace
     WHERE relation.oid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
 ),
 statements (step, statement) AS (
-    SELECT 1, pg_catalog.format(
-        'CREATE %sTABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES)',
-        CASE WHEN $3::boolean THEN 'UNLOGGED ' END, $2::pg_catalog.text, $1::pg_catalog.text
+    -- The statistics are made with the indexes, under names by which they are found again.
+    SELECT 1, in_tablespace || pg_catalog.format(
+        'CREATE %sTABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)%s',
+        CASE WHEN $3::boolean THEN 'UNLOGGED ' END, $2::pg_catalog.text, $1::pg_catalog.text,
+        ' USING ' || pg_catalog.quote_ident(amname)
     )
-    UNION ALL
-    SELECT 2, pg_catalog.format('ALTER TABLE %s SET (%s)', $2::pg_catalog.text, pg_catalog.array_to_string(reloptions, ', '))
-    FROM live WHERE reloptions IS NOT NULL
-    UNION ALL
-    SELECT 3, CASE
-        WHEN keys.oid IS NOT NULL THEN
-            pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I %s', $2::pg_catalog.text, made.name, pg_catalog.pg_get_constraintdef(keys.oid))
-        ELSE
-            pg_catalog.format(
-                'CREATE UNIQUE INDEX %I ON %s USING %s', made.name, $2::pg_catalog.text, defined.body
-            )
-        END
     FROM live
-    JOIN pg_catalog.pg_index AS each ON each.indrelid = live.oid
-    JOIN pg_catalog.pg_class AS index ON index.oid = each.indexrelid
-    CROSS JOIN LATERAL (SELECT 'rebuild_' || pg_catalog.md5($2::pg_catalog.text || index.relname::pg_catalog.text) AS name) AS made
-    -- As in index_statements: no text is searched for ' USING '.
-    CROSS JOIN LATERAL (
-        SELECT pg_catalog.format(
-            'CREATE UNIQUE INDEX %I ON %I.%I USING ', index.relname, live.schema, live.name
-        ) AS head
-    ) AS before
-    CROSS JOIN LATERAL (
-        SELECT CASE
-            WHEN pg_catalog.starts_with(pg_catalog.pg_get_indexdef(each.indexrelid), before.head)
-            THEN pg_catalog.substr(pg_catalog.pg_get_indexdef(each.indexrelid), pg_catalog.length(before.head) + 1)
-        END AS body
-    ) AS defined
-    LEFT JOIN pg_catalog.pg_constraint AS keys ON keys.conindid = each.indexrelid AND keys.contype IN ('p', 'u', 'x')
-    WHERE each.indisunique OR each.indisexclusion
+    UNION ALL
+    SELECT 2, pg_catalog.format('COMMENT ON TABLE %s IS %L', $2::pg_catalog.text, $4::pg_catalog.text)
+    UNION ALL
+    SELECT 3, pg_catalog.format(
+        'ALTER TABLE %s SET (%s)', $2::pg_catalog.text, pg_catalog.array_to_string(parameters, ', ')
+    )
+    FROM live WHERE pg_catalog.cardinality(parameters) > 0
     UNION ALL
     SELECT 4, pg_catalog.format('ALTER TABLE %s OWNER TO %I', $2::pg_catalog.text, pg_catalog.pg_get_userbyid(relowner))
     FROM live WHERE pg_catalog.pg_get_userbyid(relowner) <> current_user

@@ -1,0 +1,295 @@
+"""Whatever a name is made of, it stays a name: a rebuild leaves everything as it was, and touches nothing of others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from projections import Projection, Table
+from projections.rebuild import rebuild
+from tests.hits import Hit, HitsByNumber, HitsOfNumber, fold_all, hits
+from tests.naming import hostile_names, identifier, text_literal
+from tests.scale import examples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventstore.store import EventStore
+
+bounded = settings(
+    max_examples=examples(8),
+    deadline=None,
+    database=None,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.generate,),
+)
+
+TABLE = """
+SELECT 'table' AS kind, relname AS name, to_jsonb(ARRAY[
+    relnamespace::regnamespace::text, relowner::regrole::text, relpersistence::text, relreplident::text,
+    relrowsecurity::text, relforcerowsecurity::text, obj_description(live.oid, 'pg_class'),
+    (SELECT amname FROM pg_am WHERE oid = relam), (SELECT spcname FROM pg_tablespace WHERE oid = reltablespace),
+    (SELECT array_agg(option ORDER BY option)::text FROM unnest(reloptions) AS option),
+    (SELECT array_agg(option ORDER BY option)::text FROM pg_class AS toast, unnest(toast.reloptions) AS option
+        WHERE toast.oid = live.reltoastrelid)
+]) AS definition
+FROM pg_class AS live WHERE oid = $1::oid
+UNION ALL
+SELECT 'right', concat_ws('.', part.attname, pg_get_userbyid(acl.grantee), acl.privilege_type), to_jsonb(acl.is_grantable)
+FROM (
+    SELECT relacl, NULL::name FROM pg_class WHERE oid = $1::oid
+    UNION ALL SELECT attacl, attname FROM pg_attribute WHERE attrelid = $1::oid AND attnum > 0
+) AS part (acl, attname), aclexplode(part.acl) AS acl
+UNION ALL
+SELECT 'column', attname, to_jsonb(ARRAY[
+    attnum::text, format_type(atttypid, atttypmod), attnotnull::text, pg_get_expr(adbin, adrelid), attidentity::text,
+    attgenerated::text, attstorage::text, attcompression::text, attstattarget::text, attoptions::text,
+    (SELECT collnamespace::regnamespace || '.' || collname FROM pg_collation WHERE oid = attcollation),
+    col_description(attrelid, attnum), pg_get_serial_sequence($1::oid::regclass::text, attname)
+])
+FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT 'index', relname, to_jsonb(ARRAY[
+    pg_get_indexdef(indexrelid), indisunique::text, indisprimary::text, indisclustered::text, indisreplident::text,
+    indisvalid::text, reloptions::text, obj_description(indexrelid, 'pg_class'), relowner::regrole::text,
+    (SELECT spcname FROM pg_tablespace WHERE oid = reltablespace),
+    ARRAY(SELECT concat_ws(':', attnum, attstattarget, attoptions::text) FROM pg_attribute WHERE attrelid = indexrelid
+        ORDER BY attnum)::text
+])
+FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indrelid = $1::oid
+UNION ALL
+SELECT 'constraint', conname, to_jsonb(ARRAY[
+    contype::text, pg_get_constraintdef(oid), convalidated::text, obj_description(oid, 'pg_constraint')
+])
+FROM pg_constraint WHERE conrelid = $1::oid
+UNION ALL
+SELECT 'statistics', stxname, to_jsonb(ARRAY[
+    stxnamespace::regnamespace::text, stxowner::regrole::text, pg_get_statisticsobjdef(oid), stxstattarget::text,
+    obj_description(oid, 'pg_statistic_ext')
+])
+FROM pg_statistic_ext WHERE stxrelid = $1::oid
+UNION ALL
+SELECT 'trigger', tgname, to_jsonb(ARRAY[pg_get_triggerdef(oid), tgenabled::text])
+FROM pg_trigger WHERE tgrelid = $1::oid AND NOT tgisinternal
+UNION ALL
+SELECT 'policy', polname, to_jsonb(ARRAY[polcmd::text, pg_get_expr(polqual, polrelid)]) FROM pg_policy WHERE polrelid = $1::oid
+UNION ALL
+SELECT 'publication', pubname, to_jsonb(ARRAY[rowfilter, attnames::text]) FROM pg_publication_tables
+WHERE format('%I.%I', schemaname, tablename)::regclass = $1::oid
+"""
+
+OTHERS = """
+SELECT 'relation' AS kind, relnamespace::regnamespace || '.' || quote_ident(relname) AS name, to_jsonb(ARRAY[
+    relkind::text, relowner::regrole::text, relacl::text, CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(oid) END,
+    CASE WHEN $2 THEN oid::text END
+]) AS definition
+FROM pg_class AS each
+WHERE relnamespace::regnamespace::text !~ '^pg_' AND relnamespace <> 'information_schema'::regnamespace
+    AND oid <> $1::oid AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = each.oid AND indrelid = $1::oid)
+    AND NOT EXISTS (
+        SELECT FROM pg_depend WHERE objid = each.oid AND classid = 'pg_class'::regclass AND refobjid = $1::oid
+            AND deptype IN ('a', 'i')
+    )
+UNION ALL
+SELECT 'schema', nspname, to_jsonb(nspowner::regrole::text) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp'
+UNION ALL
+SELECT 'role', rolname, to_jsonb(rolsuper) FROM pg_roles
+UNION ALL
+SELECT 'function', oid::regprocedure::text, to_jsonb(prosrc) FROM pg_proc WHERE pronamespace::regnamespace::text !~ '^pg_'
+"""
+
+
+async def described(connection: Any, query: str, *arguments: Any) -> dict[tuple[str, str], str]:
+    """What there is, by its kind and name."""
+    rows = await connection.fetch(query, *arguments)
+    return {(row["kind"], row["name"]): row["definition"] for row in rows}
+
+
+@dataclass(frozen=True)
+class Names:
+    """What everything is called in one example."""
+
+    table: str
+    schema: str
+    owner: str
+    reader: str
+    writer: str
+    canary: str
+    index: str
+    expression: str
+    partial: str
+    rule: str
+    check: str
+    unique: str
+    exclusion: str
+    statistics: str
+    function: str
+    collation: str
+    operators: str
+    column: str
+    other_column: str
+    tablespace: str
+    publication: str
+    view: str
+    trigger: str
+    policy: str
+
+
+def all_names() -> st.SearchStrategy[Names]:
+    count = len(Names.__dataclass_fields__)
+    return st.lists(hostile_names(), min_size=count, max_size=count, unique=True).map(
+        lambda drawn: Names(*drawn)
+    )
+
+
+def projection_of(table: str) -> Projection[Any]:
+    """A projection of a user's own with such a table, and that name."""
+    made: Any = type(
+        "HitsInTable",
+        (HitsByNumber,),
+        {"name": table, "table": Table(table, row=HitsOfNumber, key=("number",))},
+    )
+    one: Projection[Any] = made()
+    return one
+
+
+def made_by_a_user(names: Names) -> list[str]:
+    """The statements that a user runs around the table of a projection; all that a new table may take over."""
+    table, schema = identifier("public", names.table), identifier(names.schema)
+    owner, reader, writer = identifier(names.owner), identifier(names.reader), identifier(names.writer)
+    column, other = identifier(names.column), identifier(names.other_column)
+    function, operators = identifier(names.schema, names.function), identifier(names.schema, names.operators)
+    collation, said = identifier(names.schema, names.collation), text_literal(names.rule)
+    tablespace = identifier(names.tablespace)
+    return [
+        *(f"CREATE ROLE {role}" for role in (owner, reader, writer)),
+        f"CREATE SCHEMA {schema} AUTHORIZATION {owner}",
+        f"GRANT CREATE ON SCHEMA public TO {owner}",
+        "SET allow_in_place_tablespaces = on",
+        f"CREATE TABLESPACE {tablespace} LOCATION ''",
+        f"GRANT CREATE ON TABLESPACE {tablespace} TO {owner}",
+        f'CREATE COLLATION {collation} FROM "C"',
+        f"CREATE FUNCTION {function}(int8) RETURNS int8 IMMUTABLE LANGUAGE sql AS 'SELECT 7 - $1'",
+        f"CREATE OPERATOR CLASS {operators} FOR TYPE int8 USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, "
+        "OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 btint8cmp(int8, int8)",
+        f"CREATE TABLE {identifier(names.schema, names.table)} (kept int)",
+        f"CREATE TABLE {identifier('public', names.canary)} (kept int)",
+        f"INSERT INTO {identifier('public', names.canary)} VALUES (1)",
+        f"ALTER TABLE {identifier('public', names.canary)} OWNER TO {reader}",
+        f"ALTER TABLE {table} ADD {column} text COLLATE {collation} DEFAULT {said}, "
+        f"ADD {other} int8 GENERATED ALWAYS AS (number * 2) STORED, ADD ident int GENERATED BY DEFAULT AS IDENTITY, "
+        "ADD counted serial",
+        f"CREATE INDEX {identifier(names.index)} ON {table} (number {operators} DESC NULLS LAST) INCLUDE ({column}) "
+        f"WITH (fillfactor = 61) TABLESPACE {tablespace}",
+        f"CREATE INDEX {identifier(names.expression)} ON {table} ({function}(number), {column} COLLATE {collation})",
+        f"ALTER INDEX {identifier('public', names.expression)} ALTER COLUMN 1 SET STATISTICS 77",
+        f"CREATE UNIQUE INDEX {identifier(names.partial)} ON {table} ({other}, number) WHERE {column} <> {said}",
+        f"ALTER TABLE {table} ADD CONSTRAINT {identifier(names.check)} CHECK ({column} <> {said} || 'x')",
+        f"ALTER TABLE {table} ADD CONSTRAINT {identifier(names.unique)} UNIQUE (number, {other}) WITH (fillfactor = 62) "
+        f"USING INDEX TABLESPACE {tablespace} DEFERRABLE",
+        f"ALTER TABLE {table} ADD CONSTRAINT {identifier(names.exclusion)} EXCLUDE USING btree (({function}(number)) WITH =)",
+        f"CREATE STATISTICS {identifier(names.schema, names.statistics)} (ndistinct, mcv) ON number, ({function}(number)) FROM {table}",
+        f"ALTER STATISTICS {identifier(names.schema, names.statistics)} SET STATISTICS 55",
+        f"COMMENT ON STATISTICS {identifier(names.schema, names.statistics)} IS {said}",
+        f"COMMENT ON TABLE {table} IS {said}",
+        f"COMMENT ON COLUMN {table}.{column} IS {said}",
+        f"COMMENT ON INDEX {identifier('public', names.index)} IS {said}",
+        f"COMMENT ON CONSTRAINT {identifier(names.unique)} ON {table} IS {said}",
+        f"COMMENT ON CONSTRAINT {identifier(names.check)} ON {table} IS {said}",
+        f"ALTER TABLE {table} SET (fillfactor = '0x3F', autovacuum_enabled = 'tr', toast.autovacuum_enabled = off)",
+        f"ALTER TABLE {table} ALTER {column} SET (n_distinct = '0x1p3'), ALTER {column} SET STORAGE external",
+        f"ALTER TABLE {table} ALTER {column} SET STATISTICS 99",
+        f"ALTER TABLE {table} CLUSTER ON {identifier(names.index)}",
+        f"ALTER TABLE {table} ALTER hits SET NOT NULL, ENABLE ROW LEVEL SECURITY",
+        f"ALTER TABLE {table} OWNER TO {owner}",
+        f"ALTER TABLE {table} SET TABLESPACE {tablespace}",
+        f"GRANT SELECT ON {table} TO {reader} WITH GRANT OPTION",
+        f"GRANT UPDATE ({column}, {other}) ON {table} TO {writer}",
+        f"GRANT INSERT ON {table} TO PUBLIC",
+        f"REVOKE TRUNCATE ON {table} FROM {owner}",
+        f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT DELETE ON TABLES TO {writer}",
+    ]
+
+
+def hung_on_it(names: Names) -> list[str]:
+    """What hangs on the table itself, and stays where it is rebuilt in place."""
+    table, reader = identifier("public", names.table), identifier(names.reader)
+    view = identifier(names.schema, names.view)
+    return [
+        f"CREATE VIEW {view} AS SELECT number AS {identifier(names.column)} FROM {table}",
+        f"CREATE TRIGGER {identifier(names.trigger)} BEFORE TRUNCATE ON {table} "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION events_refuse_change()",
+        f"CREATE POLICY {identifier(names.policy)} ON {table} TO {reader} USING (number > 0)",
+        f"CREATE PUBLICATION {identifier(names.publication)} FOR TABLE {table} ({', '.join(map(identifier, ('number', 'hits', 'last_position')))}) "
+        f"WHERE (number > 0)",
+    ]
+
+
+def taken_away(names: Names) -> list[str]:
+    """The statements after which the next example begins as the first one did."""
+    return [
+        f"DROP PUBLICATION IF EXISTS {identifier(names.publication)}",
+        f"DROP TABLE IF EXISTS {identifier('public', names.table)}, {identifier('public', names.canary)} CASCADE",
+        f"DROP SCHEMA IF EXISTS {identifier(names.schema)} CASCADE",
+        *(
+            statement
+            for role in (names.owner, names.reader, names.writer)
+            for statement in (f"DROP OWNED BY {identifier(role)} CASCADE", f"DROP ROLE {identifier(role)}")
+        ),
+        f"DROP TABLESPACE {identifier(names.tablespace)}",
+    ]
+
+
+@pytest.mark.parametrize("in_place", [False, True], ids=["replaced", "in place"])
+async def test_a_rebuild_keeps_everything_of_any_name(store: EventStore, in_place: bool):
+    """Columns, indexes, constraints, statistics, rights, comments and settings are as before; so is all that is others'."""
+
+    async def rebuilt(names: Names) -> None:
+        projection = projection_of(names.table)
+        async with store.connection.acquire_for_user() as connection:
+            await connection.execute(projection.table.create())
+            try:
+                for statement in (*made_by_a_user(names), *(hung_on_it(names) if in_place else ())):
+                    await connection.execute(statement)
+                await fold_all(store, projection)
+                oid = await connection.fetchval(
+                    "SELECT $1::text::regclass::oid", identifier("public", names.table)
+                )
+                mine = await described(connection, TABLE, oid)
+                others = await described(connection, OTHERS, oid, True)
+                done = await rebuild(store.log, projection)
+                assert (done.rows, done.rows_changed is not None) == (3, in_place)
+                oid = await connection.fetchval(
+                    "SELECT $1::text::regclass::oid", identifier("public", names.table)
+                )
+                assert await described(connection, TABLE, oid) == mine
+                assert await described(connection, OTHERS, oid, True) == others
+                kept = await connection.fetchval(f"SELECT kept FROM {identifier('public', names.canary)}")
+                assert kept == 1
+            finally:
+                for statement in taken_away(names):
+                    await connection.execute(statement)
+
+    await store.log.append(hits(*(Hit(number=number) for number in (1, 2, 3, 3))))
+    await run_examples(rebuilt, all_names())
+
+
+async def run_examples(tried: Callable[[Any], Any], drawn: st.SearchStrategy[Any]) -> None:
+    """Try examples in a thread, each in this event loop."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+
+    @bounded
+    @given(drawn)
+    def search(example: Any) -> None:
+        asyncio.run_coroutine_threadsafe(tried(example), loop).result()
+
+    await asyncio.to_thread(search)
