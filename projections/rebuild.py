@@ -139,7 +139,7 @@ async def rebuild(
         ConfigurationError: The projection or the classes of its events cannot be had in another process; or this role does
             not own the table.
         RebuildError: Another rebuild is under way; something hangs on the table itself, such as a view, and it is not
-            rebuilt in place; the proof failed, and its keys are named; or the table is in use for too long. The live table
+            rebuilt in place; what no rebuild has made has the name of the table beside; the proof failed, and its keys are named; or the table is in use for too long. The live table
             is as it was.
         ProjectionVersionError: The live table was built by newer code.
         NotMigratedError: There is no such table.
@@ -163,6 +163,9 @@ async def abandon(log: EventLog, projection: Projection[Any]) -> bool:
         RebuildError: It is under way; or a relation that no rebuild has made has the name of its table.
         ConnectionError, TimeoutError: Safe to run again.
     """
+    async with log.connection.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            await describe_beside(connection, projection)
     claim = await Claim.take(log, projection)
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
@@ -267,6 +270,7 @@ class _Rebuild:
                     qualified(schema_of(connection), projection.table.name),
                 )
                 published = await list_publications(connection, projection.table.name)
+                await describe_beside(connection, projection)
         self._in_place = self._in_place or bool(published)
         if self._in_place:
             hanging = [row for row in hanging if row["kind"] in _IN_THE_WAY_OF_ROWS]

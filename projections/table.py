@@ -72,7 +72,7 @@ class Table(Generic[R]):
                     f"table {name}: {column.name} ({column.field_type}) is kept as JSON, whose text is not one for equal "
                     "values: a key is of Decimal, UUID, datetime, date, str, int, bool or an enum"
                 )
-        self._key_fields = attrgetter(*(column.name for column in self.key))
+        self._key_fields = _getter([column.name for column in self.key])
         self._key_indices = [self.codec.columns.index(column) for column in self.key]
         forms = [(place, normal_form(column)) for place, column in enumerate(self.key)]
         self.moments = [
@@ -289,6 +289,15 @@ class Table(Generic[R]):
             f"(SELECT {key}, {line} FROM {qualified(schema, one)} AS r) AS a "
             f"FULL JOIN (SELECT {key}, {line} FROM {qualified(schema, other)} AS r) AS b USING ({aliases})"
         )
+
+
+def _getter(names: Sequence[str]) -> Callable[[Any], Any]:
+    """Return what gives the attribute of that name, or a tuple of those of these names."""
+    if not any("." in name for name in names):  # which `attrgetter` takes for a path
+        return attrgetter(*names)
+    if len(names) == 1:
+        return lambda one: getattr(one, names[0])
+    return lambda one: tuple(getattr(one, name) for name in names)
 
 
 def _by_comparison(columns: Sequence[Column]) -> tuple[Callable[[Sequence[Any]], Any], list[int], list[int]]:
