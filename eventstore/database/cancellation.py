@@ -25,14 +25,12 @@ class Outcome(asyncio.Future[_T]):
     The event loop remembers the cancellation, and raises it in the task once the outcome is known.
     """
 
-    def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop=loop)
-        self._messages: list[Any] = []
+    _messages: tuple[Any, ...] = ()
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Take note of a cancellation of the waiting task, and go on."""
         if msg not in self._messages:  # anyio cancels again and again
-            self._messages.append(msg)
+            self._messages += (msg,)
         return False
 
     def give_up(self) -> None:

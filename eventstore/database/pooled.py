@@ -12,7 +12,15 @@ from eventstore.database.server import ServerIdentity
 from eventstore.database.session_effects import RESET, Effect, effect_of
 from eventstore.sql import is_own, own
 
-__all__ = ["CLEAN_UP_TIMEOUT_S", "PooledConnection", "close_idle", "end_session", "reset", "settle"]
+__all__ = [
+    "CLEAN_UP_TIMEOUT_S",
+    "PooledConnection",
+    "close_idle",
+    "end_session",
+    "reset",
+    "settle",
+    "unwrapped",
+]
 
 _NOTHING = own("SELECT")
 CLEAN_UP_TIMEOUT_S = 5.0  # a server that takes longer for a roll-back does it when the connection ends
@@ -21,7 +29,7 @@ CLEAN_UP_TIMEOUT_S = 5.0  # a server that takes longer for a roll-back does it w
 class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """asyncpg's connection, with what the pool remembers of it."""
 
-    __slots__ = ("effect", "expires_at_s", "generation", "leased", "server", "store_schema")
+    __slots__ = ("effect", "expires_at_s", "generation", "leased", "may_insert", "server", "store_schema")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -35,6 +43,8 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
         """The generation of the `KnownServer` that this server is of."""
         self.store_schema: str | None = None
         """The schema of the store that this connection is of; None where the search path names none that exists."""
+        self.may_insert: bool | None = None
+        """Whether its user may write into the table of events itself; None: the server was not asked yet."""
 
     # Every way in which a caller hands over the text of a statement: it is looked at before it is sent. None of these
     # is a coroutine function, since another level of those would cost each statement of the library some time.
@@ -152,6 +162,12 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
     def forget_transaction(self) -> None:
         """Take note that what was begun is over; asyncpg would complain of a transaction that somebody left open."""
         self._top_xact = None  # type: ignore[misc]  # a slot of asyncpg's
+
+
+def unwrapped(connection: Any) -> Any:
+    """Return the connection behind a proxy of a pool of the library's own; any other connection as it is."""
+    unwrap = getattr(connection, "unwrapped", None)
+    return connection if unwrap is None else unwrap()
 
 
 async def reset(connection: PooledConnection) -> None:

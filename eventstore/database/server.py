@@ -221,7 +221,8 @@ class KnownServer:
     @property
     def is_steady(self) -> bool:
         """Whether a loan of now has to be of a certain generation."""
-        return any(server is self for server, _ in _steady.get())
+        steady = _steady.get()
+        return bool(steady) and any(server is self for server, _ in steady)
 
     def require_steady(self) -> None:
         """Check that the generation of now is that of each `steady` block around.

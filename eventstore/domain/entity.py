@@ -8,7 +8,7 @@ replay and in a projection. A plain assignment to a field is allowed too: it bec
 from __future__ import annotations
 
 import decimal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -216,10 +216,12 @@ class Entity(Validated):
         Raises:
             DomainError: A field of the entity has no default, and the event does not set it.
         """
+        values: dict[str, Any] = {"id": stream_id, "version": 0}
         fields = event.__dict__
-        values = {name: fields[name] for name in _begun(cls, type(event))}
+        for name in _begun(cls, type(event)):
+            values[name] = fields[name]
         try:
-            return codec.fill(cls, {"id": stream_id, "version": 0, **values})
+            return codec.fill(cls, values)
         except KeyError as error:
             missing = [
                 name for name, field in cls.model_fields.items() if field.is_required() and name not in values
@@ -326,7 +328,7 @@ class Entity(Validated):
 
     @classmethod
     def _own_details(
-        cls, factory: str, base: type[Entity], details: Mapping[str, Any], known: Iterable[str]
+        cls, factory: str, base: type[Entity], details: Mapping[str, Any], known: Collection[str]
     ) -> dict[str, Any]:
         """Return those keywords of a factory that set fields which a subclass has added to `base`; for factory methods.
 
@@ -340,10 +342,10 @@ class Entity(Validated):
             DomainError: A keyword is none of the factory's and no field of the subclass, or the creating event lacks the
                 field, so that its value would be lost.
         """
-        called, names = f"{cls.__name__}.{factory}()", set(known)
-        own = {name: value for name, value in details.items() if name not in names}
+        own = {name: value for name, value in details.items() if name not in known}
         if not own:
             return own
+        called = f"{cls.__name__}.{factory}()"
         added = [name for name in cls.model_fields if name not in base.model_fields]
         refuse_keywords(cls, called, own, [*known, *added])
         for name in own:

@@ -51,7 +51,9 @@ class Scoped(Generic[T]):
     def get(self) -> T:
         """Return the value of the innermost block; outside of all blocks the default."""
         blocks = self._blocks.get()
-        if blocks and blocks[-1].is_left:
+        if not blocks:
+            return self._default
+        if blocks[-1].is_left:
             blocks = self._without_left(blocks)
         return blocks[-1].value if blocks else self._default
 

@@ -13,6 +13,7 @@ import asyncpg
 
 from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.pooled import unwrapped
 from eventstore.database.server import KnownServer
 from eventstore.domain.event import EventRegistry, RecordedEvent, registry
 from eventstore.errors import (
@@ -278,16 +279,24 @@ class EventLog(EventLookup):
             AnswerLostError: It was sent, and no answer came.
             ConcurrencyError: The server refused it.
         """
-        async with self.connection.acquire() as connection:
+        async with self.connection.acquire() as lent:
+            connection = unwrapped(lent)  # each call and attribute costs more through the pool's proxy
             if columns.generation not in (None, self.server.generation):
                 raise self.server.changed()
             if not self.server.is_checked:
                 with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
                     await self.server.check(connection)
+            directly: bool | None = getattr(connection, "may_insert", False)
+            if directly is None:
+                with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
+                    directly = await connection.fetchval(load("log/may_insert", connection))
+                connection.may_insert = directly
             try:
                 with mapped_errors(own_statement=True, connection=connection):
                     try:
-                        result = await execute_append(connection, columns, lock_timeout=lock_timeout)
+                        result = await execute_append(
+                            connection, columns, lock_timeout=lock_timeout, directly=bool(directly)
+                        )
                     except ConcurrencyError as conflict:
                         return await find_repeated(connection, columns, conflict)
                     except asyncpg.UniqueViolationError as error:

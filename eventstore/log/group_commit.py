@@ -58,18 +58,15 @@ class _Member:
     """An append that waits for its statement, or is in one.
 
     Attributes:
-        number: Its place among all that came.
-        kept_by: On how many of its streams others are before it.
+        number: Its place in the order of arrival.
+        blockers: How many of its streams an earlier member holds.
     """
 
     columns: AppendColumns
     outcome: Outcome[AppendResult | _GoAlone]
     characters: int
     number: int
-    kept_by: int = 0
-
-    def __lt__(self, other: _Member) -> bool:
-        return self.number < other.number
+    blockers: int = 0
 
     def settle(self, outcome: AppendResult | _GoAlone) -> None:
         if not self.outcome.done():
@@ -96,12 +93,12 @@ class GroupCommit:
         self._send = send
         self._send_alone = send_alone
         self._arrivals = count()
-        self._free: list[_Member] = []
-        """A heap of those that may be sent: nobody is before them on any of their streams."""
-        self._lines: dict[UUID, deque[_Member]] = {}
-        """Those that wait, by stream, in the order in which they came. A stream of a statement in flight has a line too."""
-        self._busy: set[UUID] = set()
-        """The streams of the statements in flight."""
+        self._ready: list[tuple[int, _Member]] = []
+        """A heap, by number, of the members that hold all of their streams and wait for a statement."""
+        self._blocked: dict[UUID, deque[_Member] | None] = {}
+        """Each stream that a member holds, from its arrival to its answer, and the members that wait for it, in order."""
+        self._sending: list[list[_Member]] = []
+        """The groups in flight."""
         self._in_flight = 0
         self._starting = False
         self._looking = 0
@@ -183,69 +180,78 @@ class GroupCommit:
 
     def _release(self) -> None:
         """Let those who still wait send for themselves: a cancelled loop starts no task that nobody would end."""
-        waiting = {member for line in self._lines.values() for member in line}
-        self._free.clear()
-        self._lines = {stream_id: deque() for stream_id in self._busy}
-        for member in sorted(waiting):
-            member.settle(_GoAlone(None))
+        waiting = dict(self._ready)
+        for members in self._blocked.values():
+            waiting.update((member.number, member) for member in members or ())
+        self._ready.clear()
+        self._blocked = {
+            stream_id: None
+            for group in self._sending
+            for member in group
+            for stream_id in member.columns.heads
+        }
+        for number in sorted(waiting):
+            waiting[number].settle(_GoAlone(None))
 
     # An append costs the same however many wait: each is looked at when it comes, when it is the first on its streams, and
     # when it is sent.
 
     def _enqueue(self, member: _Member) -> None:
-        """Let a member wait behind those that have come before it, on each of its streams."""
+        """Let a member hold each of its streams that is free, and wait for the others behind those that came before."""
+        blocked = self._blocked
         for stream_id in member.columns.heads:
-            line = self._lines.get(stream_id)
-            if line is None:
-                self._lines[stream_id] = deque((member,))
+            if stream_id not in blocked:
+                blocked[stream_id] = None
+                continue
+            members = blocked[stream_id]
+            if members is None:
+                blocked[stream_id] = deque((member,))
             else:
-                line.append(member)
-                member.kept_by += 1
-        if not member.kept_by:
-            heappush(self._free, member)
+                members.append(member)
+            member.blockers += 1
+        if not member.blockers:
+            heappush(self._ready, (member.number, member))
 
     def _next_group(self) -> list[_Member]:
-        """Take those that may be sent together, in the order in which they came, and their streams."""
+        """Take those that may be sent together, in the order in which they came."""
         group: list[_Member] = []
         passed_over: list[_Member] = []
         events = characters = 0
-        while self._free and len(group) < _GROUP_MEMBERS_MAX and len(passed_over) < _PASSED_OVER_MAX:
-            member = heappop(self._free)
+        while self._ready and len(group) < _GROUP_MEMBERS_MAX and len(passed_over) < _PASSED_OVER_MAX:
+            _, member = heappop(self._ready)
             size = len(member.columns.versions)
             fits = (
                 events + size <= _GROUP_EVENTS_MAX and characters + member.characters <= _GROUP_CHARACTERS_MAX
             )
             if group and not fits:
-                passed_over.append(
-                    member
-                )  # it stays the first on its streams, and is taken before later ones next time
+                passed_over.append(member)  # it holds its streams, and is taken before later ones next time
                 continue
             group.append(member)
             events += size
             characters += member.characters
-            self._busy.update(member.columns.heads)
-            for stream_id in member.columns.heads:
-                self._lines[stream_id].popleft()
         for member in passed_over:
-            heappush(self._free, member)
+            heappush(self._ready, (member.number, member))
         return group
 
     def _give_back(self, group: list[_Member]) -> None:
         """Let the next ones have the streams of a statement that has ended."""
-        for stream_id in (stream_id for member in group for stream_id in member.columns.heads):
-            self._busy.discard(stream_id)
-            line = self._lines[stream_id]
-            if not line:
-                del self._lines[stream_id]
-                continue
-            line[0].kept_by -= 1
-            if not line[0].kept_by:
-                heappush(self._free, line[0])
+        for member in group:
+            for stream_id in member.columns.heads:
+                members = self._blocked.pop(stream_id)
+                if not members:
+                    continue
+                following = members.popleft()
+                self._blocked[stream_id] = members
+                following.blockers -= 1
+                if not following.blockers:
+                    heappush(self._ready, (following.number, following))
 
     async def _send_group(self, group: list[_Member]) -> None:
+        self._sending.append(group)
         try:
             await self._send_and_settle(group)
         finally:
+            self._sending.remove(group)
             self._give_back(group)
 
     async def _send_and_settle(self, group: list[_Member]) -> None:

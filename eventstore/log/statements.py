@@ -17,7 +17,7 @@ __all__ = ["execute_append", "find_repeated", "is_version_taken", "swallowed"]
 
 
 async def execute_append(
-    connection: Any, columns: AppendColumns, *, lock_timeout: str | None = None
+    connection: Any, columns: AppendColumns, *, lock_timeout: str | None = None, directly: bool = False
 ) -> AppendResult:
     """Append, in one statement.
 
@@ -25,14 +25,16 @@ async def execute_append(
         connection: An asyncpg connection.
         columns: The events.
         lock_timeout: How long the statement may wait for locks, such as `50ms`; None: as the session says.
+        directly: Write into the table, which needs the right to do so; else through the functions for writers.
 
     Raises:
         ConcurrencyError: A stream has another version; nothing was written.
         asyncpg.UniqueViolationError: A writer that was still in flight has taken a version.
     """
     if len(columns.versions) == 1:
-        return await _execute_one(connection, columns, lock_timeout)
-    appended = await connection.fetchrow(load("log/append", connection), _document(columns), lock_timeout)
+        return await _execute_one(connection, columns, lock_timeout, directly=directly)
+    statement = load("log/append_directly" if directly else "log/append", connection)
+    appended = await connection.fetchrow(statement, _document(columns), lock_timeout)
     if appended["conflicts"] is not None:
         conflict = orjson.loads(appended["conflicts"])[0]
         raise ConcurrencyError(
@@ -66,11 +68,12 @@ def _document(columns: AppendColumns) -> str:
     return orjson.dumps(events, default=str).decode()
 
 
-async def _execute_one(connection: Any, columns: AppendColumns, lock_timeout: str | None) -> AppendResult:
+async def _execute_one(
+    connection: Any, columns: AppendColumns, lock_timeout: str | None, *, directly: bool
+) -> AppendResult:
     # Arrays of one would cost the server half as much again as the event itself.
-    row = await connection.fetchrow(
-        load("log/append_one", connection), *(values[0] for values in columns.per_event), lock_timeout
-    )
+    statement = load("log/append_one_directly" if directly else "log/append_one", connection)
+    row = await connection.fetchrow(statement, *(values[0] for values in columns.per_event), lock_timeout)
     if row["position"] is None:
         if row["actual"] == columns.versions[0] - 1:
             raise swallowed(1, 0)

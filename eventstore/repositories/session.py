@@ -304,12 +304,14 @@ class Session:
         self._know(entity)
 
     def _stage(self, entity: Entity) -> None:
-        known = self._entities.get(entity.id)
-        if known is not None and known is not entity and known.has_unsaved_changes:
-            raise _two_instances(entity)
-        self._know(entity)
+        entity_id = entity.id
+        known = self._entities.get(entity_id)
+        if known is not entity:
+            if known is not None and known.has_unsaved_changes:
+                raise _two_instances(entity)
+            self._know(entity)
         entity.record_assignments()
-        staging = self._staging.get(entity.id)
+        staging = self._staging.get(entity_id)
         events = entity.pending_events
         if staging is not None:
             staged = {pending.event_id for pending in staging.events}
@@ -320,12 +322,12 @@ class Session:
             if pending.event.category != entity.category:
                 raise _of_another_category(entity, pending.event)
         if staging is None:
-            staging = self._staging[entity.id] = _Staging(entity, entity.version)
+            staging = self._staging[entity_id] = _Staging(entity, entity.version)
         generation = self._generation if staging.base_version else None
         for pending in events:
             staging.events.append(pending)
             self._order.append(
-                StagedEvent(entity.id, staging.version, pending, self._metadata_now(), generation)
+                StagedEvent(entity_id, staging.version, pending, self._metadata_now(), generation)
             )
 
     def _metadata_now(self) -> Mapping[str, Any]:
@@ -364,11 +366,15 @@ class Session:
         if self._others:
             return False
         staging = self._staging
-        for entity_id, entity in self._entities.items():
-            staged = staging.get(entity_id)
-            if not entity.is_settled(None if staged is None else staged.events[-1]):
+        for staged in staging.values():
+            if not staged.entity.is_settled(staged.events[-1]):
                 return False
-        return True
+        # Each instance that is staged is known: without others, it is the one of its id.
+        return len(staging) == len(self._entities) or all(
+            entity.is_settled(None)
+            for entity_id, entity in self._entities.items()
+            if entity_id not in staging
+        )
 
     def _unsaved(self) -> list[Entity]:
         known: Iterable[Entity] = self._entities.values()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import uuid4
+from decimal import Decimal
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 import asyncpg
 import orjson
@@ -13,9 +15,16 @@ import pytest
 
 from eventstore.database import DatabaseConfig
 from eventstore.database.connecting import connect_arguments
+from eventstore.errors import ConcurrencyError
+from eventstore.log.records import AppendColumns, StagedEvent, to_columns
+from eventstore.log.statements import execute_append
 from eventstore.sql import load
 from eventstore.store import EventStore
+from tests.entities import StrategyTuned, pending
 from tests.waiting import until
+
+if TYPE_CHECKING:
+    from tests.conftest import DatabaseMaker
 
 ONE = (
     "SELECT position, recorded_at, actual FROM append_event($1::uuid, $2, $3, $4, $5, $6::smallint, $7, $8, "
@@ -134,14 +143,17 @@ async def test_position_and_time_are_the_servers(store: EventStore):
             assert before <= row["recorded_at"] <= before + timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("form", ["log/append_one", "log/append"])
+FORMS = ["log/append_one", "log/append", "log/append_one_directly", "log/append_directly"]
+
+
+@pytest.mark.parametrize("form", FORMS)
 async def test_the_table_is_locked_before_a_position_is_drawn(store: EventStore, form: str):
     """While the table cannot be locked, the sequence stands still: for a new plan, and for one that is kept."""
     async with store.connection.acquire() as writer, store.connection.acquire() as holder:
 
         async def append() -> None:
             stream, now = uuid4(), datetime.now(UTC)
-            if form == "log/append":
+            if "append_one" not in form:
                 document = orjson.dumps([event(), event(stream_id=str(stream))]).decode()
                 await writer.fetch(load(form, writer), document, None)
             else:
@@ -159,6 +171,57 @@ async def test_the_table_is_locked_before_a_position_is_drawn(store: EventStore,
                 assert await holder.fetchval("SELECT last_value, is_called FROM events_position_seq") == last
             await waiting
             assert await holder.fetchval("SELECT last_value FROM events_position_seq") > 0
+
+
+async def appended_by(store: EventStore, *, directly: bool) -> list[Any]:
+    """What appends of one form give, of every kind: alone, of two streams, in conflict, twice; and what is then in the log."""
+    first, second, ids = UUID(int=1), UUID(int=2), (UUID(int=10 + number) for number in count())
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+    def staged(*versions: tuple[UUID, int]) -> AppendColumns:
+        return to_columns(
+            StagedEvent(
+                stream,
+                version,
+                pending(StrategyTuned(parameter="x", value=Decimal(version), occurred_at=moment), next(ids)),
+                {"n": version},
+            )
+            for stream, version in versions
+        )
+
+    appends = [
+        staged((second, 1)),
+        staged((first, 1), (second, 2), (first, 2)),
+        staged((first, 2)),
+        staged((first, 3), (second, 7)),
+        staged((first, 3), (first, 4)),
+    ]
+    given: list[Any] = []
+    async with store.connection.acquire() as connection:
+        for columns in appends:
+            try:
+                result = await execute_append(connection, columns, lock_timeout="1s", directly=directly)
+            except ConcurrencyError as conflict:
+                given.append((conflict.stream_id, conflict.expected, conflict.actual))
+            else:
+                assert result.recorded_at is not None
+                given.append(result.positions)
+        rows = await connection.fetch("SELECT * FROM events ORDER BY position")
+        given += [{name: value for name, value in row.items() if name != "recorded_at"} for row in rows]
+    return given
+
+
+async def test_both_forms_of_the_append_are_one(make_database: DatabaseMaker, migrated_template: str):
+    """Into the table itself, as the owner's sessions do, or through the functions: all is the same, to the last column."""
+    given = []
+    for directly in (True, False):
+        async with (
+            make_database(migrated_template) as config,
+            EventStore.open(config, workers=False) as opened,
+        ):
+            given.append(await appended_by(opened, directly=directly))
+    assert given[0] == given[1]
+    assert given[0][:5] == [(1,), (2, 3, 4), (UUID(int=1), 1, 2), (UUID(int=2), 6, 2), (5, 6)]
 
 
 async def is_waiting(connection: Any) -> bool:

@@ -352,7 +352,10 @@ async def test_rebuilds_are_the_owners(roles: Roles):
         store.unit_of_work() as unit_of_work,
     ):
         await unit_of_work.orders.save_order(order)
-    statement = "SELECT relacl::text, pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'orders'::regclass"
+    statement = """
+        SELECT ARRAY(SELECT item::text FROM unnest(relacl) AS item ORDER BY 1), pg_get_userbyid(relowner)
+        FROM pg_class WHERE oid = 'orders'::regclass
+    """
     async with roles.login("owner") as connection:
         rights = await connection.fetch(statement)
         for kind in ("projector", "writer", "reader"):

@@ -122,7 +122,7 @@ def test_any_appends_in_any_order(steps):
             len(sent.versions) <= EVENTS_MAX or sum(sent.versions == one.versions for one in came)
             for sent in server.sent
         )
-        assert (group_commit._lines, group_commit._free, group_commit._busy) == ({}, [], set())
+        assert (group_commit._blocked, group_commit._ready, group_commit._sending) == ({}, [], [])
 
     asyncio.run(run())
 
