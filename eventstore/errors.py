@@ -515,18 +515,23 @@ class RestoredLogError(EventStoreError):
         readers: What has read it, such as the names of projections.
     """
 
-    def __init__(
-        self,
+    position: int | None = None
+    end: int | None = None
+    readers: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
         message: str,
         *,
         position: int | None = None,
         end: int | None = None,
         readers: Sequence[str] = (),
-    ) -> None:
-        super().__init__(message)
-        self.position = position
-        self.end = end
-        self.readers = tuple(readers)
+    ) -> Self:
+        """Return the error for what was read and is not in the log."""
+        error = cls(message)
+        error.position, error.end, error.readers = position, end, tuple(readers)
+        return error
 
 
 class FactoryError(EventStoreError):

@@ -108,7 +108,7 @@ def _require_whole(ends: Ends) -> None:
     if ends.ahead or ends.milestones_ahead:
         beyond = f"up to {ends.delivered}" if ends.delivered > ends.head else "beyond it"
         readers = ", ".join((*ends.ahead, *(["milestones"] if ends.milestones_ahead else [])))
-        raise RestoredLogError(
+        raise RestoredLogError.of(
             f"the log ends at position {ends.head}, but {readers} had read {beyond}: a "
             "restore has lost events, and what was made of them is still there: run `eventstore mend`",
             position=ends.delivered,
@@ -116,7 +116,7 @@ def _require_whole(ends: Ends) -> None:
             readers=(*ends.ahead, *(["milestones"] if ends.milestones_ahead else [])),
         )
     if ends.is_sequence_behind:
-        raise RestoredLogError(
+        raise RestoredLogError.of(
             f"the sequence of positions is at {ends.sequence}, but position {ends.last_assigned} was "
             "assigned before, and would be again: run `eventstore mend`",
             position=ends.last_assigned,

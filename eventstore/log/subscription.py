@@ -103,7 +103,7 @@ class Mark:
         """
         end = max(row["head"], row["sequence"] or 0)
         if position > end:
-            raise RestoredLogError(
+            raise RestoredLogError.of(
                 f"position {position} is beyond the end of the log, which is at {end}: it was read from a log that had "
                 "more events, which a restore or a fail-over has lost; read again from a position that this log has",
                 position=position,
@@ -118,7 +118,7 @@ class Mark:
             RestoredLogError: It has another one there, or none.
         """
         if (now.event_position, now.event_id) != (self.event_position, self.event_id):
-            raise RestoredLogError(
+            raise RestoredLogError.of(
                 f"the event {self.event_id} at position {self.event_position}, which was read, is not in the log any more: "
                 "a restore or a fail-over has lost it, and what it was followed by; read again from a position whose "
                 "events are known to be there",
