@@ -6,7 +6,8 @@
 -- CACHE 1: a session that cached positions would hand out old ones after newer ones were read.
 CREATE SEQUENCE events_position_seq AS bigint CACHE 1;
 
--- Columns from wide to narrow, so that no row pays for padding. No default for position: it is drawn inside the
+-- Columns from wide to narrow, so that no row pays for padding; the digest last, so that whoever reads or writes rows by the
+-- order of their columns finds the event first. No default for position: it is drawn inside the
 -- append statement and nowhere else.
 CREATE TABLE events (
     position       bigint      NOT NULL,
@@ -20,6 +21,7 @@ CREATE TABLE events (
     type           text        NOT NULL,
     data           jsonb       NOT NULL,
     metadata       jsonb       NOT NULL,
+    append_digest  integer     NOT NULL DEFAULT 0,
     CONSTRAINT events_pkey PRIMARY KEY (stream_id, version),
     CONSTRAINT events_position_key UNIQUE (position),
     CONSTRAINT events_version_positive CHECK (version >= 1),
@@ -31,6 +33,8 @@ ALTER SEQUENCE events_position_seq OWNED BY events.position;
 COMMENT ON TABLE events IS 'Append-only: the only truth. Read tables are folded from it and can be rebuilt.';
 COMMENT ON COLUMN events.position IS 'Global order; has holes; final only once settled.';
 COMMENT ON COLUMN events.version IS '1, 2, 3 ... in the stream, without holes.';
+COMMENT ON COLUMN events.append_digest IS
+    'The sum of the CRC-32 of the ids of the events appended together: a repeat of some of them is a conflict. 0: appended alone, or imported.';
 COMMENT ON COLUMN events.occurred_at IS 'The clock of the domain.';
 COMMENT ON COLUMN events.recorded_at IS 'The clock of the database when the statement of the append began.';
 
@@ -134,7 +138,7 @@ BEGIN
         SELECT event.*
         FROM json_to_recordset((SELECT document::json)) AS event (
             stream_id uuid, version integer, event_id uuid, category text, type text, schema_version smallint,
-            data jsonb, metadata jsonb, occurred_at timestamptz
+            data jsonb, metadata jsonb, occurred_at timestamptz, append_digest integer
         )
     ),
     refused AS MATERIALIZED (
@@ -171,11 +175,11 @@ BEGIN
         -- By stream and version, so that two appends which cross cannot deadlock.
         INSERT INTO {schema}.events (
             position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at,
-            recorded_at
+            recorded_at, append_digest
         )
         SELECT
             position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at,
-            statement_timestamp()
+            statement_timestamp(), coalesce(append_digest, 0)
         FROM staged
         ORDER BY stream_id, version
         RETURNING position, recorded_at

@@ -100,6 +100,7 @@ _EVENT_TYPES = {
     "metadata": "jsonb",
     "occurred_at": "timestamptz",
     "recorded_at": "timestamptz",
+    "append_digest": "int4",
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
+from zlib import crc32
 
 import orjson
 
@@ -22,7 +23,15 @@ from eventstore.sql import load
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
-__all__ = ["FORMAT", "ExportResult", "LineWriter", "export_lines", "moment_text", "settled_pages"]
+__all__ = [
+    "FORMAT",
+    "ExportResult",
+    "LineWriter",
+    "append_check",
+    "export_lines",
+    "moment_text",
+    "settled_pages",
+]
 
 FORMAT = "trading-eventstore events 1"
 """The first value of a file."""
@@ -201,15 +210,23 @@ def moment_text(time: bytes, of: str) -> str:
     return moment.isoformat(timespec="microseconds")
 
 
+def append_check(leaf: bytes, append_digest: int) -> bytes:
+    """Return what shows that the `append_digest` of a line, which the event's hash does not cover, is damaged."""
+    return crc32(leaf + append_digest.to_bytes(4, "big", signed=True)).to_bytes(4, "big")
+
+
 def _event_line(row: Mapping[str, Any]) -> tuple[bytes, bytes]:
     """Return the line of an event, and its hash. The JSON goes out as PostgreSQL writes it, digit for digit."""
     leaf = event_hash(row)
     of = f"the event at position {row['position']}"
+    together = ""
+    if digest := row["append_digest"]:
+        together = f',"append_digest":{digest},"append_check":"{append_check(leaf, digest).hex()}"'
     line = (
         f'{{"position":{row["position"]},"stream_id":"{row["stream_id"]}","version":{row["version"]},'
         f'"event_id":"{row["event_id"]}","category":{orjson.dumps(row["category"]).decode()},'
         f'"type":{orjson.dumps(row["type"]).decode()},"schema_version":{row["schema_version"]},'
         f'"occurred_at":"{moment_text(row["occurred_at"], of)}","recorded_at":"{moment_text(row["recorded_at"], of)}",'
-        f'"data":{row["data"]},"metadata":{row["metadata"]},"hash":"{leaf.hex()}"}}\n'
+        f'"data":{row["data"]},"metadata":{row["metadata"]},"hash":"{leaf.hex()}"{together}}}\n'
     )
     return line.encode(), leaf

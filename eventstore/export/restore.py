@@ -27,7 +27,7 @@ from eventstore.evidence.canonical import (
     position_of,
 )
 from eventstore.evidence.encoding import require_unicode
-from eventstore.export.lines import FORMAT, ExportResult
+from eventstore.export.lines import FORMAT, ExportResult, append_check
 from eventstore.limits import check_count
 from eventstore.log.page_size import BYTES_UNBOUNDED
 from eventstore.sql import load, schema_of
@@ -55,7 +55,8 @@ _EVENT = re.compile(
     rb'\{"position":(\d{1,19}),"stream_id":"([0-9a-f-]{36})","version":(\d{1,10}),"event_id":"([0-9a-f-]{36})",'
     rb'"category":(' + _TEXT + rb'),"type":(' + _TEXT + rb'),"schema_version":(-?\d{1,5}),'
     rb'"occurred_at":"(' + _TIME + rb')","recorded_at":"(' + _TIME + rb')",'
-    rb'"data":([^,\n]*+(?:,(?!"metadata":)[^,\n]*+)*+),"metadata":(.*),"hash":"([0-9a-f]{64})"\}\n?'
+    rb'"data":([^,\n]*+(?:,(?!"metadata":)[^,\n]*+)*+),"metadata":(.*),"hash":"([0-9a-f]{64})"'
+    rb'(?:,"append_digest":(-?[1-9]\d{0,9}),"append_check":"([0-9a-f]{8})")?\}\n?'
 )
 # A text without an end goes on to the end, and is not looked for again at each of its quotes.
 _STRING_OR_BRACKET = re.compile(_TEXT + rb"?|[\[\]{}]", re.DOTALL)
@@ -69,6 +70,7 @@ _EVENT_COLUMNS = (
     "schema_version",
     "occurred_at",
     "recorded_at",
+    "append_digest",
     "data",
     "metadata",
 )
@@ -288,6 +290,7 @@ class _Lines:
                 int(schema_version),
                 datetime.fromisoformat(occurred_at.decode()),
                 datetime.fromisoformat(recorded_at.decode()),
+                int(match.group(13) or 0),
                 match.group(10).decode(),
                 match.group(11).decode(),
             )
@@ -306,11 +309,17 @@ class _Lines:
             )
         if row[0] <= self._last:
             raise self._wrong(f"is out of place: position {row[0]} comes after {self._last}")
+        if match.group(13) is not None:
+            self._check_append(leaf, columns["append_digest"], match.group(14))
         self._digest.update(leaf)
         self._entries.write(struct.pack(">q", row[0]) + leaf)
         self._events += 1
         self._last = row[0]
         return row
+
+    def _check_append(self, leaf: bytes, digest: int, check: bytes) -> None:
+        if not -(2**31) <= digest < 2**31 or append_check(leaf, digest).hex().encode() != check:
+            raise self._wrong("is damaged: its append_digest is not the one that it was written with")
 
     def check_streams(self, broken: Any) -> None:
         """Refuse the file where an event before the line that was read last does not follow its predecessor."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain
 from typing import Any, Literal, NamedTuple, overload
 from uuid import UUID
+from zlib import crc32
 
 import orjson
 
@@ -43,6 +44,7 @@ __all__ = [
     "AppendResult",
     "StagedEvent",
     "StreamAppend",
+    "append_digest",
     "decode",
     "decode_page",
     "encode_metadata",
@@ -150,11 +152,13 @@ class AppendColumns(NamedTuple):
     occurred_at: list[datetime]
     generation: int | None = None
     """Of which generation of the server the states were read that the events change; None: they do not depend on it."""
+    digests: Sequence[int] = ()
+    """For each event the `append_digest` of its append; empty for an import, which has none."""
 
     @property
     def per_event(self) -> tuple[list[Any], ...]:
         """The arguments with one item an event, in the order of the statements' parameters."""
-        return self[1:-1]
+        return self[1:10]
 
     def extended(self, others: Iterable[AppendColumns]) -> AppendColumns:
         """Return these columns followed by those of others, which share no stream with them or each other."""
@@ -164,9 +168,10 @@ class AppendColumns(NamedTuple):
             heads.update(one.heads)
         columns = zip(*(one.per_event for one in all_of_them), strict=True)
         generations = [one.generation for one in all_of_them if one.generation is not None]
-        return AppendColumns.of(
+        joined = AppendColumns.of(
             heads, (list(chain.from_iterable(column)) for column in columns), min(generations, default=None)
         )
+        return joined._replace(digests=list(chain.from_iterable(one.digests for one in all_of_them)))
 
     @classmethod
     def of(
@@ -176,6 +181,17 @@ class AppendColumns(NamedTuple):
         make: Any = cls
         made: AppendColumns = make(heads, *per_event, generation)
         return made
+
+
+def append_digest(event_ids: Sequence[UUID]) -> int:
+    """Return what tells which events were appended together: a sum over their ids, in any order, as a signed integer.
+
+    It is 0 for one event, and never 0 for more.
+    """
+    if len(event_ids) == 1:
+        return 0
+    digest = sum([crc32(event_id.bytes) for event_id in event_ids]) % 2**32 or 1
+    return digest - 2**32 if digest >= 2**31 else digest
 
 
 def encode_metadata(metadata: Mapping[str, Any]) -> str:
@@ -224,7 +240,8 @@ def to_columns(staged: Iterable[StagedEvent], *, classes: EventRegistry = regist
             one that a reader would find; metadata cannot be written as JSON, or holds NUL.
         EventEncodingError: An event would not be read back equal, type and all.
     """
-    columns = AppendColumns({}, [], [], [], [], [], [], [], [], [])
+    digests: list[int] = []
+    columns = AppendColumns({}, [], [], [], [], [], [], [], [], [], None, digests)
     latest: dict[UUID, int] = {}
     encoded: dict[int, str] = {}
     registered, codecs = classes.registered, event_codecs
@@ -266,6 +283,8 @@ def to_columns(staged: Iterable[StagedEvent], *, classes: EventRegistry = regist
         columns.occurred_at.append(event.occurred_at)
         if item.generation is not None:
             generation = item.generation if generation is None else min(generation, item.generation)
+    events = len(columns.event_ids)
+    digests += (0,) if events == 1 else [append_digest(columns.event_ids)] * events
     return columns if generation is None else columns._replace(generation=generation)
 
 

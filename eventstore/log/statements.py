@@ -10,10 +10,10 @@ import asyncpg
 import orjson
 
 from eventstore.errors import ConcurrencyError, IntegrityError
-from eventstore.log.records import AppendColumns, AppendResult
+from eventstore.log.records import AppendColumns, AppendResult, append_digest
 from eventstore.sql import load
 
-__all__ = ["execute_append", "find_repeated", "is_version_taken", "swallowed"]
+__all__ = ["append_document", "execute_append", "find_repeated", "is_version_taken", "swallowed"]
 
 
 async def execute_append(
@@ -34,7 +34,7 @@ async def execute_append(
     if len(columns.versions) == 1:
         return await _execute_one(connection, columns, lock_timeout, directly=directly)
     statement = load("log/append_directly" if directly else "log/append", connection)
-    appended = await connection.fetchrow(statement, _document(columns), lock_timeout)
+    appended = await connection.fetchrow(statement, append_document(columns), lock_timeout)
     if appended["conflicts"] is not None:
         conflict = orjson.loads(appended["conflicts"])[0]
         raise ConcurrencyError(
@@ -46,7 +46,7 @@ async def execute_append(
     return AppendResult(tuple(positions), appended["recorded_at"])
 
 
-def _document(columns: AppendColumns) -> str:
+def append_document(columns: AppendColumns) -> str:
     """The events as one JSON document; what they hold is JSON already, and goes in as it is."""
     events = [
         {
@@ -59,9 +59,10 @@ def _document(columns: AppendColumns) -> str:
             "data": orjson.Fragment(data),
             "metadata": orjson.Fragment(metadata),
             "occurred_at": occurred_at,
+            "append_digest": digest,
         }
-        for stream_id, version, event_id, category, type_, schema_version, data, metadata, occurred_at in zip(
-            *columns.per_event, strict=True
+        for stream_id, version, event_id, category, type_, schema_version, data, metadata, occurred_at, digest in zip(
+            *columns.per_event, columns.digests, strict=True
         )
     ]
     # Ids and times of other classes, such as the driver's own, are told by their text.
@@ -95,7 +96,7 @@ async def find_repeated(connection: Any, columns: AppendColumns, cause: Exceptio
     Raises:
         ConcurrencyError: The log has other events at these versions, or only some of these.
     """
-    rows = await connection.fetch(load("log/find_appended", connection), _document(columns))
+    rows = await connection.fetch(load("log/find_appended", connection), append_document(columns))
     if all(row["same"] for row in rows) and _is_whole(columns, rows):
         return AppendResult(tuple(row["position"] for row in rows), rows[0]["recorded_at"], repeated=True)
     if isinstance(cause, ConcurrencyError):
@@ -110,11 +111,21 @@ async def find_repeated(connection: Any, columns: AppendColumns, cause: Exceptio
 
 
 def _is_whole(columns: AppendColumns, rows: Sequence[Any]) -> bool:
-    """Whether the first call appended no more to these streams than is repeated now."""
+    """Whether each append that wrote some of these events wrote no others."""
+    together: dict[int, list[UUID]] = {}
+    for row, event_id in zip(rows, columns.event_ids, strict=True):
+        together.setdefault(row["append_digest"], []).append(event_id)
+    together.pop(0, None)
+    if any(append_digest(event_ids) != digest for digest, event_ids in together.items()):
+        return False
+    # An import does not keep which events were appended together, only their streams and times.
     last = dict(zip(columns.stream_ids, columns.versions, strict=True))
     return not any(
-        (version == columns.heads[stream_id] + 1 and row["with_before"])
-        or (version == last[stream_id] and row["with_after"])
+        not row["append_digest"]
+        and (
+            (version == columns.heads[stream_id] + 1 and row["with_before"])
+            or (version == last[stream_id] and row["with_after"])
+        )
         for stream_id, version, row in zip(columns.stream_ids, columns.versions, rows, strict=True)
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -202,14 +203,11 @@ class InMemoryDatabase:
             if version > len(stream) or not _is_same(stream[version - 1], values):
                 raise conflict
             found.append(stream[version - 1])
-        last = dict(zip(columns.stream_ids, columns.versions, strict=True))
-        for stream_id, before in columns.heads.items():
-            stream, after = self._streams[stream_id], last[stream_id]
-            # The first call appended more to the stream than is repeated now.
-            if (before and stream[before - 1]["statement"] == stream[before]["statement"]) or (
-                after < len(stream) and stream[after]["statement"] == stream[after - 1]["statement"]
-            ):
-                raise conflict
+        # Only a whole append is repeated.
+        told = Counter(row["statement"] for row in found)
+        rows = (row for stream in self._streams.values() for row in stream)
+        if told != Counter(row["statement"] for row in rows if row["statement"] in told):
+            raise conflict
         return AppendResult(tuple(row["position"] for row in found), found[0]["recorded_at"], repeated=True)
 
     # ---- transactions ----------------------------------------------------------------------------------------

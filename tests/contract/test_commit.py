@@ -9,6 +9,7 @@ import pytest
 
 from eventstore.domain import OrderStatus
 from eventstore.errors import ConcurrencyError, ConfigurationError, UnsavedChangesError
+from eventstore.log.records import StagedEvent
 from tests.contract.databases import Database, an_order, load, minute, save, types
 
 
@@ -158,6 +159,18 @@ class TestCommit:
             order.cancel()
             await uow.orders.update_order(order)
         assert order.version == 3
+
+    async def test_one_of_two_entities_is_not_the_commit(self, database: Database):
+        """Only a whole append is repeated: that of one of its entities is a conflict."""
+        first, second = an_order(0), an_order(1)
+        staged = [StagedEvent(one.id, 1, one.pending_events[0], {}) for one in (first, second)]
+        backend = database.unit_of_work()._backend
+        done = await backend.append(staged)
+        for some in (staged[:1], staged[1:]):
+            with pytest.raises(ConcurrencyError):
+                await backend.append(some)
+        again = await backend.append(staged)
+        assert (again.repeated, again.positions) == (True, done.positions)
 
     async def test_changes_after_the_save_are_not_lost(self, database: Database):
         """What was done after `save_order`, and not saved, refuses the commit; it stays pending, and can be saved."""

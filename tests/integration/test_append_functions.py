@@ -17,10 +17,10 @@ from eventstore.database import DatabaseConfig
 from eventstore.database.connecting import connect_arguments
 from eventstore.errors import ConcurrencyError
 from eventstore.log.records import AppendColumns, StagedEvent, to_columns
-from eventstore.log.statements import execute_append
+from eventstore.log.statements import append_document, execute_append
 from eventstore.sql import load
 from eventstore.store import EventStore
-from tests.entities import StrategyTuned, pending
+from tests.entities import StrategyTuned, pending, started
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -141,6 +141,42 @@ async def test_position_and_time_are_the_servers(store: EventStore):
         assert (await append_one(connection, forged | {"stream_id": str(uuid4())}))["position"] == 2
         for row in await connection.fetch("SELECT recorded_at FROM events"):
             assert before <= row["recorded_at"] <= before + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("digest", [None, 0, 1, -(2**31), "left out"])
+async def test_a_forged_digest_concerns_its_own_append_alone(store: EventStore, digest: Any):
+    """Who forges it decides whether a repeat of the very same events is one: the appends of others are as they were."""
+    others = [started(), started()]
+    done = await store.log.append(*others)
+    mine = [started(), started()]
+    document = orjson.loads(append_document(to_columns(event for one in mine for event in one.staged({}))))
+    for event in document:
+        event["append_digest"] = digest
+        if digest == "left out":
+            del event["append_digest"]
+    async with store.connection.acquire() as connection:
+        row = await append_many(connection, *document)
+        stored = await connection.fetch(
+            "SELECT append_digest FROM events WHERE position = ANY ($1)", row["positions"]
+        )
+        assert {one[0] for one in stored} == {digest if isinstance(digest, int) else 0}
+    if digest in (1, -(2**31)):
+        with pytest.raises(ConcurrencyError):
+            await store.log.append(*mine)
+    else:
+        assert (await store.log.append(*mine)).repeated
+    assert (await store.log.append(*others)).positions == done.positions
+    with pytest.raises(ConcurrencyError):
+        await store.log.append(others[0])
+
+
+@pytest.mark.parametrize("digest", ["x", 2**31, 1.5, [1]], ids=str)
+async def test_a_digest_that_is_none_is_refused(store: EventStore, digest: Any):
+    """The server's type refuses it, and nothing is written."""
+    async with store.connection.acquire() as connection:
+        with pytest.raises(asyncpg.DataError):
+            await append_many(connection, event(append_digest=digest), event())
+        assert await connection.fetchval("SELECT count(*) FROM events") == 0
 
 
 FORMS = ["log/append_one", "log/append", "log/append_one_directly", "log/append_directly"]

@@ -86,6 +86,59 @@ async def test_only_some_of_the_same_events_are_a_conflict(log: EventLog):
     assert len(await everything(log.connection)) == 4
 
 
+async def test_only_some_of_the_streams_of_an_append_are_a_conflict(log: EventLog):
+    """A part of an append is another append, also where the part is the whole of a stream."""
+    first, second, third = started(tunings=1), started(), started(tunings=2)
+    appended = await log.append(first, second, third)
+    for some in ([first], [second], [third], [first, second], [second, third], [first, third]):
+        with pytest.raises(ConcurrencyError):
+            await log.append(*some)
+    again = await log.append(first, second, third)
+    assert (again.repeated, again.positions) == (True, appended.positions)
+    other_way = await log.append(third, second, first)
+    assert other_way.repeated
+    assert sorted(other_way.positions) == sorted(appended.positions)
+    assert len(await everything(log.connection)) == 6
+
+
+async def test_appends_of_one_statement_are_told_apart(log: EventLog):
+    """Appends that share a statement have one recorded_at and neighbouring positions: each is whole by itself."""
+    appends = [[started(), started(tunings=number % 3)] for number in range(12)]
+    done = await asyncio.gather(*(log.append(*streams) for streams in appends))
+    if log._group_commit is not None:
+        assert len({result.recorded_at for result in done}) < len(done)
+    for streams, result in zip(appends, done, strict=True):
+        again = await log.append(*streams)
+        assert (again.repeated, again.positions) == (True, result.positions)
+        for stream in streams:
+            with pytest.raises(ConcurrencyError):
+                await log.append(stream)
+    halves = [appends[0][0], appends[1][1]]
+    with pytest.raises(ConcurrencyError):
+        await log.append(*halves)
+
+
+async def test_whole_appends_repeated_together_are_a_repeat(log: EventLog):
+    """As a commit is whose transaction had flushed before; half of one of them is not."""
+    first, second, third = started(tunings=1), started(), started()
+    positions = (await log.append(first, second)).positions + (await log.append(third)).positions
+    again = await log.append(first, second, third)
+    assert (again.repeated, again.positions) == (True, positions)
+    with pytest.raises(ConcurrencyError):
+        await log.append(first, third)
+
+
+async def test_what_was_imported_is_known_by_its_streams(log: EventLog):
+    """An import does not say which events belong together: a whole stream of it is a repeat."""
+    first, second = started(tunings=1), started()
+    await log.import_events([first])
+    await log.import_events([second])
+    assert (await log.append(second)).repeated
+    assert (await log.append(first)).repeated
+    with pytest.raises(ConcurrencyError):
+        await log.append(StreamAppend(first.stream_id, 0, first.events[:1]))
+
+
 async def test_the_same_events_at_other_versions_are_a_conflict(log: EventLog):
     """An event is not taken for itself at another place of its stream."""
     stream = started(tunings=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import struct
@@ -14,7 +15,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventstore.errors import ConfigurationError
+from eventstore.errors import ConcurrencyError, ConfigurationError
 from eventstore.evidence import seal, verify
 from eventstore.evidence.canonical import columns_of, event_hash
 from eventstore.export import ExportResult, export_lines, import_lines
@@ -153,6 +154,27 @@ async def test_export_then_import_is_the_identity(store: EventStore, empty: Even
 
 async def _nothing(draw: Any) -> None:
     draw()
+
+
+async def test_what_was_appended_together_is_kept(store: EventStore, empty: EventStore):
+    """A repeat of an append is one after an import too, a repeat of one of its streams a conflict; no digest can be altered."""
+    appends = [[started(tunings=number), started()] for number in range(3)]
+    await asyncio.gather(*(store.log.append(*streams) for streams in appends))
+    lines = await exported(store)
+    places = [place for place, line in enumerate(lines) if b'"append_digest":' in line]
+    assert len(places) == 9
+    for place in places:
+        line = lines[place]
+        start = line.index(b'"append_digest":')
+        for at in range(start, len(line) - 1):
+            forged = line[:at] + bytes([line[at] ^ 1]) + line[at + 1 :]
+            with pytest.raises(ConfigurationError, match=f"line {place + 1} of the file is damaged"):
+                await import_lines(empty.log, [*lines[:place], forged, *lines[place + 1 :]])
+    await import_lines(empty.log, lines)
+    for streams in appends:
+        assert (await empty.log.append(*streams)).repeated
+        with pytest.raises(ConcurrencyError):
+            await empty.log.append(streams[1])
 
 
 async def test_the_edges_of_every_column(store: EventStore, empty: EventStore):

@@ -6,19 +6,19 @@
 --   $4 categories text[] NULL for every category
 --   $5 bytes_max bigint of JSON: the event that reaches it is the last one
 -- Result: position bigint, stream_id uuid, version integer, event_id uuid, schema_version smallint, occurred_at bytea,
---   recorded_at bytea (PostgreSQL's binary form of the times), category text, type text, data text, metadata text, is_full boolean of the last one: there may be more after it
+--   recorded_at bytea (PostgreSQL's binary form of the times), category text, type text, append_digest integer, data text, metadata text, is_full boolean of the last one: there may be more after it
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 SELECT
     position, stream_id, version, event_id, schema_version, pg_catalog.timestamptz_send(occurred_at) AS occurred_at,
-    pg_catalog.timestamptz_send(recorded_at) AS recorded_at, category, type, data::pg_catalog.text AS data,
+    pg_catalog.timestamptz_send(recorded_at) AS recorded_at, category, type, append_digest, data::pg_catalog.text AS data,
     metadata::pg_catalog.text AS metadata, bytes >= $5::bigint AS is_full
 FROM (
     -- What a compressed value takes is known when it is not compressed any more; the others are not looked at.
-    SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at, size, pg_catalog.sum(size) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) AS bytes
+    SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at, append_digest, size, pg_catalog.sum(size) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) AS bytes
     FROM (
         SELECT
-            position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at,
+            position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at, append_digest,
             COALESCE(CASE
                 WHEN pg_catalog.pg_column_compression(data) IS NULL THEN pg_catalog.pg_column_size(data)
                 ELSE pg_catalog.pg_column_size(data OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object())

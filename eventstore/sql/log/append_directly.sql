@@ -19,7 +19,7 @@ given AS MATERIALIZED (
     FROM pg_catalog.json_to_recordset((SELECT $1::pg_catalog.text::pg_catalog.json)) AS event (
         stream_id pg_catalog.uuid, version integer, event_id pg_catalog.uuid, category pg_catalog.text,
         type pg_catalog.text, schema_version smallint, data pg_catalog.jsonb, metadata pg_catalog.jsonb,
-        occurred_at pg_catalog.timestamptz
+        occurred_at pg_catalog.timestamptz, append_digest integer
     )
 ),
 conflicts AS MATERIALIZED (
@@ -46,11 +46,11 @@ appended AS (
     -- By stream and version, so that two appends which cross cannot deadlock.
     INSERT INTO {schema}.events (
         position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at,
-        recorded_at
+        recorded_at, append_digest
     )
     SELECT
         position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at,
-        pg_catalog.statement_timestamp()
+        pg_catalog.statement_timestamp(), coalesce(append_digest, 0)
     FROM staged
     ORDER BY stream_id, version
     RETURNING position, recorded_at
