@@ -2,6 +2,7 @@
 
     EventStoreError
     ├── ConfigurationError (also ValueError)          a setting, an argument or an input file is wrong
+    │   ├── AppendTooLargeError                       an event or an append is larger than PostgreSQL can take
     │   ├── EventEncodingError                        an event could not be read back, so it is not appended
     │   ├── EventNotFoundError                        the log has no event of an id or a position
     │   ├── KeyNotQuarantinedError                    a key is not in quarantine
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 __all__ = [
+    "AppendTooLargeError",
     "CheckpointMovedError",
     "ConcurrencyError",
     "ConfigurationError",
@@ -140,6 +142,50 @@ class TypeCodecError(ConfigurationError):
             "DatabaseConnection (ConnectionFactory.create_connection) for it, or a pool without that codec"
         )
         error.types = tuple(types)
+        return error
+
+
+class AppendTooLargeError(ConfigurationError):
+    """An event, or an append, has more bytes than the log takes; nothing was sent.
+
+    Attributes:
+        size_bytes: How many it has.
+        limit_bytes: How many it may have.
+        category: The event's category; empty where all events of the append are too large together.
+        type: The event's type; empty as well then.
+        stream_id: The event's stream; None then.
+        version: The version that the event was to have; None then.
+    """
+
+    size_bytes: int = 0
+    limit_bytes: int = 0
+    category: str = ""
+    type: str = ""
+    stream_id: UUID | None = None
+    version: int | None = None
+
+    @classmethod
+    def of_event(
+        cls, category: str, type: str, stream_id: UUID, version: int, *, size_bytes: int, limit_bytes: int
+    ) -> Self:
+        """Return the error for one event."""
+        error = cls(
+            f"{category}/{type} at version {version} of stream {stream_id} has {size_bytes:,} bytes of JSON, data and metadata "
+            f"together, and an event has {limit_bytes:,} at most: keep the large part elsewhere, such as in a file, and "
+            "its name in the event; or make several events of it"
+        )
+        error.size_bytes, error.limit_bytes = size_bytes, limit_bytes
+        error.category, error.type, error.stream_id, error.version = category, type, stream_id, version
+        return error
+
+    @classmethod
+    def of_append(cls, events: int, *, size_bytes: int, limit_bytes: int) -> Self:
+        """Return the error for the events of one append."""
+        error = cls(
+            f"an append of {events:,} events has {size_bytes:,} bytes, and an append has {limit_bytes:,} at most: make several "
+            "appends of it, or load a history with import_events"
+        )
+        error.size_bytes, error.limit_bytes = size_bytes, limit_bytes
         return error
 
 

@@ -9,7 +9,15 @@ from typing import Any, SupportsIndex
 
 from eventstore.errors import LimitError
 
-__all__ = ["COUNT_MAX", "POSITION_MAX", "check_count", "check_position", "check_seconds"]
+__all__ = [
+    "APPEND_BYTES_MAX",
+    "COUNT_MAX",
+    "EVENT_BYTES_MAX",
+    "POSITION_MAX",
+    "check_count",
+    "check_position",
+    "check_seconds",
+]
 
 COUNT_MAX = 2**31 - 1
 """The highest count: more than any memory holds, and well within what PostgreSQL takes."""
@@ -18,6 +26,13 @@ _NEAR = 1_000_000  # a highest number that somebody may have meant to pass
 
 POSITION_MAX = 2**63 - 1
 """The highest position of a log: a bigint of PostgreSQL."""
+
+
+EVENT_BYTES_MAX = 32 * 2**20
+"""The most bytes of JSON of one event, data and metadata together. PostgreSQL can keep it, whatever it holds."""
+
+APPEND_BYTES_MAX = 256 * 2**20
+"""The most bytes of an append: JSON, and 512 bytes for the envelope of each event. PostgreSQL takes it as one document."""
 
 
 def check_count(name: str, value: Any, *, least: int = 1, most: int = COUNT_MAX) -> int:

@@ -26,6 +26,9 @@ __all__ = ["EventCodec", "event_codecs", "has_nul", "reason_of", "require_storab
 
 _ERROR_CHARACTERS_MAX = 500  # of pydantic's, or of a user's validator
 _INTEGER_DIGITS_MAX = 640  # the lowest limit that `sys.set_int_max_str_digits` takes
+_NUMERIC_DIGITS_MAX = 131_072  # before the point, of any number in jsonb
+_LONG_NUMBER = re.compile(rf"\d{{{_NUMERIC_DIGITS_MAX + 1}}}")
+_TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _OCCURRED_AT = {"occurred_at"}  # the envelope has it
 
 # The escape of NUL; after an odd number of other backslashes these would be six characters of text.
@@ -142,6 +145,10 @@ class EventCodec:
             EventEncodingError: There is none.
         """
         text = self._write(event).decode()
+        if len(text) > _NUMERIC_DIGITS_MAX and _has_long_number(text):
+            raise self._refusal(
+                f"holds an integer of more than {_NUMERIC_DIGITS_MAX:,} digits, which PostgreSQL cannot store: give it as text"
+            )
         problems: list[Exception | Difference] = []
         for form in forms_for_jsonb(text):
             found = self._found(event, form)
@@ -180,6 +187,11 @@ def require_storable_fields(model: type[BaseModel]) -> None:
             f"{model.__name__} has a serializer of its own, so its JSON would not be that of its fields, which the log "
             "keeps: remove it, and give single fields a serializer and a validator that fit each other"
         )
+
+
+def _has_long_number(text: str) -> bool:
+    """Whether JSON has a number that is longer than jsonb takes, and not only a text with so many digits."""
+    return _LONG_NUMBER.search(text) is not None and _LONG_NUMBER.search(_TEXT.sub("", text)) is not None
 
 
 class _Codecs(dict["type[Event]", EventCodec]):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from eventstore.domain.event import EventRegistry, PendingEvent
 from eventstore.domain.event_codec import event_codecs
 from eventstore.errors import ConfigurationError, EventEncodingError
+from eventstore.log.append_size import APPEND_LENGTH_UNCHECKED, EVENT_LENGTH_UNCHECKED, require_event_fits
 from eventstore.log.records import (
     NO_METADATA,
     VERSION_MAX,
@@ -57,14 +58,40 @@ async def batches_of(
         for item in items:
             for piece in _cut(item, metadata, size):
                 if batch.has_no_room(len(piece[2]), events_max):
-                    yield batch.encoded()
+                    for part in _parts(batch.encoded()):
+                        yield part
                     batch = _Batch(classes)
                 batch.add(*piece)
                 if len(batch.waiting) >= batch.slice_events:
                     batch.encode_waiting()
                     await asyncio.sleep(0)
     if batch.columns.versions:
-        yield batch.encoded()
+        for part in _parts(batch.encoded()):
+            yield part
+
+
+def _parts(columns: AppendColumns) -> Iterator[AppendColumns]:
+    """Yield a batch in parts that a statement can take, where its events turned out to be much larger than those before."""
+    lengths = [
+        len(data) + len(metadata) for data, metadata in zip(columns.data, columns.metadata, strict=True)
+    ]
+    if sum(lengths) <= APPEND_LENGTH_UNCHECKED:
+        yield columns
+        return
+    start = length = 0
+    for place, one in enumerate(lengths):
+        length += one
+        if length > _BATCH_BYTES_MAX or place == len(lengths) - 1:
+            yield _part(columns, start, place + 1)
+            start, length = place + 1, 0
+
+
+def _part(columns: AppendColumns, start: int, end: int) -> AppendColumns:
+    per_event = [column[start:end] for column in columns.per_event]
+    heads: dict[UUID, int] = {}
+    for stream_id, version in zip(columns.stream_ids[start:end], columns.versions[start:end], strict=True):
+        heads.setdefault(stream_id, version - 1)
+    return AppendColumns.of(heads, per_event)
 
 
 def _cut(item: StreamAppend | StagedEvent, metadata: Mapping[str, Any], size: int) -> Iterable[_Piece]:
@@ -156,9 +183,12 @@ class _Batch:
         columns.categories.extend([event.category for event in events])
         columns.types.extend([event.type for event in events])
         columns.schema_versions.extend([event.schema_version for event in events])
+        start = len(columns.data)
         columns.data.extend(data)
         columns.occurred_at.extend([event.occurred_at for event in events])
         size_bytes = sum(map(len, data))
+        if size_bytes + max(map(len, columns.metadata[start:]), default=0) > EVENT_LENGTH_UNCHECKED:
+            self._require_fit(start)
         self.size_bytes += size_bytes
         self.slice_events = max(1, min(_SLICE_EVENTS, _SLICE_BYTES * len(data) // (size_bytes or 1)))
         self.waiting = []
@@ -171,6 +201,19 @@ class _Batch:
         )
         for place in places:
             to_columns([StagedEvent(*place)], classes=self._classes)
+
+    def _require_fit(self, start: int) -> None:
+        columns = self.columns
+        events = zip(
+            zip(columns.categories, columns.types, strict=True),
+            columns.stream_ids,
+            columns.versions,
+            columns.data,
+            columns.metadata,
+            strict=True,
+        )
+        for event in itertools.islice(events, start, None):
+            require_event_fits(*event)
 
     def encoded(self) -> AppendColumns:
         """Return the columns, complete."""

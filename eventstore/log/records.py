@@ -33,6 +33,13 @@ from eventstore.errors import (
     UnknownEventTypeError,
 )
 from eventstore.limits import check_count
+from eventstore.log.append_size import (
+    APPEND_LENGTH_UNCHECKED,
+    ENVELOPE_BYTES,
+    EVENT_LENGTH_UNCHECKED,
+    require_append_fits,
+    require_event_fits,
+)
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.unreadable import Readable, UnreadableEvent
 
@@ -238,6 +245,7 @@ def to_columns(staged: Iterable[StagedEvent], *, classes: EventRegistry = regist
     Raises:
         ConfigurationError: The versions of a stream are not consecutive, or start below 1; a class of an event is not the
             one that a reader would find; metadata cannot be written as JSON, or holds NUL.
+        AppendTooLargeError: An event, or all of them together, are larger than PostgreSQL can take.
         EventEncodingError: An event would not be read back equal, type and all.
     """
     digests: list[int] = []
@@ -246,6 +254,7 @@ def to_columns(staged: Iterable[StagedEvent], *, classes: EventRegistry = regist
     encoded: dict[int, str] = {}
     registered, codecs = classes.registered, event_codecs
     generation: int | None = None
+    length = 0
     for item in staged:
         stream_id, version, pending, metadata = item.stream_id, item.version, item.pending, item.metadata
         event = pending.event
@@ -253,13 +262,8 @@ def to_columns(staged: Iterable[StagedEvent], *, classes: EventRegistry = regist
         before = latest.get(stream_id)
         if before is None:
             columns.heads[stream_id] = before = version - 1
-        if version > VERSION_MAX:
-            raise ConfigurationError(f"a stream has {VERSION_MAX} versions at most, not {version}")
-        if version != before + 1 or version < 1:
-            raise ConfigurationError(
-                f"version {version} of stream {stream_id} does not follow version {before}: "
-                "stage the events of a stream in order"
-            )
+        if version != before + 1 or not 0 < version <= VERSION_MAX:
+            raise _no_version(stream_id, version, before)
         latest[stream_id] = version
         if event_class not in registered:
             classes.require_registered(event_class)
@@ -272,6 +276,10 @@ def to_columns(staged: Iterable[StagedEvent], *, classes: EventRegistry = regist
             data = codec.encode(event).decode()
         except EventEncodingError as error:
             raise error.of_stream(stream_id) from error
+        size = len(data) + len(text)
+        if size > EVENT_LENGTH_UNCHECKED:
+            require_event_fits((codec.category, codec.type), stream_id, version, data, text)
+        length += size
         columns.stream_ids.append(stream_id)
         columns.versions.append(version)
         columns.event_ids.append(pending.event_id)
@@ -283,9 +291,23 @@ def to_columns(staged: Iterable[StagedEvent], *, classes: EventRegistry = regist
         columns.occurred_at.append(event.occurred_at)
         if item.generation is not None:
             generation = item.generation if generation is None else min(generation, item.generation)
-    events = len(columns.event_ids)
-    digests += (0,) if events == 1 else [append_digest(columns.event_ids)] * events
+    _complete(columns, digests, length)
     return columns if generation is None else columns._replace(generation=generation)
+
+
+def _complete(columns: AppendColumns, digests: list[int], length: int) -> None:
+    events = len(columns.event_ids)
+    if length + events * ENVELOPE_BYTES > APPEND_LENGTH_UNCHECKED:
+        require_append_fits(columns)
+    digests += (0,) if events == 1 else [append_digest(columns.event_ids)] * events
+
+
+def _no_version(stream_id: UUID, version: int, before: int) -> ConfigurationError:
+    if version > VERSION_MAX:
+        return ConfigurationError(f"a stream has {VERSION_MAX} versions at most, not {version}")
+    return ConfigurationError(
+        f"version {version} of stream {stream_id} does not follow version {before}: stage the events of a stream in order"
+    )
 
 
 def decode(row: Mapping[str, Any], *, classes: EventRegistry = registry) -> RecordedEvent:
