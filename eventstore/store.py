@@ -50,8 +50,8 @@ from projections import (
     ProjectionRunner,
     Table,
 )
+from projections.engine.progress import progress_of, wait_for
 from projections.fresh_rows import Corrections, FreshRows
-from projections.progress import progress_of, wait_for
 
 __all__ = ["EventStore", "built_in_projections", "fresh_corrections", "projection_of_table"]
 

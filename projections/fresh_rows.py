@@ -11,12 +11,12 @@ from eventstore.domain.event import RecordedEvent
 from eventstore.errors import ProjectionLagError, QuarantinedKeysError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load, qualified, schema_of
-from projections.discards import Discards
-from projections.folding import fetch_by_keys
+from projections.engine.batch import fetch_by_keys
+from projections.engine.versions import require_version
 from projections.keys import key_text, lane_of
 from projections.projection import Projection
+from projections.quarantine.skip_list import Discards
 from projections.table import LAST_POSITION
-from projections.versions import require_version
 
 __all__ = ["TAIL_EVENTS_MAX", "Corrections", "FreshRows"]
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 from eventstore.domain.event import Event, PendingEvent, RecordedEvent
 from eventstore.log import StreamAppend
 from projections import Projection, ProjectionWorker, Table
-from projections.progress import list_lanes
+from projections.engine.progress import list_lanes
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore

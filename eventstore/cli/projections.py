@@ -16,7 +16,7 @@ from eventstore.database import DatabaseConfig
 from eventstore.replay.disorder import DisorderSearch
 from eventstore.store import EventStore
 from projections import Projection, ProjectionRunner
-from projections.lanes import ensure_lanes
+from projections.engine.lanes import ensure_lanes
 
 __all__ = ["work"]
 

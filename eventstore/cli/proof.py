@@ -9,7 +9,7 @@ from typing import Any
 from eventstore.log.event_log import EventLog
 from eventstore.store import EventStore, built_in_projections
 from projections import Projection
-from projections.comparison import Comparison, compare_with_fold, compare_with_rebuild
+from projections.check import Comparison, compare_with_fold, compare_with_rebuild
 
 __all__ = ["CATCH_UP_TIMEOUT_S", "Proof", "compare_all", "prove"]
 

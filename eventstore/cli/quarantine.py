@@ -19,8 +19,8 @@ from eventstore.errors import KeyNotQuarantinedError
 from eventstore.log.names import no_such_name
 from eventstore.replay.pages import fetch
 from eventstore.store import EventStore
-from projections import quarantine
 from projections.quarantine import QuarantinedKey
+from projections.quarantine import operations as quarantine
 
 __all__ = ["application", "discard", "list_keys", "retry", "show"]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from eventstore.database import ConnectionFactory, DatabaseConfig
 from eventstore.log import EventLog
-from projections import build
 from projections.rebuild import RebuildProgress, rebuild
+from projections.rebuild import builder as build
 from tests.concurrency.dying import STATEMENTS, Death, serve
 from tests.seen import SeenProjection
 

@@ -17,7 +17,7 @@ from eventstore.errors import RebuildError
 from eventstore.log import EventLog
 from eventstore.store import EventStore
 from projections import OrdersProjection
-from projections.comparison import compare_with_fold, read_live
+from projections.check.comparison import compare_with_fold, read_live
 from projections.rebuild import RebuildProgress, abandon, rebuild
 from tests.concurrency.dying import dying_process
 from tests.conftest import url_of

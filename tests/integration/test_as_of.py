@@ -22,7 +22,7 @@ from eventstore.errors import (
 )
 from eventstore.testing.strategies import EPOCH
 from projections import OrdersProjection, ProjectionWorker
-from projections.lanes import set_lanes
+from projections.engine import set_lanes
 from projections.rebuild import rebuild
 from tests.entities import Strategy
 from tests.patient import patient_unit_of_work

@@ -19,9 +19,9 @@ from eventstore.log.page_size import BATCH_BYTES_MAX, PageSize
 from eventstore.sql import load
 from eventstore.store import EventStore
 from projections import OrdersProjection
-from projections.comparison import compare_with_fold
+from projections.check import compare_with_fold
+from projections.engine import ProjectionWorker
 from projections.rebuild import rebuild
-from projections.worker import ProjectionWorker
 
 EVENTS = 80
 BYTES = 1_000_000

@@ -14,9 +14,9 @@ from eventstore.log import EventLog
 from eventstore.sql import load
 from eventstore.store import built_in_projections
 from projections import OrdersProjection, ProjectionWorker
-from projections import check as checking
 from projections.check import Finding, check
-from projections.lanes import set_lanes
+from projections.check import audit as checking
+from projections.engine import set_lanes
 from projections.quarantine import discard, list_quarantined
 from projections.rebuild import rebuild
 from tests.command_line import run

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventstore.examples.turnover import TurnoverProjection
-from projections.table_check import table_differences
+from projections.table_shape import table_differences
 from tests.command_line import assert_refused, run
 
 if TYPE_CHECKING:

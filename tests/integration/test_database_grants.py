@@ -24,7 +24,7 @@ from eventstore.sql import quoted
 from eventstore.store import EventStore
 from projections import OrdersProjection
 from projections.check import check
-from projections.lanes import ensure_lanes
+from projections.engine.lanes import ensure_lanes
 from projections.rebuild import rebuild
 from tests.conftest import admin_connection
 

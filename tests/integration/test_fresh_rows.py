@@ -10,8 +10,8 @@ import pytest
 from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import ProjectionLagError
 from projections import OrdersProjection, ProjectionWorker, fresh_rows
+from projections.engine import set_lanes
 from projections.fresh_rows import FreshRows
-from projections.lanes import set_lanes
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore

@@ -16,11 +16,10 @@ from eventstore.database.grants import grant
 from eventstore.errors import ConfigurationError, RebuildError
 from eventstore.store import EventStore
 from projections import Projection, Table
-from projections.build_table import beside_name
-from projections.check import check
-from projections.comparison import compare_with_rebuild
+from projections.check import check, compare_with_rebuild
 from projections.fresh_rows import FreshRows
 from projections.rebuild import abandon, rebuild
+from projections.rebuild.new_table import beside_name
 from tests.conftest import admin_connection
 from tests.hits import Hit, HitsByNumber, HitsOfNumber, fold_all, hit, hits
 from tests.naming import hostile_names, identifier, text_literal

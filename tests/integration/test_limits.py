@@ -32,9 +32,9 @@ from eventstore.repositories.backend import PostgreSQLBackend
 from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory
 from eventstore.testing.strategies import event_logs, order_histories
 from projections import OrdersProjection, ProjectionRunner, ProjectionWorker
-from projections.lanes import ensure_lanes, set_lanes
+from projections.engine.lanes import ensure_lanes, set_lanes
+from projections.engine.lease import Lease
 from projections.laws import check_laws
-from projections.lease import Lease
 from projections.rebuild import rebuild
 from tests.entities import started
 from tests.unit import house_rules as rules

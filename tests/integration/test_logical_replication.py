@@ -15,10 +15,9 @@ from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import PreconditionError, RestoredLogError
 from eventstore.store import EventStore
 from projections import OrdersProjection, PositionsProjection
-from projections.check import check, mend
-from projections.comparison import compare_with_rebuild
+from projections.check import check, compare_with_rebuild, mend
+from projections.engine import ProjectionWorker
 from projections.rebuild import RebuildProgress, rebuild
-from projections.worker import ProjectionWorker
 from tests.conftest import admin_connection, in_new_loop
 from tests.entities import started
 from tests.servers import Server

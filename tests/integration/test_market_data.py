@@ -23,7 +23,7 @@ import pytest
 from eventstore.domain.order import Order, OrderSide, OrderStatus
 from eventstore.errors import OrderNotFoundError
 from projections import OrdersProjection, ProjectionWorker
-from projections.comparison import compare_with_fold
+from projections.check import compare_with_fold
 from tests.unit.house_rules import ROOT
 
 if TYPE_CHECKING:

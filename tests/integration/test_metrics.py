@@ -20,7 +20,7 @@ from eventstore.repositories import PostgreSQLTransactionManager, transaction_ma
 from eventstore.repositories.factory import PostgreSQLUnitOfWorkFactory
 from eventstore.store import EventStore
 from projections import ProjectionWorker, run
-from projections.progress import list_lanes
+from projections.engine.progress import list_lanes
 from tests.entities import started, tuned
 from tests.patient import patient_unit_of_work
 from tests.relay import Relay

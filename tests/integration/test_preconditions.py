@@ -19,7 +19,7 @@ from eventstore.sql import quoted, template
 from eventstore.store import EventStore, built_in_projections
 from projections import OrdersProjection
 from projections.check import check, mend
-from projections.worker import ProjectionWorker
+from projections.engine import ProjectionWorker
 from tests.command_line import run
 from tests.conftest import admin_connection, url_of
 from tests.entities import started
@@ -714,7 +714,7 @@ async def test_a_sequence_that_is_given_a_cache_while_workers_run_loses_no_event
     ):
         await place(one)
         worker = ProjectionWorker(one.log, OrdersProjection())
-        with caplog.at_level(logging.ERROR, "projections.worker"):
+        with caplog.at_level(logging.ERROR, "projections.engine.worker"):
             task = asyncio.create_task(worker.run())
             await until(lambda: _is(worker, 1))
             await change(migrated_config, ["ALTER SEQUENCE events_position_seq CACHE 20"])
@@ -759,10 +759,10 @@ async def test_a_worker_looks_again_while_it_runs(
     migrated_config: DatabaseConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     """What an administrator changes under a worker stops it within seconds, and no longer than until it is mended."""
-    monkeypatch.setattr("projections.worker._CHECKED_EVERY_S", 0.05)
+    monkeypatch.setattr("projections.engine.worker._CHECKED_EVERY_S", 0.05)
     async with EventStore.open(migrated_config, workers=False) as store:
         worker = ProjectionWorker(store.log, OrdersProjection())
-        with caplog.at_level(logging.ERROR, "projections.worker"):
+        with caplog.at_level(logging.ERROR, "projections.engine.worker"):
             task = asyncio.create_task(worker.run())
             await until(lambda: _is(worker, 0))
             await change(migrated_config, ["CREATE RULE swallow AS ON INSERT TO orders DO INSTEAD NOTHING"])

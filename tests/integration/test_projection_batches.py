@@ -15,8 +15,7 @@ from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import UnknownEventTypeError
 from eventstore.store import EventStore
 from projections import OrdersProjection, ProjectionWorker, folding
-from projections.check import check
-from projections.comparison import compare_with_fold
+from projections.check import check, compare_with_fold
 from projections.quarantine import list_quarantined
 from tests.conftest import admin_connection
 from tests.entities import started

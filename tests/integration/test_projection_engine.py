@@ -21,10 +21,10 @@ from eventstore.domain.order import OrderCreated
 from eventstore.errors import CheckpointMovedError, ConfigurationError
 from eventstore.log import EventLog
 from projections import OrdersProjection, Projection, ProjectionRunner, ProjectionWorker, Table
-from projections.comparison import compare_with_fold, compare_with_rebuild
+from projections.check import compare_with_fold, compare_with_rebuild
+from projections.engine import set_lanes
+from projections.engine.lease import Lease
 from projections.keys import lane_of
-from projections.lanes import set_lanes
-from projections.lease import Lease
 from projections.quarantine import discard, list_quarantined, retry
 from tests.conftest import url_of
 

@@ -12,10 +12,9 @@ import pytest
 
 from eventstore.errors import ConfigurationError, ProjectionError
 from projections import Projection, ProjectionWorker, Table, run
-from projections.check import check
-from projections.comparison import compare_with_rebuild
+from projections.check import check, compare_with_rebuild
+from projections.engine import set_lanes
 from projections.fresh_rows import FreshRows
-from projections.lanes import set_lanes
 from projections.quarantine import discard, list_quarantined, retry
 from projections.rebuild import rebuild
 from tests.hits import (
@@ -153,9 +152,9 @@ async def test_a_rebuild_that_reads_rows_back_takes_such_a_key_too(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ):
     """Also where the rows do not all fit in memory, so that they are looked up by their keys."""
-    monkeypatch.setattr("projections.build._ROWS_MAX", 1)
-    monkeypatch.setattr("projections.build._STEP_EVENTS_MAX", 2)
-    monkeypatch.setattr("projections.build._PAGE_EVENTS_MAX", 2)
+    monkeypatch.setattr("projections.rebuild.builder._ROWS_MAX", 1)
+    monkeypatch.setattr("projections.rebuild.builder._STEP_EVENTS_MAX", 2)
+    monkeypatch.setattr("projections.rebuild.builder._PAGE_EVENTS_MAX", 2)
     projection = HitsByNumber()
     await hits_table(store, projection)
     await store.log.append(

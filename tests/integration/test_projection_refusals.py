@@ -14,7 +14,7 @@ from eventstore.errors import ProjectionVersionError
 from eventstore.repositories.read_tables import LISTS, READ_TABLES
 from eventstore.store import built_in_projections
 from projections import ProjectionWorker
-from projections.comparison import compare_with_fold
+from projections.check import compare_with_fold
 from projections.fresh_rows import FreshRows
 from projections.quarantine import list_quarantined, retry
 from projections.rebuild import rebuild

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from projections import Projection, Table, folding
-from projections.check import check
-from projections.comparison import compare_with_rebuild
+from projections.check import check, compare_with_rebuild
 from projections.quarantine import list_quarantined, retry
 from projections.rebuild import rebuild
 from tests.hits import Hit, HitsByNumber, Parity, fold_all, hit, hits, hits_table, rows_of

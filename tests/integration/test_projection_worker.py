@@ -13,9 +13,9 @@ from eventstore.database import ConnectionFactory
 from eventstore.errors import CheckpointMovedError, UnknownEventTypeError
 from eventstore.log import EventLog
 from projections import ProjectionWorker
-from projections import worker as working
-from projections.comparison import compare_with_fold, compare_with_rebuild
-from projections.lease import Lease
+from projections.check import compare_with_fold, compare_with_rebuild
+from projections.engine import worker as working
+from projections.engine.lease import Lease
 from tests.concurrency.dying import dying_process
 from tests.conftest import url_of
 from tests.entities import started, tuned

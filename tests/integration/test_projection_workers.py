@@ -16,12 +16,12 @@ from eventstore.log import EventLog
 from eventstore.log.records import to_columns
 from eventstore.store import EventStore
 from projections import OrdersProjection, ProjectionWorker, run
-from projections.comparison import compare_with_fold
+from projections.check import compare_with_fold
+from projections.engine import set_lanes
+from projections.engine.progress import list_lanes
+from projections.engine.reading import read_batch
 from projections.keys import lane_of
-from projections.lanes import set_lanes
-from projections.progress import list_lanes
 from projections.quarantine import list_quarantined, retry
-from projections.reading import read_batch
 from tests.conftest import admin_connection
 from tests.entities import started
 from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table, rows_of
@@ -210,8 +210,8 @@ async def test_a_retry_reads_the_log_while_workers_go_on(store: EventStore, monk
             await asyncio.wait_for(fold_all(store, projection), 60)
         return await read_batch(*arguments, **named)
 
-    monkeypatch.setattr("projections.quarantine.read_batch", and_more_comes)
-    monkeypatch.setattr("projections.quarantine._BATCH_EVENTS_MAX", 1)
+    monkeypatch.setattr("projections.quarantine.operations.read_batch", and_more_comes)
+    monkeypatch.setattr("projections.quarantine.operations._BATCH_EVENTS_MAX", 1)
     projection.is_broken = False
     assert await retry(store.log, projection, "[1]")
     assert [(row.number, row.hits) for row in await rows_of(store, projection)] == [(1, 4), (2, 2)]

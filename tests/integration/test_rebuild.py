@@ -18,7 +18,7 @@ from projections import (
     Projection,
     ProjectionWorker,
 )
-from projections.comparison import compare_with_fold, compare_with_rebuild
+from projections.check import compare_with_fold, compare_with_rebuild
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from projections import rebuild as rebuilding
-from projections.check import check
-from projections.comparison import compare_with_rebuild
+from projections.check import check, compare_with_rebuild
 from projections.quarantine import discard, list_quarantined, retry
 from projections.rebuild import RebuildProgress, rebuild
+from projections.rebuild import coordinator as rebuilding
 from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table, rows_of
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ async def test_what_the_database_refuses_stays_left_out(
     store: EventStore, monkeypatch: pytest.MonkeyPatch, step_events_max: int
 ):
     """A discarded event whose row is refused is left out of a rebuilt table, too; without the rule it is folded."""
-    monkeypatch.setattr("projections.build._STEP_EVENTS_MAX", step_events_max)
-    monkeypatch.setattr("projections.build._PAGE_EVENTS_MAX", step_events_max)
+    monkeypatch.setattr("projections.rebuild.builder._STEP_EVENTS_MAX", step_events_max)
+    monkeypatch.setattr("projections.rebuild.builder._PAGE_EVENTS_MAX", step_events_max)
     projection = HitsByNumber()
     await hits_table(store, projection, AT_MOST_TWO)
     await store.log.append(hits(*(Hit(number=1) for _ in range(4)), Hit(number=2)))

@@ -13,13 +13,12 @@ from eventstore.errors import RebuildError
 from eventstore.log import EventLog
 from eventstore.store import EventStore
 from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, Projection, Table
-from projections import rebuild as rebuilding
-from projections.build_table import beside_name
-from projections.check import check
-from projections.comparison import compare_with_fold, compare_with_rebuild
+from projections.check import check, compare_with_fold, compare_with_rebuild
+from projections.engine import ProjectionWorker
 from projections.quarantine import list_quarantined
 from projections.rebuild import Rebuilt, rebuild
-from projections.worker import ProjectionWorker
+from projections.rebuild import coordinator as rebuilding
+from projections.rebuild.new_table import beside_name
 from tests.command_line import run
 from tests.conftest import url_of
 from tests.hits import Hit, HitsByNumber, HitsByPrice, HitsOfNumber, hits

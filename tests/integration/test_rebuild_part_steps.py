@@ -12,17 +12,17 @@ from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import RebuildError
 from eventstore.sql import load
 from projections import OrdersProjection
-from projections import build as building
-from projections.build import Build
 from projections.check import check
-from projections.claim import Claim
-from projections.discards import Discards
 from projections.keys import lane_of
-from projections.parts import WHOLE, Part
-from projections.processes import Crew
-from projections.proof import prove
 from projections.quarantine import list_quarantined
+from projections.quarantine.skip_list import Discards
 from projections.rebuild import RebuildProgress, rebuild
+from projections.rebuild import builder as building
+from projections.rebuild.builder import Build
+from projections.rebuild.lease import Claim
+from projections.rebuild.process_pool import Crew
+from projections.rebuild.proof import prove
+from projections.rebuild.shards import WHOLE, Part
 from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table, rows_of
 from tests.integration.test_rebuild_discards import kinds, leave_out
 from tests.integration.test_rebuild_swap import place
@@ -238,6 +238,6 @@ async def test_the_proof_of_every_part_counts(
             await connection.execute("DELETE FROM orders__rebuild WHERE id = ANY ($1)", lost)
         return await prove(*given)
 
-    monkeypatch.setattr("projections.rebuild.prove", after_damage)
+    monkeypatch.setattr("projections.rebuild.coordinator.prove", after_damage)
     with pytest.raises(RebuildError, match=rf"{len(lost)} row\(s\) differ: .*in the fold"):
         await rebuild(store.log, OrdersProjection())

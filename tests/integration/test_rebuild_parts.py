@@ -14,12 +14,12 @@ from eventstore.errors import ConfigurationError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, Projection
-from projections import build as building
-from projections import proof as proving
 from projections.check import check
-from projections.parts import Part
-from projections.processes import Crew
 from projections.rebuild import RebuildProgress, rebuild
+from projections.rebuild import builder as building
+from projections.rebuild import proof as proving
+from projections.rebuild.process_pool import Crew
+from projections.rebuild.shards import Part
 from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table
 from tests.integration.test_rebuild import fill_the_log
 from tests.integration.test_rebuild_discards import AT_MOST_TWO, counts, leave_out
@@ -162,10 +162,10 @@ async def test_a_row_that_is_wrong_is_found_in_every_part(store: EventStore, mon
                 await connection.execute(statement)
             return await prove(*given)
 
-        monkeypatch.setattr("projections.rebuild.prove", after_damage)
+        monkeypatch.setattr("projections.rebuild.coordinator.prove", after_damage)
         with pytest.raises(RebuildError, match=where):
             await rebuild(store.log, OrdersProjection())
-    monkeypatch.setattr("projections.rebuild.prove", prove)
+    monkeypatch.setattr("projections.rebuild.coordinator.prove", prove)
     assert (await rebuild(store.log, OrdersProjection())).rows == 7
 
 

@@ -12,14 +12,11 @@ from eventstore.database import PostgreSQLAdapter
 from eventstore.domain.order import Order, OrderCreated, OrderSide
 from eventstore.errors import CheckpointMovedError, ProjectionVersionError, RebuildError
 from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, Projection, Table
-from projections import rebuild as rebuilding
-from projections.check import check
-from projections.comparison import compare_with_fold, compare_with_rebuild
-from projections.lanes import set_lanes
+from projections.check import check, compare_with_fold, compare_with_rebuild
+from projections.engine import ProjectionRunner, ProjectionWorker, set_lanes
 from projections.quarantine import discard, list_quarantined
+from projections.rebuild import coordinator as rebuilding
 from projections.rebuild import rebuild
-from projections.runner import ProjectionRunner
-from projections.worker import ProjectionWorker
 from tests.integration.test_rebuild import fill_the_log
 from tests.migrations.schema import schema
 

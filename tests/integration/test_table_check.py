@@ -18,7 +18,7 @@ from eventstore.errors import ConfigurationError
 from eventstore.examples.turnover import TurnoverProjection
 from eventstore.store import built_in_projections
 from projections import Projection, ProjectionRunner, ProjectionWorker, Table
-from projections.table_check import check_table, table_differences
+from projections.table_shape import check_table, table_differences
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore

@@ -15,7 +15,7 @@ from eventstore.examples.ticks import packaged_tape, read_ticks
 from eventstore.examples.turnover import TurnoverProjection
 from eventstore.log import StreamAppend
 from projections import ProjectionWorker
-from projections.comparison import compare_with_fold
+from projections.check import compare_with_fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -25,7 +25,7 @@ from eventstore.log.event_log import EventLog
 from eventstore.store import EventStore
 from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory
 from projections import OrdersProjection, Projection, ProjectionRunner, ProjectionWorker, Table
-from projections.comparison import compare_with_fold, compare_with_rebuild
+from projections.check import compare_with_fold, compare_with_rebuild
 from projections.quarantine import list_quarantined, retry
 from tests.entities import pending
 

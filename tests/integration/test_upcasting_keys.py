@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventstore.domain.order import OrderFilled
 from projections import Projection, Table
-from projections.check import check
-from projections.comparison import compare_with_rebuild
+from projections.check import check, compare_with_rebuild
 from projections.fresh_rows import FreshRows
 from projections.quarantine import discard
 from projections.rebuild import rebuild

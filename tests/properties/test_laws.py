@@ -374,6 +374,6 @@ def test_a_server_that_is_not_there_is_named(server_config: DatabaseConfig):
 
 def test_without_hypothesis_one_line_says_what_to_install():
     """Where the extra is missing, the import says which."""
-    program = "import sys; sys.modules['hypothesis'] = None\nimport projections.laws"
+    program = "import sys; sys.modules['hypothesis'] = None\nimport projections.laws.checker"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "pip install 'trading-eventstore[testing]'" in done.stderr.splitlines()[-1]

@@ -30,12 +30,12 @@ from eventstore.log.settlement import Settlement
 from eventstore.sql import load, template
 from eventstore.testing.scratch import EventLoopThread, ScratchDatabase, scratch_database
 from projections import Projection, ProjectionWorker, Table, fresh_rows, lanes, worker
-from projections.comparison import compare_with_fold
-from projections.folding import fold_into
+from projections.check import compare_with_fold
+from projections.engine import set_lanes
+from projections.engine.batch import fold_into
+from projections.engine.lease import Lease
 from projections.fresh_rows import FreshRows
 from projections.keys import key_text, lane_of
-from projections.lanes import set_lanes
-from projections.lease import Lease
 from projections.quarantine import list_quarantined, retry
 from projections.rebuild import rebuild
 from tests.scale import examples

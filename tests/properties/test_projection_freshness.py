@@ -26,7 +26,7 @@ from projections import (
     Projection,
     ProjectionWorker,
 )
-from projections.comparison import compare_with_fold, compare_with_rebuild
+from projections.check import compare_with_fold, compare_with_rebuild
 from tests.patient import patient_unit_of_work
 from tests.scale import examples
 

@@ -124,8 +124,8 @@ class TestTheRulesCanFail:
     @pytest.mark.parametrize(
         "source",
         [
-            "import projections.worker",
-            "from projections import worker",
+            "import projections.engine.worker",
+            "from projections.engine import worker",
             "def late():\n    from projections.orders import X",
             "from ..projections import x",
         ],

@@ -26,7 +26,7 @@ FROM (
             END, 0) AS size
         FROM {schema}.events
         WHERE position > $1::bigint AND position <= $2::bigint AND category = ANY ($4::pg_catalog.text[])
-            -- As projections/parts.py has it: the last two bytes of the id, which are random in every usual one.
+            -- As projections/rebuild/shards.py has it: the last two bytes of the id, which are random in every usual one.
             AND (pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 14) * 256 + pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 15)) % $5::integer = $6::integer
         ORDER BY position
         LIMIT $3::bigint

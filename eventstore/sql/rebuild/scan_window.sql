@@ -25,7 +25,7 @@ FROM (
             END, 0) AS size
         FROM {schema}.events
         WHERE position > $1::bigint AND position <= $2::bigint
-            -- As projections/parts.py has it: the last two bytes of the id, which are random in every usual one.
+            -- As projections/rebuild/shards.py has it: the last two bytes of the id, which are random in every usual one.
             AND (pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 14) * 256 + pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 15)) % $3::integer = $4::integer
         ORDER BY position
     ) AS page

@@ -15,11 +15,11 @@ from eventstore.errors import ConfigurationError
 from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.shared import log_of
-from projections.lanes import LANES_MAX, ensure_lanes
-from projections.lease import LEASE_S
-from projections.progress import progress_of, wait_for
+from projections.engine.lanes import LANES_MAX, ensure_lanes
+from projections.engine.lease import LEASE_S
+from projections.engine.progress import progress_of, wait_for
+from projections.engine.runner import ProjectionRunner
 from projections.projection import Projection
-from projections.runner import ProjectionRunner
 
 __all__ = ["Running", "run"]
 

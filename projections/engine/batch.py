@@ -16,7 +16,7 @@ from eventstore.log.memory import unhurried_collection
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.printable import storable, text_of_error, traceback_of
 from eventstore.sql import load, schema_of
-from projections.deliveries import key_of
+from projections.engine.delivery_counts import key_of
 from projections.keys import key_text
 from projections.projection import EntityProjection, Projection
 from projections.table import LAST_POSITION, Table

@@ -20,12 +20,12 @@ from eventstore.log.restored import Ends, advance_sequence, read_ends
 from eventstore.replay.milestones import Milestones
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.sql import load
-from projections.build_table import BUILD_TIMEOUT_S
-from projections.comparison import Live, fold_and_compare, read_live
-from projections.deliveries import RANGE_POSITIONS, Deliveries
+from projections.check.comparison import Live, fold_and_compare, read_live
+from projections.engine.delivery_counts import RANGE_POSITIONS, Deliveries
 from projections.projection import Projection
-from projections.rebuild import RebuildProgress, rebuild
-from projections.table_check import find_differences
+from projections.rebuild.coordinator import RebuildProgress, rebuild
+from projections.rebuild.new_table import BUILD_TIMEOUT_S
+from projections.table_shape import find_differences
 
 __all__ = ["Audit", "Checked", "Finding", "check", "mend", "plan_mend"]
 

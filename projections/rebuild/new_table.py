@@ -12,10 +12,10 @@ from eventstore.errors import EventStoreError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.sql import load, qualified, schema_of
-from projections.claim import taken_over
-from projections.discards import Discards, read_discards
-from projections.parts import WHOLE, Part
 from projections.projection import Projection
+from projections.quarantine.skip_list import Discards, read_discards
+from projections.rebuild.lease import taken_over
+from projections.rebuild.shards import WHOLE, Part
 from projections.table import with_end
 
 __all__ = [

@@ -11,12 +11,12 @@ from eventstore.limits import check_count
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.sql import load
-from projections.deliveries import Deliveries, key_of
-from projections.folding import FoldError, fold_into, quarantined_keys
+from projections.engine.batch import FoldError, fold_into, quarantined_keys
+from projections.engine.delivery_counts import Deliveries, key_of
+from projections.engine.reading import read_batch
+from projections.engine.versions import require_version
 from projections.keys import key_text, lane_of
 from projections.projection import Projection
-from projections.reading import read_batch
-from projections.versions import require_version
 
 __all__ = ["LANES_MAX", "ensure_lanes", "set_lanes"]
 

@@ -38,16 +38,16 @@ from eventstore.log.subscription import Wakeups, wait_for_bell
 from eventstore.log.unreadable import Readable
 from eventstore.printable import printable
 from eventstore.sql import load
-from projections.deliveries import Deliveries, key_of
-from projections.folding import COPY_ERRORS, FoldError, fold_into, is_of_row, quarantined_keys
+from projections.engine.batch import COPY_ERRORS, FoldError, fold_into, is_of_row, quarantined_keys
+from projections.engine.delivery_counts import Deliveries, key_of
+from projections.engine.lanes import LANES_MAX
+from projections.engine.lease import LEASE_S, Lease
+from projections.engine.reading import Batch, read_batch
+from projections.engine.versions import require_version, version_differs
 from projections.keys import key_text, lane_of
-from projections.lanes import LANES_MAX
-from projections.lease import LEASE_S, Lease
 from projections.passing import passes
 from projections.projection import Projection
-from projections.reading import Batch, read_batch
-from projections.table_check import check_table
-from projections.versions import require_version, version_differs
+from projections.table_shape import check_table
 
 __all__ = ["ProjectionWorker"]
 

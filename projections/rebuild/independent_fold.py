@@ -19,13 +19,13 @@ from eventstore.log.memory import unhurried_collection
 from eventstore.log.page_size import BATCH_BYTES_MAX
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load, schema_of
-from projections.deliveries import Deliveries, key_of
-from projections.discards import Discards
-from projections.folding import fetch_by_keys
+from projections.engine.batch import fetch_by_keys
+from projections.engine.delivery_counts import Deliveries, key_of
+from projections.engine.reading import decode_for
 from projections.keys import key_text, lane_of
-from projections.parts import WHOLE, Part
 from projections.projection import Projection
-from projections.reading import decode_for
+from projections.quarantine.skip_list import Discards
+from projections.rebuild.shards import WHOLE, Part
 from projections.table import LAST_POSITION, Table
 
 __all__ = [

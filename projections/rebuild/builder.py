@@ -21,11 +21,7 @@ from eventstore.log.memory import unhurried_collection
 from eventstore.log.page_size import PageSize
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load, schema_of
-from projections.build_table import BUILD_TIMEOUT_S, Kept, TableBeside, without_limit
-from projections.claim import taken_over
-from projections.deliveries import Deliveries, key_of
-from projections.discards import Discards
-from projections.folding import (
+from projections.engine.batch import (
     FoldError,
     by_key,
     can_fold_at_once,
@@ -35,10 +31,14 @@ from projections.folding import (
     fold_into,
     is_of_row,
 )
+from projections.engine.delivery_counts import Deliveries, key_of
+from projections.engine.reading import decode_for, read_batch
 from projections.keys import key_text
-from projections.parts import Part
 from projections.projection import Projection
-from projections.reading import decode_for, read_batch
+from projections.quarantine.skip_list import Discards
+from projections.rebuild.lease import taken_over
+from projections.rebuild.new_table import BUILD_TIMEOUT_S, Kept, TableBeside, without_limit
+from projections.rebuild.shards import Part
 from projections.table import LAST_POSITION
 
 __all__ = ["Build", "BuildPart"]

@@ -26,7 +26,9 @@ from eventstore.limits import check_count
 from eventstore.portable import PortableError
 
 if importlib.util.find_spec("hypothesis") is None:  # pragma: no cover - a test runs it without
-    raise ConfigurationError("projections.laws needs Hypothesis: pip install 'trading-eventstore[testing]'")
+    raise ConfigurationError(
+        "projections.laws.checker needs Hypothesis: pip install 'trading-eventstore[testing]'"
+    )
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
@@ -43,8 +45,8 @@ from eventstore.testing.strategies import (
     portfolio_histories,
     position_histories,
 )
-from projections.law_plans import LAWS, BrokenLawError, Plan
-from projections.law_trials import Trial
+from projections.laws.plans import LAWS, BrokenLawError, Plan
+from projections.laws.trials import Trial
 from projections.projection import EntityProjection, Projection
 
 if TYPE_CHECKING:

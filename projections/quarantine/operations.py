@@ -17,14 +17,14 @@ from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.log.unreadable import Readable
 from eventstore.sql import load
-from projections.deliveries import key_of
-from projections.discards import Discards, read_discards
-from projections.folding import FoldError, fold_into
+from projections.engine.batch import FoldError, fold_into
+from projections.engine.delivery_counts import key_of
+from projections.engine.progress import list_lanes
+from projections.engine.reading import read_batch
+from projections.engine.versions import require_version
 from projections.keys import key_text, lane_of
-from projections.progress import list_lanes
 from projections.projection import Projection
-from projections.reading import read_batch
-from projections.versions import require_version
+from projections.quarantine.skip_list import Discards, read_discards
 
 __all__ = ["QuarantinedKey", "discard", "list_quarantined", "retry"]
 

@@ -16,15 +16,15 @@ from eventstore.errors import ProjectionError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.sql import load, qualified, schema_of
-from projections.build_table import BUILD_TIMEOUT_S, beside_name
-from projections.deliveries import Deliveries, key_of
-from projections.discards import Discards, read_discards
-from projections.fold import IndependentFold, stored_lines
-from projections.folding import FoldError, fold_into
+from projections.engine.batch import FoldError, fold_into
+from projections.engine.delivery_counts import Deliveries, key_of
+from projections.engine.reading import read_batch
+from projections.engine.versions import require_version
 from projections.keys import lane_of
 from projections.projection import Projection
-from projections.reading import read_batch
-from projections.versions import require_version
+from projections.quarantine.skip_list import Discards, read_discards
+from projections.rebuild.independent_fold import IndependentFold, stored_lines
+from projections.rebuild.new_table import BUILD_TIMEOUT_S, beside_name
 
 __all__ = ["Comparison", "Live", "compare_with_fold", "compare_with_rebuild", "fold_and_compare", "read_live"]
 

@@ -1,4 +1,4 @@
-"""One log tried against one law of projections: what `projections.laws` searches with."""
+"""One log tried against one law of projections: what `projections.laws.checker` searches with."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from eventstore.printable import text_of_error
 from eventstore.sql import qualified, schema_of
 from eventstore.testing.scratch import ScratchDatabase
 from eventstore.testing.strategies import LoggedEvent
-from projections.comparison import compare_with_rebuild
+from projections.check.comparison import compare_with_rebuild
+from projections.engine.worker import ProjectionWorker
 from projections.fresh_rows import FreshRows
 from projections.keys import key_text
-from projections.law_plans import BrokenLawError, Plan, interleaved
+from projections.laws.plans import BrokenLawError, Plan, interleaved
 from projections.projection import Projection
-from projections.quarantine import list_quarantined
-from projections.table_check import check_table, table_differences
-from projections.worker import ProjectionWorker
+from projections.quarantine.operations import list_quarantined
+from projections.table_shape import check_table, table_differences
 
 __all__ = ["Trial"]
 

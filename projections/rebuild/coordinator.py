@@ -27,22 +27,22 @@ from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import collecting_rarely
 from eventstore.sql import load, qualified, schema_of
-from projections.build import Build, BuildPart
-from projections.build_table import (
+from projections.engine.versions import version_differs
+from projections.projection import Projection
+from projections.quarantine.skip_list import read_discards
+from projections.rebuild.builder import Build, BuildPart
+from projections.rebuild.independent_fold import digest_text
+from projections.rebuild.lease import REBUILD_LEASE_S, Claim, taken_over
+from projections.rebuild.new_table import (
     BUILD_TIMEOUT_S,
     PublishedError,
     beside_name,
     describe_beside,
     list_publications,
 )
-from projections.claim import REBUILD_LEASE_S, Claim, taken_over
-from projections.discards import read_discards
-from projections.fold import digest_text
-from projections.parts import Part
-from projections.processes import PROCESSES_MAX, Crew, crew, usual_processes
-from projections.projection import Projection
-from projections.proof import ProofError, Proved, prove, prove_step
-from projections.versions import version_differs
+from projections.rebuild.process_pool import PROCESSES_MAX, Crew, crew, usual_processes
+from projections.rebuild.proof import ProofError, Proved, prove, prove_step
+from projections.rebuild.shards import Part
 
 __all__ = ["RebuildProgress", "Rebuilt", "abandon", "rebuild"]
 

@@ -10,11 +10,11 @@ from eventstore.domain.registry_check import require_sound_registry
 from eventstore.errors import EventStoreError
 from eventstore.limits import check_seconds
 from eventstore.log.event_log import EventLog
-from projections.lease import LEASE_S
+from projections.engine.lease import LEASE_S
+from projections.engine.progress import folded_through, list_lanes, progress_of
+from projections.engine.worker import ProjectionWorker
 from projections.passing import passes
-from projections.progress import folded_through, list_lanes, progress_of
 from projections.projection import Projection
-from projections.worker import ProjectionWorker
 
 __all__ = ["ProjectionRunner"]
 

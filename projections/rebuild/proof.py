@@ -15,11 +15,12 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import EventStoreError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
-from projections.build import Build
-from projections.build_table import BUILD_TIMEOUT_S, beside_name
-from projections.deliveries import key_of
-from projections.discards import Discards
-from projections.fold import (
+from projections.engine.delivery_counts import key_of
+from projections.keys import key_text
+from projections.projection import Projection
+from projections.quarantine.skip_list import Discards
+from projections.rebuild.builder import Build
+from projections.rebuild.independent_fold import (
     WINDOW_POSITIONS,
     IndependentFold,
     differences,
@@ -27,10 +28,9 @@ from projections.fold import (
     stored_lines,
     stored_rows,
 )
-from projections.keys import key_text
-from projections.parts import Part
-from projections.processes import Crew
-from projections.projection import Projection
+from projections.rebuild.new_table import BUILD_TIMEOUT_S, beside_name
+from projections.rebuild.process_pool import Crew
+from projections.rebuild.shards import Part
 
 __all__ = ["ProofError", "Proved", "prove", "prove_step"]
 
