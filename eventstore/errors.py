@@ -112,12 +112,25 @@ __all__ = [
 ]
 
 
+# Classes of SQLSTATE: no memory, disk or connection left; the operating system fails; the server takes no writes just now.
+_TRANSIENT = ("53", "58", "25006")
+
+
 class EventStoreError(PortableError):
     """The root of the tree: catch it to catch all that this library raises."""
 
     retryable: ClassVar[bool] = False
     sqlstate: str | None = None
     """The SQLSTATE of PostgreSQL's error, where one was the cause."""
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the server or the network is in trouble, and not what was asked: a worker waits and tries again."""
+        return (
+            self.retryable
+            or isinstance(self, ConnectionError | TimeoutError)
+            or (self.sqlstate or "").startswith(_TRANSIENT)
+        )
 
 
 class ConfigurationError(EventStoreError, ValueError):

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import eventstore.read_side  # noqa: F401 - refuses a module of the user's in place of `projections`
 from eventstore.database.adapter import PostgreSQLAdapter
+from eventstore.database.cancellation import end
 from eventstore.database.config import DatabaseConfig, UnsavedChanges
 from eventstore.database.connection import (
     CLOSE_TIMEOUT_S,
@@ -34,7 +35,6 @@ from eventstore.log.restored import require_whole
 from eventstore.log.shared import log_of
 from eventstore.opening import Opening
 from eventstore.replay.as_of import Past, as_of
-from eventstore.replay.disorder import DisorderSearch
 from eventstore.replay.milestones import Milestones
 from eventstore.replay.of_store import PastOfStore
 from eventstore.repositories.backend import PostgreSQLBackend
@@ -47,10 +47,10 @@ from projections import (
     PortfoliosProjection,
     PositionsProjection,
     Projection,
-    ProjectionRunner,
+    Supervisor,
     Table,
 )
-from projections.engine.progress import progress_of, wait_for
+from projections.engine.progress import wait_for
 from projections.fresh_rows import Corrections, FreshRows
 
 __all__ = ["EventStore", "built_in_projections", "fresh_corrections", "projection_of_table"]
@@ -82,12 +82,9 @@ class EventStore(PastOfStore):
         self.connection = connection
         self.log: EventLog = log_of(connection)
         self._backend = PostgreSQLBackend(self.log, READ_TABLES)
-        self._workers: dict[str, ProjectionRunner[Any]] = {
-            projection.name: ProjectionRunner(self.log, projection) for projection in built_in_projections()
-        }
-        self._versions = {name: runner.projection.version for name, runner in self._workers.items()}
+        self._workers = Supervisor(self.log, built_in_projections())
+        self._versions = {one.name: one.version for one in self._workers.projections}
         self.milestones = Milestones(self.log, READ_TABLES, versions=self._versions)
-        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._starting: asyncio.Task[None] | None = None
         self._checked = Remembered(connection.server, list[bool])
         self._has_warned = False
@@ -276,7 +273,7 @@ class EventStore(PastOfStore):
             levels.append(Level.PRIMARY)
         if workers:
             levels.append(Level.WORKERS)
-        tables = [worker.projection.table.name for worker in self._workers.values()]
+        tables = [one.table.name for one in self._workers.projections]
         async with self.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                 for named in await require_preconditions(connection, tables, levels=levels):
@@ -294,22 +291,15 @@ class EventStore(PastOfStore):
             PreconditionError, RestoredLogError: As `require_migrated`.
             ConnectionError: The database cannot be reached.
         """
-        if self._tasks:
+        if self._workers.is_running:
             return
         may_work = await self._may_work()
         await self.require_migrated(workers=may_work)
-        if self._tasks or self.connection.is_closed or not may_work:
-            return
-        for name, worker in self._workers.items():
-            task = asyncio.create_task(worker.run(), name=f"eventstore projection {name}")
-            task.add_done_callback(_report_failure)
-            self._tasks[name] = progress_of(self.log).tasks[name] = task
-        search = asyncio.create_task(DisorderSearch(self.log).run(), name="eventstore disorder search")
-        search.add_done_callback(_report_failure)
-        self._tasks["disorder search"] = search
+        if may_work and not self.connection.is_closed:
+            self._workers.start()
 
     async def _may_work(self) -> bool:
-        tables = ["projection_checkpoints", *(one.projection.table.name for one in self._workers.values())]
+        tables = ["projection_checkpoints", *(one.table.name for one in self._workers.projections)]
         if not self._has_warned:
             async with self.connection.acquire() as connection:
                 with mapped_errors(own_statement=True, reads_only=True, connection=connection):
@@ -325,18 +315,16 @@ class EventStore(PastOfStore):
 
     def start_workers_soon(self) -> None:
         """As `start_workers`, from code that is not a coroutine; a database that is not migrated gets none."""
-        if not self._tasks and self._starting is None:
+        if not self._workers.is_running and self._starting is None:
             self._starting = asyncio.create_task(self.start_workers(), name="eventstore start of the workers")
-            self._starting.add_done_callback(_report_failure)
+            self._starting.add_done_callback(_log_failure)
 
     async def stop_workers(self) -> None:
         """End the tasks that keep the read tables up to date; what they had in hand is rolled back."""
-        tasks = [*self._tasks.values(), *([] if self._starting is None else [self._starting])]
-        self._tasks, self._starting = {}, None
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)  # a failure was reported when it happened
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            await end(starting)
+        await self._workers.stop()
 
     async def wait_for(
         self,
@@ -363,9 +351,9 @@ class EventStore(PastOfStore):
         """
         names = [
             one if isinstance(one, str) else one.name
-            for one in (self._workers if projections is None else projections)
+            for one in (self._workers.projections if projections is None else projections)
         ]
-        await wait_for(self.log, position, names, known=self._workers, timeout_s=timeout_s)
+        await wait_for(self.log, position, names, known=self._versions, timeout_s=timeout_s)
 
 
 def built_in_projections() -> Iterable[Projection[Any]]:
@@ -418,6 +406,6 @@ def _subclasses(parent: Any) -> Iterator[Any]:
         yield from _subclasses(child)
 
 
-def _report_failure(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         _logger.error("%s has ended: %s", task.get_name(), error, exc_info=error)

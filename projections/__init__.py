@@ -1,16 +1,20 @@
 """The read side: projections fold the settled events of the log into tables."""
 
 import projections.installation  # noqa: F401 - refuses a module of the user's in place of `eventstore`
-from projections.engine import ProjectionRunner, ProjectionWorker, Running, run
-from projections.orders import OrdersProjection
-from projections.portfolio_snapshots import PortfolioSnapshotsProjection
-from projections.portfolios import PortfoliosProjection
-from projections.positions import PositionsProjection
+from projections.builtin import (
+    OrdersProjection,
+    PortfolioSnapshotsProjection,
+    PortfoliosProjection,
+    PositionsProjection,
+)
+from projections.engine import ProjectionRunner, ProjectionWorker, Supervisor, run
+from projections.fresh_rows import FreshRows
 from projections.projection import EntityProjection, Projection
 from projections.table import Table
 
 __all__ = [
     "EntityProjection",
+    "FreshRows",
     "OrdersProjection",
     "PortfolioSnapshotsProjection",
     "PortfoliosProjection",
@@ -18,7 +22,7 @@ __all__ = [
     "Projection",
     "ProjectionRunner",
     "ProjectionWorker",
-    "Running",
+    "Supervisor",
     "Table",
     "run",
 ]

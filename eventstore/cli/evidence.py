@@ -22,7 +22,6 @@ from eventstore.evidence import seal as seal_log
 from eventstore.evidence import verify as verify_log
 from eventstore.export.files import replacing
 from eventstore.store import EventStore
-from projections.passing import passes
 
 __all__ = ["check_proof", "prove", "seal", "verify"]
 
@@ -65,7 +64,7 @@ async def _seal(config: DatabaseConfig, *, only_head: bool, every_s: float | Non
             try:
                 result = await seal_log(store.log)
             except EventStoreError as error:
-                if every_s is None or not passes(error):
+                if every_s is None or not error.is_transient:
                     raise
                 _logger.warning("sealing is tried again", exc_info=error)
                 await asyncio.sleep(max(every_s, _RETRY_S))

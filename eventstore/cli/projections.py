@@ -13,9 +13,9 @@ from eventstore.cli.modules import all_projections, projections_named
 from eventstore.cli.output import say
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
-from eventstore.replay.disorder import DisorderSearch
+from eventstore.database.cancellation import end
 from eventstore.store import EventStore
-from projections import Projection, ProjectionRunner
+from projections import Projection, Supervisor
 from projections.engine.lanes import ensure_lanes
 
 __all__ = ["work"]
@@ -52,21 +52,27 @@ async def _work(config: DatabaseConfig, chosen: list[Projection[Any]], lanes: in
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told_to_stop.set)
-    async with EventStore.open(config, workers=False) as store, asyncio.TaskGroup() as group:
+    async with EventStore.open(config, workers=False) as store:
         await store.require_migrated(workers=True)
         if lanes is not None:
             for one in chosen:
                 before = await ensure_lanes(store.log, one, lanes)
                 if before != lanes:
                     say(f"{one.name}: from {before} lanes to {lanes}, for all processes")
-        # One that fails takes the others with it: who watches the process then sees it end.
-        tasks = [group.create_task(ProjectionRunner(store.log, one).run(), name=one.name) for one in chosen]
-        tasks.append(group.create_task(DisorderSearch(store.log).run(), name="disorder search"))
+        supervisor = Supervisor(store.log, chosen)
+        supervisor.start()
         # What stands now stays: the collector, which takes 50 ms to look through it, need not do so again and again.
         gc.collect()
         gc.freeze()
         say(f"at work on {', '.join(one.name for one in chosen)}")
-        await told_to_stop.wait()
-        for task in tasks:
-            task.cancel()
+        stopping = asyncio.create_task(told_to_stop.wait(), name="eventstore wait for a signal")
+        failing = asyncio.create_task(supervisor.failed(), name="eventstore wait for a failure")
+        try:
+            # One that fails takes the others with it: who watches the process then sees it end.
+            await asyncio.wait((stopping, failing), return_when=asyncio.FIRST_COMPLETED)
+            if failing.done():
+                failing.result()
+        finally:
+            await end(stopping, failing)
+            await supervisor.stop()
     say("stopped")

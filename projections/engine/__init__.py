@@ -1,14 +1,13 @@
 """The engine: workers fold the settled events of the log into the read tables, one worker for each lane at a time."""
 
 from projections.engine.lanes import set_lanes
-from projections.engine.runner import ProjectionRunner
-from projections.engine.supervisor import Running, run
+from projections.engine.supervisor import ProjectionRunner, Supervisor, run
 from projections.engine.worker import ProjectionWorker
 
 __all__ = [
     "ProjectionRunner",
     "ProjectionWorker",
-    "Running",
+    "Supervisor",
     "run",
     "set_lanes",
 ]

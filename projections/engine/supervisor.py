@@ -1,47 +1,202 @@
-"""Folding projections by tasks of this process, for a block."""
+"""The supervisor: projections are folded by tasks of this process, a worker for each lane."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.cancellation import end
 from eventstore.database.connection import DatabaseConnection
-from eventstore.errors import ConfigurationError
+from eventstore.domain.registry_check import require_sound_registry
+from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.shared import log_of
+from eventstore.replay.disorder import DisorderSearch
 from projections.engine.lanes import LANES_MAX, ensure_lanes
 from projections.engine.lease import LEASE_S
-from projections.engine.progress import progress_of, wait_for
-from projections.engine.runner import ProjectionRunner
+from projections.engine.progress import folded_through, list_lanes, progress_of, wait_for
+from projections.engine.worker import ProjectionWorker
 from projections.projection import Projection
 
-__all__ = ["Running", "run"]
+__all__ = ["ProjectionRunner", "Supervisor", "run"]
 
 _logger = logging.getLogger(__name__)
 
+R = TypeVar("R")
+
+_LANES_POLL_S = 1.0
 _WAIT_TIMEOUT_S = 30.0
+_DISORDER_SEARCH = "disorder search"
 
 
-class Running:
-    """Projections that are folded by tasks of this process; `run` gives one.
+class ProjectionRunner(Generic[R]):
+    """Runs a worker for each lane of a projection, also when their number changes.
+
+    Any number of processes may do so: each lane is worked on by one of them, the others stand by.
+
+    Args:
+        log: The log to fold.
+        projection: What to fold it into.
+        lease_s: Seconds after which another worker takes over from one that was killed.
+
+    Raises:
+        LimitError: `lease_s` is not above 0.
+    """
+
+    def __init__(self, log: EventLog, projection: Projection[R], *, lease_s: float = LEASE_S) -> None:
+        self.log = log
+        self.projection = projection
+        self.moved = progress_of(log).moved
+        self._lease_s = check_seconds("lease_s", lease_s, is_finite=True)
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Fold until cancelled.
+
+        Raises:
+            ConfigurationError: An upcaster is missing.
+            EventStoreError: As `ProjectionWorker.run`.
+        """
+        require_sound_registry(self.log.classes)
+        if self.log.metrics is not None:
+            self.log.metrics.watch_log(self.log.connection)
+        try:
+            while True:
+                await self._adjust()
+                done, _ = await asyncio.wait(
+                    self._tasks.values(), timeout=_LANES_POLL_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    task.result()
+        finally:
+            await self._end(list(self._tasks))
+
+    async def folded_through(self) -> int:
+        """Return the position up to which every event is in the table, whoever folded it.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        return await folded_through(self.log, self.projection.name)
+
+    async def _adjust(self) -> None:
+        try:
+            lanes = await list_lanes(self.log, self.projection.name)
+        except EventStoreError as error:
+            # The workers wait out what can be waited out; without any there is nobody to do so.
+            if not self._tasks and not error.is_transient:
+                raise
+            await asyncio.sleep(0 if self._tasks else _LANES_POLL_S)
+            if not self._tasks:
+                self._start(0)
+            return
+        count = max(len(lanes), 1)
+        for lane in range(count):
+            if lane not in self._tasks:
+                self._start(lane)
+        await self._end([lane for lane in self._tasks if lane >= count])
+
+    def _start(self, lane: int) -> None:
+        worker: ProjectionWorker[Any] = ProjectionWorker(
+            self.log, self.projection, lane=lane, lease_s=self._lease_s, moved=self.moved
+        )
+        name = f"eventstore projection {self.projection.name} lane {lane}"
+        self._tasks[lane] = asyncio.create_task(worker.run(), name=name)
+
+    async def _end(self, lanes: list[int]) -> None:
+        tasks = [self._tasks.pop(lane) for lane in lanes]
+        await end(*tasks)
+
+
+class Supervisor:
+    """Runs several projections as tasks of this process, and the search for streams that are out of order.
+
+    A projection that fails is logged and ends; the others go on.
+
+    Args:
+        log: The log to fold.
+        projections: The projections, each with a name of its own.
+        lease_s: Seconds after which another process takes over from one that was killed.
 
     Attributes:
         projections: The projections.
-        tasks: The task of each, in the same order; one that has ended has failed.
+
+    Raises:
+        LimitError: `lease_s` is not above 0.
     """
 
     def __init__(
-        self, log: EventLog, projections: Sequence[Projection[Any]], tasks: Sequence[asyncio.Task[None]]
+        self, log: EventLog, projections: Iterable[Projection[Any]], *, lease_s: float = LEASE_S
     ) -> None:
         self.projections = tuple(projections)
-        self.tasks = tuple(tasks)
         self._log = log
+        self._runners = [ProjectionRunner(log, one, lease_s=lease_s) for one in self.projections]
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def is_running(self) -> bool:
+        """Whether `start` was called, and `stop` was not."""
+        return bool(self._tasks)
+
+    @property
+    def tasks(self) -> tuple[asyncio.Task[None], ...]:
+        """The task of each projection, in their order; one that is done has failed."""
+        return tuple(self._tasks[one.name] for one in self.projections if one.name in self._tasks)
+
+    def require_single(self) -> None:
+        """Check that no projection is given twice or runs in this process already.
+
+        Raises:
+            ConfigurationError: One is, or does.
+        """
+        running = progress_of(self._log).tasks
+        names = [one.name for one in self.projections]
+        for name in names:
+            if names.count(name) > 1 or (name in running and not running[name].done()):
+                raise ConfigurationError(f"projection {name} runs in this process already: run it once")
+
+    def start(self) -> None:
+        """Start the tasks, unless they run; `stop` must follow.
+
+        Raises:
+            ConfigurationError: As `require_single`.
+        """
+        if self._tasks:
+            return
+        self.require_single()
+        for runner in self._runners:
+            self._start(runner.projection.name, runner.run())
+        search = progress_of(self._log).tasks.get(_DISORDER_SEARCH)
+        if search is None or search.done():
+            self._start(_DISORDER_SEARCH, DisorderSearch(self._log).run())
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        what = name if name == _DISORDER_SEARCH else f"projection {name}"
+        task = asyncio.create_task(work, name=f"eventstore {what}")
+        task.add_done_callback(_log_failure)
+        self._tasks[name] = progress_of(self._log).tasks[name] = task
+
+    async def stop(self) -> None:
+        """End the tasks; what a worker has in hand is rolled back."""
+        tasks, self._tasks = self._tasks, {}
+        running = progress_of(self._log).tasks
+        try:
+            await end(*tasks.values())
+        finally:
+            for name, task in tasks.items():
+                if running.get(name) is task:
+                    del running[name]
+
+    async def failed(self) -> None:
+        """Wait until a task has failed, and raise its error."""
+        done, _ = await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
 
     async def wait_for(self, position: int, *, timeout_s: float = _WAIT_TIMEOUT_S) -> None:
         """Wait until all their tables have every event up to a position.
@@ -67,11 +222,11 @@ async def run(
     *,
     lanes: int | None = None,
     lease_s: float = LEASE_S,
-) -> AsyncIterator[Running]:
+) -> AsyncIterator[Supervisor]:
     """Fold projections by tasks of this process until the end of the block.
 
     Any number of processes may do so: each lane of a projection is worked on by one of them, the others stand by. A
-    projection that fails is logged and ends; the others, and the block, go on, and `Running.wait_for` raises.
+    projection that fails is logged and ends; the others, and the block, go on, and `Supervisor.wait_for` raises.
 
     Args:
         connection: Where the log and the tables are.
@@ -89,33 +244,18 @@ async def run(
     if lanes is not None:
         check_count("lanes", lanes, most=LANES_MAX)
     log = log_of(connection)
-    chosen = list(projections)
-    running = progress_of(log).tasks
-    names = [one.name for one in chosen]
-    for name in names:
-        if names.count(name) > 1 or (name in running and not running[name].done()):
-            raise ConfigurationError(f"projection {name} runs in this process already: run it once")
+    supervisor = Supervisor(log, projections, lease_s=lease_s)
+    supervisor.require_single()
     if lanes is not None:
-        for one in chosen:
+        for one in supervisor.projections:
             await ensure_lanes(log, one, lanes)
-    tasks = []
-    for one in chosen:
-        runner = ProjectionRunner(log, one, lease_s=lease_s)
-        task = asyncio.create_task(runner.run(), name=f"eventstore projection {one.name}")
-        task.add_done_callback(_report)
-        tasks.append(task)
-        running[one.name] = task
+    supervisor.start()
     try:
-        yield Running(log, chosen, tasks)
+        yield supervisor
     finally:
-        try:
-            await end(*tasks)
-        finally:
-            for name, task in zip(names, tasks, strict=True):
-                if running.get(name) is task:
-                    del running[name]
+        await supervisor.stop()
 
 
-def _report(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         _logger.error("%s has ended: %s", task.get_name(), error, exc_info=error)

@@ -45,7 +45,6 @@ from projections.engine.lease import LEASE_S, Lease
 from projections.engine.reading import Batch, read_batch
 from projections.engine.versions import require_version, version_differs
 from projections.keys import key_text, lane_of
-from projections.passing import passes
 from projections.projection import Projection
 from projections.table_shape import check_table
 
@@ -169,7 +168,7 @@ class ProjectionWorker(Generic[R]):
                             raise cancelled  # noqa: B904 - what failed while it was cleaned up is its context
                         # The checkpoint tells what was applied, so a lost answer needs no more than a new look.
                         is_mended_elsewhere = self._was_sound and isinstance(error, PreconditionError)
-                        if not (passes(error) or is_mended_elsewhere):
+                        if not (error.is_transient or is_mended_elsewhere):
                             raise
                         if self.log.metrics is not None:
                             self.log.metrics.retried("batch")

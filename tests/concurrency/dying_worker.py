@@ -9,7 +9,8 @@ import sys
 
 from eventstore.database import ConnectionFactory, DatabaseConfig
 from eventstore.log import EventLog
-from projections import ProjectionWorker, folding
+from projections import ProjectionWorker
+from projections.engine import batch
 from tests.concurrency.dying import STATEMENTS, Death, serve
 from tests.seen import SeenProjection
 
@@ -21,7 +22,7 @@ async def fold(death: Death) -> str:
         DatabaseConfig.from_url(url).replace(min_pool_size=1, max_pool_size=2)
     )
     death.watch(*STATEMENTS, "copy_records_to_table")
-    folding._COPY_ROWS_MIN = 2
+    batch._COPY_ROWS_MIN = 2
     worker = ProjectionWorker(EventLog(connection), SeenProjection(), batch_events_max=batch_events_max)
     while await worker.run_once():
         pass

@@ -111,5 +111,5 @@ def test_what_hides_nothing_is_left_alone(tmp_path: Path):
     assert (done.stdout, done.stderr) == ("Projection Mine\n", "")
     assert (hidden("projections"), hidden("eventstore")) == (None, None)
     require_package("projections")
-    assert hidden_by_us("projections.orders", rules.ROOT) is None
+    assert hidden_by_us("projections.builtin", rules.ROOT) is None
     assert hidden_by_us("shop.projections", tmp_path / "shop") is None

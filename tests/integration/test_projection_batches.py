@@ -14,8 +14,9 @@ from eventstore.database.grants import grant
 from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import UnknownEventTypeError
 from eventstore.store import EventStore
-from projections import OrdersProjection, ProjectionWorker, folding
+from projections import OrdersProjection, ProjectionWorker
 from projections.check import check, compare_with_fold
+from projections.engine import batch as folding
 from projections.quarantine import list_quarantined
 from tests.conftest import admin_connection
 from tests.entities import started

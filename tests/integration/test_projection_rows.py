@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from projections import Projection, Table, folding
+from projections import Projection, Table
 from projections.check import check, compare_with_rebuild
+from projections.engine import batch as folding
 from projections.quarantine import list_quarantined, retry
 from projections.rebuild import rebuild
 from tests.hits import Hit, HitsByNumber, Parity, fold_all, hit, hits, hits_table, rows_of

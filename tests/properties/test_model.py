@@ -29,9 +29,9 @@ from eventstore.log.records import AppendColumns, AppendResult, StagedEvent, to_
 from eventstore.log.settlement import Settlement
 from eventstore.sql import load, template
 from eventstore.testing.scratch import EventLoopThread, ScratchDatabase, scratch_database
-from projections import Projection, ProjectionWorker, Table, fresh_rows, lanes, worker
+from projections import Projection, ProjectionWorker, Table, fresh_rows
 from projections.check import compare_with_fold
-from projections.engine import set_lanes
+from projections.engine import lanes, set_lanes, worker
 from projections.engine.batch import fold_into
 from projections.engine.lease import Lease
 from projections.fresh_rows import FreshRows

@@ -126,7 +126,7 @@ class TestTheRulesCanFail:
         [
             "import projections.engine.worker",
             "from projections.engine import worker",
-            "def late():\n    from projections.orders import X",
+            "def late():\n    from projections.builtin import X",
             "from ..projections import x",
         ],
     )
