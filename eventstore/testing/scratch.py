@@ -133,6 +133,12 @@ class ScratchDatabase:
         await adapter.execute("ALTER TABLE events DISABLE TRIGGER USER")
         return cls(connection)
 
+    async def skip_positions(self, number: int) -> None:
+        """Draw positions that no event will have, as an append does that is rolled back."""
+        await PostgreSQLAdapter(self.connection).fetch_all(
+            "SELECT nextval(pg_get_serial_sequence('events', 'position')) FROM generate_series(1, $1)", number
+        )
+
     async def empty(self, *tables: str) -> None:
         """Remove all events and what projections have noted, and begin again with position 1.
 

@@ -38,6 +38,7 @@ from eventstore.domain.event import Event
 from eventstore.testing.scratch import EventLoopThread, scratch_database
 from eventstore.testing.strategies import (
     LoggedEvent,
+    enveloped,
     event_logs,
     events_of,
     histories_of,
@@ -156,27 +157,20 @@ def default_logs(projection: Projection[Any]) -> st.SearchStrategy[tuple[LoggedE
 
 def _logs(given: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[LoggedEvent, ...]]:
     """Take a strategy of events or of logs."""
-
-    def as_log(drawn: tuple[Any, list[tuple[int, Any]]]) -> tuple[LoggedEvent, ...]:
-        first, others = drawn
-        if isinstance(first, Event):
-            return _placed([(0, first), *others])
-        return tuple(first)
-
     streams = st.integers(0, _STREAMS - 1)
-    return given.flatmap(
-        lambda first: st.tuples(
-            st.just(first),
-            st.lists(st.tuples(streams, given), max_size=_EVENTS_MAX - 1)
-            if isinstance(first, Event)
-            else st.just([]),
-        )
-    ).map(as_log)
+
+    def as_logs(first: Any) -> st.SearchStrategy[tuple[LoggedEvent, ...]]:
+        if not isinstance(first, Event):
+            return st.just(tuple(first))
+        others = st.lists(st.tuples(streams, given), max_size=_EVENTS_MAX - 1)
+        return enveloped(others.map(lambda more: _placed([(0, first), *more])))
+
+    return given.flatmap(as_logs)
 
 
 def _on_streams(events: st.SearchStrategy[Event]) -> st.SearchStrategy[tuple[LoggedEvent, ...]]:
     placed = st.tuples(st.integers(0, _STREAMS - 1), events)
-    return st.lists(placed, min_size=1, max_size=_EVENTS_MAX).map(_placed)
+    return enveloped(st.lists(placed, min_size=1, max_size=_EVENTS_MAX).map(_placed))
 
 
 def _placed(drawn: Sequence[tuple[int, Event]]) -> tuple[LoggedEvent, ...]:

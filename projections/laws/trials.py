@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 
-from eventstore.domain.event import PendingEvent, RecordedEvent
+from eventstore.domain.event import RecordedEvent
 from eventstore.errors import QuarantinedKeysError, RepositoryError
 from eventstore.log.event_log import EventLog
-from eventstore.log.records import StagedEvent
 from eventstore.printable import text_of_error
 from eventstore.sql import qualified, schema_of
 from eventstore.testing.scratch import ScratchDatabase
-from eventstore.testing.strategies import LoggedEvent
+from eventstore.testing.strategies import LoggedEvent, staged_log
 from projections.check.comparison import compare_with_rebuild
 from projections.engine.worker import ProjectionWorker
 from projections.fresh_rows import FreshRows
@@ -247,13 +248,16 @@ class Trial:
         """Begin with a log of these events, and return them."""
         await self._scratch.empty(self._table.name)
         self._log.settlement.reset()
-        versions: dict[UUID, int] = {}
-        staged = []
-        for one in log:
-            versions[one.stream_id] = version = versions.get(one.stream_id, 0) + 1
-            staged.append(StagedEvent(one.stream_id, version, PendingEvent(uuid4(), one.event)))
-        await self._log.append_staged(staged)
-        return await self._log.read_range(after=0, through=len(log), limit=_ALL)
+        staged = staged_log(log)
+        # An append takes positions that follow each other: a gap lies between two of them.
+        begins = [0, *(place for place, one in enumerate(log) if one.gap and place), len(log)]
+        for begin, end in pairwise(begins):
+            if gap := log[begin].gap:
+                await self._scratch.skip_positions(gap)
+            await self._log.append_staged(staged[begin:end])
+        through = len(log) + sum(one.gap for one in log)
+        await self._log.settlement.settle_through(through)
+        return await self._log.read_range(after=0, through=through, limit=_ALL)
 
     def _taken(self, projection: Projection[Any], events: Sequence[RecordedEvent]) -> list[RecordedEvent]:
         return [part for event in events for part in projection.taken(event)]
@@ -365,6 +369,8 @@ class Trial:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.astimezone(UTC)  # by whichever clock, it is the same moment
     return str(value) if not isinstance(value, str) else repr(value)
 
 

@@ -5,10 +5,11 @@
 reads as the lines of code that lead to it. The `..._commands()` give commands that may be legal or not.
 
 `event_logs()` gives the events of several legal lives, in the order of a log; `events_of()` events of any classes;
-`trading_days()` whole days, in which orders, positions and portfolios agree.
+`trading_days()` whole days, in which orders, positions and portfolios agree. The events of a log have all that those of a live
+one have, such as metadata, gaps between positions and times of recording; `recorded_log()` gives them as they are read back.
 
-Ids of executions and trades come from a small pool, so repeats and conflicts do happen; times lie in one hour, so
-that fills are reported late. Needs the extra `testing`.
+Ids of executions and trades come from a small pool, so repeats and conflicts do happen; times lie in one hour, to
+the microsecond and by several clocks, so that fills are reported late. Needs the extra `testing`.
 
 Example:
     @given(order_histories())
@@ -44,17 +45,23 @@ from eventstore.testing.strategies.entities import (
     quantities,
 )
 from eventstore.testing.strategies.streams import (
+    RECORDED_FROM,
     LoggedEvent,
+    enveloped,
     event_logs,
     events_of,
     histories_of,
+    recorded_log,
+    recorded_logs,
     shown_event,
+    staged_log,
 )
 
 __all__ = [
     "ACTIONS_MAX",
     "COMMANDS_MAX",
     "EPOCH",
+    "RECORDED_FROM",
     "Action",
     "Command",
     "History",
@@ -62,6 +69,7 @@ __all__ = [
     "TradingDay",
     "amounts",
     "commissions",
+    "enveloped",
     "event_logs",
     "events_of",
     "histories_of",
@@ -77,6 +85,9 @@ __all__ = [
     "positions",
     "prices",
     "quantities",
+    "recorded_log",
+    "recorded_logs",
     "shown_event",
+    "staged_log",
     "trading_days",
 ]

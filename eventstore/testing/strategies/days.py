@@ -12,6 +12,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
+from eventstore.domain.causation import metadata_of
 from eventstore.domain.context import use_clock, use_ids
 from eventstore.domain.entity import Entity
 from eventstore.domain.order import Order, OrderSide
@@ -30,6 +31,10 @@ ACTIONS_MAX = 20
 _CAPITAL = Decimal(100_000)
 _MULTIPLIERS = {"AAPL": Decimal(1), "ES": Decimal(50), "BTC-USD": Decimal("0.1")}
 _STRATEGIES = ("trend", "revert")
+_ACTION_AFTER = timedelta(seconds=1)
+_RACING = ("late_fill", "cancel")
+_OF_VENUE = ("fill", "correct")
+_VENUE_AFTER = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ class Action:
 class TradingDay:
     """A day that was played: what happened, the log of it, and the entities at its end.
 
-    The clock goes on by a minute each time it is asked; an action that no rule allows is left out. A fill goes as an engine's does: the order counts it,
+    The clock goes on by a minute each time it is asked; what a venue reports is at a microsecond of it. The events of an action name it as their command, and
+    its first event as their cause. An action that no rule allows is left out. A fill goes as an engine's does: the order counts it,
     the position of its strategy and symbol takes it, the strategy's portfolio records it. A bust or correction is
     booked in the position and the portfolio as a trade of the opposite side.
 
@@ -73,6 +79,9 @@ class TradingDay:
     positions: list[Position] = field(default_factory=list)
     portfolios: dict[str, Portfolio] = field(default_factory=dict)
     _logged: dict[UUID, int] = field(default_factory=dict)
+    _command: UUID | None = None
+    _gap: int = 0
+    _is_of_venue: bool = False
 
     @classmethod
     def of(cls, actions: Sequence[Action]) -> TradingDay:
@@ -80,8 +89,12 @@ class TradingDay:
         day = cls()
         numbers = count(1)
         minutes = count()
-        with use_ids(lambda: UUID(int=next(numbers))), use_clock(lambda: day.at(next(minutes))):
+        with use_ids(lambda: UUID(int=next(numbers))), use_clock(lambda: day._now(next(minutes))):
             for action in actions:
+                day._command = None
+                # The first append of it lost a race, and was rolled back.
+                day._gap = int(action.name in _RACING)
+                day._is_of_venue = action.name in _OF_VENUE
                 try:
                     done = getattr(day, f"_{action.name}")(*action.arguments)
                 except DomainError:
@@ -94,6 +107,9 @@ class TradingDay:
     def at(minute: int) -> datetime:
         """Return a minute of the day."""
         return EPOCH + timedelta(minutes=minute)
+
+    def _now(self, minute: int) -> datetime:
+        return self.at(minute) + (_VENUE_AFTER if self._is_of_venue else timedelta(0))
 
     def open_position(self, strategy: str, symbol: str) -> Position | None:
         """Return what a strategy has open of a symbol; None where it is flat."""
@@ -236,7 +252,16 @@ class TradingDay:
     def _note(self, entity: Entity) -> None:
         entity.record_assignments()
         known = self._logged.get(entity.id, 0)
-        self.log += [LoggedEvent(entity.id, pending.event) for pending in entity.pending_events[known:]]
+        for pending in entity.pending_events[known:]:
+            is_first = self._command is None
+            cause = self._command
+            self._command = self._command or pending.event_id
+            metadata = metadata_of({}, correlation_id=self._command, causation_id=cause)
+            later = _ACTION_AFTER if is_first and self.log else timedelta(0)
+            self.log.append(
+                LoggedEvent(entity.id, pending.event, pending.event_id, metadata, self._gap, later)
+            )
+            self._gap = 0
         self._logged[entity.id] = len(entity.pending_events)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -128,8 +129,15 @@ def _shown(value: Any) -> str:
     if isinstance(value, StrEnum):
         return f"{type(value).__name__}.{value.name}"
     if isinstance(value, datetime):
-        minutes = (value - EPOCH) // timedelta(minutes=1)
-        return f"EPOCH + timedelta(minutes={minutes})" if minutes else "EPOCH"
+        minutes, rest = divmod(value - EPOCH, timedelta(minutes=1))
+        parts = {"minutes": minutes, "microseconds": rest // timedelta(microseconds=1)}
+        said = ", ".join(f"{name}={number}" for name, number in parts.items() if number)
+        shown = f"EPOCH + timedelta({said})" if said else "EPOCH"
+        offset = value.utcoffset()
+        if not offset:
+            return shown
+        zone = f"timezone(timedelta(minutes={offset // timedelta(minutes=1)}))"
+        return f"({shown}).astimezone({zone})"
     return repr(value)
 
 
@@ -184,9 +192,27 @@ def amounts() -> st.SearchStrategy[Decimal]:
     return st.integers(-1_000_000, 1_000_000).map(lambda cents: Decimal(cents).scaleb(-2))
 
 
+_MINUTES = 61
+# The simplest comes first. One number is drawn for all, which is quicker than a draw for each.
+_IN_THE_MINUTE: Sequence[tuple[int, tzinfo]] = (
+    (0, UTC),
+    (0, timezone(-timedelta(hours=5))),
+    (1, UTC),
+    (123_456, timezone(timedelta(hours=5, minutes=30))),
+    (999_999, UTC),
+)
+
+
 def moments() -> st.SearchStrategy[datetime]:
-    """Times within the hour after `EPOCH`, to the minute."""
-    return st.integers(0, 60).map(lambda minutes: EPOCH + timedelta(minutes=minutes))
+    """Times within the hour after `EPOCH`: whole minutes and microseconds, by the clocks of several time zones."""
+
+    def moment(number: int) -> datetime:
+        kind, minutes = divmod(number, _MINUTES)
+        microseconds, zone = _IN_THE_MINUTE[kind]
+        at = EPOCH + timedelta(minutes=minutes, microseconds=microseconds)
+        return at if zone is UTC else at.astimezone(zone)
+
+    return st.integers(0, _MINUTES * len(_IN_THE_MINUTE) - 1).map(moment)
 
 
 @st.composite
@@ -204,6 +230,10 @@ def _some(
 
 def _execution_ids() -> st.SearchStrategy[str]:
     return st.sampled_from(_EXECUTIONS)
+
+
+# Hypothesis checks a strategy when it is drawn from first, so within a draw none is made anew.
+_quantities, _prices, _commissions = cache(quantities), cache(prices), cache(commissions)
 
 
 # ---- orders ------------------------------------------------------------------------------------------------
@@ -242,6 +272,9 @@ def order_commands(commands_max: int = COMMANDS_MAX) -> st.SearchStrategy[list[C
     return _some(weighted, commands_max)
 
 
+_order_commands = cache(order_commands)
+
+
 @st.composite
 def _order_beginnings(draw: st.DrawFn) -> tuple[Callable[..., Order], dict[str, Any]]:
     order_type = draw(st.sampled_from(OrderType))
@@ -251,9 +284,9 @@ def _order_beginnings(draw: st.DrawFn) -> tuple[Callable[..., Order], dict[str, 
         "side": draw(st.sampled_from(OrderSide)),
     }
     if order_type in (OrderType.STOP, OrderType.STOP_LIMIT):
-        arguments["stop_price"] = draw(prices())
+        arguments["stop_price"] = draw(_prices())
     if order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT):
-        arguments["limit_price"] = draw(prices())
+        arguments["limit_price"] = draw(_prices())
     arguments |= draw(
         st.fixed_dictionaries(
             {},
@@ -274,7 +307,7 @@ def _order_beginnings(draw: st.DrawFn) -> tuple[Callable[..., Order], dict[str, 
 def order_histories(draw: st.DrawFn, commands_max: int = COMMANDS_MAX) -> History[Order]:
     """Legal lives of an order: `history.play()[0]` is the order, its events pending."""
     make, arguments = draw(_order_beginnings())
-    return _legal(make, arguments, draw(order_commands(commands_max)))
+    return _legal(make, arguments, draw(_order_commands(commands_max)))
 
 
 def orders() -> st.SearchStrategy[Order]:
@@ -313,18 +346,21 @@ def position_commands(commands_max: int = COMMANDS_MAX) -> st.SearchStrategy[lis
     return _some(weighted, commands_max)
 
 
+_position_commands = cache(position_commands)
+
+
 @st.composite
 def position_histories(draw: st.DrawFn, commands_max: int = COMMANDS_MAX) -> History[Position]:
     """Legal lives of a position, and of those that it flipped to: `history.play()` gives all, the last one last."""
     arguments: dict[str, Any] = {
         "symbol": draw(st.sampled_from(_SYMBOLS)),
-        "quantity": draw(quantities()) * draw(st.sampled_from([1, -1])),
-        "entry_price": draw(prices()),
-        "commission": draw(commissions()),
+        "quantity": draw(_quantities()) * draw(st.sampled_from([1, -1])),
+        "entry_price": draw(_prices()),
+        "commission": draw(_commissions()),
         "multiplier": draw(st.sampled_from([Decimal(1), Decimal(50), Decimal("0.1")])),
         "occurred_at": EPOCH,
     }
-    return _legal(Position.open_position, arguments, draw(position_commands(commands_max)))
+    return _legal(Position.open_position, arguments, draw(_position_commands(commands_max)))
 
 
 def positions() -> st.SearchStrategy[Position]:
@@ -353,6 +389,9 @@ def portfolio_commands(commands_max: int = COMMANDS_MAX) -> st.SearchStrategy[li
     return _some(weighted, commands_max)
 
 
+_portfolio_commands = cache(portfolio_commands)
+
+
 @st.composite
 def portfolio_histories(draw: st.DrawFn, commands_max: int = COMMANDS_MAX) -> History[Portfolio]:
     """Legal lives of a portfolio: `history.play()[0]` is the portfolio, its events pending."""
@@ -361,7 +400,7 @@ def portfolio_histories(draw: st.DrawFn, commands_max: int = COMMANDS_MAX) -> Hi
         "initial_capital": draw(st.sampled_from([Decimal(100_000), Decimal(0), Decimal("0.01")])),
         "created_at": EPOCH,
     }
-    return _legal(Portfolio, arguments, draw(portfolio_commands(commands_max)))
+    return _legal(Portfolio, arguments, draw(_portfolio_commands(commands_max)))
 
 
 def portfolios() -> st.SearchStrategy[Portfolio]:

@@ -1,12 +1,16 @@
-"""Events in the order of a log: those of legal lives of entities, or any events of the user's own classes."""
+"""Events in the order of a log: those of legal lives of entities, or any events of the user's own classes.
+
+Each has what events of a live log have: an id, metadata, a position after a gap, a time at which it was recorded.
+"""
 
 from __future__ import annotations
 
 import enum
 import types
 import typing
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from dataclasses import field as with_default
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -16,14 +20,28 @@ from uuid import UUID
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from eventstore.domain.causation import metadata_of
 from eventstore.domain.context import use_clock, use_ids
 from eventstore.domain.entity import Entity
-from eventstore.domain.event import Event
+from eventstore.domain.event import Event, EventRegistry, PendingEvent, RecordedEvent, registry
 from eventstore.errors import DomainError
 from eventstore.limits import check_count
+from eventstore.log.records import COLUMNS, StagedEvent, decode_page, to_columns
 from eventstore.testing.strategies.entities import EPOCH, History, moments, prices, quantities
 
-__all__ = ["LoggedEvent", "event_logs", "events_of", "histories_of", "merged", "shown_event"]
+__all__ = [
+    "RECORDED_FROM",
+    "LoggedEvent",
+    "enveloped",
+    "event_logs",
+    "events_of",
+    "histories_of",
+    "merged",
+    "recorded_log",
+    "recorded_logs",
+    "shown_event",
+    "staged_log",
+]
 
 E = TypeVar("E", bound=Event)
 
@@ -31,28 +49,55 @@ _STREAMS_MAX = 4
 _EVENTS_MAX = 12
 _ENVELOPE = "occurred_at"
 
+_KEYS = {"correlation_id": "of", "causation_id": "after", "actor": "by"}
+
+RECORDED_FROM = EPOCH + timedelta(hours=2)
+"""When the first event of a log is recorded."""
+
 
 @dataclass(frozen=True)
 class LoggedEvent:
-    """An event and the stream that it is of.
+    """An event, the stream that it is of, and what its envelope in the log has besides.
+
+    Its position, its version and the time at which it was recorded follow from the events before it: see `recorded_log`.
 
     Attributes:
         stream_id: The stream.
         event: The event.
+        event_id: Its id; None: one is made of its place in the log.
+        metadata: What its writer said of it: correlation, causation, actor, anything else.
+        gap: How many positions before its own no event has, as after an append that was rolled back.
+        recorded_after: How much later it was recorded than the event before it; nothing where one append wrote both.
     """
 
     stream_id: UUID
     event: Event
+    event_id: UUID | None = None
+    metadata: Mapping[str, Any] = with_default(default_factory=dict, hash=False)
+    gap: int = 0
+    recorded_after: timedelta = timedelta(0)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - as Hypothesis calls it
         printer.text(repr(self))
 
     def __repr__(self) -> str:
-        return f"{self.event.category} {_short(self.stream_id)}: {shown_event(self.event)}"
+        metadata = ", ".join(
+            f"{_KEYS.get(key, f'{key}:')} {_id_or_other(value)}" for key, value in self.metadata.items()
+        )
+        said = [f"{{{metadata}}}" if metadata else "", f"after a gap of {self.gap}" if self.gap else ""]
+        return " ".join(
+            [
+                f"{self.event.category} {_short(self.stream_id)}: {shown_event(self.event)}",
+                *filter(None, said),
+            ]
+        )
 
 
 def shown_event(event: Event) -> str:
-    """Return an event as short as it can be read: its type, and the fields that are not their defaults."""
+    """Return an event as short as it can be read: its type, and the fields that are not their defaults.
+
+    A time is `same` where it is that at which the event occurred.
+    """
     fields = type(event).model_fields
     said = []
     for name, value in event.__dict__.items():
@@ -60,7 +105,8 @@ def shown_event(event: Event) -> str:
             if value != EPOCH:
                 said.append(f"at {_moment(value)}")
         elif value is not None and value != fields[name].default:
-            said.append(f"{name}={_value(value)}")
+            is_same = isinstance(value, datetime) and value == event.occurred_at != EPOCH
+            said.append(f"{name}={'same' if is_same else _value(value)}")
     return f"{event.type}({', '.join(said)})"
 
 
@@ -82,11 +128,148 @@ def _moment(value: datetime) -> str:
     since = value - EPOCH
     if abs(since) > timedelta(days=2):
         return value.isoformat()
-    return "EPOCH" if not since else f"EPOCH+{since / timedelta(minutes=1):g}min"
+    if not since:
+        return "EPOCH"
+    minutes, rest = divmod(since, timedelta(minutes=1))
+    if not rest:
+        return f"EPOCH+{minutes}min"
+    return f"EPOCH+{minutes}min+{rest // timedelta(microseconds=1)}us"
+
+
+def _id_or_other(value: Any) -> str:
+    try:
+        return _short(UUID(value))
+    except (ValueError, TypeError, AttributeError):
+        return str(value)
 
 
 def _short(value: UUID) -> str:
     return str(value.int) if value.int < 10**6 else str(value)
+
+
+# ---- envelopes -------------------------------------------------------------------------------------------------
+
+_LATER = timedelta(milliseconds=250)
+_FIRST_ID = 1_000
+
+
+@dataclass(frozen=True)
+class _Envelope:
+    """What an event has beside itself: of which event before it it is the effect, counted back; 0: of none."""
+
+    actor: str | None = None
+    is_of_command: bool = False
+    cause: int = 0
+    more: Mapping[str, Any] = with_default(default_factory=dict)
+    gap: int = 0
+    recorded_after: timedelta = timedelta(0)
+
+
+# The simplest comes first: it is what an event gets that nothing was drawn for.
+_ENVELOPES = (
+    _Envelope(),
+    _Envelope(actor="desk"),
+    _Envelope(recorded_after=timedelta(microseconds=1)),
+    _Envelope(gap=1, recorded_after=_LATER),
+    _Envelope(actor="desk", is_of_command=True),
+    _Envelope(cause=1),
+    _Envelope(actor="risk", cause=2, recorded_after=_LATER),
+    _Envelope(more={"venue": "XNAS", "attempt": 2, "tags": ["ü", None]}, gap=3, recorded_after=_LATER),
+)
+
+
+def enveloped(
+    logs: st.SearchStrategy[tuple[LoggedEvent, ...]],
+) -> st.SearchStrategy[tuple[LoggedEvent, ...]]:
+    """Logs whose events have metadata, gaps before them and times of recording, as in a live log; most have none.
+
+    Args:
+        logs: Logs whose events have none of these.
+    """
+    kinds = len(_ENVELOPES)
+    # One number for all of them, a digit for each: 0 is a log of the simplest.
+    chosen = st.integers(0, kinds**_EVENTS_MAX - 1).map(
+        lambda number: [number // kinds**place % kinds for place in range(_EVENTS_MAX)]
+    )
+    return st.tuples(logs, chosen).map(lambda drawn: _with_envelopes(*drawn))
+
+
+def _with_envelopes(log: Sequence[LoggedEvent], chosen: Sequence[int]) -> tuple[LoggedEvent, ...]:
+    found: list[LoggedEvent] = []
+    for place, one in enumerate(log):
+        envelope = _ENVELOPES[chosen[place] if place < len(chosen) else 0]
+        event_id = one.event_id or UUID(int=_FIRST_ID + place)
+        cause = found[-envelope.cause] if 0 < envelope.cause <= len(found) else None
+        correlation = event_id if envelope.is_of_command else None
+        if cause is not None:
+            correlation = cause.metadata.get("correlation_id") or cause.event_id
+        metadata = metadata_of(
+            envelope.more,
+            correlation_id=correlation,
+            causation_id=None if cause is None else cause.event_id,
+            actor=envelope.actor,
+        )
+        found.append(
+            replace(
+                one,
+                event_id=event_id,
+                metadata=metadata,
+                gap=envelope.gap,
+                recorded_after=envelope.recorded_after,
+            )
+        )
+    return tuple(found)
+
+
+def staged_log(log: Sequence[LoggedEvent]) -> tuple[StagedEvent, ...]:
+    """Return the events of a log as an append takes them, each with the version that it has in its stream."""
+    versions: dict[UUID, int] = {}
+    staged = []
+    for place, one in enumerate(log):
+        versions[one.stream_id] = version = versions.get(one.stream_id, 0) + 1
+        pending = PendingEvent(one.event_id or UUID(int=_FIRST_ID + place), one.event)
+        staged.append(StagedEvent(one.stream_id, version, pending, one.metadata))
+    return tuple(staged)
+
+
+def recorded_log(
+    log: Sequence[LoggedEvent], *, classes: EventRegistry = registry
+) -> tuple[RecordedEvent, ...]:
+    """Return the events of a log as they are read back from a live one, for a test of an `evolve` or a fold.
+
+    Each went through the JSON of its columns. Positions ascend with gaps, versions of a stream have none, and
+    `recorded_at` never goes back.
+
+    Args:
+        log: The log.
+        classes: Where a reader of the log finds event classes.
+
+    Raises:
+        EventEncodingError: An event would not be read back equal.
+    """
+    if not log:
+        return ()
+    columns = to_columns(staged_log(log), classes=classes)
+    position, recorded_at = 0, RECORDED_FROM
+    rows = []
+    for one, *values in zip(log, *columns.per_event, strict=True):
+        position += 1 + one.gap
+        recorded_at += one.recorded_after
+        by_name = dict(zip(COLUMNS[1:-1], values, strict=True))
+        rows.append([position, *(by_name[name] for name in COLUMNS[1:-1]), recorded_at])
+    return tuple(decode_page(rows, classes=classes))
+
+
+def recorded_logs(
+    logs: st.SearchStrategy[tuple[LoggedEvent, ...]], *, classes: EventRegistry = registry
+) -> st.SearchStrategy[tuple[RecordedEvent, ...]]:
+    """Logs as they are read back from a live one: see `recorded_log`.
+
+    Args:
+        logs: Logs, such as `event_logs(order_histories())`.
+        classes: As in `recorded_log`.
+    """
+    return logs.map(lambda log: recorded_log(log, classes=classes))
 
 
 # ---- legal streams -----------------------------------------------------------------------------------------
@@ -106,10 +289,12 @@ def event_logs(
     def played(drawn: tuple[list[History[Any]], list[int]]) -> tuple[LoggedEvent, ...]:
         return merged([stream for history in drawn[0] for stream in _streams(history)], drawn[1])
 
-    return st.tuples(
-        st.lists(st.one_of(*histories), min_size=1, max_size=streams_max),
-        st.lists(st.integers(0, 2 * streams_max), max_size=_EVENTS_MAX),
-    ).map(_numbered(played))
+    return enveloped(
+        st.tuples(
+            st.lists(st.one_of(*histories), min_size=1, max_size=streams_max),
+            st.lists(st.integers(0, 2 * streams_max), max_size=_EVENTS_MAX),
+        ).map(_numbered(played))
+    )
 
 
 def _numbered(play: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -129,7 +314,7 @@ def _streams(history: History[Any]) -> list[list[LoggedEvent]]:
 
 def _stream(entity: Entity) -> list[LoggedEvent]:
     entity.record_assignments()
-    return [LoggedEvent(entity.id, pending.event) for pending in entity.pending_events]
+    return [LoggedEvent(entity.id, pending.event, pending.event_id) for pending in entity.pending_events]
 
 
 def merged(streams: Sequence[Sequence[Any]], choices: Sequence[int]) -> tuple[Any, ...]:
@@ -173,10 +358,12 @@ def histories_of(entity: type[Entity]) -> st.SearchStrategy[tuple[LoggedEvent, .
         ]
         return merged(streams, drawn[1])
 
-    return st.tuples(
-        st.lists(lives, min_size=1, max_size=_STREAMS_MAX),
-        st.lists(st.integers(0, 2 * _STREAMS_MAX), max_size=_EVENTS_MAX),
-    ).map(numbered)
+    return enveloped(
+        st.tuples(
+            st.lists(lives, min_size=1, max_size=_STREAMS_MAX),
+            st.lists(st.integers(0, 2 * _STREAMS_MAX), max_size=_EVENTS_MAX),
+        ).map(numbered)
+    )
 
 
 # ---- events by their fields ----------------------------------------------------------------------------------
