@@ -52,9 +52,10 @@ test: $(VENV)/.stamp-dev ## every test once, at small sizes
 test-all: $(VENV)/.stamp-dev ## the full sizes and more random examples too
 	@HYPOTHESIS_PROFILE=full $(PYTEST) -n $(WORKERS) -m "$(MARKERS)" $(ARGS)
 
-lint: $(VENV)/.stamp-dev ## ruff: rules and format
+lint: $(VENV)/.stamp-dev ## ruff: rules and format; the rules of this project (tools/lint)
 	@$(VENV)/bin/ruff check --output-format concise .
 	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/python -m tools.lint
 
 types: $(VENV)/.stamp-dev ## mypy --strict
 	@$(VENV)/bin/mypy
@@ -68,14 +69,14 @@ bench-large: $(VENV)/.stamp-dev ## the same figures as the log grows to 20 milli
 bench-peers: $(VENV)/.stamp-peers ## our writers beside those of other event stores in Python
 	@$(VENV)/bin/python -m benchmarks.peers $(ARGS)
 
-docs: $(VENV)/.stamp-dev ## run every snippet of the README and the documentation, check every link
+docs: $(VENV)/.stamp-dev ## run every snippet of the README and the documentation
 	@$(PYTEST) tests/docs $(ARGS)
 
 demo: $(VENV)/.stamp-demo ## a real tape of trades through the whole store
 	@$(VENV)/bin/eventstore demo $(ARGS)
 
 goldens: $(VENV)/.stamp-dev ## write the statements that templates make, for a review to see what changed
-	@$(VENV)/bin/python -m tests.statements
+	@$(VENV)/bin/python -m tools.statements
 
 lock: ## write requirements-dev.lock as pyproject.toml says; ARGS=--upgrade: with the newest versions
 	@tools/lock $(ARGS)

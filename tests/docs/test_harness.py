@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs import commands, document, links
+from tools import snippets
+from tools.lint import commands, links
 
 
 def run(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
@@ -16,7 +17,7 @@ def run(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
     path = tmp_path / "page.md"
     path.write_text(text)
     return subprocess.run(
-        [sys.executable, "-P", "-W", "error", document.__file__, str(path)],
+        [sys.executable, "-P", "-W", "error", snippets.__file__, str(path)],
         cwd=tmp_path,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -137,7 +138,7 @@ def test_output_of_nothing_fails(tmp_path: Path):
 
 def test_blocks_know_their_lines_languages_and_markers():
     """Each block has its language, its first line and the markers right above it, and nothing of the one before."""
-    found = document.blocks(GOOD)
+    found = snippets.blocks(GOOD)
     assert [(block.language, block.line, sorted(block.markers)) for block in found][:4] == [
         ("python", 4, []),
         ("python", 23, []),

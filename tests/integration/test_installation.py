@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from eventstore.installation import hidden, hidden_by_us, require_package
-from tests.unit import house_rules as rules
+from tools.lint import findings as files
 
 OWN = "class Mine:\n    pass\n"
 
@@ -19,7 +19,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env={"PYTHONPATH": f"{folder}:{rules.ROOT}", "PATH": "", "HOME": str(folder)},
+        env={"PYTHONPATH": f"{folder}:{files.ROOT}", "PATH": "", "HOME": str(folder)},
         capture_output=True,
         text=True,
         check=False,
@@ -45,7 +45,7 @@ def test_what_hides_the_projections_is_found(tmp_path: Path, kind: str, statemen
     done = run(tmp_path, "-c", statement)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
-        f"ImportError: {file} hides the package 'projections' of trading-eventstore ({rules.ROOT / 'projections'})"
+        f"ImportError: {file} hides the package 'projections' of trading-eventstore ({files.ROOT / 'projections'})"
     )
 
 
@@ -111,5 +111,5 @@ def test_what_hides_nothing_is_left_alone(tmp_path: Path):
     assert (done.stdout, done.stderr) == ("Projection Mine\n", "")
     assert (hidden("projections"), hidden("eventstore")) == (None, None)
     require_package("projections")
-    assert hidden_by_us("projections.builtin", rules.ROOT) is None
+    assert hidden_by_us("projections.builtin", files.ROOT) is None
     assert hidden_by_us("shop.projections", tmp_path / "shop") is None

@@ -37,7 +37,7 @@ from projections.engine.lease import Lease
 from projections.laws import check_laws
 from projections.rebuild import rebuild
 from tests.entities import started
-from tests.unit import house_rules as rules
+from tools.lint import findings as files
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -282,7 +282,7 @@ def test_every_limit_is_in_the_table():
     """A new limit that nobody refuses would go unnoticed."""
     known = " ".join(CALLS)
     missing = []
-    for path in rules.python_files("eventstore", "projections"):
+    for path in files.python_files("eventstore", "projections"):
         if "cli" in Path(path).parts:
             continue
         for owner, node in _functions(ast.parse(path.read_text())):
@@ -290,7 +290,7 @@ def test_every_limit_is_in_the_table():
             if name in _PASSED_ON or owner in _PASSED_ON or "Repository" in owner:
                 continue
             missing += [
-                f"{rules.shown(path)}: {name}({argument.arg})"
+                f"{files.shown(path)}: {name}({argument.arg})"
                 for argument in (*node.args.args, *node.args.kwonlyargs)
                 if _LIMIT.search(argument.arg) and argument.arg not in known
             ]

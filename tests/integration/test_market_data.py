@@ -24,7 +24,7 @@ from eventstore.domain.order import Order, OrderSide, OrderStatus
 from eventstore.errors import OrderNotFoundError
 from projections import OrdersProjection, ProjectionWorker
 from projections.check import compare_with_fold
-from tests.unit.house_rules import ROOT
+from tools.lint.findings import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

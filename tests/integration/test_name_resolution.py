@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from eventstore.sql import render
 from tests.migrated import migrate
-from tests.statements import STATEMENTS
-from tests.unit import sql_header
+from tools.lint import sql_header
+from tools.statements import STATEMENTS
 
 # What a function cannot consist of; their names are qualified, and they have no operators.
 UTILITIES = re.compile(r"\s*(LOCK|CREATE)\b")

@@ -14,8 +14,8 @@ import pytest_asyncio
 from eventstore.repositories import read_tables
 from eventstore.sql import load, render, schema_of
 from eventstore.store import EventStore
-from tests.statements import STATEMENTS
-from tests.unit import sql_header
+from tools.lint import sql_header
+from tools.statements import STATEMENTS
 
 ROWS = {"small": 50_000, "full": 1_000_000}
 # A row for each projection, or for each key in trouble.

@@ -8,8 +8,8 @@ from eventstore.log.records import COLUMNS
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.sql import render
 from tests.migrated import migrate
-from tests.statements import STATEMENTS
-from tests.unit import sql_header
+from tools.lint import sql_header
+from tools.statements import STATEMENTS
 
 # Numbers keep their digits; the driver needs not look up what an enum is.
 AS_TEXT = ("numeric", "order_side", "order_type", "order_status", "time_in_force")

@@ -21,8 +21,8 @@ from eventstore.repositories import PostgreSQLOrderRepository
 from projections import OrdersProjection
 from projections.fresh_rows import FreshRows
 from projections.rebuild import rebuild
-from tests.statements import STATEMENTS
-from tests.unit.sql_header import parse
+from tools.lint.sql_header import parse
+from tools.statements import STATEMENTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

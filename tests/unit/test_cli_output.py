@@ -2,58 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
 from eventstore.cli.output import TextTable, bars, live, say, say_json, show_table
 from tests.terminal import Terminal
-from tests.unit import house_rules as rules
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MARKUP = "[/x] [bold]b[/bold] [link=http://evil.example]l[/link] [/SETTLEMENT] :warning:"
-# Of these, only the module of the output writes. The entry point says that the extra is missing, which it cannot use.
-WRITERS = {"print", "echo", "secho", "stdout", "stderr", "__stdout__", "__stderr__", "Console"}
-MAY_WRITE = {"eventstore/cli/output.py", "eventstore/cli/__init__.py"}
-
-
-def writers_of(source: str) -> set[str]:
-    """What of a module could write to a terminal past `output`."""
-    found = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "rich":
-            found.add(node.module or "")
-        if isinstance(node, ast.Import):
-            found |= {one.name for one in node.names if one.name.partition(".")[0] == "rich"}
-        name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
-        if name in WRITERS:
-            found.add(name)
-    return found
-
-
-def used_otherwise(path: Path, found: set[str]) -> set[str]:
-    """Without what is no text: the bytes of an export, and the descriptor that `tail` watches."""
-    may = {"eventstore/cli/transfer.py": {"stdout"}, "eventstore/cli/reading.py": {"stdout"}}
-    may["eventstore/cli/running.py"] = {"stdout"}  # given up when nobody reads it
-    return found - may.get(rules.shown(path), set())
-
-
-def test_no_other_module_of_the_command_line_writes():
-    """All text passes through `output`, so that no command can forget to escape it."""
-    offenders = {
-        rules.shown(path): used_otherwise(path, writers_of(path.read_text()))
-        for path in rules.python_files("eventstore/cli")
-        if rules.shown(path) not in MAY_WRITE
-    }
-    assert {name: found for name, found in offenders.items() if found} == {}
-    assert writers_of("import rich\nfrom rich.table import Table\nsys.stderr.write(x)\nprint(x)\ntyper.echo(x)") == {
-        "rich", "rich.table", "stderr", "print", "echo",
-    }  # fmt: skip
 
 
 def table_of(*rows: tuple[str, ...]) -> TextTable:

@@ -1,48 +1,12 @@
-"""What the project depends on: bounds on both sides, and one lock file that developers' environments are made of."""
+"""What the project depends on, and what the lint rules find in it."""
 
 from __future__ import annotations
 
-import re
-import tomllib
-
 import pytest
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from tests.unit import house_rules as rules
-
-PROJECT = tomllib.loads((rules.ROOT / "pyproject.toml").read_text())["project"]
-LOCK = (rules.ROOT / "requirements-dev.lock").read_text()
-OWN = canonicalize_name(PROJECT["name"])
-# Its versions are dates: none of them breaks anything.
-WITHOUT_END = {"tzdata"}
-
-
-def requirements(*extras: str) -> list[Requirement]:
-    """What the project needs itself, or with these extras and those that they name."""
-    found = [Requirement(one) for one in PROJECT["dependencies"]]
-    for extra in extras:
-        for one in map(Requirement, PROJECT["optional-dependencies"][extra]):
-            found += requirements(*one.extras) if canonicalize_name(one.name) == OWN else [one]
-    return found
-
-
-def locked() -> dict[str, list[Version]]:
-    """The versions of each package in the lock file: more than one where Pythons need different ones."""
-    found: dict[str, list[Version]] = {}
-    for name, pinned in re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)", LOCK, re.MULTILINE):
-        found.setdefault(canonicalize_name(name), []).append(Version(pinned))
-    return found
-
-
-@pytest.mark.parametrize("named", sorted(set(map(str, requirements(*PROJECT["optional-dependencies"])))))
-def test_each_dependency_has_both_bounds(named: str):
-    """A version that nobody has tried is not taken."""
-    requirement = Requirement(named)
-    operators = {specifier.operator for specifier in requirement.specifier}
-    assert ">=" in operators
-    assert "<" in operators or requirement.name in WITHOUT_END
+from tools.lint.dependency_rules import locked, missing_bound, pins_without_digest, places, requirements
 
 
 def test_versions_that_make_an_id_twice_are_left_out():
@@ -52,19 +16,19 @@ def test_versions_that_make_an_id_twice_are_left_out():
     assert requirement.specifier.contains("0.14.0")
 
 
-def test_the_lock_has_every_dependency_within_its_bounds():
-    """So `make lock` was run after the last change of pyproject.toml."""
-    pins = locked()
-    missing = []
-    for requirement in requirements("dev"):
-        versions = pins.get(canonicalize_name(requirement.name), [])
-        if not versions or not all(map(requirement.specifier.contains, versions)):
-            missing.append(f"{requirement}: {', '.join(map(str, versions)) or 'none'}")
-    assert missing == []
+@pytest.mark.parametrize(
+    ("named", "missing"),
+    [("x>=1,<2", None), ("x<2", "lower"), ("x>=1", "upper"), ("x==1", "lower"), ("tzdata>=2024", None)],
+)
+def test_a_missing_bound(named: str, missing: str | None):
+    """Each side is asked for, but for what has versions that are dates."""
+    assert missing_bound(Requirement(named)) == missing
 
 
-def test_the_lock_names_no_place():
-    """No index, no file of a machine; and each version with the digests of its files."""
-    assert re.findall(r"\S*(?:://|file:|index-url|find-links| @ )\S*", LOCK) == []
-    lines = LOCK.replace("\\\n", " ").splitlines()
-    assert [line for line in lines if "==" in line and "--hash=sha256:" not in line] == []
+def test_faults_of_a_lock_file():
+    """An index and a pin without a digest are found; two pins of one package are read."""
+    good = "x==1 ; python_version < '3.12' \\\n    --hash=sha256:0\nx==2 \\\n    --hash=sha256:1\n"
+    assert locked(good) == {"x": [Version("1"), Version("2")]}
+    assert (places(good), pins_without_digest(good)) == ([], [])
+    assert places("--index-url https://example.org\n") != []
+    assert pins_without_digest("x==1\n") == ["x==1"]

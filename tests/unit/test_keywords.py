@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import ast
 from decimal import Decimal
 from functools import cached_property
 
@@ -15,7 +14,6 @@ from eventstore.domain.order import OrderDetails
 from eventstore.domain.position import PositionDetails
 from eventstore.errors import ConfigurationError, DomainError
 from eventstore.testing import InMemoryUnitOfWorkFactory
-from tests.unit import house_rules as rules
 
 D = Decimal
 
@@ -245,25 +243,6 @@ def test_a_unit_of_work_refuses_an_unknown_keyword():
     """So does everything that is made by a plain function."""
     with pytest.raises(TypeError, match="acter"):
         InMemoryUnitOfWorkFactory().create_unit_of_work(acter="me")
-
-
-def test_no_function_swallows_keywords():
-    """A function that takes any keywords uses them."""
-    offenders = []
-    for path in rules.python_files("eventstore", "projections"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.args.kwarg is None:
-                continue
-            # Pydantic gives this one every keyword of the class statement, and `__init_subclass__` has checked them.
-            if node.name == "__pydantic_init_subclass__":
-                continue
-            name = node.args.kwarg.arg
-            used = any(
-                isinstance(one, ast.Name) and one.id == name for each in node.body for one in ast.walk(each)
-            )
-            if not used:
-                offenders.append(f"{rules.shown(path)}: {node.name}(**{name})")
-    assert offenders == []
 
 
 def test_an_entity_is_shown_in_a_few_words():

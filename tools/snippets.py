@@ -1,4 +1,4 @@
-"""Run the snippets of one Markdown document, as a program: `python tests/docs/document.py FILE`.
+"""Run the snippets of one Markdown document, as a program: `python tools/snippets.py FILE`.
 
 A document's blocks run in their order, in one namespace, in a process of its own: what one document registers, leaves
 open or changes is nothing to the next. `DATABASE_URL` and the working folder come from the caller.
@@ -6,7 +6,7 @@ open or changes is nothing to the next. `DATABASE_URL` and the working folder co
 What is done with a block depends on its language and on the comments right above it:
 
     ```python                                        runs; `await` works at the top level
-    ```bash                                          each command is known (see commands.py)
+    ```bash                                          each command is known (see tools/lint)
     <!-- run --> above ```bash                       runs, with the scripts of this Python on the PATH
     <!-- output --> above ```text                    is what the block before printed; `...` stands for anything
     <!-- raises: ValueError --> above ```python      must end with this exception

@@ -1,4 +1,4 @@
-"""The rules of the house as functions over source text: each returns what breaks its rule, so empty is good."""
+"""What Python source breaks: functions over its text, so that a test can show that each rule can fail."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import inspect
 import re
 import types
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
 SLEEP_S_MAX = 0.5
 
 # What a pure domain has no use for: input and output, tasks, the database, and whatever of ours talks to it.
@@ -38,29 +36,9 @@ _SQL = re.compile(
     r"\bSELECT\s.+\sFROM\b|\bINSERT\s+INTO\b|\bUPDATE\s+\w+\s+SET\b|\bDELETE\s+FROM\b|\bCREATE\s+TABLE\b",
     re.DOTALL,
 )
+_WRITERS = {"print", "echo", "secho", "stdout", "stderr", "__stdout__", "__stderr__", "Console"}
 # A folder at the root of a file system, on whatever machine this was written.
 _MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|home|tmp|Users)(?=[/\"'\s]|$)")
-
-
-def python_files(*folders: str) -> list[Path]:
-    """Every Python file below these folders of the project, sorted."""
-    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
-
-
-def shown(path: Path) -> str:
-    """A path as a reader of a failure wants it."""
-    return str(path.relative_to(ROOT))
-
-
-def module_name(path: Path) -> str:
-    """The dotted name of a module of the project."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def is_public(path: Path) -> bool:
-    """Whether a module may be imported by users: no part of its name has a leading underscore."""
-    return not any(part.startswith("_") for part in module_name(path).split("."))
 
 
 def listed_names(source: str) -> list[str] | None:
@@ -184,10 +162,10 @@ def machine_paths(text: str) -> list[int]:
     return [number for number, line in enumerate(text.splitlines(), 1) if _MACHINE_PATH.search(line)]
 
 
-def tests_without_claim(source: str) -> list[str]:
-    """The tests without a docstring."""
+def tests_without_claim(source: str) -> list[tuple[int, str]]:
+    """The line and the name of each test without a docstring."""
     return [
-        node.name
+        (node.lineno, node.name)
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.name.startswith("test_")
@@ -206,6 +184,54 @@ def long_sleeps(source: str) -> list[int]:
         if name == "sleep" and isinstance(seconds, int | float) and seconds > SLEEP_S_MAX:
             found.append(node.lineno)
     return found
+
+
+def swallowed_keywords(source: str) -> list[tuple[int, str]]:
+    """The line and the signature of each function that takes any keywords and uses none."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.args.kwarg is None:
+            continue
+        # Pydantic gives this one every keyword of the class statement, and `__init_subclass__` has checked them.
+        if node.name == "__pydantic_init_subclass__":
+            continue
+        name = node.args.kwarg.arg
+        if not any(
+            isinstance(one, ast.Name) and one.id == name for each in node.body for one in ast.walk(each)
+        ):
+            found.append((node.lineno, f"{node.name}(**{name})"))
+    return found
+
+
+def terminal_writers(source: str) -> dict[str, int]:
+    """What of a module could write to a terminal by itself, with the line where it first does."""
+    found: dict[str, int] = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+            names = [name for name in names if name.partition(".")[0] == "rich"]
+            line = node.lineno
+        elif isinstance(node, ast.Import):
+            names = [one.name for one in node.names if one.name.partition(".")[0] == "rich"]
+            line = node.lineno
+        elif isinstance(node, ast.Name | ast.Attribute):
+            names = [node.id if isinstance(node, ast.Name) else node.attr]
+            names = [name for name in names if name in _WRITERS]
+            line = node.lineno
+        else:
+            continue
+        for name in names:
+            found.setdefault(name, line)
+    return found
+
+
+def imported_tests(source: str, module: str) -> list[str]:
+    """The test modules that a source imports from."""
+    return sorted(
+        name
+        for name in imported_modules(source, module)
+        if name.startswith("tests.") and name.rpartition(".")[2].startswith("test_")
+    )
 
 
 def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:

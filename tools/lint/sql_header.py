@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
-SQL = Path(__file__).resolve().parents[2] / "eventstore" / "sql"
 FIELDS = ("Purpose", "Parameters", "Result", "Locks", "Index")
 
 _PARAMETER = re.compile(r"\$(\d+) ([a-z][a-z0-9_]*) (\S.*)")

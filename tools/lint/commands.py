@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import os
 import re
 import shlex
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from eventstore.cli import main
+from tools.lint.findings import ROOT
+
 # What a reader has anyway; their arguments are not ours to check.
 # fmt: off
 OTHERS = {
@@ -20,9 +23,6 @@ OTHERS = {
     "ls", "mkdir", "pg_dump", "pgbouncer", "pre-commit", "psql", "pytest", "python", "python3", "rm", "source", "tail", "with-postgres",
 }
 # fmt: on
-
-# What the installed script does.
-_EVENTSTORE = "import sys; sys.argv[0] = 'eventstore'; from eventstore.cli import main; sys.exit(main())"
 
 
 def command_lines(code: str) -> list[str]:
@@ -113,15 +113,30 @@ def extras() -> frozenset[str]:
 
 
 @functools.cache
+def documented_targets() -> frozenset[str]:
+    """The targets of the Makefile that `make help` lists."""
+    text = (ROOT / "Makefile").read_text()
+    return frozenset(re.findall(r"^([a-z][a-z-]*):.*## ", text, re.MULTILINE))
+
+
+@functools.cache
 def eventstore_help(*subcommands: str) -> str | None:
     """What a command of ours says of itself; None where there is no such command."""
-    done = subprocess.run(
-        [sys.executable, "-c", _EVENTSTORE, *subcommands, "--help"],
-        env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.stdout if done.returncode == 0 else None
+    printed, arguments = io.StringIO(), sys.argv
+    plain = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    before = {name: os.environ.get(name) for name in plain}
+    os.environ.update(plain)
+    sys.argv = ["eventstore", *subcommands, "--help"]
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+            main()
+    except SystemExit as end:
+        return None if end.code else printed.getvalue()
+    finally:
+        sys.argv = arguments
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    return None

@@ -1,6 +1,6 @@
 """Every statement of the library as it is sent, but for the schema: those of files, and those that templates make.
 
-`python -m tests.statements` writes what templates make to tests/golden/sql, for a review to see what changes.
+`python -m tools.statements` writes what templates make to tests/golden/sql, for a review to see what changes.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from pathlib import Path
 from eventstore.repositories.lists import ListStatement, load_statement
 from eventstore.repositories.read_tables import LISTS, READ_TABLES
 from eventstore.sql import fill
-from tests.unit.sql_header import SQL
 
-GOLDEN = Path(__file__).parent / "golden" / "sql"
+ROOT = Path(__file__).resolve().parents[1]
+SQL = ROOT / "eventstore" / "sql"
+GOLDEN = ROOT / "tests" / "golden" / "sql"
 TEMPLATES = SQL / "lists"
 _LOAD_HEADER = """\
 -- Purpose: Read one {kind}: its row, and the events of its stream from the last one that is folded into the row on.
@@ -79,6 +80,11 @@ STATEMENTS = FILES | COMPOSED
 def golden(name: str) -> Path:
     """Where a statement that a template makes is kept."""
     return GOLDEN / f"{name.replace('/', '.')}.sql"
+
+
+def path_of(name: str) -> Path:
+    """Where to look for a statement: its golden file where a template makes it, or else its file."""
+    return golden(name) if name in COMPOSED else SQL / f"{name}.sql"
 
 
 def write() -> None:

@@ -1,0 +1,173 @@
+"""Rules for SQL: the header of each statement, one statement a file, qualified names, and the golden files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from tools.lint import sql_header
+from tools.lint.findings import Finding, shown
+from tools.statements import COMPOSED, GOLDEN, SQL, STATEMENTS, golden, path_of
+
+# What the grammar of SQL itself reads before a parenthesis, or as the name of a type: nobody's object can stand in for it.
+GRAMMAR = frozenset(
+    [
+        "all",
+        "and",
+        "any",
+        "array",
+        "as",
+        "bit",
+        "by",
+        "case",
+        "check",
+        "coalesce",
+        "conflict",
+        "cross",
+        "distinct",
+        "else",
+        "exists",
+        "extract",
+        "filter",
+        "from",
+        "given",
+        "grouping",
+        "greatest",
+        "in",
+        "insert",
+        "into",
+        "is",
+        "join",
+        "key",
+        "lateral",
+        "least",
+        "like",
+        "limit",
+        "materialized",
+        "not",
+        "nullif",
+        "numeric",
+        "on",
+        "or",
+        "over",
+        "partition",
+        "primary",
+        "returning",
+        "row",
+        "select",
+        "set",
+        "then",
+        "unique",
+        "unnest",
+        "using",
+        "values",
+        "when",
+        "where",
+        "with",
+        "within",
+    ]
+)
+GRAMMAR_TYPES = frozenset(
+    ["bigint", "bit", "boolean", "double", "integer", "interval", "numeric", "real", "smallint"]
+)
+
+
+def unqualified(statement: str) -> list[str]:
+    """Name what a statement calls, casts to or reads from without saying in which schema it lies."""
+    code = re.sub(r"--.*", "", statement)
+    code = re.sub(r"E?'(?:[^']|'')*'", "''", code)
+    own = set(re.findall(r"([a-z_]+)(?: \([a-z_, ]+\))? AS (?:NOT )?(?:MATERIALIZED )?\(", code))  # of WITH
+    aliases = set(re.findall(r"\bAS ([a-z_]+) \(", code))
+    columns = set(re.findall(r"(?:INTO|TABLE) \{schema\}\.([a-z_]+)(?: AS ([a-z_]+))? \(", code))
+    tables = {name for pair in columns for name in pair}
+    found = [
+        f"{name}()"
+        for name in re.findall(r"(?<![\w.])([a-z_][a-z_0-9]*) ?\(", code)
+        if name.lower() not in GRAMMAR | own | aliases | tables
+    ]
+    found += [
+        f"::{name}"
+        for name in re.findall(r"::\s*([a-z_][a-z_0-9]*)(?!\w*\.)", code)
+        if name not in GRAMMAR_TYPES and name != "pg_catalog"
+    ]
+    found += [
+        f"{place} {name}"
+        for place, name in re.findall(r"\b(FROM|JOIN|INTO|UPDATE|TABLE) ([a-z_][a-z_0-9]*)\b(?!\.|\()", code)
+        if name not in own and name != "unnest"
+    ]
+    return found
+
+
+def not_one_statement(name: str, text: str) -> list[str]:
+    """What is wrong with a file of one statement, but for its header."""
+    found = []
+    if ";" in re.sub(r"'[^']*'", "''", re.sub(r"--.*", "", text)):
+        found.append("has a semicolon: one statement a file, without one")
+    if "\t" in text:
+        found.append("has a tab: indent with spaces")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*\.sql", name):
+        found.append("is not named in snake case: rename it")
+    return found
+
+
+def header_faults(text: str) -> list[str]:
+    """What is wrong with the header of a statement."""
+    try:
+        header = sql_header.parse(text)
+    except ValueError as error:
+        return [f"the header is not as CONTRIBUTING.md says: {error}"]
+    used = sql_header.numbers_used(header.statement)
+    listed = {parameter.number for parameter in header.parameters}
+    return [
+        *(f"${number} is used and not in the header: add its line" for number in sorted(used - listed)),
+        *(f"${number} is in the header and not used: remove its line" for number in sorted(listed - used)),
+    ]
+
+
+def each_file_is_one_statement() -> Iterator[Finding]:
+    """One statement, without a semicolon; no tab; the name is in snake case."""
+    files = sorted(SQL.rglob("*.sql"))
+    if not files:
+        yield Finding(shown(SQL), 1, "there is no SQL file: has the folder moved?")
+    for path in files:
+        for fault in not_one_statement(path.name, path.read_text()):
+            yield Finding(shown(path), 1, fault)
+
+
+def each_statement_has_its_header() -> Iterator[Finding]:
+    """The header has its form, and its parameters are those that the statement uses."""
+    for name, text in STATEMENTS.items():
+        for fault in header_faults(text):
+            yield Finding(shown(path_of(name)), 1, fault)
+
+
+def every_name_is_qualified() -> Iterator[Finding]:
+    """A function, a type or a relation is named with its schema, so that no search path decides which one is meant."""
+    for name, text in STATEMENTS.items():
+        for fault in unqualified(text):
+            yield Finding(
+                shown(path_of(name)),
+                1,
+                f"{fault} is named without its schema: write {{schema}}. or pg_catalog.",
+            )
+
+
+def what_a_template_makes_is_kept() -> Iterator[Finding]:
+    """A change of a template, a class or a field is seen in every statement that it changes."""
+    for name, text in COMPOSED.items():
+        path = golden(name)
+        if not path.exists() or path.read_text() != f"{text}\n":
+            yield Finding(
+                shown(path), 1, "is not what the template makes now: run `make goldens` and review it"
+            )
+    kept = {golden(name) for name in COMPOSED}
+    for path in sorted(set(GOLDEN.glob("*.sql")) - kept):
+        yield Finding(shown(path), 1, "is made by no template: run `make goldens`")
+
+
+RULES = (
+    each_file_is_one_statement,
+    each_statement_has_its_header,
+    every_name_is_qualified,
+    what_a_template_makes_is_kept,
+)
