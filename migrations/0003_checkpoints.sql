@@ -3,15 +3,15 @@
 
 -- migrate:up
 
--- A projection may be split into lanes by a hash of its key; each lane has a checkpoint of its own. The epoch
--- goes up whenever a lane changes hands: a worker that was replaced cannot write any more.
+-- A projection may be split into partitions by a hash of its key; each partition has a checkpoint of its own. The epoch
+-- goes up whenever a partition changes hands: a worker that was replaced cannot write any more.
 CREATE TABLE projection_checkpoints (
     projection text        NOT NULL,
-    lane       smallint    NOT NULL DEFAULT 0,
+    partition       smallint    NOT NULL DEFAULT 0,
     position   bigint      NOT NULL DEFAULT 0,
     epoch      bigint      NOT NULL DEFAULT 0,
     moved_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT projection_checkpoints_pkey PRIMARY KEY (projection, lane),
+    CONSTRAINT projection_checkpoints_pkey PRIMARY KEY (projection, partition),
     CONSTRAINT projection_checkpoints_position_check CHECK (position >= 0)
 ) WITH (fillfactor = 50);  -- updated at each batch: leave room to do so within the page
 

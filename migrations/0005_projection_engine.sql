@@ -1,19 +1,19 @@
--- Many workers: leases and lanes, and the keys whose events cannot be folded.
+-- Many workers: leases and partitions, and the keys whose events cannot be folded.
 -- migrate:creates: projections, projection_quarantine, projection_discards
 
 -- migrate:up
 
--- How many lanes a projection is split into. Its checkpoints are those with lane < lanes.
+-- How many partitions a projection is split into. Its checkpoints are those with partition < partitions.
 CREATE TABLE projections (
     name  text     NOT NULL,
-    lanes smallint NOT NULL DEFAULT 1,
+    partitions smallint NOT NULL DEFAULT 1,
     CONSTRAINT projections_pkey PRIMARY KEY (name),
-    CONSTRAINT projections_lanes_check CHECK (lanes BETWEEN 1 AND 256)
+    CONSTRAINT projections_partitions_check CHECK (partitions BETWEEN 1 AND 256)
 );
 
 INSERT INTO projections (name) SELECT DISTINCT projection FROM projection_checkpoints;
 
--- Who works on the lane, and until when unless it says so again; by the database's clock.
+-- Who works on the partition, and until when unless it says so again; by the database's clock.
 ALTER TABLE projection_checkpoints
     ADD COLUMN lease_owner text,
     ADD COLUMN lease_expires_at timestamptz;

@@ -44,15 +44,15 @@ CREATE TABLE projection_rebuild_failures (
     CONSTRAINT projection_rebuild_failures_pkey PRIMARY KEY (projection, key)
 );
 
--- What each lane was given, by ranges of 65,536 positions, for an audit to hold against the log. Written in the
+-- What each partition was given, by ranges of 65,536 positions, for an audit to hold against the log. Written in the
 -- transaction that moves the checkpoint; a rebuild writes it anew. The digest is the exclusive or of one of each event.
 CREATE TABLE projection_deliveries (
     projection text     NOT NULL,
-    lane       smallint NOT NULL,
+    partition       smallint NOT NULL,
     range      bigint   NOT NULL,
     events     bigint   NOT NULL,
     digest     bigint   NOT NULL,
-    CONSTRAINT projection_deliveries_pkey PRIMARY KEY (projection, lane, range)
+    CONSTRAINT projection_deliveries_pkey PRIMARY KEY (projection, partition, range)
 ) WITH (fillfactor = 50);
 
 -- A list that corrects rows by the tail of the log must have rows that its own code has folded. STABLE, so that it sees

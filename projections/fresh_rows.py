@@ -13,7 +13,7 @@ from eventstore.log.event_log import EventLog
 from eventstore.sql import load, qualified, schema_of
 from projections.engine.batch import fetch_by_keys
 from projections.engine.versions import require_version
-from projections.keys import key_text, lane_of
+from projections.keys import key_text, partition_of
 from projections.projection import Projection
 from projections.quarantine.skip_list import Discards
 from projections.table import LAST_POSITION
@@ -126,10 +126,10 @@ class FreshRows(Generic[R]):
             f"LOCK TABLE {qualified(schema_of(connection), projection.table.name)} IN ACCESS SHARE MODE"
         )
         await require_version(connection, projection)
-        lanes = await connection.fetch(load("projections/list_lanes", connection), projection.name)
+        partitions = await connection.fetch(load("projections/list_partitions", connection), projection.name)
         held = await connection.fetch(load("projections/list_quarantine", connection), projection.name)
         discards = await connection.fetch(load("projections/list_discards", connection), projection.name)
-        tail = _Tail(projection, lanes, held, discards, only=key)
+        tail = _Tail(projection, partitions, held, discards, only=key)
         events = await self._log.read_range(
             after=tail.after,
             through=_END,
@@ -173,14 +173,14 @@ class _Tail(Generic[R]):
     def __init__(
         self,
         projection: Projection[R],
-        lanes: Sequence[Mapping[str, Any]],
+        partitions: Sequence[Mapping[str, Any]],
         held: Sequence[Mapping[str, Any]],
         discards: Sequence[Mapping[str, Any]],
         only: Key | None,
     ) -> None:
         self._projection = projection
         self._only = only
-        self._folded = [lane["position"] for lane in lanes] or [0]
+        self._folded = [partition["position"] for partition in partitions] or [0]
         self._discarded = Discards.of(discards)
         wanted = None if only is None else key_text(only)
         self._held = {row["key"]: row["position"] for row in held if wanted in (None, row["key"])}
@@ -227,7 +227,7 @@ class _Tail(Generic[R]):
         held_at = self._held.get(key_text(key))
         if held_at is not None:
             return bool(event.position >= held_at)
-        return bool(event.position > self._folded[lane_of(key, len(self._folded))])
+        return bool(event.position > self._folded[partition_of(key, len(self._folded))])
 
 
 def _in_order(item: tuple[Key, Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Keys: the form in which equal ones are the same, as text, and the lane of each."""
+"""Keys: the form in which equal ones are the same, as text, and the partition of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import orjson
 
 from eventstore.database.rows import Column
 
-__all__ = ["key_text", "lane_of", "normal_form"]
+__all__ = ["key_text", "normal_form", "partition_of"]
 
 # An index takes 2,700 bytes, and the name of the projection goes with it.
 _TEXT_BYTES_MAX = 1_000
@@ -55,9 +55,9 @@ def _text_of(value: Any) -> str:
         return f"a value of {type(value).__qualname__} without a text"
 
 
-def lane_of(key: Sequence[Any], lanes: int) -> int:
-    """Return the lane of a key: CRC-32 of its text, modulo the number of lanes."""
-    return 0 if lanes == 1 else crc32(key_text(key).encode()) % lanes
+def partition_of(key: Sequence[Any], partitions: int) -> int:
+    """Return the partition of a key: CRC-32 of its text, modulo the number of partitions."""
+    return 0 if partitions == 1 else crc32(key_text(key).encode()) % partitions
 
 
 def normal_form(column: Column) -> Callable[[Any], Any] | None:

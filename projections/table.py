@@ -85,7 +85,7 @@ class Table(Generic[R]):
         return quoted(name or self.name) if schema is None else qualified(schema, name or self.name)
 
     def normal(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return a key as every equal one is: its text, and so its lane, is then the same."""
+        """Return a key as every equal one is: its text, and so its partition, is then the same."""
         if not self._normal_forms:
             return key
         values = list(key)

@@ -12,7 +12,7 @@ from uuid import uuid4
 from eventstore.domain.event import Event, PendingEvent, RecordedEvent
 from eventstore.log import StreamAppend
 from projections import Projection, ProjectionWorker, Table
-from projections.engine.progress import list_lanes
+from projections.engine.progress import list_partitions
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -167,8 +167,10 @@ async def rows_of(store: EventStore, projection: Projection[Any]) -> list[Any]:
 
 
 async def fold_all(store: EventStore, projection: Projection[Any], *, batch_events_max: int = 100) -> None:
-    """Fold what there is, in every lane, until nothing is left."""
-    for lane in range(len(await list_lanes(store.log, projection.name)) or 1):
-        worker = ProjectionWorker(store.log, projection, lane=lane, batch_events_max=batch_events_max)
+    """Fold what there is, in every partition, until nothing is left."""
+    for partition in range(len(await list_partitions(store.log, projection.name)) or 1):
+        worker = ProjectionWorker(
+            store.log, projection, partition=partition, batch_events_max=batch_events_max
+        )
         while await worker.run_once():
             pass

@@ -46,10 +46,10 @@ async def running(*workers: Runs) -> AsyncIterator[list[asyncio.Task[None]]]:
 
 
 async def folded_through(log: EventLog, projection: Projection[Any] | None = None) -> int:
-    """How far every lane of a projection has come; None: of the orders."""
+    """How far every partition of a projection has come; None: of the orders."""
     return await ProjectionRunner(log, projection or OrdersProjection()).folded_through()
 
 
 async def has_folded(log: EventLog, position: int, projection: Projection[Any] | None = None) -> bool:
-    """Whether every lane has come to a position."""
+    """Whether every partition has come to a position."""
     return await folded_through(log, projection) >= position

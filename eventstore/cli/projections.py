@@ -16,7 +16,7 @@ from eventstore.database import DatabaseConfig
 from eventstore.database.cancellation import end
 from eventstore.store import EventStore
 from projections import Projection, Supervisor
-from projections.engine.lanes import ensure_lanes
+from projections.engine.partitions import ensure_partitions
 
 __all__ = ["work"]
 
@@ -32,33 +32,33 @@ def work(
             help="Only this one, or MODULE:CLASS; may be given again. Default: all built-in ones and those of --module.",
         ),
     ] = None,
-    lanes: Annotated[
+    partitions: Annotated[
         int | None,
         typer.Option(
-            "--lanes",
+            "--partitions",
             metavar="N",
-            help="Split each into so many lanes first, for all processes. Default: as it is.",
+            help="Split each into so many partitions first, for all processes. Default: as it is.",
         ),
     ] = None,
 ) -> None:
     """Keep the read tables up to date, until SIGINT (Ctrl-C) or SIGTERM ends it cleanly, with status 0."""
     chosen = projections_named(projection) if projection else all_projections()
     with configuration(url, data) as config:
-        asyncio.run(_work(config, chosen, lanes))
+        asyncio.run(_work(config, chosen, partitions))
 
 
-async def _work(config: DatabaseConfig, chosen: list[Projection[Any]], lanes: int | None) -> None:
+async def _work(config: DatabaseConfig, chosen: list[Projection[Any]], partitions: int | None) -> None:
     told_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told_to_stop.set)
     async with EventStore.open(config, workers=False) as store:
         await store.require_migrated(workers=True)
-        if lanes is not None:
+        if partitions is not None:
             for one in chosen:
-                before = await ensure_lanes(store.log, one, lanes)
-                if before != lanes:
-                    say(f"{one.name}: from {before} lanes to {lanes}, for all processes")
+                before = await ensure_partitions(store.log, one, partitions)
+                if before != partitions:
+                    say(f"{one.name}: from {before} partitions to {partitions}, for all processes")
         supervisor = Supervisor(store.log, chosen)
         supervisor.start()
         # What stands now stays: the collector, which takes 50 ms to look through it, need not do so again and again.

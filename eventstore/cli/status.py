@@ -115,7 +115,7 @@ def _plain_lines(now: Status) -> list[str]:
     """A line for each projection: for a file, or a program that reads lines."""
     return [
         f"head {now.head} {one.projection} position {one.position} lag {one.lag_events} events {one.lag_s:.1f} s "
-        f"workers {one.lanes_active}/{one.lanes} quarantined {one.quarantined}"
+        f"workers {one.partitions_active}/{one.partitions} quarantined {one.quarantined}"
         for one in now.projections
     ] or [f"head {now.head}"]
 
@@ -153,7 +153,7 @@ def _projections_table(now: Status) -> TextTable:
             str(one.lag_events),
             f"{one.moved_s_ago:.0f} s ago",
             f"{one.lag_s:.1f}",
-            f"{one.lanes_active} of {one.lanes}",
+            f"{one.partitions_active} of {one.partitions}",
             str(one.quarantined),
         )
     return table

@@ -22,8 +22,8 @@ class ProjectionStatus:
 
     Attributes:
         projection: Its name.
-        lanes: How many lanes it has.
-        lanes_active: How many of them a worker holds the lease of.
+        partitions: How many partitions it has.
+        partitions_active: How many of them a worker holds the lease of.
         position: Every event up to here is in its table.
         lag_events: How many positions the log has after it.
         lag_s: Seconds since the oldest event was recorded that is not in its table; 0.0 where all are.
@@ -32,8 +32,8 @@ class ProjectionStatus:
     """
 
     projection: str
-    lanes: int
-    lanes_active: int
+    partitions: int
+    partitions_active: int
     position: int
     lag_events: int
     lag_s: float

@@ -325,7 +325,7 @@ def _folded(kind: type[E], row: E | None, events: Sequence[RecordedEvent]) -> St
         if event.category != kind.category:
             return Stream(None, 0)  # the id of an entity of another kind
     if row is None and events and events[0].version > 1 and not _begins(kind, events[0]):
-        # Another lane's checkpoint is further: the events before are folded, and a tombstone was among them.
+        # Another partition's checkpoint is further: the events before are folded, and a tombstone was among them.
         return Stream(None, events[-1].version)
     version = 0 if row is None else row.version
     entity = row

@@ -59,7 +59,7 @@ class Checked:
 
     Attributes:
         projection: Its name.
-        position: The checkpoint of the lane that is furthest.
+        position: The checkpoint of the partition that is furthest.
         events: How many events were delivered, as counted.
         rows_equal: Rows that are what the log says.
     """
@@ -313,17 +313,17 @@ async def _state_of(log: EventLog, projection: Projection[Any]) -> list[Finding]
             f"the table was built by version {built}, this code has version {projection.version}",
             again if built < projection.version else "use the newer code",
         )
-    lanes = await _fetch(log, "projections/list_lanes", name)
-    # After the lanes: what is appended and folded meanwhile must not look like a lane beyond the log's end.
+    partitions = await _fetch(log, "projections/list_partitions", name)
+    # After the partitions: what is appended and folded meanwhile must not look like a partition beyond the log's end.
     head = (await read_ends(log)).head
-    for lane in lanes:
-        if lane["position"] > head:
+    for partition in partitions:
+        if partition["position"] > head:
             found(
                 "checkpoint ahead",
-                f"lane {lane['lane']} has read up to position {lane['position']}, and the log ends at {head}",
+                f"partition {partition['partition']} has read up to position {partition['position']}, and the log ends at {head}",
                 "run `eventstore mend`",
             )
-    lowest = min((lane["position"] for lane in lanes), default=0)
+    lowest = min((partition["position"] for partition in partitions), default=0)
     waiting = await _fetch(log, "check/oldest_waiting", lowest)
     if waiting and (head - lowest > _LAG_EVENTS_MAX or waiting[0]["age_s"] > _WAITED_MAX_S):
         found(
@@ -365,7 +365,7 @@ async def _compared(
     log: EventLog, projection: Projection[Any], on_progress: Callable[[str, int, int], None] | None
 ) -> Finding | tuple[Checked, list[Finding]] | None:
     name = projection.name
-    if not await _fetch(log, "projections/list_lanes", name):
+    if not await _fetch(log, "projections/list_partitions", name):
         return None
     live = await read_live(log, projection)
     delivered = Deliveries(live.counted_after)
@@ -393,7 +393,7 @@ async def _compared(
             )
         )
     events = sum(count for count, _ in live.deliveries.values())
-    return Checked(name, max(live.lanes), events, comparison.rows_equal), findings
+    return Checked(name, max(live.partitions), events, comparison.rows_equal), findings
 
 
 def _of_deliveries(name: str, live: Live, logged: Deliveries) -> list[Finding]:

@@ -20,7 +20,7 @@ from projections.engine.batch import FoldError, fold_into
 from projections.engine.delivery_counts import Deliveries, key_of
 from projections.engine.reading import read_batch
 from projections.engine.versions import require_version
-from projections.keys import lane_of
+from projections.keys import partition_of
 from projections.projection import Projection
 from projections.quarantine.skip_list import Discards, read_discards
 from projections.rebuild.independent_fold import IndependentFold, stored_lines
@@ -97,18 +97,22 @@ async def compare_with_rebuild(
                 )
                 build = _Build(log, connection, projection, beside, on_progress)
                 for _ in range(_CATCH_UP_ROUNDS_MAX):
-                    lanes = await connection.fetch(
-                        load("projections/list_lanes", connection), projection.name
+                    partitions = await connection.fetch(
+                        load("projections/list_partitions", connection), projection.name
                     )
-                    if not lanes:
+                    if not partitions:
                         raise _never_folded(projection)
                     await require_version(connection, projection)
-                    target = min(lane["position"] for lane in lanes)
+                    target = min(partition["position"] for partition in partitions)
                     if target - build.position <= _BATCH_EVENTS_MAX:
                         break
                     await build.fold_through(target)
-                pinned = await connection.fetch(load("projections/pin_lanes", connection), projection.name)
-                await build.fold_lanes({lane["lane"]: lane["position"] for lane in pinned})
+                pinned = await connection.fetch(
+                    load("projections/pin_partitions", connection), projection.name
+                )
+                await build.fold_partitions(
+                    {partition["partition"]: partition["position"] for partition in pinned}
+                )
                 counted = await connection.fetchrow(
                     projection.table.compare(projection.table.name, beside, schema=schema_of(connection)),
                     timeout=BUILD_TIMEOUT_S,
@@ -153,11 +157,15 @@ class _Build:
         await self._fold(self.position, position, lambda _: True)
         self.position = max(self.position, position)
 
-    async def fold_lanes(self, positions: Mapping[int, int]) -> None:
-        """Fold each lane up to its own position."""
+    async def fold_partitions(self, positions: Mapping[int, int]) -> None:
+        """Fold each partition up to its own position."""
         await self.fold_through(min(positions.values()))
-        for lane, position in positions.items():
-            await self._fold(self.position, position, partial(_is_in_lane, lane=lane, lanes=len(positions)))
+        for partition, position in positions.items():
+            await self._fold(
+                self.position,
+                position,
+                partial(_is_in_partition, partition=partition, partitions=len(positions)),
+            )
         self.position = max(positions.values())
 
     async def _fold(self, after: int, through: int, takes: Callable[[Any], bool]) -> None:
@@ -190,8 +198,8 @@ class _Build:
                 self._on_progress(after, through)
 
 
-def _is_in_lane(key: tuple[Any, ...], *, lane: int, lanes: int) -> bool:
-    return lane_of(key, lanes) == lane
+def _is_in_partition(key: tuple[Any, ...], *, partition: int, partitions: int) -> bool:
+    return partition_of(key, partitions) == partition
 
 
 def _is_taken(key: Any, *, stuck: frozenset[Any], takes: Callable[[Any], bool]) -> bool:
@@ -203,7 +211,7 @@ class Live:
     """A table and what is kept with it, of one snapshot.
 
     Attributes:
-        lanes: The position of each lane.
+        partitions: The position of each partition.
         lines: A digest of each row, by its key.
         discarded: Events that are left out.
         held: The position at which each key in quarantine stands still, by its text.
@@ -211,7 +219,7 @@ class Live:
         deliveries: How many events of each range were delivered, and their digest.
     """
 
-    lanes: list[int]
+    partitions: list[int]
     lines: dict[tuple[Any, ...], bytes]
     discarded: Discards
     held: Mapping[str, int]
@@ -237,8 +245,10 @@ async def read_live(log: EventLog, projection: Projection[Any]) -> Live:
                     f"LOCK TABLE {qualified(schema_of(connection), table.name)} IN ACCESS SHARE MODE"
                 )
                 await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
-                lanes = await connection.fetch(load("projections/list_lanes", connection), projection.name)
-                if not lanes:
+                partitions = await connection.fetch(
+                    load("projections/list_partitions", connection), projection.name
+                )
+                if not partitions:
                     raise _never_folded(projection)
                 counted_after = await require_version(connection, projection)
                 discarded = await read_discards(connection, projection)
@@ -250,7 +260,7 @@ async def read_live(log: EventLog, projection: Projection[Any]) -> Live:
                 )
                 lines = await stored_lines(connection, table, table.name)
     return Live(
-        [lane["position"] for lane in lanes],
+        [partition["position"] for partition in partitions],
         lines,
         discarded,
         {row["key"]: row["position"] for row in held},
@@ -273,13 +283,13 @@ async def fold_and_compare(
         EventStoreError: An event cannot be decoded, or the database failed.
     """
     fold = IndependentFold(log, projection, discarded=live.discarded, held=live.held, on_progress=on_progress)
-    await fold.advance(max(live.lanes), lanes=live.lanes, delivered=delivered)
+    await fold.advance(max(live.partitions), partitions=live.partitions, delivered=delivered)
     folded = fold.lines()
     keys = live.lines.keys() | folded.keys()
     different = [key for key in keys if live.lines.get(key) != folded.get(key)]
     return Comparison(
         projection.name,
-        max(live.lanes),
+        max(live.partitions),
         len(keys) - len(different),
         len(different),
         tuple(str(key) for key in different[:_DIFFERENCES_SHOWN_MAX]),

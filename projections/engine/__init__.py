@@ -1,6 +1,6 @@
-"""The engine: workers fold the settled events of the log into the read tables, one worker for each lane at a time."""
+"""The engine: workers fold the settled events of the log into the read tables, one worker for each partition at a time."""
 
-from projections.engine.lanes import set_lanes
+from projections.engine.partitions import set_partitions
 from projections.engine.supervisor import ProjectionRunner, Supervisor, run
 from projections.engine.worker import ProjectionWorker
 
@@ -9,5 +9,5 @@ __all__ = [
     "ProjectionWorker",
     "Supervisor",
     "run",
-    "set_lanes",
+    "set_partitions",
 ]

@@ -1,4 +1,4 @@
-"""The lease of a lane: one worker at a time, by the database's clock."""
+"""The lease of a partition: one worker at a time, by the database's clock."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _logger = logging.getLogger(__name__)
 _NO_RIGHT = "42501"
 
 LEASE_S = 10.0
-"""For how long a lease lasts unless it is renewed: the longest that a lane stands still when its worker is killed."""
+"""For how long a lease lasts unless it is renewed: the longest that a partition stands still when its worker is killed."""
 
 
 class Lease:
-    """One worker's claim to a lane.
+    """One worker's claim to a partition.
 
     It keeps workers out of each other's way; what keeps them from writing twice is the checkpoint's epoch, which
     goes up when a lease changes hands.
@@ -33,20 +33,20 @@ class Lease:
     Args:
         log: The log, for its connection.
         projection: The projection's name.
-        lane: The lane.
+        partition: The partition.
         lease_s: Seconds until it expires unless it is renewed.
         version: The version of the projection's code, to register it with.
     """
 
     def __init__(
-        self, log: EventLog, projection: str, lane: int, *, lease_s: float = LEASE_S, version: int = 1
+        self, log: EventLog, projection: str, partition: int, *, lease_s: float = LEASE_S, version: int = 1
     ) -> None:
         self.lease_s = check_seconds("lease_s", lease_s, is_finite=True)
         self.owner = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
         self.epoch: int | None = None
         self._log = log
         self._projection = projection
-        self._lane = lane
+        self._partition = partition
         self._version = version
 
     @property
@@ -55,7 +55,7 @@ class Lease:
         return self.epoch is not None
 
     async def take(self) -> tuple[int, int] | None:
-        """Take the lease; return the lane's position and the epoch, or None where another worker has it.
+        """Take the lease; return the partition's position and the epoch, or None where another worker has it.
 
         It never waits for another worker. Where the lease has expired and its worker still holds a batch open, as one does
         that was stopped, its session is ended, so that the next call succeeds.
@@ -84,31 +84,35 @@ class Lease:
 
     async def _try(self, connection: Any) -> Any:
         return await connection.fetchrow(
-            load("projections/take_lease", connection), self._projection, self._lane, self.owner, self.lease_s
+            load("projections/take_lease", connection),
+            self._projection,
+            self._partition,
+            self.owner,
+            self.lease_s,
         )
 
     async def _end_stopped(self, connection: Any) -> None:
         try:
             with mapped_errors(own_statement=True, connection=connection):
                 ended = await connection.fetch(
-                    load("projections/end_stopped_worker", connection), self._projection, self._lane
+                    load("projections/end_stopped_worker", connection), self._projection, self._partition
                 )
         except RepositoryError as error:
             if error.sqlstate != _NO_RIGHT:
                 raise
             # Without the right to end it, the time-outs of the server and of its TCP connections do.
             _logger.warning(
-                "a stopped worker of another role holds lane %d of projection %s open: give the roles of workers "
+                "a stopped worker of another role holds partition %d of projection %s open: give the roles of workers "
                 "membership in each other, or end its session",
-                self._lane,
+                self._partition,
                 self._projection,
             )
             return
         for row in ended:
             _logger.warning(
-                "the session %d of a stopped worker was ended: it held lane %d of projection %s open past its lease",
+                "the session %d of a stopped worker was ended: it held partition %d of projection %s open past its lease",
                 row["pid"],
-                self._lane,
+                self._partition,
                 self._projection,
             )
 
@@ -123,7 +127,7 @@ class Lease:
                 kept = await connection.fetchval(
                     load("projections/renew_lease", connection),
                     self._projection,
-                    self._lane,
+                    self._partition,
                     self.epoch,
                     self.lease_s,
                 )
@@ -140,7 +144,10 @@ class Lease:
             async with self._log.connection.acquire() as connection:
                 with mapped_errors(own_statement=True, connection=connection):
                     await connection.execute(
-                        load("projections/release_lease", connection), self._projection, self._lane, epoch
+                        load("projections/release_lease", connection),
+                        self._projection,
+                        self._partition,
+                        epoch,
                     )
         except EventStoreError:
             return

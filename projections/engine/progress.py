@@ -17,7 +17,7 @@ from eventstore.log.subscription import Wakeups
 from eventstore.repositories.storage import PostgreSQLStorage
 from eventstore.sql import load
 
-__all__ = ["Progress", "folded_through", "list_lanes", "progress_of", "wait_for"]
+__all__ = ["Progress", "folded_through", "list_partitions", "progress_of", "wait_for"]
 
 # For workers of other processes, whose progress rings no bell here.
 _POLL_FIRST_S = 0.005
@@ -48,21 +48,23 @@ def progress_of(log: EventLog) -> Progress:
     return progress
 
 
-async def list_lanes(log: EventLog, projection: str) -> list[Any]:
-    """Return the lanes of a projection in order, with positions and leases; none where it was never folded.
+async def list_partitions(log: EventLog, projection: str) -> list[Any]:
+    """Return the partitions of a projection in order, with positions and leases; none where it was never folded.
 
     Raises:
         ConnectionError, TimeoutError: Safe to retry.
     """
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            rows: list[Any] = await connection.fetch(load("projections/list_lanes", connection), projection)
+            rows: list[Any] = await connection.fetch(
+                load("projections/list_partitions", connection), projection
+            )
             return rows
 
 
 async def folded_through(log: EventLog, projection: str) -> int:
-    """Return the position up to which every event is in the table, whoever folded it; errors as `list_lanes`."""
-    return min((lane["position"] for lane in await list_lanes(log, projection)), default=0)
+    """Return the position up to which every event is in the table, whoever folded it; errors as `list_partitions`."""
+    return min((partition["position"] for partition in await list_partitions(log, projection)), default=0)
 
 
 async def wait_for(
@@ -70,7 +72,7 @@ async def wait_for(
 ) -> None:
     """Wait until the tables of projections have every event up to a position, whichever process folds them.
 
-    The rows of keys in quarantine are not waited for. The number of lanes may change meanwhile.
+    The rows of keys in quarantine are not waited for. The number of partitions may change meanwhile.
 
     Args:
         log: The log.
@@ -113,10 +115,10 @@ async def _wait_for(log: EventLog, position: int, name: str, known: frozenset[st
     with progress.moved.bell() as bell:
         while True:
             bell.clear()
-            lanes = await list_lanes(log, name)
-            if lanes and min(lane["position"] for lane in lanes) >= position:
+            partitions = await list_partitions(log, name)
+            if partitions and min(partition["position"] for partition in partitions) >= position:
                 return
-            if not lanes and name not in known and name not in progress.tasks:
+            if not partitions and name not in known and name not in progress.tasks:
                 names = ", ".join(sorted(known | progress.tasks.keys()))
                 raise ConfigurationError(
                     f"there is no projection {name}, and no worker ever folded one of that name: there are {names}"

@@ -1,4 +1,4 @@
-"""The supervisor: projections are folded by tasks of this process, a worker for each lane."""
+"""The supervisor: projections are folded by tasks of this process, a worker for each partition."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.shared import log_of
 from eventstore.replay.disorder import DisorderSearch
-from projections.engine.lanes import LANES_MAX, ensure_lanes
 from projections.engine.lease import LEASE_S
-from projections.engine.progress import folded_through, list_lanes, progress_of, wait_for
+from projections.engine.partitions import PARTITIONS_MAX, ensure_partitions
+from projections.engine.progress import folded_through, list_partitions, progress_of, wait_for
 from projections.engine.worker import ProjectionWorker
 from projections.projection import Projection
 
@@ -29,15 +29,15 @@ _logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-_LANES_POLL_S = 1.0
+_PARTITIONS_POLL_S = 1.0
 _WAIT_TIMEOUT_S = 30.0
 _DISORDER_SEARCH = "disorder search"
 
 
 class ProjectionRunner(Generic[R]):
-    """Runs a worker for each lane of a projection, also when their number changes.
+    """Runs a worker for each partition of a projection, also when their number changes.
 
-    Any number of processes may do so: each lane is worked on by one of them, the others stand by.
+    Any number of processes may do so: each partition is worked on by one of them, the others stand by.
 
     Args:
         log: The log to fold.
@@ -69,7 +69,7 @@ class ProjectionRunner(Generic[R]):
             while True:
                 await self._adjust()
                 done, _ = await asyncio.wait(
-                    self._tasks.values(), timeout=_LANES_POLL_S, return_when=asyncio.FIRST_COMPLETED
+                    self._tasks.values(), timeout=_PARTITIONS_POLL_S, return_when=asyncio.FIRST_COMPLETED
                 )
                 for task in done:
                     task.result()
@@ -86,30 +86,30 @@ class ProjectionRunner(Generic[R]):
 
     async def _adjust(self) -> None:
         try:
-            lanes = await list_lanes(self.log, self.projection.name)
+            partitions = await list_partitions(self.log, self.projection.name)
         except EventStoreError as error:
             # The workers wait out what can be waited out; without any there is nobody to do so.
             if not self._tasks and not error.is_transient:
                 raise
-            await asyncio.sleep(0 if self._tasks else _LANES_POLL_S)
+            await asyncio.sleep(0 if self._tasks else _PARTITIONS_POLL_S)
             if not self._tasks:
                 self._start(0)
             return
-        count = max(len(lanes), 1)
-        for lane in range(count):
-            if lane not in self._tasks:
-                self._start(lane)
-        await self._end([lane for lane in self._tasks if lane >= count])
+        count = max(len(partitions), 1)
+        for partition in range(count):
+            if partition not in self._tasks:
+                self._start(partition)
+        await self._end([partition for partition in self._tasks if partition >= count])
 
-    def _start(self, lane: int) -> None:
+    def _start(self, partition: int) -> None:
         worker: ProjectionWorker[Any] = ProjectionWorker(
-            self.log, self.projection, lane=lane, lease_s=self._lease_s, moved=self.moved
+            self.log, self.projection, partition=partition, lease_s=self._lease_s, moved=self.moved
         )
-        name = f"eventstore projection {self.projection.name} lane {lane}"
-        self._tasks[lane] = asyncio.create_task(worker.run(), name=name)
+        name = f"eventstore projection {self.projection.name} partition {partition}"
+        self._tasks[partition] = asyncio.create_task(worker.run(), name=name)
 
-    async def _end(self, lanes: list[int]) -> None:
-        tasks = [self._tasks.pop(lane) for lane in lanes]
+    async def _end(self, partitions: list[int]) -> None:
+        tasks = [self._tasks.pop(partition) for partition in partitions]
         await end(*tasks)
 
 
@@ -220,35 +220,35 @@ async def run(
     connection: DatabaseConnection | PostgreSQLAdapter,
     projections: Iterable[Projection[Any]],
     *,
-    lanes: int | None = None,
+    partitions: int | None = None,
     lease_s: float = LEASE_S,
 ) -> AsyncIterator[Supervisor]:
     """Fold projections by tasks of this process until the end of the block.
 
-    Any number of processes may do so: each lane of a projection is worked on by one of them, the others stand by. A
+    Any number of processes may do so: each partition of a projection is worked on by one of them, the others stand by. A
     projection that fails is logged and ends; the others, and the block, go on, and `Supervisor.wait_for` raises.
 
     Args:
         connection: Where the log and the tables are.
         projections: The projections.
-        lanes: Split each into this number of lanes first; the number is the projection's, kept in the database, so that
+        partitions: Split each into this number of partitions first; the number is the projection's, kept in the database, so that
             the last to set it decides for all processes. None: as it is.
         lease_s: Seconds after which another process takes over from one that was killed.
 
     Raises:
-        LimitError: `lanes` is not 1 to 256, or `lease_s` is not above 0.
+        LimitError: `partitions` is not 1 to 256, or `lease_s` is not above 0.
         ConfigurationError: Two projections have one name, or a projection runs here already.
-        ConnectionError, TimeoutError: The number of lanes could not be set. Safe to retry.
+        ConnectionError, TimeoutError: The number of partitions could not be set. Safe to retry.
     """
     check_seconds("lease_s", lease_s, is_finite=True)
-    if lanes is not None:
-        check_count("lanes", lanes, most=LANES_MAX)
+    if partitions is not None:
+        check_count("partitions", partitions, most=PARTITIONS_MAX)
     log = log_of(connection)
     supervisor = Supervisor(log, projections, lease_s=lease_s)
     supervisor.require_single()
-    if lanes is not None:
+    if partitions is not None:
         for one in supervisor.projections:
-            await ensure_lanes(log, one, lanes)
+            await ensure_partitions(log, one, partitions)
     supervisor.start()
     try:
         yield supervisor

@@ -12,7 +12,7 @@ __all__ = ["require_version", "version_differs"]
 
 
 async def require_version(connection: Any, projection: Projection[Any]) -> int:
-    """Check that the table is of the code's version; for good in an open transaction that holds the lanes.
+    """Check that the table is of the code's version; for good in an open transaction that holds the partitions.
 
     Returns:
         The position up to which deliveries are not counted.

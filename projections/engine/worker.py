@@ -40,11 +40,11 @@ from eventstore.printable import printable
 from eventstore.sql import load
 from projections.engine.batch import COPY_ERRORS, FoldError, fold_into, is_of_row, quarantined_keys
 from projections.engine.delivery_counts import Deliveries, key_of
-from projections.engine.lanes import LANES_MAX
 from projections.engine.lease import LEASE_S, Lease
+from projections.engine.partitions import PARTITIONS_MAX
 from projections.engine.reading import Batch, read_batch
 from projections.engine.versions import require_version, version_differs
-from projections.keys import key_text, lane_of
+from projections.keys import key_text, partition_of
 from projections.projection import Projection
 from projections.table_shape import check_table
 
@@ -79,7 +79,7 @@ class _Place:
         settled: Every event up to here is known to be final.
         ahead: The batch that was read while the one before was written.
         epoch: The fence of the checkpoint.
-        lanes: How many lanes the projection has.
+        partitions: How many partitions the projection has.
         counted_after: Deliveries are counted after this position.
     """
 
@@ -88,26 +88,26 @@ class _Place:
     settled: int = 0
     ahead: Batch | None = None
     epoch: int = 0
-    lanes: int = 1
+    partitions: int = 1
     counted_after: int = 0
 
 
 class ProjectionWorker(Generic[R]):
-    """Keeps the table of one projection, or one of its lanes, up to date.
+    """Keeps the table of one projection, or one of its partitions, up to date.
 
-    Any number may `run`, in any number of processes: the one that has the lane's lease works, the others stand by.
+    Any number may `run`, in any number of processes: the one that has the partition's lease works, the others stand by.
     An event that cannot be folded puts its key in quarantine; all other keys go on.
 
     Args:
         log: The log to fold.
         projection: What to fold it into.
-        lane: The lane; 0 where the projection has only one.
+        partition: The partition; 0 where the projection has only one.
         batch_events_max: The most events of one transaction.
         lease_s: Seconds after which another worker takes over from one that was killed.
         moved: Is told when the checkpoint has moved.
 
     Raises:
-        LimitError: `lane` is not 0 to 255, `batch_events_max` is below 1, or `lease_s` is not above 0.
+        LimitError: `partition` is not 0 to 255, `batch_events_max` is below 1, or `lease_s` is not above 0.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class ProjectionWorker(Generic[R]):
         log: EventLog,
         projection: Projection[R],
         *,
-        lane: int = 0,
+        partition: int = 0,
         batch_events_max: int = _BATCH_EVENTS_MAX,
         lease_s: float = LEASE_S,
         moved: Wakeups | None = None,
@@ -123,9 +123,9 @@ class ProjectionWorker(Generic[R]):
         check_count("batch_events_max", batch_events_max)
         self.log = log
         self.projection = projection
-        self.lane = check_count("lane", lane, least=0, most=LANES_MAX - 1)
+        self.partition = check_count("partition", partition, least=0, most=PARTITIONS_MAX - 1)
         self.moved = moved or Wakeups()
-        self._lease = Lease(log, projection.name, lane, lease_s=lease_s, version=projection.version)
+        self._lease = Lease(log, projection.name, partition, lease_s=lease_s, version=projection.version)
         self._batch_events_max = batch_events_max
         self._batch_events = batch_events_max
         self._size = PageSize(batch_events_max)
@@ -141,7 +141,7 @@ class ProjectionWorker(Generic[R]):
 
     @property
     def is_active(self) -> bool:
-        """Whether this worker holds the lane's lease, as far as it knows."""
+        """Whether this worker holds the partition's lease, as far as it knows."""
         return self._lease.is_held
 
     async def run(self) -> None:
@@ -174,7 +174,7 @@ class ProjectionWorker(Generic[R]):
                             self.log.metrics.retried("batch")
                         extra = {
                             "projection": self.projection.name,
-                            "lane": self.lane,
+                            "partition": self.partition,
                             "retry_in_s": retry_s,
                         }
                         if is_mended_elsewhere:
@@ -334,10 +334,10 @@ class ProjectionWorker(Generic[R]):
         row = await self._read_checkpoint()
         if self._lease.epoch not in (None, row["epoch"]):
             raise CheckpointMovedError(
-                f"the lease of projection {self.projection.name}, lane {self.lane}, has passed to another worker"
+                f"the lease of projection {self.projection.name}, partition {self.partition}, has passed to another worker"
             )
         # The epoch that comes with it is the fence: a swap to another version raises it.
-        place.epoch, place.lanes = row["epoch"], row["lanes"]
+        place.epoch, place.partitions = row["epoch"], row["partitions"]
         place.counted_after = row["counted_after"]
         return int(row["position"])
 
@@ -354,7 +354,7 @@ class ProjectionWorker(Generic[R]):
                     row = await self._fetch_checkpoint(connection)
         if row is None:
             raise CheckpointMovedError(
-                f"projection {self.projection.name} has no lane {self.lane}: its number of lanes was changed"
+                f"projection {self.projection.name} has no partition {self.partition}: its number of partitions was changed"
             )
         if row["version"] not in (None, self.projection.version):
             raise version_differs(self.projection, row["version"])
@@ -376,7 +376,7 @@ class ProjectionWorker(Generic[R]):
 
     async def _fetch_checkpoint(self, connection: Any) -> Any:
         return await connection.fetchrow(
-            load("projections/read_checkpoint", connection), self.projection.name, self.lane
+            load("projections/read_checkpoint", connection), self.projection.name, self.partition
         )
 
     async def _write(self, place: _Place, before: int, after: int, events: list[Readable]) -> None:
@@ -454,18 +454,18 @@ class ProjectionWorker(Generic[R]):
         return False
 
     def _ours(self, place: _Place, events: list[Readable]) -> list[Readable]:
-        if place.lanes == 1:
+        if place.partitions == 1:
             return events
         return [event for event in events if self._is_ours(place, key_of(self.projection, event))]
 
     def _takes(self, place: _Place, held: frozenset[str]) -> Callable[[tuple[Any, ...]], bool] | None:
-        """Return which keys are folded here: those of the lane that are not in quarantine; None: all."""
-        if place.lanes == 1 and not held:
+        """Return which keys are folded here: those of the partition that are not in quarantine; None: all."""
+        if place.partitions == 1 and not held:
             return None
         return lambda key: self._is_ours(place, key) and key_text(key) not in held
 
     def _is_ours(self, place: _Place, key: tuple[Any, ...]) -> bool:
-        return lane_of(key, place.lanes) == self.lane
+        return partition_of(key, place.partitions) == self.partition
 
     async def _move_checkpoint(
         self, place: _Place, connection: Any, before: int, after: int, events: list[Readable]
@@ -475,7 +475,7 @@ class ProjectionWorker(Generic[R]):
         moved = await connection.fetchval(
             load("projections/move_checkpoint", connection),
             self.projection.name,
-            self.lane,
+            self.partition,
             before,
             place.epoch,
             after,
@@ -485,7 +485,7 @@ class ProjectionWorker(Generic[R]):
         )
         if moved is None:
             raise CheckpointMovedError(
-                f"the checkpoint of projection {self.projection.name}, lane {self.lane}, is no longer at {before}: "
+                f"the checkpoint of projection {self.projection.name}, partition {self.partition}, is no longer at {before}: "
                 "another worker has folded these events"
             )
 

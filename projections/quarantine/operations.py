@@ -1,7 +1,7 @@
 """Keys whose events cannot be folded: list them, try again when the code is mended, or leave an event out.
 
-Each change holds the lanes of the projection for its one short transaction, so no worker writes meanwhile, and ends with
-the key folded up to where its lane stands, or still in quarantine. The log is read for it beforehand.
+Each change holds the partitions of the projection for its one short transaction, so no worker writes meanwhile, and ends with
+the key folded up to where its partition stands, or still in quarantine. The log is read for it beforehand.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from eventstore.log.unreadable import Readable
 from eventstore.sql import load
 from projections.engine.batch import FoldError, fold_into
 from projections.engine.delivery_counts import key_of
-from projections.engine.progress import list_lanes
+from projections.engine.progress import list_partitions
 from projections.engine.reading import read_batch
 from projections.engine.versions import require_version
-from projections.keys import key_text, lane_of
+from projections.keys import key_text, partition_of
 from projections.projection import Projection
 from projections.quarantine.skip_list import Discards, read_discards
 
@@ -127,7 +127,9 @@ async def _fold_again_on(
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
             async with connection.transaction():
-                lanes = await connection.fetch(load("projections/pin_lanes", connection), projection.name)
+                partitions = await connection.fetch(
+                    load("projections/pin_partitions", connection), projection.name
+                )
                 await require_version(connection, projection)
                 held = await connection.fetch(
                     load("projections/list_quarantine", connection), projection.name
@@ -145,13 +147,15 @@ async def _fold_again_on(
                     )
                 discarded = await read_discards(connection, projection)
                 await waiting.read_on(
-                    entry["position"], max((lane["position"] for lane in lanes), default=0), connection
+                    entry["position"],
+                    max((partition["position"] for partition in partitions), default=0),
+                    connection,
                 )
                 events = [
                     event
                     for event in waiting.events
                     if event.position >= entry["position"]
-                    and _waits(projection, event, lanes=lanes, discarded=discarded)
+                    and _waits(projection, event, partitions=partitions, discarded=discarded)
                 ]
                 failed: list[FoldError] = []
                 await fold_into(connection, projection, events, singly=True, on_error=failed)
@@ -167,7 +171,7 @@ async def _fold_again_on(
 class _Waiting:
     """The events that a key in quarantine waits with.
 
-    All of the log after the first is read for them: before the lanes are held, and then there is little left.
+    All of the log after the first is read for them: before the partitions are held, and then there is little left.
     """
 
     def __init__(self, log: EventLog, projection: Projection[Any], key: str) -> None:
@@ -184,8 +188,10 @@ class _Waiting:
         if entry is None:
             raise _not_held(projection, key)
         waiting = cls(log, projection, key)
-        lanes = await list_lanes(log, projection.name)
-        await waiting.read_on(entry.position, max((lane["position"] for lane in lanes), default=0))
+        partitions = await list_partitions(log, projection.name)
+        await waiting.read_on(
+            entry.position, max((partition["position"] for partition in partitions), default=0)
+        )
         return waiting
 
     async def read_on(self, first: int, through: int, connection: Any = None) -> None:
@@ -212,7 +218,9 @@ def _not_held(projection: Projection[Any], key: str) -> KeyNotQuarantinedError:
     return KeyNotQuarantinedError.of(projection.name, key)
 
 
-def _waits(projection: Projection[Any], event: Readable, *, lanes: list[Any], discarded: Discards) -> bool:
+def _waits(
+    projection: Projection[Any], event: Readable, *, partitions: list[Any], discarded: Discards
+) -> bool:
     key = key_of(projection, event)
-    folded: int = lanes[lane_of(key, len(lanes))]["position"]
+    folded: int = partitions[partition_of(key, len(partitions))]["position"]
     return event.position <= folded and not discarded.has(event.position, key)

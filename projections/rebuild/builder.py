@@ -52,7 +52,7 @@ _PAGE_EVENTS_MAX = 10_000
 _STEP_EVENTS_MAX = 50_000
 # Rows that are held in memory between steps; a few hundred MB of them.
 _ROWS_MAX = 200_000
-# The lane that events are counted for; those of part 1 for the one below, and so on.
+# The partition that events are counted for; those of part 1 for the one below, and so on.
 _DELIVERED_TO_BUILD = -1
 
 

@@ -1,6 +1,6 @@
 """Rebuilding a table: beside the live one, proved equal to an independent fold, and put in its place.
 
-    claim -> build in steps -> indexes -> catch up -> prove -> | pin the lanes, last events, prove them, swap |
+    claim -> build in steps -> indexes -> catch up -> prove -> | pin the partitions, last events, prove them, swap |
                                                                |               one transaction                |
 
 Readers and writers never stop: the live table is closed for the moment of its rename alone. A rebuild that was killed is
@@ -346,12 +346,12 @@ class _Rebuild:
         name = self._projection.name
         schema = schema_of(connection)
         live, beside = qualified(schema, self._projection.table.name), qualified(schema, build.table)
-        lanes = await connection.fetch(load("projections/pin_lanes", connection), name)
+        partitions = await connection.fetch(load("projections/pin_partitions", connection), name)
         if (await read_discards(connection, self._projection)).pairs != build.discarded.pairs:
-            raise _DiscardedMeanwhileError  # with the lanes held there comes no further one
-        # What workers have folded is settled. A lane beyond the end of the log has folded what a restore has lost.
+            raise _DiscardedMeanwhileError  # with the partitions held there comes no further one
+        # What workers have folded is settled. A partition beyond the end of the log has folded what a restore has lost.
         head = await connection.fetchval(load("rebuild/read_head", connection))
-        target = max(build.position, min(head, max(lane["position"] for lane in lanes)))
+        target = max(build.position, min(head, max(partition["position"] for partition in partitions)))
         while build.position < target:
             proved = await prove_step(connection, self._log, self._projection, build, proved, target)
         failures = await build.failures(connection)
@@ -368,9 +368,9 @@ class _Rebuild:
                 raise PublishedError(f"publication {publications[0]} sends the rows of {live}")
             for row in await connection.fetch(load("rebuild/swap_statements", connection), live, beside):
                 await connection.execute(row["statement"])
-        epoch = max(lane["epoch"] for lane in lanes) + 1
+        epoch = max(partition["epoch"] for partition in partitions) + 1
         await connection.execute(
-            load("rebuild/swap_lanes", connection), name, self._projection.version, build.position, epoch
+            load("rebuild/swap_partitions", connection), name, self._projection.version, build.position, epoch
         )
         await connection.execute(load("rebuild/quarantine_failures", connection), name)
         again = await connection.fetch(

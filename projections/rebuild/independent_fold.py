@@ -22,7 +22,7 @@ from eventstore.sql import load, schema_of
 from projections.engine.batch import fetch_by_keys
 from projections.engine.delivery_counts import Deliveries, key_of
 from projections.engine.reading import decode_for
-from projections.keys import key_text, lane_of
+from projections.keys import key_text, partition_of
 from projections.projection import Projection
 from projections.quarantine.skip_list import Discards
 from projections.rebuild.shards import WHOLE, Part
@@ -103,7 +103,7 @@ class IndependentFold(Generic[R]):
         self,
         through: int,
         *,
-        lanes: list[int] | None = None,
+        partitions: list[int] | None = None,
         delivered: Deliveries | None = None,
         connection: Any = None,
     ) -> None:
@@ -111,7 +111,7 @@ class IndependentFold(Generic[R]):
 
         Args:
             through: The position, settled.
-            lanes: The position of each lane, where they differ: a key is folded up to its lane's.
+            partitions: The position of each partition, where they differ: a key is folded up to its partition's.
             delivered: Counts the events that were folded, or waited for.
             connection: Read with this one; None: with one of the pool.
 
@@ -122,7 +122,7 @@ class IndependentFold(Generic[R]):
             events, end = await self.read(min(self.position + WINDOW_POSITIONS, through), connection)
             if not events and end < through:
                 end = await self._hole_end(end, through, connection)
-            self.fold(events, end, lanes=lanes, delivered=delivered)
+            self.fold(events, end, partitions=partitions, delivered=delivered)
             if self._on_progress is not None:
                 self._on_progress(end, through)
 
@@ -167,23 +167,23 @@ class IndependentFold(Generic[R]):
         events: Sequence[Readable],
         through: int,
         *,
-        lanes: list[int] | None = None,
+        partitions: list[int] | None = None,
         delivered: Deliveries | None = None,
     ) -> None:
         """Fold what `read` returned."""
         with folding(), unhurried_collection():
-            self._fold(events, lanes, delivered)
+            self._fold(events, partitions, delivered)
         self.position = through
         self.events += len(events)
 
     def _fold(
-        self, events: Sequence[Readable], lanes: list[int] | None, delivered: Deliveries | None
+        self, events: Sequence[Readable], partitions: list[int] | None, delivered: Deliveries | None
     ) -> None:
         projection, rows, stuck = self._projection, self.rows, self._stuck
         fold, discards = projection.fold, bool(self._discarded.pairs)
         for event in events:
             key = key_of(projection, event)
-            if lanes is not None and event.position > lanes[lane_of(key, len(lanes))]:
+            if partitions is not None and event.position > partitions[partition_of(key, len(partitions))]:
                 continue
             if delivered is not None:
                 delivered.add((event,))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from projections.keys import lane_of
+from projections.keys import partition_of
 from projections.projection import Projection
 
 __all__ = ["WHOLE", "Part"]
@@ -33,7 +33,7 @@ class Part:
             return True
         if projection.keyed_by_stream:
             return int.from_bytes(key[0].bytes[14:], "big") % self.of == self.number
-        return lane_of(key, self.of) == self.number
+        return partition_of(key, self.of) == self.number
 
     def bounds(self, projection: Projection[Any]) -> tuple[int, int]:
         """The arguments `parts` and `part` of the statements; those of the whole where they cannot tell whose an event is."""

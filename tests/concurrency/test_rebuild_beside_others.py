@@ -182,7 +182,7 @@ async def test_reads_that_wait_for_a_swap_are_right(migrated_config: DatabaseCon
             assert await task == orders
         assert await loading == orders[1]
         live = await comparing
-        assert (live.lanes, len(live.lines)) == ([4], 4)
+        assert (live.partitions, len(live.lines)) == ([4], 4)
 
 
 async def test_a_second_rebuild_is_refused(store: EventStore):

@@ -22,7 +22,7 @@ from eventstore.errors import (
 )
 from eventstore.testing.strategies import EPOCH
 from projections import OrdersProjection, ProjectionWorker
-from projections.engine import set_lanes
+from projections.engine import set_partitions
 from projections.rebuild import rebuild
 from tests.entities import Strategy
 from tests.patient import patient_unit_of_work
@@ -392,7 +392,7 @@ async def test_a_state_that_was_stored_ends_with_the_next_event(store: EventStor
 
 
 async def test_tables_change_hands_while_the_past_is_looked_at(store: EventStore):
-    """Lanes, a rebuild that is swapped in, and a table of another version: the block goes on to show its moment."""
+    """Partitions, a rebuild that is swapped in, and a table of another version: the block goes on to show its moment."""
     orders = [await new_order(store) for _ in range(4)]
     await fold_all(store)
     then = await store.log.head()
@@ -403,9 +403,9 @@ async def test_tables_change_hands_while_the_past_is_looked_at(store: EventStore
             order.cancel(occurred_at=minute(1))
         async with store.unit_of_work() as uow:
             await uow.orders.save_many(orders[:2])
-        await set_lanes(store.log, OrdersProjection(), 3)
-        for lane in range(2):
-            await ProjectionWorker(store.log, OrdersProjection(), lane=lane).catch_up(then + 2)
+        await set_partitions(store.log, OrdersProjection(), 3)
+        for partition in range(2):
+            await ProjectionWorker(store.log, OrdersProjection(), partition=partition).catch_up(then + 2)
         assert await past.orders.get_active_orders() == wanted
         await rebuild(store.log, OrdersProjection())
         assert await past.orders.get_active_orders() == wanted

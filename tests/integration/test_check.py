@@ -16,7 +16,7 @@ from eventstore.store import built_in_projections
 from projections import OrdersProjection, ProjectionWorker
 from projections.check import Finding, check
 from projections.check import audit as checking
-from projections.engine import set_lanes
+from projections.engine import set_partitions
 from projections.quarantine import discard, list_quarantined
 from projections.rebuild import rebuild
 from tests.command_line import run
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 async def fill(store: EventStore) -> None:
-    """Orders, positions and a portfolio, all folded; in two lanes where it is the orders."""
+    """Orders, positions and a portfolio, all folded; in two partitions where it is the orders."""
     await fill_the_log(store)
-    await set_lanes(store.log, OrdersProjection(), 2)
+    await set_partitions(store.log, OrdersProjection(), 2)
     await place(store, 7)
     await catch_up(store.log)
 
@@ -42,9 +42,11 @@ async def catch_up(log: EventLog) -> None:
     """Fold what there is."""
     for projection in built_in_projections():
         async with log.connection.acquire() as connection:
-            lanes = await connection.fetch(load("projections/list_lanes", connection), projection.name)
-        for lane in range(len(lanes) or 1):
-            worker = ProjectionWorker(log, projection, lane=lane, batch_events_max=7)
+            partitions = await connection.fetch(
+                load("projections/list_partitions", connection), projection.name
+            )
+        for partition in range(len(partitions) or 1):
+            worker = ProjectionWorker(log, projection, partition=partition, batch_events_max=7)
             while await worker.run_once():
                 pass
 
@@ -66,7 +68,7 @@ async def findings(store: EventStore) -> list[Finding]:
 
 
 async def test_a_sound_database_has_no_findings(store: EventStore):
-    """After work, a change of lanes and a rebuild, everything was delivered once and all rows are right."""
+    """After work, a change of partitions and a rebuild, everything was delivered once and all rows are right."""
     assert await findings(store) == []
     await fill(store)
     audit = await check(store.log, built_in_projections())
@@ -86,7 +88,7 @@ async def test_a_sound_database_has_no_findings(store: EventStore):
 async def test_what_is_appended_and_folded_meanwhile_is_no_finding(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ):
-    """A check of a database at work: every lane has passed the position at which the log ended when it began."""
+    """A check of a database at work: every partition has passed the position at which the log ended when it began."""
     await fill(store)
     versions = checking._of_versions
 

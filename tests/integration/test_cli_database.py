@@ -167,7 +167,14 @@ async def test_status_for_programs_and_again_and_again(migrated_config: Database
     url = url_of(migrated_config)
     shown = await command("status", "--json", url=url)
     (orders,) = [one for one in json.loads(shown.stdout)["projections"] if one["projection"] == "orders"]
-    wanted = {"position": 1, "lag_events": 0, "lag_s": 0, "quarantined": 0, "lanes": 1, "lanes_active": 0}
+    wanted = {
+        "position": 1,
+        "lag_events": 0,
+        "lag_s": 0,
+        "quarantined": 0,
+        "partitions": 1,
+        "partitions_active": 0,
+    }
     assert orders | wanted == orders
     process = command_line.start("status", "--watch", "--interval", "0.1", "--url", url)
     try:

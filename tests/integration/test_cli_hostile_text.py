@@ -89,7 +89,7 @@ async def fill(store: EventStore) -> tuple[Order, int]:
             )  # fmt: skip
         await connection.execute("INSERT INTO projections (name) VALUES ($1)", TEXT)
         await connection.execute(
-            "INSERT INTO projection_checkpoints (projection, lane, position) VALUES ($1, 0, 0)", TEXT
+            "INSERT INTO projection_checkpoints (projection, partition, position) VALUES ($1, 0, 0)", TEXT
         )
         await connection.execute("INSERT INTO projection_discards VALUES ('orders', 2, $1, $1, $1)", TEXT)
     await seal(store.log)

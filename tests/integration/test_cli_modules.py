@@ -237,7 +237,7 @@ async def test_an_unknown_name_in_a_filter_is_an_error(store: EventStore, comman
         ("show", "not-an-id"),
         ("migrate", "--to", 10**30),
         ("seal", "--every", "nan"),
-        ("work", "--lanes", -1),
+        ("work", "--partitions", -1),
     ],
     ids=str,
 )

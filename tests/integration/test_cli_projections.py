@@ -104,21 +104,21 @@ async def test_work_on_events_that_cannot_be_decoded(migrated_config: DatabaseCo
     assert "Traceback" not in error
 
 
-async def test_work_sets_the_lanes(migrated_config: DatabaseConfig):
-    """`--lanes` says what it changes; the next process's number counts for all, and events are folded on."""
+async def test_work_sets_the_partitions(migrated_config: DatabaseConfig):
+    """`--partitions` says what it changes; the next process's number counts for all, and events are folded on."""
     url = url_of(migrated_config)
-    command = ("work", "--projection", "orders", "--url", url, "--lanes")
+    command = ("work", "--projection", "orders", "--url", url, "--partitions")
     first = command_line.start(*command, 3)
     second = None
     try:
         assert first.stdout is not None
         line = await asyncio.to_thread(first.stdout.readline)
-        assert line == "orders: from 1 lanes to 3, for all processes\n"
+        assert line == "orders: from 1 partitions to 3, for all processes\n"
         await save_orders(migrated_config, 5)
         second = command_line.start(*command, 2)
         assert second.stdout is not None
         line = await asyncio.to_thread(second.stdout.readline)
-        assert line == "orders: from 3 lanes to 2, for all processes\n"
+        assert line == "orders: from 3 partitions to 2, for all processes\n"
         position = await save_orders(migrated_config, 5)
         async with EventStore.open(migrated_config, workers=False) as store:
             await store.wait_for(position, projections=["orders"])
@@ -128,7 +128,7 @@ async def test_work_sets_the_lanes(migrated_config: DatabaseConfig):
             await asyncio.to_thread(process.communicate, timeout=30)
     assert await fetch(migrated_config, "SELECT count(*) FROM orders") == 10
     assert await fetch(migrated_config, "SELECT count(*) FROM projection_checkpoints") == 2
-    assert_refused(await asyncio.to_thread(command_line.run, *command, 0), "lanes is 1 to 256, not 0")
+    assert_refused(await asyncio.to_thread(command_line.run, *command, 0), "partitions is 1 to 256, not 0")
 
 
 async def test_rebuild(migrated_config: DatabaseConfig):

@@ -24,7 +24,7 @@ from eventstore.sql import quoted
 from eventstore.store import EventStore
 from projections import OrdersProjection
 from projections.check import check
-from projections.engine.lanes import ensure_lanes
+from projections.engine.partitions import ensure_partitions
 from projections.rebuild import rebuild
 from tests.conftest import admin_connection
 
@@ -316,10 +316,10 @@ async def test_the_whole_path(roles: Roles):
         with pytest.raises(errors.RepositoryError):
             await reader.milestones.drop()
         assert await projector.milestones.drop() > 0
-        # Lanes are the projector's as well.
-        await ensure_lanes(projector.log, OrdersProjection(), 3)
+        # Partitions are the projector's as well.
+        await ensure_partitions(projector.log, OrdersProjection(), 3)
         with pytest.raises(errors.RepositoryError):
-            await ensure_lanes(reader.log, OrdersProjection(), 2)
+            await ensure_partitions(reader.log, OrdersProjection(), 2)
         assert (await check(reader.log, [OrdersProjection()])).is_sound
 
 

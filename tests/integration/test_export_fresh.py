@@ -112,7 +112,7 @@ async def test_a_projection_of_ones_own(store: EventStore, caplog: pytest.LogCap
         await connection.execute("CREATE TABLE registered (id bigint)")
         await connection.execute("INSERT INTO projections (name) VALUES ('registered')")
         await connection.execute(
-            "INSERT INTO projection_checkpoints (projection, lane, position) VALUES ('registered', 0, 2)"
+            "INSERT INTO projection_checkpoints (projection, partition, position) VALUES ('registered', 0, 2)"
         )
     await trade(store)
     for table in (TurnoverProjection(), "turnover"):

@@ -10,7 +10,7 @@ import pytest
 from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import ProjectionLagError
 from projections import OrdersProjection, ProjectionWorker, fresh_rows
-from projections.engine import set_lanes
+from projections.engine import set_partitions
 from projections.fresh_rows import FreshRows
 
 if TYPE_CHECKING:
@@ -23,23 +23,23 @@ async def save(store: EventStore, order: Order) -> None:
         await (uow.orders.save_order(order) if not order.version else uow.orders.update_order(order))
 
 
-async def test_rows_are_fresh_wherever_each_lane_stands(store: EventStore):
-    """Nothing folded, one of two lanes folded, deleted while a lane lags: the answer is what the repository says."""
+async def test_rows_are_fresh_wherever_each_partition_stands(store: EventStore):
+    """Nothing folded, one of two partitions folded, deleted while a partition lags: the answer is what the repository says."""
     rows = FreshRows(store.log, OrdersProjection())
     orders = [Order.create_market_order("ES", Decimal(n), OrderSide.BUY) for n in range(1, 7)]
     for order in orders:
         await save(store, order)
     assert await rows.list() == orders
     await ProjectionWorker(store.log, OrdersProjection()).catch_up(6)
-    await set_lanes(store.log, OrdersProjection(), 2)
+    await set_partitions(store.log, OrdersProjection(), 2)
     for order in orders[:4]:
         order.submit("B-1")
         await save(store, order)
     async with store.unit_of_work() as uow:
         await uow.orders.delete_order(orders[5].id)
     assert await rows.list() == orders[:5]
-    for lane in range(2):
-        await ProjectionWorker(store.log, OrdersProjection(), lane=lane).catch_up(11)
+    for partition in range(2):
+        await ProjectionWorker(store.log, OrdersProjection(), partition=partition).catch_up(11)
         assert await rows.list() == orders[:5]
         assert [await rows.get(order.id) for order in orders] == [*orders[:5], None]
     assert await rows.list(lambda order: order.quantity > 3) == orders[3:5]

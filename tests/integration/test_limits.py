@@ -32,8 +32,8 @@ from eventstore.repositories.backend import PostgreSQLBackend
 from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory
 from eventstore.testing.strategies import event_logs, order_histories
 from projections import OrdersProjection, ProjectionRunner, ProjectionWorker
-from projections.engine.lanes import ensure_lanes, set_lanes
 from projections.engine.lease import Lease
+from projections.engine.partitions import ensure_partitions, set_partitions
 from projections.laws import check_laws
 from projections.rebuild import rebuild
 from tests.entities import started
@@ -155,9 +155,9 @@ CALLS: dict[str, tuple[tuple[Any, ...], Callable[[EventStore, Any], Any]]] = {
         (*SECONDS, math.inf),
         lambda store, s: PostgreSQLBackend(store.log, {}, transaction_timeout_s=s),
     ),
-    "worker lane": (
+    "worker partition": (
         (-1, 256, 0.5, "0"),
-        lambda store, n: ProjectionWorker(store.log, OrdersProjection(), lane=n),
+        lambda store, n: ProjectionWorker(store.log, OrdersProjection(), partition=n),
     ),
     "worker batch_events_max": (
         COUNTS,
@@ -173,9 +173,12 @@ CALLS: dict[str, tuple[tuple[Any, ...], Callable[[EventStore, Any], Any]]] = {
     ),
     "lease lease_s": ((*SECONDS, math.inf), lambda store, s: Lease(store.log, "orders", 0, lease_s=s)),
     "run lease_s": ((*SECONDS, math.inf), lambda store, s: run_projections(store, lease_s=s)),
-    "run lanes": ((0, -1, 257, 1.5), lambda store, n: run_projections(store, lanes=n)),
-    "set_lanes": ((0, -1, 257, 1.5), lambda store, n: set_lanes(store.log, OrdersProjection(), n)),
-    "ensure_lanes": ((0, -1, 257, 1.5), lambda store, n: ensure_lanes(store.log, OrdersProjection(), n)),
+    "run partitions": ((0, -1, 257, 1.5), lambda store, n: run_projections(store, partitions=n)),
+    "set_partitions": ((0, -1, 257, 1.5), lambda store, n: set_partitions(store.log, OrdersProjection(), n)),
+    "ensure_partitions": (
+        (0, -1, 257, 1.5),
+        lambda store, n: ensure_partitions(store.log, OrdersProjection(), n),
+    ),
     "rebuild processes": (
         (0, -1, 65, 1.5),
         lambda store, n: rebuild(store.log, OrdersProjection(), processes=n),
@@ -262,13 +265,13 @@ def test_the_words_are_the_same():
 
 
 # A public argument with such a name is a limit.
-_LIMIT = re.compile(r"^(limit|examples|lane|lanes|processes)$|_(s|max)$")
+_LIMIT = re.compile(r"^(limit|examples|partition|partitions|processes)$|_(s|max)$")
 # What is checked by whoever it is passed on to, or is no limit of a user's.
 _PASSED_ON = {
     "Account.run", "BulkLoad.__init__", "Build.step", "Claim.__init__", "Claim.take", "DataFolder.locked", "DataFolder.use",
     "DisorderSearch.run_once", "IndependentFold.advance", "IndependentFold.fold", "Metrics.folded", "MockPostgreSQLAdapter",
     "ProjectionLagError.__init__", "Query.answer", "Settlement.settle", "Storage.find", "Subscription.__init__",
-    "Table.differences", "batches_of", "commit", "copy_rows", "crew", "lane_of", "read_batch", "storable", "wait_for_bell",
+    "Table.differences", "batches_of", "commit", "copy_rows", "crew", "partition_of", "read_batch", "storable", "wait_for_bell",
     # Lists of a strategy: Hypothesis refuses what is negative, and none is a list too.
     "order_commands", "order_histories", "portfolio_commands", "portfolio_histories", "position_commands",
     "position_histories", "trading_days",

@@ -20,7 +20,7 @@ from eventstore.repositories import PostgreSQLTransactionManager, transaction_ma
 from eventstore.repositories.factory import PostgreSQLUnitOfWorkFactory
 from eventstore.store import EventStore
 from projections import ProjectionWorker, run
-from projections.engine.progress import list_lanes
+from projections.engine.progress import list_partitions
 from tests.entities import started, tuned
 from tests.patient import patient_unit_of_work
 from tests.relay import Relay
@@ -144,7 +144,7 @@ async def test_batches_and_leases(measured: Measured):
     store = measured.store
     await spoilt_table(store)
     await place(store, *range(1, 6))
-    async with run(store.connection, [Spoilt()], lanes=2) as here:
+    async with run(store.connection, [Spoilt()], partitions=2) as here:
         await here.wait_for(5)
         await until(lambda: all_leased(store))
     assert measured.value("eventstore.projection.events", **named("spoilt")) == 5
@@ -217,5 +217,5 @@ def named(projection: str) -> dict[str, str]:
 
 
 async def all_leased(store: EventStore) -> bool:
-    """Whether each lane has a worker."""
-    return all(lane["lease_owner"] for lane in await list_lanes(store.log, "spoilt"))
+    """Whether each partition has a worker."""
+    return all(partition["lease_owner"] for partition in await list_partitions(store.log, "spoilt"))

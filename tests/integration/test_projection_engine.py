@@ -1,4 +1,4 @@
-"""Leases, lanes and quarantine: many workers, exactly once, and one bad event stops one key."""
+"""Leases, partitions and quarantine: many workers, exactly once, and one bad event stops one key."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from eventstore.errors import CheckpointMovedError, ConfigurationError
 from eventstore.log import EventLog
 from projections import OrdersProjection, Projection, ProjectionRunner, ProjectionWorker, Table
 from projections.check import compare_with_fold, compare_with_rebuild
-from projections.engine import set_lanes
+from projections.engine import set_partitions
 from projections.engine.lease import Lease
-from projections.keys import lane_of
+from projections.keys import partition_of
 from projections.quarantine import discard, list_quarantined, retry
 from tests.conftest import url_of
 
@@ -98,7 +98,7 @@ async def running(
 
 
 async def position_of(log: EventLog, projection: Projection[Any]) -> int:
-    """How far every lane has come."""
+    """How far every partition has come."""
     return await ProjectionRunner(log, projection).folded_through()
 
 
@@ -122,7 +122,7 @@ async def test_one_worker_is_active_and_the_next_takes_over_at_once_when_it_leav
         await until(lambda: _true(second.is_active))
 
 
-async def test_a_dead_workers_lane_is_taken_over_within_the_expiry(store: EventStore):
+async def test_a_dead_workers_partition_is_taken_over_within_the_expiry(store: EventStore):
     """A lease that is not renewed passes on when it expires, and not before."""
     dead = Lease(store.log, "orders", 0, lease_s=30)
     assert await dead.take() is not None
@@ -199,16 +199,16 @@ async def test_a_process_that_is_stopped_and_resumed_changes_nothing(
         await child.wait()
 
 
-async def test_lanes_change_while_events_flow(store: EventStore):
-    """Two processes' worth of workers fold while the number of lanes changes: each event counts once."""
+async def test_partitions_change_while_events_flow(store: EventStore):
+    """Two processes' worth of workers fold while the number of partitions changes: each event counts once."""
     projection = OrderedBySymbol()
     await create_table(store, projection)
     runners = [ProjectionRunner(store.log, OrderedBySymbol(), lease_s=1) for _ in range(2)]
     async with running(*runners):
         await place(store, 1)
         await until(lambda: _reached(store, 1, projection))
-        for lanes in (3, 2, 5, 1, 4):
-            await set_lanes(store.log, projection, lanes)
+        for partitions in (3, 2, 5, 1, 4):
+            await set_partitions(store.log, projection, partitions)
             for symbol in ("A", "B", "C", "D"):
                 await place(store, 1, 2, 3, symbol=symbol)
         head = await store.log.head()
@@ -220,18 +220,18 @@ async def test_lanes_change_while_events_flow(store: EventStore):
         assert await connection.fetchval("SELECT sum(orders) FROM ordered") == 61
 
 
-def test_a_keys_lane_is_the_same_for_ever():
-    """The lane of a key is fixed: these were written down when lanes were made."""
-    assert [lane_of((name, OrderSide.BUY), 7) for name in ("A", "B", "C", "ES")] == KNOWN_LANES
+def test_a_keys_partition_is_the_same_for_ever():
+    """The partition of a key is fixed: these were written down when partitions were made."""
+    assert [partition_of((name, OrderSide.BUY), 7) for name in ("A", "B", "C", "ES")] == KNOWN_PARTITIONS
 
 
-KNOWN_LANES = [3, 2, 5, 1]
+KNOWN_PARTITIONS = [3, 2, 5, 1]
 
 
-async def test_the_number_of_lanes_is_checked(store: EventStore):
+async def test_the_number_of_partitions_is_checked(store: EventStore):
     """A number out of range is refused with what is allowed."""
     with pytest.raises(ConfigurationError, match="1 to 256"):
-        await set_lanes(store.log, OrdersProjection(), 0)
+        await set_partitions(store.log, OrdersProjection(), 0)
 
 
 async def test_an_event_that_cannot_be_folded_stops_its_key_only(store: EventStore):
@@ -315,22 +315,22 @@ async def test_lists_are_right_while_a_key_is_in_quarantine(store: EventStore):
         assert await uow.orders.get_active_orders(consistency="eventual") == [order]
 
 
-async def test_a_deleted_order_stays_deleted_while_another_lane_lags(store: EventStore):
-    """One lane has folded a tombstone, another stands before it: the order is not there, and no read fails."""
+async def test_a_deleted_order_stays_deleted_while_another_partition_lags(store: EventStore):
+    """One partition has folded a tombstone, another stands before it: the order is not there, and no read fails."""
     (order,) = await place(store, 1)
     await ProjectionWorker(store.log, OrdersProjection()).catch_up(1)
-    await set_lanes(store.log, OrdersProjection(), 2)
+    await set_partitions(store.log, OrdersProjection(), 2)
     async with store.unit_of_work() as uow:
         await uow.orders.delete_order(order.id)
-    lane = lane_of((order.id,), 2)
-    await ProjectionWorker(store.log, OrdersProjection(), lane=lane).catch_up(2)
+    partition = partition_of((order.id,), 2)
+    await ProjectionWorker(store.log, OrdersProjection(), partition=partition).catch_up(2)
     async with store.unit_of_work() as uow:
         assert await uow.orders.get_orders_by_symbol("ES") == []
         assert await uow.orders.get_order_by_id(order.id) is None
 
 
 async def test_one_connection_is_enough(migrated_config: DatabaseConfig):
-    """Rebuild, retry and a change of lanes hold a connection and need no second one."""
+    """Rebuild, retry and a change of partitions hold a connection and need no second one."""
     alone = migrated_config.replace(min_pool_size=1, max_pool_size=1, connect_timeout=5)
     async with EventStore.open(alone, workers=False) as store:
         projection = OrderedBySymbol()
@@ -341,7 +341,7 @@ async def test_one_connection_is_enough(migrated_config: DatabaseConfig):
         (held,) = await list_quarantined(store.log)
         projection.poison = frozenset()
         assert await retry(store.log, projection, held.key)
-        await set_lanes(store.log, projection, 2)
+        await set_partitions(store.log, projection, 2)
         assert (await compare_with_rebuild(store.log, projection)).is_equal
 
 

@@ -13,7 +13,7 @@ import pytest
 from eventstore.errors import ConfigurationError, ProjectionError
 from projections import Projection, ProjectionWorker, Table, run
 from projections.check import check, compare_with_rebuild
-from projections.engine import set_lanes
+from projections.engine import set_partitions
 from projections.fresh_rows import FreshRows
 from projections.quarantine import discard, list_quarantined, retry
 from projections.rebuild import rebuild
@@ -50,12 +50,12 @@ def as_time(number: int) -> Hit:
 
 
 @pytest.mark.parametrize(("projection", "make"), [(HitsByPrice(), as_price), (HitsByTime(), as_time)])
-async def test_equal_keys_are_of_one_lane(store: EventStore, projection: Projection[Any], make: Any):
+async def test_equal_keys_are_of_one_partition(store: EventStore, projection: Projection[Any], make: Any):
     """Equal decimals and equal moments, however they are written, are folded in order by one worker of several."""
     await hits_table(store, projection)
     await store.log.append(hits(make(0)))
     await fold_all(store, projection)
-    await set_lanes(store.log, projection, 4)
+    await set_partitions(store.log, projection, 4)
     await store.log.append(hits(*(make(number) for number in range(1, 20))))
     await fold_all(store, projection, batch_events_max=3)
     assert [row.numbers for row in await rows_of(store, projection)] == [tuple(range(20))]
@@ -140,7 +140,7 @@ async def test_a_key_that_no_column_takes_stops_itself_alone(store: EventStore):
         assert [one.position for one in await list_quarantined(store.log)] == [2]
         assert [one.kind for one in (await check(store.log, [projection])).findings] == ["quarantine"]
         assert (await rebuild(store.log, projection)).quarantined == 1
-    await set_lanes(store.log, projection, 3)
+    await set_partitions(store.log, projection, 3)
     assert not await retry(store.log, projection, f"[{TOO_LARGE}]")
     assert not await discard(
         store.log, projection, f"[{TOO_LARGE}]", discarded_by="desk", reason="no such number"
@@ -207,7 +207,7 @@ async def test_a_key_that_is_too_long_stops_itself_alone(store: EventStore, proj
     await hits_table(store, projection)
     await store.log.append(hits(Hit(number=1), Hit(number=2), Hit(number=1), Hit(number=2)))
     await fold_all(store, projection)
-    await set_lanes(store.log, projection, 3)
+    await set_partitions(store.log, projection, 3)
     for _ in range(2):
         assert [row.hits for row in await rows_of(store, projection)] == [2]
         (held,) = await list_quarantined(store.log)

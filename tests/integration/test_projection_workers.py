@@ -17,10 +17,10 @@ from eventstore.log.records import to_columns
 from eventstore.store import EventStore
 from projections import OrdersProjection, ProjectionWorker, run
 from projections.check import compare_with_fold
-from projections.engine import set_lanes
-from projections.engine.progress import list_lanes
+from projections.engine import set_partitions
+from projections.engine.progress import list_partitions
 from projections.engine.reading import read_batch
-from projections.keys import lane_of
+from projections.keys import partition_of
 from projections.quarantine import list_quarantined, retry
 from tests.conftest import admin_connection
 from tests.entities import started
@@ -39,7 +39,7 @@ LEASE_S = 0.6
 async def test_a_worker_that_stops_within_a_statement_holds_up_nobody(
     store: EventStore, migrated_config: DatabaseConfig
 ):
-    """A worker goes silent in its batch's transaction, between two messages of one statement: its lane is taken over.
+    """A worker goes silent in its batch's transaction, between two messages of one statement: its partition is taken over.
 
     No time-out of a server before 17 ends such a session, so its successor does.
     """
@@ -68,7 +68,7 @@ async def test_run_folds_for_a_block(store: EventStore):
     await spoilt_table(store)
     with pytest.raises(ConfigurationError, match="no projection spoilt"):
         await store.wait_for(1, projections=["spoilt"])
-    async with run(store.connection, [Spoilt(), OrdersProjection()], lanes=2) as running_here:
+    async with run(store.connection, [Spoilt(), OrdersProjection()], partitions=2) as running_here:
         orders = await place(store, 1, 2, 3)
         await running_here.wait_for(3)
         await store.wait_for(3, projections=[Spoilt()])
@@ -76,29 +76,31 @@ async def test_run_folds_for_a_block(store: EventStore):
         with pytest.raises(ConfigurationError, match="runs in this process already"):
             async with run(store.connection, [Spoilt()]):
                 pass
-        await set_lanes(store.log, Spoilt(), 3)
+        await set_partitions(store.log, Spoilt(), 3)
         await place(store, 4)
         await store.wait_for(4, projections=["spoilt"])
         assert await Spoilt.sums(store) == {"ES": 10}
-    assert len(await list_lanes(store.log, "spoilt")) == 3
-    assert len(await list_lanes(store.log, "orders")) == 2
-    assert [lane["lease_owner"] for lane in await list_lanes(store.log, "spoilt")] == [None] * 3
+    assert len(await list_partitions(store.log, "spoilt")) == 3
+    assert len(await list_partitions(store.log, "orders")) == 2
+    assert [partition["lease_owner"] for partition in await list_partitions(store.log, "spoilt")] == [
+        None
+    ] * 3
     assert len(orders) == 3
 
 
-async def test_wait_for_goes_on_while_lanes_change(store: EventStore):
-    """A wait that began with one lane ends when all lanes of the new number have come there."""
+async def test_wait_for_goes_on_while_partitions_change(store: EventStore):
+    """A wait that began with one partition ends when all partitions of the new number have come there."""
     await spoilt_table(store)
     await place(store, 1)
     await ProjectionWorker(store.log, Spoilt()).catch_up(1)
     waiting = asyncio.create_task(store.wait_for(4, projections=["spoilt"]))
     await place(store, *[2] * 3, symbol="A")
-    await set_lanes(store.log, Spoilt(), 4)
-    lane = lane_of(("A",), 4)
-    await ProjectionWorker(store.log, Spoilt(), lane=lane).catch_up(4)
+    await set_partitions(store.log, Spoilt(), 4)
+    partition = partition_of(("A",), 4)
+    await ProjectionWorker(store.log, Spoilt(), partition=partition).catch_up(4)
     assert not waiting.done()
-    for other in {0, 1, 2, 3} - {lane}:
-        await ProjectionWorker(store.log, Spoilt(), lane=other).catch_up(4)
+    for other in {0, 1, 2, 3} - {partition}:
+        await ProjectionWorker(store.log, Spoilt(), partition=other).catch_up(4)
     await asyncio.wait_for(waiting, 60)
     assert await Spoilt.sums(store) == {"ES": 1, "A": 6}
 
@@ -130,7 +132,7 @@ async def test_an_event_that_cannot_be_decoded_stops_its_stream_alone(store: Eve
         assert (held.key, held.position, held.type) == (f'["{bad.id}"]', 3, "Forgotten")
         assert "UnknownEventTypeError" in held.error
         assert not await retry(store.log, OrdersProjection(), held.key)
-        await set_lanes(store.log, OrdersProjection(), 2)
+        await set_partitions(store.log, OrdersProjection(), 2)
         await place(store, 4)
         await here.wait_for(5)
     assert [one.attempts for one in await list_quarantined(store.log)] == [2]
@@ -219,7 +221,7 @@ async def test_a_retry_reads_the_log_while_workers_go_on(store: EventStore, monk
 
 
 async def test_a_lease_is_kept_at_a_hole(store: EventStore):
-    """A writer's transaction stands open for longer than a lease: the worker that waits for it keeps its lane all the while."""
+    """A writer's transaction stands open for longer than a lease: the worker that waits for it keeps its partition all the while."""
     await place(store, 1)
     first, second = (ProjectionWorker(store.log, OrdersProjection(), lease_s=3) for _ in range(2))
     async with running(first), store.connection.acquire() as owner, store.connection.acquire() as observer:
@@ -249,8 +251,8 @@ async def test_a_lock_that_everybody_can_take_stops_no_worker(store: EventStore)
     """A session that holds every mark of a worker's batch exclusively does not hold up the batch."""
     async with store.connection.acquire_for_user() as anybody:
         await anybody.execute(
-            "SELECT pg_advisory_lock(1702261620, hashtext(name || '/orders/' || lane)) "
-            "FROM generate_series(0, 3) AS lane, unnest(ARRAY['public', '']) AS name"
+            "SELECT pg_advisory_lock(1702261620, hashtext(name || '/orders/' || partition)) "
+            "FROM generate_series(0, 3) AS partition, unnest(ARRAY['public', '']) AS name"
         )
         await anybody.execute("SELECT pg_advisory_lock(1702261620, hashtext('orders/0'))")
         async with running(ProjectionWorker(store.log, OrdersProjection(), lease_s=LEASE_S)):

@@ -13,7 +13,7 @@ from eventstore.errors import RebuildError
 from eventstore.sql import load
 from projections import OrdersProjection
 from projections.check import check
-from projections.keys import lane_of
+from projections.keys import partition_of
 from projections.quarantine import list_quarantined
 from projections.quarantine.skip_list import Discards
 from projections.rebuild import RebuildProgress, rebuild
@@ -158,7 +158,7 @@ async def test_a_key_that_stands_still_does_so_when_its_part_goes_on(
     monkeypatch.setattr(building, "_PAGE_EVENTS_MAX", 1)
     projection = HitsByNumber()
     await hits_table(store, projection)
-    number = next(number for number in range(1, 99) if lane_of((number,), PARTS) == 0)
+    number = next(number for number in range(1, 99) if partition_of((number,), PARTS) == 0)
     await store.log.append(hits(*(Hit(number=number, is_poison=place == 1) for place in range(10))))
 
     def end(progress: RebuildProgress) -> None:
@@ -177,8 +177,8 @@ async def test_a_rule_between_rows_keeps_the_order_of_the_log(store: EventStore)
     """Where one row alone may have a value, the first in the log has it, whatever part its key would be of."""
     projection = HitsByNumber()
     await hits_table(store, projection, "CREATE UNIQUE INDEX hits_once ON hits (hits)")
-    numbers = sorted(range(1, 10), key=lambda number: -lane_of((number,), PARTS))
-    assert lane_of((numbers[0],), PARTS) == PARTS - 1
+    numbers = sorted(range(1, 10), key=lambda number: -partition_of((number,), PARTS))
+    assert partition_of((numbers[0],), PARTS) == PARTS - 1
     await store.log.append(hits(*(Hit(number=number) for number in numbers)))
     assert (await rebuild(store.log, projection)).quarantined == len(numbers) - 1
     assert [row.number for row in await rows_of(store, projection)] == numbers[:1]
@@ -193,7 +193,7 @@ async def test_a_decision_after_parts_were_built_begins_anew(
     monkeypatch.setattr(building, "_PAGE_EVENTS_MAX", 1)
     projection = HitsByNumber()
     await hits_table(store, projection)
-    number = next(number for number in range(1, 99) if lane_of((number,), PARTS) == 0)
+    number = next(number for number in range(1, 99) if partition_of((number,), PARTS) == 0)
     await store.log.append(hits(Hit(number=number, is_poison=True), *(Hit(number=number) for _ in range(9))))
     await fold_all(store, projection)
     (held,) = await list_quarantined(store.log)
@@ -214,7 +214,7 @@ async def test_what_each_part_leaves_out_stays_left_out(store: EventStore):
     """Discarded events that cannot be folded yet, one in each part: none of them counts as folded again."""
     projection = HitsByNumber()
     await hits_table(store, projection)
-    numbers = [next(n for n in range(1, 99) if lane_of((n,), PARTS) == part) for part in range(PARTS)]
+    numbers = [next(n for n in range(1, 99) if partition_of((n,), PARTS) == part) for part in range(PARTS)]
     await store.log.append(hits(*(Hit(number=number, is_poison=True) for number in numbers)))
     await fold_all(store, projection)
     for held in await list_quarantined(store.log):

@@ -13,7 +13,7 @@ from eventstore.domain.order import Order, OrderCreated, OrderSide
 from eventstore.errors import CheckpointMovedError, ProjectionVersionError, RebuildError
 from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, Projection, Table
 from projections.check import check, compare_with_fold, compare_with_rebuild
-from projections.engine import ProjectionRunner, ProjectionWorker, set_lanes
+from projections.engine import ProjectionRunner, ProjectionWorker, set_partitions
 from projections.quarantine import discard, list_quarantined
 from projections.rebuild import coordinator as rebuilding
 from projections.rebuild import rebuild
@@ -205,20 +205,20 @@ async def test_a_row_that_the_database_refuses_stops_its_key_only(store: EventSt
     assert await rows(store) == {"BIG": (2, D(505)), "SMALL": (1, D(7))}
 
 
-async def test_lanes_stay_and_stand_at_one_checkpoint(store: EventStore):
-    """A projection of three lanes, each elsewhere, is rebuilt: all are at one position, and go on exactly once."""
+async def test_partitions_stay_and_stand_at_one_checkpoint(store: EventStore):
+    """A projection of three partitions, each elsewhere, is rebuilt: all are at one position, and go on exactly once."""
     await create_table(store)
     projection = OrderedBySymbol()
     await place(store, 1)
     await ProjectionWorker(store.log, projection).catch_up(1)
-    await set_lanes(store.log, projection, 3)
+    await set_partitions(store.log, projection, 3)
     for symbol in ("A", "B", "C", "D"):
         await place(store, 1, 2, symbol=symbol)
-    await ProjectionWorker(store.log, projection, lane=1).catch_up(9)
+    await ProjectionWorker(store.log, projection, partition=1).catch_up(9)
     await rebuild(store.log, projection)
     await place(store, 3, symbol="A")
-    for lane in range(3):
-        await ProjectionWorker(store.log, projection, lane=lane).catch_up(10)
+    for partition in range(3):
+        await ProjectionWorker(store.log, projection, partition=partition).catch_up(10)
     assert await rows(store) == {"ES": (1, D(1)), "A": (3, D(6)), **dict.fromkeys("BCD", (2, D(3)))}
 
 
@@ -276,7 +276,7 @@ async def test_a_new_version_is_served_when_it_is_proved(store: EventStore):
     old = ProjectionWorker(store.log, OrderedBySymbol())
     await old.catch_up(2)
     new = ProjectionWorker(store.log, Doubled())
-    for refused in (new.run_once(), new.run(), set_lanes(store.log, Doubled(), 2)):
+    for refused in (new.run_once(), new.run(), set_partitions(store.log, Doubled(), 2)):
         with pytest.raises(ProjectionVersionError, match=r"version 1.*version 2.*eventstore rebuild ordered"):
             await refused
     with pytest.raises(ProjectionVersionError):

@@ -1,6 +1,6 @@
 """The whole engine against a model of a few lines, on a real PostgreSQL.
 
-Any sequence of appends, held transactions, crashes, lost leases, quarantines, retries, rebuilds and changes of lanes.
+Any sequence of appends, held transactions, crashes, lost leases, quarantines, retries, rebuilds and changes of partitions.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from eventstore.sql import load, template
 from eventstore.testing.scratch import EventLoopThread, ScratchDatabase, scratch_database
 from projections import Projection, ProjectionWorker, Table, fresh_rows
 from projections.check import compare_with_fold
-from projections.engine import lanes, set_lanes, worker
+from projections.engine import partitions, set_partitions, worker
 from projections.engine.batch import fold_into
 from projections.engine.lease import Lease
 from projections.fresh_rows import FreshRows
-from projections.keys import key_text, lane_of
+from projections.keys import key_text, partition_of
 from projections.quarantine import list_quarantined, retry
 from projections.rebuild import rebuild
 from tests.scale import examples
@@ -154,9 +154,11 @@ class Engine(RuleBasedStateMachine):
         """Run a coroutine to its end."""
         return self.thread.run(work)
 
-    def new_worker(self, lane: int, *, batch_events_max: int = 100) -> ProjectionWorker[Notes]:
+    def new_worker(self, partition: int, *, batch_events_max: int = 100) -> ProjectionWorker[Notes]:
         """A worker that knows nothing yet."""
-        return ProjectionWorker(self.log, NotesProjection(), lane=lane, batch_events_max=batch_events_max)
+        return ProjectionWorker(
+            self.log, NotesProjection(), partition=partition, batch_events_max=batch_events_max
+        )
 
     # ---- writers ---------------------------------------------------------------------------------------------
 
@@ -264,45 +266,45 @@ class Engine(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 7))
     def step(self, number: int) -> None:
-        """A worker folds a batch, if it may: one whose lane was taken over or is gone is refused, and starts anew."""
+        """A worker folds a batch, if it may: one whose partition was taken over or is gone is refused, and starts anew."""
         index = number % len(self.workers)
         one = self.workers[index]
         try:
             self.run(one.run_once(wait=False))
         except CheckpointMovedError:
-            self.workers[index] = self.new_worker(one.lane if one.lane < self._lanes() else 0)
+            self.workers[index] = self.new_worker(one.partition if one.partition < self._partitions() else 0)
 
     @rule(number=st.integers(0, 7), at=st.integers(0, 3))
     def crash(self, number: int, at: int) -> None:
         """A worker dies in the middle of a batch, and another one comes."""
         index = number % len(self.workers)
-        lane = self.workers[index].lane
-        dying = self.new_worker(lane if lane < self._lanes() else 0)
+        partition = self.workers[index].partition
+        dying = self.new_worker(partition if partition < self._partitions() else 0)
         dying.projection.crash_in = at  # type: ignore[attr-defined]
         try:
             self.run(dying.run_once(wait=False))
         except CrashError:
-            self.workers[index] = self.new_worker(dying.lane)
+            self.workers[index] = self.new_worker(dying.partition)
 
-    @rule(lane=st.integers(0, 2))
-    def lose_lease(self, lane: int) -> None:
-        """Another worker takes the lane over, as after a pause: whoever had it may write no more."""
-        if lane < self._lanes():
-            heir = Lease(self.log, "notes", lane, lease_s=0.001)
+    @rule(partition=st.integers(0, 2))
+    def lose_lease(self, partition: int) -> None:
+        """Another worker takes the partition over, as after a pause: whoever had it may write no more."""
+        if partition < self._partitions():
+            heir = Lease(self.log, "notes", partition, lease_s=0.001)
             assert self.run(heir.take()) is not None
             self.run(heir.release())
 
     @rule(count=st.integers(1, 3), stream_id=streams, drawn=notes)
-    def change_lanes(self, count: int, stream_id: UUID, drawn: Drawn) -> None:
+    def change_partitions(self, count: int, stream_id: UUID, drawn: Drawn) -> None:
         """The projection is split anew while a worker is at work; the workers of before go on until they are refused."""
         self.step(len(self.workers) - 1)
-        self.run(set_lanes(self.log, NotesProjection(), count))
-        self.workers = [*self.workers[-2:], *(self.new_worker(lane) for lane in range(count))]
+        self.run(set_partitions(self.log, NotesProjection(), count))
+        self.workers = [*self.workers[-2:], *(self.new_worker(partition) for partition in range(count))]
         self.append(stream_id, drawn)
         self.step(len(self.workers) - count - 1)
 
-    def _lanes(self) -> int:
-        return len(self.run(self._fetch("projections/list_lanes", "notes")))
+    def _partitions(self) -> int:
+        return len(self.run(self._fetch("projections/list_partitions", "notes")))
 
     # ---- quarantine and rebuild --------------------------------------------------------------------------------
 
@@ -346,7 +348,7 @@ class Engine(RuleBasedStateMachine):
         self.run(self._check())
 
     async def _check(self) -> None:
-        checkpoints = [row["position"] for row in await self._fetch("projections/list_lanes", "notes")]
+        checkpoints = [row["position"] for row in await self._fetch("projections/list_partitions", "notes")]
         undecided = [fact.position for one in self.held for fact in one.facts]
         assert not undecided or max(checkpoints) < min(undecided), "a checkpoint passed an undecided position"
         held = {one.key: one.position for one in await list_quarantined(self.log, "notes")}
@@ -355,7 +357,9 @@ class Engine(RuleBasedStateMachine):
         for symbol in SYMBOLS:
             facts = self._of(symbol)
             key = key_text((symbol,))
-            folded = [f for f in facts if f.position <= checkpoints[lane_of((symbol,), len(checkpoints))]]
+            folded = [
+                f for f in facts if f.position <= checkpoints[partition_of((symbol,), len(checkpoints))]
+            ]
             if key in held:
                 (first,) = (fact for fact in facts if fact.position == held[key])
                 assert first.is_poison, "a key is in quarantine for an event that is no poison"
@@ -382,8 +386,8 @@ class Engine(RuleBasedStateMachine):
         for one in self.held:
             self.run(self._release(one, commits=False))
         self.held = []
-        for lane in range(self._lanes()):
-            last = self.new_worker(lane)
+        for partition in range(self._partitions()):
+            last = self.new_worker(partition)
             while self.run(last.run_once()):
                 pass
         self.retry()
@@ -492,11 +496,11 @@ def _fold_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def _keep_epochs(patch: pytest.MonkeyPatch) -> None:
-    """A change of lanes leaves their epochs, so that the workers of before go on."""
+    """A change of partitions leaves their epochs, so that the workers of before go on."""
     _statement(
         patch,
-        lanes,
-        "projections/set_lanes",
+        partitions,
+        "projections/set_partitions",
         "epoch = EXCLUDED.epoch",
         "epoch = projection_checkpoints.epoch",
     )
@@ -525,7 +529,7 @@ MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "settlement ignores holes": _ignore_holes,
     "any worker moves the checkpoint": _move_any_checkpoint,
     "a batch is folded twice": _fold_twice,
-    "a change of lanes keeps the epochs": _keep_epochs,
+    "a change of partitions keeps the epochs": _keep_epochs,
     "fresh reads forget the quarantine": _forget_quarantine,
     "keys in quarantine do not wait": _forget_to_wait,
 }

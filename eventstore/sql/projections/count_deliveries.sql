@@ -1,14 +1,14 @@
--- Purpose: Count what a lane is given, outside its worker's own statement; in the transaction that moves its checkpoint.
+-- Purpose: Count what a partition is given, outside its worker's own statement; in the transaction that moves its checkpoint.
 -- Parameters:
 --   $1 projection text
---   $2 lane smallint
+--   $2 partition smallint
 --   $3 ranges bigint[] one for each range of positions that events are of
 --   $4 events bigint[] how many of them
 --   $5 digests bigint[] the exclusive or of theirs
 -- Result: none
 -- Locks: the rows'
 -- Index: projection_deliveries_pkey
-INSERT INTO {schema}.projection_deliveries AS so_far (projection, lane, range, events, digest)
+INSERT INTO {schema}.projection_deliveries AS so_far (projection, partition, range, events, digest)
 SELECT $1::pg_catalog.text, $2::smallint, given.range, given.events, given.digest
 FROM unnest($3::bigint[], $4::bigint[], $5::bigint[]) AS given (range, events, digest)
 ON CONFLICT ON CONSTRAINT projection_deliveries_pkey DO UPDATE

@@ -1,9 +1,9 @@
--- Purpose: End the sessions that hold a lane's batch open though the lane's lease has expired: of a worker that was stopped
+-- Purpose: End the sessions that hold a partition's batch open though the partition's lease has expired: of a worker that was stopped
 --   between two messages of one statement, which no time-out of PostgreSQL before 17 ends. What it had in hand is rolled
 --   back. A batch is known by the advisory lock that move_checkpoint takes.
 -- Parameters:
 --   $1 projection text
---   $2 lane smallint
+--   $2 partition smallint
 -- Result: pid integer, ended boolean
 -- Locks: none beyond ACCESS SHARE
 -- Index: projection_checkpoints_pkey
@@ -19,6 +19,6 @@ JOIN pg_catalog.pg_locks AS held
         AND held.objsubid = 2
         AND held.granted
 WHERE checkpoint.projection = $1::pg_catalog.text
-    AND checkpoint.lane = $2::smallint
+    AND checkpoint.partition = $2::smallint
     AND checkpoint.lease_expires_at <= pg_catalog.clock_timestamp()
     AND held.pid <> pg_catalog.pg_backend_pid()

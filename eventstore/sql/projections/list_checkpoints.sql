@@ -1,10 +1,10 @@
 -- Purpose: Read how far every projection has come.
 -- Parameters: none
--- Result: projection text, lane smallint, position bigint, moved_s_ago double precision
+-- Result: projection text, partition smallint, position bigint, moved_s_ago double precision
 -- Locks: none beyond ACCESS SHARE
--- Index: none, the table has a row for each lane of a projection
+-- Index: none, the table has a row for each partition of a projection
 SELECT
-    projection, lane, position,
+    projection, partition, position,
     extract(epoch FROM pg_catalog.clock_timestamp() - moved_at)::double precision AS moved_s_ago
 FROM {schema}.projection_checkpoints
-ORDER BY projection, lane
+ORDER BY projection, partition

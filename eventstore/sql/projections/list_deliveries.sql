@@ -1,4 +1,4 @@
--- Purpose: Read what the lanes of a projection were given together, by ranges of positions; without what a rebuild that is
+-- Purpose: Read what the partitions of a projection were given together, by ranges of positions; without what a rebuild that is
 --   under way was given.
 -- Parameters:
 --   $1 projection text
@@ -7,6 +7,6 @@
 -- Index: projection_deliveries_pkey
 SELECT range, pg_catalog.sum(events)::bigint AS events, pg_catalog.bit_xor(digest) AS digest
 FROM {schema}.projection_deliveries
-WHERE projection = $1::pg_catalog.text AND lane >= 0
+WHERE projection = $1::pg_catalog.text AND partition >= 0
 GROUP BY range
 ORDER BY range

@@ -1,14 +1,14 @@
--- Purpose: Move a checkpoint, if it is where this worker left it and nobody has taken the lane over. Run it first in the
+-- Purpose: Move a checkpoint, if it is where this worker left it and nobody has taken the partition over. Run it first in the
 --   transaction that writes the rows: who comes second waits here, and then finds it moved. It bounds the transaction's
 --   time, so that a worker that is stopped inside it holds up its successor no longer than a lease lasts (idle time,
 --   and from PostgreSQL 17 on the whole of it, which also ends a worker that is stopped between two messages of one
---   statement); it marks the transaction as this lane's by an advisory lock, so that the successor of a worker
---   that is stopped can tell it (end_stopped_worker); and it renews the lease, where one is held, and counts what the lane
+--   statement); it marks the transaction as this partition's by an advisory lock, so that the successor of a worker
+--   that is stopped can tell it (end_stopped_worker); and it renews the lease, where one is held, and counts what the partition
 --   is given. The advisory lock is only tried for, since every role may hold it: without the mark the time-outs alone end
 --   a worker that is stopped.
 -- Parameters:
 --   $1 projection text
---   $2 lane smallint
+--   $2 partition smallint
 --   $3 before bigint position
 --   $4 epoch bigint
 --   $5 after bigint position
@@ -41,12 +41,12 @@ moved AS (
             WHEN lease_owner IS NOT NULL THEN pg_catalog.clock_timestamp() + $6::double precision * interval '1 second'
         END
     FROM bounded
-    WHERE projection = $1::pg_catalog.text AND lane = $2::smallint AND projection_checkpoints.position = $3::bigint
+    WHERE projection = $1::pg_catalog.text AND partition = $2::smallint AND projection_checkpoints.position = $3::bigint
         AND epoch = $4::bigint
     RETURNING projection_checkpoints.position
 ),
 counted AS (
-    INSERT INTO {schema}.projection_deliveries AS so_far (projection, lane, range, events, digest)
+    INSERT INTO {schema}.projection_deliveries AS so_far (projection, partition, range, events, digest)
     SELECT $1::pg_catalog.text, $2::smallint, given.range, given.events, given.digest
     FROM unnest($8::bigint[], $9::bigint[], $10::bigint[]) AS given (range, events, digest)
     WHERE EXISTS (SELECT FROM moved)

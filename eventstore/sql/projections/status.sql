@@ -1,12 +1,12 @@
 -- Purpose: Tell how each projection stands: how far it is behind, who works on it, and what is in quarantine.
 -- Parameters: none
--- Result: projection text, lanes bigint, lanes_active bigint (with a lease that has not expired), position bigint (of the lane
+-- Result: projection text, partitions bigint, partitions_active bigint (with a lease that has not expired), position bigint (of the partition
 --   that is furthest behind), lag_events bigint (positions, so that a hole counts too), lag_s double precision seconds
 --   since the oldest event was recorded that is not folded, quarantined bigint keys, moved_s_ago double precision
 -- Locks: none beyond ACCESS SHARE
 -- Index: projection_checkpoints_pkey, events_position_key, projection_quarantine_pkey
 SELECT
-    folded.projection, folded.lanes, folded.lanes_active, folded.position,
+    folded.projection, folded.partitions, folded.partitions_active, folded.position,
     greatest(0, coalesce((SELECT pg_catalog.max(position) FROM {schema}.events WHERE position <= {positions_max}), 0) - folded.position) AS lag_events,
     coalesce(
         (
@@ -23,8 +23,8 @@ SELECT
 FROM (
     SELECT
         projection,
-        pg_catalog.count(*) AS lanes,
-        pg_catalog.count(*) FILTER (WHERE lease_expires_at > pg_catalog.clock_timestamp()) AS lanes_active,
+        pg_catalog.count(*) AS partitions,
+        pg_catalog.count(*) FILTER (WHERE lease_expires_at > pg_catalog.clock_timestamp()) AS partitions_active,
         pg_catalog.min(position) AS position,
         extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.max(moved_at))::double precision AS moved_s_ago
     FROM {schema}.projection_checkpoints

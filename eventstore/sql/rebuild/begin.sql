@@ -14,7 +14,7 @@ parts AS (
     DELETE FROM {schema}.projection_rebuild_parts WHERE projection = $1::pg_catalog.text
 ),
 deliveries AS (
-    DELETE FROM {schema}.projection_deliveries WHERE projection = $1::pg_catalog.text AND lane < 0
+    DELETE FROM {schema}.projection_deliveries WHERE projection = $1::pg_catalog.text AND partition < 0
 )
 UPDATE {schema}.projection_rebuilds SET version = $2::integer, position = 0, events = 0, started_at = pg_catalog.clock_timestamp()
 WHERE projection = $1::pg_catalog.text AND epoch = $3::bigint

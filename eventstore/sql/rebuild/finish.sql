@@ -13,6 +13,6 @@ parts AS (
     DELETE FROM {schema}.projection_rebuild_parts WHERE projection = $1::pg_catalog.text
 ),
 deliveries AS (
-    DELETE FROM {schema}.projection_deliveries WHERE projection = $1::pg_catalog.text AND lane < 0
+    DELETE FROM {schema}.projection_deliveries WHERE projection = $1::pg_catalog.text AND partition < 0
 )
 DELETE FROM {schema}.projection_rebuilds WHERE projection = $1::pg_catalog.text AND epoch = $2::bigint

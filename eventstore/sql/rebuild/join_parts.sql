@@ -20,13 +20,13 @@ parts AS (
     DELETE FROM {schema}.projection_rebuild_parts AS part USING joined WHERE part.projection = joined.projection
 ),
 delivered AS (
-    -- Part 0 was given its events as lane -1, which is the whole's; part 1 as lane -2, and so on.
+    -- Part 0 was given its events as partition -1, which is the whole's; part 1 as partition -2, and so on.
     DELETE FROM {schema}.projection_deliveries AS given USING joined
-    WHERE given.projection = joined.projection AND given.lane < -1
+    WHERE given.projection = joined.projection AND given.partition < -1
     RETURNING given.range, given.events, given.digest
 ),
 counted AS (
-    INSERT INTO {schema}.projection_deliveries AS so_far (projection, lane, range, events, digest)
+    INSERT INTO {schema}.projection_deliveries AS so_far (projection, partition, range, events, digest)
     SELECT $1::pg_catalog.text, -1, range, pg_catalog.sum(events)::bigint, pg_catalog.bit_xor(digest) FROM delivered GROUP BY range
     ON CONFLICT ON CONSTRAINT projection_deliveries_pkey DO UPDATE
     SET events = so_far.events + EXCLUDED.events, digest = so_far.digest # EXCLUDED.digest

@@ -1,5 +1,5 @@
--- Purpose: Put every lane of a projection where the new table is, with epochs above all before: whoever works on a lane
---   now can write no more until it has looked again. Run it in the transaction that pinned the lanes.
+-- Purpose: Put every partition of a projection where the new table is, with epochs above all before: whoever works on a partition
+--   now can write no more until it has looked again. Run it in the transaction that pinned the partitions.
 -- Parameters:
 --   $1 projection text
 --   $2 version integer of the code that built the table

@@ -1,4 +1,4 @@
-"""Lanes: a projection split by a stable hash of its key, so that several workers share it."""
+"""Partitions: a projection split by a stable hash of its key, so that several workers share it."""
 
 from __future__ import annotations
 
@@ -15,106 +15,110 @@ from projections.engine.batch import FoldError, fold_into, quarantined_keys
 from projections.engine.delivery_counts import Deliveries, key_of
 from projections.engine.reading import read_batch
 from projections.engine.versions import require_version
-from projections.keys import key_text, lane_of
+from projections.keys import key_text, partition_of
 from projections.projection import Projection
 
-__all__ = ["LANES_MAX", "ensure_lanes", "set_lanes"]
+__all__ = ["PARTITIONS_MAX", "ensure_partitions", "set_partitions"]
 
-LANES_MAX = 256
-"""The most lanes of one projection: each reads the whole log, so many cost more than they bring."""
+PARTITIONS_MAX = 256
+"""The most partitions of one projection: each reads the whole log, so many cost more than they bring."""
 
 _BATCH_EVENTS_MAX = 2_000
 
 
-async def set_lanes(log: EventLog, projection: Projection[Any], lanes: int) -> None:
-    """Split a projection into another number of lanes, while events flow and workers work.
+async def set_partitions(log: EventLog, projection: Projection[Any], partitions: int) -> None:
+    """Split a projection into another number of partitions, while events flow and workers work.
 
-    In one transaction all lanes are held, the ones behind are folded up to the one ahead, and every epoch goes up, so
-    that no worker of the old lanes can write any more. It may be run again.
+    In one transaction all partitions are held, the ones behind are folded up to the one ahead, and every epoch goes up, so
+    that no worker of the old partitions can write any more. It may be run again.
 
     Raises:
-        LimitError: `lanes` is not 1 to 256.
+        LimitError: `partitions` is not 1 to 256.
         ProjectionError: The projection has never been folded.
         ProjectionVersionError: Another version of its code has built the table.
         ConnectionError, TimeoutError: Nothing was changed, or all of it. Safe to run again.
     """
-    _check(lanes)
+    _check(partitions)
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
             async with connection.transaction():
-                pinned = await connection.fetch(load("projections/pin_lanes", connection), projection.name)
+                pinned = await connection.fetch(
+                    load("projections/pin_partitions", connection), projection.name
+                )
                 if not pinned:
                     raise ProjectionError(
                         f"projection {projection.name} was never folded: let its worker run first"
                     )
                 counted_after = await require_version(connection, projection)
-                target = max(lane["position"] for lane in pinned)
-                for lane in pinned:
+                target = max(partition["position"] for partition in pinned)
+                for partition in pinned:
                     delivered = Deliveries(counted_after)
                     await _catch_up(
                         log,
                         connection,
                         projection,
-                        lane,
-                        lanes=len(pinned),
+                        partition,
+                        partitions=len(pinned),
                         target=target,
                         delivered=delivered,
                     )
                     await connection.execute(
                         load("projections/count_deliveries", connection),
                         projection.name,
-                        lane["lane"],
+                        partition["partition"],
                         *delivered.columns,
                     )
-                epoch = max(lane["epoch"] for lane in pinned) + 1
+                epoch = max(partition["epoch"] for partition in pinned) + 1
                 await connection.execute(
-                    load("projections/set_lanes", connection), projection.name, lanes, target, epoch
+                    load("projections/set_partitions", connection), projection.name, partitions, target, epoch
                 )
 
 
-async def ensure_lanes(log: EventLog, projection: Projection[Any], lanes: int) -> int:
-    """Split a projection into a number of lanes unless it is already, also one that was never folded.
+async def ensure_partitions(log: EventLog, projection: Projection[Any], partitions: int) -> int:
+    """Split a projection into a number of partitions unless it is already, also one that was never folded.
 
     Returns:
-        The number of lanes before.
+        The number of partitions before.
 
     Raises:
-        EventStoreError: As `set_lanes`.
+        EventStoreError: As `set_partitions`.
     """
-    _check(lanes)
+    _check(partitions)
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
             await connection.execute(
                 load("projections/register", connection), projection.name, projection.version
             )
-            rows = await connection.fetch(load("projections/list_lanes", connection), projection.name)
-    if len(rows) != lanes:
-        await set_lanes(log, projection, lanes)
+            rows = await connection.fetch(load("projections/list_partitions", connection), projection.name)
+    if len(rows) != partitions:
+        await set_partitions(log, projection, partitions)
     return len(rows)
 
 
-def _check(lanes: int) -> None:
-    check_count("lanes", lanes, most=LANES_MAX)
+def _check(partitions: int) -> None:
+    check_count("partitions", partitions, most=PARTITIONS_MAX)
 
 
 async def _catch_up(
     log: EventLog,
     connection: Any,
     projection: Projection[Any],
-    lane: Any,
+    partition: Any,
     *,
-    lanes: int,
+    partitions: int,
     target: int,
     delivered: Deliveries,
 ) -> None:
-    after: int = lane["position"]
+    after: int = partition["position"]
     size = PageSize(_BATCH_EVENTS_MAX)
     while after < target:
         batch = await read_batch(
             log, projection, after=after, through=target, size=size, connection=connection
         )
         delivered.add(
-            event for event in batch.events if lane_of(key_of(projection, event), lanes) == lane["lane"]
+            event
+            for event in batch.events
+            if partition_of(key_of(projection, event), partitions) == partition["partition"]
         )
         held = await quarantined_keys(connection, projection)
         failed: list[FoldError] = []
@@ -122,7 +126,7 @@ async def _catch_up(
             connection,
             projection,
             batch.events,
-            takes=partial(_is_in, lane=lane["lane"], lanes=lanes, held=held),
+            takes=partial(_is_in, partition=partition["partition"], partitions=partitions, held=held),
             singly=True,
             on_error=failed,
         )
@@ -131,5 +135,5 @@ async def _catch_up(
         after = batch.through
 
 
-def _is_in(key: tuple[Any, ...], *, lane: int, lanes: int, held: frozenset[str]) -> bool:
-    return lane_of(key, lanes) == lane and key_text(key) not in held
+def _is_in(key: tuple[Any, ...], *, partition: int, partitions: int, held: frozenset[str]) -> bool:
+    return partition_of(key, partitions) == partition and key_text(key) not in held

@@ -1,0 +1,10 @@
+-- Purpose: Hold all partitions of a projection where they are until the transaction ends.
+-- Parameters:
+--   $1 projection text
+-- Result: partition smallint, position bigint, epoch bigint
+-- Locks: the rows', FOR UPDATE, in the order of partitions
+-- Index: projection_checkpoints_pkey
+SELECT partition, position, epoch FROM {schema}.projection_checkpoints
+WHERE projection = $1::pg_catalog.text
+ORDER BY partition
+FOR UPDATE
