@@ -1,6 +1,6 @@
 -- Rebuilds that go on after a kill, the version that each table was built by, and a count of the events delivered.
 -- Locks: three small tables of the projection engine, for a moment each.
--- migrate:creates: projection_rebuilds, projection_rebuild_failures, projection_deliveries, projection_is_of_version
+-- migrate:creates: projection_rebuilds, projection_rebuild_failures, projection_delivery_counts, projection_is_of_version
 
 -- migrate:up
 
@@ -46,13 +46,13 @@ CREATE TABLE projection_rebuild_failures (
 
 -- What each partition was given, by ranges of 65,536 positions, for an audit to hold against the log. Written in the
 -- transaction that moves the checkpoint; a rebuild writes it anew. The digest is the exclusive or of one of each event.
-CREATE TABLE projection_deliveries (
+CREATE TABLE projection_delivery_counts (
     projection text     NOT NULL,
     partition       smallint NOT NULL,
     range      bigint   NOT NULL,
     events     bigint   NOT NULL,
     digest     bigint   NOT NULL,
-    CONSTRAINT projection_deliveries_pkey PRIMARY KEY (projection, partition, range)
+    CONSTRAINT projection_delivery_counts_pkey PRIMARY KEY (projection, partition, range)
 ) WITH (fillfactor = 50);
 
 -- A list that corrects rows by the tail of the log must have rows that its own code has folded. STABLE, so that it sees
@@ -77,6 +77,6 @@ $$;
 -- migrate:down
 
 DROP FUNCTION projection_is_of_version(text, integer);
-DROP TABLE projection_deliveries, projection_rebuild_failures, projection_rebuilds;
+DROP TABLE projection_delivery_counts, projection_rebuild_failures, projection_rebuilds;
 ALTER TABLE projection_discards DROP COLUMN folded_again_at;
 ALTER TABLE projections DROP COLUMN version, DROP COLUMN counted_after;

@@ -142,7 +142,7 @@ class Table(Generic[R]):
         Args:
             name: The table's name.
             schema: Its schema.
-            keyed_by_stream: Read the rows of a part alone; its arguments are those of `Part.bounds`.
+            keyed_by_stream: Read the rows of a shard alone; its arguments are those of `Shard.bounds`.
         """
         columns = ", ".join(
             f"{quoted(column.name)}::pg_catalog.text AS {quoted(column.name)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import random
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import asyncpg
 from eventstore import errors
 from eventstore.database.error_mapping import DRIVER_ERRORS
 from eventstore.sql import quoted
+from eventstore.waiting import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +88,7 @@ class Connector:
         """
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._config.connect_timeout
-        pause_s = _BACKOFF_FIRST_S
+        backoff = Backoff(_BACKOFF_FIRST_S, _BACKOFF_MAX_S, jitter=0.25)
         while True:
             try:
                 async with asyncio.timeout_at(deadline_s):
@@ -97,13 +97,12 @@ class Connector:
                 if self._is_refused_parameter(error):
                     continue
                 self.last_failure = without_frames(error)
-                pause_s *= random.uniform(0.75, 1.25)  # noqa: S311 - not for secrets
+                pause_s = backoff.next_s()
                 if not self._worth_another_attempt(error) or loop.time() + pause_s >= deadline_s:
                     raise self.explain(error) from error
             else:
                 break
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, _BACKOFF_MAX_S)
         self.last_failure = None
         self._has_connected = True
         self._check_version(connection)

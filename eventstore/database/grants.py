@@ -31,7 +31,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 PROJECTED = frozenset(
     (
         "orders", "positions", "portfolios", "portfolio_snapshots", "projections", "projection_checkpoints",
-        "projection_quarantine", "projection_discards", "projection_deliveries", "milestones", "milestone_orders",
+        "projection_quarantine", "projection_discards", "projection_delivery_counts", "milestones", "milestone_orders",
         "milestone_positions", "milestone_portfolios", "milestone_portfolio_snapshots", "disordered_streams",
         "disorder_search",
     )

@@ -23,9 +23,9 @@ from eventstore.domain.scoped import Scoped
 __all__ = [
     "CONTEXT",
     "at",
+    "decimal_arithmetic",
     "exact",
-    "folding",
-    "is_folding",
+    "in_decimal_arithmetic",
     "new_id",
     "now",
     "plain",
@@ -52,7 +52,7 @@ _text = CONTEXT.to_sci_string
 _TRAPS = [signal for signal, is_trapped in CONTEXT.traps.items() if is_trapped]
 
 
-class _FoldingContext(decimal.Context):
+class _ArithmeticContext(decimal.Context):
     """A copy of CONTEXT, known by its class.
 
     Attributes:
@@ -74,36 +74,36 @@ class _FoldingContext(decimal.Context):
         self.flags, self.traps = before.flags, before.traps
 
 
-_folding: ContextVar[_FoldingContext | None] = ContextVar("eventstore_folding", default=None)
+_arithmetic: ContextVar[_ArithmeticContext | None] = ContextVar("eventstore_arithmetic", default=None)
 
 
 @contextmanager
-def folding() -> Iterator[None]:
+def decimal_arithmetic() -> Iterator[None]:
     """Stay in the library's decimal context for many events: entering it costs as much as a small fold.
 
     Nothing may be awaited in the block.
     """
     before = decimal.getcontext()
-    inside = _FoldingContext(
+    inside = _ArithmeticContext(
         prec=CONTEXT.prec, rounding=CONTEXT.rounding, Emin=CONTEXT.Emin, Emax=CONTEXT.Emax, traps=_TRAPS
     )
-    entered = _folding.set(inside)
+    entered = _arithmetic.set(inside)
     decimal.setcontext(inside)
     try:
         yield
     finally:
         try:
-            _folding.reset(entered)
+            _arithmetic.reset(entered)
         except ValueError:  # another context than the one that entered the block
             inside.leave_elsewhere(before)
         else:
             decimal.setcontext(before)
 
 
-def is_folding() -> bool:
-    """Whether this is inside a block of `folding`."""
+def in_decimal_arithmetic() -> bool:
+    """Whether this is inside a block of `decimal_arithmetic`."""
     context = decimal.getcontext()
-    return type(context) is _FoldingContext and not context.is_left
+    return type(context) is _ArithmeticContext and not context.is_left
 
 
 def _wall_clock() -> datetime:

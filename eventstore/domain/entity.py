@@ -20,7 +20,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, create_model
 
 from eventstore.domain import codec
-from eventstore.domain.context import CONTEXT, at, is_folding, new_id, now
+from eventstore.domain.context import CONTEXT, at, in_decimal_arithmetic, new_id, now
 from eventstore.domain.event import Amended, Event, PendingEvent, RecordedEvent, Tombstone
 from eventstore.domain.event_codec import require_storable_fields
 from eventstore.domain.read_back import first_difference
@@ -194,7 +194,7 @@ class Entity(Validated):
         """
         applier = self._appliers.get(type(event))
         if applier is not None:
-            if is_folding():
+            if in_decimal_arithmetic():
                 applier(self, event)
             else:
                 with decimal.localcontext(CONTEXT):

@@ -42,8 +42,9 @@ from eventstore.log.records import (
     AppendColumns,
 )
 from eventstore.log.statements import swallowed
-from eventstore.log.subscription import Wakeups
+from eventstore.log.wakeups import Wakeups
 from eventstore.sql import load, schema_of
+from eventstore.waiting import Backoff
 
 __all__ = ["BATCH_EVENTS_MAX", "BulkLoad", "ImportResult"]
 
@@ -161,7 +162,7 @@ class BulkLoad:
         """Write a batch; return how many of its events the log had before, and the highest position of all."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._retry_within_s
-        delay_s = _RETRY_FIRST_DELAY_S
+        backoff = Backoff(_RETRY_FIRST_DELAY_S, _RETRY_DELAY_MAX_S)
         lost: ConnectionLostError | None = None
         while True:
             try:
@@ -177,11 +178,11 @@ class BulkLoad:
                     lost = error
                 elif not self._reached:
                     raise
+                delay_s = backoff.next_s()
                 if loop.time() + delay_s > deadline_s:
                     raise _given_up(batch, error, lost) from error
                 _logger.info("a batch of an import is written again", exc_info=error)
             await asyncio.sleep(delay_s)
-            delay_s = min(2 * delay_s, _RETRY_DELAY_MAX_S)
 
     async def _send(self, batch: AppendColumns) -> tuple[int, int]:
         async with self._connection.acquire() as connection:

@@ -44,10 +44,12 @@ from eventstore.log.records import (
 from eventstore.log.restored import require_whole_on
 from eventstore.log.settlement import Settlement
 from eventstore.log.statements import execute_append, find_repeated, is_version_taken
-from eventstore.log.subscription import Mark, Subscription, Wakeups
+from eventstore.log.subscription import Mark, Subscription
 from eventstore.log.unreadable import OnUnreadable, Readable, readable, unreadable_handler
+from eventstore.log.wakeups import Wakeups
 from eventstore.metrics import metrics
 from eventstore.sql import load
+from eventstore.waiting import Backoff
 
 __all__ = ["ConnectionSource", "EventLog"]
 
@@ -218,7 +220,7 @@ class EventLog(EventLookup):
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._resend_within_s
-        delay_s = _RESEND_FIRST_DELAY_S
+        backoff = Backoff(_RESEND_FIRST_DELAY_S, _RESEND_DELAY_MAX_S)
         while True:
             if lost is not None and self.metrics is not None:
                 self.metrics.retried("append")
@@ -236,11 +238,11 @@ class EventLog(EventLookup):
                     raise self._unknown(columns) from error
                 if isinstance(error, ServerChangedError):
                     return await self._find_sent(columns, error)
+            delay_s = backoff.next_s()
             if loop.time() + delay_s > deadline:
                 raise self._unknown(columns) from lost
             _logger.warning("the answer to an append was lost, sending it again", exc_info=lost)
             await asyncio.sleep(delay_s)
-            delay_s = min(2 * delay_s, _RESEND_DELAY_MAX_S)
 
     async def _find_sent(self, columns: AppendColumns, changed: ServerChangedError) -> AppendResult:
         """Return what became of an append that was sent to a server that another one has replaced.

@@ -27,6 +27,7 @@ from eventstore.database.preconditions import require_preconditions
 from eventstore.database.server import KnownServer, Remembered
 from eventstore.errors import ConfigurationError, ServerChangedError
 from eventstore.sql import load
+from eventstore.waiting import Backoff
 
 __all__ = ["Settlement"]
 
@@ -111,7 +112,7 @@ class Settlement:
         """
         if self._settled > after:
             return self._settled
-        poll_s = _POLL_FIRST_S
+        poll = Backoff(_POLL_FIRST_S, _POLL_MAX_S)
         until = time.monotonic() + wait_max_s
         while True:
             try:
@@ -122,8 +123,7 @@ class Settlement:
                 settled = after
             if settled > after or self._known.value.barrier is None or not wait or time.monotonic() > until:
                 return settled
-            await asyncio.sleep(poll_s)
-            poll_s = min(2 * poll_s, _POLL_MAX_S)
+            await asyncio.sleep(poll.next_s())
 
     async def settle_through(self, position: int) -> None:
         """Wait until every position up to `position` is final, as far as any writer has drawn it.
@@ -131,7 +131,7 @@ class Settlement:
         Raises:
             ConnectionError, ConfigurationError, RestoredLogError: As `settle`.
         """
-        poll_s = _POLL_FIRST_S
+        poll = Backoff(_POLL_FIRST_S, _POLL_MAX_S)
         barrier: _Barrier | None = None
         while (known := self._known.value).settled < position:
             try:
@@ -146,8 +146,7 @@ class Settlement:
             if not barrier.writers:
                 known.settled = max(known.settled, barrier.head)
                 return
-            await asyncio.sleep(poll_s)
-            poll_s = min(2 * poll_s, _POLL_MAX_S)
+            await asyncio.sleep(poll.next_s())
 
     async def _raise_or_lower(self, barrier: _Barrier | None, position: int) -> _Barrier:
         async with self._acquire() as connection:

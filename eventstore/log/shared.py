@@ -26,7 +26,7 @@ def log_of(connection: DatabaseConnection | PostgreSQLAdapter) -> EventLog:
     if not isinstance(log, EventLog):
         if isinstance(connection, DatabaseConnection):
             log = EventLog(connection, group_commit=connection.config.group_commit)
-            log.wakeups.signals = Signals(connection, log.wakeups.ring)
+            log.wakeups.signals = Signals(connection, log.wakeups.wake)
             connection.server.at_change(log.wakeups.signals.listen_again)
             if log.metrics is not None:
                 log.metrics.watch_pool(connection)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -21,6 +20,7 @@ from eventstore.database.error_mapping import DRIVER_ERRORS, mapped_errors
 from eventstore.database.session import find_schema
 from eventstore.errors import ConfigurationError, ConnectionRejectedError, EventStoreError
 from eventstore.sql import load
+from eventstore.waiting import Backoff, wait_until_set
 
 __all__ = ["CHANNEL", "NOTIFY_INTERVAL_S", "PROBE_INTERVAL_S", "PROBE_TIMEOUT_S", "Signals"]
 
@@ -83,7 +83,7 @@ class Signals:
                 await self._wait_politely()
                 self._pending = False
                 await self._notify()
-                await _is_set(self._stopping, NOTIFY_INTERVAL_S)
+                await wait_until_set(self._stopping, NOTIFY_INTERVAL_S)
         except EventStoreError as error:
             # Whoever waits for it polls as well.
             _logger.info("other processes were not told of an append", exc_info=error)
@@ -98,7 +98,7 @@ class Signals:
     async def _wait_politely(self) -> None:
         for _ in range(_POLITE_TRIES):
             now = self._connection.statistics()
-            if now.in_use < now.max_size or await _is_set(self._stopping, NOTIFY_INTERVAL_S):
+            if now.in_use < now.max_size or await wait_until_set(self._stopping, NOTIFY_INTERVAL_S):
                 return
 
     # ---- listening -------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ class Signals:
         config = self._connection.config
         direct = config.direct()
         connector = Connector(direct or config)
-        backoff_s = _BACKOFF_FIRST_S
+        backoff = Backoff(_BACKOFF_FIRST_S, _BACKOFF_MAX_S, jitter=0.25)
         while True:
             try:
                 if not await self._listen_once(connector):
@@ -127,12 +127,11 @@ class Signals:
                         "appends are found by polling; set DATABASE_DIRECT_URL (direct_url) to be woken by them"
                     )
                     return
-                backoff_s = _BACKOFF_FIRST_S
+                backoff.reset()
             except (EventStoreError, *DRIVER_ERRORS, TimeoutError) as error:
                 level = logging.WARNING if isinstance(error, _LASTING) else logging.INFO
                 _logger.log(level, "listening for other processes is tried again", exc_info=error)
-            await asyncio.sleep(backoff_s * random.uniform(0.75, 1.25))  # noqa: S311 - not for secrets
-            backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+            await asyncio.sleep(backoff.next_s())
 
     async def _listen_once(self, connector: Connector) -> bool:
         """Listen until the connection is lost; return at once, and False, where it cannot be done."""
@@ -150,7 +149,7 @@ class Signals:
                 await connection.add_listener(CHANNEL, self._heard)
             self.is_listening = True
             self._on_signal()  # what came before was not heard
-            while not await _is_set(self._lost, PROBE_INTERVAL_S):
+            while not await wait_until_set(self._lost, PROBE_INTERVAL_S):
                 async with asyncio.timeout(PROBE_TIMEOUT_S):
                     await connection.fetchval(load("log/backend_pid", connection))
         finally:
@@ -179,13 +178,3 @@ class Signals:
             sending = self._sending
             await asyncio.wait({sending}, timeout=_CLOSE_TIMEOUT_S)
             await end(sending)
-
-
-async def _is_set(event: asyncio.Event, within_s: float) -> bool:
-    """Wait until an event is set or the time is over; return whether it is."""
-    try:
-        async with asyncio.timeout(within_s):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True

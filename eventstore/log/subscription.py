@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -17,67 +15,8 @@ from eventstore.log.unreadable import OnUnreadable, Readable, UnreadableEvent, u
 
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
-    from eventstore.log.signals import Signals
 
-__all__ = ["FollowedPlace", "Mark", "Subscription", "Wakeups", "wait_for_bell"]
-
-# An append wakes its own process at once, and others by NOTIFY. Under both, readers poll: at these intervals, which
-# double from the first to the longest while nothing comes.
-_POLL_FIRST_S = 0.005
-_POLL_MAX_S = 0.25
-# Where NOTIFY arrives: for how long one that was lost may go unnoticed.
-_POLL_LISTENING_MAX_S = 1.0
-
-
-class Wakeups:
-    """Tells the readers of this process that something was appended; a hint, never the truth.
-
-    Attributes:
-        signals: Carries it to other processes, and theirs to this one; None: it stays here.
-    """
-
-    def __init__(self) -> None:
-        self._bells: set[asyncio.Event] = set()
-        self.signals: Signals | None = None
-
-    def notify(self) -> None:
-        """Wake every reader that waits, here and in other processes."""
-        self.ring()
-        if self.signals is not None:
-            self.signals.send()
-
-    def ring(self) -> None:
-        """Wake every reader of this process that waits."""
-        for bell in self._bells:
-            bell.set()
-
-    @property
-    def poll_max_s(self) -> float:
-        """Seconds that a reader which has found nothing for a while may wait before it looks by itself."""
-        is_listening = self.signals is not None and self.signals.is_listening
-        return _POLL_LISTENING_MAX_S if is_listening else _POLL_MAX_S
-
-    @contextmanager
-    def bell(self) -> Iterator[asyncio.Event]:
-        """Give an event that is set at each append; the reader clears it."""
-        if self.signals is not None:
-            self.signals.listen()
-        bell = asyncio.Event()
-        self._bells.add(bell)
-        try:
-            yield bell
-        finally:
-            self._bells.discard(bell)
-
-
-async def wait_for_bell(bell: asyncio.Event, timeout_s: float) -> bool:
-    """Wait until the bell rings or the time is over; return whether it rang."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await bell.wait()
-    except TimeoutError:
-        return False
-    return True
+__all__ = ["FollowedPlace", "Mark", "Subscription"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,21 +151,19 @@ class Subscription:
             ConfigurationError: The server is a standby.
             UnknownEventTypeError, EventDecodingError: An event cannot be read; its position is the error's.
         """
-        poll_s = _POLL_FIRST_S
         place, log = self._place, self._log
-        with log.wakeups.bell() as bell:
+        with log.wakeups.listen() as listener:
             while True:
-                bell.clear()
+                listener.begin()
                 try:
                     through = await place.settle()
                     events, reached = await self._read(through)
                 except ServerChangedError:
                     continue  # what was settled is of the server before
                 if through == place.position:
-                    rang = await wait_for_bell(bell, poll_s)
-                    poll_s = _POLL_FIRST_S if rang else min(2 * poll_s, log.wakeups.poll_max_s)
+                    await listener.wait()
                     continue
-                poll_s = _POLL_FIRST_S
+                listener.found()
                 for event in events:
                     if isinstance(event, UnreadableEvent):
                         self._handle_unreadable(event)

@@ -8,12 +8,10 @@ from typing import Any
 
 from eventstore.errors import ServerChangedError
 from eventstore.log.event_log import EventLog
-from eventstore.log.subscription import FollowedPlace, wait_for_bell
+from eventstore.log.subscription import FollowedPlace
 from eventstore.replay.pages import Pages, Selection, fetch
 
 __all__ = ["follow", "last_rows"]
-
-_POLL_FIRST_S = 0.005
 
 
 async def last_rows(log: EventLog, selection: Selection, *, count: int) -> tuple[list[Any], int]:
@@ -44,18 +42,16 @@ async def follow(log: EventLog, selection: Selection, *, after: int) -> AsyncGen
         ConnectionError, TimeoutError: Go on after the last row's position.
         ConfigurationError: The server is a standby.
     """
-    poll_s = _POLL_FIRST_S
     place = FollowedPlace(log, after)
-    with log.wakeups.bell() as bell:
+    with log.wakeups.listen() as listener:
         while True:
-            bell.clear()
+            listener.begin()
             try:
                 through = await place.settle()
                 if through == place.position:
-                    rang = await wait_for_bell(bell, poll_s)
-                    poll_s = _POLL_FIRST_S if rang else min(2 * poll_s, log.wakeups.poll_max_s)
+                    await listener.wait()
                     continue
-                poll_s = _POLL_FIRST_S
+                listener.found()
                 pages = Pages(
                     log.connection,
                     selection,

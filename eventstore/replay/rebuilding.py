@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
-from eventstore.domain.context import folding
+from eventstore.domain.context import decimal_arithmetic
 from eventstore.domain.entity import Entity
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
@@ -42,7 +42,7 @@ async def rebuild_state(
     advance, before = entity_class.advance, states.get
     with collecting_rarely():
         async for events in replay.pages():
-            with folding():
+            with decimal_arithmetic():
                 for recorded in events:
                     stream_id = recorded.stream_id
                     state = advance(before(stream_id), recorded)

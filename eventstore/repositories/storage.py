@@ -11,7 +11,7 @@ from uuid import UUID
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.rows import RowCodec
-from eventstore.domain.context import folding
+from eventstore.domain.context import decimal_arithmetic
 from eventstore.domain.entity import Entity
 from eventstore.domain.event import RecordedEvent
 from eventstore.errors import EventDecodingError, ProjectionLagError, UnknownEventTypeError
@@ -199,7 +199,7 @@ class PostgreSQLStorage:
         of_stream: dict[UUID, list[Any]] = {}
         for row in rows:
             of_stream.setdefault(row["stream_id"], []).append(row)
-        with folding():
+        with decimal_arithmetic():
             return [
                 stream
                 if stream.entity is None or stream.failed is not None
@@ -255,7 +255,7 @@ class PostgreSQLStorage:
     ) -> list[Stream[E]]:
         encoded = [record[_EVENT] for records in waiting for record in records]
         events = iter(decode_page(encoded, classes=self.log.classes))
-        with folding():
+        with decimal_arithmetic():
             return [
                 _folded(table.entity, row, list(islice(events, len(records))))
                 for row, records in zip(before, waiting, strict=True)

@@ -21,7 +21,7 @@ from eventstore.replay.milestones import Milestones
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.sql import load
 from projections.check.comparison import Live, fold_and_compare, read_live
-from projections.engine.delivery_counts import RANGE_POSITIONS, Deliveries
+from projections.engine.delivery_counts import RANGE_POSITIONS, DeliveryCounts
 from projections.projection import Projection
 from projections.rebuild.coordinator import RebuildProgress, rebuild
 from projections.rebuild.new_table import BUILD_TIMEOUT_S
@@ -273,7 +273,7 @@ def _of_impossible(row: str) -> Finding:
     table, position = row.split(" ")
     column = "through_position" if table == "event_seals" else "position"
     what = f"{table} has a row at position {position}, which was never assigned"
-    if table in ("projection_checkpoints", "projection_rebuilds", "projection_rebuild_parts", "milestones"):
+    if table in ("projection_checkpoints", "projection_rebuilds", "projection_rebuild_shards", "milestones"):
         return Finding("impossible position", None, what, "run `eventstore mend`")
     if table == "disorder_search":
         return Finding(
@@ -368,7 +368,7 @@ async def _compared(
     if not await _fetch(log, "projections/list_partitions", name):
         return None
     live = await read_live(log, projection)
-    delivered = Deliveries(live.counted_after)
+    delivered = DeliveryCounts(live.counted_after)
     try:
         comparison = await fold_and_compare(
             log,
@@ -396,7 +396,7 @@ async def _compared(
     return Checked(name, max(live.partitions), events, comparison.rows_equal), findings
 
 
-def _of_deliveries(name: str, live: Live, logged: Deliveries) -> list[Finding]:
+def _of_deliveries(name: str, live: Live, logged: DeliveryCounts) -> list[Finding]:
     findings = []
     ranges = logged.ranges
     for number in sorted(live.deliveries.keys() | ranges.keys()):

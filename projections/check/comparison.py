@@ -16,8 +16,8 @@ from eventstore.errors import ProjectionError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.sql import load, qualified, schema_of
-from projections.engine.batch import FoldError, fold_into
-from projections.engine.delivery_counts import Deliveries, key_of
+from projections.engine.batch import FoldFailure, fold_into
+from projections.engine.delivery_counts import DeliveryCounts, key_of
 from projections.engine.reading import read_batch
 from projections.engine.versions import require_version
 from projections.keys import partition_of
@@ -150,7 +150,7 @@ class _Build:
         self._projection = projection
         self._table = table
         self._on_progress = on_progress
-        self._failed: list[FoldError] = []
+        self._failed: list[FoldFailure] = []
 
     async def fold_through(self, position: int) -> None:
         """Fold everything up to `position`."""
@@ -256,7 +256,7 @@ async def read_live(log: EventLog, projection: Projection[Any]) -> Live:
                     load("projections/list_quarantine", connection), projection.name
                 )
                 delivered = await connection.fetch(
-                    load("projections/list_deliveries", connection), projection.name
+                    load("projections/list_delivery_counts", connection), projection.name
                 )
                 lines = await stored_lines(connection, table, table.name)
     return Live(
@@ -275,7 +275,7 @@ async def fold_and_compare(
     live: Live,
     *,
     on_progress: Progress | None = None,
-    delivered: Deliveries | None = None,
+    delivered: DeliveryCounts | None = None,
 ) -> Comparison:
     """Fold every event in memory, and compare with the rows of the live table; `delivered` counts the events.
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from eventstore.database.error_mapping import DRIVER_ERRORS
-from eventstore.domain.context import folding
+from eventstore.domain.context import decimal_arithmetic
 from eventstore.errors import EventStoreError, TypeCodecError
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.unreadable import Readable, UnreadableEvent
@@ -23,7 +23,7 @@ from projections.table import LAST_POSITION, Table
 
 __all__ = [
     "COPY_ERRORS",
-    "FoldError",
+    "FoldFailure",
     "by_key",
     "can_fold_at_once",
     "copy_rows",
@@ -64,7 +64,7 @@ _TRACEBACK_CHARACTERS_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class FoldError:
+class FoldFailure:
     """An event that could not be folded into the row of its key.
 
     Attributes:
@@ -111,7 +111,7 @@ async def fold_into(
     takes: Callable[[Key], bool] | None = None,
     singly: bool = False,
     copies: bool = True,
-    on_error: list[FoldError] | None = None,
+    on_error: list[FoldFailure] | None = None,
 ) -> None:
     """Fold events into a table, inside the open transaction of `connection`.
 
@@ -140,7 +140,7 @@ async def fold_into(
     else:
         rows = await _load(connection, projection, list(of_each), table)
     writes: list[_Write] = []
-    with unhurried_collection(), folding():
+    with unhurried_collection(), decimal_arithmetic():
         for key, its_events in of_each.items():
             write = _fold_key(projection, key, rows.get(key), its_events, on_error)
             if write is not None:
@@ -171,15 +171,15 @@ async def _write_until_refused(
     events: list[Readable],
     *,
     table: str | None,
-) -> FoldError | None:
+) -> FoldFailure | None:
     """Write the row of a key after each of its events, up to the one that the database refuses, which is returned.
 
     So it does not depend on the batch which events the row of a key in quarantine has.
     """
     row = before
     for event in events:
-        failed: list[FoldError] = []
-        with folding():
+        failed: list[FoldFailure] = []
+        with decimal_arithmetic():
             write = _fold_key(projection, key, row, [event], failed)
         if failed:
             return failed[0]
@@ -191,7 +191,7 @@ async def _write_until_refused(
         except Exception as error:
             if not is_of_row(error):
                 raise
-            return FoldError(key, event, error)
+            return FoldFailure(key, event, error)
         row = write.row
     return None
 
@@ -224,7 +224,7 @@ def _fold_key(
     key: Key,
     before: R | None,
     events: list[Readable],
-    on_error: list[FoldError] | None,
+    on_error: list[FoldFailure] | None,
 ) -> _Write | None:
     if can_fold_at_once(projection):
         try:
@@ -247,7 +247,7 @@ def _fold_key(
         except Exception as error:
             if on_error is None:
                 raise
-            on_error.append(FoldError(key, event, error))
+            on_error.append(FoldFailure(key, event, error))
             break
         position = event.position
     if position == 0 or (row is None and before is None):
@@ -292,7 +292,7 @@ async def _load_singly(
     projection: Projection[R],
     of_each: dict[Key, list[Readable]],
     table: str | None,
-    on_error: list[FoldError] | None,
+    on_error: list[FoldFailure] | None,
 ) -> dict[Key, R]:
     """Load the rows of keys; one that is no value of its column is noted, and taken out of `of_each`."""
     try:
@@ -309,7 +309,7 @@ async def _load_singly(
         except Exception as error:
             if not is_of_row(error):
                 raise
-            on_error.append(FoldError(key, of_each.pop(key)[0], error))
+            on_error.append(FoldFailure(key, of_each.pop(key)[0], error))
     return rows
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from projections.projection import Projection
 
-__all__ = ["RANGE_POSITIONS", "Deliveries", "key_of"]
+__all__ = ["RANGE_POSITIONS", "DeliveryCounts", "key_of"]
 
 RANGE_POSITIONS = 65_536
 """How many positions are counted together: a row each, 1,500 of them for a hundred million events."""
@@ -21,7 +21,7 @@ def key_of(projection: Projection[Any], event: Readable) -> tuple[Any, ...]:
     return (event.stream_id,) if isinstance(event, UnreadableEvent) else projection.key_of(event)
 
 
-class Deliveries:
+class DeliveryCounts:
     """How many events of each range were delivered, and the exclusive or of their digests.
 
     An event's digest is 64 bits that tell it from others: BLAKE2b over position, stream and version.

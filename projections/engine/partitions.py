@@ -11,8 +11,8 @@ from eventstore.limits import check_count
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.sql import load
-from projections.engine.batch import FoldError, fold_into, quarantined_keys
-from projections.engine.delivery_counts import Deliveries, key_of
+from projections.engine.batch import FoldFailure, fold_into, quarantined_keys
+from projections.engine.delivery_counts import DeliveryCounts, key_of
 from projections.engine.reading import read_batch
 from projections.engine.versions import require_version
 from projections.keys import key_text, partition_of
@@ -52,7 +52,7 @@ async def set_partitions(log: EventLog, projection: Projection[Any], partitions:
                 counted_after = await require_version(connection, projection)
                 target = max(partition["position"] for partition in pinned)
                 for partition in pinned:
-                    delivered = Deliveries(counted_after)
+                    delivered = DeliveryCounts(counted_after)
                     await _catch_up(
                         log,
                         connection,
@@ -63,7 +63,7 @@ async def set_partitions(log: EventLog, projection: Projection[Any], partitions:
                         delivered=delivered,
                     )
                     await connection.execute(
-                        load("projections/count_deliveries", connection),
+                        load("projections/add_delivery_counts", connection),
                         projection.name,
                         partition["partition"],
                         *delivered.columns,
@@ -107,7 +107,7 @@ async def _catch_up(
     *,
     partitions: int,
     target: int,
-    delivered: Deliveries,
+    delivered: DeliveryCounts,
 ) -> None:
     after: int = partition["position"]
     size = PageSize(_BATCH_EVENTS_MAX)
@@ -121,7 +121,7 @@ async def _catch_up(
             if partition_of(key_of(projection, event), partitions) == partition["partition"]
         )
         held = await quarantined_keys(connection, projection)
-        failed: list[FoldError] = []
+        failed: list[FoldFailure] = []
         await fold_into(
             connection,
             projection,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,7 +12,7 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ConfigurationError, ProjectionError, RestoredLogError, TimeoutError
 from eventstore.limits import check_position, check_seconds
 from eventstore.log.event_log import EventLog
-from eventstore.log.subscription import Wakeups
+from eventstore.log.wakeups import Wakeups
 from eventstore.repositories.storage import PostgreSQLStorage
 from eventstore.sql import load
 
@@ -28,12 +27,12 @@ class Progress:
     """What this process folds of a log.
 
     Attributes:
-        moved: Is told when a projection of this process has folded something.
+        progressed: Wakes who waits for a projection of this process to fold something.
         tasks: The tasks that fold, by the name of their projection.
     """
 
     def __init__(self) -> None:
-        self.moved = Wakeups()
+        self.progressed = Wakeups()
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
 
@@ -111,10 +110,9 @@ async def wait_for(
 
 async def _wait_for(log: EventLog, position: int, name: str, known: frozenset[str]) -> None:
     progress = progress_of(log)
-    poll_s = _POLL_FIRST_S
-    with progress.moved.bell() as bell:
+    with progress.progressed.listen() as listener:
         while True:
-            bell.clear()
+            listener.begin()
             partitions = await list_partitions(log, name)
             if partitions and min(partition["position"] for partition in partitions) >= position:
                 return
@@ -126,7 +124,4 @@ async def _wait_for(log: EventLog, position: int, name: str, known: frozenset[st
             task = progress.tasks.get(name)
             if task is not None and task.done() and not task.cancelled():
                 raise ProjectionError(f"the worker of projection {name} has ended") from task.exception()
-            with suppress(builtins.TimeoutError):
-                async with asyncio.timeout(poll_s):
-                    await bell.wait()
-            poll_s = min(2 * poll_s, _POLL_MAX_S)
+            await listener.wait()

@@ -51,7 +51,7 @@ class ProjectionRunner(Generic[R]):
     def __init__(self, log: EventLog, projection: Projection[R], *, lease_s: float = LEASE_S) -> None:
         self.log = log
         self.projection = projection
-        self.moved = progress_of(log).moved
+        self.progressed = progress_of(log).progressed
         self._lease_s = check_seconds("lease_s", lease_s, is_finite=True)
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
@@ -103,7 +103,7 @@ class ProjectionRunner(Generic[R]):
 
     def _start(self, partition: int) -> None:
         worker: ProjectionWorker[Any] = ProjectionWorker(
-            self.log, self.projection, partition=partition, lease_s=self._lease_s, moved=self.moved
+            self.log, self.projection, partition=partition, lease_s=self._lease_s, progressed=self.progressed
         )
         name = f"eventstore projection {self.projection.name} partition {partition}"
         self._tasks[partition] = asyncio.create_task(worker.run(), name=name)

@@ -34,12 +34,13 @@ from eventstore.limits import check_count
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.log.restored import require_whole
-from eventstore.log.subscription import Wakeups, wait_for_bell
 from eventstore.log.unreadable import Readable
+from eventstore.log.wakeups import Listener, Wakeups
 from eventstore.printable import printable
 from eventstore.sql import load
-from projections.engine.batch import COPY_ERRORS, FoldError, fold_into, is_of_row, quarantined_keys
-from projections.engine.delivery_counts import Deliveries, key_of
+from eventstore.waiting import Backoff
+from projections.engine.batch import COPY_ERRORS, FoldFailure, fold_into, is_of_row, quarantined_keys
+from projections.engine.delivery_counts import DeliveryCounts, key_of
 from projections.engine.lease import LEASE_S, Lease
 from projections.engine.partitions import PARTITIONS_MAX
 from projections.engine.reading import Batch, read_batch
@@ -55,7 +56,6 @@ _logger = logging.getLogger(__name__)
 R = TypeVar("R")
 
 _BATCH_EVENTS_MAX = 2_000
-_POLL_FIRST_S = 0.005
 # A batch costs a transaction whatever its size: it begins no sooner than this after the one before, unless that was full,
 # so that few appends share one.
 _BATCH_INTERVAL_S = 0.01
@@ -104,7 +104,7 @@ class ProjectionWorker(Generic[R]):
         partition: The partition; 0 where the projection has only one.
         batch_events_max: The most events of one transaction.
         lease_s: Seconds after which another worker takes over from one that was killed.
-        moved: Is told when the checkpoint has moved.
+        progressed: Wakes who waits for the checkpoint to move.
 
     Raises:
         LimitError: `partition` is not 0 to 255, `batch_events_max` is below 1, or `lease_s` is not above 0.
@@ -118,13 +118,13 @@ class ProjectionWorker(Generic[R]):
         partition: int = 0,
         batch_events_max: int = _BATCH_EVENTS_MAX,
         lease_s: float = LEASE_S,
-        moved: Wakeups | None = None,
+        progressed: Wakeups | None = None,
     ) -> None:
         check_count("batch_events_max", batch_events_max)
         self.log = log
         self.projection = projection
         self.partition = check_count("partition", partition, least=0, most=PARTITIONS_MAX - 1)
-        self.moved = moved or Wakeups()
+        self.progressed = progressed or Wakeups()
         self._lease = Lease(log, projection.name, partition, lease_s=lease_s, version=projection.version)
         self._batch_events_max = batch_events_max
         self._batch_events = batch_events_max
@@ -157,12 +157,12 @@ class ProjectionWorker(Generic[R]):
             ConfigurationError: The table does not fit the model of its rows; each difference is named.
             EventStoreError: An event cannot be decoded, so that its key is not known, or the schema is not ours.
         """
-        retry_s = _RETRY_FIRST_S
+        retry = Backoff(_RETRY_FIRST_S, _RETRY_MAX_S)
         try:
-            with self.log.wakeups.bell() as bell:
+            with self.log.wakeups.listen() as listener:
                 while True:
                     try:
-                        await self._run_while_well(bell)
+                        await self._run_while_well(listener)
                     except EventStoreError as error:
                         if cancelling() and (cancelled := cancelled_within(error)) is not None:
                             raise cancelled  # noqa: B904 - what failed while it was cleaned up is its context
@@ -170,6 +170,7 @@ class ProjectionWorker(Generic[R]):
                         is_mended_elsewhere = self._was_sound and isinstance(error, PreconditionError)
                         if not (error.is_transient or is_mended_elsewhere):
                             raise
+                        retry_s = retry.next_s()
                         if self.log.metrics is not None:
                             self.log.metrics.retried("batch")
                         extra = {
@@ -188,13 +189,12 @@ class ProjectionWorker(Generic[R]):
                         self._place.forget()
                         self._lease.epoch = None
                         await asyncio.sleep(retry_s)
-                        retry_s = min(2 * retry_s, _RETRY_MAX_S)
                     else:
-                        retry_s = _RETRY_FIRST_S
+                        retry.reset()
         finally:
             await finish(self._lease.release())
 
-    async def _run_while_well(self, bell: asyncio.Event) -> None:
+    async def _run_while_well(self, listener: Listener) -> None:
         """Take the lease, or wait a moment for it; then fold until there has been nothing to do for a while."""
         server = self.log.server
         generation = server.generation
@@ -207,18 +207,18 @@ class ProjectionWorker(Generic[R]):
         self._place.forget()
         loop = asyncio.get_running_loop()
         renewed = checked = loop.time()
-        poll_s = _POLL_FIRST_S
         while True:
             if server.generation != generation:
                 self._lease.epoch = None  # the lease of a server that another one has replaced
                 return
-            bell.clear()
+            listener.begin()
             began = loop.time()
             if began - checked > _CHECKED_EVERY_S:
                 await self._check_database()
                 checked = loop.time()
             if await self.run_once():
-                poll_s, renewed = _POLL_FIRST_S, loop.time()
+                listener.found()
+                renewed = loop.time()
                 if not self._batch_was_full:
                     await asyncio.sleep(max(began + _BATCH_INTERVAL_S - loop.time(), 0))
                 continue
@@ -226,8 +226,7 @@ class ProjectionWorker(Generic[R]):
                 if not await self._lease.renew():
                     return
                 renewed = loop.time()
-            rang = await wait_for_bell(bell, poll_s)
-            poll_s = _POLL_FIRST_S if rang else min(2 * poll_s, self.log.wakeups.poll_max_s)
+            await listener.wait()
 
     async def run_once(self, *, wait: bool = True) -> bool:
         """Fold one batch.
@@ -270,7 +269,7 @@ class ProjectionWorker(Generic[R]):
             place.position = None  # whether it was committed is read from the checkpoint
             raise
         place.position = batch.through
-        self.moved.notify()
+        self.progressed.notify()
         return True
 
     async def catch_up(self, position: int) -> None:
@@ -424,7 +423,7 @@ class ProjectionWorker(Generic[R]):
     ) -> None:
         await self._move_checkpoint(place, connection, before, after, events)
         held = await quarantined_keys(connection, self.projection)
-        failed: list[FoldError] = []
+        failed: list[FoldFailure] = []
         await fold_into(
             connection,
             self.projection,
@@ -470,7 +469,7 @@ class ProjectionWorker(Generic[R]):
     async def _move_checkpoint(
         self, place: _Place, connection: Any, before: int, after: int, events: list[Readable]
     ) -> None:
-        delivered = Deliveries(place.counted_after)
+        delivered = DeliveryCounts(place.counted_after)
         delivered.add(self._ours(place, events))
         moved = await connection.fetchval(
             load("projections/move_checkpoint", connection),

@@ -17,7 +17,7 @@ from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.log.unreadable import Readable
 from eventstore.sql import load
-from projections.engine.batch import FoldError, fold_into
+from projections.engine.batch import FoldFailure, fold_into
 from projections.engine.delivery_counts import key_of
 from projections.engine.progress import list_partitions
 from projections.engine.reading import read_batch
@@ -157,7 +157,7 @@ async def _fold_again_on(
                     if event.position >= entry["position"]
                     and _waits(projection, event, partitions=partitions, discarded=discarded)
                 ]
-                failed: list[FoldError] = []
+                failed: list[FoldFailure] = []
                 await fold_into(connection, projection, events, singly=True, on_error=failed)
                 if failed:
                     await failed[0].quarantine(connection, projection)

@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 
 from eventstore.database.cancellation import end
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.domain.context import folding
+from eventstore.domain.context import decimal_arithmetic
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.page_size import PageSize
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load, schema_of
 from projections.engine.batch import (
-    FoldError,
+    FoldFailure,
     by_key,
     can_fold_at_once,
     copy_rows,
@@ -31,17 +31,17 @@ from projections.engine.batch import (
     fold_into,
     is_of_row,
 )
-from projections.engine.delivery_counts import Deliveries, key_of
+from projections.engine.delivery_counts import DeliveryCounts, key_of
 from projections.engine.reading import decode_for, read_batch
 from projections.keys import key_text
 from projections.projection import Projection
 from projections.quarantine.skip_list import Discards
 from projections.rebuild.lease import taken_over
 from projections.rebuild.new_table import BUILD_TIMEOUT_S, Kept, TableBeside, without_limit
-from projections.rebuild.shards import Part
+from projections.rebuild.shards import Shard
 from projections.table import LAST_POSITION
 
-__all__ = ["Build", "BuildPart"]
+__all__ = ["Build", "BuildShard"]
 
 R = TypeVar("R")
 Key = tuple[Any, ...]
@@ -52,7 +52,7 @@ _PAGE_EVENTS_MAX = 10_000
 _STEP_EVENTS_MAX = 50_000
 # Rows that are held in memory between steps; a few hundred MB of them.
 _ROWS_MAX = 200_000
-# The partition that events are counted for; those of part 1 for the one below, and so on.
+# The partition that events are counted for; those of shard 1 for the one below, and so on.
 _DELIVERED_TO_BUILD = -1
 
 
@@ -89,16 +89,16 @@ class Build(TableBeside[R]):
         before, after, events = self.position, self.position, 0
         stuck_before = frozenset(self._stuck)
         touched: dict[Key, Kept[R]] = {}
-        failed: list[FoldError] = []
-        delivered = Deliveries()
+        failed: list[FoldFailure] = []
+        delivered = DeliveryCounts()
         async with aclosing(self._pages(connection, before, through)) as pages:
             async for rows, after in pages:
-                with folding(), unhurried_collection():
-                    taken = self._of_part(decode_for(self._log, self._projection, rows))
+                with decimal_arithmetic(), unhurried_collection():
+                    taken = self._of_shard(decode_for(self._log, self._projection, rows))
                     delivered.add(taken)
                 if not self._has_all_rows:
                     await self._load(connection, taken)
-                with folding(), unhurried_collection():
+                with decimal_arithmetic(), unhurried_collection():
                     self._fold(taken, touched, failed)
                 events += len(taken)
                 self._on_step(after, self.events + events)
@@ -116,9 +116,9 @@ class Build(TableBeside[R]):
         for failure in failed:
             await self._note(connection, failure)
         await connection.execute(
-            load("projections/count_deliveries", connection),
+            load("projections/add_delivery_counts", connection),
             self._projection.name,
-            _DELIVERED_TO_BUILD - self._part.number,
+            _DELIVERED_TO_BUILD - self._shard.number,
             *delivered.columns,
         )
         self.position, self.events = after, self.events + events
@@ -127,32 +127,39 @@ class Build(TableBeside[R]):
 
     async def _move(self, connection: Any, before: int, after: int, events: int) -> None:
         arguments = (self._projection.name, self._epoch, before, after, events)
-        if self._part.of == 1:
+        if self._shard.of == 1:
             moved = await connection.fetchval(load("rebuild/move", connection), *arguments)
         else:
             moved = await connection.fetchval(
-                load("rebuild/move_part", connection), *arguments, self._part.number
+                load("rebuild/move_shard", connection), *arguments, self._shard.number
             )
         if moved is None:
             raise taken_over(self._projection)
 
-    def _of_part(self, events: list[Readable]) -> list[Readable]:
-        if self._part.of == 1 or self._projection.keyed_by_stream:
+    def _of_shard(self, events: list[Readable]) -> list[Readable]:
+        if self._shard.of == 1 or self._projection.keyed_by_stream:
             return events
-        has, projection = self._part.has, self._projection
+        has, projection = self._shard.has, self._projection
         return [event for event in events if has(projection, key_of(projection, event))]
 
     async def _pages(
         self, connection: Any, after: int, through: int
     ) -> AsyncGenerator[tuple[Sequence[Any], int], None]:
         """Yield the rows of a step, page by page, each with the position up to which the log was read."""
-        statement, categories = load("rebuild/read_part", connection), self._projection.categories
-        part = self._part.bounds(self._projection)
+        statement, categories = load("rebuild/read_shard", connection), self._projection.categories
+        shard = self._shard.bounds(self._projection)
         size = self._size = self._size or PageSize(_PAGE_EVENTS_MAX)
 
         def fetch() -> Any:
             return connection.fetch(
-                statement, after, through, size.events, categories, *part, size.bytes, timeout=BUILD_TIMEOUT_S
+                statement,
+                after,
+                through,
+                size.events,
+                categories,
+                *shard,
+                size.bytes,
+                timeout=BUILD_TIMEOUT_S,
             )
 
         ahead: asyncio.Future[Any] | None = None
@@ -172,7 +179,9 @@ class Build(TableBeside[R]):
             if ahead is not None:
                 await end(ahead)
 
-    def _fold(self, events: Sequence[Readable], touched: dict[Key, Kept[R]], failed: list[FoldError]) -> None:
+    def _fold(
+        self, events: Sequence[Readable], touched: dict[Key, Kept[R]], failed: list[FoldFailure]
+    ) -> None:
         at_once = can_fold_at_once(self._projection)
         for key, its_events in by_key(self._projection, events).items():
             if self._stuck and key_text(key) in self._stuck:
@@ -195,7 +204,7 @@ class Build(TableBeside[R]):
         return True
 
     def _fold_one_by_one(
-        self, key: Key, kept: Kept[R], events: Sequence[Readable], failed: list[FoldError]
+        self, key: Key, kept: Kept[R], events: Sequence[Readable], failed: list[FoldFailure]
     ) -> None:
         for event in events:
             try:
@@ -205,7 +214,7 @@ class Build(TableBeside[R]):
             except Exception as error:  # noqa: BLE001 - it is kept with the key, for whoever mends it
                 if self.discarded.has(event.position, key):
                     continue
-                failed.append(FoldError(key, event, error))
+                failed.append(FoldFailure(key, event, error))
                 self._stuck.add(key_text(key))
                 return
             kept.position = event.position
@@ -250,9 +259,9 @@ class Build(TableBeside[R]):
         for kept in touched.values():
             kept.is_stored = kept.row is not None
 
-    async def _fold_singly(self, connection: Any, before: int, after: int) -> list[FoldError]:
+    async def _fold_singly(self, connection: Any, before: int, after: int) -> list[FoldFailure]:
         """Fold events again, each row by itself: the database has refused one of them."""
-        refused: list[FoldError] = []
+        refused: list[FoldFailure] = []
         size = PageSize(_PAGE_EVENTS_MAX)
         while before < after:
             batch = await read_batch(
@@ -263,7 +272,7 @@ class Build(TableBeside[R]):
                 size=size,
                 connection=connection,
             )
-            has = self._part.has
+            has = self._shard.has
             ours = [one for one in batch.events if has(self._projection, key_of(self._projection, one))]
             refused += await self._fold_batch_singly(
                 connection, ours, self._stuck | {key_text(failure.key) for failure in refused}
@@ -274,10 +283,10 @@ class Build(TableBeside[R]):
 
     async def _fold_batch_singly(
         self, connection: Any, events: Sequence[Readable], stuck: AbstractSet[str]
-    ) -> list[FoldError]:
-        refused: list[FoldError] = []
+    ) -> list[FoldFailure]:
+        refused: list[FoldFailure] = []
         while events:
-            failed: list[FoldError] = []
+            failed: list[FoldFailure] = []
             await fold_into(
                 connection,
                 self._projection,
@@ -299,24 +308,24 @@ class Build(TableBeside[R]):
             ]
         return refused
 
-    async def _note(self, connection: Any, failure: FoldError) -> None:
+    async def _note(self, connection: Any, failure: FoldFailure) -> None:
         await connection.execute(
             load("rebuild/note_failure", connection), self._projection.name, *failure.columns
         )
 
 
 @dataclass(frozen=True, slots=True)
-class BuildPart:
-    """The building of a part of the table, as a job for any process; what it does not get done the next one goes on with.
+class BuildShard:
+    """The building of a shard of the table, as a job for any process; what it does not get done the next one goes on with.
 
     Attributes:
-        part: Which part.
-        epoch: That of the claim to the rebuild.
+        shard: Which shard.
+        epoch: That of the lease to the rebuild.
         through: The position to come to.
         discarded: The discarded events.
     """
 
-    part: Part
+    shard: Shard
     epoch: int
     through: int
     discarded: Discards
@@ -325,7 +334,7 @@ class BuildPart:
         self, log: EventLog, projection: Projection[Any], on_progress: Callable[[int, int], None]
     ) -> AbstractSet[tuple[int, str]]:
         """Build it; return which discarded events the database has refused."""
-        build: Build[Any] = Build(log, projection, self.epoch, on_progress, part=self.part)
+        build: Build[Any] = Build(log, projection, self.epoch, on_progress, shard=self.shard)
         await build.take_up(self.discarded)
         while build.position < self.through:
             await build.step(self.through)

@@ -1,6 +1,6 @@
 """Rebuilding a table: beside the live one, proved equal to an independent fold, and put in its place.
 
-    claim -> build in steps -> indexes -> catch up -> prove -> | pin the partitions, last events, prove them, swap |
+    lease -> build in steps -> indexes -> catch up -> prove -> | pin the partitions, last events, prove them, swap |
                                                                |               one transaction                |
 
 Readers and writers never stop: the live table is closed for the moment of its rename alone. A rebuild that was killed is
@@ -30,9 +30,9 @@ from eventstore.sql import load, qualified, schema_of
 from projections.engine.versions import version_differs
 from projections.projection import Projection
 from projections.quarantine.skip_list import read_discards
-from projections.rebuild.builder import Build, BuildPart
+from projections.rebuild.builder import Build, BuildShard
 from projections.rebuild.independent_fold import digest_text
-from projections.rebuild.lease import REBUILD_LEASE_S, Claim, taken_over
+from projections.rebuild.lease import REBUILD_LEASE_S, RebuildLease, taken_over
 from projections.rebuild.new_table import (
     BUILD_TIMEOUT_S,
     PublishedError,
@@ -40,9 +40,9 @@ from projections.rebuild.new_table import (
     describe_beside,
     list_publications,
 )
-from projections.rebuild.process_pool import PROCESSES_MAX, Crew, crew, usual_processes
+from projections.rebuild.process_pool import PROCESSES_MAX, ProcessPool, process_pool, usual_processes
 from projections.rebuild.proof import ProofError, Proved, prove, prove_step
-from projections.rebuild.shards import Part
+from projections.rebuild.shards import Shard
 
 __all__ = ["RebuildProgress", "Rebuilt", "abandon", "rebuild"]
 
@@ -55,7 +55,7 @@ _LOCK_ATTEMPTS = 10
 _PAUSE_S = 0.1
 _IN_THE_WAY_OF_ROWS = ("child", "parent")
 """What hangs on a table and bars even a rebuild in place: rows that are another table's as well."""
-_SHORT_EVENTS = 200_000  # a few seconds of work: to start processes would take a good part of it
+_SHORT_EVENTS = 200_000  # a few seconds of work: to start processes would take a good shard of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ async def rebuild(
         in_place: Change the rows of the live table that differ, rather than replace the table, so that views, functions,
             triggers, foreign keys and policies stay as they are. The projection's workers wait meanwhile. A table that is
             published to subscribers is always rebuilt so.
-        processes: How many processes build and prove the table, each a part of its keys, 64 at most; this one is among
+        processes: How many processes build and prove the table, each a shard of its keys, 64 at most; this one is among
             them, the others are started for it and end with it. Their main module is imported anew in each, as
             `multiprocessing` does it. None: one where the log is short, else as many as there are processors, four at most.
         on_progress: Is told how far it has come.
@@ -166,11 +166,11 @@ async def abandon(log: EventLog, projection: Projection[Any]) -> bool:
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, reads_only=True, connection=connection):
             await describe_beside(connection, projection)
-    claim = await Claim.take(log, projection)
+    lease = await RebuildLease.take(log, projection)
     async with log.connection.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
             existed = await describe_beside(connection, projection) is not None
-            await _drop(connection, projection, claim)
+            await _drop(connection, projection, lease)
     return existed
 
 
@@ -201,18 +201,21 @@ class _Rebuild:
 
     async def _run(self, *, restart: bool, lease_s: float) -> Rebuilt:
         await self._prepare()
-        claim = await Claim.take(self._log, self._projection, lease_s=lease_s)
-        restart = restart or claim.version != self._projection.version
-        async with claim.kept(), crew(self._log, self._projection, await self._count_processes()) as hands:
+        lease = await RebuildLease.take(self._log, self._projection, lease_s=lease_s)
+        restart = restart or lease.version != self._projection.version
+        async with (
+            lease.kept(),
+            process_pool(self._log, self._projection, await self._count_processes()) as pool,
+        ):
             while True:
                 try:
-                    return await self._build_and_swap(claim, hands, restart=restart)
+                    return await self._build_and_swap(lease, pool, restart=restart)
                 except _DiscardedMeanwhileError:
                     restart = True
                 except PublishedError:
                     self._in_place = restart = True
                 except ProofError as error:
-                    await self._give_up(claim)
+                    await self._give_up(lease)
                     raise RebuildError(str(error)) from None
 
     async def _count_processes(self) -> int:
@@ -220,11 +223,11 @@ class _Rebuild:
             return usual_processes() if await self._log.head() > _SHORT_EVENTS else 1
         return self._processes
 
-    async def _build_and_swap(self, claim: Claim, hands: Crew, *, restart: bool) -> Rebuilt:
+    async def _build_and_swap(self, lease: RebuildLease, pool: ProcessPool, *, restart: bool) -> Rebuilt:
         self._stage = "build"
-        build: Build[Any] = Build(self._log, self._projection, claim.epoch, self._tell)
-        await build.open(restart=restart, reached=claim.position, is_unlogged=self._in_place)
-        await self._build_parts(build, hands, claim)
+        build: Build[Any] = Build(self._log, self._projection, lease.epoch, self._tell)
+        await build.open(restart=restart, reached=lease.position, is_unlogged=self._in_place)
+        await self._build_shards(build, pool, lease)
         await self._catch_up(build)
         self._stage = "index"
         self._tell(build.position, build.events)
@@ -234,23 +237,23 @@ class _Rebuild:
         build.forget()  # the proof needs the room
         self._stage = "prove"
         self._target = build.position
-        proved = await prove(self._projection, build, hands, self._tell)
-        return await self._swap(build, proved, claim)
+        proved = await prove(self._projection, build, pool, self._tell)
+        return await self._swap(build, proved, lease)
 
-    async def _build_parts(self, build: Build[Any], hands: Crew, claim: Claim) -> None:
-        """Fold what there is part beside part, where that was begun or there are several processes for it."""
+    async def _build_shards(self, build: Build[Any], pool: ProcessPool, lease: RebuildLease) -> None:
+        """Fold what there is shard beside shard, where that was begun or there are several processes for it."""
         _, has_rules = await build.estimate()
         # A rule between rows makes it matter in which order they are written.
-        parts = await build.divide(1 if has_rules else hands.processes)
-        if parts == 1:
+        shards = await build.divide(1 if has_rules else pool.processes)
+        if shards == 1:
             return
         self._target = await self._log.head()
         await self._log.settlement.settle_through(self._target)
         jobs = [
-            BuildPart(Part(number, parts), claim.epoch, self._target, build.discarded)
-            for number in range(parts)
+            BuildShard(Shard(number, shards), lease.epoch, self._target, build.discarded)
+            for number in range(shards)
         ]
-        for refused in await hands.run(jobs, self._tell):
+        for refused in await pool.run(jobs, self._tell):
             build.refused |= refused
         await build.join(self._target)
 
@@ -325,7 +328,7 @@ class _Rebuild:
                 proved = step
         return proved
 
-    async def _swap(self, build: Build[Any], proved: Proved, claim: Claim) -> Rebuilt:
+    async def _swap(self, build: Build[Any], proved: Proved, lease: RebuildLease) -> Rebuilt:
         self._stage = "swap"
         loop = asyncio.get_running_loop()
         until = loop.time() + self._swap_timeout_s
@@ -335,13 +338,15 @@ class _Rebuild:
                 with mapped_errors(own_statement=True, connection=connection):
                     with suppress(_InUseError):
                         async with connection.transaction():
-                            return await self._swap_in(connection, build, proved, claim)
+                            return await self._swap_in(connection, build, proved, lease)
                     await build.look_again(connection)
                     if loop.time() > until:
                         raise await self._held_up(connection)
             await asyncio.sleep(_PAUSE_S)
 
-    async def _swap_in(self, connection: Any, build: Build[Any], proved: Proved, claim: Claim) -> Rebuilt:
+    async def _swap_in(
+        self, connection: Any, build: Build[Any], proved: Proved, lease: RebuildLease
+    ) -> Rebuilt:
         """Swap, in the open transaction of `connection`; `_InUseError` where the live table is in use."""
         name = self._projection.name
         schema = schema_of(connection)
@@ -359,11 +364,11 @@ class _Rebuild:
         if self._in_place:
             await _lock(connection, live, "SHARE ROW EXCLUSIVE")
             rows_changed = await _change_rows(connection, self._projection, build.table)
-            await self._renew(connection, claim)
+            await self._renew(connection, lease)
             await connection.execute(f"DROP TABLE {beside}")
         else:
             await _lock(connection, live, "ACCESS EXCLUSIVE")
-            await self._renew(connection, claim)
+            await self._renew(connection, lease)
             if publications := await list_publications(connection, self._projection.table.name):
                 raise PublishedError(f"publication {publications[0]} sends the rows of {live}")
             for row in await connection.fetch(load("rebuild/swap_statements", connection), live, beside):
@@ -379,9 +384,9 @@ class _Rebuild:
             [position for position, _ in proved.left_out],
             [key for _, key in proved.left_out],
         )
-        await connection.execute(load("rebuild/clear_deliveries", connection), name)
-        await connection.execute(load("rebuild/replace_deliveries", connection), name)
-        await connection.execute(load("rebuild/finish", connection), name, claim.epoch)
+        await connection.execute(load("rebuild/clear_delivery_counts", connection), name)
+        await connection.execute(load("rebuild/replace_delivery_counts", connection), name)
+        await connection.execute(load("rebuild/finish", connection), name, lease.epoch)
         return Rebuilt(
             name,
             self._projection.version,
@@ -394,9 +399,9 @@ class _Rebuild:
             rows_changed,
         )
 
-    async def _renew(self, connection: Any, claim: Claim) -> None:
+    async def _renew(self, connection: Any, lease: RebuildLease) -> None:
         renewed = await connection.fetchval(
-            load("rebuild/renew", connection), self._projection.name, claim.epoch, REBUILD_LEASE_S
+            load("rebuild/renew_lease", connection), self._projection.name, lease.epoch, REBUILD_LEASE_S
         )
         if renewed is None:
             raise taken_over(self._projection)
@@ -412,10 +417,10 @@ class _Rebuild:
             "again; what was built is kept"
         )
 
-    async def _give_up(self, claim: Claim) -> None:
+    async def _give_up(self, lease: RebuildLease) -> None:
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
-                await _drop(connection, self._projection, claim)
+                await _drop(connection, self._projection, lease)
 
 
 class _InUseError(Exception):
@@ -476,16 +481,16 @@ async def _change_rows(connection: Any, projection: Projection[Any], beside: str
     return changed
 
 
-async def _drop(connection: Any, projection: Projection[Any], claim: Claim) -> None:
+async def _drop(connection: Any, projection: Projection[Any], lease: RebuildLease) -> None:
     async with connection.transaction():
         if (
             await connection.fetchval(
-                load("rebuild/renew", connection), projection.name, claim.epoch, REBUILD_LEASE_S
+                load("rebuild/renew_lease", connection), projection.name, lease.epoch, REBUILD_LEASE_S
             )
             is None
         ):
             raise taken_over(projection)
-        await connection.execute(load("rebuild/finish", connection), projection.name, claim.epoch)
+        await connection.execute(load("rebuild/finish", connection), projection.name, lease.epoch)
         await connection.execute(
             f"DROP TABLE IF EXISTS {qualified(schema_of(connection), beside_name(projection))}"
         )

@@ -13,19 +13,19 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.domain.context import folding, plain
+from eventstore.domain.context import decimal_arithmetic, plain
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.page_size import BATCH_BYTES_MAX
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load, schema_of
 from projections.engine.batch import fetch_by_keys
-from projections.engine.delivery_counts import Deliveries, key_of
+from projections.engine.delivery_counts import DeliveryCounts, key_of
 from projections.engine.reading import decode_for
 from projections.keys import key_text, partition_of
 from projections.projection import Projection
 from projections.quarantine.skip_list import Discards
-from projections.rebuild.shards import WHOLE, Part
+from projections.rebuild.shards import WHOLE, Shard
 from projections.table import LAST_POSITION, Table
 
 __all__ = [
@@ -55,7 +55,7 @@ class IndependentFold(Generic[R]):
     Args:
         log: The log.
         projection: The projection.
-        part: Which keys to fold.
+        shard: Which keys to fold.
         position: Begin after this position, with the rows that `begin_with` is given.
         discarded: Events that are left out.
         retry_discarded: Leave them out only where they cannot be folded, as a rebuild does.
@@ -76,7 +76,7 @@ class IndependentFold(Generic[R]):
         log: EventLog,
         projection: Projection[R],
         *,
-        part: Part = WHOLE,
+        shard: Shard = WHOLE,
         position: int = 0,
         discarded: Discards | None = None,
         retry_discarded: bool = False,
@@ -90,7 +90,7 @@ class IndependentFold(Generic[R]):
         self.held: Mapping[str, int] = held or {}
         self._log = log
         self._projection = projection
-        self._part = part
+        self._shard = shard
         self._discarded = discarded or Discards()
         self._refused = refused
         self._retry_discarded = retry_discarded
@@ -104,7 +104,7 @@ class IndependentFold(Generic[R]):
         through: int,
         *,
         partitions: list[int] | None = None,
-        delivered: Deliveries | None = None,
+        delivered: DeliveryCounts | None = None,
         connection: Any = None,
     ) -> None:
         """Fold everything up to a position.
@@ -132,7 +132,7 @@ class IndependentFold(Generic[R]):
         Returns:
             The events, and the position that they reach: `through`, or less where the events are large.
         """
-        arguments = (self.position, through, *self._part.bounds(self._projection), BATCH_BYTES_MAX)
+        arguments = (self.position, through, *self._shard.bounds(self._projection), BATCH_BYTES_MAX)
         if connection is None:
             async with self._log.connection.acquire() as one:
                 with mapped_errors(own_statement=True, reads_only=True, connection=one):
@@ -143,10 +143,10 @@ class IndependentFold(Generic[R]):
             through = rows[-1]["position"]
         categories = frozenset(self._projection.categories)
         rows = sorted((row for row in rows if row["category"] in categories), key=itemgetter("position"))
-        with folding(), unhurried_collection():
+        with decimal_arithmetic(), unhurried_collection():
             events = decode_for(self._log, self._projection, rows)
-            if self._part.of > 1 and not self._projection.keyed_by_stream:
-                has, projection = self._part.has, self._projection
+            if self._shard.of > 1 and not self._projection.keyed_by_stream:
+                has, projection = self._shard.has, self._projection
                 events = [event for event in events if has(projection, key_of(projection, event))]
         return events, through
 
@@ -168,16 +168,16 @@ class IndependentFold(Generic[R]):
         through: int,
         *,
         partitions: list[int] | None = None,
-        delivered: Deliveries | None = None,
+        delivered: DeliveryCounts | None = None,
     ) -> None:
         """Fold what `read` returned."""
-        with folding(), unhurried_collection():
+        with decimal_arithmetic(), unhurried_collection():
             self._fold(events, partitions, delivered)
         self.position = through
         self.events += len(events)
 
     def _fold(
-        self, events: Sequence[Readable], partitions: list[int] | None, delivered: Deliveries | None
+        self, events: Sequence[Readable], partitions: list[int] | None, delivered: DeliveryCounts | None
     ) -> None:
         projection, rows, stuck = self._projection, self.rows, self._stuck
         fold, discards = projection.fold, bool(self._discarded.pairs)
@@ -267,16 +267,16 @@ def _stored_line(table: Table[Any], record: Any) -> tuple[Key, Line]:
 
 
 async def differences(
-    connection: Any, projection: Projection[R], name: str, fold: IndependentFold[R], part: Part
+    connection: Any, projection: Projection[R], name: str, fold: IndependentFold[R], shard: Shard
 ) -> tuple[dict[Key, str], int, int]:
-    """Compare the rows of a part of a table with those of a fold, in the open transaction of `connection`.
+    """Compare the rows of a shard of a table with those of a fold, in the open transaction of `connection`.
 
     Returns:
         Where each key is whose row differs: "in both", "in the table" or "in the fold"; how many rows the fold has, and
         the sum of their lines.
     """
     table = projection.table
-    bounds = part.bounds(projection)
+    bounds = shard.bounds(projection)
     statement = table.select_for_proof(name, schema=schema_of(connection), keyed_by_stream=bounds[0] > 1)
     wrong: dict[Key, str] = {}
     left, total = set(fold.rows), 0
@@ -284,7 +284,7 @@ async def differences(
     while records := await cursor.fetch(_FETCH_ROWS):
         for record in records:
             key = table.normal(table.key_of(record))
-            if bounds[0] == 1 and not part.has(projection, key):
+            if bounds[0] == 1 and not shard.has(projection, key):
                 continue
             if key not in left:
                 wrong[key] = "in the table"

@@ -1,4 +1,4 @@
-"""The claim to a rebuild: one process at a time, and another takes over when it has died."""
+"""The lease to a rebuild: one process at a time, and another takes over when it has died."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 from projections.projection import Projection
 
-__all__ = ["REBUILD_LEASE_S", "Claim", "taken_over"]
+__all__ = ["REBUILD_LEASE_S", "RebuildLease", "taken_over"]
 
 REBUILD_LEASE_S = 10.0
-"""How long a claim lasts unless it is renewed: after so long a rebuild that was killed can be gone on with."""
+"""How long a lease lasts unless it is renewed: after so long a rebuild that was killed can be gone on with."""
 
 _RENEWALS = 10  # in the time of a lease: so soon does a second rebuild see that the first is alive
 _POLL_S = 0.1
 
 
-class Claim:
-    """One process's claim to the rebuild of a projection.
+class RebuildLease:
+    """One process's lease to the rebuild of a projection.
 
     It keeps processes out of each other's way. What keeps one that was taken for dead from writing is the epoch.
 
@@ -50,10 +50,10 @@ class Claim:
     @classmethod
     async def take(
         cls, log: EventLog, projection: Projection[Any], *, lease_s: float = REBUILD_LEASE_S
-    ) -> Claim:
-        """Claim a rebuild, anew or where a process that has gone has left it.
+    ) -> RebuildLease:
+        """RebuildLease a rebuild, anew or where a process that has gone has left it.
 
-        A claim that nobody renews is waited out; one that is alive is not.
+        A lease that nobody renews is waited out; one that is alive is not.
 
         Raises:
             RebuildError: Another process is at it.
@@ -67,7 +67,11 @@ class Claim:
                     # Read first: one that has expired and still cannot be had is held by an open transaction.
                     other = await connection.fetchrow(load("rebuild/read", connection), projection.name)
                     row = await connection.fetchrow(
-                        load("rebuild/claim", connection), projection.name, projection.version, owner, lease_s
+                        load("rebuild/take_lease", connection),
+                        projection.name,
+                        projection.version,
+                        owner,
+                        lease_s,
                     )
             if row is not None:
                 return cls(log, projection, row, lease_s=lease_s)
@@ -83,7 +87,7 @@ class Claim:
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """Keep the claim alive for a block, and give it back at its end."""
+        """Keep the lease alive for a block, and give it back at its end."""
         task = asyncio.create_task(self._keep(), name=f"eventstore rebuild {self._name}")
         try:
             yield
@@ -99,13 +103,13 @@ class Claim:
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(self._lease_s / _RENEWALS)
-            # A renewal that fails is tried again; where the claim is lost, the next step is refused by its epoch.
+            # A renewal that fails is tried again; where the lease is lost, the next step is refused by its epoch.
             with suppress(EventStoreError):
-                await self._run("rebuild/renew", self._lease_s)
+                await self._run("rebuild/renew_lease", self._lease_s)
 
     async def _release(self) -> None:
         with suppress(EventStoreError):  # then it expires
-            await self._run("rebuild/release")
+            await self._run("rebuild/release_lease")
 
     async def _run(self, statement: str, *arguments: Any) -> None:
         async with self._log.connection.acquire() as connection:

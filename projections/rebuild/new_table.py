@@ -1,4 +1,4 @@
-"""The table that a rebuild builds beside the live one: made, divided into parts, joined, indexed."""
+"""The table that a rebuild builds beside the live one: made, divided into shards, joined, indexed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eventstore.sql import load, qualified, schema_of
 from projections.projection import Projection
 from projections.quarantine.skip_list import Discards, read_discards
 from projections.rebuild.lease import taken_over
-from projections.rebuild.shards import WHOLE, Part
+from projections.rebuild.shards import WHOLE, Shard
 from projections.table import with_end
 
 __all__ = [
@@ -94,14 +94,14 @@ class Kept(Generic[R]):
 
 
 class TableBeside(Generic[R]):
-    """The table beside, or the rows of a part of it: where its build begins, and how far it is.
+    """The table beside, or the rows of a shard of it: where its build begins, and how far it is.
 
     Args:
         log: The log.
         projection: The projection.
-        epoch: That of the claim to the rebuild: with another one nothing is written.
+        epoch: That of the lease to the rebuild: with another one nothing is written.
         on_step: Is told the position reached and the events folded.
-        part: Which keys to fold.
+        shard: Which keys to fold.
 
     Attributes:
         position: Every event up to here is in it.
@@ -117,7 +117,7 @@ class TableBeside(Generic[R]):
         epoch: int,
         on_step: Callable[[int, int], None],
         *,
-        part: Part = WHOLE,
+        shard: Shard = WHOLE,
     ) -> None:
         self.position = 0
         self.events = 0
@@ -126,7 +126,7 @@ class TableBeside(Generic[R]):
         self._projection = projection
         self._epoch = epoch
         self._on_step = on_step
-        self._part = part
+        self._shard = shard
         self._rows: dict[Key, Kept[R]] = {}
         self._has_all_rows = True
         self._size: PageSize | None = None
@@ -164,8 +164,10 @@ class TableBeside(Generic[R]):
                 is_kept = beside is not None and beside["is_unlogged"] == is_unlogged
                 self.discarded = await read_discards(connection, self._projection)
                 # Which of them the database refused, or whether they were known then, was not kept.
-                parts = await connection.fetch(load("rebuild/list_parts", connection), self._projection.name)
-                reached = max((reached, *(one["position"] for one in parts)))
+                shards = await connection.fetch(
+                    load("rebuild/list_shards", connection), self._projection.name
+                )
+                reached = max((reached, *(one["position"] for one in shards)))
                 if is_kept and is_unlogged and reached:
                     # A crash of the server has emptied it, if not all rows went by themselves.
                     is_kept = await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table})")
@@ -192,9 +194,9 @@ class TableBeside(Generic[R]):
         row = await connection.fetchrow(load("rebuild/read", connection), self._projection.name)
         if row is None or row["epoch"] != self._epoch:
             raise taken_over(self._projection)
-        if self._part.of > 1:
-            parts = await connection.fetch(load("rebuild/list_parts", connection), self._projection.name)
-            row = next((one for one in parts if one["part"] == self._part.number), None)
+        if self._shard.of > 1:
+            shards = await connection.fetch(load("rebuild/list_shards", connection), self._projection.name)
+            row = next((one for one in shards if one["shard"] == self._shard.number), None)
             if row is None:
                 raise taken_over(self._projection)
         self.position, self.events = row["position"], row["events"]
@@ -203,29 +205,32 @@ class TableBeside(Generic[R]):
         self._stuck = set(await self.failures(connection))
 
     async def take_up(self, discarded: Discards) -> None:
-        """Go on where the part is."""
+        """Go on where the shard is."""
         self.discarded = discarded
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                 await self.look_again(connection)
 
-    async def divide(self, parts: int) -> int:
-        """Begin in parts where nothing is built yet; return how many parts there are to build, 1 where it is not divided."""
+    async def divide(self, shards: int) -> int:
+        """Begin in shards where nothing is built yet; return how many shards there are to build, 1 where it is not divided."""
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
-                if parts > 1 and self.position == 0:
+                if shards > 1 and self.position == 0:
                     have = await connection.fetch(
-                        load("rebuild/list_parts", connection), self._projection.name
+                        load("rebuild/list_shards", connection), self._projection.name
                     )
                     if not have:
                         await connection.execute(
-                            load("rebuild/begin_parts", connection), self._projection.name, self._epoch, parts
+                            load("rebuild/begin_shards", connection),
+                            self._projection.name,
+                            self._epoch,
+                            shards,
                         )
-                rows = await connection.fetch(load("rebuild/list_parts", connection), self._projection.name)
+                rows = await connection.fetch(load("rebuild/list_shards", connection), self._projection.name)
         return len(rows) or 1
 
     async def join(self, position: int) -> None:
-        """Make the parts, which are all built up to a position, the whole.
+        """Make the shards, which are all built up to a position, the whole.
 
         Raises:
             RebuildError: Another process has taken over.
@@ -233,7 +238,7 @@ class TableBeside(Generic[R]):
         async with self._log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, connection=connection):
                 joined = await connection.fetchval(
-                    load("rebuild/join_parts", connection), self._projection.name, self._epoch, position
+                    load("rebuild/join_shards", connection), self._projection.name, self._epoch, position
                 )
                 if joined is None:
                     raise taken_over(self._projection)

@@ -1,4 +1,4 @@
-"""The parts of a rebuild, done by this process and by others that it starts for it."""
+"""The shards of a rebuild, done by this process and by others that it starts for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from eventstore.log.memory import collecting_rarely
 from eventstore.printable import text_of_error
 from projections.projection import Projection
 
-__all__ = ["PROCESSES_MAX", "Crew", "Job", "crew", "usual_processes"]
+__all__ = ["PROCESSES_MAX", "Job", "ProcessPool", "process_pool", "usual_processes"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -34,7 +34,7 @@ PROCESSES_MAX = 64
 """The most processes of one rebuild."""
 
 _USUAL_MAX = 4  # the server needs processors too
-_POOL = 2  # a part uses one connection at a time
+_POOL = 2  # a shard uses one connection at a time
 _END_TIMEOUT_S = 5.0
 
 OnProgress = Callable[[int, int], None]
@@ -42,7 +42,7 @@ OnProgress = Callable[[int, int], None]
 
 
 class Job(Protocol[T_co]):
-    """A part of the work; it travels to another process."""
+    """A shard of the work; it travels to another process."""
 
     async def run(self, log: EventLog, projection: Projection[Any], on_progress: OnProgress) -> T_co:
         """Do it."""
@@ -55,10 +55,10 @@ def usual_processes() -> int:
     )
 
 
-class Crew:
-    """This process and its helpers; `crew` gives it."""
+class ProcessPool:
+    """This process and its helpers; `process_pool` gives it."""
 
-    def __init__(self, log: EventLog, projection: Projection[Any], helpers: Sequence[_Helper]) -> None:
+    def __init__(self, log: EventLog, projection: Projection[Any], helpers: Sequence[_Process]) -> None:
         self._log = log
         self._projection = projection
         self._helpers = helpers
@@ -110,24 +110,26 @@ class Crew:
 
 
 @asynccontextmanager
-async def crew(log: EventLog, projection: Projection[Any], processes: int) -> AsyncIterator[Crew]:
+async def process_pool(
+    log: EventLog, projection: Projection[Any], processes: int
+) -> AsyncIterator[ProcessPool]:
     """Start as many helpers as make so many processes with this one, and end them with the block.
 
     Raises:
         ConfigurationError: The projection or the classes of its events cannot be had in another process.
     """
-    helpers: list[_Helper] = []
+    helpers: list[_Process] = []
     try:
         if processes > 1:
-            order = _Order.of(log, projection)
-            helpers += [_Helper(order) for _ in range(processes - 1)]
-        yield Crew(log, projection, helpers)
+            setup = _Setup.of(log, projection)
+            helpers += [_Process(setup) for _ in range(processes - 1)]
+        yield ProcessPool(log, projection, helpers)
     finally:
         await asyncio.gather(*(helper.end() for helper in helpers))
 
 
 @dataclass(frozen=True)
-class _Order:
+class _Setup:
     """What a helper has to know before its first job.
 
     Attributes:
@@ -147,7 +149,7 @@ class _Order:
     server: ServerIdentity | None
 
     @classmethod
-    def of(cls, log: EventLog, projection: Projection[Any]) -> _Order:
+    def of(cls, log: EventLog, projection: Projection[Any]) -> _Setup:
         kind = type(projection)
         advice = "rebuild it with one process"
         if log.classes is not registry:
@@ -192,16 +194,16 @@ def _known_events() -> tuple[tuple[str, str, int], ...]:
     return tuple(sorted((*registry.current, *registry.upcasters)))
 
 
-class _Helper:
+class _Process:
     """Another process, as this one sees it."""
 
-    def __init__(self, order: _Order) -> None:
+    def __init__(self, setup: _Setup) -> None:
         context = multiprocessing.get_context(
             "spawn"
         )  # a fork would share sockets and threads with this process
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, order), name="eventstore rebuild helper", daemon=True
+            target=_serve, args=(theirs, setup), name="eventstore rebuild helper", daemon=True
         )
         self._process.start()
         theirs.close()
@@ -225,7 +227,7 @@ class _Helper:
                     raise what
                 else:
                     raise RebuildError(
-                        "a process for a part of the table has ended: run it again, or with one process. A program of "
+                        "a process for a shard of the table has ended: run it again, or with one process. A program of "
                         'your own has to guard its start by `if __name__ == "__main__":`, since it is imported there'
                     )
 
@@ -263,12 +265,12 @@ async def _messages(pipe: Connection) -> AsyncIterator[asyncio.Queue[Any]]:
 # ---- in the other process ------------------------------------------------------------------------------------
 
 
-def _serve(pipe: Connection, order: _Order) -> None:
+def _serve(pipe: Connection, setup: _Setup) -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # the terminal's goes to all: who started this process ends it
     with collecting_rarely(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve_until_told(pipe, order))
+        runner.run(_serve_until_told(pipe, setup))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -279,28 +281,28 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def _serve_until_told(pipe: Connection, order: _Order) -> None:
+async def _serve_until_told(pipe: Connection, setup: _Setup) -> None:
     async with _messages(pipe) as messages:
-        jobs = asyncio.create_task(_do_jobs(pipe, order, work := asyncio.Queue[Any]()))
+        jobs = asyncio.create_task(_do_jobs(pipe, setup, work := asyncio.Queue[Any]()))
         while (message := await messages.get()) != ("gone", None):
             work.put_nowait(message)
         await end(jobs)
 
 
-async def _do_jobs(pipe: Connection, order: _Order, jobs: asyncio.Queue[Any]) -> None:
+async def _do_jobs(pipe: Connection, setup: _Setup, jobs: asyncio.Queue[Any]) -> None:
     connection: DatabaseConnection | None = None
     try:
         while True:
             job = await jobs.get()
             try:
                 if connection is None:
-                    projection = order.take()
+                    projection = setup.take()
                     connection = await ConnectionFactory.create_connection(
-                        order.config.replace(min_pool_size=1, max_pool_size=_POOL)
+                        setup.config.replace(min_pool_size=1, max_pool_size=_POOL)
                     )
                     log = EventLog(connection)
                 with log.server.steady():
-                    log.server.require(order.server)
+                    log.server.require(setup.server)
                     result = await job.run(log, projection, lambda *reached: pipe.send(("progress", reached)))
             except Exception as error:  # noqa: BLE001 - it is raised in the process that gave the job
                 pipe.send(("error", _portable(error)))

@@ -1,7 +1,7 @@
 """The proof of a rebuild: every row of the table beside held to an independent fold of the log.
 
-The table is proved whole at one position, part after part so that the rows of one part alone are in memory, or part beside
-part in several processes. What is folded after that position is proved key by key: the rows proved so far are what the
+The table is proved whole at one position, shard after shard so that the rows of one shard alone are in memory, or shard beside
+shard in several processes. What is folded after that position is proved key by key: the rows proved so far are what the
 independent fold goes on from.
 """
 
@@ -29,14 +29,14 @@ from projections.rebuild.independent_fold import (
     stored_rows,
 )
 from projections.rebuild.new_table import BUILD_TIMEOUT_S, beside_name
-from projections.rebuild.process_pool import Crew
-from projections.rebuild.shards import Part
+from projections.rebuild.process_pool import ProcessPool
+from projections.rebuild.shards import Shard
 
 __all__ = ["ProofError", "Proved", "prove", "prove_step"]
 
 Key = tuple[Any, ...]
 
-_ROWS_MAX = 200_000  # of a part: a few hundred MB
+_ROWS_MAX = 200_000  # of a shard: a few hundred MB
 _KEYS_SHOWN_MAX = 10
 
 
@@ -62,7 +62,7 @@ class Proved:
 
 
 @dataclass(frozen=True, slots=True)
-class _PartProved:
+class _ShardProved:
     rows: int
     digest: int
     left_out: frozenset[tuple[int, str]]
@@ -70,25 +70,25 @@ class _PartProved:
 
 
 @dataclass(frozen=True, slots=True)
-class _ProvePart:
-    """The proof of a part of the table; it changes nothing."""
+class _ProveShard:
+    """The proof of a shard of the table; it changes nothing."""
 
-    part: Part
+    shard: Shard
     position: int
     discarded: Discards
     refused: frozenset[tuple[int, str]]
 
     async def run(
         self, log: EventLog, projection: Projection[Any], on_progress: Callable[[int, int], None]
-    ) -> _PartProved:
-        """Fold the part, and compare its rows."""
+    ) -> _ShardProved:
+        """Fold the shard, and compare its rows."""
         async with log.connection.acquire() as connection:
             with mapped_errors(own_statement=True, reads_only=True, connection=connection):
                 failures = await connection.fetch(load("rebuild/list_failures", connection), projection.name)
         fold: IndependentFold[Any] = IndependentFold(
             log,
             projection,
-            part=self.part,
+            shard=self.shard,
             discarded=self.discarded,
             retry_discarded=True,
             refused=self.refused,
@@ -101,13 +101,13 @@ class _ProvePart:
                 async with connection.transaction():
                     await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
                     wrong, rows, digest = await differences(
-                        connection, projection, beside_name(projection), fold, self.part
+                        connection, projection, beside_name(projection), fold, self.shard
                     )
-        return _PartProved(rows, digest, frozenset(fold.still_left_out), wrong)
+        return _ShardProved(rows, digest, frozenset(fold.still_left_out), wrong)
 
 
 async def prove(
-    projection: Projection[Any], build: Build[Any], crew: Crew, on_progress: Callable[[int, int], None]
+    projection: Projection[Any], build: Build[Any], pool: ProcessPool, on_progress: Callable[[int, int], None]
 ) -> Proved:
     """Compare every row at the position that the table has.
 
@@ -115,13 +115,13 @@ async def prove(
         ProofError: Rows differ; some of their keys are named.
     """
     rows, _ = await build.estimate()
-    parts = crew.processes * max(1, -(-rows // (crew.processes * _ROWS_MAX)))
+    shards = pool.processes * max(1, -(-rows // (pool.processes * _ROWS_MAX)))
     position = build.position
     jobs = [
-        _ProvePart(Part(number, parts), position, build.discarded, frozenset(build.refused))
-        for number in range(parts)
+        _ProveShard(Shard(number, shards), position, build.discarded, frozenset(build.refused))
+        for number in range(shards)
     ]
-    proved = await crew.run(jobs, on_progress)
+    proved = await pool.run(jobs, on_progress)
     _require_equal(projection, position, {key: where for one in proved for key, where in one.wrong.items()})
     return Proved(
         position,

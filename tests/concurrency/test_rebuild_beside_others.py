@@ -198,7 +198,7 @@ async def test_a_second_rebuild_is_refused(store: EventStore):
 
 
 async def test_a_rebuild_that_is_cancelled_goes_on(store: EventStore):
-    """Cancelled while it builds, it gives its claim back at once; the next one begins where it was, or at nothing."""
+    """Cancelled while it builds, it gives its lease back at once; the next one begins where it was, or at nothing."""
     await place(store, 1, 2, 3)
 
     def cancel(progress: RebuildProgress) -> None:

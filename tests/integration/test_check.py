@@ -126,11 +126,11 @@ BROKEN = {
         ],
     ),
     "delivered count": (
-        "UPDATE projection_deliveries SET events = events - 1 WHERE projection = 'positions'",
+        "UPDATE projection_delivery_counts SET events = events - 1 WHERE projection = 'positions'",
         [("deliveries", "positions", "of positions 0 to 65535", "rebuild positions")],
     ),
     "delivered digest": (
-        "UPDATE projection_deliveries SET digest = digest # 1 WHERE projection = 'positions'",
+        "UPDATE projection_delivery_counts SET digest = digest # 1 WHERE projection = 'positions'",
         [("deliveries", "positions", "and others than the log has", "rebuild positions")],
     ),
     "checkpoint ahead": (

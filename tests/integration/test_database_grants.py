@@ -225,7 +225,7 @@ def test_each_table_is_somebodys():
         "schema_migrations",
         "projection_rebuilds",
         "projection_rebuild_failures",
-        "projection_rebuild_parts",
+        "projection_rebuild_shards",
     }
     assert {*tables()} == {"events", "event_seals", *PROJECTED, *owners}
 

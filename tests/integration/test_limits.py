@@ -271,7 +271,7 @@ _PASSED_ON = {
     "Account.run", "BulkLoad.__init__", "Build.step", "Claim.__init__", "Claim.take", "DataFolder.locked", "DataFolder.use",
     "DisorderSearch.run_once", "IndependentFold.advance", "IndependentFold.fold", "Metrics.folded", "MockPostgreSQLAdapter",
     "ProjectionLagError.__init__", "Query.answer", "Settlement.settle", "Storage.find", "Subscription.__init__",
-    "Table.differences", "batches_of", "commit", "copy_rows", "crew", "partition_of", "read_batch", "storable", "wait_for_bell",
+    "Table.differences", "batches_of", "commit", "copy_rows", "process_pool", "partition_of", "read_batch", "storable", "wait_for_bell",
     # Lists of a strategy: Hypothesis refuses what is negative, and none is a list too.
     "order_commands", "order_histories", "portfolio_commands", "portfolio_histories", "position_commands",
     "position_histories", "trading_days",

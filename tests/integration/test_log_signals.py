@@ -164,7 +164,7 @@ async def test_behind_a_pooler(migrated_config: DatabaseConfig):
     """Through PgBouncer alone nobody listens, which loses NOTIFY; with `direct_url` the reader is woken."""
     with PgBouncer(migrated_config) as bouncer:
         async with opened(bouncer.config()) as reader:
-            with reader.wakeups.bell():
+            with reader.wakeups.listen():
                 assert reader.wakeups.signals is not None
                 task = reader.wakeups.signals._listening
                 assert task is not None

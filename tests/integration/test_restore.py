@@ -42,7 +42,7 @@ READ_SIDE = (
     "portfolio_snapshots",
     "projections",
     "projection_checkpoints",
-    "projection_deliveries",
+    "projection_delivery_counts",
     "milestones",
 )
 

@@ -8,7 +8,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.domain.context import folding
+from eventstore.domain.context import decimal_arithmetic
 from eventstore.domain.position_events import (
     PositionIncreased,
     PositionMarked,
@@ -30,7 +30,7 @@ def steps(entity: Entity) -> list[tuple[Any, dict[str, Any]]]:
     first, *rest = (one.event for one in entity.pending_events)
     state = type(entity).begin(entity.id, first)
     found = [(first, dict(state.__dict__))]
-    with folding():
+    with decimal_arithmetic():
         for event in rest:
             state.apply(event)
             found.append((event, dict(state.__dict__)))

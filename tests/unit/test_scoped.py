@@ -18,7 +18,7 @@ import pytest
 
 from eventstore import caused_by, context_metadata, use_clock, use_ids
 from eventstore.domain.causation import current_metadata
-from eventstore.domain.context import folding, is_folding, new_id, now
+from eventstore.domain.context import decimal_arithmetic, in_decimal_arithmetic, new_id, now
 from eventstore.domain.event import recorded
 from eventstore.domain.scoped import Scoped
 from tests.entities import StrategyStarted
@@ -32,7 +32,7 @@ BLOCKS: dict[str, tuple[Callable[[], AbstractContextManager[Any]], Callable[[], 
     "caused_by": (lambda: caused_by(EVENT), lambda: "causation_id" in current_metadata()),
     "use_clock": (lambda: use_clock(lambda: NINE), lambda: now() == NINE),
     "use_ids": (lambda: use_ids(lambda: ONE), lambda: new_id() == ONE),
-    "folding": (folding, is_folding),
+    "decimal_arithmetic": (decimal_arithmetic, in_decimal_arithmetic),
 }
 
 
@@ -108,7 +108,7 @@ async def test_an_error_that_leaves_the_block_is_the_one_that_is_seen(block):
 async def test_an_own_block_of_the_task_that_leaves_stays(block):
     """A task that leaves a foreign block inside a block of its own keeps its own."""
     make, counts = block
-    if make is folding:
+    if make is decimal_arithmetic:
         pytest.skip("nothing may be awaited in it")
     generator = _entered(make())
     await asyncio.create_task(_next(generator))
@@ -177,7 +177,7 @@ async def test_foreign_exits_of_several_blocks_are_put_right():
 async def test_folding_that_is_left_elsewhere_gives_back_the_arithmetic():
     """Neither task is left with the library's digits."""
     with decimal.localcontext(prec=5):
-        generator = _entered(folding())
+        generator = _entered(decimal_arithmetic())
         await anext(generator)
         await asyncio.create_task(_close(generator))
         assert Decimal(1) / 3 == Decimal("0.33333")
@@ -186,7 +186,7 @@ async def test_folding_that_is_left_elsewhere_gives_back_the_arithmetic():
 def test_folding_undoes_what_its_block_did_to_the_decimal_context():
     """A fold that changes the decimal context changes nobody else's."""
     before = decimal.getcontext()
-    with folding():
+    with decimal_arithmetic():
         decimal.setcontext(decimal.Context(prec=2))
     assert decimal.getcontext() is before
 

@@ -18,7 +18,7 @@ reached (relation, position) AS MATERIALIZED (
     UNION ALL
     SELECT 'projection_rebuilds', position FROM {schema}.projection_rebuilds
     UNION ALL
-    SELECT 'projection_rebuild_parts', position FROM {schema}.projection_rebuild_parts
+    SELECT 'projection_rebuild_shards', position FROM {schema}.projection_rebuild_shards
     UNION ALL
     SELECT 'projection_quarantine', pg_catalog.max(position) FROM {schema}.projection_quarantine
     UNION ALL
@@ -60,7 +60,7 @@ SELECT
         UNION
         SELECT projection FROM {schema}.projection_rebuilds WHERE position > log.head
         UNION
-        SELECT projection FROM {schema}.projection_rebuild_parts WHERE position > log.head
+        SELECT projection FROM {schema}.projection_rebuild_shards WHERE position > log.head
         ORDER BY projection
     ) AS ahead,
     EXISTS (SELECT FROM {schema}.milestones WHERE position > log.head) AS milestones_ahead,

@@ -19,7 +19,7 @@
 --   $10 digests bigint[] the exclusive or of theirs
 -- Result: position bigint; no row where another worker was first
 -- Locks: the row's, and a shared advisory one if it is free, until the transaction ends
--- Index: projection_checkpoints_pkey, projection_deliveries_pkey
+-- Index: projection_checkpoints_pkey, projection_delivery_counts_pkey
 WITH bounded AS MATERIALIZED (
     SELECT
         pg_catalog.set_config('idle_in_transaction_session_timeout', $7::pg_catalog.text, true) AS idle,
@@ -46,11 +46,11 @@ moved AS (
     RETURNING projection_checkpoints.position
 ),
 counted AS (
-    INSERT INTO {schema}.projection_deliveries AS so_far (projection, partition, range, events, digest)
+    INSERT INTO {schema}.projection_delivery_counts AS so_far (projection, partition, range, events, digest)
     SELECT $1::pg_catalog.text, $2::smallint, given.range, given.events, given.digest
     FROM unnest($8::bigint[], $9::bigint[], $10::bigint[]) AS given (range, events, digest)
     WHERE EXISTS (SELECT FROM moved)
-    ON CONFLICT ON CONSTRAINT projection_deliveries_pkey DO UPDATE
+    ON CONFLICT ON CONSTRAINT projection_delivery_counts_pkey DO UPDATE
     SET events = so_far.events + EXCLUDED.events, digest = so_far.digest # EXCLUDED.digest
 )
 SELECT position FROM moved

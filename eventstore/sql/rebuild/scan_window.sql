@@ -1,10 +1,10 @@
 -- Purpose: Read a window of positions for a proof: by bounds alone, in no batches, and all categories; of those streams that
---   belong to a part.
+--   belong to a shard.
 -- Parameters:
 --   $1 after bigint position, exclusive
 --   $2 through bigint position, inclusive
---   $3 parts integer how many there are
---   $4 part integer which one
+--   $3 shards integer how many there are
+--   $4 shard integer which one
 --   $5 bytes_max bigint of JSON: the event that reaches it is the last one
 -- Result: the columns of events, is_full boolean of the last one: there may be more after it
 -- Locks: none beyond ACCESS SHARE

@@ -1,11 +1,11 @@
--- Purpose: Read a page of a settled range in the order of positions, of those streams that belong to a part.
+-- Purpose: Read a page of a settled range in the order of positions, of those streams that belong to a shard.
 -- Parameters:
 --   $1 after bigint position, exclusive
 --   $2 through bigint position, inclusive
 --   $3 limit bigint events
 --   $4 categories text[]
---   $5 parts integer how many there are
---   $6 part integer which one
+--   $5 shards integer how many there are
+--   $6 shard integer which one
 --   $7 bytes_max bigint of JSON: the event that reaches it is the last one
 -- Result: the columns of events, is_full boolean of the last one: there may be more after it
 -- Locks: none beyond ACCESS SHARE

@@ -1,4 +1,4 @@
--- Purpose: Claim the rebuild of a projection: begin it, or take over one that its process has left or has not kept alive.
+-- Purpose: RebuildLease the rebuild of a projection: begin it, or take over one that its process has left or has not kept alive.
 --   Nobody is waited for. The epoch goes up, so that whoever had it before can write no more.
 -- Parameters:
 --   $1 projection text

@@ -1,8 +1,8 @@
--- Purpose: Note that a rebuild which is at nothing begins in parts.
+-- Purpose: Note that a rebuild which is at nothing begins in shards.
 -- Parameters:
 --   $1 projection text
 --   $2 epoch bigint
---   $3 parts smallint
+--   $3 shards smallint
 -- Result: none; no row is written where another process has taken it over
 -- Locks: the row's of the rebuild, shared
 -- Index: projection_rebuilds_pkey
@@ -11,6 +11,6 @@ WITH held AS (
     WHERE projection = $1::pg_catalog.text AND epoch = $2::bigint AND position = 0
     FOR KEY SHARE
 )
-INSERT INTO {schema}.projection_rebuild_parts (projection, part, parts, position, events)
-SELECT held.projection, numbers.part, $3::smallint, 0, 0
-FROM held CROSS JOIN pg_catalog.generate_series(0, $3::smallint - 1) AS numbers (part)
+INSERT INTO {schema}.projection_rebuild_shards (projection, shard, shards, position, events)
+SELECT held.projection, numbers.shard, $3::smallint, 0, 0
+FROM held CROSS JOIN pg_catalog.generate_series(0, $3::smallint - 1) AS numbers (shard)

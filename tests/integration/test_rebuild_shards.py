@@ -1,4 +1,4 @@
-"""A rebuild in parts, by one process or several: the same table as of one whole, whatever ends in between."""
+"""A rebuild in shards, by one process or several: the same table as of one whole, whatever ends in between."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from projections.check import check
 from projections.rebuild import RebuildProgress, rebuild
 from projections.rebuild import builder as building
 from projections.rebuild import proof as proving
-from projections.rebuild.process_pool import Crew
-from projections.rebuild.shards import Part
+from projections.rebuild.process_pool import ProcessPool
+from projections.rebuild.shards import Shard
 from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table
 from tests.integration.test_rebuild import fill_the_log
 from tests.integration.test_rebuild_discards import AT_MOST_TWO, counts, leave_out
@@ -32,9 +32,9 @@ KINDS: tuple[type[Projection[Any]], ...] = (OrdersProjection, PositionsProjectio
 
 
 @pytest.fixture
-def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Divide as for three processes, and let this one do it all."""
-    monkeypatch.setattr(Crew, "processes", property(lambda _: 3))
+    monkeypatch.setattr(ProcessPool, "processes", property(lambda _: 3))
 
 
 async def test_several_processes_build_what_one_does(store: EventStore):
@@ -51,9 +51,9 @@ async def test_several_processes_build_what_one_does(store: EventStore):
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.usefixtures("in_parts")
-async def test_parts_go_on_where_they_were(store: EventStore, monkeypatch: pytest.MonkeyPatch):
-    """What was built of each part before the end of its process is kept, whoever goes on and with how many processes."""
+@pytest.mark.usefixtures("in_shards")
+async def test_shards_go_on_where_they_were(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """What was built of each shard before the end of its process is kept, whoever goes on and with how many processes."""
     monkeypatch.setattr(building, "_STEP_EVENTS_MAX", 2)
     monkeypatch.setattr(building, "_PAGE_EVENTS_MAX", 2)
     await place(store, *range(1, 31))
@@ -65,7 +65,7 @@ async def test_parts_go_on_where_they_were(store: EventStore, monkeypatch: pytes
     with pytest.raises(KeyboardInterrupt):
         await rebuild(store.log, OrdersProjection(), on_progress=end)
     async with store.connection.acquire() as connection:
-        left = await connection.fetch(load("rebuild/list_parts", connection), "orders")
+        left = await connection.fetch(load("rebuild/list_shards", connection), "orders")
         assert sum(row["events"] for row in left) > 15
         built = await connection.fetchval("SELECT count(*) FROM orders__rebuild")
         assert built == sum(row["events"] for row in left)
@@ -75,11 +75,11 @@ async def test_parts_go_on_where_they_were(store: EventStore, monkeypatch: pytes
     assert (rebuilt.rows, rebuilt.events) == (30, 30)
     assert (await check(store.log, [OrdersProjection()])).findings == ()
     async with store.connection.acquire() as connection:
-        assert await connection.fetch(load("rebuild/list_parts", connection), "orders") == []
+        assert await connection.fetch(load("rebuild/list_shards", connection), "orders") == []
 
 
-@pytest.mark.usefixtures("in_parts")
-async def test_to_begin_anew_forgets_the_parts(store: EventStore):
+@pytest.mark.usefixtures("in_shards")
+async def test_to_begin_anew_forgets_the_shards(store: EventStore):
     """`restart` drops what was built of them."""
     await place(store, *range(1, 11))
 
@@ -93,9 +93,9 @@ async def test_to_begin_anew_forgets_the_parts(store: EventStore):
     assert (rebuilt.rows, rebuilt.events) == (10, 10)
 
 
-@pytest.mark.usefixtures("in_parts")
-async def test_what_cannot_be_folded_stops_its_key_in_its_part(store: EventStore):
-    """One key is in quarantine after a rebuild in parts as after one of the whole; the others are folded."""
+@pytest.mark.usefixtures("in_shards")
+async def test_what_cannot_be_folded_stops_its_key_in_its_shard(store: EventStore):
+    """One key is in quarantine after a rebuild in shards as after one of the whole; the others are folded."""
     await create_table(store)
     broken = OrderedBySymbol()
     broken.poison = frozenset({Decimal(13)})
@@ -105,9 +105,9 @@ async def test_what_cannot_be_folded_stops_its_key_in_its_part(store: EventStore
     assert {symbol: count for symbol, (count, _) in (await rows(store)).items()} == {"BAD": 1, "GOOD": 1}
 
 
-@pytest.mark.usefixtures("in_parts")
+@pytest.mark.usefixtures("in_shards")
 async def test_a_discarded_event_that_is_refused_stays_left_out(store: EventStore):
-    """What the database refused in a part is known to the proof."""
+    """What the database refused in a shard is known to the proof."""
     projection = HitsByNumber()
     await hits_table(store, projection, AT_MOST_TWO)
     await store.log.append(hits(*(Hit(number=1) for _ in range(3)), *(Hit(number=n) for n in range(2, 9))))
@@ -118,8 +118,8 @@ async def test_a_discarded_event_that_is_refused_stays_left_out(store: EventStor
     assert (await counts(store, projection))[1] == 2
 
 
-async def test_the_rows_of_one_part_alone_are_in_memory(store: EventStore, monkeypatch: pytest.MonkeyPatch):
-    """The proof takes so many parts that none has more rows than the limit; digest and rows are those of the whole."""
+async def test_the_rows_of_one_shard_alone_are_in_memory(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """The proof takes so many shards that none has more rows than the limit; digest and rows are those of the whole."""
     await fill_the_log(store)
     whole = await rebuild(store.log, OrdersProjection())
     monkeypatch.setattr(proving, "_ROWS_MAX", 2)
@@ -133,7 +133,7 @@ async def test_the_rows_of_one_part_alone_are_in_memory(store: EventStore, monke
     monkeypatch.setattr(proving, "differences", measured)
     again = await rebuild(store.log, OrdersProjection())
     assert (again.rows, again.digest) == (whole.rows, whole.digest)
-    assert len(held) == 4  # seven rows, two to a part
+    assert len(held) == 4  # seven rows, two to a shard
     assert sum(held) == 7
 
 
@@ -150,7 +150,9 @@ DAMAGES = (
 )
 
 
-async def test_a_row_that_is_wrong_is_found_in_every_part(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+async def test_a_row_that_is_wrong_is_found_in_every_shard(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
     """A digit, a text in JSON, a lost row, one too many: named by the proof, and the live table is as it was."""
     await fill_the_log(store)
     monkeypatch.setattr(proving, "_ROWS_MAX", 3)
@@ -220,17 +222,17 @@ async def test_the_build_has_all_before_its_indexes(store: EventStore, monkeypat
     assert reached["index"] == 60
 
 
-async def test_the_statements_read_the_streams_of_a_part(store: EventStore):
-    """Every event is of one part, the same by the statements and by `Part.has`."""
+async def test_the_statements_read_the_streams_of_a_shard(store: EventStore):
+    """Every event is of one shard, the same by the statements and by `Shard.has`."""
     projection = OrdersProjection()
     await place(store, *range(1, 21))
-    for parts in (1, 2, 7):
+    for shards in (1, 2, 7):
         found: dict[int, set[UUID]] = {}
         async with store.connection.acquire() as connection:
-            for number in range(parts):
-                bounds = Part(number, parts).bounds(projection)
+            for number in range(shards):
+                bounds = Shard(number, shards).bounds(projection)
                 page = await connection.fetch(
-                    load("rebuild/read_part", connection), 0, 100, 100, ["order"], *bounds, 2**62
+                    load("rebuild/read_shard", connection), 0, 100, 100, ["order"], *bounds, 2**62
                 )
                 window = await connection.fetch(
                     load("rebuild/scan_window", connection), 0, 100, *bounds, 2**62
@@ -238,11 +240,11 @@ async def test_the_statements_read_the_streams_of_a_part(store: EventStore):
                 found[number] = {row["stream_id"] for row in page}
                 assert found[number] == {row["stream_id"] for row in window}
                 assert found[number] == {
-                    one for one in all_of(found) if Part(number, parts).has(projection, (one,))
+                    one for one in all_of(found) if Shard(number, shards).has(projection, (one,))
                 }
         assert len(all_of(found)) == sum(map(len, found.values())) == 20
 
 
 def all_of(found: dict[int, set[UUID]]) -> set[UUID]:
-    """The streams of all parts."""
+    """The streams of all shards."""
     return set().union(*found.values())

@@ -1,4 +1,4 @@
--- Purpose: Keep the claim to a rebuild alive.
+-- Purpose: Keep the lease to a rebuild alive.
 -- Parameters:
 --   $1 projection text
 --   $2 epoch bigint

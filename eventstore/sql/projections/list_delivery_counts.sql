@@ -4,9 +4,9 @@
 --   $1 projection text
 -- Result: range bigint, events bigint, digest bigint
 -- Locks: none beyond ACCESS SHARE
--- Index: projection_deliveries_pkey
+-- Index: projection_delivery_counts_pkey
 SELECT range, pg_catalog.sum(events)::bigint AS events, pg_catalog.bit_xor(digest) AS digest
-FROM {schema}.projection_deliveries
+FROM {schema}.projection_delivery_counts
 WHERE projection = $1::pg_catalog.text AND partition >= 0
 GROUP BY range
 ORDER BY range

@@ -1,4 +1,4 @@
--- Purpose: Give the claim to a rebuild back, so that another process may go on with it at once.
+-- Purpose: Give the lease to a rebuild back, so that another process may go on with it at once.
 -- Parameters:
 --   $1 projection text
 --   $2 epoch bigint

@@ -1,4 +1,4 @@
-"""The steps of a rebuild in parts: who may write a part, when the parts are joined, and what they wait for."""
+"""The steps of a rebuild in shards: who may write a shard, when the shards are joined, and what they wait for."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from projections.quarantine.skip_list import Discards
 from projections.rebuild import RebuildProgress, rebuild
 from projections.rebuild import builder as building
 from projections.rebuild.builder import Build
-from projections.rebuild.lease import Claim
-from projections.rebuild.process_pool import Crew
+from projections.rebuild.lease import RebuildLease
+from projections.rebuild.process_pool import ProcessPool
 from projections.rebuild.proof import prove
-from projections.rebuild.shards import WHOLE, Part
+from projections.rebuild.shards import WHOLE, Shard
 from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table, rows_of
 from tests.integration.test_rebuild_discards import kinds, leave_out
 from tests.integration.test_rebuild_swap import place
@@ -30,68 +30,68 @@ from tests.integration.test_rebuild_swap import place
 if TYPE_CHECKING:
     from eventstore.store import EventStore
 
-PARTS = 3
+SHARDS = 3
 
 
 @pytest.fixture
-def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Divide as for three processes, and let this one do it all."""
-    monkeypatch.setattr(Crew, "processes", property(lambda _: PARTS))
+    monkeypatch.setattr(ProcessPool, "processes", property(lambda _: SHARDS))
 
 
-async def begun(store: EventStore) -> tuple[Claim, Build[Any]]:
+async def begun(store: EventStore) -> tuple[RebuildLease, Build[Any]]:
     """A rebuild of orders that is divided and has built nothing."""
-    claim = await Claim.take(store.log, OrdersProjection())
-    whole = part_of(store, claim, WHOLE)
+    lease = await RebuildLease.take(store.log, OrdersProjection())
+    whole = shard_of(store, lease, WHOLE)
     await whole.open(restart=False, reached=0)
-    assert await whole.divide(PARTS) == PARTS
-    return claim, whole
+    assert await whole.divide(SHARDS) == SHARDS
+    return lease, whole
 
 
-def part_of(store: EventStore, claim: Claim, part: Part) -> Build[Any]:
-    """The builder of a part, under a claim."""
-    return Build(store.log, OrdersProjection(), claim.epoch, lambda *_: None, part=part)
+def shard_of(store: EventStore, lease: RebuildLease, shard: Shard) -> Build[Any]:
+    """The builder of a shard, under a lease."""
+    return Build(store.log, OrdersProjection(), lease.epoch, lambda *_: None, shard=shard)
 
 
-async def taken_up(store: EventStore, claim: Claim, number: int) -> Build[Any]:
-    """The builder of a part, where the part is."""
-    build = part_of(store, claim, Part(number, PARTS))
+async def taken_up(store: EventStore, lease: RebuildLease, number: int) -> Build[Any]:
+    """The builder of a shard, where the shard is."""
+    build = shard_of(store, lease, Shard(number, SHARDS))
     await build.take_up(Discards())
     return build
 
 
 async def reached(store: EventStore) -> tuple[list[int], int]:
-    """How far each part is, and how many rows there are beside."""
+    """How far each shard is, and how many rows there are beside."""
     async with store.connection.acquire() as connection:
-        parts = await connection.fetch(load("rebuild/list_parts", connection), "orders")
+        shards = await connection.fetch(load("rebuild/list_shards", connection), "orders")
         rows: int = await connection.fetchval("SELECT count(*) FROM orders__rebuild")
-    return [one["position"] for one in parts], rows
+    return [one["position"] for one in shards], rows
 
 
-async def test_who_has_lost_the_claim_writes_no_part(store: EventStore):
-    """A process that was taken for dead finds its epoch gone at its next step, and begins no other part."""
+async def test_who_has_lost_the_claim_writes_no_shard(store: EventStore):
+    """A process that was taken for dead finds its epoch gone at its next step, and begins no other shard."""
     await place(store, *range(1, 11))
-    claim, _ = await begun(store)
-    part = await taken_up(store, claim, 0)
+    lease, _ = await begun(store)
+    shard = await taken_up(store, lease, 0)
     async with store.connection.acquire() as connection:
         await connection.execute("UPDATE projection_rebuilds SET expires_at = now()")
-    later = await Claim.take(store.log, OrdersProjection())
+    later = await RebuildLease.take(store.log, OrdersProjection())
     with pytest.raises(RebuildError, match="taken over"):
-        await part.step(10)
+        await shard.step(10)
     with pytest.raises(RebuildError, match="taken over"):
-        await taken_up(store, claim, 1)
-    assert await reached(store) == ([0] * PARTS, 0)
+        await taken_up(store, lease, 1)
+    assert await reached(store) == ([0] * SHARDS, 0)
     await (await taken_up(store, later, 0)).step(10)
     positions, rows = await reached(store)
     assert positions == [10, 0, 0]
     assert rows > 0
 
 
-async def test_a_part_is_built_once(store: EventStore):
-    """Two builders of one part, of one claim: the one that comes second is refused, and no row is there twice."""
+async def test_a_shard_is_built_once(store: EventStore):
+    """Two builders of one shard, of one lease: the one that comes second is refused, and no row is there twice."""
     await place(store, *range(1, 11))
-    claim, _ = await begun(store)
-    builds = [await taken_up(store, claim, 1) for _ in range(2)]
+    lease, _ = await begun(store)
+    builds = [await taken_up(store, lease, 1) for _ in range(2)]
     await builds[0].step(10)
     built = await reached(store)
     with pytest.raises(RebuildError, match="taken over"):
@@ -99,22 +99,22 @@ async def test_a_part_is_built_once(store: EventStore):
     assert await reached(store) == built
 
 
-async def test_parts_are_joined_at_one_position(store: EventStore):
-    """As long as a part is behind, they are not the whole; joined, they count every event once."""
+async def test_shards_are_joined_at_one_position(store: EventStore):
+    """As long as a shard is behind, they are not the whole; joined, they count every event once."""
     await place(store, *range(1, 11))
-    claim, whole = await begun(store)
-    for number in range(PARTS):
+    lease, whole = await begun(store)
+    for number in range(SHARDS):
         with pytest.raises(RebuildError):
             await whole.join(10)
-        await (await taken_up(store, claim, number)).step(10)
+        await (await taken_up(store, lease, number)).step(10)
     await whole.join(10)
     assert (whole.position, whole.events) == (10, 10)
     assert await reached(store) == ([], 10)
 
 
-@pytest.mark.usefixtures("in_parts")
-async def test_parts_are_built_of_what_is_settled(store: EventStore):
-    """A position whose writer has not committed is waited for by every part, and its event is in the new table."""
+@pytest.mark.usefixtures("in_shards")
+async def test_shards_are_built_of_what_is_settled(store: EventStore):
+    """A position whose writer has not committed is waited for by every shard, and its event is in the new table."""
     await place(store, 1, 2)
     async with store.unit_of_work() as uow:
         await uow.orders.save_order(Order.create_market_order("ES", Decimal(3), OrderSide.BUY))
@@ -127,8 +127,10 @@ async def test_parts_are_built_of_what_is_settled(store: EventStore):
     assert (await check(store.log, [OrdersProjection()])).findings == ()
 
 
-@pytest.mark.usefixtures("in_parts")
-async def test_a_row_goes_on_from_where_its_part_was_left(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.usefixtures("in_shards")
+async def test_a_row_goes_on_from_where_its_shard_was_left(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
     """Orders whose first events were built before the end of a process have their later ones after it."""
     monkeypatch.setattr(building, "_STEP_EVENTS_MAX", 2)
     monkeypatch.setattr(building, "_PAGE_EVENTS_MAX", 2)
@@ -149,8 +151,8 @@ async def test_a_row_goes_on_from_where_its_part_was_left(store: EventStore, mon
     assert (await check(store.log, [OrdersProjection()])).findings == ()
 
 
-@pytest.mark.usefixtures("in_parts")
-async def test_a_key_that_stands_still_does_so_when_its_part_goes_on(
+@pytest.mark.usefixtures("in_shards")
+async def test_a_key_that_stands_still_does_so_when_its_shard_goes_on(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ):
     """An event could not be folded before the end of a process: those after it wait in the next one as well."""
@@ -158,7 +160,7 @@ async def test_a_key_that_stands_still_does_so_when_its_part_goes_on(
     monkeypatch.setattr(building, "_PAGE_EVENTS_MAX", 1)
     projection = HitsByNumber()
     await hits_table(store, projection)
-    number = next(number for number in range(1, 99) if partition_of((number,), PARTS) == 0)
+    number = next(number for number in range(1, 99) if partition_of((number,), SHARDS) == 0)
     await store.log.append(hits(*(Hit(number=number, is_poison=place == 1) for place in range(10))))
 
     def end(progress: RebuildProgress) -> None:
@@ -172,28 +174,28 @@ async def test_a_key_that_stands_still_does_so_when_its_part_goes_on(
     assert [row.hits for row in await rows_of(store, projection)] == [1]
 
 
-@pytest.mark.usefixtures("in_parts")
+@pytest.mark.usefixtures("in_shards")
 async def test_a_rule_between_rows_keeps_the_order_of_the_log(store: EventStore):
-    """Where one row alone may have a value, the first in the log has it, whatever part its key would be of."""
+    """Where one row alone may have a value, the first in the log has it, whatever shard its key would be of."""
     projection = HitsByNumber()
     await hits_table(store, projection, "CREATE UNIQUE INDEX hits_once ON hits (hits)")
-    numbers = sorted(range(1, 10), key=lambda number: -partition_of((number,), PARTS))
-    assert partition_of((numbers[0],), PARTS) == PARTS - 1
+    numbers = sorted(range(1, 10), key=lambda number: -partition_of((number,), SHARDS))
+    assert partition_of((numbers[0],), SHARDS) == SHARDS - 1
     await store.log.append(hits(*(Hit(number=number) for number in numbers)))
     assert (await rebuild(store.log, projection)).quarantined == len(numbers) - 1
     assert [row.number for row in await rows_of(store, projection)] == numbers[:1]
 
 
-@pytest.mark.usefixtures("in_parts")
-async def test_a_decision_after_parts_were_built_begins_anew(
+@pytest.mark.usefixtures("in_shards")
+async def test_a_decision_after_shards_were_built_begins_anew(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ):
-    """An event that was discarded when a part had folded it, and a rebuild had been broken off, is decided on again."""
+    """An event that was discarded when a shard had folded it, and a rebuild had been broken off, is decided on again."""
     monkeypatch.setattr(building, "_STEP_EVENTS_MAX", 1)
     monkeypatch.setattr(building, "_PAGE_EVENTS_MAX", 1)
     projection = HitsByNumber()
     await hits_table(store, projection)
-    number = next(number for number in range(1, 99) if partition_of((number,), PARTS) == 0)
+    number = next(number for number in range(1, 99) if partition_of((number,), SHARDS) == 0)
     await store.log.append(hits(Hit(number=number, is_poison=True), *(Hit(number=number) for _ in range(9))))
     await fold_all(store, projection)
     (held,) = await list_quarantined(store.log)
@@ -209,29 +211,31 @@ async def test_a_decision_after_parts_were_built_begins_anew(
     assert [row.hits for row in await rows_of(store, projection)] == [9]
 
 
-@pytest.mark.usefixtures("in_parts")
-async def test_what_each_part_leaves_out_stays_left_out(store: EventStore):
-    """Discarded events that cannot be folded yet, one in each part: none of them counts as folded again."""
+@pytest.mark.usefixtures("in_shards")
+async def test_what_each_shard_leaves_out_stays_left_out(store: EventStore):
+    """Discarded events that cannot be folded yet, one in each shard: none of them counts as folded again."""
     projection = HitsByNumber()
     await hits_table(store, projection)
-    numbers = [next(n for n in range(1, 99) if partition_of((n,), PARTS) == part) for part in range(PARTS)]
+    numbers = [
+        next(n for n in range(1, 99) if partition_of((n,), SHARDS) == shard) for shard in range(SHARDS)
+    ]
     await store.log.append(hits(*(Hit(number=number, is_poison=True) for number in numbers)))
     await fold_all(store, projection)
     for held in await list_quarantined(store.log):
         await leave_out(store, projection, held.key)
     assert (await rebuild(store.log, projection)).folded_again == ()
-    assert await kinds(store, projection) == ["discard"] * PARTS
+    assert await kinds(store, projection) == ["discard"] * SHARDS
 
 
-@pytest.mark.usefixtures("in_parts")
-@pytest.mark.parametrize("number", range(PARTS))
-async def test_the_proof_of_every_part_counts(
+@pytest.mark.usefixtures("in_shards")
+@pytest.mark.parametrize("number", range(SHARDS))
+async def test_the_proof_of_every_shard_counts(
     store: EventStore, monkeypatch: pytest.MonkeyPatch, number: int
 ):
-    """Rows that one part alone has lost, whichever it is, are named, and the live table is as it was."""
+    """Rows that one shard alone has lost, whichever it is, are named, and the live table is as it was."""
     orders = await place(store, *range(1, 31))
-    part = Part(number, PARTS)
-    lost = [order.id for order in orders if part.has(OrdersProjection(), (order.id,))]
+    shard = Shard(number, SHARDS)
+    lost = [order.id for order in orders if shard.has(OrdersProjection(), (order.id,))]
 
     async def after_damage(*given: Any) -> Any:
         async with store.connection.acquire() as connection:

@@ -7,9 +7,9 @@
 --   $5 digests bigint[] the exclusive or of theirs
 -- Result: none
 -- Locks: the rows'
--- Index: projection_deliveries_pkey
-INSERT INTO {schema}.projection_deliveries AS so_far (projection, partition, range, events, digest)
+-- Index: projection_delivery_counts_pkey
+INSERT INTO {schema}.projection_delivery_counts AS so_far (projection, partition, range, events, digest)
 SELECT $1::pg_catalog.text, $2::smallint, given.range, given.events, given.digest
 FROM unnest($3::bigint[], $4::bigint[], $5::bigint[]) AS given (range, events, digest)
-ON CONFLICT ON CONSTRAINT projection_deliveries_pkey DO UPDATE
+ON CONFLICT ON CONSTRAINT projection_delivery_counts_pkey DO UPDATE
 SET events = so_far.events + EXCLUDED.events, digest = so_far.digest # EXCLUDED.digest

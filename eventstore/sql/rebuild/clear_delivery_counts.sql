@@ -3,5 +3,5 @@
 --   $1 projection text
 -- Result: none
 -- Locks: the rows'
--- Index: projection_deliveries_pkey
-DELETE FROM {schema}.projection_deliveries WHERE projection = $1::pg_catalog.text AND partition >= 0
+-- Index: projection_delivery_counts_pkey
+DELETE FROM {schema}.projection_delivery_counts WHERE projection = $1::pg_catalog.text AND partition >= 0

@@ -1,0 +1,22 @@
+-- Purpose: Note how far a shard of a table is built, if nobody has taken the rebuild over. Run it first in the transaction that
+--   writes the rows. Until that ends the rebuild cannot be taken over; its lease can be renewed.
+-- Parameters:
+--   $1 projection text
+--   $2 epoch bigint
+--   $3 before bigint position
+--   $4 after bigint position
+--   $5 events bigint how many were folded on the way
+--   $6 shard smallint
+-- Result: position bigint; no row where another process has taken it over
+-- Locks: the shard's row, and the rebuild's, shared, until the transaction ends
+-- Index: projection_rebuilds_pkey, projection_rebuild_shards_pkey
+WITH held AS (
+    SELECT projection FROM {schema}.projection_rebuilds
+    WHERE projection = $1::pg_catalog.text AND epoch = $2::bigint
+    FOR KEY SHARE
+)
+UPDATE {schema}.projection_rebuild_shards AS moved
+SET position = $4::bigint, events = moved.events + $5::bigint
+FROM held
+WHERE moved.projection = held.projection AND moved.shard = $6::smallint AND moved.position = $3::bigint
+RETURNING moved.position
