@@ -83,6 +83,7 @@ class EventStore(PastOfStore):
         self.log: EventLog = log_of(connection)
         self._backend = PostgreSQLBackend(self.log, READ_TABLES)
         self._workers = Supervisor(self.log, built_in_projections())
+        self._tasks = self._workers.tasks
         self._versions = {one.name: one.version for one in self._workers.projections}
         self.milestones = Milestones(self.log, READ_TABLES, versions=self._versions)
         self._starting: asyncio.Task[None] | None = None
@@ -291,7 +292,7 @@ class EventStore(PastOfStore):
             PreconditionError, RestoredLogError: As `require_migrated`.
             ConnectionError: The database cannot be reached.
         """
-        if self._workers.is_running:
+        if self._tasks:
             return
         may_work = await self._may_work()
         await self.require_migrated(workers=may_work)
@@ -315,7 +316,7 @@ class EventStore(PastOfStore):
 
     def start_workers_soon(self) -> None:
         """As `start_workers`, from code that is not a coroutine; a database that is not migrated gets none."""
-        if not self._workers.is_running and self._starting is None:
+        if not self._tasks and self._starting is None:
             self._starting = asyncio.create_task(self.start_workers(), name="eventstore start of the workers")
             self._starting.add_done_callback(_log_failure)
 

@@ -125,6 +125,8 @@ class Supervisor:
 
     Attributes:
         projections: The projections.
+        tasks: The tasks by the names of the projections, and that of the search; empty before `start` and after `stop`.
+            One that is done has failed.
 
     Raises:
         LimitError: `lease_s` is not above 0.
@@ -136,17 +138,7 @@ class Supervisor:
         self.projections = tuple(projections)
         self._log = log
         self._runners = [ProjectionRunner(log, one, lease_s=lease_s) for one in self.projections]
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-
-    @property
-    def is_running(self) -> bool:
-        """Whether `start` was called, and `stop` was not."""
-        return bool(self._tasks)
-
-    @property
-    def tasks(self) -> tuple[asyncio.Task[None], ...]:
-        """The task of each projection, in their order; one that is done has failed."""
-        return tuple(self._tasks[one.name] for one in self.projections if one.name in self._tasks)
+        self.tasks: dict[str, asyncio.Task[None]] = {}
 
     def require_single(self) -> None:
         """Check that no projection is given twice or runs in this process already.
@@ -166,7 +158,7 @@ class Supervisor:
         Raises:
             ConfigurationError: As `require_single`.
         """
-        if self._tasks:
+        if self.tasks:
             return
         self.require_single()
         for runner in self._runners:
@@ -179,11 +171,12 @@ class Supervisor:
         what = name if name == _DISORDER_SEARCH else f"projection {name}"
         task = asyncio.create_task(work, name=f"eventstore {what}")
         task.add_done_callback(_log_failure)
-        self._tasks[name] = progress_of(self._log).tasks[name] = task
+        self.tasks[name] = progress_of(self._log).tasks[name] = task
 
     async def stop(self) -> None:
         """End the tasks; what a worker has in hand is rolled back."""
-        tasks, self._tasks = self._tasks, {}
+        tasks = self.tasks.copy()
+        self.tasks.clear()
         running = progress_of(self._log).tasks
         try:
             await end(*tasks.values())
@@ -194,7 +187,7 @@ class Supervisor:
 
     async def failed(self) -> None:
         """Wait until a task has failed, and raise its error."""
-        done, _ = await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(self.tasks.values(), return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
 
