@@ -288,16 +288,12 @@ class EventLog(EventLookup):
             if not self.server.is_checked:
                 with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
                     await self.server.check(connection)
-            directly: bool | None = getattr(connection, "may_insert", False)
-            if directly is None:
-                with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
-                    directly = await connection.fetchval(load("log/may_insert", connection))
-                connection.may_insert = directly
+            directly = await _may_insert(connection)
             try:
                 with mapped_errors(own_statement=True, connection=connection):
                     try:
                         result = await execute_append(
-                            connection, columns, lock_timeout=lock_timeout, directly=bool(directly)
+                            connection, columns, lock_timeout=lock_timeout, directly=directly
                         )
                     except ConcurrencyError as conflict:
                         return await find_repeated(connection, columns, conflict)
@@ -305,6 +301,9 @@ class EventLog(EventLookup):
                         if not is_version_taken(error):
                             raise
                         return await find_repeated(connection, columns, error)
+                    except asyncpg.InsufficientPrivilegeError:
+                        _forget_rights(connection)
+                        raise
                     if self.server.is_left(connection):
                         # The one that has taken its place is to have it: sent again, it is written there once.
                         raise self.server.changed()
@@ -489,3 +488,20 @@ async def _fetch_on(connection: Any, statement: str, *arguments: Any) -> list[An
     with mapped_errors(own_statement=True, reads_only=True, connection=connection):
         rows: list[Any] = await connection.fetch(load(statement, connection), *arguments)
         return rows
+
+
+async def _may_insert(connection: Any) -> bool:
+    """Whether the user of a connection may write into the table itself; of a pool of a user's own that is not asked."""
+    known: bool | None = getattr(connection, "may_insert", False)
+    if known is None:
+        with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
+            known = connection.may_insert = bool(
+                await connection.fetchval(load("log/may_insert", connection))
+            )
+    return known
+
+
+def _forget_rights(connection: Any) -> None:
+    """Have the next append ask what its user may: a right was given or taken away since."""
+    if hasattr(connection, "may_insert"):
+        connection.may_insert = None

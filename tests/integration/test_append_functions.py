@@ -260,6 +260,31 @@ async def test_both_forms_of_the_append_are_one(make_database: DatabaseMaker, mi
     assert given[0][:5] == [(1,), (2, 3, 4), (UUID(int=1), 1, 2), (UUID(int=2), 6, 2), (5, 6)]
 
 
+async def test_rights_that_change_while_a_connection_lives(migrated_config: DatabaseConfig):
+    """An append that is refused asks anew what its user may, and is written without a new connection."""
+    role = f"changing_{uuid4().hex}"
+    owner = await asyncpg.connect(**connect_arguments(migrated_config))
+    table = f"GRANT INSERT ON events TO {role}; GRANT USAGE ON SEQUENCE events_position_seq TO {role}"
+    functions = f"GRANT EXECUTE ON FUNCTION append_event, append_events TO {role}"
+
+    def taken(right: str) -> str:
+        return right.replace("GRANT", "REVOKE").replace(" TO ", " FROM ")
+
+    await owner.execute(
+        f"CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}; {table}"
+    )
+    try:
+        config = migrated_config.replace(user=role, min_pool_size=1, max_pool_size=1)
+        async with EventStore.open(config, workers=False) as store:
+            await store.log.append(started())
+            for given, gone in ((functions, table), (table, functions), (functions, table)):
+                await owner.execute(f"{given}; {taken(gone)}")
+                assert (await store.log.append(started())).positions
+    finally:
+        await owner.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+        await owner.close()
+
+
 async def is_waiting(connection: Any) -> bool:
     """Whether somebody waits for a lock on the table."""
     found: bool = await connection.fetchval(
