@@ -15,6 +15,7 @@ import enum
 import operator
 import typing
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -25,7 +26,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation
-from pydantic_core import PydanticUndefined, SchemaValidator, from_json, to_json
+from pydantic_core import PydanticUndefined, SchemaSerializer, SchemaValidator, from_json, to_json
 
 from eventstore.errors import ConfigurationError
 
@@ -164,6 +165,12 @@ def reader_of(adapter: TypeAdapter[Any], config: ConfigDict | None = None) -> Re
 
 
 _FUNCTIONS = ("function-before", "function-after", "function-wrap")
+# Values of enumerations that are the same JSON whatever the configuration says.
+_WRITTEN_ALIKE = frozenset({str, int, bool, Decimal, UUID})
+_USUAL_CONFIGS: tuple[Mapping[str, Any], ...] = (
+    {"ser_json_bytes": "base64", "ser_json_inf_nan": "strings"},  # of `Event`
+    {},
+)
 # What orjson reads as an integer.
 _INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**64 - 1
 
@@ -533,9 +540,10 @@ class _Compiler:
 
     def _enum(self, schema: Schema) -> Reader:
         kind: type[enum.Enum] = schema["cls"]
-        # By what pydantic writes of a member: the text of a decimal, the number of an integer.
-        texts = {to_json(member): member for member in kind}
-        if issubclass(kind, enum.Flag) or len(texts) < len(kind):
+        if issubclass(kind, enum.Flag):
+            return self._by_pydantic(schema)
+        texts = self._texts_of_members(schema)
+        if len(set(texts.values())) < len(kind):
             return self._by_pydantic(schema)
         try:
             members = {from_json(text): member for text, member in texts.items()}
@@ -543,12 +551,26 @@ class _Compiler:
             return Reader(lambda value: texts[to_json(value)], is_wide=True, types=frozenset({kind}))
         return Reader(
             members.__getitem__,
-            is_exact=all(type(value) in (str, int, bool) for value in members),
+            is_exact=all(type(member.value) in _WRITTEN_ALIKE for member in kind)
+            and all(type(value) in (str, int, bool) for value in members),
             is_wide=any(
                 type(value) is int and not _INTEGER_MIN <= value <= _INTEGER_MAX for value in members
             ),
             types=frozenset({kind}),
         )
+
+    def _texts_of_members(self, schema: Schema) -> dict[bytes, enum.Enum]:
+        """Return the JSON texts that pydantic may write of an enumeration's members, such as the text of a decimal.
+
+        It writes bytes, times and infinities as the configuration of the outermost model says, which is not known here.
+        """
+        texts: dict[bytes, enum.Enum] = {}
+        for config in (self.config, *_USUAL_CONFIGS):
+            serializer = SchemaSerializer(typing.cast("Any", schema), typing.cast("Any", config) or None)
+            for member in schema["cls"]:
+                with suppress(Exception):  # the append says so where it is written in this way
+                    texts.setdefault(serializer.to_json(member), member)
+        return texts
 
     def _model(self, schema: Schema) -> Reader:
         model: type[BaseModel] = schema["cls"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -94,7 +94,9 @@ class EventCodec:
     def _writer(self, form: codec.Form) -> Callable[[Event], bytes]:
         """Return what writes an event's fields as JSON, or raises an `EventEncodingError`."""
         keeps_none = form.keeps_none
-        warns = form.is_exact  # of a value of another type than its field; else it is looked at anyway
+        # A value of another type than its field, of an instance that was made without validation, is refused. Else each
+        # event is looked at anyway.
+        warns: Literal["none", "error"] = "error" if self.is_exact else "none"
         to_json, refusal = self._event_class.__pydantic_serializer__.to_json, self._refusal
         is_amendment = not self._event_class.stores_unset_fields
 

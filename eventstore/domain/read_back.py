@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, time
@@ -216,7 +216,8 @@ def _of_decimal(written: Decimal, read: Decimal, path: str) -> Difference | None
 
 
 def _of_time(written: datetime | time, read: datetime | time, path: str) -> Difference | None:
-    same = written == read and written.utcoffset() == read.utcoffset()
+    # Of a time without an offset, `fold` tells which of two moments it is.
+    same = written == read and written.utcoffset() == read.utcoffset() and written.fold == read.fold
     return None if same else Difference(path, written, read)
 
 
@@ -272,6 +273,8 @@ def _of_mapping(written: Mapping[Any, Any], read: Mapping[Any, Any], path: str) 
         if found is not None:
             return found
     same = len(written) == len(read) and (not isinstance(written, OrderedDict) or list(written) == list(read))
+    if isinstance(written, defaultdict):
+        same &= written.default_factory is getattr(read, "default_factory", None)
     return None if same else Difference(path, written, read)
 
 

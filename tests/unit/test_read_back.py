@@ -20,7 +20,18 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, NotRequired, TypedDict, TypeVar
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NamedTuple,
+    NotRequired,
+    TypedDict,
+    TypeVar,
+    cast,
+)
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -53,7 +64,7 @@ from eventstore.domain.event import Event, EventRegistry, PendingEvent
 from eventstore.domain.event_codec import event_codecs
 from eventstore.domain.read_back import first_difference
 from eventstore.domain.types import UtcDatetime
-from eventstore.errors import ConfigurationError, EventEncodingError
+from eventstore.errors import ConfigurationError, DomainError, EventEncodingError
 from eventstore.log.records import StagedEvent, to_columns
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
@@ -98,6 +109,39 @@ class Mixed(enum.Enum):
 
     TEXT = "1.5"
     NUMBER = D("1.5")
+
+
+class Letter(enum.Enum):
+    """An enum of bytes, which are written as the configuration says."""
+
+    Y = b"y"
+    Z = b"\xff"
+
+
+class Mark(bytes, enum.Enum):
+    """Bytes that are members."""
+
+    Y = b"y"
+
+
+class Span(enum.Enum):
+    """An enum of durations."""
+
+    SECOND = timedelta(seconds=1)
+    DAY = timedelta(days=1)
+
+
+class Moment(enum.Enum):
+    """An enum of times."""
+
+    FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Bound(enum.Enum):
+    """An enum of floats."""
+
+    NONE = math.inf
+    ONE = 1.0
 
 
 class Leg(BaseModel):
@@ -318,6 +362,12 @@ KEPT: list[tuple[Any, list[Any]]] = [
     (Side, list(Side)),
     (Tick, list(Tick)),
     (Pair, list(Pair)),
+    (Letter, list(Letter)),
+    (tuple[Letter, ...], [tuple(Letter)]),
+    (Mark, list(Mark)),
+    (Span, list(Span)),
+    (Moment, list(Moment)),
+    (Bound, list(Bound)),
     (Flags, [Flags.A, Flags.B]),
     (Literal["a", 1, Side.BUY], ["a", 1, Side.BUY]),
     (Literal[True, "x"], [True, "x"]),
@@ -604,6 +654,78 @@ def test_a_copy_with_other_values_is_validated():
     assert twice.model_copy(update={"occurred_at": twice.occurred_at}) == twice
     with pytest.raises(ValueError, match="quantity"):
         event.model_copy(update={"quantity": "many"})
+
+
+@pytest.mark.parametrize(
+    ("option", "annotation", "value"),
+    [
+        ({"ser_json_bytes": "hex", "val_json_bytes": "hex"}, Letter, Letter.Y),
+        ({"ser_json_bytes": "utf8", "val_json_bytes": "utf8"}, Letter, Letter.Y),
+        ({"ser_json_timedelta": "float"}, Span, Span.DAY),
+        ({"ser_json_temporal": "seconds"}, Moment, Moment.FIRST),
+        ({"ser_json_inf_nan": "constants"}, Bound, Bound.ONE),
+    ],
+)
+def test_members_are_read_however_the_configuration_writes_them(option: Any, annotation: Any, value: Any):
+    """Of an enum the JSON is that of its values, which the configuration may change."""
+
+    class Configured(Event, category="tested types", registry=classes):
+        model_config = cast("ConfigDict", option)
+        value: Any
+
+    kind: Any = create_model(
+        f"Held{next(numbers)}",
+        __base__=Configured,
+        __module__=__name__,
+        __cls_kwargs__={"category": "tested types", "registry": classes},
+        value=(annotation, ...),
+    )
+    kept(kind(value=value))
+
+
+def test_members_of_a_part_are_written_as_the_event_says():
+    """The part's own configuration says nothing of them."""
+
+    class Part(BaseModel):
+        model_config = ConfigDict(frozen=True, revalidate_instances="always")
+        letter: Letter
+
+    kept(event_of(Part)(value=Part(letter=Letter.Z)))
+
+
+def test_an_event_is_validated_however_it_is_made():
+    """Pydantic's `model_construct` would take anything, and leave out what is required."""
+    kind = event_of(D)
+    assert kind.model_construct(value=1).value == ONE
+    assert kind.model_construct({"value"}, value=1).model_fields_set == {"value"}
+    for values in ({}, {"value": None}, {"value": "many"}):
+        with pytest.raises(DomainError):
+            kind.model_construct(**values)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_value_that_was_put_past_the_validators_is_refused():
+    """Also in a class whose events are not read back when they are written."""
+    for value in (1, 1.5, "1.5"):
+        event = event_of(D)(value=ONE)
+        event.__dict__["value"] = value
+        with pytest.raises(EventEncodingError, match="cannot be written"):
+            encoded(event)
+
+
+def test_the_default_of_a_dictionary_is_not_lost():
+    """A dictionary that makes what is missing is read with what its type makes."""
+    kind = event_of(collections.defaultdict[str, int])
+    kept(kind(value=collections.defaultdict(int, a=1)))
+    with pytest.raises(EventEncodingError):
+        encoded(kind(value=collections.defaultdict(lambda: 5, a=1)))
+
+
+@pytest.mark.parametrize("value", [datetime(2026, 10, 25, 2, 30, fold=1), time(2, 30, fold=1)])
+def test_the_second_of_two_equal_times_is_refused(value: Any):
+    """A time without an offset may be twice in a night; JSON keeps the first."""
+    with pytest.raises(EventEncodingError, match="fold=1"):
+        encoded(event_of(type(value))(value=value))
 
 
 class Odd(Event, category="tested types", registry=classes):
