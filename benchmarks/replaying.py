@@ -12,7 +12,7 @@ from benchmarks.bench import Bench
 from benchmarks.history import History, history
 from benchmarks.workload import Figure, Goal, Workload, seconds
 from eventstore import Order
-from eventstore.domain.context import decimal_arithmetic
+from eventstore.core.context import decimal_arithmetic
 from eventstore.log.memory import unhurried_collection
 from projections import OrdersProjection, ProjectionWorker
 from projections.rebuild import rebuild

@@ -4,35 +4,38 @@ Every change of an order, a position or a portfolio is appended as an event insi
 the events into read tables, the repositories query those, and history can be replayed to rebuild any state.
 """
 
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
 from eventstore import installation as _installation
-from eventstore.database import (
-    ConnectionFactory,
-    DatabaseConfig,
-    DatabaseConnection,
-    MigrationManager,
-    PostgreSQLAdapter,
-)
-from eventstore.domain.causation import caused_by, context_metadata
-from eventstore.domain.context import use_clock, use_ids
-from eventstore.domain.entity import Entity, applies
-from eventstore.domain.event import Event, EventRegistry, RecordedEvent
-from eventstore.domain.order import Order, OrderSide, OrderStatus, OrderType, TimeInForce
-from eventstore.domain.portfolio import Portfolio
-from eventstore.domain.position import Position
-from eventstore.domain.upcasting import EventContext, UpcastEvent, upcaster
-from eventstore.errors import ConcurrencyError, DomainError, EventStoreError
-from eventstore.log import EventLog, StreamAppend
-from eventstore.repositories import (
-    PostgreSQLTransactionManager,
-    PostgreSQLUnitOfWork,
-    PostgreSQLUnitOfWorkFactory,
-)
 
 if TYPE_CHECKING:
+    from eventstore.core.causation import caused_by, context_metadata
+    from eventstore.core.context import use_clock, use_ids
+    from eventstore.core.entity import Entity, applies
+    from eventstore.core.event import Event, EventRegistry, RecordedEvent
+    from eventstore.core.upcasting import EventContext, UpcastEvent, upcaster
+    from eventstore.database import (
+        ConnectionFactory,
+        DatabaseConfig,
+        DatabaseConnection,
+        MigrationManager,
+        PostgreSQLAdapter,
+    )
+    from eventstore.domain.order import Order, OrderSide, OrderStatus, OrderType, TimeInForce
+    from eventstore.domain.portfolio import Portfolio
+    from eventstore.domain.position import Position
+    from eventstore.errors import ConcurrencyError, DomainError, EventStoreError
+    from eventstore.log import EventLog, StreamAppend
+    from eventstore.repositories import (
+        PostgreSQLTransactionManager,
+        PostgreSQLUnitOfWork,
+        PostgreSQLUnitOfWorkFactory,
+    )
     from eventstore.store import EventStore
+
+__version__ = "0.1.0"
 
 __all__ = [
     "ConcurrencyError",
@@ -70,6 +73,45 @@ __all__ = [
     "use_ids",
 ]
 
+# Where each name is. It is imported when it is asked for, so that the kernel and the log can be used without the trading model, and
+# the store without a circle: it imports the projections, which import this package.
+_MODULES = {
+    "ConcurrencyError": "eventstore.errors",
+    "ConnectionFactory": "eventstore.database",
+    "DatabaseConfig": "eventstore.database",
+    "DatabaseConnection": "eventstore.database",
+    "DomainError": "eventstore.errors",
+    "Entity": "eventstore.core.entity",
+    "Event": "eventstore.core.event",
+    "EventContext": "eventstore.core.upcasting",
+    "EventLog": "eventstore.log",
+    "EventRegistry": "eventstore.core.event",
+    "EventStore": "eventstore.store",
+    "EventStoreError": "eventstore.errors",
+    "MigrationManager": "eventstore.database",
+    "Order": "eventstore.domain.order",
+    "OrderSide": "eventstore.domain.order",
+    "OrderStatus": "eventstore.domain.order",
+    "OrderType": "eventstore.domain.order",
+    "Portfolio": "eventstore.domain.portfolio",
+    "Position": "eventstore.domain.position",
+    "PostgreSQLAdapter": "eventstore.database",
+    "PostgreSQLTransactionManager": "eventstore.repositories",
+    "PostgreSQLUnitOfWork": "eventstore.repositories",
+    "PostgreSQLUnitOfWorkFactory": "eventstore.repositories",
+    "RecordedEvent": "eventstore.core.event",
+    "StreamAppend": "eventstore.log",
+    "TimeInForce": "eventstore.domain.order",
+    "UpcastEvent": "eventstore.core.upcasting",
+    "applies": "eventstore.core.entity",
+    "caused_by": "eventstore.core.causation",
+    "context_metadata": "eventstore.core.causation",
+    "upcaster": "eventstore.core.upcasting",
+    "use_clock": "eventstore.core.context",
+    "use_ids": "eventstore.core.context",
+}
+
+_PACKAGES = ("core", "database", "domain", "errors", "log", "repositories")
 
 # pytest imports this package at each start for the plugin in it, also in projects that do not use it: there the first
 # import of the store says it.
@@ -78,9 +120,18 @@ if "pytest" not in sys.modules:
 
 
 def __getattr__(name: str) -> Any:
-    # The composition root imports the projections, which import this package: so it is imported when asked for.
-    if name == "EventStore":
-        from eventstore.store import EventStore  # noqa: PLC0415
+    if name in _PACKAGES:
+        return importlib.import_module(f"{__name__}.{name}")
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    importlib.import_module(
+        "eventstore.domain"
+    )  # registers the trading model's events, for whoever reads a log
+    found = getattr(importlib.import_module(module), name)
+    globals()[name] = found
+    return found
 
-        return EventStore
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

@@ -11,6 +11,9 @@ from typing import Any, Self
 from uuid import UUID
 
 import eventstore.read_side  # noqa: F401 - refuses a module of the user's in place of `projections`
+from eventstore.core.causation import CausationTree, metadata_of
+from eventstore.core.event import RecordedEvent
+from eventstore.core.registry_check import require_sound_registry
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.cancellation import end
 from eventstore.database.config import DatabaseConfig, UnsavedChanges
@@ -24,9 +27,6 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.migrations import MigrationManager
 from eventstore.database.preconditions import Level, require_preconditions
 from eventstore.database.server import Remembered
-from eventstore.domain.causation import CausationTree, metadata_of
-from eventstore.domain.event import RecordedEvent
-from eventstore.domain.registry_check import require_sound_registry
 from eventstore.errors import ConfigurationError
 from eventstore.log.causation import causation_tree
 from eventstore.log.event_log import EventLog

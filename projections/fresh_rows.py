@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from eventstore.core.event import RecordedEvent
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.domain.event import RecordedEvent
 from eventstore.errors import ProjectionLagError, QuarantinedKeysError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load, qualified, schema_of

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import orjson
 
-from eventstore.database.rows import Column
+from eventstore.mapping.rows import Column
 
 __all__ = ["key_text", "normal_form", "partition_of"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import Event, RecordedEvent, UpcastEvents
+from eventstore.core.entity import Entity
+from eventstore.core.event import Event, RecordedEvent, UpcastEvents
 from eventstore.errors import ProjectionError
 from eventstore.printable import text_of_error
 from projections.table import Table

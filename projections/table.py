@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
-from eventstore.database.rows import Column, RowCodec
 from eventstore.errors import ConfigurationError
+from eventstore.mapping.rows import Column, RowCodec
 from eventstore.sql import NAME_BYTES_MAX, own, qualified, quoted, require_name, type_name
 from projections.keys import normal_form
 

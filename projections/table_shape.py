@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.database.rows import Column
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
+from eventstore.mapping.rows import Column
 from eventstore.sql import load, qualified, schema_of, type_name
 from projections.projection import Projection
 from projections.table import LAST_POSITION, Table

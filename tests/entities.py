@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-from eventstore.domain.context import at
-from eventstore.domain.entity import Entity, applies
-from eventstore.domain.event import Event, PendingEvent
+from eventstore.core.context import at
+from eventstore.core.entity import Entity, applies
+from eventstore.core.event import Event, PendingEvent
 from eventstore.errors import DomainError
 from eventstore.log import StreamAppend
 

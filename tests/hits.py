@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from eventstore.domain.event import Event, PendingEvent, RecordedEvent
+from eventstore.core.event import Event, PendingEvent, RecordedEvent
 from eventstore.log import StreamAppend
 from projections import Projection, ProjectionWorker, Table
 from projections.engine.progress import list_partitions

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import RecordedEvent
+from eventstore.core.entity import Entity
+from eventstore.core.event import RecordedEvent
 from eventstore.log.records import StagedEvent, to_columns
 
 if TYPE_CHECKING:

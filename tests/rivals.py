@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from eventstore.domain.event import RecordedEvent
+from eventstore.core.event import RecordedEvent
 from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import ConcurrencyError
 from eventstore.repositories import IUnitOfWork, PostgreSQLTransactionManager

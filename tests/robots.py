@@ -9,10 +9,10 @@ from uuid import UUID
 
 import orjson
 
-from eventstore.domain.entity import Entity, applies
-from eventstore.domain.event import Event, EventRegistry
-from eventstore.domain.registry_check import require_sound_registry
-from eventstore.domain.upcasting import EventContext, UpcastEvent, upcaster
+from eventstore.core.entity import Entity, applies
+from eventstore.core.event import Event, EventRegistry
+from eventstore.core.registry_check import require_sound_registry
+from eventstore.core.upcasting import EventContext, UpcastEvent, upcaster
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STREAM = UUID(int=7)

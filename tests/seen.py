@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from eventstore.domain.event import RecordedEvent
+from eventstore.core.event import RecordedEvent
 from projections import Projection, Table
 from tests.entities import StrategyStarted, StrategyStopped, StrategyTuned
 

@@ -11,7 +11,7 @@ from eventstore.domain.order import OrderCreated
 from projections import Projection, Table
 
 if TYPE_CHECKING:
-    from eventstore.domain.event import RecordedEvent
+    from eventstore.core.event import RecordedEvent
     from eventstore.store import EventStore
 
 

@@ -11,8 +11,8 @@ import typer
 from eventstore.cli.output import say, say_json
 from eventstore.cli.running import NotFoundError
 from eventstore.cli.target import Data, Url, configuration
+from eventstore.core.causation import CausationNode, CausationTree
 from eventstore.database import DatabaseConfig
-from eventstore.domain.causation import CausationNode, CausationTree
 from eventstore.store import EventStore
 
 __all__ = ["trace"]

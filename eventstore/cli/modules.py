@@ -21,7 +21,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from eventstore.domain.event import registry
+from eventstore.core.event import registry
 from eventstore.errors import ConfigurationError
 from eventstore.installation import hidden_by_us
 from eventstore.log.event_log import ConnectionSource

@@ -11,10 +11,10 @@ import typer
 from eventstore.cli.modules import Modules, import_modules
 from eventstore.cli.output import say
 from eventstore.cli.running import DIFFERENT
-from eventstore.domain.registry import registry
-from eventstore.domain.registry_check import registry_problems
-from eventstore.domain.schema_changes import compare_snapshots
-from eventstore.domain.schema_snapshot import EventSchema, parse_snapshot, snapshot_of, write_snapshot
+from eventstore.core.registry import registry
+from eventstore.core.registry_check import registry_problems
+from eventstore.core.schema_changes import compare_snapshots
+from eventstore.core.schema_snapshot import EventSchema, parse_snapshot, snapshot_of, write_snapshot
 from eventstore.errors import ConfigurationError
 
 __all__ = ["application", "check", "snapshot"]

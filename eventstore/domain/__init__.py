@@ -1,8 +1,5 @@
-"""The domain: entities and their events, pure. No I/O, no asyncio, no SQL."""
+"""The trading model: orders, positions and portfolios with their events. No I/O, no asyncio, no SQL."""
 
-from eventstore.domain.context import use_clock, use_ids
-from eventstore.domain.entity import Entity, applies
-from eventstore.domain.event import Amended, Event, PendingEvent, RecordedEvent, Tombstone
 from eventstore.domain.order import (
     ACTIVE_ORDER_STATUSES,
     Execution,
@@ -55,9 +52,6 @@ from eventstore.domain.position import (
 __all__ = [
     "ACTIVE_ORDER_STATUSES",
     "TRADE_IDS_REMEMBERED_MAX",
-    "Amended",
-    "Entity",
-    "Event",
     "Execution",
     "ExecutionStatus",
     "Order",
@@ -74,7 +68,6 @@ __all__ = [
     "OrderStatus",
     "OrderSubmitted",
     "OrderType",
-    "PendingEvent",
     "Portfolio",
     "PortfolioAmended",
     "PortfolioCreated",
@@ -94,12 +87,7 @@ __all__ = [
     "PositionMarked",
     "PositionOpened",
     "PositionReduced",
-    "RecordedEvent",
     "TimeInForce",
-    "Tombstone",
-    "applies",
     "settled_cash_flow",
     "summarize",
-    "use_clock",
-    "use_ids",
 ]

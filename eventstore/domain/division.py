@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from eventstore.domain.context import CONTEXT, plain
+from eventstore.core.context import CONTEXT, plain
 from eventstore.domain.order_events import ONE
 
 __all__ = ["COMMISSION_SPLIT_DIGITS", "COST_SHARE_DECIMALS", "commission_share", "cost_share"]

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, TypedDict, Unpack
 from uuid import UUID
 
-from eventstore.domain.context import at, exact
+from eventstore.core.context import at, exact
 from eventstore.domain.order_events import (
     ACTIVE_ORDER_STATUSES,
     ONE,

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from eventstore.domain.codec import keeps_type
-from eventstore.domain.context import CONTEXT, exact, now, plain
-from eventstore.domain.event import Event
-from eventstore.domain.types import (
+from eventstore.core.codec import keeps_type
+from eventstore.core.context import CONTEXT, exact, now, plain
+from eventstore.core.event import Event
+from eventstore.core.types import (
     Computed,
     Factor,
     Money,
@@ -25,7 +25,7 @@ from eventstore.domain.types import (
     Text,
     UtcDatetime,
 )
-from eventstore.domain.validation import Validated, number
+from eventstore.core.validation import Validated, number
 from eventstore.errors import DomainError
 
 __all__ = [

@@ -6,9 +6,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypedDict
 
-from eventstore.domain import codec
-from eventstore.domain.context import exact, plain, total
-from eventstore.domain.entity import Entity, applies
+from eventstore.core import codec
+from eventstore.core.context import exact, plain, total
+from eventstore.core.entity import Entity, applies
 from eventstore.domain.order_events import (
     ACTIVE_ORDER_STATUSES,
     ONE,

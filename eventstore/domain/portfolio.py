@@ -9,12 +9,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, model_validator
 
-from eventstore.domain.codec import keeps_type
-from eventstore.domain.context import at, exact, now, plain
-from eventstore.domain.entity import Entity, applies
-from eventstore.domain.event import Event
+from eventstore.core.codec import keeps_type
+from eventstore.core.context import at, exact, now, plain
+from eventstore.core.entity import Entity, applies
+from eventstore.core.event import Event
+from eventstore.core.types import Computed, Name, NonNegative, Quantity, Text, UtcDatetime
 from eventstore.domain.order_events import ONE, ZERO, OrderSide
-from eventstore.domain.types import Computed, Name, NonNegative, Quantity, Text, UtcDatetime
 from eventstore.errors import DomainError
 
 __all__ = [

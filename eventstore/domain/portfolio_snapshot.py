@@ -10,14 +10,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from eventstore.domain.context import at, exact, now, plain
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import Event
+from eventstore.core.context import at, exact, now, plain
+from eventstore.core.entity import Entity
+from eventstore.core.event import Event
+from eventstore.core.types import Computed, NonNegative, UtcDatetime
+from eventstore.core.validation import Validated
 from eventstore.domain.order_events import ZERO
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
-from eventstore.domain.types import Computed, NonNegative, UtcDatetime
-from eventstore.domain.validation import Validated
 
 __all__ = [
     "PortfolioSnapshot",

@@ -12,7 +12,8 @@ from decimal import Decimal
 from typing import Any, ClassVar, TypedDict, Unpack
 from uuid import UUID
 
-from eventstore.domain.context import at, exact, plain
+from eventstore.core.context import at, exact, plain
+from eventstore.core.validation import number
 from eventstore.domain.division import (
     COMMISSION_SPLIT_DIGITS,
     COST_SHARE_DECIMALS,
@@ -28,7 +29,6 @@ from eventstore.domain.position_events import (
     PositionReduced,
 )
 from eventstore.domain.position_state import PositionState
-from eventstore.domain.validation import number
 from eventstore.errors import DomainError
 
 __all__ = [

@@ -7,11 +7,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, model_validator
 
-from eventstore.domain.codec import keeps_type
-from eventstore.domain.context import now
-from eventstore.domain.event import Event
-from eventstore.domain.order_events import ONE, ZERO, cost_from_average
-from eventstore.domain.types import (
+from eventstore.core.codec import keeps_type
+from eventstore.core.context import now
+from eventstore.core.event import Event
+from eventstore.core.types import (
     Amount,
     Computed,
     Factor,
@@ -22,6 +21,7 @@ from eventstore.domain.types import (
     Quantity,
     UtcDatetime,
 )
+from eventstore.domain.order_events import ONE, ZERO, cost_from_average
 from eventstore.errors import DomainError
 
 __all__ = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from eventstore.domain.context import exact, plain
-from eventstore.domain.entity import Entity, applies
+from eventstore.core.context import exact, plain
+from eventstore.core.entity import Entity, applies
 from eventstore.domain.order_events import ZERO
 from eventstore.domain.position_events import (
     PositionClosed,

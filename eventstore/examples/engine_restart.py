@@ -29,12 +29,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from eventstore.core.context import use_ids
+from eventstore.core.entity import Entity
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory
 from eventstore.database.embedded import EmbeddedServer
-from eventstore.domain.context import use_ids
-from eventstore.domain.entity import Entity
 from eventstore.domain.order import Order
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position

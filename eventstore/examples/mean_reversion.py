@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from eventstore.domain.context import exact
+from eventstore.core.context import exact
 from eventstore.domain.order import Order, OrderDetails, OrderSide, OrderType, TimeInForce
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position

@@ -17,8 +17,8 @@ from typing import Any
 from pydantic import BaseModel
 
 import eventstore.read_side  # noqa: F401 - refuses a module of the user's in place of `projections`
-from eventstore.domain.context import exact, plain
-from eventstore.domain.event import RecordedEvent
+from eventstore.core.context import exact, plain
+from eventstore.core.event import RecordedEvent
 from eventstore.domain.order_events import Execution, OrderFillBusted, OrderFillCorrected, OrderFilled
 from projections import Projection, Table
 

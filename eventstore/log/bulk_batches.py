@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, M
 from typing import Any
 from uuid import UUID
 
-from eventstore.domain.event import EventRegistry, PendingEvent
-from eventstore.domain.event_codec import event_codecs
+from eventstore.core.event import EventRegistry, PendingEvent
+from eventstore.core.event_codec import event_codecs
 from eventstore.errors import ConfigurationError, EventEncodingError
 from eventstore.log.append_size import APPEND_LENGTH_UNCHECKED, EVENT_LENGTH_UNCHECKED, require_event_fits
 from eventstore.log.records import (

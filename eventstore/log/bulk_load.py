@@ -21,10 +21,10 @@ from uuid import UUID
 
 import asyncpg
 
+from eventstore.core.event import EventRegistry
 from eventstore.database.cancellation import end
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.server import KnownServer
-from eventstore.domain.event import EventRegistry
 from eventstore.errors import (
     ConcurrencyError,
     ConnectionClosedError,

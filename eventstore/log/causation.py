@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from eventstore.domain.causation import CausationTree, correlation_of
+from eventstore.core.causation import CausationTree, correlation_of
 from eventstore.limits import COUNT_MAX, check_count
 from eventstore.log.lookup import CORRELATED_EVENTS_MAX, EventLookup
 

@@ -11,11 +11,11 @@ from uuid import UUID
 
 import asyncpg
 
+from eventstore.core.event import EventRegistry, RecordedEvent, registry
 from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.pooled import unwrapped
 from eventstore.database.server import KnownServer
-from eventstore.domain.event import EventRegistry, RecordedEvent, registry
 from eventstore.errors import (
     ConcurrencyError,
     ConfigurationError,

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from eventstore.core.event import EventRegistry, RecordedEvent
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.domain.event import EventRegistry, RecordedEvent
 from eventstore.errors import ConfigurationError
 from eventstore.limits import check_count
 from eventstore.log.records import COLUMNS, decode, decode_page

@@ -14,7 +14,7 @@ from zlib import crc32
 
 import orjson
 
-from eventstore.domain.event import (
+from eventstore.core.event import (
     Event,
     EventRegistry,
     PendingEvent,
@@ -23,9 +23,9 @@ from eventstore.domain.event import (
     recorded,
     registry,
 )
-from eventstore.domain.event_codec import event_codecs, has_nul, reason_of
-from eventstore.domain.read_back import parse_json, without_exponents
-from eventstore.domain.upcasting import EventContext, upcast
+from eventstore.core.event_codec import event_codecs, has_nul, reason_of
+from eventstore.core.read_back import parse_json, without_exponents
+from eventstore.core.upcasting import EventContext, upcast
 from eventstore.errors import (
     ConfigurationError,
     EventDecodingError,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from eventstore.domain.event import RecordedEvent
+from eventstore.core.event import RecordedEvent
 from eventstore.errors import RestoredLogError, ServerChangedError
 from eventstore.limits import check_count, check_position
 from eventstore.log.page_size import PageSize

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from eventstore.domain.event import RecordedEvent
+from eventstore.core.event import RecordedEvent
 from eventstore.errors import ConfigurationError, EventDecodingError, UnknownEventTypeError
 from eventstore.metrics import metrics
 

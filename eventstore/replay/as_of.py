@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eventstore.domain.entity import Entity
+from eventstore.core.entity import Entity
 from eventstore.errors import ReadOnlyError, RepositoryError
 from eventstore.opening import Opening
 from eventstore.replay.moments import Moment, pin

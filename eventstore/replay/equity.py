@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple, overload
 from uuid import UUID
 
-from eventstore.domain.context import CONTEXT, plain
-from eventstore.domain.event import RecordedEvent
+from eventstore.core.context import CONTEXT, plain
+from eventstore.core.event import RecordedEvent
 from eventstore.domain.portfolio import Portfolio, PortfolioCreated
 from eventstore.domain.position import Position, PositionAmended, PositionOpened
 from eventstore.errors import ConfigurationError, PortfolioNotFoundError

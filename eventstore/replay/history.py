@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import Event, EventRegistry, RecordedEvent
+from eventstore.core.entity import Entity
+from eventstore.core.event import Event, EventRegistry, RecordedEvent
 from eventstore.errors import ConfigurationError, EntityNotFoundError, EventDecodingError, EventStoreError
 from eventstore.log.event_log import EventLog
 from eventstore.printable import text_of_error

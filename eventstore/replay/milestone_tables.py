@@ -8,13 +8,13 @@ from zlib import crc32
 
 import orjson
 
-from eventstore.domain.schema_snapshot import canonical_fields
+from eventstore.core.schema_snapshot import canonical_fields
 from eventstore.sql import Template, fill, template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from eventstore.domain.entity import Entity
+    from eventstore.core.entity import Entity
 
 __all__ = ["category_form", "of_table"]
 

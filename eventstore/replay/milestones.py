@@ -27,7 +27,7 @@ from eventstore.repositories.storage import Stream
 from eventstore.sql import load, text_of
 
 if TYPE_CHECKING:
-    from eventstore.domain.entity import Entity
+    from eventstore.core.entity import Entity
     from eventstore.log.event_log import EventLog
     from eventstore.repositories.storage import ReadTable
 

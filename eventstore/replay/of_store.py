@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, TypeVar, overload
 from uuid import UUID
 
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import Event, RecordedEvent
+from eventstore.core.entity import Entity
+from eventstore.core.event import Event, RecordedEvent
 from eventstore.domain.portfolio import Portfolio
 from eventstore.log.event_log import EventLog
 from eventstore.log.unreadable import OnUnreadable

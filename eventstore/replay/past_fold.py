@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from eventstore.domain.entity import Entity
+from eventstore.core.entity import Entity
 from eventstore.log.records import decode
 from eventstore.repositories.storage import Stream
 
 if TYPE_CHECKING:
-    from eventstore.domain.event import EventRegistry, RecordedEvent
+    from eventstore.core.event import EventRegistry, RecordedEvent
 
 __all__ = ["Base", "fold_in_occurred_order", "fold_prefix"]
 

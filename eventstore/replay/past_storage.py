@@ -19,8 +19,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+from eventstore.core.entity import Entity
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.domain.entity import Entity
 from eventstore.errors import QuarantinedKeysError
 from eventstore.replay.disorder import Disorder
 from eventstore.replay.milestone_tables import category_form, of_table

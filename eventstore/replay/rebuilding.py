@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
-from eventstore.domain.context import decimal_arithmetic
-from eventstore.domain.entity import Entity
+from eventstore.core.context import decimal_arithmetic
+from eventstore.core.entity import Entity
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import collecting_rarely

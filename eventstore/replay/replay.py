@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 from uuid import UUID
 
-from eventstore.domain.event import Event, EventRegistry, RecordedEvent
+from eventstore.core.event import Event, EventRegistry, RecordedEvent
 from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.limits import check_count
 from eventstore.log.event_log import EventLog

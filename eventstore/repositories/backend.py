@@ -6,8 +6,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
+from eventstore.core.entity import Entity
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.domain.entity import Entity
 from eventstore.errors import ConnectionError
 from eventstore.limits import check_seconds
 from eventstore.log.event_log import EventLog

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from eventstore.core.causation import metadata_of
 from eventstore.database.config import DatabaseConfig, UnsavedChanges
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection, require_connection
-from eventstore.domain.causation import metadata_of
 from eventstore.errors import FactoryError
 from eventstore.log.records import NO_METADATA
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork

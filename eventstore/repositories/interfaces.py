@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 from uuid import UUID
 
+from eventstore.core.entity import Entity
 from eventstore.database.config import UnsavedChanges
-from eventstore.domain.entity import Entity
 from eventstore.domain.order import Order, OrderStatus
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot, PortfolioSummary

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import orjson
 
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import EventRegistry
+from eventstore.core.entity import Entity
+from eventstore.core.event import EventRegistry
 from eventstore.errors import QuarantinedKeysError
 from eventstore.log.records import decode
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from eventstore.database.rows import RowCodec
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import Event
+from eventstore.core.entity import Entity
+from eventstore.core.event import Event
+from eventstore.mapping.rows import RowCodec
 from eventstore.sql import Template, fill, literal, template
 
 __all__ = ["Belonging", "ListStatement", "event_may_give", "has_value", "load_statement"]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from eventstore.domain.entity import Entity
-from eventstore.domain.validation import shown
+from eventstore.core.entity import Entity
+from eventstore.core.validation import shown
 from eventstore.errors import RepositoryError
 from eventstore.limits import check_count
 

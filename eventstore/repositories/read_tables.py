@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from eventstore.domain.entity import Entity
+from eventstore.core.entity import Entity
 from eventstore.domain.order import ACTIVE_ORDER_STATUSES, Order
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from eventstore.core.entity import Entity, require_storable
 from eventstore.database.adapter import PostgreSQLAdapter
-from eventstore.domain.entity import Entity, require_storable
 from eventstore.errors import ConfigurationError, EntityNotFoundError, RepositoryError
 from eventstore.repositories.adapter_session import source_of
 from eventstore.repositories.last_good import Quarantined

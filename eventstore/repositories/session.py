@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
+from eventstore.core.causation import current_metadata
+from eventstore.core.entity import Entity, require_storable
+from eventstore.core.event import Event, PendingEvent
 from eventstore.database.config import UnsavedChanges
-from eventstore.domain.causation import current_metadata
-from eventstore.domain.entity import Entity, require_storable
-from eventstore.domain.event import Event, PendingEvent
 from eventstore.errors import (
     ConcurrencyError,
     EntityDeletedError,

@@ -9,15 +9,15 @@ from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
+from eventstore.core.context import decimal_arithmetic
+from eventstore.core.entity import Entity
+from eventstore.core.event import RecordedEvent
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.database.rows import RowCodec
-from eventstore.domain.context import decimal_arithmetic
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import RecordedEvent
 from eventstore.errors import EventDecodingError, ProjectionLagError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.records import COLUMNS, decode_page
+from eventstore.mapping.rows import RowCodec
 from eventstore.repositories.last_good import Stream, last_good_stream
 from eventstore.repositories.lists import ListStatement, load_statement
 from eventstore.repositories.query import Query

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import PendingEvent, recorded
-from eventstore.domain.event_codec import event_codecs
-from eventstore.domain.scoped import Scoped
+from eventstore.core.entity import Entity
+from eventstore.core.event import PendingEvent, recorded
+from eventstore.core.event_codec import event_codecs
+from eventstore.core.scoped import Scoped
 from eventstore.log.records import NO_METADATA
 from eventstore.repositories.storage import Storage, Stream
 

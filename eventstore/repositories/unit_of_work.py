@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 from uuid import UUID
 
+from eventstore.core.entity import Entity
 from eventstore.database.cancellation import finish
 from eventstore.database.config import UnsavedChanges
-from eventstore.domain.entity import Entity
 from eventstore.errors import (
     ConfigurationError,
     ConnectionError,

@@ -13,9 +13,9 @@ from uuid import UUID
 
 import orjson
 
+from eventstore.core.entity import Entity
+from eventstore.core.event import EventRegistry, RecordedEvent, registry
 from eventstore.database.cancellation import finish
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import EventRegistry, RecordedEvent, registry
 from eventstore.errors import (
     ConcurrencyError,
     ConnectionError,

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from eventstore.core.causation import metadata_of
 from eventstore.database.config import UnsavedChanges
-from eventstore.domain.causation import metadata_of
 from eventstore.log.records import NO_METADATA
 from eventstore.opening import Opening
 from eventstore.replay.as_of import Past

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from eventstore.domain.entity import Entity
+from eventstore.core.entity import Entity
 from eventstore.errors import ConfigurationError
 from eventstore.opening import Opening
 from eventstore.replay.as_of import Past, end_past

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from eventstore.core.context import decimal_arithmetic
 from eventstore.database.error_mapping import DRIVER_ERRORS
-from eventstore.domain.context import decimal_arithmetic
 from eventstore.errors import EventStoreError, TypeCodecError
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.unreadable import Readable, UnreadableEvent

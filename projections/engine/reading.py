@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eventstore.core.event import Event, RecordedEvent
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.domain.event import Event, RecordedEvent
 from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize

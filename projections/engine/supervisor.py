@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
+from eventstore.core.registry_check import require_sound_registry
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.cancellation import end
 from eventstore.database.connection import DatabaseConnection
-from eventstore.domain.registry_check import require_sound_registry
 from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog

@@ -34,7 +34,7 @@ import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis import strategies as st
 
-from eventstore.domain.event import Event
+from eventstore.core.event import Event
 from eventstore.testing.scratch import EventLoopThread, scratch_database
 from eventstore.testing.strategies import (
     LoggedEvent,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eventstore.domain.event import RecordedEvent
+from eventstore.core.event import RecordedEvent
 from eventstore.portable import PortableError
 from eventstore.testing.strategies import LoggedEvent
 from projections.projection import Projection

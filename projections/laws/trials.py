@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from eventstore.domain.event import RecordedEvent
+from eventstore.core.event import RecordedEvent
 from eventstore.errors import QuarantinedKeysError, RepositoryError
 from eventstore.log.event_log import EventLog
 from eventstore.printable import text_of_error

@@ -13,9 +13,9 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from eventstore.core.context import decimal_arithmetic
 from eventstore.database.cancellation import end
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.domain.context import decimal_arithmetic
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.page_size import PageSize

@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
+from eventstore.core.context import decimal_arithmetic, plain
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.domain.context import decimal_arithmetic, plain
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.page_size import BATCH_BYTES_MAX

@@ -15,11 +15,11 @@ from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
 
+from eventstore.core.event import registry
 from eventstore.database.cancellation import end
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
 from eventstore.database.server import ServerIdentity
-from eventstore.domain.event import registry
 from eventstore.errors import ConfigurationError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import collecting_rarely

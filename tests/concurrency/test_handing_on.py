@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from eventstore.domain.context import at
-from eventstore.domain.entity import Entity, applies
-from eventstore.domain.event import Event
+from eventstore.core.context import at
+from eventstore.core.entity import Entity, applies
+from eventstore.core.event import Event
 from eventstore.repositories import PostgreSQLTransactionManager, PostgreSQLUnitOfWorkFactory, turns
 from eventstore.store import EventStore
 from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory

@@ -22,8 +22,8 @@ from tests.seen import SeenProjection
 from tests.waiting import until
 
 if TYPE_CHECKING:
+    from eventstore.core.event import RecordedEvent
     from eventstore.database import DatabaseConfig, DatabaseConnection
-    from eventstore.domain.event import RecordedEvent
     from eventstore.log import StreamAppend
 
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
+from eventstore.core import Entity, applies
+from eventstore.core.event import Event, RecordedEvent
 from eventstore.database import PostgreSQLAdapter
-from eventstore.domain import Entity, Order, OrderSide, Portfolio, Position, applies
-from eventstore.domain.event import Event, RecordedEvent
+from eventstore.domain import Order, OrderSide, Portfolio, Position
 from eventstore.repositories import PostgreSQLUnitOfWork
 from eventstore.store import EventStore, built_in_projections
 from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory, MockPostgreSQLAdapter

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore.domain.event import Event
+from eventstore.core.event import Event
 from eventstore.errors import AppendTooLargeError, ConfigurationError, EventEncodingError
 from eventstore.limits import APPEND_BYTES_MAX, EVENT_BYTES_MAX
 from eventstore.log.append_size import ENVELOPE_BYTES

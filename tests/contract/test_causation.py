@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from eventstore import Order, OrderSide
-from eventstore.domain.causation import caused_by, context_metadata, current_metadata
+from eventstore.core.causation import caused_by, context_metadata, current_metadata
 from tests.contract.databases import Database
 
 

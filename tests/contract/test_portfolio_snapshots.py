@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
+from eventstore.core.context import use_clock
 from eventstore.domain import OrderSide, PortfolioSnapshot, settled_cash_flow
-from eventstore.domain.context import use_clock
 from eventstore.errors import ConfigurationError, DomainError, PortfolioNotFoundError
 from tests.contract.databases import Database, a_portfolio, a_position, minute, save, types
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from eventstore.core.event import PendingEvent
 from eventstore.domain import Order, OrderSide
-from eventstore.domain.event import PendingEvent
 from eventstore.domain.order import OrderCreated
 from eventstore.errors import ConcurrencyError, QuarantinedKeysError, RepositoryError
 from eventstore.log.records import StagedEvent

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from eventstore.domain import Entity, Order, OrderSide, Position
+from eventstore.core import Entity
+from eventstore.domain import Order, OrderSide, Position
 from eventstore.errors import (
     ConcurrencyError,
     ConfigurationError,

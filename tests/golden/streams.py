@@ -18,8 +18,9 @@ from uuid import UUID
 
 import orjson
 
-from eventstore.domain import Entity, Order, OrderSide, Portfolio, Position, TimeInForce
-from eventstore.domain.context import now, use_clock, use_ids
+from eventstore.core import Entity
+from eventstore.core.context import now, use_clock, use_ids
+from eventstore.domain import Order, OrderSide, Portfolio, Position, TimeInForce
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot
 
 __all__ = ["FOLDER", "write_missing"]

@@ -44,7 +44,7 @@ from tests.waiting import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from eventstore.domain.event import RecordedEvent
+    from eventstore.core.event import RecordedEvent
     from eventstore.log.bulk_load import ImportResult
     from eventstore.log.records import StreamAppend
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventstore.domain.context import use_clock
+from eventstore.core.context import use_clock
 from eventstore.domain.order import Order, OrderSide, OrderStatus
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
@@ -31,7 +31,7 @@ from tests.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from eventstore.domain.event import RecordedEvent
+    from eventstore.core.event import RecordedEvent
     from eventstore.store import EventStore
 
 D = Decimal

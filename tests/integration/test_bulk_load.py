@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore.domain.event import Event
+from eventstore.core.event import Event
 from eventstore.errors import (
     ConcurrencyError,
     ConfigurationError,

@@ -25,8 +25,8 @@ from tests.integration.test_rebuild import fill_the_log
 from tests.integration.test_rebuild_swap import place
 
 if TYPE_CHECKING:
+    from eventstore.core.event import RecordedEvent
     from eventstore.database import DatabaseConfig
-    from eventstore.domain.event import RecordedEvent
     from eventstore.store import EventStore
 
 

@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 
 from eventstore.cli import schema as cli
+from eventstore.core.causation import caused_by
 from eventstore.database import DatabaseConfig
 from eventstore.domain import Order, OrderSide
-from eventstore.domain.causation import caused_by
 from eventstore.errors import ConfigurationError
 from eventstore.store import EventStore
 from tests.command_line import assert_not_found, assert_refused, run

@@ -20,8 +20,8 @@ import asyncpg
 import pytest
 
 from eventstore.cli.proof import prove
+from eventstore.core.entity import Entity
 from eventstore.database import DatabaseConfig
-from eventstore.domain.entity import Entity
 from eventstore.examples.order_engine import OrderEngine
 from eventstore.examples.ticks import INSTALL_TAPE, packaged_tape, read_ticks
 from eventstore.store import EventStore

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore.domain.event import Event
+from eventstore.core.event import Event
 from eventstore.errors import (
     ConcurrencyError,
     ConfigurationError,

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from eventstore import Order, OrderSide, Portfolio, Position
-from eventstore.domain.context import use_clock
+from eventstore.core.context import use_clock
 from eventstore.errors import ConfigurationError
 from eventstore.export.arrow import read_batches, to_arrow, write_parquet
 from eventstore.replay.equity import EquityPoint

@@ -9,13 +9,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import Event, EventRegistry, registry
+from eventstore.core.entity import Entity
+from eventstore.core.event import Event, EventRegistry, registry
+from eventstore.core.upcasting import EventContext, upcaster
 from eventstore.domain.order import Order, OrderSide, OrderStatus
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot
 from eventstore.domain.position import Position
-from eventstore.domain.upcasting import EventContext, upcaster
 from eventstore.errors import QuarantinedKeysError
 from eventstore.log import StreamAppend
 from eventstore.log.event_log import EventLog

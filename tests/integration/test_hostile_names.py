@@ -28,7 +28,7 @@ from tests.scale import examples
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eventstore.domain.event import RecordedEvent
+    from eventstore.core.event import RecordedEvent
 
 TABLE = """
 SELECT 'table' AS kind, relname AS name, to_jsonb(ARRAY[

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from eventstore import EventStore, Order, OrderSide
+from eventstore.core.event import RecordedEvent
 from eventstore.database import DatabaseConfig
-from eventstore.domain.event import RecordedEvent
 from eventstore.domain.order import OrderCreated
 from eventstore.errors import CheckpointMovedError, ConfigurationError
 from eventstore.log import EventLog

@@ -32,7 +32,7 @@ from tests.hits import (
 )
 
 if TYPE_CHECKING:
-    from eventstore.domain.event import RecordedEvent
+    from eventstore.core.event import RecordedEvent
     from eventstore.store import EventStore
 
 D = Decimal

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventstore.domain.event import RecordedEvent
+from eventstore.core.event import RecordedEvent
 from eventstore.domain.order import OrderCreated
 from eventstore.errors import ProjectionVersionError
 from eventstore.repositories.read_tables import LISTS, READ_TABLES

@@ -17,7 +17,7 @@ from projections.rebuild import rebuild
 from tests.hits import Hit, HitsByNumber, Parity, fold_all, hit, hits, hits_table, rows_of
 
 if TYPE_CHECKING:
-    from eventstore.domain.event import RecordedEvent
+    from eventstore.core.event import RecordedEvent
     from eventstore.store import EventStore
 
 D = Decimal

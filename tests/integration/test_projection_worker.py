@@ -24,8 +24,8 @@ from tests.waiting import until
 from tests.working import has_folded, running
 
 if TYPE_CHECKING:
+    from eventstore.core.event import RecordedEvent
     from eventstore.database import DatabaseConfig, DatabaseConnection
-    from eventstore.domain.event import RecordedEvent
     from eventstore.store import EventStore
 
 STREAMS = 12

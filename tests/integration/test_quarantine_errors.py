@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from eventstore.domain.event import RecordedEvent
+    from eventstore.core.event import RecordedEvent
     from eventstore.store import EventStore
 
 

@@ -21,7 +21,7 @@ from tests.integration.test_rebuild import fill_the_log
 from tests.migrations.schema import schema
 
 if TYPE_CHECKING:
-    from eventstore.domain.event import RecordedEvent
+    from eventstore.core.event import RecordedEvent
     from eventstore.store import EventStore
 
 D = Decimal

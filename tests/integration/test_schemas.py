@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 
 from eventstore import ConnectionFactory, EventStore, Order, OrderSide
+from eventstore.core.event import RecordedEvent
 from eventstore.database import DatabaseConfig, PostgreSQLAdapter
-from eventstore.domain.event import RecordedEvent
 from eventstore.domain.order import OrderCreated
 from eventstore.errors import ConfigurationError, NotMigratedError
 from eventstore.evidence import seal, verify

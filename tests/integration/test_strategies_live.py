@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
-from eventstore.domain.event import RecordedEvent
+from eventstore.core.event import RecordedEvent
 from eventstore.log import EventLog
 from eventstore.log.records import COLUMNS
 from eventstore.testing.memory import InMemoryDatabase

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from eventstore.domain.event import RecordedEvent
+from eventstore.core.event import RecordedEvent
 from eventstore.domain.order import OrderCreated, OrderSide
 from eventstore.errors import ConfigurationError
 from eventstore.examples.turnover import TurnoverProjection

@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from eventstore.domain.context import use_clock
+from eventstore.core.context import use_clock
 from eventstore.domain.order import Order, OrderSide
 from eventstore.examples.mean_reversion import E_MINI, PLANS, MeanReversion
 from eventstore.examples.ticks import packaged_tape, read_ticks

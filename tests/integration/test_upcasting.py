@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore.domain.event import Event, EventRegistry, RecordedEvent, UpcastEvents, registry
+from eventstore.core.event import Event, EventRegistry, RecordedEvent, UpcastEvents, registry
+from eventstore.core.registry_check import require_sound_registry
+from eventstore.core.upcasting import EventContext, UpcastEvent, upcaster
 from eventstore.domain.order import Order, OrderFilled, OrderSide, OrderStatus
-from eventstore.domain.registry_check import require_sound_registry
-from eventstore.domain.upcasting import EventContext, UpcastEvent, upcaster
 from eventstore.errors import (
     ConfigurationError,
     EventDecodingError,

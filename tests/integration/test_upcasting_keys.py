@@ -15,7 +15,7 @@ from projections.rebuild import rebuild
 from tests.integration.test_upcasting import OrderTraded, classes, fold, new_order, renewed, stream
 
 if TYPE_CHECKING:
-    from eventstore.domain.event import RecordedEvent
+    from eventstore.core.event import RecordedEvent
     from eventstore.store import EventStore
 
 __all__ = ["classes", "renewed"]

@@ -10,8 +10,8 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel
 
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import Event, RecordedEvent, registry
+from eventstore.core.entity import Entity
+from eventstore.core.event import Event, RecordedEvent, registry
 
 RECORDED_AT = datetime(2024, 1, 3, tzinfo=UTC)
 
@@ -50,7 +50,7 @@ def decimals(value: Any) -> list[Decimal]:
 
 def from_row(entity: Entity) -> Any:
     """The entity as its row gives it back: each field through JSON, nothing else kept."""
-    from eventstore.domain import codec
+    from eventstore.core import codec
 
     data = orjson.loads(entity.model_dump_json())
     identity = UUID(data.pop("id"))

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from eventstore.domain.context import CONTEXT, plain, total
-from eventstore.domain.types import Amount, Computed, NonNegative, Quantity
+from eventstore.core.context import CONTEXT, plain, total
+from eventstore.core.types import Amount, Computed, NonNegative, Quantity
 from tests.scale import examples
 
 

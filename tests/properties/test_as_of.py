@@ -23,7 +23,7 @@ from tests.scale import examples
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventstore.domain.event import RecordedEvent
+    from eventstore.core.event import RecordedEvent
     from eventstore.replay.as_of import Past
 
 few = settings(

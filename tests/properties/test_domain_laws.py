@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventstore.domain.context import plain, use_clock
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import registry
+from eventstore.core.context import plain, use_clock
+from eventstore.core.entity import Entity
+from eventstore.core.event import registry
 from eventstore.domain.order import Order, OrderSide
 from eventstore.domain.portfolio import Portfolio, settled_cash_flow
 from eventstore.domain.position import Position

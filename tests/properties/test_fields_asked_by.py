@@ -8,7 +8,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.domain.context import decimal_arithmetic
+from eventstore.core.context import decimal_arithmetic
 from eventstore.domain.position_events import (
     PositionIncreased,
     PositionMarked,
@@ -18,7 +18,7 @@ from eventstore.domain.position_events import (
 from eventstore.testing.strategies import order_histories, portfolio_histories, position_histories
 
 if TYPE_CHECKING:
-    from eventstore.domain.entity import Entity
+    from eventstore.core.entity import Entity
 
 CLOSE_NOTHING = (PositionOpened, PositionIncreased, PositionReduced, PositionMarked)
 ASKED_BY = {"symbol", "broker_order_id", "strategy", "portfolio_id", "name"}

@@ -12,8 +12,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import RecordedEvent
+from eventstore.core.entity import Entity
+from eventstore.core.event import RecordedEvent
 from eventstore.domain.order import OrderSide
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position

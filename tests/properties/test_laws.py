@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import strategies as st
 
-from eventstore.domain.event import Event, RecordedEvent
+from eventstore.core.event import Event, RecordedEvent
 from eventstore.errors import ConfigurationError, ConnectionError
 from eventstore.examples.turnover import TurnoverProjection
 from eventstore.store import built_in_projections

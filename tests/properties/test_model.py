@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from eventstore.domain.event import Event, PendingEvent, RecordedEvent
+from eventstore.core.event import Event, PendingEvent, RecordedEvent
 from eventstore.errors import CheckpointMovedError, ConcurrencyError, QuarantinedKeysError
 from eventstore.log import EventLog
 from eventstore.log.records import AppendColumns, AppendResult, StagedEvent, to_columns

@@ -12,8 +12,8 @@ from uuid import UUID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from eventstore.core.context import use_clock
 from eventstore.database import ConnectionFactory
-from eventstore.domain.context import use_clock
 from eventstore.domain.order import ACTIVE_ORDER_STATUSES, Order, OrderSide, OrderStatus
 from eventstore.errors import DomainError
 from eventstore.log import StreamAppend

@@ -21,7 +21,7 @@ from projections import OrdersProjection, PortfoliosProjection, PositionsProject
 from tests.scale import examples
 
 if TYPE_CHECKING:
-    from eventstore.domain.entity import Entity
+    from eventstore.core.entity import Entity
     from eventstore.replay.as_of import Past
     from eventstore.repositories import PostgreSQLUnitOfWork
 

@@ -41,9 +41,9 @@ from pydantic import (
     model_validator,
 )
 
+from eventstore.core.event import Event, EventRegistry, PendingEvent
+from eventstore.core.types import Money, Name, Quantity, UtcDatetime
 from eventstore.database import ConnectionFactory, DatabaseConfig
-from eventstore.domain.event import Event, EventRegistry, PendingEvent
-from eventstore.domain.types import Money, Name, Quantity, UtcDatetime
 from eventstore.errors import ConfigurationError, DomainError, EventEncodingError
 from eventstore.log import EventLog, StreamAppend
 from eventstore.log.records import COLUMNS, StagedEvent, decode_page, to_columns

@@ -28,9 +28,9 @@ from tests.properties.recorded import digits
 from tests.scale import examples
 
 if TYPE_CHECKING:
+    from eventstore.core.entity import Entity
+    from eventstore.core.event import RecordedEvent
     from eventstore.database import DatabaseConfig
-    from eventstore.domain.entity import Entity
-    from eventstore.domain.event import RecordedEvent
 
 some = settings(max_examples=examples(60), deadline=None)
 few = settings(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, example, find, given, settings
 from hypothesis import strategies as st
 
-from eventstore.domain.event import Event
+from eventstore.core.event import Event
 from eventstore.domain.order import (
     Order,
     OrderFillBusted,
@@ -55,7 +55,7 @@ BUSTED_AT_A_THIRD = (
 
 def folded(log: Any, kind: type[Any]) -> list[Any]:
     """The entities of a kind, folded from a log as it comes back from the database."""
-    from eventstore.domain.event import RecordedEvent
+    from eventstore.core.event import RecordedEvent
 
     streams: dict[Any, list[RecordedEvent]] = defaultdict(list)
     for position, one in enumerate(log, 1):

@@ -18,7 +18,7 @@ from tests.scale import examples
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from eventstore.domain.event import RecordedEvent
+    from eventstore.core.event import RecordedEvent
     from eventstore.log.records import AppendResult, StagedEvent
     from eventstore.repositories.backend import Settled
 

@@ -12,9 +12,9 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore.domain.event import Event, EventRegistry, RecordedEvent
-from eventstore.domain.registry_check import require_sound_registry
-from eventstore.domain.upcasting import EventContext, UpcastEvent, upcaster
+from eventstore.core.event import Event, EventRegistry, RecordedEvent
+from eventstore.core.registry_check import require_sound_registry
+from eventstore.core.upcasting import EventContext, UpcastEvent, upcaster
 from eventstore.log.records import NO_METADATA, decode
 from tests.scale import examples
 

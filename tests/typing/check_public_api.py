@@ -15,6 +15,7 @@ from uuid import UUID
 
 import asyncpg
 
+from eventstore.core import Event, RecordedEvent, use_clock
 from eventstore.database import (
     ConnectionFactory,
     ConnectionInfo,
@@ -25,16 +26,7 @@ from eventstore.database import (
     PoolStatistics,
     PostgreSQLAdapter,
 )
-from eventstore.domain import (
-    Event,
-    Order,
-    OrderSide,
-    OrderStatus,
-    Portfolio,
-    Position,
-    RecordedEvent,
-    use_clock,
-)
+from eventstore.domain import Order, OrderSide, OrderStatus, Portfolio, Position
 from eventstore.errors import ConcurrencyError, DomainError, EventStoreError
 from eventstore.log import AppendResult, EventLog
 

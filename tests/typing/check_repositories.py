@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import Any, assert_type
 from uuid import UUID
 
+from eventstore.core import Entity
 from eventstore.database import ConnectionFactory, DatabaseConnection, PostgreSQLAdapter
-from eventstore.domain import Entity, Order, OrderStatus, Portfolio, Position
+from eventstore.domain import Order, OrderStatus, Portfolio, Position
 from eventstore.repositories import (
     IOrderRepository,
     IPortfolioRepository,

@@ -8,8 +8,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.domain.causation import CausationTree, metadata_of
-from eventstore.domain.event import Event, RecordedEvent
+from eventstore.core.causation import CausationTree, metadata_of
+from eventstore.core.event import Event, RecordedEvent
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

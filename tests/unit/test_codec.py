@@ -13,10 +13,10 @@ import orjson
 import pytest
 from pydantic import BaseModel, Field, PrivateAttr
 
-from eventstore.domain import codec
-from eventstore.domain.event import registry
+from eventstore.core import codec
+from eventstore.core.event import registry
+from eventstore.core.types import UtcDatetime
 from eventstore.domain.order import Execution, Order, OrderSide
-from eventstore.domain.types import UtcDatetime
 
 NINE = datetime(2024, 1, 2, 9, 0, 0, 123456, tzinfo=UTC)
 

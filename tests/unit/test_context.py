@@ -12,9 +12,9 @@ from uuid import UUID
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from eventstore.domain.context import CONTEXT, at, exact, new_id, now, plain, use_clock, use_ids
+from eventstore.core.context import CONTEXT, at, exact, new_id, now, plain, use_clock, use_ids
+from eventstore.core.types import Amount, Computed, Name, Nanoseconds, Quantity, Text
 from eventstore.domain.order import Order, OrderSide
-from eventstore.domain.types import Amount, Computed, Name, Nanoseconds, Quantity, Text
 from eventstore.errors import DomainError
 
 NINE = datetime(2024, 1, 2, 9, 0, tzinfo=UTC)

@@ -9,8 +9,9 @@ from decimal import Decimal
 
 import pytest
 
-from eventstore.domain import Entity, Event, Portfolio, RecordedEvent, Tombstone, applies, use_clock
-from eventstore.domain.context import at
+from eventstore.core import Entity, Event, RecordedEvent, Tombstone, applies, use_clock
+from eventstore.core.context import at
+from eventstore.domain import Portfolio
 from eventstore.errors import DomainError, EventDecodingError
 from tests.properties.recorded import digits, recorded
 

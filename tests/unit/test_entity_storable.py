@@ -13,8 +13,9 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, create_model
 
-from eventstore.domain import Entity, Event, Order, OrderSide, Portfolio, applies
-from eventstore.domain.event import RecordedEvent
+from eventstore.core import Entity, Event, applies
+from eventstore.core.event import RecordedEvent
+from eventstore.domain import Order, OrderSide, Portfolio
 from eventstore.errors import (
     ConfigurationError,
     DomainError,

@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import Event, EventRegistry, PendingEvent
+from eventstore.core.entity import Entity
+from eventstore.core.event import Event, EventRegistry, PendingEvent
 from eventstore.errors import ConfigurationError, EventDecodingError
 from eventstore.log.records import COLUMNS, StagedEvent, decode_page, to_columns
 from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory

@@ -11,8 +11,9 @@ import orjson
 import pytest
 
 import eventstore.store  # noqa: F401 - the built-in events
-from eventstore.domain import Entity, Order, Portfolio, Position
-from eventstore.domain.event import RecordedEvent, registry
+from eventstore.core import Entity
+from eventstore.core.event import RecordedEvent, registry
+from eventstore.domain import Order, Portfolio, Position
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot
 from eventstore.log.records import decode
 from tests.golden.streams import FOLDER, STREAMS

@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from eventstore.domain.event import Event, PendingEvent
+from eventstore.core.event import Event, PendingEvent
 from eventstore.errors import ConfigurationError
 from eventstore.log.records import VERSION_MAX, StagedEvent, encode_metadata, to_columns
 

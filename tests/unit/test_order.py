@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pytest
 
-from eventstore.domain.context import use_clock
+from eventstore.core.context import use_clock
 from eventstore.domain.order import (
     Execution,
     ExecutionStatus,

@@ -13,9 +13,9 @@ from uuid import UUID
 
 import pytest
 
-from eventstore.domain.context import CONTEXT, use_ids
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import Event
+from eventstore.core.context import CONTEXT, use_ids
+from eventstore.core.entity import Entity
+from eventstore.core.event import Event
 from eventstore.domain.order import Order, OrderFilled, OrderSide, OrderStatus, OrderType
 from eventstore.domain.portfolio import PortfolioTradeRecorded
 from eventstore.domain.position import Position

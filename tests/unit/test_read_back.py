@@ -60,10 +60,10 @@ from pydantic import (
     model_serializer,
 )
 
-from eventstore.domain.event import Event, EventRegistry, PendingEvent
-from eventstore.domain.event_codec import event_codecs
-from eventstore.domain.read_back import first_difference
-from eventstore.domain.types import UtcDatetime
+from eventstore.core.event import Event, EventRegistry, PendingEvent
+from eventstore.core.event_codec import event_codecs
+from eventstore.core.read_back import first_difference
+from eventstore.core.types import UtcDatetime
 from eventstore.errors import ConfigurationError, DomainError, EventEncodingError
 from eventstore.log.records import StagedEvent, to_columns
 

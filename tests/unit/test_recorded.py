@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from eventstore.domain.event import RecordedEvent, recorded
+from eventstore.core.event import RecordedEvent, recorded
 from eventstore.domain.order import Order, OrderSide
 from eventstore.log.records import COLUMNS
 from eventstore.sql import render, template

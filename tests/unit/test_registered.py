@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore.domain.event import Event, EventRegistry, PendingEvent, registry
-from eventstore.domain.upcasting import upcaster
+from eventstore.core.event import Event, EventRegistry, PendingEvent, registry
+from eventstore.core.upcasting import upcaster
 from eventstore.errors import ConfigurationError
 from eventstore.log.bulk_batches import batches_of
 from eventstore.log.records import COLUMNS, StagedEvent, StreamAppend, decode_page, to_columns

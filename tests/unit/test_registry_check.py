@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from eventstore.domain.event import Event, EventRegistry
-from eventstore.domain.registry_check import registry_problems, require_sound_registry
-from eventstore.domain.upcasting import EventContext, upcaster
+from eventstore.core.event import Event, EventRegistry
+from eventstore.core.registry_check import registry_problems, require_sound_registry
+from eventstore.core.upcasting import EventContext, upcaster
 from eventstore.errors import ConfigurationError, EventDecodingError
 from eventstore.log.records import decode
 from tests.robots import NOW, moved_class, split_registry, stored

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from eventstore.database.rows import RowCodec
-from eventstore.domain.read_back import after_jsonb, first_difference
+from eventstore.core.read_back import after_jsonb, first_difference
+from eventstore.mapping.rows import RowCodec
 
 D = Decimal
 

@@ -14,10 +14,10 @@ import pytest
 from pydantic import BaseModel, Field, create_model
 
 import eventstore.store  # noqa: F401 - the built-in events
-from eventstore.domain.event import Event, EventRegistry, registry
-from eventstore.domain.schema_changes import SchemaChange, compare_snapshots
-from eventstore.domain.schema_snapshot import parse_snapshot, snapshot_of, write_snapshot
-from eventstore.domain.upcasting import upcaster
+from eventstore.core.event import Event, EventRegistry, registry
+from eventstore.core.schema_changes import SchemaChange, compare_snapshots
+from eventstore.core.schema_snapshot import parse_snapshot, snapshot_of, write_snapshot
+from eventstore.core.upcasting import upcaster
 from eventstore.errors import ConfigurationError
 
 SNAPSHOT = Path(__file__).parents[1] / "golden" / "event_schemas.json"

@@ -17,10 +17,10 @@ from uuid import UUID
 import pytest
 
 from eventstore import caused_by, context_metadata, use_clock, use_ids
-from eventstore.domain.causation import current_metadata
-from eventstore.domain.context import decimal_arithmetic, in_decimal_arithmetic, new_id, now
-from eventstore.domain.event import recorded
-from eventstore.domain.scoped import Scoped
+from eventstore.core.causation import current_metadata
+from eventstore.core.context import decimal_arithmetic, in_decimal_arithmetic, new_id, now
+from eventstore.core.event import recorded
+from eventstore.core.scoped import Scoped
 from tests.entities import StrategyStarted
 
 NINE = datetime(2024, 1, 2, 9, 0, tzinfo=UTC)

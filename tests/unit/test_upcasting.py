@@ -10,9 +10,9 @@ from uuid import UUID
 
 import pytest
 
-from eventstore.domain.event import EventRegistry, RecordedEvent, UpcastEvents
-from eventstore.domain.registry_check import registry_problems, require_sound_registry
-from eventstore.domain.upcasting import EventContext, UpcastEvent, upcaster
+from eventstore.core.event import EventRegistry, RecordedEvent, UpcastEvents
+from eventstore.core.registry_check import registry_problems, require_sound_registry
+from eventstore.core.upcasting import EventContext, UpcastEvent, upcaster
 from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.log.records import decode
 from tests.robots import NOW, STREAM, Robot, RobotWalked, moved_class, split_registry, stored

@@ -12,9 +12,9 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from eventstore.domain.causation import metadata_of
-from eventstore.domain.context import use_clock, use_ids
-from eventstore.domain.entity import Entity
+from eventstore.core.causation import metadata_of
+from eventstore.core.context import use_clock, use_ids
+from eventstore.core.entity import Entity
 from eventstore.domain.order import Order, OrderSide
 from eventstore.domain.order_events import Execution
 from eventstore.domain.portfolio import Portfolio

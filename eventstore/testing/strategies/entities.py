@@ -13,8 +13,8 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from eventstore.domain.context import use_clock
-from eventstore.domain.entity import Entity
+from eventstore.core.context import use_clock
+from eventstore.core.entity import Entity
 from eventstore.domain.order import Order, OrderSide, OrderType, TimeInForce
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position

@@ -20,10 +20,10 @@ from uuid import UUID
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from eventstore.domain.causation import metadata_of
-from eventstore.domain.context import use_clock, use_ids
-from eventstore.domain.entity import Entity
-from eventstore.domain.event import Event, EventRegistry, PendingEvent, RecordedEvent, registry
+from eventstore.core.causation import metadata_of
+from eventstore.core.context import use_clock, use_ids
+from eventstore.core.entity import Entity
+from eventstore.core.event import Event, EventRegistry, PendingEvent, RecordedEvent, registry
 from eventstore.errors import DomainError
 from eventstore.limits import check_count
 from eventstore.log.records import COLUMNS, StagedEvent, decode_page, to_columns

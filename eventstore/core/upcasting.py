@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
-from eventstore.domain.event import Event, EventRegistry, registry
+from eventstore.core.event import Event, EventRegistry, registry
 from eventstore.errors import ConfigurationError, EventDecodingError, EventStoreError, UnknownEventTypeError
 from eventstore.printable import text_of_error
 

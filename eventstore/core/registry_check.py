@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eventstore.domain.registry import EventRegistry, registry
+from eventstore.core.registry import EventRegistry, registry
 from eventstore.errors import ConfigurationError, UnknownEventTypeError
 
 __all__ = ["registry_problems", "require_sound_registry"]

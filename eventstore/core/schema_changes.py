@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from eventstore.domain.registry import EventRegistry
-from eventstore.domain.schema_snapshot import EventSchema
+from eventstore.core.registry import EventRegistry
+from eventstore.core.schema_snapshot import EventSchema
 
 __all__ = ["SchemaChange", "compare_snapshots"]
 

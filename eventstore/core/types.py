@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
-from eventstore.domain.codec import comes_back, keeps_type
-from eventstore.domain.context import CONTEXT, plain, plain_datetime
+from eventstore.core.codec import comes_back, keeps_type
+from eventstore.core.context import CONTEXT, plain, plain_datetime
 
 __all__ = [
     "COMPUTED_EXPONENT_MAX",

@@ -15,9 +15,9 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter
 
-from eventstore.domain import codec
-from eventstore.domain.context import plain
-from eventstore.domain.read_back import after_jsonb, first_difference, forms_for_jsonb, parse_json
+from eventstore.core import codec
+from eventstore.core.context import plain
+from eventstore.core.read_back import after_jsonb, first_difference, forms_for_jsonb, parse_json
 from eventstore.errors import ConfigurationError
 from eventstore.sql import quoted, type_name
 

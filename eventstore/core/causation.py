@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from eventstore.domain.event import RecordedEvent
-from eventstore.domain.scoped import Scoped
+from eventstore.core.event import RecordedEvent
+from eventstore.core.scoped import Scoped
 
 __all__ = [
     "CausationNode",

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from eventstore.domain import codec
-from eventstore.domain.read_back import Difference, after_jsonb, first_difference, forms_for_jsonb, parse_json
+from eventstore.core import codec
+from eventstore.core.read_back import Difference, after_jsonb, first_difference, forms_for_jsonb, parse_json
 from eventstore.errors import ConfigurationError, EventEncodingError
 from eventstore.printable import printable, text_of_error
 
 if TYPE_CHECKING:
-    from eventstore.domain.event import Event
+    from eventstore.core.event import Event
 
 __all__ = ["EventCodec", "event_codecs", "has_nul", "reason_of", "require_storable_fields"]
 

@@ -15,11 +15,11 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from eventstore.domain.context import now
-from eventstore.domain.event_codec import event_codecs, require_storable_fields
-from eventstore.domain.registry import EventRegistry, registry
-from eventstore.domain.types import OccurredAt
-from eventstore.domain.validation import Validated, refuse_class_keywords, require_free_names
+from eventstore.core.context import now
+from eventstore.core.event_codec import event_codecs, require_storable_fields
+from eventstore.core.registry import EventRegistry, registry
+from eventstore.core.types import OccurredAt
+from eventstore.core.validation import Validated, refuse_class_keywords, require_free_names
 from eventstore.errors import ConfigurationError, EventDecodingError
 
 __all__ = [

@@ -19,12 +19,12 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, create_model
 
-from eventstore.domain import codec
-from eventstore.domain.context import CONTEXT, at, in_decimal_arithmetic, new_id, now
-from eventstore.domain.event import Amended, Event, PendingEvent, RecordedEvent, Tombstone
-from eventstore.domain.event_codec import require_storable_fields
-from eventstore.domain.read_back import first_difference
-from eventstore.domain.validation import (
+from eventstore.core import codec
+from eventstore.core.context import CONTEXT, at, in_decimal_arithmetic, new_id, now
+from eventstore.core.event import Amended, Event, PendingEvent, RecordedEvent, Tombstone
+from eventstore.core.event_codec import require_storable_fields
+from eventstore.core.read_back import first_difference
+from eventstore.core.validation import (
     Validated,
     domain_error,
     name_taken,

@@ -17,8 +17,8 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from eventstore.domain.codec import comes_back, keeps_type
-from eventstore.domain.scoped import Scoped
+from eventstore.core.codec import comes_back, keeps_type
+from eventstore.core.scoped import Scoped
 
 __all__ = [
     "CONTEXT",

@@ -15,8 +15,8 @@ import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from eventstore.domain.event import Event
-from eventstore.domain.registry import EventRegistry
+from eventstore.core.event import Event
+from eventstore.core.registry import EventRegistry
 from eventstore.errors import ConfigurationError
 
 __all__ = ["EventSchema", "canonical_fields", "parse_snapshot", "snapshot_of", "write_snapshot"]

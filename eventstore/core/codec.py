@@ -217,7 +217,9 @@ def _form(model: type[BaseModel], within: frozenset[type]) -> Form:
 def _is_made_plainly(model: type[BaseModel]) -> bool:
     """Whether no code of a user's runs when an instance is made, besides validators: it could put anything in a field."""
     return all(
-        (getattr(model, name).__module__ or "").startswith(("pydantic.", "eventstore.domain."))
+        (getattr(model, name).__module__ or "").startswith(
+            ("pydantic.", "eventstore.core.", "eventstore.domain.")
+        )
         for name in ("__init__", "model_post_init")
     )
 

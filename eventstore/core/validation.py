@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from eventstore.domain.types import Amount, Computed
+from eventstore.core.types import Amount, Computed
 from eventstore.errors import ConfigurationError, DomainError
 from eventstore.suggestions import suggestion
 

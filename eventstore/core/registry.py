@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from eventstore.errors import ConfigurationError, UnknownEventTypeError
 
 if TYPE_CHECKING:
-    from eventstore.domain.event import Event
-    from eventstore.domain.upcasting import Upcaster
+    from eventstore.core.event import Event
+    from eventstore.core.upcasting import Upcaster
 
 __all__ = ["SCHEMA_VERSION_MAX", "EventRegistry", "registry"]
 

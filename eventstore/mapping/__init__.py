@@ -1,0 +1,1 @@
+"""Mapping rows of tables to models and back."""
