@@ -553,6 +553,23 @@ class Entity(Validated):
 
     __str__ = __repr__
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy to which the values of `update` are assigned: they are validated, and saved, as any assignment is.
+
+        An id or a version is taken as it is, since neither is a field that events keep.
+
+        Raises:
+            DomainError: A value is not of its field's type, or there is no field to assign.
+        """
+        changes = dict(update or {})
+        envelope = {name: changes.pop(name) for name in _ENVELOPE & changes.keys()}
+        copied = super().model_copy(update=envelope, deep=deep)
+        for name, value in changes.items():
+            if name not in type(self).model_fields:
+                raise self._not_a_field(name)
+            setattr(copied, name, value)
+        return copied
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in type(self).model_fields:
             if not name.startswith("_"):

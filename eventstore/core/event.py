@@ -136,21 +136,6 @@ class Event(Validated):
         return super().model_copy(update={name: changes[name] for name in update}, deep=deep)
 
     @classmethod
-    def model_construct(  # type: ignore[override]  # pydantic's plug-in has a signature of its own for it
-        cls, _fields_set: set[str] | None = None, **values: Any
-    ) -> Self:
-        """Return an event as the constructor does: its values are validated, which pydantic's own leaves out.
-
-        Raises:
-            DomainError: A value is not of its field's type, or there is no such field.
-        """
-        made = cls(**values)
-        if _fields_set is not None:
-            made.__pydantic_fields_set__.clear()
-            made.__pydantic_fields_set__.update(_fields_set)
-        return made
-
-    @classmethod
     def from_stored(cls, data: dict[str, Any], occurred_at: datetime) -> Self:
         """Make the event from its parsed JSON, without validating it a second time.
 

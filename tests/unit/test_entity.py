@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -211,3 +212,36 @@ def test_an_envelope_tells_what_it_holds():
     robot.tune(D(2), occurred_at=TEN)
     event: RecordedEvent = recorded(robot)[1]
     assert (event.category, event.type, event.occurred_at) == ("robot", "RobotTuned", TEN)
+
+
+def test_what_a_copy_is_given_is_an_assignment():
+    """Pydantic's own copy would have the value, and the log would not."""
+    robot = Robot(name="a")
+    faster = robot.model_copy(update={"speed": 2, "note": "b"})
+    assert (faster.speed, faster.note) == (D(2), "b")
+    assert faster.assigned_fields == ("speed", "note")
+    assert not robot.assigned_fields
+    wrong: list[dict[str, Any]] = [{"speed": "many"}, {"sped": 1}, {"_assigned": {}}]
+    for update in wrong:
+        with pytest.raises(DomainError):
+            robot.model_copy(update=update)
+    assert robot.speed == D(1)
+    assert robot.model_copy(update={"version": 3}).version == 3
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_copy_has_assignments_of_its_own(deep):
+    """An assignment to one of two copies is not one to the other."""
+    robot = Robot(name="a")
+    robot.note = "before"
+    copied = robot.model_copy(deep=deep)
+    copied.speed = D(2)
+    assert copied.assigned_fields == ("note", "speed")
+    assert robot.assigned_fields == ("note",)
+
+
+def test_an_entity_is_validated_however_it_is_made():
+    """Pydantic's `model_construct` would make one without its required fields, and without an event."""
+    assert types_of(Robot.model_construct(name="a")) == types_of(Robot(name="a"))
+    with pytest.raises(DomainError, match="name"):
+        Robot.model_construct(speed=D(1))  # type: ignore[call-arg]
