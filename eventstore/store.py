@@ -14,6 +14,7 @@ import eventstore.read_side  # noqa: F401 - refuses a module of the user's in pl
 from eventstore.core.causation import CausationTree, metadata_of
 from eventstore.core.event import RecordedEvent
 from eventstore.core.registry_check import require_sound_registry
+from eventstore.database.access import reading
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.cancellation import end
 from eventstore.database.config import DatabaseConfig, UnsavedChanges
@@ -23,7 +24,6 @@ from eventstore.database.connection import (
     DatabaseConnection,
     require_connection,
 )
-from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.migrations import MigrationManager
 from eventstore.database.preconditions import Level, require_preconditions
 from eventstore.database.server import Remembered
@@ -275,10 +275,9 @@ class EventStore(PastOfStore):
         if workers:
             levels.append(Level.WORKERS)
         tables = [one.table.name for one in self._workers.projections]
-        async with self.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                for named in await require_preconditions(connection, tables, levels=levels):
-                    _logger.info("%s: %s", named.what, named.mend)
+        async with reading(self.connection) as connection:
+            for named in await require_preconditions(connection, tables, levels=levels):
+                _logger.info("%s: %s", named.what, named.mend)
         await require_whole(self.log)
         checked.append(True)
 
@@ -302,10 +301,9 @@ class EventStore(PastOfStore):
     async def _may_work(self) -> bool:
         tables = ["projection_checkpoints", *(one.table.name for one in self._workers.projections)]
         if not self._has_warned:
-            async with self.connection.acquire() as connection:
-                with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                    if await connection.fetchval(load("database/may_write", connection), tables):
-                        return True
+            async with reading(self.connection) as connection:
+                if await connection.fetchval(load("database/may_write", connection), tables):
+                    return True
             self._has_warned = True
             _logger.warning(
                 "the role %s may not write the read tables, so no worker runs in this process: say workers=False here, "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from eventstore.core.event import RecordedEvent
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading
 from eventstore.errors import ProjectionLagError, QuarantinedKeysError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load, qualified, schema_of
@@ -104,17 +104,16 @@ class FreshRows(Generic[R]):
 
     async def _read(self, key: Key | None) -> dict[Key, R]:
         table = self._projection.table
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                async with connection.transaction(isolation="repeatable_read", readonly=True):
-                    tail, events = await self._read_tail(connection, key)
-                    if key is None:
-                        records = await connection.fetch(table.select_all(schema=schema_of(connection)))
-                    else:
-                        keys = [[value] for value in key]
-                        records = await connection.fetch(
-                            table.select_by_keys(schema=schema_of(connection)), *keys
-                        )
+        async with (
+            reading(self._log.connection) as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            tail, events = await self._read_tail(connection, key)
+            if key is None:
+                records = await connection.fetch(table.select_all(schema=schema_of(connection)))
+            else:
+                keys = [[value] for value in key]
+                records = await connection.fetch(table.select_by_keys(schema=schema_of(connection)), *keys)
         rows = tail.folded_onto(records, events).rows
         left = {key: row for key, row in rows.items() if row is not None}
         return dict(sorted(left.items(), key=_in_order))

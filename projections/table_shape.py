@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
 from eventstore.mapping.rows import Column
@@ -37,9 +37,8 @@ async def find_differences(log: EventLog, projection: Projection[Any]) -> tuple[
     Raises:
         ConnectionError, TimeoutError: Safe to retry.
     """
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            return await table_differences(connection, projection.table)
+    async with reading(log.connection) as connection:
+        return await table_differences(connection, projection.table)
 
 
 async def table_differences(connection: Any, table: Table[Any]) -> tuple[str, ...]:

@@ -22,9 +22,9 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from eventstore.core.event import registry
+from eventstore.database.access import ConnectionSource
 from eventstore.errors import ConfigurationError
 from eventstore.installation import hidden_by_us
-from eventstore.log.event_log import ConnectionSource
 from eventstore.log.names import no_such_name
 from eventstore.printable import text_of_error
 from eventstore.replay.history import entity_class_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading
 from eventstore.errors import ConfigurationError, EventNotFoundError
 from eventstore.evidence.canonical import (
     ENTRY_BYTES,
@@ -70,29 +70,28 @@ async def prove(log: EventLog, event: UUID | int) -> dict[str, Any]:
             encoded in UTF-8.
         ConnectionError, TimeoutError: Safe to retry.
     """
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            require_unicode(connection)
-            position: int | None
-            if isinstance(event, UUID):
-                position = await connection.fetchval(load("evidence/find_position", connection), event)
-            else:
-                position = event if 0 < event <= _NUMBER_MAX else None
-            rows = []
-            if position is not None:
-                rows = await connection.fetch(
-                    load("evidence/read_events", connection), position - 1, position, None, BYTES_UNBOUNDED
-                )
-            if not rows:
-                raise EventNotFoundError.of(event)
-            block = await connection.fetchval(load("evidence/find_block", connection), position)
-            if block is None:
-                raise ConfigurationError(f"event {event} is not sealed yet: run `eventstore seal`")
-            entries = await connection.fetchval(load("evidence/read_entries", connection), block) or b""
-            seals = [
-                Seal.of(row)
-                for row in await connection.fetch(load("evidence/read_seals", connection), block - 1, None)
-            ]
+    async with reading(log.connection) as connection:
+        require_unicode(connection)
+        position: int | None
+        if isinstance(event, UUID):
+            position = await connection.fetchval(load("evidence/find_position", connection), event)
+        else:
+            position = event if 0 < event <= _NUMBER_MAX else None
+        rows = []
+        if position is not None:
+            rows = await connection.fetch(
+                load("evidence/read_events", connection), position - 1, position, None, BYTES_UNBOUNDED
+            )
+        if not rows:
+            raise EventNotFoundError.of(event)
+        block = await connection.fetchval(load("evidence/find_block", connection), position)
+        if block is None:
+            raise ConfigurationError(f"event {event} is not sealed yet: run `eventstore seal`")
+        entries = await connection.fetchval(load("evidence/read_entries", connection), block) or b""
+        seals = [
+            Seal.of(row)
+            for row in await connection.fetch(load("evidence/read_seals", connection), block - 1, None)
+        ]
     leaves = [
         entries[start + ENTRY_BYTES - len(NO_SEAL) : start + ENTRY_BYTES]
         for start in range(0, len(entries), ENTRY_BYTES)

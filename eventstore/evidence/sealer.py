@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading
 from eventstore.errors import IntegrityError
 from eventstore.evidence.canonical import (
     ENTRY_BYTES,
@@ -74,10 +74,9 @@ async def seal(log: EventLog, *, block_events_max: int = BLOCK_EVENTS_MAX) -> Se
 async def _seal(log: EventLog, block_events_max: int) -> SealResult:
     blocks = events = 0
     while True:
-        async with log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                require_unicode(connection)
-                last = await connection.fetchrow(load("evidence/last_seal", connection))
+        async with reading(log.connection) as connection:
+            require_unicode(connection)
+            last = await connection.fetchrow(load("evidence/last_seal", connection))
         if last["through_position"] > last["head"]:
             raise IntegrityError(
                 f"seal {last['block']}, the last one, ends at position {last['through_position']}, and the log at "
@@ -86,21 +85,20 @@ async def _seal(log: EventLog, block_events_max: int) -> SealResult:
         after = last["through_position"]
         await log.read_mark(after)
         settled = await log.settlement.settle(after, wait=False)
-        async with log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                rows = await connection.fetch(
-                    load("evidence/read_events", connection),
-                    after,
-                    settled,
-                    block_events_max,
-                    BATCH_BYTES_MAX,
-                )
-                if not rows:
-                    head = None if last["seal"] is None else Head(last["block"], last["seal"])
-                    return SealResult(blocks, events, head)
-                if await _insert(connection, _made(last, rows)):
-                    blocks += 1
-                    events += len(rows)
+        async with reading(log.connection) as connection:
+            rows = await connection.fetch(
+                load("evidence/read_events", connection),
+                after,
+                settled,
+                block_events_max,
+                BATCH_BYTES_MAX,
+            )
+            if not rows:
+                head = None if last["seal"] is None else Head(last["block"], last["seal"])
+                return SealResult(blocks, events, head)
+            if await _insert(connection, _made(last, rows)):
+                blocks += 1
+                events += len(rows)
 
 
 def _made(last: Any, rows: list[Any]) -> tuple[Any, ...]:

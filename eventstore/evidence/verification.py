@@ -9,9 +9,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from eventstore.database.access import reading
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
-from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.server import ServerIdentity
 from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import (
@@ -109,15 +109,14 @@ async def verify(log: EventLog, *, against: Head | str | None = None, jobs: int 
 
 
 async def _verify(log: EventLog, kept: Head | None, jobs: int) -> Verification:
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            require_unicode(connection)
-            seals = [
-                Seal.of(row)
-                for row in await connection.fetch(load("evidence/read_seals", connection), None, None)
-            ]
-            through = max((one.through_position for one in seals), default=0)
-            outside = await connection.fetchrow(load("evidence/count_outside", connection), through)
+    async with reading(log.connection) as connection:
+        require_unicode(connection)
+        seals = [
+            Seal.of(row)
+            for row in await connection.fetch(load("evidence/read_seals", connection), None, None)
+        ]
+        through = max((one.through_position for one in seals), default=0)
+        outside = await connection.fetchrow(load("evidence/count_outside", connection), through)
     finding = _check_chain(seals, kept)
     if outside["below"] is not None:
         detail = f"an event stands at position {outside['below']}, before the first there can be"
@@ -225,23 +224,22 @@ def _check_in_process(
 async def _check_on(source: Any, seals: Sequence[Seal]) -> tuple[int, Finding | None]:
     """Hold the events of blocks to their seals; stop at the first that are not right."""
     events = 0
-    async with source.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            for one in seals:
-                # A forged seal may go up to the end of all numbers: then a few events too many show that it is not right.
-                most = min(2 * max(one.events, 0) + _EVENTS_TOO_MANY, _EVENTS_OF_A_BLOCK_MAX)
-                rows = await connection.fetch(
-                    load("evidence/read_events", connection),
-                    one.after_position,
-                    one.through_position,
-                    most,
-                    BYTES_UNBOUNDED,
-                )
-                entries = await connection.fetchval(load("evidence/read_entries", connection), one.block)
-                finding = _check_block(one, entries, rows)
-                events += len(rows)
-                if finding is not None:
-                    return events, finding
+    async with reading(source) as connection:
+        for one in seals:
+            # A forged seal may go up to the end of all numbers: then a few events too many show that it is not right.
+            most = min(2 * max(one.events, 0) + _EVENTS_TOO_MANY, _EVENTS_OF_A_BLOCK_MAX)
+            rows = await connection.fetch(
+                load("evidence/read_events", connection),
+                one.after_position,
+                one.through_position,
+                most,
+                BYTES_UNBOUNDED,
+            )
+            entries = await connection.fetchval(load("evidence/read_entries", connection), one.block)
+            finding = _check_block(one, entries, rows)
+            events += len(rows)
+            if finding is not None:
+                return events, finding
     return events, None
 
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
+from eventstore.database.access import reading
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import microseconds
@@ -294,24 +295,25 @@ async def _opened(
     if categories is not None:
         raise ConfigurationError(f"only events have categories, the table {name} has none")
     types = await _types_of(log, name)
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            # One snapshot, however many statements read from it, and however long.
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                if projection is not None and options.consistency == "fresh":
-                    corrections = await fresh_corrections(log, projection, connection)
-                    reader = _TableReader(connection, name, projection, corrections)
-                    position: int | None = corrections.position
-                else:
-                    reader = _TableReader(connection, name, None, None)
-                    position = await _position_of(connection, name if projection is None else projection.name)
-                digits = await reader.digits(types) if options.is_fitted else {}
-                columns = [_column(arrow, name, one, options, digits.get(one[0])) for one in types.items()]
-                consistency: Consistency = "eventual" if reader.corrections is None else "fresh"
-                schema = _schema(arrow, columns, consistency, position)
-                pages = reader.pages(options.batch_rows_max, [column.name for column in columns])
-                async with aclosing(_batches(arrow, name, columns, schema, pages)) as batches:
-                    yield _Opened(schema, batches)
+    async with (
+        reading(log.connection) as connection,
+        # One snapshot, however many statements read from it, and however long.
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        if projection is not None and options.consistency == "fresh":
+            corrections = await fresh_corrections(log, projection, connection)
+            reader = _TableReader(connection, name, projection, corrections)
+            position: int | None = corrections.position
+        else:
+            reader = _TableReader(connection, name, None, None)
+            position = await _position_of(connection, name if projection is None else projection.name)
+        digits = await reader.digits(types) if options.is_fitted else {}
+        columns = [_column(arrow, name, one, options, digits.get(one[0])) for one in types.items()]
+        consistency: Consistency = "eventual" if reader.corrections is None else "fresh"
+        schema = _schema(arrow, columns, consistency, position)
+        pages = reader.pages(options.batch_rows_max, [column.name for column in columns])
+        async with aclosing(_batches(arrow, name, columns, schema, pages)) as batches:
+            yield _Opened(schema, batches)
 
 
 async def _types_of(log: EventLog, table: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from zlib import crc32
 
 import orjson
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading
 from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import event_hash, microseconds
 from eventstore.evidence.encoding import require_unicode
@@ -149,49 +149,47 @@ async def settled_pages(
         # A statement whose filter finds nothing still ends soon.
         end = through if categories is None else min(through, after + _WINDOW_POSITIONS)
         with log.server.steady(generation):
-            async with log.connection.acquire() as connection:
-                with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                    require_unicode(connection)
-                    rows = await connection.fetch(
-                        load("export/read_events", connection),
-                        after,
-                        end,
-                        size.events,
-                        categories,
-                        size.bytes,
-                    )
-                    if not rows and end < through:
-                        end = await connection.fetchval(load("log/hole_end", connection), end, through)
+            async with reading(log.connection) as connection:
+                require_unicode(connection)
+                rows = await connection.fetch(
+                    load("export/read_events", connection),
+                    after,
+                    end,
+                    size.events,
+                    categories,
+                    size.bytes,
+                )
+                if not rows and end < through:
+                    end = await connection.fetchval(load("log/hole_end", connection), end, through)
         after = rows[-1]["position"] if size.is_full(rows) else end
         if rows:
             yield rows
 
 
 async def _write_seals(log: EventLog, file: LineWriter, through: int) -> int:
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            rows = await connection.fetch(load("evidence/read_seals", connection), 0, None)
-            rows = [row for row in rows if row["through_position"] <= through]
-            for row in rows:
-                entries = await connection.fetchval(load("evidence/read_entries", connection), row["block"])
-                file.write(
-                    orjson.dumps(
-                        {
-                            "seal": {
-                                "block": row["block"],
-                                "after_position": row["after_position"],
-                                "through_position": row["through_position"],
-                                "events": row["events"],
-                                "sealed_at": moment_text(row["sealed_at"], f"seal {row['block']}"),
-                                "root": row["root"].hex(),
-                                "previous": row["previous"].hex(),
-                                "seal": row["seal"].hex(),
-                                "entries": entries.hex(),
-                            }
+    async with reading(log.connection) as connection:
+        rows = await connection.fetch(load("evidence/read_seals", connection), 0, None)
+        rows = [row for row in rows if row["through_position"] <= through]
+        for row in rows:
+            entries = await connection.fetchval(load("evidence/read_entries", connection), row["block"])
+            file.write(
+                orjson.dumps(
+                    {
+                        "seal": {
+                            "block": row["block"],
+                            "after_position": row["after_position"],
+                            "through_position": row["through_position"],
+                            "events": row["events"],
+                            "sealed_at": moment_text(row["sealed_at"], f"seal {row['block']}"),
+                            "root": row["root"].hex(),
+                            "previous": row["previous"].hex(),
+                            "seal": row["seal"].hex(),
+                            "entries": entries.hex(),
                         }
-                    )
-                    + b"\n"
+                    }
                 )
+                + b"\n"
+            )
     return len(rows)
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import orjson
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import writing
 from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import (
     ENTRY_BYTES,
@@ -123,11 +123,10 @@ async def import_lines(
     kept = Head.parse(against) if isinstance(against, str) else against
     with closing(_Lines(file, line_bytes_max)) as lines:
         lines.read_header()
-        async with log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                require_unicode(connection)
-                async with connection.transaction():
-                    result = await _import(connection, lines, kept)
+        async with writing(log.connection) as connection:
+            require_unicode(connection)
+            async with connection.transaction():
+                result = await _import(connection, lines, kept)
     log.wakeups.notify()
     return result
 

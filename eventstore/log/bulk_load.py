@@ -14,14 +14,15 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from eventstore.core.event import EventRegistry
+from eventstore.database.access import ConnectionSource
 from eventstore.database.cancellation import end
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.server import KnownServer
@@ -59,10 +60,6 @@ _RETRY_DELAY_MAX_S = 2.0
 _logger = logging.getLogger(__name__)
 
 
-class _Source(Protocol):
-    def acquire(self) -> AbstractAsyncContextManager[Any]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class ImportResult:
     """How far an import has come.
@@ -91,7 +88,7 @@ class BulkLoad:
 
     def __init__(
         self,
-        connection: _Source,
+        connection: ConnectionSource,
         metadata: Mapping[str, Any],
         batch_events_max: int,
         retry_within_s: float,

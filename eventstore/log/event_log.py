@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from eventstore.core.event import EventRegistry, RecordedEvent, registry
+from eventstore.database.access import ConnectionSource, in_transaction, reading
 from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.pooled import unwrapped
@@ -51,14 +51,7 @@ from eventstore.metrics import metrics
 from eventstore.sql import load
 from eventstore.waiting import Backoff
 
-__all__ = ["ConnectionSource", "EventLog"]
-
-
-class ConnectionSource(Protocol):
-    """What lends connections, as `DatabaseConnection` does."""
-
-    def acquire(self) -> AbstractAsyncContextManager[Any]:
-        """Lend a connection for a block."""
+__all__ = ["EventLog"]
 
 
 _logger = logging.getLogger(__name__)
@@ -198,7 +191,7 @@ class EventLog(EventLookup):
         try:
             if columns.generation not in (None, getattr(connection, "generation", self.server.generation)):
                 raise self.server.changed()
-            with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
+            with in_transaction(connection):
                 try:
                     return await execute_append(connection, columns)
                 except asyncpg.UniqueViolationError as error:
@@ -255,10 +248,9 @@ class EventLog(EventLookup):
         """
         stream_id, expected = next(iter(columns.heads.items()))
         try:
-            async with self.connection.acquire() as connection:
-                with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                    conflict = ConcurrencyError(stream_id, expected=expected, actual=None)
-                    return await find_repeated(connection, columns, conflict)
+            async with reading(self.connection) as connection:
+                conflict = ConcurrencyError(stream_id, expected=expected, actual=None)
+                return await find_repeated(connection, columns, conflict)
         except ConcurrencyError:
             raise changed from None
         except EventStoreError as error:
@@ -286,7 +278,7 @@ class EventLog(EventLookup):
             if columns.generation not in (None, self.server.generation):
                 raise self.server.changed()
             if not self.server.is_checked:
-                with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
+                with in_transaction(connection):
                     await self.server.check(connection)
             directly = await _may_insert(connection)
             try:
@@ -494,7 +486,7 @@ async def _may_insert(connection: Any) -> bool:
     """Whether the user of a connection may write into the table itself; of a pool of a user's own that is not asked."""
     known: bool | None = getattr(connection, "may_insert", False)
     if known is None:
-        with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
+        with in_transaction(connection):
             known = connection.may_insert = bool(
                 await connection.fetchval(load("log/may_insert", connection))
             )

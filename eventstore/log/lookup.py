@@ -6,14 +6,13 @@ yet is read through, so the answer is right at once, and quick a little later.
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from eventstore.core.event import EventRegistry, RecordedEvent
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import ConnectionSource, reading
 from eventstore.errors import ConfigurationError
 from eventstore.limits import check_count
 from eventstore.log.records import COLUMNS, decode, decode_page
@@ -24,10 +23,6 @@ __all__ = ["CORRELATED_EVENTS_MAX", "EventLookup", "TimeBounds"]
 
 CORRELATED_EVENTS_MAX = 10_000
 """The most events of one correlation that are read unless a caller says otherwise."""
-
-
-class _Connections(Protocol):
-    def acquire(self) -> AbstractAsyncContextManager[Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +44,7 @@ class TimeBounds:
 class EventLookup:
     """Finds events of a log; `EventLog` is one."""
 
-    connection: _Connections
+    connection: ConnectionSource
     classes: EventRegistry
 
     async def find_event(self, event_id: UUID) -> RecordedEvent | None:
@@ -118,10 +113,9 @@ class EventLookup:
         return TimeBounds(rows[0]["first_after"], rows[0]["last_through"])
 
     async def _find(self, statement: str, *arguments: Any) -> list[Any]:
-        async with self.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                rows: list[Any] = await connection.fetch(load(statement, connection), *arguments)
-                return rows
+        async with reading(self.connection) as connection:
+            rows: list[Any] = await connection.fetch(load(statement, connection), *arguments)
+            return rows
 
 
 def _id_of(text: str) -> UUID | None:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading
 from eventstore.errors import ConfigurationError
 from eventstore.sql import load
 
@@ -39,18 +39,17 @@ async def require_known_names(
     asked = {"category": categories or (), "type": types or ()}
     if all(known[kind].issuperset(names) for kind, names in asked.items()):
         return
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            unused = await connection.fetch(
-                load("log/find_unused_names", connection),
-                [name for name in asked["category"] if name not in known["category"]],
-                [name for name in asked["type"] if name not in known["type"]],
-            )
-            if not unused:
-                return
-            head = await connection.fetchval(load("rebuild/read_head", connection))
-            sample = 100.0 if (head or 0) <= _COUNTED_EVENTS_MAX else _SAMPLE_PERCENT
-            rows = await connection.fetch(load("log/count_types", connection), sample)
+    async with reading(log.connection) as connection:
+        unused = await connection.fetch(
+            load("log/find_unused_names", connection),
+            [name for name in asked["category"] if name not in known["category"]],
+            [name for name in asked["type"] if name not in known["type"]],
+        )
+        if not unused:
+            return
+        head = await connection.fetchval(load("rebuild/read_head", connection))
+        sample = 100.0 if (head or 0) <= _COUNTED_EVENTS_MAX else _SAMPLE_PERCENT
+        rows = await connection.fetch(load("log/count_types", connection), sample)
     kind, name = unused[0]["kind"], unused[0]["name"]
     raise no_such_name(f"event of {kind}", name, known[kind] | {row[kind] for row in rows})
 

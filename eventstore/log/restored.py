@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eventstore.database.access import reading, writing
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import RestoredLogError
 from eventstore.sql import load
@@ -64,9 +65,8 @@ async def read_ends(log: EventLog) -> Ends:
         NotMigratedError: The tables are missing.
         ConnectionError, TimeoutError: Safe to retry.
     """
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            return await _read(connection)
+    async with reading(log.connection) as connection:
+        return await _read(connection)
 
 
 async def _read(connection: Any) -> Ends:
@@ -135,13 +135,11 @@ async def advance_sequence(log: EventLog) -> int | None:
         RepositoryError: The role may not set the sequence.
         ConnectionError, TimeoutError: Safe to run again.
     """
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, connection=connection):
-            async with connection.transaction():
-                await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'")
-                await connection.execute(load("check/lock_log", connection))
-                ends = await _read(connection)
-                if ends.sequence is not None and not ends.is_sequence_behind:
-                    return None
-                await connection.execute(load("check/set_sequence", connection), ends.last_assigned)
-                return ends.last_assigned
+    async with writing(log.connection) as connection, connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'")
+        await connection.execute(load("check/lock_log", connection))
+        ends = await _read(connection)
+        if ends.sequence is not None and not ends.is_sequence_behind:
+            return None
+        await connection.execute(load("check/set_sequence", connection), ends.last_assigned)
+        return ends.last_assigned

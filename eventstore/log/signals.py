@@ -13,10 +13,11 @@ from uuid import uuid4
 
 import asyncpg
 
+from eventstore.database.access import writing
 from eventstore.database.cancellation import end
 from eventstore.database.connecting import Connector
 from eventstore.database.connection import DatabaseConnection
-from eventstore.database.error_mapping import DRIVER_ERRORS, mapped_errors
+from eventstore.database.error_mapping import DRIVER_ERRORS
 from eventstore.database.session import find_schema
 from eventstore.errors import ConfigurationError, ConnectionRejectedError, EventStoreError
 from eventstore.sql import load
@@ -91,9 +92,8 @@ class Signals:
             self._sending = None
 
     async def _notify(self) -> None:
-        async with self._connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                await connection.execute(load("log/notify", connection), self._own)
+        async with writing(self._connection) as connection:
+            await connection.execute(load("log/notify", connection), self._own)
 
     async def _wait_politely(self) -> None:
         for _ in range(_POLITE_TRIES):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading
 from eventstore.sql import load
 
 if TYPE_CHECKING:
-    from eventstore.log.event_log import ConnectionSource
+    from eventstore.database.access import ConnectionSource
 
 __all__ = ["ProjectionStatus", "Status", "read_status"]
 
@@ -72,10 +72,9 @@ async def read_status(source: ConnectionSource) -> Status:
         ConnectionError, TimeoutError: Safe to retry.
         NotMigratedError: The tables are missing.
     """
-    async with source.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            log = await connection.fetchrow(load("log/status", connection), _WINDOW_POSITIONS)
-            rows = await connection.fetch(load("projections/status", connection))
+    async with reading(source) as connection:
+        log = await connection.fetchrow(load("log/status", connection), _WINDOW_POSITIONS)
+        rows = await connection.fetch(load("projections/status", connection))
     return Status(
         log["head"],
         log["hole_age_s"] or 0.0,

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import writing
 from eventstore.errors import EventStoreError
 from eventstore.sql import Named, text_of
 
@@ -141,7 +141,6 @@ class DisorderSearch:
         return int(min(through, max(end, after + _POSITIONS_AT_A_TIME)))
 
     async def _fetch(self, statement: str, *arguments: Any) -> Sequence[Any]:
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                rows: Sequence[Any] = await connection.fetch(text_of(statement, connection), *arguments)
-                return rows
+        async with writing(self._log.connection) as connection:
+            rows: Sequence[Any] = await connection.fetch(text_of(statement, connection), *arguments)
+            return rows

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import orjson
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import in_transaction, reading
 from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.limits import POSITION_MAX, check_count
 from eventstore.replay.disorder import DisorderSearch
@@ -105,7 +105,7 @@ class Milestones:
             raise ConfigurationError("there is nothing to keep before the first event: append one first")
         await DisorderSearch(self._log).run_through(moment.through)
         async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
+            with in_transaction(connection):
                 async with connection.transaction():
                     await connection.execute(
                         f"SET LOCAL statement_timeout = {_STATEMENT_TIMEOUT_S * 1000:.0f}"
@@ -123,9 +123,8 @@ class Milestones:
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                rows = await connection.fetch(load("replay/list_milestones", connection))
+        async with reading(self._log.connection) as connection:
+            rows = await connection.fetch(load("replay/list_milestones", connection))
         return [Milestone(**row) for row in rows]
 
     async def drop(self, *, position: int | None = None) -> int:
@@ -138,7 +137,7 @@ class Milestones:
             ConnectionError, TimeoutError: Safe to retry.
         """
         async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
+            with in_transaction(connection):
                 async with connection.transaction():
                     await connection.execute(load("replay/lock_milestones", connection))
                     dropped = await connection.fetch(load("replay/drop_milestones", connection), position)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading
 from eventstore.errors import ConfigurationError
 from eventstore.limits import check_position
 from eventstore.sql import load
@@ -126,16 +126,15 @@ async def guess_position(log: EventLog, moment: Moment) -> int:
     """
     if not moment.is_time:
         return moment.through
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            return int(
-                await connection.fetchval(
-                    load("replay/guess_position", connection),
-                    moment.recorded_at,
-                    moment.occurred_at,
-                    moment.through,
-                )
+    async with reading(log.connection) as connection:
+        return int(
+            await connection.fetchval(
+                load("replay/guess_position", connection),
+                moment.recorded_at,
+                moment.occurred_at,
+                moment.through,
             )
+        )
 
 
 def _aware(moment: datetime | None) -> datetime | None:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import ConnectionSource, reading
 from eventstore.database.server import KnownServer
-from eventstore.log.event_log import ConnectionSource
 from eventstore.log.page_size import PageSize
 from eventstore.sql import load
 
@@ -159,10 +158,9 @@ async def fetch(source: ConnectionSource, statement: str, *arguments: Any) -> li
         ConnectionError, TimeoutError: Safe to retry.
         NotMigratedError: The table is missing.
     """
-    async with source.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            rows: list[Any] = await connection.fetch(load(statement, connection), *arguments)
-            return rows
+    async with reading(source) as connection:
+        rows: list[Any] = await connection.fetch(load(statement, connection), *arguments)
+        return rows
 
 
 def _take_note(task: asyncio.Task[Page]) -> None:

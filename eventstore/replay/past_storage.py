@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from eventstore.core.entity import Entity
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading
 from eventstore.errors import QuarantinedKeysError
 from eventstore.replay.disorder import Disorder
 from eventstore.replay.milestone_tables import category_form, of_table
@@ -358,6 +358,5 @@ class PastStorage:
     async def _run_on_pool(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
         # The moment's positions are those of one server.
         with self._log.server.steady(self.moment.generation):
-            async with self._log.connection.acquire() as connection:
-                with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                    return await statement(connection)
+            async with reading(self._log.connection) as connection:
+                return await statement(connection)

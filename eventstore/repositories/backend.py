@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 from eventstore.core.entity import Entity
+from eventstore.database.access import in_transaction
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ConnectionError
 from eventstore.limits import check_seconds
@@ -106,7 +107,7 @@ class PostgreSQLBackend:
         """
         async with AsyncExitStack() as stack:
             connection = await stack.enter_async_context(self.log.connection.acquire())
-            with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
+            with in_transaction(connection):
                 await self.log.server.check(connection)
                 transaction = connection.transaction()
                 await transaction.start()
@@ -155,7 +156,7 @@ class PostgreSQLTransaction:
         """Roll back, and give the connection back; one that is lost was rolled back by the server."""
         async with self._stack:
             try:
-                with mapped_errors(own_statement=True, in_transaction=True, connection=self._connection):
+                with in_transaction(self._connection):
                     await self._transaction.rollback()
             except ConnectionError:
                 pass

@@ -12,7 +12,7 @@ from uuid import UUID
 from eventstore.core.context import decimal_arithmetic
 from eventstore.core.entity import Entity
 from eventstore.core.event import RecordedEvent
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import in_transaction, reading
 from eventstore.errors import EventDecodingError, ProjectionLagError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
@@ -114,7 +114,7 @@ class PostgreSQLStorage:
         """Return the same storage inside the open transaction of `connection`."""
 
         async def run(statement: Callable[[Any], Awaitable[Any]]) -> Any:
-            with mapped_errors(own_statement=True, in_transaction=True, connection=connection):
+            with in_transaction(connection):
                 return await statement(connection)
 
         return PostgreSQLStorage(self.log, self.tables, run=run)
@@ -282,11 +282,10 @@ class PostgreSQLStorage:
 
     async def _run_on_pool(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
         server = self.log.server
-        async with self.log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                if not server.is_checked:
-                    await server.check(connection)
-                return await statement(connection)
+        async with reading(self.log.connection) as connection:
+            if not server.is_checked:
+                await server.check(connection)
+            return await statement(connection)
 
     @property
     def generation(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading
 from eventstore.database.preconditions import (
     Level,
     Violation,
@@ -221,9 +221,8 @@ async def _mend(
 ) -> tuple[str, ...]:
     done: list[str] = []
     projections = list(projections)
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            await require_preconditions(connection, _read_tables(projections))
+    async with reading(log.connection) as connection:
+        await require_preconditions(connection, _read_tables(projections))
     last = await advance_sequence(log)
     if last is not None:
         done.append(f"the next position is {last + 1}")
@@ -248,9 +247,8 @@ def _read_tables(projections: Iterable[Projection[Any]]) -> list[str]:
 
 
 async def _find_violations(log: EventLog, projections: Iterable[Projection[Any]]) -> tuple[Violation, ...]:
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            return await find_violations(connection, _read_tables(projections))
+    async with reading(log.connection) as connection:
+        return await find_violations(connection, _read_tables(projections))
 
 
 def _of_violation(one: Violation) -> Finding:
@@ -422,11 +420,9 @@ def _of_deliveries(name: str, live: Live, logged: DeliveryCounts) -> list[Findin
 
 
 async def _fetch(log: EventLog, statement: str, *arguments: Any) -> list[Any]:
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            async with connection.transaction(readonly=True):
-                await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
-                rows: list[Any] = await connection.fetch(
-                    load(statement, connection), *arguments, timeout=BUILD_TIMEOUT_S
-                )
-                return rows
+    async with reading(log.connection) as connection, connection.transaction(readonly=True):
+        await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+        rows: list[Any] = await connection.fetch(
+            load(statement, connection), *arguments, timeout=BUILD_TIMEOUT_S
+        )
+        return rows

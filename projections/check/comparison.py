@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from eventstore.database.access import reading, writing
 from eventstore.database.cancellation import finish
-from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ProjectionError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
@@ -83,47 +83,44 @@ async def compare_with_rebuild(
         EventStoreError: An event cannot be decoded, or the database failed; the new table is gone then.
     """
     beside = beside_name(projection, "compare")
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, connection=connection):
-            # One transaction: the table is never seen by others, and goes with a roll-back or a lost connection. It is
-            # UNLOGGED, since a subscriber may be sent the rows of a long transaction before its end.
-            transaction = connection.transaction()
-            await transaction.start()
-            try:
-                await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
-                await connection.execute(
-                    f"CREATE UNLOGGED TABLE {qualified(schema_of(connection), beside)} (LIKE {qualified(schema_of(connection), projection.table.name)} INCLUDING ALL)",
-                    timeout=BUILD_TIMEOUT_S,
+    async with writing(log.connection) as connection:
+        # One transaction: the table is never seen by others, and goes with a roll-back or a lost connection. It is
+        # UNLOGGED, since a subscriber may be sent the rows of a long transaction before its end.
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+            await connection.execute(
+                f"CREATE UNLOGGED TABLE {qualified(schema_of(connection), beside)} (LIKE {qualified(schema_of(connection), projection.table.name)} INCLUDING ALL)",
+                timeout=BUILD_TIMEOUT_S,
+            )
+            build = _Build(log, connection, projection, beside, on_progress)
+            for _ in range(_CATCH_UP_ROUNDS_MAX):
+                partitions = await connection.fetch(
+                    load("projections/list_partitions", connection), projection.name
                 )
-                build = _Build(log, connection, projection, beside, on_progress)
-                for _ in range(_CATCH_UP_ROUNDS_MAX):
-                    partitions = await connection.fetch(
-                        load("projections/list_partitions", connection), projection.name
-                    )
-                    if not partitions:
-                        raise _never_folded(projection)
-                    await require_version(connection, projection)
-                    target = min(partition["position"] for partition in partitions)
-                    if target - build.position <= _BATCH_EVENTS_MAX:
-                        break
-                    await build.fold_through(target)
-                pinned = await connection.fetch(
-                    load("projections/pin_partitions", connection), projection.name
+                if not partitions:
+                    raise _never_folded(projection)
+                await require_version(connection, projection)
+                target = min(partition["position"] for partition in partitions)
+                if target - build.position <= _BATCH_EVENTS_MAX:
+                    break
+                await build.fold_through(target)
+            pinned = await connection.fetch(load("projections/pin_partitions", connection), projection.name)
+            await build.fold_partitions(
+                {partition["partition"]: partition["position"] for partition in pinned}
+            )
+            counted = await connection.fetchrow(
+                projection.table.compare(projection.table.name, beside, schema=schema_of(connection)),
+                timeout=BUILD_TIMEOUT_S,
+            )
+            keys = await connection.fetch(
+                projection.table.differences(
+                    projection.table.name, beside, _DIFFERENCES_SHOWN_MAX, schema=schema_of(connection)
                 )
-                await build.fold_partitions(
-                    {partition["partition"]: partition["position"] for partition in pinned}
-                )
-                counted = await connection.fetchrow(
-                    projection.table.compare(projection.table.name, beside, schema=schema_of(connection)),
-                    timeout=BUILD_TIMEOUT_S,
-                )
-                keys = await connection.fetch(
-                    projection.table.differences(
-                        projection.table.name, beside, _DIFFERENCES_SHOWN_MAX, schema=schema_of(connection)
-                    )
-                )
-            finally:
-                await finish(transaction.rollback())
+            )
+        finally:
+            await finish(transaction.rollback())
     return Comparison(
         projection.name,
         build.position,
@@ -236,29 +233,26 @@ async def read_live(log: EventLog, projection: Projection[Any]) -> Live:
         ConnectionError, TimeoutError: Safe to retry.
     """
     table = projection.table
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                # Before the first statement, which takes the snapshot: or a rebuild's swap might come between, and
-                # the table of that name be one whose rows the snapshot does not see.
-                await connection.execute(
-                    f"LOCK TABLE {qualified(schema_of(connection), table.name)} IN ACCESS SHARE MODE"
-                )
-                await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
-                partitions = await connection.fetch(
-                    load("projections/list_partitions", connection), projection.name
-                )
-                if not partitions:
-                    raise _never_folded(projection)
-                counted_after = await require_version(connection, projection)
-                discarded = await read_discards(connection, projection)
-                held = await connection.fetch(
-                    load("projections/list_quarantine", connection), projection.name
-                )
-                delivered = await connection.fetch(
-                    load("projections/list_delivery_counts", connection), projection.name
-                )
-                lines = await stored_lines(connection, table, table.name)
+    async with (
+        reading(log.connection) as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        # Before the first statement, which takes the snapshot: or a rebuild's swap might come between, and
+        # the table of that name be one whose rows the snapshot does not see.
+        await connection.execute(
+            f"LOCK TABLE {qualified(schema_of(connection), table.name)} IN ACCESS SHARE MODE"
+        )
+        await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+        partitions = await connection.fetch(load("projections/list_partitions", connection), projection.name)
+        if not partitions:
+            raise _never_folded(projection)
+        counted_after = await require_version(connection, projection)
+        discarded = await read_discards(connection, projection)
+        held = await connection.fetch(load("projections/list_quarantine", connection), projection.name)
+        delivered = await connection.fetch(
+            load("projections/list_delivery_counts", connection), projection.name
+        )
+        lines = await stored_lines(connection, table, table.name)
     return Live(
         [partition["position"] for partition in partitions],
         lines,

@@ -8,6 +8,7 @@ import socket
 from typing import Any
 from uuid import uuid4
 
+from eventstore.database.access import writing
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import EventStoreError, RepositoryError
 from eventstore.limits import check_seconds
@@ -63,20 +64,19 @@ class Lease:
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
+        async with writing(self._log.connection) as connection:
+            row = await self._try(connection)
+            if row is None:
+                # Only now: it would wait for the transaction of whoever has changed the row.
+                await connection.execute(
+                    load("projections/register", connection), self._projection, self._version
+                )
                 row = await self._try(connection)
-                if row is None:
-                    # Only now: it would wait for the transaction of whoever has changed the row.
-                    await connection.execute(
-                        load("projections/register", connection), self._projection, self._version
-                    )
-                    row = await self._try(connection)
-                if row is None or row["epoch"] is None:
-                    self.epoch = None
-                    if row is not None and row["is_free"]:
-                        await self._end_stopped(connection)
-                    return None
+            if row is None or row["epoch"] is None:
+                self.epoch = None
+                if row is not None and row["is_free"]:
+                    await self._end_stopped(connection)
+                return None
         if self.epoch is None and self._log.metrics is not None:
             self._log.metrics.lease_taken(self._projection)
         self.epoch = row["epoch"]
@@ -122,15 +122,14 @@ class Lease:
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                kept = await connection.fetchval(
-                    load("projections/renew_lease", connection),
-                    self._projection,
-                    self._partition,
-                    self.epoch,
-                    self.lease_s,
-                )
+        async with writing(self._log.connection) as connection:
+            kept = await connection.fetchval(
+                load("projections/renew_lease", connection),
+                self._projection,
+                self._partition,
+                self.epoch,
+                self.lease_s,
+            )
         if kept is None:
             self.epoch = None
         return kept is not None
@@ -141,13 +140,12 @@ class Lease:
         if epoch is None:
             return
         try:
-            async with self._log.connection.acquire() as connection:
-                with mapped_errors(own_statement=True, connection=connection):
-                    await connection.execute(
-                        load("projections/release_lease", connection),
-                        self._projection,
-                        self._partition,
-                        epoch,
-                    )
+            async with writing(self._log.connection) as connection:
+                await connection.execute(
+                    load("projections/release_lease", connection),
+                    self._projection,
+                    self._partition,
+                    epoch,
+                )
         except EventStoreError:
             return

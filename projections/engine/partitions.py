@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import writing
 from eventstore.errors import ProjectionError
 from eventstore.limits import check_count
 from eventstore.log.event_log import EventLog
@@ -39,39 +39,33 @@ async def set_partitions(log: EventLog, projection: Projection[Any], partitions:
         ConnectionError, TimeoutError: Nothing was changed, or all of it. Safe to run again.
     """
     _check(partitions)
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, connection=connection):
-            async with connection.transaction():
-                pinned = await connection.fetch(
-                    load("projections/pin_partitions", connection), projection.name
-                )
-                if not pinned:
-                    raise ProjectionError(
-                        f"projection {projection.name} was never folded: let its worker run first"
-                    )
-                counted_after = await require_version(connection, projection)
-                target = max(partition["position"] for partition in pinned)
-                for partition in pinned:
-                    delivered = DeliveryCounts(counted_after)
-                    await _catch_up(
-                        log,
-                        connection,
-                        projection,
-                        partition,
-                        partitions=len(pinned),
-                        target=target,
-                        delivered=delivered,
-                    )
-                    await connection.execute(
-                        load("projections/add_delivery_counts", connection),
-                        projection.name,
-                        partition["partition"],
-                        *delivered.columns,
-                    )
-                epoch = max(partition["epoch"] for partition in pinned) + 1
-                await connection.execute(
-                    load("projections/set_partitions", connection), projection.name, partitions, target, epoch
-                )
+    async with writing(log.connection) as connection, connection.transaction():
+        pinned = await connection.fetch(load("projections/pin_partitions", connection), projection.name)
+        if not pinned:
+            raise ProjectionError(f"projection {projection.name} was never folded: let its worker run first")
+        counted_after = await require_version(connection, projection)
+        target = max(partition["position"] for partition in pinned)
+        for partition in pinned:
+            delivered = DeliveryCounts(counted_after)
+            await _catch_up(
+                log,
+                connection,
+                projection,
+                partition,
+                partitions=len(pinned),
+                target=target,
+                delivered=delivered,
+            )
+            await connection.execute(
+                load("projections/add_delivery_counts", connection),
+                projection.name,
+                partition["partition"],
+                *delivered.columns,
+            )
+        epoch = max(partition["epoch"] for partition in pinned) + 1
+        await connection.execute(
+            load("projections/set_partitions", connection), projection.name, partitions, target, epoch
+        )
 
 
 async def ensure_partitions(log: EventLog, projection: Projection[Any], partitions: int) -> int:
@@ -84,12 +78,11 @@ async def ensure_partitions(log: EventLog, projection: Projection[Any], partitio
         EventStoreError: As `set_partitions`.
     """
     _check(partitions)
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, connection=connection):
-            await connection.execute(
-                load("projections/register", connection), projection.name, projection.version
-            )
-            rows = await connection.fetch(load("projections/list_partitions", connection), projection.name)
+    async with writing(log.connection) as connection:
+        await connection.execute(
+            load("projections/register", connection), projection.name, projection.version
+        )
+        rows = await connection.fetch(load("projections/list_partitions", connection), projection.name)
     if len(rows) != partitions:
         await set_partitions(log, projection, partitions)
     return len(rows)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading
 from eventstore.errors import ConfigurationError, ProjectionError, RestoredLogError, TimeoutError
 from eventstore.limits import check_position, check_seconds
 from eventstore.log.event_log import EventLog
@@ -53,12 +53,9 @@ async def list_partitions(log: EventLog, projection: str) -> list[Any]:
     Raises:
         ConnectionError, TimeoutError: Safe to retry.
     """
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            rows: list[Any] = await connection.fetch(
-                load("projections/list_partitions", connection), projection
-            )
-            return rows
+    async with reading(log.connection) as connection:
+        rows: list[Any] = await connection.fetch(load("projections/list_partitions", connection), projection)
+        return rows
 
 
 async def folded_through(log: EventLog, projection: str) -> int:

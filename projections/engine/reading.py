@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventstore.core.event import Event, RecordedEvent
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading
 from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
@@ -54,9 +54,8 @@ async def read_batch(
     """
     arguments = (after, through, size.events, projection.categories, size.bytes)
     if connection is None:
-        async with log.connection.acquire() as one:
-            with mapped_errors(own_statement=True, reads_only=True, connection=one):
-                rows: Sequence[Any] = await one.fetch(load("log/read_range", one), *arguments)
+        async with reading(log.connection) as one:
+            rows: Sequence[Any] = await one.fetch(load("log/read_range", one), *arguments)
     else:
         rows = await connection.fetch(load("log/read_range", connection), *arguments)
     is_full = size.is_full(rows)

@@ -18,8 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from eventstore.database.access import reading, writing
 from eventstore.database.cancellation import cancelled_within, cancelling, end, finish
-from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.preconditions import Level, require_preconditions
 from eventstore.database.server import Remembered
 from eventstore.errors import (
@@ -341,16 +341,15 @@ class ProjectionWorker(Generic[R]):
         return int(row["position"])
 
     async def _read_checkpoint(self) -> Any:
-        async with self.log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
+        async with writing(self.log.connection) as connection:
+            row = await self._fetch_checkpoint(connection)
+            if row is None:
+                await connection.execute(
+                    load("projections/register", connection),
+                    self.projection.name,
+                    self.projection.version,
+                )
                 row = await self._fetch_checkpoint(connection)
-                if row is None:
-                    await connection.execute(
-                        load("projections/register", connection),
-                        self.projection.name,
-                        self.projection.version,
-                    )
-                    row = await self._fetch_checkpoint(connection)
         if row is None:
             raise CheckpointMovedError(
                 f"projection {self.projection.name} has no partition {self.partition}: its number of partitions was changed"
@@ -360,16 +359,14 @@ class ProjectionWorker(Generic[R]):
         return row
 
     async def _check_version(self) -> None:
-        async with self.log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                await require_version(connection, self.projection)
+        async with reading(self.log.connection) as connection:
+            await require_version(connection, self.projection)
 
     async def _check_database(self) -> None:
         """Check that what the fold rests on holds, and that the log has all that was read from it."""
-        async with self.log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                levels = [Level.MIGRATE, Level.OPEN, *([] if self._was_sound else [Level.WORKERS])]
-                await require_preconditions(connection, [self.projection.table.name], levels=levels)
+        async with reading(self.log.connection) as connection:
+            levels = [Level.MIGRATE, Level.OPEN, *([] if self._was_sound else [Level.WORKERS])]
+            await require_preconditions(connection, [self.projection.table.name], levels=levels)
         await require_whole(self.log)
         self._was_sound = True
 
@@ -398,17 +395,16 @@ class ProjectionWorker(Generic[R]):
         singly: bool = False,
         copies: bool = False,
     ) -> None:
-        async with self.log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                try:
-                    async with connection.transaction():
-                        await self._write_in(
-                            place, connection, before, after, events, singly=singly, copies=copies
-                        )
-                except Exception as error:
-                    if (is_of_row(error) and not singly) or (copies and isinstance(error, COPY_ERRORS)):
-                        raise _RefusedError from error
-                    raise
+        async with writing(self.log.connection) as connection:
+            try:
+                async with connection.transaction():
+                    await self._write_in(
+                        place, connection, before, after, events, singly=singly, copies=copies
+                    )
+            except Exception as error:
+                if (is_of_row(error) and not singly) or (copies and isinstance(error, COPY_ERRORS)):
+                    raise _RefusedError from error
+                raise
 
     async def _write_in(
         self,

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading, writing
 from eventstore.errors import ConfigurationError, KeyNotQuarantinedError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
@@ -68,9 +68,8 @@ async def list_quarantined(log: EventLog, projection: str | None = None) -> list
     Raises:
         ConnectionError, TimeoutError: Safe to retry.
     """
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            rows = await connection.fetch(load("projections/list_quarantine", connection), projection)
+    async with reading(log.connection) as connection:
+        rows = await connection.fetch(load("projections/list_quarantine", connection), projection)
     return [QuarantinedKey(**dict(row)) for row in rows]
 
 
@@ -124,48 +123,40 @@ async def _fold_again_on(
     log: EventLog, projection: Projection[Any], key: str, *, discard_position: tuple[str, str] | None
 ) -> bool:
     waiting = await _Waiting.read(log, projection, key)
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, connection=connection):
-            async with connection.transaction():
-                partitions = await connection.fetch(
-                    load("projections/pin_partitions", connection), projection.name
-                )
-                await require_version(connection, projection)
-                held = await connection.fetch(
-                    load("projections/list_quarantine", connection), projection.name
-                )
-                entry = next((row for row in held if row["key"] == key), None)
-                if entry is None:
-                    raise _not_held(projection, key)
-                if discard_position is not None:
-                    await connection.execute(
-                        load("projections/discard_event", connection),
-                        projection.name,
-                        entry["position"],
-                        key,
-                        *discard_position,
-                    )
-                discarded = await read_discards(connection, projection)
-                await waiting.read_on(
-                    entry["position"],
-                    max((partition["position"] for partition in partitions), default=0),
-                    connection,
-                )
-                events = [
-                    event
-                    for event in waiting.events
-                    if event.position >= entry["position"]
-                    and _waits(projection, event, partitions=partitions, discarded=discarded)
-                ]
-                failed: list[FoldFailure] = []
-                await fold_into(connection, projection, events, singly=True, on_error=failed)
-                if failed:
-                    await failed[0].quarantine(connection, projection)
-                else:
-                    await connection.execute(
-                        load("projections/release_key", connection), projection.name, key
-                    )
-                return not failed
+    async with writing(log.connection) as connection, connection.transaction():
+        partitions = await connection.fetch(load("projections/pin_partitions", connection), projection.name)
+        await require_version(connection, projection)
+        held = await connection.fetch(load("projections/list_quarantine", connection), projection.name)
+        entry = next((row for row in held if row["key"] == key), None)
+        if entry is None:
+            raise _not_held(projection, key)
+        if discard_position is not None:
+            await connection.execute(
+                load("projections/discard_event", connection),
+                projection.name,
+                entry["position"],
+                key,
+                *discard_position,
+            )
+        discarded = await read_discards(connection, projection)
+        await waiting.read_on(
+            entry["position"],
+            max((partition["position"] for partition in partitions), default=0),
+            connection,
+        )
+        events = [
+            event
+            for event in waiting.events
+            if event.position >= entry["position"]
+            and _waits(projection, event, partitions=partitions, discarded=discarded)
+        ]
+        failed: list[FoldFailure] = []
+        await fold_into(connection, projection, events, singly=True, on_error=failed)
+        if failed:
+            await failed[0].quarantine(connection, projection)
+        else:
+            await connection.execute(load("projections/release_key", connection), projection.name, key)
+        return not failed
 
 
 class _Waiting:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from eventstore.core.context import decimal_arithmetic
+from eventstore.database.access import writing
 from eventstore.database.cancellation import end
-from eventstore.database.error_mapping import mapped_errors
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.page_size import PageSize
@@ -69,15 +69,14 @@ class Build(TableBeside[R]):
     @asynccontextmanager
     async def stepping(self) -> AsyncIterator[Any]:
         """Open a transaction for `step_in`, and forget what is in memory where it is rolled back."""
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                try:
-                    async with without_limit(connection):
-                        yield connection
-                        await self.require_unpublished(connection)
-                except BaseException:
-                    self.forget()
-                    raise
+        async with writing(self._log.connection) as connection:
+            try:
+                async with without_limit(connection):
+                    yield connection
+                    await self.require_unpublished(connection)
+            except BaseException:
+                self.forget()
+                raise
 
     def forget(self) -> None:
         """Let go of the rows in memory; they are read again when they are wanted."""

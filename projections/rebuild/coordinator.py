@@ -21,7 +21,7 @@ from typing import Any
 
 import asyncpg
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading, writing
 from eventstore.errors import ConfigurationError, RebuildError
 from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
@@ -163,14 +163,12 @@ async def abandon(log: EventLog, projection: Projection[Any]) -> bool:
         RebuildError: It is under way; or a relation that no rebuild has made has the name of its table.
         ConnectionError, TimeoutError: Safe to run again.
     """
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-            await describe_beside(connection, projection)
+    async with reading(log.connection) as connection:
+        await describe_beside(connection, projection)
     lease = await RebuildLease.take(log, projection)
-    async with log.connection.acquire() as connection:
-        with mapped_errors(own_statement=True, connection=connection):
-            existed = await describe_beside(connection, projection) is not None
-            await _drop(connection, projection, lease)
+    async with writing(log.connection) as connection:
+        existed = await describe_beside(connection, projection) is not None
+        await _drop(connection, projection, lease)
     return existed
 
 
@@ -259,21 +257,20 @@ class _Rebuild:
 
     async def _prepare(self) -> None:
         projection = self._projection
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                await self._require_owner(connection)
-                await connection.execute(
-                    load("projections/register", connection), projection.name, projection.version
-                )
-                row = await connection.fetchrow(load("projections/read_version", connection), projection.name)
-                if row["version"] > projection.version:
-                    raise version_differs(projection, row["version"])
-                hanging = await connection.fetch(
-                    load("rebuild/list_dependents", connection),
-                    qualified(schema_of(connection), projection.table.name),
-                )
-                published = await list_publications(connection, projection.table.name)
-                await describe_beside(connection, projection)
+        async with writing(self._log.connection) as connection:
+            await self._require_owner(connection)
+            await connection.execute(
+                load("projections/register", connection), projection.name, projection.version
+            )
+            row = await connection.fetchrow(load("projections/read_version", connection), projection.name)
+            if row["version"] > projection.version:
+                raise version_differs(projection, row["version"])
+            hanging = await connection.fetch(
+                load("rebuild/list_dependents", connection),
+                qualified(schema_of(connection), projection.table.name),
+            )
+            published = await list_publications(connection, projection.table.name)
+            await describe_beside(connection, projection)
         self._in_place = self._in_place or bool(published)
         if self._in_place:
             hanging = [row for row in hanging if row["kind"] in _IN_THE_WAY_OF_ROWS]
@@ -334,14 +331,13 @@ class _Rebuild:
         until = loop.time() + self._swap_timeout_s
         while True:
             proved = await self._prove_on(build, proved)
-            async with self._log.connection.acquire() as connection:
-                with mapped_errors(own_statement=True, connection=connection):
-                    with suppress(_InUseError):
-                        async with connection.transaction():
-                            return await self._swap_in(connection, build, proved, lease)
-                    await build.look_again(connection)
-                    if loop.time() > until:
-                        raise await self._held_up(connection)
+            async with writing(self._log.connection) as connection:
+                with suppress(_InUseError):
+                    async with connection.transaction():
+                        return await self._swap_in(connection, build, proved, lease)
+                await build.look_again(connection)
+                if loop.time() > until:
+                    raise await self._held_up(connection)
             await asyncio.sleep(_PAUSE_S)
 
     async def _swap_in(
@@ -418,9 +414,8 @@ class _Rebuild:
         )
 
     async def _give_up(self, lease: RebuildLease) -> None:
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                await _drop(connection, self._projection, lease)
+        async with writing(self._log.connection) as connection:
+            await _drop(connection, self._projection, lease)
 
 
 class _InUseError(Exception):

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from eventstore.core.context import decimal_arithmetic, plain
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.page_size import BATCH_BYTES_MAX
@@ -134,9 +134,8 @@ class IndependentFold(Generic[R]):
         """
         arguments = (self.position, through, *self._shard.bounds(self._projection), BATCH_BYTES_MAX)
         if connection is None:
-            async with self._log.connection.acquire() as one:
-                with mapped_errors(own_statement=True, reads_only=True, connection=one):
-                    rows = await one.fetch(load("rebuild/scan_window", one), *arguments)
+            async with reading(self._log.connection) as one:
+                rows = await one.fetch(load("rebuild/scan_window", one), *arguments)
         else:
             rows = await connection.fetch(load("rebuild/scan_window", connection), *arguments)
         if rows and rows[-1]["is_full"]:
@@ -152,9 +151,8 @@ class IndependentFold(Generic[R]):
 
     async def _hole_end(self, after: int, through: int, connection: Any) -> int:
         if connection is None:
-            async with self._log.connection.acquire() as one:
-                with mapped_errors(own_statement=True, reads_only=True, connection=one):
-                    return await self._hole_end(after, through, one)
+            async with reading(self._log.connection) as one:
+                return await self._hole_end(after, through, one)
         return int(await connection.fetchval(load("log/hole_end", connection), after, through))
 
     def begin_with(self, rows: Mapping[Key, tuple[R, int]]) -> None:

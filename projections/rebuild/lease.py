@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
+from eventstore.database.access import writing
 from eventstore.database.cancellation import end, finish
-from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import EventStoreError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
@@ -62,17 +62,16 @@ class RebuildLease:
         owner = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
         first: Any = None
         while True:
-            async with log.connection.acquire() as connection:
-                with mapped_errors(own_statement=True, connection=connection):
-                    # Read first: one that has expired and still cannot be had is held by an open transaction.
-                    other = await connection.fetchrow(load("rebuild/read", connection), projection.name)
-                    row = await connection.fetchrow(
-                        load("rebuild/take_lease", connection),
-                        projection.name,
-                        projection.version,
-                        owner,
-                        lease_s,
-                    )
+            async with writing(log.connection) as connection:
+                # Read first: one that has expired and still cannot be had is held by an open transaction.
+                other = await connection.fetchrow(load("rebuild/read", connection), projection.name)
+                row = await connection.fetchrow(
+                    load("rebuild/take_lease", connection),
+                    projection.name,
+                    projection.version,
+                    owner,
+                    lease_s,
+                )
             if row is not None:
                 return cls(log, projection, row, lease_s=lease_s)
             if other is not None:
@@ -112,9 +111,8 @@ class RebuildLease:
             await self._run("rebuild/release_lease")
 
     async def _run(self, statement: str, *arguments: Any) -> None:
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                await connection.execute(load(statement, connection), self._name, self.epoch, *arguments)
+        async with writing(self._log.connection) as connection:
+            await connection.execute(load(statement, connection), self._name, self.epoch, *arguments)
 
 
 def taken_over(projection: Projection[Any]) -> RebuildError:

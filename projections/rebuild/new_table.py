@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading, writing
 from eventstore.errors import EventStoreError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
@@ -137,9 +137,8 @@ class TableBeside(Generic[R]):
     async def failures(self, connection: Any = None) -> dict[str, int]:
         """Return the keys that cannot be folded, as text, with the position of their first such event."""
         if connection is None:
-            async with self._log.connection.acquire() as one:
-                with mapped_errors(own_statement=True, reads_only=True, connection=one):
-                    return await self.failures(one)
+            async with reading(self._log.connection) as one:
+                return await self.failures(one)
         rows = await connection.fetch(load("rebuild/list_failures", connection), self._projection.name)
         return {row["key"]: row["position"] for row in rows}
 
@@ -157,23 +156,20 @@ class TableBeside(Generic[R]):
             RebuildError: Another process has taken over.
             EventStoreError: The database failed.
         """
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                table = qualified(schema_of(connection), self.table)
-                beside = await describe_beside(connection, self._projection)
-                is_kept = beside is not None and beside["is_unlogged"] == is_unlogged
-                self.discarded = await read_discards(connection, self._projection)
-                # Which of them the database refused, or whether they were known then, was not kept.
-                shards = await connection.fetch(
-                    load("rebuild/list_shards", connection), self._projection.name
-                )
-                reached = max((reached, *(one["position"] for one in shards)))
-                if is_kept and is_unlogged and reached:
-                    # A crash of the server has emptied it, if not all rows went by themselves.
-                    is_kept = await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table})")
-                if restart or not is_kept or self.discarded.is_any_through(reached):
-                    await self._begin(connection, is_unlogged=is_unlogged)
-                await self.look_again(connection)
+        async with writing(self._log.connection) as connection:
+            table = qualified(schema_of(connection), self.table)
+            beside = await describe_beside(connection, self._projection)
+            is_kept = beside is not None and beside["is_unlogged"] == is_unlogged
+            self.discarded = await read_discards(connection, self._projection)
+            # Which of them the database refused, or whether they were known then, was not kept.
+            shards = await connection.fetch(load("rebuild/list_shards", connection), self._projection.name)
+            reached = max((reached, *(one["position"] for one in shards)))
+            if is_kept and is_unlogged and reached:
+                # A crash of the server has emptied it, if not all rows went by themselves.
+                is_kept = await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table})")
+            if restart or not is_kept or self.discarded.is_any_through(reached):
+                await self._begin(connection, is_unlogged=is_unlogged)
+            await self.look_again(connection)
 
     async def _begin(self, connection: Any, *, is_unlogged: bool) -> None:
         async with connection.transaction():
@@ -207,26 +203,22 @@ class TableBeside(Generic[R]):
     async def take_up(self, discarded: Discards) -> None:
         """Go on where the shard is."""
         self.discarded = discarded
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                await self.look_again(connection)
+        async with reading(self._log.connection) as connection:
+            await self.look_again(connection)
 
     async def divide(self, shards: int) -> int:
         """Begin in shards where nothing is built yet; return how many shards there are to build, 1 where it is not divided."""
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                if shards > 1 and self.position == 0:
-                    have = await connection.fetch(
-                        load("rebuild/list_shards", connection), self._projection.name
+        async with writing(self._log.connection) as connection:
+            if shards > 1 and self.position == 0:
+                have = await connection.fetch(load("rebuild/list_shards", connection), self._projection.name)
+                if not have:
+                    await connection.execute(
+                        load("rebuild/begin_shards", connection),
+                        self._projection.name,
+                        self._epoch,
+                        shards,
                     )
-                    if not have:
-                        await connection.execute(
-                            load("rebuild/begin_shards", connection),
-                            self._projection.name,
-                            self._epoch,
-                            shards,
-                        )
-                rows = await connection.fetch(load("rebuild/list_shards", connection), self._projection.name)
+            rows = await connection.fetch(load("rebuild/list_shards", connection), self._projection.name)
         return len(rows) or 1
 
     async def join(self, position: int) -> None:
@@ -235,22 +227,20 @@ class TableBeside(Generic[R]):
         Raises:
             RebuildError: Another process has taken over.
         """
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                joined = await connection.fetchval(
-                    load("rebuild/join_shards", connection), self._projection.name, self._epoch, position
-                )
-                if joined is None:
-                    raise taken_over(self._projection)
-                await self.look_again(connection)
+        async with writing(self._log.connection) as connection:
+            joined = await connection.fetchval(
+                load("rebuild/join_shards", connection), self._projection.name, self._epoch, position
+            )
+            if joined is None:
+                raise taken_over(self._projection)
+            await self.look_again(connection)
 
     async def estimate(self) -> tuple[int, bool]:
         """Return about how many rows the table has, and whether rules between rows hold beside its key."""
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                row = await connection.fetchrow(
-                    load("rebuild/estimate_rows", connection), qualified(schema_of(connection), self.table)
-                )
+        async with reading(self._log.connection) as connection:
+            row = await connection.fetchrow(
+                load("rebuild/estimate_rows", connection), qualified(schema_of(connection), self.table)
+            )
         return row["rows"], row["has_rules"]
 
     async def make_indexes(self, *, all_of_them: bool = True) -> None:
@@ -259,14 +249,13 @@ class TableBeside(Generic[R]):
         Args:
             all_of_them: False where the table is only read once more, and by its key.
         """
-        async with self._log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, connection=connection):
-                if all_of_them:
-                    await self._run_all(connection, "rebuild/index_statements", False)
-                async with without_limit(connection):
-                    await connection.execute(
-                        f"ANALYZE {qualified(schema_of(connection), self.table)}", timeout=BUILD_TIMEOUT_S
-                    )
+        async with writing(self._log.connection) as connection:
+            if all_of_them:
+                await self._run_all(connection, "rebuild/index_statements", False)
+            async with without_limit(connection):
+                await connection.execute(
+                    f"ANALYZE {qualified(schema_of(connection), self.table)}", timeout=BUILD_TIMEOUT_S
+                )
 
     async def require_unpublished(self, connection: Any) -> None:
         """Check, at the end of a transaction that has written rows of this table, that no publication sends them.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import reading
 from eventstore.errors import EventStoreError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
@@ -82,9 +82,8 @@ class _ProveShard:
         self, log: EventLog, projection: Projection[Any], on_progress: Callable[[int, int], None]
     ) -> _ShardProved:
         """Fold the shard, and compare its rows."""
-        async with log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                failures = await connection.fetch(load("rebuild/list_failures", connection), projection.name)
+        async with reading(log.connection) as connection:
+            failures = await connection.fetch(load("rebuild/list_failures", connection), projection.name)
         fold: IndependentFold[Any] = IndependentFold(
             log,
             projection,
@@ -96,13 +95,11 @@ class _ProveShard:
             on_progress=lambda position, _: on_progress(position, fold.events),
         )
         await fold.advance(self.position)
-        async with log.connection.acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                async with connection.transaction():
-                    await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
-                    wrong, rows, digest = await differences(
-                        connection, projection, beside_name(projection), fold, self.shard
-                    )
+        async with reading(log.connection) as connection, connection.transaction():
+            await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+            wrong, rows, digest = await differences(
+                connection, projection, beside_name(projection), fold, self.shard
+            )
         return _ShardProved(rows, digest, frozenset(fold.still_left_out), wrong)
 
 

@@ -1,0 +1,57 @@
+"""Using a connection of a pool: what a lost connection means depends on whether the statements read or write."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from typing import Any, Protocol
+
+from eventstore.database.error_mapping import mapped_errors
+
+__all__ = ["ConnectionSource", "in_transaction", "reading", "writing"]
+
+
+class ConnectionSource(Protocol):
+    """What lends connections, as `DatabaseConnection` does."""
+
+    def acquire(self) -> AbstractAsyncContextManager[Any]:
+        """Lend a connection for a block."""
+
+
+@asynccontextmanager
+async def reading(source: ConnectionSource) -> AsyncIterator[Any]:
+    """Lend a connection for statements of the library that only read.
+
+    Raises:
+        ConnectionError, TimeoutError: There is no connection, or it was lost. Safe to retry.
+        NotMigratedError: A table is missing.
+        EventStoreError: As `map_error` maps the errors of the driver.
+    """
+    async with source.acquire() as connection:
+        with mapped_errors(own_statement=True, reads_only=True, connection=connection):
+            yield connection
+
+
+@asynccontextmanager
+async def writing(source: ConnectionSource) -> AsyncIterator[Any]:
+    """Lend a connection for statements of the library that write.
+
+    Raises:
+        ConnectionError, TimeoutError: There is no connection; nothing was sent. Safe to retry.
+        ConnectionLostError: The connection was lost while a statement was under way, which may have been applied.
+        NotMigratedError: A table is missing.
+        EventStoreError: As `map_error` maps the errors of the driver.
+    """
+    async with source.acquire() as connection:
+        with mapped_errors(own_statement=True, connection=connection):
+            yield connection
+
+
+def in_transaction(connection: Any) -> AbstractContextManager[None]:
+    """Map the errors of the library's statements inside an open transaction whose COMMIT was not sent.
+
+    Raises, when the block is left:
+        ConnectionError: The connection was lost, and nothing was applied. Safe to retry.
+        EventStoreError: As `map_error` maps the errors of the driver.
+    """
+    return mapped_errors(own_statement=True, in_transaction=True, connection=connection)
