@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
+import functools
+import json
 import os
 import pty
 import select
+import shutil
+import signal
+import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 COMMAND = (sys.executable, "-W", "error", "-m", "eventstore.cli")
@@ -26,15 +34,94 @@ def run(
     *arguments: str | Path | int, env: Mapping[str, str] | None = None, timeout_s: float = 120
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
+    wanted = environment(env)
+    if _read_at_start(wanted) == _read_at_start(environment()):
+        return _CommandServer.of_this_process().run([str(one) for one in arguments], wanted, timeout_s)
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
-        env=environment(env),
+        env=wanted,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=timeout_s,
         check=False,
     )
+
+
+def _read_at_start(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables that Python and the C library read when a process starts, which a fork cannot change."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if name.startswith(("PYTHON", "LC_", "LD_", "LANG", "TZ")) and name != "PYTHONPATH"
+    }
+
+
+class _CommandServer:
+    """A process that forks for each command; see `tests.command_server`."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.mkdtemp(prefix="commands-")
+        self._address = str(Path(self._folder, "s"))
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self._address)
+            listener.listen(64)
+            self._process = subprocess.Popen(
+                [sys.executable, "-W", "error", "-m", "tests.command_server", str(listener.fileno())],
+                env=environment(),
+                cwd=Path(__file__).resolve().parents[1],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[listener.fileno()],
+            )
+        atexit.register(self._end)
+
+    @classmethod
+    @functools.cache
+    def of_this_process(cls) -> _CommandServer:
+        """Return the one of this test process, started at its first command."""
+        return cls()
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def run(
+        self, arguments: list[str], variables: dict[str, str], timeout_s: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        request = {"arguments": arguments, "environment": variables, "folder": str(Path.cwd())}
+        with (
+            socket.socket(socket.AF_UNIX) as connection,
+            Path(os.devnull).open() as nothing,
+            ThreadPoolExecutor(2) as readers,
+        ):
+            connection.settimeout(timeout_s)
+            connection.connect(self._address)
+            ends = [os.pipe(), os.pipe()]
+            try:
+                descriptors = [nothing.fileno(), *(end for _, end in ends)]
+                socket.send_fds(connection, [json.dumps(request).encode()], descriptors)
+            finally:
+                for _, end in ends:
+                    os.close(end)
+            texts = [readers.submit(_read, end) for end, _ in ends]
+            answer = connection.makefile()
+            pid = int(answer.readline())
+            try:
+                status = int(answer.read())
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                raise subprocess.TimeoutExpired([*COMMAND, *arguments], timeout_s) from None
+            return subprocess.CompletedProcess(
+                [*COMMAND, *arguments], status, *(text.result() for text in texts)
+            )
+
+
+def _read(descriptor: int) -> str:
+    with open(descriptor) as file:
+        return file.read()
 
 
 def start(*arguments: str | Path | int, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:

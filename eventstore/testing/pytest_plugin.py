@@ -6,8 +6,8 @@
     eventstore_unit_of_work_factory   test       makes Units of Work on it
     eventstore_memory_factory         test       makes Units of Work in memory
 
-Nothing is started before a test asks for it. The first database of a session is migrated, the others are copies of it,
-which takes some 50 ms each. `EVENTSTORE_TEST_DATABASE_URL` names a server to use instead of the embedded one; its user
+Nothing is started before a test asks for it. The first database of a session is migrated, the others are copies of it, and
+a copy whose definitions a test has left as they were is emptied and used again, which takes some 10 ms. `EVENTSTORE_TEST_DATABASE_URL` names a server to use instead of the embedded one; its user
 must be allowed to create databases. Where pytest-xdist runs several processes, each has a server of its own.
 
 Needs the extra `testing`; a test that asks for what is not installed fails and says what to install.
@@ -15,13 +15,10 @@ Needs the extra `testing`; a test that asks for what is not installed fails and 
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterator
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -31,26 +28,30 @@ if TYPE_CHECKING:
     from eventstore.database import DatabaseConfig, DatabaseConnection
     from eventstore.repositories import PostgreSQLUnitOfWorkFactory
     from eventstore.testing import InMemoryUnitOfWorkFactory
+    from eventstore.testing.databases import TestDatabases
 
 __all__ = [
     "SERVER_URL_VARIABLE",
+    "TEST_SETTINGS",
     "eventstore_config",
     "eventstore_connection",
+    "eventstore_databases",
     "eventstore_memory_factory",
     "eventstore_server_config",
-    "eventstore_template",
     "eventstore_unit_of_work_factory",
     "pytest_report_header",
 ]
 
-T = TypeVar("T")
-
 SERVER_URL_VARIABLE = "EVENTSTORE_TEST_DATABASE_URL"
 """The environment variable that names a server to use instead of the embedded one."""
 
-# Nothing of a test outlives the machine, so its server need not wait for the disk.
-_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "max_connections": "200"}
-_POOL = {"min_pool_size": 1, "max_pool_size": 10}
+TEST_SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": "200",
+}
+"""Nothing of a test outlives the machine, so its server need not wait for the disk."""
 
 
 def pytest_report_header() -> list[str]:
@@ -74,7 +75,7 @@ def eventstore_server_config() -> Iterator[DatabaseConfig]:
         yield DatabaseConfig.from_url(url)
         return
     try:
-        server = EmbeddedServer.start(settings=_SETTINGS)
+        server = EmbeddedServer.start(settings=TEST_SETTINGS)
     except ConfigurationError as error:
         pytest.fail(f"the fixture eventstore_server_config: {error}, or {SERVER_URL_VARIABLE}", pytrace=False)
     with server:
@@ -82,34 +83,24 @@ def eventstore_server_config() -> Iterator[DatabaseConfig]:
 
 
 @pytest.fixture(scope="session")
-def eventstore_template(eventstore_server_config: DatabaseConfig | str) -> Iterator[str]:
-    """The name of a migrated, empty database that each test's own is a copy of."""
+def eventstore_databases(eventstore_server_config: DatabaseConfig | str) -> Iterator[TestDatabases]:
+    """Makes the databases of this session, and drops them at its end."""
     from eventstore.database import DatabaseConfig  # noqa: PLC0415 - only where it is used
+    from eventstore.testing.databases import TestDatabases, run_in_thread  # noqa: PLC0415
 
-    server = DatabaseConfig.of(eventstore_server_config)  # an override may give a URL
-    name = f"eventstore_template_{uuid4().hex}"
-    _run(_create_database(server, name, template="template1"))
-    try:
-        _run(_migrate(server.replace(database=name)))
-        yield name
-    finally:
-        _run(_drop_database(server, name))
+    databases = TestDatabases(DatabaseConfig.of(eventstore_server_config))  # an override may give a URL
+    yield databases
+    run_in_thread(databases.close())
 
 
 @pytest.fixture
-def eventstore_config(
-    eventstore_server_config: DatabaseConfig | str, eventstore_template: str
-) -> Iterator[DatabaseConfig]:
+def eventstore_config(eventstore_databases: TestDatabases) -> Iterator[DatabaseConfig]:
     """The configuration of a migrated, empty database that is this test's alone."""
-    from eventstore.database import DatabaseConfig  # noqa: PLC0415 - only where it is used
+    from eventstore.testing.databases import run_in_thread  # noqa: PLC0415 - only where it is used
 
-    server = DatabaseConfig.of(eventstore_server_config)
-    name = f"eventstore_test_{uuid4().hex}"
-    _run(_create_database(server, name, template=eventstore_template))
-    try:
-        yield server.replace(database=name, **_POOL)
-    finally:
-        _run(_drop_database(server, name))
+    name = run_in_thread(eventstore_databases.take())
+    yield eventstore_databases.config(name)
+    run_in_thread(eventstore_databases.give_back(name))
 
 
 if find_spec("pytest_asyncio") is not None:
@@ -154,43 +145,3 @@ def eventstore_memory_factory() -> InMemoryUnitOfWorkFactory:
     from eventstore.testing import InMemoryUnitOfWorkFactory  # noqa: PLC0415 - only where it is used
 
     return InMemoryUnitOfWorkFactory()
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in an event loop and a thread of its own, so that no test's loop is touched."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
-
-
-async def _create_database(server: DatabaseConfig, name: str, *, template: str) -> None:
-    await _execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-
-
-async def _drop_database(server: DatabaseConfig, name: str) -> None:
-    await _execute(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-
-
-async def _execute(server: DatabaseConfig, statement: str) -> None:
-    from eventstore.database import ConnectionFactory, PostgreSQLAdapter  # noqa: PLC0415 - only where it is used
-
-    connection = await ConnectionFactory.create_connection(server.replace(min_pool_size=1, max_pool_size=1))
-    try:
-        await PostgreSQLAdapter(connection).execute(statement)
-    finally:
-        await connection.close()
-
-
-async def _migrate(config: DatabaseConfig) -> None:
-    from eventstore.database import (  # noqa: PLC0415 - only where it is used
-        ConnectionFactory,
-        MigrationManager,
-        PostgreSQLAdapter,
-    )
-
-    connection = await ConnectionFactory.create_connection(config.replace(**_POOL))
-    try:
-        manager = MigrationManager(PostgreSQLAdapter(connection))
-        await manager.initialize()
-        await manager.migrate_to_latest()
-    finally:
-        await connection.close()

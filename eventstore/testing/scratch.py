@@ -14,22 +14,18 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from typing import Any, Self, TypeVar
-from uuid import uuid4
 
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
 from eventstore.database.embedded import EmbeddedServer
 from eventstore.database.migrations import MigrationManager
-from eventstore.sql import quoted
-from eventstore.testing.pytest_plugin import SERVER_URL_VARIABLE
+from eventstore.testing.databases import TestDatabases
+from eventstore.testing.pytest_plugin import SERVER_URL_VARIABLE, TEST_SETTINGS
 
 __all__ = ["EventLoopThread", "ScratchDatabase", "scratch_database", "server_for_tests"]
 
 T = TypeVar("T")
-
-# Nothing of a test outlives the machine, so its server need not wait for the disk.
-_SETTINGS = {"fsync": "off", "synchronous_commit": "off"}
 
 
 class EventLoopThread:
@@ -75,7 +71,7 @@ def server_for_tests() -> DatabaseConfig:
     url = os.environ.get(SERVER_URL_VARIABLE)
     if url:
         return DatabaseConfig.from_url(url)
-    server = EmbeddedServer.start(settings=_SETTINGS)
+    server = EmbeddedServer.start(settings=TEST_SETTINGS)
     server.__enter__()
     atexit.register(server.__exit__, None, None, None)
     return server.config()
@@ -93,21 +89,12 @@ async def scratch_database(server: DatabaseConfig | str | None = None) -> AsyncI
         ConnectionError: The server cannot be reached.
     """
     address = server_for_tests() if server is None else DatabaseConfig.of(server)
-    name = f"eventstore_scratch_{uuid4().hex}"
-    admin = await ConnectionFactory.create_connection(address.replace(min_pool_size=1, max_pool_size=1))
-    try:
-        await PostgreSQLAdapter(admin).execute(f"CREATE DATABASE {quoted(name)}")
+    async with TestDatabases(address).create() as config:
+        connection = await ConnectionFactory.create_connection(config)
         try:
-            config = address.replace(database=name, min_pool_size=1, max_pool_size=8)
-            connection = await ConnectionFactory.create_connection(config)
-            try:
-                yield await ScratchDatabase.of(connection)
-            finally:
-                await connection.close()
+            yield await ScratchDatabase.of(connection)
         finally:
-            await PostgreSQLAdapter(admin).execute(f"DROP DATABASE {quoted(name)} WITH (FORCE)")
-    finally:
-        await admin.close()
+            await connection.close()
 
 
 class ScratchDatabase:

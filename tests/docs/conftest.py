@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pytest_asyncio
+import pytest
 
-from tests.migrated import migrate
+from eventstore.database import DatabaseConfig
+from tests.conftest import url_of
 
 
-@pytest_asyncio.fixture
-async def migrated_url(database_url: str) -> str:
-    """The URL of a fresh database at the newest schema."""
-    await migrate(database_url)
-    return database_url
+@pytest.fixture
+def migrated_url(migrated_config: DatabaseConfig) -> str:
+    """The URL of an empty database at the newest schema."""
+    return url_of(migrated_config)

@@ -31,9 +31,10 @@ from eventstore.errors import (
 from eventstore.log import EventLog
 from eventstore.repositories import PostgreSQLTransactionManager, PostgreSQLUnitOfWorkFactory
 from eventstore.store import EventStore, built_in_projections
+from eventstore.testing.databases import run_in_thread
 from projections import Projection, Table
 from projections.check import mend
-from tests.conftest import in_new_loop, url_of
+from tests.conftest import url_of
 from tests.entities import started
 from tests.migrated import migrate
 from tests.pgbouncer import NOT_INSTALLED, PROGRAM, PgBouncer
@@ -84,7 +85,7 @@ def original() -> Iterator[Server]:
     try:
         server.set_hba("local all all trust", "local replication all trust")
         server.start()
-        in_new_loop(_prepare(url_of(server.config())))
+        run_in_thread(_prepare(url_of(server.config())))
         server.stop()
         yield server
     finally:

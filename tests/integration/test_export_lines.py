@@ -21,8 +21,9 @@ from eventstore.evidence.canonical import columns_of, event_hash
 from eventstore.export import ExportResult, export_lines, import_lines
 from eventstore.log import StreamAppend
 from eventstore.store import EventStore
+from eventstore.testing.databases import run_in_thread
 from tests.command_line import run
-from tests.conftest import in_new_loop, url_of
+from tests.conftest import url_of
 from tests.entities import pending, started
 from tests.integration.test_bulk_load import BulkNoted
 from tests.integration.test_export_arrow import names_in
@@ -134,7 +135,7 @@ async def test_export_then_import_is_the_identity(store: EventStore, empty: Even
     def draw(history: Any) -> None:
         histories.append(history)
 
-    in_new_loop(_nothing(draw))
+    run_in_thread(_nothing(draw))
     for history, metadata, holes in histories:
         for one in (store, empty):
             await clear(one)

@@ -14,11 +14,12 @@ from eventstore.database import PostgreSQLAdapter
 from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import PreconditionError, RestoredLogError
 from eventstore.store import EventStore
+from eventstore.testing.databases import run_in_thread
 from projections import OrdersProjection, PositionsProjection
 from projections.check import check, compare_with_rebuild, mend
 from projections.engine import ProjectionWorker
 from projections.rebuild import RebuildProgress, rebuild
-from tests.conftest import admin_connection, in_new_loop
+from tests.conftest import admin_connection
 from tests.entities import started
 from tests.servers import Server
 from tests.waiting import until
@@ -178,14 +179,14 @@ async def test_a_publication_made_during_a_rebuild_stops_no_subscriber(
         def make(progress: RebuildProgress) -> None:
             if progress.stage == stage and not made:
                 made.append(stage)
-                in_new_loop(_publish_elsewhere(server.config(database="trading"), tables))
+                run_in_thread(_publish_elsewhere(server.config(database="trading"), tables))
 
         def make_at_swap(progress: RebuildProgress) -> None:
             if stage != "swap":
                 make(progress)
             elif progress.stage == "prove" and not made:
                 made.append(stage)
-                in_new_loop(_publish_elsewhere(server.config(database="trading"), tables))
+                run_in_thread(_publish_elsewhere(server.config(database="trading"), tables))
 
         rebuilt = await rebuild(store.log, OrdersProjection(), on_progress=make_at_swap)
         assert made

@@ -97,19 +97,23 @@ async def test_alone(eventstore_unit_of_work_factory, eventstore_config, number)
         """
 import asyncio, asyncpg, os
 
+async def databases():
+    connection = await asyncpg.connect(os.environ["EVENTSTORE_TEST_DATABASE_URL"])
+    rows = await connection.fetch("SELECT datname FROM pg_database WHERE datname LIKE 'eventstore%'")
+    await connection.close()
+    return {row[0] for row in rows}
+
+def pytest_configure(config):
+    config.before = asyncio.run(databases())
+
 def pytest_unconfigure(config):
-    async def left():
-        connection = await asyncpg.connect(os.environ["EVENTSTORE_TEST_DATABASE_URL"])
-        rows = await connection.fetch("SELECT datname FROM pg_database WHERE datname LIKE 'eventstore%'")
-        await connection.close()
-        return len(rows)
-    print("LEFT", asyncio.run(left()))
+    print("LEFT", len(asyncio.run(databases()) - config.before))
 """
     )
     result = on_server.runpytest_subprocess("-q", "-s")
     result.assert_outcomes(passed=3)
     names = {line.split()[-1] for line in result.outlines if "DATABASE" in line}
-    assert len(names) == 3
+    assert len(names) == 1, "a database that is left as it was made is emptied and used again"
     result.stdout.fnmatch_lines(["LEFT 0"])
 
 

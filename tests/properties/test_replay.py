@@ -21,8 +21,9 @@ from eventstore.domain.portfolio import PortfolioCreated
 from eventstore.log import StreamAppend
 from eventstore.replay import Replay
 from eventstore.store import EventStore
+from eventstore.testing.databases import run_in_thread
 from eventstore.testing.strategies import EPOCH, order_histories
-from tests.conftest import admin_connection, in_new_loop
+from tests.conftest import admin_connection
 from tests.entities import CATEGORY, StrategyTuned
 from tests.properties.recorded import digits
 from tests.scale import examples
@@ -96,7 +97,7 @@ def fixed(server_config: DatabaseConfig, migrated_template: str) -> Iterator[Fix
     """The log that most tests here read."""
     with asyncio.Runner() as runner:
         config = server_config.replace(database=f"test_replay_{random.randrange(10**9)}", min_pool_size=1)
-        in_new_loop(_copy(server_config, migrated_template, config.database))
+        run_in_thread(_copy(server_config, migrated_template, config.database))
         connection = runner.run(ConnectionFactory.create_connection(config))
         store = EventStore.of(connection)
 
@@ -111,7 +112,7 @@ def fixed(server_config: DatabaseConfig, migrated_template: str) -> Iterator[Fix
 
         yield Fixed(runner, store, runner.run(write()))
         runner.run(connection.close())
-        in_new_loop(_drop(server_config, config.database))
+        run_in_thread(_drop(server_config, config.database))
 
 
 async def _copy(server: DatabaseConfig, template: str, name: str) -> None:
