@@ -15,7 +15,7 @@ TAPE := mlfinpy==0.1.2
 LOCK := requirements-dev.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-all lint types bench bench-large bench-peers docs demo goldens lock clean
+.PHONY: help setup quick test test-all lint types bench bench-large bench-peers docs demo goldens lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -45,6 +45,10 @@ $(VENV)/.stamp-peers: $(VENV)/.stamp-dev
 	@touch $@
 
 setup: $(VENV)/.stamp-dev ## the virtual environment, with everything a developer needs
+
+quick: $(VENV)/.stamp-dev ## in under a minute: unit tests, the contract in memory, the rules of this project
+	@$(VENV)/bin/python -m tools.lint
+	@HYPOTHESIS_PROFILE=default $(PYTEST) -q -n $(WORKERS) -m "not full and not server" tests/unit tests/contract $(ARGS)
 
 test: $(VENV)/.stamp-dev ## every test once, at small sizes
 	@HYPOTHESIS_PROFILE=default $(PYTEST) -n $(WORKERS) -m "not full" $(ARGS)

@@ -46,6 +46,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use a server by what they ask for; where a parameter says so, it is marked itself."""
+    for item in items:
+        if "server_config" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.server)
+
+
 def _has_memory() -> bool:
     try:
         return shutil.disk_usage(MEMORY).free > MEMORY_BYTES_MIN and os.access(MEMORY, os.W_OK | os.X_OK)

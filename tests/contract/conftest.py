@@ -12,12 +12,16 @@ from eventstore.store import EventStore
 from tests.contract.databases import Database, MemoryDatabase, StoreDatabase
 from tests.pgbouncer import NOT_INSTALLED, PROGRAM, PgBouncer
 
-# Through a pooler in transaction mode, with read tables that workers fold through it too.
-POOLED = pytest.param("pooled", marks=pytest.mark.skipif(PROGRAM is None, reason=NOT_INSTALLED))
-
-
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.server)
+# With read tables that workers fold.
+PROJECTED = pytest.param("projected", marks=pytest.mark.server)
+# As `projected`, through a pooler in transaction mode.
+POOLED = pytest.param(
+    "pooled",
+    marks=[pytest.mark.server, pytest.mark.full, pytest.mark.skipif(PROGRAM is None, reason=NOT_INSTALLED)],
+)
 # Where no Unit of Work shares a statement with another.
-EACH_ALONE = pytest.param("each-alone", marks=pytest.mark.full)
+EACH_ALONE = pytest.param("each-alone", marks=[pytest.mark.server, pytest.mark.full])
 
 
 @pytest_asyncio.fixture
@@ -44,13 +48,13 @@ def _database(request: pytest.FixtureRequest) -> Database:
     return StoreDatabase(store, projected=request.param in ("projected", "pooled"))
 
 
-@pytest.fixture(params=["memory", "postgresql", EACH_ALONE])
+@pytest.fixture(params=["memory", POSTGRESQL, EACH_ALONE])
 def database(request: pytest.FixtureRequest) -> Database:
     """An empty database: in memory, and on a server with group commit and without."""
     return _database(request)
 
 
-@pytest.fixture(params=["memory", "postgresql", "projected", POOLED])
+@pytest.fixture(params=["memory", POSTGRESQL, PROJECTED, POOLED])
 def tables(request: pytest.FixtureRequest) -> Database:
-    """As `database`, once more with read tables that `settle` brings up to date, and that through a pooler."""
+    """As `database`, once more with read tables that `settle` brings up to date, and in the full tier through a pooler."""
     return _database(request)
