@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 MEMORY = Path(os.sep, "dev", "shm")
 """A folder in memory, where the system has one: a database is made there ten times as fast as on some disks."""
 MEMORY_BYTES_MIN = 4 * 2**30
-SETTINGS = TEST_SETTINGS | {"shared_buffers": "64MB", "max_wal_size": "256MB"}
+# Commits are waited for: the store has that as a precondition, and without fsync it costs nothing.
+SETTINGS = TEST_SETTINGS | {"synchronous_commit": "on", "shared_buffers": "64MB", "max_wal_size": "256MB"}
 
 
 def pytest_configure(config: pytest.Config) -> None:

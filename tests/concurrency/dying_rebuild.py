@@ -14,7 +14,7 @@ from eventstore.log import EventLog
 from projections.rebuild import RebuildProgress, rebuild
 from projections.rebuild import builder as build
 from tests.concurrency.dying import STATEMENTS, Death, serve
-from tests.seen import SeenProjection
+from tests.counting_projection import SeenProjection
 
 LEASE_S = 0.3
 STEP_EVENTS_MAX = 40

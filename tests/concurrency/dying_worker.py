@@ -12,7 +12,7 @@ from eventstore.log import EventLog
 from projections import ProjectionWorker
 from projections.engine import batch
 from tests.concurrency.dying import STATEMENTS, Death, serve
-from tests.seen import SeenProjection
+from tests.counting_projection import SeenProjection
 
 
 async def fold(death: Death) -> str:

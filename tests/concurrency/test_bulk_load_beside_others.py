@@ -12,9 +12,9 @@ import pytest
 from eventstore.errors import ConcurrencyError, TransactionCommitError
 from eventstore.log import EventLog, StreamAppend
 from eventstore.log.records import to_columns
+from tests.bulk_events import content, expected_content, history
 from tests.entities import everything, started, tuned
-from tests.integration.test_append_lost_answer import connected, relay
-from tests.integration.test_bulk_load import content, expected_content, history
+from tests.relayed_connections import connected, relay
 from tests.waiting import until
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory
 from tests.concurrency import counting
 from tests.conftest import url_of
 from tests.relay import Relay
-from tests.rivals import STEPS, Rivals, elsewhere, new_order
+from tests.rival_writers import STEPS, Rivals, elsewhere, new_order
 from tests.waiting import until
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from eventstore.store import EventStore
 from tests.concurrency.dying import dying_process
 from tests.conftest import url_of
 from tests.entities import started
-from tests.integration.test_export_lines import clear, everything, exported
+from tests.exported_files import clear, everything, exported
 
 if TYPE_CHECKING:
     from eventstore.database import DatabaseConfig

@@ -21,9 +21,9 @@ from projections.check.comparison import compare_with_fold, read_live
 from projections.rebuild import RebuildProgress, abandon, rebuild
 from tests.concurrency.dying import dying_process
 from tests.conftest import url_of
+from tests.counting_projection import SeenProjection
 from tests.entities import started
-from tests.integration.test_rebuild_swap import place
-from tests.seen import SeenProjection
+from tests.ordered_by_symbol import place
 from tests.waiting import until
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from eventstore.log import EventLog, Settlement
 from eventstore.log.records import to_columns
 from projections import ProjectionWorker
 from tests.conftest import admin_connection
+from tests.counting_projection import SeenProjection
 from tests.entities import everything, started, tuned
-from tests.seen import SeenProjection
 from tests.waiting import until
 
 if TYPE_CHECKING:

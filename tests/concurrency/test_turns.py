@@ -12,7 +12,7 @@ from uuid import uuid4
 from eventstore.domain.order import Order, OrderSide
 from eventstore.repositories import PostgreSQLTransactionManager, PostgreSQLUnitOfWorkFactory, turns
 from eventstore.testing import InMemoryUnitOfWorkFactory
-from tests.rivals import elsewhere
+from tests.rival_writers import elsewhere
 
 if TYPE_CHECKING:
     from uuid import UUID

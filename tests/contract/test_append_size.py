@@ -16,23 +16,12 @@ from eventstore.log.append_size import ENVELOPE_BYTES
 from eventstore.log.records import StagedEvent
 from tests.contract.databases import Database, an_order
 from tests.entities import pending
+from tests.large_events import AnythingNoted, SizeNoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FRAME = len('{"text":""}')
-
-
-class SizeNoted(Event, category="tested size"):
-    """An event of any size."""
-
-    text: str
-
-
-class AnythingNoted(Event, category="tested size"):
-    """An event of any JSON."""
-
-    value: Any = None
 
 
 class CountNoted(Event, category="tested size"):

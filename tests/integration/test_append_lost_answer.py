@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import pytest_asyncio
 
 from eventstore.database import ConnectionFactory
 from eventstore.domain.order import Order, OrderSide
@@ -17,33 +15,15 @@ from eventstore.store import EventStore
 from tests.conftest import admin_connection
 from tests.entities import everything, started, tuned
 from tests.relay import Relay
+from tests.relayed_connections import connected, relay
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from eventstore.database import DatabaseConfig
 
-    from eventstore.database import DatabaseConfig, DatabaseConnection
+__all__ = ["relay"]
 
 MARK = "MARKED"
-
-
-@pytest_asyncio.fixture
-async def relay(migrated_config: DatabaseConfig) -> AsyncIterator[Relay]:
-    """A relay to a fresh, migrated database on a socket."""
-    if not migrated_config.host.startswith("/"):
-        pytest.skip("the server is not reached through a socket")
-    async with Relay(migrated_config) as opened:
-        yield opened
-
-
-@asynccontextmanager
-async def connected(relay: Relay, **settings: Any) -> AsyncIterator[DatabaseConnection]:
-    """A pool through the relay."""
-    connection = await ConnectionFactory.create_connection(relay.config(max_pool_size=4, **settings))
-    try:
-        yield connection
-    finally:
-        await connection.close(timeout_s=1)
 
 
 @pytest.mark.parametrize("group_commit", [True, False], ids=["group-commit", "each-alone"])

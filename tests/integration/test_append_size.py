@@ -11,8 +11,8 @@ import pytest
 from eventstore.errors import AppendTooLargeError
 from eventstore.limits import EVENT_BYTES_MAX
 from eventstore.log import EventLog, StreamAppend
-from tests.contract.test_append_size import AnythingNoted, SizeNoted
 from tests.entities import pending, started
+from tests.large_events import AnythingNoted, SizeNoted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -25,7 +25,7 @@ from projections import OrdersProjection, ProjectionWorker
 from projections.engine import set_partitions
 from projections.rebuild import rebuild
 from tests.entities import Strategy
-from tests.patient import patient_unit_of_work
+from tests.long_unit_of_work import patient_unit_of_work
 from tests.waiting import until
 
 if TYPE_CHECKING:

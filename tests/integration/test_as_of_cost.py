@@ -19,7 +19,7 @@ from eventstore.repositories.read_tables import LISTS as READ_LISTS
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.sql import load, text_of
 from projections import OrdersProjection, PortfoliosProjection, ProjectionWorker
-from tests.integration.test_query_plans import LISTS, sequential_scans
+from tests.query_plans import LISTS, sequential_scans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

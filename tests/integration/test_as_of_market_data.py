@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from projections import OrdersProjection, ProjectionWorker
-from tests.integration.test_market_data import ROWS_PER_UNIT_OF_WORK, Tally, messages, needs_file, take
+from tests.market_data import ROWS_PER_UNIT_OF_WORK, Tally, messages, needs_file, take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from eventstore.store import EventStore
-    from tests.integration.test_market_data import Message
+    from tests.market_data import Message
 
 
 def open_orders(rows: Sequence[Message], moment: datetime) -> dict[UUID, Decimal]:

@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore.core.event import Event
 from eventstore.errors import (
     ConcurrencyError,
     ConfigurationError,
@@ -20,8 +19,9 @@ from eventstore.errors import (
 )
 from eventstore.log import EventLog, StagedEvent, StreamAppend
 from eventstore.log.bulk_load import ImportResult
+from tests.bulk_events import BulkNoted, content, expected_content, history
 from tests.entities import StrategyTuned, everything, pending, started, tuned
-from tests.integration.test_append_lost_answer import relay
+from tests.relayed_connections import relay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
@@ -30,23 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["relay"]
 
-CONTENT = (
-    "SELECT stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at FROM events "
-    "ORDER BY position"
-)
-
-
-class BulkNoted(Event, category="tested bulk"):
-    """An event whose field nobody validates."""
-
-    text: Any
-
-
-def history(streams: int = 6, tunings: int = 3) -> list[StreamAppend]:
-    """Streams of different lengths, in descending order of their ids."""
-    made = [started(str(number), tunings=number % (tunings + 1)) for number in range(streams)]
-    return sorted(made, key=lambda stream: stream.stream_id, reverse=True)
-
 
 def one_by_one(streams: Iterable[StreamAppend], metadata: dict[str, Any]) -> list[StagedEvent]:
     """The events of streams, each with its own stream and version, interleaved."""
@@ -54,17 +37,6 @@ def one_by_one(streams: Iterable[StreamAppend], metadata: dict[str, Any]) -> lis
     return [
         events[place] for place in range(max(map(len, staged))) for events in staged if place < len(events)
     ]
-
-
-async def content(log: Any) -> list[tuple[Any, ...]]:
-    """All that the log has but positions and the clock of the database, in order."""
-    async with log.connection.acquire() as connection:
-        return [tuple(row) for row in await connection.fetch(CONTENT)]
-
-
-def expected_content(events: Iterable[StagedEvent]) -> list[tuple[Any, ...]]:
-    """The same of events about to be imported, written down without the code under test."""
-    return [(one.stream_id, one.version, one.pending.event_id) for one in events]
 
 
 async def of_async(items: Iterable[Any]) -> AsyncIterator[Any]:

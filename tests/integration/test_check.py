@@ -11,7 +11,6 @@ import pytest
 
 from eventstore.domain.order import Order
 from eventstore.log import EventLog
-from eventstore.sql import load
 from eventstore.store import built_in_projections
 from projections import OrdersProjection, ProjectionWorker
 from projections.check import Finding, check
@@ -19,10 +18,11 @@ from projections.check import audit as checking
 from projections.engine import set_partitions
 from projections.quarantine import discard, list_quarantined
 from projections.rebuild import rebuild
+from tests.checked_tables import catch_up, tamper
 from tests.command_line import run
 from tests.conftest import url_of
-from tests.integration.test_rebuild import fill_the_log
-from tests.integration.test_rebuild_swap import place
+from tests.filled_log import fill_the_log
+from tests.ordered_by_symbol import place
 
 if TYPE_CHECKING:
     from eventstore.core.event import RecordedEvent
@@ -36,30 +36,6 @@ async def fill(store: EventStore) -> None:
     await set_partitions(store.log, OrdersProjection(), 2)
     await place(store, 7)
     await catch_up(store.log)
-
-
-async def catch_up(log: EventLog) -> None:
-    """Fold what there is."""
-    for projection in built_in_projections():
-        async with log.connection.acquire() as connection:
-            partitions = await connection.fetch(
-                load("projections/list_partitions", connection), projection.name
-            )
-        for partition in range(len(partitions) or 1):
-            worker = ProjectionWorker(log, projection, partition=partition, batch_events_max=7)
-            while await worker.run_once():
-                pass
-
-
-async def tamper(store: EventStore, *statements: str) -> None:
-    """Run statements as a superuser who switches the guards off, and on again."""
-    async with store.connection.acquire() as connection:
-        await connection.execute(
-            "ALTER TABLE events DISABLE TRIGGER ALL; GRANT ALL ON events TO CURRENT_USER"
-        )
-        for statement in statements:
-            await connection.execute(statement)
-        await connection.execute("ALTER TABLE events ENABLE ALWAYS TRIGGER events_refuse_change")
 
 
 async def findings(store: EventStore) -> list[Finding]:

@@ -14,8 +14,8 @@ from projections import ProjectionWorker
 from tests.command_line import assert_not_found, assert_refused, run
 from tests.conftest import url_of
 from tests.entities import CATEGORY, started
-from tests.spoilt import Spoilt, spoilt_table
-from tests.working import place
+from tests.failing_projection import Spoilt, spoilt_table
+from tests.running_workers import place
 
 if TYPE_CHECKING:
     import subprocess
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Command = Callable[..., Coroutine[Any, Any, subprocess.CompletedProcess[str]]]
 
 AMBIGUOUS = """
-from tests.spoilt import Spoilt
+from tests.failing_projection import Spoilt
 
 class Again(Spoilt):
     name = "spoilt"
@@ -59,11 +59,11 @@ def command(migrated_config: DatabaseConfig) -> Command:
 
 @pytest.fixture
 def entry_point(tmp_path: Path) -> dict[str, str]:
-    """An environment with an installed package whose entry point names `tests.spoilt`."""
+    """An environment with an installed package whose entry point names `tests.failing_projection`."""
     folder = tmp_path / "shop-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: shop\nVersion: 1.0\n")
-    (folder / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\nshop = tests.spoilt\n")
+    (folder / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\nshop = tests.failing_projection\n")
     return {"PYTHONPATH": str(tmp_path)}
 
 
@@ -83,7 +83,7 @@ async def test_a_projection_is_known_by_its_name(
     await fold(store, monkeypatch)
 
     async def done(*arguments: str, status: int = 0) -> str:
-        result = await command(*arguments, env={VARIABLE: "tests.spoilt"})
+        result = await command(*arguments, env={VARIABLE: "tests.failing_projection"})
         assert result.returncode == status, result.stdout + result.stderr
         return result.stdout
 
@@ -99,8 +99,8 @@ async def test_a_projection_is_known_by_its_name(
 @pytest.mark.parametrize("known_by", ["--module", "--app", VARIABLE, "entry point"])
 def test_a_module_is_named_in_any_of_four_ways(entry_point: dict[str, str], known_by: str):
     """By either option, by the variable, or by an installed package."""
-    option = (known_by, "tests.spoilt") if known_by.startswith("--") else ()
-    env = {VARIABLE: "json, tests.spoilt"} if known_by == VARIABLE else {}
+    option = (known_by, "tests.failing_projection") if known_by.startswith("--") else ()
+    env = {VARIABLE: "json, tests.failing_projection"} if known_by == VARIABLE else {}
     done = run("table", "spoilt", *option, env=entry_point if known_by == "entry point" else env)
     assert (done.returncode, 'CREATE TABLE "spoilt"' in done.stdout) == (0, True)
 
@@ -114,7 +114,10 @@ async def test_what_is_not_known_is_said(
     assert "spoilt: not checked, since its code is not known here: give --module MODULE" in checked.stdout
     assert json.loads((await command("check", "--json")).stdout)["not_checked"] == ["spoilt"]
     assert (
-        json.loads((await command("check", "--json", "--module", "tests.spoilt")).stdout)["not_checked"] == []
+        json.loads((await command("check", "--json", "--module", "tests.failing_projection")).stdout)[
+            "not_checked"
+        ]
+        == []
     )
     for arguments in (
         ("rebuild", "spoilt"),
@@ -124,7 +127,9 @@ async def test_what_is_not_known_is_said(
         assert_refused(
             await command(*arguments), "there is no projection spoilt", "--module MODULE", "MODULE:CLASS"
         )
-    assert_refused(await command("rebuild", "spoil", "--module", "tests.spoilt"), "did you mean spoilt?")
+    assert_refused(
+        await command("rebuild", "spoil", "--module", "tests.failing_projection"), "did you mean spoilt?"
+    )
     assert_refused(await command("rebuild", "positons"), "did you mean positions?")
     assert_refused(
         await command("check", "--module", "tests.nowhere"), "there is no module tests.nowhere", "--module"
@@ -146,7 +151,9 @@ async def test_a_module_that_fails_is_named(command: Command, tmp_path: Path):
     assert_refused(refused, "the module failing (--module) cannot be imported: ZeroDivisionError: \\x1b[31m")
     refused = await command("rebuild", "spoilt", "--module", "ambiguous", env=env)
     assert_refused(
-        refused, "several projections are called spoilt", "ambiguous:Again and tests.spoilt:Spoilt"
+        refused,
+        "several projections are called spoilt",
+        "ambiguous:Again and tests.failing_projection:Spoilt",
     )
 
 
@@ -193,8 +200,17 @@ async def test_what_is_not_there_is_status_1(
         ("prove", 99),
         ("prove", 0),
         ("quarantine", "show", "spoilt", "NOBODY"),
-        ("quarantine", "retry", "spoilt", "NOBODY", "--module", "tests.spoilt"),
-        ("quarantine", "discard", "spoilt", "NOBODY", "--reason", "x", "--module", "tests.spoilt"),
+        ("quarantine", "retry", "spoilt", "NOBODY", "--module", "tests.failing_projection"),
+        (
+            "quarantine",
+            "discard",
+            "spoilt",
+            "NOBODY",
+            "--reason",
+            "x",
+            "--module",
+            "tests.failing_projection",
+        ),
     ):
         assert_not_found(await command(*arguments), str(arguments[-1] if arguments[0] == "prove" else ""))
     assert_not_found(await command("milestone", "--drop", "--position", 4), "no milestone at position 4")

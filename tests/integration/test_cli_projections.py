@@ -16,7 +16,7 @@ from eventstore.store import EventStore
 from tests import command_line
 from tests.command_line import assert_refused, run
 from tests.conftest import admin_connection, url_of
-from tests.spoilt import spoilt_table
+from tests.failing_projection import spoilt_table
 from tests.waiting import until
 
 
@@ -90,7 +90,7 @@ async def test_work_on_events_that_cannot_be_decoded(migrated_config: DatabaseCo
     position = await save_orders(migrated_config, 1)
     options = ("--projection", "orders", "--url", url_of(migrated_config))
     going_on = command_line.start("work", *options)
-    process = command_line.start("work", "--projection", "tests.spoilt:Spoilt", *options)
+    process = command_line.start("work", "--projection", "tests.failing_projection:Spoilt", *options)
     try:
         _, error = await asyncio.to_thread(process.communicate, timeout=30)
         async with EventStore.open(migrated_config, workers=False) as store:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from projections import ProjectionWorker
 from tests.command_line import assert_not_found, assert_refused, run
 from tests.conftest import url_of
-from tests.spoilt import Spoilt, spoilt_table
-from tests.working import place
+from tests.failing_projection import Spoilt, spoilt_table
+from tests.running_workers import place
 
 if TYPE_CHECKING:
     import pytest
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from eventstore.database import DatabaseConfig
     from eventstore.store import EventStore
 
-NAME = "tests.spoilt:Spoilt"
+NAME = "tests.failing_projection:Spoilt"
 
 
 async def test_from_failure_to_repair(

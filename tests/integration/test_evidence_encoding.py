@@ -17,7 +17,7 @@ from eventstore.export import import_lines
 from eventstore.log import EventLog
 from tests.conftest import admin_connection
 from tests.entities import started
-from tests.integration.test_export_lines import exported
+from tests.exported_files import exported
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -19,10 +19,11 @@ from eventstore.errors import ConfigurationError
 from eventstore.export.arrow import read_batches, to_arrow, write_parquet
 from eventstore.replay.equity import EquityPoint
 from projections import OrdersProjection, ProjectionWorker
+from tests.arrow_names import names_in
 from tests.command_line import run
 from tests.conftest import url_of
 from tests.entities import started
-from tests.integration.test_rebuild_swap import OrderedBySymbol, create_table, place
+from tests.ordered_by_symbol import OrderedBySymbol, create_table, place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,11 +49,6 @@ async def rows_of(store: EventStore, table: str) -> list[dict[str, Any]]:
     """The rows as the driver gives them."""
     async with store.connection.acquire() as connection:
         return [dict(row) for row in await connection.fetch(f"SELECT * FROM {table}")]
-
-
-def names_in(folder: Path) -> list[str]:
-    """What is in a folder."""
-    return sorted(one.name for one in folder.iterdir())
 
 
 def plain(value: Any) -> Any:

@@ -20,8 +20,8 @@ from projections import ProjectionWorker, fresh_rows
 from projections.quarantine import list_quarantined
 from tests.command_line import assert_refused, run
 from tests.conftest import url_of
-from tests.spoilt import Spoilt, spoilt_table
-from tests.working import place
+from tests.failing_projection import Spoilt, spoilt_table
+from tests.running_workers import place
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import struct
 from datetime import UTC, datetime
@@ -22,11 +21,12 @@ from eventstore.export import ExportResult, export_lines, import_lines
 from eventstore.log import StreamAppend
 from eventstore.store import EventStore
 from eventstore.testing.databases import run_in_thread
+from tests.arrow_names import names_in
+from tests.bulk_events import BulkNoted
 from tests.command_line import run
 from tests.conftest import url_of
 from tests.entities import pending, started
-from tests.integration.test_bulk_load import BulkNoted
-from tests.integration.test_export_arrow import names_in
+from tests.exported_files import clear, everything, exported
 from tests.scale import examples
 
 if TYPE_CHECKING:
@@ -35,40 +35,12 @@ if TYPE_CHECKING:
 
     from tests.conftest import DatabaseMaker
 
-ROWS = {
-    "events": "SELECT *, data::text AS data_text, metadata::text AS metadata_text FROM events ORDER BY position",
-    "event_seals": "SELECT * FROM event_seals ORDER BY block",
-}
-
 
 @pytest_asyncio.fixture
 async def empty(make_database: DatabaseMaker, migrated_template: str) -> AsyncIterator[EventStore]:
     """A second store, without events."""
     async with make_database(migrated_template) as config, EventStore.open(config, workers=False) as store:
         yield store
-
-
-async def everything(store: EventStore) -> dict[str, list[tuple[Any, ...]]]:
-    """Every column of every event and seal."""
-    async with store.connection.acquire() as connection:
-        return {name: [tuple(row) for row in await connection.fetch(query)] for name, query in ROWS.items()}
-
-
-async def clear(store: EventStore) -> None:
-    """Make a store empty again."""
-    async with store.connection.acquire() as connection:
-        for table in ROWS:
-            await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
-            await connection.execute(f"TRUNCATE {table}")
-            await connection.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_refuse_change")
-        await connection.execute("ALTER SEQUENCE events_position_seq RESTART")
-
-
-async def exported(store: EventStore, **arguments: Any) -> list[bytes]:
-    """The lines of an export."""
-    file = io.BytesIO()
-    await export_lines(store.log, file, **arguments)
-    return file.getvalue().splitlines(keepends=True)
 
 
 async def filled(store: EventStore) -> None:

@@ -29,7 +29,7 @@ from projections.rebuild import rebuild
 from tests.command_line import run
 from tests.conftest import admin_connection, url_of
 from tests.entities import started
-from tests.integration.test_rebuild_swap import place
+from tests.ordered_by_symbol import place
 
 LAST = 2**63 - 1
 INSERT_EVENT = """

@@ -21,7 +21,7 @@ from projections.fresh_rows import FreshRows
 from projections.rebuild import abandon, rebuild
 from projections.rebuild.new_table import beside_name
 from tests.conftest import admin_connection
-from tests.hits import Hit, HitsByNumber, HitsOfNumber, fold_all, hit, hits
+from tests.hit_projections import Hit, HitsByNumber, HitsOfNumber, fold_all, hit, hits
 from tests.naming import hostile_names, identifier, text_literal
 from tests.scale import examples
 

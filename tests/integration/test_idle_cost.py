@@ -13,7 +13,7 @@ import pytest
 from eventstore.store import EventStore
 from tests import command_line
 from tests.conftest import url_of
-from tests.working import place
+from tests.running_workers import place
 
 if TYPE_CHECKING:
     from eventstore.database import DatabaseConfig

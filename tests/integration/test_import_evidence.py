@@ -17,8 +17,8 @@ from eventstore.store import EventStore
 from tests.command_line import assert_refused, run
 from tests.conftest import url_of
 from tests.entities import started
-from tests.forged import ForgedFile
-from tests.integration.test_export_lines import everything, exported
+from tests.exported_files import everything, exported
+from tests.forged_files import ForgedFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

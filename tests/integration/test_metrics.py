@@ -22,11 +22,11 @@ from eventstore.store import EventStore
 from projections import ProjectionWorker, run
 from projections.engine.progress import list_partitions
 from tests.entities import started, tuned
-from tests.patient import patient_unit_of_work
+from tests.failing_projection import Spoilt, spoilt_table
+from tests.long_unit_of_work import patient_unit_of_work
 from tests.relay import Relay
-from tests.spoilt import Spoilt, spoilt_table
+from tests.running_workers import place
 from tests.waiting import until
-from tests.working import place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

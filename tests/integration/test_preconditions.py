@@ -23,7 +23,7 @@ from projections.engine import ProjectionWorker
 from tests.command_line import run
 from tests.conftest import admin_connection, url_of
 from tests.entities import started
-from tests.hits import Hit, HitsByNumber, hits
+from tests.hit_projections import Hit, HitsByNumber, hits
 from tests.waiting import until
 
 if TYPE_CHECKING:

@@ -18,15 +18,15 @@ from projections import OrdersProjection, ProjectionWorker
 from projections.check import check, compare_with_fold
 from projections.engine import batch as folding
 from projections.quarantine import list_quarantined
+from tests.checked_tables import tamper
 from tests.conftest import admin_connection
+from tests.counted_events import counted, prepare
+from tests.counting_projection import SeenProjection
 from tests.entities import started
-from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table, rows_of
-from tests.integration.test_check import tamper
-from tests.integration.test_projection_worker import counted, prepare
-from tests.integration.test_rebuild_swap import place
-from tests.seen import SeenProjection
+from tests.hit_projections import Hit, HitsByNumber, fold_all, hits, hits_table, rows_of
+from tests.ordered_by_symbol import place
+from tests.running_workers import running
 from tests.waiting import until
-from tests.working import running
 
 if TYPE_CHECKING:
     from eventstore.database import DatabaseConfig

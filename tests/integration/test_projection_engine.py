@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -17,63 +16,18 @@ import pytest
 from eventstore import EventStore, Order, OrderSide
 from eventstore.core.event import RecordedEvent
 from eventstore.database import DatabaseConfig
-from eventstore.domain.order import OrderCreated
 from eventstore.errors import CheckpointMovedError, ConfigurationError
 from eventstore.log import EventLog
-from projections import OrdersProjection, Projection, ProjectionRunner, ProjectionWorker, Table
+from projections import OrdersProjection, Projection, ProjectionRunner, ProjectionWorker
 from projections.check import compare_with_fold, compare_with_rebuild
 from projections.engine import set_partitions
 from projections.engine.lease import Lease
 from projections.keys import partition_of
 from projections.quarantine import discard, list_quarantined, retry
 from tests.conftest import url_of
+from tests.order_quantities import OrderedBySymbol, create_table, place, rows
 
 LEASE_S = 0.6
-
-
-@dataclass(frozen=True)
-class Ordered:
-    """How much was ordered of a symbol on a side."""
-
-    symbol: str
-    side: OrderSide
-    orders: int
-    quantity: Decimal
-
-
-class OrderedBySymbol(Projection[Ordered]):
-    """A projection of a user's own, by a key that is no stream."""
-
-    name = "ordered"
-    events = (OrderCreated,)
-    poison: frozenset[Decimal] = frozenset()
-
-    def __init__(self) -> None:
-        self.table = Table("ordered", row=Ordered, key=("symbol", "side"))
-
-    def key(self, event: RecordedEvent) -> tuple[Any, ...]:
-        """The symbol and the side."""
-        created = event.event
-        assert isinstance(created, OrderCreated)
-        return created.symbol, created.side
-
-    def evolve(self, row: Ordered | None, event: RecordedEvent) -> Ordered:
-        """One order more."""
-        created = event.event
-        assert isinstance(created, OrderCreated)
-        if created.quantity in self.poison:
-            raise ValueError(f"cannot take {created.quantity}")
-        row = row or Ordered(created.symbol, created.side, 0, Decimal(0))
-        return replace(row, orders=row.orders + 1, quantity=row.quantity + created.quantity)
-
-
-async def place(store: EventStore, *quantities: int, symbol: str = "ES") -> list[Order]:
-    """Save orders, each in a Unit of Work of its own."""
-    orders = [Order.create_market_order(symbol, Decimal(quantity), OrderSide.BUY) for quantity in quantities]
-    for order in orders:
-        async with store.unit_of_work() as uow:
-            await uow.orders.save_order(order)
-    return orders
 
 
 async def until(claim: Any, *, timeout_s: float = 60) -> None:
@@ -100,12 +54,6 @@ async def running(
 async def position_of(log: EventLog, projection: Projection[Any]) -> int:
     """How far every partition has come."""
     return await ProjectionRunner(log, projection).folded_through()
-
-
-async def create_table(store: EventStore, projection: Projection[Any]) -> None:
-    """Make the table of a user's projection."""
-    async with store.connection.acquire() as connection:
-        await connection.execute(projection.table.create())
 
 
 async def test_one_worker_is_active_and_the_next_takes_over_at_once_when_it_leaves(store: EventStore):
@@ -343,13 +291,6 @@ async def test_one_connection_is_enough(migrated_config: DatabaseConfig):
         assert await retry(store.log, projection, held.key)
         await set_partitions(store.log, projection, 2)
         assert (await compare_with_rebuild(store.log, projection)).is_equal
-
-
-async def rows(store: EventStore) -> dict[str, tuple[int, Decimal]]:
-    """The user's table."""
-    async with store.connection.acquire() as connection:
-        found = await connection.fetch("SELECT symbol, orders, quantity FROM ordered")
-    return {row["symbol"]: (row["orders"], row["quantity"]) for row in found}
 
 
 async def _true(value: bool) -> bool:

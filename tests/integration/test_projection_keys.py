@@ -17,7 +17,7 @@ from projections.engine import set_partitions
 from projections.fresh_rows import FreshRows
 from projections.quarantine import discard, list_quarantined, retry
 from projections.rebuild import rebuild
-from tests.hits import (
+from tests.hit_projections import (
     Hit,
     HitsByNumber,
     HitsByParity,

@@ -18,7 +18,7 @@ from projections.check import compare_with_fold
 from projections.fresh_rows import FreshRows
 from projections.quarantine import list_quarantined, retry
 from projections.rebuild import rebuild
-from tests.integration.test_projection_engine import Ordered, OrderedBySymbol, create_table, place, rows
+from tests.order_quantities import Ordered, OrderedBySymbol, create_table, place, rows
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore

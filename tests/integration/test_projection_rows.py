@@ -14,7 +14,7 @@ from projections.check import check, compare_with_rebuild
 from projections.engine import batch as folding
 from projections.quarantine import list_quarantined, retry
 from projections.rebuild import rebuild
-from tests.hits import Hit, HitsByNumber, Parity, fold_all, hit, hits, hits_table, rows_of
+from tests.hit_projections import Hit, HitsByNumber, Parity, fold_all, hit, hits, hits_table, rows_of
 
 if TYPE_CHECKING:
     from eventstore.core.event import RecordedEvent

@@ -24,11 +24,11 @@ from projections.keys import partition_of
 from projections.quarantine import list_quarantined, retry
 from tests.conftest import admin_connection
 from tests.entities import started
-from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table, rows_of
+from tests.failing_projection import Spoilt, spoilt_table
+from tests.hit_projections import Hit, HitsByNumber, fold_all, hits, hits_table, rows_of
 from tests.relay import Relay
-from tests.spoilt import Spoilt, spoilt_table
+from tests.running_workers import folded_through, has_folded, place, running
 from tests.waiting import until
-from tests.working import folded_through, has_folded, place, running
 
 if TYPE_CHECKING:
     from eventstore.database import DatabaseConfig

@@ -11,7 +11,7 @@ from eventstore.errors import ConnectionError
 from projections import Projection, ProjectionWorker, Table
 from projections.quarantine import list_quarantined, retry
 from projections.rebuild import rebuild
-from tests.working import place
+from tests.running_workers import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -14,38 +12,15 @@ import pytest_asyncio
 from eventstore.repositories import read_tables
 from eventstore.sql import load, render, schema_of
 from eventstore.store import EventStore
+from tests.query_plans import ID, LISTS, TIME, sequential_scans
 from tools.lint import sql_header
 from tools.statements import STATEMENTS
 
 ROWS = {"small": 50_000, "full": 1_000_000}
-# A row for each projection, or for each key in trouble.
-SMALL = {"projections", "projection_checkpoints", "projection_quarantine"}
-ID = UUID(int=7)
-TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 # What a page of each query is asked with: (tail, limit, after time, after id), and then its own arguments.
 PAGE = (10_001, 20, None, None)
 NEXT_PAGE = (10_001, 20, TIME, ID)
-LISTS: dict[str, tuple[Any, ...]] = {
-    "orders/by_symbol": ("S7",),
-    "orders/by_status": ("SUBMITTED",),
-    "orders/active": (),
-    "orders/by_broker_order_id": ("B-77",),
-    "orders/by_creation": (TIME, TIME),
-    "positions/open_by_symbol": ("S7", None, None),
-    "positions/by_symbol": ("S7",),
-    "positions/active": (),
-    "positions/closed": (),
-    "positions/by_strategy": ("T7",),
-    "positions/by_portfolio": (ID,),
-    "positions/open_by_portfolio": (ID,),
-    "positions/by_opening": (TIME, TIME),
-    "portfolios/by_name": ("N7",),
-    "portfolios/latest": (),
-    "portfolios/all": (),
-    "portfolios/by_strategy": ("T7",),
-    "portfolio_snapshots/by_portfolio": (ID, TIME, TIME),
-}
 LOADS = ("orders/load", "positions/load", "portfolios/load", "portfolio_snapshots/load")
 
 FILL = (
@@ -135,11 +110,3 @@ async def explain(connection: Any, name: str, arguments: tuple[Any, ...]) -> dic
     await connection.execute("DEALLOCATE explained")
     found: dict[str, Any] = json.loads(plan)[0]["Plan"]
     return found
-
-
-def sequential_scans(plan: dict[str, Any]) -> Iterator[str]:
-    """The large tables that a plan reads from end to end."""
-    if plan["Node Type"] == "Seq Scan" and plan["Relation Name"] not in SMALL:
-        yield plan["Relation Name"]
-    for child in plan.get("Plans", ()):
-        yield from sequential_scans(child)

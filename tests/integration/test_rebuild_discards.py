@@ -6,31 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from projections.check import check, compare_with_rebuild
-from projections.quarantine import discard, list_quarantined, retry
+from projections.check import compare_with_rebuild
+from projections.quarantine import list_quarantined, retry
 from projections.rebuild import RebuildProgress, rebuild
 from projections.rebuild import coordinator as rebuilding
-from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table, rows_of
+from tests.discarded_keys import AT_MOST_TWO, counts, kinds, leave_out
+from tests.hit_projections import Hit, HitsByNumber, fold_all, hits, hits_table
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
-
-AT_MOST_TWO = "ALTER TABLE hits ADD CONSTRAINT at_most_two CHECK (hits < 3)"
-
-
-async def leave_out(store: EventStore, projection: HitsByNumber, key: str) -> None:
-    """Discard the event that a key waits at."""
-    await discard(store.log, projection, key, discarded_by="risk desk", reason="a test")
-
-
-async def counts(store: EventStore, projection: HitsByNumber) -> dict[int, int]:
-    """The table."""
-    return {row.number: row.hits for row in await rows_of(store, projection)}
-
-
-async def kinds(store: EventStore, projection: HitsByNumber) -> list[str]:
-    """What a check finds."""
-    return [one.kind for one in (await check(store.log, [projection])).findings]
 
 
 @pytest.mark.parametrize("step_events_max", [50_000, 1])

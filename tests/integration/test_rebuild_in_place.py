@@ -21,9 +21,9 @@ from projections.rebuild import coordinator as rebuilding
 from projections.rebuild.new_table import beside_name
 from tests.command_line import run
 from tests.conftest import url_of
-from tests.hits import Hit, HitsByNumber, HitsByPrice, HitsOfNumber, hits
-from tests.integration.test_rebuild import fill_the_log
-from tests.integration.test_rebuild_swap import (
+from tests.filled_log import fill_the_log
+from tests.hit_projections import Hit, HitsByNumber, HitsByPrice, HitsOfNumber, hits
+from tests.ordered_by_symbol import (
     Doubled,
     Impure,
     OrderedBySymbol,

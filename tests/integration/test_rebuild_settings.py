@@ -8,7 +8,7 @@ import pytest
 
 from eventstore.errors import RebuildError
 from projections.rebuild import rebuild
-from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table
+from tests.hit_projections import Hit, HitsByNumber, fold_all, hits, hits_table
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore

@@ -23,9 +23,9 @@ from projections.rebuild.lease import RebuildLease
 from projections.rebuild.process_pool import ProcessPool
 from projections.rebuild.proof import prove
 from projections.rebuild.shards import WHOLE, Shard
-from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table, rows_of
-from tests.integration.test_rebuild_discards import kinds, leave_out
-from tests.integration.test_rebuild_swap import place
+from tests.discarded_keys import kinds, leave_out
+from tests.hit_projections import Hit, HitsByNumber, fold_all, hits, hits_table, rows_of
+from tests.ordered_by_symbol import place
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore

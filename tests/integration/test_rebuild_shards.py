@@ -20,10 +20,10 @@ from projections.rebuild import builder as building
 from projections.rebuild import proof as proving
 from projections.rebuild.process_pool import ProcessPool
 from projections.rebuild.shards import Shard
-from tests.hits import Hit, HitsByNumber, fold_all, hits, hits_table
-from tests.integration.test_rebuild import fill_the_log
-from tests.integration.test_rebuild_discards import AT_MOST_TWO, counts, leave_out
-from tests.integration.test_rebuild_swap import OrderedBySymbol, create_table, place, rows
+from tests.discarded_keys import AT_MOST_TWO, counts, leave_out
+from tests.filled_log import fill_the_log
+from tests.hit_projections import Hit, HitsByNumber, fold_all, hits, hits_table
+from tests.ordered_by_symbol import OrderedBySymbol, create_table, place, rows
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore

@@ -2,93 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from eventstore.database import PostgreSQLAdapter
-from eventstore.domain.order import Order, OrderCreated, OrderSide
 from eventstore.errors import CheckpointMovedError, ProjectionVersionError, RebuildError
-from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, Projection, Table
+from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, Projection
 from projections.check import check, compare_with_fold, compare_with_rebuild
 from projections.engine import ProjectionRunner, ProjectionWorker, set_partitions
 from projections.quarantine import discard, list_quarantined
 from projections.rebuild import coordinator as rebuilding
 from projections.rebuild import rebuild
-from tests.integration.test_rebuild import fill_the_log
+from tests.filled_log import fill_the_log
 from tests.migrations.schema import schema
+from tests.ordered_by_symbol import Doubled, Impure, OrderedBySymbol, create_table, place, rows
 
 if TYPE_CHECKING:
-    from eventstore.core.event import RecordedEvent
     from eventstore.store import EventStore
 
 D = Decimal
-
-
-async def place(store: EventStore, *quantities: int, symbol: str = "ES") -> list[Order]:
-    """Save orders, each in a Unit of Work of its own."""
-    orders = [Order.create_market_order(symbol, D(quantity), OrderSide.BUY) for quantity in quantities]
-    for order in orders:
-        async with store.unit_of_work() as uow:
-            await uow.orders.save_order(order)
-    return orders
-
-
-@dataclass(frozen=True)
-class Ordered:
-    """How much was ordered of a symbol."""
-
-    symbol: str
-    orders: int
-    quantity: Decimal
-
-
-class OrderedBySymbol(Projection[Ordered]):
-    """A projection of a user's own, by a key that is no stream."""
-
-    name = "ordered"
-    table = Table("ordered", row=Ordered, key=("symbol",))
-    events = (OrderCreated,)
-    poison: frozenset[Decimal] = frozenset()
-
-    def key(self, event: RecordedEvent) -> tuple[Any, ...]:
-        """The symbol."""
-        assert isinstance(event.event, OrderCreated)
-        return (event.event.symbol,)
-
-    def evolve(self, row: Ordered | None, event: RecordedEvent) -> Ordered:
-        """One order more."""
-        assert isinstance(event.event, OrderCreated)
-        if event.event.quantity in self.poison:
-            raise ValueError(f"cannot take {event.event.quantity}")
-        row = row or Ordered(event.event.symbol, 0, D(0))
-        return replace(row, orders=row.orders + 1, quantity=row.quantity + event.event.quantity)
-
-
-class Doubled(OrderedBySymbol):
-    """The same in a new version, which counts each order twice."""
-
-    version: ClassVar[int] = 2
-
-    def evolve(self, row: Ordered | None, event: RecordedEvent) -> Ordered:
-        """Two orders more."""
-        folded = super().evolve(row, event)
-        return replace(folded, orders=folded.orders + 1)
-
-
-async def create_table(store: EventStore) -> None:
-    """Make the table of the user's projection."""
-    async with store.connection.acquire() as connection:
-        await connection.execute(OrderedBySymbol.table.create())
-
-
-async def rows(store: EventStore) -> dict[str, tuple[int, Decimal]]:
-    """The user's table."""
-    async with store.connection.acquire() as connection:
-        records = await connection.fetch("SELECT symbol, orders, quantity FROM ordered")
-    return {row["symbol"]: (row["orders"], row["quantity"]) for row in records}
 
 
 async def test_a_rebuild_replaces_the_table(store: EventStore):
@@ -220,17 +154,6 @@ async def test_partitions_stay_and_stand_at_one_checkpoint(store: EventStore):
     for partition in range(3):
         await ProjectionWorker(store.log, projection, partition=partition).catch_up(10)
     assert await rows(store) == {"ES": (1, D(1)), "A": (3, D(6)), **dict.fromkeys("BCD", (2, D(3)))}
-
-
-class Impure(OrderedBySymbol):
-    """Counts its own calls: no two folds give the same rows."""
-
-    calls = 0
-
-    def evolve(self, row: Ordered | None, event: RecordedEvent) -> Ordered:
-        """What should never be written."""
-        self.calls += 1
-        return replace(super().evolve(row, event), orders=self.calls)
 
 
 async def test_a_proof_that_fails_swaps_nothing(store: EventStore):

@@ -22,11 +22,11 @@ from eventstore.store import EventStore, built_in_projections
 from projections import OrdersProjection, ProjectionWorker
 from projections.check import check, mend
 from projections.rebuild import rebuild
+from tests.checked_tables import catch_up
 from tests.command_line import run
 from tests.conftest import url_of
-from tests.integration.test_check import catch_up
-from tests.integration.test_rebuild import fill_the_log
-from tests.integration.test_rebuild_swap import OrderedBySymbol, create_table, place
+from tests.filled_log import fill_the_log
+from tests.ordered_by_symbol import OrderedBySymbol, create_table, place
 from tests.servers import SYSTEM_BINARIES, embedded_binaries
 
 if TYPE_CHECKING:

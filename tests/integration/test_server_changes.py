@@ -16,9 +16,9 @@ from eventstore.store import EventStore
 from projections import OrdersProjection
 from projections.rebuild import rebuild
 from tests.relay import Relay
+from tests.running_workers import place
 from tests.servers import Server
 from tests.waiting import until
-from tests.working import place
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

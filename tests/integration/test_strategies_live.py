@@ -36,7 +36,7 @@ from eventstore.testing.strategies import (
 )
 from projections.laws.checker import default_logs
 from tests.entities import Strategy
-from tests.hits import Hit, HitsByTime
+from tests.hit_projections import Hit, HitsByTime
 from tests.scale import examples
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from eventstore.errors import (
     UnsavedChangesError,
 )
 from tests.entities import everything, tuned
-from tests.integration.test_unit_of_work import new_order, saved, stored_versions
+from tests.saved_orders import new_order, saved, stored_versions
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore

@@ -6,89 +6,31 @@ from collections.abc import AsyncIterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 from eventstore.core.event import Event, EventRegistry, RecordedEvent, UpcastEvents, registry
-from eventstore.core.registry_check import require_sound_registry
-from eventstore.core.upcasting import EventContext, UpcastEvent, upcaster
-from eventstore.domain.order import Order, OrderFilled, OrderSide, OrderStatus
+from eventstore.domain.order import OrderFilled, OrderStatus
 from eventstore.errors import (
     ConfigurationError,
     EventDecodingError,
     QuarantinedKeysError,
     UnknownEventTypeError,
 )
-from eventstore.log import StreamAppend
 from eventstore.log.event_log import EventLog
 from eventstore.store import EventStore
 from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory
-from projections import OrdersProjection, Projection, ProjectionRunner, ProjectionWorker, Table
+from projections import OrdersProjection, Projection, ProjectionRunner, Table
 from projections.check import compare_with_fold, compare_with_rebuild
 from projections.quarantine import list_quarantined, retry
-from tests.entities import pending
+from tests.renewed_orders import OrderTraded, classes, fold, new_order, old, renewed, stream
 
-old = EventRegistry()
+__all__ = ["classes", "renewed"]
 
 
 class OrderPinged(Event, category="order", registry=old):
     """No longer kept: dropped."""
-
-
-class OrderTraded(Event, category="order", registry=old):
-    """Submitted and filled at once: now two events, or three."""
-
-    broker: str
-    fills: tuple[str, ...]
-
-
-@pytest.fixture
-def classes() -> EventRegistry:
-    """Today's classes, and the upcasters of the two that are gone."""
-    today = EventRegistry.merged(registry)
-
-    @upcaster("order", "OrderPinged", 1, to={}, registry=today)
-    def _drop(_data: dict[str, Any], _context: EventContext) -> list[UpcastEvent]:
-        return []
-
-    @upcaster("order", "OrderTraded", 1, to={"OrderSubmitted": 1, "OrderFilled": 1}, registry=today)
-    def _split(data: dict[str, Any], context: EventContext) -> list[UpcastEvent]:
-        fills = [
-            UpcastEvent(
-                "OrderFilled",
-                {"execution_id": f"{context.event_id}/{n}", "quantity": quantity, "price": "10"},
-            )
-            for n, quantity in enumerate(data["fills"])
-        ]
-        return [UpcastEvent("OrderSubmitted", {"broker_order_id": data["broker"]}), *fills]
-
-    require_sound_registry(today)
-    return today
-
-
-@pytest.fixture
-def renewed(store: EventStore, classes: EventRegistry) -> EventStore:
-    """A store whose log holds events that today's code has no class for."""
-    store.log.classes = classes
-    return store
-
-
-def new_order() -> tuple[Order, Event]:
-    """An order of ten, and its creating event."""
-    order = Order.create_market_order("AAPL", Decimal(10), OrderSide.BUY)
-    return order, order.pending_events[0].event
-
-
-def stream(order_id: UUID, expected_version: int, *events: Event) -> StreamAppend:
-    """Events of one order."""
-    return StreamAppend(order_id, expected_version, tuple(pending(event, uuid4()) for event in events))
-
-
-async def fold(store: EventStore, *projections: Projection[Any]) -> None:
-    """Bring tables up to date."""
-    for projection in projections or (OrdersProjection(),):
-        await ProjectionWorker(store.log, projection).catch_up(await store.log.head())
 
 
 @pytest.mark.parametrize("folded_after", [0, 1, 2, 3, 4])

@@ -12,7 +12,7 @@ from projections.check import check, compare_with_rebuild
 from projections.fresh_rows import FreshRows
 from projections.quarantine import discard
 from projections.rebuild import rebuild
-from tests.integration.test_upcasting import OrderTraded, classes, fold, new_order, renewed, stream
+from tests.renewed_orders import OrderTraded, classes, fold, new_order, renewed, stream
 
 if TYPE_CHECKING:
     from eventstore.core.event import RecordedEvent

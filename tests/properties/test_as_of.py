@@ -16,8 +16,8 @@ from eventstore.replay.disorder import DisorderSearch
 from eventstore.store import EventStore
 from eventstore.testing.strategies import EPOCH, order_histories, portfolio_histories, position_histories
 from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, ProjectionWorker
-from tests.past import interleaved, past_states, record
-from tests.properties.test_queries import firsts, moment, questions
+from tests.list_questions import firsts, moment, questions
+from tests.past_states import interleaved, past_states, record
 from tests.scale import examples
 
 if TYPE_CHECKING:

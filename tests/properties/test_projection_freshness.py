@@ -27,7 +27,7 @@ from projections import (
     ProjectionWorker,
 )
 from projections.check import compare_with_fold, compare_with_rebuild
-from tests.patient import patient_unit_of_work
+from tests.long_unit_of_work import patient_unit_of_work
 from tests.scale import examples
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eventstore.database.cancellation import finish
 from eventstore.repositories import turns
 from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory
-from tests.rivals import STEPS, Rivals, Step, new_order
+from tests.rival_writers import STEPS, Rivals, Step, new_order
 from tests.scale import examples
 
 if TYPE_CHECKING:

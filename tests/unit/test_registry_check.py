@@ -12,7 +12,7 @@ from eventstore.core.registry_check import registry_problems, require_sound_regi
 from eventstore.core.upcasting import EventContext, upcaster
 from eventstore.errors import ConfigurationError, EventDecodingError
 from eventstore.log.records import decode
-from tests.robots import NOW, moved_class, split_registry, stored
+from tests.old_robot_events import NOW, moved_class, split_registry, stored
 
 
 @pytest.fixture

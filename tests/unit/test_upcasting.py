@@ -15,7 +15,7 @@ from eventstore.core.registry_check import registry_problems, require_sound_regi
 from eventstore.core.upcasting import EventContext, UpcastEvent, upcaster
 from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.log.records import decode
-from tests.robots import NOW, STREAM, Robot, RobotWalked, moved_class, split_registry, stored
+from tests.old_robot_events import NOW, STREAM, Robot, RobotWalked, moved_class, split_registry, stored
 
 
 @pytest.fixture

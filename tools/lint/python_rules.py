@@ -167,6 +167,7 @@ RULES = (
     no_file_names_a_folder_of_a_machine,
     each_test_states_its_claim,
     no_test_sleeps_for_long,
+    no_test_imports_a_test,
     no_function_swallows_keywords,
     one_module_of_the_command_line_writes,
 )
