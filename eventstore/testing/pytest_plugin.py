@@ -47,7 +47,6 @@ SERVER_URL_VARIABLE = "EVENTSTORE_TEST_DATABASE_URL"
 
 TEST_SETTINGS = {
     "fsync": "off",
-    "full_page_writes": "off",
     "synchronous_commit": "off",
     "max_connections": "200",
 }
