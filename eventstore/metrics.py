@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from eventstore.database.cancellation import end
 from eventstore.errors import ConcurrencyError, ConnectionClosedError, EventStoreError
-from eventstore.log.status import Status, read_status
+from eventstore.status import Status, read_status
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from eventstore.evidence.canonical import ENTRY_BYTES, Seal, columns_of, entry, merkle_root, microseconds
+from eventstore.export.lines import append_check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ class ForgedFile:
             parsed["data"] = text[start:middle]
             parsed["metadata"] = text[middle + len(',"metadata":') : text.rindex(',"hash":"')]
             del parsed["hash"]
+            parsed.pop("append_check", None)
             events.append(parsed)
         return cls(lines[0], events, seals)
 
@@ -76,8 +78,12 @@ class ForgedFile:
             texts = [
                 f'"{name}":{value if name in ("data", "metadata") else json.dumps(value)}'
                 for name, value in event.items()
+                if name != "append_digest"
             ]
-            lines.append(f'{{{",".join(texts)},"hash":"{leaf.hex()}"}}\n'.encode())
+            texts.append(f'"hash":"{leaf.hex()}"')
+            if digest := event.get("append_digest"):
+                texts.append(f'"append_digest":{digest},"append_check":"{append_check(leaf, digest).hex()}"')
+            lines.append(f"{{{','.join(texts)}}}\n".encode())
         lines += [json.dumps({"seal": one}, separators=(",", ":")).encode() + b"\n" for one in self.seals]
         end = {
             "events": len(self.events),

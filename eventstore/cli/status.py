@@ -14,8 +14,8 @@ from eventstore.cli.target import Data, Url, adapter_for, configuration
 from eventstore.database import DatabaseConfig, MigrationManager, PostgreSQLAdapter
 from eventstore.database.migrations import MigrationStatus
 from eventstore.errors import NotMigratedError
-from eventstore.log.status import Status, read_status
 from eventstore.sql import Named
+from eventstore.status import Status, read_status
 
 __all__ = ["status"]
 

@@ -268,10 +268,10 @@ def test_the_words_are_the_same():
 _LIMIT = re.compile(r"^(limit|examples|partition|partitions|processes)$|_(s|max)$")
 # What is checked by whoever it is passed on to, or is no limit of a user's.
 _PASSED_ON = {
-    "Account.run", "BulkLoad.__init__", "Build.step", "Claim.__init__", "Claim.take", "DataFolder.locked", "DataFolder.use",
+    "Account.run", "Backoff.__init__", "BulkLoad.__init__", "Build.step", "RebuildLease.__init__", "RebuildLease.take", "DataFolder.locked", "DataFolder.use",
     "DisorderSearch.run_once", "IndependentFold.advance", "IndependentFold.fold", "Metrics.folded", "MockPostgreSQLAdapter",
     "ProjectionLagError.__init__", "Query.answer", "Settlement.settle", "Storage.find", "Subscription.__init__",
-    "Table.differences", "batches_of", "commit", "copy_rows", "process_pool", "partition_of", "read_batch", "storable", "wait_for_bell",
+    "Table.differences", "batches_of", "commit", "copy_rows", "process_pool", "partition_of", "read_batch", "storable", "wait_until_set",
     # Lists of a strategy: Hypothesis refuses what is negative, and none is a list too.
     "order_commands", "order_histories", "portfolio_commands", "portfolio_histories", "position_commands",
     "position_histories", "trading_days",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventstore.database import ConnectionFactory
-from eventstore.log import signals, subscription
+from eventstore.log import signals, wakeups
 from eventstore.log.shared import log_of
 from tests.conftest import admin_connection, url_of
 from tests.entities import started
@@ -30,7 +30,7 @@ NEVER_S = 3600.0
 def no_polling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody polls, so what arrives was signalled."""
     for name in ("_POLL_FIRST_S", "_POLL_MAX_S", "_POLL_LISTENING_MAX_S"):
-        monkeypatch.setattr(subscription, name, NEVER_S)
+        monkeypatch.setattr(wakeups, name, NEVER_S)
 
 
 @asynccontextmanager

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from eventstore import __all__ as public_names
+from tools.lint import findings as files
 
 _LOADED = "import sys, {module}; print(*sorted(name for name in sys.modules if name.startswith(('eventstore', 'projections'))))"
 
@@ -58,3 +61,45 @@ def test_each_public_name_is_there():
     assert set(public_names) <= set(dir(eventstore))
     with pytest.raises(AttributeError, match="no attribute 'Ordre'"):
         _ = eventstore.Ordre
+
+
+def test_there_is_no_circle_of_imports():
+    """Each module can be the first that a program imports: none needs itself, through whichever packages."""
+    needs = {
+        files.module_name(path): _imports(path) for path in files.python_files("eventstore", "projections")
+    }
+
+    def through(module: str, seen: tuple[str, ...]) -> tuple[str, ...] | None:
+        if module in seen:
+            return (*seen[seen.index(module) :], module)
+        if module in done:
+            return None
+        for needed in needs[module]:
+            # A package is imported before its modules; what it needs of them is no circle.
+            if (
+                needed in needs
+                and not f"{module}.".startswith(f"{needed}.")
+                and (circle := through(needed, (*seen, module)))
+            ):
+                return circle
+        done.add(module)
+        return None
+
+    done: set[str] = set()
+    assert {circle for module in needs if (circle := through(module, ()))} == set()
+
+
+def _imports(path: Path) -> set[str]:
+    """The modules and packages that a module imports at its top."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [name.name for name in node.names]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            found |= {".".join(parts[: length + 1]) for length in range(len(parts))}
+    return found
