@@ -65,7 +65,7 @@ SELECT md5(string_agg(part, ' ' ORDER BY part)) FROM (
     UNION ALL SELECT concat_ws(' ', 'sizes', sum(relpages), sum(reltuples)) FROM pg_class WHERE oid >= 16384
     UNION ALL SELECT concat_ws(' ', 'pg_shdepend', count(*)) FROM pg_shdepend WHERE dbid = {_OWN}
     UNION ALL SELECT concat_ws(' ', 'pg_db_role_setting', count(*)) FROM pg_db_role_setting WHERE setdatabase = {_OWN}
-    UNION ALL SELECT concat_ws(' ', 'pg_database', datacl, datconnlimit) FROM pg_database WHERE oid = {_OWN}
+    UNION ALL SELECT concat_ws(' ', 'pg_database', datacl, datconnlimit, encoding, datcollate, datctype) FROM pg_database WHERE oid = {_OWN}
 ) AS parts
 """
 

@@ -34,6 +34,7 @@ CHANGES = {
     "statistics": "ANALYZE orders",
     "a comment": "COMMENT ON TABLE orders IS 'mine'",
     "a large object": "SELECT lo_create(0)",
+    "an encoding": "UPDATE pg_database SET encoding = pg_char_to_encoding('LATIN1') WHERE datname = current_database()",
 }
 
 
