@@ -8,6 +8,8 @@ PostgreSQL's own as `pg_catalog.now()`. A file has these slots:
     {schema_name}       the name of that schema as a text literal
     {regclass events}   the oid of one of the store's relations, such as the argument of `nextval`
     {positions_max}     the highest position that can be one of the log: what lies beyond was never assigned
+    {event_bytes}       how many bytes the JSON of an event has, of its columns `data` and `metadata`
+    {is_ordered}        whether positions ascend, and are drawn on this server alone
 
 A template that several statements are made of has slots of other names as well, which `fill` fills.
 """
@@ -73,13 +75,36 @@ _SLOT = re.compile(r"\{([a-z_]*)(?: ([a-z_]+))?\}")
 _own: set[str] = set()
 """The statements of the library that were made so far: as many as there are files, schemas and tables of projections."""
 
-# A restore may have put the sequence back, but never by a million million positions: at 30,000 events a second these are a
-# year's. Who may not see the sequence takes half of all numbers.
-_POSITIONS_MAX = """(SELECT CASE
-    WHEN pg_catalog.has_sequence_privilege({sequence}::pg_catalog.oid, 'USAGE, SELECT')
-    THEN least(coalesce(pg_catalog.pg_sequence_last_value({sequence}), 0), 4611686018427387904) + 1099511627776
+_EXPRESSIONS = {
+    # A restore may have put the sequence back, but never by a million million positions: at 30,000 events a second these are a
+    # year's. Who may not see the sequence takes half of all numbers.
+    "positions_max": """(SELECT CASE
+    WHEN pg_catalog.has_sequence_privilege({regclass events_position_seq}::pg_catalog.oid, 'USAGE, SELECT')
+    THEN least(coalesce(pg_catalog.pg_sequence_last_value({regclass events_position_seq}), 0), 4611686018427387904) + 1099511627776
     ELSE 4611686018427387904
-END)"""
+END)""",
+    # What a compressed value takes is known when it is not compressed any more; the others are not looked at.
+    "event_bytes": """coalesce(CASE
+    WHEN pg_catalog.pg_column_compression(data) IS NULL THEN pg_catalog.pg_column_size(data)
+    ELSE pg_catalog.pg_column_size(data OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object())
+END, 0) + coalesce(CASE
+    WHEN pg_catalog.pg_column_compression(metadata) IS NULL THEN pg_catalog.pg_column_size(metadata)
+    ELSE pg_catalog.pg_column_size(metadata OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object())
+END, 0)""",
+    # See the preconditions `sequence of positions` and `no subscription`.
+    "is_ordered": """EXISTS (
+        SELECT
+        FROM pg_catalog.pg_sequence AS sequence
+        WHERE sequence.seqrelid = {regclass events_position_seq}::pg_catalog.oid
+            AND sequence.seqcache = 1 AND sequence.seqincrement = 1 AND NOT sequence.seqcycle
+    ) AND NOT EXISTS (
+        SELECT
+        FROM pg_catalog.pg_subscription_rel AS part
+        JOIN pg_catalog.pg_subscription AS subscription ON subscription.oid = part.srsubid AND subscription.subenabled
+        WHERE part.srrelid = {regclass events}::pg_catalog.oid
+    )""",
+}
+"""What several statements have in common, by the name of its slot."""
 
 _borrowed: dict[int, str] = {}
 """The schema of each connection that is on loan from a pool of the user's own, by the identity of the object."""
@@ -226,19 +251,16 @@ def render(text: str, schema: str, *, has_braces: bool = False) -> str:
     Raises:
         ConfigurationError: The text has a slot that this module does not know, where it may not have braces.
     """
-    sequence = f"{literal(qualified(schema, 'events_position_seq'))}::pg_catalog.regclass"
-    fixed = {
-        "schema": _quoted_in_body(schema),
-        "schema_name": literal(schema),
-        "positions_max": _POSITIONS_MAX.replace("{sequence}", sequence),
-    }
+    names = {"schema": _quoted_in_body(schema), "schema_name": literal(schema)}
 
     def fill(slot: re.Match[str]) -> str:
         kind, relation = slot.groups()
         if kind == "regclass" and relation is not None:
             return f"{literal(qualified(schema, relation))}::pg_catalog.regclass"
-        if relation is None and kind in fixed:
-            return fixed[kind]
+        if relation is None and kind in names:
+            return names[kind]
+        if relation is None and kind in _EXPRESSIONS:
+            return _SLOT.sub(fill, _EXPRESSIONS[kind])
         if has_braces:
             return slot.group()
         raise ConfigurationError(f"a statement has the unknown slot {slot.group()}")

@@ -9,17 +9,7 @@
 SELECT
     pg_catalog.pg_is_in_recovery() AS in_recovery,
     pg_catalog.pg_postmaster_start_time() AS started_at,
-    EXISTS (
-        SELECT
-        FROM pg_catalog.pg_sequence AS sequence
-        WHERE sequence.seqrelid = {regclass events_position_seq}::pg_catalog.oid
-            AND sequence.seqcache = 1 AND sequence.seqincrement = 1 AND NOT sequence.seqcycle
-    ) AND NOT EXISTS (
-        SELECT
-        FROM pg_catalog.pg_subscription_rel AS part
-        JOIN pg_catalog.pg_subscription AS subscription ON subscription.oid = part.srsubid AND subscription.subenabled
-        WHERE part.srrelid = {regclass events}::pg_catalog.oid
-    ) AS is_ordered,
+    {is_ordered} AS is_ordered,
     ARRAY(
         SELECT DISTINCT held.virtualtransaction
         FROM pg_catalog.pg_locks AS held

@@ -14,17 +14,7 @@ SELECT
     coalesce((SELECT pg_catalog.max(position) FROM {schema}.events WHERE position <= {positions_max}), 0) AS head,
     pg_catalog.pg_is_in_recovery() AS in_recovery,
     pg_catalog.pg_postmaster_start_time() AS started_at,
-    EXISTS (
-        SELECT
-        FROM pg_catalog.pg_sequence AS sequence
-        WHERE sequence.seqrelid = {regclass events_position_seq}::pg_catalog.oid
-            AND sequence.seqcache = 1 AND sequence.seqincrement = 1 AND NOT sequence.seqcycle
-    ) AND NOT EXISTS (
-        SELECT
-        FROM pg_catalog.pg_subscription_rel AS part
-        JOIN pg_catalog.pg_subscription AS subscription ON subscription.oid = part.srsubid AND subscription.subenabled
-        WHERE part.srrelid = {regclass events}::pg_catalog.oid
-    ) AS is_ordered
+    {is_ordered} AS is_ordered
 FROM (
     SELECT position, pg_catalog.row_number() OVER (ORDER BY position) AS place
     FROM {schema}.events

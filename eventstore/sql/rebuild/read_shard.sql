@@ -12,18 +12,11 @@
 -- Index: events_position_key
 SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at, bytes >= $7::bigint AS is_full
 FROM (
-    -- What a compressed value takes is known when it is not compressed any more; the others are not looked at.
     SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at, size, pg_catalog.sum(size) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) AS bytes
     FROM (
         SELECT
             position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at,
-            COALESCE(CASE
-                WHEN pg_catalog.pg_column_compression(data) IS NULL THEN pg_catalog.pg_column_size(data)
-                ELSE pg_catalog.pg_column_size(data OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object())
-            END, 0) + COALESCE(CASE
-                WHEN pg_catalog.pg_column_compression(metadata) IS NULL THEN pg_catalog.pg_column_size(metadata)
-                ELSE pg_catalog.pg_column_size(metadata OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object())
-            END, 0) AS size
+            {event_bytes} AS size
         FROM {schema}.events
         WHERE position > $1::bigint AND position <= $2::bigint AND category = ANY ($4::pg_catalog.text[])
             -- As projections/rebuild/shards.py has it: the last two bytes of the id, which are random in every usual one.
