@@ -125,9 +125,8 @@ def __getattr__(name: str) -> Any:
     module = _MODULES.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    importlib.import_module(
-        "eventstore.domain"
-    )  # registers the trading model's events, for whoever reads a log
+    # Whoever reads a log needs the events of the trading model, which this registers.
+    importlib.import_module("eventstore.domain")
     found = getattr(importlib.import_module(module), name)
     globals()[name] = found
     return found

@@ -92,7 +92,7 @@ class EventLog(EventLookup):
         """Which server the log is on, for whatever remembers a position of it."""
         if not self.server.checks:
             self.server.checks.append(require_whole_on)
-        self.settlement = Settlement(connection.acquire, self.server)
+        self.settlement = Settlement(connection, self.server)
         self._resend_within_s = resend_within_s
         self._group_commit = GroupCommit(self._send, self._append_alone) if group_commit else None
 

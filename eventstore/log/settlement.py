@@ -17,12 +17,10 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.access import ConnectionSource, reading
 from eventstore.database.preconditions import require_preconditions
 from eventstore.database.server import KnownServer, Remembered
 from eventstore.errors import ConfigurationError, ServerChangedError
@@ -65,14 +63,12 @@ class Settlement:
     That a position is final stays true, so the highest known one is remembered, as long as the server is the same.
 
     Args:
-        acquire: Gives a connection to the primary, as `DatabaseConnection.acquire` does.
+        source: Lends connections to the primary.
         server: The server; None: what the statements say of it is all that is known.
     """
 
-    def __init__(
-        self, acquire: Callable[[], AbstractAsyncContextManager[Any]], server: KnownServer | None = None
-    ) -> None:
-        self._acquire = acquire
+    def __init__(self, source: ConnectionSource, server: KnownServer | None = None) -> None:
+        self._source = source
         self._server = KnownServer() if server is None else server
         self._known = Remembered(self._server, _Known)
 
@@ -149,13 +145,12 @@ class Settlement:
             await asyncio.sleep(poll.next_s())
 
     async def _raise_or_lower(self, barrier: _Barrier | None, position: int) -> _Barrier:
-        async with self._acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                if barrier is None:
-                    head = (await self._scanned(connection, position, 0))["head"]
-                    return _Barrier(head, await self._writers(connection), time.monotonic())
-                barrier.writers &= await self._writers(connection)
-                return barrier
+        async with reading(self._source) as connection:
+            if barrier is None:
+                head = (await self._scanned(connection, position, 0))["head"]
+                return _Barrier(head, await self._writers(connection), time.monotonic())
+            barrier.writers &= await self._writers(connection)
+            return barrier
 
     async def head(self) -> int:
         """Return the highest position that is visible, final or not; 0 in an empty log.
@@ -171,24 +166,22 @@ class Settlement:
                     raise
 
     async def _head(self) -> int:
-        async with self._acquire() as connection:
-            with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                row = await connection.fetchrow(load("log/scan_positions", connection), 0, 0)
-                if not row["in_recovery"]:
-                    self._server.seen(connection, row)
-                await self._server.check(connection)
-                return int(row["head"])
+        async with reading(self._source) as connection:
+            row = await connection.fetchrow(load("log/scan_positions", connection), 0, 0)
+            if not row["in_recovery"]:
+                self._server.seen(connection, row)
+            await self._server.check(connection)
+            return int(row["head"])
 
     async def _advance(self, after: int) -> int:
         try:
-            async with self._acquire() as connection:
-                with mapped_errors(own_statement=True, reads_only=True, connection=connection):
-                    known = self._known.value
-                    if known.barrier is not None:
-                        await self._lower(known, known.barrier, connection)
-                    if self._settled > after:
-                        return self._settled
-                    return await self._scan(after, connection)
+            async with reading(self._source) as connection:
+                known = self._known.value
+                if known.barrier is not None:
+                    await self._lower(known, known.barrier, connection)
+                if self._settled > after:
+                    return self._settled
+                return await self._scan(after, connection)
         except Exception:
             self.reset()
             raise

@@ -379,5 +379,5 @@ async def test_a_new_settlement_trusts_nothing_but_the_log(migrated_config: Data
     async with opened(migrated_config) as connection:
         log = EventLog(connection)
         last = (await log.append(started(tunings=30))).last_position
-        assert await Settlement(connection.acquire).settle(0) == last
-        assert await Settlement(connection.acquire).settle(last, wait=False) == last
+        assert await Settlement(connection).settle(0) == last
+        assert await Settlement(connection).settle(last, wait=False) == last

@@ -6,8 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +24,7 @@ from projections.keys import partition_of
 from projections.quarantine import discard, list_quarantined, retry
 from tests.conftest import url_of
 from tests.order_quantities import OrderedBySymbol, create_table, place, rows
+from tests.running_workers import running
 
 LEASE_S = 0.6
 
@@ -35,20 +34,6 @@ async def until(claim: Any, *, timeout_s: float = 60) -> None:
     async with asyncio.timeout(timeout_s):
         while not await claim():  # noqa: ASYNC110 - what it waits for happens in the database
             await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def running(
-    *workers: ProjectionWorker[Any] | ProjectionRunner[Any],
-) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Run workers for a block."""
-    tasks = [asyncio.create_task(worker.run()) for worker in workers]
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def position_of(log: EventLog, projection: Projection[Any]) -> int:

@@ -455,7 +455,7 @@ def _ignore_holes(patch: pytest.MonkeyPatch) -> None:
     """Whatever is visible is taken to be final."""
 
     async def settle(self: Settlement, after: int, **_: Any) -> int:
-        async with self._acquire() as connection:
+        async with self._source.acquire() as connection:
             head: int = (await connection.fetchrow(load("log/scan_positions", connection), after, 10_000))[
                 "head"
             ]
