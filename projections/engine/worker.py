@@ -4,7 +4,7 @@
                                        |             one transaction                |
 
 The checkpoint's compare-and-set (position and epoch) comes first in the transaction: whoever comes second waits there
-and then finds the checkpoint moved. So an event counts once, whatever dies and whenever.
+and then finds the checkpoint moved. So an event counts exactly once, even if a process is killed.
 """
 
 from __future__ import annotations
