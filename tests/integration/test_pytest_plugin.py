@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
+import asyncpg
 import pytest
+import pytest_asyncio
 
 from eventstore.database import DatabaseConfig
+from eventstore.database.connecting import connect_arguments
 from eventstore.testing import pytest_plugin
 from tests.conftest import url_of
 
@@ -80,8 +85,25 @@ async def test_all(
     on_server.runpytest_subprocess("-q").assert_outcomes(passed=1)
 
 
-def test_each_test_has_an_empty_database(on_server: pytest.Pytester):
+@pytest_asyncio.fixture
+async def own_role(server_config: DatabaseConfig) -> AsyncIterator[DatabaseConfig]:
+    """A login role that only this test uses, so that the databases it owns are the databases this test made."""
+    name = f"plugin_{uuid4().hex}"
+    password = server_config.password.get_secret_value() if server_config.password else "unused"
+    admin = await asyncpg.connect(**connect_arguments(server_config))
+    try:
+        await admin.execute(f"CREATE ROLE {name} LOGIN SUPERUSER PASSWORD '{password}'")
+        yield server_config.model_copy(update={"user": name})
+        await admin.execute(f"DROP ROLE {name}")
+    finally:
+        await admin.close()
+
+
+async def test_each_test_has_an_empty_database(
+    on_server: pytest.Pytester, own_role: DatabaseConfig, monkeypatch: pytest.MonkeyPatch
+):
     """What one test wrote, the next does not see; and all databases are gone at the end."""
+    monkeypatch.setenv(pytest_plugin.SERVER_URL_VARIABLE, url_of(own_role))
     on_server.makepyfile(
         ORDER
         + """
@@ -97,23 +119,26 @@ async def test_alone(eventstore_unit_of_work_factory, eventstore_config, number)
         """
 import asyncio, asyncpg, os
 
-async def databases():
+async def owned():
     connection = await asyncpg.connect(os.environ["EVENTSTORE_TEST_DATABASE_URL"])
-    rows = await connection.fetch("SELECT datname FROM pg_database WHERE datname LIKE 'eventstore%'")
+    count = await connection.fetchval(
+        "SELECT count(*) FROM pg_database WHERE datdba = (SELECT oid FROM pg_roles WHERE rolname = current_user)"
+    )
     await connection.close()
-    return {row[0] for row in rows}
+    return count
 
-def pytest_configure(config):
-    config.before = asyncio.run(databases())
+def pytest_runtest_teardown(item):
+    print("OWNED", asyncio.run(owned()))
 
 def pytest_unconfigure(config):
-    print("LEFT", len(asyncio.run(databases()) - config.before))
+    print("LEFT", asyncio.run(owned()))
 """
     )
     result = on_server.runpytest_subprocess("-q", "-s")
     result.assert_outcomes(passed=3)
     names = {line.split()[-1] for line in result.outlines if "DATABASE" in line}
     assert len(names) == 1, "a database that is left as it was made is emptied and used again"
+    assert [line for line in result.outlines if "OWNED" in line][0].split()[-1] != "0", "the count sees the databases"
     result.stdout.fnmatch_lines(["LEFT 0"])
 
 
