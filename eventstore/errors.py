@@ -245,11 +245,11 @@ class EventEncodingError(ConfigurationError):
 
 
 class PreconditionError(ConfigurationError):
-    """The database is not as a guarantee of the store needs it; the message says what is wrong, and what mends it.
+    """The database is not as a guarantee of the store needs it; the message says what is wrong, and what repairs it.
 
     Attributes:
         preconditions: The names of the preconditions that do not hold, as in `eventstore.database.preconditions`.
-        statements: The statements of SQL that mend them, for an administrator to run.
+        statements: The statements of SQL that repair them, for an administrator to run.
     """
 
     preconditions: tuple[str, ...] = ()
@@ -566,7 +566,7 @@ class RestoredLogError(EventStoreError):
     """The log lacks what was read from it, or its sequence would assign a position again: events were lost.
 
     A restore has lost them, or a fail-over to a server that lagged behind. Nothing was written. Where the database itself
-    has read them, as its read tables have, `eventstore mend` puts that right; a reader outside begins again.
+    has read them, as its read tables have, `eventstore repair` puts that right; a reader outside begins again.
 
     Attributes:
         position: The highest position that was read; None where none is known.

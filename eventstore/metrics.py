@@ -97,7 +97,7 @@ class Metrics:
             "eventstore.projection.delay", [of_each("lag_s")], "s", "Age of the oldest event not folded yet"
         )
         gauge("eventstore.projection.quarantined", [of_each("quarantined")], "{key}", "Keys in quarantine")
-        gauge("eventstore.log.hole.age", [of_log("hole_age_s")], "s", "Age of the hole that readers wait at")
+        gauge("eventstore.log.gap.age", [of_log("gap_age_s")], "s", "Age of the gap that readers wait at")
         gauge("eventstore.log.writer.age", [of_log("writer_age_s")], "s", "Age of the oldest open writer")
         # The names are those of OpenTelemetry's semantic conventions for database clients.
         pool("db.client.connection.count", [self._counts], "{connection}", "Connections of the pool")

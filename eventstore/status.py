@@ -47,7 +47,7 @@ class Status:
 
     Attributes:
         head: The highest position of the log.
-        hole_age_s: For how many seconds readers have stood before a hole in the positions; 0.0 where there is none.
+        gap_age_s: For how many seconds readers have stood before a gap in the positions; 0.0 where there is none.
         writers: How many transactions that have appended events are open.
         writer_pid: The server's process of the oldest of them; None where there is none.
         writer_age_s: For how many seconds it has been open; 0.0 where there is none.
@@ -55,7 +55,7 @@ class Status:
     """
 
     head: int
-    hole_age_s: float
+    gap_age_s: float
     writers: int
     writer_pid: int | None
     writer_age_s: float
@@ -77,7 +77,7 @@ async def read_status(source: ConnectionSource) -> Status:
         rows = await connection.fetch(load("projections/status", connection))
     return Status(
         log["head"],
-        log["hole_age_s"] or 0.0,
+        log["gap_age_s"] or 0.0,
         log["writers"],
         log["writer_pid"],
         log["writer_age_s"] or 0.0,

@@ -107,8 +107,8 @@ class EventStore(PastOfStore):
             ConnectionError: The database cannot be reached. Safe to retry.
             NotMigratedError: The tables are missing or not the newest.
             PreconditionError: The database is not as a guarantee of the store needs it: the message has the statement
-                that mends it.
-            RestoredLogError: A restore has lost events that were read: run `eventstore mend`.
+                that repairs it.
+            RestoredLogError: A restore has lost events that were read: run `eventstore repair`.
         """
 
         async def open_store() -> EventStore:
@@ -260,7 +260,7 @@ class EventStore(PastOfStore):
 
         Raises:
             NotMigratedError: The schema is not the newest.
-            PreconditionError: A precondition does not hold: the message has the statement that mends it.
+            PreconditionError: A precondition does not hold: the message has the statement that repairs it.
             RestoredLogError: Positions would be assigned again, or a read table has events that the log lost: the
                 message says what to do.
             ConnectionError: The database cannot be reached.
@@ -277,7 +277,7 @@ class EventStore(PastOfStore):
         tables = [one.table.name for one in self._workers.projections]
         async with reading(self.connection) as connection:
             for named in await require_preconditions(connection, tables, levels=levels):
-                _logger.info("%s: %s", named.what, named.mend)
+                _logger.info("%s: %s", named.what, named.repair)
         await require_whole(self.log)
         checked.append(True)
 

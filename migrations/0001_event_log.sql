@@ -31,8 +31,8 @@ CREATE TABLE events (
 ALTER SEQUENCE events_position_seq OWNED BY events.position;
 
 COMMENT ON TABLE events IS 'Append-only: the only truth. Read tables are folded from it and can be rebuilt.';
-COMMENT ON COLUMN events.position IS 'Global order; has holes; final only once settled.';
-COMMENT ON COLUMN events.version IS '1, 2, 3 ... in the stream, without holes.';
+COMMENT ON COLUMN events.position IS 'Global order; has gaps; final once no transaction in flight can precede it.';
+COMMENT ON COLUMN events.version IS '1, 2, 3 ... in the stream, without gaps.';
 COMMENT ON COLUMN events.append_digest IS
     'The sum of the CRC-32 of the ids of the events appended together: a repeat of some of them is a conflict. 0: appended alone, or imported.';
 COMMENT ON COLUMN events.occurred_at IS 'The clock of the domain.';

@@ -1,4 +1,4 @@
--- Seals: blocks of settled events, each with a hash over its events and over the seal before.
+-- Seals: blocks of final events, each with a hash over its events and over the seal before.
 -- migrate:creates: event_seals, event_seals_follow
 
 -- migrate:up

@@ -1,4 +1,4 @@
-"""The read side: projections fold the settled events of the log into tables."""
+"""The read side: projections fold the final events of the log into tables."""
 
 import projections.installation  # noqa: F401 - refuses a module of the user's in place of `eventstore`
 from projections.builtin import (

@@ -141,7 +141,7 @@ class FreshRows(Generic[R]):
                 projection.name,
                 lag_events=len(events),
                 lag_events_max=TAIL_EVENTS_MAX,
-                cause="let its worker catch up, or mend what is in quarantine",
+                cause="let its worker catch up, or repair what is in quarantine",
             )
         return tail, events
 

@@ -1,4 +1,4 @@
-"""A projection of a user's own that fails at a quantity which the environment names, as code does before it is mended."""
+"""A projection of a user's own that fails at a quantity which the environment names, as code does before it is repaired."""
 
 from __future__ import annotations
 

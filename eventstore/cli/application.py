@@ -61,7 +61,7 @@ for _command in (
     projections.work,
     rebuilding.rebuild,
     checking.check,
-    checking.mend,
+    checking.repair,
     tables.table,
     database.grant,
     server.url,

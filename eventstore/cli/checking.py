@@ -1,4 +1,4 @@
-"""`check` and `mend`: whether everything is what it must be, and what a restore has lost."""
+"""`check` and `repair`: whether everything is what it must be, and what a restore has lost."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from eventstore.database import DatabaseConfig, MigrationManager
 from eventstore.log.event_log import EventLog
 from eventstore.log.shared import log_of
 from projections import Projection
-from projections.check import Audit, plan_mend
+from projections.check import Audit, plan_repair
 from projections.check import check as audit
-from projections.check import mend as mend_all
+from projections.check import repair as repair_all
 
-__all__ = ["check", "mend"]
+__all__ = ["check", "repair"]
 
 _Named = Annotated[
     list[str] | None,
@@ -43,7 +43,7 @@ def check(
     url: Url = None,
     data: Data = None,
 ) -> int:
-    """Hold the log to its rules and the read tables to the log; say what is wrong and how to mend it.
+    """Hold the log to its rules and the read tables to the log; say what is wrong and how to repair it.
 
     Nothing is changed, and everything goes on. The status is 1 where something is wrong. What may be meant so and is a
     risk, such as a setting that trades safety for speed, is a warning on standard error.
@@ -57,7 +57,7 @@ def check(
     else:
         _say(found, others)
     for warning in found.warnings:
-        say_error(f"warning: {warning.kind}: {warning.what}: {warning.mend}")
+        say_error(f"warning: {warning.kind}: {warning.what}: {warning.repair}")
     return 0 if found.is_sound else DIFFERENT
 
 
@@ -76,7 +76,7 @@ async def _check(config: DatabaseConfig, chosen: list[Projection[Any]] | None) -
             return await audit(log, chosen, on_progress=show), others
 
 
-def mend(
+def repair(
     projection: _Named = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
@@ -85,7 +85,7 @@ def mend(
     url: Url = None,
     data: Data = None,
 ) -> None:
-    """Mend what a restore has lost: no position is assigned twice, and no table keeps what is not in the log.
+    """Repair what a restore has lost: no position is assigned twice, and no table keeps what is not in the log.
 
     At a terminal it says first what it would do, and asks; `--dry-run` only says it. Where nothing is wrong nothing is
     done. Projections of your own that are concerned are named with --projection, besides
@@ -93,13 +93,13 @@ def mend(
     """
     named = projections_named(projection or [])
     with configuration(url, data) as config:
-        asyncio.run(_mend(config, named, dry_run=dry_run, asks=not yes and sys.stdin.isatty()))
+        asyncio.run(_repair(config, named, dry_run=dry_run, asks=not yes and sys.stdin.isatty()))
 
 
-async def _mend(config: DatabaseConfig, named: list[Projection[Any]], *, dry_run: bool, asks: bool) -> None:
+async def _repair(config: DatabaseConfig, named: list[Projection[Any]], *, dry_run: bool, asks: bool) -> None:
     async with _log(config) as log:
         chosen, _ = await kept_projections(log.connection, named)
-        plan = await plan_mend(log, chosen) if dry_run or asks else ()
+        plan = await plan_repair(log, chosen) if dry_run or asks else ()
         for line in plan:
             say(f"would {line}")
         if dry_run and plan:
@@ -107,8 +107,8 @@ async def _mend(config: DatabaseConfig, named: list[Projection[Any]], *, dry_run
         if plan:
             typer.confirm("go on?", abort=True)
         with show_progress() as on_progress:
-            done = await mend_all(log, chosen, on_progress=on_progress)
-    for line in done or ("there is nothing to mend",):
+            done = await repair_all(log, chosen, on_progress=on_progress)
+    for line in done or ("there is nothing to repair",):
         say(line)
 
 
@@ -127,7 +127,7 @@ def _say(found: Audit, others: list[str]) -> None:
             f"{one.events} events were delivered"
         )
     for finding in found.findings:
-        say(f"{finding.projection or 'log'}: {finding.kind}: {finding.what}: {finding.mend}")
+        say(f"{finding.projection or 'log'}: {finding.kind}: {finding.what}: {finding.repair}")
     for name in others:
         say(f"{name}: not checked, since its code is not known here: give --module MODULE")
     say("all is sound" if found.is_sound else f"{len(found.findings)} finding(s)")

@@ -53,7 +53,7 @@ def seal(
         ),
     ] = None,
 ) -> None:
-    """Seal every event that is settled and not sealed yet. Writers are not held up; two may run at once."""
+    """Seal every event that is final and not sealed yet. Writers are not held up; two may run at once."""
     with configuration(url, data) as config:
         asyncio.run(_seal(config, only_head=print_head, every_s=every_s))
 

@@ -101,7 +101,7 @@ def retry(
     url: Url = None,
     data: Data = None,
 ) -> int:
-    """Fold the events that wait, in order, once the code is mended; the status is 1 where one fails again."""
+    """Fold the events that wait, in order, once the code is repaired; the status is 1 where one fails again."""
     projection = projection_named(name)
 
     async def work(store: EventStore) -> int:

@@ -102,8 +102,8 @@ def _json(now: Status) -> str:
 
 def _log_lines(now: Status) -> list[str]:
     lines = [f"the head of the log is at position {now.head}"]
-    if now.hole_age_s:
-        lines.append(f"readers have waited at a hole for {now.hole_age_s:.1f} s")
+    if now.gap_age_s:
+        lines.append(f"readers have waited at a gap for {now.gap_age_s:.1f} s")
     if now.writers:
         lines.append(
             f"{now.writers} open writers, the oldest for {now.writer_age_s:.1f} s (backend {now.writer_pid})"
@@ -149,7 +149,7 @@ def _projections_table(now: Status) -> TextTable:
         table.add_row(
             one.projection,
             str(one.position),
-            # A hole in the positions counts here as an event: there are few.
+            # A gap in the positions counts here as an event: there are few.
             str(one.lag_events),
             f"{one.moved_s_ago:.0f} s ago",
             f"{one.lag_s:.1f}",

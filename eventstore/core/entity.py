@@ -444,7 +444,7 @@ class Entity(Validated):
             private["_assigned"] and self.assigned_fields
         )
 
-    def is_settled(self, saved: PendingEvent | None) -> bool:
+    def is_clean(self, saved: PendingEvent | None) -> bool:
         """Whether it certainly has no such change, and has made no entity; each commit asks this of each entity."""
         private: Any = self.__pydantic_private__
         pending = private["_pending"]

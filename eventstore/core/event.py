@@ -212,9 +212,9 @@ class RecordedEvent(_Envelope):
     events may be such.
 
     Attributes:
-        position: Its place in the log's one global order; positions have holes.
+        position: Its place in the log's one global order; positions have gaps.
         stream_id: The entity's id.
-        version: Its place in the stream: 1, 2, 3 ... without holes.
+        version: Its place in the stream: 1, 2, 3 ... without gaps.
         event_id: The id it was made with.
         event: What happened.
         metadata: Correlation id, causation id, actor, and whatever else the writer gave.

@@ -22,8 +22,8 @@ from eventstore.database.pooled import (
     PooledConnection,
     close_idle,
     end_session,
+    recover,
     reset,
-    settle,
 )
 from eventstore.database.server import KnownServer
 from eventstore.database.session import learn, learn_types
@@ -235,7 +235,7 @@ class DatabaseConnection:
 
     async def _clean_up(self, proxy: Any, connection: PooledConnection, *, is_calm: bool, ends: bool) -> None:
         if not is_calm:
-            await settle(connection)
+            await recover(connection)
         connection.forget_transaction()
         connection.leased = False
         if ends:

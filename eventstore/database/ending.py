@@ -10,7 +10,7 @@ from eventstore import errors
 from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import DRIVER_ERRORS, map_error, mapped_errors
 from eventstore.database.plain import plain
-from eventstore.database.pooled import settle
+from eventstore.database.pooled import recover
 from eventstore.database.server import is_same_start
 from eventstore.database.session import find_schema
 from eventstore.database.session_effects import Effect, effect_of
@@ -145,7 +145,7 @@ async def _release(pool: Any, connection: Any, *, interrupted: bool) -> None:
     effect = _effects.pop(id(connection), Effect.NONE)
     with mapped_errors():
         if interrupted or connection.is_in_transaction():
-            await settle(connection)
+            await recover(connection)
         if effect is Effect.LASTING:
             connection.terminate()
         await pool.release(connection)

@@ -142,7 +142,7 @@ def _by_sqlstate(error: BaseException, sqlstate: str, text: str) -> errors.Event
             if issubclass(kind, errors.IntegrityError):
                 constraint: str | None = getattr(error, "constraint_name", None)
                 if str(constraint).startswith(_POSITION_KEY):
-                    advice = "the sequence of positions was set back behind the log: run `eventstore mend`"
+                    advice = "the sequence of positions was set back behind the log: run `eventstore repair`"
                 return kind(f"{text}: {advice}", constraint=constraint)
             return kind(f"{text}: {advice}")
     return errors.RepositoryError(f"{text} (SQLSTATE {sqlstate})")

@@ -17,8 +17,8 @@ __all__ = [
     "PooledConnection",
     "close_idle",
     "end_session",
+    "recover",
     "reset",
-    "settle",
     "unwrapped",
 ]
 
@@ -198,7 +198,7 @@ async def end_session(connection: PooledConnection) -> None:
     await close_idle(connection)
 
 
-async def settle(connection: Any) -> None:
+async def recover(connection: Any) -> None:
     """Wait until the server has dealt with a cancelled statement, and roll back what is then open.
 
     A connection that does not answer in time is ended.

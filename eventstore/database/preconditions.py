@@ -1,7 +1,7 @@
 """What the guarantees of a store rest on and an administrator can change: each precondition once, with its risk.
 
 `find_violations` looks all of them up in one statement, `eventstore/sql/database/preconditions.sql`, which also writes the
-statement that mends each. `EventStore.open`, workers and `eventstore check` ask it; readers in order look
+statement that repairs each. `EventStore.open`, workers and `eventstore check` ask it; readers in order look
 at the sequence and for subscriptions each time they ask how far the log is final.
 """
 
@@ -44,15 +44,15 @@ class Precondition:
         name: Its name, as `eventstore check` prints it.
         risk: What may happen where it does not hold.
         level: What the library does then.
-        advice: What to do where no single statement mends it.
-        mending: What to do with the statement where one does.
+        advice: What to do where no single statement repairs it.
+        repairing: What to do with the statement where one does.
     """
 
     name: str
     risk: str
     level: Level
     advice: str = "undo that"
-    mending: str = "run `{statement}`"
+    repairing: str = "run `{statement}`"
 
     @property
     def row(self) -> str:
@@ -179,7 +179,7 @@ PRECONDITIONS: dict[str, Precondition] = {
             "its events come in the order of another server's commits and with that server's positions: readers would "
             "pass events that come later, and appends would take positions that the other server has assigned",
             Level.OPEN,
-            mending="open the other server; to take its place, run `{statement}` and then `eventstore mend`",
+            repairing="open the other server; to take its place, run `{statement}` and then `eventstore repair`",
         ),
     )
 }
@@ -193,7 +193,7 @@ class Violation:
     Attributes:
         precondition: The precondition.
         found: What is wrong, in a few words.
-        statement: The statement that mends it; None where none does.
+        statement: The statement that repairs it; None where none does.
     """
 
     precondition: Precondition
@@ -206,11 +206,11 @@ class Violation:
         return f"{self.found}: {self.precondition.risk}"
 
     @property
-    def mend(self) -> str:
+    def repair(self) -> str:
         """What to do, in one line."""
         if self.statement is None:
             return self.precondition.advice
-        return self.precondition.mending.replace("{statement}", self.statement)
+        return self.precondition.repairing.replace("{statement}", self.statement)
 
 
 async def find_violations(connection: Any, read_tables: Collection[str]) -> tuple[Violation, ...]:
@@ -224,7 +224,7 @@ async def find_violations(connection: Any, read_tables: Collection[str]) -> tupl
         Exception: Errors of asyncpg, not mapped.
     """
     rows = await connection.fetch(load("database/preconditions", connection), list(read_tables))
-    return tuple(Violation(PRECONDITIONS[row["precondition"]], row["found"], row["mend"]) for row in rows)
+    return tuple(Violation(PRECONDITIONS[row["precondition"]], row["found"], row["repair"]) for row in rows)
 
 
 async def require_preconditions(
@@ -241,7 +241,7 @@ async def require_preconditions(
         levels: Which are refused.
 
     Raises:
-        PreconditionError: Some do not: the message says what is wrong, and what mends it.
+        PreconditionError: Some do not: the message says what is wrong, and what repairs it.
         Exception: Errors of asyncpg, not mapped.
     """
     refused = frozenset(levels)
@@ -253,9 +253,9 @@ async def require_preconditions(
 
 
 def precondition_error(violations: Sequence[Violation]) -> PreconditionError:
-    """Return the error that says what is wrong, and what mends it, in one line."""
+    """Return the error that says what is wrong, and what repairs it, in one line."""
     return PreconditionError.of(
-        "; ".join(f"{one.what}: {one.mend}" for one in violations),
+        "; ".join(f"{one.what}: {one.repair}" for one in violations),
         preconditions=[one.precondition.name for one in violations],
         statements=[one.statement for one in violations if one.statement is not None],
     )

@@ -188,7 +188,7 @@ class KnownServer:
         return self._checked == self.generation
 
     @contextmanager
-    def being_mended(self) -> Iterator[None]:
+    def being_repaired(self) -> Iterator[None]:
         """Leave the checks out for a block that makes what they look at right, or says what is wrong with it."""
         generation, before = self.generation, self._checked
         self._checked = generation

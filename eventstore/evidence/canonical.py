@@ -164,7 +164,7 @@ class Seal:
     """One block of the log, closed.
 
     Attributes:
-        block: 1, 2, 3 ... without holes.
+        block: 1, 2, 3 ... without gaps.
         after_position: The block's events come after this position.
         through_position: Its last event's position.
         events: How many it has.

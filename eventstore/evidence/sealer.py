@@ -1,4 +1,4 @@
-"""Sealing: closing blocks of settled events, at no cost to writers."""
+"""Sealing: closing blocks of final events, at no cost to writers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SealResult:
 
 
 async def seal(log: EventLog, *, block_events_max: int = BLOCK_EVENTS_MAX) -> SealResult:
-    """Seal every event that is settled and not sealed yet, and return the new head.
+    """Seal every event that is final and not sealed yet, and return the new head.
 
     Writers are not held up: nothing is locked, and an event in flight is sealed the next time. Two who seal at once
     share the work; each block is made once.
@@ -84,12 +84,12 @@ async def _seal(log: EventLog, block_events_max: int) -> SealResult:
             )
         after = last["through_position"]
         await log.read_mark(after)
-        settled = await log.settlement.settle(after, wait=False)
+        final = await log.high_water_mark.advance(after, wait=False)
         async with reading(log.connection) as connection:
             rows = await connection.fetch(
                 load("evidence/read_events", connection),
                 after,
-                settled,
+                final,
                 block_events_max,
                 BATCH_BYTES_MAX,
             )

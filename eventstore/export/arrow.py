@@ -17,7 +17,7 @@ from eventstore.database.error_mapping import mapped_errors
 from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import microseconds
 from eventstore.export.files import replacing
-from eventstore.export.lines import settled_pages
+from eventstore.export.lines import final_pages
 from eventstore.limits import check_count
 from eventstore.log.names import require_known_names
 from eventstore.printable import printable
@@ -279,7 +279,7 @@ async def _opened(
         with log.server.steady() as generation:
             through = await log.head()
         schema = _schema(arrow, columns, "fresh", through)
-        rows = settled_pages(
+        rows = final_pages(
             log,
             after=0,
             through=through,

@@ -29,8 +29,8 @@ __all__ = [
     "LineWriter",
     "append_check",
     "export_lines",
+    "final_pages",
     "moment_text",
-    "settled_pages",
 ]
 
 FORMAT = "trading-eventstore events 1"
@@ -66,7 +66,7 @@ class ExportResult:
 async def export_lines(
     log: EventLog, file: LineWriter, *, categories: Sequence[str] | None = None, after: int = 0
 ) -> ExportResult:
-    """Write the settled events up to the head that the log has now, each as a line of JSON, a page at a time in memory.
+    """Write the final events up to the head that the log has now, each as a line of JSON, a page at a time in memory.
 
     The whole log takes its seals along. Writers go on.
 
@@ -102,7 +102,7 @@ async def _export(
     header = {"format": FORMAT, "after": after, "categories": categories}
     file.write(orjson.dumps(header) + b"\n")
     digest, events, last = sha256(), 0, 0
-    async for rows in settled_pages(log, after=after, through=through, categories=categories):
+    async for rows in final_pages(log, after=after, through=through, categories=categories):
         lines = []
         for row in rows:
             line, leaf = _event_line(row)
@@ -117,7 +117,7 @@ async def _export(
     return ExportResult(events, seals, last)
 
 
-async def settled_pages(
+async def final_pages(
     log: EventLog,
     *,
     after: int,
@@ -143,7 +143,7 @@ async def settled_pages(
     if generation is None:
         generation = log.server.generation
     with log.server.steady(generation):
-        await log.settlement.settle_through(through)
+        await log.high_water_mark.wait_until_final(through)
     size = PageSize(page_events)
     while after < through:
         # A statement whose filter finds nothing still ends soon.
@@ -160,7 +160,7 @@ async def settled_pages(
                     size.bytes,
                 )
                 if not rows and end < through:
-                    end = await connection.fetchval(load("log/hole_end", connection), end, through)
+                    end = await connection.fetchval(load("log/gap_end", connection), end, through)
         after = rows[-1]["position"] if size.is_full(rows) else end
         if rows:
             yield rows

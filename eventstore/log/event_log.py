@@ -30,6 +30,7 @@ from eventstore.limits import check_count, check_position, check_seconds
 from eventstore.log.bulk_batches import ImportSource
 from eventstore.log.bulk_load import BATCH_EVENTS_MAX, BulkLoad, ImportResult
 from eventstore.log.group_commit import AnswerLostError, GroupCommit
+from eventstore.log.high_water_mark import HighWaterMark
 from eventstore.log.lookup import EventLookup
 from eventstore.log.page_size import BYTES_UNBOUNDED, PageSize
 from eventstore.log.records import (
@@ -42,7 +43,6 @@ from eventstore.log.records import (
     to_columns,
 )
 from eventstore.log.restored import require_whole_on
-from eventstore.log.settlement import Settlement
 from eventstore.log.statements import execute_append, find_repeated, is_version_taken
 from eventstore.log.subscription import Mark, Subscription
 from eventstore.log.unreadable import OnUnreadable, Readable, readable, unreadable_handler
@@ -92,7 +92,7 @@ class EventLog(EventLookup):
         """Which server the log is on, for whatever remembers a position of it."""
         if not self.server.checks:
             self.server.checks.append(require_whole_on)
-        self.settlement = Settlement(connection, self.server)
+        self.high_water_mark = HighWaterMark(connection, self.server)
         self._resend_within_s = resend_within_s
         self._group_commit = GroupCommit(self._send, self._append_alone) if group_commit else None
 
@@ -129,33 +129,33 @@ class EventLog(EventLookup):
         return await self.append_columns(to_columns(staged, classes=self.classes))
 
     def append_columns(
-        self, columns: AppendColumns, settled: Callable[[AppendResult], None] | None = None
+        self, columns: AppendColumns, on_result: Callable[[AppendResult], None] | None = None
     ) -> Coroutine[Any, Any, AppendResult]:
         """As `append_staged`, for a caller that has encoded the events.
 
         Args:
             columns: The events.
-            settled: Is told the result, also where the call is cancelled: that waits for the outcome.
+            on_result: Is told the result, also where the call is cancelled: that waits for the outcome.
         """
-        append = self._append(columns, settled)
+        append = self._append(columns, on_result)
         return append if self.metrics is None else self.metrics.timed_append(append, len(columns.versions))
 
     async def _append(
-        self, columns: AppendColumns, settled: Callable[[AppendResult], None] | None
+        self, columns: AppendColumns, on_result: Callable[[AppendResult], None] | None
     ) -> AppendResult:
         try:
             if self._group_commit is None:
-                return await finish(self._append_settled(columns, settled))
-            return await self._group_commit.append(columns, settled)
+                return await finish(self._append_and_report(columns, on_result))
+            return await self._group_commit.append(columns, on_result)
         finally:
             self.wakeups.notify()
 
-    async def _append_settled(
-        self, columns: AppendColumns, settled: Callable[[AppendResult], None] | None
+    async def _append_and_report(
+        self, columns: AppendColumns, on_result: Callable[[AppendResult], None] | None
     ) -> AppendResult:
         result = await self._append_alone(columns)
-        if settled is not None:
-            settled(result)
+        if on_result is not None:
+            on_result(result)
         return result
 
     async def import_events(
@@ -358,7 +358,7 @@ class EventLog(EventLookup):
         connection: Any = None,
         on_unreadable: OnUnreadable = "raise",
     ) -> list[RecordedEvent]:
-        """Return events with `after` < position <= `through`, in order; only a settled range is complete.
+        """Return events with `after` < position <= `through`, in order; only a final range is complete.
 
         Args:
             after: Begin after this position.
@@ -387,7 +387,7 @@ class EventLog(EventLookup):
     async def read_page(
         self, size: PageSize, *, after: int, through: int, categories: Sequence[str] | None = None
     ) -> tuple[list[Readable], int]:
-        """Return a page of a settled range, and the position that it reaches.
+        """Return a page of a final range, and the position that it reaches.
 
         An event that cannot be read is in its place, as an `UnreadableEvent`.
 
@@ -430,7 +430,7 @@ class EventLog(EventLookup):
         with self.server.steady() as generation:
             await self.read_mark(after)
             through = await self.head()
-            await self.settlement.settle_through(through)
+            await self.high_water_mark.wait_until_final(through)
         while after < through:
             with self.server.steady(generation):
                 events, after = await self.read_page(
@@ -447,7 +447,7 @@ class EventLog(EventLookup):
         batch_events_max: int = _BATCH_EVENTS_MAX,
         on_unreadable: OnUnreadable = "raise",
     ) -> Subscription:
-        """Return a subscription that yields settled events in order, for ever.
+        """Return a subscription that yields final events in order, for ever.
 
         Args:
             after: Begin after this position.
@@ -468,12 +468,12 @@ class EventLog(EventLookup):
         )
 
     async def head(self) -> int:
-        """Return the highest position that is visible, settled or not; 0 in an empty log.
+        """Return the highest position that is visible, final or not; 0 in an empty log.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
-        return await self.settlement.head()
+        return await self.high_water_mark.head()
 
 
 async def _fetch_on(connection: Any, statement: str, *arguments: Any) -> list[Any]:

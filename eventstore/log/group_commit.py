@@ -68,7 +68,7 @@ class _Member:
     number: int
     blockers: int = 0
 
-    def settle(self, outcome: AppendResult | _GoAlone) -> None:
+    def resolve(self, outcome: AppendResult | _GoAlone) -> None:
         if not self.outcome.done():
             self.outcome.set_result(outcome)
 
@@ -106,7 +106,7 @@ class GroupCommit:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def append(
-        self, columns: AppendColumns, settled: Callable[[AppendResult], None] | None = None
+        self, columns: AppendColumns, on_result: Callable[[AppendResult], None] | None = None
     ) -> AppendResult:
         """Append, alone or with others; raises what the append would have raised alone.
 
@@ -114,7 +114,7 @@ class GroupCommit:
 
         Args:
             columns: The append.
-            settled: Is told the result, also where a cancellation is raised.
+            on_result: Is told the result, also where a cancellation is raised.
         """
         characters = sum(map(len, columns.data)) + sum(map(len, columns.metadata))
         # No append needs a task of its own to be finished by when its caller is cancelled.
@@ -127,28 +127,28 @@ class GroupCommit:
         except asyncio.CancelledError as cancelled:
             outcome.add_earlier(cancelled)
             if not outcome.cancelled() and outcome.exception() is None:
-                await self._conclude(columns, outcome.result(), settled)
+                await self._conclude(columns, outcome.result(), on_result)
             raise
-        return await self._conclude(columns, known, settled)
+        return await self._conclude(columns, known, on_result)
 
     async def _conclude(
         self,
         columns: AppendColumns,
         outcome: AppendResult | _GoAlone,
-        settled: Callable[[AppendResult], None] | None,
+        on_result: Callable[[AppendResult], None] | None,
     ) -> AppendResult:
         if isinstance(outcome, _GoAlone):
-            return await finish(self._alone(columns, outcome.lost, settled))
-        if settled is not None:
-            settled(outcome)
+            return await finish(self._alone(columns, outcome.lost, on_result))
+        if on_result is not None:
+            on_result(outcome)
         return outcome
 
     async def _alone(
-        self, columns: AppendColumns, lost: Exception | None, settled: Callable[[AppendResult], None] | None
+        self, columns: AppendColumns, lost: Exception | None, on_result: Callable[[AppendResult], None] | None
     ) -> AppendResult:
         result = await self._send_alone(columns, lost)
-        if settled is not None:
-            settled(result)
+        if on_result is not None:
+            on_result(result)
         return result
 
     def _start(self) -> None:
@@ -191,7 +191,7 @@ class GroupCommit:
             for stream_id in member.columns.heads
         }
         for number in sorted(waiting):
-            waiting[number].settle(_GoAlone(None))
+            waiting[number].resolve(_GoAlone(None))
 
     # An append costs the same however many wait: each is looked at when it comes, when it is the first on its streams, and
     # when it is sent.
@@ -249,12 +249,12 @@ class GroupCommit:
     async def _send_group(self, group: list[_Member]) -> None:
         self._sending.append(group)
         try:
-            await self._send_and_settle(group)
+            await self._send_and_resolve(group)
         finally:
             self._sending.remove(group)
             self._give_back(group)
 
-    async def _send_and_settle(self, group: list[_Member]) -> None:
+    async def _send_and_resolve(self, group: list[_Member]) -> None:
         columns = group[0].columns
         if len(group) > 1:
             columns = columns.extended(member.columns for member in group[1:])
@@ -273,7 +273,7 @@ class GroupCommit:
             raise
         else:
             if len(group) == 1:
-                group[0].settle(result)
+                group[0].resolve(result)
             elif result.repeated:
                 _let_go_alone(group)  # each was written at a time of its own
             else:
@@ -286,23 +286,23 @@ class GroupCommit:
         for ever. So the next appends of the first half are on their way before the second half goes on.
         """
         half = len(group) // 2 if self._in_flight == 1 and len(group) >= _SPLIT_MEMBERS_MIN else len(group)
-        start = _settle(result, group[:half], 0)
+        start = _resolve(result, group[:half], 0)
         try:
             if half < len(group):
                 await asyncio.sleep(0)  # they append
                 await asyncio.sleep(0)  # and their statement is sent
         finally:
-            _settle(result, group[half:], start)
+            _resolve(result, group[half:], start)
 
 
 def _let_go_alone(group: list[_Member], lost: Exception | None = None) -> None:
     for member in group:
-        member.settle(_GoAlone(lost))
+        member.resolve(_GoAlone(lost))
 
 
-def _settle(result: AppendResult, members: list[_Member], start: int) -> int:
+def _resolve(result: AppendResult, members: list[_Member], start: int) -> int:
     for member in members:
         end = start + len(member.columns.versions)
-        member.settle(AppendResult(result.positions[start:end], result.recorded_at))
+        member.resolve(AppendResult(result.positions[start:end], result.recorded_at))
         start = end
     return start

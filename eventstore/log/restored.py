@@ -2,7 +2,7 @@
 
 A dump and its restore keep everything that is stored here. But a restore that lost the last seconds, or one of the log beside
 read tables of another moment, would have the log assign positions again that readers have passed: their events would
-never be read. So a store looks for it when it is opened, and `eventstore mend` mends it.
+never be read. So a store looks for it when it is opened, and `eventstore repair` repairs it.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _require_whole(ends: Ends) -> None:
         readers = ", ".join((*ends.ahead, *(["milestones"] if ends.milestones_ahead else [])))
         raise RestoredLogError.of(
             f"the log ends at position {ends.head}, but {readers} had read {beyond}: a "
-            "restore has lost events, and what was made of them is still there: run `eventstore mend`",
+            "restore has lost events, and what was made of them is still there: run `eventstore repair`",
             position=ends.delivered,
             end=ends.head,
             readers=(*ends.ahead, *(["milestones"] if ends.milestones_ahead else [])),
@@ -118,7 +118,7 @@ def _require_whole(ends: Ends) -> None:
     if ends.is_sequence_behind:
         raise RestoredLogError.of(
             f"the sequence of positions is at {ends.sequence}, but position {ends.last_assigned} was "
-            "assigned before, and would be again: run `eventstore mend`",
+            "assigned before, and would be again: run `eventstore repair`",
             position=ends.last_assigned,
             end=ends.sequence,
         )

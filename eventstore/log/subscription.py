@@ -85,18 +85,18 @@ class FollowedPlace:
         self.position = position
         self._mark = Mark(position, position, event_id)
 
-    async def settle(self) -> int:
+    async def advance(self) -> int:
         """Return up to where there are final events to read, in a `steady` block of `generation`.
 
         Raises:
             ServerChangedError: Another server has taken over meanwhile: call it again.
             RestoredLogError: The log ends before `position`; or it lacks the last event that was given out.
-            EventStoreError: As `Settlement.settle`.
+            EventStoreError: As `HighWaterMark.advance`.
         """
         if self.generation != self._log.server.generation:
             await self._begin()
         with self._log.server.steady(self.generation):
-            return await self._log.settlement.settle(self.position)
+            return await self._log.high_water_mark.advance(self.position)
 
     async def _begin(self) -> None:
         """Begin on a server: at the first position, or, where another one had been before, after the last event given out.
@@ -114,7 +114,7 @@ class FollowedPlace:
 
 
 class Subscription:
-    """The settled events of a log in order, each once, for ever: iterate over it.
+    """The final events of a log in order, each once, for ever: iterate over it.
 
     After an error, iterate over it again: it goes on after `position`. Where another server has taken over meanwhile, it makes
     sure that the log has what was yielded; a new subscription after `position` cannot know that. After a restart of the
@@ -156,10 +156,10 @@ class Subscription:
             while True:
                 listener.begin()
                 try:
-                    through = await place.settle()
+                    through = await place.advance()
                     events, reached = await self._read(through)
                 except ServerChangedError:
-                    continue  # what was settled is of the server before
+                    continue  # that range belongs to the previous server
                 if through == place.position:
                     await listener.wait()
                     continue

@@ -29,7 +29,7 @@ class Range:
 
     Attributes:
         after: Begin after this position.
-        through: End with this position; all of it is settled.
+        through: End with this position; all of it is final.
         since: Only what lies beyond this moment; None: there is no such bound.
         until: Only what does not lie beyond this moment; None: there is no such bound.
         beyond_since: The streams that go beyond `since` and then have earlier times, and from which position.
@@ -78,7 +78,7 @@ def bound(name: str, value: Bound) -> Bound:
 
 
 async def find_range(log: EventLog, after: Bound, through: Bound | None) -> Range:
-    """Return what lies between two bounds now, when all of it is settled.
+    """Return what lies between two bounds now, when all of it is final.
 
     Raises:
         RestoredLogError: The log ends before `after`.
@@ -92,7 +92,7 @@ async def find_range(log: EventLog, after: Bound, through: Bound | None) -> Rang
 async def _find_range(log: EventLog, after: Bound, through: Bound | None) -> Range:
     if isinstance(after, int):
         await log.read_mark(after)
-    end = await _settled_end(log, through)
+    end = await _final_end(log, through)
     since = after if isinstance(after, datetime) else None
     until = through if isinstance(through, datetime) else None
     if isinstance(after, int) and until is None:
@@ -112,16 +112,18 @@ async def _find_range(log: EventLog, after: Bound, through: Bound | None) -> Ran
     return Range(begin, max(begin, last), since, until, beyond_since, beyond_until)
 
 
-async def _settled_end(log: EventLog, through: Bound | None) -> int:
-    """Return the last position to read, when everything up to it is settled."""
+async def _final_end(log: EventLog, through: Bound | None) -> int:
+    """Return the last position to read, when everything up to it is final."""
     end = await log.head()
     if isinstance(through, datetime) or (through is not None and through > end):
         # What is in flight now has positions that nobody sees yet, and may lie before the bound all the same.
-        await log.settlement.settle_through(_POSITION_MAX if isinstance(through, datetime) else through)
+        await log.high_water_mark.wait_until_final(
+            _POSITION_MAX if isinstance(through, datetime) else through
+        )
         end = await log.head()
     if isinstance(through, int):
         end = min(end, through)
-    await log.settlement.settle_through(end)
+    await log.high_water_mark.wait_until_final(end)
     return end
 
 

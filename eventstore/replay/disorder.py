@@ -74,7 +74,7 @@ class Disorder:
             searched = (await self._fetch(Named("replay/disorder_searched")))[0]["position"]
             unsearched: dict[UUID, tuple[str, int]] = {}
             while searched < self._through:
-                end = (await self._fetch(Named("log/hole_end"), searched, self._through))[0]["position"]
+                end = (await self._fetch(Named("log/gap_end"), searched, self._through))[0]["position"]
                 through = min(self._through, max(end, searched + _POSITIONS_AT_A_TIME))
                 for row in await self._fetch(Named("replay/find_disorder"), searched, through):
                     unsearched.setdefault(row["stream_id"], (row["category"], row["version"]))
@@ -116,15 +116,15 @@ class DisorderSearch:
         """
         with self._log.server.steady():
             after = (await self._fetch(Named("replay/disorder_searched")))[0]["position"]
-            settled = await self._log.settlement.settle(after, wait=False)
-            if settled - after < positions_min:
+            final = await self._log.high_water_mark.advance(after, wait=False)
+            if final - after < positions_min:
                 return False
-            through = await self._window_end(after, settled)
+            through = await self._window_end(after, final)
             await self._fetch(Named("replay/search_disorder"), after, through)
             return True
 
     async def run_through(self, position: int) -> None:
-        """Search everything up to a settled position.
+        """Search everything up to a final position.
 
         Raises:
             EventStoreError: As `run_once`.
@@ -137,7 +137,7 @@ class DisorderSearch:
             await self._fetch(Named("replay/search_disorder"), after, through)
 
     async def _window_end(self, after: int, through: int) -> int:
-        end = (await self._fetch(Named("log/hole_end"), after, through))[0]["position"]
+        end = (await self._fetch(Named("log/gap_end"), after, through))[0]["position"]
         return int(min(through, max(end, after + _POSITIONS_AT_A_TIME)))
 
     async def _fetch(self, statement: str, *arguments: Any) -> Sequence[Any]:

@@ -15,7 +15,7 @@ __all__ = ["follow", "last_rows"]
 
 
 async def last_rows(log: EventLog, selection: Selection, *, count: int) -> tuple[list[Any], int]:
-    """Return the last rows of a selection, in order, and the settled position that they end with.
+    """Return the last rows of a selection, in order, and the final position that they end with.
 
     Args:
         log: The log.
@@ -28,14 +28,14 @@ async def last_rows(log: EventLog, selection: Selection, *, count: int) -> tuple
     """
     with log.server.steady():
         end = await log.head()
-        await log.settlement.settle_through(end)
+        await log.high_water_mark.wait_until_final(end)
         asked = (end, count, selection.categories, selection.types)
         rows = await fetch(log.connection, "replay/read_last", *asked)
     return rows[::-1], end
 
 
 async def follow(log: EventLog, selection: Selection, *, after: int) -> AsyncGenerator[Any]:
-    """Yield each row of a selection after a position, in order, once it is settled; for ever.
+    """Yield each row of a selection after a position, in order, once it is final; for ever.
 
     Raises:
         RestoredLogError: The log ends before `after`; or another server has taken over whose log lacks what was yielded.
@@ -47,7 +47,7 @@ async def follow(log: EventLog, selection: Selection, *, after: int) -> AsyncGen
         while True:
             listener.begin()
             try:
-                through = await place.settle()
+                through = await place.advance()
                 if through == place.position:
                     await listener.wait()
                     continue
@@ -65,5 +65,5 @@ async def follow(log: EventLog, selection: Selection, *, after: int) -> AsyncGen
                             place.reach(row["position"], row["event_id"])
                             yield row
             except ServerChangedError:
-                continue  # what was settled is of the server before
+                continue  # that range belongs to the previous server
             place.position = through

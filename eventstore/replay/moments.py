@@ -30,14 +30,14 @@ class Moment:
         recorded_at: Of each stream the longest prefix recorded at this time or before, by the database's clock, in UTC.
         occurred_at: Only events that occurred at this time or before, by the domain's clock, in UTC, in the order
             in which they occurred.
-        settled: Every position up to it is final; at least `through`.
+        final: Every position up to it is final; at least `through`.
         generation: Of which generation of the server these positions are; None: nothing is known of it.
     """
 
     through: int
     recorded_at: datetime | None = None
     occurred_at: datetime | None = None
-    settled: int = 0
+    final: int = 0
     generation: int | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -102,20 +102,20 @@ async def pin(
 
 async def _pinned(log: EventLog, asked: Moment) -> Moment:
     if not asked.is_time:
-        await log.settlement.settle_through(asked.through)
+        await log.high_water_mark.wait_until_final(asked.through)
         head = await log.head()
         if asked.through > head:
             raise ConfigurationError(
                 f"position {asked.through} is beyond the end of the log, which is at position {head}: "
                 "nothing has it yet"
             )
-        settled = await log.settlement.settle(asked.through, wait=False)
-        return Moment(asked.through, settled=max(asked.through, min(settled, head)))
+        final = await log.high_water_mark.advance(asked.through, wait=False)
+        return Moment(asked.through, final=max(asked.through, min(final, head)))
     # Whoever is in flight may have drawn positions beyond the end that is visible.
-    await log.settlement.settle_through(POSITION_MAX)
+    await log.high_water_mark.wait_until_final(POSITION_MAX)
     head = await log.head()
-    await log.settlement.settle_through(head)
-    return Moment(head, asked.recorded_at, asked.occurred_at, settled=head)
+    await log.high_water_mark.wait_until_final(head)
+    return Moment(head, asked.recorded_at, asked.occurred_at, final=head)
 
 
 async def guess_position(log: EventLog, moment: Moment) -> int:

@@ -1,4 +1,4 @@
-"""Reading a settled range of the log page by page, one page ahead of who takes them."""
+"""Reading a final range of the log page by page, one page ahead of who takes them."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ class Pages:
         source: Lends the connections.
         selection: Which events.
         after: Begin after this position.
-        through: End with this position; everything up to it is settled.
+        through: End with this position; everything up to it is final.
         page_events_max: The most events of a page; of large events it has fewer.
-        generation: Of which generation of the server the range is settled; None: of the one of now.
+        generation: Of which generation of the server the range is final; None: of the one of now.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Pages:
         """Yield page after page; one may have no rows.
 
         Raises:
-            ServerChangedError: Another server has taken the place of the one that the range was settled on.
+            ServerChangedError: Another server has taken the place of the one that the range was final on.
             ConnectionError, TimeoutError: Safe to retry, after the last page's `through`.
         """
         if self._after >= self._through or self._selection.is_empty:
@@ -132,7 +132,7 @@ class Pages:
                 size.bytes,
             )
             if not rows and through < self._through:
-                through = (await fetch(self._source, "log/hole_end", through, self._through))[0]["position"]
+                through = (await fetch(self._source, "log/gap_end", through, self._through))[0]["position"]
         return Page(rows, rows[-1]["position"] if size.is_full(rows) else through)
 
     async def _choose_statement(self) -> None:

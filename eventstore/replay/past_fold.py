@@ -42,7 +42,7 @@ def fold_prefix(
     classes: EventRegistry,
     discarded: Collection[int] = (),
 ) -> Stream[E]:
-    """Return the state after the records that follow the base without a hole, in the order of versions.
+    """Return the state after the records that follow the base without a gap, in the order of versions.
 
     Args:
         kind: The class of the entity.

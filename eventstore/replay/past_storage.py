@@ -257,8 +257,8 @@ class PastStorage:
         A row that a worker has folded further has an event that this statement sees, if it begins after the row was read.
         """
         table = self._tables[kind]
-        settled, version = self.moment.settled, self._version(table)
-        now = await self.fetch(Named("replay/moved_since"), kind.category, settled, table.projection, version)
+        final, version = self.moment.final, self._version(table)
+        now = await self.fetch(Named("replay/moved_since"), kind.category, final, table.projection, version)
         moved = {row["stream_id"] for row in now} - plan.differing.keys() - {None}
         if moved:
             plan.differing.update(await self.states(kind, sorted(moved)))
@@ -274,7 +274,7 @@ class PastStorage:
             )
             milestone, position = (stored[0]["id"], stored[0]["position"]) if stored else (None, 0)
             here = await self._position()
-            to_now = moment.settled - min(here, folded.position)
+            to_now = moment.final - min(here, folded.position)
             is_live = folded.position > 0 and to_now <= here - position
             plan = _Plan(milestone, position, is_live)
             differing = (
@@ -290,15 +290,15 @@ class PastStorage:
 
     async def _differing_from_table(self, kind: type[Any], folded: _Folded) -> set[UUID]:
         through, recorded_at, occurred_at = self.moment.bounds
-        streams, settled = self._streams, self.moment.settled
+        streams, final = self._streams, self.moment.final
         if recorded_at is not None:
             differing = await streams("replay/streams_recorded_after", kind, recorded_at, through)
         elif occurred_at is not None:
             differing = await streams("replay/streams_occurred_after", kind, occurred_at, through)
         else:
-            differing = await streams("replay/streams_after", kind, min(through, folded.position), settled)
-        if folded.position < settled:
-            differing |= await streams("replay/streams_after", kind, folded.position, settled)
+            differing = await streams("replay/streams_after", kind, min(through, folded.position), final)
+        if folded.position < final:
+            differing |= await streams("replay/streams_after", kind, folded.position, final)
         return differing | folded.quarantined
 
     async def _differing_from_milestone(self, kind: type[Any], position: int) -> set[UUID]:

@@ -215,7 +215,7 @@ class Replay:
             if self._mark.event_id is not None:
                 self._mark.require_kept(await self._log.read_mark(self._mark.position))
             await self._log.read_mark(range_.through)
-            await self._log.settlement.settle_through(range_.through)
+            await self._log.high_water_mark.wait_until_final(range_.through)
         self._position = self._mark.position
         return replace(range_, generation=generation)
 

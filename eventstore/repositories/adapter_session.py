@@ -56,7 +56,7 @@ class AdapterSessionSource:
             return Session(self._storage)
         if self._transaction_session is None:
             self._transaction_session = Session(self._storage)
-            self._adapter.before_commit(self._settle_unsaved)
+            self._adapter.before_commit(self._resolve_unsaved)
             self._adapter.at_transaction_end(self._end_transaction)
         return self._transaction_session
 
@@ -66,7 +66,7 @@ class AdapterSessionSource:
         session = self.reading()
         if session is not self._transaction_session:
             yield session
-            session.settle_unsaved(self._unsaved)
+            session.resolve_unsaved(self._unsaved)
             await finish(self._append(session))
             return
         staged = session.mark()
@@ -83,14 +83,14 @@ class AdapterSessionSource:
             columns = to_columns(session.unsent, classes=self._log.classes)
             await self._adapter.run_own(lambda connection: self._log.append_in(connection, columns))
 
-    async def _settle_unsaved(self) -> None:
+    async def _resolve_unsaved(self) -> None:
         """Refuse or save, before the commit, what was not saved of the entities that the transaction's session knows."""
         session = self._transaction_session
         if session is None:
             return
         staged = session.mark()
         try:
-            session.settle_unsaved(self._unsaved)
+            session.resolve_unsaved(self._unsaved)
             await self._send(session)
         except BaseException:
             session.return_to(staged)

@@ -18,7 +18,7 @@ from eventstore.sql import load
 
 __all__ = ["Backend", "BackendTransaction", "PostgreSQLBackend", "PostgreSQLTransaction"]
 
-Settled = Callable[[AppendResult], None]
+OnResult = Callable[[AppendResult], None]
 """Is told what an append did."""
 
 _IDLE_IN_TRANSACTION_TIMEOUT_S = 1.0
@@ -49,10 +49,10 @@ class Backend(Protocol):
     def storage(self) -> Storage:
         """Reads what is committed."""
 
-    async def append(self, staged: Sequence[StagedEvent], settled: Settled | None = None) -> AppendResult:
+    async def append(self, staged: Sequence[StagedEvent], on_result: OnResult | None = None) -> AppendResult:
         """Append events, all or nothing; to send the same ones again is safe.
 
-        A cancellation waits for the outcome; `settled` has then been told the result, where there is one.
+        A cancellation waits for the outcome; `on_result` has then been told the result, where there is one.
         """
 
     async def begin(self) -> BackendTransaction:
@@ -94,10 +94,10 @@ class PostgreSQLBackend:
         )
 
     def append(
-        self, staged: Sequence[StagedEvent], settled: Settled | None = None
+        self, staged: Sequence[StagedEvent], on_result: OnResult | None = None
     ) -> Coroutine[Any, Any, AppendResult]:
         """Append events; errors as `EventLog.append`. A cancellation waits for the outcome."""
-        return self.log.append_columns(to_columns(staged, classes=self.log.classes), settled)
+        return self.log.append_columns(to_columns(staged, classes=self.log.classes), on_result)
 
     async def begin(self) -> PostgreSQLTransaction:
         """Open a transaction on a connection of its own, with limits on how long it may stand open.

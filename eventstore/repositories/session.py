@@ -339,7 +339,7 @@ class Session:
 
     # ---- changes that were not saved --------------------------------------------------------------------------
 
-    def settle_unsaved(self, unsaved: UnsavedChanges) -> None:
+    def resolve_unsaved(self, unsaved: UnsavedChanges) -> None:
         """See to the changes of known entities that were not saved, before a commit: refuse them, or stage them.
 
         Args:
@@ -349,7 +349,7 @@ class Session:
             UnsavedChangesError: There are such changes, and `unsaved` is `error`.
             RepositoryError: Two instances of one id have changes.
         """
-        if self._is_settled():
+        if self._is_clean():
             return
         found = self._unsaved()
         if not found:
@@ -361,19 +361,17 @@ class Session:
                 self._stage(entity)
             found = self._unsaved()  # they may have made others
 
-    def _is_settled(self) -> bool:
+    def _is_clean(self) -> bool:
         """Whether it can be told at once that nothing was left unsaved, as nearly always."""
         if self._others:
             return False
         staging = self._staging
         for staged in staging.values():
-            if not staged.entity.is_settled(staged.events[-1]):
+            if not staged.entity.is_clean(staged.events[-1]):
                 return False
         # Each instance that is staged is known: without others, it is the one of its id.
         return len(staging) == len(self._entities) or all(
-            entity.is_settled(None)
-            for entity_id, entity in self._entities.items()
-            if entity_id not in staging
+            entity.is_clean(None) for entity_id, entity in self._entities.items() if entity_id not in staging
         )
 
     def _unsaved(self) -> list[Entity]:

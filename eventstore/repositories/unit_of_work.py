@@ -188,7 +188,7 @@ class PostgreSQLUnitOfWork:
             TransactionCommitError: `outcome="unknown"`: no answer could be had; not safe to retry.
         """
         self._require_active()
-        self._session.settle_unsaved(self._unsaved)
+        self._session.resolve_unsaved(self._unsaved)
         self._sending = True
         self._session.mark_committing()
         try:
@@ -223,7 +223,7 @@ class PostgreSQLUnitOfWork:
         """
         with self._sending_alone():
             if self._unsaved == "save":
-                self._session.settle_unsaved(self._unsaved)
+                self._session.resolve_unsaved(self._unsaved)
             if not self._session.unsent:
                 return
             try:

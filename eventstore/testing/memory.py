@@ -25,7 +25,7 @@ from eventstore.errors import (
 )
 from eventstore.limits import check_seconds
 from eventstore.log.records import AppendColumns, AppendResult, StagedEvent, decode, to_columns
-from eventstore.repositories.backend import Settled
+from eventstore.repositories.backend import OnResult
 from eventstore.repositories.last_good import Stream, each_stream
 from eventstore.repositories.query import Query
 
@@ -121,7 +121,7 @@ class InMemoryDatabase:
 
     # ---- the log ---------------------------------------------------------------------------------------------
 
-    async def append(self, staged: Sequence[StagedEvent], settled: Settled | None = None) -> AppendResult:
+    async def append(self, staged: Sequence[StagedEvent], on_result: OnResult | None = None) -> AppendResult:
         """Append events, all or nothing; the same ones again give the first call's positions; as `Backend.append`.
 
         Raises:
@@ -131,9 +131,9 @@ class InMemoryDatabase:
         """
         if not staged:
             return AppendResult((), None)
-        return await finish(self._append(to_columns(staged, classes=self._classes), settled))
+        return await finish(self._append(to_columns(staged, classes=self._classes), on_result))
 
-    async def _append(self, columns: AppendColumns, settled: Settled | None) -> AppendResult:
+    async def _append(self, columns: AppendColumns, on_result: OnResult | None) -> AppendResult:
         try:
             rows = await self._write(columns, None)
         except ConcurrencyError as conflict:
@@ -142,8 +142,8 @@ class InMemoryDatabase:
             for row in rows:
                 self._commit_row(row)
             result = AppendResult(tuple(row["position"] for row in rows), rows[0]["recorded_at"])
-        if settled is not None:
-            settled(result)
+        if on_result is not None:
+            on_result(result)
         return result
 
     async def begin(

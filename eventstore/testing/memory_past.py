@@ -109,5 +109,5 @@ async def _past(database: InMemoryDatabase, moment: Moment) -> Past:
         raise ConfigurationError(
             f"position {moment.through} is beyond the end of the log, which is at position {head}: nothing has it yet"
         )
-    moment = replace(moment, through=min(moment.through, head), settled=head)
+    moment = replace(moment, through=min(moment.through, head), final=head)
     return Past(InMemoryPastStorage(database, moment), moment)

@@ -69,7 +69,7 @@ class MockPostgreSQLAdapter:
             UnsavedChangesError: An entity that was loaded or saved in it was changed and not saved. It stays open.
         """
         if self._session is not None:
-            self._session.settle_unsaved("error")
+            self._session.resolve_unsaved("error")
         transaction, session = self._take("commit")
         await finish(transaction.commit())
         session.mark_saved()
@@ -139,7 +139,7 @@ class MockPostgreSQLAdapter:
         transaction, session = self._transaction, self.reading()
         if transaction is None:
             yield session
-            session.settle_unsaved("error")
+            session.resolve_unsaved("error")
             await finish(self._append(session))
             return
         staged = session.mark()

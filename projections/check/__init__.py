@@ -1,6 +1,6 @@
 """Checking the log and the read tables: rules of the log, the events that each table was given, and its rows."""
 
-from projections.check.audit import Audit, Finding, check, mend, plan_mend
+from projections.check.audit import Audit, Finding, check, plan_repair, repair
 from projections.check.comparison import Comparison, compare_with_fold, compare_with_rebuild
 
 __all__ = [
@@ -10,6 +10,6 @@ __all__ = [
     "check",
     "compare_with_fold",
     "compare_with_rebuild",
-    "mend",
-    "plan_mend",
+    "plan_repair",
+    "repair",
 ]

@@ -1,4 +1,4 @@
-"""The audit: whether the log, its sequence and every read table are what they must be, and how to mend what is not."""
+"""The audit: whether the log, its sequence and every read table are what they must be, and how to repair what is not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from projections.rebuild.coordinator import RebuildProgress, rebuild
 from projections.rebuild.new_table import BUILD_TIMEOUT_S
 from projections.table_shape import find_differences
 
-__all__ = ["Audit", "Checked", "Finding", "check", "mend", "plan_mend"]
+__all__ = ["Audit", "Checked", "Finding", "check", "plan_repair", "repair"]
 
 _NAMED_MAX = 5
 _LAG_EVENTS_MAX = 10_000  # beyond, lists fail: see ProjectionLagError
@@ -44,13 +44,13 @@ class Finding:
             position`; or the name of a precondition of `eventstore.database.preconditions`.
         projection: The projection; None for the log itself.
         what: What is wrong, in one line.
-        mend: What to do.
+        repair: What to do.
     """
 
     kind: str
     projection: str | None
     what: str
-    mend: str
+    repair: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ async def check(
         PreconditionError: A table or the sequence of the log is missing, so that nothing can be checked.
         ConnectionError, TimeoutError: Safe to run again.
     """
-    with log.server.being_mended(), log.server.steady():
+    with log.server.being_repaired(), log.server.steady():
         return await _check(log, projections, on_progress)
 
 
@@ -151,12 +151,12 @@ async def _check(
     return Audit(ends, tuple(checked), tuple(findings), tuple(warnings))
 
 
-async def plan_mend(log: EventLog, projections: Iterable[Projection[Any]]) -> tuple[str, ...]:
-    """Return what `mend` would do, a line each; empty where there is nothing to mend. Nothing is changed.
+async def plan_repair(log: EventLog, projections: Iterable[Projection[Any]]) -> tuple[str, ...]:
+    """Return what `repair` would do, a line each; empty where there is nothing to repair. Nothing is changed.
 
     Args:
         log: The log.
-        projections: As for `mend`.
+        projections: As for `repair`.
 
     Raises:
         ConnectionError, TimeoutError: Safe to retry.
@@ -178,22 +178,22 @@ async def plan_mend(log: EventLog, projections: Iterable[Projection[Any]]) -> tu
             )
         else:
             lines.append(f"leave projection {name} as it is, whose code is not known here")
-    left = [one for one in map(_of_impossible, ends.impossible) if "eventstore mend" not in one.mend]
-    lines += [f"leave this to you: {one.what}: {one.mend}" for one in left]
+    left = [one for one in map(_of_impossible, ends.impossible) if "eventstore repair" not in one.repair]
+    lines += [f"leave this to you: {one.what}: {one.repair}" for one in left]
     return tuple(lines)
 
 
-async def mend(
+async def repair(
     log: EventLog,
     projections: Iterable[Projection[Any]],
     *,
     on_progress: Callable[[RebuildProgress], None] | None = None,
 ) -> tuple[str, ...]:
-    """Mend what a restore has lost: no position is assigned again, and no table keeps what is not in the log.
+    """Repair what a restore has lost: no position is assigned again, and no table keeps what is not in the log.
 
     The sequence is put past all that was ever read, each projection that has read beyond the log's end is rebuilt, and
     milestones are dropped where anything of this was so. A row at a position that was never assigned, millions of millions
-    beyond the sequence, says nothing of a restore: the sequence is not put past it. `plan_mend` tells what would be done.
+    beyond the sequence, says nothing of a restore: the sequence is not put past it. `plan_repair` tells what would be done.
     What was lost stays lost. Where nothing is wrong nothing is done.
 
     Args:
@@ -205,16 +205,16 @@ async def mend(
         What was done, a line each; and which projections are left, since they are none of those given.
 
     Raises:
-        PreconditionError: A precondition of the store does not hold, so that what is mended would not last: run the
+        PreconditionError: A precondition of the store does not hold, so that what is repaired would not last: run the
             statement that the message has, and this again.
         TransactionConflictError: A transaction that has appended is still open. Safe to run again.
         EventStoreError: As `rebuild`. Safe to run again.
     """
-    with log.server.being_mended(), log.server.steady():
-        return await _mend(log, projections, on_progress)
+    with log.server.being_repaired(), log.server.steady():
+        return await _repair(log, projections, on_progress)
 
 
-async def _mend(
+async def _repair(
     log: EventLog,
     projections: Iterable[Projection[Any]],
     on_progress: Callable[[RebuildProgress], None] | None,
@@ -235,7 +235,7 @@ async def _mend(
             done.append(f"{dropped} milestones are dropped: their states may have had what the log lost")
     for name in ends.ahead:
         if name not in by_name:
-            done.append(f"projection {name} still has what the log lost: call `mend` with its code")
+            done.append(f"projection {name} still has what the log lost: call `repair` with its code")
             continue
         rebuilt = await rebuild(log, by_name[name], restart=True, on_progress=on_progress)
         done.append(f"projection {name} is rebuilt: {rebuilt.rows} rows at position {rebuilt.position}")
@@ -252,17 +252,17 @@ async def _find_violations(log: EventLog, projections: Iterable[Projection[Any]]
 
 
 def _of_violation(one: Violation) -> Finding:
-    return Finding(one.precondition.name, None, one.what, one.mend)
+    return Finding(one.precondition.name, None, one.what, one.repair)
 
 
 def _of_ends(ends: Ends) -> list[Finding]:
     findings = []
     if ends.is_sequence_behind:
         what = f"the sequence of positions is at {ends.sequence}, and position {ends.last_assigned} was assigned already"
-        findings.append(Finding("sequence", None, what, "run `eventstore mend`"))
+        findings.append(Finding("sequence", None, what, "run `eventstore repair`"))
     if ends.milestones_ahead:
         what = f"milestones are beyond position {ends.head}, where the log ends"
-        findings.append(Finding("milestones ahead", None, what, "run `eventstore mend`"))
+        findings.append(Finding("milestones ahead", None, what, "run `eventstore repair`"))
     findings += [_of_impossible(one) for one in ends.impossible]
     return findings
 
@@ -272,7 +272,7 @@ def _of_impossible(row: str) -> Finding:
     column = "through_position" if table == "event_seals" else "position"
     what = f"{table} has a row at position {position}, which was never assigned"
     if table in ("projection_checkpoints", "projection_rebuilds", "projection_rebuild_shards", "milestones"):
-        return Finding("impossible position", None, what, "run `eventstore mend`")
+        return Finding("impossible position", None, what, "run `eventstore repair`")
     if table == "disorder_search":
         return Finding(
             "impossible position", None, what, "as the owner run `UPDATE disorder_search SET position = 0`"
@@ -283,7 +283,7 @@ def _of_impossible(row: str) -> Finding:
 
 
 async def _of_versions(log: EventLog) -> list[Finding]:
-    rows = await _fetch(log, "check/version_holes", _NAMED_MAX + 1)
+    rows = await _fetch(log, "check/version_gaps", _NAMED_MAX + 1)
     return [
         Finding(
             "versions",
@@ -300,8 +300,8 @@ async def _state_of(log: EventLog, projection: Projection[Any]) -> list[Finding]
     name, findings = projection.name, []
     again = f"run `eventstore rebuild {name}`"
 
-    def found(kind: str, what: str, mending: str) -> None:
-        findings.append(Finding(kind, name, what, mending))
+    def found(kind: str, what: str, repairing: str) -> None:
+        findings.append(Finding(kind, name, what, repairing))
 
     versions = await _fetch(log, "projections/read_version", name)
     if versions and versions[0]["version"] != projection.version:
@@ -319,7 +319,7 @@ async def _state_of(log: EventLog, projection: Projection[Any]) -> list[Finding]
             found(
                 "checkpoint ahead",
                 f"partition {partition['partition']} has read up to position {partition['position']}, and the log ends at {head}",
-                "run `eventstore mend`",
+                "run `eventstore repair`",
             )
     lowest = min((partition["position"] for partition in partitions), default=0)
     waiting = await _fetch(log, "check/oldest_waiting", lowest)
@@ -333,7 +333,7 @@ async def _state_of(log: EventLog, projection: Projection[Any]) -> list[Finding]
         found(
             "quarantine",
             f"key {row['key']} waits at position {row['position']} ({row['type']}): {row['error']}",
-            f"mend the code, then `eventstore quarantine retry` or {again}",
+            f"repair the code, then `eventstore quarantine retry` or {again}",
         )
     for row in await _fetch(log, "projections/list_discards", name):
         found(

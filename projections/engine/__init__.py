@@ -1,4 +1,4 @@
-"""The engine: workers fold the settled events of the log into the read tables, one worker for each partition at a time."""
+"""The engine: workers fold the final events of the log into the read tables, one worker for each partition at a time."""
 
 from projections.engine.partitions import set_partitions
 from projections.engine.supervisor import ProjectionRunner, Supervisor, run

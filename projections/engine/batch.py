@@ -118,7 +118,7 @@ async def fold_into(
     Args:
         connection: An asyncpg connection.
         projection: The projection.
-        events: Settled events in order, as `read_batch` gives them. One that could not be decoded counts as one that
+        events: Final events in order, as `read_batch` gives them. One that could not be decoded counts as one that
             cannot be folded.
         table: The name of the table, where it is not the projection's own.
         takes: Which keys to fold; None: all.

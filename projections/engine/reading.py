@@ -1,4 +1,4 @@
-"""Reading settled events for a projection, also those that cannot be decoded."""
+"""Reading final events for a projection, also those that cannot be decoded."""
 
 from __future__ import annotations
 

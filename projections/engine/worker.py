@@ -1,6 +1,6 @@
-"""Folding settled events into tables, exactly once.
+"""Folding final events into tables, exactly once.
 
-    lease -> settle -> read a batch -> | move the checkpoint, load rows, write rows | -> again
+    lease -> high-water mark -> read a batch -> | move the checkpoint, load rows, write rows | -> again
                                        |             one transaction                |
 
 The checkpoint's compare-and-set (position and epoch) comes first in the transaction: whoever comes second waits there
@@ -76,7 +76,7 @@ class _Place:
     Attributes:
         generation: Of the server.
         position: Every event up to here is in the table; None: the checkpoint says it.
-        settled: Every event up to here is known to be final.
+        final: Every event up to here is known to be final.
         ahead: The batch that was read while the one before was written.
         epoch: The fence of the checkpoint.
         partitions: How many partitions the projection has.
@@ -85,7 +85,7 @@ class _Place:
 
     generation: int
     position: int | None = None
-    settled: int = 0
+    final: int = 0
     ahead: Batch | None = None
     epoch: int = 0
     partitions: int = 1
@@ -148,7 +148,7 @@ class ProjectionWorker(Generic[R]):
         """Fold batch after batch while the lease is held, stand by while another worker has it; until cancelled.
 
         A lost connection, a server that restarts or a lease that was lost is waited out. So is a precondition that no
-        longer holds while the worker runs: it stands still, says so, and goes on once that is mended.
+        longer holds while the worker runs: it stands still, says so, and goes on once that is repaired.
 
         Raises:
             PreconditionError: A precondition does not hold at the start.
@@ -167,8 +167,8 @@ class ProjectionWorker(Generic[R]):
                         if cancelling() and (cancelled := cancelled_within(error)) is not None:
                             raise cancelled  # noqa: B904 - what failed while it was cleaned up is its context
                         # The checkpoint tells what was applied, so a lost answer needs no more than a new look.
-                        is_mended_elsewhere = self._was_sound and isinstance(error, PreconditionError)
-                        if not (error.is_transient or is_mended_elsewhere):
+                        is_repaired_elsewhere = self._was_sound and isinstance(error, PreconditionError)
+                        if not (error.is_transient or is_repaired_elsewhere):
                             raise
                         retry_s = retry.next_s()
                         if self.log.metrics is not None:
@@ -178,9 +178,9 @@ class ProjectionWorker(Generic[R]):
                             "partition": self.partition,
                             "retry_in_s": retry_s,
                         }
-                        if is_mended_elsewhere:
+                        if is_repaired_elsewhere:
                             _logger.exception(
-                                "projection %s stands still until the database is mended",
+                                "projection %s stands still until the database is repaired",
                                 self.projection.name,
                                 extra=extra,
                             )
@@ -232,7 +232,7 @@ class ProjectionWorker(Generic[R]):
         """Fold one batch.
 
         Args:
-            wait: At a hole, wait until its owner has ended; where a lease is held, for a third of it at most.
+            wait: At a gap, wait until its owner has ended; where a lease is held, for a third of it at most.
 
         Returns:
             Whether the checkpoint moved.
@@ -291,17 +291,15 @@ class ProjectionWorker(Generic[R]):
         return int((await self._read_checkpoint())["position"])
 
     async def _read(self, place: _Place, after: int, *, wait: bool) -> Batch | None:
-        """Return the next batch of settled events; None where there is none."""
-        if place.settled <= after:
-            # The lease is renewed between such waits: the owner of a hole may take longer than it lasts.
+        """Return the next batch of final events; None where there is none."""
+        if place.final <= after:
+            # The lease is renewed between such waits: the owner of a gap may take longer than it lasts.
             wait_max_s = self._lease.lease_s * _RENEWED_AFTER if self._lease.is_held else math.inf
-            place.settled = await self.log.settlement.settle(after, wait=wait, wait_max_s=wait_max_s)
-        if place.settled == after:
+            place.final = await self.log.high_water_mark.advance(after, wait=wait, wait_max_s=wait_max_s)
+        if place.final == after:
             return None
         self._size.limit_to(self._batch_events)
-        return await read_batch(
-            self.log, self.projection, after=after, through=place.settled, size=self._size
-        )
+        return await read_batch(self.log, self.projection, after=after, through=place.final, size=self._size)
 
     async def _write_and_read_on(self, place: _Place, before: int, batch: Batch) -> Batch | None:
         """Write a batch; where there may be more after it, read that meanwhile, and return it."""
@@ -329,7 +327,7 @@ class ProjectionWorker(Generic[R]):
         Raises:
             CheckpointMovedError: The epoch is another one than that of the lease that this worker holds.
         """
-        place.settled, place.ahead = 0, None
+        place.final, place.ahead = 0, None
         row = await self._read_checkpoint()
         if self._lease.epoch not in (None, row["epoch"]):
             raise CheckpointMovedError(

@@ -247,7 +247,7 @@ class Trial:
     async def _append(self, log: Sequence[LoggedEvent]) -> list[RecordedEvent]:
         """Begin with a log of these events, and return them."""
         await self._scratch.empty(self._table.name)
-        self._log.settlement.reset()
+        self._log.high_water_mark.reset()
         staged = staged_log(log)
         # An append takes positions that follow each other: a gap lies between two of them.
         begins = [0, *(place for place, one in enumerate(log) if one.gap and place), len(log)]
@@ -256,7 +256,7 @@ class Trial:
                 await self._scratch.skip_positions(gap)
             await self._log.append_staged(staged[begin:end])
         through = len(log) + sum(one.gap for one in log)
-        await self._log.settlement.settle_through(through)
+        await self._log.high_water_mark.wait_until_final(through)
         return await self._log.read_range(after=0, through=through, limit=_ALL)
 
     def _taken(self, projection: Projection[Any], events: Sequence[RecordedEvent]) -> list[RecordedEvent]:

@@ -1,4 +1,4 @@
-"""Keys whose events cannot be folded: list them, try again when the code is mended, or leave an event out.
+"""Keys whose events cannot be folded: list them, try again when the code is repaired, or leave an event out.
 
 Each change holds the partitions of the projection for its one short transaction, so no worker writes meanwhile, and ends with
 the key folded up to where its partition stands, or still in quarantine. The log is read for it beforehand.
@@ -80,7 +80,7 @@ async def retry(log: EventLog, projection: Projection[Any], key: str) -> bool:
 
     Args:
         log: The log.
-        projection: The projection, with its code mended.
+        projection: The projection, with its code repaired.
         key: The key, as `list_quarantined` gives it.
 
     Raises:

@@ -210,7 +210,7 @@ class Build(TableBeside[R]):
                 if isinstance(event, UnreadableEvent):
                     raise event.error  # noqa: TRY301 - handled as what evolve raises
                 kept.row = self._projection.fold(kept.row, event, key)
-            except Exception as error:  # noqa: BLE001 - it is kept with the key, for whoever mends it
+            except Exception as error:  # noqa: BLE001 - it is kept with the key, for whoever repairs it
                 if self.discarded.has(event.position, key):
                     continue
                 failed.append(FoldFailure(key, event, error))

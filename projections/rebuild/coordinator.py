@@ -246,7 +246,7 @@ class _Rebuild:
         if shards == 1:
             return
         self._target = await self._log.head()
-        await self._log.settlement.settle_through(self._target)
+        await self._log.high_water_mark.wait_until_final(self._target)
         jobs = [
             BuildShard(Shard(number, shards), lease.epoch, self._target, build.discarded)
             for number in range(shards)
@@ -300,11 +300,11 @@ class _Rebuild:
             self._on_progress(RebuildProgress(self._projection.name, self._stage, position, target, events))
 
     async def _catch_up(self, build: Build[Any]) -> None:
-        """Fold what is settled, until little is left."""
+        """Fold what is final, until little is left."""
         for _ in range(_CATCH_UP_ROUNDS_MAX):
             self._target = await self._log.head()
             if build.position < self._target:
-                await self._log.settlement.settle_through(self._target)
+                await self._log.high_water_mark.wait_until_final(self._target)
                 while build.position < self._target:
                     await build.step(self._target)
             if await self._log.head() - build.position <= _CATCH_UP_EVENTS_MAX:
@@ -318,7 +318,7 @@ class _Rebuild:
             target = await self._log.head()
             if target - build.position <= _CATCH_UP_EVENTS_MAX:
                 break
-            await self._log.settlement.settle_through(target)
+            await self._log.high_water_mark.wait_until_final(target)
             while build.position < target:
                 async with build.stepping() as connection:
                     step = await prove_step(connection, self._log, self._projection, build, proved, target)
@@ -350,7 +350,7 @@ class _Rebuild:
         partitions = await connection.fetch(load("projections/pin_partitions", connection), name)
         if (await read_discards(connection, self._projection)).pairs != build.discarded.pairs:
             raise _DiscardedMeanwhileError  # with the partitions held there comes no further one
-        # What workers have folded is settled. A partition beyond the end of the log has folded what a restore has lost.
+        # What workers have folded is final. A partition beyond the end of the log has folded what a restore has lost.
         head = await connection.fetchval(load("rebuild/read_head", connection))
         target = max(build.position, min(head, max(partition["position"] for partition in partitions)))
         while build.position < target:
@@ -375,7 +375,7 @@ class _Rebuild:
         )
         await connection.execute(load("rebuild/quarantine_failures", connection), name)
         again = await connection.fetch(
-            load("rebuild/settle_discards", connection),
+            load("rebuild/apply_discards", connection),
             name,
             [position for position, _ in proved.left_out],
             [key for _, key in proved.left_out],

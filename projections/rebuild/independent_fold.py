@@ -110,7 +110,7 @@ class IndependentFold(Generic[R]):
         """Fold everything up to a position.
 
         Args:
-            through: The position, settled.
+            through: The position, final.
             partitions: The position of each partition, where they differ: a key is folded up to its partition's.
             delivered: Counts the events that were folded, or waited for.
             connection: Read with this one; None: with one of the pool.
@@ -121,7 +121,7 @@ class IndependentFold(Generic[R]):
         while self.position < through:
             events, end = await self.read(min(self.position + WINDOW_POSITIONS, through), connection)
             if not events and end < through:
-                end = await self._hole_end(end, through, connection)
+                end = await self._gap_end(end, through, connection)
             self.fold(events, end, partitions=partitions, delivered=delivered)
             if self._on_progress is not None:
                 self._on_progress(end, through)
@@ -149,11 +149,11 @@ class IndependentFold(Generic[R]):
                 events = [event for event in events if has(projection, key_of(projection, event))]
         return events, through
 
-    async def _hole_end(self, after: int, through: int, connection: Any) -> int:
+    async def _gap_end(self, after: int, through: int, connection: Any) -> int:
         if connection is None:
             async with reading(self._log.connection) as one:
-                return await self._hole_end(after, through, one)
-        return int(await connection.fetchval(load("log/hole_end", connection), after, through))
+                return await self._gap_end(after, through, one)
+        return int(await connection.fetchval(load("log/gap_end", connection), after, through))
 
     def begin_with(self, rows: Mapping[Key, tuple[R, int]]) -> None:
         """Take rows for those that the events up to `position` gave, each with the position of the last event that it has."""

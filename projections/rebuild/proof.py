@@ -153,8 +153,8 @@ async def prove_step(  # noqa: PLR0917 - six different things
         retry_discarded=True,
         refused=build.refused,
     )
-    hole_end = await connection.fetchval(load("log/hole_end", connection), build.position, through)
-    window_end = min(through, max(hole_end, build.position + WINDOW_POSITIONS))
+    gap_end = await connection.fetchval(load("log/gap_end", connection), build.position, through)
+    window_end = min(through, max(gap_end, build.position + WINDOW_POSITIONS))
     events, end = await fold.read(window_end, connection)
     keys = {key_of(projection, event) for event in events}
     fold.begin_with(await stored_rows(connection, table, build.table, keys))

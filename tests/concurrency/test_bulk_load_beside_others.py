@@ -27,13 +27,13 @@ __all__ = ["relay"]
 
 
 async def test_a_reader_waits_for_an_import(store: EventStore):
-    """Positions of a batch that is being written are a hole, at which readers in order wait; none is lost or doubled."""
+    """Positions of a batch that is being written are a gap, at which readers in order wait; none is lost or doubled."""
     blocked, later = started(tunings=1), started()
     async with held(store.log, tuned(blocked.stream_id, 0, 7)) as waiting:
         importing = asyncio.ensure_future(store.log.import_events([blocked]))
         await until(lambda: waiting(1))
         await store.log.append(later)
-        assert await store.log.settlement.settle(0, wait=False) == 0
+        assert await store.log.high_water_mark.advance(0, wait=False) == 0
         assert not importing.done()
     assert (await importing).events == 2
     read = [event async for event in store.log.read_all()]

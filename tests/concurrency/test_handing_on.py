@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from eventstore.domain.order import Order
     from eventstore.log.records import AppendResult, StagedEvent
     from eventstore.repositories import IUnitOfWork
-    from eventstore.repositories.backend import Settled
+    from eventstore.repositories.backend import OnResult
     from eventstore.repositories.interfaces import IUnitOfWorkFactory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -315,14 +315,14 @@ class Answering(InMemoryDatabase):
 
     on_its_way: Callable[[], Awaitable[None]] | None = None
 
-    async def append(self, staged: Sequence[StagedEvent], settled: Settled | None = None) -> AppendResult:
+    async def append(self, staged: Sequence[StagedEvent], on_result: OnResult | None = None) -> AppendResult:
         """Append; then what is to happen; then tell it."""
         result = await super().append(staged)
         happening, self.on_its_way = self.on_its_way, None
         if happening is not None:
             await happening()
-        if settled is not None:
-            settled(result)
+        if on_result is not None:
+            on_result(result)
         return result
 
 

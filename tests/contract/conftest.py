@@ -56,5 +56,5 @@ def database(request: pytest.FixtureRequest) -> Database:
 
 @pytest.fixture(params=["memory", POSTGRESQL, PROJECTED, POOLED])
 def tables(request: pytest.FixtureRequest) -> Database:
-    """As `database`, once more with read tables that `settle` brings up to date, and in the full tier through a pooler."""
+    """As `database`, once more with read tables that `catch_up` brings up to date, and in the full tier through a pooler."""
     return _database(request)

@@ -39,7 +39,7 @@ class Database(Protocol):
     def as_of(self, **when: Any) -> AbstractAsyncContextManager[Past]:
         """The repositories of a moment."""
 
-    async def settle(self) -> None:
+    async def catch_up(self) -> None:
         """Bring the read tables up to date, where this database is one that does so."""
 
 
@@ -66,12 +66,12 @@ class MemoryDatabase:
         """The repositories of a moment."""
         return self.factory.as_of(**when)
 
-    async def settle(self) -> None:
+    async def catch_up(self) -> None:
         """Nothing lags here."""
 
 
 class StoreDatabase:
-    """A store on PostgreSQL; the read tables stay empty, or `settle` fills them."""
+    """A store on PostgreSQL; the read tables stay empty, or `catch_up` fills them."""
 
     def __init__(self, store: EventStore, *, projected: bool) -> None:
         self.store = store
@@ -93,7 +93,7 @@ class StoreDatabase:
         """The repositories of a moment."""
         return self.store.as_of(**when)
 
-    async def settle(self) -> None:
+    async def catch_up(self) -> None:
         """Fold what is in the log into the tables."""
         if self._projected:
             head = await self.store.log.head()
@@ -166,7 +166,7 @@ async def save(database: Database, *entities: Entity) -> None:
                 await uow.portfolios.save_portfolio(entity)
             else:
                 await uow.entities(type(entity)).save(entity)
-    await database.settle()
+    await database.catch_up()
 
 
 async def types(database: Database, stream_id: UUID) -> list[str]:

@@ -31,7 +31,7 @@ class TestPerCall:
         order = an_order()
         assert await orders.save_order(order) is order
         assert order.version == 1
-        await tables.settle()
+        await tables.catch_up()
         loaded = await others.get_order_by_id(order.id)
         assert loaded == order
         assert loaded is not order

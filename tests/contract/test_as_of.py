@@ -33,7 +33,7 @@ async def test_a_late_fill(tables: Database):
     async with tables.unit_of_work() as uow:
         await uow.orders.update_order(order)
         await uow.entities(Strategy).update(strategy)
-    await tables.settle()
+    await tables.catch_up()
 
     async def seen(past: Past) -> tuple[OrderStatus, Decimal] | None:
         found = await past.orders.get_order_by_id(order.id)
@@ -80,7 +80,7 @@ async def test_a_deletion_and_pages(tables: Database):
     async with tables.unit_of_work() as uow:
         await uow.orders.delete_order(orders[1].id)
         await uow.orders.save_order(an_order(1.5))
-    await tables.settle()
+    await tables.catch_up()
     async with tables.as_of(position=then) as past:
         first = await past.orders.get_active_orders(limit=2)
         rest = await past.orders.get_active_orders(limit=9, after=first[-1])

@@ -36,7 +36,7 @@ class TestBuiltByHand:
             mine = by_hand(order, limit_price=Decimal("149.00"))
             await uow.orders.update_order(mine)
             assert (mine.status, mine.tags) == (OrderStatus.SUBMITTED, ("kept",))
-        await tables.settle()
+        await tables.catch_up()
         async with tables.unit_of_work() as uow:
             loaded = await uow.orders.get_order_by_id(order.id)
         assert loaded is not None

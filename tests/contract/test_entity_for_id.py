@@ -115,7 +115,7 @@ async def _kept(database: Database) -> dict[type[Any], Any]:
     await save(database, portfolio, order, position, strategy)
     async with database.unit_of_work() as uow:
         await uow.portfolios.create_portfolio_snapshot(portfolio, occurred_at=minute(1))
-    await database.settle()
+    await database.catch_up()
     return {Order: order, Position: position, Portfolio: portfolio, Strategy: strategy}
 
 

@@ -50,7 +50,7 @@ class TestFlush:
             await uow.flush()
             order.cancel(occurred_at=minute(2))
             await uow.orders.update_order(order)
-        await tables.settle()
+        await tables.catch_up()
         assert (order.version, position.version) == (3, 1)
         assert await types(tables, order.id) == ["OrderCreated", "OrderSubmitted", "OrderCancelled"]
         async with tables.unit_of_work() as uow:

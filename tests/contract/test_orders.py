@@ -44,7 +44,7 @@ class TestSaveAndLoad:
         async with tables.unit_of_work() as uow:
             await uow.positions.save_position(position)
             assert await uow.orders.get_order_by_id(position.id) is None
-        await tables.settle()
+        await tables.catch_up()
         async with tables.unit_of_work() as uow:
             assert await uow.orders.get_order_by_id(position.id) is None
             assert not await uow.orders.delete_order(position.id)
@@ -86,7 +86,7 @@ class TestSaveAndLoad:
         orders = [an_order(number) for number in range(3)]
         async with tables.unit_of_work() as uow:
             assert await uow.orders.save_many(iter(orders)) == orders
-        await tables.settle()
+        await tables.catch_up()
         async with tables.unit_of_work() as uow:
             assert await uow.orders.get_orders_by_symbol("AAPL") == orders
 
@@ -100,7 +100,7 @@ class TestSaveAndLoad:
             loaded.limit_price = Decimal("151.5")
             loaded.tags = ("urgent",)
             await uow.orders.update_order(loaded)
-        await tables.settle()
+        await tables.catch_up()
         async with tables.unit_of_work() as uow:
             again = await uow.orders.get_order_by_id(order.id)
         assert again is not None
@@ -148,7 +148,7 @@ class TestSaveAndLoad:
             assert await uow.orders.delete_order(order.id) is True
             assert await uow.orders.get_order_by_id(order.id) is None
             assert await uow.orders.get_orders_by_symbol("AAPL") == [other]
-        await tables.settle()
+        await tables.catch_up()
         async with tables.unit_of_work() as uow:
             assert await uow.orders.get_order_by_id(order.id) is None
             assert await uow.orders.get_orders_by_symbol("AAPL") == [other]
@@ -183,7 +183,7 @@ class TestSaveAndLoad:
         await save(tables, order)
         async with tables.unit_of_work() as uow:
             await uow.orders.delete_order(order.id)
-        await tables.settle()
+        await tables.catch_up()
         again = Order(
             id=order.id, symbol="AAPL", side=OrderSide.BUY, order_type=OrderType.MARKET, quantity=Decimal(1)
         )
@@ -249,7 +249,7 @@ class TestLists:
             async with tables.unit_of_work() as uow:
                 assert await uow.orders.get_orders_by_status(status) == [order], step
                 assert await uow.orders.get_orders_by_status(before) == [], step
-            await tables.settle()
+            await tables.catch_up()
 
     @pytest.mark.parametrize("status", list(OrderStatus))
     async def test_active_orders(self, tables: Database, status: OrderStatus):

@@ -218,7 +218,7 @@ class TestSnapshots:
             take = uow.portfolios.create_portfolio_snapshot
             snapshots = [await take(portfolio.id, occurred_at=minute(number)) for number in (3, 1, 2, 4)]
             await take(other.id, occurred_at=minute(2))
-        await tables.settle()
+        await tables.catch_up()
         snapshots.sort(key=lambda snapshot: snapshot.taken_at)
         tick = timedelta(microseconds=1)
         async with tables.unit_of_work() as uow:
@@ -258,7 +258,7 @@ class TestSnapshots:
         async with tables.unit_of_work() as uow:
             snapshot = await uow.portfolios.create_portfolio_snapshot(portfolio.id, occurred_at=minute(1))
             await uow.portfolios.delete_portfolio(portfolio.id)
-        await tables.settle()
+        await tables.catch_up()
         async with tables.unit_of_work() as uow:
             assert await uow.portfolios.get_portfolio_history(portfolio.id, minute(0), minute(2)) == [
                 snapshot

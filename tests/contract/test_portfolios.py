@@ -83,7 +83,7 @@ class TestSaveAndLoad:
         await save(tables, portfolio)
         async with tables.unit_of_work() as uow:
             assert await uow.portfolios.delete_portfolio(portfolio.id) is True
-        await tables.settle()
+        await tables.catch_up()
         async with tables.unit_of_work() as uow:
             assert await uow.portfolios.get_portfolio_by_id(portfolio.id) is None
             assert await uow.portfolios.get_all_portfolios() == []

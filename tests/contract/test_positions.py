@@ -53,7 +53,7 @@ class TestSaveAndLoad:
         position.last_updated = naive
         async with tables.unit_of_work() as uow:
             await uow.positions.update_position(position)
-        await tables.settle()
+        await tables.catch_up()
         async with tables.unit_of_work() as uow:
             loaded = await uow.positions.get_position_by_id(position.id)
         assert loaded is not None
@@ -77,7 +77,7 @@ class TestSaveAndLoad:
         await save(tables, position)
         async with tables.unit_of_work() as uow:
             assert await uow.positions.delete_position(position.id) is True
-        await tables.settle()
+        await tables.catch_up()
         async with tables.unit_of_work() as uow:
             assert await uow.positions.get_position_by_id(position.id) is None
             assert await uow.positions.get_active_positions() == []
@@ -103,7 +103,7 @@ class TestClose:
         await save(tables, position)
         async with tables.unit_of_work() as uow:
             assert await uow.positions.close_position(position.id, exit_price=Decimal("152.50")) is True
-        await tables.settle()
+        await tables.catch_up()
         async with tables.unit_of_work() as uow:
             loaded = await uow.positions.get_position_by_id(position.id)
         assert loaded is not None

@@ -37,7 +37,7 @@ async def test_lists_with_an_order_that_cannot_be_folded(tables: Database):
     async with tables.unit_of_work() as uow:
         await uow.orders.update_order(bad)
     await spoil(tables, bad)
-    await tables.settle()
+    await tables.catch_up()
 
     async with tables.unit_of_work() as uow:
         with pytest.raises(QuarantinedKeysError) as caught:

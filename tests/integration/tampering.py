@@ -34,7 +34,7 @@ SWAP = (
 UNKEYED = "ALTER TABLE events DROP CONSTRAINT events_position_key"
 
 OF_EVENTS: dict[str, tuple[list[str], tuple[str, str, int, int | None]]] = {
-    "position, to a hole": (
+    "position, to a gap": (
         ["UPDATE events SET position = 5 WHERE position = 4"],
         ("event", "reordered", 1, 4),
     ),
@@ -47,7 +47,7 @@ OF_EVENTS: dict[str, tuple[list[str], tuple[str, str, int, int | None]]] = {
     "removed, the last of a block": (["DELETE FROM events WHERE position = 7"], ("event", "removed", 1, 7)),
     "removed, the end of the log": (["DELETE FROM events WHERE position > 10"], ("event", "removed", 2, 11)),
     "removed, all": (["DELETE FROM events"], ("event", "removed", 1, 1)),
-    "inserted, in a hole": ([INSERT.format(position=5)], ("event", "inserted", 1, 5)),
+    "inserted, in a gap": ([INSERT.format(position=5)], ("event", "inserted", 1, 5)),
     "inserted, below the first": (
         [INSERT.format(position=2)],
         ("event", "inserted", 1, 2),

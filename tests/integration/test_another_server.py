@@ -33,7 +33,7 @@ from eventstore.repositories import PostgreSQLTransactionManager, PostgreSQLUnit
 from eventstore.store import EventStore, built_in_projections
 from eventstore.testing.databases import run_in_thread
 from projections import Projection, Table
-from projections.check import mend
+from projections.check import repair
 from tests.conftest import url_of
 from tests.entities import started
 from tests.migrated import migrate
@@ -150,11 +150,11 @@ async def place_some(store: EventStore, symbol: str, count: int) -> list[int]:
     return [await place(store, symbol) for _ in range(count)]
 
 
-async def leave_hole(store: EventStore) -> None:
+async def leave_gap(store: EventStore) -> None:
     """Have a position drawn that no event gets, as each conflict does."""
     uow = store.unit_of_work()
     await uow.begin_transaction()
-    await uow.orders.save_order(new_order("hole"))
+    await uow.orders.save_order(new_order("gap"))
     await uow.flush()
     await uow.rollback()
 
@@ -305,14 +305,14 @@ async def test_a_standby_is_promoted_under_connections_that_live_on(primary: Ser
 
 
 async def lag(store: EventStore, primary: Server, standby: Standby) -> int:
-    """Let a standby fall behind a log with orders, holes and folded tables; return where it ends there."""
+    """Let a standby fall behind a log with orders, gaps and folded tables; return where it ends there."""
     kept = await place_some(store, "KEPT", 10)
     await store.wait_for(kept[-1])
     await until(lambda: _has(standby, kept[-1]))
     await asyncio.to_thread(standby.fall_behind)
     await until(lambda: _is_alone(primary))
     await place_some(store, "LOST", 20)
-    await leave_hole(store)
+    await leave_gap(store)
     await store.wait_for((await place_some(store, "LOST", 10))[-1])
     return kept[-1]
 
@@ -496,7 +496,7 @@ async def test_a_base_backup_is_put_in_place(primary: Server, writers: int):
         await store.wait_for((await place_some(store, "KEPT", 10))[-1])
         await asyncio.to_thread(back_up, primary)
         await place_some(store, "LOST", 20)
-        await leave_hole(store)
+        await leave_gap(store)
         await store.wait_for((await place_some(store, "LOST", 10))[-1])
         lost = await store.log.head()
         async with following(store) as follower, writing(store, writers=writers) as told:
@@ -512,7 +512,7 @@ async def test_a_base_backup_is_put_in_place(primary: Server, writers: int):
 
 
 async def test_a_database_that_has_read_what_its_log_lacks_is_refused_by_everything(primary: Server):
-    """As where a store is opened on it: appends, reads and workers say so, until it is mended."""
+    """As where a store is opened on it: appends, reads and workers say so, until it is repaired."""
     config = primary.config(min_pool_size=1, max_pool_size=8, connect_timeout=60.0)
     async with EventStore.open(config) as store:
         await store.wait_for((await place_some(store, "KEPT", 5))[-1])
@@ -534,14 +534,14 @@ async def test_a_database_that_has_read_what_its_log_lacks_is_refused_by_everyth
             [event async for event in store.log.read_all()]
 
         for attempt in (load, follow, read, lambda: place(store, "NEW")):
-            with pytest.raises(RestoredLogError, match="run `eventstore mend`") as caught:
+            with pytest.raises(RestoredLogError, match="run `eventstore repair`") as caught:
                 await attempt()
             assert (caught.value.position, caught.value.end) == (500, 5)
             assert "orders" in caught.value.readers
         with pytest.raises(ProjectionError) as failed:
             await store.wait_for(501, timeout_s=60)
         assert isinstance(failed.value.__cause__, RestoredLogError)
-        assert await mend(store.log, built_in_projections())
+        assert await repair(store.log, built_in_projections())
         assert await place(store, "NEW") > 500
         await load()
 

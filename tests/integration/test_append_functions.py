@@ -120,7 +120,7 @@ async def test_an_event_that_the_library_would_not_write_is_refused(
         assert await connection.fetchval("SELECT count(*) FROM events") == 0
 
 
-async def test_a_batch_cannot_leave_a_hole_in_a_stream(store: EventStore):
+async def test_a_batch_cannot_leave_a_gap_in_a_stream(store: EventStore):
     """Versions that do not follow one another are refused, in any order, though the first is the next one."""
     async with store.connection.acquire() as connection:
         stream = str(uuid4())

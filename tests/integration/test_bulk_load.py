@@ -166,7 +166,7 @@ def changed(known: StreamAppend, **fields: Any) -> StreamAppend:
 
 
 CONFLICTS: dict[str, Callable[[StreamAppend], StreamAppend]] = {
-    "a hole": lambda known: tuned(known.stream_id, 3, 1),
+    "a gap": lambda known: tuned(known.stream_id, 3, 1),
     "a new stream that is not at its start": lambda _: tuned(uuid4(), 1, 1),
     "other ids": lambda known: tuned(known.stream_id, 0, 1, 2),
     "other ids after a repetition": lambda known: StreamAppend(
@@ -283,7 +283,7 @@ async def test_large_events_are_cut_into_more_batches(store: EventStore):
 
 
 async def test_a_stream_longer_than_a_batch(store: EventStore):
-    """A stream of many events goes on over the batches, without a hole."""
+    """A stream of many events goes on over the batches, without a gap."""
     long = started(tunings=999)
     told: list[ImportResult] = []
     await store.log.import_events([started(), long, started()], batch_events_max=300, on_batch=told.append)
@@ -302,7 +302,7 @@ async def test_the_guards_stay_in_force(store: EventStore):
 
 
 async def test_a_position_that_is_taken_is_no_conflict(store: EventStore):
-    """A sequence that stands behind the log is an error of its own, at once: nothing that a retry could mend."""
+    """A sequence that stands behind the log is an error of its own, at once: nothing that a retry could repair."""
     await store.log.append(started(tunings=3))
     async with store.connection.acquire() as one:
         await one.execute("SELECT setval('events_position_seq', 1)")

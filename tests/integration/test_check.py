@@ -81,7 +81,7 @@ async def test_what_is_appended_and_folded_meanwhile_is_no_finding(
 BROKEN = {
     "sequence": (
         "SELECT setval('events_position_seq', 3)",
-        [("sequence", None, "the sequence of positions is at 3", "eventstore mend")],
+        [("sequence", None, "the sequence of positions is at 3", "eventstore repair")],
     ),
     "row": (
         "UPDATE orders SET filled_quantity = filled_quantity + 1 WHERE id = (SELECT min(id::text)::uuid FROM orders)",
@@ -112,8 +112,13 @@ BROKEN = {
     "checkpoint ahead": (
         "UPDATE projection_checkpoints SET position = 999 WHERE projection = 'portfolios'",
         [
-            ("sequence", None, "position 999 was assigned already", "eventstore mend"),
-            ("checkpoint ahead", "portfolios", "up to position 999, and the log ends at", "eventstore mend"),
+            ("sequence", None, "position 999 was assigned already", "eventstore repair"),
+            (
+                "checkpoint ahead",
+                "portfolios",
+                "up to position 999, and the log ends at",
+                "eventstore repair",
+            ),
         ],
     ),
     "shape of the table": (
@@ -143,14 +148,14 @@ BROKEN = {
 async def test_what_is_broken_is_named(
     store: EventStore, statement: str, expected: list[tuple[str, str | None, str, str]]
 ):
-    """Each kind of damage gives its finding, no other, and says how to mend it."""
+    """Each kind of damage gives its finding, no other, and says how to repair it."""
     await fill(store)
     await tamper(store, statement)
     found = await findings(store)
     assert [(one.kind, one.projection) for one in found] == [(one[0], one[1]) for one in expected]
-    for one, (_, _, what, mending) in zip(found, expected, strict=True):
+    for one, (_, _, what, repairing) in zip(found, expected, strict=True):
         assert what in one.what
-        assert mending in one.mend
+        assert repairing in one.repair
 
 
 async def test_an_event_that_was_skipped_is_found(store: EventStore):
@@ -166,7 +171,7 @@ async def test_an_event_that_was_skipped_is_found(store: EventStore):
 
 
 async def test_a_missing_event_is_found(store: EventStore):
-    """An event that was removed from the middle of a stream leaves a hole in its versions."""
+    """An event that was removed from the middle of a stream leaves a gap in its versions."""
     await fill(store)
     async with store.connection.acquire() as connection:
         stream_id = await connection.fetchval("SELECT stream_id FROM events WHERE version = 3 LIMIT 1")
@@ -187,7 +192,7 @@ async def test_a_projection_that_nobody_works_on_is_found(store: EventStore):
     )
     found = await findings(store)
     assert {one.kind for one in found} == {"checkpoint behind"}
-    assert "eventstore work" in found[0].mend
+    assert "eventstore work" in found[0].repair
 
 
 class Failing(OrdersProjection):
@@ -221,7 +226,7 @@ async def test_quarantine_and_discards_are_named_until_a_rebuild(store: EventSto
 
 
 async def test_the_command(migrated_config: DatabaseConfig, store: EventStore):
-    """Status 0 and one line for each table where all is sound; status 1, the finding and its mending where not."""
+    """Status 0 and one line for each table where all is sound; status 1, the finding and its repairing where not."""
     await fill(store)
     sound = await asyncio.to_thread(run, "check", "--url", url_of(migrated_config))
     assert sound.returncode == 0, sound.stderr
@@ -235,8 +240,8 @@ async def test_the_command(migrated_config: DatabaseConfig, store: EventStore):
     told = orjson.loads(broken.stdout)
     assert not told["is_sound"]
     assert [(one["kind"], one["projection"]) for one in told["findings"]] == [("rows", "portfolios")]
-    mended = await asyncio.to_thread(run, "rebuild", "portfolios", "--url", url_of(migrated_config))
-    assert mended.returncode == 0, mended.stderr
-    assert mended.stdout.startswith("portfolios: 1 rows of 1")
+    repaired = await asyncio.to_thread(run, "rebuild", "portfolios", "--url", url_of(migrated_config))
+    assert repaired.returncode == 0, repaired.stderr
+    assert repaired.stdout.startswith("portfolios: 1 rows of 1")
     again = await asyncio.to_thread(run, "check", "--url", url_of(migrated_config))
     assert again.returncode == 0, again.stdout

@@ -154,7 +154,7 @@ async def test_text_is_data_in_every_command(
         "rebuild": ("rebuild", TEXT, *to),
         "check": ("check", *to),
         "check --json": ("check", "--json", *to),
-        "mend": ("mend", *to),
+        "repair": ("repair", *to),
         "table": ("table", f"{__name__}:HostileNames"),
         "grant": ("grant", "--reader", TEXT[:60], *to),
         "migrate": ("migrate", "--to", TEXT, *to),
@@ -172,7 +172,7 @@ async def test_text_is_data_in_every_command(
     failing = {
         "trace": {0, 1, 2}, "quarantine retry": {0, 1, 2}, "quarantine discard": {0, 1, 2}, "rebuild": {2}, "check": {1},
         "check --json": {1}, "grant": {2}, "migrate": {2}, "verify": {2}, "prove nothing": {2}, "check-proof": {1, 2},
-        "export nowhere": {2}, "import": {2}, "usage": {2}, "mend": {0, 2}, "stop": {0, 2},
+        "export nowhere": {2}, "import": {2}, "usage": {2}, "repair": {0, 2}, "stop": {0, 2},
     }  # fmt: skip
     for name, one in done.items():
         assert_harmless(name, one, failing.get(name, {0}))

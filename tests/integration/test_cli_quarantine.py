@@ -24,7 +24,7 @@ NAME = "tests.failing_projection:Spoilt"
 async def test_from_failure_to_repair(
     migrated_config: DatabaseConfig, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ):
-    """A key is listed and shown; a retry fails again while the code does, with status 1, and mends it afterwards."""
+    """A key is listed and shown; a retry fails again while the code does, with status 1, and repairs it afterwards."""
     url = url_of(migrated_config)
     await spoilt_table(store)
     await place(store, 1, 13, 2, symbol="BAD")
@@ -46,8 +46,8 @@ async def test_from_failure_to_repair(
     assert (again.returncode, again.stderr) == (1, "")
     assert "still at position 2: ValueError: cannot take 13" in again.stdout
     monkeypatch.delenv("SPOILT_AT")
-    mended = await asyncio.to_thread(run, "quarantine", "retry", NAME, "--url", url)
-    assert (mended.returncode, mended.stdout) == (0, 'spoilt ["BAD"]: up to date\n')
+    repaired = await asyncio.to_thread(run, "quarantine", "retry", NAME, "--url", url)
+    assert (repaired.returncode, repaired.stdout) == (0, 'spoilt ["BAD"]: up to date\n')
     assert await Spoilt.sums(store) == {"BAD": 16, "GOOD": 5}
 
 

@@ -26,7 +26,7 @@ class RobotMoved(Event, category="robot"):
     feet: Decimal
 """
 BROKEN = BEFORE.replace("feet", "metres")
-MENDED = (
+REPAIRED = (
     BROKEN.replace('category="robot"', 'category="robot", schema_version=2')
     + """
 from eventstore import upcaster
@@ -78,14 +78,14 @@ def test_a_change_that_breaks_old_events_fails_the_check(schema, tmp_path: Path)
 def test_with_its_upcaster_the_change_passes(schema):
     """And is taken up; without the upcaster the version alone does not do."""
     schema("snapshot", BEFORE)
-    without = MENDED.partition("from eventstore import upcaster")[0]
+    without = REPAIRED.partition("from eventstore import upcaster")[0]
     done = schema("check", without)
     assert done.returncode == 1
     assert '@upcaster("robot", "RobotMoved", 1) is missing' in done.stdout
     assert "upcasters: robot/RobotMoved version 1 has no upcaster" in done.stdout
-    assert schema("check", MENDED).returncode == 0
-    assert schema("snapshot", MENDED, "--update").returncode == 0
-    assert "harmless" not in schema("check", MENDED).stdout
+    assert schema("check", REPAIRED).returncode == 0
+    assert schema("snapshot", REPAIRED, "--update").returncode == 0
+    assert "harmless" not in schema("check", REPAIRED).stdout
 
 
 def test_a_harmless_change_passes_and_is_named(schema):

@@ -95,7 +95,7 @@ async def test_a_conflict_in_one_stream_writes_nothing(log: EventLog):
 
 
 @pytest.mark.parametrize("expected", [1, 5, 2**31 - 2])
-async def test_a_hole_is_a_conflict(log: EventLog, expected: int):
+async def test_a_gap_is_a_conflict(log: EventLog, expected: int):
     """A version beyond the stream's next one is refused, on a new stream and on an old one, and writes nothing."""
     known = started()
     await log.append(known)

@@ -38,7 +38,7 @@ COLUMNS = (
 
 
 class Sealed:
-    """A sealed log with holes, and a superuser who may do anything to it."""
+    """A sealed log with gaps, and a superuser who may do anything to it."""
 
     def __init__(self, store: EventStore, connection: Any, head: Head) -> None:
         self.store, self.connection, self.head = store, connection, head
@@ -156,7 +156,7 @@ async def test_a_column_that_is_made_null_is_found(sealed: Sealed):
 
 
 async def test_events_removed_inserted_and_reordered(sealed: Sealed):
-    """The first is named; an event in a hole of a sealed block is found; so is the end of the log that was cut off."""
+    """The first is named; an event in a gap of a sealed block is found; so is the end of the log that was cut off."""
     await sealed.connection.execute(UNKEYED)
     found = {}
     for case, (statements, finding) in OF_EVENTS.items():
@@ -337,7 +337,7 @@ async def test_two_sealers_at_once_make_each_block_once(store: EventStore):
 
 
 async def test_what_is_in_flight_is_not_sealed(store: EventStore):
-    """A position whose transaction is open is no hole: sealing stops before it, and goes on when it has ended."""
+    """A position whose transaction is open is no gap: sealing stops before it, and goes on when it has ended."""
     await store.log.append(started())
     async with store.connection.acquire() as writer:
         transaction = writer.transaction()

@@ -44,7 +44,7 @@ async def empty(make_database: DatabaseMaker, migrated_template: str) -> AsyncIt
 
 
 async def filled(store: EventStore) -> None:
-    """Streams, holes, seals, and JSON of every kind."""
+    """Streams, gaps, seals, and JSON of every kind."""
     metadata = {"actor": 'ü "\\" \u2028', "n": [1.50, 2**60, -0.0, None, {"b": 1, "a": '},"metadata":{"x'}]}
     await store.log.append(started('a","hash":"\\', tunings=2), metadata=metadata)
     async with store.connection.acquire() as connection:
@@ -97,7 +97,7 @@ _HISTORY = st.lists(
 
 
 async def test_export_then_import_is_the_identity(store: EventStore, empty: EventStore):
-    """For any history, with holes, sealed at any place: the second log is the first, column for column."""
+    """For any history, with gaps, sealed at any place: the second log is the first, column for column."""
     histories: list[Any] = []
 
     @given(st.tuples(_HISTORY, _METADATA, st.integers(0, 3)))
@@ -108,13 +108,13 @@ async def test_export_then_import_is_the_identity(store: EventStore, empty: Even
         histories.append(history)
 
     run_in_thread(_nothing(draw))
-    for history, metadata, holes in histories:
+    for history, metadata, gaps in histories:
         for one in (store, empty):
             await clear(one)
         for number, stream in enumerate(history):
             events = tuple(pending(BulkNoted(text=text, occurred_at=at), uuid4()) for text, at in stream)
             await store.log.append(StreamAppend(uuid4(), 0, events), metadata=metadata)
-            if number == holes:
+            if number == gaps:
                 await seal(store.log, block_events_max=2)
                 async with store.connection.acquire() as connection:
                     await connection.fetchval("SELECT nextval('events_position_seq')")

@@ -24,7 +24,7 @@ from eventstore.replay.disorder import DisorderSearch
 from eventstore.sql import load
 from eventstore.store import EventStore, built_in_projections
 from projections import OrdersProjection
-from projections.check import check, mend, plan_mend
+from projections.check import check, plan_repair, repair
 from projections.rebuild import rebuild
 from tests.command_line import run
 from tests.conftest import admin_connection, url_of
@@ -160,7 +160,7 @@ async def test_a_seal_is_held_to_the_log_where_it_is_added(roles: dict[str, Data
 
 
 async def test_no_seal_closes_over_a_position_in_flight(roles: dict[str, DatabaseConfig]):
-    """A block with a hole is taken once the writers in flight have ended, and then only if the hole is still one."""
+    """A block with a gap is taken once the writers in flight have ended, and then only if the gap is still one."""
     async with EventStore.open(roles["writer"], workers=False) as store:
         await place(store, 1)
     slow, connection = await connected(roles["writer"]), await connected(roles["sealer"])
@@ -219,7 +219,7 @@ FORGED = {
 async def test_a_row_beyond_all_positions_does_not_stop_the_store(
     migrated_config: DatabaseConfig, statement: str, position: int
 ):
-    """The store opens, appends, folds, reads and seals as if it were not there; `check` names it, `mend` passes it over."""
+    """The store opens, appends, folds, reads and seals as if it were not there; `check` names it, `repair` passes it over."""
     async with EventStore.open(migrated_config) as store:
         await place(store, 1, 2)
         await store.wait_for(2)
@@ -235,10 +235,10 @@ async def test_a_row_beyond_all_positions_does_not_stop_the_store(
         found = (await check(store.log, [])).findings
         assert [one.kind for one in found] == ["impossible position"]
         assert str(position) in found[0].what
-        plan = await plan_mend(store.log, built_in_projections())
+        plan = await plan_repair(store.log, built_in_projections())
         assert len(plan) == 1
         assert "leave this to you" in plan[0]
-        assert await mend(store.log, built_in_projections()) == ()
+        assert await repair(store.log, built_in_projections()) == ()
         await place(store, 4)
         assert (await rebuild(store.log, OrdersProjection())).position == 4
         assert (await seal(store.log)).events == 4
@@ -267,7 +267,7 @@ async def test_times_are_found_beside_an_event_beyond_all_positions(store: Event
             assert len(await past.orders.get_active_orders()) == 2
 
 
-async def test_a_checkpoint_beyond_all_positions_is_mended_by_a_rebuild(migrated_config: DatabaseConfig):
+async def test_a_checkpoint_beyond_all_positions_is_repaired_by_a_rebuild(migrated_config: DatabaseConfig):
     """The store says so when it is opened; the rebuild puts it right, and the sequence stays where it is."""
     async with EventStore.open(migrated_config) as store:
         await place(store, 1, 2)
@@ -277,9 +277,9 @@ async def test_a_checkpoint_beyond_all_positions_is_mended_by_a_rebuild(migrated
             await connection.execute(CHECKPOINT, LAST)
         with pytest.raises(RestoredLogError, match="had read beyond it"):
             await store.require_migrated()
-        plan = await plan_mend(store.log, built_in_projections())
+        plan = await plan_repair(store.log, built_in_projections())
         assert [line.split()[0] for line in plan] == ["drop", "rebuild"]
-        assert "projection orders is rebuilt" in " ".join(await mend(store.log, built_in_projections()))
+        assert "projection orders is rebuilt" in " ".join(await repair(store.log, built_in_projections()))
         ends = await read_ends(store.log)
         assert (ends.head, ends.sequence, ends.impossible) == (2, 2, ())
         await store.require_migrated()
@@ -311,11 +311,11 @@ async def test_a_forged_seal_is_named_and_stops_nothing_but_sealing(migrated_con
         assert (finding.kind, finding.block) == ("seal", 2)
         with pytest.raises(IntegrityError, match="run `eventstore verify`"):
             await seal(store.log)
-        assert await mend(store.log, built_in_projections()) == ()
+        assert await repair(store.log, built_in_projections()) == ()
         assert (await read_ends(store.log)).sequence == 4
 
 
-async def test_no_walk_goes_through_a_hole_step_by_step(store: EventStore):
+async def test_no_walk_goes_through_a_gap_step_by_step(store: EventStore):
     """After a leap of a million million positions a rebuild, an audit, a search, a replay and a seal take no longer."""
     await place(store, 1, 2)
     async with store.connection.acquire() as connection:
@@ -330,7 +330,7 @@ async def test_no_walk_goes_through_a_hole_step_by_step(store: EventStore):
         assert (await verify(store.log)).is_sound
 
 
-async def test_mend_says_first_what_it_will_do(migrated_config: DatabaseConfig):
+async def test_repair_says_first_what_it_will_do(migrated_config: DatabaseConfig):
     """`--dry-run` says it and changes nothing; a terminal is asked; a script has its way."""
     async with EventStore.open(migrated_config) as store:
         await place(store, 1, 2)
@@ -338,11 +338,11 @@ async def test_mend_says_first_what_it_will_do(migrated_config: DatabaseConfig):
         async with store.connection.acquire() as connection:
             await connection.execute("SELECT setval('events_position_seq', 1)")
     url = url_of(migrated_config)
-    shown = await asyncio.to_thread(run, "mend", "--dry-run", "--url", url)
+    shown = await asyncio.to_thread(run, "repair", "--dry-run", "--url", url)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "would put the sequence of positions from 1 to 2: the next position will be 3" in shown.stdout
     assert await sequence_of(migrated_config) == 1
-    done = await asyncio.to_thread(run, "mend", "--url", url)
+    done = await asyncio.to_thread(run, "repair", "--url", url)
     assert done.stdout.splitlines() == ["the next position is 3"]
     assert await sequence_of(migrated_config) == 2
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from eventstore.database import DatabaseConfig
 
 IDLE_S = 10.0
-SETTLE_S = 3.0
+QUIET_S = 3.0
 
 
 def cpu_s(pid: int) -> float:
@@ -40,7 +40,7 @@ async def test_an_idle_worker_process_costs_less_than_one_percent(migrated_confi
             await place(store, 1)
             await store.wait_for(1, timeout_s=60)
             async with store.connection.acquire() as connection:
-                await asyncio.sleep(SETTLE_S)  # the poll's interval grows to its longest
+                await asyncio.sleep(QUIET_S)  # the poll's interval grows to its longest
                 query = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
                 before, used, started = await connection.fetchval(query), cpu_s(process.pid), time.monotonic()
                 await asyncio.sleep(IDLE_S)

@@ -16,7 +16,7 @@ from eventstore.errors import PreconditionError, RestoredLogError
 from eventstore.store import EventStore
 from eventstore.testing.databases import run_in_thread
 from projections import OrdersProjection, PositionsProjection
-from projections.check import check, compare_with_rebuild, mend
+from projections.check import check, compare_with_rebuild, repair
 from projections.engine import ProjectionWorker
 from projections.rebuild import RebuildProgress, rebuild
 from tests.conftest import admin_connection
@@ -252,7 +252,7 @@ async def test_what_a_subscription_writes_is_no_log_to_work_on(server: Server):
 
 
 async def test_a_mirror_takes_the_place_of_its_publisher(server: Server):
-    """Without its subscription it has to be mended, since a sequence is not replicated; then it goes on past every position."""
+    """Without its subscription it has to be repaired, since a sequence is not replicated; then it goes on past every position."""
     async with databases(server) as (store, mirror):
         await publish(store, "FOR ALL TABLES")
         await subscribe(mirror, server)
@@ -265,10 +265,10 @@ async def test_a_mirror_takes_the_place_of_its_publisher(server: Server):
             "DROP SUBSCRIPTION mirror",
         )
         config = server.config(database="mirror")
-        with pytest.raises(RestoredLogError, match="eventstore mend"):
+        with pytest.raises(RestoredLogError, match="eventstore repair"):
             async with EventStore.open(config, workers=False):
                 pass
-        assert await mend(mirror.log, []) == ("the next position is 6",)
+        assert await repair(mirror.log, []) == ("the next position is 6",)
         async with EventStore.open(config, workers=False) as promoted:
             assert (await promoted.log.append(started())).positions == (6,)
             async with promoted.unit_of_work() as uow:

@@ -168,13 +168,13 @@ async def test_lag_and_quarantine(measured: Measured, monkeypatch: pytest.Monkey
     await until(lambda: measured.value("eventstore.projection.lag", **named("spoilt")) == 3)
     assert 0 < measured.value("eventstore.projection.delay", **named("spoilt")) < 60
     assert measured.value("eventstore.projection.quarantined", **named("spoilt")) == 1
-    assert measured.value("eventstore.log.hole.age") == 0
+    assert measured.value("eventstore.log.gap.age") == 0
     assert measured.value("eventstore.log.writer.age") == 0
     assert measured.unit("eventstore.projection.lag") == "{event}"
 
 
-async def test_open_writers_and_holes(measured: Measured):
-    """A transaction with an event that others wait for shows as an open writer and, once passed, as a hole."""
+async def test_open_writers_and_gaps(measured: Measured):
+    """A transaction with an event that others wait for shows as an open writer and, once passed, as a gap."""
     store = measured.store
     await spoilt_table(store)
     await place(store, 1)
@@ -185,7 +185,7 @@ async def test_open_writers_and_holes(measured: Measured):
         await place(store, 2)
         measured.metrics.watch_log(store.connection)
         await until(lambda: (measured.value("eventstore.log.writer.age") or 0) > 0)
-        assert 0 < measured.value("eventstore.log.hole.age") < 60
+        assert 0 < measured.value("eventstore.log.gap.age") < 60
 
 
 async def test_pool(measured: Measured):

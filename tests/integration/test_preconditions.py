@@ -1,4 +1,4 @@
-"""What an administrator can change and a guarantee rests on: refused or named, with the statement that mends it."""
+"""What an administrator can change and a guarantee rests on: refused or named, with the statement that repairs it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eventstore.errors import ConfigurationError, IntegrityError, PreconditionEr
 from eventstore.sql import quoted, template
 from eventstore.store import EventStore, built_in_projections
 from projections import OrdersProjection
-from projections.check import check, mend
+from projections.check import check, repair
 from projections.engine import ProjectionWorker
 from tests.command_line import run
 from tests.conftest import admin_connection, url_of
@@ -293,7 +293,7 @@ CASES: dict[str, tuple[list[str], str, str]] = {
         "zero_damaged_pages is on",
     ),
 }
-"""Each is mended by the statements that the library names."""
+"""Each is repaired by the statements that the library names."""
 
 BEYOND_A_STATEMENT: dict[str, tuple[list[str], str, str]] = {
     "table dropped": (
@@ -328,7 +328,7 @@ BEYOND_A_STATEMENT: dict[str, tuple[list[str], str, str]] = {
         "the function public.events_refuse_change is another one",
     ),
 }
-"""Each is named, with advice: no single statement mends it."""
+"""Each is named, with advice: no single statement repairs it."""
 
 
 async def change(config: DatabaseConfig, statements: list[str]) -> None:
@@ -379,10 +379,10 @@ async def test_a_fresh_database_holds_them_all(store: EventStore):
 
 
 @pytest.mark.parametrize(("statements", "name", "said"), CASES.values(), ids=CASES)
-async def test_what_was_changed_is_refused_or_named_and_mended_by_the_statement_given(
+async def test_what_was_changed_is_refused_or_named_and_repaired_by_the_statement_given(
     migrated_config: DatabaseConfig, statements: list[str], name: str, said: str
 ):
-    """One line says what was changed, of what, and the statement; run as it stands, it mends all that was found."""
+    """One line says what was changed, of what, and the statement; run as it stands, it repairs all that was found."""
     await change(migrated_config, statements)
     level = PRECONDITIONS[name].level
     lines = []
@@ -401,7 +401,7 @@ async def test_what_was_changed_is_refused_or_named_and_mended_by_the_statement_
             audit = await check(store.log, built_in_projections())
             assert audit.is_sound
             (warning,) = (one for one in audit.warnings if one.kind == name and said in one.what)
-            lines.append(warning.mend.removeprefix("run `").removesuffix("`"))
+            lines.append(warning.repair.removeprefix("run `").removesuffix("`"))
     assert lines
     await change(migrated_config, lines)
     async with EventStore.open(migrated_config) as store:
@@ -411,7 +411,7 @@ async def test_what_was_changed_is_refused_or_named_and_mended_by_the_statement_
 
 
 @pytest.mark.parametrize(("statements", "name", "said"), BEYOND_A_STATEMENT.values(), ids=BEYOND_A_STATEMENT)
-async def test_what_no_statement_mends_is_refused_with_advice(
+async def test_what_no_statement_repairs_is_refused_with_advice(
     migrated_config: DatabaseConfig, statements: list[str], name: str, said: str
 ):
     """It is refused and named, and the line says what to do instead."""
@@ -426,7 +426,7 @@ async def test_what_no_statement_mends_is_refused_with_advice(
 
 
 async def test_check_names_what_is_refused_at_open(migrated_config: DatabaseConfig):
-    """The command opens no store: it tells what keeps one from being opened, in a line each; `mend` refuses with the same."""
+    """The command opens no store: it tells what keeps one from being opened, in a line each; `repair` refuses with the same."""
     await change(
         migrated_config,
         ["ALTER SEQUENCE events_position_seq CACHE 20", "ALTER TABLE events DISABLE TRIGGER ALL"],
@@ -437,7 +437,7 @@ async def test_check_names_what_is_refused_at_open(migrated_config: DatabaseConf
     assert [line.split(": ")[1] for line in lines] == ["guards", "sequence of positions"]
     assert lines[1].endswith("run `ALTER SEQUENCE public.events_position_seq CACHE 1`")
     assert "eventstore: warning: durability: fsync is off" in done.stderr
-    refused = await asyncio.to_thread(run, "mend", "--url", url_of(migrated_config))
+    refused = await asyncio.to_thread(run, "repair", "--url", url_of(migrated_config))
     assert refused.returncode == 2
     assert "ALTER SEQUENCE public.events_position_seq CACHE 1" in refused.stderr
     await change(migrated_config, ["DROP TABLE events"])
@@ -616,7 +616,7 @@ async def test_a_collation_of_another_version_of_the_system_is_named(server_conf
                 config, ["UPDATE pg_database SET datcollversion = '0.1' WHERE datname = current_database()"]
             )
             (warning,) = (one for one in (await check(store.log, [])).warnings if one.kind == "collation")
-            await change(config, [warning.mend.removeprefix("run `").removesuffix("`")])
+            await change(config, [warning.repair.removeprefix("run `").removesuffix("`")])
             assert "collation" not in {one.kind for one in (await check(store.log, [])).warnings}
     finally:
         await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
@@ -666,13 +666,13 @@ async def test_row_security_of_the_own_role_is_refused(migrated_config: Database
         await change(migrated_config, [f"DROP OWNED BY {role}", f"DROP ROLE {role}"])
 
 
-async def test_settings_are_mended_where_they_were_made(migrated_config: DatabaseConfig):
+async def test_settings_are_repaired_where_they_were_made(migrated_config: DatabaseConfig):
     """The statement is for the role, the role in the database, or all roles, as it was set."""
     role = f"trader_{uuid4().hex[:12]}"
     await change(migrated_config, [f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD 'secret'"])
     config = migrated_config.replace(user=role, password="secret")
     try:
-        for given, mending in (
+        for given, repairing in (
             (
                 f"ALTER ROLE {role} SET synchronous_commit = off",
                 f"ALTER ROLE {role} RESET synchronous_commit",
@@ -684,11 +684,13 @@ async def test_settings_are_mended_where_they_were_made(migrated_config: Databas
         ):
             await change(migrated_config, [given])
             async with EventStore.open(config, workers=False) as store:
-                mends = {one.mend for one in (await check(store.log, [])).warnings}
-                assert f"run `{mending}`" in mends
-            await change(migrated_config, [mending])
+                repairs = {one.repair for one in (await check(store.log, [])).warnings}
+                assert f"run `{repairing}`" in repairs
+            await change(migrated_config, [repairing])
             async with EventStore.open(config, workers=False) as store:
-                assert f"run `{mending}`" not in {one.mend for one in (await check(store.log, [])).warnings}
+                assert f"run `{repairing}`" not in {
+                    one.repair for one in (await check(store.log, [])).warnings
+                }
     finally:
         await change(migrated_config, [f"DROP ROLE {role}"])
 
@@ -707,7 +709,7 @@ async def place(store: EventStore) -> int:
 async def test_a_sequence_that_is_given_a_cache_while_workers_run_loses_no_event(
     migrated_config: DatabaseConfig, caplog: pytest.LogCaptureFixture
 ):
-    """Where the next position is missing the worker stands still and says why; mended, it goes on, and every order is there."""
+    """Where the next position is missing the worker stands still and says why; repaired, it goes on, and every order is there."""
     async with (
         EventStore.open(migrated_config, workers=False) as one,
         EventStore.open(migrated_config, workers=False) as other,
@@ -745,20 +747,20 @@ def _has_logged(caplog: pytest.LogCaptureFixture, text: str) -> bool:
 
 
 async def test_a_reader_sees_a_sequence_that_descends_where_no_position_is_missing(store: EventStore):
-    """Its events come below the reader's position, and leave no hole there: the next look is refused, until it is mended."""
+    """Its events come below the reader's position, and leave no gap there: the next look is refused, until it is repaired."""
     await store.log.append(started(tunings=2))
-    assert await store.log.settlement.settle(0) == 3
+    assert await store.log.high_water_mark.advance(0) == 3
     await change(store.connection.config, CASES["descending"][0])
     with pytest.raises(PreconditionError, match="has INCREMENT -1"):
-        await store.log.settlement.settle(3, wait=False)
+        await store.log.high_water_mark.advance(3, wait=False)
     await change(store.connection.config, ["ALTER SEQUENCE events_position_seq INCREMENT 1"])
-    assert await store.log.settlement.settle(3, wait=False) == 3
+    assert await store.log.high_water_mark.advance(3, wait=False) == 3
 
 
 async def test_a_worker_looks_again_while_it_runs(
     migrated_config: DatabaseConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    """What an administrator changes under a worker stops it within seconds, and no longer than until it is mended."""
+    """What an administrator changes under a worker stops it within seconds, and no longer than until it is repaired."""
     monkeypatch.setattr("projections.engine.worker._CHECKED_EVERY_S", 0.05)
     async with EventStore.open(migrated_config, workers=False) as store:
         worker = ProjectionWorker(store.log, OrdersProjection())
@@ -799,13 +801,13 @@ async def test_an_event_that_a_trigger_swallows_is_not_acknowledged(store: Event
 
 
 async def test_a_sequence_that_was_set_back_is_told_as_such(store: EventStore):
-    """An append that draws a position which the log has fails with what mends it, and then succeeds."""
+    """An append that draws a position which the log has fails with what repairs it, and then succeeds."""
     await store.log.append(started(tunings=49))
     await change(store.connection.config, ["ALTER SEQUENCE events_position_seq RESTART"])
     for stream in (started(), started(tunings=2)):
-        with pytest.raises(IntegrityError, match="set back behind the log: run `eventstore mend`"):
+        with pytest.raises(IntegrityError, match="set back behind the log: run `eventstore repair`"):
             await store.log.append(stream)
-    assert await mend(store.log, []) == ("the next position is 51",)
+    assert await repair(store.log, []) == ("the next position is 51",)
     assert (await store.log.append(started())).positions == (51,)
 
 

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 class Misplaced(OrderedBySymbol):
     """Gives the row of another symbol for an order of 13."""
 
-    is_mended = False
+    is_repaired = False
 
     def evolve(self, row: Ordered | None, event: RecordedEvent) -> Ordered:
         """One order more, of the wrong symbol where it is 13."""
         after = super().evolve(row, event)
         created = event.event
         assert isinstance(created, OrderCreated)
-        is_wrong = not self.is_mended and created.quantity == 13
+        is_wrong = not self.is_repaired and created.quantity == 13
         return replace(after, symbol="GOOD") if is_wrong else after
 
 
@@ -79,7 +79,7 @@ async def test_a_row_of_another_key_takes_no_place(store: EventStore):
     assert await rows(store) == {"ES": (1, Decimal(1)), "GOOD": (1, Decimal(5))}
     assert (await rebuild(store.log, projection)).quarantined == 1
     assert await rows(store) == {"ES": (1, Decimal(1)), "GOOD": (1, Decimal(5))}
-    projection.is_mended = True
+    projection.is_repaired = True
     assert await retry(store.log, projection, held.key)
     assert await rows(store) == {"ES": (2, Decimal(14)), "GOOD": (1, Decimal(5))}
 

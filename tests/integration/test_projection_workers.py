@@ -220,7 +220,7 @@ async def test_a_retry_reads_the_log_while_workers_go_on(store: EventStore, monk
     assert await list_quarantined(store.log) == []
 
 
-async def test_a_lease_is_kept_at_a_hole(store: EventStore):
+async def test_a_lease_is_kept_at_a_gap(store: EventStore):
     """A writer's transaction stands open for longer than a lease: the worker that waits for it keeps its partition all the while."""
     await place(store, 1)
     first, second = (ProjectionWorker(store.log, OrdersProjection(), lease_s=3) for _ in range(2))

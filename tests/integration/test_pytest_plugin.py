@@ -138,7 +138,9 @@ def pytest_unconfigure(config):
     result.assert_outcomes(passed=3)
     names = {line.split()[-1] for line in result.outlines if "DATABASE" in line}
     assert len(names) == 1, "a database that is left as it was made is emptied and used again"
-    assert [line for line in result.outlines if "OWNED" in line][0].split()[-1] != "0", "the count sees the databases"
+    assert next(line for line in result.outlines if "OWNED" in line).split()[-1] != "0", (
+        "the count sees the databases"
+    )
     result.stdout.fnmatch_lines(["LEFT 0"])
 
 

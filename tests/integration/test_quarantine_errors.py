@@ -136,7 +136,7 @@ async def sums(store: EventStore, projection: Hostile) -> dict[str, Decimal]:
 
 
 async def test_whatever_an_error_contains(store: EventStore, monkeypatch: pytest.MonkeyPatch):
-    """NUL, half a surrogate pair, no message, megabytes: the key is in quarantine with a text, a rebuild keeps it there, a retry mends it."""
+    """NUL, half a surrogate pair, no message, megabytes: the key is in quarantine with a text, a rebuild keeps it there, a retry repairs it."""
     errors = await fold(store, Hostile(), list(ERRORS))
     assert errors.keys() == ERRORS.keys()
     assert await sums(store, Hostile()) == {"GOOD": Decimal(10)}

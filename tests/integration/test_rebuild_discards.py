@@ -76,29 +76,29 @@ async def test_a_discard_during_a_rebuild_is_kept(store: EventStore, monkeypatch
     assert await kinds(store, projection) == ["discard"]
 
 
-async def test_a_retry_during_a_rebuild_by_mended_code_loses_nothing(
+async def test_a_retry_during_a_rebuild_by_repaired_code_loses_nothing(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ):
-    """Old code rebuilds while mended code gets the key out: the table of the rebuild has the key in quarantine again."""
+    """Old code rebuilds while repaired code gets the key out: the table of the rebuild has the key in quarantine again."""
     projection = HitsByNumber()
     await hits_table(store, projection)
     await store.log.append(hits(Hit(number=1, is_poison=True), Hit(number=1)))
     await fold_all(store, projection)
-    mended = HitsByNumber()
-    mended.is_broken = False
+    repaired = HitsByNumber()
+    repaired.is_broken = False
     whole = rebuilding.prove  # type: ignore[attr-defined]
 
-    async def and_then_mend(*given: Any) -> Any:
+    async def and_then_repair(*given: Any) -> Any:
         proved = await whole(*given)
-        assert await retry(store.log, mended, "[1]")
+        assert await retry(store.log, repaired, "[1]")
         return proved
 
-    monkeypatch.setattr(rebuilding, "prove", and_then_mend)
+    monkeypatch.setattr(rebuilding, "prove", and_then_repair)
     assert (await rebuild(store.log, projection)).quarantined == 1
     assert await kinds(store, projection) == ["quarantine"]
-    assert await retry(store.log, mended, "[1]")
-    assert await counts(store, mended) == {1: 2}
-    assert await kinds(store, mended) == []
+    assert await retry(store.log, repaired, "[1]")
+    assert await counts(store, repaired) == {1: 2}
+    assert await kinds(store, repaired) == []
 
 
 async def test_a_discard_between_a_killed_rebuild_and_the_next_is_kept(store: EventStore):

@@ -113,7 +113,7 @@ async def test_shards_are_joined_at_one_position(store: EventStore):
 
 
 @pytest.mark.usefixtures("in_shards")
-async def test_shards_are_built_of_what_is_settled(store: EventStore):
+async def test_shards_are_built_of_final_positions_only(store: EventStore):
     """A position whose writer has not committed is waited for by every shard, and its event is in the new table."""
     await place(store, 1, 2)
     async with store.unit_of_work() as uow:

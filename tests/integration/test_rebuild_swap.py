@@ -86,7 +86,7 @@ async def test_an_empty_log_gives_an_empty_table(store: EventStore):
 
 
 async def test_keys_in_quarantine_are_folded_anew(store: EventStore):
-    """With mended code a rebuild empties the quarantine; with the old code the key waits at the same event."""
+    """With repaired code a rebuild empties the quarantine; with the old code the key waits at the same event."""
     await create_table(store)
     broken = OrderedBySymbol()
     broken.poison = frozenset({D(13)})

@@ -35,7 +35,7 @@ async def positions_of(store: EventStore, **asked: Any) -> list[int]:
 
 
 async def test_an_event_in_flight_below_the_end_is_waited_for(store: EventStore):
-    """A replay whose end lies above a hole waits until the hole's owner has ended, and then has its event."""
+    """A replay whose end lies above a gap waits until the gap's owner has ended, and then has its event."""
     await store.log.append(started())
     async with store.connection.acquire() as connection:
         transaction = connection.transaction()
@@ -149,7 +149,7 @@ async def test_it_can_be_cancelled_at_any_await(migrated_config: DatabaseConfig,
                 assert len([event async for event in replay]) == 6
 
         for at in range(1, CANCELLED_AT_MAX):
-            store.log.settlement.reset()
+            store.log.high_water_mark.reset()
             cancelled, suspended = await cancelled_at(at, work)
             await assert_whole(store.connection)
             if not cancelled:

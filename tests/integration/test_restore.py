@@ -20,7 +20,7 @@ from eventstore.errors import RestoredLogError
 from eventstore.replay.disorder import DisorderSearch
 from eventstore.store import EventStore, built_in_projections
 from projections import OrdersProjection, ProjectionWorker
-from projections.check import check, mend
+from projections.check import check, repair
 from projections.rebuild import rebuild
 from tests.checked_tables import catch_up
 from tests.command_line import run
@@ -142,7 +142,7 @@ async def test_a_dump_and_its_restore(
 async def test_a_restore_that_lost_the_last_events(
     migrated_config: DatabaseConfig, store: EventStore, empty: DatabaseConfig, tools: Tools, tmp_path: Path
 ):
-    """The log is of an older backup than the read tables: no store opens on it until it is mended, which says what it did.
+    """The log is of an older backup than the read tables: no store opens on it until it is repaired, which says what it did.
 
     Afterwards no read has what was lost, and the next position is past all that were ever read.
     """
@@ -170,7 +170,7 @@ async def test_a_restore_that_lost_the_last_events(
 
     for workers in (True, False):
         with pytest.raises(
-            RestoredLogError, match=rf"ends at position {kept}.*up to {lost}.*eventstore mend"
+            RestoredLogError, match=rf"ends at position {kept}.*up to {lost}.*eventstore repair"
         ):
             async with EventStore.open(empty, workers=workers):
                 pass
@@ -178,23 +178,23 @@ async def test_a_restore_that_lost_the_last_events(
     assert named.returncode == 1
     for kind in ("log: sequence", "log: milestones ahead", "orders: checkpoint ahead", "orders: rows"):
         assert kind in named.stdout
-    mended = await asyncio.to_thread(run, "mend", "--url", url_of(empty))
-    assert mended.returncode == 0, mended.stderr
-    assert mended.stdout.splitlines()[0] == f"the next position is {lost + 1}"
+    repaired = await asyncio.to_thread(run, "repair", "--url", url_of(empty))
+    assert repaired.returncode == 0, repaired.stderr
+    assert repaired.stdout.splitlines()[0] == f"the next position is {lost + 1}"
     async with EventStore.open(empty) as restored:
         async with restored.unit_of_work() as uow:
             assert await uow.orders.get_active_orders() == orders
         assert await append(restored) == lost + 1
         await restored.wait_for(lost + 1)
         assert (await check(restored.log, built_in_projections())).findings == ()
-    nothing = await asyncio.to_thread(run, "mend", "--url", url_of(empty))
-    assert nothing.stdout == "there is nothing to mend\n"
+    nothing = await asyncio.to_thread(run, "repair", "--url", url_of(empty))
+    assert nothing.stdout == "there is nothing to repair\n"
 
 
 async def test_a_sequence_that_was_not_restored(
     migrated_config: DatabaseConfig, store: EventStore, empty: DatabaseConfig, tools: Tools, tmp_path: Path
 ):
-    """Tables restored without the sequence's value: the store says so, and after mending goes on after the last event."""
+    """Tables restored without the sequence's value: the store says so, and after repairing goes on after the last event."""
     await fill_the_log(store)
     head = await store.log.head()
     tools.dump(migrated_config, tmp_path / "dump")
@@ -205,7 +205,7 @@ async def test_a_sequence_that_was_not_restored(
     with pytest.raises(RestoredLogError, match=rf"sequence of positions is at 0, but position {head}"):
         async with EventStore.open(empty):
             pass
-    assert (await asyncio.to_thread(run, "mend", "--url", url_of(empty))).returncode == 0
+    assert (await asyncio.to_thread(run, "repair", "--url", url_of(empty))).returncode == 0
     async with EventStore.open(empty, workers=False) as restored:
         assert await append(restored) == head + 1
 
@@ -233,7 +233,7 @@ async def test_what_was_searched_and_lost_is_searched_again(store: EventStore):
     with pytest.raises(RestoredLogError, match=f"position {lost} was assigned before"):
         async with EventStore.open(store.connection.config, workers=False):
             pass
-    assert await mend(store.log, built_in_projections()) == (
+    assert await repair(store.log, built_in_projections()) == (
         f"the next position is {lost + 1}",
         "4 milestones are dropped: their states may have had what the log lost",
     )
@@ -248,7 +248,7 @@ async def test_what_was_searched_and_lost_is_searched_again(store: EventStore):
     assert (seen.filled_quantity, seen.status) == (Decimal(4), OrderStatus.PARTIALLY_FILLED)
 
 
-async def test_a_projection_of_ones_own_is_mended_with_its_code(
+async def test_a_projection_of_ones_own_is_repaired_with_its_code(
     migrated_config: DatabaseConfig, store: EventStore
 ):
     """The command names what it cannot rebuild, and takes the class of it."""
@@ -260,11 +260,11 @@ async def test_a_projection_of_ones_own_is_mended_with_its_code(
     with pytest.raises(RestoredLogError, match="ordered had read up to 9"):
         await ProjectionWorker(store.log, OrderedBySymbol()).run()
     url = url_of(migrated_config)
-    without = await asyncio.to_thread(run, "mend", "--url", url)
+    without = await asyncio.to_thread(run, "repair", "--url", url)
     assert without.stdout.splitlines() == [
         "the next position is 10",
-        "projection ordered still has what the log lost: call `mend` with its code",
+        "projection ordered still has what the log lost: call `repair` with its code",
     ]
     named = "tests.integration.test_rebuild_swap:OrderedBySymbol"
-    done = await asyncio.to_thread(run, "mend", "--projection", named, "--url", url)
+    done = await asyncio.to_thread(run, "repair", "--projection", named, "--url", url)
     assert done.stdout == "projection ordered is rebuilt: 1 rows at position 1\n", done.stderr

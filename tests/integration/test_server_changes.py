@@ -105,7 +105,7 @@ async def replay(store: EventStore, position: int) -> None:
 async def test_a_position_beyond_the_end_is_refused(
     store: EventStore, read: Callable[[EventStore, int], Awaitable[None]]
 ):
-    """It comes from another log. The end itself, and a hole behind it, are positions to go on from."""
+    """It comes from another log. The end itself, and a gap behind it, are positions to go on from."""
     await place(store, 1, 2, 3)
     with pytest.raises(
         RestoredLogError, match="position 4 is beyond the end of the log, which is at 3"

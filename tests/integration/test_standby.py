@@ -47,7 +47,7 @@ async def test_a_standby_is_refused_unless_it_is_asked_for_and_used_once_promote
                 await until(lambda: _has(old, positions[-1]), limit_s=60)
                 assert len(await old.read_stream(stream.stream_id)) == len(positions)
                 with pytest.raises(ConfigurationError, match="standby"):
-                    await old.settlement.settle(0)
+                    await old.high_water_mark.advance(0)
                 with pytest.raises(ConfigurationError, match="standby"):
                     [event async for event in old.read_all()]
                 # As where a pooler sends a statement that only reads to a replica.

@@ -32,7 +32,7 @@ from eventstore.repositories import (
     PostgreSQLUnitOfWorkFactory,
     transaction_manager,
 )
-from eventstore.repositories.backend import Settled
+from eventstore.repositories.backend import OnResult
 from eventstore.store import EventStore
 from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory
 
@@ -290,9 +290,9 @@ class TestRetry:
 class AnswerLost(InMemoryDatabase):
     """A database that applies an append, and whose answer is lost for good."""
 
-    async def append(self, staged: Sequence[StagedEvent], settled: Settled | None = None) -> AppendResult:
+    async def append(self, staged: Sequence[StagedEvent], on_result: OnResult | None = None) -> AppendResult:
         """Append, and say that nobody knows."""
-        del settled
+        del on_result
         await super().append(staged)
         raise TransactionCommitError("the answer was lost", outcome="unknown")
 

@@ -184,7 +184,7 @@ async def test_a_changed_file_is_named(
 async def test_a_failed_migration_leaves_no_trace(
     manager: MigrationManager, directory: Path, adapter: PostgreSQLAdapter
 ):
-    """Those before it stay; its own statements are undone, and it can be run again when mended."""
+    """Those before it stay; its own statements are undone, and it can be run again when repaired."""
     path = directory / "0002_second.sql"
     path.write_text(FILES["0002_second"].replace("-- migrate:down", "SELECT 1 / 0;\n-- migrate:down"))
     with pytest.raises(errors.MigrationError, match=r"0002_second \(up\) failed, and was undone.*zero"):

@@ -279,7 +279,7 @@ fills = st.lists(
 @usual
 @given(fills, st.sampled_from([Decimal(1), Decimal(50)]))
 def test_cash_after_a_run_is_what_the_fills_say(run, multiplier):
-    """Settled in full, cash is exact; on margin, it is the same once all is closed, but for rounding.
+    """OnResult in full, cash is exact; on margin, it is the same once all is closed, but for rounding.
 
     The run goes as an engine's does: the order counts the fill, the position takes it, the portfolio takes both.
     """

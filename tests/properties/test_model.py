@@ -25,8 +25,8 @@ from hypothesis.stateful import (
 from eventstore.core.event import Event, PendingEvent, RecordedEvent
 from eventstore.errors import CheckpointMovedError, ConcurrencyError, QuarantinedKeysError
 from eventstore.log import EventLog
+from eventstore.log.high_water_mark import HighWaterMark
 from eventstore.log.records import AppendColumns, AppendResult, StagedEvent, to_columns
-from eventstore.log.settlement import Settlement
 from eventstore.sql import load, template
 from eventstore.testing.scratch import EventLoopThread, ScratchDatabase, scratch_database
 from projections import Projection, ProjectionWorker, Table, fresh_rows
@@ -257,7 +257,7 @@ class Engine(RuleBasedStateMachine):
 
     @rule(stream_id=streams, drawn=notes)
     def roll_back(self, stream_id: UUID, drawn: Drawn) -> None:
-        """A writer draws positions and rolls back: a hole for ever."""
+        """A writer draws positions and rolls back: a gap for ever."""
         if self._is_free(stream_id):
             staged = self._staged(stream_id, drawn)
             self.run(self._release(self.run(self._hold(staged, to_columns(staged))), commits=False))
@@ -315,10 +315,10 @@ class Engine(RuleBasedStateMachine):
 
     @rule()
     def retry(self) -> None:
-        """Every key in quarantine is tried again; it comes out where the code is mended, and only there."""
+        """Every key in quarantine is tried again; it comes out where the code is repaired, and only there."""
         for one in self.run(list_quarantined(self.log, "notes")):
-            is_mended = self.run(retry(self.log, NotesProjection(), one.key))
-            assert is_mended or NotesProjection.is_broken
+            is_repaired = self.run(retry(self.log, NotesProjection(), one.key))
+            assert is_repaired or NotesProjection.is_broken
 
     @precondition(lambda self: not self.held)
     @rule()
@@ -381,7 +381,7 @@ class Engine(RuleBasedStateMachine):
             assert fresh == {symbol: seen for symbol, seen in wanted_now.items() if seen}, "a fresh read"
 
     def teardown(self) -> None:
-        """In the end all is decided, the code is mended, and the table has every event that was committed."""
+        """In the end all is decided, the code is repaired, and the table has every event that was committed."""
         NotesProjection.is_broken = False
         for one in self.held:
             self.run(self._release(one, commits=False))
@@ -451,17 +451,17 @@ def test_the_engine_is_what_the_model_says(engine: type[Engine], group_commit: b
 # ---- the model finds what it is there to find ---------------------------------------------------------------
 
 
-def _ignore_holes(patch: pytest.MonkeyPatch) -> None:
+def _ignore_gaps(patch: pytest.MonkeyPatch) -> None:
     """Whatever is visible is taken to be final."""
 
-    async def settle(self: Settlement, after: int, **_: Any) -> int:
+    async def advance(self: HighWaterMark, after: int, **_: Any) -> int:
         async with self._source.acquire() as connection:
             head: int = (await connection.fetchrow(load("log/scan_positions", connection), after, 10_000))[
                 "head"
             ]
         return max(after, head)
 
-    patch.setattr(Settlement, "settle", settle)
+    patch.setattr(HighWaterMark, "advance", advance)
 
 
 def _statement(patch: pytest.MonkeyPatch, module: Any, name: str, before: str, after: str) -> None:
@@ -526,7 +526,7 @@ def _forget_to_wait(patch: pytest.MonkeyPatch) -> None:
 
 
 MUTATIONS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "settlement ignores holes": _ignore_holes,
+    "gap detection ignores gaps": _ignore_gaps,
     "any worker moves the checkpoint": _move_any_checkpoint,
     "a batch is folded twice": _fold_twice,
     "a change of partitions keeps the epochs": _keep_epochs,

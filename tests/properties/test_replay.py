@@ -67,7 +67,7 @@ class Fixed:
 
 
 def rows_with_a_clock_that_steps_back() -> list[tuple[Any, ...]]:
-    """Interleaved streams with holes between positions, whose times of recording go back now and then."""
+    """Interleaved streams with gaps between positions, whose times of recording go back now and then."""
     chance = random.Random(5)
     rows: list[tuple[Any, ...]] = []
     versions, position, clock = dict.fromkeys(STREAMS, 0), 0, 0
@@ -284,7 +284,7 @@ async def interleave(
 
 
 def test_the_log_of_these_tests_is_what_it_should_be(fixed: Fixed):
-    """It has holes, several kinds of events, and times that go back inside a stream."""
+    """It has gaps, several kinds of events, and times that go back inside a stream."""
     gaps = {b.position - a.position for a, b in zip(fixed.events, fixed.events[1:], strict=False)}
     assert max(gaps) > 1
     assert {event.category for event in fixed.events} == {"order", "portfolio", CATEGORY}

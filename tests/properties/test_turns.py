@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from eventstore.core.event import RecordedEvent
     from eventstore.log.records import AppendResult, StagedEvent
-    from eventstore.repositories.backend import Settled
+    from eventstore.repositories.backend import OnResult
 
 
 class Dawdling(InMemoryDatabase):
@@ -28,18 +28,18 @@ class Dawdling(InMemoryDatabase):
 
     steps = 0
 
-    async def append(self, staged: Sequence[StagedEvent], settled: Settled | None = None) -> AppendResult:
+    async def append(self, staged: Sequence[StagedEvent], on_result: OnResult | None = None) -> AppendResult:
         """Append, and tell it later."""
-        return await finish(self._append_and_dawdle(staged, settled))
+        return await finish(self._append_and_dawdle(staged, on_result))
 
     async def _append_and_dawdle(
-        self, staged: Sequence[StagedEvent], settled: Settled | None
+        self, staged: Sequence[StagedEvent], on_result: OnResult | None
     ) -> AppendResult:
         result = await super().append(staged)
         for _ in range(self.steps):
             await asyncio.sleep(0)
-        if settled is not None:
-            settled(result)
+        if on_result is not None:
+            on_result(result)
         return result
 
 

@@ -119,7 +119,7 @@ async def test_steady_blocks_hold_for_the_tasks_that_they_start():
 
 
 async def test_a_new_server_is_checked_until_it_holds():
-    """The first one is not, since the store has looked at it; `being_mended` leaves the checks out for a block."""
+    """The first one is not, since the store has looked at it; `being_repaired` leaves the checks out for a block."""
     server, looks = KnownServer(), []
 
     async def check(connection: Any) -> None:
@@ -134,7 +134,7 @@ async def test_a_new_server_is_checked_until_it_holds():
     for _ in range(2):
         with pytest.raises(RestoredLogError):
             await server.check("second")
-    with server.being_mended():
+    with server.being_repaired():
         await server.check("second")
     assert not server.is_checked
     await server.check("second")

@@ -71,7 +71,7 @@ def links_lead_somewhere() -> Iterator[Finding]:
     for path in EVERY_PAGE:
         text = path.read_text()
         for target in links.broken(path, ROOT):
-            yield Finding(shown(path), line_of(text, target), f"the link {target} leads nowhere: mend it")
+            yield Finding(shown(path), line_of(text, target), f"the link {target} leads nowhere: repair it")
 
 
 def the_readme_says_how_to_try_and_to_test() -> Iterator[Finding]:

@@ -1,8 +1,8 @@
--- Purpose: Find the preconditions of the store that do not hold, each with the statement that mends it. The names are those
+-- Purpose: Find the preconditions of the store that do not hold, each with the statement that repairs it. The names are those
 --   of eventstore/database/preconditions.py, which says what rests on each.
 -- Parameters:
 --   $1 read_tables text[] names of the tables of projections
--- Result: precondition text, found text what is wrong, mend text the statement (NULL where none does it); no row where all hold
+-- Result: precondition text, found text what is wrong, repair text the statement (NULL where none does it); no row where all hold
 -- Locks: none
 -- Index: those of the system tables
 WITH store AS (
@@ -105,7 +105,7 @@ functions (name, raises) AS (
         ('append_event', 'statement_timestamp()'), ('append_events', 'statement_timestamp()'),
         ('lock_event_log', 'ENABLE ALWAYS TRIGGER')
 ),
-violations (precondition, found, mend) AS (
+violations (precondition, found, repair) AS (
     -- ---- the database and the session ----
     SELECT
         'encoding',
@@ -367,13 +367,13 @@ violations (precondition, found, mend) AS (
     SELECT
         'sequence of positions',
         pg_catalog.format('the sequence %s has %s', store.sequence_name, differs.found),
-        pg_catalog.format('ALTER SEQUENCE %s %s', store.sequence_name, differs.mend)
+        pg_catalog.format('ALTER SEQUENCE %s %s', store.sequence_name, differs.repair)
     FROM store
     JOIN pg_catalog.pg_sequence AS there ON there.seqrelid = store.sequence
     CROSS JOIN LATERAL (
         SELECT
             pg_catalog.string_agg(option.found, ', ' ORDER BY option.place) AS found,
-            pg_catalog.string_agg(option.mend, ' ' ORDER BY option.place) AS mend
+            pg_catalog.string_agg(option.repair, ' ' ORDER BY option.place) AS repair
         FROM (
             VALUES
                 (1, there.seqtypid <> 'bigint'::pg_catalog.regtype::pg_catalog.oid, 'the type ' || pg_catalog.format_type(there.seqtypid, NULL), 'AS bigint'),
@@ -382,7 +382,7 @@ violations (precondition, found, mend) AS (
                 (4, there.seqmax <> 9223372036854775807, 'MAXVALUE ' || there.seqmax::pg_catalog.text, 'MAXVALUE 9223372036854775807'),
                 (5, there.seqcache <> 1, 'CACHE ' || there.seqcache::pg_catalog.text, 'CACHE 1'),
                 (6, there.seqcycle, 'CYCLE', 'NO CYCLE')
-        ) AS option (place, differs, found, mend)
+        ) AS option (place, differs, found, repair)
         WHERE option.differs
     ) AS differs
     WHERE differs.found IS NOT NULL
@@ -416,4 +416,4 @@ violations (precondition, found, mend) AS (
     JOIN pg_catalog.pg_subscription AS subscription ON subscription.oid = part.srsubid AND subscription.subenabled
     WHERE tables.name = 'events'
 )
-SELECT precondition, found, mend FROM violations
+SELECT precondition, found, repair FROM violations

@@ -1,4 +1,4 @@
--- Purpose: Read a range of positions in order. Only a range of final positions is complete: see `Settlement`.
+-- Purpose: Read a range of positions in order. Only a range of final positions is complete: see `HighWaterMark`.
 -- Parameters:
 --   $1 after bigint position, exclusive
 --   $2 through bigint position, inclusive

@@ -1,8 +1,8 @@
--- Purpose: Tell what readers of the log may wait for: the first hole that no reader has passed, and the open writers.
+-- Purpose: Tell what readers of the log may wait for: the first gap that no reader has passed, and the open writers.
 -- Parameters:
---   $1 window bigint positions that are looked at for a hole
--- Result: head bigint position, hole_age_s double precision seconds since the event after the hole was recorded (NULL: no
---   hole), writers bigint transactions with appended events that are open, writer_pid integer and writer_age_s double
+--   $1 window bigint positions that are looked at for a gap
+-- Result: head bigint position, gap_age_s double precision seconds since the event after the gap was recorded (NULL: no
+--   gap), writers bigint transactions with appended events that are open, writer_pid integer and writer_age_s double
 --   precision of the oldest of them (NULL: none)
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
@@ -35,7 +35,7 @@ SELECT
         WHERE shift > (SELECT position FROM folded)
         ORDER BY position
         LIMIT 1
-    ) AS hole_age_s,
+    ) AS gap_age_s,
     (SELECT pg_catalog.count(*) FROM writing) AS writers,
     oldest.pid AS writer_pid,
     extract(epoch FROM pg_catalog.clock_timestamp() - oldest.xact_start)::double precision AS writer_age_s

@@ -1,4 +1,4 @@
--- Purpose: Read a page of a settled range in the order of positions, of streams that are few in a long log.
+-- Purpose: Read a page of a final range in the order of positions, of streams that are few in a long log.
 -- Parameters:
 --   $1 after bigint position, exclusive
 --   $2 through bigint position, inclusive

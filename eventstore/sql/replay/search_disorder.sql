@@ -2,7 +2,7 @@
 --   process has moved it since.
 -- Parameters:
 --   $1 after bigint position, exclusive; where the mark stands
---   $2 through bigint position, inclusive; settled
+--   $2 through bigint position, inclusive; final
 -- Result: position bigint, no row where nothing was done
 -- Locks: the row of disorder_search
 -- Index: events_position_key, events_pkey

@@ -13,7 +13,7 @@ import pytest
 
 from eventstore.database import ConnectionFactory
 from eventstore.errors import ConcurrencyError
-from eventstore.log import EventLog, Settlement
+from eventstore.log import EventLog, HighWaterMark
 from eventstore.log.records import to_columns
 from projections import ProjectionWorker
 from tests.conftest import admin_connection
@@ -68,7 +68,7 @@ class Writer:
 
 
 async def naive_tail(connection: DatabaseConnection, seen: list[tuple[UUID, int]], last: int = 0) -> int:
-    """Read what is after the last position, as one would without settlement; return the new last position."""
+    """Read what is after the last position, as one would without gap detection; return the new last position."""
     async with connection.acquire() as one:
         rows = await one.fetch(
             "SELECT position, stream_id, version FROM events WHERE position > $1 ORDER BY position", last
@@ -169,31 +169,31 @@ async def test_every_committed_event_is_delivered_once_and_in_order(  # noqa: PL
         assert not any(row["out_of_order"] for row in counted)
 
 
-async def test_a_reader_waits_for_the_owner_of_a_hole_and_for_nobody_else(migrated_config: DatabaseConfig):
-    """At a hole the reader has what comes before it; when its owner commits, the rest comes, in order of positions."""
+async def test_a_reader_waits_for_the_owner_of_a_gap_and_for_nobody_else(migrated_config: DatabaseConfig):
+    """At a gap the reader has what comes before it; when its owner commits, the rest comes, in order of positions."""
     async with opened(migrated_config) as connection:
         log = EventLog(connection)
         first = (await log.append(started())).last_position
         async with Writer(log) as early:
-            hole = await early.append(started())
+            gap = await early.append(started())
             later = (await log.append(started())).last_position
-            assert await log.settlement.settle(0) == first
-            assert await log.settlement.settle(first, wait=False) == first
-            waiting = asyncio.ensure_future(log.settlement.settle(first))
-            # A writer that came after the reader saw the hole does not count.
+            assert await log.high_water_mark.advance(0) == first
+            assert await log.high_water_mark.advance(first, wait=False) == first
+            waiting = asyncio.ensure_future(log.high_water_mark.advance(first))
+            # A writer that came after the reader saw the gap does not count.
             async with Writer(log) as afterwards:
                 await afterwards.append(started())
                 assert not waiting.done()
-                assert log.settlement.hole_age_s > 0
+                assert log.high_water_mark.gap_age_s > 0
                 await early.end()
                 async with asyncio.timeout(60):
                     assert await waiting >= later
                 positions = [event.position for event in await log.read_range(after=0, through=await waiting)]
-                assert positions == [first, hole, later]
-        assert log.settlement.hole_age_s == 0
+                assert positions == [first, gap, later]
+        assert log.high_water_mark.gap_age_s == 0
 
 
-async def test_a_hole_of_a_roll_back_is_passed(migrated_config: DatabaseConfig):
+async def test_a_gap_of_a_roll_back_is_passed(migrated_config: DatabaseConfig):
     """Positions that were rolled back, at the start, in the middle and in long runs, hold up nobody."""
     async with opened(migrated_config) as connection:
         log = EventLog(connection)
@@ -216,7 +216,7 @@ async def test_a_hole_of_a_roll_back_is_passed(migrated_config: DatabaseConfig):
 async def test_a_long_transaction_of_somebody_else_delays_nobody(
     migrated_config: DatabaseConfig, server_config: DatabaseConfig, what: str
 ):
-    """A transaction that has not written to `events` here, however long, holds no reader up, at a hole or not."""
+    """A transaction that has not written to `events` here, however long, holds no reader up, at a gap or not."""
     async with opened(migrated_config) as connection:
         log = EventLog(connection)
         other = await admin_connection(server_config if what == "another database" else migrated_config)
@@ -234,10 +234,10 @@ async def test_a_long_transaction_of_somebody_else_delays_nobody(
                 }[what]
             )
             async with Writer(log) as writer:
-                await writer.append(started())  # a hole, to be
+                await writer.append(started())  # a gap, to be
             appended = (await log.append(started(tunings=2))).positions
             async with asyncio.timeout(60):
-                assert await log.settlement.settle(0) == appended[-1]
+                assert await log.high_water_mark.advance(0) == appended[-1]
                 assert tuple([event.position async for event in log.read_all()]) == appended
             await transaction.rollback()
         finally:
@@ -246,8 +246,8 @@ async def test_a_long_transaction_of_somebody_else_delays_nobody(
             await other.close()
 
 
-async def test_many_readers_share_one_settlement(migrated_config: DatabaseConfig):
-    """Readers at different places, before and behind a hole, each get all of theirs while writers come and go."""
+async def test_many_readers_share_one_high_water_mark(migrated_config: DatabaseConfig):
+    """Readers at different places, before and behind a gap, each get all of theirs while writers come and go."""
     async with opened(migrated_config, max_pool_size=30) as connection:
         log = EventLog(connection)
         found: dict[int, list[int]] = {number: [] for number in range(6)}
@@ -268,7 +268,7 @@ async def test_many_readers_share_one_settlement(migrated_config: DatabaseConfig
             writers = asyncio.gather(*(write(random.Random(number)) for number in range(8)))
             afters: dict[int, int] = {}
             for number in found:
-                afters[number] = await log.settlement.settle(0, wait=False)
+                afters[number] = await log.high_water_mark.advance(0, wait=False)
                 tasks.append(asyncio.ensure_future(read(number, afters[number])))
                 await asyncio.sleep(0.01)
             await writers
@@ -284,7 +284,7 @@ async def test_many_readers_share_one_settlement(migrated_config: DatabaseConfig
 
 @pytest.mark.parametrize("prepared", ["before the look", "after the look"])
 async def test_a_prepared_transaction_is_waited_for(migrated_config: DatabaseConfig, prepared: str):
-    """Two-phase commit: the owner of a hole is waited for when it is prepared, also if that happens while one waits."""
+    """Two-phase commit: the owner of a gap is waited for when it is prepared, also if that happens while one waits."""
     async with opened(migrated_config) as connection:
         log = EventLog(connection)
         async with connection.acquire() as one:
@@ -299,15 +299,15 @@ async def test_a_prepared_transaction_is_waited_for(migrated_config: DatabaseCon
                 later = (await log.append(started())).last_position
                 if prepared == "before the look":
                     await owner.execute(f"PREPARE TRANSACTION '{name}'")
-                waiting = asyncio.ensure_future(log.settlement.settle(0))
-                await until(lambda: log.settlement.hole_age_s > 0)
+                waiting = asyncio.ensure_future(log.high_water_mark.advance(0))
+                await until(lambda: log.high_water_mark.gap_age_s > 0)
                 if prepared == "after the look":
                     await owner.execute(f"PREPARE TRANSACTION '{name}'")
                 for _ in range(3):
-                    assert await log.settlement.settle(0, wait=False) == 0
+                    assert await log.high_water_mark.advance(0, wait=False) == 0
                 assert not waiting.done()
                 read = asyncio.ensure_future(_read_all(log))
-                assert await log.settlement.settle(0, wait=False) == 0
+                assert await log.high_water_mark.advance(0, wait=False) == 0
                 await owner.execute(f"COMMIT PREPARED '{name}'")
                 assert await waiting >= later
                 assert [event.stream_id for event in await read][:2] == [stream.stream_id] * 2
@@ -325,7 +325,7 @@ async def test_reading_all_waits_for_what_is_in_flight(migrated_config: Database
     async with opened(migrated_config) as connection:
         log = EventLog(connection)
         async with Writer(log) as early:
-            hole = await early.append(started())
+            gap = await early.append(started())
             head = (await log.append(started())).last_position
             reading = asyncio.ensure_future(_read_all(log))
 
@@ -344,18 +344,18 @@ async def test_reading_all_waits_for_what_is_in_flight(migrated_config: Database
                 assert not reading.done()
                 await early.end()
                 async with asyncio.timeout(60):
-                    assert [event.position for event in await reading] == [hole, head]
+                    assert [event.position for event in await reading] == [gap, head]
 
 
-async def test_a_settlement_that_lost_its_connection_starts_again(migrated_config: DatabaseConfig):
+async def test_a_high_water_mark_that_lost_its_connection_starts_again(migrated_config: DatabaseConfig):
     """The backend of a waiting reader is ended: the reader's error is one of the tree, and a new try is complete."""
     async with opened(migrated_config) as connection, opened(migrated_config) as reading:
         log, reader = EventLog(connection), EventLog(reading)
         async with Writer(log) as early:
-            hole = await early.append(started())
+            gap = await early.append(started())
             head = (await log.append(started())).last_position
-            waiting = asyncio.ensure_future(reader.settlement.settle(0))
-            await until(lambda: reader.settlement.hole_age_s > 0)
+            waiting = asyncio.ensure_future(reader.high_water_mark.advance(0))
+            await until(lambda: reader.high_water_mark.gap_age_s > 0)
             async with connection.acquire() as one:
                 await one.fetch(
                     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
@@ -365,19 +365,19 @@ async def test_a_settlement_that_lost_its_connection_starts_again(migrated_confi
             # It was between two looks, and looks again with another connection; or was looking, and tells.
             with suppress(TimeoutError, ConnectionError):
                 await asyncio.wait_for(waiting, 0.2)
-            assert await reader.settlement.settle(0, wait=False) == 0
+            assert await reader.high_water_mark.advance(0, wait=False) == 0
             await early.end()
-            assert await reader.settlement.settle(0) == head
+            assert await reader.high_water_mark.advance(0) == head
             assert [event.position for event in await reader.read_range(after=0, through=head)] == [
-                hole,
+                gap,
                 head,
             ]
 
 
-async def test_a_new_settlement_trusts_nothing_but_the_log(migrated_config: DatabaseConfig):
+async def test_a_new_high_water_mark_trusts_nothing_but_the_log(migrated_config: DatabaseConfig):
     """A reader that starts behind positions that are final passes every one of them at once."""
     async with opened(migrated_config) as connection:
         log = EventLog(connection)
         last = (await log.append(started(tunings=30))).last_position
-        assert await Settlement(connection).settle(0) == last
-        assert await Settlement(connection).settle(last, wait=False) == last
+        assert await HighWaterMark(connection).advance(0) == last
+        assert await HighWaterMark(connection).advance(last, wait=False) == last

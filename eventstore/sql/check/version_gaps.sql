@@ -1,4 +1,4 @@
--- Purpose: Find streams whose versions are not 1, 2, 3 ... without a hole.
+-- Purpose: Find streams whose versions are not 1, 2, 3 ... without a gap.
 -- Parameters:
 --   $1 limit bigint streams
 -- Result: stream_id uuid, category text, events bigint, first integer, last integer

@@ -1,4 +1,4 @@
--- Purpose: Find where a hole in the positions ends, so that no walk over positions goes through one step by step.
+-- Purpose: Find where a gap in the positions ends, so that no walk over positions goes through one step by step.
 -- Parameters:
 --   $1 after bigint position, exclusive
 --   $2 through bigint position, inclusive

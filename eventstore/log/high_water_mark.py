@@ -2,11 +2,11 @@
 
 A sequence hands out positions before their transactions commit, so a reader can see 12 while 11 is in flight.
 Whoever owns a missing position took ROW EXCLUSIVE on `events` before `nextval`. So a list of the transactions
-that hold that lock, taken *after* the read that found the hole, names its owner, unless the owner has ended; once
+that hold that lock, taken *after* the read that found the gap, names its owner, unless the owner has ended; once
 everybody on the list has ended, a read with a new snapshot sees all that will ever come.
 
 That rests on positions that ascend and are drawn here alone. So both statements also look at the sequence, and for a
-subscription that writes to `events`: the first for events that come below the reader's position, where no hole shows it,
+subscription that writes to `events`: the first for events that come below the reader's position, where no gap shows it,
 the second for what was altered between the two.
 
 Writers pay nothing for this, and nobody waits for a transaction that has not written to `events`.
@@ -27,7 +27,7 @@ from eventstore.errors import ConfigurationError, ServerChangedError
 from eventstore.sql import load
 from eventstore.waiting import Backoff
 
-__all__ = ["Settlement"]
+__all__ = ["HighWaterMark"]
 
 _POLL_FIRST_S = 0.001  # a transaction of one statement ends within a millisecond or two
 _POLL_MAX_S = 0.05
@@ -47,17 +47,17 @@ class _Barrier:
 class _Known:
     """What is known of one server's log."""
 
-    settled: int = 0
+    final: int = 0
     barrier: _Barrier | None = None
 
     def open_if_lowered(self, barrier: _Barrier) -> None:
         # A barrier that is no longer in place was reset, or another reader has put a newer one there.
         if self.barrier is barrier and not barrier.writers:
-            self.settled = max(self.settled, barrier.head)
+            self.final = max(self.final, barrier.head)
             self.barrier = None
 
 
-class Settlement:
+class HighWaterMark:
     """Tells how far the log is final; one instance serves all readers of a process.
 
     That a position is final stays true, so the highest known one is remembered, as long as the server is the same.
@@ -73,20 +73,20 @@ class Settlement:
         self._known = Remembered(self._server, _Known)
 
     @property
-    def hole_age_s(self) -> float:
-        """For how many seconds the reader has stood before a hole; 0.0 where there is none."""
+    def gap_age_s(self) -> float:
+        """For how many seconds the reader has stood before a gap; 0.0 where there is none."""
         barrier = self._known.value.barrier
         return 0.0 if barrier is None else time.monotonic() - barrier.since
 
     @property
-    def _settled(self) -> int:
-        return self._known.value.settled
+    def _final(self) -> int:
+        return self._known.value.final
 
     def reset(self) -> None:
         """Forget what is known, after the connection to the server was lost."""
         self._known.forget()
 
-    async def settle(self, after: int, *, wait: bool = True, wait_max_s: float = math.inf) -> int:
+    async def advance(self, after: int, *, wait: bool = True, wait_max_s: float = math.inf) -> int:
         """Return the highest position known to be final; read up to it with a statement begun after this call.
 
         Where another server may take over meanwhile, the read belongs in a `steady` block of the generation that was
@@ -94,7 +94,7 @@ class Settlement:
 
         Args:
             after: The reader's position; everything up to it is taken to be final.
-            wait: At a hole right after `after`, wait until its owner has ended; else return `after`.
+            wait: At a gap right after `after`, wait until its owner has ended; else return `after`.
             wait_max_s: Seconds to wait so at most; then return `after` as well.
 
         Returns:
@@ -106,30 +106,30 @@ class Settlement:
             PreconditionError: The sequence was altered, or a subscription writes to `events`.
             RestoredLogError: Another server has taken over, and its log lacks what the database itself has read of it.
         """
-        if self._settled > after:
-            return self._settled
+        if self._final > after:
+            return self._final
         poll = Backoff(_POLL_FIRST_S, _POLL_MAX_S)
         until = time.monotonic() + wait_max_s
         while True:
             try:
-                settled = await self._advance(after)
+                final = await self._advance(after)
             except ServerChangedError:
                 if self._server.is_steady:
                     raise
-                settled = after
-            if settled > after or self._known.value.barrier is None or not wait or time.monotonic() > until:
-                return settled
+                final = after
+            if final > after or self._known.value.barrier is None or not wait or time.monotonic() > until:
+                return final
             await asyncio.sleep(poll.next_s())
 
-    async def settle_through(self, position: int) -> None:
+    async def wait_until_final(self, position: int) -> None:
         """Wait until every position up to `position` is final, as far as any writer has drawn it.
 
         Raises:
-            ConnectionError, ConfigurationError, RestoredLogError: As `settle`.
+            ConnectionError, ConfigurationError, RestoredLogError: As `advance`.
         """
         poll = Backoff(_POLL_FIRST_S, _POLL_MAX_S)
         barrier: _Barrier | None = None
-        while (known := self._known.value).settled < position:
+        while (known := self._known.value).final < position:
             try:
                 barrier = await self._raise_or_lower(barrier, position)
             except ServerChangedError:
@@ -140,7 +140,7 @@ class Settlement:
                 barrier = None  # of the server before
                 continue
             if not barrier.writers:
-                known.settled = max(known.settled, barrier.head)
+                known.final = max(known.final, barrier.head)
                 return
             await asyncio.sleep(poll.next_s())
 
@@ -156,7 +156,7 @@ class Settlement:
         """Return the highest position that is visible, final or not; 0 in an empty log.
 
         Raises:
-            ConnectionError, RestoredLogError: As `settle`.
+            ConnectionError, RestoredLogError: As `advance`.
         """
         while True:
             try:
@@ -179,8 +179,8 @@ class Settlement:
                 known = self._known.value
                 if known.barrier is not None:
                     await self._lower(known, known.barrier, connection)
-                if self._settled > after:
-                    return self._settled
+                if self._final > after:
+                    return self._final
                 return await self._scan(after, connection)
         except Exception:
             self.reset()
@@ -195,7 +195,7 @@ class Settlement:
             known.open_if_lowered(barrier)
         if known is not self._known.value:
             return after  # what was scanned is of the server before
-        return max(int(scan["contiguous"]), known.settled)
+        return max(int(scan["contiguous"]), known.final)
 
     async def _lower(self, known: _Known, barrier: _Barrier, connection: Any) -> None:
         barrier.writers &= await self._writers(connection)
