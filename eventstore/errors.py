@@ -416,7 +416,7 @@ class EntityDeletedError(RepositoryError):
 
 
 class ReadOnlyError(RepositoryError):
-    """The repositories of a moment of the past do not save, update or delete."""
+    """The repositories of a point in time of the past do not save, update or delete."""
 
 
 class ConcurrencyError(RepositoryError):

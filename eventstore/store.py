@@ -35,8 +35,8 @@ from eventstore.log.restored import require_whole
 from eventstore.log.shared import log_of
 from eventstore.opening import Opening
 from eventstore.replay.as_of import Past, as_of
-from eventstore.replay.milestones import Milestones
 from eventstore.replay.of_store import PastOfStore
+from eventstore.replay.state_snapshots import StateSnapshots
 from eventstore.repositories.backend import PostgreSQLBackend
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
@@ -75,7 +75,7 @@ class EventStore(PastOfStore):
     Attributes:
         connection: The pool.
         log: The event log.
-        milestones: Stored sets of states, which bring `as_of` nearer to what is far from now.
+        state snapshots: Stored sets of states, which bring `as_of` nearer to what is far from now.
     """
 
     def __init__(self, connection: DatabaseConnection) -> None:
@@ -85,7 +85,7 @@ class EventStore(PastOfStore):
         self._workers = Supervisor(self.log, built_in_projections())
         self._tasks = self._workers.tasks
         self._versions = {one.name: one.version for one in self._workers.projections}
-        self.milestones = Milestones(self.log, READ_TABLES, versions=self._versions)
+        self.state_snapshots = StateSnapshots(self.log, READ_TABLES, versions=self._versions)
         self._starting: asyncio.Task[None] | None = None
         self._checked = Remembered(connection.server, list[bool])
         self._has_warned = False
@@ -227,10 +227,10 @@ class EventStore(PastOfStore):
         recorded_at: datetime | None = None,
         occurred_at: datetime | None = None,
     ) -> Opening[Past]:
-        """Give the repositories as of one moment for a block, read-only; give exactly one of the three.
+        """Give the repositories as of one point in time for a block, read-only; give exactly one of the three.
 
-        All queries of the block are of that moment, whatever is written meanwhile. It begins when all that belongs to
-        the moment is final; no transaction is held open. A time yet to come is what is known now.
+        All queries of the block are of that point in time, whatever is written meanwhile. It begins when all that belongs to
+        the point in time is final; no transaction is held open. A time yet to come is what is known now.
 
         Args:
             position: Right after this position; 0 is before everything.

@@ -1,5 +1,5 @@
 -- Rebuilds that go on after a kill, the version that each table was built by, and a count of the events delivered.
--- Locks: three small tables of the projection engine, for a moment each.
+-- Locks: three small tables of the projection engine, for a point in time each.
 -- migrate:creates: projection_rebuilds, projection_rebuild_failures, projection_delivery_counts, projection_is_of_version
 
 -- migrate:up

@@ -2,7 +2,7 @@
 
 -- migrate:up
 
--- Locks out workers and reads of the decisions for a moment; there are few.
+-- Locks out workers and reads of the decisions for a point in time; there are few.
 ALTER TABLE projection_discards
     DROP CONSTRAINT projection_discards_pkey,
     ADD CONSTRAINT projection_discards_pkey PRIMARY KEY (projection, position, key);

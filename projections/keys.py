@@ -63,7 +63,7 @@ def partition_of(key: Sequence[Any], partitions: int) -> int:
 def normal_form(column: Column) -> Callable[[Any], Any] | None:
     """Return what gives the values of a key's column the form that all equal ones have, and that the database gives back.
 
-    1.5 and 1.50 are one key, as are a moment by two clocks; an enum is its text. None: values have one form anyway.
+    1.5 and 1.50 are one key, as are a point in time by two clocks; an enum is its text. None: values have one form anyway.
     """
     if column.encode is not None:
         return _value_of_enum

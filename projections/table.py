@@ -38,7 +38,7 @@ class Table(Generic[R]):
         types: The PostgreSQL type of a field where it is not the usual one, such as an enum.
 
     Attributes:
-        moments: The places of the columns that are moments.
+        points in time: The places of the columns that are points in time.
 
     Raises:
         ConfigurationError: The key is empty, or names what is no field of the row, or one that is kept as JSON; PostgreSQL
@@ -75,7 +75,7 @@ class Table(Generic[R]):
         self._key_fields = _getter([column.name for column in self.key])
         self._key_indices = [self.codec.columns.index(column) for column in self.key]
         forms = [(place, normal_form(column)) for place, column in enumerate(self.key)]
-        self.moments = [
+        self.times = [
             place for place, column in enumerate(self.codec.columns) if column.parameter_type == "timestamptz"
         ]
         self._plain, self._as_text, self._as_json = _by_comparison(self.codec.columns)

@@ -117,21 +117,21 @@ class HitsByParity(Projection[HitsOfParity]):
 
 @dataclass(frozen=True)
 class HitsAtTime:
-    """The numbers of the hits of a moment, in their order."""
+    """The numbers of the hits of a point in time, in their order."""
 
     at: datetime
     numbers: tuple[int, ...]
 
 
 class HitsByTime(Projection[HitsAtTime]):
-    """By a moment, as each event has it, by whichever clock."""
+    """By a point in time, as each event has it, by whichever clock."""
 
     name = "hits"
     table = Table("hits", row=HitsAtTime, key=("at",))
     events = (Hit,)
 
     def key(self, event: RecordedEvent) -> tuple[Any, ...]:
-        """The moment."""
+        """The point in time."""
         return (hit(event).at,)
 
     def evolve(self, row: HitsAtTime | None, event: RecordedEvent) -> HitsAtTime | None:

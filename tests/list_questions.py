@@ -64,7 +64,7 @@ def questions(uow: PostgreSQLUnitOfWork | Past, kind: type[Entity], text: str) -
     ]
 
 
-def moment(entity: Any) -> tuple[Any, UUID]:
+def point(entity: Any) -> tuple[Any, UUID]:
     """What every list is ordered by."""
     return (entity.opened_at if isinstance(entity, Position) else entity.created_at), entity.id
 
@@ -73,7 +73,7 @@ async def firsts(uow: PostgreSQLUnitOfWork | Past, everything: Sequence[Any], te
     """The questions with one answer: the newest that matches."""
 
     def newest(belongs: Callable[[Any], bool]) -> Any:
-        return max(filter(belongs, everything), key=moment, default=None)
+        return max(filter(belongs, everything), key=point, default=None)
 
     def is_open(e: Any) -> bool:
         return isinstance(e, Position) and e.closed_at is None and e.symbol == text

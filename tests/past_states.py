@@ -63,7 +63,7 @@ def past_states(
     recorded_at: datetime | None = None,
     occurred_at: datetime | None = None,
 ) -> list[Any]:
-    """The entities of a class as of a moment, from all events of a log, by the definition and nothing else."""
+    """The entities of a class as of a point in time, from all events of a log, by the definition and nothing else."""
     streams: dict[Any, list[RecordedEvent]] = {}
     for event in sorted(events, key=lambda event: event.version):
         if event.category == kind.category:

@@ -24,7 +24,7 @@ _LOAD_HEADER = """\
 -- Locks: none beyond ACCESS SHARE
 -- Index: {table}_pkey, events_pkey
 """
-_FOUND = "{schema}.{table}", "{schema}.milestone_{table}"
+_FOUND = "{schema}.{table}", "{schema}.state_snapshot_{table}"
 
 
 def _header(one: ListStatement) -> str:

@@ -71,7 +71,7 @@ for _command in (
     reading.show,
     reading.tail,
     past.as_of,
-    past.milestone,
+    past.snapshot,
     evidence.seal,
     evidence.verify,
     evidence.prove,

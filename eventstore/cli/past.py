@@ -1,4 +1,4 @@
-"""`as-of` and `milestone`: the tables of a moment of the past, and what makes them cheap."""
+"""`as-of` and `snapshot`: the tables of a point in time of the past, and what makes them cheap."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eventstore.errors import ConfigurationError
 from eventstore.replay.as_of import Past
 from eventstore.store import EventStore
 
-__all__ = ["What", "as_of", "milestone"]
+__all__ = ["What", "as_of", "snapshot"]
 
 _EVER = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
@@ -32,7 +32,7 @@ class What(StrEnum):
 
 
 def as_of(  # noqa: PLR0917 - the command's options
-    moment: Annotated[
+    point: Annotated[
         str,
         typer.Argument(
             metavar="TIME|POSITION", help="2026-03-02T15:59:59+00:00 (without offset: local), or 81734."
@@ -58,8 +58,8 @@ def as_of(  # noqa: PLR0917 - the command's options
     url: Url = None,
     data: Data = None,
 ) -> None:
-    """List the orders, positions or portfolios as they were at a moment."""
-    when = _when(moment, occurred)
+    """List the orders, positions or portfolios as they were at a point in time."""
+    when = _when(point, occurred)
     if what is What.PORTFOLIOS and (active or symbol is not None):
         raise ConfigurationError(
             "portfolios have no symbol, and all are active: leave out --active and --symbol"
@@ -71,13 +71,13 @@ def as_of(  # noqa: PLR0917 - the command's options
             say_json(entity.model_dump_json())
         return
     texts, numbers, row = _COLUMNS[what]
-    table = TextTable(f"{len(found)} {what} as of {moment}", texts, numbers)
+    table = TextTable(f"{len(found)} {what} as of {point}", texts, numbers)
     for entity in found:
         table.add_row(*map(_shown, row(entity)))
     show_table(table)
 
 
-def milestone(  # noqa: PLR0917 - the command's options
+def snapshot(  # noqa: PLR0917 - the command's options
     position: Annotated[
         int | None,
         typer.Option("--position", metavar="P", min=1, help="As of this position. Default: the last one."),
@@ -97,39 +97,39 @@ def milestone(  # noqa: PLR0917 - the command's options
     if listed + dropped + (every is not None) > 1 or (position is not None and (listed or every is not None)):
         raise ConfigurationError("--list, --drop and --every go alone; only --drop takes --position as well")
     with configuration(url, data) as config:
-        asyncio.run(_milestone(config, position, every, listed=listed, dropped=dropped))
+        asyncio.run(_state_snapshot(config, position, every, listed=listed, dropped=dropped))
 
 
-async def _milestone(
+async def _state_snapshot(
     config: DatabaseConfig, position: int | None, every: int | None, *, listed: bool, dropped: bool
 ) -> None:
     async with EventStore.open(config, workers=False) as store:
         if listed:
-            for one in await store.milestones.list():
+            for one in await store.state_snapshots.list():
                 say(f"{one.position} {one.category}, made at {one.made_at.isoformat()}")
         elif dropped:
-            dropped_now = await store.milestones.drop(position=position)
+            dropped_now = await store.state_snapshots.drop(position=position)
             if position is not None and not dropped_now:
                 raise NotFoundError(
-                    f"there is no milestone at position {position}: --list shows where there are some"
+                    f"there is no state snapshot at position {position}: --list shows where there are some"
                 )
             say(f"{dropped_now} dropped")
         elif every is not None:
-            await store.milestones.run(every_positions=every)
+            await store.state_snapshots.run(every_positions=every)
         else:
-            say(f"milestone at position {await store.milestones.make(position=position)}")
+            say(f"state snapshot at position {await store.state_snapshots.make(position=position)}")
 
 
-def _when(moment: str, occurred: bool) -> dict[str, Any]:
-    if moment.isdecimal():
+def _when(point: str, occurred: bool) -> dict[str, Any]:
+    if point.isdecimal():
         if occurred:
             raise ConfigurationError("--occurred needs a time: a position is a place in the log, not a time")
-        return {"position": int(moment)}
+        return {"position": int(point)}
     try:
-        time = datetime.fromisoformat(moment)
+        time = datetime.fromisoformat(point)
     except ValueError as error:
         raise ConfigurationError(
-            f"{moment} is neither a position nor a time: write 81734, or 2026-03-02T15:59:59+00:00"
+            f"{point} is neither a position nor a time: write 81734, or 2026-03-02T15:59:59+00:00"
         ) from error
     return {"occurred_at" if occurred else "recorded_at": time}
 

@@ -101,7 +101,7 @@ def equity_lines(equity: Sequence[tuple[datetime, Decimal]]) -> Iterator[str]:
     margin = max(len(highest), len(lowest))
     yield "Equity in dollars: cash, and what is open at the market's price"
     lines = plot(
-        [(moment.timestamp(), float(amount)) for moment, amount in equity],
+        [(when.timestamp(), float(amount)) for when, amount in equity],
         width=_PLOT_WIDTH,
         height=_PLOT_HEIGHT,
     )

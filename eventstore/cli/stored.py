@@ -68,15 +68,15 @@ def pairs(data: str) -> Iterator[tuple[str, str]]:
             place += len(", ")
 
 
-def time_text(moment: datetime) -> str:
+def time_text(when: datetime) -> str:
     """Return a time in UTC, to the millisecond."""
-    return _infinity(moment) or moment.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
+    return _infinity(when) or when.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
 
 
-def _infinity(moment: datetime) -> str | None:
-    if moment.tzinfo is not None:  # the driver gives infinite times without one
+def _infinity(when: datetime) -> str | None:
+    if when.tzinfo is not None:  # the driver gives infinite times without one
         return None
-    return "infinity" if moment.year > 1 else "-infinity"
+    return "infinity" if when.year > 1 else "-infinity"
 
 
 def _field(text: str) -> str:

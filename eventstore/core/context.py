@@ -120,19 +120,19 @@ def now() -> datetime:
     return plain_datetime(_clock.get()().astimezone(UTC))
 
 
-def plain_datetime(moment: datetime) -> datetime:
+def plain_datetime(when: datetime) -> datetime:
     """Return a time in UTC as a plain `datetime`: a subclass, such as pandas' Timestamp, would not come back from the log."""
     exact = type(_EPOCH)  # the class itself may have been replaced here, by a library that stops the time
-    if type(moment) is exact and not moment.fold:
-        return moment
+    if type(when) is exact and not when.fold:
+        return when
     return exact(
-        moment.year,
-        moment.month,
-        moment.day,
-        moment.hour,
-        moment.minute,
-        moment.second,
-        moment.microsecond,
+        when.year,
+        when.month,
+        when.day,
+        when.hour,
+        when.minute,
+        when.second,
+        when.microsecond,
         tzinfo=UTC,
     )
 

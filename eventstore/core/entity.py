@@ -509,12 +509,12 @@ class Entity(Validated):
     def _creating_events(self) -> tuple[PendingEvent, ...]:
         kind = type(self)
         state = {name: self.__dict__[name] for name in kind.model_fields}
-        moment = now() if self.creation_time_field is None else state[self.creation_time_field]
+        when = now() if self.creation_time_field is None else state[self.creation_time_field]
         values = {name: state[name] for name in _begun(kind, self.created_event)}
         created = (
-            self._of_own_values(self.created_event, values, moment)
+            self._of_own_values(self.created_event, values, when)
             if self._has_made_created_event
-            else self.created_event(occurred_at=moment, **values)
+            else self.created_event(occurred_at=when, **values)
         )
         begun = self.begin(self.id, created).__dict__
         rest = {
@@ -524,7 +524,7 @@ class Entity(Validated):
         }
         events = [PendingEvent(new_id(), created)]
         if rest:
-            events.append(self._amendment(rest, moment))
+            events.append(self._amendment(rest, when))
         return tuple(events)
 
     def _amendment(self, changes: Mapping[str, Any], occurred_at: datetime) -> PendingEvent:
@@ -532,8 +532,8 @@ class Entity(Validated):
 
     def _of_own_values(self, event_class: type[E], values: Mapping[str, Any], occurred_at: datetime) -> E:
         """Return an event of fields of this entity, which has validated them: a validator may change a value each time."""
-        moment = self.amended_event(occurred_at=occurred_at).occurred_at
-        return codec.fill(event_class, {"occurred_at": moment, **values})
+        when = self.amended_event(occurred_at=occurred_at).occurred_at
+        return codec.fill(event_class, {"occurred_at": when, **values})
 
     def _not_a_field(self, name: str) -> DomainError:
         derived = isinstance(getattr(type(self), name, None), property)

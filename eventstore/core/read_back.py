@@ -216,7 +216,7 @@ def _of_decimal(written: Decimal, read: Decimal, path: str) -> Difference | None
 
 
 def _of_time(written: datetime | time, read: datetime | time, path: str) -> Difference | None:
-    # Of a time without an offset, `fold` tells which of two moments it is.
+    # Of a time without an offset, `fold` tells which of two points in time it is.
     same = written == read and written.utcoffset() == read.utcoffset() and written.fold == read.fold
     return None if same else Difference(path, written, read)
 

@@ -31,8 +31,8 @@ PARTS: tuple[Part, ...] = get_args(Part)
 PROJECTED = frozenset(
     (
         "orders", "positions", "portfolios", "portfolio_snapshots", "projections", "projection_checkpoints",
-        "projection_quarantine", "projection_discards", "projection_delivery_counts", "milestones", "milestone_orders",
-        "milestone_positions", "milestone_portfolios", "milestone_portfolio_snapshots", "disordered_streams",
+        "projection_quarantine", "projection_discards", "projection_delivery_counts", "state_snapshots", "state_snapshot_orders",
+        "state_snapshot_positions", "state_snapshot_portfolios", "state_snapshot_portfolio_snapshots", "disordered_streams",
         "disorder_search",
     )
 )  # fmt: skip

@@ -9,7 +9,7 @@ __all__ = ["ConnectionInfo", "HealthStatus", "PoolStatistics"]
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
-    """The pool at one moment.
+    """The pool at one point in time.
 
     Attributes:
         size: Connections open.

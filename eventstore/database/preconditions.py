@@ -153,7 +153,7 @@ PRECONDITIONS: dict[str, Precondition] = {
             advice="restore the table from a backup of this database",
         ),
         Precondition(
-            "columns of milestones",
+            "columns of state snapshots",
             "states of the past would not be stored as they were, such as with fewer digits",
             Level.OPEN,
         ),

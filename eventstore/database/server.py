@@ -97,7 +97,7 @@ class KnownServer:
         Args:
             identity: The server.
             wal: How much write-ahead log it has written; None where it does not say.
-            wal_before: What `wal` was when it was asked: a server that has written less now is at an earlier moment, as a
+            wal_before: What `wal` was when it was asked: a server that has written less now is at an earlier point in time, as a
                 machine is that was put back to a snapshot.
         """
         if identity.in_recovery:

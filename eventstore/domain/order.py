@@ -190,11 +190,11 @@ class Order(OrderState, category="order", created=OrderCreated):
         details: OrderDetails,
     ) -> Order:
         own = cls._own_details(factory, Order, details, OrderDetails.__annotations__)
-        moment = at(details.get("occurred_at"))
+        when = at(details.get("occurred_at"))
         created: Any = cls.created_event
         event = created(
-            occurred_at=moment,
-            created_at=moment,
+            occurred_at=when,
+            created_at=when,
             symbol=symbol,
             side=side,
             order_type=order_type,
@@ -446,9 +446,9 @@ class Order(OrderState, category="order", created=OrderCreated):
             "stop_price": stop_price,
             "time_in_force": time_in_force,
         }
-        moment = at(occurred_at)
+        when = at(occurred_at)
         values = {name: value for name, value in wanted.items() if value is not None}
-        checked = OrderAmended(occurred_at=moment, **values).changes
+        checked = OrderAmended(occurred_at=when, **values).changes
         changes = {name: value for name, value in checked.items() if self.__dict__[name] != value}
         if not changes:
             return False
@@ -465,8 +465,8 @@ class Order(OrderState, category="order", created=OrderCreated):
                 f"{amended_quantity}: amend it to {self.filled_quantity} or more, or cancel the order",
             )
         if amended_quantity == self.filled_quantity:
-            changes |= {"status": OrderStatus.FILLED, "filled_at": moment}
-        self.emit(OrderAmended(occurred_at=moment, **changes))
+            changes |= {"status": OrderStatus.FILLED, "filled_at": when}
+        self.emit(OrderAmended(occurred_at=when, **changes))
         return True
 
 

@@ -94,18 +94,18 @@ class OrderState(OrderFields, Entity):
                 f"{plain(filled + quantity - self.quantity)} too many: look for a wrong order or a missing amend",
             )
 
-    def _check_open_at(self, moment: datetime) -> None:
+    def _check_open_at(self, when: datetime) -> None:
         if self.status is OrderStatus.REJECTED:
             raise self._refusal("fill_after_rejection", "be filled: a rejected order never traded")
         field = _ENDED_BY_TIME.get(self.status)
         if field is None:
             return
         ended: datetime | None = self.__dict__[field]
-        if ended is None or moment > ended:
+        if ended is None or when > ended:
             rule = "fill_after_cancel" if self.status is OrderStatus.CANCELLED else "fill_after_expiry"
             raise self._refusal(
                 rule,
-                f"be filled at {moment.isoformat()}: its {field} is {ended and ended.isoformat()}. "
+                f"be filled at {when.isoformat()}: its {field} is {ended and ended.isoformat()}. "
                 "Give occurred_at= the time at which the venue traded it",
             )
 
@@ -219,7 +219,7 @@ class OrderState(OrderFields, Entity):
     def _expired(self, event: OrderExpired) -> None:
         self.set(status=OrderStatus.EXPIRED, reason=event.reason, expired_at=event.occurred_at)
 
-    def _count(self, quantity: Decimal, price: Decimal, commission: Decimal, moment: datetime) -> None:
+    def _count(self, quantity: Decimal, price: Decimal, commission: Decimal, when: datetime) -> None:
         state = self.__dict__
         filled = total(state["filled_quantity"], quantity)
         status = state["status"]
@@ -234,7 +234,7 @@ class OrderState(OrderFields, Entity):
             filled_cost=total(state["filled_cost"], quantity * price) if filled else ZERO,
             commission=total(state["commission"], commission),
             status=status,
-            filled_at=moment if status is OrderStatus.FILLED else None,
+            filled_at=when if status is OrderStatus.FILLED else None,
         )
 
     def _replace_counted(self, execution_id: str, status: ExecutionStatus) -> Execution:

@@ -286,11 +286,11 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
     def _funds_withdrawn(self, event: PortfolioFundsWithdrawn) -> None:
         self._move(-event.amount, event.occurred_at)
 
-    def _move(self, amount: Decimal, moment: datetime) -> None:
+    def _move(self, amount: Decimal, when: datetime) -> None:
         self.set(
             cash_balance=plain(self.cash_balance + amount),
             net_deposits=plain(self.net_deposits + amount),
-            last_updated=moment,
+            last_updated=when,
         )
 
 

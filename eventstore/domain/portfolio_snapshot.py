@@ -1,4 +1,4 @@
-"""A portfolio summed up over its positions, now or at the moment of a snapshot."""
+"""A portfolio summed up over its positions, now or at the point in time of a snapshot."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def summarize(
     Args:
         portfolio: The portfolio; results, commissions and counts of trades are its own.
         positions: Its positions; closed ones add nothing.
-        taken_at: The moment to note; None: the context's clock; naive: local time.
+        taken_at: The point in time to note; None: the context's clock; naive: local time.
     """
     values: dict[str, Any] = dict.fromkeys(("exposure", "net_exposure", "unrealized_pnl"), ZERO)
     opened = [position for position in positions if position.is_open]

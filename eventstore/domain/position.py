@@ -112,13 +112,13 @@ class Position(PositionState, category="position", created=PositionOpened):
         cost = cost_of(opening, number("position.entry_price", entry_price))
         if not opening:
             raise DomainError("position.zero_quantity", "a position opens with a quantity that is not 0")
-        moment = at(occurred_at)
+        when = at(occurred_at)
         execution_id = details.get("execution_id")
         created: Any = cls.created_event
         event = created(
-            occurred_at=moment,
-            opened_at=moment,
-            last_updated=moment,
+            occurred_at=when,
+            opened_at=when,
+            last_updated=when,
             symbol=symbol,
             quantity=opening,
             cost=cost,

@@ -125,10 +125,10 @@ class PositionState(PositionFields, Entity):
 
     def _check_open(self) -> None:
         if not self.quantity:
-            moment = self.closed_at and self.closed_at.isoformat()
+            when = self.closed_at and self.closed_at.isoformat()
             raise DomainError(
                 "position.closed",
-                f"position {self.id} in {self.symbol} was closed at {moment}: open a new one",
+                f"position {self.id} in {self.symbol} was closed at {when}: open a new one",
             )
 
     # ---- the fold ------------------------------------------------------------------------------------------

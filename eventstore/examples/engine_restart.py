@@ -284,7 +284,7 @@ def main() -> int:
     parser.add_argument("--ticks", type=Path, help="a tape; unless given, that of mlfinpy")
     parser.add_argument("--prints", type=int, default=20_000, help="play so many prints of it")
     parser.add_argument("--kills", type=int, default=4, help="kill it so often")
-    parser.add_argument("--seed", type=int, default=1, help="other moments for another number")
+    parser.add_argument("--seed", type=int, default=1, help="other points in time for another number")
     parser.add_argument("--trade", action="store_true", help="only begin or go on, on DATABASE_URL")
     given = parser.parse_args()
     tape_file = given.ticks or packaged_tape()

@@ -130,20 +130,20 @@ def _parse(lines: Iterator[list[str]], name: str, limit: int | None, zone: ZoneI
         if limit is not None and row > limit:
             return
         try:
-            moment, price, volume = line
+            when, price, volume = line
             if price not in prices:  # a tape has few prices and many prints
                 prices[price] = _price(price)
             # Offsets change on the hour, so one look-up serves all prints of an hour.
-            offset = offsets.get(moment[:13])
+            offset = offsets.get(when[:13])
             if offset is None:
-                offset = offsets[moment[:13]] = _offset(moment, zone)
-            at = (_naive(moment) - offset).replace(tzinfo=UTC)
+                offset = offsets[when[:13]] = _offset(when, zone)
+            at = (_naive(when) - offset).replace(tzinfo=UTC)
             tick = Tick(row, at, prices[price], _whole(volume))
         except (ValueError, TypeError, OverflowError) as error:
             raise ConfigurationError(_malformed(name, row, line)) from error
         if at < before:
             raise ConfigurationError(
-                f"{name}, row {row}: {moment} is before the row above: sort the tape by time, oldest first"
+                f"{name}, row {row}: {when} is before the row above: sort the tape by time, oldest first"
             )
         before = at
         yield tick
@@ -163,16 +163,16 @@ def _whole(text: str) -> int:
 
 
 def _naive(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is not None:
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is not None:
         raise ValueError(text)
-    return moment
+    return when
 
 
-def _offset(moment: str, zone: ZoneInfo) -> timedelta:
-    offset = datetime.fromisoformat(moment).replace(tzinfo=zone).utcoffset()
+def _offset(when: str, zone: ZoneInfo) -> timedelta:
+    offset = datetime.fromisoformat(when).replace(tzinfo=zone).utcoffset()
     if offset is None:
-        raise ValueError(moment)
+        raise ValueError(when)
     return offset
 
 

@@ -474,7 +474,7 @@ def _column(
     if type_ == "numeric":
         return _decimal_column(arrow, table, name, options, needed)
     if type_ == "timestamptz":
-        return _Column(name, arrow.timestamp("us", tz="UTC"), lambda value: _moment(value, f"{table}.{name}"))
+        return _Column(name, arrow.timestamp("us", tz="UTC"), lambda value: _time(value, f"{table}.{name}"))
     raise ConfigurationError(
         f"{table}.{name} is of type {type_}, which has no form in Arrow here: leave the table out"
     )
@@ -505,15 +505,15 @@ def _finite(value: Decimal, of: str) -> Decimal:
     return value
 
 
-def _moment(value: bytes | datetime, of: str) -> int:
+def _time(value: bytes | datetime, of: str) -> int:
     if isinstance(value, datetime) and value.tzinfo is None:  # as the driver gives infinity
         raise ConfigurationError(f"{of} holds an infinite time, which is no time of Arrow")
-    moment = microseconds(value)
-    if not _FIRST_US <= moment <= _LAST_US:
+    when = microseconds(value)
+    if not _FIRST_US <= when <= _LAST_US:
         raise ConfigurationError(
             f"{of} holds a time that is infinite, before the year 1 or after 9999: no time of Arrow's users"
         )
-    return moment
+    return when
 
 
 def _schema(arrow: Any, columns: list[_Column], consistency: Consistency, position: int | None) -> Any:

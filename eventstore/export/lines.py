@@ -30,7 +30,7 @@ __all__ = [
     "append_check",
     "export_lines",
     "final_pages",
-    "moment_text",
+    "time_text",
 ]
 
 FORMAT = "trading-eventstore events 1"
@@ -180,7 +180,7 @@ async def _write_seals(log: EventLog, file: LineWriter, through: int) -> int:
                             "after_position": row["after_position"],
                             "through_position": row["through_position"],
                             "events": row["events"],
-                            "sealed_at": moment_text(row["sealed_at"], f"seal {row['block']}"),
+                            "sealed_at": time_text(row["sealed_at"], f"seal {row['block']}"),
                             "root": row["root"].hex(),
                             "previous": row["previous"].hex(),
                             "seal": row["seal"].hex(),
@@ -193,19 +193,19 @@ async def _write_seals(log: EventLog, file: LineWriter, through: int) -> int:
     return len(rows)
 
 
-def moment_text(time: bytes, of: str) -> str:
+def time_text(time: bytes, of: str) -> str:
     """Return PostgreSQL's binary form of a time as ISO 8601, in UTC, to the microsecond.
 
     Raises:
         ConfigurationError: It is infinite or beyond the year 9999.
     """
     try:
-        moment = _EPOCH + timedelta(microseconds=microseconds(time))
+        when = _EPOCH + timedelta(microseconds=microseconds(time))
     except OverflowError:
         raise ConfigurationError(
             f"{of} has a time that ISO 8601 cannot say: it was not written by this library"
         ) from None
-    return moment.isoformat(timespec="microseconds")
+    return when.isoformat(timespec="microseconds")
 
 
 def append_check(leaf: bytes, append_digest: int) -> bytes:
@@ -224,7 +224,7 @@ def _event_line(row: Mapping[str, Any]) -> tuple[bytes, bytes]:
         f'{{"position":{row["position"]},"stream_id":"{row["stream_id"]}","version":{row["version"]},'
         f'"event_id":"{row["event_id"]}","category":{orjson.dumps(row["category"]).decode()},'
         f'"type":{orjson.dumps(row["type"]).decode()},"schema_version":{row["schema_version"]},'
-        f'"occurred_at":"{moment_text(row["occurred_at"], of)}","recorded_at":"{moment_text(row["recorded_at"], of)}",'
+        f'"occurred_at":"{time_text(row["occurred_at"], of)}","recorded_at":"{time_text(row["recorded_at"], of)}",'
         f'"data":{row["data"]},"metadata":{row["metadata"]},"hash":"{leaf.hex()}"{together}}}\n'
     )
     return line.encode(), leaf

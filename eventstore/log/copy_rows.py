@@ -95,8 +95,8 @@ def _encoded(events: Iterable[tuple[Any, ...]], recorded_at: datetime) -> bytes:
     return b"".join(parts)
 
 
-def _microseconds(moment: datetime) -> int:
-    since = moment - _EPOCH
+def _microseconds(when: datetime) -> int:
+    since = when - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 

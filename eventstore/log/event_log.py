@@ -408,7 +408,7 @@ class EventLog(EventLookup):
     ) -> AsyncIterator[RecordedEvent]:
         """Yield all events in order, from `after` to the end that the log has when the call is made.
 
-        An event whose transaction is in flight at that moment is waited for, so that none is missed.
+        An event whose transaction is in flight at that point in time is waited for, so that none is missed.
 
         Args:
             after: Begin after this position.

@@ -27,14 +27,14 @@ CORRELATED_EVENTS_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class TimeBounds:
-    """Between which positions a moment lies.
+    """Between which positions a point in time lies.
 
     Where the clock never stepped back, `first_after` follows on `last_through`. Else the events between them lie on both
-    sides of the moment, and each has to be looked at.
+    sides of the point in time, and each has to be looked at.
 
     Attributes:
-        first_after: The first position whose time is after the moment; None: there is none.
-        last_through: The last position whose time is the moment or before; None: there is none.
+        first_after: The first position whose time is after the point in time; None: there is none.
+        last_through: The last position whose time is the point in time or before; None: there is none.
     """
 
     first_after: int | None
@@ -92,13 +92,13 @@ class EventLookup:
     async def find_time(
         self, *, recorded_at: datetime | None = None, occurred_at: datetime | None = None
     ) -> TimeBounds:
-        """Return between which positions a moment lies; exactly one of the two times is given.
+        """Return between which positions a point in time lies; exactly one of the two times is given.
 
-        Events whose transactions are in flight may still come to lie before the moment.
+        Events whose transactions are in flight may still come to lie before the point in time.
 
         Args:
-            recorded_at: The moment, by the database's clock; naive: local time.
-            occurred_at: The moment, by the domain's clock; naive: local time.
+            recorded_at: The point in time, by the database's clock; naive: local time.
+            occurred_at: The point in time, by the domain's clock; naive: local time.
 
         Raises:
             ConfigurationError: Not exactly one is given.

@@ -419,8 +419,8 @@ def _metadata(text: str) -> Mapping[str, Any]:
     return found
 
 
-def _require_finite(moment: datetime) -> None:
-    if moment.replace(tzinfo=None) in (datetime.min, datetime.max):  # noqa: DTZ901 - without a zone, as they are compared
+def _require_finite(when: datetime) -> None:
+    if when.replace(tzinfo=None) in (datetime.min, datetime.max):  # noqa: DTZ901 - without a zone, as they are compared
         raise ValueError("it occurred at an infinite time")
 
 

@@ -1,7 +1,7 @@
 """What a restore may have lost: a sequence behind what it has assigned, readers ahead of the log's end.
 
 A dump and its restore keep everything that is stored here. But a restore that lost the last seconds, or one of the log beside
-read tables of another moment, would have the log assign positions again that readers have passed: their events would
+read tables of another point in time, would have the log assign positions again that readers have passed: their events would
 never be read. So a store looks for it when it is opened, and `eventstore repair` repairs it.
 """
 
@@ -35,7 +35,7 @@ class Ends:
         sequence: The position that was assigned last; None where the role may not see it.
         delivered: The highest position that anything is known to have read.
         ahead: The projections that have read beyond the log's end.
-        milestones_ahead: Whether there are stored sets of states beyond it.
+        state_snapshots_ahead: Whether there are stored sets of states beyond it.
         impossible: The table and the position of rows that stand where no position can have been assigned: somebody wrote
             them by hand, or they are damaged. They count for nothing above, but for `ahead`.
     """
@@ -44,7 +44,7 @@ class Ends:
     sequence: int | None
     delivered: int
     ahead: tuple[str, ...]
-    milestones_ahead: bool
+    state_snapshots_ahead: bool
     impossible: tuple[str, ...] = ()
 
     @property
@@ -76,7 +76,7 @@ async def _read(connection: Any) -> Ends:
         row["sequence"],
         row["delivered"],
         tuple(row["ahead"]),
-        row["milestones_ahead"],
+        row["state_snapshots_ahead"],
         tuple(row["impossible"]),
     )
 
@@ -105,15 +105,15 @@ def _require_whole(ends: Ends) -> None:
             "rows stand at positions that were never assigned, and are passed over: %s: run `eventstore check`",
             ", ".join(ends.impossible),
         )
-    if ends.ahead or ends.milestones_ahead:
+    if ends.ahead or ends.state_snapshots_ahead:
         beyond = f"up to {ends.delivered}" if ends.delivered > ends.head else "beyond it"
-        readers = ", ".join((*ends.ahead, *(["milestones"] if ends.milestones_ahead else [])))
+        readers = ", ".join((*ends.ahead, *(["state_snapshots"] if ends.state_snapshots_ahead else [])))
         raise RestoredLogError.of(
             f"the log ends at position {ends.head}, but {readers} had read {beyond}: a "
             "restore has lost events, and what was made of them is still there: run `eventstore repair`",
             position=ends.delivered,
             end=ends.head,
-            readers=(*ends.ahead, *(["milestones"] if ends.milestones_ahead else [])),
+            readers=(*ends.ahead, *(["state_snapshots"] if ends.state_snapshots_ahead else [])),
         )
     if ends.is_sequence_behind:
         raise RestoredLogError.of(

@@ -1,4 +1,4 @@
-"""The same repositories, read-only, of a moment of the past."""
+"""The same repositories, read-only, of a point in time of the past."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from eventstore.core.entity import Entity
 from eventstore.errors import ReadOnlyError, RepositoryError
 from eventstore.opening import Opening
-from eventstore.replay.moments import Moment, pin
 from eventstore.replay.past_storage import NO_VERSIONS, PastStorage
+from eventstore.replay.point_in_time import PointInTime, pin
 from eventstore.repositories.order_repository import PostgreSQLOrderRepository
 from eventstore.repositories.portfolio_repository import PostgreSQLPortfolioRepository
 from eventstore.repositories.position_repository import PostgreSQLPositionRepository
@@ -29,25 +29,25 @@ E = TypeVar("E", bound=Entity)
 
 
 class Past:
-    """The repositories as of one moment; `store.as_of(...)` gives one for a block.
+    """The repositories as of one point in time; `store.as_of(...)` gives one for a block.
 
     Every read has the semantics of a Unit of Work's repositories; `consistency` makes no difference, since the past does
-    not lag. Each answer holds instances of its own, and all answers are of the same moment. Whatever writes raises
+    not lag. Each answer holds instances of its own, and all answers are of the same point in time. Whatever writes raises
     `ReadOnlyError`.
 
     Args:
-        storage: Where the states of that moment are read from.
-        moment: The moment.
+        storage: Where the states of that point in time are read from.
+        point in time: The point in time.
 
     Attributes:
-        moment: The moment; its `through` is the last position that it may hold.
+        point in time: The point in time; its `through` is the last position that it may hold.
         orders: The orders.
         positions: The positions.
         portfolios: The portfolios, and their snapshots.
     """
 
-    def __init__(self, storage: Storage, moment: Moment) -> None:
-        self.moment = moment
+    def __init__(self, storage: Storage, point: PointInTime) -> None:
+        self.point = point
         self._storage = storage
         self._is_over = False
         self.orders = PostgreSQLOrderRepository(self)
@@ -65,7 +65,7 @@ class Past:
             RepositoryError: The block is over.
         """
         if self._is_over:
-            raise RepositoryError(f"the block that looked at {self.moment} is over: open it again")
+            raise RepositoryError(f"the block that looked at {self.point} is over: open it again")
         return Session(self._storage)
 
     def writing(self) -> AbstractAsyncContextManager[Session]:
@@ -75,7 +75,7 @@ class Past:
             ReadOnlyError: Always.
         """
         raise ReadOnlyError(
-            f"the past cannot be changed (here: {self.moment}): read the entity in a Unit of Work, and change it there"
+            f"the past cannot be changed (here: {self.point}): read the entity in a Unit of Work, and change it there"
         )
 
     def end(self) -> None:
@@ -92,15 +92,15 @@ def as_of(
     occurred_at: datetime | None = None,
     versions: Mapping[str, int] = NO_VERSIONS,
 ) -> Opening[Past]:
-    """Give the repositories as of a moment, for a block or until `end()`; `EventStore.as_of` says more.
+    """Give the repositories as of a point in time, for a block or until `end()`; `EventStore.as_of` says more.
 
     Raises, when it is entered or awaited:
         ConfigurationError, ConnectionError, TimeoutError: As `pin`.
     """
 
     async def open_past() -> Past:
-        moment = await pin(log, position=position, recorded_at=recorded_at, occurred_at=occurred_at)
-        return Past(PastStorage(log, tables, moment, versions=versions), moment)
+        point = await pin(log, position=position, recorded_at=recorded_at, occurred_at=occurred_at)
+        return Past(PastStorage(log, tables, point, versions=versions), point)
 
     return Opening("as_of(...)", open_past, end_past)
 

@@ -1,4 +1,4 @@
-"""From where to where a replay goes: positions, or moments by `recorded_at`."""
+"""From where to where a replay goes: positions, or points in time by `recorded_at`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eventstore.replay.pages import fetch
 __all__ = ["Bound", "Range", "bound", "find_range"]
 
 Bound = int | datetime
-"""A position, or a moment by `recorded_at`."""
+"""A position, or a point in time by `recorded_at`."""
 
 _POSITION_MAX = 2**63 - 1
 
@@ -24,14 +24,14 @@ _POSITION_MAX = 2**63 - 1
 class Range:
     """What a replay reads.
 
-    A moment cuts each stream once: what was recorded up to it, as far as the stream's first event that was recorded
+    A point in time cuts each stream once: what was recorded up to it, as far as the stream's first event that was recorded
     later. So both sides of a cut are whole, even where the clock stepped back.
 
     Attributes:
         after: Begin after this position.
         through: End with this position; all of it is final.
-        since: Only what lies beyond this moment; None: there is no such bound.
-        until: Only what does not lie beyond this moment; None: there is no such bound.
+        since: Only what lies beyond this point in time; None: there is no such bound.
+        until: Only what does not lie beyond this point in time; None: there is no such bound.
         beyond_since: The streams that go beyond `since` and then have earlier times, and from which position.
         beyond_until: As `beyond_since`, of `until`.
         generation: Of which generation of the server these positions are.
@@ -46,23 +46,23 @@ class Range:
     generation: int = 0
 
     @property
-    def has_moments(self) -> bool:
+    def has_times(self) -> bool:
         """Whether any row has to be looked at."""
         return self.since is not None or self.until is not None
 
     def has(self, row: Any) -> bool:
-        """Whether a row lies between the moments."""
+        """Whether a row lies between the points in time."""
         return (self.since is None or _is_beyond(row, self.since, self.beyond_since)) and not (
             self.until is not None and _is_beyond(row, self.until, self.beyond_until)
         )
 
 
-def _is_beyond(row: Any, moment: datetime, streams: Mapping[UUID, int]) -> bool:
-    return bool(row["recorded_at"] > moment) or row["position"] > streams.get(row["stream_id"], _POSITION_MAX)
+def _is_beyond(row: Any, point: datetime, streams: Mapping[UUID, int]) -> bool:
+    return bool(row["recorded_at"] > point) or row["position"] > streams.get(row["stream_id"], _POSITION_MAX)
 
 
 def bound(name: str, value: Bound) -> Bound:
-    """Return a bound as it is used: a moment in UTC.
+    """Return a bound as it is used: a point in time in UTC.
 
     Raises:
         ConfigurationError: A position is negative, or it is neither a position nor a time.
@@ -127,6 +127,6 @@ async def _final_end(log: EventLog, through: Bound | None) -> int:
     return end
 
 
-async def _beyond(log: EventLog, moment: datetime, through: int) -> dict[UUID, int]:
-    rows = await fetch(log.connection, "replay/find_beyond", moment, through)
+async def _beyond(log: EventLog, point: datetime, through: int) -> dict[UUID, int]:
+    rows = await fetch(log.connection, "replay/find_beyond", point, through)
     return {row["stream_id"]: row["first"] for row in rows}

@@ -31,10 +31,10 @@ _DIGITS_256 = 76
 
 
 class EquityPoint(NamedTuple):
-    """The equity from one moment on.
+    """The equity from one point in time on.
 
     Attributes:
-        at: The moment, in UTC.
+        at: The point in time, in UTC.
         equity: In the portfolio's currency.
     """
 
@@ -44,7 +44,7 @@ class EquityPoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EquityCurve(Sequence[EquityPoint]):
-    """A portfolio's equity over time: a step at each moment at which anything changed it, in order.
+    """A portfolio's equity over time: a step at each point in time at which anything changed it, in order.
 
     Attributes:
         portfolio_id: The portfolio.
@@ -69,15 +69,15 @@ class EquityCurve(Sequence[EquityPoint]):
     def __iter__(self) -> Iterator[EquityPoint]:
         return iter(self.points)
 
-    def at(self, moment: datetime) -> Decimal | None:
-        """Return the equity at a moment; None before the portfolio began. A naive datetime means local time."""
-        index = bisect_right(self.points, moment.astimezone(UTC), key=lambda point: point.at)
+    def at(self, point: datetime) -> Decimal | None:
+        """Return the equity at a point in time; None before the portfolio began. A naive datetime means local time."""
+        index = bisect_right(self.points, point.astimezone(UTC), key=lambda point: point.at)
         return self.points[index - 1].equity if index else None
 
-    def sample(self, moments: Iterable[datetime]) -> list[EquityPoint]:
-        """Return the equity at each of some moments; those before the portfolio began are left out."""
-        found = ((moment.astimezone(UTC), self.at(moment)) for moment in moments)
-        return [EquityPoint(moment, equity) for moment, equity in found if equity is not None]
+    def sample(self, points: Iterable[datetime]) -> list[EquityPoint]:
+        """Return the equity at each of some points in time; those before the portfolio began are left out."""
+        found = ((point.astimezone(UTC), self.at(point)) for point in points)
+        return [EquityPoint(point, equity) for point, equity in found if equity is not None]
 
     def to_arrow(self) -> Any:
         """Return a `pyarrow.Table` of `at` (timestamp, UTC) and `equity` (decimal, every digit kept).
@@ -160,7 +160,7 @@ async def _equity_curve(
 
 
 def _in_order(recorded: Sequence[RecordedEvent], clock: Clock) -> list[tuple[datetime, RecordedEvent]]:
-    """Return each event with the moment at which it counts, in order.
+    """Return each event with the point in time at which it counts, in order.
 
     By `occurred_at`, nothing of a stream counts before its creating event. By `recorded_at` nothing counts before what
     the log has in front of it, so where the clock stepped back time stands still.
@@ -195,7 +195,7 @@ def _points(portfolio_id: UUID, timed: Iterable[tuple[datetime, RecordedEvent]])
     positions: dict[UUID, Position] = {}
     unrealized: dict[UUID, Decimal] = {}
     last: EquityPoint | None = None
-    for moment, part in timed:
+    for point, part in timed:
         if part.stream_id == portfolio_id:
             portfolio = Portfolio.advance(portfolio, part)
         else:
@@ -205,15 +205,15 @@ def _points(portfolio_id: UUID, timed: Iterable[tuple[datetime, RecordedEvent]])
                 positions[part.stream_id] = position
                 if position.portfolio_id == portfolio_id and position.is_open:
                     unrealized[part.stream_id] = position.unrealized_pnl or _ZERO
-        if last is not None and moment != last.at:
+        if last is not None and point != last.at:
             yield last
-        last = None if portfolio is None else EquityPoint(moment, _equity(portfolio, unrealized.values()))
+        last = None if portfolio is None else EquityPoint(point, _equity(portfolio, unrealized.values()))
     if last is not None:
         yield last
 
 
 def _equity(portfolio: Portfolio, unrealized: Iterable[Decimal]) -> Decimal:
-    """Return what `PortfolioTotals.equity` is at this moment."""
+    """Return what `PortfolioTotals.equity` is at this point in time."""
     with decimal.localcontext(CONTEXT):
         return plain(
             portfolio.initial_capital

@@ -143,7 +143,7 @@ async def diff(
     if not events:
         raise EntityNotFoundError(entity_id, category=entity_class.category)
     _check_category(entity_class, entity_id, events)
-    before, after = (entity_class.fold(_until(events, moment)) for moment in (a, b))
+    before, after = (entity_class.fold(_until(events, point)) for point in (a, b))
     return changes(before, after)
 
 
@@ -194,15 +194,15 @@ def _differs(old: Any, new: Any) -> bool:
     return old is not new and (old != new or repr(old) != repr(new))
 
 
-def _until(events: Sequence[RecordedEvent], moment: int | datetime) -> Iterator[RecordedEvent]:
-    if isinstance(moment, int):
-        if moment > events[-1].version:
+def _until(events: Sequence[RecordedEvent], point: int | datetime) -> Iterator[RecordedEvent]:
+    if isinstance(point, int):
+        if point > events[-1].version:
             raise ConfigurationError(
-                f"{events[0].category} {events[0].stream_id} has {events[-1].version} versions, not {moment}"
+                f"{events[0].category} {events[0].stream_id} has {events[-1].version} versions, not {point}"
             )
-        yield from events[:moment]
+        yield from events[:point]
         return
-    utc = bound("moment", moment)
+    utc = bound("time", point)
     for event in events:
         if event.recorded_at > utc:  # type: ignore[operator]  # a datetime stays one
             return

@@ -1,4 +1,4 @@
-"""What a store offers of the past, beside the repositories of a moment."""
+"""What a store offers of the past, beside the repositories of a point in time."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class PastOfStore:
             categories: Only of these categories; None: of all.
             types: Only of these types, each a name or an event class, once upcast; None: of all.
             streams: Only of these streams, each by its id or its entity; None: of all.
-            after: Begin after this position, exclusive; or after this moment, exclusive, by `recorded_at`.
-            through: End with this position, inclusive; or with this moment, inclusive, by `recorded_at`; None: with
+            after: Begin after this position, exclusive; or after this point in time, exclusive, by `recorded_at`.
+            through: End with this position, inclusive; or with this point in time, inclusive, by `recorded_at`; None: with
                 the last event there is when the iteration begins. A naive datetime means local time.
             page_events_max: The most events that a statement reads at a time; at least 1.
             on_progress: Is told of the progress when a page has been given out.
@@ -95,7 +95,7 @@ class PastOfStore:
             ids: Only these, each by its id or as an entity; an id without events, or of another category, is left out. None: all.
             where: Only those that a predicate is true of, `where=lambda order: order.is_active`, or whose fields and
                 properties have these values, `where={"symbol": "ESU3"}`. None: all.
-            through: As they were at this position, or recorded up to this moment; None: now.
+            through: As they were at this position, or recorded up to this point in time; None: now.
             on_progress: Is told of the progress.
 
         Returns:
@@ -147,7 +147,7 @@ class PastOfStore:
 
         Args:
             entity: The entity, or its class.
-            a: The first state: a version, 0 before it existed; or what was recorded up to a moment.
+            a: The first state: a version, 0 before it existed; or what was recorded up to a point in time.
             b: The second state, as `a`; it may be the earlier one.
             id: Its id, where its class is given.
 
@@ -169,15 +169,15 @@ class PastOfStore:
     ) -> EquityCurve:
         """Return the equity of a portfolio over time, from its events and those of its positions, deleted ones too.
 
-        At each moment it is `PortfolioTotals.equity`: initial capital + net deposits + realised + unrealised results -
+        At each point in time it is `PortfolioTotals.equity`: initial capital + net deposits + realised + unrealised results -
         commissions; a position that was never marked is valued at its entry prices.
 
         Args:
             portfolio: The portfolio or its id.
             clock: By when things happened (a fill that was reported late counts in its place), or by when they became
                 known, `recorded_at`.
-            after: Only points after this moment; None: from its beginning.
-            through: What the log has up to this position, or recorded up to this moment; None: all.
+            after: Only points after this point in time; None: from its beginning.
+            through: What the log has up to this position, or recorded up to this point in time; None: all.
 
         Raises:
             ConfigurationError: The clock is none of the two, or a bound is negative.

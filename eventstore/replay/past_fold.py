@@ -1,4 +1,4 @@
-"""Folding the events of one stream that belong to a moment."""
+"""Folding the events of one stream that belong to a point in time."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def fold_in_occurred_order(
     Args:
         kind: The class of the entity.
         base: A state to go on from, of events that all occurred before; None: from the beginning.
-        records: Rows of `events` of one stream with higher versions, that occurred by the moment.
+        records: Rows of `events` of one stream with higher versions, that occurred by the point in time.
         classes: Where event classes are found.
         discarded: The positions of events that somebody decided to leave out.
 

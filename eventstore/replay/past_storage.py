@@ -1,13 +1,13 @@
-"""Reading entities as of a moment: from now backwards, or onwards from a stored set of states, whichever is nearer.
+"""Reading entities as of a point in time: from now backwards, or onwards from a stored set of states, whichever is nearer.
 
 An answer is made of the rows of a base, and of the streams that differ from it:
 
-* the base is the read table as it is now, or a milestone, or nothing at all;
-* a stream differs from the table where an event of it lies outside the moment, or is not folded into its row yet;
-  it differs from a milestone where an event of it lies between the milestone and the moment;
-* those streams are folded again, each from the nearest state that holds no event outside the moment.
+* the base is the read table as it is now, or a state snapshot, or nothing at all;
+* a stream differs from the table where an event of it lies outside the point in time, or is not folded into its row yet;
+  it differs from a state snapshot where an event of it lies between the state snapshot and the point in time;
+* those streams are folded again, each from the nearest state that holds no event outside the point in time.
 
-Nothing of it depends on a snapshot: what belongs to the moment is final, and what workers fold while the moment is
+Nothing of it depends on a snapshot: what belongs to the point in time is final, and what workers fold while the point in time is
 looked at is found by the events that they fold. So no transaction is held open.
 """
 
@@ -23,16 +23,16 @@ from eventstore.core.entity import Entity
 from eventstore.database.access import reading
 from eventstore.errors import QuarantinedKeysError
 from eventstore.replay.disorder import Disorder
-from eventstore.replay.milestone_tables import category_form, of_table
-from eventstore.replay.moments import guess_position
 from eventstore.replay.past_fold import Base, fold_in_occurred_order, fold_prefix
+from eventstore.replay.point_in_time import guess_position
+from eventstore.replay.state_snapshot_tables import category_hash, of_table
 from eventstore.repositories.query import Query
 from eventstore.repositories.storage import Stream
 from eventstore.sql import Named, text_of
 
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
-    from eventstore.replay.moments import Moment
+    from eventstore.replay.point_in_time import PointInTime
     from eventstore.repositories.storage import ReadTable
 
 __all__ = ["NO_VERSIONS", "PastStorage"]
@@ -52,13 +52,13 @@ class _Plan:
     """What the lists of one class of entities are answered from.
 
     Attributes:
-        milestone: The id of the milestone that is the base; None: there is none.
-        position: The milestone's; 0 for nothing at all.
+        state snapshot: The id of the state snapshot that is the base; None: there is none.
+        position: The state snapshot's; 0 for nothing at all.
         is_live: Whether the read table is the base.
-        differing: The streams that differ from the base, as of the moment; they are nobody else's.
+        differing: The streams that differ from the base, as of the point in time; they are nobody else's.
     """
 
-    milestone: int | None
+    state_snapshot: int | None
     position: int
     is_live: bool
     differing: dict[UUID, Stream[Any]] = field(default_factory=dict)
@@ -74,12 +74,12 @@ class _Folded:
 
 
 class PastStorage:
-    """Reads entities as of a moment; every answer is of the same one.
+    """Reads entities as of a point in time; every answer is of the same one.
 
     Args:
         log: The log.
         tables: The read table of each class that has one; others are folded from their streams.
-        moment: The moment.
+        point in time: The point in time.
         versions: The version of the code's projection of each read table, by its name; 1 unless given.
         run: Runs a function on a connection; None: on one of the pool, another one each time.
     """
@@ -88,19 +88,19 @@ class PastStorage:
         self,
         log: EventLog,
         tables: Mapping[type[Entity], ReadTable[Any]],
-        moment: Moment,
+        point: PointInTime,
         *,
         versions: Mapping[str, int] = NO_VERSIONS,
         run: Run | None = None,
     ) -> None:
         self._versions = versions
-        self.moment = moment
+        self.point = point
         self._log = log
         self._tables = tables
         self._run = run or self._run_on_pool
         self._plans: dict[type[Entity], _Plan] = {}
         self._projections: dict[str, _Folded] = {}
-        self._disorder = Disorder(self.fetch, moment.through)
+        self._disorder = Disorder(self.fetch, point.through)
         self._guess: int | None = None
 
     async def load(self, kind: type[E], entity_id: UUID) -> Stream[E]:
@@ -134,7 +134,9 @@ class PastStorage:
             plan = await self._plan(kind)
             rows = await self._candidates(kind, plan, query, after, limit)
             if rows is None:
-                del self._plans[kind]  # its base has gone meanwhile: the milestone, or the table's version
+                del self._plans[
+                    kind
+                ]  # its base has gone meanwhile: the state snapshot, or the table's version
                 self._projections.clear()
                 continue
             differing = [each.entity for each in plan.differing.values() if each.entity is not None]
@@ -152,7 +154,7 @@ class PastStorage:
         found: dict[UUID, Stream[E]] = {}
         for begin in range(0, len(ids), _STREAMS_AT_A_TIME):
             some = ids[begin : begin + _STREAMS_AT_A_TIME]
-            disordered = {} if self.moment.occurred_at is None else await self._disorder.among(some)
+            disordered = {} if self.point.occurred_at is None else await self._disorder.among(some)
             bases = await self._bases(kind, some, disordered)
             records = await self._records(some, bases)
             # A state to go on from is none, where what came after it in the stream had occurred before.
@@ -193,7 +195,7 @@ class PastStorage:
         rows = await self.fetch(
             of_table("replay/rows_within", table.projection),
             ids,
-            *self.moment.bounds,
+            *self.point.bounds,
             table.projection,
             self._version(table),
         )
@@ -203,8 +205,8 @@ class PastStorage:
         states = await self.fetch(
             of_table("replay/states_within", table.projection),
             [each for each in ids if each not in bases],
-            *self.moment.bounds,
-            await self.form(kind),
+            *self.point.bounds,
+            await self.schema_hash(kind),
         )
         for row in states:
             if row["stream_version"] < disordered.get(row["id"], row["stream_version"] + 1):
@@ -218,7 +220,7 @@ class PastStorage:
         if ids:
             versions = [bases[each].version if each in bases else 0 for each in ids]
             rows = await self.fetch(
-                Named("replay/events_of_streams"), list(ids), versions, *self.moment.bounds
+                Named("replay/events_of_streams"), list(ids), versions, *self.point.bounds
             )
             for stream_id, group in groupby(rows, key=lambda row: row["stream_id"]):
                 records[stream_id] = list(group)
@@ -231,7 +233,7 @@ class PastStorage:
     ) -> list[E] | None:
         """Return the rows of the base that match, enough of them; None: the base is gone."""
         table: ReadTable[E] = self._tables[kind]
-        if not plan.is_live and plan.milestone is None:
+        if not plan.is_live and plan.state_snapshot is None:
             return []
         wanted = None if limit is None else limit + min(len(plan.differing), _SPARE_ROWS)
         while True:
@@ -240,10 +242,12 @@ class PastStorage:
                 records = await self.fetch(table.lists[query.statement].statement(), *arguments)
                 holds = await self._note_moved(kind, plan)
             else:
-                statement = table.lists[query.statement].statement_at_milestone()
+                statement = table.lists[query.statement].statement_at_state_snapshot()
                 records = await self.fetch(statement, *arguments, plan.position)
-                # The states of a milestone go together with it.
-                holds = (await self.fetch(Named("replay/milestone_exists"), plan.milestone))[0]["exists"]
+                # The states of a state snapshot go together with it.
+                holds = (await self.fetch(Named("replay/state_snapshot_exists"), plan.state_snapshot))[0][
+                    "exists"
+                ]
             if not holds:
                 return None
             rows = [record for record in records if record["id"] not in plan.differing]
@@ -257,7 +261,7 @@ class PastStorage:
         A row that a worker has folded further has an event that this statement sees, if it begins after the row was read.
         """
         table = self._tables[kind]
-        final, version = self.moment.final, self._version(table)
+        final, version = self.point.final, self._version(table)
         now = await self.fetch(Named("replay/moved_since"), kind.category, final, table.projection, version)
         moved = {row["stream_id"] for row in now} - plan.differing.keys() - {None}
         if moved:
@@ -267,30 +271,33 @@ class PastStorage:
     async def _plan(self, kind: type[Any]) -> _Plan:
         plan = self._plans.get(kind)
         if plan is None:
-            moment = self.moment
+            point = self.point
             folded = await self._folded(kind)
             stored = await self.fetch(
-                Named("replay/nearest_milestone"), kind.category, await self.form(kind), *moment.bounds
+                Named("replay/nearest_state_snapshot"),
+                kind.category,
+                await self.schema_hash(kind),
+                *point.bounds,
             )
-            milestone, position = (stored[0]["id"], stored[0]["position"]) if stored else (None, 0)
+            state_snapshot, position = (stored[0]["id"], stored[0]["position"]) if stored else (None, 0)
             here = await self._position()
-            to_now = moment.final - min(here, folded.position)
+            to_now = point.final - min(here, folded.position)
             is_live = folded.position > 0 and to_now <= here - position
-            plan = _Plan(milestone, position, is_live)
+            plan = _Plan(state_snapshot, position, is_live)
             differing = (
                 await self._differing_from_table(kind, folded)
                 if is_live
-                else await self._differing_from_milestone(kind, position)
+                else await self._differing_from_state_snapshot(kind, position)
             )
-            if moment.occurred_at is not None:
+            if point.occurred_at is not None:
                 differing |= await self._disorder.of_category(kind.category)
             plan.differing.update(await self.states(kind, sorted(differing)))
             self._plans[kind] = plan
         return plan
 
     async def _differing_from_table(self, kind: type[Any], folded: _Folded) -> set[UUID]:
-        through, recorded_at, occurred_at = self.moment.bounds
-        streams, final = self._streams, self.moment.final
+        through, recorded_at, occurred_at = self.point.bounds
+        streams, final = self._streams, self.point.final
         if recorded_at is not None:
             differing = await streams("replay/streams_recorded_after", kind, recorded_at, through)
         elif occurred_at is not None:
@@ -301,8 +308,8 @@ class PastStorage:
             differing |= await streams("replay/streams_after", kind, folded.position, final)
         return differing | folded.quarantined
 
-    async def _differing_from_milestone(self, kind: type[Any], position: int) -> set[UUID]:
-        through, recorded_at, occurred_at = self.moment.bounds
+    async def _differing_from_state_snapshot(self, kind: type[Any], position: int) -> set[UUID]:
+        through, recorded_at, occurred_at = self.point.bounds
         if recorded_at is not None:
             return await self._streams("replay/streams_recorded_until", kind, recorded_at, position, through)
         if occurred_at is not None:
@@ -327,18 +334,18 @@ class PastStorage:
     def _version(self, table: ReadTable[Any]) -> int:
         return self._versions.get(table.projection, 1)
 
-    async def form(self, kind: type[Any]) -> int:
-        """Return the form of the milestones that may be read.
+    async def schema_hash(self, kind: type[Any]) -> int:
+        """Return the schema_hash of the state snapshots that may be read.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
         discarded = (await self._folded(kind)).discarded
-        return category_form(kind, self._version(self._tables[kind]), discarded)
+        return category_hash(kind, self._version(self._tables[kind]), discarded)
 
     async def _position(self) -> int:
         if self._guess is None:
-            self._guess = await guess_position(self._log, self.moment)
+            self._guess = await guess_position(self._log, self.point)
         return self._guess
 
     # ---- statements ------------------------------------------------------------------------------------------
@@ -356,7 +363,7 @@ class PastStorage:
         return rows
 
     async def _run_on_pool(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
-        # The moment's positions are those of one server.
-        with self._log.server.steady(self.moment.generation):
+        # The positions of the point in time are those of one server.
+        with self._log.server.steady(self.point.generation):
             async with reading(self._log.connection) as connection:
                 return await statement(connection)

@@ -73,8 +73,8 @@ class Replay:
         categories: Only of these categories; None: of all.
         types: Only of these types, each a name or an event class, once upcast; None: of all.
         streams: Only of these streams; None: of all.
-        after: Begin after this position, exclusive; or after this moment, exclusive, by `recorded_at`.
-        through: End with this position, inclusive; or with this moment, inclusive, by `recorded_at`; None: with the
+        after: Begin after this position, exclusive; or after this point in time, exclusive, by `recorded_at`.
+        through: End with this position, inclusive; or with this point in time, inclusive, by `recorded_at`; None: with the
             last event there is when the iteration begins. A naive datetime means local time.
         page_events_max: The most events that a statement reads at a time; at least 1.
         on_progress: Is told of the progress when a page has been given out.
@@ -225,7 +225,7 @@ class Replay:
 
     async def _decode(self, rows: list[Any], within: Range) -> tuple[list[Readable], bool]:
         """Return the events of rows, and whether all of them can be read."""
-        if within.has_moments:
+        if within.has_times:
             rows = list(filter(within.has, rows))
         classes, wanted = self._log.classes, self._types
         events: list[Readable] = []

@@ -64,15 +64,13 @@ class ListStatement:
         """Return the statement that reads the live table."""
         return _statement(self, f"{{schema}}.{self.table}", "")
 
-    def statement_at_milestone(self) -> Template:
-        """Return the statement that reads the states of a milestone; its last parameter is the milestone's position.
+    def statement_at_state_snapshot(self) -> Template:
+        """Return the statement that reads the states of a state snapshot; its last parameter is the state snapshot's position.
 
         A common table expression takes the place of the table, and the planner merges it, so the indexes serve it.
         """
         position = f"${5 + len(self.parameters)}::bigint"
-        states = (
-            f"SELECT * FROM {{schema}}.milestone_{self.table} WHERE during OPERATOR(pg_catalog.@>) {position}"
-        )
+        states = f"SELECT * FROM {{schema}}.state_snapshot_{self.table} WHERE during OPERATOR(pg_catalog.@>) {position}"
         return _statement(self, "states", f"states AS NOT MATERIALIZED (\n    {states}\n),\n")
 
 

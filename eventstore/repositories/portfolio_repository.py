@@ -148,7 +148,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
 
         Args:
             portfolio_id: The portfolio, or its id.
-            occurred_at: The moment that the snapshot is filed under; what it holds is of now. None: the context's
+            occurred_at: The point in time that the snapshot is filed under; what it holds is of now. None: the context's
                 clock; naive: local time.
 
         Raises:

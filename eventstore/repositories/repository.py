@@ -108,10 +108,10 @@ def time_range(start_date: datetime, end_date: datetime) -> tuple[datetime, date
     Raises:
         ConfigurationError: An end is no datetime, or the range ends before it starts.
     """
-    for moment in (start_date, end_date):
-        if not isinstance(moment, datetime):
+    for when in (start_date, end_date):
+        if not isinstance(when, datetime):
             raise ConfigurationError(
-                f"a range goes from one datetime to another, not to {moment!r}: a date has no time of day"
+                f"a range goes from one datetime to another, not to {when!r}: a date has no time of day"
             )
     start, end = _aware(start_date), _aware(end_date)
     if end < start:
@@ -119,8 +119,8 @@ def time_range(start_date: datetime, end_date: datetime) -> tuple[datetime, date
     return start, end
 
 
-def _aware(moment: datetime) -> datetime:
+def _aware(when: datetime) -> datetime:
     try:
-        return moment.astimezone()
+        return when.astimezone()
     except (OverflowError, ValueError):  # datetime.min and max, for "ever", have no local time
-        return moment.replace(tzinfo=UTC)
+        return when.replace(tzinfo=UTC)

@@ -23,7 +23,7 @@ from eventstore.log.records import NO_METADATA, StagedEvent
 from eventstore.repositories.last_good import Quarantined, listed, refusal_of
 from eventstore.repositories.query import Query, as_id, check_page
 from eventstore.repositories.storage import Storage, Stream
-from eventstore.repositories.turns import Turns, current_turns
+from eventstore.repositories.stream_queues import StreamQueues, current_queues
 
 __all__ = ["Consistency", "Session", "SessionSource"]
 
@@ -81,7 +81,7 @@ class Session:
         self._order: list[StagedEvent] = []
         self._sent = 0
         self._merged: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, metadata)
-        self._turns: Turns | None = None
+        self._queues: StreamQueues | None = None
         self._asked: Mapping[UUID, int] = {}
         self._generation: int | None = None
 
@@ -109,11 +109,11 @@ class Session:
         if isinstance(entity, Entity) and self._entities.get(entity_id) is not entity:
             self._others.append(entity)
         self._note_server()
-        turns = current_turns()
+        queues = current_queues()
         stream = (
             await self.storage.load(kind, entity_id)
-            if turns is None
-            else await turns.load(self.storage, kind, entity_id)
+            if queues is None
+            else await queues.load(self.storage, kind, entity_id)
         )
         return self._reconcile(kind, entity_id, stream)
 
@@ -438,16 +438,16 @@ class Session:
 
     def mark_committing(self) -> None:
         """Take note that a commit is about to be sent: who waits for a turn by now may have what it saves."""
-        self._turns = current_turns()
-        if self._turns is not None:
-            self._asked = self._turns.asked()
+        self._queues = current_queues()
+        if self._queues is not None:
+            self._asked = self._queues.asked()
 
     def mark_saved(self) -> None:
         """Take note that all staged events are committed: their entities have new versions."""
         for stream_id, staging in self._staging.items():
             staging.entity.mark_saved(version=staging.version, events=tuple(staging.events))
-            if self._turns is not None:
-                self._turns.hand_on(
+            if self._queues is not None:
+                self._queues.hand_on(
                     stream_id, staging.events, after_version=staging.base_version, asked=self._asked
                 )
         self.forget()

@@ -14,7 +14,7 @@ from eventstore.errors import ConcurrencyError, ConfigurationError, EventStoreEr
 from eventstore.limits import check_count
 from eventstore.metrics import metrics
 from eventstore.repositories.interfaces import IUnitOfWork, IUnitOfWorkFactory
-from eventstore.repositories.turns import Turns, current_turns
+from eventstore.repositories.stream_queues import StreamQueues, current_queues
 
 __all__ = ["PostgreSQLTransactionManager"]
 
@@ -77,19 +77,19 @@ class PostgreSQLTransactionManager:
                 f"backoff_factor must be a finite number, 0 or more, not {backoff_factor}"
             )
         attempt = 0
-        turns = current_turns() or Turns()
+        queues = current_queues() or StreamQueues()
         wanted: UUID | None = None
         while True:
             queued = False
             try:
-                async with turns.attempt():
+                async with queues.attempt():
                     if wanted is not None:
-                        await turns.take(wanted)
+                        await queues.take(wanted)
                     try:
                         return await self.execute_in_transaction(operation)
                     except ConcurrencyError as error:
                         # With the turn, the rival is another process: waiting a while is all that helps.
-                        queued = not turns.holds(error.stream_id)
+                        queued = not queues.holds(error.stream_id)
                         wanted = error.stream_id
                         raise
             except EventStoreError as error:

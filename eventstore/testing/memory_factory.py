@@ -83,7 +83,7 @@ class InMemoryUnitOfWorkFactory:
         recorded_at: datetime | None = None,
         occurred_at: datetime | None = None,
     ) -> Opening[Past]:
-        """Give the repositories as of one moment for a block, read-only, as `EventStore.as_of` does.
+        """Give the repositories as of one point in time for a block, read-only, as `EventStore.as_of` does.
 
         Args:
             position: Right after this position; 0 is before everything.

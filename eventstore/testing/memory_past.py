@@ -11,8 +11,8 @@ from eventstore.core.entity import Entity
 from eventstore.errors import ConfigurationError
 from eventstore.opening import Opening
 from eventstore.replay.as_of import Past, end_past
-from eventstore.replay.moments import Moment, moment_of
 from eventstore.replay.past_fold import fold_in_occurred_order, fold_prefix
+from eventstore.replay.point_in_time import PointInTime, point_in_time_of
 from eventstore.repositories.query import Query
 from eventstore.repositories.storage import Stream
 
@@ -27,16 +27,16 @@ E = TypeVar("E", bound=Entity)
 
 
 class InMemoryPastStorage:
-    """Folds the streams of an `InMemoryDatabase` up to a moment, each from its beginning.
+    """Folds the streams of an `InMemoryDatabase` up to a point in time, each from its beginning.
 
     Args:
         database: The database.
-        moment: The moment.
+        point in time: The point in time.
     """
 
-    def __init__(self, database: InMemoryDatabase, moment: Moment) -> None:
+    def __init__(self, database: InMemoryDatabase, point: PointInTime) -> None:
         self._database = database
-        self._moment = moment
+        self._point = point
 
     async def load(self, kind: type[E], entity_id: UUID) -> Stream[E]:
         """Return the state of one entity.
@@ -67,7 +67,7 @@ class InMemoryPastStorage:
         return [Stream(entity, entity.version) for entity in query.answer(states, after=after, limit=limit)]
 
     def _fold(self, kind: type[E], stream_id: UUID) -> Stream[E]:
-        through, recorded_at, occurred_at = self._moment.bounds
+        through, recorded_at, occurred_at = self._point.bounds
         records: list[Any] = [
             row
             for row in self._database._streams.get(stream_id, ())  # noqa: SLF001
@@ -86,28 +86,28 @@ def memory_as_of(
     recorded_at: datetime | None = None,
     occurred_at: datetime | None = None,
 ) -> Opening[Past]:
-    """Give the repositories of a database in memory as of one moment, as `EventStore.as_of` does on a server.
+    """Give the repositories of a database in memory as of one point in time, as `EventStore.as_of` does on a server.
 
     Raises, when it is entered or awaited:
         ConfigurationError: Not exactly one is given, or the position is none, or beyond the end of the log.
     """
     return Opening(
         "as_of(...)",
-        lambda: _past(database, moment_of(position, recorded_at, occurred_at)),
+        lambda: _past(database, point_in_time_of(position, recorded_at, occurred_at)),
         end_past,
     )
 
 
-async def _past(database: InMemoryDatabase, moment: Moment) -> Past:
+async def _past(database: InMemoryDatabase, point: PointInTime) -> Past:
     for writer in list(database._open):  # noqa: SLF001
         rows = [row for stream in writer.rows.values() for row in stream]
-        if any(row["position"] <= moment.through for row in rows):
+        if any(row["position"] <= point.through for row in rows):
             await writer.over.wait()
     await asyncio.sleep(0)
     head = max((stream[-1]["position"] for stream in database._streams.values()), default=0)  # noqa: SLF001
-    if not moment.is_time and moment.through > head:
+    if not point.is_time and point.through > head:
         raise ConfigurationError(
-            f"position {moment.through} is beyond the end of the log, which is at position {head}: nothing has it yet"
+            f"position {point.through} is beyond the end of the log, which is at position {head}: nothing has it yet"
         )
-    moment = replace(moment, through=min(moment.through, head), final=head)
-    return Past(InMemoryPastStorage(database, moment), moment)
+    point = replace(point, through=min(point.through, head), final=head)
+    return Past(InMemoryPastStorage(database, point), point)

@@ -17,7 +17,7 @@ from eventstore.database.preconditions import (
 from eventstore.errors import EventDecodingError, NotMigratedError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
 from eventstore.log.restored import Ends, advance_sequence, read_ends
-from eventstore.replay.milestones import Milestones
+from eventstore.replay.state_snapshots import StateSnapshots
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.sql import load
 from projections.check.comparison import Live, fold_and_compare, read_live
@@ -40,7 +40,7 @@ class Finding:
 
     Attributes:
         kind: What: `sequence`, `versions`, `checkpoint ahead`, `checkpoint behind`, `table version`, `table shape`,
-            `deliveries`, `rows`, `quarantine`, `discard`, `rebuild left`, `undecodable`, `milestones ahead`, `impossible
+            `deliveries`, `rows`, `quarantine`, `discard`, `rebuild left`, `undecodable`, `state snapshots ahead`, `impossible
             position`; or the name of a precondition of `eventstore.database.preconditions`.
         projection: The projection; None for the log itself.
         what: What is wrong, in one line.
@@ -169,8 +169,8 @@ async def plan_repair(log: EventLog, projections: Iterable[Projection[Any]]) -> 
             f"put the sequence of positions from {ends.sequence} to {ends.last_assigned}: the next position will be "
             f"{ends.last_assigned + 1}"
         )
-    if lines or ends.ahead or ends.milestones_ahead:
-        lines.append("drop all milestones")
+    if lines or ends.ahead or ends.state_snapshots_ahead:
+        lines.append("drop all state snapshots")
     for name in ends.ahead:
         if name in known:
             lines.append(
@@ -192,7 +192,7 @@ async def repair(
     """Repair what a restore has lost: no position is assigned again, and no table keeps what is not in the log.
 
     The sequence is put past all that was ever read, each projection that has read beyond the log's end is rebuilt, and
-    milestones are dropped where anything of this was so. A row at a position that was never assigned, millions of millions
+    state snapshots are dropped where anything of this was so. A row at a position that was never assigned, millions of millions
     beyond the sequence, says nothing of a restore: the sequence is not put past it. `plan_repair` tells what would be done.
     What was lost stays lost. Where nothing is wrong nothing is done.
 
@@ -228,11 +228,11 @@ async def _repair(
         done.append(f"the next position is {last + 1}")
     by_name = {projection.name: projection for projection in projections}
     ends = await read_ends(log)
-    if last is not None or ends.ahead or ends.milestones_ahead:
+    if last is not None or ends.ahead or ends.state_snapshots_ahead:
         # Also those before the log's end: a state of theirs may end with an event that was lost.
-        dropped = await Milestones(log, READ_TABLES).drop()
+        dropped = await StateSnapshots(log, READ_TABLES).drop()
         if dropped:
-            done.append(f"{dropped} milestones are dropped: their states may have had what the log lost")
+            done.append(f"{dropped} state snapshots are dropped: their states may have had what the log lost")
     for name in ends.ahead:
         if name not in by_name:
             done.append(f"projection {name} still has what the log lost: call `repair` with its code")
@@ -260,9 +260,9 @@ def _of_ends(ends: Ends) -> list[Finding]:
     if ends.is_sequence_behind:
         what = f"the sequence of positions is at {ends.sequence}, and position {ends.last_assigned} was assigned already"
         findings.append(Finding("sequence", None, what, "run `eventstore repair`"))
-    if ends.milestones_ahead:
-        what = f"milestones are beyond position {ends.head}, where the log ends"
-        findings.append(Finding("milestones ahead", None, what, "run `eventstore repair`"))
+    if ends.state_snapshots_ahead:
+        what = f"state snapshots are beyond position {ends.head}, where the log ends"
+        findings.append(Finding("state snapshots ahead", None, what, "run `eventstore repair`"))
     findings += [_of_impossible(one) for one in ends.impossible]
     return findings
 
@@ -271,7 +271,12 @@ def _of_impossible(row: str) -> Finding:
     table, position = row.split(" ")
     column = "through_position" if table == "event_seals" else "position"
     what = f"{table} has a row at position {position}, which was never assigned"
-    if table in ("projection_checkpoints", "projection_rebuilds", "projection_rebuild_shards", "milestones"):
+    if table in (
+        "projection_checkpoints",
+        "projection_rebuilds",
+        "projection_rebuild_shards",
+        "state_snapshots",
+    ):
         return Finding("impossible position", None, what, "run `eventstore repair`")
     if table == "disorder_search":
         return Finding(

@@ -75,7 +75,7 @@ async def compare_with_rebuild(
         on_progress: Is told the position reached and the one to reach.
 
     Returns:
-        The comparison, at one moment.
+        The comparison, at one point in time.
 
     Raises:
         ProjectionError: The projection has never been folded.

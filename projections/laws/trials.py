@@ -370,7 +370,7 @@ class Trial:
 
 def _value(value: Any) -> str:
     if isinstance(value, datetime) and value.tzinfo is not None:
-        value = value.astimezone(UTC)  # by whichever clock, it is the same moment
+        value = value.astimezone(UTC)  # by whichever clock, it is the same point in time
     return str(value) if not isinstance(value, str) else repr(value)
 
 

@@ -3,7 +3,7 @@
     lease -> build in steps -> indexes -> catch up -> prove -> | pin the partitions, last events, prove them, swap |
                                                                |               one transaction                |
 
-Readers and writers never stop: the live table is closed for the moment of its rename alone. A rebuild that was killed is
+Readers and writers never stop: the live table is closed for the point in time of its rename alone. A rebuild that was killed is
 gone on with where it was.
 
 A table that is published to subscribers is not replaced: they would be sent the rows of a table that they do not have, and

@@ -219,8 +219,7 @@ class IndependentFold(Generic[R]):
         chosen = self.rows.keys() if keys is None else [key for key in keys if key in self.rows]
         table = self._projection.table
         return {
-            key: _line(key, table.codec.encode(self.rows[key]), self.last[key], table.moments)
-            for key in chosen
+            key: _line(key, table.codec.encode(self.rows[key]), self.last[key], table.times) for key in chosen
         }
 
 
@@ -261,7 +260,7 @@ def _stored_line(table: Table[Any], record: Any) -> tuple[Key, Line]:
         encoded = table.codec.encode(table.codec.decode(record))
     except Exception:  # noqa: BLE001 - whatever was written there, it is no row of this model
         return key, b""
-    return key, _line(key, encoded, record[LAST_POSITION], table.moments)
+    return key, _line(key, encoded, record[LAST_POSITION], table.times)
 
 
 async def differences(
@@ -290,7 +289,7 @@ async def differences(
             left.discard(key)
             row, last_position = fold.rows[key], fold.last[key]
             encoded = table.codec.encode(row)
-            line = _line(key, encoded, last_position, table.moments)
+            line = _line(key, encoded, last_position, table.times)
             total += int.from_bytes(line, "big")
             if (record[-1] != last_position or not table.is_stored(record, encoded)) and _stored_line(
                 table, record
@@ -310,11 +309,11 @@ def digest_text(digest: int) -> str:
     return f"{digest % 2**128:032x}"
 
 
-def _line(key: Key, encoded: list[Any], last_position: int, moments: Sequence[int]) -> Line:
-    for place in moments:
-        moment = encoded[place]
-        if moment is not None and moment.tzinfo is not UTC:
-            encoded[place] = moment.astimezone(UTC)
+def _line(key: Key, encoded: list[Any], last_position: int, times: Sequence[int]) -> Line:
+    for place in times:
+        when = encoded[place]
+        if when is not None and when.tzinfo is not UTC:
+            encoded[place] = when.astimezone(UTC)
     # Decimals that are equal may differ in their digits: 1.0 and 1.00.
     try:
         told = orjson.dumps((key, encoded, last_position), default=str)

@@ -17,7 +17,7 @@ import pytest_asyncio
 from eventstore.core.context import at
 from eventstore.core.entity import Entity, applies
 from eventstore.core.event import Event
-from eventstore.repositories import PostgreSQLTransactionManager, PostgreSQLUnitOfWorkFactory, turns
+from eventstore.repositories import PostgreSQLTransactionManager, PostgreSQLUnitOfWorkFactory, stream_queues
 from eventstore.store import EventStore
 from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory
 from tests.concurrency import counting
@@ -53,7 +53,7 @@ async def either_store(
 async def no_line_is_left() -> AsyncIterator[None]:
     """When all have ended, nothing is kept of a stream."""
     yield
-    assert not turns._lines
+    assert not stream_queues._lines
 
 
 def factory_of(store: EventStore) -> PostgreSQLUnitOfWorkFactory:
@@ -89,12 +89,12 @@ async def queued(
     """Have operations wait for their turns in this order; they begin when the block is left, and end after it."""
     manager = PostgreSQLTransactionManager(factory)
     tasks: list[asyncio.Task[Any]] = []
-    first = turns.Turns()
+    first = stream_queues.StreamQueues()
     async with first.attempt():
         assert await first.take(stream_id)
         for operation in operations:
             tasks.append(elsewhere(manager.execute_with_retry(operation)))
-            line = turns._lines[id(asyncio.get_running_loop()), stream_id]
+            line = stream_queues._lines[id(asyncio.get_running_loop()), stream_id]
             await until(partial(_is_wanted_by, line, len(tasks) + 1))
     yield tasks
     await asyncio.wait(tasks)

@@ -37,7 +37,7 @@ class Database(Protocol):
         """The committed events of one stream."""
 
     def as_of(self, **when: Any) -> AbstractAsyncContextManager[Past]:
-        """The repositories of a moment."""
+        """The repositories of a point in time."""
 
     async def catch_up(self) -> None:
         """Bring the read tables up to date, where this database is one that does so."""
@@ -63,7 +63,7 @@ class MemoryDatabase:
         return self.memory.history(stream_id)
 
     def as_of(self, **when: Any) -> AbstractAsyncContextManager[Past]:
-        """The repositories of a moment."""
+        """The repositories of a point in time."""
         return self.factory.as_of(**when)
 
     async def catch_up(self) -> None:
@@ -90,7 +90,7 @@ class StoreDatabase:
         return await self.store.history(stream_id)
 
     def as_of(self, **when: Any) -> AbstractAsyncContextManager[Past]:
-        """The repositories of a moment."""
+        """The repositories of a point in time."""
         return self.store.as_of(**when)
 
     async def catch_up(self) -> None:

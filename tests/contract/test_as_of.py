@@ -1,4 +1,4 @@
-"""The repositories of a moment answer alike in memory, on a server, with folded tables, and through a pooler."""
+"""The repositories of a point in time answer alike in memory, on a server, with folded tables, and through a pooler."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def test_a_deletion_and_pages(tables: Database):
 
 
 async def test_an_open_transaction_is_waited_for(tables: Database):
-    """What was sent before the call, and is committed after it, belongs to the moment of a time."""
+    """What was sent before the call, and is committed after it, belongs to the point in time of a time."""
     writer = tables.unit_of_work()
     await writer.begin_transaction()
     await writer.orders.save_order(an_order())

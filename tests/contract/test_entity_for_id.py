@@ -121,7 +121,7 @@ async def _kept(database: Database) -> dict[type[Any], Any]:
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_an_entity_stands_for_its_id(tables: Database, name: str):
-    """In a Unit of Work, on a bare adapter, and of a moment of the past."""
+    """In a Unit of Work, on a bare adapter, and of a point in time of the past."""
     kind, call, found = CALLS[name]
     entities = await _kept(tables)
     entity = entities[kind]

@@ -58,10 +58,10 @@ async def test_events_can_be_looked_at():
 
 async def test_the_clock_is_the_tests():
     """`recorded_at` comes from the clock that was given."""
-    moment = datetime(2030, 1, 1, tzinfo=UTC)
-    database = InMemoryDatabase(clock=lambda: moment)
+    point = datetime(2030, 1, 1, tzinfo=UTC)
+    database = InMemoryDatabase(clock=lambda: point)
     await PostgreSQLOrderRepository(MockPostgreSQLAdapter(database)).save_order(an_order())
-    assert database.events[0].recorded_at == moment
+    assert database.events[0].recorded_at == point
 
 
 async def test_positions_of_a_roll_back_are_left_out():

@@ -132,7 +132,7 @@ class TestSaveAndLoad:
         assert await types(database, order.id) == []
 
     async def test_update_in_the_unit_of_work_that_saved_it(self, database: Database):
-        """What was staged a moment ago is known to `update_order`."""
+        """What was staged a point in time ago is known to `update_order`."""
         order = an_order()
         async with database.unit_of_work() as uow:
             await uow.orders.save_order(order)
@@ -219,7 +219,7 @@ class TestLists:
             assert await uow.orders.get_orders_by_symbol("aapl") == []
 
     async def test_equal_times_are_ordered_by_id(self, tables: Database):
-        """Orders of one moment come in the order of their ids."""
+        """Orders of one point in time come in the order of their ids."""
         orders = [an_order(id=uuid4()) for _ in range(5)]
         await save(tables, *orders)
         async with tables.unit_of_work() as uow:

@@ -183,7 +183,7 @@ class TestSummary:
 class TestSnapshots:
     """create_portfolio_snapshot and get_portfolio_history."""
 
-    async def test_a_snapshot_is_the_summary_of_its_moment(self, tables: Database):
+    async def test_a_snapshot_is_the_summary_of_its_point_in_time(self, tables: Database):
         """It holds the sums of when it was taken; later trades do not change it."""
         portfolio = a_portfolio()
         position = a_position(portfolio_id=portfolio.id)

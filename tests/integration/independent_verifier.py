@@ -21,7 +21,7 @@ def number(value: int, size: int = 8) -> bytes:
     return value.to_bytes(size, "big", signed=True)
 
 
-def moment(value: datetime) -> bytes:
+def point(value: datetime) -> bytes:
     """A time as microseconds since 1970."""
     since = value - datetime(1970, 1, 1, tzinfo=UTC)
     return number((since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds)
@@ -43,8 +43,8 @@ def leaf(event: dict[str, Any]) -> bytes:
         number(event["version"]),
         event["event_id"].bytes,
         number(event["schema_version"]),
-        moment(event["occurred_at"]),
-        moment(event["recorded_at"]),
+        point(event["occurred_at"]),
+        point(event["recorded_at"]),
         text(event["category"]),
         text(event["type"]),
         text(event["data"]),
@@ -70,7 +70,7 @@ def seal_of(row: dict[str, Any]) -> bytes:
         number(row["after_position"]),
         number(row["through_position"]),
         number(row["events"]),
-        moment(row["sealed_at"]),
+        point(row["sealed_at"]),
         row["root"],
         row["previous"],
     )

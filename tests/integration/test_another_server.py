@@ -362,7 +362,7 @@ async def test_a_lagging_standby_is_promoted(primary: Server, relay: Relay, writ
 
 
 async def test_a_reader_is_told_though_the_new_log_has_outgrown_it(primary: Server, relay: Relay):
-    """The events at its position are others now: a subscription, a replay and a moment of the past do not mix two logs."""
+    """The events at its position are others now: a subscription, a replay and a point in time of the past do not mix two logs."""
     with await asyncio.to_thread(Standby, primary) as standby:
         async with opened(relay, workers=False) as store:
             await place_some(store, "KEPT", 10)

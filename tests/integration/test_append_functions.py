@@ -212,14 +212,14 @@ async def test_the_table_is_locked_before_a_position_is_drawn(store: EventStore,
 async def appended_by(store: EventStore, *, directly: bool) -> list[Any]:
     """What appends of one form give, of every kind: alone, of two streams, in conflict, twice; and what is then in the log."""
     first, second, ids = UUID(int=1), UUID(int=2), (UUID(int=10 + number) for number in count())
-    moment = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    point = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
     def staged(*versions: tuple[UUID, int]) -> AppendColumns:
         return to_columns(
             StagedEvent(
                 stream,
                 version,
-                pending(StrategyTuned(parameter="x", value=Decimal(version), occurred_at=moment), next(ids)),
+                pending(StrategyTuned(parameter="x", value=Decimal(version), occurred_at=point), next(ids)),
                 {"n": version},
             )
             for stream, version in versions

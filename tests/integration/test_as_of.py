@@ -1,4 +1,4 @@
-"""The repositories of a moment: read-only, the same from beginning to end, and refused where there is none."""
+"""The repositories of a point in time: read-only, the same from beginning to end, and refused where there is none."""
 
 from __future__ import annotations
 
@@ -128,12 +128,12 @@ async def test_what_was_busted_before_it_was_reported_waits_for_it(store: EventS
 
 
 async def test_a_stored_state_is_no_base_for_what_occurred_before_it(store: EventStore):
-    """A fill that was reported after a milestone, and occurred before it, is counted before those that it holds."""
+    """A fill that was reported after a state snapshot, and occurred before it, is counted before those that it holds."""
     order = await new_order(store)
     order.fill(D(1), D(100), "E-1", occurred_at=minute(5))
     async with store.unit_of_work() as uow:
         await uow.orders.update_order(order)
-    await store.milestones.make()
+    await store.state_snapshots.make()
     order.fill(D(1), D(100), "E-2", occurred_at=minute(2))
     order.fill(D(1), D(100), "E-3", occurred_at=minute(5))
     async with store.unit_of_work() as uow:
@@ -176,8 +176,8 @@ async def test_an_entity_of_the_past_is_not_saved_over_the_present(store: EventS
     order.fill(D(1), D(100), "E-2", occurred_at=minute(1))
     async with store.unit_of_work() as uow:
         await uow.orders.update_order(order)
-    moments: tuple[dict[str, Any], ...] = ({"position": 2}, {"occurred_at": minute(5)})
-    for when in moments:
+    points: tuple[dict[str, Any], ...] = ({"position": 2}, {"occurred_at": minute(5)})
+    for when in points:
         async with store.as_of(**when) as past:
             old = await past.orders.get_order_by_id(order.id)
         assert old is not None
@@ -211,13 +211,13 @@ async def test_a_time_yet_to_come_is_what_is_known_now(store: EventStore):
     """Both clocks; and a naive time is local time."""
     order = await new_order(store)
     recorded_at = (await store.history(order.id))[-1].recorded_at
-    moments: tuple[dict[str, Any], ...] = (
+    points: tuple[dict[str, Any], ...] = (
         {"recorded_at": LATER},
         {"occurred_at": LATER},
         {"recorded_at": datetime.max},
         {"recorded_at": recorded_at.astimezone().replace(tzinfo=None)},
     )
-    for when in moments:
+    for when in points:
         async with store.as_of(**when) as past:
             assert await past.orders.get_active_orders() == [order]
     naive = (recorded_at - timedelta(microseconds=1)).astimezone().replace(tzinfo=None)
@@ -229,7 +229,7 @@ async def test_a_time_yet_to_come_is_what_is_known_now(store: EventStore):
 
 @pytest.mark.parametrize("by_time", [False, True])
 async def test_a_writer_in_flight_is_waited_for(store: EventStore, by_time: bool):
-    """An event that was drawn and recorded before the call, but is not committed yet, belongs to the moment.
+    """An event that was drawn and recorded before the call, but is not committed yet, belongs to the point in time.
 
     For a position it lies before one that is visible; for a time it lies beyond the end that is visible.
     """
@@ -268,7 +268,7 @@ async def _is_positive(connection: Any, query: str) -> bool:
 
 
 async def test_summaries_snapshots_and_entities_of_a_users_own(store: EventStore):
-    """A portfolio is summed up over the positions of that moment; snapshots and other entities are there too."""
+    """A portfolio is summed up over the positions of that point in time; snapshots and other entities are there too."""
     portfolio = Portfolio(name="main", initial_capital=D(1000))
     position = Position.open_position("ES", D(2), D(10), D(0), portfolio_id=portfolio.id)
     position.mark(D(11))
@@ -286,9 +286,9 @@ async def test_summaries_snapshots_and_entities_of_a_users_own(store: EventStore
         strategy.tune("x", 2)
         await uow.entities(Strategy).update(strategy)
         await uow.portfolios.create_portfolio_snapshot(portfolio.id)
-    for milestone in (False, True):
-        if milestone:
-            await store.milestones.make(position=then)
+    for state_snapshot in (False, True):
+        if state_snapshot:
+            await store.state_snapshots.make(position=then)
         async with store.as_of(position=then) as past:
             summary = await past.portfolios.get_portfolio_summary(portfolio.id)
             assert summary is not None
@@ -341,10 +341,10 @@ async def test_a_key_in_quarantine(store: EventStore, monkeypatch: pytest.Monkey
         assert alone.is_active
 
 
-async def test_milestones_are_dropped_and_made_while_the_past_is_looked_at(store: EventStore):
-    """The answers stay the same: from the milestone, without any, and from one made again; only what changed is stored."""
+async def test_state_snapshots_are_dropped_and_made_while_the_past_is_looked_at(store: EventStore):
+    """The answers stay the same: from the state snapshot, without any, and from one made again; only what changed is stored."""
     orders = [await new_order(store, quantity=n) for n in range(1, 9)]
-    await store.milestones.make()
+    await store.state_snapshots.make()
     then = await store.log.head()
     for order in orders[:2]:
         order.cancel(occurred_at=minute(1))
@@ -355,35 +355,37 @@ async def test_milestones_are_dropped_and_made_while_the_past_is_looked_at(store
         assert len(wanted) == 8
         page = await past.orders.get_active_orders(limit=3)
         assert page == wanted[:3]
-        assert await store.milestones.drop() == 4
+        assert await store.state_snapshots.drop() == 4
         assert await past.orders.get_active_orders() == wanted
         assert await past.orders.get_active_orders(limit=3, after=page[-1]) == wanted[3:6]
-        await store.milestones.make(position=then)
+        await store.state_snapshots.make(position=then)
         assert await past.orders.get_active_orders() == wanted
-    await store.milestones.make()
-    assert [one.position for one in await store.milestones.list() if one.category == "order"] == [
+    await store.state_snapshots.make()
+    assert [one.position for one in await store.state_snapshots.list() if one.category == "order"] == [
         then,
         await store.log.head(),
     ]
     async with store.connection.acquire() as connection:
-        count = "SELECT count(*) FROM milestone_orders"
+        count = "SELECT count(*) FROM state_snapshot_orders"
         assert await connection.fetchval(count) == 10  # eight, and the two that changed
-        assert await store.milestones.drop(position=then) == 4
+        assert await store.state_snapshots.drop(position=then) == 4
         assert await connection.fetchval(count) == 8
-        assert await store.milestones.drop() == 4
+        assert await store.state_snapshots.drop() == 4
         assert await connection.fetchval(count) == 0
 
 
 async def test_a_state_that_was_stored_ends_with_the_next_event(store: EventStore):
-    """At the next milestone an order that has changed has one state, and one that was deleted has none."""
+    """At the next state snapshot an order that has changed has one state, and one that was deleted has none."""
     orders = [await new_order(store) for _ in range(3)]
-    await store.milestones.make()
+    await store.state_snapshots.make()
     orders[0].cancel(occurred_at=minute(1))
     async with store.unit_of_work() as uow:
         await uow.orders.update_order(orders[0])
         await uow.orders.delete_order(orders[1].id)
-    position = await store.milestones.make()
-    async with store.as_of(position=position) as past:  # no table is folded: it is the milestone that answers
+    position = await store.state_snapshots.make()
+    async with store.as_of(
+        position=position
+    ) as past:  # no table is folded: it is the state snapshot that answers
         assert await past.orders.get_active_orders() == orders[2:]
         assert {each.id for each in await past.orders.get_orders_by_symbol("ES")} == {
             orders[0].id,
@@ -392,7 +394,7 @@ async def test_a_state_that_was_stored_ends_with_the_next_event(store: EventStor
 
 
 async def test_tables_change_hands_while_the_past_is_looked_at(store: EventStore):
-    """Partitions, a rebuild that is swapped in, and a table of another version: the block goes on to show its moment."""
+    """Partitions, a rebuild that is swapped in, and a table of another version: the block goes on to show its point in time."""
     orders = [await new_order(store) for _ in range(4)]
     await fold_all(store)
     then = await store.log.head()
@@ -424,7 +426,7 @@ async def test_an_empty_log(store: EventStore):
             assert await past.orders.get_active_orders() == []
             assert await past.portfolios.get_current_portfolio() is None
     with pytest.raises(ConfigurationError, match="nothing to keep"):
-        await store.milestones.make()
+        await store.state_snapshots.make()
 
 
 async def test_workers_search_the_log_for_streams_out_of_order(store: EventStore):

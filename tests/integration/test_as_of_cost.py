@@ -1,4 +1,4 @@
-"""What a moment costs follows its distance from now or from a milestone, and not the length of the history."""
+"""What a point in time costs follows its distance from now or from a state snapshot, and not the length of the history."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from eventstore.domain.order import OrderStatus
 from eventstore.domain.portfolio import Portfolio
 from eventstore.log import StreamAppend
 from eventstore.replay.as_of import Past
-from eventstore.replay.moments import pin
 from eventstore.replay.past_storage import PastStorage
+from eventstore.replay.point_in_time import pin
 from eventstore.repositories.read_tables import LISTS as READ_LISTS
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.sql import load, text_of
@@ -32,7 +32,7 @@ STEP = timedelta(milliseconds=10)
 # Orders of three events each, one after the other, as the log keeps them.
 FILL = """
     INSERT INTO events
-    SELECT position, moment, moment, version, 1, md5('s' || stream)::uuid, md5('e' || position)::uuid, 'order',
+    SELECT position, point in time, point in time, version, 1, md5('s' || stream)::uuid, md5('e' || position)::uuid, 'order',
         (ARRAY['OrderCreated', 'OrderSubmitted', 'OrderFilled'])[version],
         CASE version
             WHEN 1 THEN '{"symbol": "ES", "side": "BUY", "order_type": "MARKET", "quantity": "10"}'
@@ -41,7 +41,7 @@ FILL = """
         END::jsonb, '{}'
     FROM (
         SELECT n AS position, (n - 1) % 3 + 1 AS version, (n - 1) / 3 AS stream,
-            timestamptz '2026-01-01Z' + n * interval '10 milliseconds' AS moment
+            timestamptz '2026-01-01Z' + n * interval '10 milliseconds' AS point in time
         FROM generate_series(1, $1::int) AS n
     ) AS numbered
 """
@@ -71,11 +71,11 @@ class CountingStorage(PastStorage):
 
 
 async def rows_read(store: EventStore, **when: Any) -> int:
-    """How many rows three queries of one moment read: a short list, a page of a long one, one order."""
-    moment = await pin(store.log, **when)
-    storage = CountingStorage(store.log, READ_TABLES, moment)
-    past = Past(storage, moment)
-    assert len(await past.orders.get_active_orders()) == (1 if moment.through % 3 else 0) or moment.is_time
+    """How many rows three queries of one point in time read: a short list, a page of a long one, one order."""
+    point = await pin(store.log, **when)
+    storage = CountingStorage(store.log, READ_TABLES, point)
+    past = Past(storage, point)
+    assert len(await past.orders.get_active_orders()) == (1 if point.through % 3 else 0) or point.is_time
     filled = await past.orders.get_orders_by_status(OrderStatus.FILLED, limit=10)
     assert len(filled) == 10
     assert await past.orders.get_order_by_id(filled[0].id) == filled[0]
@@ -84,23 +84,23 @@ async def rows_read(store: EventStore, **when: Any) -> int:
 
 @pytest.mark.parametrize("events", [6_000, pytest.param(300_000, marks=pytest.mark.full)])
 async def test_rows_read_follow_the_distance(store: EventStore, events: int):
-    """The rows that a moment reads are a few for each event between it and now, or a milestone, in any history."""
+    """The rows that a point in time reads are a few for each event between it and now, or a state snapshot, in any history."""
     await fill(store, events)
-    await store.milestones.make(position=events // 2)
+    await store.state_snapshots.make(position=events // 2)
     for distance in (10, 100, 1_000):
         for position in (events - distance, events // 2 + distance):
-            moments: tuple[dict[str, Any], ...] = (
+            points: tuple[dict[str, Any], ...] = (
                 {"position": position},
                 {"recorded_at": BEGIN + position * STEP},
                 {"occurred_at": BEGIN + position * STEP},
             )
-            for when in moments:
+            for when in points:
                 # Each event's stream is found once, has three events at most, and a base; and each page has some to spare.
                 assert await rows_read(store, **when) <= 3 * distance + 300, (distance, when)
 
 
 async def test_a_long_stream_is_folded_from_the_nearest_state(store: EventStore):
-    """A portfolio of many events as of a moment not long ago is not folded from its beginning."""
+    """A portfolio of many events as of a point in time not long ago is not folded from its beginning."""
     portfolio = Portfolio(name="main", initial_capital=Decimal(1))
     for number in range(3_000):
         portfolio.deposit(Decimal(1), occurred_at=BEGIN + number * STEP)
@@ -110,11 +110,11 @@ async def test_a_long_stream_is_folded_from_the_nearest_state(store: EventStore)
     worker = ProjectionWorker(store.log, PortfoliosProjection(), batch_events_max=5_000)
     while await worker.run_once():
         pass
-    await store.milestones.make(position=head - 1_000)
+    await store.state_snapshots.make(position=head - 1_000)
     for position, rows_max in ((head, 10), (head - 900, 110)):
-        moment = await pin(store.log, position=position)
-        storage = CountingStorage(store.log, READ_TABLES, moment)
-        found = await Past(storage, moment).portfolios.get_portfolio_by_id(portfolio.id)
+        point = await pin(store.log, position=position)
+        storage = CountingStorage(store.log, READ_TABLES, point)
+        found = await Past(storage, point).portfolios.get_portfolio_by_id(portfolio.id)
         assert found is not None
         assert found.cash_balance == position  # the capital, and a deposit at each position after the first
         assert storage.rows <= rows_max
@@ -122,7 +122,7 @@ async def test_a_long_stream_is_folded_from_the_nearest_state(store: EventStore)
 
 @pytest.mark.full
 async def test_times_are_found_through_their_index(store: EventStore):
-    """Neither time reads the whole log: blocks follow the distance from now, and from a milestone."""
+    """Neither time reads the whole log: blocks follow the distance from now, and from a state snapshot."""
     events = 300_000
     async with store.connection.acquire_for_user() as connection:
         await connection.execute(FILL, events, timeout=600)
@@ -149,7 +149,7 @@ async def blocks(connection: Any, statement: str, arguments: tuple[Any, ...]) ->
     return int(top["Shared Hit Blocks"] + top["Shared Read Blocks"])
 
 
-async def test_lists_of_a_milestone_are_served_by_an_index(store: EventStore):
+async def test_lists_of_a_state_snapshot_are_served_by_an_index(store: EventStore):
     """No page of a list reads all the states that were ever stored, but of portfolios, which are few."""
     async with store.connection.acquire_for_user() as connection:
         for table in ("orders", "positions", "portfolio_snapshots"):
@@ -159,21 +159,21 @@ async def test_lists_of_a_milestone_are_served_by_an_index(store: EventStore):
         for name, own in LISTS.items():
             table = name.partition("/")[0]
             arguments = (0, 20, None, None, *own)
-            statement = READ_LISTS[name].statement_at_milestone()
+            statement = READ_LISTS[name].statement_at_state_snapshot()
             await connection.execute(f"PREPARE explained AS {text_of(statement, connection)}")
             values = ", ".join("NULL" if each is None else f"'{each}'" for each in (*arguments, 15_000))
             plan = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE explained ({values})")
             await connection.execute("DEALLOCATE explained")
             scans += [f"{name}: {table}" for table in sequential_scans(json.loads(plan)[0]["Plan"])]
-    few = ("events", "milestone_portfolios")  # no event is there; and portfolios are few
+    few = ("events", "state_snapshot_portfolios")  # no event is there; and portfolios are few
     assert [scan for scan in scans if not scan.endswith(few)] == []
 
 
 STATES = {
     "orders": """
-        INSERT INTO milestone_orders (id, version, symbol, side, order_type, quantity, time_in_force, status,
+        INSERT INTO state_snapshot_orders (id, version, symbol, side, order_type, quantity, time_in_force, status,
             broker_order_id, filled_quantity, filled_cost, commission, multiplier, executions, tags, strategy, created_at,
-            last_position, stream_version, form, recorded_through, occurred_through, during)
+            last_position, stream_version, schema_hash, recorded_through, occurred_through, during)
         SELECT gen_random_uuid(), 1, 'S' || n % 500, 'BUY', 'MARKET', 100, 'DAY',
             (CASE WHEN n % 50 = 0 THEN 'SUBMITTED' ELSE 'FILLED' END)::order_status, 'B-' || n, 0, 0, 0, 1, '[]', '[]', 'T',
             timestamptz '2026-01-01Z' + n * interval '1 second', n, 1, 0, now(), now(),
@@ -181,8 +181,8 @@ STATES = {
         FROM generate_series(1, 30000) AS n
     """,
     "positions": """
-        INSERT INTO milestone_positions (id, version, symbol, quantity, cost, multiplier, realized_pnl, commission_paid,
-            strategy, portfolio_id, tags, execution_ids, opened_at, closed_at, last_position, stream_version, form,
+        INSERT INTO state_snapshot_positions (id, version, symbol, quantity, cost, multiplier, realized_pnl, commission_paid,
+            strategy, portfolio_id, tags, execution_ids, opened_at, closed_at, last_position, stream_version, schema_hash,
             recorded_through, occurred_through, during)
         SELECT gen_random_uuid(), 1, 'S' || n % 500, 100, 1, 1, 0, 0, 'T' || n % 500,
             ('00000000-0000-0000-0000-' || lpad(to_hex(n % 500), 12, '0'))::uuid, '[]', '[]',
@@ -192,7 +192,7 @@ STATES = {
         FROM generate_series(1, 30000) AS n
     """,
     "portfolio_snapshots": """
-        INSERT INTO milestone_portfolio_snapshots
+        INSERT INTO state_snapshot_portfolio_snapshots
         SELECT gen_random_uuid(), 1, ('00000000-0000-0000-0000-' || lpad(to_hex(n % 500), 12, '0'))::uuid,
             timestamptz '2026-01-01Z' + n * interval '1 second', 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n,
             1, 0, now(), now(), int8range(n, NULL)

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from tests.market_data import Message
 
 
-def open_orders(rows: Sequence[Message], moment: datetime) -> dict[UUID, Decimal]:
-    """What is open at a moment, and how much of it, from the rows alone: sizes that came, less what was taken away."""
+def open_orders(rows: Sequence[Message], point: datetime) -> dict[UUID, Decimal]:
+    """What is open at a point in time, and how much of it, from the rows alone: sizes that came, less what was taken away."""
     left: dict[UUID, Decimal] = {}
     for row in rows:
-        if row.occurred_at > moment:
+        if row.occurred_at > point:
             break
         if row.kind == "1":
             left[row.order_id] = row.size
@@ -42,12 +42,12 @@ def open_orders(rows: Sequence[Message], moment: datetime) -> dict[UUID, Decimal
 
 @needs_file
 @pytest.mark.parametrize(
-    ("rows_max", "moments", "milestone_every"),
+    ("rows_max", "points", "state_snapshot_every"),
     [(3_000, 25, 2_000), pytest.param(None, 100, 20_000, marks=pytest.mark.full)],
     ids=["small", "full"],
 )
 async def test_open_orders_as_of_random_times(
-    store: EventStore, rows_max: int | None, moments: int, milestone_every: int
+    store: EventStore, rows_max: int | None, points: int, state_snapshot_every: int
 ):
     """At each time the open orders and their open quantities are those of the file; so is the end of the morning."""
     rows = list(messages())[:rows_max]
@@ -57,14 +57,14 @@ async def test_open_orders_as_of_random_times(
         await take(store, rows[start : start + ROWS_PER_UNIT_OF_WORK], Tally())
         while await worker.run_once():
             pass
-        if await store.log.head() - kept >= milestone_every:
-            kept = await store.milestones.make()
+        if await store.log.head() - kept >= state_snapshot_every:
+            kept = await store.state_snapshots.make()
     random = Random(20120621)
     first, last = rows[0].occurred_at, rows[-1].occurred_at
-    times = [first + random.random() * (last - first) for _ in range(moments // 2)]
-    times += [random.choice(rows).occurred_at for _ in range(moments - len(times) - 2)]
-    for moment in [*times, first - timedelta(microseconds=1), last]:
-        async with store.as_of(occurred_at=moment) as past:
+    times = [first + random.random() * (last - first) for _ in range(points // 2)]
+    times += [random.choice(rows).occurred_at for _ in range(points - len(times) - 2)]
+    for point in [*times, first - timedelta(microseconds=1), last]:
+        async with store.as_of(occurred_at=point) as past:
             found = {order.id: order.leaves_quantity for order in await past.orders.get_active_orders()}
-        assert found == open_orders(rows, moment), moment
+        assert found == open_orders(rows, point), point
     assert rows_max is not None or len(found) == 380

@@ -325,7 +325,7 @@ async def test_the_librarys_own_statements_need_no_reset(
         async with store.as_of(position=1) as past:
             assert len(await past.orders.get_active_orders()) == 1
         await DisorderSearch(store.log).run_through(await store.log.head())
-        await store.milestones.make()
+        await store.state_snapshots.make()
         assert (await check(store.log, built_in_projections())).findings == ()
         assert await store.connection.health_check()
         [event async for event in store.log.read_all()]

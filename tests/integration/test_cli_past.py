@@ -1,4 +1,4 @@
-"""`eventstore as-of` and `milestone`: lists of a moment, as tables or JSON, and what is refused."""
+"""`eventstore as-of` and `state_snapshot`: lists of a point in time, as tables or JSON, and what is refused."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def parsed(lines: list[str]) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in lines]
 
 
-async def test_lists_of_a_moment(store: EventStore, migrated_config: DatabaseConfig):
+async def test_lists_of_a_point_in_time(store: EventStore, migrated_config: DatabaseConfig):
     """By position, by what was known, and by what was true; --active and --symbol; a table and JSON lines."""
     order, position, portfolio = await fill(store)
     to = ("--url", url_of(migrated_config))
@@ -109,28 +109,28 @@ async def test_no_number_id_or_symbol_is_cut(store: EventStore, migrated_config:
     assert (status, [shown[name] for name in ("id", "symbol", "quantity", "cost", "realized")]) == (0, whole)
 
 
-async def test_milestones(store: EventStore, migrated_config: DatabaseConfig):
+async def test_state_snapshots(store: EventStore, migrated_config: DatabaseConfig):
     """One is made, listed and dropped."""
     await fill(store)
     to = ("--url", url_of(migrated_config))
-    assert await command("milestone", "--position", 4, *to) == ["milestone at position 4"]
-    listed = await command("milestone", "--list", *to)
+    assert await command("snapshot", "--position", 4, *to) == ["snapshot at position 4"]
+    listed = await command("snapshot", "--list", *to)
     assert [line.partition(",")[0] for line in listed] == [
         "4 order", "4 portfolio", "4 portfolio_snapshot", "4 position",
     ]  # fmt: skip
-    assert await command("milestone", "--drop", *to) == ["4 dropped"]
-    process = command_line.start("milestone", "--every", "1", *to)
+    assert await command("snapshot", "--drop", *to) == ["4 dropped"]
+    process = command_line.start("snapshot", "--every", "1", *to)
     try:
 
         async def made() -> bool:
-            return bool(await store.milestones.list())
+            return bool(await store.state_snapshots.list())
 
         await until(made)
         os.kill(process.pid, signal.SIGTERM)
         await asyncio.to_thread(process.communicate, timeout=30)
     finally:
         process.kill()
-    assert {one.position for one in await store.milestones.list()} == {await store.log.head()}
+    assert {one.position for one in await store.state_snapshots.list()} == {await store.log.head()}
 
 
 async def test_it_ends_although_it_was_started_in_the_background(
@@ -140,13 +140,13 @@ async def test_it_ends_although_it_was_started_in_the_background(
     await fill(store)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        process = command_line.start("milestone", "--every", "1", "--url", url_of(migrated_config))
+        process = command_line.start("snapshot", "--every", "1", "--url", url_of(migrated_config))
     finally:
         signal.signal(signal.SIGINT, before)
     try:
 
         async def made() -> bool:
-            return bool(await store.milestones.list())
+            return bool(await store.state_snapshots.list())
 
         await until(made)
         process.terminate()
@@ -157,20 +157,25 @@ async def test_it_ends_although_it_was_started_in_the_background(
         await asyncio.to_thread(process.communicate)
 
 
-async def test_a_milestone_of_another_process_is_one(store: EventStore, migrated_config: DatabaseConfig):
-    """What one process has made, the next one keeps and a third one reads: as of a moment after it, from it."""
+async def test_a_state_snapshot_of_another_process_is_one(store: EventStore, migrated_config: DatabaseConfig):
+    """What one process has made, the next one keeps and a third one reads: as of a point in time after it, from it."""
     order, *_ = await fill(store)
     to = ("--url", url_of(migrated_config))
     for position in (4, 5):
-        await command("milestone", "--position", position, *to)
-    assert [one.position for one in await store.milestones.list()] == [4] * 4 + [5] * 4
+        await command("snapshot", "--position", position, *to)
+    assert [one.position for one in await store.state_snapshots.list()] == [4] * 4 + [5] * 4
     async with store.connection.acquire() as connection:
-        marked = await connection.execute("UPDATE milestone_orders SET reason = 'read from the milestone'")
+        marked = await connection.execute(
+            "UPDATE state_snapshot_orders SET reason = 'read from the state snapshot'"
+        )
     assert marked == "UPDATE 2"
     async with store.as_of(position=5) as past:
         (listed,) = await past.orders.get_orders_by_symbol("ES")
         loaded = await past.orders.get_order_by_id(order.id)
-    assert (listed.reason, loaded and loaded.reason) == ("read from the milestone", "read from the milestone")
+    assert (listed.reason, loaded and loaded.reason) == (
+        "read from the state snapshot",
+        "read from the state snapshot",
+    )
 
 
 async def test_what_is_refused(store: EventStore, migrated_config: DatabaseConfig):
@@ -181,6 +186,6 @@ async def test_what_is_refused(store: EventStore, migrated_config: DatabaseConfi
         (("as-of", "noon", "orders"), "neither a position nor a time"),
         (("as-of", "99", "portfolios"), "beyond the end of the log"),
         (("as-of", "4", "orders", "--occurred"), "needs a time"),
-        (("milestone", "--list", "--drop"), "go alone"),
+        (("snapshot", "--list", "--drop"), "go alone"),
     ):
         assert_refused(await asyncio.to_thread(run, *arguments, *to), said)

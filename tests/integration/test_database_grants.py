@@ -120,7 +120,7 @@ def of_a_table(table: str) -> Iterable[tuple[str, set[str]]]:
     yield f"LOCK TABLE {table} IN ACCESS SHARE MODE", ALL
     if table not in ("events", "event_seals"):
         writers = PROJECTOR if table in PROJECTED else NONE
-        columns = "category, position, form" if table == "milestones" else "*"
+        columns = "category, position, schema_hash" if table == "state_snapshots" else "*"
         target = table if columns == "*" else f"{table} ({columns})"
         yield f"DELETE FROM {table}", writers
         yield f"INSERT INTO {target} SELECT {columns} FROM {table} WHERE false", writers
@@ -306,16 +306,16 @@ async def test_the_whole_path(roles: Roles):
             await PostgreSQLAdapter(reader.connection).fetch_value(f'SELECT count(*) FROM "{SCHEMA}".orders')
             == 1
         )
-        # The past is read by all three; milestones are the projector's.
-        position = await projector.milestones.make()
+        # The past is read by all three; state snapshots are the projector's.
+        position = await projector.state_snapshots.make()
         await DisorderSearch(projector.log).run_through(position)
         for store in (writer, projector, reader):
             for when in ({"position": position}, {"occurred_at": order.submitted_at}):
                 async with store.as_of(**when) as past:
                     assert await past.orders.get_active_orders() == [found]
         with pytest.raises(errors.RepositoryError):
-            await reader.milestones.drop()
-        assert await projector.milestones.drop() > 0
+            await reader.state_snapshots.drop()
+        assert await projector.state_snapshots.drop() > 0
         # Partitions are the projector's as well.
         await ensure_partitions(projector.log, OrdersProjection(), 3)
         with pytest.raises(errors.RepositoryError):

@@ -264,13 +264,13 @@ async def test_a_database_that_is_not_migrated(database_config: DatabaseConfig):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("moment", ["starting", "playing"])
-async def test_interrupted(folder: Path, number: signal.Signals, status: int, moment: str):
+@pytest.mark.parametrize("point", ["starting", "playing"])
+async def test_interrupted(folder: Path, number: signal.Signals, status: int, point: str):
     """Ctrl-C and SIGTERM stop the server and end without a traceback, and a temporary folder goes."""
     process = command_line.start("demo", env={"TMPDIR": str(folder)})
     try:
         await until(lambda: bool(list(folder.glob("eventstore-*/postmaster.pid"))), limit_s=60)
-        if moment == "playing":
+        if point == "playing":
             (data,) = folder.glob("eventstore-*")  # noqa: ASYNC240 - a temporary folder
             config = DatabaseConfig(host=str(data))
             await until(lambda: has_events(config), limit_s=60)

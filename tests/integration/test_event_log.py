@@ -43,10 +43,10 @@ class AnythingNoted(Event, category="tested note"):
 
 async def test_what_is_appended_comes_back(log: EventLog):
     """Every field of the envelope and of the event is what the writer gave, decimals digit for digit."""
-    moment = datetime(2024, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    point = datetime(2024, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
     events = (
-        pending(StrategyStarted(name="ü \\ \" ' 日本 \x01", occurred_at=moment), uuid4()),
-        pending(StrategyTuned(parameter="x", value=Decimal("1.2300"), occurred_at=moment), uuid4()),
+        pending(StrategyStarted(name="ü \\ \" ' 日本 \x01", occurred_at=point), uuid4()),
+        pending(StrategyTuned(parameter="x", value=Decimal("1.2300"), occurred_at=point), uuid4()),
     )
     stream_id = uuid4()
     result = await log.append(
@@ -59,7 +59,7 @@ async def test_what_is_appended_comes_back(log: EventLog):
         (stream_id, 1, events[0].event_id),
         (stream_id, 2, events[1].event_id),
     ]
-    assert [e.occurred_at for e in read] == [moment, moment]
+    assert [e.occurred_at for e in read] == [point, point]
     assert [e.metadata for e in read] == [{"actor": "me", "n": 3, "deep": {"a": [None, True]}}] * 2
     assert tuple(e.position for e in read) == result.positions
     assert {e.recorded_at for e in read} == {result.recorded_at}
@@ -159,7 +159,7 @@ NUL, SURROGATE = "a\x00b", "a\ud800b"
 async def test_text_that_the_database_cannot_hold_is_refused(log: EventLog, text: Any):
     """NUL and half a surrogate pair, in any field or in metadata, raise an error of the library; nothing is written.
 
-    Others that are appended at that moment are not touched by it.
+    Others that are appended at that point in time are not touched by it.
     """
     good = [started(str(number)) for number in range(5)]
     bad = StreamAppend(uuid4(), 0, (pending(AnythingNoted(text=text), uuid4()),))

@@ -63,7 +63,7 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
 async def test_no_lookup_reads_the_whole_log(filled: tuple[EventStore, int]):
     """Each goes through the one index, in either kind of plan, and reads a part of the table's pages."""
     store, events = filled
-    moment = START + timedelta(milliseconds=10 * (events // 2))
+    point = START + timedelta(milliseconds=10 * (events // 2))
     event_id = UUID("00000000-0000-0000-0000-000000000001")
     async with store.connection.acquire_for_user() as connection:
         pages = await connection.fetchval("SELECT pg_relation_size('events') / 8192")
@@ -72,8 +72,8 @@ async def test_no_lookup_reads_the_whole_log(filled: tuple[EventStore, int]):
             for name, arguments in {
                 "log/find_event": (event_id,),
                 "log/find_correlated": ("c77", event_id, 100),
-                "log/bound_recorded_at": (moment,),
-                "log/bound_occurred_at": (moment,),
+                "log/bound_recorded_at": (point,),
+                "log/bound_occurred_at": (point,),
             }.items():
                 plan = await plan_of(connection, name, *arguments)
                 assert not [node for node in nodes(plan) if node["Node Type"] == "Seq Scan"], (name, mode)
@@ -91,27 +91,27 @@ async def test_times_are_found_exactly(filled: tuple[EventStore, int]):
     """Whatever is out of order: the bounds are those of a definition that reads everything."""
     store, events = filled
     last = START + timedelta(milliseconds=10 * events)
-    moments = [
+    points = [
         START - timedelta(seconds=1),
         *(START + timedelta(milliseconds=10 * at) for at in (1, 2, 4_900, 4_999, 5_000, 5_100, events // 2)),
         last - timedelta(seconds=1),
         last,
         last + timedelta(days=1),
     ]
-    for moment in moments:
+    for point in points:
         for column in ("recorded_at", "occurred_at"):
             async with store.connection.acquire() as connection:
                 expected = await connection.fetchrow(
                     f"SELECT min(position) FILTER (WHERE {column} > $1), max(position) FILTER (WHERE {column} <= $1) "
                     "FROM events",
-                    moment,
+                    point,
                 )
-            found = await store.log.find_time(**{column: moment})
-            assert found == TimeBounds(*expected), (column, moment)
+            found = await store.log.find_time(**{column: point})
+            assert found == TimeBounds(*expected), (column, point)
 
 
 async def test_an_event_is_found_by_its_id(filled: tuple[EventStore, int]):
-    """Also one that was appended a moment ago, before any summary of its pages; an unknown id is nothing."""
+    """Also one that was appended a point in time ago, before any summary of its pages; an unknown id is nothing."""
     store, events = filled
     async with store.connection.acquire() as connection:
         event_id = await connection.fetchval("SELECT event_id FROM events WHERE position = $1", events // 3)
@@ -166,5 +166,5 @@ async def test_what_is_not_summed_up_is_read_through(store: EventStore):
     assert found is not None
     assert found.position == 7000
     assert [event.position for event in await store.caused("c77")] == [617, 619, 621, 623]
-    moment = START + timedelta(milliseconds=10 * 7000)
-    assert await store.log.find_time(recorded_at=moment) == TimeBounds(7001, 7000)
+    point = START + timedelta(milliseconds=10 * 7000)
+    assert await store.log.find_time(recorded_at=point) == TimeBounds(7001, 7000)

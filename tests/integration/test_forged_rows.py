@@ -46,7 +46,9 @@ QUARANTINE = """
     VALUES ('orders', 'k', gen_random_uuid(), $1::bigint, 't', 'e', '')
 """
 CHECKPOINT = "UPDATE projection_checkpoints SET position = $1::bigint WHERE projection = 'orders'"
-MILESTONE = "INSERT INTO milestones (category, position, form) VALUES ('order', $1::bigint, 1)"
+STATE_SNAPSHOT = (
+    "INSERT INTO state_snapshots (category, position, schema_hash) VALUES ('order', $1::bigint, 1)"
+)
 SEARCHED = "UPDATE disorder_search SET position = $1::bigint"
 
 
@@ -78,8 +80,8 @@ async def connected(config: DatabaseConfig) -> asyncpg.Connection:
 
 @pytest.mark.parametrize(
     "statement",
-    [DISCARD, QUARANTINE, CHECKPOINT, MILESTONE, SEARCHED],
-    ids=["discard", "quarantine", "checkpoint", "milestone", "search"],
+    [DISCARD, QUARANTINE, CHECKPOINT, STATE_SNAPSHOT, SEARCHED],
+    ids=["discard", "quarantine", "checkpoint", "snapshot", "search"],
 )
 async def test_a_worker_cannot_write_a_position_that_was_never_assigned(
     roles: dict[str, DatabaseConfig], statement: str
@@ -262,8 +264,8 @@ async def test_times_are_found_beside_an_event_beyond_all_positions(store: Event
     async with store.connection.acquire() as connection:
         await connection.execute(INSERT_EVENT, LAST)
         now = await connection.fetchval("SELECT clock_timestamp()")
-    for moment in ("recorded_at", "occurred_at"):
-        async with store.as_of(**{moment: now + timedelta(seconds=1)}) as past:
+    for point in ("recorded_at", "occurred_at"):
+        async with store.as_of(**{point: now + timedelta(seconds=1)}) as past:
             assert len(await past.orders.get_active_orders()) == 2
 
 

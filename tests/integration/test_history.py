@@ -55,8 +55,8 @@ async def test_a_history_tells_who_did_what_when_and_what_changed(store: EventSt
         await store.history(Position, order.id)
 
 
-async def test_a_difference_is_between_versions_or_moments(store: EventStore):
-    """Versions and moments of recording may be mixed; what is not there is refused by name."""
+async def test_a_difference_is_between_versions_or_points_in_time(store: EventStore):
+    """Versions and points in time of recording may be mixed; what is not there is refused by name."""
     order = Order.create_market_order("A", Decimal(2), OrderSide.BUY)
     await saved(store, order)
     between = (await store.history(order))[0].recorded_at
@@ -85,7 +85,7 @@ async def test_the_curve_of_the_demo_equals_the_strategies_own(store: EventStore
     tape = read_ticks(packaged_tape(), limit=prints)
     engine = OrderEngine(store, tape)
     await engine.run()
-    # A print of the same time as a mark may trade after it; the curve has the last word of each moment.
+    # A print of the same time as a mark may trade after it; the curve has the last word of each point in time.
     prints_at = Counter(tick.at for tick in tape)
     marks = 0
     for strategy in engine.strategies:

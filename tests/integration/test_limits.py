@@ -99,7 +99,10 @@ CALLS: dict[str, tuple[tuple[Any, ...], Callable[[EventStore, Any], Any]]] = {
         POSITIONS,
         lambda _, n: _entered(InMemoryUnitOfWorkFactory().as_of(position=n)),
     ),
-    "milestones every_positions": ((0, -1, 1.5), lambda store, n: store.milestones.run(every_positions=n)),
+    "state snapshots every_positions": (
+        (0, -1, 1.5),
+        lambda store, n: store.state_snapshots.run(every_positions=n),
+    ),
     "seal block_events_max": (COUNTS, lambda store, n: seal(store.log, block_events_max=n)),
     "export after": (POSITIONS, lambda store, n: export_lines(store.log, None, after=n)),  # type: ignore[arg-type]
     "import line_bytes_max": (COUNTS, lambda store, n: import_lines(store.log, [], line_bytes_max=n)),
@@ -214,8 +217,8 @@ async def _made(made: Callable[[EventStore, Any], Any], store: EventStore, value
 async def _history(limit: int) -> None:
     async with unit_of_work() as uow:
         portfolio = await uow.portfolios.save_portfolio(Portfolio(name="a", initial_capital=Decimal(1)))
-        moment = portfolio.created_at
-        await uow.portfolios.get_portfolio_history(portfolio, moment, moment, limit=limit)
+        point = portfolio.created_at
+        await uow.portfolios.get_portfolio_history(portfolio, point, point, limit=limit)
 
 
 async def _entered(opening: Any) -> None:

@@ -171,7 +171,7 @@ async def test_a_table_that_is_not_published_is_replaced(server: Server):
 async def test_a_publication_made_during_a_rebuild_stops_no_subscriber(
     server: Server, stage: str, tables: str
 ):
-    """From the moment it is there no row of the table beside is sent: the rebuild begins anew, in place."""
+    """From the point in time it is there no row of the table beside is sent: the rebuild begins anew, in place."""
     async with databases(server) as (store, mirror):
         await place(store, 5)
         made: list[str] = []

@@ -257,10 +257,10 @@ CASES: dict[str, tuple[list[str], str, str]] = {
         "columns of events",
         "has the column desk NOT NULL without a default",
     ),
-    "digits of a milestone": (
-        ["ALTER TABLE milestone_positions ALTER cost TYPE numeric(12, 2)"],
-        "columns of milestones",
-        "the column cost of the table public.milestone_positions is of the type numeric(12,2)",
+    "digits of a state snapshot": (
+        ["ALTER TABLE state_snapshot_positions ALTER cost TYPE numeric(12, 2)"],
+        "columns of state snapshots",
+        "the column cost of the table public.state_snapshot_positions is of the type numeric(12,2)",
     ),
     "collation": (
         [

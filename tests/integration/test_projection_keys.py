@@ -44,14 +44,14 @@ def as_price(number: int) -> Hit:
 
 
 def as_time(number: int) -> Hit:
-    """A hit at one moment, by the clock of one zone or another."""
+    """A hit at one point in time, by the clock of one zone or another."""
     at = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
     return Hit(number=number, at=at.astimezone(timezone(timedelta(hours=number % 5 - 2))))
 
 
 @pytest.mark.parametrize(("projection", "make"), [(HitsByPrice(), as_price), (HitsByTime(), as_time)])
 async def test_equal_keys_are_of_one_partition(store: EventStore, projection: Projection[Any], make: Any):
-    """Equal decimals and equal moments, however they are written, are folded in order by one worker of several."""
+    """Equal decimals and equal points in time, however they are written, are folded in order by one worker of several."""
     await hits_table(store, projection)
     await store.log.append(hits(make(0)))
     await fold_all(store, projection)

@@ -122,14 +122,14 @@ RULES = """
 
 
 async def test_what_is_equal_in_the_table_is_no_difference(store: EventStore):
-    """A moment by another clock and a decimal with an exponent come back as others write them: no finding, no failed proof."""
+    """A point in time by another clock and a decimal with an exponent come back as others write them: no finding, no failed proof."""
     projection = NotedByPrice()
     await hits_table(store, projection)
-    moment = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+    point = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
     await store.log.append(
         hits(
-            Hit(number=0, price=D("1E+3"), at=moment.astimezone(timezone(timedelta(hours=2)))),
-            Hit(number=0, price=D("-0.00"), at=moment),
+            Hit(number=0, price=D("1E+3"), at=point.astimezone(timezone(timedelta(hours=2)))),
+            Hit(number=0, price=D("-0.00"), at=point),
             Hit(number=4, price=D("-2E+5")),
         )
     )

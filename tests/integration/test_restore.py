@@ -43,7 +43,7 @@ READ_SIDE = (
     "projections",
     "projection_checkpoints",
     "projection_delivery_counts",
-    "milestones",
+    "state_snapshots",
 )
 
 
@@ -159,7 +159,7 @@ async def test_a_restore_that_lost_the_last_events(
     await place(store, 1, 2, 3)
     await catch_up(store.log)
     lost = await store.log.head()
-    await store.milestones.make()
+    await store.state_snapshots.make()
     tables = [f"--table={name}" for name in READ_SIDE]
     tools.dump(migrated_config, tmp_path / "newer", "--data-only", *tables)
     tools.restore(empty, tmp_path / "older")
@@ -176,7 +176,7 @@ async def test_a_restore_that_lost_the_last_events(
                 pass
     named = await asyncio.to_thread(run, "check", "--url", url_of(empty))
     assert named.returncode == 1
-    for kind in ("log: sequence", "log: milestones ahead", "orders: checkpoint ahead", "orders: rows"):
+    for kind in ("log: sequence", "log: state snapshots ahead", "orders: checkpoint ahead", "orders: rows"):
         assert kind in named.stdout
     repaired = await asyncio.to_thread(run, "repair", "--url", url_of(empty))
     assert repaired.returncode == 0, repaired.stderr
@@ -224,7 +224,7 @@ async def test_what_was_searched_and_lost_is_searched_again(store: EventStore):
         await append(store)
     lost = await store.log.head()
     await DisorderSearch(store.log).run_through(lost)
-    await store.milestones.make(position=2)
+    await store.state_snapshots.make(position=2)
     async with store.connection.acquire() as connection:
         await connection.execute("ALTER TABLE events DISABLE TRIGGER ALL")
         await connection.execute("DELETE FROM events WHERE position > 2")
@@ -235,7 +235,7 @@ async def test_what_was_searched_and_lost_is_searched_again(store: EventStore):
             pass
     assert await repair(store.log, built_in_projections()) == (
         f"the next position is {lost + 1}",
-        "4 milestones are dropped: their states may have had what the log lost",
+        "4 state snapshots are dropped: their states may have had what the log lost",
     )
     async with store.unit_of_work() as uow:
         found = await uow.orders.get_order_by_id(order.id)

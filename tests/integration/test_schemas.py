@@ -105,7 +105,7 @@ async def test_a_store_works_in_any_schema(inside: EventStore):
         assert [each.id for each in await uow.orders.get_orders_by_symbol("ES")] == [mine.id]
     await inside.wait_for(await inside.log.head())
     assert (await rebuild(inside.log, OrdersProjection())).rows == 1
-    await inside.milestones.make()
+    await inside.state_snapshots.make()
     async with inside.as_of(recorded_at=datetime.now(UTC)) as past:
         assert [each.id for each in await past.orders.get_active_orders()] == [mine.id]
     await seal(inside.log)

@@ -11,7 +11,7 @@ import pytest
 from eventstore.database import ConnectionFactory, PostgreSQLAdapter
 from eventstore.errors import IntegrityError, RestoredLogError, ServerChangedError, TransactionCommitError
 from eventstore.evidence.sealer import seal
-from eventstore.repositories.turns import Turns
+from eventstore.repositories.stream_queues import StreamQueues
 from eventstore.store import EventStore
 from projections import OrdersProjection
 from projections.rebuild import rebuild
@@ -67,7 +67,7 @@ async def test_states_are_not_handed_on_from_one_server_to_another(store: EventS
     """Who has waited for a turn loads, where the state that was saved for it is one of the server before."""
     (order,) = await place(store, 1)
     storage = store._backend.storage
-    first, second = Turns(), Turns()
+    first, second = StreamQueues(), StreamQueues()
     async with first.attempt():
         assert await first.take(order.id)
         stream = await first.load(storage, type(order), order.id)
@@ -81,9 +81,9 @@ async def test_states_are_not_handed_on_from_one_server_to_another(store: EventS
     assert loaded.version == 1  # what was handed on has version 2, and was never committed here
 
 
-async def _load_in_turn(turns: Turns, storage: Any, kind: Any, stream_id: Any) -> Any:
-    async with turns.attempt():
-        return await turns.load(storage, kind, stream_id)
+async def _load_in_turn(queues: StreamQueues, storage: Any, kind: Any, stream_id: Any) -> Any:
+    async with queues.attempt():
+        return await queues.load(storage, kind, stream_id)
 
 
 async def read_all(store: EventStore, position: int) -> None:

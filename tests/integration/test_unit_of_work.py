@@ -356,13 +356,13 @@ async def test_what_must_have_begun_says_so(store: EventStore):
 
 async def test_decimals_and_times_come_back_digit_for_digit(store: EventStore):
     """What is read from row and tail equals what was saved, exponent and microsecond included."""
-    moment = datetime(2024, 2, 29, 23, 59, 59, 999999, tzinfo=UTC)
+    point = datetime(2024, 2, 29, 23, 59, 59, 999999, tzinfo=UTC)
     order = Order.create_limit_order(
         "A",
         D("100.000"),
         OrderSide.SELL,
         limit_price=D("0.00000001"),
-        occurred_at=moment,
+        occurred_at=point,
         multiplier=D("50.0"),
     )
     await saved(store, order)
@@ -371,4 +371,4 @@ async def test_decimals_and_times_come_back_digit_for_digit(store: EventStore):
     assert read is not None
     assert str(read.quantity) == "100.000"
     assert str(read.limit_price) == str(order.limit_price)
-    assert (str(read.multiplier), read.created_at) == ("50.0", moment)
+    assert (str(read.multiplier), read.created_at) == ("50.0", point)

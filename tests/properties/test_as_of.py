@@ -1,4 +1,4 @@
-"""As of any moment, every query of the repositories answers what the definition says, from whatever is nearest."""
+"""As of any point in time, every query of the repositories answers what the definition says, from whatever is nearest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eventstore.replay.disorder import DisorderSearch
 from eventstore.store import EventStore
 from eventstore.testing.strategies import EPOCH, order_histories, portfolio_histories, position_histories
 from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, ProjectionWorker
-from tests.list_questions import firsts, moment, questions
+from tests.list_questions import firsts, point, questions
 from tests.past_states import interleaved, past_states, record
 from tests.scale import examples
 
@@ -69,7 +69,7 @@ async def assert_past(past: Past, events: Sequence[RecordedEvent], page_size: in
         }, (kind, when)
         for text in texts:
             for name, call, belongs in questions(past, kind, text):
-                expected = sorted(filter(belongs, wanted), key=moment)
+                expected = sorted(filter(belongs, wanted), key=point)
                 answer = await call()
                 assert list(map(repr, answer)) == list(map(repr, expected)), (name, text, when)
                 for entity in answer:
@@ -89,9 +89,9 @@ async def assert_past(past: Past, events: Sequence[RecordedEvent], page_size: in
     readings=st.lists(seconds, max_size=30),
     folded=st.integers(0, 60),
     searched=st.integers(0, 60),
-    milestones=st.lists(st.integers(1, 60), max_size=3),
+    state_snapshots=st.lists(st.integers(1, 60), max_size=3),
     later=st.integers(0, 10),
-    moments=st.lists(
+    points=st.lists(
         st.one_of(
             st.tuples(st.just("position"), st.integers(0, 60)),
             st.tuples(st.just("recorded_at"), seconds.map(lambda second: EPOCH + timedelta(seconds=second))),
@@ -102,13 +102,13 @@ async def assert_past(past: Past, events: Sequence[RecordedEvent], page_size: in
     ),
     page_size=st.integers(1, 3),
 )
-async def test_every_query_of_any_moment(  # noqa: PLR0917 - one law over many things
-    make_database, migrated_template, histories, turns, readings, folded, searched, milestones, later, moments,
+async def test_every_query_of_any_point_in_time(  # noqa: PLR0917 - one law over many things
+    make_database, migrated_template, histories, turns, readings, folded, searched, state_snapshots, later, points,
     page_size,
 ):  # fmt: skip
-    """With clocks that step back, late events, workers that lag, and milestones anywhere: what the definition says.
+    """With clocks that step back, late events, workers that lag, and state snapshots anywhere: what the definition says.
 
-    While a block is open, events come and are folded: it goes on to show the moment it was opened for.
+    While a block is open, events come and are folded: it goes on to show the point in time it was opened for.
     """
     entities = [entity for history in histories for entity in history.play()]
     staged = interleaved(entities, turns)
@@ -129,15 +129,15 @@ async def test_every_query_of_any_moment(  # noqa: PLR0917 - one law over many t
                     await worker.run_once()
             if searched and events:
                 await DisorderSearch(store.log).run_through(min(searched, len(events)))
-            stones = store.milestones
-            for position in milestones:
+            stones = store.state_snapshots
+            for position in state_snapshots:
                 if events:
                     await stones.make(position=min(position, len(events)))
-            for name, bound in moments:
+            for name, bound in points:
                 when = {name: min(bound, len(events)) if name == "position" else bound}
                 async with store.as_of(**when) as past:
                     await assert_past(past, events, page_size, **when)
-            name, bound = moments[0]
+            name, bound = points[0]
             when = {name: min(bound, len(events)) if name == "position" else bound}
             async with store.as_of(**when) as past:
                 await past.orders.get_active_orders()

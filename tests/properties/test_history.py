@@ -172,9 +172,9 @@ def test_equity_is_cash_and_what_is_open_at_its_mark(steps: list[Any]):
     for clock in ("occurred_at", "recorded_at"):
         points = list(_points(desk.portfolio.id, _in_order(events, clock)))
         assert [point.at for point in points] == sorted({point.at for point in points})
-        for moment, equity in expected.items():
+        for point, equity in expected.items():
             # An average of thirds has no last digit.
-            assert abs(at_moment(points, moment) - equity) < Decimal("1E-20")
+            assert abs(at_point(points, point) - equity) < Decimal("1E-20")
 
 
 def as_recorded(entities: Sequence[Entity]) -> list[RecordedEvent]:
@@ -191,9 +191,9 @@ def as_recorded(entities: Sequence[Entity]) -> list[RecordedEvent]:
     ]
 
 
-def at_moment(points: Sequence[EquityPoint], moment: datetime) -> Decimal:
-    """What the curve says of a moment."""
-    return points[bisect_right([point.at for point in points], moment) - 1].equity
+def at_point(points: Sequence[EquityPoint], point: datetime) -> Decimal:
+    """What the curve says of a point in time."""
+    return points[bisect_right([point.at for point in points], point) - 1].equity
 
 
 def test_a_fill_reported_late_counts_in_its_place_or_when_it_was_known():

@@ -326,7 +326,7 @@ class Engine(RuleBasedStateMachine):
         """The table is built anew and put in the place of the live one."""
         self.run(rebuild(self.log, NotesProjection()))
 
-    # ---- what holds at every moment ----------------------------------------------------------------------------
+    # ---- what holds at every point in time ----------------------------------------------------------------------------
 
     async def _fetch(self, statement: str, *arguments: Any) -> list[Any]:
         async with self.scratch.connection.acquire() as connection:

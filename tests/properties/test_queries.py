@@ -17,7 +17,7 @@ from eventstore.domain.position import Position
 from eventstore.store import EventStore
 from eventstore.testing.strategies import EPOCH
 from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, ProjectionWorker
-from tests.list_questions import firsts, moment, questions
+from tests.list_questions import firsts, point, questions
 from tests.scale import examples
 
 few = settings(
@@ -99,7 +99,7 @@ async def test_table_and_tail_answer_alike(  # noqa: PLR0912 - every list, at ev
                         for kind in (Order, Position, Portfolio):
                             for name, call, belongs in questions(uow, kind, text):
                                 wanted = sorted(
-                                    (e for e in entities if type(e) is kind and belongs(e)), key=moment
+                                    (e for e in entities if type(e) is kind and belongs(e)), key=point
                                 )
                                 for consistency in consistencies:
                                     assert await call(consistency=consistency) == wanted, (name, text, stage)

@@ -132,11 +132,11 @@ async def all_of(replay: Replay) -> list[RecordedEvent]:
     return [event async for event in replay]
 
 
-def beyond(events: Sequence[RecordedEvent], moment: datetime) -> set[int]:
-    """The positions beyond a moment: of each stream what follows its longest prefix recorded up to then."""
+def beyond(events: Sequence[RecordedEvent], point: datetime) -> set[int]:
+    """The positions beyond a point in time: of each stream what follows its longest prefix recorded up to then."""
     found, streams = set(), set()
     for event in events:
-        if event.recorded_at > moment:
+        if event.recorded_at > point:
             streams.add(event.stream_id)
         if event.stream_id in streams:
             found.add(event.position)
@@ -149,7 +149,7 @@ def is_of(event: RecordedEvent, wanted: Any) -> bool:
 
 
 positions = st.integers(0, 400)
-moments = st.integers(-10, 120).map(lambda second: EPOCH + timedelta(seconds=second))
+points = st.integers(-10, 120).map(lambda second: EPOCH + timedelta(seconds=second))
 selections = st.fixed_dictionaries(
     {},
     optional={
@@ -157,9 +157,9 @@ selections = st.fixed_dictionaries(
         "types": st.lists(st.sampled_from(TYPES), max_size=4),
         "streams": st.lists(st.sampled_from([*STREAMS, UUID(int=99)]), max_size=6, unique=True),
         "after": st.one_of(
-            positions.filter(lambda one: one <= 2 * EVENTS), moments
+            positions.filter(lambda one: one <= 2 * EVENTS), points
         ),  # no reader begins beyond the end
-        "through": st.one_of(positions, moments),
+        "through": st.one_of(positions, points),
         "page_events_max": st.sampled_from([1, 2, 3, 7, 50, 149, 150, 151, 1000]),
     },
 )
@@ -220,7 +220,7 @@ def test_it_goes_on_from_any_position(
         return seen + [event.position async for event in rest]
 
     if anew and isinstance(selection.get("after"), datetime):
-        return  # the moment is a part of what is asked for: only the same replay knows it
+        return  # the point in time is a part of what is asked for: only the same replay knows it
     assert fixed.runner.run(run()) == picked(fixed.events, selection)
 
 

@@ -144,9 +144,9 @@ def facts(draw: st.DrawFn) -> tuple[Stored, datetime]:
         )
     if kind == "noted":
         notes = draw(st.lists(WORDS, max_size=4))
-        moments = [at] * (len(notes) - 1) + [at + timedelta(seconds=1)]
+        points = [at] * (len(notes) - 1) + [at + timedelta(seconds=1)]
         today = tuple(
-            TripNoted(text=text, occurred_at=when) for text, when in zip(notes, moments, strict=False)
+            TripNoted(text=text, occurred_at=when) for text, when in zip(notes, points, strict=False)
         )
         return Stored((("TripRemarked", 1, {"notes": notes}),), metadata, today), at
     return Stored((("TripPinged", 1, {}),), metadata, ()), at

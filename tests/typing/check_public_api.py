@@ -107,8 +107,8 @@ def failures(error: ConcurrencyError, refused: DomainError, any_error: EventStor
     assert_type(any_error.retryable, bool)
 
 
-def clocks(moment: datetime) -> None:
+def clocks(point: datetime) -> None:
     """A clock is set for a block."""
-    block: AbstractContextManager[None] = use_clock(lambda: moment)
+    block: AbstractContextManager[None] = use_clock(lambda: point)
     with block:
         pass

@@ -33,7 +33,7 @@ def test_the_highest_and_the_lowest_are_at_the_edges():
 
 @pytest.mark.parametrize("points", [[(0, 7)], [(0, 7), (1, 7)], [(3, 7), (3, 7)]])
 def test_a_flat_line(points: list[tuple[float, float]]):
-    """One point, one value or one moment is a level line."""
+    """One point, one value or one point in time is a level line."""
     lines = plot(points, width=4, height=3)
     assert [set(line) == {BLANK} for line in lines] == [True, False, True]
 

@@ -51,9 +51,9 @@ def test_ids_can_be_set_and_ascend():
 def test_when_something_happened(occurred_at, nanoseconds, expected):
     """The given time wins, then the venue's, then the clock; a naive time is local."""
     with use_clock(lambda: NINE + timedelta(days=1)):
-        moment = at(occurred_at, nanoseconds)
-    assert moment == expected
-    assert moment.tzinfo is UTC
+        point = at(occurred_at, nanoseconds)
+    assert point == expected
+    assert point.tzinfo is UTC
 
 
 def test_exact_has_34_digits_whatever_the_caller_has():
@@ -158,29 +158,29 @@ def test_computed_takes_every_product_of_the_context():
 
 
 @pytest.mark.parametrize(
-    "moment",
+    "when",
     [
         "yesterday",
         datetime.max.replace(tzinfo=timezone(timedelta(hours=-5))),
         datetime.min.replace(tzinfo=timezone(timedelta(hours=5))),
     ],
 )
-def test_a_time_that_is_none_in_utc_is_refused_by_name(moment):
+def test_a_time_that_is_none_in_utc_is_refused_by_name(point):
     """What is no time, or lies outside the years 1 to 9999 in UTC, is a `DomainError`, and nothing changes."""
     order = Order.create_market_order("AAPL", Decimal(100), OrderSide.BUY, occurred_at=NINE)
     order.submit("B-1", occurred_at=NINE)
     refused = [
-        lambda: Order.create_market_order("AAPL", Decimal(1), OrderSide.BUY, occurred_at=moment),
-        lambda: order.fill(Decimal(1), Decimal(150), "E-1", occurred_at=moment),
-        lambda: order.amend(quantity=Decimal(50), occurred_at=moment),
-        lambda: order.cancel(occurred_at=moment),
-        lambda: order.delete(occurred_at=moment),
+        lambda: Order.create_market_order("AAPL", Decimal(1), OrderSide.BUY, occurred_at=point),
+        lambda: order.fill(Decimal(1), Decimal(150), "E-1", occurred_at=point),
+        lambda: order.amend(quantity=Decimal(50), occurred_at=point),
+        lambda: order.cancel(occurred_at=point),
+        lambda: order.delete(occurred_at=point),
     ]
     for call in refused:
         with pytest.raises(DomainError) as refusal:
             call()
         assert refusal.value.rule == "order.occurred_at"
     with pytest.raises(DomainError) as refusal:
-        order.filled_at = moment
+        order.filled_at = point
     assert refusal.value.rule == "order.filled_at"
     assert [pending.event.type for pending in order.pending_events] == ["OrderCreated", "OrderSubmitted"]

@@ -131,7 +131,7 @@ class Span(enum.Enum):
     DAY = timedelta(days=1)
 
 
-class Moment(enum.Enum):
+class PointInTime(enum.Enum):
     """An enum of times."""
 
     FIRST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -366,7 +366,7 @@ KEPT: list[tuple[Any, list[Any]]] = [
     (tuple[Letter, ...], [tuple(Letter)]),
     (Mark, list(Mark)),
     (Span, list(Span)),
-    (Moment, list(Moment)),
+    (PointInTime, list(PointInTime)),
     (Bound, list(Bound)),
     (Flags, [Flags.A, Flags.B]),
     (Literal["a", 1, Side.BUY], ["a", 1, Side.BUY]),
@@ -662,7 +662,7 @@ def test_a_copy_with_other_values_is_validated():
         ({"ser_json_bytes": "hex", "val_json_bytes": "hex"}, Letter, Letter.Y),
         ({"ser_json_bytes": "utf8", "val_json_bytes": "utf8"}, Letter, Letter.Y),
         ({"ser_json_timedelta": "float"}, Span, Span.DAY),
-        ({"ser_json_temporal": "seconds"}, Moment, Moment.FIRST),
+        ({"ser_json_temporal": "seconds"}, PointInTime, PointInTime.FIRST),
         ({"ser_json_inf_nan": "constants"}, Bound, Bound.ONE),
     ],
 )

@@ -3,7 +3,7 @@
 --   so far beyond it that no restore can be the reason is told apart, and is no end of anything.
 -- Parameters: none
 -- Result: head bigint, sequence bigint (NULL where the role may not see it), delivered bigint, ahead text[] names of the
---   projections that have read beyond the end, milestones_ahead boolean whether there are milestones there, impossible text[]
+--   projections that have read beyond the end, state_snapshots_ahead boolean whether there are state snapshots there, impossible text[]
 --   the table and the position of rows that stand where no position can have been assigned
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key; the other tables are small
@@ -30,9 +30,9 @@ reached (relation, position) AS MATERIALIZED (
     SELECT 'projection_discards', pg_catalog.max(position) FROM {schema}.projection_discards
     WHERE position <= (SELECT last FROM limits)
     UNION ALL
-    SELECT 'milestones', pg_catalog.max(position) FROM {schema}.milestones
+    SELECT 'state_snapshots', pg_catalog.max(position) FROM {schema}.state snapshots
     UNION ALL
-    SELECT 'milestones', pg_catalog.max(position) FROM {schema}.milestones WHERE position <= (SELECT last FROM limits)
+    SELECT 'state_snapshots', pg_catalog.max(position) FROM {schema}.state_snapshots WHERE position <= (SELECT last FROM limits)
     UNION ALL
     SELECT 'event_seals', pg_catalog.max(through_position) FROM {schema}.event_seals
     UNION ALL
@@ -63,7 +63,7 @@ SELECT
         SELECT projection FROM {schema}.projection_rebuild_shards WHERE position > log.head
         ORDER BY projection
     ) AS ahead,
-    EXISTS (SELECT FROM {schema}.milestones WHERE position > log.head) AS milestones_ahead,
+    EXISTS (SELECT FROM {schema}.state_snapshots WHERE position > log.head) AS state_snapshots_ahead,
     ARRAY(
         SELECT DISTINCT pg_catalog.format('%s %s', relation, position) FROM reached
         WHERE position > (SELECT last FROM limits)

@@ -1,12 +1,12 @@
--- Purpose: Drop the stored states of orders that no milestone needs. Another table's name is put in the place of this
+-- Purpose: Drop the stored states of orders that no state snapshot needs. Another table's name is put in the place of this
 --   one's.
 -- Parameters:
 --   $1 category text
 -- Result: none
 -- Locks: none beyond the rows'
 -- Index: none, it looks through the whole table
-DELETE FROM {schema}.milestone_{table} AS stored
+DELETE FROM {schema}.state_snapshot_{table} AS stored
 WHERE NOT EXISTS (
-    SELECT FROM {schema}.milestones
-    WHERE milestones.category = $1::pg_catalog.text AND stored.during OPERATOR(pg_catalog.@>) milestones.position
+    SELECT FROM {schema}.state snapshots
+    WHERE state_snapshots.category = $1::pg_catalog.text AND stored.during OPERATOR(pg_catalog.@>) state_snapshots.position
 )

@@ -1,4 +1,4 @@
--- Purpose: Read the events of several streams, each after a version, that belong to a moment.
+-- Purpose: Read the events of several streams, each after a version, that belong to a point in time.
 -- Parameters:
 --   $1 stream_ids uuid[]
 --   $2 after_versions integer[] exclusive, one for each stream

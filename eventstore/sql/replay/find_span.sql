@@ -1,4 +1,4 @@
--- Purpose: Find the positions between which everything lies that was recorded between two moments.
+-- Purpose: Find the positions between which everything lies that was recorded between two points in time.
 -- Parameters:
 --   $1 after timestamp with time zone exclusive; NULL for the beginning
 --   $2 until timestamp with time zone inclusive; NULL for the end

@@ -31,7 +31,6 @@ from eventstore.testing.strategies.entities import (
     History,
     amounts,
     commissions,
-    moments,
     order_commands,
     order_histories,
     orders,
@@ -43,6 +42,7 @@ from eventstore.testing.strategies.entities import (
     positions,
     prices,
     quantities,
+    times,
 )
 from eventstore.testing.strategies.streams import (
     RECORDED_FROM,
@@ -73,7 +73,6 @@ __all__ = [
     "event_logs",
     "events_of",
     "histories_of",
-    "moments",
     "order_commands",
     "order_histories",
     "orders",
@@ -89,5 +88,6 @@ __all__ = [
     "recorded_logs",
     "shown_event",
     "staged_log",
+    "times",
     "trading_days",
 ]

@@ -27,7 +27,6 @@ __all__ = [
     "History",
     "amounts",
     "commissions",
-    "moments",
     "order_commands",
     "order_histories",
     "orders",
@@ -39,6 +38,7 @@ __all__ = [
     "positions",
     "prices",
     "quantities",
+    "times",
 ]
 
 E = TypeVar("E", bound=Entity)
@@ -203,16 +203,16 @@ _IN_THE_MINUTE: Sequence[tuple[int, tzinfo]] = (
 )
 
 
-def moments() -> st.SearchStrategy[datetime]:
+def times() -> st.SearchStrategy[datetime]:
     """Times within the hour after `EPOCH`: whole minutes and microseconds, by the clocks of several time zones."""
 
-    def moment(number: int) -> datetime:
+    def when(number: int) -> datetime:
         kind, minutes = divmod(number, _MINUTES)
         microseconds, zone = _IN_THE_MINUTE[kind]
         at = EPOCH + timedelta(minutes=minutes, microseconds=microseconds)
         return at if zone is UTC else at.astimezone(zone)
 
-    return st.integers(0, _MINUTES * len(_IN_THE_MINUTE) - 1).map(moment)
+    return st.integers(0, _MINUTES * len(_IN_THE_MINUTE) - 1).map(when)
 
 
 @st.composite
@@ -247,7 +247,7 @@ def order_commands(commands_max: int = COMMANDS_MAX) -> st.SearchStrategy[list[C
         price=prices(),
         execution_id=_execution_ids(),
         commission=commissions(),
-        occurred_at=moments(),
+        occurred_at=times(),
     )
     correction = _command(
         "correct_fill",
@@ -255,19 +255,19 @@ def order_commands(commands_max: int = COMMANDS_MAX) -> st.SearchStrategy[list[C
         quantity=quantities(),
         price=prices(),
         new_execution_id=st.one_of(st.none(), _execution_ids()),
-        occurred_at=moments(),
+        occurred_at=times(),
     )
     weighted = {
         fill: 12,
-        _command("submit", broker_order_id=st.just("B-1"), occurred_at=moments()): 3,
-        _command("bust_fill", execution_id=_execution_ids(), occurred_at=moments()): 3,
+        _command("submit", broker_order_id=st.just("B-1"), occurred_at=times()): 3,
+        _command("bust_fill", execution_id=_execution_ids(), occurred_at=times()): 3,
         correction: 3,
-        _command("amend", quantity=quantities(), occurred_at=moments()): 1,
-        _command("amend", limit_price=prices(), occurred_at=moments()): 1,
+        _command("amend", quantity=quantities(), occurred_at=times()): 1,
+        _command("amend", limit_price=prices(), occurred_at=times()): 1,
         _command("=", tags=st.lists(st.sampled_from(["a", "ü"]), max_size=2).map(tuple)): 1,
-        _command("cancel", reason=st.sampled_from([None, "by the user"]), occurred_at=moments()): 1,
-        _command("expire", occurred_at=moments()): 1,
-        _command("reject", reason=st.just("no such symbol"), occurred_at=moments()): 1,
+        _command("cancel", reason=st.sampled_from([None, "by the user"]), occurred_at=times()): 1,
+        _command("expire", occurred_at=times()): 1,
+        _command("reject", reason=st.just("no such symbol"), occurred_at=times()): 1,
     }
     return _some(weighted, commands_max)
 
@@ -327,21 +327,21 @@ def position_commands(commands_max: int = COMMANDS_MAX) -> st.SearchStrategy[lis
         price=prices(),
         execution_id=_execution_ids(),
         commission=commissions(),
-        occurred_at=moments(),
+        occurred_at=times(),
     )
     change = {
         "quantity": quantities(),
         "price": prices(),
         "commission": commissions(),
-        "occurred_at": moments(),
+        "occurred_at": times(),
     }
     weighted = {
         fill: 12,
         _command("add", **change): 2,
         _command("reduce", **change): 2,
-        _command("mark", price=prices(), occurred_at=moments()): 1,
+        _command("mark", price=prices(), occurred_at=times()): 1,
         _command("=", stop_loss_price=st.one_of(st.none(), prices())): 1,
-        _command("close", price=st.one_of(st.none(), prices()), occurred_at=moments()): 1,
+        _command("close", price=st.one_of(st.none(), prices()), occurred_at=times()): 1,
     }
     return _some(weighted, commands_max)
 
@@ -377,13 +377,13 @@ def portfolio_commands(commands_max: int = COMMANDS_MAX) -> st.SearchStrategy[li
         "trade_id": st.sampled_from(["T-1", "T-2", "T-3", "T-4", "T-5", "T-6"]),
         "realized_pnl": st.one_of(st.none(), amounts()),
         "commission": commissions(),
-        "occurred_at": moments(),
+        "occurred_at": times(),
     }
     weighted = {
         _command("record_trade", **trade): 3,
         _command("record_trade", **trade, cash_flow=amounts()): 3,
-        _command("deposit", amount=amounts(), occurred_at=moments()): 2,
-        _command("withdraw", amount=amounts(), occurred_at=moments()): 2,
+        _command("deposit", amount=amounts(), occurred_at=times()): 2,
+        _command("withdraw", amount=amounts(), occurred_at=times()): 2,
         _command("=", max_positions=st.one_of(st.none(), st.integers(-1, 5))): 1,
     }
     return _some(weighted, commands_max)

@@ -27,7 +27,7 @@ from eventstore.core.event import Event, EventRegistry, PendingEvent, RecordedEv
 from eventstore.errors import DomainError
 from eventstore.limits import check_count
 from eventstore.log.records import COLUMNS, StagedEvent, decode_page, to_columns
-from eventstore.testing.strategies.entities import EPOCH, History, moments, prices, quantities
+from eventstore.testing.strategies.entities import EPOCH, History, prices, quantities, times
 
 __all__ = [
     "RECORDED_FROM",
@@ -103,7 +103,7 @@ def shown_event(event: Event) -> str:
     for name, value in event.__dict__.items():
         if name == _ENVELOPE:
             if value != EPOCH:
-                said.append(f"at {_moment(value)}")
+                said.append(f"at {_time(value)}")
         elif value is not None and value != fields[name].default:
             is_same = isinstance(value, datetime) and value == event.occurred_at != EPOCH
             said.append(f"{name}={'same' if is_same else _value(value)}")
@@ -114,7 +114,7 @@ def _value(value: Any) -> str:
     if isinstance(value, Decimal | enum.StrEnum):
         return str(value)
     if isinstance(value, datetime):
-        return _moment(value)
+        return _time(value)
     if isinstance(value, UUID):
         return _short(value)
     if isinstance(value, BaseModel):
@@ -124,7 +124,7 @@ def _value(value: Any) -> str:
     return repr(value)
 
 
-def _moment(value: datetime) -> str:
+def _time(value: datetime) -> str:
     since = value - EPOCH
     if abs(since) > timedelta(days=2):
         return value.isoformat()
@@ -384,7 +384,7 @@ def _built(model: type[Any], fields_of: type[BaseModel] | None = None) -> st.Sea
     required: dict[str, st.SearchStrategy[Any]] = {}
     optional: dict[str, st.SearchStrategy[Any]] = {}
     for name, field in model.model_fields.items():
-        values = moments() if name == _ENVELOPE else _values((fields.get(name) or field).annotation)
+        values = times() if name == _ENVELOPE else _values((fields.get(name) or field).annotation)
         (required if field.is_required() or name == _ENVELOPE else optional)[name] = values
 
     def make(values: dict[str, Any]) -> Any:
@@ -401,7 +401,7 @@ _USUAL: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
     str: lambda: st.sampled_from(["A", "B", "ü"]),
     int: lambda: st.integers(0, 9),
     bool: st.booleans,
-    datetime: moments,
+    datetime: times,
     date: lambda: st.integers(0, 2).map(lambda days: EPOCH.date() + timedelta(days=days)),
     UUID: lambda: st.integers(1, 3).map(lambda number: UUID(int=number)),
 }

@@ -4,8 +4,8 @@
 --   $1 ids uuid[]
 -- Result: none
 -- Locks: none beyond the rows'
--- Index: milestone_orders_pkey, events_pkey
-UPDATE {schema}.milestone_portfolios AS stored
+-- Index: state_snapshot_orders_pkey, events_pkey
+UPDATE {schema}.state_snapshot_portfolios AS stored
 SET during = pg_catalog.int8range(pg_catalog.lower(stored.during), event.position)
 FROM {schema}.events AS event
 WHERE stored.id = ANY ($1::pg_catalog.uuid[])

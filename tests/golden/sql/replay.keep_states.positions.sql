@@ -1,11 +1,11 @@
 -- Purpose: Keep states of orders; one that is there already stays. Another table's name is put in the place of this
 --   one's.
 -- Parameters:
---   $1 states text a JSON list of objects with the columns of milestone_orders
+--   $1 states text a JSON list of objects with the columns of state_snapshot_orders
 -- Result: none
 -- Locks: none beyond the rows'
--- Index: milestone_orders_pkey
-INSERT INTO {schema}.milestone_positions
-SELECT * FROM pg_catalog.jsonb_populate_recordset(NULL::{schema}.milestone_positions, $1::pg_catalog.text::pg_catalog.jsonb)
+-- Index: state_snapshot_orders_pkey
+INSERT INTO {schema}.state_snapshot_positions
+SELECT * FROM pg_catalog.jsonb_populate_recordset(NULL::{schema}.state_snapshot_positions, $1::pg_catalog.text::pg_catalog.jsonb)
 ON CONFLICT (id, stream_version) DO NOTHING
 

@@ -1,4 +1,4 @@
--- Purpose: Read those rows of orders that hold no event outside of a moment. Another read table's name is put in the
+-- Purpose: Read those rows of orders that hold no event outside of a point in time. Another read table's name is put in the
 --   place of this one's.
 -- Parameters:
 --   $1 ids uuid[]

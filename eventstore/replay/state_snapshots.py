@@ -1,6 +1,6 @@
-"""Milestones: stored sets of states, from which the past is folded where now is further away.
+"""StateSnapshots: stored sets of states, from which the past is folded where now is further away.
 
-A milestone is made of the states of all entities at one position. They can be dropped at any time, and made again from
+A state snapshot is made of the states of all entities at one position. They can be dropped at any time, and made again from
 the log; nothing but the cost of `as_of` depends on them.
 """
 
@@ -20,9 +20,9 @@ from eventstore.database.access import in_transaction, reading
 from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.limits import POSITION_MAX, check_count
 from eventstore.replay.disorder import DisorderSearch
-from eventstore.replay.milestone_tables import of_table
-from eventstore.replay.moments import Moment, pin
 from eventstore.replay.past_storage import NO_VERSIONS, PastStorage
+from eventstore.replay.point_in_time import PointInTime, pin
+from eventstore.replay.state_snapshot_tables import of_table
 from eventstore.repositories.storage import Stream
 from eventstore.sql import load, text_of
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
     from eventstore.repositories.storage import ReadTable
 
-__all__ = ["Milestone", "Milestones"]
+__all__ = ["StateSnapshot", "StateSnapshots"]
 
 _logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _RETRY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Milestone:
+class StateSnapshot:
     """A stored set of the states of one category.
 
     Attributes:
@@ -60,12 +60,12 @@ class Milestone:
     made_at: datetime
 
 
-class Milestones:
-    """Makes, lists and drops milestones. `store.milestones` is one.
+class StateSnapshots:
+    """Makes, lists and drops state snapshots. `store.state_snapshots` is one.
 
     Args:
         log: The log; of the primary.
-        tables: The read table of each class of entities that gets milestones.
+        tables: The read table of each class of entities that gets state snapshots.
         versions: The version of the code's projection of each table, by its name; 1 unless given.
     """
 
@@ -83,7 +83,7 @@ class Milestones:
     async def make(self, *, position: int | None = None) -> int:
         """Store the states of all entities as of a position, in one transaction; readers and writers go on.
 
-        Only what has changed since the milestone before is stored. A position that has a milestone keeps it.
+        Only what has changed since the state snapshot before is stored. A position that has a state snapshot keeps it.
 
         Args:
             position: The position; None: the last one that there is.
@@ -100,10 +100,10 @@ class Milestones:
             return await self._make_at(await self._log.head() if position is None else position)
 
     async def _make_at(self, position: int) -> int:
-        moment = await pin(self._log, position=position)
-        if moment.through == 0:
+        point = await pin(self._log, position=position)
+        if point.through == 0:
             raise ConfigurationError("there is nothing to keep before the first event: append one first")
-        await DisorderSearch(self._log).run_through(moment.through)
+        await DisorderSearch(self._log).run_through(point.through)
         async with self._log.connection.acquire() as connection:
             with in_transaction(connection):
                 async with connection.transaction():
@@ -111,27 +111,27 @@ class Milestones:
                         f"SET LOCAL statement_timeout = {_STATEMENT_TIMEOUT_S * 1000:.0f}"
                     )
                     await connection.execute(
-                        load("replay/lock_milestones", connection), timeout=_STATEMENT_TIMEOUT_S
+                        load("replay/lock_state_snapshots", connection), timeout=_STATEMENT_TIMEOUT_S
                     )
                     for kind in self._tables:
-                        await self._make(connection, kind, moment)
-        return moment.through
+                        await self._make(connection, kind, point)
+        return point.through
 
-    async def list(self) -> list[Milestone]:
-        """Return all milestones, in the order of position and category.
+    async def list(self) -> list[StateSnapshot]:
+        """Return all state snapshots, in the order of position and category.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
         async with reading(self._log.connection) as connection:
-            rows = await connection.fetch(load("replay/list_milestones", connection))
-        return [Milestone(**row) for row in rows]
+            rows = await connection.fetch(load("replay/list_state_snapshots", connection))
+        return [StateSnapshot(**row) for row in rows]
 
     async def drop(self, *, position: int | None = None) -> int:
-        """Drop the milestones at a position, and the states that no other one needs; return how many there were.
+        """Drop the state snapshots at a position, and the states that no other one needs; return how many there were.
 
         Args:
-            position: The position; None: all milestones.
+            position: The position; None: all state snapshots.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
@@ -139,18 +139,20 @@ class Milestones:
         async with self._log.connection.acquire() as connection:
             with in_transaction(connection):
                 async with connection.transaction():
-                    await connection.execute(load("replay/lock_milestones", connection))
-                    dropped = await connection.fetch(load("replay/drop_milestones", connection), position)
+                    await connection.execute(load("replay/lock_state_snapshots", connection))
+                    dropped = await connection.fetch(
+                        load("replay/drop_state_snapshots", connection), position
+                    )
                     for kind, table in self._tables.items():
                         statement = text_of(of_table("replay/drop_states", table.projection), connection)
                         await connection.execute(statement, kind.category, timeout=_STATEMENT_TIMEOUT_S)
         return len(dropped)
 
     async def run(self, *, every_positions: int) -> None:
-        """Make a milestone whenever the log has grown by so much, until cancelled; errors are logged and waited out.
+        """Make a state snapshot whenever the log has grown by so much, until cancelled; errors are logged and waited out.
 
         Args:
-            every_positions: How many positions lie between two milestones at least.
+            every_positions: How many positions lie between two state snapshots at least.
 
         Raises:
             ConfigurationError: It is not positive.
@@ -163,51 +165,57 @@ class Milestones:
                     await self.make()
                 await asyncio.sleep(_POLL_S)
             except EventStoreError as error:
-                _logger.warning("a milestone could not be made, it is tried again", exc_info=error)
+                _logger.warning("a state snapshot could not be made, it is tried again", exc_info=error)
                 await asyncio.sleep(_RETRY_S)
 
-    async def _make(self, connection: Any, kind: type[Entity], moment: Moment) -> None:
+    async def _make(self, connection: Any, kind: type[Entity], point: PointInTime) -> None:
         table = self._tables[kind]
         past = PastStorage(
-            self._log, self._tables, moment, versions=self._versions, run=lambda work: work(connection)
+            self._log, self._tables, point, versions=self._versions, run=lambda work: work(connection)
         )
-        form = await past.form(kind)
-        await connection.execute(load("replay/drop_other_forms", connection), kind.category, form)
+        schema_hash = await past.schema_hash(kind)
+        await connection.execute(load("replay/drop_other_schemas", connection), kind.category, schema_hash)
         await connection.execute(
-            text_of(of_table("replay/drop_states_of_other_forms", table.projection), connection), form
+            text_of(of_table("replay/drop_states_of_other_schemas", table.projection), connection),
+            schema_hash,
         )
         before = await connection.fetch(
-            load("replay/nearest_milestone", connection), kind.category, form, moment.through, None, None
+            load("replay/nearest_state_snapshot", connection),
+            kind.category,
+            schema_hash,
+            point.through,
+            None,
+            None,
         )
         after = before[0]["position"] if before else 0
-        if after == moment.through:
+        if after == point.through:
             return
         changed = await connection.fetch(
             load("replay/streams_after", connection),
             kind.category,
             after,
-            moment.through,
+            point.through,
             timeout=_STATEMENT_TIMEOUT_S,
         )
         ids = sorted(row["stream_id"] for row in changed)
         for begin in range(0, len(ids), _STATES_AT_A_TIME):
             some = ids[begin : begin + _STATES_AT_A_TIME]
-            await self._keep(connection, table, form, await past.states(kind, some))
+            await self._keep(connection, table, schema_hash, await past.states(kind, some))
             await connection.execute(
                 text_of(of_table("replay/close_states", table.projection), connection), some
             )
         await connection.execute(
-            load("replay/keep_milestone", connection),
+            load("replay/keep_state_snapshot", connection),
             kind.category,
-            moment.through,
-            form,
+            point.through,
+            schema_hash,
             after,
             timeout=_STATEMENT_TIMEOUT_S,
         )
 
     @staticmethod
     async def _keep(
-        connection: Any, table: ReadTable[Any], form: int, states: Mapping[UUID, Stream[Any]]
+        connection: Any, table: ReadTable[Any], schema_hash: int, states: Mapping[UUID, Stream[Any]]
     ) -> None:
         there = {each: (stream.entity, stream.version) for each, stream in states.items() if stream.entity}
         versions = [version for _, version in there.values()]
@@ -222,7 +230,7 @@ class Milestones:
                     **orjson.loads(entity.model_dump_json()),
                     "last_position": bound["since"],
                     "stream_version": version,
-                    "form": form,
+                    "schema_hash": schema_hash,
                     "recorded_through": bound["recorded_through"],
                     "occurred_through": bound["occurred_through"],
                     "during": f"[{bound['since']},{bound['until'] or ''})",

@@ -3,7 +3,7 @@
 Only one of several that load a stream at the same version can append to it; the others have worked for nothing, and
 do so again. So a stream that a retried operation has met a conflict on is `hot` for as long as anyone waits for it: who
 loads it in a retried operation waits for its turn, and keeps it until its attempt has ended. A turn saves work and no
-more: the version check of the append decides, as without turns and as in every other process.
+more: the version check of the append decides, as without queues and as in every other process.
 
 An operation may take long, or two may want two streams in opposite orders. So the turn passes on where the line has not moved
 for a second, and the operation that had it goes on without. The wait has no other bound: if all went on without a turn after
@@ -31,17 +31,17 @@ from eventstore.core.scoped import Scoped
 from eventstore.log.records import NO_METADATA
 from eventstore.repositories.storage import Storage, Stream
 
-__all__ = ["TURN_TIMEOUT_S", "Turns", "current_turns"]
+__all__ = ["HOLD_TIMEOUT_S", "StreamQueues", "current_queues"]
 
 E = TypeVar("E", bound=Entity)
 
-TURN_TIMEOUT_S = 1.0
+HOLD_TIMEOUT_S = 1.0
 """Seconds that an operation keeps its turn on a stream at most while others wait for it."""
 
 # So that the next one's commit is sent before the one that has ended goes on: one for it to run, one for its statement.
 _STEPS_TO_SEND = 2
 
-_current: Scoped[Turns | None] = Scoped("eventstore_turns", None)
+_current: Scoped[StreamQueues | None] = Scoped("eventstore_stream_queues", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +76,22 @@ class _Line:
         self.come = 0
         self.saved: _State | None = None
         self._stream_id = stream_id
-        self._holder: Turns | None = None
-        self._waiting: deque[tuple[Turns, asyncio.Future[None]]] = deque()
+        self._holder: StreamQueues | None = None
+        self._waiting: deque[tuple[StreamQueues, asyncio.Future[None]]] = deque()
         self._moved_s = 0.0
         self._watch: asyncio.TimerHandle | None = None
 
-    async def wait(self, turns: Turns) -> None:
-        """Wait until it is the turn of `turns`."""
+    async def wait(self, queues: StreamQueues) -> None:
+        """Wait until it is the turn of `queues`."""
         self.wanted_by += 1
         self.come += 1
         if self._holder is None:
-            self._give(turns)
+            self._give(queues)
             return
         given: asyncio.Future[None] = self.loop.create_future()
         if not self._waiting:
             self._moved_s = self.loop.time()
-        self._waiting.append((turns, given))
+        self._waiting.append((queues, given))
         if self._watch is None:
             self._watch_from(self._moved_s)
         try:
@@ -99,7 +99,7 @@ class _Line:
         except asyncio.CancelledError:
             if given.cancelled():
                 self._leave()
-            elif self._holder is turns:  # it was given the turn meanwhile
+            elif self._holder is queues:  # it was given the turn meanwhile
                 self.release()
             raise
 
@@ -110,16 +110,16 @@ class _Line:
             self._holder = None
             self._leave()
         while self._waiting:
-            turns, given = self._waiting.popleft()
+            queues, given = self._waiting.popleft()
             if not given.done():  # else it was cancelled, and has left
-                self._give(turns)
+                self._give(queues)
                 given.set_result(None)
                 return
 
-    def _give(self, turns: Turns) -> None:
-        self._holder = turns
+    def _give(self, queues: StreamQueues) -> None:
+        self._holder = queues
         self._moved_s = self.loop.time()
-        turns.gain(self._stream_id, self)
+        queues.gain(self._stream_id, self)
 
     def _leave(self) -> None:
         self.wanted_by -= 1
@@ -130,12 +130,12 @@ class _Line:
 
     def _watch_from(self, moved_s: float) -> None:
         # One timer for the line, and not one for each that waits: they may be thousands.
-        self._watch = self.loop.call_at(moved_s + TURN_TIMEOUT_S, self._look)
+        self._watch = self.loop.call_at(moved_s + HOLD_TIMEOUT_S, self._look)
 
     def _look(self) -> None:
         """Pass the turn on where the line has not moved for too long."""
         self._watch = None
-        if self._waiting and self.loop.time() - self._moved_s >= TURN_TIMEOUT_S:
+        if self._waiting and self.loop.time() - self._moved_s >= HOLD_TIMEOUT_S:
             self.saved = None
             self.release()
         if self._waiting:
@@ -145,13 +145,13 @@ class _Line:
 _lines: dict[tuple[int, UUID], _Line] = {}  # by event loop, since a future belongs to one
 
 
-def current_turns() -> Turns | None:
-    """Return the turns of the retried operation that runs now; None outside of one."""
+def current_queues() -> StreamQueues | None:
+    """Return the queues of the retried operation that runs now; None outside of one."""
     return _current.get()
 
 
-class Turns:
-    """The turns that one retried operation holds in its attempts."""
+class StreamQueues:
+    """The queues that one retried operation holds in its attempts."""
 
     def __init__(self) -> None:
         self._held: dict[UUID, _Line] = {}
@@ -159,7 +159,7 @@ class Turns:
 
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[None]:
-        """Let what is loaded in the block wait for its turn; turns are given back at the end of the block."""
+        """Let what is loaded in the block wait for its turn; queues are given back at the end of the block."""
         is_waited_for = False
         try:
             with _current.set(self):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from eventstore.domain.order import Order, OrderSide
-from eventstore.repositories import PostgreSQLTransactionManager, PostgreSQLUnitOfWorkFactory, turns
+from eventstore.repositories import PostgreSQLTransactionManager, PostgreSQLUnitOfWorkFactory, stream_queues
 from eventstore.testing import InMemoryUnitOfWorkFactory
 from tests.rival_writers import elsewhere
 
@@ -62,12 +62,12 @@ async def test_rivals_of_one_process_meet_few_conflicts(store: EventStore):
     events = await store.log.read_stream(order.id)
     assert len(events) == 1 + 160
     assert len(attempts) <= 160 + 40
-    assert not turns._lines
+    assert not stream_queues._lines
 
 
 async def test_two_streams_in_opposite_orders_end(store: EventStore, monkeypatch):
     """Operations that hold one stream and want the other's go on without a turn, and both succeed."""
-    monkeypatch.setattr(turns, "TURN_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(stream_queues, "HOLD_TIMEOUT_S", 0.05)
     orders = [await saved(store) for _ in range(2)]
 
     async def both(uow: IUnitOfWork, first: Order, second: Order, price: int) -> None:
@@ -86,13 +86,13 @@ async def test_two_streams_in_opposite_orders_end(store: EventStore, monkeypatch
         await asyncio.gather(*(writer(number) for number in range(4)))
     for order in orders:
         assert len(await store.log.read_stream(order.id)) == 1 + 20
-    assert not turns._lines
+    assert not stream_queues._lines
 
 
 async def test_a_cancelled_operation_leaves_its_place(store: EventStore):
     """Of those who wait for their turn, one is cancelled: the others get theirs."""
     order = await saved(store)
-    holder = turns.Turns()
+    holder = stream_queues.StreamQueues()
     async with holder.attempt():
         assert await holder.take(order.id)
         waiting = [
@@ -108,12 +108,12 @@ async def test_a_cancelled_operation_leaves_its_place(store: EventStore):
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [type(None), asyncio.CancelledError, type(None)]
     assert len(await store.log.read_stream(order.id)) == 3
-    assert not turns._lines
+    assert not stream_queues._lines
 
 
 async def test_a_long_line_moves_in_order_and_not_all_at_once(monkeypatch):
     """Four hundred operations on one order wait longer than a turn may last: each still needs few attempts."""
-    monkeypatch.setattr(turns, "TURN_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(stream_queues, "HOLD_TIMEOUT_S", 0.1)
     factory = InMemoryUnitOfWorkFactory()
     order = Order.create_limit_order("A", Decimal(1), OrderSide.BUY, limit_price=Decimal(100_000))
     async with factory.create_unit_of_work() as uow:
@@ -133,12 +133,12 @@ async def test_a_long_line_moves_in_order_and_not_all_at_once(monkeypatch):
         )
     )
     assert len(attempts) <= 2.5 * count
-    assert not turns._lines
+    assert not stream_queues._lines
 
 
 async def test_one_that_takes_long_loses_its_turn(monkeypatch):
     """The others go on meanwhile; it meets a conflict, and succeeds in its next turn."""
-    monkeypatch.setattr(turns, "TURN_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(stream_queues, "HOLD_TIMEOUT_S", 0.02)
     factory = InMemoryUnitOfWorkFactory()
     order = Order.create_limit_order("A", Decimal(1), OrderSide.BUY, limit_price=Decimal(100_000))
     async with factory.create_unit_of_work() as uow:
@@ -151,8 +151,8 @@ async def test_one_that_takes_long_loses_its_turn(monkeypatch):
         await amend(uow, order.id, 1, attempts)
         await others_are_done.wait()
 
-    async with turns.Turns().attempt():  # the stream is hot
-        holder = turns.Turns()
+    async with stream_queues.StreamQueues().attempt():  # the stream is hot
+        holder = stream_queues.StreamQueues()
         async with holder.attempt():
             assert await holder.take(order.id)
             slow_one = elsewhere(manager.execute_with_retry(slow))
@@ -171,7 +171,7 @@ async def test_one_that_takes_long_loses_its_turn(monkeypatch):
             others_are_done.set()
             await slow_one
     assert attempts == [1, 1]
-    assert not turns._lines
+    assert not stream_queues._lines
 
 
 def test_the_cost_of_a_turn_does_not_grow_with_those_that_wait():
@@ -181,12 +181,12 @@ def test_the_cost_of_a_turn_does_not_grow_with_those_that_wait():
         stream_id = uuid4()
 
         async def one() -> None:
-            mine = turns.Turns()
+            mine = stream_queues.StreamQueues()
             async with mine.attempt():
                 assert await mine.take(stream_id)
 
         await asyncio.gather(*(one() for _ in range(count)))
-        assert not turns._lines
+        assert not stream_queues._lines
 
     def seconds(count: int) -> float:
         taken = []

@@ -1,4 +1,4 @@
-"""The statements of milestones, for each of the read tables."""
+"""The statements of state snapshots, for each of the read tables."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from eventstore.core.entity import Entity
 
-__all__ = ["category_form", "of_table"]
+__all__ = ["category_hash", "of_table"]
 
 _SIGNED_32 = 1 << 31
 
 
 @cache
 def of_table(name: str, table: str) -> Template:
-    """Return a statement of milestones for a read table.
+    """Return a statement of state snapshots for a read table.
 
     Args:
         name: The statement's name, such as `replay/rows_within`.
@@ -32,8 +32,8 @@ def of_table(name: str, table: str) -> Template:
     return fill(template(name), table=table)
 
 
-def category_form(kind: type[Entity], version: int, discarded: Iterable[int]) -> int:
-    """Return a checksum, the same in every process, of what a stored state depends on besides its events: states of another form are not read.
+def category_hash(kind: type[Entity], version: int, discarded: Iterable[int]) -> int:
+    """Return a checksum, the same in every process, of what a stored state depends on besides its events: states of another schema are not read.
 
     Args:
         kind: The class of the entity, with its fields.

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventstore.database.cancellation import finish
-from eventstore.repositories import turns
+from eventstore.repositories import stream_queues
 from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory
 from tests.rival_writers import STEPS, Rivals, Step, new_order
 from tests.scale import examples
@@ -73,4 +73,4 @@ async def _rival(scripts: Sequence[tuple[Sequence[Step], int]], dawdling: int) -
         for steps, pause in scripts:
             tasks.create_task(rivals.run(steps, pause))
     await rivals.check()
-    assert not turns._lines
+    assert not stream_queues._lines

@@ -1,4 +1,4 @@
-"""Moments of the past: what belongs to one, and when all of it is known."""
+"""Points in time of the past: what belongs to one, and when all of it is known."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from eventstore.sql import load
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
-__all__ = ["POSITION_MAX", "Moment", "guess_position", "moment_of", "pin"]
+__all__ = ["POSITION_MAX", "PointInTime", "guess_position", "pin", "point_in_time_of"]
 
 POSITION_MAX = 2**63 - 1
 """The highest position: a bigint of PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class PointInTime:
     """What an answer of the past may hold; it stays the same whatever is appended later.
 
     Attributes:
-        through: Nothing after this position, inclusive. With neither time it is the moment itself; with a time it is
-            the end that the log had when the moment was asked for.
+        through: Nothing after this position, inclusive. With neither time it is the point in time itself; with a time it is
+            the end that the log had when the point in time was asked for.
         recorded_at: Of each stream the longest prefix recorded at this time or before, by the database's clock, in UTC.
         occurred_at: Only events that occurred at this time or before, by the domain's clock, in UTC, in the order
             in which they occurred.
@@ -58,8 +58,10 @@ class Moment:
         return f"position {self.through}"
 
 
-def moment_of(position: int | None, recorded_at: datetime | None, occurred_at: datetime | None) -> Moment:
-    """Return the moment that is asked for, of the whole log where it is a time.
+def point_in_time_of(
+    position: int | None, recorded_at: datetime | None, occurred_at: datetime | None
+) -> PointInTime:
+    """Return the point in time that is asked for, of the whole log where it is a time.
 
     Raises:
         ConfigurationError: Not exactly one is given, or the position is negative or no number.
@@ -69,8 +71,8 @@ def moment_of(position: int | None, recorded_at: datetime | None, occurred_at: d
             "as of when? Give exactly one of position=, recorded_at= (what was known) and occurred_at= (what was true)"
         )
     if position is None:
-        return Moment(POSITION_MAX, _aware(recorded_at), _aware(occurred_at))
-    return Moment(check_position("position", position))
+        return PointInTime(POSITION_MAX, _aware(recorded_at), _aware(occurred_at))
+    return PointInTime(check_position("position", position))
 
 
 async def pin(
@@ -79,14 +81,14 @@ async def pin(
     position: int | None = None,
     recorded_at: datetime | None = None,
     occurred_at: datetime | None = None,
-) -> Moment:
-    """Wait until everything that belongs to a moment is final, and return the moment.
+) -> PointInTime:
+    """Wait until everything that belongs to a point in time is final, and return the point in time.
 
     For a time, every writer that is in flight at the call is waited for: its events may carry the very time.
 
     Args:
         log: The log; of the primary.
-        position: The moment is right after this position; 0 is before everything.
+        position: The point in time is right after this position; 0 is before everything.
         recorded_at: Or a time by the database's clock; naive: local time.
         occurred_at: Or a time by the domain's clock; naive: local time.
 
@@ -95,12 +97,12 @@ async def pin(
             standby.
         ConnectionError, TimeoutError: Safe to retry.
     """
-    asked = moment_of(position, recorded_at, occurred_at)
+    asked = point_in_time_of(position, recorded_at, occurred_at)
     with log.server.steady() as generation:
         return replace(await _pinned(log, asked), generation=generation)
 
 
-async def _pinned(log: EventLog, asked: Moment) -> Moment:
+async def _pinned(log: EventLog, asked: PointInTime) -> PointInTime:
     if not asked.is_time:
         await log.high_water_mark.wait_until_final(asked.through)
         head = await log.head()
@@ -110,39 +112,39 @@ async def _pinned(log: EventLog, asked: Moment) -> Moment:
                 "nothing has it yet"
             )
         final = await log.high_water_mark.advance(asked.through, wait=False)
-        return Moment(asked.through, final=max(asked.through, min(final, head)))
+        return PointInTime(asked.through, final=max(asked.through, min(final, head)))
     # Whoever is in flight may have drawn positions beyond the end that is visible.
     await log.high_water_mark.wait_until_final(POSITION_MAX)
     head = await log.head()
     await log.high_water_mark.wait_until_final(head)
-    return Moment(head, asked.recorded_at, asked.occurred_at, final=head)
+    return PointInTime(head, asked.recorded_at, asked.occurred_at, final=head)
 
 
-async def guess_position(log: EventLog, moment: Moment) -> int:
-    """Return about where a moment lies in the log; exact where it is a position.
+async def guess_position(log: EventLog, point: PointInTime) -> int:
+    """Return about where a point in time lies in the log; exact where it is a position.
 
     Raises:
         ConnectionError, TimeoutError: Safe to retry.
     """
-    if not moment.is_time:
-        return moment.through
+    if not point.is_time:
+        return point.through
     async with reading(log.connection) as connection:
         return int(
             await connection.fetchval(
                 load("replay/guess_position", connection),
-                moment.recorded_at,
-                moment.occurred_at,
-                moment.through,
+                point.recorded_at,
+                point.occurred_at,
+                point.through,
             )
         )
 
 
-def _aware(moment: datetime | None) -> datetime | None:
-    if moment is None:
+def _aware(point: datetime | None) -> datetime | None:
+    if point is None:
         return None
-    if not isinstance(moment, datetime):
-        raise ConfigurationError(f"a time must be a datetime, not {moment!r}")
+    if not isinstance(point, datetime):
+        raise ConfigurationError(f"a time must be a datetime, not {point!r}")
     try:
-        return moment.astimezone(UTC)
+        return point.astimezone(UTC)
     except (OverflowError, ValueError):  # datetime.min and max, for "ever", have no local time
-        return moment.replace(tzinfo=UTC)
+        return point.replace(tzinfo=UTC)

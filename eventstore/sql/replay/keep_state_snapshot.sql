@@ -1,13 +1,13 @@
--- Purpose: Keep a milestone, whose states are kept already in the same transaction.
+-- Purpose: Keep a state snapshot, whose states are kept already in the same transaction.
 -- Parameters:
 --   $1 category text
 --   $2 position bigint
---   $3 form integer
---   $4 after bigint position, exclusive: of the milestone before; 0 where there is none
+--   $3 schema_hash integer
+--   $4 after bigint position, exclusive: of the state snapshot before; 0 where there is none
 -- Result: none
 -- Locks: none beyond the row's
--- Index: events_position_key, milestones_pkey
-INSERT INTO {schema}.milestones (category, position, form, recorded_through, occurred_through)
+-- Index: events_position_key, state_snapshots_pkey
+INSERT INTO {schema}.state_snapshots (category, position, schema_hash, recorded_through, occurred_through)
 SELECT
     $1::pg_catalog.text, $2::bigint, $3::integer,
     greatest(before.recorded_through, since.recorded_through),
@@ -16,5 +16,5 @@ FROM (
     SELECT pg_catalog.max(recorded_at) AS recorded_through, pg_catalog.max(occurred_at) AS occurred_through FROM {schema}.events
     WHERE position > $4::bigint AND position <= $2::bigint AND category = $1::pg_catalog.text
 ) AS since
-LEFT JOIN {schema}.milestones AS before ON before.category = $1::pg_catalog.text AND before.position = $4::bigint
+LEFT JOIN {schema}.state_snapshots AS before ON before.category = $1::pg_catalog.text AND before.position = $4::bigint
 ON CONFLICT (category, position) DO NOTHING
