@@ -1,5 +1,5 @@
 -- Time travel: stored sets of states (state snapshots), and the streams whose events did not occur in the order of their versions.
--- migrate:creates: state snapshots, state_snapshot_orders, state_snapshot_positions, state_snapshot_portfolios, state_snapshot_portfolio_snapshots, disordered_streams, disorder_search
+-- migrate:creates: state_snapshots, state_snapshot_orders, state_snapshot_positions, state_snapshot_portfolios, state_snapshot_portfolio_snapshots, disordered_streams, disorder_search
 
 -- migrate:up
 
@@ -103,7 +103,7 @@ CREATE TABLE disorder_search (
 INSERT INTO disorder_search DEFAULT VALUES;
 
 CREATE TRIGGER projection_position_is_assigned
-    AFTER INSERT OR UPDATE OF position ON state snapshots
+    AFTER INSERT OR UPDATE OF position ON state_snapshots
     FOR EACH ROW EXECUTE FUNCTION projection_position_is_assigned();
 
 CREATE TRIGGER projection_position_is_assigned

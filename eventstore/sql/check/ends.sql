@@ -30,7 +30,7 @@ reached (relation, position) AS MATERIALIZED (
     SELECT 'projection_discards', pg_catalog.max(position) FROM {schema}.projection_discards
     WHERE position <= (SELECT last FROM limits)
     UNION ALL
-    SELECT 'state_snapshots', pg_catalog.max(position) FROM {schema}.state snapshots
+    SELECT 'state_snapshots', pg_catalog.max(position) FROM {schema}.state_snapshots
     UNION ALL
     SELECT 'state_snapshots', pg_catalog.max(position) FROM {schema}.state_snapshots WHERE position <= (SELECT last FROM limits)
     UNION ALL

@@ -321,7 +321,7 @@ violations (precondition, found, repair) AS (
             pg_catalog.format_type(kept.atttypid, kept.atttypmod), pg_catalog.format_type(live.atttypid, live.atttypmod)),
         pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I TYPE %s', state_snapshots.quoted, kept.attname,
             pg_catalog.format_type(live.atttypid, live.atttypmod))
-    FROM tables AS state snapshots
+    FROM tables AS state_snapshots
     JOIN tables AS read_tables ON state_snapshots.name = 'state_snapshot_' || read_tables.name AND NOT read_tables.is_own
     JOIN pg_catalog.pg_attribute AS kept ON kept.attrelid = state_snapshots.oid AND kept.attnum > 0 AND NOT kept.attisdropped
     JOIN pg_catalog.pg_attribute AS live ON live.attrelid = read_tables.oid AND live.attnum > 0 AND live.attname = kept.attname

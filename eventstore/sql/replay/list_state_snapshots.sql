@@ -4,5 +4,5 @@
 --   made_at timestamptz; in the order of position and category
 -- Locks: none beyond ACCESS SHARE
 -- Index: none, it reads all of a small table
-SELECT category, position, recorded_through, occurred_through, made_at FROM {schema}.state snapshots
+SELECT category, position, recorded_through, occurred_through, made_at FROM {schema}.state_snapshots
 ORDER BY position, category

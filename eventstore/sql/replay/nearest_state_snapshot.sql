@@ -8,7 +8,7 @@
 -- Result: id bigint, position bigint, recorded_through timestamptz, occurred_through timestamptz; no row where there is none
 -- Locks: none beyond ACCESS SHARE
 -- Index: state_snapshots_pkey
-SELECT id, position, recorded_through, occurred_through FROM {schema}.state snapshots
+SELECT id, position, recorded_through, occurred_through FROM {schema}.state_snapshots
 WHERE category = $1::pg_catalog.text
     AND schema_hash = $2::integer
     AND position <= $3::bigint

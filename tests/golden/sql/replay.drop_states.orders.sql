@@ -7,7 +7,7 @@
 -- Index: none, it looks through the whole table
 DELETE FROM {schema}.state_snapshot_orders AS stored
 WHERE NOT EXISTS (
-    SELECT FROM {schema}.state snapshots
+    SELECT FROM {schema}.state_snapshots
     WHERE state_snapshots.category = $1::pg_catalog.text AND stored.during OPERATOR(pg_catalog.@>) state_snapshots.position
 )
 
