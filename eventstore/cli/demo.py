@@ -113,7 +113,7 @@ async def _play(config: DatabaseConfig, tape: Sequence[Tick], *, migrate: bool) 
 
 @dataclass(slots=True)
 class _Pace:
-    """Events per second over the last points in time, and the greatest lag."""
+    """Events per second over the last seconds, and the greatest lag."""
 
     events: int = 0
     at_s: float = 0.0

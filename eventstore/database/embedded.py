@@ -566,7 +566,7 @@ def _answers(path: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder that children of an interrupted program may still write to for a point in time."""
+    """Remove a folder that children of an interrupted program may still write to for a moment."""
     deadline_s = time.monotonic() + _ORPHANS_S
     while True:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,6 @@
 """Wake-ups across processes: a NOTIFY after the commit, and a LISTEN on a connection of its own.
 
-Both are hints. Who waits for events polls as well, so one that is lost costs a point in time and nothing else.
+Both are hints. Who waits for events polls as well, so one that is lost costs a moment and nothing else.
 """
 
 from __future__ import annotations

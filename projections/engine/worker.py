@@ -195,7 +195,7 @@ class ProjectionWorker(Generic[R]):
             await finish(self._lease.release())
 
     async def _run_while_well(self, listener: Listener) -> None:
-        """Take the lease, or wait a point in time for it; then fold until there has been nothing to do for a while."""
+        """Take the lease, or wait for it a little; then fold until there has been nothing to do for a while."""
         server = self.log.server
         generation = server.generation
         await self._check_version()  # before the lease: who may not fold does not keep others from it

@@ -139,7 +139,7 @@ async def test_a_conflict_fails_its_own_append_alone(migrated_config: DatabaseCo
 
 
 async def test_appends_repeated_together_have_their_own_positions_and_times(migrated_config: DatabaseConfig):
-    """Two appends that the log has since different points in time are sent again in one statement: each gets its first answer."""
+    """Two appends that the log has since different times are sent again in one statement: each gets its first answer."""
     async with opened(migrated_config) as connection:
         log = EventLog(connection)
         streams = [started(), started(tunings=2)]

@@ -52,7 +52,7 @@ async def test_a_page_goes_on_after_an_entity_of_its_kind(database: Database):
 
 @pytest.mark.parametrize("wrong", [date(2024, 3, 1), "2024-03-01", None], ids=repr)
 async def test_a_range_goes_from_a_moment_to_another(database: Database, wrong: Any):
-    """A date is no point in time: whether its day belongs to the range is for the caller to say."""
+    """A date is not a point in time: whether its day belongs to the range is for the caller to say."""
     async with database.unit_of_work() as uow:
         with pytest.raises(ConfigurationError, match="from one datetime to another"):
             await uow.orders.get_orders_by_date_range(wrong, datetime.max)

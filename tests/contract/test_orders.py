@@ -132,7 +132,7 @@ class TestSaveAndLoad:
         assert await types(database, order.id) == []
 
     async def test_update_in_the_unit_of_work_that_saved_it(self, database: Database):
-        """What was staged a point in time ago is known to `update_order`."""
+        """What was staged a moment ago is known to `update_order`."""
         order = an_order()
         async with database.unit_of_work() as uow:
             await uow.orders.save_order(order)

@@ -154,7 +154,7 @@ async def test_a_backend_that_is_terminated_in_an_append_loses_nothing(
         await writers
         assert terminated > 0
         stored: dict[Any, list[int]] = {}
-        # Not with the pool: an idle connection of it may have been ended a point in time ago, and a read is not sent again.
+        # Not with the pool: an idle connection of it may have been ended a moment ago, and a read is not sent again.
         for row in await admin.fetch("SELECT stream_id, position FROM events ORDER BY position"):
             stored.setdefault(row["stream_id"], []).append(row["position"])
         assert {key: tuple(positions) for key, positions in stored.items()} == results

@@ -32,7 +32,7 @@ STEP = timedelta(milliseconds=10)
 # Orders of three events each, one after the other, as the log keeps them.
 FILL = """
     INSERT INTO events
-    SELECT position, point in time, point in time, version, 1, md5('s' || stream)::uuid, md5('e' || position)::uuid, 'order',
+    SELECT position, at, at, version, 1, md5('s' || stream)::uuid, md5('e' || position)::uuid, 'order',
         (ARRAY['OrderCreated', 'OrderSubmitted', 'OrderFilled'])[version],
         CASE version
             WHEN 1 THEN '{"symbol": "ES", "side": "BUY", "order_type": "MARKET", "quantity": "10"}'
@@ -41,7 +41,7 @@ FILL = """
         END::jsonb, '{}'
     FROM (
         SELECT n AS position, (n - 1) % 3 + 1 AS version, (n - 1) / 3 AS stream,
-            timestamptz '2026-01-01Z' + n * interval '10 milliseconds' AS point in time
+            timestamptz '2026-01-01Z' + n * interval '10 milliseconds' AS at
         FROM generate_series(1, $1::int) AS n
     ) AS numbered
 """

@@ -111,7 +111,7 @@ async def test_times_are_found_exactly(filled: tuple[EventStore, int]):
 
 
 async def test_an_event_is_found_by_its_id(filled: tuple[EventStore, int]):
-    """Also one that was appended a point in time ago, before any summary of its pages; an unknown id is nothing."""
+    """Also one that was appended a moment ago, before any summary of its pages; an unknown id is nothing."""
     store, events = filled
     async with store.connection.acquire() as connection:
         event_id = await connection.fetchval("SELECT event_id FROM events WHERE position = $1", events // 3)

@@ -165,22 +165,22 @@ def test_computed_takes_every_product_of_the_context():
         datetime.min.replace(tzinfo=timezone(timedelta(hours=5))),
     ],
 )
-def test_a_time_that_is_none_in_utc_is_refused_by_name(point):
+def test_a_time_that_is_none_in_utc_is_refused_by_name(when):
     """What is no time, or lies outside the years 1 to 9999 in UTC, is a `DomainError`, and nothing changes."""
     order = Order.create_market_order("AAPL", Decimal(100), OrderSide.BUY, occurred_at=NINE)
     order.submit("B-1", occurred_at=NINE)
     refused = [
-        lambda: Order.create_market_order("AAPL", Decimal(1), OrderSide.BUY, occurred_at=point),
-        lambda: order.fill(Decimal(1), Decimal(150), "E-1", occurred_at=point),
-        lambda: order.amend(quantity=Decimal(50), occurred_at=point),
-        lambda: order.cancel(occurred_at=point),
-        lambda: order.delete(occurred_at=point),
+        lambda: Order.create_market_order("AAPL", Decimal(1), OrderSide.BUY, occurred_at=when),
+        lambda: order.fill(Decimal(1), Decimal(150), "E-1", occurred_at=when),
+        lambda: order.amend(quantity=Decimal(50), occurred_at=when),
+        lambda: order.cancel(occurred_at=when),
+        lambda: order.delete(occurred_at=when),
     ]
     for call in refused:
         with pytest.raises(DomainError) as refusal:
             call()
         assert refusal.value.rule == "order.occurred_at"
     with pytest.raises(DomainError) as refusal:
-        order.filled_at = point
+        order.filled_at = when
     assert refusal.value.rule == "order.filled_at"
     assert [pending.event.type for pending in order.pending_events] == ["OrderCreated", "OrderSubmitted"]
