@@ -67,13 +67,13 @@ class Projection(ABC, Generic[R]):
 
         What it returns for one key is folded together, by one call of `fold`, or not at all.
         """
-        parts = [part for part in event.parts if type(part.event) in self.events]
+        parts = [part for part in event.upcast_events if type(part.event) in self.events]
         if len(parts) < 2 or not isinstance(event, UpcastEvents):  # noqa: PLR2004 - several
             return tuple(parts)
         by_key: dict[tuple[Any, ...], list[RecordedEvent]] = {}
         for part in parts:
             by_key.setdefault(self.key_of(part), []).append(part)
-        return tuple(its[0] if len(its) == 1 else event.of(its) for its in by_key.values())
+        return tuple(its[0] if len(its) == 1 else event.with_events(its) for its in by_key.values())
 
     def key_of(self, event: RecordedEvent) -> tuple[Any, ...]:
         """Return the key of what `taken` returned, in the form that all equal keys have.
@@ -81,7 +81,7 @@ class Projection(ABC, Generic[R]):
         Raises:
             ProjectionError: `key` has failed. Whose row it is that stands still is not known, so the projection does.
         """
-        part = event if type(event) is RecordedEvent else event.parts[0]
+        part = event.upcast_events[0] if isinstance(event, UpcastEvents) else event
         try:
             return self.table.normal(self.key(part))
         except Exception as error:
@@ -101,9 +101,9 @@ class Projection(ABC, Generic[R]):
         Raises:
             ProjectionError: The new row has another key: it would take the place of another row.
         """
-        if type(event) is RecordedEvent:
+        if not isinstance(event, UpcastEvents):
             return self._of_key(self.evolve(row, event), key)
-        for part in event.parts:
+        for part in event.upcast_events:
             row = self.evolve(row, part)
         return self._of_key(row, key)
 
@@ -141,7 +141,7 @@ class EntityProjection(Projection[E]):
 
     def taken(self, event: RecordedEvent) -> tuple[RecordedEvent, ...]:
         """Return the event, whole: the row has the stream's version, also after one that upcasters dropped."""
-        if type(event) is RecordedEvent and type(event.event) not in self.events:
+        if not isinstance(event, UpcastEvents) and type(event.event) not in self.events:
             return ()
         return (event,)
 

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, create_mod
 
 from eventstore.core import codec
 from eventstore.core.context import CONTEXT, at, in_decimal_arithmetic, new_id, now
-from eventstore.core.event import Amended, Event, PendingEvent, RecordedEvent, Tombstone
+from eventstore.core.event import Amended, Event, PendingEvent, RecordedEvent, Tombstone, UpcastEvents
 from eventstore.core.event_codec import require_storable_fields
 from eventstore.core.read_back import first_difference
 from eventstore.core.validation import (
@@ -254,8 +254,8 @@ class Entity(Validated):
     @classmethod
     def advance(cls, state: Self | None, recorded: RecordedEvent) -> Self | None:
         """Like `evolve`, but changes `state` itself: for folds that own it."""
-        if type(recorded) is not RecordedEvent:  # several events by now, or none; the version is one
-            for part in recorded.parts:
+        if isinstance(recorded, UpcastEvents):  # several events by now, or none; the version is one
+            for part in recorded.upcast_events:
                 state = cls.advance(state, part)
             if state is not None:
                 state.__dict__["version"] = recorded.version

@@ -7,10 +7,10 @@ after it), so that two events with the same content are equal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, NamedTuple, Self
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -175,48 +175,19 @@ class PendingEvent:
     event: Event
 
 
-class _Envelope:
-    """A `RecordedEvent` whose fields are being set: with the last of them it has become one.
+class RecordedEvent(NamedTuple):
+    """An event of the log with its envelope. It is immutable; `_replace` returns a changed copy.
 
-    A frozen dataclass sets each of its fields by a call, which takes four times as long as all this.
-    """
-
-    __slots__ = ("event", "event_id", "metadata", "position", "recorded_at", "stream_id", "version")
-
-    def __init__(  # noqa: PLR0917 - as the fields of `RecordedEvent`
-        self,
-        position: int,
-        stream_id: UUID,
-        version: int,
-        event_id: UUID,
-        event: Event,
-        metadata: Mapping[str, Any],
-        recorded_at: datetime,
-    ) -> None:
-        self.position = position
-        self.stream_id = stream_id
-        self.version = version
-        self.event_id = event_id
-        self.event = event
-        self.metadata = metadata
-        self.recorded_at = recorded_at
-        # Of the same layout, since it adds no slot.
-        self.__class__ = RecordedEvent  # noqa: PLE0237
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedEvent(_Envelope):
-    """An event of the log.
-
-    One that upcasters turned into several events, or into none, is an `UpcastEvents`: go through `parts` where old
-    events may be such.
+    Upcasters can turn an old event into several events, or into none. Such an event is an `UpcastEvents`, and reading
+    its `event` raises an error, so that no event is passed over unseen. Loop over `upcast_events` where old events may
+    be read.
 
     Attributes:
-        position: Its place in the log's one global order; positions have gaps.
-        stream_id: The entity's id.
-        version: Its place in the stream: 1, 2, 3 ... without gaps.
-        event_id: The id it was made with.
-        event: What happened.
+        position: Its place in the order of the whole log; positions ascend, with gaps.
+        stream_id: The id of the entity.
+        version: Its place in the stream: 1, 2, 3 without gaps.
+        event_id: The id that it was made with.
+        event: What happened. Reading it raises `EventDecodingError` if upcasters turned it into several events, or none.
         metadata: Correlation id, causation id, actor, and whatever else the writer gave.
         recorded_at: When the append's statement began, by the database's clock, in UTC.
     """
@@ -245,34 +216,33 @@ class RecordedEvent(_Envelope):
         return self.event.occurred_at
 
     @property
-    def parts(self) -> tuple[RecordedEvent, ...]:
-        """The event itself; what it is now, where upcasters have split or dropped it."""
+    def upcast_events(self) -> tuple[RecordedEvent, ...]:
+        """The events that it is today: itself, unless upcasters turned it into several events, or into none."""
         return (self,)
 
 
-recorded = cast("Callable[..., RecordedEvent]", _Envelope)
-"""Makes a `RecordedEvent` of its fields in their order, in a third of the time that its own constructor takes."""
+@dataclass(frozen=True, slots=True)
+class _Became:
+    """What an event was stored as, and the events that it became."""
+
+    category: str
+    type: str
+    occurred_at: datetime
+    events: tuple[Event, ...]
 
 
 class UpcastEvents(RecordedEvent):
     """An event of the log that upcasters turned into several events, or into none.
 
-    It stays one in the log: it has one position, and takes one version of its stream, whatever it became. `parts`
-    gives its events, each with the same envelope; `event` is an error, so that none of them is passed over unseen.
-
-    Attributes:
-        parts: The events that it is now.
+    It remains one event of the log, with one position and one version. `upcast_events` gives the events that it is
+    today, each with the same envelope.
     """
 
-    __slots__ = ("_category", "_occurred_at", "_parts", "_type")
+    __slots__ = ()
 
-    _category: str
-    _occurred_at: datetime
-    _parts: tuple[RecordedEvent, ...]
-    _type: str
-
-    def __init__(
-        self,
+    @classmethod
+    def made(
+        cls,
         *,
         position: int,
         stream_id: UUID,
@@ -280,38 +250,29 @@ class UpcastEvents(RecordedEvent):
         event_id: UUID,
         category: str,
         type: str,
-        events: Sequence[Event],
+        events: Iterable[Event],
         metadata: Mapping[str, Any],
         occurred_at: datetime,
         recorded_at: datetime,
-    ) -> None:
-        values = {
-            "position": position,
-            "stream_id": stream_id,
-            "version": version,
-            "event_id": event_id,
-            "metadata": metadata,
-            "recorded_at": recorded_at,
-            "_category": category,
-            "_type": type,
-            "_occurred_at": occurred_at,
-            "_parts": tuple(
-                RecordedEvent(position, stream_id, version, event_id, event, metadata, recorded_at)
-                for event in events
-            ),
-        }
-        for name, value in values.items():
-            object.__setattr__(self, name, value)  # a frozen class
+    ) -> Self:
+        """Return the event with the category, the type and the time it was stored with, and what it is today."""
+        became: Any = _Became(category, type, occurred_at, tuple(events))
+        return cls(position, stream_id, version, event_id, became, metadata, recorded_at)
 
     @property
-    def event(self) -> Event:  # type: ignore[override]  # no more to be set than that of its base
-        """None to be had: it is several events now, or none.
+    def _became(self) -> _Became:
+        return self[4]  # type: ignore[return-value]  # in the place of the one event
+
+    @property
+    def event(self) -> Event:
+        """The one event, which does not exist.
 
         Raises:
-            EventDecodingError: Always; use `parts`.
+            EventDecodingError: Always. Use `upcast_events`.
         """
         raise EventDecodingError(
-            f"{self.category}/{self.type} is {len(self._parts)} events since it was upcast: use .parts, not .event",
+            f"{self.category}/{self.type} is {len(self._became.events)} events since it was upcast: "
+            "use .upcast_events, not .event",
             stream_id=self.stream_id,
             position=self.position,
         )
@@ -319,48 +280,41 @@ class UpcastEvents(RecordedEvent):
     @property
     def category(self) -> str:
         """The category of the stream."""
-        return self._category
+        return self._became.category
 
     @property
     def type(self) -> str:
         """The type that it was stored with."""
-        return self._type
+        return self._became.type
 
     @property
     def occurred_at(self) -> datetime:
         """When it happened, as it was stored."""
-        return self._occurred_at
+        return self._became.occurred_at
 
     @property
-    def parts(self) -> tuple[RecordedEvent, ...]:
-        """The events that it is now, in order; each has this one's position, version and id."""
-        return self._parts
-
-    def of(self, parts: Iterable[RecordedEvent]) -> UpcastEvents:
-        """Return this event with some of its parts."""
-        return UpcastEvents(
-            position=self.position,
-            stream_id=self.stream_id,
-            version=self.version,
-            event_id=self.event_id,
-            category=self._category,
-            type=self._type,
-            events=[part.event for part in parts],
-            metadata=self.metadata,
-            occurred_at=self._occurred_at,
-            recorded_at=self.recorded_at,
+    def upcast_events(self) -> tuple[RecordedEvent, ...]:
+        """The events that it is today, in order. Each has the position, the version and the id of this one."""
+        return tuple(
+            RecordedEvent(
+                self.position,
+                self.stream_id,
+                self.version,
+                self.event_id,
+                event,
+                self.metadata,
+                self.recorded_at,
+            )
+            for event in self._became.events
         )
+
+    def with_events(self, some: Iterable[RecordedEvent]) -> Self:
+        """Return this event with only some of its `upcast_events`."""
+        became: Any = replace(self._became, events=tuple(one.event for one in some))
+        return self._replace(event=became)
 
     def __repr__(self) -> str:
         return (
             f"UpcastEvents(position={self.position}, stream_id={self.stream_id!r}, version={self.version}, "
-            f"type={self.type!r}, events={[part.event for part in self._parts]!r})"
+            f"type={self.type!r}, events={list(self._became.events)!r})"
         )
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, UpcastEvents) and all(
-            getattr(self, name) == getattr(other, name)
-            for name in ("event_id", "position", "version", "type", "occurred_at", "metadata", "_parts")
-        )
-
-    __hash__ = None  # type: ignore[assignment]

@@ -20,7 +20,6 @@ from eventstore.core.event import (
     PendingEvent,
     RecordedEvent,
     UpcastEvents,
-    recorded,
     registry,
 )
 from eventstore.core.event_codec import event_codecs, has_nul, reason_of
@@ -367,6 +366,7 @@ def decode_page(
     """
     events: list[Readable] = []
     current, add, codecs = classes.current, events.append, event_codecs
+    new = tuple.__new__  # takes half the time of the class's own constructor
     for row in rows:
         (
             position,
@@ -404,7 +404,7 @@ def decode_page(
             if unreadable.error is error:
                 raise
             raise unreadable.error from error
-        add(recorded(position, stream_id, version, event_id, event, kept, recorded_at))
+        add(new(RecordedEvent, (position, stream_id, version, event_id, event, kept, recorded_at)))
     return events
 
 
@@ -465,4 +465,4 @@ def _decode_old(row: Mapping[str, Any], metadata: Mapping[str, Any], classes: Ev
             metadata,
             row["recorded_at"],
         )
-    return UpcastEvents(events=events, **envelope)
+    return UpcastEvents.made(events=events, **envelope)

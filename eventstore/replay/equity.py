@@ -146,11 +146,11 @@ async def _equity_curve(
     positions = {
         part.stream_id
         async for recorded in opened
-        for part in recorded.parts
+        for part in recorded.upcast_events
         if getattr(part.event, "portfolio_id", None) == portfolio_id
     }
     recorded = [one async for one in Replay(log, streams=[portfolio_id, *positions], through=through)]
-    if not any(isinstance(part.event, PortfolioCreated) for one in recorded for part in one.parts):
+    if not any(isinstance(part.event, PortfolioCreated) for one in recorded for part in one.upcast_events):
         raise PortfolioNotFoundError(portfolio_id, category="portfolio")
     points = _points(portfolio_id, _in_order(recorded, clock))
     since = None if after is None else after.astimezone(UTC)
@@ -165,7 +165,7 @@ def _in_order(recorded: Sequence[RecordedEvent], clock: Clock) -> list[tuple[dat
     By `occurred_at`, nothing of a stream counts before its creating event. By `recorded_at` nothing counts before what
     the log has in front of it, so where the clock stepped back time stands still.
     """
-    parts = [part for one in recorded for part in one.parts]
+    parts = [part for one in recorded for part in one.upcast_events]
     if clock == "recorded_at":
         timed, latest = [], datetime.min.replace(tzinfo=UTC)
         for part in parts:

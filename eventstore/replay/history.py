@@ -78,7 +78,7 @@ class HistoryEntry(Generic[E]):
         """What happened.
 
         Raises:
-            EventDecodingError: Upcasters made several events of it, or none: use `recorded.parts`.
+            EventDecodingError: Upcasters made several events of it, or none: use `recorded.upcast_events`.
         """
         return self.recorded.event
 

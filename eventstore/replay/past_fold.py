@@ -117,7 +117,7 @@ def fold_in_occurred_order(
 
 
 def _begins(kind: type[Entity], event: RecordedEvent) -> bool:
-    return any(isinstance(part.event, kind.created_event) for part in event.parts[:1])
+    return any(isinstance(part.event, kind.created_event) for part in event.upcast_events[:1])
 
 
 def _retry(

@@ -265,5 +265,6 @@ class _Types:
     def has(self, event: Readable) -> bool:
         # Of what cannot be read, it is not known what it would be upcast to.
         return isinstance(event, UnreadableEvent) or any(
-            part.type in self._names or (part.category, part.type) in self._classes for part in event.parts
+            part.type in self._names or (part.category, part.type) in self._classes
+            for part in event.upcast_events
         )

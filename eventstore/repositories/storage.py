@@ -336,4 +336,4 @@ def _folded(kind: type[E], row: E | None, events: Sequence[RecordedEvent]) -> St
 
 def _begins(kind: type[Entity], recorded: RecordedEvent) -> bool:
     """Whether a stream begins with this event; after version 1 where upcasters dropped what was before."""
-    return any(isinstance(part.event, kind.created_event) for part in recorded.parts[:1])
+    return any(isinstance(part.event, kind.created_event) for part in recorded.upcast_events[:1])

@@ -25,7 +25,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from eventstore.core.entity import Entity
-from eventstore.core.event import PendingEvent, recorded
+from eventstore.core.event import PendingEvent, RecordedEvent
 from eventstore.core.event_codec import event_codecs
 from eventstore.core.scoped import Scoped
 from eventstore.log.records import NO_METADATA
@@ -278,7 +278,8 @@ def _after(entity: Entity, events: Sequence[PendingEvent]) -> Entity | None:
         event, occurred_at = pending.event, pending.event.occurred_at
         stored = event_codecs[type(event)].restored(event)
         state = entity.advance(
-            state, recorded(0, entity.id, version, pending.event_id, stored, NO_METADATA, occurred_at)
+            state,
+            RecordedEvent(0, entity.id, version, pending.event_id, stored, NO_METADATA, occurred_at),
         )
     if state is not None:
         hash(tuple(state.__dict__.values()))

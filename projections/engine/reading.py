@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eventstore.core.event import Event, RecordedEvent
+from eventstore.core.event import Event, UpcastEvents
 from eventstore.database.access import reading
 from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
@@ -83,7 +83,7 @@ def _taken(
     for event in events:
         if isinstance(event, UnreadableEvent):
             yield event
-        elif type(event) is not RecordedEvent:  # several events by now, or none
+        elif isinstance(event, UpcastEvents):  # several events by now, or none
             yield from projection.taken(event)
         elif type(event.event) in classes:
             yield event

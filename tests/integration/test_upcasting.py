@@ -111,7 +111,7 @@ async def test_who_reads_the_log_sees_each_stored_event_once(renewed: EventStore
     read = await renewed.log.read_stream(order.id)
     assert [type(event) for event in read] == [RecordedEvent, UpcastEvents, UpcastEvents]
     assert [event.type for event in read] == ["OrderCreated", "OrderPinged", "OrderTraded"]
-    assert [[part.type for part in event.parts] for event in read] == [
+    assert [[part.type for part in event.upcast_events] for event in read] == [
         ["OrderCreated"],
         [],
         ["OrderSubmitted", "OrderFilled", "OrderFilled"],

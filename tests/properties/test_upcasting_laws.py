@@ -180,9 +180,12 @@ def test_an_old_event_upcast_is_the_new_event(fact: tuple[Stored, datetime]):
     stored, at = fact
     for form in stored.forms:
         event = read(form, stored.metadata, at)
-        assert [part.event for part in event.parts] == list(stored.today), form
-        for part in event.parts:
-            assert part.event.model_dump_json() == stored.today[event.parts.index(part)].model_dump_json()
+        assert [part.event for part in event.upcast_events] == list(stored.today), form
+        for part in event.upcast_events:
+            assert (
+                part.event.model_dump_json()
+                == stored.today[event.upcast_events.index(part)].model_dump_json()
+            )
             assert (part.position, part.version, part.event_id) == (7, 3, UUID(int=2))
         assert (event.position, event.version, event.stream_id) == (7, 3, UUID(int=1))
         assert event.metadata == (stored.metadata or NO_METADATA)

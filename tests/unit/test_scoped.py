@@ -19,13 +19,13 @@ import pytest
 from eventstore import caused_by, context_metadata, use_clock, use_ids
 from eventstore.core.causation import current_metadata
 from eventstore.core.context import decimal_arithmetic, in_decimal_arithmetic, new_id, now
-from eventstore.core.event import recorded
+from eventstore.core.event import RecordedEvent
 from eventstore.core.scoped import Scoped
 from tests.entities import StrategyStarted
 
 NINE = datetime(2024, 1, 2, 9, 0, tzinfo=UTC)
 ONE = UUID(int=1)
-EVENT = recorded(1, ONE, 1, ONE, StrategyStarted(occurred_at=NINE, name="A"), {}, NINE)
+EVENT = RecordedEvent(1, ONE, 1, ONE, StrategyStarted(occurred_at=NINE, name="A"), {}, NINE)
 
 BLOCKS: dict[str, tuple[Callable[[], AbstractContextManager[Any]], Callable[[], bool]]] = {
     "context_metadata": (lambda: context_metadata(actor="ada"), lambda: "actor" in current_metadata()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -33,7 +32,7 @@ def test_an_event_of_today_is_not_touched(mine: EventRegistry):
     event = decode(stored("RobotMoved", {"metres": "1.50"}), classes=mine)
     assert type(event) is RecordedEvent
     assert event.event == moved(metres=Decimal("1.50"), occurred_at=NOW)
-    assert event.parts == (event,)
+    assert event.upcast_events == (event,)
 
 
 def test_steps_compose_and_cross_a_rename(mine: EventRegistry):
@@ -108,11 +107,13 @@ def test_one_event_becomes_several(split: EventRegistry):
     assert isinstance(event, UpcastEvents)
     assert (event.position, event.version, event.event_id) == (5, 3, UUID(int=5))
     assert (event.category, event.type, event.occurred_at) == ("old robot", "RobotToured", NOW)
-    assert [part.event for part in event.parts] == [
+    assert [part.event for part in event.upcast_events] == [
         RobotWalked(metres=Decimal(1), occurred_at=NOW),
         RobotWalked(metres=Decimal(2), occurred_at=NOW + timedelta(minutes=1)),
     ]
-    assert {(part.position, part.version, part.event_id) for part in event.parts} == {(5, 3, UUID(int=5))}
+    assert {(part.position, part.version, part.event_id) for part in event.upcast_events} == {
+        (5, 3, UUID(int=5))
+    }
 
 
 def test_parts_share_nothing(mine: EventRegistry):
@@ -130,7 +131,7 @@ def test_parts_share_nothing(mine: EventRegistry):
         return data
 
     event = decode(stored("RobotWent", {"metres": "2", "of": [5, 3]}), classes=mine)
-    assert [part.event for part in event.parts] == [moved(metres=Decimal(6), occurred_at=NOW)] * 2
+    assert [part.event for part in event.upcast_events] == [moved(metres=Decimal(6), occurred_at=NOW)] * 2
 
 
 def test_a_part_has_a_time_in_utc(mine: EventRegistry):
@@ -155,7 +156,7 @@ def test_a_part_has_a_time_in_utc(mine: EventRegistry):
 def test_the_one_event_of_several_is_not_to_be_had(split: EventRegistry):
     """So nobody takes the first for all of them, or a dropped one for something."""
     for row in (stored("RobotToured", {"walks": ["1", "2"]}), stored("RobotPinged", {})):
-        with pytest.raises(EventDecodingError, match=r"use \.parts"):
+        with pytest.raises(EventDecodingError, match=r"use \.upcast_events"):
             _ = decode(row, classes=split).event
 
 
@@ -304,7 +305,9 @@ def test_part_of_several_is_taken(split: EventRegistry):
     """An event can be had with some of its parts: the envelope stays."""
     event = decode(stored("RobotToured", {"walks": ["1", "2"]}), classes=split)
     assert isinstance(event, UpcastEvents)
-    part = event.of(event.parts[1:])
-    assert part.parts == event.parts[1:]
+    part = event.with_events(event.upcast_events[1:])
+    assert part.upcast_events == event.upcast_events[1:]
     assert part != event
-    assert replace(event.parts[0], position=9).position == 9
+    assert event.upcast_events[0]._replace(position=9).position == 9
+    moved = event._replace(position=9)
+    assert (moved.position, {one.position for one in moved.upcast_events}) == (9, {9})
