@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from eventstore.core.causation import caused_by, context_metadata
     from eventstore.core.context import use_clock, use_ids
     from eventstore.core.entity import Entity, applies
-    from eventstore.core.event import Event, EventRegistry, RecordedEvent
+    from eventstore.core.event import Event, RecordedEvent
+    from eventstore.core.registry import EventRegistry
     from eventstore.core.upcasting import EventContext, UpcastEvent, upcaster
     from eventstore.database import (
         ConnectionFactory,

@@ -7,8 +7,6 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["hidden", "hidden_by_us", "require_package"]
-
 _FOLDER = Path(__file__).resolve().parent.parent
 
 

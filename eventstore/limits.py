@@ -9,16 +9,6 @@ from typing import Any, SupportsIndex
 
 from eventstore.errors import LimitError
 
-__all__ = [
-    "APPEND_BYTES_MAX",
-    "COUNT_MAX",
-    "EVENT_BYTES_MAX",
-    "POSITION_MAX",
-    "check_count",
-    "check_position",
-    "check_seconds",
-]
-
 COUNT_MAX = 2**31 - 1
 """The highest count: more than any memory holds, and well within what PostgreSQL takes."""
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from eventstore.database.connection import DatabaseConnection
 
-__all__ = ["SAMPLE_INTERVAL_S", "Metrics", "Sampler", "metrics"]
-
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)

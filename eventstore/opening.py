@@ -8,8 +8,6 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from eventstore.errors import ConfigurationError
 
-__all__ = ["Opening"]
-
 T_co = TypeVar("T_co", covariant=True)
 
 

@@ -7,8 +7,6 @@ import pickle
 from inspect import getattr_static, isgetsetdescriptor, ismemberdescriptor
 from typing import Any, Self, TypeVar
 
-__all__ = ["PortableError"]
-
 E = TypeVar("E", bound=BaseException)
 
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: set on classes that a class statement made

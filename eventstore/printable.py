@@ -11,8 +11,6 @@ import re
 import traceback
 import unicodedata
 
-__all__ = ["printable", "printable_json", "storable", "text_of_error", "traceback_of"]
-
 # Characters that `str.isprintable` takes for visible and that are not: the rest of Default_Ignorable_Code_Point in
 # DerivedCoreProperties.txt of Unicode 16.
 _INVISIBLE = re.compile(

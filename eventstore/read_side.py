@@ -2,6 +2,4 @@
 
 from eventstore.installation import require_package
 
-__all__: list[str] = []
-
 require_package("projections")

@@ -11,8 +11,6 @@ from eventstore.sql import load
 if TYPE_CHECKING:
     from eventstore.database.access import ConnectionSource
 
-__all__ = ["ProjectionStatus", "Status", "read_status"]
-
 _WINDOW_POSITIONS = 10_000
 
 

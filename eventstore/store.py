@@ -53,8 +53,6 @@ from projections import (
 from projections.engine.progress import wait_for
 from projections.fresh_rows import Corrections, FreshRows
 
-__all__ = ["EventStore", "built_in_projections", "fresh_corrections", "projection_of_table"]
-
 _logger = logging.getLogger(__name__)
 
 _WAIT_TIMEOUT_S = 30.0

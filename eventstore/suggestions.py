@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["suggestion"]
-
 _NAMES_MAX = 40
 """How many names a message lists at most: more than any class of this library has."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 
-__all__ = ["Backoff", "wait_until_set"]
-
 
 class Backoff:
     """Delays that double, from the first to the longest.

@@ -7,10 +7,11 @@ from projections.builtin import (
     PortfoliosProjection,
     PositionsProjection,
 )
-from projections.engine import ProjectionRunner, ProjectionWorker, Supervisor, run
+from projections.engine import ProjectionRunner, ProjectionWorker, Supervisor, run, set_partitions
 from projections.fresh_rows import FreshRows
 from projections.projection import EntityProjection, Projection
 from projections.table import Table
+from projections.table_shape import check_table
 
 __all__ = [
     "EntityProjection",
@@ -24,5 +25,7 @@ __all__ = [
     "ProjectionWorker",
     "Supervisor",
     "Table",
+    "check_table",
     "run",
+    "set_partitions",
 ]

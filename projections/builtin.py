@@ -9,8 +9,6 @@ from eventstore.domain.position import Position
 from projections.projection import EntityProjection
 from projections.table import Table
 
-__all__ = ["OrdersProjection", "PortfolioSnapshotsProjection", "PortfoliosProjection", "PositionsProjection"]
-
 
 class OrdersProjection(EntityProjection[Order]):
     """Folds the events of orders into the table `orders`."""

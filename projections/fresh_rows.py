@@ -18,8 +18,6 @@ from projections.projection import Projection
 from projections.quarantine.skip_list import Discards
 from projections.table import LAST_POSITION
 
-__all__ = ["TAIL_EVENTS_MAX", "Corrections", "FreshRows"]
-
 R = TypeVar("R")
 Key = tuple[Any, ...]
 

@@ -7,8 +7,6 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__: list[str] = []
-
 _OWN = Path(__file__).resolve().parent.parent / "eventstore" / "__init__.py"
 
 

@@ -15,8 +15,6 @@ import orjson
 
 from eventstore.mapping.rows import Column
 
-__all__ = ["key_text", "normal_form", "partition_of"]
-
 # An index takes 2,700 bytes, and the name of the projection goes with it.
 _TEXT_BYTES_MAX = 1_000
 _BEGINNING_BYTES = 900

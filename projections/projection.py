@@ -11,8 +11,6 @@ from eventstore.errors import ProjectionError
 from eventstore.printable import text_of_error
 from projections.table import Table
 
-__all__ = ["EntityProjection", "Projection"]
-
 R = TypeVar("R")
 E = TypeVar("E", bound=Entity)
 

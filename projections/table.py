@@ -18,8 +18,6 @@ from eventstore.mapping.rows import Column, RowCodec
 from eventstore.sql import NAME_BYTES_MAX, own, qualified, quoted, require_name, type_name
 from projections.keys import normal_form
 
-__all__ = ["LAST_POSITION", "Table", "with_end"]
-
 R = TypeVar("R")
 
 LAST_POSITION = "last_position"

@@ -13,8 +13,6 @@ from eventstore.sql import load, qualified, schema_of, type_name
 from projections.projection import Projection
 from projections.table import LAST_POSITION, Table
 
-__all__ = ["check_table", "find_differences", "table_differences"]
-
 
 async def check_table(log: EventLog, projection: Projection[Any]) -> None:
     """Check that the table is as the model of the projection's rows says; a worker does it when it starts.

@@ -10,7 +10,8 @@ from uuid import UUID
 import orjson
 
 from eventstore.core.entity import Entity, applies
-from eventstore.core.event import Event, EventRegistry
+from eventstore.core.event import Event
+from eventstore.core.registry import EventRegistry
 from eventstore.core.registry_check import require_sound_registry
 from eventstore.core.upcasting import EventContext, UpcastEvent, upcaster
 

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore.core.event import Event, EventRegistry, registry
+from eventstore.core.event import Event
+from eventstore.core.registry import EventRegistry, registry
 from eventstore.core.registry_check import require_sound_registry
 from eventstore.core.upcasting import EventContext, UpcastEvent, upcaster
 from eventstore.domain.order import Order, OrderSide

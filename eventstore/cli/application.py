@@ -32,8 +32,6 @@ from eventstore.cli.output import say
 from eventstore.cli.running import exit_status_of
 from eventstore.cli.target import with_schema_option
 
-__all__ = ["run", "version"]
-
 _application = typer.Typer(
     name="eventstore",
     help="An event-sourced persistence store for trading systems, on PostgreSQL.",

@@ -15,8 +15,6 @@ from eventstore.core.causation import CausationNode, CausationTree
 from eventstore.database import DatabaseConfig
 from eventstore.store import EventStore
 
-__all__ = ["trace"]
-
 
 def trace(
     id: Annotated[

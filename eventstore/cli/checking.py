@@ -25,8 +25,6 @@ from projections.check import Audit, plan_repair
 from projections.check import check as audit
 from projections.check import repair as repair_all
 
-__all__ = ["check", "repair"]
-
 _Named = Annotated[
     list[str] | None,
     typer.Option(

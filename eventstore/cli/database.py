@@ -16,8 +16,6 @@ from eventstore.database.grants import Granted, RoleRights
 from eventstore.database.grants import grant as grant_rights
 from eventstore.sql import Named
 
-__all__ = ["grant", "migrate"]
-
 
 def migrate(
     url: Url = None,

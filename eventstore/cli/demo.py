@@ -26,8 +26,6 @@ from eventstore.examples.ticks import Tick, packaged_tape, read_ticks
 from eventstore.sql import Named
 from eventstore.store import EventStore
 
-__all__ = ["demo"]
-
 _REFRESH_S = 0.25
 _RATE_OVER_S = 2.0
 

@@ -23,8 +23,6 @@ from eventstore.evidence import verify as verify_log
 from eventstore.export.files import replacing
 from eventstore.store import EventStore
 
-__all__ = ["check_proof", "prove", "seal", "verify"]
-
 _logger = logging.getLogger(__name__)
 
 _RETRY_S = 1.0

@@ -21,7 +21,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from eventstore.core.event import registry
+from eventstore.core.registry import registry
 from eventstore.database.access import ConnectionSource
 from eventstore.errors import ConfigurationError
 from eventstore.installation import hidden_by_us
@@ -31,23 +31,6 @@ from eventstore.replay.history import entity_class_of
 from eventstore.replay.pages import fetch
 from eventstore.store import built_in_projections
 from projections import Projection
-
-__all__ = [
-    "ENTRY_POINTS",
-    "VARIABLE",
-    "Modules",
-    "all_projections",
-    "entity_class_named",
-    "import_modules",
-    "is_path",
-    "kept_projections",
-    "known_names",
-    "load_entry_points",
-    "load_modules",
-    "projection_named",
-    "projections_named",
-    "with_module_option",
-]
 
 VARIABLE = "EVENTSTORE_MODULES"
 """The environment variable that names modules, divided by commas or spaces."""

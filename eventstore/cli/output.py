@@ -34,21 +34,6 @@ from rich.text import Text
 
 from eventstore.printable import printable, printable_json, traceback_of
 
-__all__ = [
-    "Bars",
-    "Cell",
-    "TextTable",
-    "bars",
-    "is_terminal",
-    "live",
-    "say",
-    "say_error",
-    "say_fault",
-    "say_json",
-    "say_lines",
-    "show_table",
-]
-
 Cell = str | Sequence[str]
 """What stands in a cell: one line, or several."""
 

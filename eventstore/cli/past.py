@@ -18,8 +18,6 @@ from eventstore.errors import ConfigurationError
 from eventstore.replay.as_of import Past
 from eventstore.store import EventStore
 
-__all__ = ["What", "as_of", "snapshot"]
-
 _EVER = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["plot"]
-
 _BLANK = 0x2800
 # The bit of each dot of a Braille character: left column then right, from top to bottom.
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))

@@ -18,8 +18,6 @@ from eventstore.store import EventStore
 from projections import Projection, Supervisor
 from projections.engine.partitions import ensure_partitions
 
-__all__ = ["work"]
-
 
 def work(
     url: Url = None,

@@ -11,8 +11,6 @@ from eventstore.store import EventStore, built_in_projections
 from projections import Projection
 from projections.check import Comparison, compare_with_fold, compare_with_rebuild
 
-__all__ = ["CATCH_UP_TIMEOUT_S", "Proof", "compare_all", "prove"]
-
 CATCH_UP_TIMEOUT_S = 600.0
 """How long the workers may take to fold what is left."""
 

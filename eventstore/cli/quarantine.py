@@ -22,8 +22,6 @@ from eventstore.store import EventStore
 from projections.quarantine import QuarantinedKey
 from projections.quarantine import operations as quarantine
 
-__all__ = ["application", "discard", "list_keys", "retry", "show"]
-
 T = TypeVar("T")
 
 application = typer.Typer(

@@ -29,8 +29,6 @@ from eventstore.replay.history import Changes, FieldChange, HistoryEntry
 from eventstore.replay.pages import Selection, fetch
 from eventstore.store import EventStore
 
-__all__ = ["history", "show", "tail"]
-
 _LINES_MAX = 2**31 - 1
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line; decimals are strings.")]

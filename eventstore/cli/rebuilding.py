@@ -22,8 +22,6 @@ from projections import Projection
 from projections.rebuild import RebuildProgress, Rebuilt, abandon
 from projections.rebuild import rebuild as rebuild_one
 
-__all__ = ["rebuild", "show_progress"]
-
 _LINE_EVERY_S = 5.0
 
 

@@ -12,14 +12,6 @@ from eventstore.cli.plot import plot
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 
-__all__ = [
-    "counts_table",
-    "equity_lines",
-    "portfolios_table",
-    "positions_table",
-    "summed_equity",
-]
-
 _PLOT_HEIGHT = 8
 _PLOT_WIDTH = 72
 

@@ -27,16 +27,6 @@ from eventstore.errors import (
 )
 from eventstore.printable import printable, text_of_error
 
-__all__ = [
-    "BAD_INPUT",
-    "DIFFERENT",
-    "FAULT",
-    "INTERRUPTED",
-    "NotFoundError",
-    "exit_status_of",
-    "uninterrupted",
-]
-
 
 class NotFoundError(ConfigurationError):
     """What a command was asked for is not there."""

@@ -17,8 +17,6 @@ from eventstore.core.schema_changes import compare_snapshots
 from eventstore.core.schema_snapshot import EventSchema, parse_snapshot, snapshot_of, write_snapshot
 from eventstore.errors import ConfigurationError
 
-__all__ = ["application", "check", "snapshot"]
-
 application = typer.Typer(
     name="schema",
     help="Hold today's event classes against a committed snapshot of their schemas.",

@@ -11,8 +11,6 @@ from eventstore.cli.output import say
 from eventstore.cli.target import embedded_server
 from eventstore.database.embedded import EmbeddedServer
 
-__all__ = ["stop", "url"]
-
 _Folder = Annotated[Path, typer.Option("--data", metavar="DIR", help="The folder of the server's data.")]
 
 

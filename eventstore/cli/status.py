@@ -17,8 +17,6 @@ from eventstore.errors import NotMigratedError
 from eventstore.sql import Named
 from eventstore.status import Status, read_status
 
-__all__ = ["status"]
-
 # Up to so many events are counted, which takes a second or two; beyond, a sample of the table is.
 _COUNTED_EVENTS_MAX = 5_000_000
 

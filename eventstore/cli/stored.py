@@ -12,8 +12,6 @@ import orjson
 
 from eventstore.printable import printable
 
-__all__ = ["as_json", "as_line", "pairs", "time_text"]
-
 _ENVELOPE = (
     "position",
     "stream_id",

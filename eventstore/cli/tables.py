@@ -9,8 +9,6 @@ import typer
 from eventstore.cli.modules import Modules, import_modules, projection_named
 from eventstore.cli.output import say_lines
 
-__all__ = ["table"]
-
 
 def table(
     projection: Annotated[

@@ -18,16 +18,6 @@ from eventstore.database import ConnectionFactory, DatabaseConfig, PostgreSQLAda
 from eventstore.database.embedded import EmbeddedServer
 from eventstore.errors import ConfigurationError
 
-__all__ = [
-    "Data",
-    "Url",
-    "adapter_for",
-    "configuration",
-    "embedded_server",
-    "existing_folder",
-    "with_schema_option",
-]
-
 Url = Annotated[
     str | None,
     typer.Option(

@@ -23,8 +23,6 @@ from eventstore.export.files import replacing
 from eventstore.export.restore import LINE_BYTES_MAX
 from eventstore.store import EventStore
 
-__all__ = ["How", "What", "export", "import_"]
-
 
 class What(StrEnum):
     """What becomes of decimals."""

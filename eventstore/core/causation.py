@@ -20,16 +20,6 @@ from uuid import UUID
 from eventstore.core.event import RecordedEvent
 from eventstore.core.scoped import Scoped
 
-__all__ = [
-    "CausationNode",
-    "CausationTree",
-    "caused_by",
-    "context_metadata",
-    "correlation_of",
-    "current_metadata",
-    "metadata_of",
-]
-
 _CORRELATION_ID = "correlation_id"
 _CAUSATION_ID = "causation_id"
 _ACTOR = "actor"

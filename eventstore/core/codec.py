@@ -30,20 +30,6 @@ from pydantic_core import PydanticUndefined, SchemaSerializer, SchemaValidator, 
 
 from eventstore.errors import ConfigurationError
 
-__all__ = [
-    "Form",
-    "Maker",
-    "Reader",
-    "comes_back",
-    "construct",
-    "fill",
-    "form_of",
-    "keeps_type",
-    "maker",
-    "reader_of",
-    "require_complete",
-]
-
 M = TypeVar("M", bound=BaseModel)
 F = TypeVar("F", bound=Callable[..., Any])
 Converter = Callable[[Any], Any]

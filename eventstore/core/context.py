@@ -20,21 +20,6 @@ from uuid_utils.compat import uuid7
 from eventstore.core.codec import comes_back, keeps_type
 from eventstore.core.scoped import Scoped
 
-__all__ = [
-    "CONTEXT",
-    "at",
-    "decimal_arithmetic",
-    "exact",
-    "in_decimal_arithmetic",
-    "new_id",
-    "now",
-    "plain",
-    "plain_datetime",
-    "total",
-    "use_clock",
-    "use_ids",
-]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -36,8 +36,6 @@ from eventstore.core.validation import (
 from eventstore.errors import ConfigurationError, DomainError, EventDecodingError
 from eventstore.suggestions import suggestion
 
-__all__ = ["Entity", "applies", "require_storable"]
-
 E = TypeVar("E", bound=Event)
 Self_ = TypeVar("Self_", bound="Entity")
 Applier = Callable[[Any, Any], None]

@@ -22,17 +22,6 @@ from eventstore.core.types import OccurredAt
 from eventstore.core.validation import Validated, refuse_class_keywords, require_free_names
 from eventstore.errors import ConfigurationError, EventDecodingError
 
-__all__ = [
-    "Amended",
-    "Event",
-    "EventRegistry",
-    "PendingEvent",
-    "RecordedEvent",
-    "Tombstone",
-    "UpcastEvents",
-    "registry",
-]
-
 
 class Event(Validated):
     """Something that happened to one entity. Subclass it with a category, and give it fields.

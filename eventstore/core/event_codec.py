@@ -22,8 +22,6 @@ from eventstore.printable import printable, text_of_error
 if TYPE_CHECKING:
     from eventstore.core.event import Event
 
-__all__ = ["EventCodec", "event_codecs", "has_nul", "reason_of", "require_storable_fields"]
-
 _ERROR_CHARACTERS_MAX = 500  # of pydantic's, or of a user's validator
 _INTEGER_DIGITS_MAX = 640  # the lowest limit that `sys.set_int_max_str_digits` takes
 _NUMERIC_DIGITS_MAX = 131_072  # before the point, of any number in jsonb

@@ -25,15 +25,6 @@ from pydantic_core import from_json
 
 from eventstore.printable import printable
 
-__all__ = [
-    "Difference",
-    "after_jsonb",
-    "first_difference",
-    "forms_for_jsonb",
-    "parse_json",
-    "without_exponents",
-]
-
 _SHOWN_CHARACTERS_MAX = 100
 
 

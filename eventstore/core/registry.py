@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from eventstore.core.event import Event
     from eventstore.core.upcasting import Upcaster
 
-__all__ = ["SCHEMA_VERSION_MAX", "EventRegistry", "registry"]
-
 SCHEMA_VERSION_MAX = 2**15 - 1
 """The highest schema version of an event: a smallint of PostgreSQL."""
 

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from eventstore.core.registry import EventRegistry, registry
 from eventstore.errors import ConfigurationError, UnknownEventTypeError
 
-__all__ = ["registry_problems", "require_sound_registry"]
-
 _Key = tuple[str, str, int]
 
 

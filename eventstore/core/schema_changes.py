@@ -14,8 +14,6 @@ from typing import Any
 from eventstore.core.registry import EventRegistry
 from eventstore.core.schema_snapshot import EventSchema
 
-__all__ = ["SchemaChange", "compare_snapshots"]
-
 _LOWER = {"minimum": False, "exclusiveMinimum": True}
 _UPPER = {"maximum": False, "exclusiveMaximum": True}
 _AT_LEAST = ("minLength", "minItems", "minProperties")

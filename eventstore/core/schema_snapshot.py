@@ -19,8 +19,6 @@ from eventstore.core.event import Event
 from eventstore.core.registry import EventRegistry
 from eventstore.errors import ConfigurationError
 
-__all__ = ["EventSchema", "canonical_fields", "parse_snapshot", "snapshot_of", "write_snapshot"]
-
 EventSchema: TypeAlias = dict[str, Any]
 """`schema_version`, and `fields`: of each field `schema`, `required`, and `default` where there is one.
 

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Scoped"]
-
 T = TypeVar("T")
 
 

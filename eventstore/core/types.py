@@ -12,24 +12,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWr
 from eventstore.core.codec import comes_back, keeps_type
 from eventstore.core.context import CONTEXT, plain, plain_datetime
 
-__all__ = [
-    "COMPUTED_EXPONENT_MAX",
-    "DIGITS_MAX",
-    "NAME_CHARACTERS_MAX",
-    "Amount",
-    "Computed",
-    "Factor",
-    "Money",
-    "Name",
-    "Nanoseconds",
-    "NonNegative",
-    "OccurredAt",
-    "Price",
-    "Quantity",
-    "Text",
-    "UtcDatetime",
-]
-
 NAME_CHARACTERS_MAX = 200
 """Longest name in characters: three of them, at 4 bytes each, still fit one B-tree entry (2,704 bytes)."""
 

@@ -15,11 +15,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
-from eventstore.core.event import Event, EventRegistry, registry
+from eventstore.core.event import Event
+from eventstore.core.registry import EventRegistry, registry
 from eventstore.errors import ConfigurationError, EventDecodingError, EventStoreError, UnknownEventTypeError
 from eventstore.printable import text_of_error
-
-__all__ = ["EventContext", "UpcastEvent", "Upcaster", "UpcasterFunction", "upcast", "upcaster"]
 
 
 @dataclass(frozen=True, slots=True)

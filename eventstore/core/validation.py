@@ -12,18 +12,6 @@ from eventstore.core.types import Amount, Computed
 from eventstore.errors import ConfigurationError, DomainError
 from eventstore.suggestions import suggestion
 
-__all__ = [
-    "SHOWN_CHARACTERS_MAX",
-    "Validated",
-    "domain_error",
-    "name_taken",
-    "number",
-    "refuse_class_keywords",
-    "refuse_keywords",
-    "require_free_names",
-    "shown",
-]
-
 SHOWN_CHARACTERS_MAX = 200
 """The most characters of a value that an error shows."""
 

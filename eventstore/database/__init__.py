@@ -1,9 +1,9 @@
-"""Configuration, connections, statements, transactions and migrations."""
+"""Configuration, connections, statements, transactions, migrations and roles."""
 
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
-from eventstore.database.error_mapping import map_error, mapped_errors
+from eventstore.database.grants import Granted, RoleRights, grant
 from eventstore.database.health import ConnectionInfo, HealthStatus, PoolStatistics
 from eventstore.database.migrations import (
     AppliedMigration,
@@ -18,12 +18,13 @@ __all__ = [
     "ConnectionInfo",
     "DatabaseConfig",
     "DatabaseConnection",
+    "Granted",
     "HealthStatus",
     "MigrationManager",
     "MigrationStatus",
     "MigrationStep",
     "PoolStatistics",
     "PostgreSQLAdapter",
-    "map_error",
-    "mapped_errors",
+    "RoleRights",
+    "grant",
 ]

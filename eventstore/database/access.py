@@ -8,8 +8,6 @@ from typing import Any, Protocol
 
 from eventstore.database.error_mapping import mapped_errors
 
-__all__ = ["ConnectionSource", "in_transaction", "reading", "writing"]
-
 
 class ConnectionSource(Protocol):
     """What lends connections, as `DatabaseConnection` does."""

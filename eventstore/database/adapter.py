@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["IsolationLevel", "PostgreSQLAdapter"]
-
 IsolationLevel = Literal["read committed", "repeatable read", "serializable"]
 
 _BEGIN: dict[tuple[str, bool], str] = {

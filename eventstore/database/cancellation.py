@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-__all__ = ["Outcome", "cancelled_within", "cancelling", "end", "finish"]
-
 _T = TypeVar("_T")
 _CHAIN_MAX = 100  # of one exception's contexts; a longer chain is a loop
 

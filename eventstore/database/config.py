@@ -17,8 +17,6 @@ from eventstore.suggestions import suggestion
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DatabaseConfig", "Loads", "SSLMode", "TargetSessionAttrs", "UnsavedChanges"]
-
 SSLMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 TargetSessionAttrs = Literal["any", "primary"]
 UnsavedChanges = Literal["error", "save"]

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from eventstore.database.config import DatabaseConfig
 
-__all__ = ["Connector", "connect_arguments", "without_frames"]
-
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MAX_S = 1.0
 _SERVER_VERSION_MIN = 15

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["CLOSE_TIMEOUT_S", "ConnectionFactory", "DatabaseConnection", "require_connection"]
-
 _logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 10.0

@@ -17,8 +17,6 @@ from typing import IO, Any
 
 from eventstore.errors import ConfigurationError
 
-__all__ = ["Account", "programs"]
-
 _NAME = "pgserver"  # PostgreSQL refuses to run as root, and needs an account that has a name
 _KEPT = {"LANG", "LANGUAGE", "PATH", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
 _CACHES = (Path("/var/cache"), Path("/var/lib"))

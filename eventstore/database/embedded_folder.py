@@ -19,8 +19,6 @@ from pathlib import Path
 from eventstore.database.embedded_account import Account
 from eventstore.errors import ConfigurationError, ConnectionError
 
-__all__ = ["DataFolder", "Postmaster"]
-
 _LOCK_POLL_S = 0.02
 _OPEN_FILES = Path("/proc/self/fd")  # of Linux: a process's open files and folders, by their numbers
 _ONLY_FILES = os.O_NOFOLLOW | os.O_CLOEXEC

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["commit", "ending", "note_effect", "of_pool", "roll_back"]
-
 _OUTCOME_POLL_S = 0.1
 
 _effects: dict[int, Effect] = {}

@@ -14,8 +14,6 @@ from eventstore.database.cancellation import cancelled_within, cancelling
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DRIVER_ERRORS", "map_error", "mapped_errors"]
-
 # What asyncpg raises, with what the operating system raises through it.
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 

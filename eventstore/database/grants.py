@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from eventstore.database.adapter import PostgreSQLAdapter
 
-__all__ = ["PARTS", "PROJECTED", "Granted", "Part", "RoleRights", "grant"]
-
 Part = Literal["writer", "reader", "projector", "sealer", "importer"]
 """What a role is for."""
 

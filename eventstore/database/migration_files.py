@@ -14,8 +14,6 @@ from eventstore.errors import MigrationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Migration", "load_migrations", "packaged_directory"]
-
 _FILE_NAME = re.compile(r"(\d{4})_([a-z0-9][a-z0-9_]*)\.sql")
 _MARKER = re.compile(r"--\s*migrate:([a-z-]+)(?::\s*(.*?))?\s*")
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")

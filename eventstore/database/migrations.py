@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from eventstore.database.adapter import PostgreSQLAdapter
 
-__all__ = ["AppliedMigration", "MigrationManager", "MigrationStatus", "MigrationStep"]
-
 # SQLSTATEs of what another migration has made first: unique_violation, duplicate_table, duplicate_schema.
 _MADE_MEANWHILE = ("23505", "42P07", "42P06")
 _OUR_COLUMNS = ["version", "name", "checksum", "applied_at"]

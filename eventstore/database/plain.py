@@ -24,8 +24,6 @@ from eventstore.sql import literal, own, schema_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Sequence
 
-__all__ = ["PlainConnection", "plain"]
-
 _CAN_IGNORE_CODECS = (
     "ignore_custom_codec" in inspect.signature(asyncpg.Connection._execute).parameters  # noqa: SLF001
 )

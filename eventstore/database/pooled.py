@@ -12,16 +12,6 @@ from eventstore.database.server import ServerIdentity
 from eventstore.database.session_effects import RESET, Effect, effect_of
 from eventstore.sql import is_own, own
 
-__all__ = [
-    "CLEAN_UP_TIMEOUT_S",
-    "PooledConnection",
-    "close_idle",
-    "end_session",
-    "recover",
-    "reset",
-    "unwrapped",
-]
-
 _NOTHING = own("SELECT")
 CLEAN_UP_TIMEOUT_S = 5.0  # a server that takes longer for a roll-back does it when the connection ends
 

@@ -15,16 +15,6 @@ from typing import Any
 from eventstore.errors import PreconditionError
 from eventstore.sql import load
 
-__all__ = [
-    "PRECONDITIONS",
-    "Level",
-    "Precondition",
-    "Violation",
-    "find_violations",
-    "precondition_error",
-    "require_preconditions",
-]
-
 
 class Level(StrEnum):
     """What the library does where a precondition does not hold; `eventstore check` names it in any case."""

@@ -22,8 +22,6 @@ from typing import Any, Generic, TypeVar
 from eventstore.errors import ServerChangedError
 from eventstore.sql import load
 
-__all__ = ["KnownServer", "Remembered", "ServerIdentity", "is_same_start"]
-
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)

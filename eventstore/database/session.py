@@ -10,8 +10,6 @@ import asyncpg
 from eventstore.database.server import ServerIdentity
 from eventstore.sql import template
 
-__all__ = ["Learned", "array_codecs", "find_schema", "learn", "learn_types"]
-
 # Services that are like PostgreSQL lack a function, or give no right to it.
 _NOT_TOLD = ("0A", "42", "55")
 

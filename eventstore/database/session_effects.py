@@ -14,8 +14,6 @@ from functools import lru_cache
 
 from eventstore.sql import is_own
 
-__all__ = ["RESET", "Effect", "effect_of"]
-
 RESET = (
     "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; "
     "SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP"

@@ -6,8 +6,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from eventstore.errors import ConfigurationError
 
-__all__ = ["URL_PARAMETERS", "parse_url"]
-
 URL_PARAMETERS = {
     "host": "host",
     "port": "port",

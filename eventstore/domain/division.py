@@ -10,8 +10,6 @@ from decimal import Decimal
 from eventstore.core.context import CONTEXT, plain
 from eventstore.domain.order_events import ONE
 
-__all__ = ["COMMISSION_SPLIT_DIGITS", "COST_SHARE_DECIMALS", "commission_share", "cost_share"]
-
 COMMISSION_SPLIT_DIGITS = 22
 """Digits of a flip's split commission beyond the last of the whole: cents are split to 24 decimals.
 

@@ -28,31 +28,6 @@ from eventstore.core.types import (
 from eventstore.core.validation import Validated, number
 from eventstore.errors import DomainError
 
-__all__ = [
-    "ACTIVE_ORDER_STATUSES",
-    "ONE",
-    "ZERO",
-    "Execution",
-    "ExecutionReport",
-    "ExecutionStatus",
-    "OrderCancelled",
-    "OrderCreated",
-    "OrderExpired",
-    "OrderFields",
-    "OrderFillBusted",
-    "OrderFillCorrected",
-    "OrderFilled",
-    "OrderRejected",
-    "OrderSide",
-    "OrderStatus",
-    "OrderSubmitted",
-    "OrderType",
-    "TimeInForce",
-    "check_prices",
-    "cost_from_average",
-    "cost_of",
-]
-
 ZERO = Decimal(0)
 """No quantity, no amount."""
 

@@ -27,8 +27,6 @@ from eventstore.domain.order_events import (
 )
 from eventstore.errors import DomainError
 
-__all__ = ["OrderState", "Report"]
-
 _execution = codec.maker(Execution).of_all_fields()
 
 _ENDED_BY_TIME = {OrderStatus.CANCELLED: "cancelled_at", OrderStatus.EXPIRED: "expired_at"}

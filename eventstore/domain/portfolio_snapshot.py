@@ -19,14 +19,6 @@ from eventstore.domain.order_events import ZERO
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 
-__all__ = [
-    "PortfolioSnapshot",
-    "PortfolioSnapshotTaken",
-    "PortfolioSummary",
-    "PortfolioTotals",
-    "summarize",
-]
-
 _COUNT_MAX = 2**63 - 1
 
 

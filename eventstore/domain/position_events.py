@@ -24,15 +24,6 @@ from eventstore.core.types import (
 from eventstore.domain.order_events import ONE, ZERO, cost_from_average
 from eventstore.errors import DomainError
 
-__all__ = [
-    "PositionClosed",
-    "PositionFields",
-    "PositionIncreased",
-    "PositionMarked",
-    "PositionOpened",
-    "PositionReduced",
-]
-
 
 class PositionFields(BaseModel):
     """The state of a position: each field is a column of the read table.

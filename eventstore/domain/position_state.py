@@ -17,8 +17,6 @@ from eventstore.domain.position_events import (
 )
 from eventstore.errors import DomainError
 
-__all__ = ["PositionState"]
-
 
 class PositionState(PositionFields, Entity):
     """A position without its commands: `Position` has those."""

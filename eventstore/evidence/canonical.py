@@ -12,22 +12,6 @@ from uuid import UUID
 
 from eventstore.errors import ConfigurationError
 
-__all__ = [
-    "ENTRY_BYTES",
-    "NO_SEAL",
-    "Head",
-    "Seal",
-    "columns_of",
-    "entry",
-    "event_bytes",
-    "event_hash",
-    "merkle_path",
-    "merkle_root",
-    "microseconds",
-    "position_of",
-    "root_of_path",
-]
-
 NO_SEAL = bytes(32)
 """What the first seal has in place of the one before."""
 

@@ -6,8 +6,6 @@ from typing import Any
 
 from eventstore.errors import ConfigurationError
 
-__all__ = ["require_unicode"]
-
 _UNICODE = frozenset({"UTF8", "UNICODE"})
 
 

@@ -28,8 +28,6 @@ from eventstore.sql import load
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
-__all__ = ["FORMAT", "CheckedProof", "check_proof", "prove"]
-
 FORMAT = "trading-eventstore proof 1"
 """The first field of a proof."""
 

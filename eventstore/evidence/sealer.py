@@ -26,8 +26,6 @@ from eventstore.sql import load
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
-__all__ = ["BLOCK_EVENTS_MAX", "SealResult", "seal"]
-
 BLOCK_EVENTS_MAX = 1_000
 """Events of one block unless told otherwise: what is read to prove one of them."""
 

@@ -31,8 +31,6 @@ from eventstore.sql import load
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
-__all__ = ["Finding", "Verification", "verify"]
-
 _BLOCKS_A_TASK_MAX = 200  # so that processes share the work evenly
 _EVENTS_TOO_MANY = 1_000
 _EVENTS_OF_A_BLOCK_MAX = 10_000_000

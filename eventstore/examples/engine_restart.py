@@ -29,11 +29,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from eventstore.core.context import use_ids
-from eventstore.core.entity import Entity
-from eventstore.database.adapter import PostgreSQLAdapter
-from eventstore.database.config import DatabaseConfig
-from eventstore.database.connection import ConnectionFactory
+from eventstore import EventStore
+from eventstore.core import Entity, use_ids
+from eventstore.database import ConnectionFactory, DatabaseConfig, PostgreSQLAdapter
 from eventstore.database.embedded import EmbeddedServer
 from eventstore.domain.order import Order
 from eventstore.domain.portfolio import Portfolio
@@ -41,9 +39,6 @@ from eventstore.domain.position import Position
 from eventstore.examples.mean_reversion import E_MINI, PLANS, Instrument, MeanReversion, Plan
 from eventstore.examples.order_engine import CAPITAL, OrderEngine
 from eventstore.examples.ticks import Tick, packaged_tape, read_ticks
-from eventstore.store import EventStore
-
-__all__ = ["RestartableEngine", "TickIds", "differences", "main", "resume", "show", "trade"]
 
 # Whatever a killed process has sent and the server is still at, is waited for as well.
 _ALL_THERE_WILL_BE = 2**63 - 1

@@ -17,13 +17,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from eventstore.core.context import exact
+from eventstore.core import exact
 from eventstore.domain.order import Order, OrderDetails, OrderSide, OrderType, TimeInForce
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.examples.ticks import Tick
-
-__all__ = ["E_MINI", "MARK_EVERY", "PLANS", "SESSION_BREAK", "Changed", "Instrument", "MeanReversion", "Plan"]
 
 Changed = Order | Position | Portfolio
 """What a strategy changes."""

@@ -15,14 +15,12 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import assert_never
 
+from eventstore import EventStore
 from eventstore.domain.order import Order
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.examples.mean_reversion import E_MINI, PLANS, Instrument, MeanReversion, Plan
 from eventstore.examples.ticks import Tick
-from eventstore.store import EventStore
-
-__all__ = ["CAPITAL", "OrderEngine"]
 
 CAPITAL = Decimal(100_000)
 """What each portfolio begins with, in dollars."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 
+from eventstore import EventStore
 from eventstore.database.embedded import EmbeddedServer
 from eventstore.domain.order import Order, OrderSide
-from eventstore.store import EventStore
-
-__all__ = ["main"]
 
 
 async def main() -> list[str]:

@@ -19,17 +19,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from eventstore.errors import ConfigurationError
 from eventstore.limits import check_count
 
-__all__ = [
-    "CHICAGO",
-    "COLUMNS",
-    "INSTALL_TAPE",
-    "TAPE_FILE",
-    "TAPE_PACKAGE",
-    "Tick",
-    "packaged_tape",
-    "read_ticks",
-]
-
 COLUMNS = ["DateTime", "Price", "Volume"]
 """The header of the file."""
 

@@ -17,12 +17,9 @@ from typing import Any
 from pydantic import BaseModel
 
 import eventstore.read_side  # noqa: F401 - refuses a module of the user's in place of `projections`
-from eventstore.core.context import exact, plain
-from eventstore.core.event import RecordedEvent
-from eventstore.domain.order_events import Execution, OrderFillBusted, OrderFillCorrected, OrderFilled
+from eventstore.core import RecordedEvent, exact, plain
+from eventstore.domain.order import Execution, OrderFillBusted, OrderFillCorrected, OrderFilled
 from projections import Projection, Table
-
-__all__ = ["Turnover", "TurnoverProjection"]
 
 ReportedFill = OrderFilled | OrderFillBusted | OrderFillCorrected
 

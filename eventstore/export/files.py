@@ -14,8 +14,6 @@ from typing import IO, Any, Protocol
 
 from eventstore.errors import ConfigurationError
 
-__all__ = ["NEW_FILE_MODE", "NewFile", "replacing"]
-
 NEW_FILE_MODE = 0o600
 """The mode of a file that was not there before: what the log holds is for its owner alone."""
 

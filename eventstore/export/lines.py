@@ -23,16 +23,6 @@ from eventstore.sql import load
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
-__all__ = [
-    "FORMAT",
-    "ExportResult",
-    "LineWriter",
-    "append_check",
-    "export_lines",
-    "final_pages",
-    "time_text",
-]
-
 FORMAT = "trading-eventstore events 1"
 """The first value of a file."""
 

@@ -35,8 +35,6 @@ from eventstore.sql import load, schema_of
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
-__all__ = ["LINE_BYTES_MAX", "NESTING_MAX", "import_lines"]
-
 LINE_BYTES_MAX = 2**28
 """The most bytes of one line, unless told otherwise: what a jsonb of PostgreSQL can hold."""
 

@@ -16,14 +16,6 @@ from eventstore.limits import APPEND_BYTES_MAX, EVENT_BYTES_MAX
 if TYPE_CHECKING:
     from eventstore.log.records import AppendColumns
 
-__all__ = [
-    "APPEND_LENGTH_UNCHECKED",
-    "ENVELOPE_BYTES",
-    "EVENT_LENGTH_UNCHECKED",
-    "require_append_fits",
-    "require_event_fits",
-]
-
 ENVELOPE_BYTES = 512
 """What an event adds to an append besides its JSON: ids, names and times."""
 

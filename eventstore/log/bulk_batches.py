@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, M
 from typing import Any
 from uuid import UUID
 
-from eventstore.core.event import EventRegistry, PendingEvent
+from eventstore.core.event import PendingEvent
 from eventstore.core.event_codec import event_codecs
+from eventstore.core.registry import EventRegistry
 from eventstore.errors import ConfigurationError, EventEncodingError
 from eventstore.log.append_size import APPEND_LENGTH_UNCHECKED, EVENT_LENGTH_UNCHECKED, require_event_fits
 from eventstore.log.records import (
@@ -21,8 +22,6 @@ from eventstore.log.records import (
     encode_metadata,
     to_columns,
 )
-
-__all__ = ["ImportSource", "batches_of"]
 
 _BATCH_BYTES_MAX = 16 * 2**20  # of JSON: what a batch of large events may take of memory, and readers of time
 # Encoded in one go, a millisecond or two; then the event loop has its turn, and the size is looked at.

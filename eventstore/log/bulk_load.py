@@ -21,7 +21,7 @@ from uuid import UUID
 
 import asyncpg
 
-from eventstore.core.event import EventRegistry
+from eventstore.core.registry import EventRegistry
 from eventstore.database.access import ConnectionSource
 from eventstore.database.cancellation import end
 from eventstore.database.error_mapping import mapped_errors
@@ -46,8 +46,6 @@ from eventstore.log.statements import swallowed
 from eventstore.log.wakeups import Wakeups
 from eventstore.sql import load, schema_of
 from eventstore.waiting import Backoff
-
-__all__ = ["BATCH_EVENTS_MAX", "BulkLoad", "ImportResult"]
 
 BATCH_EVENTS_MAX = 5_000
 """Events of one transaction unless told otherwise: readers in order wait for it, some hundredths of a second; and while the

@@ -8,8 +8,6 @@ from eventstore.core.causation import CausationTree, correlation_of
 from eventstore.limits import COUNT_MAX, check_count
 from eventstore.log.lookup import CORRELATED_EVENTS_MAX, EventLookup
 
-__all__ = ["causation_tree"]
-
 
 async def causation_tree(
     log: EventLookup, id: str | UUID, *, limit: int = CORRELATED_EVENTS_MAX

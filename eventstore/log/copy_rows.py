@@ -13,8 +13,6 @@ from typing import Any
 
 from eventstore.log.records import AppendColumns
 
-__all__ = ["COPIED_COLUMNS", "copied_rows"]
-
 COPIED_COLUMNS = (
     "position",
     "occurred_at",

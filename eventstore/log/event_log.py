@@ -10,7 +10,8 @@ from uuid import UUID
 
 import asyncpg
 
-from eventstore.core.event import EventRegistry, RecordedEvent, registry
+from eventstore.core.event import RecordedEvent
+from eventstore.core.registry import EventRegistry, registry
 from eventstore.database.access import ConnectionSource, in_transaction, reading
 from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import mapped_errors
@@ -50,9 +51,6 @@ from eventstore.log.wakeups import Wakeups
 from eventstore.metrics import metrics
 from eventstore.sql import load
 from eventstore.waiting import Backoff
-
-__all__ = ["EventLog"]
-
 
 _logger = logging.getLogger(__name__)
 

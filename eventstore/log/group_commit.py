@@ -23,8 +23,6 @@ from eventstore.errors import ConcurrencyError
 from eventstore.log.records import AppendColumns, AppendResult
 from eventstore.portable import PortableError
 
-__all__ = ["AnswerLostError", "GroupCommit"]
-
 _GROUP_LOCK_TIMEOUT = "50ms"  # longer than any append takes, shorter than anyone would wait for a stranger
 _STATEMENTS_MAX = 2  # one is prepared while the other is under way; more only make them smaller
 _SPLIT_MEMBERS_MIN = 8  # fewer are not worth two statements

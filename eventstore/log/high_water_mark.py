@@ -27,8 +27,6 @@ from eventstore.errors import ConfigurationError, ServerChangedError
 from eventstore.sql import load
 from eventstore.waiting import Backoff
 
-__all__ = ["HighWaterMark"]
-
 _POLL_FIRST_S = 0.001  # a transaction of one statement ends within a millisecond or two
 _POLL_MAX_S = 0.05
 _WINDOW_POSITIONS = 10_000

@@ -11,15 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from eventstore.core.event import EventRegistry, RecordedEvent
+from eventstore.core.event import RecordedEvent
+from eventstore.core.registry import EventRegistry
 from eventstore.database.access import ConnectionSource, reading
 from eventstore.errors import ConfigurationError
 from eventstore.limits import check_count
 from eventstore.log.records import COLUMNS, decode, decode_page
 from eventstore.log.unreadable import OnUnreadable, readable, unreadable_handler
 from eventstore.sql import load
-
-__all__ = ["CORRELATED_EVENTS_MAX", "EventLookup", "TimeBounds"]
 
 CORRELATED_EVENTS_MAX = 10_000
 """The most events of one correlation that are read unless a caller says otherwise."""

@@ -6,8 +6,6 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["collecting_rarely", "unhurried_collection"]
-
 _COLLECT_AFTER_OBJECTS = 500_000
 
 _collectors: list[tuple[int, int, int]] = []

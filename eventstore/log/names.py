@@ -13,8 +13,6 @@ from eventstore.sql import load
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
-__all__ = ["no_such_name", "require_known_names"]
-
 _CLOSE_MAX = 3
 _LISTED_MAX = 20
 _COUNTED_EVENTS_MAX = 1_000_000

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["BATCH_BYTES_MAX", "BYTES_UNBOUNDED", "PageSize"]
-
 BATCH_BYTES_MAX = 8_000_000
 """Bytes of JSON that a page of events ends at: a thousand usual events have half a megabyte. A larger event goes alone."""
 

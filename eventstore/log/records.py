@@ -14,16 +14,10 @@ from zlib import crc32
 
 import orjson
 
-from eventstore.core.event import (
-    Event,
-    EventRegistry,
-    PendingEvent,
-    RecordedEvent,
-    UpcastEvents,
-    registry,
-)
+from eventstore.core.event import Event, PendingEvent, RecordedEvent, UpcastEvents
 from eventstore.core.event_codec import event_codecs, has_nul, reason_of
 from eventstore.core.read_back import parse_json, without_exponents
+from eventstore.core.registry import EventRegistry, registry
 from eventstore.core.upcasting import EventContext, upcast
 from eventstore.errors import (
     ConfigurationError,
@@ -41,21 +35,6 @@ from eventstore.log.append_size import (
 )
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.unreadable import Readable, UnreadableEvent
-
-__all__ = [
-    "COLUMNS",
-    "NO_METADATA",
-    "VERSION_MAX",
-    "AppendColumns",
-    "AppendResult",
-    "StagedEvent",
-    "StreamAppend",
-    "append_digest",
-    "decode",
-    "decode_page",
-    "encode_metadata",
-    "to_columns",
-]
 
 COLUMNS = (
     "position",

@@ -19,8 +19,6 @@ from eventstore.sql import load
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
-__all__ = ["Ends", "advance_sequence", "read_ends", "require_whole", "require_whole_on"]
-
 _logger = logging.getLogger(__name__)
 
 _LOCK_TIMEOUT_S = 10

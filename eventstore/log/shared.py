@@ -15,8 +15,6 @@ from eventstore.database.server import KnownServer
 from eventstore.log.event_log import EventLog
 from eventstore.log.signals import Signals
 
-__all__ = ["log_of"]
-
 
 def log_of(connection: DatabaseConnection | PostgreSQLAdapter) -> EventLog:
     """Return the log of a connection, or of what an adapter was made of; the same one each time."""

@@ -23,8 +23,6 @@ from eventstore.errors import ConfigurationError, ConnectionRejectedError, Event
 from eventstore.sql import load
 from eventstore.waiting import Backoff, wait_until_set
 
-__all__ = ["CHANNEL", "NOTIFY_INTERVAL_S", "PROBE_INTERVAL_S", "PROBE_TIMEOUT_S", "Signals"]
-
 _logger = logging.getLogger(__name__)
 
 CHANNEL = "eventstore"

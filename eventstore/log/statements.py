@@ -13,8 +13,6 @@ from eventstore.errors import ConcurrencyError, IntegrityError
 from eventstore.log.records import AppendColumns, AppendResult, append_digest
 from eventstore.sql import load
 
-__all__ = ["append_document", "execute_append", "find_repeated", "is_version_taken", "swallowed"]
-
 
 async def execute_append(
     connection: Any, columns: AppendColumns, *, lock_timeout: str | None = None, directly: bool = False

@@ -16,8 +16,6 @@ from eventstore.log.unreadable import OnUnreadable, Readable, UnreadableEvent, u
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
-__all__ = ["FollowedPlace", "Mark", "Subscription"]
-
 
 @dataclass(frozen=True, slots=True)
 class Mark:

@@ -17,8 +17,6 @@ from eventstore.core.event import RecordedEvent
 from eventstore.errors import ConfigurationError, EventDecodingError, UnknownEventTypeError
 from eventstore.metrics import metrics
 
-__all__ = ["OnUnreadable", "Readable", "UnreadableEvent", "readable", "unreadable_handler"]
-
 _logger = logging.getLogger(__name__)
 
 

@@ -12,8 +12,6 @@ from eventstore.waiting import Backoff, wait_until_set
 if TYPE_CHECKING:
     from eventstore.log.signals import Signals
 
-__all__ = ["Listener", "Wakeups"]
-
 # An append wakes its own process at once, and others by NOTIFY. Under both, readers poll: at these intervals, which
 # double from the first to the longest while nothing comes.
 _POLL_FIRST_S = 0.005

@@ -21,8 +21,6 @@ from eventstore.core.read_back import after_jsonb, first_difference, forms_for_j
 from eventstore.errors import ConfigurationError
 from eventstore.sql import quoted, type_name
 
-__all__ = ["Column", "RowCodec"]
-
 R = TypeVar("R")
 
 # How each type of a field is kept. What is not here (tuples, nested models, mappings) is kept as jsonb.

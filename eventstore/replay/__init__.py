@@ -1,8 +1,11 @@
-"""What the log knows of the past: replays, rebuilt state, histories and curves."""
+"""What the log knows of the past: replays, points in time, histories and equity curves."""
 
+from eventstore.replay.as_of import Past
 from eventstore.replay.equity import EquityCurve, EquityPoint
 from eventstore.replay.history import Changes, FieldChange, HistoryEntry
+from eventstore.replay.point_in_time import PointInTime
 from eventstore.replay.replay import OnProgress, Replay, ReplayProgress
+from eventstore.replay.state_snapshots import StateSnapshot, StateSnapshots
 
 __all__ = [
     "Changes",
@@ -11,6 +14,10 @@ __all__ = [
     "FieldChange",
     "HistoryEntry",
     "OnProgress",
+    "Past",
+    "PointInTime",
     "Replay",
     "ReplayProgress",
+    "StateSnapshot",
+    "StateSnapshots",
 ]

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
     from eventstore.repositories.storage import ReadTable, Storage
 
-__all__ = ["Past", "as_of", "end_past"]
-
 E = TypeVar("E", bound=Entity)
 
 

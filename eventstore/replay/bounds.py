@@ -12,8 +12,6 @@ from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
 from eventstore.replay.pages import fetch
 
-__all__ = ["Bound", "Range", "bound", "find_range"]
-
 Bound = int | datetime
 """A position, or a point in time by `recorded_at`."""
 

@@ -21,8 +21,6 @@ from eventstore.sql import Named, text_of
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
-__all__ = ["Disorder", "DisorderSearch"]
-
 Fetch = Callable[..., Awaitable[Sequence[Any]]]
 
 _logger = logging.getLogger(__name__)

@@ -20,8 +20,6 @@ from eventstore.log.event_log import EventLog
 from eventstore.replay.bounds import Bound, bound
 from eventstore.replay.replay import Replay
 
-__all__ = ["Clock", "EquityCurve", "EquityPoint", "equity_curve"]
-
 Clock = Literal["occurred_at", "recorded_at"]
 """By which time a curve goes: when things happened, or when they became known."""
 

@@ -11,8 +11,6 @@ from eventstore.log.event_log import EventLog
 from eventstore.log.subscription import FollowedPlace
 from eventstore.replay.pages import Pages, Selection, fetch
 
-__all__ = ["follow", "last_rows"]
-
 
 async def last_rows(log: EventLog, selection: Selection, *, count: int) -> tuple[list[Any], int]:
     """Return the last rows of a selection, in order, and the final position that they end with.

@@ -9,23 +9,12 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from eventstore.core.entity import Entity
-from eventstore.core.event import Event, EventRegistry, RecordedEvent
+from eventstore.core.event import Event, RecordedEvent
+from eventstore.core.registry import EventRegistry
 from eventstore.errors import ConfigurationError, EntityNotFoundError, EventDecodingError, EventStoreError
 from eventstore.log.event_log import EventLog
 from eventstore.printable import text_of_error
 from eventstore.replay.bounds import bound
-
-__all__ = [
-    "Changes",
-    "FieldChange",
-    "HistoryEntry",
-    "changes",
-    "class_and_id",
-    "diff",
-    "entity_class_of",
-    "entries",
-    "history",
-]
 
 E = TypeVar("E", bound=Entity)
 

@@ -20,8 +20,6 @@ from eventstore.replay.rebuilding import Where, rebuild_state
 from eventstore.replay.replay import OnProgress, Replay
 from eventstore.repositories.query import as_id
 
-__all__ = ["PastOfStore"]
-
 E = TypeVar("E", bound=Entity)
 
 

@@ -13,8 +13,6 @@ from eventstore.database.server import KnownServer
 from eventstore.log.page_size import PageSize
 from eventstore.sql import load
 
-__all__ = ["PAGE_EVENTS_MAX", "Page", "Pages", "Selection", "fetch"]
-
 PAGE_EVENTS_MAX = 1_000
 """Events of a page unless another number is asked for: larger ones are slower, since more objects live at a time."""
 

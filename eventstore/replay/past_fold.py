@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from eventstore.core.entity import Entity
 from eventstore.log.records import decode
-from eventstore.repositories.storage import Stream
+from eventstore.repositories.last_good import Stream
 
 if TYPE_CHECKING:
-    from eventstore.core.event import EventRegistry, RecordedEvent
-
-__all__ = ["Base", "fold_in_occurred_order", "fold_prefix"]
+    from eventstore.core.event import RecordedEvent
+    from eventstore.core.registry import EventRegistry
 
 E = TypeVar("E", bound=Entity)
 Record = Mapping[str, Any]

@@ -26,16 +26,14 @@ from eventstore.replay.disorder import Disorder
 from eventstore.replay.past_fold import Base, fold_in_occurred_order, fold_prefix
 from eventstore.replay.point_in_time import guess_position
 from eventstore.replay.state_snapshot_tables import category_hash, of_table
+from eventstore.repositories.last_good import Stream
 from eventstore.repositories.query import Query
-from eventstore.repositories.storage import Stream
 from eventstore.sql import Named, text_of
 
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
     from eventstore.replay.point_in_time import PointInTime
     from eventstore.repositories.storage import ReadTable
-
-__all__ = ["NO_VERSIONS", "PastStorage"]
 
 E = TypeVar("E", bound=Entity)
 Run = Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]

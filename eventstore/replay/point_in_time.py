@@ -14,8 +14,6 @@ from eventstore.sql import load
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
-__all__ = ["POSITION_MAX", "PointInTime", "guess_position", "pin", "point_in_time_of"]
-
 POSITION_MAX = 2**63 - 1
 """The highest position: a bigint of PostgreSQL."""
 

@@ -14,8 +14,6 @@ from eventstore.log.memory import collecting_rarely
 from eventstore.replay.bounds import Bound
 from eventstore.replay.replay import OnProgress, Replay
 
-__all__ = ["Where", "rebuild_state"]
-
 E = TypeVar("E", bound=Entity)
 
 Where = Callable[[E], bool] | Mapping[str, Any]

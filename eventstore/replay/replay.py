@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 from uuid import UUID
 
-from eventstore.core.event import Event, EventRegistry, RecordedEvent
+from eventstore.core.event import Event, RecordedEvent
+from eventstore.core.registry import EventRegistry
 from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.limits import check_count
 from eventstore.log.event_log import EventLog
@@ -19,8 +20,6 @@ from eventstore.log.subscription import Mark
 from eventstore.log.unreadable import OnUnreadable, Readable, UnreadableEvent, unreadable_handler
 from eventstore.replay.bounds import Bound, Range, bound, find_range
 from eventstore.replay.pages import PAGE_EVENTS_MAX, Pages, Selection
-
-__all__ = ["OnProgress", "Replay", "ReplayProgress"]
 
 _DECODED_AT_A_TIME = 500  # some milliseconds, after which other tasks of the event loop have their turn
 

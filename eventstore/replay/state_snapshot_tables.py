@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from eventstore.core.entity import Entity
 
-__all__ = ["category_hash", "of_table"]
-
 _SIGNED_32 = 1 << 31
 
 

@@ -23,15 +23,13 @@ from eventstore.replay.disorder import DisorderSearch
 from eventstore.replay.past_storage import NO_VERSIONS, PastStorage
 from eventstore.replay.point_in_time import PointInTime, pin
 from eventstore.replay.state_snapshot_tables import of_table
-from eventstore.repositories.storage import Stream
+from eventstore.repositories.last_good import Stream
 from eventstore.sql import load, text_of
 
 if TYPE_CHECKING:
     from eventstore.core.entity import Entity
     from eventstore.log.event_log import EventLog
     from eventstore.repositories.storage import ReadTable
-
-__all__ = ["StateSnapshot", "StateSnapshots"]
 
 _logger = logging.getLogger(__name__)
 

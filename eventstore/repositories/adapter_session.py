@@ -15,8 +15,6 @@ from eventstore.log.shared import log_of
 from eventstore.repositories.session import Session, SessionSource
 from eventstore.repositories.storage import PostgreSQLStorage
 
-__all__ = ["AdapterSessionSource", "source_of"]
-
 
 class AdapterSessionSource:
     """Sessions of one adapter: one for each call, or one for the whole of its open transaction.

@@ -16,8 +16,6 @@ from eventstore.log.records import AppendResult, StagedEvent, to_columns
 from eventstore.repositories.storage import PostgreSQLStorage, ReadTable, Storage
 from eventstore.sql import load
 
-__all__ = ["Backend", "BackendTransaction", "PostgreSQLBackend", "PostgreSQLTransaction"]
-
 OnResult = Callable[[AppendResult], None]
 """Is told what an append did."""
 

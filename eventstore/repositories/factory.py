@@ -16,8 +16,6 @@ from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
 if TYPE_CHECKING:
     from eventstore.store import EventStore
 
-__all__ = ["PostgreSQLUnitOfWorkFactory"]
-
 
 class PostgreSQLUnitOfWorkFactory:
     """Makes Units of Work on one connection.

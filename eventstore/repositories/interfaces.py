@@ -18,16 +18,6 @@ from eventstore.domain.position import Position
 from eventstore.repositories.last_good import Quarantined
 from eventstore.repositories.session import Consistency
 
-__all__ = [
-    "IEntityRepository",
-    "IOrderRepository",
-    "IPortfolioRepository",
-    "IPositionRepository",
-    "ITransactionManager",
-    "IUnitOfWork",
-    "IUnitOfWorkFactory",
-]
-
 E = TypeVar("E", bound=Entity)
 T = TypeVar("T")
 

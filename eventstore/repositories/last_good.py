@@ -9,19 +9,9 @@ from uuid import UUID
 import orjson
 
 from eventstore.core.entity import Entity
-from eventstore.core.event import EventRegistry
+from eventstore.core.registry import EventRegistry
 from eventstore.errors import QuarantinedKeysError
 from eventstore.log.records import decode
-
-__all__ = [
-    "Quarantined",
-    "Stream",
-    "each_stream",
-    "last_good_ids",
-    "last_good_stream",
-    "listed",
-    "refusal_of",
-]
 
 E = TypeVar("E", bound=Entity)
 

@@ -19,8 +19,6 @@ from eventstore.core.event import Event
 from eventstore.mapping.rows import RowCodec
 from eventstore.sql import Template, fill, literal, template
 
-__all__ = ["Belonging", "ListStatement", "event_may_give", "has_value", "load_statement"]
-
 _OF_A_KEY_IN_QUARANTINE = "position <= (SELECT position FROM folded)"
 
 

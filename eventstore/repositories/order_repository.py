@@ -13,8 +13,6 @@ from eventstore.repositories.query import Query, SortKey
 from eventstore.repositories.repository import Repository, time_range
 from eventstore.repositories.session import Consistency
 
-__all__ = ["PostgreSQLOrderRepository"]
-
 
 def _by_creation(order: Order) -> SortKey:
     return order.created_at, order.id

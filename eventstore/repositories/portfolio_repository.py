@@ -15,8 +15,6 @@ from eventstore.repositories.query import Query, SortKey, as_id
 from eventstore.repositories.repository import Repository, time_range
 from eventstore.repositories.session import Consistency, Session
 
-__all__ = ["SUMMARY_ATTEMPTS_MAX", "PostgreSQLPortfolioRepository"]
-
 
 def _by_creation(portfolio: Portfolio) -> SortKey:
     return portfolio.created_at, portfolio.id

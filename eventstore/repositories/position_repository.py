@@ -15,8 +15,6 @@ from eventstore.repositories.query import Query, SortKey, as_id
 from eventstore.repositories.repository import Repository, time_range
 from eventstore.repositories.session import Consistency
 
-__all__ = ["PostgreSQLPositionRepository"]
-
 
 def _by_opening(position: Position) -> SortKey:
     return position.opened_at, position.id

@@ -17,8 +17,6 @@ from eventstore.core.validation import shown
 from eventstore.errors import RepositoryError
 from eventstore.limits import check_count
 
-__all__ = ["Query", "SortKey", "as_id", "check_page"]
-
 E = TypeVar("E", bound=Entity)
 
 SortKey = tuple[Any, UUID]

@@ -20,8 +20,6 @@ from eventstore.repositories.lists import Belonging, ListStatement, event_may_gi
 from eventstore.repositories.storage import ReadTable
 from eventstore.sql import literal
 
-__all__ = ["LISTS", "READ_TABLES"]
-
 _HAS_STATUS = "OPERATOR(pg_catalog.=) $5::pg_catalog.text::{schema}.order_status"
 
 LISTS: Mapping[str, ListStatement] = {

@@ -15,8 +15,6 @@ from eventstore.repositories.last_good import Quarantined
 from eventstore.repositories.query import Query
 from eventstore.repositories.session import Consistency, SessionSource
 
-__all__ = ["Repository", "check_kind", "time_range"]
-
 E = TypeVar("E", bound=Entity)
 
 

@@ -20,12 +20,10 @@ from eventstore.errors import (
     UnsavedChangesError,
 )
 from eventstore.log.records import NO_METADATA, StagedEvent
-from eventstore.repositories.last_good import Quarantined, listed, refusal_of
+from eventstore.repositories.last_good import Quarantined, Stream, listed, refusal_of
 from eventstore.repositories.query import Query, as_id, check_page
-from eventstore.repositories.storage import Storage, Stream
+from eventstore.repositories.storage import Storage
 from eventstore.repositories.stream_queues import StreamQueues, current_queues
-
-__all__ = ["Consistency", "Session", "SessionSource"]
 
 E = TypeVar("E", bound=Entity)
 

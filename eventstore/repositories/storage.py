@@ -23,8 +23,6 @@ from eventstore.repositories.lists import ListStatement, load_statement
 from eventstore.repositories.query import Query
 from eventstore.sql import Named, text_of
 
-__all__ = ["TAIL_EVENTS_MAX", "PostgreSQLStorage", "ReadTable", "Storage", "Stream"]
-
 E = TypeVar("E", bound=Entity)
 Run = Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
 

@@ -29,9 +29,8 @@ from eventstore.core.event import PendingEvent, RecordedEvent
 from eventstore.core.event_codec import event_codecs
 from eventstore.core.scoped import Scoped
 from eventstore.log.records import NO_METADATA
-from eventstore.repositories.storage import Storage, Stream
-
-__all__ = ["HOLD_TIMEOUT_S", "StreamQueues", "current_queues"]
+from eventstore.repositories.last_good import Stream
+from eventstore.repositories.storage import Storage
 
 E = TypeVar("E", bound=Entity)
 

@@ -16,8 +16,6 @@ from eventstore.metrics import metrics
 from eventstore.repositories.interfaces import IUnitOfWork, IUnitOfWorkFactory
 from eventstore.repositories.stream_queues import StreamQueues, current_queues
 
-__all__ = ["PostgreSQLTransactionManager"]
-
 T = TypeVar("T")
 Operation = Callable[[IUnitOfWork], Awaitable[T]]
 

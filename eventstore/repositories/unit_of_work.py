@@ -28,8 +28,6 @@ from eventstore.repositories.position_repository import PostgreSQLPositionReposi
 from eventstore.repositories.repository import check_kind
 from eventstore.repositories.session import Session, SessionSource
 
-__all__ = ["EntityRepository", "PostgreSQLUnitOfWork"]
-
 E = TypeVar("E", bound=Entity)
 
 

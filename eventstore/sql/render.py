@@ -23,27 +23,6 @@ from typing import Any
 
 from eventstore.errors import ConfigurationError
 
-__all__ = [
-    "NAME_BYTES_MAX",
-    "Named",
-    "Template",
-    "bind",
-    "fill",
-    "is_own",
-    "literal",
-    "load",
-    "own",
-    "qualified",
-    "quoted",
-    "render",
-    "require_name",
-    "schema_of",
-    "template",
-    "text_of",
-    "type_name",
-    "unbind",
-]
-
 NAME_BYTES_MAX = 63
 """The longest name that PostgreSQL does not cut: NAMEDATALEN - 1."""
 

@@ -20,8 +20,6 @@ from eventstore.database import ConnectionFactory, DatabaseConfig, MigrationMana
 from eventstore.database.connecting import connect_arguments
 from eventstore.sql import literal, quoted
 
-__all__ = ["TestDatabases", "run_in_thread"]
-
 T = TypeVar("T")
 
 _POOL = {"min_pool_size": 1, "max_pool_size": 10}

@@ -14,7 +14,8 @@ from uuid import UUID
 import orjson
 
 from eventstore.core.entity import Entity
-from eventstore.core.event import EventRegistry, RecordedEvent, registry
+from eventstore.core.event import RecordedEvent
+from eventstore.core.registry import EventRegistry, registry
 from eventstore.database.cancellation import finish
 from eventstore.errors import (
     ConcurrencyError,
@@ -28,14 +29,6 @@ from eventstore.log.records import AppendColumns, AppendResult, StagedEvent, dec
 from eventstore.repositories.backend import OnResult
 from eventstore.repositories.last_good import Stream, each_stream
 from eventstore.repositories.query import Query
-
-__all__ = [
-    "IDLE_IN_TRANSACTION_TIMEOUT_S",
-    "LOCK_TIMEOUT_S",
-    "InMemoryDatabase",
-    "InMemoryStorage",
-    "InMemoryTransaction",
-]
 
 E = TypeVar("E", bound=Entity)
 Row = Mapping[str, Any]

@@ -16,8 +16,6 @@ from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
 from eventstore.testing.memory import InMemoryDatabase
 from eventstore.testing.memory_past import memory_as_of
 
-__all__ = ["InMemoryUnitOfWorkFactory"]
-
 
 class InMemoryUnitOfWorkFactory:
     """Makes Units of Work in memory: an `IUnitOfWorkFactory` for tests.

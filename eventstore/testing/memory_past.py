@@ -13,15 +13,13 @@ from eventstore.opening import Opening
 from eventstore.replay.as_of import Past, end_past
 from eventstore.replay.past_fold import fold_in_occurred_order, fold_prefix
 from eventstore.replay.point_in_time import PointInTime, point_in_time_of
+from eventstore.repositories.last_good import Stream
 from eventstore.repositories.query import Query
-from eventstore.repositories.storage import Stream
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from eventstore.testing.memory import InMemoryDatabase
-
-__all__ = ["InMemoryPastStorage", "memory_as_of"]
 
 E = TypeVar("E", bound=Entity)
 

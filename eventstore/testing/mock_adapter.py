@@ -13,8 +13,6 @@ from eventstore.errors import ConfigurationError, TransactionAlreadyActiveError,
 from eventstore.repositories.session import Session
 from eventstore.testing.memory import InMemoryDatabase, InMemoryTransaction
 
-__all__ = ["MockPostgreSQLAdapter"]
-
 
 class MockPostgreSQLAdapter:
     """Stands in for a `PostgreSQLAdapter` beneath repositories: `PostgreSQLOrderRepository(MockPostgreSQLAdapter())`.

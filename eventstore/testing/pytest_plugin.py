@@ -30,18 +30,6 @@ if TYPE_CHECKING:
     from eventstore.testing import InMemoryUnitOfWorkFactory
     from eventstore.testing.databases import TestDatabases
 
-__all__ = [
-    "SERVER_URL_VARIABLE",
-    "TEST_SETTINGS",
-    "eventstore_config",
-    "eventstore_connection",
-    "eventstore_databases",
-    "eventstore_memory_factory",
-    "eventstore_server_config",
-    "eventstore_unit_of_work_factory",
-    "pytest_report_header",
-]
-
 SERVER_URL_VARIABLE = "EVENTSTORE_TEST_DATABASE_URL"
 """The environment variable that names a server to use instead of the embedded one."""
 

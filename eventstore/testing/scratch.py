@@ -23,8 +23,6 @@ from eventstore.database.migrations import MigrationManager
 from eventstore.testing.databases import TestDatabases
 from eventstore.testing.pytest_plugin import SERVER_URL_VARIABLE, TEST_SETTINGS
 
-__all__ = ["EventLoopThread", "ScratchDatabase", "scratch_database", "server_for_tests"]
-
 T = TypeVar("T")
 
 

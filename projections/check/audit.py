@@ -27,8 +27,6 @@ from projections.rebuild.coordinator import RebuildProgress, rebuild
 from projections.rebuild.new_table import BUILD_TIMEOUT_S
 from projections.table_shape import find_differences
 
-__all__ = ["Audit", "Checked", "Finding", "check", "plan_repair", "repair"]
-
 _NAMED_MAX = 5
 _LAG_EVENTS_MAX = 10_000  # beyond, lists fail: see ProjectionLagError
 _WAITED_MAX_S = 60.0

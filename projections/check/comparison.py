@@ -26,8 +26,6 @@ from projections.quarantine.skip_list import Discards, read_discards
 from projections.rebuild.independent_fold import IndependentFold, stored_lines
 from projections.rebuild.new_table import BUILD_TIMEOUT_S, beside_name
 
-__all__ = ["Comparison", "Live", "compare_with_fold", "compare_with_rebuild", "fold_and_compare", "read_live"]
-
 R = TypeVar("R")
 
 _BATCH_EVENTS_MAX = 5_000

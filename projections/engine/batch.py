@@ -21,19 +21,6 @@ from projections.keys import key_text
 from projections.projection import EntityProjection, Projection
 from projections.table import LAST_POSITION, Table
 
-__all__ = [
-    "COPY_ERRORS",
-    "FoldFailure",
-    "by_key",
-    "can_fold_at_once",
-    "copy_rows",
-    "fetch_by_keys",
-    "fold_at_once",
-    "fold_into",
-    "is_of_row",
-    "quarantined_keys",
-]
-
 R = TypeVar("R")
 Key = tuple[Any, ...]
 

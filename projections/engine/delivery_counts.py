@@ -10,8 +10,6 @@ from typing import Any
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from projections.projection import Projection
 
-__all__ = ["RANGE_POSITIONS", "DeliveryCounts", "key_of"]
-
 RANGE_POSITIONS = 65_536
 """How many positions are counted together: a row each, 1,500 of them for a hundred million events."""
 

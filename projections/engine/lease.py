@@ -15,8 +15,6 @@ from eventstore.limits import check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 
-__all__ = ["LEASE_S", "Lease"]
-
 _logger = logging.getLogger(__name__)
 
 _NO_RIGHT = "42501"

@@ -18,8 +18,6 @@ from projections.engine.versions import require_version
 from projections.keys import key_text, partition_of
 from projections.projection import Projection
 
-__all__ = ["PARTITIONS_MAX", "ensure_partitions", "set_partitions"]
-
 PARTITIONS_MAX = 256
 """The most partitions of one projection: each reads the whole log, so many cost more than they bring."""
 

@@ -16,8 +16,6 @@ from eventstore.log.wakeups import Wakeups
 from eventstore.repositories.storage import PostgreSQLStorage
 from eventstore.sql import load
 
-__all__ = ["Progress", "folded_through", "list_partitions", "progress_of", "wait_for"]
-
 # For workers of other processes, whose progress rings no bell here.
 _POLL_FIRST_S = 0.005
 _POLL_MAX_S = 0.1

@@ -16,8 +16,6 @@ from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load
 from projections.projection import Projection
 
-__all__ = ["Batch", "decode_for", "read_batch"]
-
 
 @dataclass(frozen=True, slots=True)
 class Batch:

@@ -23,8 +23,6 @@ from projections.engine.progress import folded_through, list_partitions, progres
 from projections.engine.worker import ProjectionWorker
 from projections.projection import Projection
 
-__all__ = ["ProjectionRunner", "Supervisor", "run"]
-
 _logger = logging.getLogger(__name__)
 
 R = TypeVar("R")

@@ -8,8 +8,6 @@ from eventstore.errors import ProjectionVersionError
 from eventstore.sql import load
 from projections.projection import Projection
 
-__all__ = ["require_version", "version_differs"]
-
 
 async def require_version(connection: Any, projection: Projection[Any]) -> int:
     """Check that the table is of the code's version; for good in an open transaction that holds the partitions.

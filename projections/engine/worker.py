@@ -49,8 +49,6 @@ from projections.keys import key_text, partition_of
 from projections.projection import Projection
 from projections.table_shape import check_table
 
-__all__ = ["ProjectionWorker"]
-
 _logger = logging.getLogger(__name__)
 
 R = TypeVar("R")

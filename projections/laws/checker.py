@@ -53,8 +53,6 @@ from projections.projection import EntityProjection, Projection
 if TYPE_CHECKING:
     from eventstore.database.config import DatabaseConfig
 
-__all__ = ["EXAMPLES", "LawsBrokenError", "check_laws", "default_logs"]
-
 EXAMPLES = 20
 """How many logs each law is tried with, unless told otherwise."""
 

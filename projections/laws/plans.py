@@ -11,8 +11,6 @@ from eventstore.portable import PortableError
 from eventstore.testing.strategies import LoggedEvent
 from projections.projection import Projection
 
-__all__ = ["LAWS", "BrokenLawError", "Plan", "interleaved"]
-
 LAWS: Mapping[str, str] = {
     "totality": "key and evolve take every event that the logs have, and raise no error",
     "purity": "evolve gives the same row for the same arguments each time, and does not touch them",

@@ -26,8 +26,6 @@ from projections.projection import Projection
 from projections.quarantine.operations import list_quarantined
 from projections.table_shape import check_table, table_differences
 
-__all__ = ["Trial"]
-
 Key = tuple[Any, ...]
 Rows = Mapping[str, str]
 

@@ -26,8 +26,6 @@ from projections.keys import key_text, partition_of
 from projections.projection import Projection
 from projections.quarantine.skip_list import Discards, read_discards
 
-__all__ = ["QuarantinedKey", "discard", "list_quarantined", "retry"]
-
 _BATCH_EVENTS_MAX = 5_000
 
 

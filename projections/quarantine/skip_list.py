@@ -9,8 +9,6 @@ from eventstore.sql import load
 from projections.keys import key_text
 from projections.projection import Projection
 
-__all__ = ["Discards", "read_discards"]
-
 
 class Discards:
     """Which events are left out. One that upcasters split may be left out for one key and folded for another.

@@ -41,8 +41,6 @@ from projections.rebuild.new_table import BUILD_TIMEOUT_S, Kept, TableBeside, wi
 from projections.rebuild.shards import Shard
 from projections.table import LAST_POSITION
 
-__all__ = ["Build", "BuildShard"]
-
 R = TypeVar("R")
 Key = tuple[Any, ...]
 

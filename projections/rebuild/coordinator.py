@@ -44,8 +44,6 @@ from projections.rebuild.process_pool import PROCESSES_MAX, ProcessPool, process
 from projections.rebuild.proof import ProofError, Proved, prove, prove_step
 from projections.rebuild.shards import Shard
 
-__all__ = ["RebuildProgress", "Rebuilt", "abandon", "rebuild"]
-
 _SWAP_TIMEOUT_S = 60.0
 _CATCH_UP_EVENTS_MAX = 2_000  # so few are left to the swap's transaction, in which the workers wait
 _CATCH_UP_ROUNDS_MAX = 50

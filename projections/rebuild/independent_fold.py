@@ -28,16 +28,6 @@ from projections.quarantine.skip_list import Discards
 from projections.rebuild.shards import WHOLE, Shard
 from projections.table import LAST_POSITION, Table
 
-__all__ = [
-    "WINDOW_POSITIONS",
-    "IndependentFold",
-    "differences",
-    "digest_of",
-    "digest_text",
-    "stored_lines",
-    "stored_rows",
-]
-
 R = TypeVar("R")
 Key = tuple[Any, ...]
 Line = bytes

@@ -17,8 +17,6 @@ from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 from projections.projection import Projection
 
-__all__ = ["REBUILD_LEASE_S", "RebuildLease", "taken_over"]
-
 REBUILD_LEASE_S = 10.0
 """How long a lease lasts unless it is renewed: after so long a rebuild that was killed can be gone on with."""
 

@@ -18,17 +18,6 @@ from projections.rebuild.lease import taken_over
 from projections.rebuild.shards import WHOLE, Shard
 from projections.table import with_end
 
-__all__ = [
-    "BUILD_TIMEOUT_S",
-    "Kept",
-    "PublishedError",
-    "TableBeside",
-    "beside_name",
-    "describe_beside",
-    "list_publications",
-    "without_limit",
-]
-
 R = TypeVar("R")
 Key = tuple[Any, ...]
 

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
 
-from eventstore.core.event import registry
+from eventstore.core.registry import registry
 from eventstore.database.cancellation import end
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
@@ -25,8 +25,6 @@ from eventstore.log.event_log import EventLog
 from eventstore.log.memory import collecting_rarely
 from eventstore.printable import text_of_error
 from projections.projection import Projection
-
-__all__ = ["PROCESSES_MAX", "Job", "ProcessPool", "process_pool", "usual_processes"]
 
 T_co = TypeVar("T_co", covariant=True)
 

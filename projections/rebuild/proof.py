@@ -32,8 +32,6 @@ from projections.rebuild.new_table import BUILD_TIMEOUT_S, beside_name
 from projections.rebuild.process_pool import ProcessPool
 from projections.rebuild.shards import Shard
 
-__all__ = ["ProofError", "Proved", "prove", "prove_step"]
-
 Key = tuple[Any, ...]
 
 _ROWS_MAX = 200_000  # of a shard: a few hundred MB

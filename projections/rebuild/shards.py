@@ -9,8 +9,6 @@ from typing import Any
 from projections.keys import partition_of
 from projections.projection import Projection
 
-__all__ = ["WHOLE", "Shard"]
-
 
 @dataclass(frozen=True, slots=True)
 class Shard:

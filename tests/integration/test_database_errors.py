@@ -16,9 +16,8 @@ from eventstore.database import (
     DatabaseConfig,
     DatabaseConnection,
     PostgreSQLAdapter,
-    map_error,
-    mapped_errors,
 )
+from eventstore.database.error_mapping import map_error, mapped_errors
 from tests.waiting import until
 
 if TYPE_CHECKING:

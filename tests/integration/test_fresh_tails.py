@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from eventstore.core.entity import Entity
-from eventstore.core.event import Event, EventRegistry, registry
+from eventstore.core.event import Event
+from eventstore.core.registry import EventRegistry, registry
 from eventstore.core.upcasting import EventContext, upcaster
 from eventstore.domain.order import Order, OrderSide, OrderStatus
 from eventstore.domain.portfolio import Portfolio

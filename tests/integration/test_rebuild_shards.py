@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from eventstore.core.event import EventRegistry, registry
+from eventstore.core.registry import EventRegistry, registry
 from eventstore.errors import ConfigurationError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import pytest
 
-from eventstore.core.event import Event, EventRegistry, RecordedEvent, UpcastEvents, registry
+from eventstore.core.event import Event, RecordedEvent, UpcastEvents
+from eventstore.core.registry import EventRegistry, registry
 from eventstore.domain.order import OrderFilled, OrderStatus
 from eventstore.errors import (
     ConfigurationError,

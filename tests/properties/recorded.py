@@ -11,7 +11,8 @@ import orjson
 from pydantic import BaseModel
 
 from eventstore.core.entity import Entity
-from eventstore.core.event import Event, RecordedEvent, registry
+from eventstore.core.event import Event, RecordedEvent
+from eventstore.core.registry import registry
 
 RECORDED_AT = datetime(2024, 1, 3, tzinfo=UTC)
 

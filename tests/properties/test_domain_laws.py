@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from eventstore.core.context import plain, use_clock
 from eventstore.core.entity import Entity
-from eventstore.core.event import registry
+from eventstore.core.registry import registry
 from eventstore.domain.order import Order, OrderSide
 from eventstore.domain.portfolio import Portfolio, settled_cash_flow
 from eventstore.domain.position import Position

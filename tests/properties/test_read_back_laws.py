@@ -41,7 +41,8 @@ from pydantic import (
     model_validator,
 )
 
-from eventstore.core.event import Event, EventRegistry, PendingEvent
+from eventstore.core.event import Event, PendingEvent
+from eventstore.core.registry import EventRegistry
 from eventstore.core.types import Money, Name, Quantity, UtcDatetime
 from eventstore.database import ConnectionFactory, DatabaseConfig
 from eventstore.errors import ConfigurationError, DomainError, EventEncodingError

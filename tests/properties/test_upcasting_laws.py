@@ -12,7 +12,8 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore.core.event import Event, EventRegistry, RecordedEvent
+from eventstore.core.event import Event, RecordedEvent
+from eventstore.core.registry import EventRegistry
 from eventstore.core.registry_check import require_sound_registry
 from eventstore.core.upcasting import EventContext, UpcastEvent, upcaster
 from eventstore.log.records import NO_METADATA, decode

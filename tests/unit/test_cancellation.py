@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 
 from eventstore import errors
-from eventstore.database import mapped_errors
 from eventstore.database.cancellation import Outcome, cancelled_within, end, finish
+from eventstore.database.error_mapping import mapped_errors
 
 
 class Work:

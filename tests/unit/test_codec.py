@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel, Field, PrivateAttr
 
 from eventstore.core import codec
-from eventstore.core.event import registry
+from eventstore.core.registry import registry
 from eventstore.core.types import UtcDatetime
 from eventstore.domain.order import Execution, Order, OrderSide
 

@@ -12,7 +12,8 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from eventstore.core.entity import Entity
-from eventstore.core.event import Event, EventRegistry, PendingEvent
+from eventstore.core.event import Event, PendingEvent
+from eventstore.core.registry import EventRegistry
 from eventstore.errors import ConfigurationError, EventDecodingError
 from eventstore.log.records import COLUMNS, StagedEvent, decode_page, to_columns
 from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory

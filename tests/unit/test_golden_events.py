@@ -12,7 +12,8 @@ import pytest
 
 import eventstore.store  # noqa: F401 - the built-in events
 from eventstore.core import Entity
-from eventstore.core.event import RecordedEvent, registry
+from eventstore.core.event import RecordedEvent
+from eventstore.core.registry import registry
 from eventstore.domain import Order, Portfolio, Position
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot
 from eventstore.log.records import decode

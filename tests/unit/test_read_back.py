@@ -60,9 +60,10 @@ from pydantic import (
     model_serializer,
 )
 
-from eventstore.core.event import Event, EventRegistry, PendingEvent
+from eventstore.core.event import Event, PendingEvent
 from eventstore.core.event_codec import event_codecs
 from eventstore.core.read_back import first_difference
+from eventstore.core.registry import EventRegistry
 from eventstore.core.types import UtcDatetime
 from eventstore.errors import ConfigurationError, DomainError, EventEncodingError
 from eventstore.log.records import StagedEvent, to_columns

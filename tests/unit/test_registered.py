@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from eventstore.core.event import Event, EventRegistry, PendingEvent, registry
+from eventstore.core.event import Event, PendingEvent
+from eventstore.core.registry import EventRegistry, registry
 from eventstore.core.upcasting import upcaster
 from eventstore.errors import ConfigurationError
 from eventstore.log.bulk_batches import batches_of

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from eventstore.core.event import Event, EventRegistry
+from eventstore.core.event import Event
+from eventstore.core.registry import EventRegistry
 from eventstore.core.registry_check import registry_problems, require_sound_registry
 from eventstore.core.upcasting import EventContext, upcaster
 from eventstore.errors import ConfigurationError, EventDecodingError

@@ -14,7 +14,8 @@ import pytest
 from pydantic import BaseModel, Field, create_model
 
 import eventstore.store  # noqa: F401 - the built-in events
-from eventstore.core.event import Event, EventRegistry, registry
+from eventstore.core.event import Event
+from eventstore.core.registry import EventRegistry, registry
 from eventstore.core.schema_changes import SchemaChange, compare_snapshots
 from eventstore.core.schema_snapshot import parse_snapshot, snapshot_of, write_snapshot
 from eventstore.core.upcasting import upcaster

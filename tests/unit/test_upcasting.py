@@ -9,7 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from eventstore.core.event import EventRegistry, RecordedEvent, UpcastEvents
+from eventstore.core.event import RecordedEvent, UpcastEvents
+from eventstore.core.registry import EventRegistry
 from eventstore.core.registry_check import registry_problems, require_sound_registry
 from eventstore.core.upcasting import EventContext, UpcastEvent, upcaster
 from eventstore.errors import EventDecodingError, UnknownEventTypeError

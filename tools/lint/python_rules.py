@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tools.lint import python_source as source_of
 from tools.lint.findings import ROOT, Finding, line_of, module_name, python_files, shown
+from tools.lint.public_api import PAGE, namespaces
 
 # The composition root, the command that uses it, and what users copy.
 MAY_IMPORT_PROJECTIONS = ("eventstore.store", "eventstore.cli", "eventstore.examples")
@@ -22,41 +23,47 @@ MAY_USE_STDOUT = {
 }
 
 
-def _public() -> list[Path]:
-    """The modules that users may import: no part of their name has a leading underscore."""
+def _importable() -> list[Path]:
+    """The modules without a leading underscore in any part of their name."""
     files = python_files("eventstore", "projections")
     return [path for path in files if not any(part.startswith("_") for part in module_name(path).split("."))]
 
 
-def names_are_listed() -> Iterator[Finding]:
-    """`__all__` is there, sorted, without repeats, names only what exists, and misses nothing."""
-    for path in _public():
-        source, where = path.read_text(), shown(path)
+def public_namespaces_are_marked() -> Iterator[Finding]:
+    """A public namespace lists all its names in `__all__`, sorted; an internal module has no `__all__`."""
+    public = namespaces()
+    for path in _importable():
+        source, where, name = path.read_text(), shown(path), module_name(path)
         listed = source_of.listed_names(source)
-        package = path.name == "__init__.py"
-        expected = source_of.defined_names(source) | (
-            source_of.reexported_names(source) if package else set()
-        )
-        if listed is None:
-            if expected or not package:
-                yield Finding(where, 1, "there is no __all__: list the public names, as strings")
-            continue
         line = line_of(source, "__all__")
+        if name not in public:
+            if listed is not None:
+                page = shown(PAGE)
+                yield Finding(
+                    where, line, f"is internal and has __all__: remove it, or list {name} in {page}"
+                )
+            continue
+        if listed is None:
+            yield Finding(where, 1, "is a public namespace without __all__: list its names, as strings")
+            continue
+        expected = source_of.defined_names(source)
+        if path.name == "__init__.py":
+            expected |= source_of.reexported_names(source)
         if listed != sorted(set(listed), key=source_of.isort_style):
             yield Finding(where, line, "__all__ is not sorted, or names something twice: sort it")
-        for name in sorted(expected - set(listed)):
+        for missing in sorted(expected - set(listed)):
             yield Finding(
-                where, line, f"{name} is not in __all__: list it, or begin its name with an underscore"
+                where, line, f"{missing} is not in __all__: list it, or begin its name with an underscore"
             )
-        module = importlib.import_module(module_name(path))
-        for name in listed:
-            if not hasattr(module, name):
-                yield Finding(where, line, f"__all__ names {name}, which does not exist: remove it")
+        module = importlib.import_module(name)
+        for one in listed:
+            if not hasattr(module, one):
+                yield Finding(where, line, f"__all__ names {one}, which does not exist: remove it")
 
 
 def public_names_are_documented() -> Iterator[Finding]:
-    """The module, each public name and each public method says what it is for."""
-    for path in _public():
+    """Each module, and each name and method of it without a leading underscore, says what it is for."""
+    for path in _importable():
         source = path.read_text()
         for name in source_of.undocumented(importlib.import_module(module_name(path)), source):
             last = name.rpartition(".")[2]
@@ -160,7 +167,7 @@ def _line_of_import(source: str, name: str) -> int:
 
 
 RULES = (
-    names_are_listed,
+    public_namespaces_are_marked,
     public_names_are_documented,
     the_write_side_does_not_import_the_read_side,
     the_domain_is_pure,

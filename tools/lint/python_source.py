@@ -86,9 +86,9 @@ def isort_style(name: str) -> tuple[int, list[tuple[int, int, str]]]:
 
 
 def undocumented(module: types.ModuleType, source: str) -> list[str]:
-    """The public names of a module, and public methods of its classes, without a word of explanation."""
+    """The names of a module, and the methods of its classes, that have no leading underscore and no explanation."""
     found = [] if module.__doc__ else [module.__name__]
-    for name in getattr(module, "__all__", ()):
+    for name in getattr(module, "__all__", None) or sorted(defined_names(source)):
         value = getattr(module, name)
         if inspect.isclass(value) or inspect.isroutine(value):
             if value.__module__.split(".")[0] not in ("eventstore", "projections"):

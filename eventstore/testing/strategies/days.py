@@ -23,8 +23,6 @@ from eventstore.errors import DomainError
 from eventstore.testing.strategies.entities import EPOCH
 from eventstore.testing.strategies.streams import LoggedEvent
 
-__all__ = ["ACTIONS_MAX", "Action", "TradingDay", "trading_days"]
-
 ACTIONS_MAX = 20
 """How many actions a day has at most, unless told otherwise."""
 

@@ -20,27 +20,6 @@ from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.errors import DomainError
 
-__all__ = [
-    "COMMANDS_MAX",
-    "EPOCH",
-    "Command",
-    "History",
-    "amounts",
-    "commissions",
-    "order_commands",
-    "order_histories",
-    "orders",
-    "portfolio_commands",
-    "portfolio_histories",
-    "portfolios",
-    "position_commands",
-    "position_histories",
-    "positions",
-    "prices",
-    "quantities",
-    "times",
-]
-
 E = TypeVar("E", bound=Entity)
 
 EPOCH = datetime(2024, 1, 2, 15, 0, tzinfo=UTC)

@@ -23,25 +23,12 @@ from pydantic import BaseModel, ValidationError
 from eventstore.core.causation import metadata_of
 from eventstore.core.context import use_clock, use_ids
 from eventstore.core.entity import Entity
-from eventstore.core.event import Event, EventRegistry, PendingEvent, RecordedEvent, registry
+from eventstore.core.event import Event, PendingEvent, RecordedEvent
+from eventstore.core.registry import EventRegistry, registry
 from eventstore.errors import DomainError
 from eventstore.limits import check_count
 from eventstore.log.records import COLUMNS, StagedEvent, decode_page, to_columns
 from eventstore.testing.strategies.entities import EPOCH, History, prices, quantities, times
-
-__all__ = [
-    "RECORDED_FROM",
-    "LoggedEvent",
-    "enveloped",
-    "event_logs",
-    "events_of",
-    "histories_of",
-    "merged",
-    "recorded_log",
-    "recorded_logs",
-    "shown_event",
-    "staged_log",
-]
 
 E = TypeVar("E", bound=Event)
 
