@@ -10,8 +10,8 @@ from eventstore.repositories.interfaces import (
     IUnitOfWork,
     IUnitOfWorkFactory,
 )
-from eventstore.repositories.last_good import last_good_ids
 from eventstore.repositories.order_repository import PostgreSQLOrderRepository
+from eventstore.repositories.page import Page
 from eventstore.repositories.portfolio_repository import PostgreSQLPortfolioRepository
 from eventstore.repositories.position_repository import PostgreSQLPositionRepository
 from eventstore.repositories.transaction_manager import PostgreSQLTransactionManager
@@ -26,11 +26,11 @@ __all__ = [
     "ITransactionManager",
     "IUnitOfWork",
     "IUnitOfWorkFactory",
+    "Page",
     "PostgreSQLOrderRepository",
     "PostgreSQLPortfolioRepository",
     "PostgreSQLPositionRepository",
     "PostgreSQLTransactionManager",
     "PostgreSQLUnitOfWork",
     "PostgreSQLUnitOfWorkFactory",
-    "last_good_ids",
 ]

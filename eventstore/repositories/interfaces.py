@@ -16,6 +16,7 @@ from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot, PortfolioSummary
 from eventstore.domain.position import Position
 from eventstore.repositories.last_good import Quarantined
+from eventstore.repositories.page import Page
 from eventstore.repositories.session import Consistency
 
 E = TypeVar("E", bound=Entity)
@@ -49,7 +50,7 @@ class IOrderRepository(Protocol):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Order]:
+    ) -> Page[Order]:
         """Return the orders of a symbol."""
 
     async def get_orders_by_status(
@@ -60,7 +61,7 @@ class IOrderRepository(Protocol):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Order]:
+    ) -> Page[Order]:
         """Return the orders of a status."""
 
     async def get_active_orders(
@@ -70,7 +71,7 @@ class IOrderRepository(Protocol):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Order]:
+    ) -> Page[Order]:
         """Return the orders that may still trade."""
 
     async def get_orders_by_broker_id(
@@ -81,7 +82,7 @@ class IOrderRepository(Protocol):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Order]:
+    ) -> Page[Order]:
         """Return the orders that a broker knows by this id."""
 
     async def get_orders_by_date_range(
@@ -93,7 +94,7 @@ class IOrderRepository(Protocol):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Order]:
+    ) -> Page[Order]:
         """Return the orders created in a range of time, both ends included."""
 
 
@@ -132,7 +133,7 @@ class IPositionRepository(Protocol):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Position]:
+    ) -> Page[Position]:
         """Return the positions of a symbol, open and closed."""
 
     async def get_active_positions(
@@ -142,7 +143,7 @@ class IPositionRepository(Protocol):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Position]:
+    ) -> Page[Position]:
         """Return the open positions."""
 
     async def get_closed_positions(
@@ -152,7 +153,7 @@ class IPositionRepository(Protocol):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Position]:
+    ) -> Page[Position]:
         """Return the closed positions."""
 
     async def get_positions_by_strategy(
@@ -163,7 +164,7 @@ class IPositionRepository(Protocol):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Position]:
+    ) -> Page[Position]:
         """Return the positions of a strategy."""
 
     async def get_positions_by_portfolio(
@@ -174,7 +175,7 @@ class IPositionRepository(Protocol):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Position]:
+    ) -> Page[Position]:
         """Return the positions of a portfolio."""
 
     async def get_positions_by_date_range(
@@ -186,7 +187,7 @@ class IPositionRepository(Protocol):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Position]:
+    ) -> Page[Position]:
         """Return the positions opened in a range of time, both ends included."""
 
 
@@ -222,7 +223,7 @@ class IPortfolioRepository(Protocol):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Portfolio]:
+    ) -> Page[Portfolio]:
         """Return all portfolios."""
 
     async def get_portfolios_by_strategy(
@@ -233,7 +234,7 @@ class IPortfolioRepository(Protocol):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Portfolio]:
+    ) -> Page[Portfolio]:
         """Return the portfolios of a strategy."""
 
     async def get_portfolio_summary(self, portfolio_id: UUID | Portfolio) -> PortfolioSummary | None:
@@ -254,7 +255,7 @@ class IPortfolioRepository(Protocol):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[PortfolioSnapshot]:
+    ) -> Page[PortfolioSnapshot]:
         """Return the snapshots of a portfolio in a range of time, both ends included."""
 
 

@@ -1,4 +1,4 @@
-"""Entities whose later events cannot be folded: what is known of them, and how a list says so."""
+"""Entities whose later events cannot be folded: what is known of them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from eventstore.log.records import decode
 E = TypeVar("E", bound=Entity)
 
 Quarantined = Literal["error", "last_good"]
-"""`error`: a list fails while it cannot be right. `last_good`: it has those entities as they were before; see
-`last_good_ids`."""
+"""`error`: a list raises `QuarantinedKeysError` while it cannot be right. `last_good`: it has those entities as they were
+before the event that cannot be folded; `Page.last_good_ids` names them."""
 
 
 class Stream(NamedTuple, Generic[E]):
@@ -32,32 +32,6 @@ class Stream(NamedTuple, Generic[E]):
     entity: E | None
     version: int
     failed: QuarantinedKeysError | None = None
-
-
-class _Listed(list[E]):
-    """A list of entities that knows which of them are as they were before an event that cannot be folded."""
-
-    __slots__ = ("last_good",)
-
-    def __init__(self, entities: Iterable[E], last_good: frozenset[UUID]) -> None:
-        super().__init__(entities)
-        self.last_good = last_good
-
-
-def listed(entities: list[E], last_good: frozenset[UUID]) -> list[E]:
-    """Return a list with the mark of those that are not up to date."""
-    return _Listed(entities, last_good) if last_good else entities
-
-
-def last_good_ids(entities: Sequence[Entity]) -> frozenset[UUID]:
-    """Return the ids of those entities of a list that are not up to date, since an event of theirs cannot be folded.
-
-    A change of such an entity is refused with `ConcurrencyError` when it is saved.
-
-    Args:
-        entities: What a list of a repository returned with `quarantined="last_good"`; the very list, not a copy.
-    """
-    return entities.last_good if isinstance(entities, _Listed) else frozenset()
 
 
 def last_good_stream(

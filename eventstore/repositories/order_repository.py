@@ -9,6 +9,7 @@ from uuid import UUID
 from eventstore.domain.order import ACTIVE_ORDER_STATUSES, Order, OrderStatus
 from eventstore.errors import ConfigurationError, OrderNotFoundError
 from eventstore.repositories.last_good import Quarantined
+from eventstore.repositories.page import Page
 from eventstore.repositories.query import Query, SortKey
 from eventstore.repositories.repository import Repository, time_range
 from eventstore.repositories.session import Consistency
@@ -28,7 +29,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
     Raises, besides what a method names:
         ConcurrencyError: An order that this Unit of Work has changed was changed by another writer.
         QuarantinedKeysError: A list; events of its table's entities cannot be folded. With `quarantined="last_good"` it has
-            those as they were before, and `last_good_ids` names them.
+            those as they were before, and `Page.last_good_ids` names them.
         ProjectionLagError: A list; the table lags too far behind to be corrected.
         ConnectionError, TimeoutError: The database could not be read. Safe to retry where nothing was written.
         NotMigratedError: The tables are missing.
@@ -75,7 +76,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Order]:
+    ) -> Page[Order]:
         """Return the orders of a symbol."""
         query: Query[Order] = Query(
             "orders/by_symbol", (symbol,), lambda order: order.symbol == symbol, _by_creation
@@ -92,7 +93,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Order]:
+    ) -> Page[Order]:
         """Return the orders of a status.
 
         Raises:
@@ -113,7 +114,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Order]:
+    ) -> Page[Order]:
         """Return the orders that may still trade: pending, submitted, partially filled."""
         query: Query[Order] = Query(
             "orders/active", (), lambda order: order.status in ACTIVE_ORDER_STATUSES, _by_creation
@@ -130,7 +131,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Order]:
+    ) -> Page[Order]:
         """Return the orders that a broker knows by this id; brokers use an id again on another day."""
         query: Query[Order] = Query(
             "orders/by_broker_order_id",
@@ -151,7 +152,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Order]:
+    ) -> Page[Order]:
         """Return the orders created from `start_date` to `end_date`, both inclusive; naive means local time.
 
         Raises:

@@ -11,6 +11,7 @@ from eventstore.domain.portfolio_snapshot import PortfolioSnapshot, PortfolioSum
 from eventstore.domain.position import Position
 from eventstore.errors import ConcurrencyError, PortfolioNotFoundError
 from eventstore.repositories.last_good import Quarantined
+from eventstore.repositories.page import Page
 from eventstore.repositories.query import Query, SortKey, as_id
 from eventstore.repositories.repository import Repository, time_range
 from eventstore.repositories.session import Consistency, Session
@@ -33,7 +34,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
     Raises, besides what a method names:
         ConcurrencyError: A portfolio that this Unit of Work has changed was changed by another writer.
         QuarantinedKeysError: A list; events of its table's entities cannot be folded. With `quarantined="last_good"` it has
-            those as they were before, and `last_good_ids` names them.
+            those as they were before, and `Page.last_good_ids` names them.
         ProjectionLagError: A list; the table lags too far behind to be corrected.
         ConnectionError, TimeoutError: The database could not be read. Safe to retry where nothing was written.
         NotMigratedError: The tables are missing.
@@ -97,7 +98,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Portfolio]:
+    ) -> Page[Portfolio]:
         """Return all portfolios."""
         query: Query[Portfolio] = Query("portfolios/all", (), lambda _: True, _by_creation)
         return await self._find(
@@ -112,7 +113,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Portfolio]:
+    ) -> Page[Portfolio]:
         """Return the portfolios of a strategy."""
         query: Query[Portfolio] = Query(
             "portfolios/by_strategy",
@@ -169,7 +170,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[PortfolioSnapshot]:
+    ) -> Page[PortfolioSnapshot]:
         """Return the snapshots of a portfolio from `start_date` to `end_date`, both inclusive; naive: local time.
 
         They come in the order in which they were taken (`taken_at`, then `id`), and stay when the portfolio is

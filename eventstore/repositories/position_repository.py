@@ -11,6 +11,7 @@ from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.errors import DomainError, PositionNotFoundError
 from eventstore.repositories.last_good import Quarantined
+from eventstore.repositories.page import Page
 from eventstore.repositories.query import Query, SortKey, as_id
 from eventstore.repositories.repository import Repository, time_range
 from eventstore.repositories.session import Consistency
@@ -29,7 +30,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
     Raises, besides what a method names:
         ConcurrencyError: A position that this Unit of Work has changed was changed by another writer.
         QuarantinedKeysError: A list; events of its table's entities cannot be folded. With `quarantined="last_good"` it has
-            those as they were before, and `last_good_ids` names them.
+            those as they were before, and `Page.last_good_ids` names them.
         ProjectionLagError: A list; the table lags too far behind to be corrected.
         ConnectionError, TimeoutError: The database could not be read. Safe to retry where nothing was written.
         NotMigratedError: The tables are missing.
@@ -130,7 +131,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Position]:
+    ) -> Page[Position]:
         """Return the positions of a symbol, open and closed."""
         query: Query[Position] = Query(
             "positions/by_symbol", (symbol,), lambda position: position.symbol == symbol, _by_opening
@@ -146,7 +147,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Position]:
+    ) -> Page[Position]:
         """Return the open positions."""
         query: Query[Position] = Query(
             "positions/active", (), lambda position: position.closed_at is None, _by_opening
@@ -162,7 +163,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Position]:
+    ) -> Page[Position]:
         """Return the closed positions."""
         query: Query[Position] = Query(
             "positions/closed", (), lambda position: position.closed_at is not None, _by_opening
@@ -179,7 +180,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Position]:
+    ) -> Page[Position]:
         """Return the positions of a strategy, open and closed."""
         query: Query[Position] = Query(
             "positions/by_strategy",
@@ -199,7 +200,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Position]:
+    ) -> Page[Position]:
         """Return the positions of a portfolio, open and closed."""
         portfolio_id = as_id(Portfolio, portfolio_id)
         query: Query[Position] = Query(
@@ -221,7 +222,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[Position]:
+    ) -> Page[Position]:
         """Return the positions opened from `start_date` to `end_date`, both inclusive; naive means local time.
 
         Raises:

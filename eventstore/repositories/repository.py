@@ -12,6 +12,7 @@ from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.errors import ConfigurationError, EntityNotFoundError, RepositoryError
 from eventstore.repositories.adapter_session import source_of
 from eventstore.repositories.last_good import Quarantined
+from eventstore.repositories.page import Page
 from eventstore.repositories.query import Query
 from eventstore.repositories.session import Consistency, SessionSource
 
@@ -69,7 +70,7 @@ class Repository(Generic[E]):
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[E]:
+    ) -> Page[E]:
         return await self._source.reading().find(
             self._kind, query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
         )

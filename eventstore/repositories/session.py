@@ -20,7 +20,8 @@ from eventstore.errors import (
     UnsavedChangesError,
 )
 from eventstore.log.records import NO_METADATA, StagedEvent
-from eventstore.repositories.last_good import Quarantined, Stream, listed, refusal_of
+from eventstore.repositories.last_good import Quarantined, Stream, refusal_of
+from eventstore.repositories.page import Page
 from eventstore.repositories.query import Query, as_id, check_page
 from eventstore.repositories.storage import Storage
 from eventstore.repositories.stream_queues import StreamQueues, current_queues
@@ -124,7 +125,7 @@ class Session:
         limit: int | None = None,
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
-    ) -> list[E]:
+    ) -> Page[E]:
         """Return the entities that a query asks for, with this session's own changes.
 
         Raises:
@@ -170,7 +171,7 @@ class Session:
                 found[read.id] = read
                 last_good.add(read.id)
                 self._others.append(read)
-        return listed(query.answer(found.values(), after=after, limit=limit), frozenset(last_good))
+        return Page(query.answer(found.values(), after=after, limit=limit), last_good_ids=last_good)
 
     async def refresh(self, entity: E) -> E:
         """Bring an instance up to date; changes that were not saved are dropped.

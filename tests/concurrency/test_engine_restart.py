@@ -18,6 +18,7 @@ from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.examples.engine_restart import differences, resume, trade
 from eventstore.examples.ticks import packaged_tape, read_ticks
+from eventstore.repositories import Page
 from eventstore.store import EventStore
 from tests.concurrency import dying_engine
 from tests.concurrency.dying_engine import PLANS_PLAYED
@@ -60,9 +61,9 @@ async def assert_books(config: DatabaseConfig, tape: Sequence[Tick]) -> int:
     async with EventStore.open(config, workers=False) as store:
         engine = await resume(store, tape, plans=PLANS_PLAYED)
         async with store.unit_of_work() as uow:
-            orders: list[Any] = await uow.orders.get_active_orders()
-            positions: list[Any] = await uow.positions.get_active_positions()
-            portfolios: list[Any] = await uow.portfolios.get_all_portfolios()
+            orders: Page[Any] = await uow.orders.get_active_orders()
+            positions: Page[Any] = await uow.positions.get_active_positions()
+            portfolios: Page[Any] = await uow.portfolios.get_all_portfolios()
         begun = [one for one in engine.strategies if engine.rows_done[one.plan.name]]
         books = [order for one in begun for order in (one.entry, one.target, one.stop) if order is not None]
         assert {order.id: order for order in books} == {order.id: order for order in orders}

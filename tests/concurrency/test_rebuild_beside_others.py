@@ -15,6 +15,7 @@ from eventstore.database import ConnectionFactory, DatabaseConfig
 from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import RebuildError
 from eventstore.log import EventLog
+from eventstore.repositories import Page
 from eventstore.store import EventStore
 from projections import OrdersProjection
 from projections.check.comparison import compare_with_fold, read_live
@@ -160,7 +161,7 @@ async def test_reads_that_wait_for_a_swap_are_right(migrated_config: DatabaseCon
                 assert len(await uow.orders.get_orders_by_symbol("ES")) == 0
                 await uow.orders.get_order_by_id(orders[1].id)
 
-        async def listed() -> list[Order]:
+        async def listed() -> Page[Order]:
             async with store.unit_of_work() as uow:
                 return await uow.orders.get_orders_by_symbol("ES")
 

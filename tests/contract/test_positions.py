@@ -9,6 +9,7 @@ import pytest
 
 from eventstore.domain import Position
 from eventstore.errors import ConfigurationError, DomainError, EntityDeletedError, PositionNotFoundError
+from eventstore.repositories import Page
 from tests.contract.databases import Database, a_position, minute, save, types
 
 
@@ -239,7 +240,7 @@ class TestLists:
         async with tables.unit_of_work() as uow:
             repository = uow.positions
 
-            async def page(after: Position | None) -> list[Position]:
+            async def page(after: Position | None) -> Page[Position]:
                 match method:
                     case "symbol":
                         return await repository.get_positions_by_symbol("AAPL", after=after, limit=2)

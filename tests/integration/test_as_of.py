@@ -20,6 +20,7 @@ from eventstore.errors import (
     ReadOnlyError,
     RepositoryError,
 )
+from eventstore.repositories import Page
 from eventstore.testing.strategies import EPOCH
 from projections import OrdersProjection, ProjectionWorker
 from projections.engine import set_partitions
@@ -248,7 +249,7 @@ async def test_a_writer_in_flight_is_waited_for(store: EventStore, by_time: bool
         wanted.add((await new_order(store, "FAST")).id)
         when = {"position": await store.log.head()}
 
-    async def look() -> list[Order]:
+    async def look() -> Page[Order]:
         async with store.as_of(**when) as past:
             return await past.orders.get_active_orders()
 

@@ -186,7 +186,7 @@ async def test_none_is_no_wildcard_and_no_match(store: EventStore):
     async with store.unit_of_work() as uow:
         await uow.positions.save_position(position)
         await uow.orders.save_order(order)
-    answers = []
+    answers: list[Any] = []
     for folded in (False, True):
         if folded:
             await fold_all(store)

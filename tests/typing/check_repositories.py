@@ -16,6 +16,7 @@ from eventstore.repositories import (
     ITransactionManager,
     IUnitOfWork,
     IUnitOfWorkFactory,
+    Page,
     PostgreSQLOrderRepository,
     PostgreSQLPortfolioRepository,
     PostgreSQLPositionRepository,
@@ -50,8 +51,10 @@ async def repositories(uow: PostgreSQLUnitOfWork, order: Order, order_id: UUID) 
         assert_type(entered, PostgreSQLUnitOfWork)
     assert_type(await uow.orders.save_order(order), Order)
     assert_type(await uow.orders.get_order_by_id(order_id), Order | None)
-    assert_type(await uow.orders.get_orders_by_status(OrderStatus.FILLED), list[Order])
-    assert_type(await uow.orders.get_active_orders(limit=10, after=order), list[Order])
+    assert_type(await uow.orders.get_orders_by_status(OrderStatus.FILLED), Page[Order])
+    assert_type(await uow.orders.get_active_orders(limit=10, after=order), Page[Order])
+    assert_type((await uow.orders.get_active_orders())[:2], Page[Order])
+    assert_type((await uow.orders.get_active_orders())[0], Order)
     assert_type(await uow.orders.delete_order(order_id), bool)
     assert_type(await uow.positions.get_position_by_symbol("ES", strategy="mean"), Position | None)
     assert_type(await uow.positions.close_position(order_id, exit_price=Decimal(1)), bool)

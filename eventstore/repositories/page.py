@@ -1,0 +1,84 @@
+"""The answer of a list: entities in order, and which of them are not up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, TypeVar, overload
+from uuid import UUID
+
+from eventstore.core.entity import Entity
+
+E_co = TypeVar("E_co", bound=Entity, covariant=True)
+
+
+class Page(Sequence[E_co]):
+    """The entities that a list of a repository returned, in its order.
+
+    It reads like a list, equals a list of the same entities, and cannot be changed. What is known of its entities goes
+    with it: a slice, a sum and a copy know it too. `list(page)` gives a plain list, which knows nothing.
+
+    Args:
+        entities: The entities.
+        last_good_ids: The ids of the entities that are not up to date; ids of others are left out.
+    """
+
+    __slots__ = ("_entities", "_last_good_ids")
+    __hash__ = None  # type: ignore[assignment]  # its entities change
+
+    def __init__(
+        self, entities: Iterable[E_co] = (), *, last_good_ids: Collection[UUID] = frozenset()
+    ) -> None:
+        self._entities = tuple(entities)
+        self._last_good_ids = (
+            frozenset(one.id for one in self._entities if one.id in last_good_ids)
+            if last_good_ids
+            else frozenset[UUID]()
+        )
+
+    @property
+    def last_good_ids(self) -> frozenset[UUID]:
+        """The ids of the entities that are not up to date, because an event of theirs cannot be folded.
+
+        Only a list with `quarantined="last_good"` has any. Saving a change of such an entity raises `ConcurrencyError`.
+        """
+        return self._last_good_ids
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether every event of all its entities could be folded."""
+        return not self._last_good_ids
+
+    def __len__(self) -> int:
+        return len(self._entities)
+
+    @overload
+    def __getitem__(self, index: int) -> E_co: ...
+    @overload
+    def __getitem__(self, index: slice) -> Page[E_co]: ...
+    def __getitem__(self, index: int | slice) -> E_co | Page[E_co]:
+        if isinstance(index, slice):
+            return Page(self._entities[index], last_good_ids=self._last_good_ids)
+        return self._entities[index]
+
+    def __add__(self, others: Page[E_co] | list[E_co]) -> Page[E_co]:
+        if not isinstance(others, Page | list):
+            return NotImplemented
+        return Page((*self, *others), last_good_ids=self._last_good_ids | _last_good_ids(others))
+
+    def __radd__(self, others: list[E_co]) -> Page[E_co]:
+        if not isinstance(others, list):
+            return NotImplemented
+        return Page((*others, *self), last_good_ids=self._last_good_ids)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Page):
+            return self._entities == other._entities
+        return list(self._entities) == other if isinstance(other, list) else NotImplemented
+
+    def __repr__(self) -> str:
+        noted = f", last_good_ids={set(self._last_good_ids)!r}" if self._last_good_ids else ""
+        return f"Page({list(self._entities)!r}{noted})"
+
+
+def _last_good_ids(entities: Any) -> frozenset[UUID]:
+    return entities.last_good_ids if isinstance(entities, Page) else frozenset()
