@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventstore.database.access import reading
+from eventstore.database.protocols import the_row
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ async def read_status(source: ConnectionSource) -> Status:
         NotMigratedError: The tables are missing.
     """
     async with reading(source) as connection:
-        log = await connection.fetchrow(load("log/status", connection), _WINDOW_POSITIONS)
+        log = the_row(await connection.fetchrow(load("log/status", connection), _WINDOW_POSITIONS))
         rows = await connection.fetch(load("projections/status", connection))
     return Status(
         log["head"],

@@ -26,6 +26,7 @@ from eventstore.database.connection import (
 )
 from eventstore.database.migrations import MigrationManager
 from eventstore.database.preconditions import Level, require_preconditions
+from eventstore.database.protocols import Connection
 from eventstore.database.server import Remembered
 from eventstore.errors import ConfigurationError
 from eventstore.log.causation import causation_tree
@@ -392,7 +393,9 @@ def projection_of_table(name: str) -> Projection[Any] | None:
     return made
 
 
-async def fresh_corrections(log: EventLog, projection: Projection[Any], connection: Any) -> Corrections:
+async def fresh_corrections(
+    log: EventLog, projection: Projection[Any], connection: Connection
+) -> Corrections:
     """Return what the rows of a projection's table are by now; as `FreshRows.corrections`."""
     return await FreshRows(log, projection).corrections(connection)
 

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from eventstore.core.event import RecordedEvent
 from eventstore.database.access import reading
+from eventstore.database.protocols import Connection, Row
 from eventstore.errors import ProjectionLagError, QuarantinedKeysError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load, qualified, schema_of
@@ -74,7 +75,7 @@ class FreshRows(Generic[R]):
         """
         return [row for row in (await self._read(None)).values() if matches(row)]
 
-    async def corrections(self, connection: Any) -> Corrections:
+    async def corrections(self, connection: Connection) -> Corrections:
         """Return what the rows are by now whose table does not have every event, for who reads the table by himself.
 
         The table, read in the same transaction and corrected by these, has every event committed before it began.
@@ -91,13 +92,13 @@ class FreshRows(Generic[R]):
         records = await fetch_by_keys(connection, table, table.name, keys)
         folded = tail.folded_onto(records, events)
         live = {key: row for key, row in folded.rows.items() if key in folded.changed and row is not None}
-        stored: list[Mapping[str, Any]] = []
+        stored: Sequence[Row] = []
         if live:
             columns = table.codec.encode_columns(list(live.values()))
             last = [folded.last[key] for key in live]
             stored = await connection.fetch(table.as_stored(schema=schema_of(connection)), *columns, last)
         position = await connection.fetchval(load("rebuild/read_head", connection))
-        gone: dict[Key, Mapping[str, Any] | None] = dict.fromkeys(folded.changed)
+        gone: dict[Key, Row | None] = dict.fromkeys(folded.changed)
         return Corrections(position, gone | dict(zip(live, stored, strict=True)))
 
     async def _read(self, key: Key | None) -> dict[Key, R]:
@@ -116,7 +117,9 @@ class FreshRows(Generic[R]):
         left = {key: row for key, row in rows.items() if row is not None}
         return dict(sorted(left.items(), key=_in_order))
 
-    async def _read_tail(self, connection: Any, key: Key | None) -> tuple[_Tail[R], Sequence[RecordedEvent]]:
+    async def _read_tail(
+        self, connection: Connection, key: Key | None
+    ) -> tuple[_Tail[R], Sequence[RecordedEvent]]:
         projection = self._projection
         # Before the snapshot: a rebuild may put another table in its place until this is held.
         await connection.execute(
@@ -154,7 +157,7 @@ class Corrections:
     """
 
     position: int
-    rows: Mapping[Key, Mapping[str, Any] | None]
+    rows: Mapping[Key, Row | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +173,9 @@ class _Tail(Generic[R]):
     def __init__(
         self,
         projection: Projection[R],
-        partitions: Sequence[Mapping[str, Any]],
-        held: Sequence[Mapping[str, Any]],
-        discards: Sequence[Mapping[str, Any]],
+        partitions: Sequence[Row],
+        held: Sequence[Row],
+        discards: Sequence[Row],
         only: Key | None,
     ) -> None:
         self._projection = projection
@@ -183,9 +186,7 @@ class _Tail(Generic[R]):
         self._held = {row["key"]: row["position"] for row in held if wanted in (None, row["key"])}
         self.after = min([*self._folded, *(position - 1 for position in self._held.values())])
 
-    def folded_onto(
-        self, records: Iterable[Mapping[str, Any]], events: Iterable[RecordedEvent]
-    ) -> _Folded[R]:
+    def folded_onto(self, records: Iterable[Row], events: Iterable[RecordedEvent]) -> _Folded[R]:
         projection, table = self._projection, self._projection.table
         names = [column.name for column in table.key]
         rows: dict[Key, R | None] = {}

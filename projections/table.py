@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
+from eventstore.database.protocols import Record
 from eventstore.errors import ConfigurationError
 from eventstore.mapping.rows import Column, RowCodec
 from eventstore.sql import NAME_BYTES_MAX, own, qualified, quoted, require_name, type_name
@@ -91,7 +92,7 @@ class Table(Generic[R]):
             values[place] = form(values[place])
         return tuple(values)
 
-    def key_of(self, encoded: Sequence[Any]) -> tuple[Any, ...]:
+    def key_of(self, encoded: Sequence[Any] | Record) -> tuple[Any, ...]:
         """Return the key's values of an encoded row."""
         return tuple(encoded[index] for index in self._key_indices)
 
@@ -157,7 +158,7 @@ class Table(Generic[R]):
             "% $1::integer = $2::integer"
         )
 
-    def is_stored(self, record: Sequence[Any], encoded: Sequence[Any]) -> bool:
+    def is_stored(self, record: Record, encoded: Sequence[Any]) -> bool:
         """Whether a record of `select_for_proof` plainly has the values of an encoded row, to the last digit.
 
         It may have them and not do so plainly: written in another way, decoded to the same.
@@ -298,7 +299,7 @@ def _getter(names: Sequence[str]) -> Callable[[Any], Any]:
     return lambda one: tuple(getattr(one, name) for name in names)
 
 
-def _by_comparison(columns: Sequence[Column]) -> tuple[Callable[[Sequence[Any]], Any], list[int], list[int]]:
+def _by_comparison(columns: Sequence[Column]) -> tuple[Callable[[Any], Any], list[int], list[int]]:
     """Return what gives the values that are compared as they are; and the places of those compared as text, and as JSON."""
     as_json = [place for place, column in enumerate(columns) if column.is_json]
     as_text = [

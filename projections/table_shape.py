@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eventstore.database.access import reading
+from eventstore.database.protocols import Connection, Row
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
 from eventstore.mapping.rows import Column
@@ -39,7 +40,7 @@ async def find_differences(log: EventLog, projection: Projection[Any]) -> tuple[
         return await table_differences(connection, projection.table)
 
 
-async def table_differences(connection: Any, table: Table[Any]) -> tuple[str, ...]:
+async def table_differences(connection: Connection, table: Table[Any]) -> tuple[str, ...]:
     """Return how a table differs from the model of its rows, a line each; nothing where it fits.
 
     No difference is a column that the model lacks and that may be NULL or has a default, nor one that may be NULL where
@@ -84,7 +85,7 @@ async def table_differences(connection: Any, table: Table[Any]) -> tuple[str, ..
 def _of_column(
     name: str,
     column: Column,
-    there: Mapping[str, Any] | None,
+    there: Row | None,
     types: Mapping[str, int | None],
     schema: str,
 ) -> list[str]:
@@ -106,7 +107,7 @@ def _of_column(
     return found
 
 
-def _of_last_position(name: str, there: Mapping[str, Any] | None) -> list[str]:
+def _of_last_position(name: str, there: Row | None) -> list[str]:
     if there is None:
         return [f"{name}: every projection keeps it (bigint NOT NULL), the table has no such column"]
     if there["type"] != "bigint" or there["is_generated"]:
@@ -114,7 +115,7 @@ def _of_last_position(name: str, there: Mapping[str, Any] | None) -> list[str]:
     return []
 
 
-def _of_key(table: Table[Any], described: Sequence[Mapping[str, Any]]) -> list[str]:
+def _of_key(table: Table[Any], described: Sequence[Row]) -> list[str]:
     wanted = [column.name for column in table.key]
     places = sorted((row["key_place"], row["name"]) for row in described if row["key_place"] is not None)
     there = [name for _, name in places]

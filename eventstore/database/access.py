@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.protocols import Connection
 
 
 class ConnectionSource(Protocol):
     """What lends connections, as `DatabaseConnection` does."""
 
-    def acquire(self) -> AbstractAsyncContextManager[Any]:
+    def acquire(self) -> AbstractAsyncContextManager[Connection]:
         """Lend a connection for a block."""
 
 
 @asynccontextmanager
-async def reading(source: ConnectionSource) -> AsyncIterator[Any]:
+async def reading(source: ConnectionSource) -> AsyncIterator[Connection]:
     """Lend a connection for statements of the library that only read.
 
     Raises:
@@ -31,7 +32,7 @@ async def reading(source: ConnectionSource) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def writing(source: ConnectionSource) -> AsyncIterator[Any]:
+async def writing(source: ConnectionSource) -> AsyncIterator[Connection]:
     """Lend a connection for statements of the library that write.
 
     Raises:
@@ -45,7 +46,7 @@ async def writing(source: ConnectionSource) -> AsyncIterator[Any]:
             yield connection
 
 
-def in_transaction(connection: Any) -> AbstractContextManager[None]:
+def in_transaction(connection: Connection) -> AbstractContextManager[None]:
     """Map the errors of the library's statements inside an open transaction whose COMMIT was not sent.
 
     Raises, when the block is left:

@@ -15,6 +15,7 @@ from eventstore.database.ending import commit, note_effect, of_pool, roll_back
 from eventstore.database.error_mapping import map_error, mapped_errors
 from eventstore.database.health import ConnectionInfo, HealthStatus
 from eventstore.database.plain import plain
+from eventstore.database.protocols import Connection
 from eventstore.limits import check_seconds
 from eventstore.sql import Named, Template, is_own, load, text_of
 
@@ -57,7 +58,7 @@ class PostgreSQLAdapter:
         require_connection(connection, "a PostgreSQLAdapter")
         self._connection = connection
         self._lock = asyncio.Lock()
-        self._lease: AbstractAsyncContextManager[Any] | None = None
+        self._lease: AbstractAsyncContextManager[Connection] | None = None
         self._pinned: Any = None
         self._broken: str | None = None
         self.attachments: dict[Any, Any] = {}
@@ -302,7 +303,9 @@ class PostgreSQLAdapter:
         row = await self.run_own(lambda c: c.fetchrow(load("database/connection_info", c)), reads_only=True)
         return ConnectionInfo(**dict(row))
 
-    async def run(self, statement: Callable[[Any], Awaitable[Any]], *, reads_only: bool = False) -> Any:
+    async def run(
+        self, statement: Callable[[Connection], Awaitable[Any]], *, reads_only: bool = False
+    ) -> Any:
         """Run `statement` with the transaction's connection, or with one of the pool; errors as in `fetch_one`.
 
         One that is said to write nothing is safe to retry when its connection is lost.
@@ -327,7 +330,9 @@ class PostgreSQLAdapter:
                 await self._break_off("its connection was lost, and it was rolled back")
                 raise
 
-    async def run_own(self, statement: Callable[[Any], Awaitable[Any]], *, reads_only: bool = False) -> Any:
+    async def run_own(
+        self, statement: Callable[[Connection], Awaitable[Any]], *, reads_only: bool = False
+    ) -> Any:
         """As `run`, for the library's own statements: they go past type codecs that the connection has."""
         return await self.run(lambda connection: statement(plain(connection)), reads_only=reads_only)
 
@@ -337,19 +342,21 @@ class PostgreSQLAdapter:
         with suppress(errors.TransactionRollbackError):  # the server rolls back when the connection ends
             await finish(roll_back(lease, connection))
 
-    def _unpin(self, what: str) -> tuple[AbstractAsyncContextManager[Any], Any]:
+    def _unpin(self, what: str) -> tuple[AbstractAsyncContextManager[Connection], Any]:
         lease, connection = self._lease, self._pinned
         if lease is None:
             raise errors.TransactionNotActiveError(f"there is no transaction to {what}: begin one first")
         self._lease = self._pinned = None
         return lease, connection
 
-    def _acquire(self) -> AbstractAsyncContextManager[Any]:
+    def _acquire(self) -> AbstractAsyncContextManager[Connection]:
         if isinstance(self._connection, DatabaseConnection):
             return self._connection.acquire()
         return of_pool(self._connection)
 
-    async def _commit_and_tell(self, lease: AbstractAsyncContextManager[Any], connection: Any) -> None:
+    async def _commit_and_tell(
+        self, lease: AbstractAsyncContextManager[Connection], connection: Connection
+    ) -> None:
         committed = False
         try:
             await commit(lease, connection, self._acquire, timeout_s=self._outcome_timeout_s)
@@ -364,7 +371,7 @@ class PostgreSQLAdapter:
         return _OUTCOME_TIMEOUT_S
 
 
-def _on(connection: Any, query: str) -> Any:
+def _on(connection: Connection, query: str) -> Any:
     """Return what a statement runs on: one of a user's on the connection as it is, with its type codecs."""
     if isinstance(query, Named | Template) or is_own(query):
         return plain(connection)
@@ -376,7 +383,7 @@ def _checked(timeout_s: float | None) -> float | None:
     return None if timeout_s is None else check_seconds("timeout_s", timeout_s)
 
 
-async def _execute(connection: Any, query: str, args: Sequence[Any], timeout_s: float | None) -> str:
+async def _execute(connection: Connection, query: str, args: Sequence[Any], timeout_s: float | None) -> str:
     try:
         one = _on(connection, query)
         tag: str = await one.execute(text_of(query, connection), *args, timeout=timeout_s)

@@ -13,6 +13,7 @@ import asyncpg
 
 from eventstore import errors
 from eventstore.database.error_mapping import DRIVER_ERRORS
+from eventstore.database.protocols import Connection
 from eventstore.sql import quoted
 from eventstore.waiting import Backoff
 
@@ -128,7 +129,7 @@ class Connector:
         # A standby may be about to be made the primary.
         return self._has_connected and isinstance(error, (OSError, asyncpg.TargetServerAttributeNotMatched))
 
-    def _check_version(self, connection: Any) -> None:
+    def _check_version(self, connection: Connection) -> None:
         major = connection.get_server_version().major
         if major < _SERVER_VERSION_MIN:
             connection.terminate()

@@ -11,6 +11,7 @@ from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import DRIVER_ERRORS, map_error, mapped_errors
 from eventstore.database.plain import plain
 from eventstore.database.pooled import recover
+from eventstore.database.protocols import Connection, the_row
 from eventstore.database.server import is_same_start
 from eventstore.database.session import find_schema
 from eventstore.database.session_effects import Effect, effect_of
@@ -27,9 +28,9 @@ _effects: dict[int, Effect] = {}
 
 
 async def commit(
-    lease: AbstractAsyncContextManager[Any],
-    connection: Any,
-    acquire: Callable[[], AbstractAsyncContextManager[Any]],
+    lease: AbstractAsyncContextManager[Connection],
+    connection: Connection,
+    acquire: Callable[[], AbstractAsyncContextManager[Connection]],
     *,
     timeout_s: float,
 ) -> None:
@@ -67,7 +68,7 @@ async def commit(
 async def _resolve(
     transaction: Any,
     cause: BaseException,
-    acquire: Callable[[], AbstractAsyncContextManager[Any]],
+    acquire: Callable[[], AbstractAsyncContextManager[Connection]],
     *,
     timeout_s: float,
 ) -> None:
@@ -80,8 +81,10 @@ async def _resolve(
     while loop.time() < deadline_s:
         try:
             async with asyncio.timeout_at(deadline_s), acquire() as connection:
-                found = await plain(connection).fetchrow(
-                    load("database/transaction_status", connection), transaction_id
+                found = the_row(
+                    await plain(connection).fetchrow(
+                        load("database/transaction_status", connection), transaction_id
+                    )
                 )
         except (errors.ConnectionError, *DRIVER_ERRORS):
             status: str | None = "in progress"
@@ -105,7 +108,7 @@ async def _resolve(
 
 
 @asynccontextmanager
-async def of_pool(pool: Any) -> AsyncIterator[Any]:
+async def of_pool(pool: Any) -> AsyncIterator[Connection]:
     """Lend a connection of an asyncpg pool, as safe from cancellation as one of ours.
 
     The pool resets the session as its owner has told it to. One that `note_effect` was told of is ended instead, and the
@@ -127,18 +130,18 @@ async def of_pool(pool: Any) -> AsyncIterator[Any]:
         await finish(_release(pool, connection, interrupted=False))
 
 
-def note_effect(connection: Any, statement: str) -> None:
+def note_effect(connection: Connection, statement: str) -> None:
     """Note what a statement of a user's may leave behind in a connection of their own pool."""
     if id(connection) in _effects and effect_of(statement) is Effect.LASTING:
         _effects[id(connection)] = Effect.LASTING
 
 
-async def _schema_of_session(connection: Any) -> str | None:
+async def _schema_of_session(connection: Connection) -> str | None:
     with mapped_errors(in_transaction=True, connection=connection):
         return await find_schema(plain(connection))
 
 
-async def _release(pool: Any, connection: Any, *, interrupted: bool) -> None:
+async def _release(pool: Any, connection: Connection, *, interrupted: bool) -> None:
     unbind(connection)
     effect = _effects.pop(id(connection), Effect.NONE)
     with mapped_errors():
@@ -150,7 +153,7 @@ async def _release(pool: Any, connection: Any, *, interrupted: bool) -> None:
 
 
 @asynccontextmanager
-async def ending(lease: AbstractAsyncContextManager[Any]) -> AsyncIterator[None]:
+async def ending(lease: AbstractAsyncContextManager[Connection]) -> AsyncIterator[None]:
     """Hand a connection back at the end of a block, with the block's error where there was one."""
     try:
         yield
@@ -160,7 +163,7 @@ async def ending(lease: AbstractAsyncContextManager[Any]) -> AsyncIterator[None]
     await lease.__aexit__(None, None, None)
 
 
-async def roll_back(lease: AbstractAsyncContextManager[Any], connection: Any) -> None:
+async def roll_back(lease: AbstractAsyncContextManager[Connection], connection: Connection) -> None:
     """Roll back, and hand the connection back.
 
     Raises:

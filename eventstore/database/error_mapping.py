@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import builtins
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import asyncpg
 
 from eventstore import errors
 from eventstore.database.cancellation import cancelled_within, cancelling
+from eventstore.database.protocols import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +76,7 @@ def map_error(
     in_transaction: bool = False,
     own_statement: bool = False,
     reads_only: bool = False,
-    connection: Any = None,
+    connection: Connection | None = None,
 ) -> errors.EventStoreError:
     """Return the library's error for one of asyncpg, PostgreSQL or the operating system.
 
@@ -101,7 +102,12 @@ def map_error(
 
 
 def _map(  # noqa: PLR0911 - one return for each kind
-    error: BaseException, sqlstate: str | None, *, in_transaction: bool, own: bool, connection: Any
+    error: BaseException,
+    sqlstate: str | None,
+    *,
+    in_transaction: bool,
+    own: bool,
+    connection: Connection | None,
 ) -> errors.EventStoreError:
     text = _first_line(error)
     if isinstance(error, asyncpg.InterfaceError) and _is_closed(connection):
@@ -146,7 +152,7 @@ def _by_sqlstate(error: BaseException, sqlstate: str, text: str) -> errors.Event
     return errors.RepositoryError(f"{text} (SQLSTATE {sqlstate})")
 
 
-def _is_closed(connection: Any) -> bool:
+def _is_closed(connection: Connection | None) -> bool:
     if connection is None:
         return False
     try:
@@ -167,7 +173,7 @@ def mapped_errors(
     in_transaction: bool = False,
     own_statement: bool = False,
     reads_only: bool = False,
-    connection: Any = None,
+    connection: Connection | None = None,
 ) -> Iterator[None]:
     """Raise the library's errors for those of asyncpg that leave the block; arguments as in `map_error`.
 

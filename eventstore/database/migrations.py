@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from eventstore import errors
 from eventstore.database.error_mapping import DRIVER_ERRORS, map_error, mapped_errors
 from eventstore.database.migration_files import Migration, load_migrations, packaged_directory
 from eventstore.database.plain import plain
 from eventstore.database.preconditions import Level, require_preconditions
+from eventstore.database.protocols import Connection
 from eventstore.limits import check_seconds
 from eventstore.sql import Named, Template, load, quoted, render, schema_of
 
@@ -280,7 +281,7 @@ class MigrationManager:
                 "schema, or see docs/adopting.md"
             )
 
-    async def _check_empty(self, migration: Migration, connection: Any = None) -> None:
+    async def _check_empty(self, migration: Migration, connection: Connection | None = None) -> None:
         """Refuse to undo over rows; with a connection, lock the tables first so that none can come."""
         if not migration.requires_empty:
             return
@@ -294,7 +295,7 @@ class MigrationManager:
                     "table is empty"
                 )
 
-    async def _run(self, connection: Any, step: MigrationStep) -> None:
+    async def _run(self, connection: Connection, step: MigrationStep) -> None:
         migration = step.migration
         if step.direction == "down":
             await self._check_empty(migration, connection)
@@ -321,7 +322,7 @@ class MigrationManager:
             await self._adapter.execute(Named("database/delete_migration"), migration.version)
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Any]:
+    async def _transaction(self) -> AsyncIterator[Connection]:
         """Open a transaction that waits for locks no longer than it may, and yield its connection."""
         async with self._adapter.transaction(isolation="read committed"):
             milliseconds = f"{max(1, round(self._lock_timeout_s * 1000))}ms"
@@ -329,7 +330,7 @@ class MigrationManager:
             yield self._adapter.transaction_connection
 
     @asynccontextmanager
-    async def _locked(self) -> AsyncIterator[Any]:
+    async def _locked(self) -> AsyncIterator[Connection]:
         """Open a transaction that no other migration runs beside, and yield its connection.
 
         Where nothing was ever migrated there is no table to lock, and none is made: see `_planned`.
@@ -395,7 +396,7 @@ class MigrationManager:
         return int(text)
 
 
-async def _require_database(connection: Any) -> None:
+async def _require_database(connection: Connection) -> None:
     with mapped_errors(in_transaction=True, reads_only=True, connection=connection):
         await require_preconditions(plain(connection), levels=[Level.MIGRATE])
 

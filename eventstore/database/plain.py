@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 
+from eventstore.database.protocols import Connection
 from eventstore.database.session import array_codecs, learn_types
 from eventstore.database.session_effects import Effect
 from eventstore.errors import TypeCodecError
@@ -76,7 +77,7 @@ def _sampling(names: tuple[str, ...], brackets: str = "") -> str:
     return own("SELECT " + ", ".join(columns))
 
 
-def plain(connection: Any) -> Any:
+def plain(connection: Any) -> Connection:
     """Return what the library's statements run on, for a connection that users' statements may have run on."""
     if isinstance(connection, PlainConnection):
         return connection

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 
+from eventstore.database.protocols import Connection
 from eventstore.database.server import ServerIdentity
 from eventstore.database.session_effects import RESET, Effect, effect_of
 from eventstore.sql import is_own, own
@@ -188,7 +189,7 @@ async def end_session(connection: PooledConnection) -> None:
     await close_idle(connection)
 
 
-async def recover(connection: Any) -> None:
+async def recover(connection: Connection) -> None:
     """Wait until the server has dealt with a cancelled statement, and roll back what is then open.
 
     A connection that does not answer in time is ended.

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
+from eventstore.database.protocols import Connection
 from eventstore.errors import PreconditionError
 from eventstore.sql import load
 
@@ -203,7 +203,7 @@ class Violation:
         return self.precondition.repairing.replace("{statement}", self.statement)
 
 
-async def find_violations(connection: Any, read_tables: Collection[str]) -> tuple[Violation, ...]:
+async def find_violations(connection: Connection, read_tables: Collection[str]) -> tuple[Violation, ...]:
     """Return the preconditions that do not hold, in one statement.
 
     Args:
@@ -218,7 +218,7 @@ async def find_violations(connection: Any, read_tables: Collection[str]) -> tupl
 
 
 async def require_preconditions(
-    connection: Any,
+    connection: Connection,
     read_tables: Collection[str] = (),
     *,
     levels: Iterable[Level] = (Level.MIGRATE, Level.OPEN),

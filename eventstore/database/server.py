@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from eventstore.database.protocols import Connection, Row, the_row
 from eventstore.errors import ServerChangedError
 from eventstore.sql import load
 
@@ -79,7 +80,7 @@ class KnownServer:
         self.identity: ServerIdentity | None = None
         self.wal = 0
         """The most bytes of write-ahead log that the server of now is known to have written."""
-        self.checks: list[Callable[[Any], Awaitable[None]]] = []
+        self.checks: list[Callable[[Connection], Awaitable[None]]] = []
         self._checked = 0
         self._at_change: list[Callable[[], None]] = []
 
@@ -109,7 +110,7 @@ class KnownServer:
         """Whether a server is the one of now."""
         return self.identity is not None and self.identity.is_same(identity)
 
-    def seen(self, connection: Any, row: Any) -> None:
+    def seen(self, connection: Connection, row: Row) -> None:
         """Take note of what a statement has said of its server, in the columns `started_at` and `in_recovery`.
 
         Behind a pooler, or on a pool of a user's own, it is the statements that tell; and a standby may be made the primary
@@ -118,15 +119,16 @@ class KnownServer:
         Raises:
             ServerChangedError: The connection leads to the server that was there before.
         """
-        learned: ServerIdentity | None = getattr(connection, "server", None)
+        pooled: Any = connection  # one of a `DatabaseConnection` remembers more, and no other has `server`
+        learned: ServerIdentity | None = getattr(pooled, "server", None)
         if learned is None:
             before = self.identity
             if before is None or before.started_at != row["started_at"]:
                 self._change(ServerIdentity(row["started_at"]))
         elif learned.in_recovery and not row["in_recovery"]:
-            connection.unwrapped().server = promoted = replace(learned, in_recovery=False)
-            self._change(promoted, connection.unwrapped())
-        elif connection.generation != self.generation:
+            pooled.unwrapped().server = promoted = replace(learned, in_recovery=False)
+            self._change(promoted, pooled.unwrapped())
+        elif pooled.generation != self.generation:
             raise self.changed()
 
     def _change(self, identity: ServerIdentity, connection: Any = None) -> None:
@@ -156,10 +158,10 @@ class KnownServer:
         if identity is not None and not self.is_known(identity):
             raise self.changed()
 
-    def is_left(self, connection: Any) -> bool:
+    def is_left(self, connection: Connection) -> bool:
         """Whether a connection leads to a server that another one has replaced since it was lent."""
         learned = getattr(connection, "server", None)
-        return learned is not None and connection.generation != self.generation
+        return learned is not None and getattr(connection, "generation", None) != self.generation
 
     def changed(self) -> ServerChangedError:
         """Return the error for who needs the server that was there before."""
@@ -167,7 +169,7 @@ class KnownServer:
 
     # ---- what holds on it ------------------------------------------------------------------------------------
 
-    async def check(self, connection: Any) -> None:
+    async def check(self, connection: Connection) -> None:
         """Let the checks look at a server that has taken another's place, once; on the first server nothing is done.
 
         Raises:
@@ -232,7 +234,7 @@ class KnownServer:
             if server is self and generation != self.generation:
                 raise self.changed()
 
-    async def require_steady_on(self, connection: Any) -> None:
+    async def require_steady_on(self, connection: Connection) -> None:
         """As `require_steady`, of a connection that has just been lent; behind a pooler its server is asked.
 
         Raises:
@@ -240,7 +242,9 @@ class KnownServer:
             Exception: Errors of asyncpg, not mapped.
         """
         if getattr(connection, "server", None) is None:
-            self.seen(connection, await connection.fetchrow(load("database/server_start", connection)))
+            self.seen(
+                connection, the_row(await connection.fetchrow(load("database/server_start", connection)))
+            )
         self.require_steady()
 
 
@@ -273,6 +277,6 @@ class Remembered(Generic[T]):
         self._value = self._make()
 
 
-def is_same_start(row: Any, other: Any) -> bool:
+def is_same_start(row: Row, other: Any) -> bool:
     """Whether two rows with the column `started_at` are of one server, without a restart between them."""
     return bool(row["started_at"] == other["started_at"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 
+from eventstore.database.protocols import Connection, the_row
 from eventstore.database.server import ServerIdentity
 from eventstore.sql import template
 
@@ -66,18 +67,18 @@ class Learned:
     is_pooled: bool
 
 
-async def learn(connection: Any) -> Learned:
+async def learn(connection: Connection) -> Learned:
     """Ask a new connection for its schema and its server.
 
     Raises:
         Exception: Errors of asyncpg, not mapped.
     """
     try:
-        row = await connection.fetchrow(template("database/learn_server"))
+        row = the_row(await connection.fetchrow(template("database/learn_server")))
     except asyncpg.PostgresError as error:
         if not (error.sqlstate or "").startswith(_NOT_TOLD):
             raise
-        start = await connection.fetchrow(template("database/server_start"))
+        start = the_row(await connection.fetchrow(template("database/server_start")))
         server = ServerIdentity(start["started_at"], in_recovery=start["in_recovery"])
         return Learned(await find_schema(connection), server, None, is_pooled=False)
     server = ServerIdentity(
@@ -88,7 +89,7 @@ async def learn(connection: Any) -> Learned:
     return Learned(row["schema"], server, row["wal"], is_pooled)
 
 
-async def find_schema(connection: Any) -> str | None:
+async def find_schema(connection: Connection) -> str | None:
     """Return the first schema of the session's search path that exists; None where there is none.
 
     Raises:

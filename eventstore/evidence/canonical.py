@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any, Self
 from uuid import UUID
 
+from eventstore.database.protocols import Row
 from eventstore.errors import ConfigurationError
 
 NO_SEAL = bytes(32)
@@ -62,7 +63,7 @@ def microseconds(time: bytes | datetime | int | None) -> int:
     return value if value < _INFINITE[0] else value - (2**64 - 2)
 
 
-def event_bytes(row: Mapping[str, Any]) -> bytes:
+def event_bytes(row: Row) -> bytes:
     """Return the canonical form of an event.
 
     Args:
@@ -98,12 +99,12 @@ def event_bytes(row: Mapping[str, Any]) -> bytes:
     return b"".join(parts)
 
 
-def event_hash(row: Mapping[str, Any]) -> bytes:
+def event_hash(row: Row) -> bytes:
     """Return the hash of an event, a leaf of its block's tree; argument as of `event_bytes`."""
     return sha256(b"\x00" + event_bytes(row)).digest()
 
 
-def entry(row: Mapping[str, Any]) -> bytes:
+def entry(row: Row) -> bytes:
     """Return what a block keeps of an event: position and hash."""
     return _POSITION.pack(row["position"]) + event_hash(row)
 
@@ -168,7 +169,7 @@ class Seal:
     seal: bytes
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Self:
+    def of(cls, row: Row) -> Self:
         """Return a row of `event_seals`; a value that is NULL becomes none of the right ones."""
         block, after, through, events = (
             _NULL_NUMBER if row[name] is None else row[name]

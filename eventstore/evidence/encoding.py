@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from eventstore.database.protocols import Connection
 from eventstore.errors import ConfigurationError
 
 _UNICODE = frozenset({"UTF8", "UNICODE"})
 
 
-def require_unicode(connection: Any) -> None:
+def require_unicode(connection: Connection) -> None:
     """Refuse a database that is not encoded in UTF-8.
 
     What is hashed is always UTF-8. But PostgreSQL orders the members of a jsonb by their bytes in the database's encoding, so

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from eventstore.database.access import reading
+from eventstore.database.protocols import Row
 from eventstore.errors import ConfigurationError, EventNotFoundError
 from eventstore.evidence.canonical import (
     ENTRY_BYTES,
@@ -181,7 +182,7 @@ def _check_event(event: Mapping[str, Any]) -> None:
             raise ValueError(event[name])
 
 
-def _event_json(row: Mapping[str, Any]) -> dict[str, Any]:
+def _event_json(row: Row) -> dict[str, Any]:
     return {
         **{name: row[name] for name in _NUMBERS},
         **{name: str(row[name]) for name in _IDS},

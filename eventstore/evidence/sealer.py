@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from eventstore.database.access import reading
+from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import IntegrityError
 from eventstore.evidence.canonical import (
     ENTRY_BYTES,
@@ -74,7 +75,7 @@ async def _seal(log: EventLog, block_events_max: int) -> SealResult:
     while True:
         async with reading(log.connection) as connection:
             require_unicode(connection)
-            last = await connection.fetchrow(load("evidence/last_seal", connection))
+            last = the_row(await connection.fetchrow(load("evidence/last_seal", connection)))
         if last["through_position"] > last["head"]:
             raise IntegrityError(
                 f"seal {last['block']}, the last one, ends at position {last['through_position']}, and the log at "
@@ -124,7 +125,7 @@ def _made(last: Any, rows: list[Any]) -> tuple[Any, ...]:
     )
 
 
-async def _insert(connection: Any, values: tuple[Any, ...]) -> bool:
+async def _insert(connection: Connection, values: tuple[Any, ...]) -> bool:
     """Insert a seal; return False where another sealer was first."""
     try:
         await connection.execute(load("evidence/insert_seal", connection), *values)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from eventstore.database.access import reading
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
+from eventstore.database.protocols import the_row
 from eventstore.database.server import ServerIdentity
 from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import (
@@ -114,7 +115,7 @@ async def _verify(log: EventLog, kept: Head | None, jobs: int) -> Verification:
             for row in await connection.fetch(load("evidence/read_seals", connection), None, None)
         ]
         through = max((one.through_position for one in seals), default=0)
-        outside = await connection.fetchrow(load("evidence/count_outside", connection), through)
+        outside = the_row(await connection.fetchrow(load("evidence/count_outside", connection), through))
     finding = _check_chain(seals, kept)
     if outside["below"] is not None:
         detail = f"an event stands at position {outside['below']}, before the first there can be"

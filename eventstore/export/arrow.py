@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
 from eventstore.database.access import reading
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import microseconds
 from eventstore.export.files import replacing
@@ -340,7 +341,7 @@ def _select(table: str, schema: str) -> str:
     return f"SELECT * FROM {qualified(schema, table)}"
 
 
-async def _position_of(connection: Any, projection: str) -> int | None:
+async def _position_of(connection: Connection, projection: str) -> int | None:
     """Return how far a projection's table is folded, and warn where that is behind; None: it is not a projection's."""
     rows = await connection.fetch(load("projections/list_checkpoints", connection))
     position: int | None = min(
@@ -363,7 +364,7 @@ async def _position_of(connection: Any, projection: str) -> int | None:
 class _TableReader:
     """Reads a table in an open transaction, and what its rows are by now where they are behind."""
 
-    connection: Any
+    connection: Connection
     name: str
     projection: Any | None
     corrections: Any | None
@@ -379,7 +380,7 @@ class _TableReader:
             for name in names
         )
         target = qualified(schema_of(self.connection), self.name)
-        found = await self.connection.fetchrow(own(f"SELECT {asked} FROM {target}"))
+        found = the_row(await self.connection.fetchrow(own(f"SELECT {asked} FROM {target}")))
         digits = {
             name: (found[2 * place] or 0, found[2 * place + 1] or 0) for place, name in enumerate(names)
         }

@@ -15,6 +15,7 @@ from uuid import UUID
 import orjson
 
 from eventstore.database.access import writing
+from eventstore.database.protocols import Connection
 from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import (
     ENTRY_BYTES,
@@ -129,7 +130,7 @@ async def import_lines(
     return result
 
 
-async def _import(connection: Any, lines: _Lines, kept: Head | None) -> ExportResult:
+async def _import(connection: Connection, lines: _Lines, kept: Head | None) -> ExportResult:
     schema = schema_of(connection)
     await connection.execute(load("check/lock_log", connection))
     if not await connection.fetchval(load("export/is_empty", connection)):

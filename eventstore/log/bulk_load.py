@@ -25,6 +25,7 @@ from eventstore.core.registry import EventRegistry
 from eventstore.database.access import ConnectionSource
 from eventstore.database.cancellation import end
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.protocols import Connection, the_row
 from eventstore.database.server import KnownServer
 from eventstore.errors import (
     ConcurrencyError,
@@ -201,7 +202,7 @@ class BulkLoad:
                     stream_id, expected = next(iter(batch.heads.items()))
                     raise _VersionTakenError(stream_id, expected=expected, actual=None) from error
 
-    async def _look_for_last(self, connection: Any) -> None:
+    async def _look_for_last(self, connection: Connection) -> None:
         """Check that a server that has taken over has what was written to the one before.
 
         Raises:
@@ -210,7 +211,7 @@ class BulkLoad:
         await self._server.check(connection)
         if self._last is None:
             return
-        row = await connection.fetchrow(load("log/find_mark", connection), self._last[0])
+        row = the_row(await connection.fetchrow(load("log/find_mark", connection), self._last[0]))
         if (row["position"], row["event_id"]) != self._last:
             raise ServerChangedError(
                 "another server has taken over in the middle of an import, and lacks events that were imported: run the "
@@ -230,7 +231,7 @@ class _VersionTakenError(ConcurrencyError):
     """Another writer has committed a version of the batch since the look at the heads: look again."""
 
 
-async def _write(connection: Any, batch: AppendColumns, *, looks_at_new: bool) -> _Written:
+async def _write(connection: Connection, batch: AppendColumns, *, looks_at_new: bool) -> _Written:
     # A stream that is not new after all has a version 1, which the primary key then refuses: it costs no look.
     expected = {stream_id: version for stream_id, version in batch.heads.items() if version or looks_at_new}
     moved = (
@@ -246,7 +247,9 @@ async def _write(connection: Any, batch: AppendColumns, *, looks_at_new: bool) -
     size = len(batch.versions)
     if not size:
         return _Written(len(repeated), max(repeated))
-    drawn = await connection.fetchrow(load("log/draw_positions", connection), size, _IDLE_IN_TRANSACTION)
+    drawn = the_row(
+        await connection.fetchrow(load("log/draw_positions", connection), size, _IDLE_IN_TRANSACTION)
+    )
     copied = await connection.copy_to_table(
         "events",
         schema_name=schema_of(connection),
@@ -260,7 +263,7 @@ async def _write(connection: Any, batch: AppendColumns, *, looks_at_new: bool) -
 
 
 async def _without_repeated(
-    connection: Any, batch: AppendColumns, moved: Sequence[Any]
+    connection: Connection, batch: AppendColumns, moved: Sequence[Any]
 ) -> tuple[list[tuple[int, UUID]], AppendColumns]:
     """Return the positions and ids of the events that the log has, and the batch without them.
 

@@ -16,6 +16,7 @@ from eventstore.database.access import ConnectionSource, in_transaction, reading
 from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.pooled import unwrapped
+from eventstore.database.protocols import Connection
 from eventstore.database.server import KnownServer
 from eventstore.errors import (
     ConcurrencyError,
@@ -180,7 +181,7 @@ class EventLog(EventLookup):
         bulk_load = BulkLoad(self.connection, metadata, batch_events_max, self._resend_within_s, self.classes)
         return await bulk_load.run(source, on_batch, self.wakeups)
 
-    async def append_in(self, connection: Any, columns: AppendColumns) -> AppendResult:
+    async def append_in(self, connection: Connection, columns: AppendColumns) -> AppendResult:
         """Append inside the open transaction of `connection`; the commit is the caller's.
 
         Raises:
@@ -353,7 +354,7 @@ class EventLog(EventLookup):
         through: int,
         limit: int = _BATCH_EVENTS_MAX,
         categories: Sequence[str] | None = None,
-        connection: Any = None,
+        connection: Connection | None = None,
         on_unreadable: OnUnreadable = "raise",
     ) -> list[RecordedEvent]:
         """Return events with `after` < position <= `through`, in order; only a final range is complete.
@@ -474,7 +475,7 @@ class EventLog(EventLookup):
         return await self.high_water_mark.head()
 
 
-async def _fetch_on(connection: Any, statement: str, *arguments: Any) -> list[Any]:
+async def _fetch_on(connection: Connection, statement: str, *arguments: Any) -> list[Any]:
     with mapped_errors(own_statement=True, reads_only=True, connection=connection):
         rows: list[Any] = await connection.fetch(load(statement, connection), *arguments)
         return rows
@@ -491,7 +492,7 @@ async def _may_insert(connection: Any) -> bool:
     return known
 
 
-def _forget_rights(connection: Any) -> None:
+def _forget_rights(connection: Connection) -> None:
     """Have the next append ask what its user may: a right was given or taken away since."""
     if hasattr(connection, "may_insert"):
         connection.may_insert = None

@@ -22,6 +22,7 @@ from typing import Any
 
 from eventstore.database.access import ConnectionSource, reading
 from eventstore.database.preconditions import require_preconditions
+from eventstore.database.protocols import Connection, the_row
 from eventstore.database.server import KnownServer, Remembered
 from eventstore.errors import ConfigurationError, ServerChangedError
 from eventstore.sql import load
@@ -165,7 +166,7 @@ class HighWaterMark:
 
     async def _head(self) -> int:
         async with reading(self._source) as connection:
-            row = await connection.fetchrow(load("log/scan_positions", connection), 0, 0)
+            row = the_row(await connection.fetchrow(load("log/scan_positions", connection), 0, 0))
             if not row["in_recovery"]:
                 self._server.seen(connection, row)
             await self._server.check(connection)
@@ -184,7 +185,7 @@ class HighWaterMark:
             self.reset()
             raise
 
-    async def _scan(self, after: int, connection: Any) -> int:
+    async def _scan(self, after: int, connection: Connection) -> int:
         scan = await self._scanned(connection, after, _WINDOW_POSITIONS)
         known = self._known.value
         if scan["contiguous"] < scan["last"] and known.barrier is None:
@@ -195,21 +196,23 @@ class HighWaterMark:
             return after  # what was scanned is of the server before
         return max(int(scan["contiguous"]), known.final)
 
-    async def _lower(self, known: _Known, barrier: _Barrier, connection: Any) -> None:
+    async def _lower(self, known: _Known, barrier: _Barrier, connection: Connection) -> None:
         barrier.writers &= await self._writers(connection)
         if known is self._known.value:
             known.open_if_lowered(barrier)
 
-    async def _scanned(self, connection: Any, after: int, limit: int) -> Any:
-        row = _of_primary(await connection.fetchrow(load("log/scan_positions", connection), after, limit))
+    async def _scanned(self, connection: Connection, after: int, limit: int) -> Any:
+        row = _of_primary(
+            the_row(await connection.fetchrow(load("log/scan_positions", connection), after, limit))
+        )
         self._server.seen(connection, row)
         await self._server.check(connection)
         if not row["is_ordered"]:
             await require_preconditions(connection)
         return row
 
-    async def _writers(self, connection: Any) -> set[str]:
-        row = _of_primary(await connection.fetchrow(load("log/list_writers", connection)))
+    async def _writers(self, connection: Connection) -> set[str]:
+        row = _of_primary(the_row(await connection.fetchrow(load("log/list_writers", connection))))
         self._server.seen(connection, row)
         if not row["is_ordered"]:
             await require_preconditions(connection)

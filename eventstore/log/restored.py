@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eventstore.database.access import reading, writing
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import RestoredLogError
 from eventstore.sql import load
 
@@ -67,8 +68,8 @@ async def read_ends(log: EventLog) -> Ends:
         return await _read(connection)
 
 
-async def _read(connection: Any) -> Ends:
-    row = await connection.fetchrow(load("check/ends", connection))
+async def _read(connection: Connection) -> Ends:
+    row = the_row(await connection.fetchrow(load("check/ends", connection)))
     return Ends(
         row["head"],
         row["sequence"],
@@ -90,7 +91,7 @@ async def require_whole(log: EventLog) -> None:
     _require_whole(await read_ends(log))
 
 
-async def require_whole_on(connection: Any) -> None:
+async def require_whole_on(connection: Connection) -> None:
     """As `require_whole`, on a connection that is lent already."""
     with mapped_errors(own_statement=True, reads_only=True, connection=connection):
         ends = await _read(connection)

@@ -11,6 +11,7 @@ from eventstore.database.connection import DatabaseConnection
 from eventstore.database.ending import of_pool
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.plain import plain
+from eventstore.database.protocols import Connection
 from eventstore.database.server import KnownServer
 from eventstore.log.event_log import EventLog
 from eventstore.log.signals import Signals
@@ -42,7 +43,7 @@ class _Pool:
         self.server = KnownServer()
 
     @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[Any]:
+    async def acquire(self) -> AsyncIterator[Connection]:
         async with of_pool(self._pool) as connection:
             own_connection = plain(connection)
             if self.server.is_steady:

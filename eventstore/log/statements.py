@@ -9,13 +9,14 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import ConcurrencyError, IntegrityError
 from eventstore.log.records import AppendColumns, AppendResult, append_digest
 from eventstore.sql import load
 
 
 async def execute_append(
-    connection: Any, columns: AppendColumns, *, lock_timeout: str | None = None, directly: bool = False
+    connection: Connection, columns: AppendColumns, *, lock_timeout: str | None = None, directly: bool = False
 ) -> AppendResult:
     """Append, in one statement.
 
@@ -32,7 +33,7 @@ async def execute_append(
     if len(columns.versions) == 1:
         return await _execute_one(connection, columns, lock_timeout, directly=directly)
     statement = load("log/append_directly" if directly else "log/append", connection)
-    appended = await connection.fetchrow(statement, append_document(columns), lock_timeout)
+    appended = the_row(await connection.fetchrow(statement, append_document(columns), lock_timeout))
     if appended["conflicts"] is not None:
         conflict = orjson.loads(appended["conflicts"])[0]
         raise ConcurrencyError(
@@ -68,11 +69,13 @@ def append_document(columns: AppendColumns) -> str:
 
 
 async def _execute_one(
-    connection: Any, columns: AppendColumns, lock_timeout: str | None, *, directly: bool
+    connection: Connection, columns: AppendColumns, lock_timeout: str | None, *, directly: bool
 ) -> AppendResult:
     # Arrays of one would cost the server half as much again as the event itself.
     statement = load("log/append_one_directly" if directly else "log/append_one", connection)
-    row = await connection.fetchrow(statement, *(values[0] for values in columns.per_event), lock_timeout)
+    row = the_row(
+        await connection.fetchrow(statement, *(values[0] for values in columns.per_event), lock_timeout)
+    )
     if row["position"] is None:
         if row["actual"] == columns.versions[0] - 1:
             raise swallowed(1, 0)
@@ -88,7 +91,7 @@ def swallowed(events: int, appended: int) -> IntegrityError:
     )
 
 
-async def find_repeated(connection: Any, columns: AppendColumns, cause: Exception) -> AppendResult:
+async def find_repeated(connection: Connection, columns: AppendColumns, cause: Exception) -> AppendResult:
     """Return the first call's positions where the log has these very events; else raise the conflict.
 
     Raises:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter
 from eventstore.core import codec
 from eventstore.core.context import plain
 from eventstore.core.read_back import after_jsonb, first_difference, forms_for_jsonb, parse_json
+from eventstore.database.protocols import Row
 from eventstore.errors import ConfigurationError
 from eventstore.sql import quoted, type_name
 
@@ -107,7 +108,7 @@ class RowCodec(Generic[R]):
             else lambda values: model(**values)
         )
 
-    def decode(self, row: Mapping[str, Any]) -> R:
+    def decode(self, row: Row) -> R:
         """Return a row as an instance, without validating it: it was valid when it was written.
 
         A number may come as text, which the driver has sooner than a Decimal, and with the digits that are stored.

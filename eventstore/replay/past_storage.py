@@ -21,6 +21,7 @@ from uuid import UUID
 
 from eventstore.core.entity import Entity
 from eventstore.database.access import reading
+from eventstore.database.protocols import Connection
 from eventstore.errors import QuarantinedKeysError
 from eventstore.replay.disorder import Disorder
 from eventstore.replay.past_fold import Base, fold_in_occurred_order, fold_prefix
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from eventstore.repositories.storage import ReadTable
 
 E = TypeVar("E", bound=Entity)
-Run = Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
+Run = Callable[[Callable[[Connection], Awaitable[Any]]], Awaitable[Any]]
 
 NO_VERSIONS: Mapping[str, int] = {}
 """Every projection is at version 1."""
@@ -360,7 +361,7 @@ class PastStorage:
         )
         return rows
 
-    async def _run_on_pool(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def _run_on_pool(self, statement: Callable[[Connection], Awaitable[Any]]) -> Any:
         # The positions of the point in time are those of one server.
         with self._log.server.steady(self.point.generation):
             async with reading(self._log.connection) as connection:

@@ -17,6 +17,7 @@ from uuid import UUID
 import orjson
 
 from eventstore.database.access import in_transaction, reading
+from eventstore.database.protocols import Connection
 from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.limits import POSITION_MAX, check_count
 from eventstore.replay.disorder import DisorderSearch
@@ -166,7 +167,7 @@ class StateSnapshots:
                 _logger.warning("a state snapshot could not be made, it is tried again", exc_info=error)
                 await asyncio.sleep(_RETRY_S)
 
-    async def _make(self, connection: Any, kind: type[Entity], point: PointInTime) -> None:
+    async def _make(self, connection: Connection, kind: type[Entity], point: PointInTime) -> None:
         table = self._tables[kind]
         past = PastStorage(
             self._log, self._tables, point, versions=self._versions, run=lambda work: work(connection)
@@ -213,7 +214,7 @@ class StateSnapshots:
 
     @staticmethod
     async def _keep(
-        connection: Any, table: ReadTable[Any], schema_hash: int, states: Mapping[UUID, Stream[Any]]
+        connection: Connection, table: ReadTable[Any], schema_hash: int, states: Mapping[UUID, Stream[Any]]
     ) -> None:
         there = {each: (stream.entity, stream.version) for each, stream in states.items() if stream.entity}
         versions = [version for _, version in there.values()]

@@ -10,6 +10,7 @@ from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.database.cancellation import finish
 from eventstore.database.config import UnsavedChanges
 from eventstore.database.connection import DatabaseConnection
+from eventstore.database.protocols import Connection
 from eventstore.log.records import to_columns
 from eventstore.log.shared import log_of
 from eventstore.repositories.session import Session, SessionSource
@@ -37,11 +38,11 @@ class AdapterSessionSource:
         self._transaction_session: Session | None = None
         adapter.at_savepoint(self._note_savepoint)
 
-    async def _run(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def _run(self, statement: Callable[[Connection], Awaitable[Any]]) -> Any:
         """Read with a connection of the adapter, of a server whose log is whole."""
         server = self._log.server
 
-        async def checked(connection: Any) -> Any:
+        async def checked(connection: Connection) -> Any:
             if not server.is_checked:
                 await server.check(connection)
             return await statement(connection)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from eventstore.core.entity import Entity
 from eventstore.database.access import in_transaction
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.protocols import Connection
 from eventstore.errors import ConnectionError
 from eventstore.limits import check_seconds
 from eventstore.log.event_log import EventLog
@@ -122,7 +123,7 @@ class PostgreSQLTransaction:
         self,
         log: EventLog,
         storage: PostgreSQLStorage,
-        connection: Any,
+        connection: Connection,
         transaction: Any,
         stack: AsyncExitStack,
     ) -> None:

@@ -13,6 +13,7 @@ from eventstore.core.context import decimal_arithmetic
 from eventstore.core.entity import Entity
 from eventstore.core.event import RecordedEvent
 from eventstore.database.access import in_transaction, reading
+from eventstore.database.protocols import Connection
 from eventstore.errors import EventDecodingError, ProjectionLagError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
@@ -24,7 +25,7 @@ from eventstore.repositories.query import Query
 from eventstore.sql import Named, text_of
 
 E = TypeVar("E", bound=Entity)
-Run = Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
+Run = Callable[[Callable[[Connection], Awaitable[Any]]], Awaitable[Any]]
 
 _logger = logging.getLogger(__name__)
 
@@ -108,10 +109,10 @@ class PostgreSQLStorage:
         config = getattr(log.connection, "config", None)  # a pool of the user's own has none
         self._folds_streams = config is not None and config.loads == "stream"
 
-    def on(self, connection: Any) -> PostgreSQLStorage:
+    def on(self, connection: Connection) -> PostgreSQLStorage:
         """Return the same storage inside the open transaction of `connection`."""
 
-        async def run(statement: Callable[[Any], Awaitable[Any]]) -> Any:
+        async def run(statement: Callable[[Connection], Awaitable[Any]]) -> Any:
             with in_transaction(connection):
                 return await statement(connection)
 
@@ -278,7 +279,7 @@ class PostgreSQLStorage:
         )
         return rows
 
-    async def _run_on_pool(self, statement: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def _run_on_pool(self, statement: Callable[[Connection], Awaitable[Any]]) -> Any:
         server = self.log.server
         async with reading(self.log.connection) as connection:
             if not server.is_checked:

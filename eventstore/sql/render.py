@@ -19,7 +19,6 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 from eventstore.errors import ConfigurationError
 
@@ -257,7 +256,7 @@ def _rendered(name: str, schema: str) -> str:
     return own(render(template(name), schema))
 
 
-def load(name: str, connection: Any) -> str:
+def load(name: str, connection: object) -> str:
     """Return the statement of a file of this package, for the store that `connection` is of.
 
     Args:
@@ -283,7 +282,7 @@ class Template(str):
     __slots__ = ()
 
 
-def text_of(statement: str, connection: Any) -> str:
+def text_of(statement: str, connection: object) -> str:
     """Return what is to be sent: a `Named` or `Template` rendered for the connection's store, other text as it is.
 
     Raises:
@@ -316,7 +315,7 @@ def is_own(statement: str) -> bool:
     return statement in _own
 
 
-def schema_of(connection: Any) -> str:
+def schema_of(connection: object) -> str:
     """Return the schema of the store that a connection is of.
 
     Raises:
@@ -337,12 +336,12 @@ def schema_of(connection: Any) -> str:
     )
 
 
-def bind(connection: Any, schema: str | None) -> None:
+def bind(connection: object, schema: str | None) -> None:
     """Note the schema of a connection on loan from a pool of the user's own; `unbind` must follow."""
     if schema is not None:
         _borrowed[id(connection)] = schema
 
 
-def unbind(connection: Any) -> None:
+def unbind(connection: object) -> None:
     """Forget a connection whose loan is over."""
     _borrowed.pop(id(connection), None)

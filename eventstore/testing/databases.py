@@ -18,6 +18,7 @@ import asyncpg
 
 from eventstore.database import ConnectionFactory, DatabaseConfig, MigrationManager, PostgreSQLAdapter
 from eventstore.database.connecting import connect_arguments
+from eventstore.database.protocols import Connection
 from eventstore.sql import literal, quoted
 
 T = TypeVar("T")
@@ -109,7 +110,7 @@ class _Template:
     """The statement that reads all rows as one text."""
 
     @classmethod
-    async def of(cls, name: str, connection: Any) -> _Template:
+    async def of(cls, name: str, connection: Connection) -> _Template:
         """Look at a database that was just migrated."""
         tables = [row[0] for row in await connection.fetch(_TABLES)]
         reading = "SELECT concat_ws(';', {})".format(

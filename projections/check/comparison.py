@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from eventstore.database.access import reading, writing
 from eventstore.database.cancellation import finish
+from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import ProjectionError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
@@ -108,9 +109,11 @@ async def compare_with_rebuild(
             await build.fold_partitions(
                 {partition["partition"]: partition["position"] for partition in pinned}
             )
-            counted = await connection.fetchrow(
-                projection.table.compare(projection.table.name, beside, schema=schema_of(connection)),
-                timeout=BUILD_TIMEOUT_S,
+            counted = the_row(
+                await connection.fetchrow(
+                    projection.table.compare(projection.table.name, beside, schema=schema_of(connection)),
+                    timeout=BUILD_TIMEOUT_S,
+                )
             )
             keys = await connection.fetch(
                 projection.table.differences(
@@ -134,7 +137,7 @@ class _Build:
     def __init__(
         self,
         log: EventLog,
-        connection: Any,
+        connection: Connection,
         projection: Projection[Any],
         table: str,
         on_progress: Progress | None,

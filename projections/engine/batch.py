@@ -11,6 +11,7 @@ import asyncpg
 
 from eventstore.core.context import decimal_arithmetic
 from eventstore.database.error_mapping import DRIVER_ERRORS
+from eventstore.database.protocols import Connection
 from eventstore.errors import EventStoreError, TypeCodecError
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.unreadable import Readable, UnreadableEvent
@@ -64,7 +65,7 @@ class FoldFailure:
     event: Readable
     error: Exception
 
-    async def quarantine(self, connection: Any, projection: Projection[Any]) -> None:
+    async def quarantine(self, connection: Connection, projection: Projection[Any]) -> None:
         """Put the key in quarantine, in the open transaction of `connection`."""
         await connection.execute(
             load("projections/quarantine_key", connection), projection.name, *self.columns
@@ -83,14 +84,14 @@ class FoldFailure:
         )
 
 
-async def quarantined_keys(connection: Any, projection: Projection[Any]) -> frozenset[str]:
+async def quarantined_keys(connection: Connection, projection: Projection[Any]) -> frozenset[str]:
     """Return the keys of a projection that are in quarantine, as text."""
     rows = await connection.fetch(load("projections/list_quarantined_keys", connection), projection.name)
     return frozenset(row["key"] for row in rows)
 
 
 async def fold_into(
-    connection: Any,
+    connection: Connection,
     projection: Projection[R],
     events: Sequence[Readable],
     *,
@@ -151,7 +152,7 @@ async def fold_into(
 
 
 async def _write_until_refused(
-    connection: Any,
+    connection: Connection,
     projection: Projection[R],
     key: Key,
     before: R | None,
@@ -262,7 +263,7 @@ def fold_at_once(projection: Projection[R], before: R | None, events: Sequence[R
 
 
 async def _load(
-    connection: Any, projection: Projection[R], keys: list[Key], table: str | None
+    connection: Connection, projection: Projection[R], keys: list[Key], table: str | None
 ) -> dict[Key, R]:
     arguments = [list(column) for column in zip(*keys, strict=True)]
     records = await connection.fetch(
@@ -275,7 +276,7 @@ async def _load(
 
 
 async def _load_singly(
-    connection: Any,
+    connection: Connection,
     projection: Projection[R],
     of_each: dict[Key, list[Readable]],
     table: str | None,
@@ -301,7 +302,7 @@ async def _load_singly(
 
 
 async def _write(
-    connection: Any,
+    connection: Connection,
     projection: Projection[Any],
     writes: list[_Write],
     table: str | None,
@@ -332,7 +333,7 @@ async def _write(
 
 
 async def copy_rows(
-    connection: Any,
+    connection: Connection,
     table: Table[Any],
     name: str | None,
     rows: Iterable[tuple[Any, int]],
@@ -355,7 +356,9 @@ async def copy_rows(
     )
 
 
-async def fetch_by_keys(connection: Any, table: Table[Any], name: str, keys: Iterable[Key]) -> list[Any]:
+async def fetch_by_keys(
+    connection: Connection, table: Table[Any], name: str, keys: Iterable[Key]
+) -> list[Any]:
     """Return the rows that a table has of some keys, in the open transaction of `connection`.
 
     What is no value of the key's column has no row.
@@ -373,7 +376,7 @@ async def fetch_by_keys(connection: Any, table: Table[Any], name: str, keys: Ite
     return [row for key in keys for row in await fetch_by_keys(connection, table, name, [key])]
 
 
-async def _fetch_by_keys(connection: Any, table: Table[Any], name: str, keys: list[Key]) -> list[Any]:
+async def _fetch_by_keys(connection: Connection, table: Table[Any], name: str, keys: list[Key]) -> list[Any]:
     async with connection.transaction():
         rows: list[Any] = await connection.fetch(
             table.select_by_keys(name, schema=schema_of(connection)), *map(list, zip(*keys, strict=True))

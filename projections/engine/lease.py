@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from eventstore.database.access import writing
 from eventstore.database.error_mapping import mapped_errors
+from eventstore.database.protocols import Connection
 from eventstore.errors import EventStoreError, RepositoryError
 from eventstore.limits import check_seconds
 from eventstore.log.event_log import EventLog
@@ -80,7 +81,7 @@ class Lease:
         self.epoch = row["epoch"]
         return row["position"], row["epoch"]
 
-    async def _try(self, connection: Any) -> Any:
+    async def _try(self, connection: Connection) -> Any:
         return await connection.fetchrow(
             load("projections/take_lease", connection),
             self._projection,
@@ -89,7 +90,7 @@ class Lease:
             self.lease_s,
         )
 
-    async def _end_stopped(self, connection: Any) -> None:
+    async def _end_stopped(self, connection: Connection) -> None:
         try:
             with mapped_errors(own_statement=True, connection=connection):
                 ended = await connection.fetch(

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from eventstore.database.access import writing
+from eventstore.database.protocols import Connection
 from eventstore.errors import ProjectionError
 from eventstore.limits import check_count
 from eventstore.log.event_log import EventLog
@@ -92,7 +93,7 @@ def _check(partitions: int) -> None:
 
 async def _catch_up(
     log: EventLog,
-    connection: Any,
+    connection: Connection,
     projection: Projection[Any],
     partition: Any,
     *,

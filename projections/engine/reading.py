@@ -8,6 +8,7 @@ from typing import Any
 
 from eventstore.core.event import Event, UpcastEvents
 from eventstore.database.access import reading
+from eventstore.database.protocols import Connection
 from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
@@ -39,7 +40,7 @@ async def read_batch(
     after: int,
     through: int,
     size: PageSize,
-    connection: Any = None,
+    connection: Connection | None = None,
 ) -> Batch:
     """Return the events with `after` < position <= `through` that a projection takes, out of a page of a size.
 

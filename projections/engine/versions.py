@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from eventstore.database.protocols import Connection
 from eventstore.errors import ProjectionVersionError
 from eventstore.sql import load
 from projections.projection import Projection
 
 
-async def require_version(connection: Any, projection: Projection[Any]) -> int:
+async def require_version(connection: Connection, projection: Projection[Any]) -> int:
     """Check that the table is of the code's version; for good in an open transaction that holds the partitions.
 
     Returns:

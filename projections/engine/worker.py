@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 from eventstore.database.access import reading, writing
 from eventstore.database.cancellation import cancelled_within, cancelling, end, finish
 from eventstore.database.preconditions import Level, require_preconditions
+from eventstore.database.protocols import Connection
 from eventstore.database.server import Remembered
 from eventstore.errors import (
     CheckpointMovedError,
@@ -366,7 +367,7 @@ class ProjectionWorker(Generic[R]):
         await require_whole(self.log)
         self._was_sound = True
 
-    async def _fetch_checkpoint(self, connection: Any) -> Any:
+    async def _fetch_checkpoint(self, connection: Connection) -> Any:
         return await connection.fetchrow(
             load("projections/read_checkpoint", connection), self.projection.name, self.partition
         )
@@ -405,7 +406,7 @@ class ProjectionWorker(Generic[R]):
     async def _write_in(
         self,
         place: _Place,
-        connection: Any,
+        connection: Connection,
         before: int,
         after: int,
         events: list[Readable],
@@ -459,7 +460,7 @@ class ProjectionWorker(Generic[R]):
         return partition_of(key, place.partitions) == self.partition
 
     async def _move_checkpoint(
-        self, place: _Place, connection: Any, before: int, after: int, events: list[Readable]
+        self, place: _Place, connection: Connection, before: int, after: int, events: list[Readable]
     ) -> None:
         delivered = DeliveryCounts(place.counted_after)
         delivered.add(self._ours(place, events))

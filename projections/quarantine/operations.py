@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from eventstore.database.access import reading, writing
+from eventstore.database.protocols import Connection
 from eventstore.errors import ConfigurationError, KeyNotQuarantinedError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
@@ -183,7 +184,7 @@ class _Waiting:
         )
         return waiting
 
-    async def read_on(self, first: int, through: int, connection: Any = None) -> None:
+    async def read_on(self, first: int, through: int, connection: Connection | None = None) -> None:
         """Read what is not read yet of the events from one position to another."""
         if not self._first <= first <= self._through:  # a rebuild has put the key back to another event
             self.events, self._first, self._through = [], first, first - 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
+from eventstore.database.protocols import Connection, Row
 from eventstore.sql import load
 from projections.keys import key_text
 from projections.projection import Projection
@@ -22,7 +23,7 @@ class Discards:
         self._positions = frozenset(position for position, _ in self.pairs)
 
     @classmethod
-    def of(cls, rows: Iterable[Mapping[str, Any]]) -> Discards:
+    def of(cls, rows: Iterable[Row]) -> Discards:
         """Return those of the rows of `projections/list_discards`."""
         return cls((row["position"], row["key"]) for row in rows)
 
@@ -35,6 +36,6 @@ class Discards:
         return any(one <= position for one in self._positions)
 
 
-async def read_discards(connection: Any, projection: Projection[Any]) -> Discards:
+async def read_discards(connection: Connection, projection: Projection[Any]) -> Discards:
     """Read the discards of a projection that are in force."""
     return Discards.of(await connection.fetch(load("projections/list_discards", connection), projection.name))

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from eventstore.core.context import decimal_arithmetic
 from eventstore.database.access import writing
 from eventstore.database.cancellation import end
+from eventstore.database.protocols import Connection
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.page_size import PageSize
@@ -65,7 +66,7 @@ class Build(TableBeside[R]):
             await self.step_in(connection, through)
 
     @asynccontextmanager
-    async def stepping(self) -> AsyncIterator[Any]:
+    async def stepping(self) -> AsyncIterator[Connection]:
         """Open a transaction for `step_in`, and forget what is in memory where it is rolled back."""
         async with writing(self._log.connection) as connection:
             try:
@@ -81,7 +82,7 @@ class Build(TableBeside[R]):
         self._rows.clear()
         self._has_all_rows = False
 
-    async def step_in(self, connection: Any, through: int) -> None:
+    async def step_in(self, connection: Connection, through: int) -> None:
         """As `step`, inside the open transaction of `connection`; after a roll-back, `look_again`."""
         before, after, events = self.position, self.position, 0
         stuck_before = frozenset(self._stuck)
@@ -122,7 +123,7 @@ class Build(TableBeside[R]):
         if len(self._rows) > _ROWS_MAX:
             self.forget()
 
-    async def _move(self, connection: Any, before: int, after: int, events: int) -> None:
+    async def _move(self, connection: Connection, before: int, after: int, events: int) -> None:
         arguments = (self._projection.name, self._epoch, before, after, events)
         if self._shard.of == 1:
             moved = await connection.fetchval(load("rebuild/move", connection), *arguments)
@@ -140,7 +141,7 @@ class Build(TableBeside[R]):
         return [event for event in events if has(projection, key_of(projection, event))]
 
     async def _pages(
-        self, connection: Any, after: int, through: int
+        self, connection: Connection, after: int, through: int
     ) -> AsyncGenerator[tuple[Sequence[Any], int], None]:
         """Yield the rows of a step, page by page, each with the position up to which the log was read."""
         statement, categories = load("rebuild/read_shard", connection), self._projection.categories
@@ -216,7 +217,7 @@ class Build(TableBeside[R]):
                 return
             kept.position = event.position
 
-    async def _load(self, connection: Any, events: Sequence[Readable]) -> None:
+    async def _load(self, connection: Connection, events: Sequence[Readable]) -> None:
         keys = {key_of(self._projection, event) for event in events} - self._rows.keys()
         if self._stuck:
             keys = {key for key in keys if key_text(key) not in self._stuck}
@@ -231,7 +232,7 @@ class Build(TableBeside[R]):
             key = tuple(record[name] for name in names)
             self._rows[key] = Kept(table.codec.decode(record), record[LAST_POSITION], is_stored=True)
 
-    async def _write(self, connection: Any, touched: dict[Key, Kept[R]]) -> None:
+    async def _write(self, connection: Connection, touched: dict[Key, Kept[R]]) -> None:
         table = self._projection.table
         added = [kept for kept in touched.values() if kept.row is not None and not kept.is_stored]
         changed = [kept for kept in touched.values() if kept.row is not None and kept.is_stored]
@@ -256,7 +257,7 @@ class Build(TableBeside[R]):
         for kept in touched.values():
             kept.is_stored = kept.row is not None
 
-    async def _fold_singly(self, connection: Any, before: int, after: int) -> list[FoldFailure]:
+    async def _fold_singly(self, connection: Connection, before: int, after: int) -> list[FoldFailure]:
         """Fold events again, each row by itself: the database has refused one of them."""
         refused: list[FoldFailure] = []
         size = PageSize(_PAGE_EVENTS_MAX)
@@ -279,7 +280,7 @@ class Build(TableBeside[R]):
         return refused
 
     async def _fold_batch_singly(
-        self, connection: Any, events: Sequence[Readable], stuck: AbstractSet[str]
+        self, connection: Connection, events: Sequence[Readable], stuck: AbstractSet[str]
     ) -> list[FoldFailure]:
         refused: list[FoldFailure] = []
         while events:
@@ -305,7 +306,7 @@ class Build(TableBeside[R]):
             ]
         return refused
 
-    async def _note(self, connection: Any, failure: FoldFailure) -> None:
+    async def _note(self, connection: Connection, failure: FoldFailure) -> None:
         await connection.execute(
             load("rebuild/note_failure", connection), self._projection.name, *failure.columns
         )

@@ -22,6 +22,7 @@ from typing import Any
 import asyncpg
 
 from eventstore.database.access import reading, writing
+from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import ConfigurationError, RebuildError
 from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
@@ -260,7 +261,9 @@ class _Rebuild:
             await connection.execute(
                 load("projections/register", connection), projection.name, projection.version
             )
-            row = await connection.fetchrow(load("projections/read_version", connection), projection.name)
+            row = the_row(
+                await connection.fetchrow(load("projections/read_version", connection), projection.name)
+            )
             if row["version"] > projection.version:
                 raise version_differs(projection, row["version"])
             hanging = await connection.fetch(
@@ -281,7 +284,7 @@ class _Rebuild:
                 f"table {projection.table.name} has what would not go over to a new one: {named}: {advice}"
             )
 
-    async def _require_owner(self, connection: Any) -> None:
+    async def _require_owner(self, connection: Connection) -> None:
         table = self._projection.table.name
         row = await connection.fetchrow(
             load("rebuild/table_owner", connection), qualified(schema_of(connection), table)
@@ -339,7 +342,7 @@ class _Rebuild:
             await asyncio.sleep(_PAUSE_S)
 
     async def _swap_in(
-        self, connection: Any, build: Build[Any], proved: Proved, lease: RebuildLease
+        self, connection: Connection, build: Build[Any], proved: Proved, lease: RebuildLease
     ) -> Rebuilt:
         """Swap, in the open transaction of `connection`; `_InUseError` where the live table is in use."""
         name = self._projection.name
@@ -393,14 +396,14 @@ class _Rebuild:
             rows_changed,
         )
 
-    async def _renew(self, connection: Any, lease: RebuildLease) -> None:
+    async def _renew(self, connection: Connection, lease: RebuildLease) -> None:
         renewed = await connection.fetchval(
             load("rebuild/renew_lease", connection), self._projection.name, lease.epoch, REBUILD_LEASE_S
         )
         if renewed is None:
             raise taken_over(self._projection)
 
-    async def _held_up(self, connection: Any) -> RebuildError:
+    async def _held_up(self, connection: Connection) -> RebuildError:
         table = self._projection.table.name
         row = await connection.fetchrow(
             load("rebuild/list_holders", connection), qualified(schema_of(connection), table)
@@ -424,7 +427,7 @@ class _DiscardedMeanwhileError(Exception):
     """An event was discarded that was not known to be left out."""
 
 
-async def _lock(connection: Any, live: str, mode: str) -> None:
+async def _lock(connection: Connection, live: str, mode: str) -> None:
     """Lock the live table, or raise `_InUseError` where it is in use; nobody is kept waiting for long."""
     for _ in range(_LOCK_ATTEMPTS):
         try:
@@ -439,7 +442,7 @@ async def _lock(connection: Any, live: str, mode: str) -> None:
     raise _InUseError
 
 
-async def _change_rows(connection: Any, projection: Projection[Any], beside: str) -> int:
+async def _change_rows(connection: Connection, projection: Projection[Any], beside: str) -> int:
     """Give the live table the rows of the one beside, in the open transaction; return how many rows were changed.
 
     Raises:
@@ -474,7 +477,7 @@ async def _change_rows(connection: Any, projection: Projection[Any], beside: str
     return changed
 
 
-async def _drop(connection: Any, projection: Projection[Any], lease: RebuildLease) -> None:
+async def _drop(connection: Connection, projection: Projection[Any], lease: RebuildLease) -> None:
     async with connection.transaction():
         if (
             await connection.fetchval(

@@ -14,6 +14,7 @@ import orjson
 
 from eventstore.core.context import decimal_arithmetic, plain
 from eventstore.database.access import reading
+from eventstore.database.protocols import Connection
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import unhurried_collection
 from eventstore.log.page_size import BATCH_BYTES_MAX
@@ -95,7 +96,7 @@ class IndependentFold(Generic[R]):
         *,
         partitions: list[int] | None = None,
         delivered: DeliveryCounts | None = None,
-        connection: Any = None,
+        connection: Connection | None = None,
     ) -> None:
         """Fold everything up to a position.
 
@@ -116,7 +117,7 @@ class IndependentFold(Generic[R]):
             if self._on_progress is not None:
                 self._on_progress(end, through)
 
-    async def read(self, through: int, connection: Any = None) -> tuple[list[Readable], int]:
+    async def read(self, through: int, connection: Connection | None = None) -> tuple[list[Readable], int]:
         """Return the events after `position` up to another, for `fold`; errors as `advance`.
 
         Returns:
@@ -139,7 +140,7 @@ class IndependentFold(Generic[R]):
                 events = [event for event in events if has(projection, key_of(projection, event))]
         return events, through
 
-    async def _gap_end(self, after: int, through: int, connection: Any) -> int:
+    async def _gap_end(self, after: int, through: int, connection: Connection | None) -> int:
         if connection is None:
             async with reading(self._log.connection) as one:
                 return await self._gap_end(after, through, one)
@@ -214,7 +215,7 @@ class IndependentFold(Generic[R]):
 
 
 async def stored_lines(
-    connection: Any, table: Table[Any], name: str, keys: Iterable[Key] | None = None
+    connection: Connection, table: Table[Any], name: str, keys: Iterable[Key] | None = None
 ) -> dict[Key, Line]:
     """Return the rows of a table, of some keys or all, in the open transaction of `connection`."""
     lines: dict[Key, Line] = {}
@@ -232,7 +233,7 @@ async def stored_lines(
 
 
 async def stored_rows(
-    connection: Any, table: Table[R], name: str, keys: Iterable[Key]
+    connection: Connection, table: Table[R], name: str, keys: Iterable[Key]
 ) -> dict[Key, tuple[R, int]]:
     """Return the rows of some keys, each with the position of the last event that it has."""
     return {
@@ -254,7 +255,7 @@ def _stored_line(table: Table[Any], record: Any) -> tuple[Key, Line]:
 
 
 async def differences(
-    connection: Any, projection: Projection[R], name: str, fold: IndependentFold[R], shard: Shard
+    connection: Connection, projection: Projection[R], name: str, fold: IndependentFold[R], shard: Shard
 ) -> tuple[dict[Key, str], int, int]:
     """Compare the rows of a shard of a table with those of a fold, in the open transaction of `connection`.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from eventstore.database.access import reading, writing
+from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import EventStoreError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
@@ -34,7 +35,7 @@ _MARK = "made by a rebuild of trading-eventstore, which drops it or puts it in t
 """The comment of the table beside: a table of its name that lacks it is another one, and is not touched."""
 
 
-async def describe_beside(connection: Any, projection: Projection[Any]) -> Any:
+async def describe_beside(connection: Connection, projection: Projection[Any]) -> Any:
     """Return whether the table beside `is_unlogged`; None where there is none.
 
     Raises:
@@ -55,7 +56,7 @@ class PublishedError(EventStoreError):
     """A publication was made while a table was built: it would send the rows of a table that no subscriber has."""
 
 
-async def list_publications(connection: Any, table: str) -> list[str]:
+async def list_publications(connection: Connection, table: str) -> list[str]:
     """Return the publications that send the rows of a table, which is not UNLOGGED, to subscribers.
 
     Raises:
@@ -123,7 +124,7 @@ class TableBeside(Generic[R]):
         self.discarded = Discards()
         self.refused: set[tuple[int, str]] = set()
 
-    async def failures(self, connection: Any = None) -> dict[str, int]:
+    async def failures(self, connection: Connection | None = None) -> dict[str, int]:
         """Return the keys that cannot be folded, as text, with the position of their first such event."""
         if connection is None:
             async with reading(self._log.connection) as one:
@@ -160,7 +161,7 @@ class TableBeside(Generic[R]):
                 await self._begin(connection, is_unlogged=is_unlogged)
             await self.look_again(connection)
 
-    async def _begin(self, connection: Any, *, is_unlogged: bool) -> None:
+    async def _begin(self, connection: Connection, *, is_unlogged: bool) -> None:
         async with connection.transaction():
             begun = await connection.fetchval(
                 load("rebuild/begin", connection),
@@ -174,7 +175,7 @@ class TableBeside(Generic[R]):
             await self._run_all(connection, "rebuild/table_statements", is_unlogged, _MARK)
             await self._run_all(connection, "rebuild/index_statements", True)
 
-    async def look_again(self, connection: Any) -> None:
+    async def look_again(self, connection: Connection) -> None:
         """Forget what is in memory, and read how far the table is."""
         row = await connection.fetchrow(load("rebuild/read", connection), self._projection.name)
         if row is None or row["epoch"] != self._epoch:
@@ -227,8 +228,10 @@ class TableBeside(Generic[R]):
     async def estimate(self) -> tuple[int, bool]:
         """Return about how many rows the table has, and whether rules between rows hold beside its key."""
         async with reading(self._log.connection) as connection:
-            row = await connection.fetchrow(
-                load("rebuild/estimate_rows", connection), qualified(schema_of(connection), self.table)
+            row = the_row(
+                await connection.fetchrow(
+                    load("rebuild/estimate_rows", connection), qualified(schema_of(connection), self.table)
+                )
             )
         return row["rows"], row["has_rules"]
 
@@ -246,7 +249,7 @@ class TableBeside(Generic[R]):
                     f"ANALYZE {qualified(schema_of(connection), self.table)}", timeout=BUILD_TIMEOUT_S
                 )
 
-    async def require_unpublished(self, connection: Any) -> None:
+    async def require_unpublished(self, connection: Connection) -> None:
         """Check, at the end of a transaction that has written rows of this table, that no publication sends them.
 
         Raises:
@@ -255,7 +258,7 @@ class TableBeside(Generic[R]):
         if publications := await list_publications(connection, self.table):
             raise PublishedError(f"publication {publications[0]} sends the rows of {self.table}")
 
-    async def _run_all(self, connection: Any, statements: str, *arguments: Any) -> None:
+    async def _run_all(self, connection: Connection, statements: str, *arguments: Any) -> None:
         rows = await connection.fetch(
             load(statements, connection),
             qualified(schema_of(connection), self._projection.table.name),
@@ -268,7 +271,7 @@ class TableBeside(Generic[R]):
 
 
 @asynccontextmanager
-async def without_limit(connection: Any) -> AsyncIterator[None]:
+async def without_limit(connection: Connection) -> AsyncIterator[None]:
     """Open a transaction whose statements may run for as long as those of a rebuild do."""
     async with connection.transaction():
         await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")

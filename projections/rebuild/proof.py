@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventstore.database.access import reading
+from eventstore.database.protocols import Connection
 from eventstore.errors import EventStoreError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
@@ -127,7 +128,7 @@ async def prove(
 
 
 async def prove_step(  # noqa: PLR0917 - six different things
-    connection: Any,
+    connection: Connection,
     log: EventLog,
     projection: Projection[Any],
     build: Build[Any],

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 )
 
 from eventstore.core.event import Event, PendingEvent, RecordedEvent
+from eventstore.database.protocols import the_row
 from eventstore.errors import CheckpointMovedError, ConcurrencyError, QuarantinedKeysError
 from eventstore.log import EventLog
 from eventstore.log.high_water_mark import HighWaterMark
@@ -456,9 +457,9 @@ def _ignore_gaps(patch: pytest.MonkeyPatch) -> None:
 
     async def advance(self: HighWaterMark, after: int, **_: Any) -> int:
         async with self._source.acquire() as connection:
-            head: int = (await connection.fetchrow(load("log/scan_positions", connection), after, 10_000))[
-                "head"
-            ]
+            head: int = the_row(
+                await connection.fetchrow(load("log/scan_positions", connection), after, 10_000)
+            )["head"]
         return max(after, head)
 
     patch.setattr(HighWaterMark, "advance", advance)

@@ -120,7 +120,8 @@ async def test_steady_blocks_hold_for_the_tasks_that_they_start():
 
 async def test_a_new_server_is_checked_until_it_holds():
     """The first one is not, since the store has looked at it; `being_repaired` leaves the checks out for a block."""
-    server, looks = KnownServer(), []
+    server: Any = KnownServer()
+    looks: list[Any] = []
 
     async def check(connection: Any) -> None:
         looks.append(connection)
