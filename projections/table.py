@@ -1,7 +1,15 @@
 """The table of a projection, and the statements that follow from its columns.
 
-A user's projection brings its own table, so these statements are made of its column names (quoted) and types. All
-other SQL of the project lies in files.
+A user's projection brings its own table, so its column names (quoted) and types fill the slots of the templates in
+`eventstore/sql/tables`:
+
+    {table}, {live}, {beside}   a table, with its schema
+    {columns}, {key}            names of columns; after SELECT, with the casts of what is read
+    {given}                     the arrays of the parameters as rows
+    {values}, {key_values}      the columns of `given`, each cast to the type of its column
+    {updates}                   the assignments of an UPDATE
+    {same_key}, {differ}        the predicates over the rows `old` and `new`
+    {constraint}                the name of the primary key
 """
 
 from __future__ import annotations
@@ -16,7 +24,7 @@ import orjson
 from eventstore.database.protocols import Record
 from eventstore.errors import ConfigurationError
 from eventstore.mapping.rows import Column, RowCodec
-from eventstore.sql import NAME_BYTES_MAX, own, qualified, quoted, require_name, type_name
+from eventstore.sql import NAME_BYTES_MAX, fill, own, qualified, quoted, require_name, template, type_name
 from projections.keys import normal_form
 
 R = TypeVar("R")
@@ -108,31 +116,35 @@ class Table(Generic[R]):
             name: The name of the table; None: the projection's.
             schema: The schema of the store; None: the statement leaves it to the search path.
         """
-        table = self._target(name, schema)
         columns = ",\n    ".join(
-            f"{quoted(column.name)} {column.type if schema is None else type_name(column.type, schema)}{'' if column.is_nullable else ' NOT NULL'}"
+            f"{quoted(column.name)} {column.type if schema is None else type_name(column.type, schema)}"
+            f"{'' if column.is_nullable else ' NOT NULL'}"
             for column in self.codec.columns
         )
-        return (
-            f"CREATE TABLE {table} (\n    {columns},\n    {quoted(LAST_POSITION)} bigint NOT NULL,\n"
-            f"    CONSTRAINT {quoted(with_end(name or self.name, '_pkey'))} PRIMARY KEY ({_names(self.key)})\n)"
+        return _filled(
+            "create",
+            table=self._target(name, schema),
+            columns=columns,
+            constraint=quoted(with_end(name or self.name, "_pkey")),
+            key=_names(self.key),
         )
 
     def select_by_keys(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that reads rows; its arguments are the keys, column by column."""
-        columns = ", ".join(column.selected for column in self.codec.columns)
-        return own(
-            f"SELECT {columns}, {quoted(LAST_POSITION)} FROM {self._target(name, schema)} "
-            f"WHERE ({_names(self.key)}) OPERATOR(pg_catalog.=) ANY "
-            f"(SELECT {_casts(self.key, schema)} FROM {_unnest(self.key, first=1)})"
+        return _filled(
+            "select_by_keys",
+            table=self._target(name, schema),
+            columns=_selected(self.codec.columns),
+            **self._given_keys(schema),
         )
 
     def select_all(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that reads every row, in the order of the key."""
-        columns = ", ".join(column.selected for column in self.codec.columns)
-        return own(
-            f"SELECT {columns}, {quoted(LAST_POSITION)} FROM {self._target(name, schema)} "
-            f"ORDER BY {_names(self.key)}"
+        return _filled(
+            "select_all",
+            table=self._target(name, schema),
+            columns=_selected(self.codec.columns),
+            key=_names(self.key),
         )
 
     def select_for_proof(self, name: str, *, schema: str, keyed_by_stream: bool) -> str:
@@ -149,14 +161,10 @@ class Table(Generic[R]):
             else column.selected
             for column in self.codec.columns
         )
-        select = f"SELECT {columns}, {quoted(LAST_POSITION)} FROM {qualified(schema, name)}"
+        table = qualified(schema, name)
         if not keyed_by_stream:
-            return own(select)
-        stream = f"pg_catalog.uuid_send({quoted(self.key[0].name)})"
-        return own(
-            f"{select} WHERE (pg_catalog.get_byte({stream}, 14) * 256 + pg_catalog.get_byte({stream}, 15)) "
-            "% $1::integer = $2::integer"
-        )
+            return _filled("select_for_proof", table=table, columns=columns)
+        return _filled("select_shard_for_proof", table=table, columns=columns, key=quoted(self.key[0].name))
 
     def is_stored(self, record: Record, encoded: Sequence[Any]) -> bool:
         """Whether a record of `select_for_proof` plainly has the values of an encoded row, to the last digit.
@@ -178,31 +186,37 @@ class Table(Generic[R]):
         fixed = {column.name for column in self.key if column.type != "numeric"}
         changed = [quoted(column.name) for column in columns if column.name not in fixed]
         changed.append(quoted(LAST_POSITION))
-        updates = ", ".join(f"{column} = EXCLUDED.{column}" for column in changed)
-        last = f"${len(columns) + 1}::bigint[]"
-        return own(
-            f"INSERT INTO {self._target(name, schema)} ({_names(columns)}, {quoted(LAST_POSITION)}) "
-            f"SELECT {_casts(columns, schema)}, {quoted(LAST_POSITION)} "
-            f"FROM {_unnest(columns, first=1, more=(last, quoted(LAST_POSITION)))} "
-            f"ON CONFLICT ({_names(self.key)}) DO UPDATE SET {updates}"
+        return _filled(
+            "upsert",
+            table=self._target(name, schema),
+            columns=_names(columns),
+            key=_names(self.key),
+            updates=", ".join(f"{column} = EXCLUDED.{column}" for column in changed),
+            **self._given_rows(schema),
         )
 
     def as_stored(self, *, schema: str | None = None) -> str:
         """Return the statement that gives rows as the table would give them back; its arguments are those of `upsert`."""
-        columns = self.codec.columns
-        last = f"${len(columns) + 1}::bigint[]"
-        return own(
-            f"SELECT {_casts(columns, schema)}, {quoted(LAST_POSITION)} "
-            f"FROM {_unnest(columns, first=1, more=(last, quoted(LAST_POSITION)))}"
-        )
+        return _filled("as_stored", **self._given_rows(schema))
 
     def delete_by_keys(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that removes rows; its arguments are the keys, column by column."""
-        return own(
-            f"DELETE FROM {self._target(name, schema)} "
-            f"WHERE ({_names(self.key)}) OPERATOR(pg_catalog.=) ANY "
-            f"(SELECT {_casts(self.key, schema)} FROM {_unnest(self.key, first=1)})"
-        )
+        return _filled("delete_by_keys", table=self._target(name, schema), **self._given_keys(schema))
+
+    def _given_keys(self, schema: str | None) -> dict[str, str]:
+        return {
+            "key": _names(self.key),
+            "key_values": _casts(self.key, schema),
+            "given": _unnest(self.key, first=1),
+        }
+
+    def _given_rows(self, schema: str | None) -> dict[str, str]:
+        columns = self.codec.columns
+        last = f"${len(columns) + 1}::bigint[]"
+        return {
+            "values": _casts(columns, schema),
+            "given": _unnest(columns, first=1, more=(last, quoted(LAST_POSITION))),
+        }
 
     def compare(self, one: str, other: str, *, schema: str) -> str:
         """Return the statement that counts the rows that two tables have equal, to the last digit, and not."""
@@ -229,33 +243,42 @@ class Table(Generic[R]):
             schema: The schema of both.
             changed_too: Remove also those that the other table has with other values.
         """
-        same = f" AND NOT ({self._differ()})" if changed_too else ""
-        return (
-            f"DELETE FROM {qualified(schema, live)} AS old "
-            f"WHERE NOT EXISTS (SELECT FROM {qualified(schema, beside)} AS new WHERE {self._same_key()}{same})"
+        tables = {"live": qualified(schema, live), "beside": qualified(schema, beside)}
+        if not changed_too:
+            return _filled("remove_missing", **tables, same_key=self._same_key())
+        return _filled(
+            "remove_missing_and_changed", **tables, same_key=self._same_key(), differ=self._differ()
         )
 
     def change_to(self, live: str, beside: str, *, schema: str) -> str:
         """Return the statement that gives rows the values which another table has for their key, where they differ."""
-        values = ", ".join(f"{name} = new.{name}" for name in self._all_names())
-        return (
-            f"UPDATE {qualified(schema, live)} AS old SET {values} FROM {qualified(schema, beside)} AS new "
-            f"WHERE {self._same_key()} AND {self._differ()}"
+        return _filled(
+            "change_to",
+            live=qualified(schema, live),
+            beside=qualified(schema, beside),
+            updates=", ".join(f"{name} = new.{name}" for name in self._all_names()),
+            same_key=self._same_key(),
+            differ=self._differ(),
         )
 
     def add_from(self, live: str, beside: str, *, schema: str) -> str:
         """Return the statement that adds the rows of another table whose key the table lacks."""
-        names = ", ".join(self._all_names())
-        return (
-            f"INSERT INTO {qualified(schema, live)} ({names}) SELECT {names} FROM {qualified(schema, beside)} AS new "
-            f"WHERE NOT EXISTS (SELECT FROM {qualified(schema, live)} AS old WHERE {self._same_key()})"
+        return _filled(
+            "add_from",
+            live=qualified(schema, live),
+            beside=qualified(schema, beside),
+            columns=", ".join(self._all_names()),
+            same_key=self._same_key(),
         )
 
     def count_differing(self, live: str, beside: str, *, schema: str) -> str:
         """Return the statement that counts the keys whose rows two tables have differently, or one alone."""
-        return (
-            f"SELECT pg_catalog.count(*) FROM {qualified(schema, live)} AS old "
-            f"FULL JOIN {qualified(schema, beside)} AS new ON {self._same_key()} WHERE {self._differ()}"
+        return _filled(
+            "count_differing",
+            live=qualified(schema, live),
+            beside=qualified(schema, beside),
+            same_key=self._same_key(),
+            differ=self._differ(),
         )
 
     def _all_names(self) -> list[str]:
@@ -329,6 +352,15 @@ def with_end(name: str, end: str) -> str:
         return name + end
     digest = hashlib.blake2b(text, digest_size=4).hexdigest()
     return f"{text[: room - len(digest) - 1].decode(errors='ignore')}_{digest}{end}"
+
+
+def _filled(name: str, **slots: str) -> str:
+    """Return the statement of a template of `eventstore/sql/tables`."""
+    return own(str(fill(template(f"tables/{name}"), **slots)))
+
+
+def _selected(columns: Iterable[Column]) -> str:
+    return ", ".join(column.selected for column in columns)
 
 
 def _names(columns: Iterable[Column]) -> str:

@@ -10,11 +10,13 @@ from pathlib import Path
 from eventstore.repositories.lists import ListStatement, load_statement
 from eventstore.repositories.read_tables import LISTS, READ_TABLES
 from eventstore.sql import fill
+from projections import OrdersProjection
 
 ROOT = Path(__file__).resolve().parents[1]
 SQL = ROOT / "eventstore" / "sql"
 GOLDEN = ROOT / "tests" / "golden" / "sql"
 TEMPLATES = SQL / "lists"
+TABLE_TEMPLATES = SQL / "tables"
 _LOAD_HEADER = """\
 -- Purpose: Read one {kind}: its row, and the events of its stream from the last one that is folded into the row on.
 -- Parameters:
@@ -24,6 +26,7 @@ _LOAD_HEADER = """\
 -- Locks: none beyond ACCESS SHARE
 -- Index: {table}_pkey, events_pkey
 """
+_SCHEMA = "public"
 _FOUND = "{schema}.{table}", "{schema}.state_snapshot_{table}"
 
 
@@ -56,7 +59,7 @@ def _composed() -> dict[str, str]:
         found[f"{table.projection}/load"] = f"{header}{load_statement(kind, table.projection, table.version)}"
     for path in SQL.rglob("*.sql"):
         text = path.read_text()
-        if path.parent != TEMPLATES and any(slot in text for slot in _FOUND):
+        if path.parent not in {TEMPLATES, TABLE_TEMPLATES} and any(slot in text for slot in _FOUND):
             name = str(path.relative_to(SQL).with_suffix(""))
             for table in READ_TABLES.values():
                 found[f"{name}/{table.projection}"] = fill(text, table=table.projection)
@@ -69,12 +72,39 @@ COMPOSED = _composed()
 FILES = {
     str(path.relative_to(SQL).with_suffix("")): path.read_text()
     for path in sorted(SQL.rglob("*.sql"))
-    if path.parent != TEMPLATES and not any(slot in path.read_text() for slot in _FOUND)
+    if path.parent not in {TEMPLATES, TABLE_TEMPLATES}
+    and not any(slot in path.read_text() for slot in _FOUND)
 }
 """The statements of files, by name, each with its header."""
 
 STATEMENTS = FILES | COMPOSED
 """All statements, by name, each with its header; the slots of the schema are open."""
+
+
+def _of_orders() -> dict[str, str]:
+    table, beside = OrdersProjection().table, "orders__rebuild"
+    made = {
+        "create": table.create(schema=_SCHEMA),
+        "select_by_keys": table.select_by_keys(schema=_SCHEMA),
+        "select_all": table.select_all(schema=_SCHEMA),
+        "select_for_proof": table.select_for_proof("orders", keyed_by_stream=False, schema=_SCHEMA),
+        "select_shard_for_proof": table.select_for_proof("orders", keyed_by_stream=True, schema=_SCHEMA),
+        "upsert": table.upsert(schema=_SCHEMA),
+        "as_stored": table.as_stored(schema=_SCHEMA),
+        "delete_by_keys": table.delete_by_keys(schema=_SCHEMA),
+        "remove_missing": table.remove_unless_in("orders", beside, schema=_SCHEMA),
+        "remove_missing_and_changed": table.remove_unless_in(
+            "orders", beside, changed_too=True, schema=_SCHEMA
+        ),
+        "change_to": table.change_to("orders", beside, schema=_SCHEMA),
+        "add_from": table.add_from("orders", beside, schema=_SCHEMA),
+        "count_differing": table.count_differing("orders", beside, schema=_SCHEMA),
+    }
+    return {f"tables/{name}/orders": text for name, text in made.items()}
+
+
+OF_ORDERS = _of_orders()
+"""What the templates of `eventstore/sql/tables` make for the table `orders`, by name; in the schema `public`."""
 
 
 def golden(name: str) -> Path:
@@ -92,7 +122,7 @@ def write() -> None:
     GOLDEN.mkdir(parents=True, exist_ok=True)
     for path in GOLDEN.glob("*.sql"):
         path.unlink()
-    for name, text in COMPOSED.items():
+    for name, text in (COMPOSED | OF_ORDERS).items():
         golden(name).write_text(f"{text}\n")
 
 

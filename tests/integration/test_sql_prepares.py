@@ -9,7 +9,7 @@ from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.sql import render
 from tests.migrated import migrate
 from tools.lint import sql_header
-from tools.statements import STATEMENTS
+from tools.statements import OF_ORDERS, STATEMENTS
 
 # Numbers keep their digits; the driver needs not look up what an enum is.
 AS_TEXT = ("numeric", "order_side", "order_type", "order_status", "time_in_force")
@@ -50,6 +50,23 @@ async def test_each_file_prepares(database_url: str):
     finally:
         await connection.close()
     assert {name: said for name, said in found.items() if said} == {}
+
+
+async def test_each_statement_of_a_table_prepares(database_url: str):
+    """The server accepts what the templates of a projection's table make for `orders`, and nothing of it is left open."""
+    await migrate(database_url)
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("CREATE TABLE orders__rebuild (LIKE orders)")
+        create = OF_ORDERS["tables/create/orders"]
+        for name, text in OF_ORDERS.items():
+            assert "{" not in text, name
+            if text != create:
+                await connection.prepare(text)
+        await connection.execute("DROP TABLE orders")
+        await connection.execute(create)
+    finally:
+        await connection.close()
 
 
 HEADER = "-- Purpose: x\n-- Parameters:\n--   $1 after {type}\n-- Result: x\n-- Locks: x\n-- Index: x\n"

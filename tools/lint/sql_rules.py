@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tools.lint import sql_header
 from tools.lint.findings import Finding, shown
-from tools.statements import COMPOSED, GOLDEN, SQL, STATEMENTS, golden, path_of
+from tools.statements import COMPOSED, GOLDEN, OF_ORDERS, SQL, STATEMENTS, TABLE_TEMPLATES, golden, path_of
 
 # What the grammar of SQL itself reads before a parenthesis, or as the name of a type: nobody's object can stand in for it.
 GRAMMAR = frozenset(
@@ -154,15 +154,20 @@ def every_name_is_qualified() -> Iterator[Finding]:
 
 def what_a_template_makes_is_kept() -> Iterator[Finding]:
     """A change of a template, a class or a field is seen in every statement that it changes."""
-    for name, text in COMPOSED.items():
+    made = COMPOSED | OF_ORDERS
+    for name, text in made.items():
         path = golden(name)
         if not path.exists() or path.read_text() != f"{text}\n":
             yield Finding(
                 shown(path), 1, "is not what the template makes now: run `make goldens` and review it"
             )
-    kept = {golden(name) for name in COMPOSED}
+    kept = {golden(name) for name in made}
     for path in sorted(set(GOLDEN.glob("*.sql")) - kept):
         yield Finding(shown(path), 1, "is made by no template: run `make goldens`")
+    shown_for_orders = {name.split("/")[1] for name in OF_ORDERS}
+    for path in sorted(TABLE_TEMPLATES.glob("*.sql")):
+        if path.stem not in shown_for_orders:
+            yield Finding(shown(path), 1, "has no golden file: add it to `OF_ORDERS` in tools/statements.py")
 
 
 RULES = (

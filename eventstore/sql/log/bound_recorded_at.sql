@@ -3,7 +3,7 @@
 --   the other; the index then finds what lies out of order on either side of it. Its bounds stand in sub-selects, in
 --   pairs: the planner then takes few rows for granted, and not half of the table.
 -- Parameters:
---   $1 point in time timestamp with time zone UTC
+--   $1 at timestamp with time zone UTC
 -- Result: first_after bigint, last_through bigint (positions; NULL where there is none)
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key, some 60 entries at most; events_lookup_brin

@@ -1,7 +1,7 @@
 -- Purpose: Find the streams that go beyond a point in time before some position, and from where: what comes later in them
 --   lies beyond it too, whatever the clock said when it was recorded.
 -- Parameters:
---   $1 point in time timestamp with time zone UTC
+--   $1 at timestamp with time zone UTC
 --   $2 through bigint position, inclusive
 -- Result: stream_id uuid, first bigint position
 -- Locks: none beyond ACCESS SHARE

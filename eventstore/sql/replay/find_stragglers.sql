@@ -1,6 +1,6 @@
 -- Purpose: Find the last position that was recorded up to a point in time; clocks step back, so it may come late.
 -- Parameters:
---   $1 point in time timestamp with time zone UTC
+--   $1 at timestamp with time zone UTC
 --   $2 after bigint position, exclusive
 --   $3 through bigint position, inclusive
 -- Result: last bigint position; NULL where there is none

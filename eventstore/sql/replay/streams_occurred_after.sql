@@ -1,7 +1,7 @@
 -- Purpose: Find the streams of a category with an event that occurred after a time.
 -- Parameters:
 --   $1 category text
---   $2 point in time timestamp with time zone exclusive
+--   $2 at timestamp with time zone exclusive
 --   $3 through bigint position, inclusive
 -- Result: stream_id uuid
 -- Locks: none beyond ACCESS SHARE

@@ -1,7 +1,7 @@
 -- Purpose: Find the streams of a category with an event in a range of positions recorded at a time or before.
 -- Parameters:
 --   $1 category text
---   $2 point in time timestamp with time zone inclusive
+--   $2 at timestamp with time zone inclusive
 --   $3 after bigint position, exclusive
 --   $4 through bigint position, inclusive
 -- Result: stream_id uuid
