@@ -190,6 +190,7 @@ class Order(OrderState, category="order", created=OrderCreated):
         details: OrderDetails,
     ) -> Order:
         own = cls._own_details(factory, Order, details, OrderDetails.__annotations__)
+        given = {name: value for name, value in details.items() if name not in {"id", "occurred_at"}}
         when = at(details.get("occurred_at"))
         created: Any = cls.created_event
         event = created(
@@ -201,12 +202,7 @@ class Order(OrderState, category="order", created=OrderCreated):
             quantity=quantity,
             limit_price=limit_price,
             stop_price=stop_price,
-            time_in_force=details.get("time_in_force", TimeInForce.DAY),
-            multiplier=details.get("multiplier", ONE),
-            portfolio_id=details.get("portfolio_id"),
-            strategy=details.get("strategy"),
-            tags=details.get("tags", ()),
-            **own,
+            **(given | own),
         )
         return cls.create(event, id=details.get("id"))
 

@@ -1,4 +1,4 @@
-"""`eventstore as-of` and `state_snapshot`: lists of a point in time, as tables or JSON, and what is refused."""
+"""`eventstore as-of` and `snapshot`: lists of a point in time, as tables or JSON, and what is refused."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ async def test_state_snapshots(store: EventStore, migrated_config: DatabaseConfi
     """One is made, listed and dropped."""
     await fill(store)
     to = ("--url", url_of(migrated_config))
-    assert await command("snapshot", "--position", 4, *to) == ["snapshot at position 4"]
+    assert await command("snapshot", "--position", 4, *to) == ["state snapshot at position 4"]
     listed = await command("snapshot", "--list", *to)
     assert [line.partition(",")[0] for line in listed] == [
         "4 order", "4 portfolio", "4 portfolio_snapshot", "4 position",
