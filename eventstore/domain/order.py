@@ -11,7 +11,6 @@ from uuid import UUID
 from eventstore.core.context import at, exact
 from eventstore.domain.order_events import (
     ACTIVE_ORDER_STATUSES,
-    ONE,
     ZERO,
     Execution,
     ExecutionStatus,
