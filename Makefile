@@ -15,7 +15,7 @@ TAPE := mlfinpy==0.1.2
 LOCK := requirements-dev.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quick test test-all lint types bench bench-large bench-peers docs demo goldens lock clean
+.PHONY: help setup quick test test-all lint types bench bench-large bench-peers docs docs-site demo goldens lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -75,6 +75,9 @@ bench-peers: $(VENV)/.stamp-peers ## our writers beside those of other event sto
 
 docs: $(VENV)/.stamp-dev ## run every snippet of the README and the documentation
 	@$(PYTEST) tests/docs $(ARGS)
+
+docs-site: $(VENV)/.stamp-dev ## the documentation as a site, with the API reference: build/site
+	@$(VENV)/bin/python -m tools.site
 
 demo: $(VENV)/.stamp-demo ## a real tape of trades through the whole store
 	@$(VENV)/bin/eventstore demo $(ARGS)

@@ -241,8 +241,7 @@ class PostgreSQLAdapter:
     ) -> AsyncIterator[PostgreSQLAdapter]:
         """Open a transaction for a block: committed at its end, rolled back when an error leaves it.
 
-        Raises:
-            As `begin_transaction` and `commit_transaction`.
+        It raises the errors of `begin_transaction` and `commit_transaction`.
         """
         await self.begin_transaction(isolation=isolation, read_only=read_only)
         try:
@@ -295,11 +294,7 @@ class PostgreSQLAdapter:
         return HealthStatus(healthy=True, latency_s=loop.time() - started_s)
 
     async def connection_info(self) -> ConnectionInfo:
-        """Return what the server says of the connection: the transaction's, or any of the pool.
-
-        Raises:
-            As `fetch_one`.
-        """
+        """Return what the server says of the connection: the transaction's, or any of the pool; errors as in `fetch_one`."""
         row = await self.run_own(lambda c: c.fetchrow(load("database/connection_info", c)), reads_only=True)
         return ConnectionInfo(**dict(row))
 

@@ -97,11 +97,7 @@ class DatabaseConnection:
         return self._loop
 
     async def open(self) -> None:
-        """Make the first connections; `ConnectionFactory.create_connection` does this.
-
-        Raises:
-            As `ConnectionFactory.create_connection`.
-        """
+        """Make the first connections; `ConnectionFactory.create_connection` does this, and raises the same errors."""
         try:
             await self._pool
         except BaseException:

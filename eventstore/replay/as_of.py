@@ -35,10 +35,10 @@ class Past:
 
     Args:
         storage: Where the states of that point in time are read from.
-        point in time: The point in time.
+        point: The point in time.
 
     Attributes:
-        point in time: The point in time; its `through` is the last position that it may hold.
+        point: The point in time; its `through` is the last position that it may hold.
         orders: The orders.
         positions: The positions.
         portfolios: The portfolios, and their snapshots.

@@ -131,11 +131,7 @@ class Replay:
         return ReplayProgress(self._position, target, self._events, elapsed_s, self._unreadable)
 
     async def __aiter__(self) -> AsyncGenerator[RecordedEvent]:
-        """Yield event after event.
-
-        Raises:
-            As `pages`.
-        """
+        """Yield event after event; errors as in `pages`."""
         async with aclosing(self._read_runs()) as runs:
             async for events, through in runs:
                 number = 0

@@ -87,8 +87,7 @@ class MockPostgreSQLAdapter:
     ) -> AsyncIterator[MockPostgreSQLAdapter]:
         """Open a transaction for a block: committed at its end, rolled back when an error leaves it.
 
-        Raises:
-            As `begin_transaction`.
+        It raises the errors of `begin_transaction`.
         """
         await self.begin_transaction(isolation=isolation, read_only=read_only)
         try:

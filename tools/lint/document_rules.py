@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from eventstore.database.migration_files import load_migrations
 from eventstore.errors import MigrationError
@@ -25,10 +27,12 @@ PAGES = [
 EVERY_PAGE = [
     *PAGES,
     ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
     *sorted((ROOT / "docs" / "adr").glob("*.md")),
 ]
 # Any other spelling of a language would let a snippet escape from the tests.
 LANGUAGES = {"bash", "ini", "json", "mermaid", "python", "sql", "text", "toml", "yaml"}
+SITE = "zensical.toml"
 README_COMMANDS = ("make demo", "make test")
 
 
@@ -119,10 +123,34 @@ def the_guide_follows_its_own_rules() -> Iterator[Finding]:
             yield Finding(shown(guide), block.line, f"is not in the form that the page asks for: {error}")
 
 
+def each_page_is_in_the_navigation() -> Iterator[Finding]:
+    """The site's navigation has every page of the documentation once, and nothing else of it."""
+    text = (ROOT / SITE).read_text()
+    named = list(_pages_of(tomllib.loads(text)["project"]["nav"]))
+    pages = {shown(path) for path in EVERY_PAGE}
+    for page in sorted(pages - set(named)):
+        yield Finding(SITE, line_of(text, "nav ="), f"{page} is not in the navigation: add it")
+    for page in sorted(set(named)):
+        if not (ROOT / page).is_file():
+            yield Finding(SITE, line_of(text, page), f"there is no page {page}: remove it")
+        elif named.count(page) > 1:
+            yield Finding(SITE, line_of(text, page), f"{page} is in the navigation twice: remove one")
+
+
+def _pages_of(navigation: list[dict[str, Any]]) -> Iterator[str]:
+    for entry in navigation:
+        for target in entry.values():
+            if isinstance(target, str):
+                yield target
+            else:
+                yield from _pages_of(target)
+
+
 RULES = (
     blocks_can_be_checked,
     commands_exist,
     links_lead_somewhere,
+    each_page_is_in_the_navigation,
     the_readme_says_how_to_try_and_to_test,
     make_plans_each_target,
     the_guide_follows_its_own_rules,
