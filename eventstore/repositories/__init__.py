@@ -1,6 +1,12 @@
-"""Repositories, the Unit of Work and the transaction manager."""
+"""Repositories, the Unit of Work and the transaction manager.
 
-from eventstore.repositories.factory import PostgreSQLUnitOfWorkFactory
+`PostgreSQLUnitOfWorkFactory` is imported when it is asked for: it makes stores, and a store is made of these repositories.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from eventstore.repositories.interfaces import (
     IEntityRepository,
     IOrderRepository,
@@ -16,6 +22,9 @@ from eventstore.repositories.portfolio_repository import PostgreSQLPortfolioRepo
 from eventstore.repositories.position_repository import PostgreSQLPositionRepository
 from eventstore.repositories.transaction_manager import PostgreSQLTransactionManager
 from eventstore.repositories.unit_of_work import EntityRepository, PostgreSQLUnitOfWork
+
+if TYPE_CHECKING:
+    from eventstore.unit_of_work_factory import PostgreSQLUnitOfWorkFactory
 
 __all__ = [
     "EntityRepository",
@@ -34,3 +43,11 @@ __all__ = [
     "PostgreSQLUnitOfWork",
     "PostgreSQLUnitOfWorkFactory",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "PostgreSQLUnitOfWorkFactory":
+        from eventstore.unit_of_work_factory import PostgreSQLUnitOfWorkFactory  # noqa: PLC0415
+
+        return PostgreSQLUnitOfWorkFactory
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,7 @@ from eventstore.database.connection import DatabaseConnection
 from eventstore.database.protocols import Connection
 from eventstore.log.records import to_columns
 from eventstore.log.shared import log_of
+from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.repositories.session import Session, SessionSource
 from eventstore.repositories.storage import PostgreSQLStorage
 
@@ -26,8 +27,6 @@ class AdapterSessionSource:
     """
 
     def __init__(self, adapter: PostgreSQLAdapter) -> None:
-        from eventstore.repositories.read_tables import READ_TABLES  # noqa: PLC0415 - it names the entities
-
         connection = adapter.connection
         self._unsaved: UnsavedChanges = (
             connection.config.unsaved if isinstance(connection, DatabaseConnection) else "error"

@@ -16,8 +16,11 @@ from eventstore.errors import ConcurrencyError
 from eventstore.log.records import to_columns
 from eventstore.log.shared import log_of
 from eventstore.metrics import Metrics
-from eventstore.repositories import PostgreSQLTransactionManager, transaction_manager
-from eventstore.repositories.factory import PostgreSQLUnitOfWorkFactory
+from eventstore.repositories import (
+    PostgreSQLTransactionManager,
+    PostgreSQLUnitOfWorkFactory,
+    transaction_manager,
+)
 from eventstore.store import EventStore
 from projections import ProjectionWorker, run
 from projections.engine.progress import list_partitions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from eventstore.core.causation import metadata_of
@@ -12,9 +12,7 @@ from eventstore.database.connection import ConnectionFactory, DatabaseConnection
 from eventstore.errors import FactoryError
 from eventstore.log.records import NO_METADATA
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
-
-if TYPE_CHECKING:
-    from eventstore.store import EventStore
+from eventstore.store import EventStore
 
 
 class PostgreSQLUnitOfWorkFactory:
@@ -124,6 +122,4 @@ class PostgreSQLUnitOfWorkFactory:
 
     @staticmethod
     def _store(connection: DatabaseConnection) -> EventStore:
-        from eventstore.store import EventStore  # noqa: PLC0415 - the composition root imports this package
-
         return EventStore.of(connection)
