@@ -2,30 +2,30 @@
 
     EventStoreError
     ├── ConfigurationError (also ValueError)          a setting, an argument or an input file is wrong
-    │   ├── AppendTooLargeError                       an event or an append is larger than PostgreSQL can take
+    │   ├── AppendTooLargeError                       an event or an append is too large for PostgreSQL
     │   ├── EventEncodingError                        an event could not be read back, so it is not appended
-    │   ├── EventNotFoundError                        the log has no event of an id or a position
+    │   ├── EventNotFoundError                        the log has no event with this id or position
     │   ├── KeyNotQuarantinedError                    a key is not in quarantine
-    │   ├── TypeCodecError                            a pool of yours has the driver change values of the library's
-    │   ├── LimitError (also RepositoryError)         a limit, a time-out or a position is none
-    │   └── PreconditionError                         the database is not as a guarantee needs it
+    │   ├── TypeCodecError                            a type codec of your pool changes the library's values
+    │   ├── LimitError (also RepositoryError)         a limit, a time-out or a position is not valid
+    │   └── PreconditionError                         a precondition of the database does not hold
     ├── DomainError (also ValueError)                 a rule of an entity forbids the change
     ├── ConnectionError (also builtins)               no connection, or it was lost            retryable
     │   ├── ConnectionClosedError                     this program closed it
     │   ├── ConnectionLostError                       lost while a statement was under way
     │   ├── ConnectionRejectedError                   the server refuses this user or database
     │   └── ServerChangedError                        another server is behind the address       retryable
-    ├── TimeoutError (also builtins)                  a limit in time was passed
+    ├── TimeoutError (also builtins)                  a time limit was exceeded
     ├── RepositoryError                               an operation on the log or a table failed
     │   ├── EntityNotFoundError
     │   │   ├── OrderNotFoundError
     │   │   ├── PositionNotFoundError
     │   │   └── PortfolioNotFoundError
-    │   ├── EntityDeletedError                        the id ended with a tombstone
-    │   ├── ReadOnlyError                             the past cannot be changed
+    │   ├── EntityDeletedError                        the entity was deleted; its id cannot be used again
+    │   ├── ReadOnlyError                             repositories of the past cannot write
     │   ├── ConcurrencyError                          another writer was first                retryable
-    │   ├── IntegrityError                            a constraint of the database refused
-    │   ├── UnknownEventTypeError                     the log holds a type that the code lacks
+    │   ├── IntegrityError                            a constraint of the database refused the statement
+    │   ├── UnknownEventTypeError                     the log holds a type that the code does not define
     │   └── EventDecodingError                        stored JSON does not fit its event class
     ├── TransactionError
     │   ├── TransactionAlreadyActiveError
@@ -35,21 +35,21 @@
     │   ├── UnsavedChangesError                       a commit would lose changes of an entity
     │   └── TransactionConflictError                  serialisation failure, deadlock, lock    retryable
     ├── RestoredLogError                              the log lost events that were read from it
-    ├── FactoryError                                  a Unit of Work could not be made
+    ├── FactoryError                                  a Unit of Work or a store could not be created
     ├── MigrationError                                the schema is not what the code needs
     │   └── NotMigratedError
     └── ProjectionError
-        ├── ProjectionLagError                        a list cannot be corrected in bounded time
+        ├── ProjectionLagError                        a table lags too far behind for a fresh list
         ├── QuarantinedKeysError                      a row's later events cannot be folded
         ├── ProjectionVersionError                    the table was built by another version of the code
         ├── RebuildError                              a table was not rebuilt; the live one is as it was
         └── CheckpointMovedError                      another worker holds this projection     retryable
 
-`retryable` says: the change is known not to have been applied, and the same operation, run again from its
-first read, may succeed.
+`retryable` means that the change was certainly not applied, and that the same operation, run again
+from its first read, may succeed.
 
-Each error can be pickled and copied with its message and attributes, and so can errors that are derived from these: see
-`PortableError`.
+Each error can be pickled and copied with its message and attributes, and so can errors derived from
+these: see `PortableError`.
 """
 
 from __future__ import annotations
@@ -112,20 +112,21 @@ __all__ = [
 ]
 
 
-# Classes of SQLSTATE: no memory, disk or connection left; the operating system fails; the server takes no writes just now.
+# SQLSTATE classes: out of memory, disk or connections (53); operating system errors (58);
+# the server accepts no writes at present (25006).
 _TRANSIENT = ("53", "58", "25006")
 
 
 class EventStoreError(PortableError):
-    """The root of the tree: catch it to catch all that this library raises."""
+    """The base of every exception that this library raises."""
 
     retryable: ClassVar[bool] = False
     sqlstate: str | None = None
-    """The SQLSTATE of PostgreSQL's error, where one was the cause."""
+    """The SQLSTATE of the PostgreSQL error that caused this one; None if there was none."""
 
     @property
     def is_transient(self) -> bool:
-        """Whether the server or the network is in trouble, and not what was asked: a worker waits and tries again."""
+        """Whether the server or the network caused the error and not the request, so a worker retries."""
         return (
             self.retryable
             or isinstance(self, ConnectionError | TimeoutError)
@@ -138,10 +139,10 @@ class ConfigurationError(EventStoreError, ValueError):
 
 
 class TypeCodecError(ConfigurationError):
-    """A type codec of a connection changes values that this operation passes to the driver; nothing was written.
+    """A type codec of the connection changes values of this operation; nothing was written.
 
     Attributes:
-        types: The types whose values come back changed.
+        types: The PostgreSQL types whose values the codec changes.
     """
 
     types: tuple[str, ...] = ()
@@ -151,23 +152,26 @@ class TypeCodecError(ConfigurationError):
         """Return the error for these types."""
         named = ", ".join(types) or "a type"
         error = cls(
-            f"the connection has a type codec for {named}, and this operation cannot go past it: use a "
-            "DatabaseConnection (ConnectionFactory.create_connection) for it, or a pool without that codec"
+            f"the connection has a type codec for {named}, and this operation cannot bypass it: use a "
+            "DatabaseConnection (ConnectionFactory.create_connection), or a pool without that codec"
         )
         error.types = tuple(types)
         return error
 
 
 class AppendTooLargeError(ConfigurationError):
-    """An event, or an append, has more bytes than the log takes; nothing was sent.
+    """An event, or an append, has more bytes than the log accepts; nothing was sent.
+
+    If the events of an append are too large only together, `category` and `type` are empty, and
+    `stream_id` and `version` are None.
 
     Attributes:
-        size_bytes: How many it has.
-        limit_bytes: How many it may have.
-        category: The event's category; empty where all events of the append are too large together.
-        type: The event's type; empty as well then.
-        stream_id: The event's stream; None then.
-        version: The version that the event was to have; None then.
+        size_bytes: The size of the event or the append.
+        limit_bytes: The largest size allowed.
+        category: The event's category.
+        type: The event's type.
+        stream_id: The event's stream.
+        version: The version that the event would have had.
     """
 
     size_bytes: int = 0
@@ -184,8 +188,8 @@ class AppendTooLargeError(ConfigurationError):
         """Return the error for one event."""
         error = cls(
             f"{category}/{type} at version {version} of stream {stream_id} has {size_bytes:,} bytes of JSON, data and metadata "
-            f"together, and an event has {limit_bytes:,} at most: keep the large part elsewhere, such as in a file, and "
-            "its name in the event; or make several events of it"
+            f"together, and an event may have {limit_bytes:,} at most: store the large part elsewhere, such as in a file, "
+            "and its name in the event; or split it into several events"
         )
         error.size_bytes, error.limit_bytes = size_bytes, limit_bytes
         error.category, error.type, error.stream_id, error.version = category, type, stream_id, version
@@ -195,22 +199,22 @@ class AppendTooLargeError(ConfigurationError):
     def of_append(cls, events: int, *, size_bytes: int, limit_bytes: int) -> Self:
         """Return the error for the events of one append."""
         error = cls(
-            f"an append of {events:,} events has {size_bytes:,} bytes, and an append has {limit_bytes:,} at most: make several "
-            "appends of it, or load a history with import_events"
+            f"an append of {events:,} events has {size_bytes:,} bytes, and an append may have {limit_bytes:,} at most: "
+            "split it into several appends, or load a history with import_events"
         )
         error.size_bytes, error.limit_bytes = size_bytes, limit_bytes
         return error
 
 
 class EventEncodingError(ConfigurationError):
-    """An event is not appended, since it would not be read back equal, type and all; nothing was written.
+    """An event would not be read back equal, type and all, so it was not appended; nothing was written.
 
     Attributes:
         category: The event's category.
         type: The event's type.
         reason: What is wrong with it, and what to do.
-        field: The field that is wrong, such as `legs[0].price`; None where it is not one field.
-        stream_id: The stream that it was to be appended to; None where it was not appended, but only encoded.
+        field: The field that is wrong, such as `legs[0].price`; None if no single field is wrong.
+        stream_id: The stream of the append; None if the event was only encoded.
     """
 
     category: str = ""
@@ -240,16 +244,17 @@ class EventEncodingError(ConfigurationError):
         return error
 
     def of_stream(self, stream_id: UUID) -> Self:
-        """Return the same error with the stream that the event was to be appended to."""
+        """Return the same error with the stream of the append."""
         return self.of(self.category, self.type, self.reason, field=self.field, stream_id=stream_id)
 
 
 class PreconditionError(ConfigurationError):
-    """The database is not as a guarantee of the store needs it; the message says what is wrong, and what repairs it.
+    """A precondition of the database does not hold; the message says what is wrong and how to repair it.
 
     Attributes:
-        preconditions: The names of the preconditions that do not hold, as in `eventstore.database.preconditions`.
-        statements: The statements of SQL that repair them, for an administrator to run.
+        preconditions: The names of the preconditions that do not hold, as in
+            `eventstore.database.preconditions`.
+        statements: The SQL statements that repair them, for an administrator to run.
     """
 
     preconditions: tuple[str, ...] = ()
@@ -265,18 +270,18 @@ class PreconditionError(ConfigurationError):
 
 
 class EventNotFoundError(ConfigurationError):
-    """The log has no event of this id or position.
+    """The log has no event with this id or position.
 
     Attributes:
-        event: What was asked for.
+        event: The id or the position.
     """
 
     event: UUID | int | None = None
 
     @classmethod
     def of(cls, event: UUID | int) -> Self:
-        """Return the error for an event's id, or a position."""
-        error = cls(f"the log has no event {event}: give an event's id or its position")
+        """Return the error for an event's id or a position."""
+        error = cls(f"the log has no event {event}: give the id or the position of an event")
         error.event = event
         return error
 
@@ -296,7 +301,8 @@ class KeyNotQuarantinedError(ConfigurationError):
     def of(cls, projection: str, key: str) -> Self:
         """Return the error for a key of a projection."""
         error = cls(
-            f"the key {key} of projection {projection} is not in quarantine: `eventstore quarantine list` shows what is"
+            f"the key {key} of projection {projection} is not in quarantine: `eventstore quarantine list` shows the keys "
+            "that are"
         )
         error.projection = projection
         error.key = key
@@ -304,10 +310,10 @@ class KeyNotQuarantinedError(ConfigurationError):
 
 
 class DomainError(EventStoreError, ValueError):
-    """A rule of an entity forbids the change; nothing was emitted and the entity is as it was.
+    """A rule of an entity forbids the change; no event was emitted and the entity is unchanged.
 
     Attributes:
-        rule: A stable name of the rule, such as `order.overfill`, for programs to tell rules apart.
+        rule: A stable name of the rule, such as `order.overfill`, so that programs can distinguish rules.
     """
 
     def __init__(self, rule: str, message: str) -> None:
@@ -316,42 +322,43 @@ class DomainError(EventStoreError, ValueError):
 
 
 class ConnectionError(EventStoreError, builtins.ConnectionError):
-    """No connection could be had, or it was lost before anything was sent that could have been applied."""
+    """No connection could be opened, or it was lost before a statement that could be applied was sent."""
 
     retryable = True
 
 
 class ConnectionClosedError(ConnectionError):
-    """The `DatabaseConnection` was closed by this program, or is being closed: nothing was sent."""
+    """This program has closed the `DatabaseConnection` or is closing it; nothing was sent."""
 
     retryable = False
 
 
 class ConnectionLostError(ConnectionError):
-    """The connection was lost while a statement outside a transaction was under way.
+    """The connection was lost while a statement outside a transaction was running.
 
-    A statement that writes may have been applied: look before anything is repeated. One that only reads
-    may be repeated.
+    A statement that writes may have been applied: check before you repeat it. A statement that only
+    reads may be repeated.
     """
 
     retryable = False
 
 
 class ConnectionRejectedError(ConnectionError):
-    """The server was reached and refuses: the password, the role, the database or the encryption is wrong."""
+    """The server refuses the connection: the password, role, database or encryption is wrong."""
 
     retryable = False
 
 
 class ServerChangedError(ConnectionError):
-    """Another server is behind the address than the one that this operation has begun on; nothing of it was written.
+    """The address now leads to another server than when this operation began; nothing of it was written.
 
-    The same operation succeeds when it is run again from its first read. What was read before may not be in the log any more.
+    Run the same operation again from its first read. The log may no longer contain the events that
+    were read before.
     """
 
 
 class TimeoutError(EventStoreError, builtins.TimeoutError):
-    """A limit in time was passed; the message names the limit. The statement was cancelled on the server."""
+    """A time limit, which the message names, was exceeded; the statement was cancelled on the server."""
 
 
 class RepositoryError(EventStoreError):
@@ -359,7 +366,7 @@ class RepositoryError(EventStoreError):
 
 
 class LimitError(ConfigurationError, RepositoryError):
-    """A limit, a time-out or a position is not one: it is below the lowest that makes sense, or no number.
+    """A limit, a time-out or a position is not a number, or is below the lowest valid value.
 
     Attributes:
         name: The name of the argument.
@@ -379,12 +386,12 @@ class EntityNotFoundError(RepositoryError):
     """No entity has this id.
 
     Attributes:
-        entity_id: The id that was asked for.
-        category: Its category, such as `order`.
+        entity_id: The id.
+        category: The category of the entity, such as `order`.
     """
 
     def __init__(self, entity_id: UUID, *, category: str = "entity") -> None:
-        super().__init__(f"no {category} has the id {entity_id}: save it first, or look for a wrong id")
+        super().__init__(f"there is no {category} with the id {entity_id}: save it first, or check the id")
         self.entity_id = entity_id
         self.category = category
 
@@ -402,32 +409,35 @@ class PortfolioNotFoundError(EntityNotFoundError):
 
 
 class EntityDeletedError(RepositoryError):
-    """The id was deleted, and a deleted id is not used again: make a new entity.
+    """The entity was deleted, and its id cannot be used again: create a new entity.
 
     Attributes:
-        entity_id: The id that was deleted.
-        category: Its category.
+        entity_id: The id of the deleted entity.
+        category: The category of the entity.
     """
 
     def __init__(self, entity_id: UUID, *, category: str) -> None:
-        super().__init__(f"{category} {entity_id} was deleted and its id is not used again: make a new one")
+        super().__init__(
+            f"{category} {entity_id} was deleted and its id cannot be used again: create a new {category}"
+        )
         self.entity_id = entity_id
         self.category = category
 
 
 class ReadOnlyError(RepositoryError):
-    """The repositories of a point in time of the past do not save, update or delete."""
+    """Repositories of an as-of read cannot save, update or delete."""
 
 
 class ConcurrencyError(RepositoryError):
     """Another writer appended to the stream first; nothing of this append was written.
 
-    Load the entity again and repeat the change, as `PostgreSQLTransactionManager.execute_with_retry` does.
+    Load the entity again and repeat the change, as `PostgreSQLTransactionManager.execute_with_retry`
+    does.
 
     Attributes:
-        stream_id: The stream of the conflict (the first one, where there are several).
-        expected: The version that this writer had seen.
-        actual: The version that the stream has; None where it could not be told.
+        stream_id: The stream of the conflict; the first one if there are several.
+        expected: The version that this writer has seen.
+        actual: The version of the stream; None if it is not known.
     """
 
     retryable = True
@@ -435,8 +445,8 @@ class ConcurrencyError(RepositoryError):
     def __init__(self, stream_id: UUID, *, expected: int, actual: int | None) -> None:
         has = "another version" if actual is None else f"version {actual}"
         super().__init__(
-            f"stream {stream_id} has {has}, this change was made at version {expected}: "
-            "load it again and repeat the change"
+            f"stream {stream_id} has {has}, but this change was made at version {expected}: "
+            "load the entity again and repeat the change"
         )
         self.stream_id = stream_id
         self.expected = expected
@@ -447,7 +457,7 @@ class IntegrityError(RepositoryError):
     """A constraint of the database refused the statement.
 
     Attributes:
-        constraint: The constraint's name; None where PostgreSQL named none.
+        constraint: The constraint's name; None if PostgreSQL did not name it.
     """
 
     def __init__(self, message: str, *, constraint: str | None = None) -> None:
@@ -461,8 +471,8 @@ class UnknownEventTypeError(RepositoryError):
     Attributes:
         category: The event's category.
         type: The event's type.
-        stream_id: Its stream; None where it is not known.
-        position: Its position; None where it is not known.
+        stream_id: The event's stream; None if it is not known.
+        position: The event's position; None if it is not known.
     """
 
     def __init__(
@@ -483,7 +493,7 @@ class EventDecodingError(RepositoryError):
 
     Attributes:
         stream_id: The event's stream.
-        position: Its position.
+        position: The event's position.
     """
 
     def __init__(self, message: str, *, stream_id: UUID | None = None, position: int | None = None) -> None:
@@ -493,7 +503,7 @@ class EventDecodingError(RepositoryError):
 
 
 class TransactionError(EventStoreError):
-    """A transaction could not do what was asked of it."""
+    """An operation on a transaction failed."""
 
 
 class TransactionAlreadyActiveError(TransactionError):
@@ -508,8 +518,8 @@ class TransactionCommitError(TransactionError):
     """The commit failed.
 
     Attributes:
-        outcome: `not_applied`: nothing was written. `unknown`: the answer was lost and could not be
-            had again in time; look before anything is repeated.
+        outcome: `not_applied`: nothing was written. `unknown`: the answer was lost, and the outcome
+            could not be found out in time; check before you repeat the change.
     """
 
     def __init__(self, message: str, *, outcome: Literal["not_applied", "unknown"]) -> None:
@@ -518,20 +528,20 @@ class TransactionCommitError(TransactionError):
 
 
 class TransactionRollbackError(TransactionError):
-    """The roll-back failed; the server ends the transaction when its connection closes."""
+    """The rollback failed; the server ends the transaction when its connection closes."""
 
 
 class UnsavedChangesError(TransactionError):
-    """An entity that the Unit of Work has loaded or saved was changed and not saved: the commit would lose the change.
+    """An entity of this Unit of Work has unsaved changes, which the commit would lose.
 
-    Nothing was sent, and the Unit of Work goes on: save the entity and commit again, or drop its changes with
-    `refresh`, or roll back. With `unsaved="save"` the commit saves such changes itself.
+    Nothing was sent, and the Unit of Work stays open: save the entity and commit again, drop its
+    changes with `refresh`, or roll back. With `unsaved="save"` the commit saves such changes itself.
 
     Attributes:
-        entity_id: The entity; the first one, where there are several.
-        category: Its category.
-        events: The types of its events that were not saved, in order.
-        changes: The category, id and event types of each entity with such changes.
+        entity_id: The id of the entity; of the first one if there are several.
+        category: The category of the entity.
+        events: The types of the unsaved events of the entity, in order.
+        changes: The category, id and event types of each entity with unsaved changes.
     """
 
     category: str = ""
@@ -541,15 +551,15 @@ class UnsavedChangesError(TransactionError):
 
     @classmethod
     def of(cls, changes: Sequence[tuple[str, UUID, tuple[str, ...]]]) -> Self:
-        """Return the error for one or more entities, each with its category, id and the types of its events."""
+        """Return the error for one or more entities, each with its category, id and event types."""
         told = [
             f"{category} {entity_id} ({', '.join(events[:5])}{', ...' if len(events) > 5 else ''})"  # noqa: PLR2004 - enough to find the line of code
             for category, entity_id, events in changes[:3]
         ]
         more = f" and {len(changes) - len(told)} more" if len(changes) > len(told) else ""
         error = cls(
-            f"the commit would lose changes that were not saved: {'; '.join(told)}{more}. Save each entity after its "
-            "last change, then commit again; nothing was committed"
+            f"the commit would lose unsaved changes: {'; '.join(told)}{more}. Nothing was committed: save each entity after "
+            "its last change, then commit again"
         )
         error.category, error.entity_id, error.events = changes[0]
         error.changes = tuple(changes)
@@ -557,21 +567,22 @@ class UnsavedChangesError(TransactionError):
 
 
 class TransactionConflictError(TransactionError):
-    """The server ended the transaction for another's sake: serialisation failure, deadlock or lock time-out."""
+    """The server ended the transaction: serialisation failure, deadlock or lock time-out."""
 
     retryable = True
 
 
 class RestoredLogError(EventStoreError):
-    """The log lacks what was read from it, or its sequence would assign a position again: events were lost.
+    """The log lost events: some were read before, or the sequence would assign a position again.
 
-    A restore has lost them, or a fail-over to a server that lagged behind. Nothing was written. Where the database itself
-    has read them, as its read tables have, `eventstore repair` puts that right; a reader outside begins again.
+    A restore, or a fail-over to a server that lagged behind, has lost them. Nothing was written. If
+    the read tables of the database contain the lost events, run `eventstore repair`. A reader outside
+    the database must begin again.
 
     Attributes:
-        position: The highest position that was read; None where none is known.
-        end: The highest position that the log has.
-        readers: What has read it, such as the names of projections.
+        position: The highest position that was read; None if it is not known.
+        end: The highest position in the log.
+        readers: The readers that have read beyond the end, such as the names of projections.
     """
 
     position: int | None = None
@@ -587,35 +598,35 @@ class RestoredLogError(EventStoreError):
         end: int | None = None,
         readers: Sequence[str] = (),
     ) -> Self:
-        """Return the error for what was read and is not in the log."""
+        """Return the error for events that were read and are no longer in the log."""
         error = cls(message)
         error.position, error.end, error.readers = position, end, tuple(readers)
         return error
 
 
 class FactoryError(EventStoreError):
-    """A Unit of Work or a store could not be made."""
+    """A Unit of Work or a store could not be created."""
 
 
 class MigrationError(EventStoreError):
-    """A migration cannot be applied, or its file is not the one that was."""
+    """A migration cannot be applied, or its file has changed since it was applied."""
 
 
 class NotMigratedError(MigrationError):
-    """The database lacks the tables, or their newest version: run `eventstore migrate`."""
+    """The database lacks the tables, or has an older version of them: run `eventstore migrate`."""
 
 
 class ProjectionError(EventStoreError):
-    """A projection cannot go on, or cannot answer."""
+    """A projection cannot continue, or cannot answer a query."""
 
 
 class ProjectionLagError(ProjectionError):
-    """Too many events are not folded into the table for a list to be corrected while it is read.
+    """The table lags too many events behind for a list to be corrected while it is read.
 
     Attributes:
         projection: The projection that lags.
-        lag_events: How many events it lags, at least.
-        lag_events_max: The limit.
+        lag_events: The lag, at least, in events.
+        lag_events_max: The largest lag allowed.
     """
 
     def __init__(self, projection: str, *, lag_events: int, lag_events_max: int, cause: str) -> None:
@@ -644,17 +655,17 @@ class QuarantinedKeysError(ProjectionError):
 
 
 class ProjectionVersionError(ProjectionError):
-    """The table was built by another version of the projection than the code's: rebuild it, or use the other code."""
+    """The table was built by another version of the projection: rebuild it, or run that version's code."""
 
 
 class RebuildError(ProjectionError):
-    """A table was not rebuilt: another rebuild is under way, the proof failed, or the swap is held up.
+    """A table was not rebuilt: another rebuild is running, the proof failed, or the swap was blocked.
 
-    The live table is as it was.
+    The live table is unchanged.
     """
 
 
 class CheckpointMovedError(ProjectionError):
-    """The checkpoint is not where this worker left it: another worker has the projection."""
+    """The checkpoint is not where this worker left it: another worker now holds the projection."""
 
     retryable = True

@@ -94,7 +94,7 @@ async def test_an_append_is_bounded_as_well(database: Database):
     large = SizeNoted(text="x" * (EVENT_BYTES_MAX - 1_000))
     events = [staged(large) for _ in range(9)]
     with pytest.raises(
-        AppendTooLargeError, match=r"an append of 9 events has .* make several appends"
+        AppendTooLargeError, match=r"an append of 9 events has .* split it into several appends"
     ) as caught:
         await append(database, *events)
     error = caught.value

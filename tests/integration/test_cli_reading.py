@@ -58,7 +58,7 @@ async def test_history(store: EventStore, migrated_config: DatabaseConfig):
     ]
     assert told[0]["changes"]["limit_price"] == {"old": None, "new": "150.10"}
     assert told[2]["changes"]["filled_quantity"] == {"old": "0", "new": "4"}
-    assert_not_found(run("history", "order", str(uuid4()), "--url", url), "no order has the id")
+    assert_not_found(run("history", "order", str(uuid4()), "--url", url), "there is no order with the id")
     assert_refused(run("history", "colour", str(order.id), "--url", url), "colour", "order", "portfolio")
     assert_refused(run("history", "position", str(order.id), "--url", url), "category order")
     assert_refused(run("history", "order", "x", "--url", url), "x")
