@@ -1,4 +1,4 @@
-"""`python -m eventstore.cli`, for where the script is not on the path."""
+"""`python -m eventstore.cli`, for use when the script is not on the path."""
 
 from eventstore.cli import main
 

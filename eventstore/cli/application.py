@@ -1,4 +1,4 @@
-"""The commands, put together."""
+"""The command line with all of its commands."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _application = typer.Typer(
     name="eventstore",
     help="An event-sourced persistence store for trading systems, on PostgreSQL.",
     add_completion=False,
-    # Its traceback would show the values of variables, passwords among them.
+    # typer's own traceback would show the values of variables, including passwords.
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -1,4 +1,4 @@
-"""`trace`: everything that came from one command, as a tree."""
+"""`trace`: the events of one command, as a tree."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ def trace(
     ],
     url: Url = None,
     data: Data = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, causes first.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per line, causes first.")
+    ] = False,
 ) -> None:
-    """Print every event that came from one command, under the event that caused it."""
+    """Print every event of one command, each under the event that caused it."""
     with configuration(url, data) as config:
         tree = asyncio.run(_read(config, id))
     if not tree.roots:
@@ -35,7 +37,7 @@ def trace(
         else:
             say(_as_line(depth, node))
     if not as_json:
-        left_out = "" if tree.is_complete else " and more, which are left out"
+        left_out = "" if tree.is_complete else "; more events are left out"
         say(f"correlation {tree.correlation_id}: {len(tree)} events{left_out}")
 
 
@@ -56,7 +58,7 @@ def _as_line(depth: int, node: CausationNode) -> str:
 
 def _as_json(depth: int, node: CausationNode) -> str:
     event = node.event
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "depth": depth,
         "position": event.position,
         "event_id": str(event.event_id),
@@ -69,4 +71,4 @@ def _as_json(depth: int, node: CausationNode) -> str:
         "recorded_at": event.recorded_at,
         "metadata": event.metadata,
     }
-    return orjson.dumps(told).decode()
+    return orjson.dumps(fields).decode()

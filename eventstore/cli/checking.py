@@ -1,4 +1,4 @@
-"""`check` and `repair`: whether everything is what it must be, and what a restore has lost."""
+"""`check` and `repair`: the audit of the database, and its repair after a restore that lost events."""
 
 from __future__ import annotations
 
@@ -30,28 +30,29 @@ _Named = Annotated[
     typer.Option(
         "--projection",
         metavar="NAME",
-        help="Only this one, or MODULE:CLASS; may be given again. Default: all that the database keeps.",
+        help="A projection by its name or as MODULE:CLASS; may be repeated. Default: all in the database.",
     ),
 ]
 
 
 def check(
     projection: _Named = None,
-    json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     url: Url = None,
     data: Data = None,
 ) -> int:
-    """Hold the log to its rules and the read tables to the log; say what is wrong and how to repair it.
+    """Check the log against its rules and the read tables against the log.
 
-    Nothing is changed, and everything goes on. The status is 1 where something is wrong. What may be meant so and is a
-    risk, such as a setting that trades safety for speed, is a warning on standard error.
+    The command prints each fault and how to repair it, and ends with status 1 if there is one. It
+    changes nothing, and other processes go on. A setting that is a risk but may be intended, such as
+    one that trades safety for speed, is a warning on standard error.
     """
     chosen = projections_named(projection) if projection else None
     with configuration(url, data) as config:
         found, others = asyncio.run(_check(config, chosen))
     if json:
-        told = _as_json(found) | {"not_checked": others}
-        say_json(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+        document = _as_json(found) | {"not_checked": others}
+        say_json(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
     else:
         _say(found, others)
     for warning in found.warnings:
@@ -60,7 +61,7 @@ def check(
 
 
 async def _check(config: DatabaseConfig, chosen: list[Projection[Any]] | None) -> tuple[Audit, list[str]]:
-    """Return what was found, and the names of the projections that were not looked at, since their code is not known."""
+    """Return the audit, and the names of the projections that it skipped because their code is not known."""
     async with _log(config) as log:
         others: list[str] = []
         if chosen is None:
@@ -77,17 +78,18 @@ async def _check(config: DatabaseConfig, chosen: list[Projection[Any]] | None) -
 def repair(
     projection: _Named = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be done, and change nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first, as a terminal is asked.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     url: Url = None,
     data: Data = None,
 ) -> None:
-    """Repair what a restore has lost: no position is assigned twice, and no table keeps what is not in the log.
+    """Repair a database after a restore that lost events.
 
-    At a terminal it says first what it would do, and asks; `--dry-run` only says it. Where nothing is wrong nothing is
-    done. Projections of your own that are concerned are named with --projection, besides
-    the built-in ones. No process should use the database meanwhile.
+    Afterwards no position can be assigned twice, and no table contains events that the log lacks. On a
+    terminal the command first prints what it would do, and asks; `--dry-run` only prints it. If
+    nothing is wrong, it does nothing. Use --projection to name your own projections that need the
+    repair. No other process should use the database meanwhile.
     """
     named = projections_named(projection or [])
     with configuration(url, data) as config:
@@ -121,13 +123,13 @@ async def _log(config: DatabaseConfig) -> AsyncIterator[EventLog]:
 def _say(found: Audit, others: list[str]) -> None:
     for one in found.checked:
         say(
-            f"{one.projection}: {one.rows_equal} rows are what the log says at position {one.position}; "
+            f"{one.projection}: {one.rows_equal} rows equal the log at position {one.position}; "
             f"{one.events} events were delivered"
         )
     for finding in found.findings:
         say(f"{finding.projection or 'log'}: {finding.kind}: {finding.what}: {finding.repair}")
     for name in others:
-        say(f"{name}: not checked, since its code is not known here: give --module MODULE")
+        say(f"{name}: not checked, because its code is not known: give --module MODULE")
     say("all is sound" if found.is_sound else f"{len(found.findings)} finding(s)")
 
 

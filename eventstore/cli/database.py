@@ -1,4 +1,4 @@
-"""`migrate` and `grant`: the schema, and who may do what."""
+"""`migrate` and `grant`: the schema, and the rights of roles."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ def migrate(
     url: Url = None,
     data: Data = None,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="VERSION", help="Up or down to this version, such as 3.")
+        str | None,
+        typer.Option("--to", metavar="VERSION", help="Migrate up or down to this version, such as 3."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and change nothing.")] = False,
 ) -> None:
-    """Bring the database's schema to the newest version, or to the one named."""
+    """Migrate the database's schema to the newest version, or to the version given by --to."""
     with configuration(url, data, make=True) as config:
         asyncio.run(_migrate(config, to, dry_run=dry_run))
 
@@ -68,21 +69,22 @@ def grant(
         ),
     ] = None,
     revoke: Annotated[
-        str | None, typer.Option("--revoke", metavar="ROLE", help="Shall have no rights to the store.")
+        str | None, typer.Option("--revoke", metavar="ROLE", help="Loses all rights on the store.")
     ] = None,
     projection: Annotated[
         list[str] | None,
         typer.Option(
             "--projection",
             metavar="NAME",
-            help="A projection of your own, or MODULE:CLASS, whose table the projector writes; may be given again. Default: all "
-            "those of --module whose tables there are.",
+            help="Your projection whose table the projector may write, by its name or as MODULE:CLASS; may be repeated. "
+            "Default: all projections of --module whose tables exist.",
         ),
     ] = None,
 ) -> int:
-    """Give roles the rights of what they are named for, take all others from them, and say what each may do now.
+    """Give each role the rights of its option, remove its other rights, and print what it may do now.
 
-    The roles themselves are made by the administrator of the server. The status is 1 where a role may do more than that.
+    An administrator of the server creates the roles first. The status is 1 if a role may do more than
+    its option allows.
     """
     named = [one.table.name for one in projections_named(projection or [])]
     load_entry_points()
@@ -120,7 +122,7 @@ async def _grant(config: DatabaseConfig, *, tables: tuple[list[str], list[str]],
 
 
 def _by_privileges(rights: RoleRights) -> list[tuple[str, list[str]]]:
-    """Return the objects that a role has the same privileges to, together."""
+    """Return each combination of privileges of a role, with the objects that it applies to."""
     alike: dict[str, list[str]] = {}
     for name, privileges in rights.rights.items():
         alike.setdefault(", ".join(privileges), []).append(name)

@@ -1,4 +1,4 @@
-"""`demo`: a real tape through the whole store, and the proof that the read tables are what the log says."""
+"""`demo`: plays a real tape through the whole store, and proves that the read tables equal the log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def demo(
         typer.Option(
             "--ticks",
             metavar="FILE",
-            help="A tape: csv with DateTime,Price,Volume. Default: that of mlfinpy.",
+            help="A tape: a CSV file with DateTime,Price,Volume. Default: the tape of mlfinpy.",
         ),
     ] = None,
     prints: Annotated[
@@ -44,27 +44,27 @@ def demo(
     ] = None,
     keep: Annotated[
         Path | None,
-        typer.Option("--keep", metavar="DIR", help="Keep the database in this folder for a second look."),
+        typer.Option("--keep", metavar="DIR", help="Keep the database in this folder."),
     ] = None,
     url: Annotated[
         str | None,
         typer.Option(
-            "--url", metavar="URL", help="Play on this database, which is migrated and has no events yet."
+            "--url", metavar="URL", help="Play on this database, which must be migrated and have no events."
         ),
     ] = None,
     data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="The same as --keep.")] = None,
 ) -> int:
-    """Play a real tape of trades through the whole store, on an embedded PostgreSQL unless told otherwise.
+    """Play a real tape of trades through the whole store, by default on an embedded PostgreSQL.
 
-    Seven strategies trade it. Every change of an order, a position or a portfolio goes through a Unit of Work; then
-    the read tables are proved against the log. The status is 1 where a row differs.
+    Seven strategies trade the tape. Every change of an order, a position or a portfolio goes through a
+    Unit of Work. Then the demo proves the read tables against the log. The status is 1 if a row differs.
     """
     if keep is not None and data is not None:
-        raise ConfigurationError("--keep and --data name two folders: give one of them")
+        raise ConfigurationError("--keep and --data both name a folder: give only one of them")
     folder = keep or data
     if folder is not None and url is not None:
         raise ConfigurationError(
-            "--url names a database, so there is no folder to keep: leave out one of the two"
+            "--url names a running database, so no folder can be kept: give --url, or --keep or --data, but not both"
         )
     path = packaged_tape() if ticks is None else ticks
     say(f"reading {path.name}")
@@ -91,8 +91,8 @@ async def _play(config: DatabaseConfig, tape: Sequence[Tick], *, migrate: bool) 
         head = await store.log.head()
         if head:
             raise ConfigurationError(
-                f"the database has events already (up to position {head}), and what the demo would add could never "
-                "be removed: name another database or folder"
+                f"the database has events already (up to position {head}), and the events of the demo could never be "
+                "removed: name another database or folder"
             )
         await store.start_workers()
         engine = OrderEngine(store, tape)
@@ -111,7 +111,7 @@ async def _play(config: DatabaseConfig, tape: Sequence[Tick], *, migrate: bool) 
 
 @dataclass(slots=True)
 class _Pace:
-    """Events per second over the last seconds, and the greatest lag."""
+    """Events per second over the last seconds, and the largest lag."""
 
     events: int = 0
     at_s: float = 0.0
@@ -127,7 +127,7 @@ class _Pace:
 
 
 async def _run(engine: OrderEngine, store: EventStore, tape: Sequence[Tick]) -> None:
-    """Run the engine and show how it goes on."""
+    """Run the engine and show its progress."""
     prints_all = len(tape) * len(engine.strategies)
     pace = _Pace()
     started_s = time.monotonic()
@@ -171,7 +171,7 @@ async def _least_checkpoint(store: EventStore) -> int:
 
 
 async def _report(engine: OrderEngine, store: EventStore) -> None:
-    """Show the books as the read tables have them."""
+    """Show the books from the read tables."""
     async with store.unit_of_work() as uow:
         portfolios = await uow.portfolios.get_all_portfolios()
         positions = await uow.positions.get_active_positions()
@@ -190,6 +190,8 @@ def _explain_second_look(folder: Path, config: DatabaseConfig) -> None:
     quoted = shlex.quote(str(folder))
     with EmbeddedServer.start(folder) as server:
         psql = server.psql
-    say(f"the database is kept in {folder}; its server stops now. For a second look:")
-    say(f"  eventstore url --data {quoted}      # starts it again, until eventstore stop --data {quoted}")
+    say(f"the database is kept in {folder}; its server stops now. To open it again:")
+    say(
+        f"  eventstore url --data {quoted}      # starts the server; eventstore stop --data {quoted} stops it"
+    )
     say(f"  {shlex.quote(str(psql))} 'host={config.host} user={config.user} dbname={config.database}'")

@@ -30,7 +30,9 @@ _RETRY_S = 1.0
 Against = Annotated[
     str | None,
     typer.Option(
-        "--against", metavar="HEAD", help="A head that was kept outside, as `seal --print` gave it."
+        "--against",
+        metavar="HEAD",
+        help="A head that you kept outside the database, as `seal --print` printed it.",
     ),
 ]
 
@@ -39,7 +41,7 @@ def seal(
     url: Url = None,
     data: Data = None,
     print_head: Annotated[
-        bool, typer.Option("--print", help="Print nothing but the head, to be kept outside.")
+        bool, typer.Option("--print", help="Print only the head, which you keep outside the database.")
     ] = False,
     every_s: Annotated[
         float | None,
@@ -47,11 +49,11 @@ def seal(
             "--every",
             metavar="SECONDS",
             min=0.01,
-            help="Go on sealing, so often, until interrupted; a lost connection is waited out.",
+            help="Seal again every SECONDS until interrupted, also after a lost connection.",
         ),
     ] = None,
 ) -> None:
-    """Seal every event that is final and not sealed yet. Writers are not held up; two may run at once."""
+    """Seal every event that is final and not sealed yet. It does not block writers; two may run at once."""
     with configuration(url, data) as config:
         asyncio.run(_seal(config, only_head=print_head, every_s=every_s))
 
@@ -64,11 +66,13 @@ async def _seal(config: DatabaseConfig, *, only_head: bool, every_s: float | Non
             except EventStoreError as error:
                 if every_s is None or not error.is_transient:
                     raise
-                _logger.warning("sealing is tried again", exc_info=error)
+                _logger.warning("sealing failed; retrying", exc_info=error)
                 await asyncio.sleep(max(every_s, _RETRY_S))
                 continue
             if only_head and result.head is None:
-                raise ConfigurationError("the log has no event to seal yet, and so no head")
+                raise ConfigurationError(
+                    "the log has no sealed event, so it has no head: seal again when there are events"
+                )
             say(
                 str(result.head)
                 if only_head
@@ -83,11 +87,11 @@ def verify(
     url: Url = None,
     data: Data = None,
     against: Against = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="How many processes hash at once.")] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="The number of processes that hash.")] = 1,
 ) -> int:
-    """Hash every sealed event again; name the first event, block or seal that is not as it was sealed.
+    """Hash every sealed event again, and name the first event, block or seal that is not as it was sealed.
 
-    The status is 1 where there is one.
+    The status is 1 if there is one.
     """
     with configuration(url, data) as config:
         return asyncio.run(_verify(config, against, jobs))
@@ -110,12 +114,15 @@ def prove(
     event: Annotated[str, typer.Argument(metavar="EVENT", help="The event's id, or its position.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Where to write the proof. Default: standard output."),
+        typer.Option("--out", metavar="FILE", help="The file for the proof. Default: standard output."),
     ] = None,
     url: Url = None,
     data: Data = None,
 ) -> None:
-    """Write the proof that one event is in the log as it was sealed, to be checked without the database."""
+    """Write the proof that one event is in the log as it was sealed.
+
+    `check-proof` checks it without the database.
+    """
     with configuration(url, data) as config:
         proof = asyncio.run(_prove(config, _event(event)))
     text = json.dumps(proof, indent=1, ensure_ascii=False)
@@ -144,16 +151,17 @@ def _event(text: str) -> UUID | int:
 
 
 def check_proof(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `prove` wrote.")], against: Against = None
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The proof that `prove` wrote.")],
+    against: Against = None,
 ) -> int:
-    """Check a proof against a head that was kept outside. No database is needed; the status is 1 where it fails."""
+    """Check a proof against a head that you kept. It needs no database; the status is 1 if the proof fails."""
     try:
         proof = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_once_each)
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"the proof {file} cannot be read: {error}") from error
     if against is None:
         raise ConfigurationError(
-            "a proof alone proves nothing: give the head that was kept outside with --against HEAD"
+            "a proof without a head proves nothing: give the head that you kept with --against HEAD"
         )
     try:
         checked = check(proof, against=against)
@@ -163,15 +171,15 @@ def check_proof(
     event = checked.event
     say(
         f"the event at position {event['position']}, {event['category']}/{event['type']} (stream {event['stream_id']}, "
-        f"version {event['version']}, id {event['event_id']}), is in block {checked.block} as it was sealed, by the head "
-        f"{checked.head} that was kept"
+        f"version {event['version']}, id {event['event_id']}), is in block {checked.block} as it was sealed; the head "
+        f"{checked.head} proves it"
     )
     return 0
 
 
 def _once_each(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the members of an object; of two with one name a reader could take the one that was not checked."""
+    """Return the members of an object. If a name occurred twice, a reader could use the unchecked value."""
     found = dict(members)
     if len(found) < len(members):
-        raise ValueError("a member of it is there twice")
+        raise ValueError("an object in it has the same member twice")
     return found

@@ -1,8 +1,9 @@
-"""A user's own projections and entities: the modules that define them, and how commands find them by the names that they print.
+"""The user's modules, and how commands find the projections and entities that they define.
 
-Modules come from `--module`, from the variable EVENTSTORE_MODULES, and from the entry points `eventstore.modules` of installed
-packages. Every projection and entity that they define, or import, is known by its name. `MODULE:CLASS` names a projection
-without any of these.
+Modules come from `--module`, from the variable EVENTSTORE_MODULES, and from the entry points
+`eventstore.modules` of installed packages. Commands know every projection and entity that these
+modules define or import by the name that commands print. `MODULE:CLASS` names a projection without
+any of these.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from eventstore.store import built_in_projections
 from projections import Projection
 
 VARIABLE = "EVENTSTORE_MODULES"
-"""The environment variable that names modules, divided by commas or spaces."""
+"""The environment variable that names modules, separated by commas or spaces."""
 
 ENTRY_POINTS = "eventstore.modules"
-"""The group of entry points by which an installed package names its modules."""
+"""The group of entry points with which an installed package names its modules."""
 
 Modules = Annotated[
     list[str] | None,
@@ -44,7 +45,7 @@ Modules = Annotated[
         "--module",
         "--app",
         metavar="MODULE",
-        help="Import this module of your own, which defines projections, entities, events and upcasters; may be given again. "
+        help="Import your module, which defines projections, entities, events or upcasters; may be repeated. "
         f"The variable {VARIABLE} names modules too.",
     ),
 ]
@@ -66,7 +67,7 @@ def with_module_option(command: Callable[..., Any]) -> Callable[..., Any]:
         import_modules(module)
         return command(*args, **kwargs)
 
-    # typer reads the options from the signature and the annotations, which are strings until they are resolved.
+    # typer reads the options from the signature and the annotations; unresolved annotations are strings.
     hints = get_type_hints(command, include_extras=True) | {"module": Modules}
     added = inspect.Parameter("module", inspect.Parameter.KEYWORD_ONLY, default=None)
     with_modules.__signature__ = signature.replace(  # type: ignore[attr-defined]
@@ -82,10 +83,10 @@ def with_module_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def import_modules(names: Iterable[str] | None) -> None:
-    """Import modules that were named by an option; they are looked for in the current folder too.
+    """Import modules that an option names, also from the current folder.
 
     Raises:
-        ConfigurationError: There is no such module, or it cannot be imported.
+        ConfigurationError: A module does not exist, or cannot be imported.
     """
     for name in names or ():
         _import(name, "--module")
@@ -93,10 +94,10 @@ def import_modules(names: Iterable[str] | None) -> None:
 
 @cache
 def load_modules() -> None:
-    """Import what the variable names; once in a process.
+    """Import the modules that the environment variable names, once per process.
 
     Raises:
-        ConfigurationError: A module is not there, or cannot be imported.
+        ConfigurationError: A module does not exist, or cannot be imported.
     """
     for name in re.split(r"[,\s]+", os.environ.get(VARIABLE, "").strip()):
         if name:
@@ -105,7 +106,7 @@ def load_modules() -> None:
 
 @cache
 def load_entry_points() -> None:
-    """Import what installed packages name, too; once in a process.
+    """Import also the modules that installed packages name, once per process.
 
     Raises:
         ConfigurationError: As `load_modules`.
@@ -116,9 +117,9 @@ def load_entry_points() -> None:
 
 
 def _import(name: str, named_by: str) -> ModuleType:
-    told = hidden_by_us(name, Path.cwd())
-    if told is not None:
-        raise ConfigurationError(told)
+    hidden = hidden_by_us(name, Path.cwd())
+    if hidden is not None:
+        raise ConfigurationError(hidden)
     folder = str(Path.cwd())
     if "" not in sys.path and folder not in sys.path:
         sys.path.insert(0, folder)
@@ -127,7 +128,7 @@ def _import(name: str, named_by: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise ConfigurationError(
-                f"there is no module {error.name} ({named_by}): run this in the folder that has it"
+                f"there is no module {error.name} ({named_by}): run the command in the folder that contains it"
             ) from error
         raise ConfigurationError(f"the module {name} ({named_by}) cannot be imported: {error}") from error
     except Exception as error:
@@ -144,7 +145,7 @@ def all_projections() -> list[Projection[Any]]:
     """Return the built-in projections, and those of the modules that were named for this command.
 
     Raises:
-        ConfigurationError: Two of them have one name, or one cannot be made without arguments.
+        ConfigurationError: Two projections have the same name, or one needs constructor arguments.
     """
     load_modules()
     return [*built_in_projections(), *map(_made, _own())]
@@ -153,11 +154,11 @@ def all_projections() -> list[Projection[Any]]:
 async def kept_projections(
     source: ConnectionSource, given: Sequence[Projection[Any]] = ()
 ) -> tuple[list[Projection[Any]], list[str]]:
-    """Return the built-in projections and those of a user's own that the database keeps; and the names of those without code.
+    """Return the projections in the database whose code is known, and the names of the others.
 
     Args:
         source: Lends a connection.
-        given: Some that are returned as they are.
+        given: Projections to include in any case.
 
     Raises:
         ConfigurationError: As `all_projections`.
@@ -173,10 +174,10 @@ async def kept_projections(
 
 
 def projections_named(names: Sequence[str]) -> list[Projection[Any]]:
-    """Return the projections of some names, or of MODULE:CLASS, each once.
+    """Return the projections with these names, or at MODULE:CLASS, each once.
 
     Raises:
-        ConfigurationError: There is none of a name; those that are close are named.
+        ConfigurationError: No projection has a name; the message suggests similar names.
     """
     chosen: dict[str, Projection[Any]] = {}
     for name in names:
@@ -186,11 +187,11 @@ def projections_named(names: Sequence[str]) -> list[Projection[Any]]:
 
 
 def projection_named(name: str) -> Projection[Any]:
-    """Return the projection of a name, or of MODULE:CLASS; that module is looked for in the current folder too.
+    """Return the projection with a name, or at MODULE:CLASS; the module may be in the current folder.
 
     Raises:
-        ConfigurationError: There is none of the name, or no such module or class; it is no projection; two have the name;
-            or it cannot be made without arguments.
+        ConfigurationError: The name, module or class does not exist; the object is not a projection;
+            two projections have the name; or the class needs constructor arguments.
     """
     if is_path(name):
         return _at(name)
@@ -203,18 +204,18 @@ def projection_named(name: str) -> Projection[Any]:
         return _made(name)
     known = [*(one.name for one in built_in_projections()), *own]
     raise no_such_name(
-        "projection", name, known, "(one of your own needs --module MODULE, or is named MODULE:CLASS)"
+        "projection", name, known, "(for your own projection give --module MODULE, or name it MODULE:CLASS)"
     )
 
 
 def known_names() -> set[str]:
-    """Return the names of the projections whose code is known, whether they can be made or not."""
+    """Return the names of all projections whose code is known, even if some need constructor arguments."""
     load_entry_points()
     return {one.name for one in built_in_projections()} | _own().keys()
 
 
 def _own() -> dict[str, list[Any]]:
-    """Return the classes, or instances, of the projections of a user's own that are loaded, by their names."""
+    """Return the classes or instances of the user's loaded projections, by name."""
     built_in = {one.name for one in built_in_projections()}
     found: dict[str, list[Any]] = {}
     made = {id(one): one for module in _imported.values() for one in _instances(module)}
@@ -240,11 +241,11 @@ def _subclasses(parent: type[Any]) -> Iterator[type[Any]]:
 
 def _made(name: str) -> Projection[Any]:
     ones = _own()[name]
-    if len(ones) > 1:  # those that say it themselves, not those that inherit it
+    if len(ones) > 1:  # prefer those that define the name to those that inherit it
         ones = [one for one in ones if "name" in vars(one)] or ones
     if len(ones) > 1:
         paths = " and ".join(sorted({_path(one) for one in ones}))
-        raise ConfigurationError(f"several projections are called {name}, {paths}: name one as MODULE:CLASS")
+        raise ConfigurationError(f"several projections are called {name}: {paths}; name one as MODULE:CLASS")
     (one,) = ones
     return one if isinstance(one, Projection) else _instance(one, name)
 
@@ -264,7 +265,7 @@ def _at(path: str) -> Projection[Any]:
     if isinstance(found, Projection):
         return found
     if not (isinstance(found, type) and issubclass(found, Projection)):
-        raise ConfigurationError(f"{path} is no class of projections: it must be a subclass of Projection")
+        raise ConfigurationError(f"{path} is not a projection: it must be a subclass of Projection")
     return _instance(found, path)
 
 
@@ -273,7 +274,7 @@ def _instance(one: type[Projection[Any]], named: str) -> Projection[Any]:
         return one()
     except Exception as error:
         raise ConfigurationError(
-            f"{named} cannot be made without arguments: {text_of_error(error)}"
+            f"{named} cannot be created without constructor arguments: {text_of_error(error)}"
         ) from error
 
 
@@ -286,10 +287,10 @@ def _path(one: Any) -> str:
 
 
 def entity_class_named(category: str) -> type[Any]:
-    """Return the class of the entities of a category, one of a user's own included.
+    """Return the entity class of a category, also a class of the user.
 
     Raises:
-        ConfigurationError: There is none; those that are close are named.
+        ConfigurationError: No class has the category; the message suggests similar categories.
     """
     found = entity_class_of(category, registry)
     if found is None:
@@ -297,5 +298,7 @@ def entity_class_named(category: str) -> type[Any]:
         found = entity_class_of(category, registry)
     if found is None:
         known = {one.category for one in registry if entity_class_of(one.category, registry)}
-        raise no_such_name("entity of category", category, known, "(one of your own needs --module MODULE)")
+        raise no_such_name(
+            "entity of category", category, known, "(for your own entity give --module MODULE)"
+        )
     return found

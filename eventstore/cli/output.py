@@ -1,11 +1,12 @@
-r"""Everything that a command prints. No other module of the command line writes, or uses rich: a test holds this.
+r"""Everything that a command prints. No other module of the command line writes or uses rich; `make lint` checks this.
 
-What is printed comes from outside: from the log, from a catalogue, from the user. So each text passes through `printable`:
-nothing is taken for markup, no control character reaches a terminal, and a line stays one line. JSON stays exact: what
-cannot be seen is escaped there as JSON has it.
+Printed values come from outside: from the log, from a catalogue, from the user. So each text passes
+through `printable`: markup is not interpreted, no control character reaches a terminal, and a line
+stays one line. JSON stays exact: invisible characters are escaped as in JSON.
 
-A table is never cut. On a terminal that is too narrow it is shown as records, one field a line; where standard output is no
-terminal, each row is one line of any length, so that other programs can search it.
+A table is never cut off. On a terminal that is too narrow, each row becomes a record with one field
+per line. If standard output is not a terminal, each row is one line of any length, so that other
+programs can search it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from rich.text import Text
 from eventstore.printable import printable, printable_json, traceback_of
 
 Cell = str | Sequence[str]
-"""What stands in a cell: one line, or several."""
+"""The text of a cell: one line, or several."""
 
 _GAP = "  "
 _RULE = "─"
@@ -47,28 +48,28 @@ _BETWEEN = ", "
 
 
 def say(line: str) -> None:
-    """Write one line to standard output, whatever is in it."""
+    """Write one line to standard output, whatever the text contains."""
     _write(sys.stdout, printable(line))
 
 
 def say_lines(text: str) -> None:
-    """Write a text of several lines to standard output, such as a statement of SQL; its line breaks are its own."""
+    """Write a text with line breaks to standard output, such as an SQL statement."""
     for line in text.split("\n"):
         say(line)
 
 
 def say_json(text: str) -> None:
-    """Write JSON to standard output, in a form that gives exactly the same values."""
+    """Write JSON to standard output; escaping does not change its values."""
     _write(sys.stdout, printable_json(text, ascii_only=not _is_unicode(sys.stdout)))
 
 
 def say_error(line: str) -> None:
-    """Write one line to standard error: why the command cannot go on, or what a user should know of its result."""
+    """Write one line to standard error: an error, or a note about the result."""
     _write(sys.stderr, f"eventstore: {printable(line)}")
 
 
 def say_fault(error: BaseException) -> None:
-    """Write the traceback of a fault of this program to standard error."""
+    """Write the traceback of a bug in this program to standard error."""
     for line in traceback_of(error).rstrip().split("\n"):
         _write(sys.stderr, printable(line))
 
@@ -90,12 +91,12 @@ def _write(stream: TextIO, text: str) -> None:
 
 
 class TextTable:
-    """A table of text: some columns of text, then some of numbers, which are aligned to the right.
+    """A table with text columns, then number columns, which are aligned to the right.
 
     Args:
-        title: The line above it; may be empty.
-        texts: The names of the columns of text.
-        numbers: The names of the columns of numbers.
+        title: The line above the table; may be empty.
+        texts: The names of the text columns.
+        numbers: The names of the number columns.
     """
 
     def __init__(self, title: str, texts: Sequence[str], numbers: Sequence[str] = ()) -> None:
@@ -108,7 +109,8 @@ class TextTable:
         """Add a row.
 
         Args:
-            cells: A text for each column; or several, which stand below each other. Each is one line, whatever is in it.
+            cells: For each column a text, or several texts, which are shown below each other. Each text
+                is one line, whatever it contains.
         """
         if len(cells) != len(self._names):
             raise TypeError(f"the table has {len(self._names)} columns, not {len(cells)}")
@@ -117,15 +119,15 @@ class TextTable:
         )
 
     def add_rule(self) -> None:
-        """Add a line between rows, as above a sum."""
+        """Add a rule between rows, such as above a sum."""
         self._rows.append(None)
 
     def lines(self, width: int | None) -> list[str]:
         """Return the lines below the title.
 
         Args:
-            width: How wide they may be: a wider table is given as records. None: as wide as it needs, and a line for
-                each row: the texts of a cell stand one after the other.
+            width: The largest width, in characters; a wider table is shown as records. With None, each
+                row is one line of any length, and the texts of a cell follow one another.
         """
         all_rows = self._rows
         if width is None:
@@ -192,11 +194,11 @@ def _emphasize(line: str) -> None:
         say(line)
 
 
-# ---- what changes while it is looked at ------------------------------------------------------------------------
+# ---- live output -----------------------------------------------------------------------------------------------
 
 
 class _Column(ProgressColumn):
-    """A text of a bar, as it is."""
+    """The text of a bar, without markup."""
 
     def __init__(self, text: Callable[[Task], str]) -> None:
         super().__init__()
@@ -207,10 +209,10 @@ class _Column(ProgressColumn):
 
 
 class Bars:
-    """Bars that show how far something has come; nothing where standard output is no terminal.
+    """Progress bars; they show nothing if standard output is not a terminal.
 
     Attributes:
-        are_shown: Whether there is a terminal to show them on.
+        are_shown: Whether standard output is a terminal.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -230,13 +232,13 @@ class Bars:
         completed: float,
         note: str = "",
     ) -> None:
-        """Show how far it has come; what is None stays as it is."""
+        """Show new progress; an argument that is None keeps its value."""
         self._progress.update(
             TaskID(bar), description=description, total=total, completed=completed, note=note
         )
 
     def remove(self, bar: int) -> None:
-        """Take a bar away."""
+        """Remove a bar."""
         self._progress.remove_task(TaskID(bar))
 
 
@@ -245,8 +247,8 @@ def bars(*, transient: bool = False, elapsed: bool = False) -> Iterator[Bars]:
     """Show bars for a block.
 
     Args:
-        transient: Whether they go away at its end.
-        elapsed: Show the time that has passed instead of the time that is left.
+        transient: Whether the bars disappear at the end of the block.
+        elapsed: Show the elapsed time instead of the remaining time.
     """
     columns = (
         _Column(lambda task: task.description),
@@ -262,7 +264,7 @@ def bars(*, transient: bool = False, elapsed: bool = False) -> Iterator[Bars]:
 
 @contextmanager
 def live() -> Iterator[Callable[[Iterable[str | TextTable]], None]]:
-    """Show lines and tables on a terminal for a block; each call of what it gives shows others in their place."""
+    """Yield a function that shows lines and tables on a terminal; each call replaces those of the last one."""
     with Live(console=_console(), auto_refresh=False) as shown:
 
         def show_now(parts: Iterable[str | TextTable]) -> None:

@@ -1,4 +1,4 @@
-"""`as-of` and `snapshot`: the tables of a point in time of the past, and what makes them cheap."""
+"""`as-of` and `snapshot`: as-of lists, and the state snapshots that make them faster."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EVER = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
 class What(StrEnum):
-    """What is listed."""
+    """The entities to list."""
 
     ORDERS = "orders"
     POSITIONS = "positions"
@@ -40,18 +40,18 @@ def as_of(  # noqa: PLR0917 - the command's options
     active: Annotated[
         bool, typer.Option("--active", help="Only orders that may still trade, or positions that are open.")
     ] = False,
-    symbol: Annotated[str | None, typer.Option("--symbol", metavar="S", help="Only of this symbol.")] = None,
+    symbol: Annotated[str | None, typer.Option("--symbol", metavar="S", help="Only this symbol.")] = None,
     occurred: Annotated[
         bool,
         typer.Option(
-            "--occurred", help="What was true at TIME, late reports in their place; else what was known."
+            "--occurred", help="Show what was true at TIME, with late reports; default: what was known."
         ),
     ] = False,
     limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", min=1, help="The first N only.")
+        int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N.")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line, with every field.")
+        bool, typer.Option("--json", help="Print one JSON object per line, with every field.")
     ] = False,
     url: Url = None,
     data: Data = None,
@@ -60,7 +60,7 @@ def as_of(  # noqa: PLR0917 - the command's options
     when = _when(point, occurred)
     if what is What.PORTFOLIOS and (active or symbol is not None):
         raise ConfigurationError(
-            "portfolios have no symbol, and all are active: leave out --active and --symbol"
+            "portfolios have no symbol and are always active: leave out --active and --symbol"
         )
     with configuration(url, data) as config:
         found = asyncio.run(_list(config, when, what, active=active, symbol=symbol, limit=limit))
@@ -83,17 +83,24 @@ def snapshot(  # noqa: PLR0917 - the command's options
     every: Annotated[
         int | None,
         typer.Option(
-            "--every", metavar="N", min=1, help="Go on until stopped: one whenever the log has grown by N."
+            "--every",
+            metavar="N",
+            min=1,
+            help="Run until stopped, and make one whenever the log has grown by N positions.",
         ),
     ] = None,
-    listed: Annotated[bool, typer.Option("--list", help="Only list those that there are.")] = False,
-    dropped: Annotated[bool, typer.Option("--drop", help="Drop all, or the one of --position.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Only list the state snapshots.")] = False,
+    dropped: Annotated[
+        bool, typer.Option("--drop", help="Drop all state snapshots, or the one at --position.")
+    ] = False,
     url: Url = None,
     data: Data = None,
 ) -> None:
-    """Store all states as of a position, so that as-of begins there where now is further away."""
+    """Store all states as of a position. `as-of` then begins there if now is further away."""
     if listed + dropped + (every is not None) > 1 or (position is not None and (listed or every is not None)):
-        raise ConfigurationError("--list, --drop and --every go alone; only --drop takes --position as well")
+        raise ConfigurationError(
+            "--list, --drop and --every exclude each other, and only --drop accepts --position: give one of them"
+        )
     with configuration(url, data) as config:
         asyncio.run(_state_snapshot(config, position, every, listed=listed, dropped=dropped))
 
@@ -109,7 +116,7 @@ async def _state_snapshot(
             dropped_now = await store.state_snapshots.drop(position=position)
             if position is not None and not dropped_now:
                 raise NotFoundError(
-                    f"there is no state snapshot at position {position}: --list shows where there are some"
+                    f"there is no state snapshot at position {position}: --list shows the positions"
                 )
             say(f"{dropped_now} dropped")
         elif every is not None:
@@ -121,7 +128,9 @@ async def _state_snapshot(
 def _when(point: str, occurred: bool) -> dict[str, Any]:
     if point.isdecimal():
         if occurred:
-            raise ConfigurationError("--occurred needs a time: a position is a place in the log, not a time")
+            raise ConfigurationError(
+                "--occurred needs a time, and a position is a place in the log: give a time"
+            )
         return {"position": int(point)}
     try:
         time = datetime.fromisoformat(point)

@@ -1,4 +1,4 @@
-"""A curve in the terminal, of Braille characters: two dots wide and four high each."""
+"""A curve in the terminal, drawn with Braille characters of two by four dots."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 
 
 def plot(points: Sequence[tuple[float, float]], *, width: int, height: int) -> list[str]:
-    """Draw a curve as lines of text, the highest first; between two points it goes straight.
+    """Draw a curve as lines of text, the top line first; between two points it is a straight line.
 
     Args:
-        points: At least one, each with its x and y, by ascending x.
+        points: At least one point (x, y), by ascending x.
         width: Characters in a line; at least 1.
         height: Lines; at least 1.
     """
@@ -22,7 +22,7 @@ def plot(points: Sequence[tuple[float, float]], *, width: int, height: int) -> l
     before: int | None = None
     for column, value in enumerate(_resampled(points, columns)):
         dot = rows - 1 - round(value * (rows - 1))
-        # Each column goes on where the one before has ended, so that steep parts have no gaps.
+        # Each column continues where the previous one ended, so that steep parts have no gaps.
         came_from = dot if before is None or before == dot else before + (1 if dot > before else -1)
         for row in range(min(came_from, dot), max(came_from, dot) + 1):
             cells[row // 4][column // 2] |= _DOTS[column % 2][row % 4]

@@ -1,4 +1,4 @@
-"""`work`: keeping the read tables up to date."""
+"""`work`: keeps the read tables up to date."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def work(
         typer.Option(
             "--projection",
             metavar="NAME",
-            help="Only this one, or MODULE:CLASS; may be given again. Default: all built-in ones and those of --module.",
+            help="A projection by its name or as MODULE:CLASS; may be repeated. Default: all built-in projections, and "
+            "those of --module.",
         ),
     ] = None,
     partitions: Annotated[
@@ -35,21 +36,21 @@ def work(
         typer.Option(
             "--partitions",
             metavar="N",
-            help="Split each into so many partitions first, for all processes. Default: as it is.",
+            help="First split each projection into N partitions, for all processes. Default: no change.",
         ),
     ] = None,
 ) -> None:
-    """Keep the read tables up to date, until SIGINT (Ctrl-C) or SIGTERM ends it cleanly, with status 0."""
+    """Keep the read tables up to date, until SIGINT (Ctrl-C) or SIGTERM ends the command with status 0."""
     chosen = projections_named(projection) if projection else all_projections()
     with configuration(url, data) as config:
         asyncio.run(_work(config, chosen, partitions))
 
 
 async def _work(config: DatabaseConfig, chosen: list[Projection[Any]], partitions: int | None) -> None:
-    told_to_stop = asyncio.Event()
+    stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, told_to_stop.set)
+        loop.add_signal_handler(number, stop_requested.set)
     async with EventStore.open(config, workers=False) as store:
         await store.require_migrated(workers=True)
         if partitions is not None:
@@ -59,14 +60,14 @@ async def _work(config: DatabaseConfig, chosen: list[Projection[Any]], partition
                     say(f"{one.name}: from {before} partitions to {partitions}, for all processes")
         supervisor = Supervisor(store.log, chosen)
         supervisor.start()
-        # What stands now stays: the collector, which takes 50 ms to look through it, need not do so again and again.
+        # The objects of now stay alive: scanning them takes 50 ms, and the collector need not repeat that.
         gc.collect()
         gc.freeze()
-        say(f"at work on {', '.join(one.name for one in chosen)}")
-        stopping = asyncio.create_task(told_to_stop.wait(), name="eventstore wait for a signal")
+        say(f"working on {', '.join(one.name for one in chosen)}")
+        stopping = asyncio.create_task(stop_requested.wait(), name="eventstore wait for a signal")
         failing = asyncio.create_task(supervisor.failed(), name="eventstore wait for a failure")
         try:
-            # One that fails takes the others with it: who watches the process then sees it end.
+            # If one worker fails, the process ends, so that whatever watches the process notices.
             await asyncio.wait((stopping, failing), return_when=asyncio.FIRST_COMPLETED)
             if failing.done():
                 failing.result()

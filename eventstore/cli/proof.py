@@ -1,4 +1,4 @@
-"""The proof that the read tables are what the log says."""
+"""The proof that the read tables equal the log."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from projections import Projection
 from projections.check import Comparison, compare_with_fold, compare_with_rebuild
 
 CATCH_UP_TIMEOUT_S = 600.0
-"""How long the workers may take to fold what is left."""
+"""How long the workers may take to fold the remaining events."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """One way to compute the read tables again, and what came of it.
+    """The result of computing the read tables again in one way.
 
     Attributes:
-        name: What was done: `rebuild` or `fold`.
-        comparisons: One for each projection.
+        name: The way: `rebuild` or `fold`.
+        comparisons: One comparison for each projection.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Proof:
 
     @property
     def line(self) -> str:
-        """What came of it, in one line."""
+        """The result in one line."""
         equal = sum(comparison.rows_equal for comparison in self.comparisons)
         different = sum(comparison.rows_different for comparison in self.comparisons)
         return f"{self.name}: {equal} rows equal, {different} different"
@@ -50,10 +50,10 @@ class Proof:
 
 
 async def prove(store: EventStore) -> tuple[Proof, Proof]:
-    """Wait until the read tables have every event, and compute them twice again from the log alone.
+    """Wait until the read tables have every event, and compute them again from the log in two ways.
 
-    Once by the projections' own batches into a table beside each, compared by the database row by row; and once by a
-    fold of each stream in memory.
+    The first way rebuilds each table beside the live one, and the database compares them row by row.
+    The second way folds each stream in memory.
 
     Raises:
         TimeoutError: The workers did not catch up.
@@ -72,7 +72,7 @@ async def compare_all(log: EventLog, projections: Iterable[Projection[Any]]) -> 
     """Rebuild the tables of projections beside the live ones, and compare every row.
 
     Raises:
-        ProjectionError: One was never folded.
+        ProjectionError: A projection was never folded.
         EventStoreError: An event cannot be folded, or the database failed.
     """
     return Proof(

@@ -1,4 +1,4 @@
-"""`quarantine`: the keys whose events cannot be folded, and what to do about them."""
+"""`quarantine`: lists the keys whose events cannot be folded, retries keys, discards events."""
 
 from __future__ import annotations
 
@@ -29,16 +29,17 @@ application = typer.Typer(
     help="Keys whose events cannot be folded: list, show, retry, discard.",
     add_completion=False,
 )
-"""The command with its four parts."""
+"""The command `quarantine` with its four subcommands."""
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="The projection, by its name or as MODULE:CLASS.")]
 _Key = Annotated[
     str,
     typer.Argument(
-        metavar="KEY", help="The key as `list` prints it; a key of one text may go without brackets."
+        metavar="KEY",
+        help="The key as `list` prints it; for a key of one text you may leave out the brackets.",
     ),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="For programs: one JSON document.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @application.command("list")
@@ -46,11 +47,11 @@ def list_keys(
     url: Url = None,
     data: Data = None,
     projection: Annotated[
-        str | None, typer.Option("--projection", metavar="NAME", help="Only of this projection.")
+        str | None, typer.Option("--projection", metavar="NAME", help="Only this projection.")
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """List the keys in quarantine, the longest there first."""
+    """List the keys in quarantine, oldest first."""
 
     async def work(store: EventStore) -> list[QuarantinedKey]:
         name = None if projection is None else _name(projection)
@@ -78,7 +79,7 @@ def list_keys(
 
 @application.command("show")
 def show(name: _Name, key: _Key, url: Url = None, data: Data = None, as_json: _Json = False) -> None:
-    """Show one key: the event that cannot be folded, the error with its traceback, and since when."""
+    """Show one key: the event that cannot be folded, the error with its traceback, and the time."""
     held = _run(url, data, lambda store: _find(store, _name(name), key))
     if as_json:
         say_json(_json(asdict(held)))
@@ -87,7 +88,7 @@ def show(name: _Name, key: _Key, url: Url = None, data: Data = None, as_json: _J
         if field != "traceback":
             say(f"{field}: {value}")
     say("traceback:")
-    # Indented, so that no text in it looks like one of the lines above.
+    # Indented, so that no line of the traceback can look like one of the fields above.
     for line in held.traceback.rstrip().split("\n"):
         say(f"  {line}")
 
@@ -95,11 +96,13 @@ def show(name: _Name, key: _Key, url: Url = None, data: Data = None, as_json: _J
 @application.command("retry")
 def retry(
     name: _Name,
-    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="The key. Default: all of them.")] = None,
+    key: Annotated[
+        str | None, typer.Argument(metavar="[KEY]", help="The key. Default: all keys of the projection.")
+    ] = None,
     url: Url = None,
     data: Data = None,
 ) -> int:
-    """Fold the events that wait, in order, once the code is repaired; the status is 1 where one fails again."""
+    """Fold the waiting events in order, after the code was repaired. The status is 1 if one fails again."""
     projection = projection_named(name)
 
     async def work(store: EventStore) -> int:
@@ -124,15 +127,17 @@ def retry(
 def discard(  # noqa: PLR0917 - called by the command line, by name
     name: _Name,
     key: _Key,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept on record.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason, which is recorded.")],
     by: Annotated[
         str | None,
-        typer.Option("--by", metavar="WHO", help="Who decides it. Default: the user of this process."),
+        typer.Option(
+            "--by", metavar="WHO", help="The person who decides. Default: the user of this process."
+        ),
     ] = None,
     url: Url = None,
     data: Data = None,
 ) -> int:
-    """Leave the event that failed out of the projection, for good and on record, and fold what waits behind it."""
+    """Discard the failed event for good, record the decision, and fold the events behind it."""
     projection = projection_named(name)
     who = getpass.getuser() if by is None else by
 
@@ -149,7 +154,7 @@ def discard(  # noqa: PLR0917 - called by the command line, by name
 
 
 def _name(given: str) -> str:
-    """Return the name of a projection that was given by it, or as MODULE:CLASS; its code is not needed."""
+    """Return the name of a projection given by name or as MODULE:CLASS; a plain name needs no code."""
     return projection_named(given).name if is_path(given) else given
 
 

@@ -1,4 +1,4 @@
-"""`history`, `show` and `tail`: what the log says of one entity, of one stream, and of late."""
+"""`history`, `show` and `tail`: the history of an entity, the events of a stream, the last events of the log."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from eventstore.store import EventStore
 
 _LINES_MAX = 2**31 - 1
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line; decimals are strings.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line; decimals are strings.")]
 """The option `--json`."""
 
 
@@ -41,14 +41,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line; de
 def history(
     category: Annotated[
         str,
-        typer.Argument(help="What it is: order, position, portfolio, or a category of your own (--module)."),
+        typer.Argument(help="The category: order, position, portfolio, or your own category (--module)."),
     ],
-    entity_id: Annotated[UUID, typer.Argument(metavar="ID", help="Its id.")],
+    entity_id: Annotated[UUID, typer.Argument(metavar="ID", help="The id of the entity.")],
     in_json: AsJson = False,
     url: Url = None,
     data: Data = None,
 ) -> None:
-    """Show each event of an entity with its times, who did it, and what became of each field."""
+    """Show each event of an entity with its times, its actor, and the change of each field."""
     entity_class = entity_class_named(category)
     with configuration(url, data) as config:
         told = asyncio.run(_history(config, entity_class, entity_id))
@@ -110,7 +110,7 @@ def _value(value: Any) -> str:
 
 
 def show(
-    stream: Annotated[UUID, typer.Argument(help="The id of the stream, which is its entity's.")],
+    stream: Annotated[UUID, typer.Argument(help="The id of the stream, which is the id of its entity.")],
     in_json: AsJson = False,
     url: Url = None,
     data: Data = None,
@@ -147,14 +147,14 @@ def tail(  # noqa: PLR0917 - the command's options
     ] = 10,
     following: Annotated[
         bool,
-        typer.Option("--follow", "-f", help="Go on with what is appended, until SIGINT (Ctrl-C) or SIGTERM."),
+        typer.Option("--follow", "-f", help="Go on with new events until SIGINT (Ctrl-C) or SIGTERM."),
     ] = False,
     category: Annotated[
         list[str] | None,
-        typer.Option("--category", metavar="NAME", help="Only of this category; may be repeated."),
+        typer.Option("--category", metavar="NAME", help="Only this category; may be repeated."),
     ] = None,
     type: Annotated[
-        list[str] | None, typer.Option("--type", metavar="NAME", help="Only of this type; may be repeated.")
+        list[str] | None, typer.Option("--type", metavar="NAME", help="Only this type; may be repeated.")
     ] = None,
     in_json: AsJson = False,
     url: Url = None,
@@ -181,7 +181,7 @@ async def _tail(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         if stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
-            # A pipe that nobody reads any more is noticed at once, and not with the next event.
+            # Notice a closed pipe at once, not only with the next event.
             loop.add_reader(sys.stdout.fileno(), readers_left.set)
         task = asyncio.create_task(_follow(store, selection, end, in_json=in_json), name="eventstore tail")
         ends = [asyncio.create_task(one.wait()) for one in (stop, readers_left)]

@@ -1,4 +1,4 @@
-"""`rebuild`: read tables built anew from the log, proved and put in the place of the old ones; or compared with them."""
+"""`rebuild`: rebuilds read tables from the log, proves them and swaps them in; or only compares."""
 
 from __future__ import annotations
 
@@ -33,23 +33,24 @@ def rebuild(  # noqa: PLR0917 - each is an option of the command line
         ),
     ] = None,
     all_of_them: Annotated[
-        bool, typer.Option("--all", help="Rebuild every projection that the database keeps.")
+        bool, typer.Option("--all", help="Rebuild every projection in the database.")
     ] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare every row with the live table, and change nothing.")
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Begin anew, whatever a rebuild that was killed has left.")
+        bool,
+        typer.Option("--restart", help="Start from the beginning instead of continuing a killed rebuild."),
     ] = False,
     abandon_it: Annotated[
-        bool, typer.Option("--abandon", help="Drop what a rebuild that was killed has left.")
+        bool, typer.Option("--abandon", help="Drop what a killed rebuild has left.")
     ] = False,
     in_place: Annotated[
         bool,
         typer.Option(
             "--in-place",
-            help="Change the rows that differ rather than replace the table, so that its views, foreign keys, triggers and "
-            "policies stay. A table that is published to subscribers is always rebuilt so.",
+            help="Change the rows that differ instead of replacing the table, so that its views, foreign keys, triggers and "
+            "policies stay. A table that is published to subscribers is always rebuilt in place.",
         ),
     ] = False,
     processes: Annotated[
@@ -57,27 +58,25 @@ def rebuild(  # noqa: PLR0917 - each is an option of the command line
         typer.Option(
             "--processes",
             metavar="N",
-            help="Build and prove each in so many processes. Default: as many as there are processors, four at most; one "
-            "where the log is short.",
+            help="Build and prove each projection in N processes. Default: the number of processors, four at most; one "
+            "if the log is short.",
         ),
     ] = None,
     url: Url = None,
     data: Data = None,
 ) -> int:
-    """Build read tables anew from the log, prove them, and put them in the place of the old ones.
+    """Rebuild read tables from the log, prove them, and swap them in.
 
-    Readers, writers and workers go on. A rebuild that was killed goes on where it was when it is run again. With
-    --compare nothing is changed, and the status is 1 where a row differs.
+    Readers, writers and workers go on. If a rebuild is killed, the next run continues it. With
+    --compare the command changes nothing, and the status is 1 if a row differs.
     """
     if bool(names) == all_of_them:
         known = ", ".join(sorted(known_names()))
-        raise ConfigurationError(f"rebuild which projection? Name some ({known}), or give --all")
+        raise ConfigurationError(f"no projection is named: name one or more of {known}, or give --all")
     if compare + restart + abandon_it > 1:
-        raise ConfigurationError(
-            "--compare, --restart and --abandon are three things to do: give one of them"
-        )
+        raise ConfigurationError("--compare, --restart and --abandon exclude each other: give one of them")
     if in_place and (compare or abandon_it):
-        raise ConfigurationError("--in-place says how to rebuild, and --compare and --abandon do not rebuild")
+        raise ConfigurationError("--compare and --abandon do not rebuild: leave out --in-place")
     chosen = projections_named(names) if names else None
     with configuration(url, data) as config:
         if compare:
@@ -133,12 +132,12 @@ async def _rebuild(
 
 
 async def _all_unless(chosen: list[Projection[Any]] | None, store: EventStore) -> list[Projection[Any]]:
-    """Return the projections that were named; else all that the database keeps."""
+    """Return the named projections, or all in the database if none were named."""
     if chosen is not None:
         return chosen
     kept, others = await kept_projections(store.connection)
     for name in others:
-        say_error(f"{name} is left out, since its code is not known here: give --module MODULE")
+        say_error(f"{name} is left out, because its code is not known: give --module MODULE")
     return kept
 
 
@@ -149,7 +148,7 @@ def _told(rebuilt: Rebuilt, elapsed_s: float) -> str:
     if rebuilt.rows_changed is not None:
         more += f", {rebuilt.rows_changed} rows changed in place"
     if rebuilt.folded_again:
-        more += f", {len(rebuilt.folded_again)} discarded events folded after all"
+        more += f", {len(rebuilt.folded_again)} discarded events folded again"
     return (
         f"{rebuilt.projection}: {rebuilt.rows} rows of {rebuilt.events} events, version {rebuilt.version}, live at "
         f"position {rebuilt.position} after {elapsed_s:.1f} s, proved by digest {rebuilt.digest}{more}"
@@ -158,13 +157,13 @@ def _told(rebuilt: Rebuilt, elapsed_s: float) -> str:
 
 @contextmanager
 def show_progress() -> Iterator[_Shown]:
-    """Show how a rebuild goes on: as a bar on a terminal, else as a line every few seconds."""
+    """Show the progress of a rebuild: a bar on a terminal, otherwise a line every few seconds."""
     with bars() as shown:
         yield _Shown(shown)
 
 
 class _Shown:
-    """Takes what a rebuild tells of itself."""
+    """Shows the progress that a rebuild reports."""
 
     def __init__(self, shown: Bars) -> None:
         self._bars = shown
@@ -174,7 +173,7 @@ class _Shown:
         self._told_s = time.monotonic()
 
     def __call__(self, progress: RebuildProgress) -> None:
-        """Show where it is."""
+        """Show the progress."""
         now = time.monotonic()
         if progress.stage != self._stage:
             self._stage, self._began = progress.stage, (now, progress.events)

@@ -1,4 +1,4 @@
-"""What the demo shows at its end: the books, as the read tables have them."""
+"""The books that the demo shows at its end, from the read tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PLOT_WIDTH = 72
 
 
 def portfolios_table(portfolios: Iterable[Portfolio]) -> TextTable:
-    """Return a table of portfolios, with their sum; amounts in dollars."""
+    """Return a table of portfolios, with their sum; amounts are in dollars."""
     table = TextTable(
         "Portfolios, in dollars, of simulated fills",
         ["portfolio"],
@@ -80,7 +80,7 @@ def counts_table(title: str, rows: Sequence[Any], name: str, count: str) -> Text
 def summed_equity(
     curves: Iterable[Sequence[tuple[datetime, Decimal]]],
 ) -> list[tuple[datetime, Decimal]]:
-    """Return the sum of curves that have the same times."""
+    """Return the sum of curves with equal times."""
     return [
         (points[0][0], sum((equity for _, equity in points), Decimal(0)))
         for points in zip(*curves, strict=True)
@@ -91,7 +91,7 @@ def equity_lines(equity: Sequence[tuple[datetime, Decimal]]) -> Iterator[str]:
     """Yield the lines of a plot of an equity curve, with the amounts and the times at its ends."""
     highest, lowest = (_money(pick(amount for _, amount in equity)) for pick in (max, min))
     margin = max(len(highest), len(lowest))
-    yield "Equity in dollars: cash, and what is open at the market's price"
+    yield "Equity in dollars: cash, and open positions at the market price"
     lines = plot(
         [(when.timestamp(), float(amount)) for when, amount in equity],
         width=_PLOT_WIDTH,

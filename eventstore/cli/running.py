@@ -1,8 +1,8 @@
-"""How a command runs: its coroutine, its exit status, and what it says when it cannot go on.
+"""How a command runs: its exit status, and the line that it prints when it cannot go on.
 
-Exit status: 0 done; 1 a proof found a difference, or what was asked for is not there; 2 something is wrong with what was
-given or with the database, and one line on standard error says what to do; 70 a fault of this program, with its traceback;
-130 and 143 interrupted by SIGINT (Ctrl-C) and SIGTERM, everything put away.
+Exit status: 0 done; 1 a proof found a difference, or the requested object does not exist; 2 an argument
+or the database is wrong, and one line on standard error says what to do; 70 a bug in this program,
+with its traceback; 130 and 143 interrupted by SIGINT (Ctrl-C) and SIGTERM, everything cleaned up.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from eventstore.printable import printable, text_of_error
 
 
 class NotFoundError(ConfigurationError):
-    """What a command was asked for is not there."""
+    """The object that the command needs does not exist."""
 
 
 DIFFERENT = 1
-"""Exit status: a proof found a difference, or what was asked for is not there."""
+"""Exit status: a proof found a difference, or the requested object does not exist."""
 
 BAD_INPUT = 2
-"""Exit status: what was given, or the database, is not as it must be."""
+"""Exit status: an argument or the database is wrong."""
 
 FAULT = 70
-"""Exit status: a fault of this program; its traceback is on standard error. (EX_SOFTWARE of sysexits.h)"""
+"""Exit status: a bug in this program; its traceback is on standard error (EX_SOFTWARE of sysexits.h)."""
 
 INTERRUPTED = 128
-"""Exit status of an interruption, less the signal's number."""
+"""Exit status of an interruption, minus the number of the signal."""
 
 _NOT_FOUND = (EntityNotFoundError, EventNotFoundError, KeyNotQuarantinedError, NotFoundError)
 
-# Every usage error of the command line derives from the base of this one, whatever typer's version.
+# In every version of typer, all usage errors derive from the base class of this one.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def exit_status_of(command: Callable[[], Any]) -> int:
-    """Run a command and return its exit status; say on standard error, in one line, why it could not go on."""
+    """Run a command and return its exit status; print an error as one line to standard error."""
     terminated = False
 
     def terminate(_number: int, _frame: FrameType | None) -> None:
@@ -62,19 +62,19 @@ def exit_status_of(command: Callable[[], Any]) -> int:
     _configure_logging()
     before = signal.signal(signal.SIGTERM, terminate)
     was_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    if (
-        was_ignored
-    ):  # as a shell without job control has it for what it starts with `&`; SIGTERM would be ignored with it
+    # A shell without job control starts background commands (`&`) with SIGINT ignored. `terminate` raises
+    # SIGINT, so SIGTERM would be ignored too.
+    if was_ignored:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = command()
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED + signal.SIGINT
     except BrokenPipeError:
-        # Who read our output has gone, as `head` does. Nothing more can be said, not even at the exit.
+        # The reader of our output, such as `head`, has gone. Python must not write at the exit either.
         sys.stdout = None
         return INTERRUPTED + signal.SIGPIPE
-    except Exception as error:  # noqa: BLE001 - none is lost: a fault ends in its traceback
+    except Exception as error:  # noqa: BLE001 - no error is lost: a bug prints its traceback
         line = _in_one_line(error)
         if line is None:
             say_fault(error)
@@ -88,16 +88,15 @@ def exit_status_of(command: Callable[[], Any]) -> int:
         signal.signal(signal.SIGTERM, before)
         if was_ignored:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if (
-        terminated and status == INTERRUPTED + signal.SIGINT
-    ):  # typer's own status where it caught the interruption
+    # typer returns this status if it catches the interruption itself.
+    if terminated and status == INTERRUPTED + signal.SIGINT:
         return INTERRUPTED + signal.SIGTERM
     return status if isinstance(status, int) else 0
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Put off SIGINT and SIGTERM to the end of a block that must not be left half done, and is short."""
+    """Delay SIGINT and SIGTERM until the end of a short block that must not stop halfway."""
     came: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, lambda number, _: came.append(number)) for number in numbers]
@@ -111,7 +110,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _configure_logging() -> None:
-    """Warnings go to standard error, a line each."""
+    """Write warnings to standard error, one line each."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -131,7 +130,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _in_one_line(error: BaseException) -> str | None:
-    """Return what a user is told of an error; None where it is a fault of this program."""
+    """Return the one line that describes an error; None if the error is a bug in this program."""
     error = _first(error)
     if isinstance(error, _UsageError):
         message = error.format_message()  # type: ignore[attr-defined]
@@ -142,8 +141,8 @@ def _in_one_line(error: BaseException) -> str | None:
 
 
 def _message(error: BaseException) -> str:
-    """Return what an error says, in one line; its class where it says nothing, or cannot."""
+    """Return an error's message as one line; the name of its class if the message is empty or fails."""
     try:
         return " ".join(str(error).split()) or type(error).__name__
-    except Exception:  # noqa: BLE001 - the error of a projection of anybody's
+    except Exception:  # noqa: BLE001 - errors of users' projections may fail in any way
         return text_of_error(error)

@@ -1,4 +1,4 @@
-"""`schema check` and `schema snapshot`: whether old events can still be read, to run in a user's own CI."""
+"""`schema check` and `schema snapshot`: check in CI that old events can still be read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from eventstore.errors import ConfigurationError
 
 application = typer.Typer(
     name="schema",
-    help="Hold today's event classes against a committed snapshot of their schemas.",
+    help="Compare today's event classes with a committed snapshot of their schemas.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -28,13 +28,13 @@ application = typer.Typer(
 _DEFAULT_FILE = Path("event_schemas.json")
 
 File = Annotated[
-    Path, typer.Option("--snapshot", metavar="FILE", help="The snapshot, which is kept with the code.")
+    Path, typer.Option("--snapshot", metavar="FILE", help="The snapshot file, which you keep with the code.")
 ]
 
 
 @application.command()
 def check(file: File = _DEFAULT_FILE, module: Modules = None) -> int:
-    """Say which change of an event class would break old events, and which upcaster is missing: status 1 then."""
+    """Print each change that would break old events and each missing upcaster; the status is then 1."""
     today = _today(module)
     changes = compare_snapshots(_read(file), today, registry)
     problems = registry_problems(registry)
@@ -44,9 +44,7 @@ def check(file: File = _DEFAULT_FILE, module: Modules = None) -> int:
         say(f"upcasters: {problem}")
     breaking = sum(change.breaks for change in changes)
     broken, harmless = breaking + len(problems), len(changes) - breaking
-    note = (
-        f", {harmless} harmless: take them up with `eventstore schema snapshot --update`" if harmless else ""
-    )
+    note = f", {harmless} harmless: add them with `eventstore schema snapshot --update`" if harmless else ""
     say(f"{_counted(today)} event types: {broken} change(s) would break old events{note}")
     return DIFFERENT if broken else 0
 
@@ -55,18 +53,24 @@ def check(file: File = _DEFAULT_FILE, module: Modules = None) -> int:
 def snapshot(
     file: File = _DEFAULT_FILE,
     module: Modules = None,
-    update: Annotated[bool, typer.Option("--update", help="Take up the changes since the last one.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Add the changes since the last snapshot.")
+    ] = False,
 ) -> int:
-    """Write the schemas of today's event classes to a file; refused with status 1 where that hides a broken event."""
+    """Write the schemas of today's event classes to a file.
+
+    It refuses with status 1 if the new file would hide a change that breaks old events.
+    """
     today = _today(module)
     if file.exists():
         if not update:
-            raise ConfigurationError(f"{file} is there already: give --update to take up what changed")
+            raise ConfigurationError(f"{file} exists already: give --update to add the changes")
+
         breaking = [change for change in compare_snapshots(_read(file), today, registry) if change.breaks]
         for change in breaking:
             say(str(change))
         if breaking:
-            say(f"{file} was left as it is: it would no longer show what breaks old events")
+            say(f"{file} was not changed: the new one would hide the changes that break old events")
             return DIFFERENT
     try:
         file.write_bytes(write_snapshot(today))
@@ -81,7 +85,7 @@ def _counted(today: dict[str, EventSchema]) -> int:
 
 
 def _today(modules: list[str] | None) -> dict[str, EventSchema]:
-    """Return the snapshot of what the library and these modules define."""
+    """Return the snapshot of the event classes of the library and of these modules."""
     importlib.import_module("eventstore.store")  # the built-in events
     import_modules(modules)
     return snapshot_of(registry)
@@ -92,6 +96,6 @@ def _read(file: Path) -> dict[str, EventSchema]:
         content = file.read_bytes()
     except OSError as error:
         raise ConfigurationError(
-            f"{file} cannot be read ({error.strerror}): `eventstore schema snapshot` writes it"
+            f"{file} cannot be read ({error.strerror}): create it with `eventstore schema snapshot`"
         ) from error
     return parse_snapshot(content, name=str(file))

@@ -1,4 +1,4 @@
-"""`url` and `stop`: an embedded PostgreSQL that stays up."""
+"""`url` and `stop`: start and stop an embedded PostgreSQL that stays up."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _Folder = Annotated[Path, typer.Option("--data", metavar="DIR", help="The folder
 
 
 def url(data: _Folder) -> None:
-    """Start the embedded PostgreSQL of a folder, which is made where it is missing, and print its URL.
+    """Start the embedded PostgreSQL of a folder and print its URL; create the folder if it is missing.
 
-    It stays up until `eventstore stop --data DIR`.
+    The server stays up until `eventstore stop --data DIR`.
     """
     with embedded_server(data) as server:
         server.keep_running()
@@ -25,6 +25,6 @@ def url(data: _Folder) -> None:
 
 
 def stop(data: _Folder) -> None:
-    """Stop the embedded PostgreSQL of a folder, whoever uses it."""
+    """Stop the embedded PostgreSQL of a folder, even if other processes use it."""
     stopped = EmbeddedServer.shut_down(data)
-    say(f"the server of {data} was stopped" if stopped else f"no server runs on {data}")
+    say(f"the server of {data} was stopped" if stopped else f"no server is running on {data}")

@@ -1,4 +1,4 @@
-"""`status`: how the database, its log and its projections stand, once or again and again."""
+"""`status`: the state of the database, its log and its projections, once or repeatedly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eventstore.errors import NotMigratedError
 from eventstore.sql import Named
 from eventstore.status import Status, read_status
 
-# Up to so many events are counted, which takes a second or two; beyond, a sample of the table is.
+# Up to this number, events are counted, which takes a second or two; beyond it, the number is estimated from a sample.
 _COUNTED_EVENTS_MAX = 5_000_000
 
 _SAMPLE_PERCENT = 1.0
@@ -28,16 +28,16 @@ def status(
     url: Url = None,
     data: Data = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show the projections again and again, until Ctrl-C.")
+        bool, typer.Option("--watch", help="Show the projections repeatedly, until Ctrl-C.")
     ] = False,
     interval_s: Annotated[
-        float, typer.Option("--interval", metavar="SECONDS", min=0.1, help="How often --watch looks.")
+        float, typer.Option("--interval", metavar="SECONDS", min=0.1, help="The interval of --watch.")
     ] = _INTERVAL_S,
     as_json: Annotated[
-        bool, typer.Option("--json", help="For programs: one JSON document, or with --watch one a line.")
+        bool, typer.Option("--json", help="Print one JSON document, or with --watch one per line.")
     ] = False,
 ) -> None:
-    """Show the migrations, the head of the log, its events by category, and how each projection stands."""
+    """Show the migrations, the head of the log, its events by category, and the state of each projection."""
     with configuration(url, data) as config:
         asyncio.run(
             _watch(config, interval_s, as_json=as_json) if watch else _status(config, as_json=as_json)
@@ -90,7 +90,7 @@ async def _require_migrated(adapter: PostgreSQLAdapter) -> None:
     pending = (await MigrationManager(adapter).get_status()).pending
     if pending:
         raise NotMigratedError(
-            f"the database lacks {len(pending)} migration(s) from {pending[0].label} on: run `eventstore migrate`"
+            f"the database lacks {len(pending)} migration(s), from {pending[0].label} on: run `eventstore migrate`"
         )
 
 
@@ -110,7 +110,7 @@ def _log_lines(now: Status) -> list[str]:
 
 
 def _plain_lines(now: Status) -> list[str]:
-    """A line for each projection: for a file, or a program that reads lines."""
+    """Return one line for each projection, for files and for programs that read lines."""
     return [
         f"head {now.head} {one.projection} position {one.position} lag {one.lag_events} events {one.lag_s:.1f} s "
         f"workers {one.partitions_active}/{one.partitions} quarantined {one.quarantined}"
@@ -122,7 +122,7 @@ def _migrations_table(migrations: MigrationStatus) -> TextTable:
     table = TextTable("Migrations", ["migration", "applied"], [])
     for one in migrations.applied:
         label = f"{one.version:04d}_{one.name}"
-        changed = " (its file is another one now)" if label in migrations.changed else ""
+        changed = " (its file has changed since)" if label in migrations.changed else ""
         table.add_row(label, f"{one.applied_at:%Y-%m-%d %H:%M:%S} UTC{changed}")
     for pending in migrations.pending:
         table.add_row(pending.label, "pending")
@@ -147,7 +147,7 @@ def _projections_table(now: Status) -> TextTable:
         table.add_row(
             one.projection,
             str(one.position),
-            # A gap in the positions counts here as an event: there are few.
+            # A gap in the positions counts as an event here; there are few gaps.
             str(one.lag_events),
             f"{one.moved_s_ago:.0f} s ago",
             f"{one.lag_s:.1f}",

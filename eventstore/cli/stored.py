@@ -1,4 +1,4 @@
-"""A stored event as text: its JSON as PostgreSQL has it, to the last digit and at any depth."""
+"""A stored event as text: its JSON exactly as PostgreSQL stores it, to any depth."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OPENING = frozenset("[{")
 
 
 def as_line(row: Any) -> str:
-    """Return an event as one line of fields, divided by spaces: a text that has spaces stands in quotes."""
+    """Return an event as one line of fields separated by spaces; a text with spaces is in quotes."""
     texts = (f"{_field(name)}={_field(value)}" for name, value in pairs(row["data"]))
     return (
         f"{row['position']:>9} {time_text(row['recorded_at'])} {_field(row['category']):<{_CATEGORY_WIDTH}} "
@@ -41,7 +41,7 @@ def as_line(row: Any) -> str:
 
 
 def as_json(row: Any) -> str:
-    """Return an event as a JSON object; what is stored stays as it is, digit for digit."""
+    """Return an event as a JSON object; stored values are copied digit for digit."""
     envelope = {name: row[name] for name in _ENVELOPE}
     envelope |= {name: _infinity(row[name]) or row[name] for name in ("occurred_at", "recorded_at")}
     stored = {name: orjson.Fragment(row[name]) for name in ("metadata", "data")}
@@ -49,10 +49,10 @@ def as_json(row: Any) -> str:
 
 
 def pairs(data: str) -> Iterator[tuple[str, str]]:
-    """Yield the members of a JSON object, a text without its quotes and all else as it is stored.
+    """Yield the members of a JSON object: texts without quotes, all other values as they are stored.
 
     Args:
-        data: The text of a jsonb. One that is no object is given as one value, named `data`.
+        data: The text of a jsonb value. If it is not an object, it is yielded as one value named `data`.
     """
     if not data.startswith("{"):
         yield "data", data
@@ -72,13 +72,13 @@ def time_text(when: datetime) -> str:
 
 
 def _infinity(when: datetime) -> str | None:
-    if when.tzinfo is not None:  # the driver gives infinite times without one
+    if when.tzinfo is not None:  # the driver returns infinite times without a time zone
         return None
     return "infinity" if when.year > 1 else "-infinity"
 
 
 def _field(text: str) -> str:
-    """Return a text so that it ends where the next space is, or in quotes."""
+    """Return a text without spaces as it is, and any other text in quotes."""
     if not text.startswith('"') and not any(map(str.isspace, text)):
         return printable(text)
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
@@ -86,7 +86,7 @@ def _field(text: str) -> str:
 
 
 def _value(data: str, start: int) -> tuple[str, int]:
-    """Return the value that begins at a place, and the place after it."""
+    """Return the value that begins at an index, and the index after it."""
     if data[start] not in _OPENING:
         found = _SCALAR.match(data, start)
         end = start if found is None else found.end()

@@ -1,4 +1,4 @@
-"""`table`: the statement that makes the table of a projection of one's own."""
+"""`table`: prints the statement that creates the table of a user's projection."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def table(
     ],
     module: Modules = None,
 ) -> None:
-    """Print the CREATE TABLE of a projection's rows and key, for a migration; no database is asked."""
+    """Print the CREATE TABLE for a projection's rows and key, for your migration; it uses no database."""
     import_modules(module)
     say_lines(f"{projection_named(projection).table.create()};")

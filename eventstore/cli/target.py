@@ -1,4 +1,4 @@
-"""Which database a command is about: `--url`, `--data`, or the environment."""
+"""The database of a command: `--url`, `--data`, or the environment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Url = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="The database: postgresql://user@host:port/name. Default: the variable DATABASE_URL. Other users of a "
+        help="The database: postgresql://user@host:port/name. Default: the variable DATABASE_URL. Other users of the "
         "machine can see a command's options, so put a password into the variable, PGPASSWORD or ~/.pgpass.",
     ),
 ]
@@ -34,7 +34,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
-        help="The folder of an embedded PostgreSQL, which is started for the command and stopped after it.",
+        help="The folder of an embedded PostgreSQL, which runs during the command.",
     ),
 ]
 """The option `--data`."""
@@ -45,7 +45,7 @@ Schema = Annotated[
     typer.Option(
         "--schema",
         metavar="NAME",
-        help="The schema in which the store lies. Default: the variable DATABASE_SCHEMA, or the first schema of the search "
+        help="The schema of the store. Default: the variable DATABASE_SCHEMA, or the first schema of the search "
         "path.",
     ),
 ]
@@ -65,7 +65,7 @@ def with_schema_option(command: Callable[..., Any]) -> Callable[..., Any]:
         _schema.set(schema)
         return command(*args, **kwargs)
 
-    # typer reads the options from the signature and the annotations, which are strings until they are resolved.
+    # typer reads the options from the signature and the annotations; unresolved annotations are strings.
     hints = get_type_hints(command, include_extras=True) | {"schema": Schema}
     added = inspect.Parameter("schema", inspect.Parameter.KEYWORD_ONLY, default=None)
     in_schema.__signature__ = signature.replace(  # type: ignore[attr-defined]
@@ -79,19 +79,19 @@ def with_schema_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def configuration(url: str | None, data: Path | None, *, make: bool = False) -> Iterator[DatabaseConfig]:
-    """Give the configuration of the database that a command is about, for a block.
+    """Yield the configuration of the command's database for a block.
 
     Args:
         url: The option `--url`.
-        data: The option `--data`; its server runs for the block at least.
-        make: Whether the folder may be a new one.
+        data: The option `--data`; its server runs at least until the end of the block.
+        make: Whether the folder may be new.
 
     Raises:
-        ConfigurationError: Both are given, or nothing says which database is meant; or one is not right.
+        ConfigurationError: Both or neither are given and no variable names a database, or a value is wrong.
         ConnectionError: The embedded server does not start.
     """
     if url is not None and data is not None:
-        raise ConfigurationError("--url and --data name two databases: give one of them")
+        raise ConfigurationError("--url and --data both name a database: give only one of them")
     if data is not None:
         with embedded_server(data if make else existing_folder(data)) as server:
             yield _in_schema(server.config())
@@ -100,7 +100,9 @@ def configuration(url: str | None, data: Path | None, *, make: bool = False) -> 
     elif any(name.startswith("DATABASE_") for name in os.environ):
         yield _in_schema(DatabaseConfig.from_env())
     else:
-        raise ConfigurationError("which database? Give --url URL, --data DIR, or the variable DATABASE_URL")
+        raise ConfigurationError(
+            "no database is named: give --url URL, --data DIR, or the variable DATABASE_URL"
+        )
 
 
 def _in_schema(config: DatabaseConfig) -> DatabaseConfig:
@@ -110,7 +112,7 @@ def _in_schema(config: DatabaseConfig) -> DatabaseConfig:
 
 @contextmanager
 def embedded_server(data: Path | None) -> Iterator[EmbeddedServer]:
-    """Run an embedded server for a block; an interruption neither leaves it half started nor running.
+    """Run an embedded server for a block; an interruption does not leave it half started or running.
 
     Raises:
         ConfigurationError, ConnectionError: As `EmbeddedServer.start`.
@@ -130,10 +132,10 @@ def existing_folder(data: Path) -> Path:
     """Return the folder of an embedded server.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: The folder holds no embedded server.
     """
     if not (data / "PG_VERSION").is_file():
-        raise ConfigurationError(f"{data} holds no database: `eventstore url --data {data}` makes one")
+        raise ConfigurationError(f"{data} holds no database: create one with `eventstore url --data {data}`")
     return data
 
 

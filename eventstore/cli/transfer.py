@@ -1,4 +1,4 @@
-"""`export` and `import`: the log out of a database and into another."""
+"""`export` and `import`: write the log to a file, and load it into another database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from eventstore.store import EventStore
 
 
 class What(StrEnum):
-    """What becomes of decimals."""
+    """How decimals are exported."""
 
     EXACT = "exact"
     TEXT = "text"
@@ -48,14 +48,21 @@ _OF_EVENTS = {
 
 
 def export(  # noqa: PLR0917 - typer calls it by name
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; - is standard output.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; - is standard output.")],
     category: Annotated[
         list[str] | None,
-        typer.Option("--category", metavar="NAME", help="Only this one; may be given again. Without seals."),
+        typer.Option(
+            "--category", metavar="NAME", help="Only this category, without seals; may be repeated."
+        ),
     ] = None,
     after: Annotated[
         int,
-        typer.Option("--after", metavar="POSITION", min=0, help="Only events after it. Cannot be imported."),
+        typer.Option(
+            "--after",
+            metavar="POSITION",
+            min=0,
+            help="Only events after this position; the file cannot be imported.",
+        ),
     ] = 0,
     parquet: Annotated[
         bool, typer.Option("--parquet", help="Write a Parquet file instead (extra: arrow).")
@@ -65,19 +72,23 @@ def export(  # noqa: PLR0917 - typer calls it by name
         typer.Option(
             "--table",
             metavar="NAME",
-            help="With --parquet: a read table instead of the events, by its name, that of its projection, or MODULE:CLASS.",
+            help="With --parquet: a read table instead of the events, given by its name, the name of its projection, or "
+            "MODULE:CLASS.",
         ),
     ] = EVENTS,
     decimals: Annotated[
         What,
         typer.Option(
-            "--decimals", help="With --table: decimals as decimals, as text, or as float, which is not exact."
+            "--decimals", help="With --table: decimals as decimals, as text, or as float, which is inexact."
         ),
     ] = What.EXACT,
     decimal_scale: Annotated[
         int | None,
         typer.Option(
-            "--decimal-scale", metavar="N", min=0, help="Digits after the point. Default: as the values need."
+            "--decimal-scale",
+            metavar="N",
+            min=0,
+            help="Digits after the point. Default: as many as the values need.",
         ),
     ] = None,
     decimal_precision: Annotated[
@@ -86,21 +97,21 @@ def export(  # noqa: PLR0917 - typer calls it by name
             "--decimal-precision",
             metavar="N",
             min=1,
-            help="Digits in all. Default: 38, or as the values need.",
+            help="Digits in all. Default: 38, or as many as the values need.",
         ),
     ] = None,
     consistency: Annotated[
         How,
-        typer.Option("--consistency", help="With --table: with every event, or as it stands."),
+        typer.Option("--consistency", help="With --table: with every event, or as the table is."),
     ] = How.FRESH,
     url: Url = None,
     data: Data = None,
 ) -> None:
-    """Write the log as JSON Lines: a line for each event and each seal, in order."""
+    """Write the log as JSON Lines: one line for each event and each seal, in order."""
     if not parquet and table != EVENTS:
-        raise ConfigurationError("a read table is exported with --parquet; JSON Lines hold events")
+        raise ConfigurationError("JSON Lines hold only events: add --parquet to export a read table")
     if parquet and (after or file == Path("-")):
-        raise ConfigurationError("a Parquet file holds the whole table: give a FILE, and no --after")
+        raise ConfigurationError("a Parquet file holds the whole table: give a FILE, and leave out --after")
     options: dict[str, Any] = {
         "categories": category,
         "decimals": decimals.value,
@@ -109,7 +120,9 @@ def export(  # noqa: PLR0917 - typer calls it by name
         "consistency": consistency.value,
     }
     if table == EVENTS and options != {"categories": category, **_OF_EVENTS}:
-        raise ConfigurationError("events have no decimals and no checkpoint: give those options with --table")
+        raise ConfigurationError(
+            "events have no decimals and no checkpoint: give these options only with --table"
+        )
     if parquet:
         with configuration(url, data) as config:
             rows = asyncio.run(_export_parquet(config, _table(table), file, options))
@@ -129,7 +142,7 @@ async def _export(
 
 
 def _table(name: str) -> Any:
-    """Return the projection that has a name, or keeps a table of the name; else the name of the table."""
+    """Return the projection with this name or this table; if there is none, the name of the table."""
     if name != EVENTS and (is_path(name) or name in known_names()):
         return projection_named(name)
     return name
@@ -142,20 +155,24 @@ async def _export_parquet(config: DatabaseConfig, table: Any, file: Path, option
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `export` wrote; - is standard input.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The file that `export` wrote; - is standard input.")
+    ],
     against: Annotated[
         str | None,
         typer.Option(
-            "--against", metavar="HEAD", help="A head that was kept outside, which the file must lead to."
+            "--against",
+            metavar="HEAD",
+            help="A head that you kept outside; the seals of the file must lead to it.",
         ),
     ] = None,
     line_bytes_max: Annotated[
-        int, typer.Option("--line-bytes-max", metavar="N", min=1, help="The most bytes of one line.")
+        int, typer.Option("--line-bytes-max", metavar="N", min=1, help="The largest line, in bytes.")
     ] = LINE_BYTES_MAX,
     url: Url = None,
     data: Data = None,
 ) -> None:
-    """Put an exported log into an empty database: positions, ids, times and seals are kept. All of it, or nothing."""
+    """Load an exported log into an empty database, all or nothing; positions, ids, times and seals are kept."""
     with configuration(url, data, make=True) as config, _read(file) as opened:
         done = asyncio.run(_import(config, opened, against, line_bytes_max))
     say(f"imported {done.events} events and {done.seals} seals, up to position {done.last_position}")
@@ -174,12 +191,12 @@ def _written(file: Path) -> Iterator[Any]:
         if file == Path("-"):
             if is_terminal():
                 raise ConfigurationError(
-                    "the log is not written to a terminal, which would obey what is in it: name a FILE, or a pipe; "
-                    "`eventstore tail` shows events"
+                    "the log is not written to a terminal, which would obey control characters in it: name a FILE, or use a "
+                    "pipe; `eventstore tail` shows events"
                 )
             yield sys.stdout.buffer
         else:
-            # An export that fails leaves the one before it.
+            # An export that fails leaves the old file in place.
             with replacing(file) as new, new.open() as opened:
                 yield opened
 
@@ -196,7 +213,7 @@ def _read(file: Path) -> Iterator[Any]:
 
 @contextmanager
 def _usable(file: Path) -> Iterator[None]:
-    """Say of an error of the file that it is one; those of the database are `OSError`s too, and stay what they are."""
+    """Raise an error of the file as `ConfigurationError`; errors of the database are `OSError`s too and pass."""
     try:
         yield
     except OSError as error:

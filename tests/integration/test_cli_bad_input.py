@@ -56,7 +56,7 @@ def test_no_database_named(command: str):
 
 def test_two_databases_named():
     """`--url` and `--data` together are refused."""
-    assert_refused(run("status", "--url", "postgresql:///x", "--data", "x"), "give one of them")
+    assert_refused(run("status", "--url", "postgresql:///x", "--data", "x"), "give only one of them")
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ async def test_what_is_not_known_is_said(
     """A check names what it could not look at; a name without code is refused with what makes it known."""
     await fold(store, monkeypatch)
     checked = await command("check")
-    assert "spoilt: not checked, since its code is not known here: give --module MODULE" in checked.stdout
+    assert "spoilt: not checked, because its code is not known: give --module MODULE" in checked.stdout
     assert json.loads((await command("check", "--json")).stdout)["not_checked"] == ["spoilt"]
     assert (
         json.loads((await command("check", "--json", "--module", "tests.failing_projection")).stdout)[
@@ -152,7 +152,7 @@ async def test_a_module_that_fails_is_named(command: Command, tmp_path: Path):
     refused = await command("rebuild", "spoilt", "--module", "ambiguous", env=env)
     assert_refused(
         refused,
-        "several projections are called spoilt",
+        "several projections are called spoilt:",
         "ambiguous:Again and tests.failing_projection:Spoilt",
     )
 
@@ -170,7 +170,10 @@ async def test_a_projection_may_be_an_object_of_the_module(
     for name in ("tested_strategies", "made:strategies"):
         rebuilt = await command("rebuild", name, "--module", "made", "--processes", "1", env=env)
         assert rebuilt.stdout.startswith("tested_strategies: 1 rows"), rebuilt.stderr
-    assert_refused(await command("rebuild", "made:Strategies", env=env), "cannot be made without arguments")
+    assert_refused(
+        await command("rebuild", "made:Strategies", env=env),
+        "cannot be created without constructor arguments",
+    )
 
 
 async def test_an_entity_is_known_by_its_category(store: EventStore, command: Command):

@@ -186,6 +186,6 @@ async def test_what_is_refused(store: EventStore, migrated_config: DatabaseConfi
         (("as-of", "noon", "orders"), "neither a position nor a time"),
         (("as-of", "99", "portfolios"), "beyond the end of the log"),
         (("as-of", "4", "orders", "--occurred"), "needs a time"),
-        (("snapshot", "--list", "--drop"), "go alone"),
+        (("snapshot", "--list", "--drop"), "exclude each other"),
     ):
         assert_refused(await asyncio.to_thread(run, *arguments, *to), said)

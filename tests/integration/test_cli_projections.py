@@ -45,7 +45,7 @@ async def test_work(migrated_config: DatabaseConfig, number: signal.Signals):
     try:
         assert process.stdout is not None
         line = await asyncio.to_thread(process.stdout.readline)
-        assert line.startswith("at work on orders, ")
+        assert line.startswith("working on orders, ")
         position = await save_orders(migrated_config, 5)
         async with EventStore.open(migrated_config, workers=False) as store:
             await store.wait_for(position)
@@ -170,8 +170,8 @@ def test_unknown_projections():
     assert_refused(run("rebuild", "ordres", *nowhere), "no projection ordres: did you mean orders?")
     assert_refused(run("rebuild", "x", *nowhere), "no projection x: there are orders, portfolio_snapshots")
     assert_refused(run("work", "--projection", "ordres", *nowhere), "no projection ordres")
-    assert_refused(run("rebuild", *nowhere), "rebuild which projection?", "--all")
-    assert_refused(run("rebuild", "orders", "--all", *nowhere), "rebuild which projection?")
+    assert_refused(run("rebuild", *nowhere), "no projection is named", "--all")
+    assert_refused(run("rebuild", "orders", "--all", *nowhere), "no projection is named")
 
 
 async def test_rebuild_while_a_worker_runs(migrated_config: DatabaseConfig):

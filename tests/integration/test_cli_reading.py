@@ -80,7 +80,7 @@ async def test_show(store: EventStore, migrated_config: DatabaseConfig):
     ]
     assert told[1]["data"] == {"parameter": "x", "value": "0"}
     assert told[1]["metadata"] == {"actor": "desk"}
-    assert_not_found(run("show", str(uuid4()), "--url", url), "no stream has the id")
+    assert_not_found(run("show", str(uuid4()), "--url", url), "there is no stream with the id")
 
 
 async def test_tail(store: EventStore, migrated_config: DatabaseConfig):

@@ -94,7 +94,7 @@ def test_a_harmless_change_passes_and_is_named(schema):
     done = schema("check", HARMLESS)
     assert done.returncode == 0
     assert "harmless: robot/RobotMoved: a new optional field name" in done.stdout
-    assert "0 change(s) would break old events, 1 harmless: take them up with" in done.stdout
+    assert "0 change(s) would break old events, 1 harmless: add them with" in done.stdout
 
 
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -102,13 +102,13 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.M
     assert_refused(run("schema", "check", "--module", "no_such_module"), "no module no_such_module")
     file = tmp_path / "s.json"
     with pytest.raises(
-        ConfigurationError, match=r"s\.json cannot be read .*`eventstore schema snapshot` writes it"
+        ConfigurationError, match=r"s\.json cannot be read .*create it with `eventstore schema snapshot`"
     ):
         cli.check(file)
     file.write_text("{}")
     with pytest.raises(ConfigurationError, match="is no snapshot of event schemas"):
         cli.check(file)
-    with pytest.raises(ConfigurationError, match=r"s\.json is there already: give --update"):
+    with pytest.raises(ConfigurationError, match=r"s\.json exists already: give --update"):
         cli.snapshot(file)
     with pytest.raises(ConfigurationError, match="cannot be written"):
         cli.snapshot(tmp_path / "no" / "s.json")

@@ -38,7 +38,7 @@ def test_a_server_that_stays_up(data: Path):
     assert run("stop", "--data", data).stdout == f"the server of {data} was stopped\n"
     assert_refused(run("status", "--url", line), "cannot connect to PostgreSQL")
     again = run("stop", "--data", data)
-    assert (again.returncode, again.stdout) == (0, f"no server runs on {data}\n")
+    assert (again.returncode, again.stdout) == (0, f"no server is running on {data}\n")
 
 
 def test_a_shell_can_take_the_url(data: Path):
@@ -71,7 +71,7 @@ def test_users_that_were_killed_are_forgotten(data: Path):
     assert run("migrate", "--data", data).returncode == 0
     process = command_line.start("work", "--data", data)
     assert process.stdout is not None
-    assert process.stdout.readline().startswith("at work on")
+    assert process.stdout.readline().startswith("working on")
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
     assert (data / "postmaster.pid").exists()

@@ -31,8 +31,8 @@ async def test_what_it_prints_makes_a_table_that_fits(store: EventStore):
         ("turnover", "MODULE:CLASS"),
         ("no.such.module:Turnover", "no module no"),
         (f"{MODULE}:Missing", f"{MODULE} has no Missing"),
-        (f"{MODULE}:Turnover", "no class of projections"),
-        ("projections:EntityProjection", "without arguments"),
+        (f"{MODULE}:Turnover", "is not a projection"),
+        ("projections:EntityProjection", "without constructor arguments"),
     ],
 )
 def test_what_is_no_projection_is_refused(path: str, words: str):

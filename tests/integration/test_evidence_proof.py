@@ -222,7 +222,7 @@ async def test_sealing_goes_on_after_a_lost_connection(store: EventStore):
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
                     "AND pid <> pg_backend_pid()"
                 )
-            await read(process.stderr, "warning: sealing is tried again")
+            await read(process.stderr, "warning: sealing failed; retrying")
             await store.log.append(started(tunings=1))
             relay.refuse = False
             await read(process.stdout, "sealed 2 events")

@@ -281,4 +281,4 @@ async def test_the_command(store: EventStore, tmp_path: Path):
     await export("--table", "eventstore.examples.turnover:TurnoverProjection")
     for wrong in (("--decimals", "text"), ("--consistency", "eventual"), ("--decimal-scale", 3)):
         done = await asyncio.to_thread(run, "export", file, "--parquet", *wrong, "--url", url)
-        assert_refused(done, "give those options with --table")
+        assert_refused(done, "give these options only with --table")
