@@ -1,7 +1,7 @@
 """Two ways to read a log from its beginning to its end, with several sizes of a page: `python -m benchmarks.paging EVENTS`.
 
 A server-side cursor in one transaction, and a statement for each page, one page ahead: what `Replay` does. Each is
-measured raw (JSON parsed, nothing else) and with the events decoded. ADR 14 has figures.
+measured raw (JSON parsed, nothing else) and with the events decoded. LAB.md has figures.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ EVERY_PAGE = [
     ROOT / "CHANGELOG.md",
     ROOT / "SECURITY.md",
     *sorted((ROOT / "docs" / "adr").glob("*.md")),
+    *sorted((ROOT / "benchmarks").glob("*.md")),
 ]
 # Any other spelling of a language would let a snippet escape from the tests.
 LANGUAGES = {"bash", "ini", "json", "mermaid", "python", "sql", "text", "toml", "yaml"}
