@@ -27,10 +27,12 @@ CREATE TABLE projection_rebuilds (
     owner      text,
     expires_at timestamptz,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    is_comparison boolean NOT NULL DEFAULT false,
     CONSTRAINT projection_rebuilds_pkey PRIMARY KEY (projection)
 ) WITH (fillfactor = 50);  -- updated at each step: leave room to do so within the page
 
 COMMENT ON COLUMN projection_rebuilds.position IS 'Every event up to position is folded into the table beside.';
+COMMENT ON COLUMN projection_rebuilds.is_comparison IS 'The table beside is for a comparison only: no rebuild goes on with it.';
 
 -- The keys that a rebuild could not fold; they are in quarantine once its table is the live one.
 CREATE TABLE projection_rebuild_failures (

@@ -218,22 +218,6 @@ class Table(Generic[R]):
             "given": _unnest(columns, first=1, more=(last, quoted(LAST_POSITION))),
         }
 
-    def compare(self, one: str, other: str, *, schema: str) -> str:
-        """Return the statement that counts the rows that two tables have equal, to the last digit, and not."""
-        return own(
-            "SELECT pg_catalog.count(*) FILTER (WHERE a.line = b.line) AS equal, "
-            "pg_catalog.count(*) FILTER (WHERE a.line IS DISTINCT FROM b.line) AS different "
-            f"FROM {self._joined(one, other, schema)}"
-        )
-
-    def differences(self, one: str, other: str, limit: int, *, schema: str) -> str:
-        """Return the statement that names some of the rows that differ, by their keys."""
-        key = ", ".join(self._key_aliases)
-        return own(
-            f"SELECT ({key})::pg_catalog.text AS key FROM {self._joined(one, other, schema)} "
-            f"WHERE a.line IS DISTINCT FROM b.line ORDER BY {key} LIMIT {limit:d}"
-        )
-
     def remove_unless_in(self, live: str, beside: str, *, schema: str, changed_too: bool = False) -> str:
         """Return the statement that removes the rows whose key another table lacks.
 
@@ -271,15 +255,23 @@ class Table(Generic[R]):
             same_key=self._same_key(),
         )
 
-    def count_differing(self, live: str, beside: str, *, schema: str) -> str:
-        """Return the statement that counts the keys whose rows two tables have differently, or one alone."""
-        return _filled(
-            "count_differing",
-            live=qualified(schema, live),
-            beside=qualified(schema, beside),
-            same_key=self._same_key(),
-            differ=self._differ(),
-        )
+    def compare(self, live: str, beside: str, *, schema: str) -> str:
+        """Return the statement that counts the keys whose rows two tables have `equal`, to the last digit, and `different`."""
+        return _filled("compare", **self._joined(live, beside, schema))
+
+    def differences(self, live: str, beside: str, *, schema: str) -> str:
+        """Return the statement that names some keys whose rows differ, or that one table alone has; its argument is how many."""
+        names = [quoted(column.name) for column in self.key]
+        key = ", ".join(f"coalesce(old.{name}, new.{name})" for name in names)
+        return _filled("differences", key=key, **self._joined(live, beside, schema))
+
+    def _joined(self, live: str, beside: str, schema: str) -> dict[str, str]:
+        return {
+            "live": qualified(schema, live),
+            "beside": qualified(schema, beside),
+            "same_key": self._same_key(),
+            "differ": self._differ(),
+        }
 
     def _all_names(self) -> list[str]:
         return [*(quoted(column.name) for column in self.codec.columns), quoted(LAST_POSITION)]
@@ -294,23 +286,6 @@ class Table(Generic[R]):
         # column by column.
         old, new = (", ".join(f"{side}.{name}" for name in self._all_names()) for side in ("old", "new"))
         return f"ROW({old})::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW({new})::pg_catalog.record"
-
-    @property
-    def _key_aliases(self) -> list[str]:
-        return [f"key_{place}" for place in range(len(self.key))]
-
-    def _joined(self, one: str, other: str, schema: str) -> str:
-        # Under names of our own: a column may be called as anything else here is.
-        aliases = ", ".join(self._key_aliases)
-        key = ", ".join(
-            f"r.{quoted(column.name)} AS {alias}"
-            for column, alias in zip(self.key, self._key_aliases, strict=True)
-        )
-        line = f"ROW({', '.join(f'r.{name}' for name in self._all_names())})::pg_catalog.text AS line"
-        return (
-            f"(SELECT {key}, {line} FROM {qualified(schema, one)} AS r) AS a "
-            f"FULL JOIN (SELECT {key}, {line} FROM {qualified(schema, other)} AS r) AS b USING ({aliases})"
-        )
 
 
 def _getter(names: Sequence[str]) -> Callable[[Any], Any]:

@@ -98,7 +98,8 @@ def _of_orders() -> dict[str, str]:
         ),
         "change_to": table.change_to("orders", beside, schema=_SCHEMA),
         "add_from": table.add_from("orders", beside, schema=_SCHEMA),
-        "count_differing": table.count_differing("orders", beside, schema=_SCHEMA),
+        "compare": table.compare("orders", beside, schema=_SCHEMA),
+        "differences": table.differences("orders", beside, schema=_SCHEMA),
     }
     return {f"tables/{name}/orders": text for name, text in made.items()}
 

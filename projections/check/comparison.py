@@ -1,4 +1,4 @@
-"""Comparing a live table with what the log says: with a table built beside it, and with a fold in memory.
+"""Comparing a live table with what the log says: with a rebuild that does not swap, and with a fold in memory.
 
 Nothing is changed, and readers and writers of the log never stop.
 """
@@ -6,31 +6,45 @@ Nothing is changed, and readers and writers of the log never stop.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 from eventstore.database.access import reading, writing
 from eventstore.database.cancellation import finish
 from eventstore.database.protocols import Connection, the_row
-from eventstore.errors import ProjectionError
+from eventstore.errors import EventStoreError, ProjectionError, RebuildError
+from eventstore.limits import check_seconds
 from eventstore.log.event_log import EventLog
+from eventstore.log.memory import collecting_rarely
 from eventstore.log.page_size import PageSize
 from eventstore.sql import load, qualified, schema_of
 from projections.engine.batch import FoldFailure, fold_into
 from projections.engine.delivery_counts import DeliveryCounts, key_of
 from projections.engine.reading import read_batch
 from projections.engine.versions import require_version
-from projections.keys import partition_of
+from projections.keys import key_text, partition_of
 from projections.projection import Projection
-from projections.quarantine.skip_list import Discards, read_discards
+from projections.quarantine.skip_list import Discards, Skipped, read_discards, read_skipped
+from projections.rebuild.builder import Build
 from projections.rebuild.independent_fold import IndependentFold, stored_lines
-from projections.rebuild.new_table import BUILD_TIMEOUT_S, beside_name
+from projections.rebuild.lease import REBUILD_LEASE_S, RebuildLease, taken_over
+from projections.rebuild.new_table import (
+    BUILD_TIMEOUT_S,
+    beside_name,
+    describe_beside,
+    drop_beside,
+    require_owner,
+)
+from projections.rebuild.process_pool import ProcessPool, process_pool
+from projections.rebuild.proof import ProofError, prove
 
 R = TypeVar("R")
 
 _BATCH_EVENTS_MAX = 5_000
 _CATCH_UP_ROUNDS_MAX = 20
+_LAST_POSITIONS_MAX = 2_000  # so few are left to the transaction that compares
+_ATTEMPTS_MAX = 5
 _DIFFERENCES_SHOWN_MAX = 20
 
 
@@ -62,146 +76,243 @@ Progress = Callable[[int, int], None]
 
 
 async def compare_with_rebuild(
-    log: EventLog, projection: Projection[Any], *, on_progress: Progress | None = None
+    log: EventLog,
+    projection: Projection[Any],
+    *,
+    on_progress: Progress | None = None,
+    lease_s: float = REBUILD_LEASE_S,
+    proves: bool = True,
 ) -> Comparison:
-    """Build a projection's table anew from the log, compare every row with the live one, and drop the new one.
+    """Rebuild a projection's table beside the live one, prove it, compare every row of the two, and drop it.
 
-    A key in quarantine is compared as far as it was folded; events that were discarded are left out.
+    It works in the steps of a rebuild, each a transaction of its own; the last one compares, in one snapshot. Workers,
+    readers and writers go on. What a comparison leaves that is killed, the next rebuild or comparison drops. A key in
+    quarantine is compared as far as it was folded; events that were discarded are left out.
 
     Args:
         log: The log.
-        projection: The projection; workers may be at work on it.
-        on_progress: Is told the position reached and the one to reach.
+        projection: The projection.
+        on_progress: Is called with the position reached and the one to reach.
+        lease_s: Seconds after which another process may rebuild or compare when this one was killed.
+        proves: Whether to prove the table beside before it is compared, as a rebuild does before it swaps.
 
     Returns:
         The comparison, at one point in time.
 
     Raises:
-        ProjectionError: The projection has never been folded.
+        LimitError: `lease_s` is not above 0.
+        ConfigurationError: This role does not own the table.
+        ProjectionError: The projection has never been folded; or keys went into and out of quarantine all the time.
         ProjectionVersionError: Another version of its code has built the table.
-        EventStoreError: An event cannot be decoded, or the database failed; the new table is gone then.
+        RebuildError: A rebuild or another comparison is under way; a rebuild that was killed has left a table half built; a
+            relation that no rebuild has made has the name of the table beside; or the proof failed, and its keys are named.
+        EventStoreError: An event cannot be decoded, or the database failed.
     """
-    beside = beside_name(projection, "compare")
-    async with writing(log.connection) as connection:
-        # One transaction: the table is never seen by others, and goes with a roll-back or a lost connection. It is
-        # UNLOGGED, since a subscriber may be sent the rows of a long transaction before its end.
-        transaction = connection.transaction()
-        await transaction.start()
-        try:
-            await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
-            await connection.execute(
-                f"CREATE UNLOGGED TABLE {qualified(schema_of(connection), beside)} (LIKE {qualified(schema_of(connection), projection.table.name)} INCLUDING ALL)",
-                timeout=BUILD_TIMEOUT_S,
-            )
-            build = _Build(log, connection, projection, beside, on_progress)
-            for _ in range(_CATCH_UP_ROUNDS_MAX):
-                partitions = await connection.fetch(
-                    load("projections/list_partitions", connection), projection.name
-                )
-                if not partitions:
-                    raise _never_folded(projection)
-                await require_version(connection, projection)
-                target = min(partition["position"] for partition in partitions)
-                if target - build.position <= _BATCH_EVENTS_MAX:
-                    break
-                await build.fold_through(target)
-            pinned = await connection.fetch(load("projections/pin_partitions", connection), projection.name)
-            await build.fold_partitions(
-                {partition["partition"]: partition["position"] for partition in pinned}
-            )
-            counted = the_row(
-                await connection.fetchrow(
-                    projection.table.compare(projection.table.name, beside, schema=schema_of(connection)),
-                    timeout=BUILD_TIMEOUT_S,
-                )
-            )
-            keys = await connection.fetch(
-                projection.table.differences(
-                    projection.table.name, beside, _DIFFERENCES_SHOWN_MAX, schema=schema_of(connection)
-                )
-            )
-        finally:
-            await finish(transaction.rollback())
-    return Comparison(
-        projection.name,
-        build.position,
-        counted["equal"],
-        counted["different"],
-        tuple(row["key"] for row in keys),
+    check_seconds("lease_s", lease_s, is_finite=True)
+    with collecting_rarely(), log.server.steady():
+        async with reading(log.connection) as connection:
+            await require_owner(connection, projection)
+            await _read_positions(connection, projection)
+            await describe_beside(connection, projection)
+        lease = await RebuildLease.take(log, projection, lease_s=lease_s)
+        async with lease.kept(), process_pool(log, projection, 1) as pool:
+            await _require_nothing_to_resume(log, projection, lease)
+            try:
+                for _ in range(_ATTEMPTS_MAX):
+                    beside = _Beside(log, projection, lease, on_progress)
+                    with suppress(_ChangedMeanwhileError):
+                        return await beside.compare(pool, proves=proves)
+            except ProofError as error:
+                raise RebuildError(str(error)) from None
+            finally:
+                await finish(_drop(log, projection, lease))
+    raise ProjectionError(
+        f"projection {projection.name} could not be compared: its keys in quarantine or its discarded events changed "
+        f"{_ATTEMPTS_MAX} times meanwhile: run it again when they rest"
     )
 
 
-class _Build:
-    """A table that is folded beside the live one, inside one transaction."""
+class _ChangedMeanwhileError(Exception):
+    """The live table leaves out other events by now than the one beside."""
+
+
+async def _require_nothing_to_resume(log: EventLog, projection: Projection[Any], lease: RebuildLease) -> None:
+    async with reading(log.connection) as connection:
+        shards = await connection.fetch(load("rebuild/list_shards", connection), projection.name)
+        is_begun = lease.position > 0 or any(shard["position"] for shard in shards)
+        if is_begun and not lease.is_comparison and await describe_beside(connection, projection) is not None:
+            raise RebuildError(
+                f"a rebuild of projection {projection.name} was killed and has left its table half built, at position "
+                f"{lease.position}: finish it (eventstore rebuild {projection.name}) or drop it (with --abandon), then compare"
+            )
+
+
+async def _drop(log: EventLog, projection: Projection[Any], lease: RebuildLease) -> None:
+    # What cannot be dropped now, the next rebuild or comparison drops.
+    with suppress(EventStoreError):
+        async with writing(log.connection) as connection:
+            await drop_beside(connection, projection, lease)
+
+
+async def _read_positions(connection: Connection, projection: Projection[Any]) -> list[int]:
+    """Return the position of each partition.
+
+    Raises:
+        ProjectionError: The projection has never been folded.
+        ProjectionVersionError: Another version of its code has built the table.
+    """
+    partitions = await connection.fetch(load("projections/list_partitions", connection), projection.name)
+    if not partitions:
+        raise ProjectionError(f"projection {projection.name} was never folded: let its worker run first")
+    await require_version(connection, projection)
+    return [partition["position"] for partition in partitions]
+
+
+class _Beside:
+    """The table beside, which comes to have every event that the live one has, each partition to its own position."""
 
     def __init__(
-        self,
-        log: EventLog,
-        connection: Connection,
-        projection: Projection[Any],
-        table: str,
-        on_progress: Progress | None,
+        self, log: EventLog, projection: Projection[Any], lease: RebuildLease, on_progress: Progress | None
     ) -> None:
-        self.position = 0
         self._log = log
-        self._connection = connection
         self._projection = projection
-        self._table = table
+        self._lease = lease
         self._on_progress = on_progress
-        self._failed: list[FoldFailure] = []
+        self._size = PageSize(_BATCH_EVENTS_MAX)
+        self._skipped = Skipped()
+        self._stuck: set[str] = set()
+        self._positions: list[int] = []
+        self._target = 0
 
-    async def fold_through(self, position: int) -> None:
-        """Fold everything up to `position`."""
-        await self._fold(self.position, position, lambda _: True)
-        self.position = max(self.position, position)
+    async def compare(self, pool: ProcessPool, *, proves: bool) -> Comparison:
+        """Build it, prove it, and compare it with the live one.
 
-    async def fold_partitions(self, positions: Mapping[int, int]) -> None:
-        """Fold each partition up to its own position."""
-        await self.fold_through(min(positions.values()))
-        for partition, position in positions.items():
-            await self._fold(
-                self.position,
-                position,
-                partial(_is_in_partition, partition=partition, partitions=len(positions)),
+        Raises:
+            _ChangedMeanwhileError: Begin again.
+            ProofError: It is not what the log says.
+        """
+        async with reading(self._log.connection) as connection:
+            self._skipped = await read_skipped(connection, self._projection)
+        build: Build[Any] = Build(
+            self._log, self._projection, self._lease.epoch, self._tell, skipped=self._skipped
+        )
+        await build.open(restart=True, reached=0, is_unlogged=True)
+        positions = await self._build(build)
+        await build.make_indexes(all_of_them=False)
+        if proves:
+            await prove(self._projection, build, pool, lambda *_: None)
+        async with writing(self._log.connection) as connection:
+            self._stuck = set(await build.failures(connection))
+            build.forget()
+            self._positions = [build.position] * len(positions)
+            for _ in range(_CATCH_UP_ROUNDS_MAX):
+                positions = await _read_positions(connection, self._projection)
+                self._require_as_before(positions)
+                pairs = zip(positions, self._positions, strict=True)
+                if max(now - folded for now, folded in pairs) <= _LAST_POSITIONS_MAX:
+                    break
+                while self._positions != positions:
+                    async with connection.transaction():
+                        await self._lease.renew_in(connection)
+                        await self._fold(connection, positions)
+            await build.look_again(connection)
+            return await self._compare_in(connection)
+
+    async def _build(self, build: Build[Any]) -> list[int]:
+        """Take the steps of a rebuild up to the partition that is furthest behind; return all positions."""
+        for rounds in range(_CATCH_UP_ROUNDS_MAX):
+            async with reading(self._log.connection) as connection:
+                positions = await _read_positions(connection, self._projection)
+            self._target = min(positions)
+            if rounds and self._target - build.position <= _LAST_POSITIONS_MAX:
+                break
+            while build.position < self._target:
+                await build.step(self._target)
+        return positions
+
+    async def _compare_in(self, connection: Connection) -> Comparison:
+        """Fold what is left, and compare, in one snapshot; all of it is rolled back."""
+        projection, schema = self._projection, schema_of(connection)
+        tables = (projection.table.name, beside_name(projection))
+        transaction = connection.transaction(isolation="repeatable_read")
+        await transaction.start()
+        try:
+            await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+            # Before the snapshot, which the first query takes: so both tables are those that it sees.
+            await connection.execute(f"LOCK TABLE {qualified(schema, tables[0])} IN ACCESS SHARE MODE")
+            await connection.execute(f"LOCK TABLE {qualified(schema, tables[1])} IN ROW EXCLUSIVE MODE")
+            held = await connection.fetchrow(load("rebuild/read", connection), projection.name)
+            if held is None or held["epoch"] != self._lease.epoch:
+                raise taken_over(projection)
+            positions = await _read_positions(connection, projection)
+            self._require_as_before(positions)
+            skipped = await read_skipped(connection, projection)
+            if not skipped.is_same_through(max(self._positions), self._skipped):
+                raise _ChangedMeanwhileError
+            self._skipped = skipped
+            while self._positions != positions:
+                await self._fold(connection, positions)
+            counted = the_row(
+                await connection.fetchrow(
+                    projection.table.compare(*tables, schema=schema), timeout=BUILD_TIMEOUT_S
+                )
             )
-        self.position = max(positions.values())
-
-    async def _fold(self, after: int, through: int, takes: Callable[[Any], bool]) -> None:
-        discarded = await read_discards(self._connection, self._projection)
-        size = PageSize(_BATCH_EVENTS_MAX)
-        while after < through:
-            batch = await read_batch(
-                self._log,
-                self._projection,
-                after=after,
-                through=through,
-                size=size,
-                connection=self._connection,
+            keys = await connection.fetch(
+                projection.table.differences(*tables, schema=schema),
+                _DIFFERENCES_SHOWN_MAX,
+                timeout=BUILD_TIMEOUT_S,
             )
-            stuck = frozenset(failure.key for failure in self._failed)
-            await fold_into(
-                self._connection,
-                self._projection,
-                [
-                    event
-                    for event in batch.events
-                    if not discarded.has(event.position, key_of(self._projection, event))
-                ],
-                table=self._table,
-                takes=partial(_is_taken, stuck=stuck, takes=takes),
-                on_error=self._failed,
-            )
-            after = batch.through
-            if self._on_progress is not None:
-                self._on_progress(after, through)
+        finally:
+            await finish(transaction.rollback())
+        return Comparison(
+            projection.name,
+            max(positions),
+            counted["equal"],
+            counted["different"],
+            tuple(row["key"] for row in keys),
+        )
 
+    def _require_as_before(self, positions: list[int]) -> None:
+        """Check that every partition is at least as far as it was, so that what was folded of it is right."""
+        if len(positions) != len(self._positions):
+            if len(set(self._positions)) != 1:
+                raise _ChangedMeanwhileError
+            self._positions = self._positions[:1] * len(positions)
+        if any(now < folded for now, folded in zip(positions, self._positions, strict=True)):
+            raise _ChangedMeanwhileError
 
-def _is_in_partition(key: tuple[Any, ...], *, partition: int, partitions: int) -> bool:
-    return partition_of(key, partitions) == partition
+    async def _fold(self, connection: Connection, through: list[int]) -> None:
+        """Fold the next batch, of each partition the events up to its position, in the open transaction of `connection`."""
+        folded, skipped, projection = self._positions, self._skipped, self._projection
+        behind = min(one for one, to in zip(folded, through, strict=True) if one < to)
+        batch = await read_batch(
+            self._log,
+            projection,
+            after=behind,
+            through=max(through),
+            size=self._size,
+            connection=connection,
+        )
+        events = []
+        for event in batch.events:
+            key = key_of(projection, event)
+            partition = partition_of(key, len(through))
+            if (
+                folded[partition] < event.position <= through[partition]
+                and not skipped.has(event.position, key)
+                and key_text(key) not in self._stuck
+            ):
+                events.append(event)
+        failed: list[FoldFailure] = []
+        await fold_into(connection, projection, events, table=beside_name(projection), on_error=failed)
+        self._stuck |= {key_text(failure.key) for failure in failed}
+        self._positions = [max(one, min(to, batch.through)) for one, to in zip(folded, through, strict=True)]
+        self._target = max(through)
+        self._tell(batch.through, 0)
 
-
-def _is_taken(key: Any, *, stuck: frozenset[Any], takes: Callable[[Any], bool]) -> bool:
-    return key not in stuck and takes(key)
+    def _tell(self, position: int, _: int) -> None:
+        if self._on_progress is not None:
+            self._on_progress(position, max(position, self._target))
 
 
 @dataclass(frozen=True)
@@ -244,9 +355,7 @@ async def read_live(log: EventLog, projection: Projection[Any]) -> Live:
             f"LOCK TABLE {qualified(schema_of(connection), table.name)} IN ACCESS SHARE MODE"
         )
         await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
-        partitions = await connection.fetch(load("projections/list_partitions", connection), projection.name)
-        if not partitions:
-            raise _never_folded(projection)
+        positions = await _read_positions(connection, projection)
         counted_after = await require_version(connection, projection)
         discarded = await read_discards(connection, projection)
         held = await connection.fetch(load("projections/list_quarantine", connection), projection.name)
@@ -255,7 +364,7 @@ async def read_live(log: EventLog, projection: Projection[Any]) -> Live:
         )
         lines = await stored_lines(connection, table, table.name)
     return Live(
-        [partition["position"] for partition in partitions],
+        positions,
         lines,
         discarded,
         {row["key"]: row["position"] for row in held},
@@ -307,7 +416,3 @@ async def compare_with_fold(
     with log.server.steady():
         live = await read_live(log, projection)
         return await fold_and_compare(log, projection, live, on_progress=on_progress)
-
-
-def _never_folded(projection: Projection[Any]) -> ProjectionError:
-    return ProjectionError(f"projection {projection.name} was never folded: let its worker run first")

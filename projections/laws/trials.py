@@ -168,7 +168,8 @@ class Trial:
         await self._append(plan.log)
         projection = self._named_anew()
         grown = await self._folded([_ALL], projection=projection)
-        compared = await compare_with_rebuild(self._log, projection)
+        # A proof would find rows that PostgreSQL changes, which is another law.
+        compared = await compare_with_rebuild(self._log, projection, proves=False)
         if compared.is_equal:
             return None, _live(grown)
         keys = ", ".join(compared.different_keys)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from eventstore.database.protocols import Connection, Row
@@ -39,3 +40,37 @@ class Discards:
 async def read_discards(connection: Connection, projection: Projection[Any]) -> Discards:
     """Read the discards of a projection that are in force."""
     return Discards.of(await connection.fetch(load("projections/list_discards", connection), projection.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Which events a live table does not have: the discarded ones, and those that wait for a key in quarantine.
+
+    Attributes:
+        discards: The discarded events.
+        held: The position at which each key in quarantine stands still, by its text.
+    """
+
+    discards: Discards = field(default_factory=Discards)
+    held: Mapping[str, int] = field(default_factory=dict)
+
+    def has(self, position: int, key: tuple[Any, ...]) -> bool:
+        """Whether the event at a position is skipped for a key."""
+        if self.held and position >= self.held.get(key_text(key), position + 1):
+            return True
+        return self.discards.has(position, key)
+
+    def is_same_through(self, position: int, other: Skipped) -> bool:
+        """Whether another one skips the same events up to a position."""
+        return self.discards.pairs == other.discards.pairs and all(
+            self.held.get(key) == other.held.get(key)
+            for key in self.held.keys() | other.held.keys()
+            if min(one.held.get(key, position + 1) for one in (self, other)) <= position
+        )
+
+
+async def read_skipped(connection: Connection, projection: Projection[Any]) -> Skipped:
+    """Read which events the live table of a projection does not have."""
+    discards = await read_discards(connection, projection)
+    held = await connection.fetch(load("projections/list_quarantine", connection), projection.name)
+    return Skipped(discards, {row["key"]: row["position"] for row in held})

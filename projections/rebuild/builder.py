@@ -94,6 +94,7 @@ class Build(TableBeside[R]):
                 with decimal_arithmetic(), unhurried_collection():
                     taken = self._of_shard(decode_for(self._log, self._projection, rows))
                     delivered.add(taken)
+                    taken = self._unless_skipped(taken)
                 if not self._has_all_rows:
                     await self._load(connection, taken)
                 with decimal_arithmetic(), unhurried_collection():
@@ -139,6 +140,12 @@ class Build(TableBeside[R]):
             return events
         has, projection = self._shard.has, self._projection
         return [event for event in events if has(projection, key_of(projection, event))]
+
+    def _unless_skipped(self, events: list[Readable]) -> list[Readable]:
+        if self.skipped is None:
+            return events
+        has, projection = self.skipped.has, self._projection
+        return [event for event in events if not has(event.position, key_of(projection, event))]
 
     async def _pages(
         self, connection: Connection, after: int, through: int
@@ -273,7 +280,9 @@ class Build(TableBeside[R]):
             has = self._shard.has
             ours = [one for one in batch.events if has(self._projection, key_of(self._projection, one))]
             refused += await self._fold_batch_singly(
-                connection, ours, self._stuck | {key_text(failure.key) for failure in refused}
+                connection,
+                self._unless_skipped(ours),
+                self._stuck | {key_text(failure.key) for failure in refused},
             )
             before = batch.through
         self._stuck |= {key_text(failure.key) for failure in refused}

@@ -23,7 +23,7 @@ import asyncpg
 
 from eventstore.database.access import reading, writing
 from eventstore.database.protocols import Connection, the_row
-from eventstore.errors import ConfigurationError, RebuildError
+from eventstore.errors import RebuildError
 from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import collecting_rarely
@@ -33,13 +33,14 @@ from projections.projection import Projection
 from projections.quarantine.skip_list import read_discards
 from projections.rebuild.builder import Build, BuildShard
 from projections.rebuild.independent_fold import digest_text
-from projections.rebuild.lease import REBUILD_LEASE_S, RebuildLease, taken_over
+from projections.rebuild.lease import REBUILD_LEASE_S, RebuildLease
 from projections.rebuild.new_table import (
     BUILD_TIMEOUT_S,
     PublishedError,
-    beside_name,
     describe_beside,
+    drop_beside,
     list_publications,
+    require_owner,
 )
 from projections.rebuild.process_pool import PROCESSES_MAX, ProcessPool, process_pool, usual_processes
 from projections.rebuild.proof import ProofError, Proved, prove, prove_step
@@ -167,7 +168,7 @@ async def abandon(log: EventLog, projection: Projection[Any]) -> bool:
     lease = await RebuildLease.take(log, projection)
     async with writing(log.connection) as connection:
         existed = await describe_beside(connection, projection) is not None
-        await _drop(connection, projection, lease)
+        await drop_beside(connection, projection, lease)
     return existed
 
 
@@ -199,7 +200,7 @@ class _Rebuild:
     async def _run(self, *, restart: bool, lease_s: float) -> Rebuilt:
         await self._prepare()
         lease = await RebuildLease.take(self._log, self._projection, lease_s=lease_s)
-        restart = restart or lease.version != self._projection.version
+        restart = restart or lease.is_comparison or lease.version != self._projection.version
         async with (
             lease.kept(),
             process_pool(self._log, self._projection, await self._count_processes()) as pool,
@@ -257,7 +258,7 @@ class _Rebuild:
     async def _prepare(self) -> None:
         projection = self._projection
         async with writing(self._log.connection) as connection:
-            await self._require_owner(connection)
+            await require_owner(connection, self._projection)
             await connection.execute(
                 load("projections/register", connection), projection.name, projection.version
             )
@@ -282,17 +283,6 @@ class _Rebuild:
                 advice += ", or rebuild the table in place (in_place=True, --in-place)"
             raise RebuildError(
                 f"table {projection.table.name} has what would not go over to a new one: {named}: {advice}"
-            )
-
-    async def _require_owner(self, connection: Connection) -> None:
-        table = self._projection.table.name
-        row = await connection.fetchrow(
-            load("rebuild/table_owner", connection), qualified(schema_of(connection), table)
-        )
-        if row is not None and not row["may_rebuild"]:
-            raise ConfigurationError(
-                f"only the owner of its table, {row['owner']}, may rebuild {self._projection.name}, since a new table takes "
-                f"the place of {table}: this is {row['name']}"
             )
 
     def _tell(self, position: int, events: int) -> None:
@@ -361,11 +351,11 @@ class _Rebuild:
         if self._in_place:
             await _lock(connection, live, "SHARE ROW EXCLUSIVE")
             rows_changed = await _change_rows(connection, self._projection, build.table)
-            await self._renew(connection, lease)
+            await lease.renew_in(connection)
             await connection.execute(f"DROP TABLE {beside}")
         else:
             await _lock(connection, live, "ACCESS EXCLUSIVE")
-            await self._renew(connection, lease)
+            await lease.renew_in(connection)
             if publications := await list_publications(connection, self._projection.table.name):
                 raise PublishedError(f"publication {publications[0]} sends the rows of {live}")
             for row in await connection.fetch(load("rebuild/swap_statements", connection), live, beside):
@@ -396,13 +386,6 @@ class _Rebuild:
             rows_changed,
         )
 
-    async def _renew(self, connection: Connection, lease: RebuildLease) -> None:
-        renewed = await connection.fetchval(
-            load("rebuild/renew_lease", connection), self._projection.name, lease.epoch, REBUILD_LEASE_S
-        )
-        if renewed is None:
-            raise taken_over(self._projection)
-
     async def _held_up(self, connection: Connection) -> RebuildError:
         table = self._projection.table.name
         row = await connection.fetchrow(
@@ -416,7 +399,7 @@ class _Rebuild:
 
     async def _give_up(self, lease: RebuildLease) -> None:
         async with writing(self._log.connection) as connection:
-            await _drop(connection, self._projection, lease)
+            await drop_beside(connection, self._projection, lease)
 
 
 class _InUseError(Exception):
@@ -466,27 +449,12 @@ async def _change_rows(connection: Connection, projection: Projection[Any], besi
     except (asyncpg.UniqueViolationError, asyncpg.ExclusionViolationError):
         # A row may have to take what another one is about to give up: so all that differ go before any comes.
         changed = await run(table.remove_unless_in(*names, schema=schema, changed_too=True), add)
-    different = await connection.fetchval(
-        table.count_differing(*names, schema=schema), timeout=BUILD_TIMEOUT_S
+    counted = the_row(
+        await connection.fetchrow(table.compare(*names, schema=schema), timeout=BUILD_TIMEOUT_S)
     )
-    if different:
+    if counted["different"]:
         raise RebuildError(
-            f"{different} row(s) of table {table.name} were written otherwise than they are: a trigger, a rule or a "
+            f"{counted['different']} row(s) of table {table.name} were written otherwise than they are: a trigger, a rule or a "
             "policy of it changes them: drop or disable it, and run it again"
         )
     return changed
-
-
-async def _drop(connection: Connection, projection: Projection[Any], lease: RebuildLease) -> None:
-    async with connection.transaction():
-        if (
-            await connection.fetchval(
-                load("rebuild/renew_lease", connection), projection.name, lease.epoch, REBUILD_LEASE_S
-            )
-            is None
-        ):
-            raise taken_over(projection)
-        await connection.execute(load("rebuild/finish", connection), projection.name, lease.epoch)
-        await connection.execute(
-            f"DROP TABLE IF EXISTS {qualified(schema_of(connection), beside_name(projection))}"
-        )

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from eventstore.database.access import writing
 from eventstore.database.cancellation import end, finish
+from eventstore.database.protocols import Connection
 from eventstore.errors import EventStoreError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
@@ -34,6 +35,7 @@ class RebuildLease:
         version: The version of the code that built what there is.
         position: Up to where the table was built.
         events: How many events were folded for that.
+        is_comparison: Whether it was built for a comparison alone, so that no rebuild goes on with it.
     """
 
     def __init__(self, log: EventLog, projection: Projection[Any], row: Any, *, lease_s: float) -> None:
@@ -41,7 +43,9 @@ class RebuildLease:
         self.version: int = row["version"]
         self.position: int = row["position"]
         self.events: int = row["events"]
+        self.is_comparison: bool = row["is_comparison"]
         self._log = log
+        self._projection = projection
         self._name = projection.name
         self._lease_s = lease_s
 
@@ -76,8 +80,9 @@ class RebuildLease:
                 first = first or other
                 renewed = (other["epoch"], other["expires_at"]) != (first["epoch"], first["expires_at"])
                 if renewed or not other["is_alive"]:
+                    doing = "compared with a rebuild" if other["is_comparison"] else "rebuilt"
                     raise RebuildError(
-                        f"projection {projection.name} is being rebuilt by {other['owner']}, "
+                        f"projection {projection.name} is being {doing} by {other['owner']}, "
                         f"at position {other['position']}: let it finish, or end it"
                     )
             await asyncio.sleep(_POLL_S)
@@ -90,6 +95,19 @@ class RebuildLease:
             yield
         finally:
             await finish(self._end(task))
+
+    async def renew_in(self, connection: Connection) -> None:
+        """Renew the lease and lock its row, in the open transaction of `connection`: nobody takes over until that ends.
+
+        Raises:
+            RebuildError: Another process has taken over.
+            Exception: Errors of asyncpg, not mapped.
+        """
+        renewed = await connection.fetchval(
+            load("rebuild/renew_lease", connection), self._name, self.epoch, self._lease_s
+        )
+        if renewed is None:
+            raise taken_over(self._projection)
 
     async def _end(self, keeping: asyncio.Task[None]) -> None:
         await end(keeping)

@@ -9,13 +9,13 @@ from typing import Any, Generic, TypeVar
 
 from eventstore.database.access import reading, writing
 from eventstore.database.protocols import Connection, the_row
-from eventstore.errors import EventStoreError, RebuildError
+from eventstore.errors import ConfigurationError, EventStoreError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.sql import load, qualified, schema_of
 from projections.projection import Projection
-from projections.quarantine.skip_list import Discards, read_discards
-from projections.rebuild.lease import taken_over
+from projections.quarantine.skip_list import Discards, Skipped, read_discards
+from projections.rebuild.lease import RebuildLease, taken_over
 from projections.rebuild.shards import WHOLE, Shard
 from projections.table import with_end
 
@@ -26,9 +26,9 @@ BUILD_TIMEOUT_S = 3_600.0
 """For how long one statement of a rebuild may run: an index over many millions of rows takes a while."""
 
 
-def beside_name(projection: Projection[Any], purpose: str = "rebuild") -> str:
-    """Return the name of a table beside the live one."""
-    return with_end(projection.table.name, f"__{purpose}")
+def beside_name(projection: Projection[Any]) -> str:
+    """Return the name of the table beside the live one."""
+    return with_end(projection.table.name, "__rebuild")
 
 
 _MARK = "made by a rebuild of trading-eventstore, which drops it or puts it in the place of the live table"
@@ -50,6 +50,38 @@ async def describe_beside(connection: Connection, projection: Projection[Any]) -
             "rename or drop it"
         )
     return found
+
+
+async def drop_beside(connection: Connection, projection: Projection[Any], lease: RebuildLease) -> None:
+    """Drop the table beside and forget how far it was built, in one transaction.
+
+    Raises:
+        RebuildError: Another process has taken the lease over.
+        Exception: Errors of asyncpg, not mapped.
+    """
+    async with connection.transaction():
+        await lease.renew_in(connection)
+        await connection.execute(load("rebuild/finish", connection), projection.name, lease.epoch)
+        await connection.execute(
+            f"DROP TABLE IF EXISTS {qualified(schema_of(connection), beside_name(projection))}"
+        )
+
+
+async def require_owner(connection: Connection, projection: Projection[Any]) -> None:
+    """Check that this role may make a table like the live one.
+
+    Raises:
+        ConfigurationError: The role does not own the live table.
+    """
+    table = projection.table.name
+    row = await connection.fetchrow(
+        load("rebuild/table_owner", connection), qualified(schema_of(connection), table)
+    )
+    if row is not None and not row["may_rebuild"]:
+        raise ConfigurationError(
+            f"only the owner of its table, {row['owner']}, may rebuild {projection.name}, since a new table takes "
+            f"the place of {table}: this is {row['name']}"
+        )
 
 
 class PublishedError(EventStoreError):
@@ -92,6 +124,8 @@ class TableBeside(Generic[R]):
         epoch: That of the lease to the rebuild: with another one nothing is written.
         on_step: Is told the position reached and the events folded.
         shard: Which keys to fold.
+        skipped: The events to leave out, for a table that is compared with the live one and never takes its place;
+            None: every event is folded that can be.
 
     Attributes:
         position: Every event up to here is in it.
@@ -108,7 +142,9 @@ class TableBeside(Generic[R]):
         on_step: Callable[[int, int], None],
         *,
         shard: Shard = WHOLE,
+        skipped: Skipped | None = None,
     ) -> None:
+        self.skipped = skipped
         self.position = 0
         self.events = 0
         self.table = beside_name(projection)
@@ -168,6 +204,7 @@ class TableBeside(Generic[R]):
                 self._projection.name,
                 self._projection.version,
                 self._epoch,
+                self.skipped is not None,
             )
             if begun is None:
                 raise taken_over(self._projection)

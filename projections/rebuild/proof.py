@@ -19,7 +19,7 @@ from eventstore.sql import load
 from projections.engine.delivery_counts import key_of
 from projections.keys import key_text
 from projections.projection import Projection
-from projections.quarantine.skip_list import Discards
+from projections.quarantine.skip_list import Discards, Skipped
 from projections.rebuild.builder import Build
 from projections.rebuild.independent_fold import (
     WINDOW_POSITIONS,
@@ -76,6 +76,7 @@ class _ProveShard:
     position: int
     discarded: Discards
     refused: frozenset[tuple[int, str]]
+    skipped: Skipped | None
 
     async def run(
         self, log: EventLog, projection: Projection[Any], on_progress: Callable[[int, int], None]
@@ -88,9 +89,12 @@ class _ProveShard:
             projection,
             shard=self.shard,
             discarded=self.discarded,
-            retry_discarded=True,
+            retry_discarded=self.skipped is None,
             refused=self.refused,
-            held={row["key"]: row["position"] for row in failures},
+            held={
+                **(self.skipped.held if self.skipped is not None else {}),
+                **{row["key"]: row["position"] for row in failures},
+            },
             on_progress=lambda position, _: on_progress(position, fold.events),
         )
         await fold.advance(self.position)
@@ -114,7 +118,7 @@ async def prove(
     shards = pool.processes * max(1, -(-rows // (pool.processes * _ROWS_MAX)))
     position = build.position
     jobs = [
-        _ProveShard(Shard(number, shards), position, build.discarded, frozenset(build.refused))
+        _ProveShard(Shard(number, shards), position, build.discarded, frozenset(build.refused), build.skipped)
         for number in range(shards)
     ]
     proved = await pool.run(jobs, on_progress)

@@ -1,7 +1,7 @@
-"""A process whose children rebuild a projection and kill themselves at a statement of choice.
+"""A process whose children rebuild a projection, or compare it with a rebuild, and kill themselves at a statement of choice.
 
-As `tests.concurrency.dying` has it. A child that ends by itself answers with how many statements it ran, and the position
-at which it began.
+As `tests.concurrency.dying` has it. The arguments are the database's URL and `rebuild` or `compare`. A child that ends by
+itself answers with how many statements it ran, and the position at which a rebuild began, or the rows found equal.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from eventstore.database import ConnectionFactory, DatabaseConfig
 from eventstore.log import EventLog
+from projections.check import compare_with_rebuild
 from projections.rebuild import RebuildProgress, rebuild
 from projections.rebuild import builder as build
 from tests.concurrency.dying import STATEMENTS, Death, serve
@@ -31,7 +32,12 @@ async def run(death: Death) -> str:
         DatabaseConfig.from_url(sys.argv[1]).replace(min_pool_size=1, max_pool_size=3)
     )
     death.watch(*STATEMENTS, "copy_records_to_table", passes=_renews_the_claim)
-    await rebuild(EventLog(connection), SeenProjection(), lease_s=LEASE_S, on_progress=note)
+    log, projection = EventLog(connection), SeenProjection()
+    if sys.argv[2] == "compare":
+        compared = await compare_with_rebuild(log, projection, lease_s=LEASE_S)
+        reached.append(compared.rows_equal)
+    else:
+        await rebuild(log, projection, lease_s=LEASE_S, on_progress=note)
     ran = death.statements
     await connection.close()
     return f"{ran} {reached[0]}"
@@ -40,7 +46,9 @@ async def run(death: Death) -> str:
 def _renews_the_claim(arguments: tuple[Any, ...]) -> bool:
     # It is renewed by the clock, beside the statements of the rebuild.
     return (
-        bool(arguments) and isinstance(arguments[0], str) and "expires_at = clock_timestamp()" in arguments[0]
+        bool(arguments)
+        and isinstance(arguments[0], str)
+        and "expires_at = pg_catalog.clock_timestamp()" in arguments[0]
     )
 
 

@@ -17,8 +17,8 @@ from eventstore.errors import RebuildError
 from eventstore.log import EventLog
 from eventstore.repositories import Page
 from eventstore.store import EventStore
-from projections import OrdersProjection
-from projections.check.comparison import compare_with_fold, read_live
+from projections import OrdersProjection, ProjectionWorker
+from projections.check.comparison import compare_with_fold, compare_with_rebuild, read_live
 from projections.rebuild import RebuildProgress, abandon, rebuild
 from tests.concurrency.dying import dying_process
 from tests.conftest import url_of
@@ -233,7 +233,7 @@ async def test_a_rebuild_killed_at_any_statement_goes_on(migrated_config: Databa
             await connection.execute("CREATE INDEX seen_version_idx ON seen (version) WHERE events > 1")
         for _ in range(40):
             await log.append(started(tunings=3))
-        async with dying_process("dying_rebuild", url_of(migrated_config)) as run:
+        async with dying_process("dying_rebuild", url_of(migrated_config), "rebuild") as run:
             statements = int((await run("never", 0)).split()[0])
             killed = gone_on = 0
             for at in range(1, statements + 1, EVERY):
@@ -254,5 +254,44 @@ async def test_a_rebuild_killed_at_any_statement_goes_on(migrated_config: Databa
                 "SELECT indexname FROM pg_indexes WHERE tablename = 'seen' ORDER BY 1"
             )
         assert [row["indexname"] for row in names] == ["seen_pkey", "seen_version_idx"]
+    finally:
+        await pool.close(timeout_s=5)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_comparison_killed_at_any_statement_is_in_nobodys_way(
+    migrated_config: DatabaseConfig, when: str
+):
+    """A process is killed by SIGKILL before, or after, its n-th statement: the live table is as it was.
+
+    The next comparison, and the next rebuild, do not go on with what it left: they drop it.
+    """
+    pool = await ConnectionFactory.create_connection(migrated_config)
+    try:
+        log, projection = EventLog(pool), SeenProjection()
+        async with pool.acquire() as connection:
+            await connection.execute(projection.table.create())
+        for _ in range(40):
+            await log.append(started(tunings=3))
+        await ProjectionWorker(log, projection).catch_up(await log.head())
+        left = 0
+        async with dying_process("dying_rebuild", url_of(migrated_config), "compare") as run:
+            statements, equal = map(int, (await run("never", 0)).split())
+            assert equal == 40
+            for at in range(1, statements + 1, EVERY):
+                assert await run(when, at) == "killed"
+                async with pool.acquire() as connection:
+                    left += await connection.fetchval("SELECT to_regclass('seen__rebuild') IS NOT NULL")
+                if at % 2:
+                    reached: list[RebuildProgress] = []
+                    # In place, the table would be UNLOGGED too.
+                    await rebuild(log, projection, in_place=True, on_progress=reached.append)
+                    assert reached[0].stage == "build", "it went on with the table of the comparison"
+                else:
+                    assert (await compare_with_rebuild(log, projection)).rows_equal == 40, at
+                async with pool.acquire() as connection:
+                    assert await connection.fetchval("SELECT to_regclass('seen__rebuild') IS NULL"), at
+                    assert await connection.fetchval("SELECT count(*) FROM projection_rebuilds") == 0, at
+        assert left > 2, "some were killed with the table half built"
     finally:
         await pool.close(timeout_s=5)

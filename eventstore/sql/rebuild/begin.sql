@@ -3,6 +3,7 @@
 --   $1 projection text
 --   $2 version integer of the code
 --   $3 epoch bigint
+--   $4 is_comparison boolean whether the table is to be compared with the live one, and never takes its place
 -- Result: epoch bigint; no row where another process has taken it over
 -- Locks: the rows'
 -- Index: projection_rebuilds_pkey, projection_rebuild_failures_pkey, projection_rebuild_shards_pkey,
@@ -16,6 +17,6 @@ shards AS (
 deliveries AS (
     DELETE FROM {schema}.projection_delivery_counts WHERE projection = $1::pg_catalog.text AND partition < 0
 )
-UPDATE {schema}.projection_rebuilds SET version = $2::integer, position = 0, events = 0, started_at = pg_catalog.clock_timestamp()
+UPDATE {schema}.projection_rebuilds SET version = $2::integer, position = 0, events = 0, started_at = pg_catalog.clock_timestamp(), is_comparison = $4::boolean
 WHERE projection = $1::pg_catalog.text AND epoch = $3::bigint
 RETURNING epoch

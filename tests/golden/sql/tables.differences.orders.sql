@@ -1,3 +1,6 @@
-SELECT pg_catalog.count(*) FROM "public"."orders" AS old
+SELECT (coalesce(old."id", new."id"))::pg_catalog.text AS key
+FROM "public"."orders" AS old
 FULL JOIN "public"."orders__rebuild" AS new ON new."id" OPERATOR(pg_catalog.=) old."id"
 WHERE ROW(old."id", old."version", old."symbol", old."side", old."order_type", old."quantity", old."limit_price", old."stop_price", old."time_in_force", old."status", old."broker_order_id", old."filled_quantity", old."filled_cost", old."commission", old."multiplier", old."executions", old."reason", old."tags", old."portfolio_id", old."strategy", old."created_at", old."submitted_at", old."filled_at", old."cancelled_at", old."expired_at", old."rejected_at", old."last_position")::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW(new."id", new."version", new."symbol", new."side", new."order_type", new."quantity", new."limit_price", new."stop_price", new."time_in_force", new."status", new."broker_order_id", new."filled_quantity", new."filled_cost", new."commission", new."multiplier", new."executions", new."reason", new."tags", new."portfolio_id", new."strategy", new."created_at", new."submitted_at", new."filled_at", new."cancelled_at", new."expired_at", new."rejected_at", new."last_position")::pg_catalog.record
+ORDER BY coalesce(old."id", new."id")
+LIMIT $1::bigint
