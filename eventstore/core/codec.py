@@ -29,6 +29,7 @@ from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic_core import PydanticUndefined, SchemaSerializer, SchemaValidator, from_json, to_json
 
 from eventstore.errors import ConfigurationError
+from eventstore.private_names.pydantic_names import only_checks_bounds, only_sets_private_attributes
 
 M = TypeVar("M", bound=BaseModel)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,11 +39,9 @@ Schema = Mapping[str, Any]
 _SHAPES_MAX = 1_000  # of a model: an amendment may name any of its fields
 _REMEMBERED_MAX = 10_000  # of a type: one or two MB
 
-# What a model consists of, set without pydantic's `__setattr__` in between.
-_set_fields: Callable[[Any, Any], None] = vars(BaseModel)["__dict__"].__set__
-_set_given: Callable[[Any, Any], None] = vars(BaseModel)["__pydantic_fields_set__"].__set__
-_set_extra: Callable[[Any, Any], None] = vars(BaseModel)["__pydantic_extra__"].__set__
-_set_private: Callable[[Any, Any], None] = vars(BaseModel)["__pydantic_private__"].__set__
+# What a model consists of beside its `__dict__`; pydantic documents these.
+_set = object.__setattr__
+_GIVEN, _EXTRA, _PRIVATE = "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"
 
 
 def keeps_type(function: F) -> F:
@@ -285,8 +284,7 @@ def _reads_back(schema: Schema) -> str | None:
     """Return what is known of a validator function: `as given`, `always`, or None."""
     function = schema["function"]["function"]
     function = getattr(function, "func", function)  # of a partial
-    # Pydantic's own checks of bounds and digits return what they are given.
-    if getattr(function, "__module__", None) == "pydantic._internal._validators":
+    if only_checks_bounds(function):
         return "as given"
     mark: str | None = getattr(function, "__reads_back__", None)
     return mark
@@ -639,10 +637,10 @@ def _root_reader(model: type[BaseModel], read: Converter | None) -> Converter:
 
     def make(value: Any) -> BaseModel:
         made = model.__new__(model)
-        _set_fields(made, {"root": value if read is None or value is None else read(value)})
-        _set_given(made, {"root"})
-        _set_extra(made, None)
-        _set_private(made, None)
+        _set(made, "__dict__", {"root": value if read is None or value is None else read(value)})
+        _set(made, _GIVEN, {"root"})
+        _set(made, _EXTRA, None)
+        _set(made, _PRIVATE, None)
         if model.__private_attributes__ or private is None:
             made.model_post_init(None)
         return made
@@ -650,7 +648,7 @@ def _root_reader(model: type[BaseModel], read: Converter | None) -> Converter:
     return make
 
 
-class _Remembered(dict[Any, Any]):
+class Remembered(dict[Any, Any]):
     """Values by their text: prices, quantities and ids come again and again, and are immutable."""
 
     def __init__(self, make: Converter) -> None:
@@ -670,8 +668,8 @@ class _Remembered(dict[Any, Any]):
 
 
 @cache
-def _remembered(kind: Converter) -> _Remembered:
-    return _Remembered(kind)
+def _remembered(kind: Converter) -> Remembered:
+    return Remembered(kind)
 
 
 def _date(value: Any) -> date:
@@ -791,20 +789,20 @@ class Maker(Generic[M]):
         model = self._model
         made_model = model.__new__(model)
         if self._form.extras is not None:
-            _set_extra(made_model, {name: fields.pop(name) for name in shape.extras})
+            _set(made_model, _EXTRA, {name: fields.pop(name) for name in shape.extras})
         else:
-            _set_extra(made_model, None)
-        _set_fields(made_model, fields)
-        _set_given(made_model, shape.given if shape.shares_given else shape.given.copy())
+            _set(made_model, _EXTRA, None)
+        _set(made_model, "__dict__", fields)
+        _set(made_model, _GIVEN, shape.given if shape.shares_given else shape.given.copy())
         if self._private is None:
-            _set_private(made_model, None)
+            _set(made_model, _PRIVATE, None)
             if model.__private_attributes__:
                 made_model.model_post_init(None)
             return made_model
         private = self._private.copy()
         for name, factory in self._private_made:
             private[name] = factory()
-        _set_private(made_model, private)
+        _set(made_model, _PRIVATE, private)
         return made_model
 
 
@@ -814,7 +812,7 @@ def _private_defaults(
     """Return the plain defaults of private attributes and what makes the others; None: pydantic's own method sets them."""
     attributes = model.__private_attributes__
     # A model with a `model_post_init` of its own is left to it.
-    is_plain = getattr(model.model_post_init, "__name__", "") == "init_private_attributes" and not any(
+    is_plain = only_sets_private_attributes(model) and not any(
         getattr(attribute, "default_factory_takes_validated_data", False) for attribute in attributes.values()
     )
     if not is_plain:

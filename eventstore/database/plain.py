@@ -6,7 +6,6 @@ the user's statements. The library's take and give what asyncpg takes and gives 
 
 from __future__ import annotations
 
-import inspect
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
@@ -20,14 +19,11 @@ from eventstore.database.protocols import Connection
 from eventstore.database.session import array_codecs, learn_types
 from eventstore.database.session_effects import Effect
 from eventstore.errors import TypeCodecError
+from eventstore.private_names.asyncpg_names import CAN_IGNORE_CODECS, execute_with, physical
 from eventstore.sql import literal, own, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Sequence
-
-_CAN_IGNORE_CODECS = (
-    "ignore_custom_codec" in inspect.signature(asyncpg.Connection._execute).parameters  # noqa: SLF001
-)
 
 _RECORDS: dict[str, Any] = {"record_class": asyncpg.Record}
 _IN_ARRAYS = ("bool", "bytea", "date", "int2", "int4", "int8", "numeric", "timestamptz", "uuid")
@@ -172,15 +168,15 @@ class PlainConnection:
 
     async def _changed_in_arrays(self) -> frozenset[str]:
         """Return the types whose values change in an array; they are tried again once a codec has changed."""
-        physical = getattr(self._connection, "_con", self._connection)
+        key = physical(self._connection)
         learn_types(self._connection)
         codecs = array_codecs(self._connection)
-        known = _changed.get(physical)
+        known = _changed.get(key)
         if known is None or any(one is not other for one, other in zip(known[0], codecs, strict=True)):
             changed: list[str] = []
             if await self._changes(*_IN_ARRAYS, in_arrays=True):
                 changed += [name for name in _IN_ARRAYS if await self._changes(name, in_arrays=True)]
-            known = _changed[physical] = codecs, frozenset(changed)
+            known = _changed[key] = codecs, frozenset(changed)
         return known[1]
 
     async def _changes(self, *names: str, in_arrays: bool = False) -> bool:
@@ -222,7 +218,7 @@ class PlainConnection:
     ) -> Any:
         if self._connection.is_closed():
             raise asyncpg.InterfaceError("the connection is closed")
-        if _CAN_IGNORE_CODECS:
+        if CAN_IGNORE_CODECS:
             await self._require_own_arrays(query)
         else:
             await self.require_own_codecs()
@@ -236,10 +232,7 @@ class PlainConnection:
         timeout: float | None,  # noqa: ASYNC109
         **options: Any,
     ) -> Any:
-        if _CAN_IGNORE_CODECS:
-            options["ignore_custom_codec"] = True
-        run = self._connection._execute  # noqa: SLF001 - asyncpg has no public way past codecs
-        return await run(query, args, limit, timeout, **options | _RECORDS)
+        return await execute_with(self._connection, query, args, limit, timeout, **options | _RECORDS)
 
 
 def _is_of_value(error: Exception) -> bool:

@@ -11,6 +11,7 @@ import asyncpg
 from eventstore.database.protocols import Connection
 from eventstore.database.server import ServerIdentity
 from eventstore.database.session_effects import RESET, Effect, effect_of
+from eventstore.private_names import asyncpg_names
 from eventstore.sql import is_own, own
 
 _NOTHING = own("SELECT")
@@ -143,16 +144,11 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
         A statement that was cancelled may yet be done: a BEGIN whose cancellation stayed in the block would be the next
         user's, whose writes would go with its roll-back.
         """
-        # asyncpg's pool looks at the same three before it lends a connection again; they have no public names.
-        return not (
-            self.is_in_transaction()
-            or getattr(self, "_top_xact", None) is not None
-            or self._protocol._is_cancelling()  # noqa: SLF001
-        )
+        return asyncpg_names.is_quiet(self)
 
     def forget_transaction(self) -> None:
         """Take note that what was begun is over; asyncpg would complain of a transaction that somebody left open."""
-        self._top_xact = None  # type: ignore[misc]  # a slot of asyncpg's
+        asyncpg_names.forget_transaction(self)
 
 
 def unwrapped(connection: Any) -> Any:

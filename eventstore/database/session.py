@@ -9,6 +9,7 @@ import asyncpg
 
 from eventstore.database.protocols import Connection, the_row
 from eventstore.database.server import ServerIdentity
+from eventstore.private_names.asyncpg_names import codecs_of, register_types
 from eventstore.sql import template
 
 # Services that are like PostgreSQL lack a function, or give no right to it.
@@ -105,10 +106,9 @@ def learn_types(connection: Any) -> None:
     By itself asyncpg looks them up by a statement, which takes several round trips, and whose operators an object of
     somebody else's in the search path could replace.
     """
-    connection._protocol.get_settings().register_data_types(_RECORDS)  # noqa: SLF001 - asyncpg has no public way
+    register_types(connection, _RECORDS)
 
 
 def array_codecs(connection: Any) -> tuple[Any, ...]:
     """Return what the driver reads and writes arrays with; other objects once a codec of an element was changed."""
-    settings = connection._protocol.get_settings()  # noqa: SLF001 - asyncpg has no public way
-    return tuple(settings.get_data_codec(oid, ignore_custom_codec=True) for oid, _ in _ARRAYS.values())
+    return codecs_of(connection, [oid for oid, _ in _ARRAYS.values()])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import enum
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -99,8 +100,16 @@ class RowCodec(Generic[R]):
         )
         if known:
             raise ConfigurationError(f"{model.__name__} has no field {min(known)} to give a type to")
-        self._by_name = _reader(self.columns, renamed or {})
-        self._in_order = _reader(self.columns, None)
+        self._names = tuple(column.name for column in self.columns)
+        column_names = [(renamed or {}).get(name, name) for name in self._names]
+        self._picked: Callable[[Row], Iterable[Any]] = (
+            itemgetter(*column_names)
+            if len(column_names) > 1
+            else lambda row: [row[name] for name in column_names]
+        )
+        self._decoders = tuple(
+            (place, column.decode) for place, column in enumerate(self.columns) if column.decode is not None
+        )
         self._encoders = tuple((column.name, column.encode) for column in self.columns)
         self._make: Callable[[dict[str, Any]], R] = (
             codec.maker(model).of_all_fields()
@@ -113,11 +122,16 @@ class RowCodec(Generic[R]):
 
         A number may come as text, which the driver has sooner than a Decimal, and with the digits that are stored.
         """
-        return self._make(self._by_name(row))
+        return self.decode_values(self._picked(row))
 
-    def decode_values(self, values: Sequence[Any]) -> R:
+    def decode_values(self, values: Iterable[Any]) -> R:
         """As `decode`, of the values of all columns in their order, which is sooner."""
-        return self._make(self._in_order(values))
+        decoded = list(values)
+        for place, decode in self._decoders:
+            value = decoded[place]
+            if value is not None:
+                decoded[place] = decode(value)
+        return self._make(dict(zip(self._names, decoded, strict=True)))
 
     def encode(self, row: R) -> list[Any]:
         """Return the driver's values of an instance, in the order of the columns."""
@@ -132,37 +146,6 @@ class RowCodec(Generic[R]):
         if not rows:
             return [[] for _ in self.columns]
         return [list(column) for column in zip(*map(self.encode, rows), strict=True)]
-
-
-_DECODED = ("decode_{}(value)", "decimal(value) if value.__class__ is str else decode_{}(value)")
-
-
-def _reader(columns: Sequence[Column], renamed: Mapping[str, str] | None) -> Callable[[Any], dict[str, Any]]:
-    """Return a function from a record to the fields' values.
-
-    It is compiled, as a dataclass's `__init__` is: a loop over the columns takes twice as long.
-
-    Args:
-        columns: The columns.
-        renamed: What they are called in the record where that is not the field's name; None: the values come in order.
-    """
-    known: dict[str, Any] = {"decimal": codec.reader_of(TypeAdapter(Decimal)).read}
-    items = []
-    for number, column in enumerate(columns):
-        value = f"v{number}" if renamed is None else f"row[{renamed.get(column.name, column.name)!r}]"
-        if column.decode is not None:
-            known[f"decode_{number}"] = column.decode
-            decoded = _DECODED[column.decode is _digits].format(number)
-            value = f"None if (value := {value}) is None else {decoded}"
-        items.append(f"{column.name!r}: {value}")
-    fields = f"{{{', '.join(items)}}}"
-    if renamed is not None:
-        source = f"lambda row: {fields}"
-    else:
-        arguments = ", ".join(f"v{number}" for number in range(len(columns)))
-        source = f"lambda row: (lambda {arguments}: {fields})(*row)"
-    function: Callable[[Any], dict[str, Any]] = eval(source, known)  # noqa: S307 - names are written with repr
-    return function
 
 
 def _annotations(model: type[Any]) -> list[tuple[str, Any]]:
@@ -183,7 +166,7 @@ def _column(name: str, annotation: Any, given: str | None) -> Column:
         return Column(name, given or "text", "text", is_nullable, encode, members.__getitem__, is_enum=True)
     usual = _POSTGRESQL_TYPES.get(bare)
     if bare is Decimal:
-        return Column(name, given or "numeric", "numeric", is_nullable, None, _digits)
+        return Column(name, given or "numeric", "numeric", is_nullable, None, _decimals.__getitem__)
     if usual is not None:
         return Column(name, given or usual, usual, is_nullable, None, None)
     encode_json, decode_json = _json_codec(name, bare)
@@ -231,9 +214,17 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _digits(value: Decimal) -> Decimal:
-    # asyncpg gives 100000 as 1.0E+5: an equal number with other digits. Only such a text has an E.
-    return plain(value) if "E" in str(value) else value
+class _Decimals(codec.Remembered):
+    """Decimals by their text, or as the driver gives them."""
+
+    def __missing__(self, value: Any) -> Any:
+        if type(value) is not Decimal:
+            return super().__missing__(value)
+        # asyncpg gives 100000 as 1.0E+5: an equal number with other digits. Only such a text has an E.
+        return plain(value) if "E" in str(value) else value
+
+
+_decimals = _Decimals(Decimal)
 
 
 def _enum_value(member: enum.Enum) -> Any:
