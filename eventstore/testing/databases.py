@@ -76,8 +76,8 @@ WHERE pg_class.oid >= 16384 AND relkind = 'r' AND relpersistence <> 't' AND nspn
 """
 
 # Triggers that refuse a DELETE (its bit of tgtype), as statements: off and on again.
-_TRIGGERS = """
-SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', tgrelid::regclass, tgname) AS off,
+TRIGGERS_THAT_REFUSE_DELETE = """
+SELECT tgrelid::regclass::text AS table, format('ALTER TABLE %s DISABLE TRIGGER %I', tgrelid::regclass, tgname) AS off,
     format('ALTER TABLE %s ENABLE %s TRIGGER %I', tgrelid::regclass,
         CASE tgenabled WHEN 'A' THEN 'ALWAYS' WHEN 'R' THEN 'REPLICA' ELSE '' END, tgname) AS on
 FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 8 <> 0 ORDER BY 1
@@ -127,7 +127,7 @@ class _Template:
                     f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, {literal(kept)})"
                 )
         deleting = ", ".join(f"d{number} AS (DELETE FROM {table})" for number, table in enumerate(tables))
-        triggers = await connection.fetch(_TRIGGERS)
+        triggers = await connection.fetch(TRIGGERS_THAT_REFUSE_DELETE)
         return cls(
             name=name,
             definitions=await connection.fetchval(_DEFINITIONS),

@@ -1,7 +1,7 @@
 """A database for the length of a test: migrated, empty, and free to be emptied again and again.
 
-The log of a real database cannot be emptied. That of a scratch database can, since its guards are switched off; so it
-is made by this module, and dropped by it.
+The log of a real database cannot be emptied. That of a scratch database can: for that one transaction its guards are off.
+So it is made by this module, and dropped by it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from typing import Any, Self, TypeVar
@@ -20,7 +20,7 @@ from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
 from eventstore.database.embedded import EmbeddedServer
 from eventstore.database.migrations import MigrationManager
-from eventstore.testing.databases import TestDatabases
+from eventstore.testing.databases import TRIGGERS_THAT_REFUSE_DELETE, TestDatabases
 from eventstore.testing.pytest_plugin import SERVER_URL_VARIABLE, TEST_SETTINGS
 
 T = TypeVar("T")
@@ -100,23 +100,34 @@ class ScratchDatabase:
 
     Args:
         connection: An open connection to it.
+        guards_off: The statements that switch off what keeps events from being removed.
+        guards_on: The statements that switch it on again.
 
     Attributes:
         connection: The connection.
     """
 
-    def __init__(self, connection: DatabaseConnection) -> None:
+    def __init__(
+        self, connection: DatabaseConnection, *, guards_off: Sequence[str], guards_on: Sequence[str]
+    ) -> None:
         self.connection = connection
+        self._guards_off = guards_off
+        self._guards_on = guards_on
 
     @classmethod
     async def of(cls, connection: DatabaseConnection) -> ScratchDatabase:
-        """Migrate a database, and switch off what keeps its events from being removed."""
+        """Migrate a database, and look at what keeps its events from being removed."""
         adapter = PostgreSQLAdapter(connection)
         manager = MigrationManager(adapter)
         await manager.initialize()
         await manager.migrate_to_latest()
-        await adapter.execute("ALTER TABLE events DISABLE TRIGGER USER")
-        return cls(connection)
+        triggers = await adapter.fetch_all(TRIGGERS_THAT_REFUSE_DELETE)
+        guards = [trigger for trigger in triggers if trigger["table"] == "events"]
+        return cls(
+            connection,
+            guards_off=[guard["off"] for guard in guards],
+            guards_on=[guard["on"] for guard in guards],
+        )
 
     async def skip_positions(self, number: int) -> None:
         """Draw positions that no event will have, as an append does that is rolled back."""
@@ -140,5 +151,14 @@ class ScratchDatabase:
         deletions = ", ".join(
             f"t{number} AS (DELETE FROM {table['name']})" for number, table in enumerate(found)
         )
-        await adapter.execute(f"WITH {deletions} SELECT")
-        await adapter.fetch_all("SELECT setval(pg_get_serial_sequence('events', 'position'), 1, false)")
+        # Statements of one message are one transaction: no other session ever sees the guards off.
+        await adapter.execute(
+            "; ".join(
+                (
+                    *self._guards_off,
+                    f"WITH {deletions} SELECT",
+                    "SELECT setval(pg_get_serial_sequence('events', 'position'), 1, false)",
+                    *self._guards_on,
+                )
+            )
+        )
