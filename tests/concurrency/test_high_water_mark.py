@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid4
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from eventstore.core.event import RecordedEvent
     from eventstore.database import DatabaseConfig, DatabaseConnection
     from eventstore.log import StreamAppend
+    from tests.conftest import DatabaseMaker
 
 
 @asynccontextmanager
@@ -244,6 +245,112 @@ async def test_a_long_transaction_of_somebody_else_delays_nobody(
             if what == "another database":
                 await other.execute("DROP TABLE something")
             await other.close()
+
+
+async def test_a_writer_of_a_copy_of_the_database_delays_nobody(
+    make_database: DatabaseMaker, migrated_template: str
+):
+    """Tables of two databases that were copied from one template have one number, and are two tables all the same."""
+    async with (
+        make_database(migrated_template) as here,
+        make_database(migrated_template) as there,
+        opened(here) as connection,
+        opened(there) as copy,
+    ):
+        numbers = set()
+        for pool in (connection, copy):
+            async with pool.acquire() as one:
+                numbers.add(await one.fetchval("SELECT 'events'::regclass::oid"))
+        assert len(numbers) == 1
+        log = EventLog(connection)
+        async with Writer(EventLog(copy)) as elsewhere:
+            await elsewhere.append(started())
+            async with Writer(log) as writer:
+                await writer.append(started())  # a gap, to be
+            last = (await log.append(started())).last_position
+            async with asyncio.timeout(10):
+                assert await log.high_water_mark.advance(0) == last
+                assert [event.position async for event in log.read_all()] == [last]
+
+
+async def test_a_writer_that_has_drawn_nothing_delays_nobody(migrated_config: DatabaseConfig):
+    """One that still waits for its lock on the table, behind somebody who holds it against writers, has no position."""
+    async with opened(migrated_config) as connection:
+        log = EventLog(connection)
+        async with Writer(log) as writer:
+            await writer.append(started())  # a gap, to be
+        last = (await log.append(started())).last_position
+        async with connection.acquire() as holder, holder.transaction():
+            await holder.execute("LOCK TABLE events IN SHARE ROW EXCLUSIVE MODE")
+            appending = asyncio.ensure_future(log.append(started()))
+
+            async def waits() -> bool:
+                count: int = await holder.fetchval(
+                    "SELECT count(*) FROM pg_locks WHERE relation = 'events'::regclass AND NOT granted"
+                )
+                return count > 0
+
+            await until(waits)
+            async with asyncio.timeout(10):
+                assert await log.high_water_mark.advance(0) == last
+            assert not appending.done()
+        assert (await appending).last_position == last + 1
+
+
+class Between:
+    """A source of connections that does something once, after the first statement that is sent."""
+
+    def __init__(self, source: DatabaseConnection, what: Callable[[], Awaitable[None]]) -> None:
+        self._source = source
+        self._what: Callable[[], Awaitable[None]] | None = what
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        """Lend a connection that does it."""
+        async with self._source.acquire() as connection:
+            yield _Watched(connection, self._happen)
+
+    async def _happen(self) -> None:
+        what, self._what = self._what, None
+        if what is not None:
+            await what()
+
+
+class _Watched:
+    def __init__(self, connection: Any, happen: Callable[[], Awaitable[None]]) -> None:
+        self._connection = connection
+        self._happen = happen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    async def fetchrow(self, *arguments: Any) -> Any:
+        row = await self._connection.fetchrow(*arguments)
+        await self._happen()
+        return row
+
+
+async def test_who_draws_a_position_during_a_look_is_not_passed(migrated_config: DatabaseConfig):
+    """Between the statements of a look at a gap one writer draws a position, and another commits a later one.
+
+    The gap that was seen may be passed, since its owner has rolled back, and the one that has come since may not.
+    """
+    async with opened(migrated_config) as connection:
+        log = EventLog(connection)
+        async with Writer(log) as gone:
+            await gone.append(started())  # a gap, to be
+        seen = (await log.append(started())).last_position
+        async with Writer(log) as early:
+
+            async def write() -> None:
+                await early.append(started())
+                await log.append(started())
+
+            mark = HighWaterMark(Between(connection, write))
+            for _ in range(3):
+                assert await mark.advance(0, wait=False) <= seen
+            await early.end()
+            assert await mark.advance(seen) == await log.head() == seen + 2
 
 
 async def test_many_readers_share_one_high_water_mark(migrated_config: DatabaseConfig):

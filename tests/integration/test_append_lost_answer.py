@@ -83,6 +83,18 @@ async def test_a_server_that_does_not_come_back_leaves_the_outcome_unknown(relay
         assert len(await everything(connection)) == 1
 
 
+@pytest.mark.parametrize("group_commit", [True, False], ids=["group-commit", "each-alone"])
+async def test_an_append_that_takes_too_long_is_sent_again(relay: Relay, group_commit: bool):
+    """The answer comes too late for the command's limit, which says nothing of the append: it is applied once."""
+    async with connected(relay, command_timeout=0.5) as connection:
+        log = EventLog(connection, group_commit=group_commit)
+        relay.hold_after = MARK.encode()
+        marked = started(MARK, tunings=2)
+        result = await log.append(marked)
+        assert relay.held.is_set()
+        assert [row["position"] for row in await everything(connection)] == list(result.positions)
+
+
 async def test_a_server_that_cannot_be_reached_was_sent_nothing(relay: Relay):
     """Where nothing was sent the error is retryable, and not about an outcome."""
     async with connected(relay, connect_timeout=0.2, min_pool_size=0) as connection:

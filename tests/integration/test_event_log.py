@@ -94,8 +94,9 @@ async def test_a_conflict_in_one_stream_writes_nothing(log: EventLog):
     assert await everything(log.connection) == before
 
 
+@pytest.mark.parametrize("beside", [0, 1], ids=["alone", "with another stream"])
 @pytest.mark.parametrize("expected", [1, 5, 2**31 - 2])
-async def test_a_gap_is_a_conflict(log: EventLog, expected: int):
+async def test_a_gap_is_a_conflict(log: EventLog, expected: int, beside: int):
     """A version beyond the stream's next one is refused, on a new stream and on an old one, and writes nothing."""
     known = started()
     await log.append(known)
@@ -103,7 +104,7 @@ async def test_a_gap_is_a_conflict(log: EventLog, expected: int):
         if expected == actual:
             continue
         with pytest.raises(ConcurrencyError) as caught:
-            await log.append(tuned(stream_id, expected, 1), started())
+            await log.append(tuned(stream_id, expected, 1), *(started() for _ in range(beside)))
         assert (caught.value.stream_id, caught.value.expected, caught.value.actual) == (
             stream_id,
             expected,
