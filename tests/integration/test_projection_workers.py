@@ -16,7 +16,7 @@ from eventstore.log import EventLog
 from eventstore.log.records import to_columns
 from eventstore.store import EventStore
 from projections import OrdersProjection, ProjectionWorker, run
-from projections.check import compare_with_fold
+from projections.check import check, compare_with_fold
 from projections.engine import set_partitions
 from projections.engine.progress import list_partitions
 from projections.engine.reading import read_batch
@@ -218,6 +218,24 @@ async def test_a_retry_reads_the_log_while_workers_go_on(store: EventStore, monk
     assert await retry(store.log, projection, "[1]")
     assert [(row.number, row.hits) for row in await rows_of(store, projection)] == [(1, 4), (2, 2)]
     assert await list_quarantined(store.log) == []
+
+
+async def test_a_retry_leaves_to_a_worker_what_it_has_not_come_to(store: EventStore):
+    """The partition of a key is behind another one: events that its worker still has to fold count once."""
+    projection = HitsByNumber()
+    await hits_table(store, projection)
+    await store.log.append(hits(Hit(number=1, is_poison=True), Hit(number=1)))
+    await fold_all(store, projection)
+    await set_partitions(store.log, projection, 2)
+    await store.log.append(hits(Hit(number=1), Hit(number=2), Hit(number=3)))
+    ahead = ProjectionWorker(store.log, projection, partition=1 - partition_of((1,), 2))
+    assert await ahead.run_once()
+    projection.is_broken = False
+    assert await retry(store.log, projection, "[1]")
+    assert [row.hits for row in await rows_of(store, projection) if row.number == 1] == [2]
+    await fold_all(store, projection)
+    assert [row.hits for row in await rows_of(store, projection)] == [3, 1, 1]
+    assert (await check(store.log, [projection])).findings == ()
 
 
 async def test_a_lease_is_kept_at_a_gap(store: EventStore):

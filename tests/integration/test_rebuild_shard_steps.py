@@ -86,6 +86,39 @@ async def test_who_has_lost_the_claim_writes_no_shard(store: EventStore):
     assert await reached(store) == ([10, 0, 0], rows)
 
 
+async def test_who_has_lost_the_lease_writes_nothing_undivided(store: EventStore):
+    """A build that is not divided is fenced as well: neither a step nor a new beginning changes what the other builds."""
+    await place(store, *range(1, 11))
+    before = shard_of(store, await RebuildLease.take(store.log, OrdersProjection()), WHOLE)
+    await before.open(restart=False, reached=0)
+    async with store.connection.acquire() as connection:
+        await connection.execute("UPDATE projection_rebuilds SET expires_at = now()")
+    later = shard_of(store, await RebuildLease.take(store.log, OrdersProjection()), WHOLE)
+    await later.open(restart=False, reached=0)
+    with pytest.raises(RebuildError, match="taken over"):
+        await before.step(10)
+    assert await reached(store) == ([], 0)
+    await later.step(10)
+    with pytest.raises(RebuildError, match="taken over"):
+        await before.open(restart=True, reached=10)
+    assert await reached(store) == ([], 10)
+    async with store.connection.acquire() as connection:
+        assert await connection.fetchval("SELECT position FROM projection_rebuilds") == 10
+
+
+async def test_what_is_not_divided_is_built_once(store: EventStore):
+    """Two builders under one lease: the one that comes second is refused."""
+    await place(store, *range(1, 11))
+    lease = await RebuildLease.take(store.log, OrdersProjection())
+    first, second = (shard_of(store, lease, WHOLE) for _ in range(2))
+    await first.open(restart=False, reached=0)
+    await second.open(restart=False, reached=0)
+    await first.step(5)
+    with pytest.raises(RebuildError, match="taken over"):
+        await second.step(10)
+    assert await reached(store) == ([], 5)
+
+
 async def test_a_shard_is_built_once(store: EventStore):
     """Two builders of one shard, of one lease: the one that comes second is refused, and no row is there twice."""
     await place(store, *range(1, 11))
@@ -111,9 +144,12 @@ async def test_shards_are_joined_at_one_position(store: EventStore):
     assert await reached(store) == ([], 10)
 
 
-@pytest.mark.usefixtures("in_shards")
-async def test_shards_are_built_of_final_positions_only(store: EventStore):
-    """A position whose writer has not committed is waited for by every shard, and its event is in the new table."""
+@pytest.mark.parametrize("shards", [1, SHARDS])
+async def test_a_table_is_built_of_final_positions_only(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, shards: int
+):
+    """A position whose writer has not committed is waited for, by every shard, and its event is in the new table."""
+    monkeypatch.setattr(ProcessPool, "processes", property(lambda _: shards))
     await place(store, 1, 2)
     async with store.unit_of_work() as uow:
         await uow.orders.save_order(Order.create_market_order("ES", Decimal(3), OrderSide.BUY))

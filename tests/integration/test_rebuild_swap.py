@@ -20,6 +20,7 @@ from tests.migrations.schema import schema
 from tests.ordered_by_symbol import Doubled, Impure, OrderedBySymbol, create_table, place, rows
 
 if TYPE_CHECKING:
+    from eventstore.core.event import RecordedEvent
     from eventstore.store import EventStore
 
 D = Decimal
@@ -171,6 +172,29 @@ async def test_a_proof_that_fails_swaps_nothing(store: EventStore):
     await rebuild(store.log, OrderedBySymbol())
 
 
+@pytest.mark.parametrize("in_place", [False, True])
+async def test_who_is_taken_over_before_the_swap_swaps_nothing(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, in_place: bool
+):
+    """All is built and proved, and then another process takes over: the live table stays as it is."""
+    await create_table(store)
+    await place(store, 1, 2, 3)
+    await ProjectionWorker(store.log, OrderedBySymbol()).catch_up(3)
+    async with store.connection.acquire() as connection:
+        await connection.execute("UPDATE ordered SET quantity = 0")
+    lock = rebuilding._lock
+
+    async def take_over(*arguments: Any) -> None:
+        async with store.connection.acquire() as other:
+            await other.execute("UPDATE projection_rebuilds SET epoch = epoch + 1")
+        await lock(*arguments)
+
+    monkeypatch.setattr(rebuilding, "_lock", take_over)
+    with pytest.raises(RebuildError, match="taken over"):
+        await rebuild(store.log, OrderedBySymbol(), in_place=in_place)
+    assert await rows(store) == {"ES": (3, D(0))}
+
+
 async def test_what_hangs_on_the_table_itself_is_refused(store: EventStore):
     """A view would go on showing the old table, so it is named before anything is built."""
     async with store.connection.acquire() as connection:
@@ -262,3 +286,31 @@ async def test_what_workers_fold_at_the_last_moment_is_in_the_new_table(
     assert rebuilt.position == head > 2
     assert await rows(store) == {"ES": (head, D(3 * head - 3))}
     assert (await check(store.log, [OrderedBySymbol()])).findings == ()
+
+
+async def test_what_is_folded_after_the_proof_is_proved_too(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
+    """The first event that is not folded the same way each time comes once all is proved: it is found by the swap."""
+
+    class ImpureAtLast(Impure):
+        def evolve(self, row: Any, event: RecordedEvent) -> Any:
+            folded = super().evolve(row, event)
+            return folded if folded.quantity > 3 else OrderedBySymbol.evolve(self, row, event)
+
+    await create_table(store)
+    await place(store, 1, 2)
+    worker = ProjectionWorker(store.log, OrderedBySymbol())
+    await worker.catch_up(2)
+    prove = rebuilding.prove
+
+    async def and_then_more(*arguments: Any) -> Any:
+        proved = await prove(*arguments)
+        await place(store, 4)
+        await worker.catch_up(3)
+        return proved
+
+    monkeypatch.setattr(rebuilding, "prove", and_then_more)
+    with pytest.raises(RebuildError, match=r'1 row\(s\) differ: \["ES"\] \(in both\)'):
+        await rebuild(store.log, ImpureAtLast())
+    assert await rows(store) == {"ES": (3, D(7))}
