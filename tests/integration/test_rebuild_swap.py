@@ -15,6 +15,9 @@ from projections.engine import ProjectionRunner, ProjectionWorker, set_partition
 from projections.quarantine import discard, list_quarantined
 from projections.rebuild import coordinator as rebuilding
 from projections.rebuild import rebuild
+from projections.rebuild.builder import Build
+from projections.rebuild.lease import RebuildLease
+from projections.rebuild.proof import prove
 from tests.filled_log import fill_the_log
 from tests.migrations.schema import schema
 from tests.ordered_by_symbol import Doubled, Impure, OrderedBySymbol, create_table, place, rows
@@ -244,6 +247,20 @@ async def test_a_new_version_is_served_when_it_is_proved(store: EventStore):
     assert await rows(store) == {"ES": (8, D(10))}
 
 
+async def test_what_another_version_has_built_is_not_gone_on_with(store: EventStore):
+    """A rebuild by older code was left half done: newer code builds every row itself."""
+    await create_table(store)
+    await place(store, 1, 2, 3, 4)
+    lease = await RebuildLease.take(store.log, OrderedBySymbol())
+    build: Build[Any] = Build(store.log, OrderedBySymbol(), lease.epoch, lambda *_: None)
+    await build.open(restart=False, reached=0)
+    await build.step(2)
+    async with store.connection.acquire() as connection:
+        await connection.execute("UPDATE projection_rebuilds SET expires_at = NULL")
+    await rebuild(store.log, Doubled())
+    assert await rows(store) == {"ES": (8, D(10))}
+
+
 async def test_reads_never_mix_versions(store: EventStore):
     """A list refuses a table of another version and names it; one entity is folded from its events alone."""
     (order,) = await place(store, 1)
@@ -302,7 +319,6 @@ async def test_what_is_folded_after_the_proof_is_proved_too(
     await place(store, 1, 2)
     worker = ProjectionWorker(store.log, OrderedBySymbol())
     await worker.catch_up(2)
-    prove = rebuilding.prove
 
     async def and_then_more(*arguments: Any) -> Any:
         proved = await prove(*arguments)
@@ -310,7 +326,7 @@ async def test_what_is_folded_after_the_proof_is_proved_too(
         await worker.catch_up(3)
         return proved
 
-    monkeypatch.setattr(rebuilding, "prove", and_then_more)
+    monkeypatch.setattr("projections.rebuild.coordinator.prove", and_then_more)
     with pytest.raises(RebuildError, match=r'1 row\(s\) differ: \["ES"\] \(in both\)'):
         await rebuild(store.log, ImpureAtLast())
     assert await rows(store) == {"ES": (3, D(7))}
