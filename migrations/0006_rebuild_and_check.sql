@@ -24,10 +24,10 @@ CREATE TABLE projection_rebuilds (
     position   bigint      NOT NULL DEFAULT 0,
     events     bigint      NOT NULL DEFAULT 0,
     epoch      bigint      NOT NULL DEFAULT 0,
-    owner      text,
-    expires_at timestamptz,
-    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    is_comparison boolean NOT NULL DEFAULT false,
+    lease_owner      text,
+    lease_expires_at timestamptz,
+    started_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    is_comparison    boolean     NOT NULL DEFAULT false,
     CONSTRAINT projection_rebuilds_pkey PRIMARY KEY (projection)
 ) WITH (fillfactor = 50);  -- updated at each step: leave room to do so within the page
 

@@ -11,12 +11,15 @@ from eventstore.repositories.lists import ListStatement, load_statement
 from eventstore.repositories.read_tables import LISTS, READ_TABLES
 from eventstore.sql import fill
 from projections import OrdersProjection
+from projections.engine.lease import lease_statement
 
 ROOT = Path(__file__).resolve().parents[1]
 SQL = ROOT / "eventstore" / "sql"
 GOLDEN = ROOT / "tests" / "golden" / "sql"
 TEMPLATES = SQL / "lists"
 TABLE_TEMPLATES = SQL / "tables"
+LEASE_TEMPLATES = SQL / "leases"
+_LEASED = "projection_checkpoints", "projection_rebuilds"
 _LOAD_HEADER = """\
 -- Purpose: Read one {kind}: its row, and the events of its stream from the last one that is folded into the row on.
 -- Parameters:
@@ -59,10 +62,15 @@ def _composed() -> dict[str, str]:
         found[f"{table.projection}/load"] = f"{header}{load_statement(kind, table.projection, table.version)}"
     for path in SQL.rglob("*.sql"):
         text = path.read_text()
-        if path.parent not in {TEMPLATES, TABLE_TEMPLATES} and any(slot in text for slot in _FOUND):
+        if path.parent not in {TEMPLATES, TABLE_TEMPLATES, LEASE_TEMPLATES} and any(
+            slot in text for slot in _FOUND
+        ):
             name = str(path.relative_to(SQL).with_suffix(""))
             for table in READ_TABLES.values():
                 found[f"{name}/{table.projection}"] = fill(text, table=table.projection)
+    for path in LEASE_TEMPLATES.glob("*.sql"):
+        for leased in _LEASED:
+            found[f"leases/{path.stem}/{leased}"] = lease_statement(path.stem, leased, path.read_text())
     return dict(sorted(found.items()))
 
 
@@ -72,7 +80,7 @@ COMPOSED = _composed()
 FILES = {
     str(path.relative_to(SQL).with_suffix("")): path.read_text()
     for path in sorted(SQL.rglob("*.sql"))
-    if path.parent not in {TEMPLATES, TABLE_TEMPLATES}
+    if path.parent not in {TEMPLATES, TABLE_TEMPLATES, LEASE_TEMPLATES}
     and not any(slot in path.read_text() for slot in _FOUND)
 }
 """The statements of files, by name, each with its header."""

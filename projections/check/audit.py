@@ -347,12 +347,13 @@ async def _state_of(log: EventLog, projection: Projection[Any]) -> list[Finding]
         )
     for row in await _fetch(log, "rebuild/read", name):
         if not row["is_alive"]:
+            by = f" by {row['lease_owner']}" if row["lease_owner"] else ""
             what, go_on = (
                 ("comparison", "to begin anew") if row["is_comparison"] else ("rebuild", "to go on with it")
             )
             found(
                 "rebuild left",
-                f"a {what} by {row['owner']} has ended at position {row['position']}",
+                f"a {what}{by} has ended at position {row['position']}",
                 f"{again} {go_on}, or with --abandon to drop it",
             )
     return findings

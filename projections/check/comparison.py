@@ -21,6 +21,7 @@ from eventstore.log.page_size import PageSize
 from eventstore.sql import load, qualified, schema_of
 from projections.engine.batch import FoldFailure, fold_into
 from projections.engine.delivery_counts import DeliveryCounts, key_of
+from projections.engine.lease import LEASE_S
 from projections.engine.reading import read_batch
 from projections.engine.versions import require_version
 from projections.keys import key_text, partition_of
@@ -28,7 +29,7 @@ from projections.projection import Projection
 from projections.quarantine.skip_list import Discards, Skipped, read_discards, read_skipped
 from projections.rebuild.builder import Build
 from projections.rebuild.independent_fold import IndependentFold, stored_lines
-from projections.rebuild.lease import REBUILD_LEASE_S, RebuildLease, taken_over
+from projections.rebuild.lease import RebuildLease, taken_over
 from projections.rebuild.new_table import (
     BUILD_TIMEOUT_S,
     beside_name,
@@ -80,7 +81,7 @@ async def compare_with_rebuild(
     projection: Projection[Any],
     *,
     on_progress: Progress | None = None,
-    lease_s: float = REBUILD_LEASE_S,
+    lease_s: float = LEASE_S,
     proves: bool = True,
 ) -> Comparison:
     """Rebuild a projection's table beside the live one, prove it, compare every row of the two, and drop it.
@@ -213,7 +214,7 @@ class _Beside:
                     break
                 while self._positions != positions:
                     async with connection.transaction():
-                        await self._lease.renew_in(connection)
+                        await self._lease.hold_in(connection)
                         await self._fold(connection, positions)
             await build.look_again(connection)
             return await self._compare_in(connection)
@@ -243,7 +244,7 @@ class _Beside:
             await connection.execute(f"LOCK TABLE {qualified(schema, tables[1])} IN ROW EXCLUSIVE MODE")
             held = await connection.fetchrow(load("rebuild/read", connection), projection.name)
             if held is None or held["epoch"] != self._lease.epoch:
-                raise taken_over(projection)
+                raise taken_over(projection.name)
             positions = await _read_positions(connection, projection)
             self._require_as_before(positions)
             skipped = await read_skipped(connection, projection)

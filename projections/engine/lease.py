@@ -1,94 +1,209 @@
-"""The lease of a partition: one worker at a time, by the database's clock."""
+"""Leases: the right of one process to work on a row of a table, by the database's clock."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, ClassVar
 from uuid import uuid4
 
 from eventstore.database.access import writing
+from eventstore.database.cancellation import end, finish
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.protocols import Connection
 from eventstore.errors import EventStoreError, RepositoryError
 from eventstore.limits import check_seconds
 from eventstore.log.event_log import EventLog
-from eventstore.sql import load
+from eventstore.sql import Template, fill, load, template, text_of
 
 _logger = logging.getLogger(__name__)
 
 _NO_RIGHT = "42501"
 
 LEASE_S = 10.0
-"""For how long a lease lasts unless it is renewed: the longest that a partition stands still when its worker is killed."""
+"""For how long a lease lasts unless it is renewed: the longest that work stands still when its process is killed."""
+
+_RENEWALS = 10  # in the time of a lease: so soon does another process see that this one is alive
 
 
 class Lease:
-    """One worker's claim to a partition.
+    """One process's right to work on a row that has the columns `epoch`, `lease_owner` and `lease_expires_at`.
 
-    It keeps workers out of each other's way; what keeps them from writing twice is the checkpoint's epoch, which
-    goes up when a lease changes hands.
+    It keeps processes out of each other's way. What keeps one that was taken for dead from writing is the epoch, which goes
+    up when a lease changes hands.
 
     Args:
         log: The log, for its connection.
         projection: The projection's name.
-        partition: The partition.
-        lease_s: Seconds until it expires unless it is renewed.
-        version: The version of the projection's code, to register it with.
+        partition: The partition, if the table has a row for each.
+        lease_s: Seconds until the lease expires unless it is renewed.
+        version: The version of the projection's code, to add the row with.
+
+    Attributes:
+        epoch: That of the row while this process has the lease; 0 if it does not.
+
+    Raises:
+        LimitError: `lease_s` is not above 0.
     """
 
+    table: ClassVar[str]
+    """The table of the row."""
+
+    register: ClassVar[str]
+    """The statement that adds the row, unless it exists."""
+
     def __init__(
-        self, log: EventLog, projection: str, partition: int, *, lease_s: float = LEASE_S, version: int = 1
+        self,
+        log: EventLog,
+        projection: str,
+        partition: int | None = None,
+        *,
+        lease_s: float = LEASE_S,
+        version: int = 1,
     ) -> None:
         self.lease_s = check_seconds("lease_s", lease_s, is_finite=True)
         self.owner = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
-        self.epoch: int | None = None
+        self.epoch = 0
         self._log = log
         self._projection = projection
-        self._partition = partition
+        self._row = () if partition is None else (partition,)
         self._version = version
 
     @property
     def is_held(self) -> bool:
         """Whether it was taken and not given back; it may have been lost since."""
-        return self.epoch is not None
+        return self.epoch != 0
 
-    async def take(self) -> tuple[int, int] | None:
-        """Take the lease; return the partition's position and the epoch, or None where another worker has it.
+    async def take_in(self, connection: Connection) -> Any:
+        """Take the lease if it is free, without waiting for anybody; return `is_free`, `position` and `epoch`, NULL if not taken.
 
-        It never waits for another worker. Where the lease has expired and its worker still holds a batch open, as one does
-        that was stopped, its session is ended, so that the next call succeeds.
+        Raises:
+            Exception: Errors of asyncpg, not mapped.
+        """
+        arguments = (self._projection, self.owner, self.lease_s, *self._row)
+        row = await connection.fetchrow(self._statement("take", connection), *arguments)
+        if row is None:
+            # Only now: it would wait for the transaction of whoever has changed the row.
+            await connection.execute(load(self.register, connection), self._projection, self._version)
+            row = await connection.fetchrow(self._statement("take", connection), *arguments)
+        self.epoch = 0 if row is None else row["epoch"] or 0
+        return row
+
+    async def renew_in(self, connection: Connection) -> bool:
+        """Hold the lease for longer; return whether it was still held. In an open transaction, nobody takes it until that ends.
+
+        Raises:
+            Exception: Errors of asyncpg, not mapped.
+        """
+        kept = await connection.fetchval(
+            self._statement("renew", connection), self._projection, self.epoch, self.lease_s, *self._row
+        )
+        if kept is None:
+            self.epoch = 0
+        return kept is not None
+
+    async def renew(self) -> bool:
+        """Hold the lease for longer; return whether it was still held.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
         async with writing(self._log.connection) as connection:
-            row = await self._try(connection)
-            if row is None:
-                # Only now: it would wait for the transaction of whoever has changed the row.
+            return await self.renew_in(connection)
+
+    async def release(self) -> None:
+        """Give the lease back. If the database cannot be reached, the lease expires by itself."""
+        epoch, self.epoch = self.epoch, 0
+        if not epoch:
+            return
+        with suppress(EventStoreError):
+            async with writing(self._log.connection) as connection:
                 await connection.execute(
-                    load("projections/register", connection), self._projection, self._version
+                    self._statement("release", connection), self._projection, epoch, *self._row
                 )
-                row = await self._try(connection)
-            if row is None or row["epoch"] is None:
-                self.epoch = None
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Keep the lease alive for a block, and give it back at its end."""
+        task = asyncio.create_task(self._keep(), name=f"eventstore lease {self._projection}")
+        try:
+            yield
+        finally:
+            await finish(self._end(task))
+
+    async def _keep(self) -> None:
+        while self.is_held:
+            await asyncio.sleep(self.lease_s / _RENEWALS)
+            # A renewal that fails is tried again; if the lease is lost, the next write is refused by its epoch.
+            with suppress(EventStoreError):
+                await self.renew()
+
+    async def _end(self, keeping: asyncio.Task[None]) -> None:
+        await end(keeping)
+        await self.release()
+        if not keeping.cancelled():
+            keeping.result()
+
+    def _statement(self, name: str, connection: Connection) -> str:
+        return text_of(lease_statement(name, self.table), connection)
+
+
+_PARTITIONED = frozenset({"projection_checkpoints"})
+
+
+def lease_statement(name: str, table: str, text: str | None = None) -> Template:
+    """Return the statement of a template of `eventstore/sql/leases` for the rows of a table.
+
+    Args:
+        name: `take`, `renew` or `release`.
+        table: The table.
+        text: The template with its header, which names the parameters; None: without it.
+    """
+    last = {"take": 4, "renew": 4, "release": 3}[name]
+    row, parameter = "projection = $1::pg_catalog.text", ""
+    if table in _PARTITIONED:
+        row += f" AND partition = ${last}::smallint"
+        parameter = f"\n--   ${last} partition smallint"
+    if text is None:
+        return fill(template(f"leases/{name}"), table=table, is_row=row)
+    return fill(text, table=table, is_row=row, partition=parameter)
+
+
+class PartitionLease(Lease):
+    """A worker's lease of a partition."""
+
+    table = "projection_checkpoints"
+    register = "projections/register"
+
+    def __init__(
+        self, log: EventLog, projection: str, partition: int, *, lease_s: float = LEASE_S, version: int = 1
+    ) -> None:
+        super().__init__(log, projection, partition, lease_s=lease_s, version=version)
+        self._partition = partition
+
+    async def take(self) -> tuple[int, int] | None:
+        """Take the lease; return the partition's position and the epoch, or None if another worker has it.
+
+        It never waits for another worker. If the lease has expired and its worker still holds a batch open, as one does
+        that was stopped, the session of that worker is ended, so that the next call succeeds.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        was_held = self.is_held
+        async with writing(self._log.connection) as connection:
+            row = await self.take_in(connection)
+            if not self.is_held:
                 if row is not None and row["is_free"]:
                     await self._end_stopped(connection)
                 return None
-        if self.epoch is None and self._log.metrics is not None:
+        if not was_held and self._log.metrics is not None:
             self._log.metrics.lease_taken(self._projection)
-        self.epoch = row["epoch"]
-        return row["position"], row["epoch"]
-
-    async def _try(self, connection: Connection) -> Any:
-        return await connection.fetchrow(
-            load("projections/take_lease", connection),
-            self._projection,
-            self._partition,
-            self.owner,
-            self.lease_s,
-        )
+        return row["position"], self.epoch
 
     async def _end_stopped(self, connection: Connection) -> None:
         try:
@@ -114,37 +229,3 @@ class Lease:
                 self._partition,
                 self._projection,
             )
-
-    async def renew(self) -> bool:
-        """Hold the lease for longer; return whether it was still held.
-
-        Raises:
-            ConnectionError, TimeoutError: Safe to retry.
-        """
-        async with writing(self._log.connection) as connection:
-            kept = await connection.fetchval(
-                load("projections/renew_lease", connection),
-                self._projection,
-                self._partition,
-                self.epoch,
-                self.lease_s,
-            )
-        if kept is None:
-            self.epoch = None
-        return kept is not None
-
-    async def release(self) -> None:
-        """Give the lease back; where the database cannot be reached, it expires by itself."""
-        epoch, self.epoch = self.epoch, None
-        if epoch is None:
-            return
-        try:
-            async with writing(self._log.connection) as connection:
-                await connection.execute(
-                    load("projections/release_lease", connection),
-                    self._projection,
-                    self._partition,
-                    epoch,
-                )
-        except EventStoreError:
-            return

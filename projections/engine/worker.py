@@ -42,7 +42,7 @@ from eventstore.sql import load
 from eventstore.waiting import Backoff
 from projections.engine.batch import COPY_ERRORS, FoldFailure, fold_into, is_of_row, quarantined_keys
 from projections.engine.delivery_counts import DeliveryCounts, key_of
-from projections.engine.lease import LEASE_S, Lease
+from projections.engine.lease import LEASE_S, PartitionLease
 from projections.engine.partitions import PARTITIONS_MAX
 from projections.engine.reading import Batch, read_batch
 from projections.engine.versions import require_version, version_differs
@@ -124,7 +124,9 @@ class ProjectionWorker(Generic[R]):
         self.projection = projection
         self.partition = check_count("partition", partition, least=0, most=PARTITIONS_MAX - 1)
         self.progressed = progressed or Wakeups()
-        self._lease = Lease(log, projection.name, partition, lease_s=lease_s, version=projection.version)
+        self._lease = PartitionLease(
+            log, projection.name, partition, lease_s=lease_s, version=projection.version
+        )
         self._batch_events_max = batch_events_max
         self._batch_events = batch_events_max
         self._size = PageSize(batch_events_max)
@@ -186,7 +188,7 @@ class ProjectionWorker(Generic[R]):
                         else:
                             _logger.warning("a batch is tried again", extra=extra, exc_info=error)
                         self._place.forget()
-                        self._lease.epoch = None
+                        self._lease.epoch = 0
                         await asyncio.sleep(retry_s)
                     else:
                         retry.reset()
@@ -208,7 +210,7 @@ class ProjectionWorker(Generic[R]):
         renewed = checked = loop.time()
         while True:
             if server.generation != generation:
-                self._lease.epoch = None  # the lease of a server that another one has replaced
+                self._lease.epoch = 0  # the lease of a server that another one has replaced
                 return
             listener.begin()
             began = loop.time()
@@ -328,7 +330,7 @@ class ProjectionWorker(Generic[R]):
         """
         place.final, place.ahead = 0, None
         row = await self._read_checkpoint()
-        if self._lease.epoch not in (None, row["epoch"]):
+        if self._lease.epoch not in (0, row["epoch"]):
             raise CheckpointMovedError(
                 f"the lease of projection {self.projection.name}, partition {self.partition}, has passed to another worker"
             )

@@ -133,7 +133,7 @@ class Build(TableBeside[R]):
                 load("rebuild/move_shard", connection), *arguments, self._shard.number
             )
         if moved is None:
-            raise taken_over(self._projection)
+            raise taken_over(self._projection.name)
 
     def _of_shard(self, events: list[Readable]) -> list[Readable]:
         if self._shard.of == 1 or self._projection.keyed_by_stream:

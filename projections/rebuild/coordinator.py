@@ -28,12 +28,13 @@ from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.memory import collecting_rarely
 from eventstore.sql import load, qualified, schema_of
+from projections.engine.lease import LEASE_S
 from projections.engine.versions import version_differs
 from projections.projection import Projection
 from projections.quarantine.skip_list import read_discards
 from projections.rebuild.builder import Build, BuildShard
 from projections.rebuild.independent_fold import digest_text
-from projections.rebuild.lease import REBUILD_LEASE_S, RebuildLease
+from projections.rebuild.lease import RebuildLease
 from projections.rebuild.new_table import (
     BUILD_TIMEOUT_S,
     PublishedError,
@@ -113,7 +114,7 @@ async def rebuild(
     processes: int | None = 1,
     on_progress: Callable[[RebuildProgress], None] | None = None,
     swap_timeout_s: float = _SWAP_TIMEOUT_S,
-    lease_s: float = REBUILD_LEASE_S,
+    lease_s: float = LEASE_S,
 ) -> Rebuilt:
     """Build a projection's table anew from the log, prove it, and put it in the place of the live one.
 
@@ -351,11 +352,11 @@ class _Rebuild:
         if self._in_place:
             await _lock(connection, live, "SHARE ROW EXCLUSIVE")
             rows_changed = await _change_rows(connection, self._projection, build.table)
-            await lease.renew_in(connection)
+            await lease.hold_in(connection)
             await connection.execute(f"DROP TABLE {beside}")
         else:
             await _lock(connection, live, "ACCESS EXCLUSIVE")
-            await lease.renew_in(connection)
+            await lease.hold_in(connection)
             if publications := await list_publications(connection, self._projection.table.name):
                 raise PublishedError(f"publication {publications[0]} sends the rows of {live}")
             for row in await connection.fetch(load("rebuild/swap_statements", connection), live, beside):

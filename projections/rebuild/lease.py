@@ -1,136 +1,88 @@
-"""The lease to a rebuild: one process at a time, and another takes over when it has died."""
+"""The lease of a rebuild: one process at a time, and another takes over when it has died."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Any
-from uuid import uuid4
 
 from eventstore.database.access import writing
-from eventstore.database.cancellation import end, finish
-from eventstore.database.protocols import Connection
-from eventstore.errors import EventStoreError, RebuildError
+from eventstore.database.protocols import Connection, the_row
+from eventstore.errors import RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.sql import load
+from projections.engine.lease import LEASE_S, Lease
 from projections.projection import Projection
 
-REBUILD_LEASE_S = 10.0
-"""How long a lease lasts unless it is renewed: after so long a rebuild that was killed can be gone on with."""
-
-_RENEWALS = 10  # in the time of a lease: so soon does a second rebuild see that the first is alive
 _POLL_S = 0.1
 
 
-class RebuildLease:
-    """One process's lease to the rebuild of a projection.
-
-    It keeps processes out of each other's way. What keeps one that was taken for dead from writing is the epoch.
+class RebuildLease(Lease):
+    """The lease of a projection's rebuild, or of its comparison with one; `take` makes it.
 
     Attributes:
-        epoch: Goes up with each process that takes over.
         version: The version of the code that built what there is.
         position: Up to where the table was built.
-        events: How many events were folded for that.
         is_comparison: Whether it was built for a comparison alone, so that no rebuild goes on with it.
     """
 
-    def __init__(self, log: EventLog, projection: Projection[Any], row: Any, *, lease_s: float) -> None:
-        self.epoch: int = row["epoch"]
-        self.version: int = row["version"]
-        self.position: int = row["position"]
-        self.events: int = row["events"]
-        self.is_comparison: bool = row["is_comparison"]
-        self._log = log
-        self._projection = projection
-        self._name = projection.name
-        self._lease_s = lease_s
+    table = "projection_rebuilds"
+    register = "rebuild/register"
+
+    def __init__(self, log: EventLog, projection: Projection[Any], *, lease_s: float) -> None:
+        super().__init__(log, projection.name, lease_s=lease_s, version=projection.version)
+        self.version = projection.version
+        self.position = 0
+        self.is_comparison = False
 
     @classmethod
     async def take(
-        cls, log: EventLog, projection: Projection[Any], *, lease_s: float = REBUILD_LEASE_S
+        cls, log: EventLog, projection: Projection[Any], *, lease_s: float = LEASE_S
     ) -> RebuildLease:
-        """RebuildLease a rebuild, anew or where a process that has gone has left it.
+        """Take the lease, for the first time or after a process that has gone.
 
-        A lease that nobody renews is waited out; one that is alive is not.
+        It waits for a lease that nobody renews to expire, and for no other.
 
         Raises:
-            RebuildError: Another process is at it.
+            LimitError: `lease_s` is not above 0.
+            RebuildError: Another process has the lease and renews it.
             ConnectionError, TimeoutError: Safe to retry.
         """
-        owner = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
+        lease = cls(log, projection, lease_s=lease_s)
         first: Any = None
         while True:
             async with writing(log.connection) as connection:
-                # Read first: one that has expired and still cannot be had is held by an open transaction.
+                # Read first: if the lease has expired and still cannot be taken, an open transaction holds its row.
                 other = await connection.fetchrow(load("rebuild/read", connection), projection.name)
-                row = await connection.fetchrow(
-                    load("rebuild/take_lease", connection),
-                    projection.name,
-                    projection.version,
-                    owner,
-                    lease_s,
-                )
-            if row is not None:
-                return cls(log, projection, row, lease_s=lease_s)
+                await lease.take_in(connection)
+                if lease.is_held:
+                    row = the_row(
+                        await connection.fetchrow(load("rebuild/read", connection), projection.name)
+                    )
+                    lease.version, lease.position = row["version"], row["position"]
+                    lease.is_comparison = row["is_comparison"]
+                    return lease
             if other is not None:
                 first = first or other
-                renewed = (other["epoch"], other["expires_at"]) != (first["epoch"], first["expires_at"])
+                renewed = any(other[name] != first[name] for name in ("epoch", "lease_expires_at"))
                 if renewed or not other["is_alive"]:
                     doing = "compared with a rebuild" if other["is_comparison"] else "rebuilt"
                     raise RebuildError(
-                        f"projection {projection.name} is being {doing} by {other['owner']}, "
+                        f"projection {projection.name} is being {doing} by {other['lease_owner'] or 'another process'}, "
                         f"at position {other['position']}: let it finish, or end it"
                     )
             await asyncio.sleep(_POLL_S)
 
-    @asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
-        """Keep the lease alive for a block, and give it back at its end."""
-        task = asyncio.create_task(self._keep(), name=f"eventstore rebuild {self._name}")
-        try:
-            yield
-        finally:
-            await finish(self._end(task))
-
-    async def renew_in(self, connection: Connection) -> None:
+    async def hold_in(self, connection: Connection) -> None:
         """Renew the lease and lock its row, in the open transaction of `connection`: nobody takes over until that ends.
 
         Raises:
             RebuildError: Another process has taken over.
             Exception: Errors of asyncpg, not mapped.
         """
-        renewed = await connection.fetchval(
-            load("rebuild/renew_lease", connection), self._name, self.epoch, self._lease_s
-        )
-        if renewed is None:
+        if not await self.renew_in(connection):
             raise taken_over(self._projection)
 
-    async def _end(self, keeping: asyncio.Task[None]) -> None:
-        await end(keeping)
-        await self._release()
-        if not keeping.cancelled():
-            keeping.result()
 
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(self._lease_s / _RENEWALS)
-            # A renewal that fails is tried again; where the lease is lost, the next step is refused by its epoch.
-            with suppress(EventStoreError):
-                await self._run("rebuild/renew_lease", self._lease_s)
-
-    async def _release(self) -> None:
-        with suppress(EventStoreError):  # then it expires
-            await self._run("rebuild/release_lease")
-
-    async def _run(self, statement: str, *arguments: Any) -> None:
-        async with writing(self._log.connection) as connection:
-            await connection.execute(load(statement, connection), self._name, self.epoch, *arguments)
-
-
-def taken_over(projection: Projection[Any]) -> RebuildError:
+def taken_over(projection: str) -> RebuildError:
     """Return the error for a rebuild that another process has taken over."""
-    return RebuildError(f"the rebuild of projection {projection.name} was taken over by another process")
+    return RebuildError(f"the rebuild of projection {projection} was taken over by another process")

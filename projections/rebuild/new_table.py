@@ -60,7 +60,7 @@ async def drop_beside(connection: Connection, projection: Projection[Any], lease
         Exception: Errors of asyncpg, not mapped.
     """
     async with connection.transaction():
-        await lease.renew_in(connection)
+        await lease.hold_in(connection)
         await connection.execute(load("rebuild/finish", connection), projection.name, lease.epoch)
         await connection.execute(
             f"DROP TABLE IF EXISTS {qualified(schema_of(connection), beside_name(projection))}"
@@ -207,7 +207,7 @@ class TableBeside(Generic[R]):
                 self.skipped is not None,
             )
             if begun is None:
-                raise taken_over(self._projection)
+                raise taken_over(self._projection.name)
             await connection.execute(f"DROP TABLE IF EXISTS {qualified(schema_of(connection), self.table)}")
             await self._run_all(connection, "rebuild/table_statements", is_unlogged, _MARK)
             await self._run_all(connection, "rebuild/index_statements", True)
@@ -216,12 +216,12 @@ class TableBeside(Generic[R]):
         """Forget what is in memory, and read how far the table is."""
         row = await connection.fetchrow(load("rebuild/read", connection), self._projection.name)
         if row is None or row["epoch"] != self._epoch:
-            raise taken_over(self._projection)
+            raise taken_over(self._projection.name)
         if self._shard.of > 1:
             shards = await connection.fetch(load("rebuild/list_shards", connection), self._projection.name)
             row = next((one for one in shards if one["shard"] == self._shard.number), None)
             if row is None:
-                raise taken_over(self._projection)
+                raise taken_over(self._projection.name)
         self.position, self.events = row["position"], row["events"]
         self._rows.clear()
         self._has_all_rows = self.position == 0
@@ -259,7 +259,7 @@ class TableBeside(Generic[R]):
                 load("rebuild/join_shards", connection), self._projection.name, self._epoch, position
             )
             if joined is None:
-                raise taken_over(self._projection)
+                raise taken_over(self._projection.name)
             await self.look_again(connection)
 
     async def estimate(self) -> tuple[int, bool]:

@@ -48,7 +48,7 @@ def _renews_the_claim(arguments: tuple[Any, ...]) -> bool:
     return (
         bool(arguments)
         and isinstance(arguments[0], str)
-        and "expires_at = pg_catalog.clock_timestamp()" in arguments[0]
+        and "lease_expires_at = pg_catalog.clock_timestamp()" in arguments[0]
     )
 
 

@@ -138,7 +138,7 @@ BROKEN = {
         [("table version", "orders", "built by version 2, this code has version 1", "newer code")],
     ),
     "a rebuild that was left": (
-        "INSERT INTO projection_rebuilds (projection, version, position, owner) VALUES ('orders', 1, 3, 'host/7/x')",
+        "INSERT INTO projection_rebuilds (projection, version, position, lease_owner) VALUES ('orders', 1, 3, 'host/7/x')",
         [("rebuild left", "orders", "by host/7/x has ended at position 3", "--abandon")],
     ),
 }

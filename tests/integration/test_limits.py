@@ -32,7 +32,7 @@ from eventstore.repositories.backend import PostgreSQLBackend
 from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory
 from eventstore.testing.strategies import event_logs, order_histories
 from projections import OrdersProjection, ProjectionRunner, ProjectionWorker
-from projections.engine.lease import Lease
+from projections.engine.lease import PartitionLease
 from projections.engine.partitions import ensure_partitions, set_partitions
 from projections.laws import check_laws
 from projections.rebuild import rebuild
@@ -174,7 +174,10 @@ CALLS: dict[str, tuple[tuple[Any, ...], Callable[[EventStore, Any], Any]]] = {
         (*SECONDS, math.inf),
         lambda store, s: ProjectionRunner(store.log, OrdersProjection(), lease_s=s),
     ),
-    "lease lease_s": ((*SECONDS, math.inf), lambda store, s: Lease(store.log, "orders", 0, lease_s=s)),
+    "lease lease_s": (
+        (*SECONDS, math.inf),
+        lambda store, s: PartitionLease(store.log, "orders", 0, lease_s=s),
+    ),
     "run lease_s": ((*SECONDS, math.inf), lambda store, s: run_projections(store, lease_s=s)),
     "run partitions": ((0, -1, 257, 1.5), lambda store, n: run_projections(store, partitions=n)),
     "set_partitions": ((0, -1, 257, 1.5), lambda store, n: set_partitions(store.log, OrdersProjection(), n)),

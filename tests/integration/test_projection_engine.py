@@ -19,7 +19,7 @@ from eventstore.log import EventLog
 from projections import OrdersProjection, Projection, ProjectionRunner, ProjectionWorker
 from projections.check import compare_with_fold, compare_with_rebuild
 from projections.engine import set_partitions
-from projections.engine.lease import Lease
+from projections.engine.lease import PartitionLease
 from projections.keys import partition_of
 from projections.quarantine import discard, list_quarantined, retry
 from tests.conftest import url_of
@@ -57,9 +57,9 @@ async def test_one_worker_is_active_and_the_next_takes_over_at_once_when_it_leav
 
 async def test_a_dead_workers_partition_is_taken_over_within_the_expiry(store: EventStore):
     """A lease that is not renewed passes on when it expires, and not before."""
-    dead = Lease(store.log, "orders", 0, lease_s=30)
+    dead = PartitionLease(store.log, "orders", 0, lease_s=30)
     assert await dead.take() is not None
-    heir = Lease(store.log, "orders", 0, lease_s=30)
+    heir = PartitionLease(store.log, "orders", 0, lease_s=30)
     assert await heir.take() is None
     async with store.connection.acquire() as connection:
         left_s = await connection.fetchval(
@@ -90,7 +90,7 @@ async def test_a_worker_that_lost_its_lease_writes_nothing(store: EventStore):
     await place(store, 1)
     old = ProjectionWorker(store.log, OrdersProjection())
     assert await old.run_once()
-    heir = Lease(store.log, "orders", 0)
+    heir = PartitionLease(store.log, "orders", 0)
     assert await heir.take() is not None
     await place(store, 2)
     with pytest.raises(CheckpointMovedError):

@@ -14,7 +14,7 @@ from eventstore.log import EventLog
 from projections import ProjectionWorker
 from projections.check import compare_with_fold, compare_with_rebuild
 from projections.engine import worker as working
-from projections.engine.lease import Lease
+from projections.engine.lease import PartitionLease
 from tests.concurrency.dying import dying_process
 from tests.conftest import url_of
 from tests.counted_events import counted, prepare
@@ -170,7 +170,7 @@ async def test_a_lease_that_passed_on_before_the_first_batch_is_lost(
 ):
     """A worker that stood still right after it took its lease writes nothing under the epoch of its successor."""
     await prepare(store)
-    heir = Lease(store.log, "seen", 0, lease_s=60)
+    heir = PartitionLease(store.log, "seen", 0, lease_s=60)
     passed = asyncio.Event()
 
     async def stand_still(*_: object) -> None:

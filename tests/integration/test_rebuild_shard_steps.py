@@ -74,7 +74,7 @@ async def test_who_has_lost_the_claim_writes_no_shard(store: EventStore):
     lease, _ = await begun(store)
     shard = await taken_up(store, lease, 0)
     async with store.connection.acquire() as connection:
-        await connection.execute("UPDATE projection_rebuilds SET expires_at = now()")
+        await connection.execute("UPDATE projection_rebuilds SET lease_expires_at = now()")
     later = await RebuildLease.take(store.log, OrdersProjection())
     with pytest.raises(RebuildError, match="taken over"):
         await shard.step(10)

@@ -34,7 +34,7 @@ from projections import Projection, ProjectionWorker, Table, fresh_rows
 from projections.check import compare_with_fold
 from projections.engine import partitions, set_partitions, worker
 from projections.engine.batch import fold_into
-from projections.engine.lease import Lease
+from projections.engine.lease import PartitionLease
 from projections.fresh_rows import FreshRows
 from projections.keys import key_text, partition_of
 from projections.quarantine import list_quarantined, retry
@@ -291,7 +291,7 @@ class Engine(RuleBasedStateMachine):
     def lose_lease(self, partition: int) -> None:
         """Another worker takes the partition over, as after a pause: whoever had it may write no more."""
         if partition < self._partitions():
-            heir = Lease(self.log, "notes", partition, lease_s=0.001)
+            heir = PartitionLease(self.log, "notes", partition, lease_s=0.001)
             assert self.run(heir.take()) is not None
             self.run(heir.release())
 

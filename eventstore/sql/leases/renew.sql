@@ -1,0 +1,11 @@
+-- Purpose: Hold a lease for longer.
+-- Parameters:
+--   $1 projection text
+--   $2 epoch bigint
+--   $3 lease_s double precision seconds{partition}
+-- Result: epoch bigint; no row if the lease was lost
+-- Locks: the row's
+-- Index: {table}_pkey
+UPDATE {schema}.{table} SET lease_expires_at = pg_catalog.clock_timestamp() + $3::double precision * interval '1 second'
+WHERE {is_row} AND epoch = $2::bigint
+RETURNING epoch

@@ -1,8 +1,0 @@
--- Purpose: Give the lease to a rebuild back, so that another process may go on with it at once.
--- Parameters:
---   $1 projection text
---   $2 epoch bigint
--- Result: none
--- Locks: the row's
--- Index: projection_rebuilds_pkey
-UPDATE {schema}.projection_rebuilds SET expires_at = NULL WHERE projection = $1::pg_catalog.text AND epoch = $2::bigint

@@ -1,0 +1,11 @@
+-- Purpose: Give a lease back, so that another process can take it at once.
+-- Parameters:
+--   $1 projection text
+--   $2 epoch bigint
+--   $3 partition smallint
+-- Result: none
+-- Locks: the row's
+-- Index: projection_checkpoints_pkey
+UPDATE {schema}.projection_checkpoints SET lease_owner = NULL, lease_expires_at = NULL
+WHERE projection = $1::pg_catalog.text AND partition = $3::smallint AND epoch = $2::bigint
+

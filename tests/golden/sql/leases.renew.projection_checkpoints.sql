@@ -1,0 +1,13 @@
+-- Purpose: Hold a lease for longer.
+-- Parameters:
+--   $1 projection text
+--   $2 epoch bigint
+--   $3 lease_s double precision seconds
+--   $4 partition smallint
+-- Result: epoch bigint; no row if the lease was lost
+-- Locks: the row's
+-- Index: projection_checkpoints_pkey
+UPDATE {schema}.projection_checkpoints SET lease_expires_at = pg_catalog.clock_timestamp() + $3::double precision * interval '1 second'
+WHERE projection = $1::pg_catalog.text AND partition = $4::smallint AND epoch = $2::bigint
+RETURNING epoch
+

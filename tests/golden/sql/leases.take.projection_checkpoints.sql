@@ -1,0 +1,35 @@
+-- Purpose: Take the lease of a row, if it is free, has expired, or is this owner's already, without waiting for whoever holds
+--   the row. The epoch goes up, so that whoever had the lease before can write no more.
+-- Parameters:
+--   $1 projection text
+--   $2 owner text
+--   $3 lease_s double precision seconds
+--   $4 partition smallint
+-- Result: is_free boolean (taken or not: the row may be locked), position bigint, epoch bigint (both NULL: not taken); no
+--   row if there is nothing to lease
+-- Locks: the row's
+-- Index: projection_checkpoints_pkey
+WITH leased AS (
+    SELECT
+        lease_expires_at IS NULL OR lease_expires_at <= pg_catalog.clock_timestamp() OR lease_owner = $2::pg_catalog.text AS is_free
+    FROM {schema}.projection_checkpoints
+    WHERE projection = $1::pg_catalog.text AND partition = $4::smallint
+),
+free AS (
+    SELECT FROM {schema}.projection_checkpoints
+    WHERE projection = $1::pg_catalog.text AND partition = $4::smallint
+        AND (lease_expires_at IS NULL OR lease_expires_at <= pg_catalog.clock_timestamp() OR lease_owner = $2::pg_catalog.text)
+    FOR UPDATE SKIP LOCKED
+),
+taken AS (
+    UPDATE {schema}.projection_checkpoints
+    SET epoch = epoch + 1,
+        lease_owner = $2::pg_catalog.text,
+        lease_expires_at = pg_catalog.clock_timestamp() + $3::double precision * interval '1 second'
+    FROM free
+    WHERE projection = $1::pg_catalog.text AND partition = $4::smallint
+    RETURNING position, epoch
+)
+SELECT leased.is_free, taken.position, taken.epoch
+FROM leased LEFT JOIN taken ON true
+
