@@ -74,7 +74,7 @@ async def test_a_dead_workers_partition_is_taken_over_within_the_expiry(store: E
 
 async def test_who_has_lost_a_lease_does_not_give_back_that_of_its_heir(store: EventStore):
     """A worker that was taken for dead ends after all: the other one keeps the partition, and a third one waits."""
-    dead, heir, third = (Lease(store.log, "orders", 0, lease_s=30) for _ in range(3))
+    dead, heir, third = (PartitionLease(store.log, "orders", 0, lease_s=30) for _ in range(3))
     assert await dead.take() is not None
     async with store.connection.acquire() as connection:
         await connection.execute("UPDATE projection_checkpoints SET lease_expires_at = clock_timestamp()")
