@@ -46,7 +46,7 @@ def shown(value: Any) -> str:
 
 def _unknown_keyword(model: type[BaseModel], name: str, called: str, known: Iterable[str]) -> DomainError:
     rule = f"{getattr(model, 'category', '') or model.__name__}.{name}"
-    return DomainError(rule, f"{called} has no keyword {name!r}: {suggestion(name, known)}")
+    return DomainError(rule, f"{called} takes no extra keyword {name!r}: {suggestion(name, known)}")
 
 
 def refuse_keywords(

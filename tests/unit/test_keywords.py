@@ -93,7 +93,7 @@ def make_order(factory, cls=Order, **keywords):
 def test_a_factory_of_orders_refuses_an_unknown_keyword(factory):
     """The error names the factory and the keyword, and the one that was probably meant."""
     with pytest.raises(
-        DomainError, match=rf"Order.{factory}\(\) has no keyword 'stratgy': did you mean 'strategy'"
+        DomainError, match=rf"Order.{factory}\(\) takes no extra keyword 'stratgy': did you mean 'strategy'"
     ) as caught:
         make_order(factory, stratgy="alpha")
     assert caught.value.rule == "order.stratgy"
@@ -103,15 +103,15 @@ def test_a_factory_of_orders_refuses_an_unknown_keyword(factory):
 @pytest.mark.parametrize("name", ["status", "filled_quantity", "broker_order_id", "version", "created_at"])
 def test_a_factory_refuses_a_field_that_it_does_not_set(name):
     """A field of the class is no keyword of a factory unless it says so."""
-    with pytest.raises(DomainError, match=f"has no keyword '{name}'"):
+    with pytest.raises(DomainError, match=f"takes no extra keyword '{name}'"):
         make_order("create_market_order", **{name: None})
 
 
 def test_a_factory_refuses_the_price_of_another_type():
     """A market order has no price: one that is given is not dropped."""
-    with pytest.raises(DomainError, match="has no keyword 'limit_price'"):
+    with pytest.raises(DomainError, match="takes no extra keyword 'limit_price'"):
         make_order("create_market_order", limit_price=D(1))
-    with pytest.raises(DomainError, match="has no keyword 'stop_price'"):
+    with pytest.raises(DomainError, match="takes no extra keyword 'stop_price'"):
         make_order("create_limit_order", stop_price=D(1))
 
 
@@ -146,7 +146,7 @@ def test_opening_a_position_refuses_an_unknown_keyword():
 @pytest.mark.parametrize("made", [lambda **k: Portfolio(name="a", initial_capital=D(1), **k), DialTurned])
 def test_a_constructor_refuses_an_unknown_keyword_in_the_same_words(made):
     """Constructors say what factories say."""
-    with pytest.raises(DomainError, match="has no keyword 'occured_at'"):
+    with pytest.raises(DomainError, match="takes no extra keyword 'occured_at'"):
         made(occured_at=None)
 
 
