@@ -13,7 +13,6 @@ from benchmarks.history import History, history
 from benchmarks.workload import Figure, Goal, Workload, seconds
 from eventstore import Order
 from eventstore.core.context import decimal_arithmetic
-from eventstore.log.memory import unhurried_collection
 from projections import OrdersProjection, ProjectionWorker
 from projections.rebuild import rebuild
 
@@ -50,7 +49,7 @@ async def _replay(found: History) -> None:
     """Fold the log; what can no longer trade is let go, as an engine that starts anew would."""
     active: dict[UUID, Order] = {}
     async for events in found.store.replay(categories=["order"]).pages():
-        with decimal_arithmetic(), unhurried_collection():
+        with decimal_arithmetic():
             for recorded in events:
                 order = Order.advance(active.get(recorded.stream_id), recorded)
                 if order is None or not order.is_active:

@@ -94,20 +94,22 @@ def configuration(url: str | None, data: Path | None, *, make: bool = False) -> 
         raise ConfigurationError("--url and --data both name a database: give only one of them")
     if data is not None:
         with embedded_server(data if make else existing_folder(data)) as server:
-            yield _in_schema(server.config())
+            yield _of_command(server.config())
     elif url is not None:
-        yield _in_schema(DatabaseConfig.from_url(url))
+        yield _of_command(DatabaseConfig.from_url(url))
     elif any(name.startswith("DATABASE_") for name in os.environ):
-        yield _in_schema(DatabaseConfig.from_env())
+        yield _of_command(DatabaseConfig.from_env())
     else:
         raise ConfigurationError(
             "no database is named: give --url URL, --data DIR, or the variable DATABASE_URL"
         )
 
 
-def _in_schema(config: DatabaseConfig) -> DatabaseConfig:
+def _of_command(config: DatabaseConfig) -> DatabaseConfig:
+    """Return the configuration in the schema of `--schema`; the process is the library's own, and so is its collector."""
     schema = _schema.get()
-    return config if schema is None else config.replace(schema=schema)
+    config = config if schema is None else config.replace(schema=schema)
+    return config if "DATABASE_POSTPONE_GC" in os.environ else config.replace(postpone_gc=True)
 
 
 @contextmanager

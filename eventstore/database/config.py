@@ -52,6 +52,7 @@ _VARIABLES: dict[str, tuple[str, str]] = {
     "group_commit": ("DATABASE_GROUP_COMMIT", "true or false"),
     "unsaved": ("DATABASE_UNSAVED", "error or save"),
     "loads": ("DATABASE_LOADS", "row or stream"),
+    "postpone_gc": ("DATABASE_POSTPONE_GC", "true or false"),
     "direct_url": ("DATABASE_DIRECT_URL", "a URL such as postgresql://user:password@host:5432/database"),
 }
 _ADDRESS = ("host", "port", "database", "user", "password")
@@ -128,6 +129,9 @@ class DatabaseConfig(_InSchema):
         loads: What an entity is read from: `row` takes its row in the read table, if the row's version and position are ones
             that its stream has, and the events after it; `stream` folds every event of its stream, whatever the row says, for
             those who do not trust who may write the read tables. That costs as much as the stream is long.
+        postpone_gc: Whether the library may postpone Python's garbage collection in this process while it decodes and folds many
+            events. The collector is switched off for one page of events at most, and looks less often while a rebuild runs in
+            this process. It holds for the process, as long as a connection with this setting is open.
         direct_url: A URL that reaches PostgreSQL itself, for LISTEN, where a pooler stands between.
 
     Raises:
@@ -158,6 +162,7 @@ class DatabaseConfig(_InSchema):
     group_commit: bool = True
     unsaved: UnsavedChanges = "error"
     loads: Loads = "row"
+    postpone_gc: bool = False
     direct_url: SecretStr | None = None
 
     if not TYPE_CHECKING:  # a type checker sees the fields as keywords instead

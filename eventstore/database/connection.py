@@ -6,12 +6,13 @@ import asyncio
 import logging
 import random
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakSet
 
 import asyncpg
 
-from eventstore import errors
+from eventstore import errors, garbage_collection
 from eventstore.database.cancellation import finish
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connecting import Connector, without_frames
@@ -61,6 +62,7 @@ class DatabaseConnection:
         self.server.at_change(self._retire)
         self._connections: WeakSet[PooledConnection] = WeakSet()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._forbid_gc: Callable[[], object] = _nothing
         self.attachments: dict[Any, Any] = {}
         """What belongs to this connection and ends with it, such as its event log; for the library's own use."""
         self._at_close: list[Callable[[], Awaitable[None]]] = []
@@ -98,9 +100,13 @@ class DatabaseConnection:
 
     async def open(self) -> None:
         """Make the first connections; `ConnectionFactory.create_connection` does this, and raises the same errors."""
+        if self._config.postpone_gc:
+            garbage_collection.allow()
+            self._forbid_gc = weakref.finalize(self, garbage_collection.forbid)
         try:
             await self._pool
         except BaseException:
+            self._forbid_gc()
             self._closing = True
             self._closed.set()
             raise
@@ -362,6 +368,7 @@ class DatabaseConnection:
         check_seconds("timeout_s", timeout_s)
         if self._loop.is_closed():
             self._closing = True
+            self._forbid_gc()
             return
         if self._closing:
             await self._closed.wait()
@@ -383,6 +390,7 @@ class DatabaseConnection:
             await self._closed.wait()
             return
         self._closing = True
+        self._forbid_gc()
         for timer in (self._sweeper, self._cooling):
             if timer is not None:
                 timer.cancel()
@@ -496,3 +504,7 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 def _closed_error() -> errors.ConnectionClosedError:
     return errors.ConnectionClosedError("this DatabaseConnection was closed: create another")
+
+
+def _nothing() -> None:
+    """Undo nothing: the garbage collector was left alone."""

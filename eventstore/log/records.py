@@ -25,6 +25,7 @@ from eventstore.errors import (
     EventEncodingError,
     UnknownEventTypeError,
 )
+from eventstore.garbage_collection import collecting_later
 from eventstore.limits import check_count
 from eventstore.log.append_size import (
     APPEND_LENGTH_UNCHECKED,
@@ -33,7 +34,6 @@ from eventstore.log.append_size import (
     require_append_fits,
     require_event_fits,
 )
-from eventstore.log.memory import unhurried_collection
 from eventstore.log.unreadable import Readable, UnreadableEvent
 
 COLUMNS = (
@@ -322,7 +322,7 @@ def decode_page(
     taken: Container[type[Event]] | None = None,
     keep_unreadable: Literal[True],
 ) -> list[Readable]: ...
-@unhurried_collection()
+@collecting_later()
 def decode_page(
     rows: Iterable[Iterable[Any]],
     *,

@@ -9,8 +9,8 @@ from uuid import UUID
 from eventstore.core.context import decimal_arithmetic
 from eventstore.core.entity import Entity
 from eventstore.errors import ConfigurationError
+from eventstore.garbage_collection import collecting_rarely
 from eventstore.log.event_log import EventLog
-from eventstore.log.memory import collecting_rarely
 from eventstore.replay.bounds import Bound
 from eventstore.replay.replay import OnProgress, Replay
 

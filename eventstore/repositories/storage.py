@@ -15,8 +15,8 @@ from eventstore.core.event import RecordedEvent
 from eventstore.database.access import in_transaction, reading
 from eventstore.database.protocols import Connection
 from eventstore.errors import EventDecodingError, ProjectionLagError, UnknownEventTypeError
+from eventstore.garbage_collection import collecting_later
 from eventstore.log.event_log import EventLog
-from eventstore.log.memory import unhurried_collection
 from eventstore.log.records import COLUMNS, decode_page
 from eventstore.mapping.rows import RowCodec
 from eventstore.repositories.last_good import Stream, last_good_stream
@@ -216,7 +216,7 @@ class PostgreSQLStorage:
         rows: dict[UUID, Any] = {}
         tails: dict[UUID, dict[int, Any]] = {}
         streams: list[Stream[E]] = []
-        with unhurried_collection():
+        with collecting_later():
             for record in records:
                 stream_id = record["stream_id"]
                 if stream_id is not None:

@@ -14,9 +14,9 @@ from eventstore.database.access import reading, writing
 from eventstore.database.cancellation import finish
 from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import EventStoreError, ProjectionError, RebuildError
+from eventstore.garbage_collection import collecting_rarely
 from eventstore.limits import check_seconds
 from eventstore.log.event_log import EventLog
-from eventstore.log.memory import collecting_rarely
 from eventstore.log.page_size import PageSize
 from eventstore.sql import load, qualified, schema_of
 from projections.engine.batch import FoldFailure, fold_into

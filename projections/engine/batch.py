@@ -13,7 +13,7 @@ from eventstore.core.context import decimal_arithmetic
 from eventstore.database.error_mapping import DRIVER_ERRORS
 from eventstore.database.protocols import Connection
 from eventstore.errors import EventStoreError, TypeCodecError
-from eventstore.log.memory import unhurried_collection
+from eventstore.garbage_collection import collecting_later
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.printable import storable, text_of_error, traceback_of
 from eventstore.sql import load, schema_of
@@ -128,7 +128,7 @@ async def fold_into(
     else:
         rows = await _load(connection, projection, list(of_each), table)
     writes: list[_Write] = []
-    with unhurried_collection(), decimal_arithmetic():
+    with collecting_later(), decimal_arithmetic():
         for key, its_events in of_each.items():
             write = _fold_key(projection, key, rows.get(key), its_events, on_error)
             if write is not None:
@@ -316,7 +316,7 @@ async def _write(
     if copies:
         written = [write for write in written if not write.is_new]
     if written:
-        with unhurried_collection():
+        with collecting_later():
             columns = projection.table.codec.encode_columns([write.row for write in written])
         await connection.execute(
             projection.table.upsert(table, schema=schema_of(connection)),

@@ -17,8 +17,8 @@ from eventstore.core.context import decimal_arithmetic
 from eventstore.database.access import writing
 from eventstore.database.cancellation import end
 from eventstore.database.protocols import Connection
+from eventstore.garbage_collection import collecting_later
 from eventstore.log.event_log import EventLog
-from eventstore.log.memory import unhurried_collection
 from eventstore.log.page_size import PageSize
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load, schema_of
@@ -91,13 +91,13 @@ class Build(TableBeside[R]):
         delivered = DeliveryCounts()
         async with aclosing(self._pages(connection, before, through)) as pages:
             async for rows, after in pages:
-                with decimal_arithmetic(), unhurried_collection():
+                with decimal_arithmetic(), collecting_later():
                     taken = self._of_shard(decode_for(self._log, self._projection, rows))
                     delivered.add(taken)
                     taken = self._unless_skipped(taken)
                 if not self._has_all_rows:
                     await self._load(connection, taken)
-                with decimal_arithmetic(), unhurried_collection():
+                with decimal_arithmetic(), collecting_later():
                     self._fold(taken, touched, failed)
                 events += len(taken)
                 self._on_step(after, self.events + events)

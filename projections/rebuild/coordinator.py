@@ -24,9 +24,9 @@ import asyncpg
 from eventstore.database.access import reading, writing
 from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import RebuildError
+from eventstore.garbage_collection import collecting_rarely
 from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
-from eventstore.log.memory import collecting_rarely
 from eventstore.sql import load, qualified, schema_of
 from projections.engine.lease import LEASE_S
 from projections.engine.versions import version_differs

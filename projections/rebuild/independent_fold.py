@@ -15,8 +15,8 @@ import orjson
 from eventstore.core.context import decimal_arithmetic, plain
 from eventstore.database.access import reading
 from eventstore.database.protocols import Connection
+from eventstore.garbage_collection import collecting_later
 from eventstore.log.event_log import EventLog
-from eventstore.log.memory import unhurried_collection
 from eventstore.log.page_size import BATCH_BYTES_MAX
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load, schema_of
@@ -133,7 +133,7 @@ class IndependentFold(Generic[R]):
             through = rows[-1]["position"]
         categories = frozenset(self._projection.categories)
         rows = sorted((row for row in rows if row["category"] in categories), key=itemgetter("position"))
-        with decimal_arithmetic(), unhurried_collection():
+        with decimal_arithmetic(), collecting_later():
             events = decode_for(self._log, self._projection, rows)
             if self._shard.of > 1 and not self._projection.keyed_by_stream:
                 has, projection = self._shard.has, self._projection
@@ -160,7 +160,7 @@ class IndependentFold(Generic[R]):
         delivered: DeliveryCounts | None = None,
     ) -> None:
         """Fold what `read` returned."""
-        with decimal_arithmetic(), unhurried_collection():
+        with decimal_arithmetic(), collecting_later():
             self._fold(events, partitions, delivered)
         self.position = through
         self.events += len(events)

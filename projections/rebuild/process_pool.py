@@ -21,8 +21,8 @@ from eventstore.database.config import DatabaseConfig
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection
 from eventstore.database.server import ServerIdentity
 from eventstore.errors import ConfigurationError, RebuildError
+from eventstore.garbage_collection import allowed, collecting_rarely
 from eventstore.log.event_log import EventLog
-from eventstore.log.memory import collecting_rarely
 from eventstore.printable import text_of_error
 from projections.projection import Projection
 
@@ -267,7 +267,7 @@ def _serve(pipe: Connection, setup: _Setup) -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # the terminal's goes to all: who started this process ends it
-    with collecting_rarely(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with allowed(), collecting_rarely(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve_until_told(pipe, setup))
 
 
