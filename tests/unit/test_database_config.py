@@ -48,6 +48,7 @@ def test_every_default():
         "group_commit": True,
         "unsaved": "error",
         "loads": "row",
+        "postpone_gc": False,
         "direct_url": None,
     }
 
@@ -78,6 +79,7 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         "GROUP_COMMIT": "false",
         "UNSAVED": "save",
         "LOADS": "stream",
+        "POSTPONE_GC": "true",
         "DIRECT_URL": f"postgresql://u:{SECRET}@direct.example/db",
     }
     for name, value in variables.items():
@@ -107,6 +109,7 @@ def test_every_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         "group_commit": False,
         "unsaved": "save",
         "loads": "stream",
+        "postpone_gc": True,
     }
 
 
@@ -292,6 +295,7 @@ def test_a_refused_password_is_not_repeated():
         ("GROUP_COMMIT", "perhaps", "true or false"),
         ("UNSAVED", "ignore", "error or save"),
         ("LOADS", "table", "row or stream"),
+        ("POSTPONE_GC", "sometimes", "true or false"),
         ("NAME", "x" * 64, "1 to 63 bytes"),
         ("NAME", "ü" * 32, "1 to 63 bytes"),
         ("USER", "x" * 64, "1 to 63 bytes"),
