@@ -1,4 +1,4 @@
-"""Evidence that the log was not altered: seals over blocks of final events, verification, proofs of single events."""
+"""Evidence that the log was not altered: seals over blocks of final events, verification, proofs."""
 
 from eventstore.evidence.canonical import Head
 from eventstore.evidence.proof import CheckedProof, check_proof, prove

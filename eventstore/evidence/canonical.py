@@ -1,4 +1,4 @@
-"""The bytes that are hashed, and the hashes: `docs/evidence.md` in code. Pure: no database, no clock."""
+"""The hashed bytes and the hashes, as `docs/evidence.md` defines them. Pure: no database, no clock."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from eventstore.database.protocols import Row
 from eventstore.errors import ConfigurationError
 
 NO_SEAL = bytes(32)
-"""What the first seal has in place of the one before."""
+"""The first seal has this value in place of a previous seal."""
 
 ENTRY_BYTES = 40
-"""Of each event of a block: its position and its hash."""
+"""The binary form of an entry: the position and the hash of one event of a block."""
 
 _FIXED = struct.Struct(">Hq16sq16sqqq")
 _LENGTH = struct.Struct(">I")
@@ -26,7 +26,7 @@ _POSITION = struct.Struct(">q")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FROM_2000_US = 946_684_800_000_000  # PostgreSQL counts from 2000
 _INFINITE = (2**63 - 1, -(2**63))
-_NULL_TIME, _NULL_NUMBER = -(2**63), -1  # of a seal: what the sealer never writes
+_NULL_TIME, _NULL_NUMBER = -(2**63), -1  # stand for NULL in a seal; the sealer never writes them
 _COLUMNS = (
     "position",
     "stream_id",
@@ -43,12 +43,13 @@ _COLUMNS = (
 
 
 def microseconds(time: bytes | datetime | int | None) -> int:
-    """Return a time as microseconds since 1970 in UTC; infinity is the greatest or least integer of 64 bits.
+    """Return a time as microseconds since 1970 in UTC; infinities are the ends of the 64-bit range.
 
-    PostgreSQL counts from 2000, and so has times whose number is beyond 64 bits here: they have those that no other has.
+    PostgreSQL counts from 2000, so the numbers of its latest times exceed 64 bits here. They wrap
+    around to numbers that no other time has.
 
     Args:
-        time: A datetime, PostgreSQL's binary form of a timestamptz, or the result itself.
+        time: A datetime, PostgreSQL's binary form of a timestamptz, or microseconds already.
     """
     if time is None:
         return 0
@@ -67,7 +68,8 @@ def event_bytes(row: Row) -> bytes:
     """Return the canonical form of an event.
 
     Args:
-        row: Its columns by name; times as for `microseconds`, `data` and `metadata` as the text of their jsonb.
+        row: The columns by name; times as for `microseconds`, `data` and `metadata` as the text of
+            their jsonb.
     """
     position, stream_id, version, event_id = (
         row["position"],
@@ -77,7 +79,7 @@ def event_bytes(row: Row) -> bytes:
     )
     schema_version, occurred_at, recorded_at = row["schema_version"], row["occurred_at"], row["recorded_at"]
     texts = (row["category"], row["type"], row["data"], row["metadata"])
-    nulls = 0  # no column can be, unless somebody made it so
+    nulls = 0  # no column is NULL unless somebody has altered the table
     if None in (position, stream_id, version, event_id, schema_version, occurred_at, recorded_at, *texts):
         nulls = sum(1 << place for place, name in enumerate(_COLUMNS) if row[name] is None)
     parts = [
@@ -100,12 +102,12 @@ def event_bytes(row: Row) -> bytes:
 
 
 def event_hash(row: Row) -> bytes:
-    """Return the hash of an event, a leaf of its block's tree; argument as of `event_bytes`."""
+    """Return the hash of an event, a leaf of its block's tree; the argument is that of `event_bytes`."""
     return sha256(b"\x00" + event_bytes(row)).digest()
 
 
 def entry(row: Row) -> bytes:
-    """Return what a block keeps of an event: position and hash."""
+    """Return the entry of an event in its block: position and hash."""
     return _POSITION.pack(row["position"]) + event_hash(row)
 
 
@@ -122,12 +124,12 @@ def _parents(level: list[bytes]) -> list[bytes]:
         sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)
     ]
     if len(level) % 2:
-        above.append(level[-1])  # goes up as it is
+        above.append(level[-1])  # a node without a sibling moves up unchanged
     return above
 
 
 def merkle_path(leaves: Sequence[bytes], place: int) -> list[tuple[str, bytes]]:
-    """Return the way from a leaf to the root: of each step on which side the other node stands, and its hash."""
+    """Return the path from a leaf to the root: for each step, the side and the hash of the sibling."""
     level, path = list(leaves), []
     while len(level) > 1:
         other = place ^ 1
@@ -138,7 +140,7 @@ def merkle_path(leaves: Sequence[bytes], place: int) -> list[tuple[str, bytes]]:
 
 
 def root_of_path(leaf: bytes, path: Sequence[tuple[str, bytes]]) -> bytes:
-    """Return the root that a leaf and its way lead to."""
+    """Return the root that a leaf and its path lead to."""
     for side, other in path:
         leaf = sha256(b"\x01" + (other + leaf if side == "left" else leaf + other)).digest()
     return leaf
@@ -146,17 +148,17 @@ def root_of_path(leaf: bytes, path: Sequence[tuple[str, bytes]]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """One block of the log, closed.
+    """The seal of one block of the log.
 
     Attributes:
-        block: 1, 2, 3 ... without gaps.
+        block: The number of the block: 1, 2, 3 ... without gaps.
         after_position: The block's events come after this position.
-        through_position: Its last event's position.
-        events: How many it has.
-        sealed_at: When, in microseconds since 1970, by the database's clock.
-        root: The root of the tree over its events.
-        previous: The seal before; 32 zero bytes for the first.
-        seal: The hash of all of these.
+        through_position: The position of the block's last event.
+        events: The number of events in the block.
+        sealed_at: The time of sealing, in microseconds since 1970, by the database's clock.
+        root: The root of the tree over the block's events.
+        previous: The previous seal; 32 zero bytes for the first.
+        seal: The hash of all other attributes.
     """
 
     block: int
@@ -170,7 +172,7 @@ class Seal:
 
     @classmethod
     def of(cls, row: Row) -> Self:
-        """Return a row of `event_seals`; a value that is NULL becomes none of the right ones."""
+        """Return the seal of a row of `event_seals`; NULL becomes a value that no valid seal has."""
         block, after, through, events = (
             _NULL_NUMBER if row[name] is None else row[name]
             for name in ("block", "after_position", "through_position", "events")
@@ -187,7 +189,7 @@ class Seal:
         )
 
     def expected(self, *, block: int | None = None, previous: bytes | None = None) -> bytes:
-        """Return the hash that this seal should have, for its own block and the seal before or for others."""
+        """Return the hash that this seal should have, by default for its own `block` and `previous`."""
         fixed = _SEALED.pack(
             self.block if block is None else block,
             self.after_position,
@@ -202,17 +204,17 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What to keep outside: the number of a block and its seal. As text: `12:` and 64 hexadecimal digits."""
+    """The value to keep outside: a block's number and seal. As text: `12:` and 64 hexadecimal digits."""
 
     block: int
     seal: bytes
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the head of its text.
+        """Parse the text of a head.
 
         Raises:
-            ConfigurationError: It has another form.
+            ConfigurationError: The text is not a head.
         """
         block, _, seal = text.strip().partition(":")
         try:
@@ -221,7 +223,7 @@ class Head:
             head = cls(0, b"")
         if head.block < 1 or len(head.seal) != len(NO_SEAL):
             raise ConfigurationError(
-                f"{text!r} is no head: it is BLOCK:SEAL, as `eventstore seal --print` gives it"
+                f"{text!r} is not a head: give BLOCK:SEAL, as `eventstore seal --print` prints it"
             )
         return head
 
@@ -236,5 +238,5 @@ def position_of(one: bytes) -> int:
 
 
 def columns_of(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of an event as `event_bytes` takes them, of their JSON form."""
+    """Convert the columns of an event from their JSON form to the form that `event_bytes` takes."""
     return {**event, "stream_id": UUID(event["stream_id"]), "event_id": UUID(event["event_id"])}

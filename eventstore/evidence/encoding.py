@@ -1,4 +1,4 @@
-"""The encoding that hashes rest on."""
+"""The check that the database has the encoding that hashes depend on."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ _UNICODE = frozenset({"UTF8", "UNICODE"})
 def require_unicode(connection: Connection) -> None:
     """Refuse a database that is not encoded in UTF-8.
 
-    What is hashed is always UTF-8. But PostgreSQL orders the members of a jsonb by their bytes in the database's encoding, so
-    the same event would have another hash after a move to a database of another encoding.
+    Hashes are always over UTF-8. But PostgreSQL orders the members of a jsonb by their bytes in the
+    database's encoding, so the same event would have a different hash after a move to a database with
+    a different encoding.
 
     Raises:
-        ConfigurationError: It is not.
+        ConfigurationError: The database has another encoding.
     """
     encoding = getattr(connection.get_settings(), "server_encoding", "UTF8")
     if encoding not in _UNICODE:
         raise ConfigurationError(
-            f"the database is encoded in {encoding}, so the hashes of its events would not hold elsewhere: move it to one "
-            "with ENCODING 'UTF8' (pg_dump, CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, pg_restore)"
+            f"the database is encoded in {encoding}, so the hashes of its events would not be valid elsewhere: move it to a "
+            "database with ENCODING 'UTF8' (pg_dump, CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, pg_restore)"
         )

@@ -1,4 +1,4 @@
-"""The proof of a single event: what a block, its seal and the seals after it say, in one JSON file."""
+"""The proof of a single event: the event, its path to the root of its block, and the seals from there on."""
 
 from __future__ import annotations
 
@@ -42,13 +42,14 @@ _NUMBER_MAX = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class CheckedProof:
-    """What a proof says, where it holds.
+    """The contents of a valid proof.
 
     Attributes:
-        event: The columns of the event; times in microseconds since 1970, `data` and `metadata` as JSON text.
-        block: The block it is in.
-        head: The head that was kept outside, which the event is proved by: it stays what to keep. Seals of the proof that come
-            after it are proved by nothing. Without such a head, the newest seal of the proof.
+        event: The columns of the event; times in microseconds since 1970, `data` and `metadata` as
+            JSON text.
+        block: The number of the block that contains the event.
+        head: The head that proves the event: the one that was passed as `against`, so keep that one.
+            Nothing proves later seals of the proof. Without `against`, the newest seal of the proof.
     """
 
     event: Mapping[str, Any]
@@ -57,16 +58,16 @@ class CheckedProof:
 
 
 async def prove(log: EventLog, event: UUID | int) -> dict[str, Any]:
-    """Return the proof that an event is in the log as it was sealed: values that JSON can hold.
+    """Return the proof that an event is in the log as it was sealed, as a JSON-compatible dict.
 
     Args:
         log: The log.
         event: The event's id, or its position.
 
     Raises:
-        EventNotFoundError: There is no such event.
-        ConfigurationError: It is not sealed yet, it is not what was sealed, or the database is not
-            encoded in UTF-8.
+        EventNotFoundError: The log has no such event.
+        ConfigurationError: The event is not sealed yet or differs from what was sealed, or the
+            database is not encoded in UTF-8.
         ConnectionError, TimeoutError: Safe to retry.
     """
     async with reading(log.connection) as connection:
@@ -97,7 +98,7 @@ async def prove(log: EventLog, event: UUID | int) -> dict[str, Any]:
     ]
     leaf = event_hash(rows[0])
     if leaf not in leaves:
-        raise ConfigurationError(f"event {event} is not what was sealed: run `eventstore verify`")
+        raise ConfigurationError(f"event {event} differs from what was sealed: run `eventstore verify`")
     proof = {
         "format": FORMAT,
         "event": _event_json(rows[0]),
@@ -109,19 +110,23 @@ async def prove(log: EventLog, event: UUID | int) -> dict[str, Any]:
 
 
 def check_proof(proof: Mapping[str, Any], *, against: Head | str | None = None) -> CheckedProof:
-    """Check a proof, without a database, and return what it says.
+    """Check a proof, without a database, and return its contents.
 
     Args:
-        proof: What `prove` returned, read from its file.
-        against: A head that was kept outside. Without it a proof only agrees with itself, which anybody can make.
+        proof: The result of `prove`, read from its file.
+        against: A head that was kept outside. Without it the check only shows that the proof agrees
+            with itself, and anybody can make such a proof.
 
     Raises:
-        ConfigurationError: It is no proof, does not agree with itself, or does not lead to the head.
+        ConfigurationError: The value is not a proof, does not agree with itself, or does not lead to
+            the head.
     """
     kept = Head.parse(against) if isinstance(against, str) else against
     try:
         if proof["format"] != FORMAT:
-            raise ConfigurationError(f"this is no proof of the form {FORMAT!r}")
+            raise ConfigurationError(
+                f"this is not a proof of the format {FORMAT!r}: write one with `eventstore prove`"
+            )
         _check_members(proof, "format", "event", "path", "seals")
         event = dict(proof["event"])
         _check_event(event)
@@ -142,18 +147,18 @@ def check_proof(proof: Mapping[str, Any], *, against: Head | str | None = None) 
     ) as error:
         if isinstance(error, ConfigurationError):
             raise
-        raise ConfigurationError(f"this is no proof of the form {FORMAT!r}: {error!r}") from error
+        raise ConfigurationError(f"this is not a proof of the format {FORMAT!r}: {error!r}") from error
     if root != first.root or not first.after_position < event["position"] <= first.through_position:
-        raise ConfigurationError(f"the proof does not hold: its event is not one of block {first.block}")
+        raise ConfigurationError(f"the proof is not valid: its event does not belong to block {first.block}")
     for before, after in zip([None, *seals], seals, strict=False):
         follows = before is None or (after.block, after.previous) == (before.block + 1, before.seal)
         if after.expected() != after.seal or not follows:
             raise ConfigurationError(
-                f"the proof does not hold: seal {after.block} is not the hash of what it says"
+                f"the proof is not valid: seal {after.block} is not the hash of its columns"
             )
     if kept is not None and all((one.block, one.seal) != (kept.block, kept.seal) for one in seals):
         raise ConfigurationError(
-            f"the proof does not hold: it does not lead to the head {kept}, but to blocks {first.block} to {last.block}"
+            f"the proof is not valid: it has the seals of blocks {first.block} to {last.block}, and none is the head {kept}"
         )
     return CheckedProof(event, first.block, kept or Head(last.block, last.seal))
 
@@ -165,10 +170,10 @@ def _side(side: str) -> str:
 
 
 def _check_members(of: Mapping[str, Any], *names: str) -> None:
-    """Refuse what no hash covers: whoever reads it would take it for proved."""
+    """Refuse members that no hash covers: a reader would believe that they are proved."""
     unknown = of.keys() - set(names)
     if unknown:
-        raise ValueError(f"it has {', '.join(sorted(unknown))}, which nothing here proves")
+        raise ValueError(f"it has the unknown members {', '.join(sorted(unknown))}, which no hash covers")
 
 
 def _check_event(event: Mapping[str, Any]) -> None:

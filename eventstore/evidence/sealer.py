@@ -1,4 +1,4 @@
-"""Sealing: closing blocks of final events, at no cost to writers."""
+"""Sealing: computes the seals of blocks of final events, at no cost to writers."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
 BLOCK_EVENTS_MAX = 1_000
-"""Events of one block unless told otherwise: what is read to prove one of them."""
+"""The default number of events of a block; to prove one event, the whole block is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class SealResult:
-    """What a call of `seal` did.
+    """The result of a call of `seal`.
 
     Attributes:
-        blocks: How many blocks it closed.
-        events: How many events are in them.
-        head: The newest seal of the log, its own or another's; None where there is none.
+        blocks: The number of blocks that this call sealed.
+        events: The number of events in these blocks.
+        head: The newest seal of the log, from this call or from another process; None without seals.
     """
 
     blocks: int
@@ -49,21 +49,22 @@ class SealResult:
 async def seal(log: EventLog, *, block_events_max: int = BLOCK_EVENTS_MAX) -> SealResult:
     """Seal every event that is final and not sealed yet, and return the new head.
 
-    Writers are not held up: nothing is locked, and an event in flight is sealed the next time. Two who seal at once
-    share the work; each block is made once.
+    Sealing does not block writers: it takes no locks, and the next call seals events that are in
+    flight now. Two processes that seal at once share the work; each block is sealed once.
 
     Args:
         log: The log.
-        block_events_max: The most events of one block; of large events it has fewer.
+        block_events_max: The most events of one block; a block of large events has fewer.
 
     Raises:
-        ConfigurationError: `block_events_max` is below 1, the server is a standby, or the database is not encoded in UTF-8.
-        RestoredLogError: The log ends before what was sealed of it.
-        ConnectionError, TimeoutError: What was sealed stays sealed. Safe to run again.
+        ConfigurationError: `block_events_max` is below 1, the server is a standby, or the database is
+            not encoded in UTF-8.
+        RestoredLogError: The log ends before its last seal.
+        ConnectionError, TimeoutError: Completed seals stay. Safe to run again.
         NotMigratedError: The table of seals is missing.
         IntegrityError: The last seal ends beyond the log: it was forged, or a restore has lost events.
-        TransactionConflictError: A transaction that has appended is still open, and may own a position that the block lacks.
-            Safe to run again.
+        TransactionConflictError: A transaction that has appended is still open, and may own a position
+            that the block lacks. Safe to run again.
     """
     check_count("block_events_max", block_events_max)
     with log.server.steady():
@@ -78,8 +79,8 @@ async def _seal(log: EventLog, block_events_max: int) -> SealResult:
             last = the_row(await connection.fetchrow(load("evidence/last_seal", connection)))
         if last["through_position"] > last["head"]:
             raise IntegrityError(
-                f"seal {last['block']}, the last one, ends at position {last['through_position']}, and the log at "
-                f"{last['head']}: no seal can follow it; run `eventstore verify`"
+                f"the last seal, {last['block']}, ends at position {last['through_position']}, beyond the end of the log at "
+                f"{last['head']}, so no seal can follow it: run `eventstore verify`"
             )
         after = last["through_position"]
         await log.read_mark(after)
@@ -126,7 +127,7 @@ def _made(last: Any, rows: list[Any]) -> tuple[Any, ...]:
 
 
 async def _insert(connection: Connection, values: tuple[Any, ...]) -> bool:
-    """Insert a seal; return False where another sealer was first."""
+    """Insert a seal; return False if another process has sealed the block first."""
     try:
         await connection.execute(load("evidence/insert_seal", connection), *values)
     except asyncpg.UniqueViolationError as error:

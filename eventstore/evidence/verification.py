@@ -1,4 +1,4 @@
-"""Verification: hashing the log again, and naming the first thing that is not as it was sealed."""
+"""Verification: hashes the log again, and names the first thing that is not as it was sealed."""
 
 from __future__ import annotations
 
@@ -42,10 +42,11 @@ class Finding:
     """The first thing that is not as it was sealed.
 
     Attributes:
-        kind: `event`; `block`: what a block keeps of its events; `seal`; `head`: the one that was kept outside.
+        kind: `event`; `block`, the entries that a block keeps of its events; `seal`; or `head`, the
+            head that was kept outside.
         what: What happened to it.
-        block: The number of the block or seal it belongs to; 0 for an event before all of them.
-        position: The position of an event; None for others.
+        block: The number of the block or seal that it belongs to; 0 for an event before all blocks.
+        position: The position of an event; None for other kinds.
         detail: The same in words.
     """
 
@@ -61,14 +62,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What `verify` found.
+    """The result of `verify`.
 
     Attributes:
-        events: How many sealed events were looked at.
-        blocks: How many blocks there are.
-        unsealed_events: How many events came after the last seal: nothing is said of them.
-        head: The newest seal; None where there is none.
-        finding: The first thing that is not as it was sealed; None: everything is.
+        events: The number of sealed events that were checked.
+        blocks: The number of blocks.
+        unsealed_events: The number of events after the last seal, which were not checked.
+        head: The newest seal; None if the log has no seal.
+        finding: The first thing that is not as it was sealed; None if everything is.
     """
 
     events: int
@@ -84,24 +85,24 @@ class Verification:
 
 
 async def verify(log: EventLog, *, against: Head | str | None = None, jobs: int = 1) -> Verification:
-    """Hash every sealed event again and hold the log to its seals.
+    """Hash every sealed event again and compare the log with its seals.
 
-    Without `against`, whoever can write to the database as a superuser could have altered events and made all seals after
-    them anew; a head that was kept elsewhere excludes that, for all events up to it.
+    Without `against`, a superuser of the database could have altered events and computed all later
+    seals again. A head that was kept elsewhere excludes that, for all events up to it.
 
     Args:
-        log: The log; a standby serves as well.
+        log: The log; it may be on a standby.
         against: A head that was kept outside.
-        jobs: How many processes hash at once.
+        jobs: The number of processes that hash.
 
     Raises:
-        ConfigurationError: `against` is no head, `jobs` is below 1, the log is not one of a `DatabaseConnection`, or the
-            database is not encoded in UTF-8.
+        ConfigurationError: `against` is not a head, `jobs` is below 1, several jobs are asked for and
+            the log has no `DatabaseConnection`, or the database is not encoded in UTF-8.
         ConnectionError, TimeoutError: Safe to retry.
         NotMigratedError: The table of seals is missing.
     """
     if jobs < 1:
-        raise ConfigurationError(f"jobs is 1 or more, not {jobs}")
+        raise ConfigurationError(f"jobs must be 1 or more, not {jobs}")
     kept = Head.parse(against) if isinstance(against, str) else against
     with log.server.steady():
         return await _verify(log, kept, jobs)
@@ -118,13 +119,14 @@ async def _verify(log: EventLog, kept: Head | None, jobs: int) -> Verification:
         outside = the_row(await connection.fetchrow(load("evidence/count_outside", connection), through))
     finding = _check_chain(seals, kept)
     if outside["below"] is not None:
-        detail = f"an event stands at position {outside['below']}, before the first there can be"
+        detail = f"an event is at position {outside['below']}, before the first possible position"
         finding = Finding("event", "inserted", 0, outside["below"], detail)
     if outside["unplaced"] is not None:
-        detail = f"the event {outside['unplaced']} has no position: no reader in order meets it, a load of its stream does"
+        detail = f"the event {outside['unplaced']} has no position: readers in order miss it, but loads of its stream read it"
         finding = Finding("event", "inserted", 0, None, detail)
-    # An event before a seal that is not right may be the first; those of that seal cannot be told from it. A chain that
-    # is sound, but not the one whose head was kept, still says which events do not fit it.
+    # An event before a broken seal may be the first difference, so the blocks before it are checked too. A broken
+    # seal says nothing about its own events. If the chain is sound but does not lead to the kept head, it still
+    # shows which events do not fit it.
     sound = len(seals) if finding is None else max(0, finding.block - (finding.kind != "head"))
     events, of_blocks = await _check_blocks(log, seals[:sound], jobs)
     finding = of_blocks or finding
@@ -143,12 +145,12 @@ def _check_chain(seals: Sequence[Seal], kept: Head | None) -> Finding | None:
             return finding
         if kept is not None and kept.block == block and kept.seal != one.seal:
             return Finding(
-                "head", "altered", block, None, f"seal {block} is not the one that was kept outside"
+                "head", "altered", block, None, f"seal {block} differs from the head that was kept outside"
             )
         previous, after = one.seal, one.through_position
     if kept is not None and kept.block > len(seals):
         block = len(seals) + 1
-        detail = f"seals {block} to {kept.block} are gone: the head that was kept outside is {kept}"
+        detail = f"seals {block} to {kept.block} are missing: the head that was kept outside is {kept}"
         return Finding("seal", "removed", block, None, detail)
     return None
 
@@ -164,23 +166,25 @@ def _check_seal(seals: Sequence[Seal], one: Seal, block: int, previous: bytes, a
     if any(
         other.expected(block=block, previous=previous) == other.seal for other in seals if other is not one
     ):
-        return Finding("seal", "reordered", block, None, f"another seal stands in the place of seal {block}")
+        return Finding("seal", "reordered", block, None, f"another seal is in the place of seal {block}")
     if one.expected() == one.seal:
-        detail = f"seal {block} does not follow the seal before it: one of the two was made anew"
+        detail = f"seal {block} does not follow the seal before it: one of the two was computed again"
     else:
-        detail = f"seal {block} is not the hash of what it says"
+        detail = f"seal {block} is not the hash of its columns"
     return Finding("seal", "altered", block, None, detail)
 
 
 def _check_number(one: Seal, block: int, previous: bytes) -> Finding:
-    """Name what is wrong where a seal comes whose number is not that of its place."""
+    """Return the finding for a seal whose number does not fit its place in the chain."""
     if one.block > block:
-        return Finding("seal", "removed", block, None, f"seal {block} is gone, seal {one.block} comes next")
+        return Finding(
+            "seal", "removed", block, None, f"seal {block} is missing; seal {one.block} comes next"
+        )
     if one.block > 0:
-        return Finding("seal", "inserted", one.block, None, f"seal {one.block} comes once too often")
+        return Finding("seal", "inserted", one.block, None, f"seal {one.block} occurs twice")
     if one.expected(block=block, previous=previous) == one.seal:
-        return Finding("seal", "altered", block, None, f"seal {block} does not have its number any more")
-    detail = f"a seal whose number none can have stands in the place of seal {block}"
+        return Finding("seal", "altered", block, None, f"seal {block} has lost its number")
+    detail = f"a seal with an impossible number is in the place of seal {block}"
     return Finding("seal", "inserted", block, None, detail)
 
 
@@ -192,13 +196,13 @@ async def _check_blocks(log: EventLog, seals: Sequence[Seal], jobs: int) -> tupl
         return await _check_on(log.connection, seals)
     if not isinstance(log.connection, DatabaseConnection):
         raise ConfigurationError(
-            "several jobs need a log of a DatabaseConnection, which each of them makes anew"
+            "several jobs need a log of a DatabaseConnection, because each job opens its own connection: use jobs=1"
         )
     config = log.connection.config.replace(min_pool_size=1, max_pool_size=1)
     size = max(1, min(_BLOCKS_A_TASK_MAX, len(seals) // (2 * jobs)))
     parts = [seals[start : start + size] for start in range(0, len(seals), size)]
     loop = asyncio.get_running_loop()
-    # New processes: a fork would take the event loop and its connections along.
+    # Spawned processes: a fork would inherit the event loop and its connections.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         found = await asyncio.gather(
             *(
@@ -221,11 +225,11 @@ def _check_in_process(
 
 
 async def _check_on(source: Any, seals: Sequence[Seal]) -> tuple[int, Finding | None]:
-    """Hold the events of blocks to their seals; stop at the first that are not right."""
+    """Compare the events of blocks with their seals; stop at the first difference."""
     events = 0
     async with reading(source) as connection:
         for one in seals:
-            # A forged seal may go up to the end of all numbers: then a few events too many show that it is not right.
+            # A forged seal may end at any number: reading a few events too many already shows that it is wrong.
             most = min(2 * max(one.events, 0) + _EVENTS_TOO_MANY, _EVENTS_OF_A_BLOCK_MAX)
             rows = await connection.fetch(
                 load("evidence/read_events", connection),
@@ -248,20 +252,20 @@ def _check_block(one: Seal, entries: bytes | None, rows: Sequence[Any]) -> Findi
     leaves = [each[ENTRY_BYTES - len(NO_SEAL) :] for each in its]
     if len(its) == one.events and b"".join(its) == entries and merkle_root(leaves) == one.root:
         if not sealed_rows or sealed_rows[-1]["position"] != one.through_position:
-            detail = f"seal {one.block} ends at position {one.through_position}, where none of its events is"
+            detail = f"seal {one.block} ends at position {one.through_position}, where the block has no event"
             return Finding("seal", "altered", one.block, None, detail)
         if len(actual) == one.events:
             return None
     entries = entries or b""
     sealed = [entries[start : start + ENTRY_BYTES] for start in range(0, len(entries), ENTRY_BYTES)]
     if not _is_whole(one, sealed):
-        detail = f"what block {one.block} keeps of its events is not what was sealed"
+        detail = f"the entries that block {one.block} keeps of its events differ from what was sealed"
         return Finding("block", "altered", one.block, None, detail)
     return _first_difference(one.block, sealed, actual, rows)
 
 
 def _is_whole(one: Seal, sealed: Sequence[bytes]) -> bool:
-    """Whether the entries are those of the seal."""
+    """Whether the entries match the root of the seal."""
     positions = [position_of(each) for each in sealed if len(each) == ENTRY_BYTES]
     return (
         len(positions) == len(sealed) == one.events > 0
@@ -275,19 +279,19 @@ def _is_whole(one: Seal, sealed: Sequence[bytes]) -> bool:
 def _first_difference(
     block: int, sealed: Sequence[bytes], actual: Sequence[bytes], rows: Sequence[Any]
 ) -> Finding:
-    """Name the first of the sealed events that is not there as it was, or the first that was not sealed."""
+    """Return the finding for the first event that is missing, altered or was not sealed."""
     place = next(
         (place for place, (was, is_) in enumerate(zip(sealed, actual, strict=False)) if was != is_),
         min(len(sealed), len(actual)),
     )
     if place < min(len(sealed), len(actual)) and sealed[place][8:] == actual[place][8:]:
-        # The event is as it was, so its position is: what the block says of it is not.
+        # The event is unchanged, so its position is too: the entry of the block is wrong.
         return Finding(
             "block",
             "altered",
             block,
             None,
-            f"block {block} has a wrong position for an event that is as it was",
+            f"block {block} has a wrong position for an unchanged event",
         )
     was = position_of(sealed[place]) if place < len(sealed) else None
     now = position_of(actual[place]) if place < len(actual) else None
@@ -295,18 +299,18 @@ def _first_difference(
         return _event(block, "inserted", now or 0, rows[place], "was not there when the block was sealed")
     moved = _moved_to(sealed[place], was, rows)
     if moved is not None:
-        return _event(block, "reordered", was, moved, f"stands at position {moved['position']} now")
+        return _event(block, "reordered", was, moved, f"is now at position {moved['position']}")
     if now is None or now > was:
         return Finding(
-            "event", "removed", block, was, f"the event at position {was}, of block {block}, is gone"
+            "event", "removed", block, was, f"the event at position {was}, of block {block}, is missing"
         )
     if place and now == position_of(actual[place - 1]):
-        return _event(block, "inserted", now, rows[place], "stands at a position that another has")
-    return _event(block, "altered", was, rows[place], "is not what was sealed")
+        return _event(block, "inserted", now, rows[place], "is at a position that another event has")
+    return _event(block, "altered", was, rows[place], "differs from what was sealed")
 
 
 def _moved_to(sealed: bytes, position: int, rows: Sequence[Any]) -> Any | None:
-    """Return the row that is the sealed event but for its position."""
+    """Return the row that equals the sealed event except for its position."""
     for row in rows:
         if row["position"] != position and event_hash({**row, "position": position}) == sealed[8:]:
             return row

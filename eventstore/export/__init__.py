@@ -1,4 +1,4 @@
-"""The log out of the database and into another: JSON Lines, Arrow and Parquet."""
+"""Export and import of the log as JSON Lines, and export to Arrow and Parquet."""
 
 from eventstore.export.lines import ExportResult, export_lines
 from eventstore.export.restore import import_lines

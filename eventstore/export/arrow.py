@@ -44,26 +44,26 @@ EVENTS = "events"
 """The name under which the log itself is exported."""
 
 DECIMAL_PRECISION = 38
-"""Digits of a decimal in all where a scale is asked for and no precision: what decimal128 holds."""
+"""The precision, in digits, if a scale is given without one: the most that decimal128 holds."""
 
 DECIMAL_SCALE = 18
-"""Digits after the point, where the values of a column need no more and none is asked for; 20 are left before it."""
+"""The default scale if the values of a column need no more digits; it leaves 20 before the point."""
 
 Decimals = Literal["exact", "text", "float"]
-"""What becomes of decimals: decimals of Arrow, their digits as text, or float64, which is not exact."""
+"""How decimals are exported: as Arrow decimals, as text, or as float64, which is not exact."""
 
 Consistency = Literal["fresh", "eventual"]
-"""Whether a read table has every event that was committed before, or is given as it stands."""
+"""Whether a read table includes every event that was committed before, or is exported as it is."""
 
 _logger = logging.getLogger(__name__)
 
 
 class KeepsTable(Protocol):
-    """A projection: what keeps a read table.
+    """A projection that keeps a read table.
 
     Attributes:
-        name: Its name.
-        table: The table of its rows.
+        name: The name of the projection.
+        table: The read table.
     """
 
     name: ClassVar[str]
@@ -115,7 +115,7 @@ class _Column:
 
 @dataclass(frozen=True, slots=True)
 class _Options:
-    """How values and rows are given."""
+    """The options for values and rows."""
 
     decimals: Decimals
     precision: int | None
@@ -131,7 +131,7 @@ class _Options:
         ):
             if value not in allowed:
                 raise ConfigurationError(
-                    f"{name} is {', '.join(allowed[:-1])} or {allowed[-1]}, not {value!r}"
+                    f"{name} must be {', '.join(allowed[:-1])} or {allowed[-1]}, not {value!r}"
                 )
         if self.precision is self.scale is None:
             return
@@ -142,25 +142,25 @@ class _Options:
         precision, scale = self.digits
         if not 1 <= precision <= _DECIMAL256_DIGITS_MAX or not 0 <= scale <= precision:
             raise ConfigurationError(
-                f"a decimal has 1 to {_DECIMAL256_DIGITS_MAX} digits and a scale within them, not precision {precision}, "
-                f"scale {scale}"
+                f"a decimal must have 1 to {_DECIMAL256_DIGITS_MAX} digits and a scale within them, not precision "
+                f"{precision} and scale {scale}"
             )
 
     @property
     def is_fitted(self) -> bool:
-        """Whether the type of a column of decimals follows from its values."""
+        """Whether the type of a decimal column depends on its values."""
         return self.decimals == "exact" and self.precision is self.scale is None
 
     @property
     def digits(self) -> tuple[int, int]:
-        """The digits in all and after the point, where they do not follow from the values."""
+        """The precision and the scale, if they do not depend on the values."""
         precision = DECIMAL_PRECISION if self.precision is None else self.precision
         return precision, min(DECIMAL_SCALE, precision) if self.scale is None else self.scale
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A table that is read: its schema, and its rows in batches."""
+    """An open table: its schema, and its rows in batches."""
 
     schema: Any
     batches: AsyncGenerator[Any, None]
@@ -176,9 +176,10 @@ async def to_arrow(
     decimal_scale: int | None = None,
     consistency: Consistency = "fresh",
 ) -> Any:
-    """Return the events, or a read table, as a `pyarrow.Table`: `.to_pandas()` and `polars.from_arrow` take it from there.
+    """Return the events, or a read table, as a `pyarrow.Table`.
 
-    Arguments and errors are those of `read_batches`.
+    The table has `.to_pandas()`, and `polars.from_arrow` accepts it. Arguments and errors are those of
+    `read_batches`.
     """
     arrow = _arrow()
     options = _Options(decimals, decimal_precision, decimal_scale, consistency, _BATCH_ROWS)
@@ -197,11 +198,11 @@ async def write_parquet(
     decimal_scale: int | None = None,
     consistency: Consistency = "fresh",
 ) -> int:
-    """Write the events, or a read table, to a Parquet file, some rows at a time in memory; return how many rows.
+    """Write the events, or a read table, to a Parquet file, and return the number of rows.
 
-    What is at the path stays as it is until all of the new file is written, and keeps its mode and its owner.
-
-    Other arguments and errors are those of `read_batches`.
+    Only some rows are in memory at a time. The file at the path stays unchanged until the new file is
+    complete; the new file keeps its mode and its owner. Other arguments and errors are those of
+    `read_batches`.
 
     Raises:
         OSError: The file cannot be written.
@@ -234,31 +235,36 @@ async def read_batches(
 ) -> AsyncIterator[Any]:
     """Yield the events in order, or the rows of a read table in one snapshot, as `pyarrow.RecordBatch`es.
 
-    The rows of a projection's table are fresh, as those of a repository are: they have every event that was committed
-    before, whether its worker has folded it or not. A table whose projection's code this process does not know is given as it
-    stands; where it is behind, a warning is logged that says how far. The schema's metadata has `eventstore.consistency`, and
-    `eventstore.position`: every event up to there is in the rows.
+    The rows of a projection's table are fresh, as in a repository: they include every event that was
+    committed before, whether or not its worker has folded it. If this process does not know the code
+    of the projection, the table is exported as it is; if it lags, a warning in the log says how far.
+    The schema's metadata has `eventstore.consistency` and `eventstore.position`: the rows include
+    every event up to that position.
 
-    Decimals are exact: a column of them is a decimal128 with 18 digits after the point, or of the scale that its values need
-    where they need more, or a decimal256, or text where not even that holds them. Give `decimal_scale` for a type that does not
-    depend on the values. Times are in microseconds and UTC; ids and JSON are text.
+    Decimals are exact: a column is a decimal128 with 18 digits after the point, or with the scale that
+    its values need if they need more. Values that do not fit make it a decimal256, or text beyond that.
+    Give `decimal_scale` for a type that does not depend on the values. Times are in microseconds and
+    UTC; ids and JSON are text.
 
     Args:
         log: The log of the database.
-        table: `events`; or the name of a read table; or the projection that keeps it, one of a user's own too.
-        categories: Only events of these categories; None: all.
-        decimals: `exact`; `text`: every digit as a string; `float`: float64, for plots and statistics.
-        decimal_precision: Digits of a decimal in all, up to 76; None: 38 with `decimal_scale`, else as the values need.
-        decimal_scale: Digits after the point; None: as the values need.
-        consistency: `eventual` gives a read table as it stands, and logs a warning where that is behind.
+        table: `events`, the name of a read table, or the projection that keeps it.
+        categories: Only events of these categories; None for all.
+        decimals: `exact`; `text` for every digit as a string; `float` for float64, for plots and
+            statistics.
+        decimal_precision: The number of digits, up to 76; None for 38 with `decimal_scale`, and
+            otherwise for as many as the values need.
+        decimal_scale: The number of digits after the point; None for as many as the values need.
+        consistency: `eventual` exports a read table as it is, and logs a warning if it lags.
         batch_rows_max: The most rows of one batch.
 
     Raises:
         LimitError: `batch_rows_max` is below 1.
-        ConfigurationError: pyarrow is not installed; there is no such table or category; a column's type has no form in
-            Arrow; or a decimal does not fit the digits that were asked for, which is named.
+        ConfigurationError: pyarrow is not installed; the table or category does not exist; Arrow has
+            no type for a column; or a decimal, which is named, does not fit the given digits.
         ProjectionLagError: Too many events are not folded into the table.
-        QuarantinedKeysError: Events of some keys cannot be folded: give `consistency="eventual"` for the rows before them.
+        QuarantinedKeysError: Events of some keys cannot be folded: give `consistency="eventual"` for
+            the rows without these events.
         ProjectionVersionError: Another version of the projection has built the table.
         UnknownEventTypeError, EventDecodingError: The code does not know an event that is not folded yet.
         ConnectionError, TimeoutError: Safe to begin again.
@@ -294,11 +300,13 @@ async def _opened(
     projection: Any = projection_of_table(table) if isinstance(table, str) else table
     name = table if isinstance(table, str) else table.table.name
     if categories is not None:
-        raise ConfigurationError(f"only events have categories, the table {name} has none")
+        raise ConfigurationError(
+            f"the table {name} has no categories, only events have: leave out categories"
+        )
     types = await _types_of(log, name)
     async with (
         reading(log.connection) as connection,
-        # One snapshot, however many statements read from it, and however long.
+        # One snapshot for all statements of the export, however long it takes.
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         if projection is not None and options.consistency == "fresh":
@@ -324,11 +332,11 @@ async def _types_of(log: EventLog, table: str) -> dict[str, str]:
                 "SELECT pg_catalog.to_regclass($1) IS NULL", qualified(schema_of(connection), table)
             ):
                 raise ConfigurationError(
-                    f"there is no table {table}: give events, or the table of a projection"
+                    f"there is no table {table}: give events, or the name of a projection's table"
                 )
             async with (
                 connection.transaction()
-            ):  # a statement that is prepared outside of one leaves one open
+            ):  # a statement that is prepared outside a transaction leaves one open
                 statement = await connection.prepare(_select(table, schema_of(connection)))
                 attributes = statement.get_attributes()
     return {
@@ -342,7 +350,7 @@ def _select(table: str, schema: str) -> str:
 
 
 async def _position_of(connection: Connection, projection: str) -> int | None:
-    """Return how far a projection's table is folded, and warn where that is behind; None: it is not a projection's."""
+    """Return the checkpoint of a projection, and warn if it lags; None if there is no such projection."""
     rows = await connection.fetch(load("projections/list_checkpoints", connection))
     position: int | None = min(
         (row["position"] for row in rows if row["projection"] == projection), default=None
@@ -352,7 +360,7 @@ async def _position_of(connection: Connection, projection: str) -> int | None:
     head = await connection.fetchval(load("rebuild/read_head", connection))
     if head > position:
         _logger.warning(
-            "the table of projection %s is given as it stands: it has the events up to position %d, and the log ends at %d",
+            "the table of projection %s is exported as it is: it has the events up to position %d, and the log ends at %d",
             printable(projection),
             position,
             head,
@@ -362,7 +370,7 @@ async def _position_of(connection: Connection, projection: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _TableReader:
-    """Reads a table in an open transaction, and what its rows are by now where they are behind."""
+    """Reads a table in an open transaction, and corrects the rows that lag."""
 
     connection: Connection
     name: str
@@ -370,7 +378,7 @@ class _TableReader:
     corrections: Any | None
 
     async def digits(self, types: Mapping[str, str]) -> dict[str, tuple[int, int]]:
-        """Return how many digits the values of each column of decimals have before and after the point, at most."""
+        """Return the most digits before and after the point in each decimal column."""
         names = [name for name, type_ in types.items() if type_ == "numeric"]
         if not names:
             return {}
@@ -394,7 +402,7 @@ class _TableReader:
         return digits
 
     async def pages(self, size: int, names: Sequence[str]) -> AsyncGenerator[list[Any], None]:
-        """Yield the rows, some at a time: the table's, corrected, and then those that it does not have yet."""
+        """Yield the rows in pages: the corrected rows of the table, then the rows that it lacks."""
         waiting = dict(self._corrected)
         key = () if self.projection is None else tuple(column.name for column in self.projection.table.key)
         cursor = await self.connection.cursor(own(_select(self.name, schema_of(self.connection))))
@@ -417,7 +425,7 @@ def _merged(
     key: Sequence[str],
     waiting: dict[tuple[Any, ...], Mapping[str, Any] | None],
 ) -> Iterator[Any]:
-    """Yield the rows that a table has by now, and take from `waiting` what it had."""
+    """Yield the corrected rows of a table, and remove them from `waiting`."""
     for record in records:
         place = tuple(record[name] for name in key)
         if place not in waiting:
@@ -438,7 +446,7 @@ async def _fetch(cursor: Any, table: str, size: int) -> list[Any]:
         rows: list[Any] = await cursor.fetch(size)
     except OverflowError as error:
         raise ConfigurationError(
-            f"{table} holds a time before the year 1 or after 9999, which has no form here: correct it"
+            f"{table} contains a time before the year 1 or after 9999, which cannot be exported: correct it"
         ) from error
     return rows
 
@@ -459,7 +467,7 @@ def _array(arrow: Any, table: str, column: _Column, values: list[Any]) -> Any:
         return arrow.array(values, type=column.type)
     except (arrow.ArrowInvalid, OverflowError) as error:
         raise ConfigurationError(
-            f"{table}.{column.name} has a value that {column.type} does not hold exactly ({error}): "
+            f"{table}.{column.name} has a value that {column.type} cannot hold exactly ({error}): "
             "raise decimal_precision or decimal_scale, leave both out, or give decimals='text'"
         ) from error
 
@@ -477,7 +485,7 @@ def _column(
     if type_ == "timestamptz":
         return _Column(name, arrow.timestamp("us", tz="UTC"), lambda value: _time(value, f"{table}.{name}"))
     raise ConfigurationError(
-        f"{table}.{name} is of type {type_}, which has no form in Arrow here: leave the table out"
+        f"{table}.{name} has the type {type_}, which cannot be exported to Arrow: leave the table out"
     )
 
 
@@ -500,19 +508,19 @@ def _decimal_column(
 
 
 def _finite(value: Decimal, of: str) -> Decimal:
-    # pyarrow would make it null.
+    # pyarrow would convert it to null.
     if not value.is_finite():
-        raise ConfigurationError(f"{of} holds {value}, which is no decimal of Arrow: give decimals='text'")
+        raise ConfigurationError(f"{of} contains {value}, which Arrow cannot represent: give decimals='text'")
     return value
 
 
 def _time(value: bytes | datetime, of: str) -> int:
-    if isinstance(value, datetime) and value.tzinfo is None:  # as the driver gives infinity
-        raise ConfigurationError(f"{of} holds an infinite time, which is no time of Arrow")
+    if isinstance(value, datetime) and value.tzinfo is None:  # the driver returns infinity so
+        raise ConfigurationError(f"{of} contains an infinite time, which Arrow cannot represent: correct it")
     when = microseconds(value)
     if not _FIRST_US <= when <= _LAST_US:
         raise ConfigurationError(
-            f"{of} holds a time that is infinite, before the year 1 or after 9999: no time of Arrow's users"
+            f"{of} contains a time that is infinite, before the year 1 or after 9999, and Python cannot read it: correct it"
         )
     return when
 

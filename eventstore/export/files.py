@@ -1,4 +1,4 @@
-"""Files that are whole or not there: what was under their name stays until the new content is complete."""
+"""Replacing a file as a whole: the old file stays until the new content is complete."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ from typing import IO, Any, Protocol
 from eventstore.errors import ConfigurationError
 
 NEW_FILE_MODE = 0o600
-"""The mode of a file that was not there before: what the log holds is for its owner alone."""
+"""The mode of a new file: only its owner may read the contents of the log."""
 
-_LINKS_MAX = 40  # as many as Linux follows
+_LINKS_MAX = 40  # the limit of Linux
 _ACCESS_LIST = "system.posix_acl_access"
 
 
 class NewFile(Protocol):
-    """What a new content is written to."""
+    """The file to which the new content is written."""
 
     def open(self, mode: str = "wb") -> IO[Any]:
-        """Open it for writing."""
+        """Open the file for writing."""
 
 
 @contextmanager
 def replacing(path: Path | str, *, mode: int = NEW_FILE_MODE) -> Iterator[NewFile]:
-    """Give a new file beside a path, to be written in the block; it takes the path's place when the block ends well.
+    """Yield a new file beside a path; it replaces the file at the path if the block succeeds.
 
-    A file that is there keeps its mode, its owner and its access list. Where the block raises, the new file is removed, and
-    what was at the path is as it was. The new file has a name that nobody can know before, and is never opened through a
-    link. A symbolic link at the path is followed if it belongs to this user or to root, and stays a link. A path that is
-    no file, such as a pipe or a terminal, is written to as it is.
+    The new file takes over the mode, the owner and the access list of the old one. If the block
+    raises, the new file is removed and the old one stays unchanged. The new file has an unpredictable
+    name, and is never opened through a link. A symbolic link at the path is followed if it belongs to
+    this user or to root, and stays a link. If the path is not a regular file, such as a pipe or a
+    terminal, the content is written to it directly.
 
     Args:
         path: The path.
-        mode: The mode of a file that is not there yet.
+        mode: The mode if no file exists at the path.
 
     Raises:
-        ConfigurationError: The path is a link of another user, or its owner cannot be kept.
-        OSError: The new file cannot be made, written or put in its place.
+        ConfigurationError: The path is a link of another user, or the owner cannot be kept.
+        OSError: The new file cannot be created, written or renamed.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
@@ -64,7 +65,7 @@ def replacing(path: Path | str, *, mode: int = NEW_FILE_MODE) -> Iterator[NewFil
         os.fsync(descriptor)
         if not os.path.samestat(os.fstat(descriptor), part.lstat()):
             raise ConfigurationError(
-                f"{part} was exchanged while it was written: use a folder that is yours alone"
+                f"{part} was replaced by another file while it was written: use a folder that only you can write"
             )
         part.replace(target)
     finally:
@@ -75,7 +76,7 @@ def replacing(path: Path | str, *, mode: int = NEW_FILE_MODE) -> Iterator[NewFil
 
 @dataclass(frozen=True)
 class _Device:
-    """A pipe, a terminal or the like."""
+    """A path that is not a regular file, such as a pipe or a terminal."""
 
     path: Path
 
@@ -84,7 +85,7 @@ class _Device:
 
 
 class _Part:
-    """A file that is open already: whatever happens to its name, this one is written."""
+    """An open file: writes reach it even if another file takes its name."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -94,18 +95,18 @@ class _Part:
 
 
 def _followed(path: Path) -> Path:
-    """Return where a path leads, by links of this user and of root alone."""
+    """Return the target of a path, following only links of this user and of root."""
     for _ in range(_LINKS_MAX):
         if not path.is_symlink():
             return path.parent.resolve() / path.name
         owner = path.lstat().st_uid
         if hasattr(os, "geteuid") and owner not in (os.geteuid(), 0):
             raise ConfigurationError(
-                f"{path} is a symbolic link of the user with the number {owner}, to {path.readlink()}: "
+                f"{path} is a symbolic link to {path.readlink()} that belongs to the user {owner}: "
                 "name the file itself"
             )
         path = path.parent / path.readlink()
-    raise ConfigurationError(f"{path} is a symbolic link that leads round in a circle: name the file itself")
+    raise ConfigurationError(f"{path} is a symbolic link that leads back to itself: name the file itself")
 
 
 def _give_to(descriptor: int, before: os.stat_result, target: Path) -> None:
@@ -116,8 +117,8 @@ def _give_to(descriptor: int, before: os.stat_result, target: Path) -> None:
         os.fchown(descriptor, before.st_uid, before.st_gid)
     except PermissionError as error:
         raise ConfigurationError(
-            f"{target} belongs to the user {before.st_uid} and the group {before.st_gid}, which this user cannot give a "
-            "new file to: name another file, or remove this one"
+            f"{target} belongs to the user {before.st_uid} and the group {before.st_gid}, and this user cannot give them "
+            "the new file: name another file, or remove this one"
         ) from error
 
 
@@ -125,7 +126,8 @@ def _set_mode(descriptor: int, target: Path, mode: int, before: os.stat_result |
     os.fchmod(descriptor, mode)
     if before is None or not hasattr(os, "getxattr"):
         return
-    # With an access list, the mode's bits of the group are a mask: without the list they would be the group's rights.
+    # With an access list, the group bits of the mode are the list's mask. Without the list they would be
+    # the rights of the group, so the list is copied too.
     try:
         access = os.getxattr(target, _ACCESS_LIST)
     except OSError as error:
@@ -136,7 +138,7 @@ def _set_mode(descriptor: int, target: Path, mode: int, before: os.stat_result |
 
 
 def _sync(folder: Path) -> None:
-    """Have the new name on the disk too, where folders can be synced."""
+    """Write the new name to disk, if the system can sync folders."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""The log as JSON Lines: a line for each event and each seal, and one at either end."""
+"""The log as JSON Lines: a header line, a line for each event and each seal, and an end line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
 FORMAT = "trading-eventstore events 1"
-"""The first value of a file."""
+"""The format, which is the first value of a file."""
 
 _PAGE_EVENTS = 1_000
 _WINDOW_POSITIONS = 200_000
@@ -32,7 +32,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class LineWriter(Protocol):
-    """What lines are written to: a file opened in binary mode."""
+    """The target of an export: a file opened in binary mode."""
 
     def write(self, data: bytes, /) -> object:
         """Write bytes."""
@@ -40,12 +40,12 @@ class LineWriter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What an export or import moved.
+    """The result of an export or import.
 
     Attributes:
-        events: How many events.
-        seals: How many seals.
-        last_position: The position of the last event; 0 where there is none.
+        events: The number of events.
+        seals: The number of seals.
+        last_position: The position of the last event; 0 without events.
     """
 
     events: int
@@ -56,22 +56,23 @@ class ExportResult:
 async def export_lines(
     log: EventLog, file: LineWriter, *, categories: Sequence[str] | None = None, after: int = 0
 ) -> ExportResult:
-    """Write the final events up to the head that the log has now, each as a line of JSON, a page at a time in memory.
+    """Write the final events up to the present head of the log, each as one line of JSON.
 
-    The whole log takes its seals along. Writers go on.
+    An export of the whole log includes its seals. One page of events is in memory at a time, and
+    writers go on.
 
     Args:
         log: The log.
-        file: Where to; opened in binary mode.
-        categories: Only events of these categories, and no seals; None: all.
+        file: The file to write, opened in binary mode.
+        categories: Only events of these categories, and no seals; None for all.
         after: Only events after this position, and no seals. Such a file cannot be imported.
 
     Raises:
-        ConnectionError, TimeoutError: What was written is of no use: begin again.
+        ConnectionError, TimeoutError: The file is incomplete: begin again.
         LimitError: `after` is below 0.
-        ConfigurationError: `after` is beyond the end of the log; there is no such category, in the log or in the code; an
-            event has a time that ISO 8601 cannot say, the server is a standby, or the database is not
-            encoded in UTF-8.
+        ConfigurationError: `after` is beyond the end of the log; neither the log nor the code has a
+            category; ISO 8601 cannot express the time of an event; the server is a standby; or the
+            database is not encoded in UTF-8.
         OSError: The file cannot be written.
     """
     check_position("after", after)
@@ -85,7 +86,7 @@ async def _export(
     through = await log.head()
     if not 0 <= after <= through:
         raise ConfigurationError(
-            f"after is a position from 0 to the end of the log, which is at {through}, not {after}"
+            f"after must be a position from 0 to the end of the log, which is {through}, not {after}"
         )
     await require_known_names(log, categories=categories)
     whole = categories is None and after == 0
@@ -116,18 +117,19 @@ async def final_pages(
     page_events: int = _PAGE_EVENTS,
     generation: int | None = None,
 ) -> AsyncGenerator[list[Any], None]:
-    """Yield the rows of a range of the log in order, a page at a time, after all in flight in it have ended.
+    """Yield the rows of a range of the log in order and in pages, after all writers in the range have ended.
 
     Args:
         log: The log.
         after: Begin after this position.
         through: End with this position.
-        categories: Only of these categories; None: of all.
-        page_events: The most events of a page; of large events it has fewer.
-        generation: Of which generation of the server `through` is a position; None: of the one of now.
+        categories: Only these categories; None for all.
+        page_events: The most events of a page; a page of large events has fewer.
+        generation: The generation of the server that `through` is a position of; None for the present
+            one.
 
     Raises:
-        ServerChangedError: Another server has taken the place of that one.
+        ServerChangedError: Another server has replaced the server of that generation.
         ConnectionError, TimeoutError: Safe to retry.
     """
     if generation is None:
@@ -136,7 +138,7 @@ async def final_pages(
         await log.high_water_mark.wait_until_final(through)
     size = PageSize(page_events)
     while after < through:
-        # A statement whose filter finds nothing still ends soon.
+        # The range of each statement is bounded, so it ends soon even if its filter finds nothing.
         end = through if categories is None else min(through, after + _WINDOW_POSITIONS)
         with log.server.steady(generation):
             async with reading(log.connection) as connection:
@@ -184,27 +186,27 @@ async def _write_seals(log: EventLog, file: LineWriter, through: int) -> int:
 
 
 def time_text(time: bytes, of: str) -> str:
-    """Return PostgreSQL's binary form of a time as ISO 8601, in UTC, to the microsecond.
+    """Convert PostgreSQL's binary form of a time to ISO 8601, in UTC, to the microsecond.
 
     Raises:
-        ConfigurationError: It is infinite or beyond the year 9999.
+        ConfigurationError: The time is infinite or after the year 9999.
     """
     try:
         when = _EPOCH + timedelta(microseconds=microseconds(time))
     except OverflowError:
         raise ConfigurationError(
-            f"{of} has a time that ISO 8601 cannot say: it was not written by this library"
+            f"{of} has a time that ISO 8601 cannot express, so it was not written by this library: run `eventstore verify`"
         ) from None
     return when.isoformat(timespec="microseconds")
 
 
 def append_check(leaf: bytes, append_digest: int) -> bytes:
-    """Return what shows that the `append_digest` of a line, which the event's hash does not cover, is damaged."""
+    """Return the check value for the `append_digest` of a line, which the event's hash does not cover."""
     return crc32(leaf + append_digest.to_bytes(4, "big", signed=True)).to_bytes(4, "big")
 
 
 def _event_line(row: Mapping[str, Any]) -> tuple[bytes, bytes]:
-    """Return the line of an event, and its hash. The JSON goes out as PostgreSQL writes it, digit for digit."""
+    """Return the line of an event, and its hash. The JSON is as PostgreSQL writes it, digit for digit."""
     leaf = event_hash(row)
     of = f"the event at position {row['position']}"
     together = ""

@@ -1,4 +1,4 @@
-"""A log out of JSON Lines: into an empty database, whole or not at all."""
+"""Import of a log from JSON Lines into an empty database, all or nothing."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
 
 LINE_BYTES_MAX = 2**28
-"""The most bytes of one line, unless told otherwise: what a jsonb of PostgreSQL can hold."""
+"""The default limit for one line, in bytes: the most that a jsonb of PostgreSQL can hold."""
 
 NESTING_MAX = 1_024
-"""How deep the JSON of an event may be nested: deeper, no reader could decode it."""
+"""The deepest nesting of an event's JSON; no reader could decode deeper JSON."""
 
 _BATCH_EVENTS = 5_000
 _BATCH_BYTES = 2**23
@@ -48,8 +48,9 @@ _SPOOLED_BYTES = 2**24
 
 _TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _TIME = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00"
-# As the export writes a line. PostgreSQL puts a space after each colon and comma of its JSON and escapes the quotes in its
-# texts, so the members that follow the data cannot lie inside it. It takes time in proportion to the line, whatever that has.
+# A line as the export writes it. PostgreSQL puts a space after each colon and comma of its JSON and escapes
+# the quotes in its texts, so the members after the data cannot occur inside it. Matching takes time in
+# proportion to the line, whatever the line contains.
 _EVENT = re.compile(
     rb'\{"position":(\d{1,19}),"stream_id":"([0-9a-f-]{36})","version":(\d{1,10}),"event_id":"([0-9a-f-]{36})",'
     rb'"category":(' + _TEXT + rb'),"type":(' + _TEXT + rb'),"schema_version":(-?\d{1,5}),'
@@ -57,7 +58,7 @@ _EVENT = re.compile(
     rb'"data":([^,\n]*+(?:,(?!"metadata":)[^,\n]*+)*+),"metadata":(.*),"hash":"([0-9a-f]{64})"'
     rb'(?:,"append_digest":(-?[1-9]\d{0,9}),"append_check":"([0-9a-f]{8})")?\}\n?'
 )
-# A text without an end goes on to the end, and is not looked for again at each of its quotes.
+# A text without a closing quote matches to the end, so that the search does not restart at each of its quotes.
 _STRING_OR_BRACKET = re.compile(_TEXT + rb"?|[\[\]{}]", re.DOTALL)
 _EVENT_COLUMNS = (
     "position",
@@ -96,26 +97,28 @@ async def import_lines(
     against: Head | str | None = None,
     line_bytes_max: int = LINE_BYTES_MAX,
 ) -> ExportResult:
-    """Put the log of a file that `export_lines` wrote into an empty database: positions, ids, times and seals kept.
+    """Import a file that `export_lines` wrote into an empty database; positions, ids, times and seals are kept.
 
-    It is one transaction, under a lock that keeps writers out: all of the file is imported, or nothing. The file is held to
-    its own seals, and what PostgreSQL made of its JSON to the file, before anything is committed. Without `against`,
-    whoever could write the file could have altered events and made its seals anew, or left them out.
+    The import is one transaction, under a lock that keeps writers out: it imports the whole file or
+    nothing. Before it commits, it compares the events with the seals of the file, and the stored JSON
+    with the file. Without `against`, anybody who can write the file could have altered events and
+    computed its seals again, or left them out.
 
     Args:
         log: The log of a migrated database without events.
-        file: Its lines: a file opened in binary mode, of which one line at a time is in memory, or an iterable.
+        file: The lines: a file opened in binary mode, or an iterable. Only one line is in memory at a
+            time.
         against: A head that was kept outside, which the file's seals must lead to.
         line_bytes_max: The most bytes of one line.
 
     Raises:
         LimitError: `line_bytes_max` is below 1.
-        ConfigurationError: The log has events; a line of the file, which is named, is damaged, missing, too long or nested
-            too deeply; a seal is not of the events before it; the seals do not lead to the head; or the database is not
-            encoded in UTF-8. Nothing was imported.
+        ConfigurationError: The log has events; a line of the file, which is named, is damaged, missing,
+            too long or nested too deeply; a seal does not fit the events before it; the seals do not
+            lead to the head; or the database is not encoded in UTF-8. Nothing was imported.
         RepositoryError: PostgreSQL refuses a value, or the role may not import: see `grant`.
-        ConnectionError: Nothing was imported, unless the answer to the commit was lost. Safe to run again: a log with
-            events is refused.
+        ConnectionError: Nothing was imported, unless the answer to the commit was lost. Safe to run
+            again: a log with events is refused.
         OSError: The file cannot be read; nothing was imported.
     """
     check_count("line_bytes_max", line_bytes_max)
@@ -140,7 +143,7 @@ async def _import(connection: Connection, lines: _Lines, kept: Head | None) -> E
             "events", schema_name=schema, records=batch.rows, columns=_EVENT_COLUMNS
         )
         positions, stream_ids, versions, *_ = zip(*batch.rows, strict=True)
-        # A batch at a time: one statement over a long log would take longer than a statement may.
+        # In batches: one statement over a long log would exceed the statement time-out.
         follows_not = load("export/find_broken_stream", connection)
         lines.check_streams(await connection.fetchrow(follows_not, stream_ids, versions, positions))
         span = (positions[0] - 1, positions[-1])
@@ -163,9 +166,9 @@ class _Batch:
     """Some events of a file.
 
     Attributes:
-        rows: Their columns.
+        rows: The columns of the events.
         lines: The numbers of their lines.
-        bytes: How long their lines are together.
+        bytes: The length of all their lines.
     """
 
     def __init__(self) -> None:
@@ -184,33 +187,33 @@ class _Batch:
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time to write it."""
+        """Whether the batch must be written now."""
         return len(self.rows) >= _BATCH_EVENTS or self.bytes >= _BATCH_BYTES
 
     @property
     def digest(self) -> bytes:
-        """The digest of the JSON of its events."""
+        """The digest of the JSON of the batch's events."""
         return self._digest.digest()
 
     def not_canonical(self, stored: Sequence[Any]) -> ConfigurationError:
-        """Return the error that names the first event whose JSON PostgreSQL gives back in another form."""
+        """Return the error that names the first event whose JSON PostgreSQL returns in another form."""
         pairs = zip(self.rows, self.lines, stored, strict=True)
         line = next(
             (line for row, line, now in pairs if row[_DATA:] != (now["data"], now["metadata"])), self.lines[0]
         )
         return ConfigurationError(
-            f"line {line} of the file is damaged: PostgreSQL gives its JSON back in another form, so its hash would not "
-            "hold; nothing was imported"
+            f"line {line} of the file is damaged: PostgreSQL returns its JSON in another form, so its hash would be wrong; "
+            "nothing was imported"
         )
 
 
 class _Lines:
-    """Reads a file from its header to its end, checks every line and knows its number."""
+    """Reads a file from its header to its end, and checks and counts the lines."""
 
     def __init__(self, file: Iterable[bytes], line_bytes_max: int) -> None:
         self._line_bytes_max = line_bytes_max
         self._next = _reader(file, line_bytes_max)
-        # Position and hash of each event, which the seals at the end of the file are compared with.
+        # Position and hash of each event, to compare with the seals at the end of the file.
         self._entries = SpooledTemporaryFile(max_size=_SPOOLED_BYTES)  # noqa: SIM115 - closed by `close`
         self._heads: list[Head] = []
         self._number = 0
@@ -220,7 +223,7 @@ class _Lines:
         self._before = (0, 0, NO_SEAL)
 
     def close(self) -> None:
-        """Give up what is kept of the file."""
+        """Release the temporary file."""
         self._entries.close()
 
     def _advance(self) -> None:
@@ -245,15 +248,15 @@ class _Lines:
             raise self._wrong("is missing: the file is empty")
         header = self._parsed()
         if not isinstance(header, dict) or header.get("format") != FORMAT:
-            raise self._wrong(f"does not begin a file of the form {FORMAT!r}")
+            raise self._wrong(f"is not the header of a file of the format {FORMAT!r}")
         if header.get("after") != 0:
             raise self._wrong(
-                f"says that the log begins after position {header.get('after')}: it is no whole log"
+                f"says that the log begins after position {header.get('after')}: the file does not contain a whole log"
             )
         self._advance()
 
     def event_batches(self) -> Iterator[_Batch]:
-        """Yield the events, some at a time."""
+        """Yield the events in batches."""
         batch = _Batch()
         while self._line is not None and self._line.startswith(b'{"position":'):
             batch.add(self._event(self._line), self._number, len(self._line))
@@ -272,7 +275,7 @@ class _Lines:
         for number, name in ((10, "data"), (11, "metadata")):
             if (depth := _nesting(match[number])) > NESTING_MAX:
                 raise self._wrong(
-                    f"has {name} that is nested {depth:,} deep: no reader could decode more than {NESTING_MAX:,}"
+                    f"has {name} that is nested {depth:,} deep, and readers can decode at most {NESTING_MAX:,}"
                 )
         position, stream_id, version, event_id, category, type_, schema_version, occurred_at, recorded_at = (
             match.group(*range(1, 10))
@@ -293,20 +296,20 @@ class _Lines:
                 match.group(11).decode(),
             )
         except ValueError:
-            raise self._wrong("is damaged: it has a value that no event can have") from None
+            raise self._wrong("is damaged: it contains an invalid value") from None
         columns = dict(zip(_EVENT_COLUMNS, row, strict=True))
         beyond = [name for name, most in _NUMBERS_MAX.items() if not 1 <= columns[name] <= most]
         # The driver would store these two times as infinity.
         beyond += [name for name in ("occurred_at", "recorded_at") if columns[name] in _INFINITE]
         if beyond:
-            raise self._wrong(f"is damaged: no event has such a value of {', '.join(beyond)}")
+            raise self._wrong(f"is damaged: it has an invalid value of {', '.join(beyond)}")
         leaf = event_hash(columns)
         if leaf.hex().encode() != match.group(12):
             raise self._wrong(
                 f"is damaged: the event at position {row[0]} does not have the hash that it was written with"
             )
         if row[0] <= self._last:
-            raise self._wrong(f"is out of place: position {row[0]} comes after {self._last}")
+            raise self._wrong(f"is out of order: position {row[0]} comes after {self._last}")
         if match.group(13) is not None:
             self._check_append(leaf, columns["append_digest"], match.group(14))
         self._digest.update(leaf)
@@ -320,11 +323,11 @@ class _Lines:
             raise self._wrong("is damaged: its append_digest is not the one that it was written with")
 
     def check_streams(self, broken: Any) -> None:
-        """Refuse the file where an event before the line that was read last does not follow its predecessor."""
+        """Refuse the file if an event read so far does not follow the version before it in its stream."""
         if broken is not None:
             raise self._wrong(
                 f"comes after version {broken['version']} of stream {broken['stream_id']}, at position "
-                f"{broken['position']}, which does not follow the version before it: this is no whole log"
+                f"{broken['position']}, which does not follow the version before it: the file does not contain a whole log"
             )
 
     def seals(self) -> Iterator[tuple[Any, ...]]:
@@ -347,7 +350,9 @@ class _Lines:
         is_whole = len(entries) == ENTRY_BYTES * events > 0 and merkle_root(leaves) == root
         follows = (block - 1, after, previous) == self._before
         if expected != hash_ or not is_whole or not follows:
-            raise self._wrong(f"is damaged: seal {block} is not the hash of what it says, or does not follow")
+            raise self._wrong(
+                f"is damaged: seal {block} is not the hash of its columns, or does not follow the seal before"
+            )
         self._check_entries(made, entries)
         self._before = (made.block, made.through_position, hash_)
         self._heads.append(Head(block, hash_))
@@ -355,7 +360,7 @@ class _Lines:
         return (block, after, through, events, sealed_at, root, previous, hash_, entries)
 
     def _check_entries(self, made: Seal, entries: bytes) -> None:
-        """Compare what a seal says of its events with the events that came."""
+        """Compare a seal with the events that were read."""
         came = self._entries.read(len(entries))
         if came != entries:
             place = next(
@@ -365,14 +370,14 @@ class _Lines:
             )
             position = position_of(entries[place:])
             raise self._wrong(
-                f"has seal {made.block}, which is not of the events before it: the event at position {position} is not "
-                "the one that was sealed, or is missing"
+                f"has seal {made.block}, which does not fit the events before it: the event at position {position} differs "
+                "from the one that was sealed, or is missing"
             )
         if position_of(entries[-ENTRY_BYTES:]) != made.through_position:
             raise self._wrong(f"is damaged: seal {made.block} does not end with its last event")
 
     def read_end(self, kept: Head | None) -> ExportResult:
-        """Read the last line, and compare what it says, and a head that was kept outside, with what came."""
+        """Read the last line, and compare it, and the head that was kept outside, with what was read."""
         if self._line is None:
             raise self._wrong("is missing: the file was cut off")
         parsed = self._parsed()
@@ -388,21 +393,21 @@ class _Lines:
         for name, value in found.items():
             if end.get(name) != value:
                 raise self._wrong(
-                    f"says that {name} is {end.get(name)}, but it is {value}: lines are missing or exchanged"
+                    f"says that {name} is {end.get(name)}, but it is {value}: lines are missing or out of order"
                 )
         self._advance()
         if self._line is not None:
             raise self._wrong("comes after the end")
         if kept is not None and kept not in self._heads:
             raise ConfigurationError(
-                f"the seals of the file do not lead to the head {kept}: it is another log, an older one, or was altered; "
-                "nothing was imported"
+                f"the seals of the file do not lead to the head {kept}: the file has another log, an older one, or was "
+                "altered; nothing was imported"
             )
         return ExportResult(self._events, self._seals, self._last)
 
 
 def _reader(file: Iterable[bytes], line_bytes_max: int) -> Callable[[], bytes | None]:
-    """Return a function that reads the next line; of a longer one than allowed no more than shows that it is."""
+    """Return a function that reads the next line, or just enough of it to show that it is too long."""
     readline = getattr(file, "readline", None)
     if readline is None:
         lines = iter(file)
@@ -411,7 +416,7 @@ def _reader(file: Iterable[bytes], line_bytes_max: int) -> Callable[[], bytes | 
 
 
 def _nesting(text: bytes) -> int:
-    """Return how deep JSON is nested; of JSON without many brackets, something below the limit."""
+    """Return how deep JSON is nested; with few brackets, return any number below the limit."""
     if text.count(b"[") + text.count(b"{") <= NESTING_MAX:
         return 0
     depth = deepest = 0

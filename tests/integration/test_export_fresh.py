@@ -125,7 +125,7 @@ async def test_a_projection_of_ones_own(store: EventStore, caplog: pytest.LogCap
         behind = await to_arrow(store.log, "registered")
     assert behind.schema.metadata[b"eventstore.position"] == b"2"
     (said,) = caplog.messages
-    assert "registered is given as it stands: it has the events up to position 2, and the log ends at" in said
+    assert "registered is exported as it is: it has the events up to position 2, and the log ends at" in said
 
 
 async def test_it_is_one_snapshot(store: EventStore):
@@ -273,7 +273,7 @@ async def test_the_command(store: EventStore, tmp_path: Path):
     await averaged(store, folded=False)
     done, table = await export("--table", "positions", "--consistency", "eventual")
     assert table.num_rows == 1
-    assert "eventstore: warning: the table of projection positions is given as it stands" in done.stderr
+    assert "eventstore: warning: the table of projection positions is exported as it is" in done.stderr
     async with store.connection.acquire() as connection:
         await connection.execute(TurnoverProjection.table.create())
     module = ("--module", "eventstore.examples.turnover")

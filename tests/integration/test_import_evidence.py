@@ -109,9 +109,9 @@ def _exchange_seals(file: ForgedFile) -> None:
 
 
 ALTERED: dict[str, tuple[Callable[[ForgedFile], None], str]] = {
-    "an event altered": (_alter, "seal 1, which is not of the events before it: the event at position 2"),
+    "an event altered": (_alter, "seal 1, which does not fit the events before it: the event at position 2"),
     "metadata altered": (_exchange, "the event at position 2"),
-    "an event moved": (_renumber, "seal 2, which is not of the events before it: the event at position 7"),
+    "an event moved": (_renumber, "seal 2, which does not fit the events before it: the event at position 7"),
     "an event removed": (_remove, "the event at position 7"),
     "entries cut off": (_cut_entries, "does not end with its last event"),
     "positions that are not there": (_cover_more, "the event at position 12"),

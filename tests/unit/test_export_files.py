@@ -143,7 +143,7 @@ def test_a_link_of_another_user_is_refused(tmp_path: Path):
     (tmp_path / "log").symlink_to(victim)
     os.chown(tmp_path / "log", OTHER_USER, OTHER_USER, follow_symlinks=False)
     with pytest.raises(
-        ConfigurationError, match=rf"link of the user with the number {OTHER_USER}, to .*victim"
+        ConfigurationError, match=rf"symbolic link to .*victim that belongs to the user {OTHER_USER}"
     ):
         write(tmp_path / "log")
     assert victim.read_bytes() == b"precious"
