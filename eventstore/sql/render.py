@@ -321,6 +321,7 @@ def schema_of(connection: object) -> str:
     Raises:
         ConfigurationError: The session's search path names no schema that exists and none is configured; or the
             connection is neither of a `DatabaseConnection` nor lent by a `PostgreSQLAdapter`.
+        asyncpg.InterfaceError: The connection was lost, and its pool has taken it back.
     """
     # The attribute is that of the library's own connections; asyncpg's proxies pass it on.
     schema: str | None = getattr(connection, "store_schema", None) or _borrowed.get(id(connection))
@@ -331,6 +332,8 @@ def schema_of(connection: object) -> str:
             "the search_path of this session names no schema that exists: set schema=... (DATABASE_SCHEMA), or the "
             "search_path of the role or the database"
         )
+    # A pool has taken back what was lost, and nothing is known of it any more: asyncpg says so, as at any other call.
+    getattr(connection, "is_closed", bool)()
     raise ConfigurationError(
         "this connection is not of a DatabaseConnection: take one from its acquire(), or from a PostgreSQLAdapter"
     )

@@ -10,6 +10,7 @@ import pytest
 
 from eventstore.errors import (
     ConcurrencyError,
+    ConnectionError,
     TransactionError,
     UnsavedChangesError,
 )
@@ -67,6 +68,26 @@ async def test_a_failed_flush_rolls_back_the_ones_before(store: EventStore):
     await uow.rollback()
     await saved(store, first)
     assert await stored_versions(store, first.id) == [1]
+
+
+async def test_a_commit_after_a_failed_flush_has_what_was_flushed_before(store: EventStore):
+    """The connection is lost between two flushes: what the first one sent is gone with it, and is sent by the commit."""
+    first, second = new_order("a"), new_order("b")
+    uow = store.unit_of_work()
+    await uow.begin_transaction()
+    await uow.orders.save_order(first)
+    await uow.flush()
+    async with store.connection.acquire() as connection:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND state ~ 'in transaction'"
+        )
+    await uow.orders.save_order(second)
+    with pytest.raises(ConnectionError):
+        await uow.flush()
+    await uow.commit()
+    assert await stored_versions(store, first.id) == await stored_versions(store, second.id) == [1]
+    assert (first.version, second.version) == (1, 1)
 
 
 async def test_a_forgotten_flush_is_ended_by_the_server(store: EventStore):
