@@ -42,7 +42,7 @@
         ├── ProjectionLagError                        a table lags too far behind for a fresh list
         ├── QuarantinedKeysError                      a row's later events cannot be folded
         ├── ProjectionVersionError                    the table was built by another version of the code
-        ├── RebuildError                              a table was not rebuilt; the live one is as it was
+        ├── RebuildError                              a table was not rebuilt; the live one is unchanged
         └── CheckpointMovedError                      another worker holds this projection     retryable
 
 `retryable` means that the change was certainly not applied, and that the same operation, run again

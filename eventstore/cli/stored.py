@@ -45,7 +45,7 @@ def as_json(row: Any) -> str:
     envelope = {name: row[name] for name in _ENVELOPE}
     envelope |= {name: _infinity(row[name]) or row[name] for name in ("occurred_at", "recorded_at")}
     stored = {name: orjson.Fragment(row[name]) for name in ("metadata", "data")}
-    return orjson.dumps(envelope | stored, default=str).decode()  # asyncpg has UUIDs of its own
+    return orjson.dumps(envelope | stored, default=str).decode()  # asyncpg has its own UUID class
 
 
 def pairs(data: str) -> Iterator[tuple[str, str]]:

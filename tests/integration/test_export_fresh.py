@@ -160,7 +160,7 @@ async def test_what_cannot_be_made_fresh_says_so(
         await to_arrow(store.log, "orders")
     with caplog.at_level(logging.WARNING):
         assert (await to_arrow(store.log, "orders", consistency="eventual")).num_rows == 0
-    with pytest.raises(ConfigurationError, match="consistency is fresh or eventual, not 'soon'"):
+    with pytest.raises(ConfigurationError, match="consistency must be fresh or eventual, not 'soon'"):
         await to_arrow(store.log, "orders", consistency="soon")  # type: ignore[arg-type]
 
 
@@ -244,7 +244,7 @@ async def test_what_is_no_number_is_text(store: EventStore):
         float("-inf"),
         1.5,
     ]
-    with pytest.raises(ConfigurationError, match=r"wide\.value holds NaN.*decimals='text'"):
+    with pytest.raises(ConfigurationError, match=r"wide\.value contains NaN.*decimals='text'"):
         await to_arrow(store.log, "wide")
     for wrong in ({"decimals": "exactly"}, {"decimals": "text", "decimal_scale": 3}):
         with pytest.raises(ConfigurationError, match="decimals"):

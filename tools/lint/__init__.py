@@ -5,6 +5,7 @@
     document_rules     blocks, commands and links of the documentation
     reference_rules    what tables of the documentation must list
     dependency_rules   bounds in pyproject.toml, and the lock file
+    wording_rules      phrases that are hard to read, in the rooms whose text is edited
 
 A rule takes nothing and yields findings; each names its file and line, what is wrong and what to do.
 """

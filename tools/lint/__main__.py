@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from tools.lint import dependency_rules, document_rules, python_rules, reference_rules, sql_rules
+from tools.lint import (
+    dependency_rules,
+    document_rules,
+    python_rules,
+    reference_rules,
+    sql_rules,
+    wording_rules,
+)
 
 RULES = (
     *python_rules.RULES,
@@ -12,6 +19,7 @@ RULES = (
     *document_rules.RULES,
     *reference_rules.RULES,
     *dependency_rules.RULES,
+    *wording_rules.RULES,
 )
 
 
