@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
@@ -13,6 +13,7 @@ from zlib import crc32
 
 import orjson
 
+from eventstore.core.context import in_utc
 from eventstore.mapping.rows import Column
 
 # An index takes 2,700 bytes, and the name of the projection goes with it.
@@ -83,4 +84,4 @@ def _fewest_digits(value: Any) -> Any:
 
 def _in_utc(value: Any) -> Any:
     # One without an offset is of the local time, as in the standard library.
-    return value.astimezone(UTC) if isinstance(value, datetime) else value
+    return in_utc(value) if isinstance(value, datetime) else value

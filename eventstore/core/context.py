@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import wraps
 from typing import ParamSpec, TypeVar
 from uuid import UUID
@@ -19,6 +19,7 @@ from uuid_utils.compat import uuid7
 
 from eventstore.core.codec import comes_back, keeps_type
 from eventstore.core.scoped import Scoped
+from eventstore.errors import ConfigurationError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -102,24 +103,54 @@ _ids: Scoped[Callable[[], UUID]] = Scoped("eventstore_ids", uuid7)
 @comes_back
 def now() -> datetime:
     """Return the time of the context's clock, aware and in UTC."""
-    return plain_datetime(_clock.get()().astimezone(UTC))
+    return in_utc(_clock.get()())
 
 
-def plain_datetime(when: datetime) -> datetime:
-    """Return a time in UTC as a plain `datetime`: a subclass, such as pandas' Timestamp, would not come back from the log."""
+def in_utc(when: datetime) -> datetime:
+    """Return a time as a plain `datetime` in UTC; a naive one means local time.
+
+    A subclass, such as pandas' Timestamp, becomes a plain `datetime` of its microsecond first: it would not come back
+    from the log, and its own conversions differ.
+
+    Raises:
+        AttributeError, TypeError: It is not a time, such as pandas' NaT.
+        OverflowError, ValueError: It has no time in UTC between the years 1 and 9999.
+    """
     exact = type(_EPOCH)  # the class itself may have been replaced here, by a library that stops the time
-    if type(when) is exact and not when.fold:
-        return when
-    return exact(
-        when.year,
-        when.month,
-        when.day,
-        when.hour,
-        when.minute,
-        when.second,
-        when.microsecond,
-        tzinfo=UTC,
-    )
+    if type(when) is not exact:
+        if type(when.year) is not int:
+            raise TypeError(f"{when!r} is not a time")  # pandas' NaT is a datetime whose year is NaN
+        when = exact(
+            when.year,
+            when.month,
+            when.day,
+            when.hour,
+            when.minute,
+            when.second,
+            when.microsecond,
+            tzinfo=when.tzinfo,
+            fold=when.fold,
+        )
+    if when.tzinfo is not UTC:
+        when = when.astimezone(UTC)
+    return when.replace(fold=0) if when.fold else when
+
+
+def bound_in_utc(when: datetime) -> datetime:
+    """Return a time that bounds a question, as `in_utc`; `datetime.min` and `datetime.max`, for ever, need not exist in UTC.
+
+    Raises:
+        ConfigurationError: It is not a time.
+    """
+    if not isinstance(when, datetime):
+        why = ": a date has no time of day" if isinstance(when, date) else ""
+        raise ConfigurationError(f"a time must be a datetime, not {when!r}{why}")
+    try:
+        return in_utc(when)
+    except (AttributeError, TypeError) as error:
+        raise ConfigurationError(f"a time must be a datetime, not {when!r}") from error
+    except (OverflowError, ValueError):
+        return when.replace(tzinfo=UTC)
 
 
 def at(occurred_at: datetime | None, transact_time_ns: int | None = None) -> datetime:
@@ -132,8 +163,8 @@ def at(occurred_at: datetime | None, transact_time_ns: int | None = None) -> dat
     """
     if occurred_at is not None:
         try:
-            return occurred_at.astimezone(UTC)
-        except (AttributeError, OverflowError, ValueError):
+            return in_utc(occurred_at)
+        except (AttributeError, OverflowError, TypeError, ValueError):
             return occurred_at  # no time in UTC: the event's own validation refuses it by name
     if transact_time_ns is None:
         return now()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from eventstore.core.codec import comes_back, keeps_type
-from eventstore.core.context import CONTEXT, plain, plain_datetime
+from eventstore.core.context import CONTEXT, in_utc, plain
 
 NAME_CHARACTERS_MAX = 200
 """Longest name in characters: three of them, at 4 bytes each, still fit one B-tree entry (2,704 bytes)."""
@@ -26,9 +26,11 @@ COMPUTED_EXPONENT_MAX = 999
 @comes_back
 def _utc(value: datetime) -> datetime:
     try:
-        return plain_datetime(value if value.tzinfo is UTC else value.astimezone(UTC))
+        return in_utc(value)
     except OverflowError as error:
         raise ValueError("must lie between the years 1 and 9999 in UTC too") from error
+    except TypeError as error:
+        raise ValueError(f"must be a time, not {value!r}") from error
 
 
 _INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
+from eventstore.core.context import in_utc
 from eventstore.core.event import Event
 from eventstore.core.registry import EventRegistry, registry
 from eventstore.errors import ConfigurationError, EventDecodingError, EventStoreError, UnknownEventTypeError
@@ -233,8 +234,8 @@ def _part_time(step: Upcaster, time: datetime | None, context: EventContext) -> 
     if time is None or time is context.occurred_at:
         return time
     try:
-        return time.astimezone(UTC)
-    except (AttributeError, OverflowError, ValueError) as error:
+        return in_utc(time)
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise _wrong(
             context, f"the upcaster {step.name} gave {time!r} as occurred_at: no time in UTC"
         ) from error

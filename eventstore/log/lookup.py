@@ -7,10 +7,11 @@ yet is read through, so the answer is right at once, and quick a little later.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from eventstore.core.context import bound_in_utc
 from eventstore.core.event import RecordedEvent
 from eventstore.core.registry import EventRegistry
 from eventstore.database.access import ConnectionSource, reading
@@ -100,13 +101,13 @@ class EventLookup:
             occurred_at: The point in time, by the domain's clock; naive: local time.
 
         Raises:
-            ConfigurationError: Not exactly one is given.
+            ConfigurationError: Not exactly one is given, or it is not a time.
             ConnectionError, TimeoutError: Safe to retry.
         """
         if recorded_at is not None and occurred_at is None:
-            rows = await self._find("log/bound_recorded_at", recorded_at.astimezone(UTC))
+            rows = await self._find("log/bound_recorded_at", bound_in_utc(recorded_at))
         elif occurred_at is not None and recorded_at is None:
-            rows = await self._find("log/bound_occurred_at", occurred_at.astimezone(UTC))
+            rows = await self._find("log/bound_occurred_at", bound_in_utc(occurred_at))
         else:
             raise ConfigurationError("find which time? Give exactly one of recorded_at= and occurred_at=")
         return TimeBounds(rows[0]["first_after"], rows[0]["last_through"])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from eventstore.core.context import bound_in_utc
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
 from eventstore.replay.pages import fetch
@@ -66,10 +67,7 @@ def bound(name: str, value: Bound) -> Bound:
         ConfigurationError: A position is negative, or it is neither a position nor a time.
     """
     if isinstance(value, datetime):
-        try:
-            return value.astimezone(UTC)
-        except (OverflowError, ValueError):  # datetime.min and max, for "ever", have no local time
-            return value.replace(tzinfo=UTC)
+        return bound_in_utc(value)
     if type(value) is not int or not 0 <= value <= _POSITION_MAX:
         raise ConfigurationError(f"{name} is a position, 0 or more, or a datetime, not {value!r}")
     return value

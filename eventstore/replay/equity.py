@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple, overload
 from uuid import UUID
 
-from eventstore.core.context import CONTEXT, plain
+from eventstore.core.context import CONTEXT, bound_in_utc, plain
 from eventstore.core.event import RecordedEvent
 from eventstore.domain.portfolio import Portfolio, PortfolioCreated
 from eventstore.domain.position import Position, PositionAmended, PositionOpened
@@ -69,12 +69,12 @@ class EquityCurve(Sequence[EquityPoint]):
 
     def at(self, point: datetime) -> Decimal | None:
         """Return the equity at a point in time; None before the portfolio began. A naive datetime means local time."""
-        index = bisect_right(self.points, point.astimezone(UTC), key=lambda point: point.at)
+        index = bisect_right(self.points, bound_in_utc(point), key=lambda point: point.at)
         return self.points[index - 1].equity if index else None
 
     def sample(self, points: Iterable[datetime]) -> list[EquityPoint]:
         """Return the equity at each of some points in time; those before the portfolio began are left out."""
-        found = ((point.astimezone(UTC), self.at(point)) for point in points)
+        found = ((bound_in_utc(point), self.at(point)) for point in points)
         return [EquityPoint(point, equity) for point, equity in found if equity is not None]
 
     def to_arrow(self) -> Any:
@@ -151,7 +151,7 @@ async def _equity_curve(
     if not any(isinstance(part.event, PortfolioCreated) for one in recorded for part in one.upcast_events):
         raise PortfolioNotFoundError(portfolio_id, category="portfolio")
     points = _points(portfolio_id, _in_order(recorded, clock))
-    since = None if after is None else after.astimezone(UTC)
+    since = None if after is None else bound_in_utc(after)
     return EquityCurve(
         portfolio_id, clock, tuple(point for point in points if since is None or point.at > since)
     )

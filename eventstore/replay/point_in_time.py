@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from eventstore.core.context import bound_in_utc
 from eventstore.database.access import reading
 from eventstore.errors import ConfigurationError
 from eventstore.limits import check_position
@@ -69,7 +70,10 @@ def point_in_time_of(
             "as of when? Give exactly one of position=, recorded_at= (what was known) and occurred_at= (what was true)"
         )
     if position is None:
-        return PointInTime(POSITION_MAX, _aware(recorded_at), _aware(occurred_at))
+        recorded, occurred = (
+            None if when is None else bound_in_utc(when) for when in (recorded_at, occurred_at)
+        )
+        return PointInTime(POSITION_MAX, recorded, occurred)
     return PointInTime(check_position("position", position))
 
 
@@ -135,14 +139,3 @@ async def guess_position(log: EventLog, point: PointInTime) -> int:
                 point.through,
             )
         )
-
-
-def _aware(point: datetime | None) -> datetime | None:
-    if point is None:
-        return None
-    if not isinstance(point, datetime):
-        raise ConfigurationError(f"a time must be a datetime, not {point!r}")
-    try:
-        return point.astimezone(UTC)
-    except (OverflowError, ValueError):  # datetime.min and max, for "ever", have no local time
-        return point.replace(tzinfo=UTC)

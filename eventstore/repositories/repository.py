@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from eventstore.core.context import bound_in_utc
 from eventstore.core.entity import Entity, require_storable
 from eventstore.database.adapter import PostgreSQLAdapter
 from eventstore.errors import ConfigurationError, EntityNotFoundError, RepositoryError
@@ -107,19 +108,7 @@ def time_range(start_date: datetime, end_date: datetime) -> tuple[datetime, date
     Raises:
         ConfigurationError: An end is no datetime, or the range ends before it starts.
     """
-    for when in (start_date, end_date):
-        if not isinstance(when, datetime):
-            raise ConfigurationError(
-                f"a range goes from one datetime to another, not to {when!r}: a date has no time of day"
-            )
-    start, end = _aware(start_date), _aware(end_date)
+    start, end = bound_in_utc(start_date), bound_in_utc(end_date)
     if end < start:
         raise ConfigurationError(f"the range ends at {end}, before it starts at {start}: exchange the two")
     return start, end
-
-
-def _aware(when: datetime) -> datetime:
-    try:
-        return when.astimezone()
-    except (OverflowError, ValueError):  # datetime.min and max, for "ever", have no local time
-        return when.replace(tzinfo=UTC)

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import orjson
 
+from eventstore.core.context import in_utc
 from eventstore.core.entity import Entity
 from eventstore.core.event import RecordedEvent
 from eventstore.core.registry import EventRegistry, registry
@@ -168,7 +169,7 @@ class InMemoryDatabase:
             await self._wait_for(holder, transaction)
 
     def _new_rows(self, columns: AppendColumns) -> list[Row]:
-        recorded_at = self._clock().astimezone(UTC)
+        recorded_at = in_utc(self._clock())
         self._statements += 1
         rows: list[Row] = []
         for values in zip(*columns.per_event, strict=True):
