@@ -39,7 +39,7 @@ PHRASES = {
         "'who' needs a noun before it: write 'a reader that ...' or 'the task that ...'"
     ),
     r"\b[Ww]hatever (?:dies|happens|it is|is in it|becomes of)\b": "say which cases there are",
-    r"(?<!there )\b(?:is|are) no (?:order|id|head|proof|number|event|table|stream|projection|setting|entity|class|folder)\b": (
+    r"(?<![Tt]here )\b(?:is|are) no (?:order|id|head|proof|number|event|table|stream|projection|setting|entity|class|folder)\b": (
         "write 'is not a ...', or 'there is no ...'"
     ),
     r"\bas it is one\b": "say the reason in words",
@@ -49,7 +49,7 @@ PHRASES = {
     r"\b(?:held|holds|hold) (?:it |them )?to (?:its|their|the log)\b": "write 'compare with' or 'check against'",
     r"\bmade anew\b": "write 'computed again', 'created again' or 'rebuilt'",
     r"\b(?:may|to) be given again\b": "write 'may be repeated'",
-    r"\bof (?:one's|its|their|your) own\b(?! [a-z])": "write 'its own ...', 'separate', or leave it out",
+    r"\bof (?:one's|its|their) own\b(?! [a-z])": "write 'its own ...', 'separate', or leave it out",
     r"\bstands? (?:in the place|there|still)\b": "write 'is', 'replaces' or 'stops'",
     r"\bnot had in time\b": "write 'not available in time'",
 }
