@@ -59,6 +59,25 @@ class TestBeginAndEnd:
         assert not uow.is_active
         assert await types(database, order.id) == []
 
+    async def test_a_commit_that_fails_at_the_end_rolls_back(self, database: Database):
+        """The Unit of Work is not active any more, and its next block has nothing of what was staged."""
+        known, dropped, kept = an_order(0), an_order(1), an_order(2)
+        await save(database, known)
+        uow = database.unit_of_work()
+        with pytest.raises(ConcurrencyError):  # noqa: PT012 - the end of the block raises
+            async with uow:
+                mine = await uow.orders.get_order_by_id(known.id)
+                assert mine is not None
+                mine.submit("B-1")
+                await uow.orders.update_order(mine)
+                await uow.orders.save_order(dropped)
+                known.submit("B-2")
+                await save(database, known)
+        assert not uow.is_active
+        async with uow:
+            await uow.orders.save_order(kept)
+        assert [await types(database, one.id) for one in (dropped, kept)] == [[], ["OrderCreated"]]
+
     async def test_by_hand(self, database: Database):
         """begin, save, commit; begin, save, rollback."""
         kept, dropped = an_order(), an_order()

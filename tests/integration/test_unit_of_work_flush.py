@@ -11,6 +11,8 @@ import pytest
 from eventstore.errors import (
     ConcurrencyError,
     ConnectionError,
+    IntegrityError,
+    TimeoutError,
     TransactionError,
     UnsavedChangesError,
 )
@@ -88,6 +90,50 @@ async def test_a_commit_after_a_failed_flush_has_what_was_flushed_before(store: 
     await uow.commit()
     assert await stored_versions(store, first.id) == await stored_versions(store, second.id) == [1]
     assert (first.version, second.version) == (1, 1)
+
+
+@pytest.mark.parametrize("sqlstate", ["57014", "23514"], ids=["a time-out", "a refusal"])
+async def test_a_commit_that_the_server_refuses_can_be_repeated(store: EventStore, sqlstate: str):
+    """What was flushed was rolled back with it, so the next commit sends all of it again."""
+    async with store.connection.acquire() as connection:
+        await connection.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '{sqlstate}'; END $$; "
+            "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON events DEFERRABLE INITIALLY DEFERRED "
+            "FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+    order = new_order("a")
+    uow = store.unit_of_work()
+    await uow.begin_transaction()
+    await uow.orders.save_order(order)
+    await uow.flush()
+    with pytest.raises(TimeoutError if sqlstate == "57014" else IntegrityError):
+        await uow.commit()
+    assert await everything(store.connection) == []
+    async with store.connection.acquire() as connection:
+        await connection.execute("DROP FUNCTION refuse CASCADE")
+    await uow.commit()
+    assert await stored_versions(store, order.id) == [1]
+    assert order.version == 1
+
+
+async def test_reads_after_a_roll_back_leave_the_connection_to_others(store: EventStore):
+    """The connection of a flush is given back by the roll-back: whatever becomes of it, reads use one of the pool."""
+    known = new_order("a")
+    await saved(store, known)
+    uow = store.unit_of_work()
+    await uow.begin_transaction()
+    await uow.orders.save_order(new_order("b"))
+    await uow.flush()
+    async with store.connection.acquire() as connection:
+        pid = await connection.fetchval(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state ~ 'in transaction'"
+        )
+        await uow.rollback()
+        await connection.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+    await uow.begin_transaction()
+    assert await uow.orders.get_order_by_id(known.id) == known
+    await uow.rollback()
 
 
 async def test_a_forgotten_flush_is_ended_by_the_server(store: EventStore):
