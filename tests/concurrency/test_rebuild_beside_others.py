@@ -20,6 +20,7 @@ from eventstore.store import EventStore
 from projections import OrdersProjection, ProjectionWorker
 from projections.check.comparison import compare_with_fold, compare_with_rebuild, read_live
 from projections.rebuild import RebuildProgress, abandon, rebuild
+from projections.rebuild.lease import RebuildLease
 from tests.concurrency.dying import dying_process
 from tests.conftest import url_of
 from tests.counting_projection import SeenProjection
@@ -196,6 +197,16 @@ async def test_a_second_rebuild_is_refused(store: EventStore):
             await rebuild(store.log, OrdersProjection(), lease_s=1)
     assert (await first).rows == 2
     assert (await rebuild(store.log, OrdersProjection())).rows == 2
+
+
+async def test_a_rebuild_between_two_steps_is_not_taken_over(store: EventStore):
+    """It holds no lock then, and its lease alone keeps others out, for as long as it is renewed."""
+    projection = OrdersProjection()
+    lease = await RebuildLease.take(store.log, projection, lease_s=1)
+    async with lease.kept():
+        with pytest.raises(RebuildError, match=f"is being rebuilt by .*/{os.getpid()}/.*: let it finish"):
+            await RebuildLease.take(store.log, projection)
+    assert (await RebuildLease.take(store.log, projection)).is_held
 
 
 async def test_a_rebuild_that_is_cancelled_goes_on(store: EventStore):
