@@ -92,7 +92,7 @@ async def test_who_has_lost_the_lease_writes_nothing_undivided(store: EventStore
     before = shard_of(store, await RebuildLease.take(store.log, OrdersProjection()), WHOLE)
     await before.open(restart=False, reached=0)
     async with store.connection.acquire() as connection:
-        await connection.execute("UPDATE projection_rebuilds SET expires_at = now()")
+        await connection.execute("UPDATE projection_rebuilds SET lease_expires_at = now()")
     later = shard_of(store, await RebuildLease.take(store.log, OrdersProjection()), WHOLE)
     await later.open(restart=False, reached=0)
     with pytest.raises(RebuildError, match="taken over"):

@@ -256,7 +256,7 @@ async def test_what_another_version_has_built_is_not_gone_on_with(store: EventSt
     await build.open(restart=False, reached=0)
     await build.step(2)
     async with store.connection.acquire() as connection:
-        await connection.execute("UPDATE projection_rebuilds SET expires_at = NULL")
+        await connection.execute("UPDATE projection_rebuilds SET lease_expires_at = NULL")
     await rebuild(store.log, Doubled())
     assert await rows(store) == {"ES": (8, D(10))}
 
