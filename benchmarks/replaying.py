@@ -13,6 +13,7 @@ from benchmarks.history import History, history
 from benchmarks.workload import Figure, Goal, Workload, seconds
 from eventstore import Order
 from eventstore.core.context import decimal_arithmetic
+from eventstore.core.entity_state import advance
 from projections import OrdersProjection, ProjectionWorker
 from projections.rebuild import rebuild
 
@@ -51,7 +52,7 @@ async def _replay(found: History) -> None:
     async for events in found.store.replay(categories=["order"]).pages():
         with decimal_arithmetic():
             for recorded in events:
-                order = Order.advance(active.get(recorded.stream_id), recorded)
+                order = advance(Order, active.get(recorded.stream_id), recorded)
                 if order is None or not order.is_active:
                     active.pop(recorded.stream_id, None)
                 else:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
 from eventstore.core.entity import Entity
+from eventstore.core.entity_state import evolve
 from eventstore.core.event import Event, RecordedEvent, UpcastEvents
 from eventstore.errors import ProjectionError
 from eventstore.printable import text_of_error
@@ -153,4 +154,4 @@ class EntityProjection(Projection[E]):
 
     def evolve(self, row: E | None, event: RecordedEvent) -> E | None:
         """Return the entity after `event`: the same fold that the entity itself runs."""
-        return self.entity.evolve(row, event)
+        return evolve(self.entity, row, event)

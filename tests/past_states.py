@@ -6,6 +6,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from eventstore.core.entity import Entity
+from eventstore.core.entity_state import evolve
 from eventstore.core.event import RecordedEvent
 from eventstore.log.records import StagedEvent, to_columns
 
@@ -85,13 +86,13 @@ def past_states(
 def _as_it_occurred(kind: type[Any], stream: list[RecordedEvent]) -> Any:
     if not stream or stream[0].version > 1:
         return None
-    state = kind.evolve(None, stream[0])
+    state = evolve(kind, None, stream[0])
     waiting = sorted(stream[1:], key=lambda event: (event.occurred_at, event.version))
     while waiting and state is not None:
         # The first that finds what it names: what was busted before it had occurred waits for it.
         for event in waiting:
             try:
-                after = kind.evolve(state, event)
+                after = evolve(kind, state, event)
             except (LookupError, StopIteration):
                 continue
             waiting.remove(event)

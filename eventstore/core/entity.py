@@ -1,13 +1,12 @@
 """Entities: state that changes by events alone.
 
 A domain method checks its rule and calls `emit`; `emit` applies the event to the entity and keeps it as pending
-until a Unit of Work appends it. `apply` is the only code that changes state, so the same code runs live, in a
+until a Unit of Work appends it. `entity_state.apply` is the only code that changes state, so the same code runs live, in a
 replay and in a projection. A plain assignment to a field is allowed too: it becomes one `...Amended` event.
 """
 
 from __future__ import annotations
 
-import decimal
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -20,8 +19,9 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, create_model
 
 from eventstore.core import codec
-from eventstore.core.context import CONTEXT, at, in_decimal_arithmetic, new_id, now
-from eventstore.core.event import Amended, Event, PendingEvent, RecordedEvent, Tombstone, UpcastEvents
+from eventstore.core.context import at, new_id, now
+from eventstore.core.entity_state import ENVELOPE, advance, apply, begin, begun_fields, private, replica
+from eventstore.core.event import Amended, Event, PendingEvent, RecordedEvent, Tombstone
 from eventstore.core.event_codec import require_storable_fields
 from eventstore.core.read_back import first_difference
 from eventstore.core.validation import (
@@ -33,7 +33,7 @@ from eventstore.core.validation import (
     require_free_names,
     shown,
 )
-from eventstore.errors import ConfigurationError, DomainError, EventDecodingError
+from eventstore.errors import ConfigurationError, DomainError
 from eventstore.suggestions import suggestion
 
 E = TypeVar("E", bound=Event)
@@ -41,7 +41,6 @@ Self_ = TypeVar("Self_", bound="Entity")
 Applier = Callable[[Any, Any], None]
 
 _set_attribute = object.__setattr__
-_ENVELOPE = frozenset({"id", "version"})
 
 
 def applies(event_class: type[E]) -> Callable[[Callable[[Self_, E], None]], Callable[[Self_, E], None]]:
@@ -98,11 +97,6 @@ class Entity(Validated):
     _deleted: bool = PrivateAttr(default=False)
     _offspring: tuple[Entity, ...] = PrivateAttr(default=())
 
-    @property
-    def _private(self) -> dict[str, Any]:
-        # Each `self._name` would go through pydantic's __getattr__, which takes longer than all else here.
-        return self.__pydantic_private__  # type: ignore[return-value]  # set by every way to make one
-
     def __init_subclass__(
         cls,
         *,
@@ -136,7 +130,7 @@ class Entity(Validated):
         fields: dict[str, Any] = {
             name: (field.rebuild_annotation(), field)
             for name, field in cls.model_fields.items()
-            if name not in _ENVELOPE
+            if name not in ENVELOPE
         }
         names: dict[str, Any] = {"category": category}
         cls._has_made_created_event = created is None
@@ -184,101 +178,6 @@ class Entity(Validated):
         """Change fields from inside an applier: no validation, no event."""
         self.__dict__.update(values)
 
-    def apply(self, event: Event) -> None:
-        """Change the state by `event`, in the library's decimal context.
-
-        Raises:
-            DomainError: The entity has no applier for this class of event.
-        """
-        applier = self._appliers.get(type(event))
-        if applier is not None:
-            if in_decimal_arithmetic():
-                applier(self, event)
-            else:
-                with decimal.localcontext(CONTEXT):
-                    applier(self, event)
-        elif isinstance(event, Amended):
-            self.__dict__.update(event.changes)
-        elif isinstance(event, Tombstone):
-            self._private["_deleted"] = True
-        else:
-            raise DomainError(
-                f"{self.category}.unknown_event",
-                f"{type(self).__name__} has no method marked @applies({type(event).__name__})",
-            )
-
-    @classmethod
-    def begin(cls, stream_id: UUID, event: Event) -> Self:
-        """Return the state that the creating event of a stream gives.
-
-        Raises:
-            DomainError: A field of the entity has no default, and the event does not set it.
-        """
-        values: dict[str, Any] = {"id": stream_id, "version": 0}
-        fields = event.__dict__
-        for name in _begun(cls, type(event)):
-            values[name] = fields[name]
-        try:
-            return codec.fill(cls, values)
-        except KeyError as error:
-            missing = [
-                name for name, field in cls.model_fields.items() if field.is_required() and name not in values
-            ]
-            if not missing:
-                raise
-            raise DomainError(
-                f"{cls.category}.{missing[0]}",
-                f"{cls.__name__}.{missing[0]} has no value: it has no default, and the creating event {event.type} has no "
-                f"such field: give {missing[0]} a default, or the event the field and old events an upcaster",
-            ) from error
-
-    @classmethod
-    def evolve(cls, state: Self | None, recorded: RecordedEvent) -> Self | None:
-        """Return the state after one more event; `state` itself is not touched.
-
-        Args:
-            state: The state before; None where the stream has not begun.
-            recorded: The next event of the stream.
-
-        Returns:
-            The new state; None after a tombstone.
-
-        Raises:
-            EventDecodingError: The stream does not begin with its creating event.
-            DomainError: The entity has no applier for this class of event.
-        """
-        return cls.advance(None if state is None else state.replica(), recorded)
-
-    @classmethod
-    def advance(cls, state: Self | None, recorded: RecordedEvent) -> Self | None:
-        """Like `evolve`, but changes `state` itself: for folds that own it."""
-        if isinstance(recorded, UpcastEvents):  # several events by now, or none; the version is one
-            for part in recorded.upcast_events:
-                state = cls.advance(state, part)
-            if state is not None:
-                state.__dict__["version"] = recorded.version
-            return state
-        event = recorded.event
-        if state is None:
-            if not isinstance(event, cls.created_event):
-                raise EventDecodingError(
-                    f"a stream of {cls.category} begins with {event.type}, not {cls.created_event.type}",
-                    stream_id=recorded.stream_id,
-                    position=recorded.position,
-                )
-            try:
-                state = cls.begin(recorded.stream_id, event)
-            except DomainError as error:
-                raise EventDecodingError(
-                    str(error), stream_id=recorded.stream_id, position=recorded.position
-                ) from error
-        elif isinstance(event, Tombstone):
-            return None
-        else:
-            state.apply(event)
-        state.__dict__["version"] = recorded.version
-        return state
-
     @classmethod
     def fold(cls, events: Iterable[RecordedEvent], state: Self | None = None) -> Self | None:
         """Return the state after `events`, which are of one stream and in the order of its versions.
@@ -287,20 +186,11 @@ class Entity(Validated):
             events: The events; those that `state` has already are passed over.
             state: A state to go on from; it is not touched.
         """
-        folded = None if state is None else state.replica()
+        folded = None if state is None else replica(state)
         for recorded in events:
             if folded is None or recorded.version > folded.version:
-                folded = cls.advance(folded, recorded)
+                folded = advance(cls, folded, recorded)
         return folded
-
-    def replica(self) -> Self:
-        """Return a copy of the state, without events that are pending."""
-        state = self.__dict__
-        if len(state) > len(
-            type(self).model_fields
-        ):  # also what was computed once and kept, as a cached property
-            state = {name: state[name] for name in type(self).model_fields}
-        return codec.fill(type(self), dict(state))
 
     # ---- events that are not yet in a log -------------------------------------------------------------------
 
@@ -320,8 +210,8 @@ class Entity(Validated):
                 f"{cls.category}.created_event",
                 f"{cls.__name__} is created by {cls.created_event.__name__}, not by {type(event).__name__}",
             )
-        entity = cls.begin(new_id() if id is None else id, event)
-        entity._private["_pending"] = (PendingEvent(new_id(), event),)  # noqa: SLF001 - an entity of this very class
+        entity = begin(cls, new_id() if id is None else id, event)
+        private(entity)["_pending"] = (PendingEvent(new_id(), event),)
         return entity
 
     @classmethod
@@ -362,20 +252,20 @@ class Entity(Validated):
             DomainError: The entity was deleted, or has no applier for this class of event, or the applier sets what is no
                 field of the entity; the state is as it was.
         """
-        private = self._private
-        if private["_deleted"]:
+        attributes = private(self)
+        if attributes["_deleted"]:
             raise DomainError(f"{self.category}.deleted", f"{self.category} {self.id} was deleted")
         self.record_assignments(occurred_at=event.occurred_at)
         before = self.__dict__.copy()
         try:
-            self.apply(event)
+            apply(self, event)
             # Only an attribute that is no field, such as a misspelt one, makes the state longer.
             if len(self.__dict__) > len(before):
                 self._check_set(event)
         except BaseException:
             _set_attribute(self, "__dict__", before)
             raise
-        private["_pending"] += (PendingEvent(new_id(), event),)
+        attributes["_pending"] += (PendingEvent(new_id(), event),)
 
     def _check_set(self, event: Event) -> None:
         """Refuse what an applier has set that is no field; what the class defines, as a cached property, is let through."""
@@ -397,11 +287,11 @@ class Entity(Validated):
         Args:
             occurred_at: When the assignments took effect; the context's clock where it is None.
         """
-        private = self._private
-        pending, assigned = private["_pending"], private["_assigned"]
+        attributes = private(self)
+        pending, assigned = attributes["_pending"], attributes["_assigned"]
         if not pending and self.version == 0:
             assigned.clear()
-            private["_pending"] = self._creating_events()
+            attributes["_pending"] = self._creating_events()
         elif assigned:
             changes = {}
             for name, before in assigned.items():
@@ -412,77 +302,29 @@ class Entity(Validated):
                     self.__dict__[name] = before
             assigned.clear()
             if changes:
-                private["_pending"] = (*pending, self._amendment(changes, at(occurred_at)))
+                attributes["_pending"] = (*pending, self._amendment(changes, at(occurred_at)))
 
     @property
     def pending_events(self) -> tuple[PendingEvent, ...]:
         """The events that no log has yet, in order; plain assignments are added when the entity is saved."""
-        return self._private["_pending"]  # type: ignore[no-any-return]
+        return private(self)["_pending"]  # type: ignore[no-any-return]
 
     @property
     def assigned_fields(self) -> tuple[str, ...]:
         """The fields whose assigned values differ from those of the last event."""
-        assigned = self._private["_assigned"]
+        assigned = private(self)["_assigned"]
         return tuple(name for name, before in assigned.items() if self.__dict__[name] != before)
-
-    @property
-    def made_entities(self) -> tuple[Entity, ...]:
-        """The new entities that commands of this one have made, such as the opposite position of a fill through zero."""
-        return self._private["_offspring"]  # type: ignore[no-any-return]
-
-    def has_changes_after(self, saved: PendingEvent | None) -> bool:
-        """Whether it has a pending event after `saved`, or an assignment that no event has.
-
-        Args:
-            saved: The last event that a Unit of Work has staged; None: it has staged none.
-        """
-        private = self._private
-        pending = private["_pending"]
-        return bool(pending and pending[-1] is not saved) or bool(
-            private["_assigned"] and self.assigned_fields
-        )
-
-    def is_clean(self, saved: PendingEvent | None) -> bool:
-        """Whether it certainly has no such change, and has made no entity; each commit asks this of each entity."""
-        private: Any = self.__pydantic_private__
-        pending = private["_pending"]
-        return (not pending or pending[-1] is saved) and not (private["_assigned"] or private["_offspring"])
 
     @property
     def is_deleted(self) -> bool:
         """Whether the entity's tombstone was emitted."""
-        return self._private["_deleted"]  # type: ignore[no-any-return]
+        return private(self)["_deleted"]  # type: ignore[no-any-return]
 
     @property
     def has_unsaved_changes(self) -> bool:
         """Whether there is anything to save: a new entity, a pending event or an assignment."""
-        private = self._private
-        return self.version == 0 or bool(private["_pending"]) or bool(private["_assigned"])
-
-    def mark_saved(self, *, version: int, events: tuple[PendingEvent, ...]) -> None:
-        """Take note that the log has `events`, and the stream `version`; a Unit of Work calls this.
-
-        Saying it twice changes nothing.
-        """
-        if version > self.version:
-            self.__dict__["version"] = version
-            private = self._private
-            private["_offspring"] = ()
-            if private["_pending"] == events:
-                private["_pending"] = ()
-            else:
-                saved = {pending.event_id for pending in events}
-                private["_pending"] = tuple(
-                    pending for pending in private["_pending"] if pending.event_id not in saved
-                )
-
-    def become(self, other: Self) -> None:
-        """Take the whole state of `other`, and forget pending events and assignments."""
-        self.__dict__.update(other.__dict__)
-        self._pending = other._pending
-        self._offspring = ()
-        self._assigned = {}
-        self._deleted = other._deleted
+        attributes = private(self)
+        return self.version == 0 or bool(attributes["_pending"]) or bool(attributes["_assigned"])
 
     def amend_to(self, values: Mapping[str, Any]) -> None:
         """Assign each field of `values` that differs, as plain assignments do, but validated together.
@@ -495,26 +337,26 @@ class Entity(Validated):
         if self.is_deleted:
             raise DomainError(f"{self.category}.deleted", f"{self.category} {self.id} was deleted")
         for name in values:
-            if name not in type(self).model_fields or name in _ENVELOPE:
+            if name not in type(self).model_fields or name in ENVELOPE:
                 raise self._not_a_field(name)
         amended = type(self)(**{**{name: self.__dict__[name] for name in type(self).model_fields}, **values})
         for name in values:
             before, after = self.__dict__[name], amended.__dict__[name]
             if before != after:
                 self.__dict__[name] = after
-                self._private["_assigned"].setdefault(name, before)
+                private(self)["_assigned"].setdefault(name, before)
 
     def _creating_events(self) -> tuple[PendingEvent, ...]:
         kind = type(self)
         state = {name: self.__dict__[name] for name in kind.model_fields}
         when = now() if self.creation_time_field is None else state[self.creation_time_field]
-        values = {name: state[name] for name in _begun(kind, self.created_event)}
+        values = {name: state[name] for name in begun_fields(kind, self.created_event)}
         created = (
             self._of_own_values(self.created_event, values, when)
             if self._has_made_created_event
             else self.created_event(occurred_at=when, **values)
         )
-        begun = self.begin(self.id, created).__dict__
+        begun = begin(kind, self.id, created).__dict__
         rest = {
             name: value
             for name, value in state.items()
@@ -560,7 +402,7 @@ class Entity(Validated):
             DomainError: A value is not of its field's type, or there is no field to assign.
         """
         changes = dict(update or {})
-        envelope = {name: changes.pop(name) for name in _ENVELOPE & changes.keys()}
+        envelope = {name: changes.pop(name) for name in ENVELOPE & changes.keys()}
         copied = super().model_copy(update=envelope, deep=deep)
         for name, value in changes.items():
             if name not in type(self).model_fields:
@@ -583,19 +425,11 @@ class Entity(Validated):
             # A validator of the whole model runs after pydantic has set the field.
             _set_attribute(self, "__dict__", before)
             raise domain_error(type(self), error) from error
-        self._private["_assigned"].setdefault(name, before[name])
+        private(self)["_assigned"].setdefault(name, before[name])
 
 
 def _word(value: Any) -> str:
     return str(value) if isinstance(value, Decimal | Enum | UUID) else shown(value)
-
-
-@cache
-def _begun(entity: type[Entity], created: type[Event]) -> tuple[str, ...]:
-    """Return the fields of an entity that its creating event sets."""
-    return tuple(
-        name for name in created.model_fields if name not in _ENVELOPE and name in entity.model_fields
-    )
 
 
 @cache
@@ -610,7 +444,7 @@ def require_storable(entity: type[Entity]) -> None:
             f'{entity.__name__} has no category, so it has no streams: `class {entity.__name__}(..., category="...")`'
         )
     kept = entity.amended_event.model_fields
-    lost = [name for name in entity.model_fields if name not in _ENVELOPE and name not in kept]
+    lost = [name for name in entity.model_fields if name not in ENVELOPE and name not in kept]
     if lost:
         parent = next(each for each in entity.__mro__[1:] if lost[0] not in getattr(each, "model_fields", ()))
         raise ConfigurationError(
@@ -631,7 +465,7 @@ def _require_fields_for_events(entity: type[Entity]) -> None:
         if name in _EVENT_NAMES:
             raise name_taken(entity, name, "event")
         if (
-            name in _ENVELOPE
+            name in ENVELOPE
             and entity.model_fields[name].annotation is not Entity.model_fields[name].annotation
         ):
             raise ConfigurationError(

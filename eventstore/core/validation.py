@@ -94,7 +94,7 @@ def require_free_names(cls: type[BaseModel], base: type[BaseModel]) -> None:
     parents = [parent for parent in cls.__mro__[1:] if issubclass(parent, base)]
     for name in cls.model_fields:
         for parent in parents:
-            if name in vars(parent) and name not in parent.model_fields:
+            if name in {*vars(parent), *parent.__class_vars__} and name not in parent.model_fields:
                 raise name_taken(cls, name, parent.__name__)
 
 

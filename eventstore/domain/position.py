@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypedDict, Unpack
 from uuid import UUID
 
 from eventstore.core.context import at, exact, plain
+from eventstore.core.entity_state import private
 from eventstore.core.validation import number
 from eventstore.domain.division import (
     COMMISSION_SPLIT_DIGITS,
@@ -349,7 +350,7 @@ class Position(PositionState, category="position", created=PositionOpened):
         )
         self.emit(reduction)
         opposite = type(self).create(opened)
-        self._private["_offspring"] += (opposite,)
+        private(self)["_offspring"] += (opposite,)
         return opposite
 
     def mark(

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, overload
 from uuid import UUID
 
 from eventstore.core.context import CONTEXT, bound_in_utc, plain
+from eventstore.core.entity_state import advance
 from eventstore.core.event import RecordedEvent
 from eventstore.domain.portfolio import Portfolio, PortfolioCreated
 from eventstore.domain.position import Position, PositionAmended, PositionOpened
@@ -195,9 +196,9 @@ def _points(portfolio_id: UUID, timed: Iterable[tuple[datetime, RecordedEvent]])
     last: EquityPoint | None = None
     for point, part in timed:
         if part.stream_id == portfolio_id:
-            portfolio = Portfolio.advance(portfolio, part)
+            portfolio = advance(Portfolio, portfolio, part)
         else:
-            position = Position.advance(positions.get(part.stream_id), part)
+            position = advance(Position, positions.get(part.stream_id), part)
             unrealized.pop(part.stream_id, None)
             if position is not None:
                 positions[part.stream_id] = position

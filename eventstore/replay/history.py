@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from eventstore.core.entity import Entity
+from eventstore.core.entity_state import evolve
 from eventstore.core.event import Event, RecordedEvent
 from eventstore.core.registry import EventRegistry
 from eventstore.errors import ConfigurationError, EntityNotFoundError, EventDecodingError, EventStoreError
@@ -109,7 +110,7 @@ def entries(entity_class: type[E], events: Sequence[RecordedEvent]) -> Iterator[
     before: E | None = None
     for recorded in events:
         try:
-            after = entity_class.evolve(before, recorded)
+            after = evolve(entity_class, before, recorded)
         except EventStoreError:
             raise
         except Exception as error:

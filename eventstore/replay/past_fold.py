@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from eventstore.core.entity import Entity
+from eventstore.core.entity_state import advance, evolve
 from eventstore.log.records import decode
 from eventstore.repositories.last_good import Stream
 
@@ -62,7 +63,7 @@ def fold_prefix(
             return Stream(None, 0)  # the id of an entity of another kind
         version += 1
         if record["position"] not in discarded:
-            entity = kind.advance(entity, decode(record, classes=classes))
+            entity = advance(kind, entity, decode(record, classes=classes))
     return Stream(entity, version)
 
 
@@ -99,7 +100,7 @@ def fold_in_occurred_order(
         creating = next((event for event in events if _begins(kind, event)), None)
         if creating is None or records[0]["version"] > 1:
             return Stream(None, 0)  # created later
-        entity = kind.evolve(None, creating)
+        entity = evolve(kind, None, creating)
         events.remove(creating)
     waiting: list[RecordedEvent] = []
     for event in sorted(events, key=lambda event: (event.occurred_at, event.version)):
@@ -137,6 +138,6 @@ def _retry(
 
 def _try(kind: type[E], entity: E | None, event: RecordedEvent) -> tuple[E | None, bool]:
     try:
-        return kind.evolve(entity, event), True
+        return evolve(kind, entity, event), True
     except (LookupError, StopIteration):  # it names what has not occurred yet
         return entity, False

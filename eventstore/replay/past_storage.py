@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from eventstore.core.entity import Entity
+from eventstore.core.entity_state import replica
 from eventstore.database.access import reading
 from eventstore.database.protocols import Connection
 from eventstore.errors import QuarantinedKeysError
@@ -139,7 +140,7 @@ class PastStorage:
                 self._projections.clear()
                 continue
             differing = [each.entity for each in plan.differing.values() if each.entity is not None]
-            found = [entity.replica() for entity in query.answer(differing, after=after, limit=limit)]
+            found = [replica(entity) for entity in query.answer(differing, after=after, limit=limit)]
             return [Stream(entity, entity.version) for entity in (*rows, *found)]
 
     # ---- the states of given streams -------------------------------------------------------------------------

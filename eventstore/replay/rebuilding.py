@@ -8,6 +8,7 @@ from uuid import UUID
 
 from eventstore.core.context import decimal_arithmetic
 from eventstore.core.entity import Entity
+from eventstore.core.entity_state import advance
 from eventstore.errors import ConfigurationError
 from eventstore.garbage_collection import collecting_rarely
 from eventstore.log.event_log import EventLog
@@ -37,13 +38,13 @@ async def rebuild_state(
         log, categories=[entity_class.category], streams=ids, through=through, on_progress=on_progress
     )
     states: dict[UUID, E] = {}
-    advance, before = entity_class.advance, states.get
+    before = states.get
     with collecting_rarely():
         async for events in replay.pages():
             with decimal_arithmetic():
                 for recorded in events:
                     stream_id = recorded.stream_id
-                    state = advance(before(stream_id), recorded)
+                    state = advance(entity_class, before(stream_id), recorded)
                     if state is not None:
                         states[stream_id] = state
                     else:

@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 
 from eventstore.core.entity import Entity
+from eventstore.core.entity_state import evolve
 from eventstore.core.registry import EventRegistry
 from eventstore.errors import QuarantinedKeysError
 from eventstore.log.records import decode
@@ -56,7 +57,7 @@ def last_good_stream(
         try:
             event = decode(row, classes=classes)
             if event.version > version:
-                state, version = kind.evolve(state, event), event.version
+                state, version = evolve(kind, state, event), event.version
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this entity alone
             failed = QuarantinedKeysError(projection, [orjson.dumps([str(row["stream_id"])]).decode()])
             failed.__cause__ = error

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from eventstore.core.causation import current_metadata
 from eventstore.core.entity import Entity, require_storable
+from eventstore.core.entity_state import become, has_changes_after, is_clean, made_entities, mark_saved
 from eventstore.core.event import Event, PendingEvent
 from eventstore.database.config import UnsavedChanges
 from eventstore.errors import (
@@ -189,7 +190,7 @@ class Session:
         stream = await self.storage.load(type(entity), entity.id)
         if stream.entity is None:
             raise EntityNotFoundError(entity.id, category=entity.category)
-        entity.become(stream.entity)
+        become(entity, stream.entity)
         self._know(entity)
         return entity
 
@@ -219,7 +220,7 @@ class Session:
             if stream.entity is None:
                 self._others.append(self._entities.pop(entity_id))
                 return None
-            known.become(stream.entity)
+            become(known, stream.entity)
         return None if known.is_deleted else known
 
     # ---- writing -------------------------------------------------------------------------------------------
@@ -298,7 +299,7 @@ class Session:
         known = self._entities.get(entity.id)
         if known is not None and known is not entity and known.has_unsaved_changes:
             raise _two_instances(entity)
-        entity.become(stream.entity)
+        become(entity, stream.entity)
         entity.amend_to(given)
         self._know(entity)
 
@@ -366,11 +367,11 @@ class Session:
             return False
         staging = self._staging
         for staged in staging.values():
-            if not staged.entity.is_clean(staged.events[-1]):
+            if not is_clean(staged.entity, staged.events[-1]):
                 return False
         # Each instance that is staged is known: without others, it is the one of its id.
         return len(staging) == len(self._entities) or all(
-            entity.is_clean(None) for entity_id, entity in self._entities.items() if entity_id not in staging
+            is_clean(entity, None) for entity_id, entity in self._entities.items() if entity_id not in staging
         )
 
     def _unsaved(self) -> list[Entity]:
@@ -381,15 +382,15 @@ class Session:
         for entity in known:
             staging = self._staging.get(entity.id)
             last = None if staging is None else staging.last_of(entity)
-            if entity.has_changes_after(last) and not self._was_rolled_back(entity):
+            if has_changes_after(entity, last) and not self._was_rolled_back(entity):
                 found.append(entity)
-            found += [one for one in entity.made_entities if self._is_new(one)]
+            found += [one for one in made_entities(entity) if self._is_new(one)]
         return found
 
     def _was_rolled_back(self, entity: Entity) -> bool:
         """Whether all that an entity has pending was rolled back to a savepoint, as the user knows."""
         last = self._rolled_back.get(id(entity))
-        return last is not None and not entity.has_changes_after(last)
+        return last is not None and not has_changes_after(entity, last)
 
     def _is_new(self, entity: Entity) -> bool:
         """Whether an entity that another one has made is neither saved nor known here."""
@@ -444,7 +445,7 @@ class Session:
     def mark_saved(self) -> None:
         """Take note that all staged events are committed: their entities have new versions."""
         for stream_id, staging in self._staging.items():
-            staging.entity.mark_saved(version=staging.version, events=tuple(staging.events))
+            mark_saved(staging.entity, version=staging.version, events=tuple(staging.events))
             if self._queues is not None:
                 self._queues.hand_on(
                     stream_id, staging.events, after_version=staging.base_version, asked=self._asked

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from eventstore.core.context import decimal_arithmetic
 from eventstore.core.entity import Entity
+from eventstore.core.entity_state import advance
 from eventstore.core.event import RecordedEvent
 from eventstore.database.access import in_transaction, reading
 from eventstore.database.protocols import Connection
@@ -328,7 +329,7 @@ def _folded(kind: type[E], row: E | None, events: Sequence[RecordedEvent]) -> St
     version = 0 if row is None else row.version
     entity = row
     for event in events:
-        entity = kind.advance(entity, event)
+        entity = advance(kind, entity, event)
         version = event.version
     return Stream(entity, version)
 

@@ -25,6 +25,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from eventstore.core.entity import Entity
+from eventstore.core.entity_state import advance, replica
 from eventstore.core.event import PendingEvent, RecordedEvent
 from eventstore.core.event_codec import event_codecs
 from eventstore.core.scoped import Scoped
@@ -200,10 +201,10 @@ class StreamQueues:
             and type(saved.entity) is kind
         ):
             self._known[stream_id] = saved
-            return Stream(saved.entity.replica(), saved.entity.version)
+            return Stream(replica(saved.entity), saved.entity.version)
         stream = await storage.load(kind, stream_id)
         if stream_id in self._held and stream.entity is not None:
-            self._known[stream_id] = _State(storage, stream.entity.replica(), generation=generation)
+            self._known[stream_id] = _State(storage, replica(stream.entity), generation=generation)
         return stream
 
     async def take(self, stream_id: UUID) -> bool:
@@ -272,11 +273,12 @@ def _after(entity: Entity, events: Sequence[PendingEvent]) -> Entity | None:
     Raises:
         TypeError: A field holds what can change, and copies of the state would share it.
     """
-    state: Entity | None = entity.replica()
+    state: Entity | None = replica(entity)
     for version, pending in enumerate(events, entity.version + 1):
         event, occurred_at = pending.event, pending.event.occurred_at
         stored = event_codecs[type(event)].restored(event)
-        state = entity.advance(
+        state = advance(
+            type(entity),
             state,
             RecordedEvent(0, entity.id, version, pending.event_id, stored, NO_METADATA, occurred_at),
         )

@@ -15,6 +15,7 @@ import orjson
 
 from eventstore.core.context import in_utc
 from eventstore.core.entity import Entity
+from eventstore.core.entity_state import advance, replica
 from eventstore.core.event import RecordedEvent
 from eventstore.core.registry import EventRegistry, registry
 from eventstore.database.cancellation import finish
@@ -365,12 +366,12 @@ class InMemoryStorage:
         streams = list(each_stream(kind, ids, database._fold, database._streams, database._classes))  # noqa: SLF001
         states = [stream.entity for stream in streams if stream.entity is not None and stream.failed is None]
         found = query.answer(states, after=after, limit=limit)
-        good = [Stream(entity.replica(), entity.version) for entity in found]
+        good = [Stream(replica(entity), entity.version) for entity in found]
         return good + [stream for stream in streams if stream.failed is not None]
 
     def _copy(self, kind: type[E], stream_id: UUID) -> Stream[E]:
         committed = self._database._fold(kind, stream_id)  # noqa: SLF001 - one module
-        entity = None if committed.entity is None else committed.entity.replica()
+        entity = None if committed.entity is None else replica(committed.entity)
         own = None if self._transaction is None else self._transaction.rows.get(stream_id)
         if not own:
             return Stream(entity, committed.version)
@@ -383,7 +384,7 @@ def _advanced(kind: type[E], entity: E | None, rows: Sequence[Row], classes: Eve
         return Stream(None, 0)  # the id of an entity of another kind
     for row in rows:
         event = decode(row, classes=classes)
-        entity, version = kind.advance(entity, event), event.version
+        entity, version = advance(kind, entity, event), event.version
     return Stream(entity, version)
 
 

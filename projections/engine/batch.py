@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from eventstore.core.context import decimal_arithmetic
+from eventstore.core.entity_state import advance, replica
 from eventstore.database.error_mapping import DRIVER_ERRORS
 from eventstore.database.protocols import Connection
 from eventstore.errors import EventStoreError, TypeCodecError
@@ -255,10 +256,11 @@ def fold_at_once(projection: Projection[R], before: R | None, events: Sequence[R
         Exception: One of them cannot be folded; fold them one by one to find which.
     """
     entity: type[Any] = projection.entity  # type: ignore[attr-defined]  # of what `can_fold_at_once`
-    advance = entity.advance
-    row: Any = None if before is None else before.replica()  # type: ignore[attr-defined]
-    for event in events:
-        row = advance(row, event)
+    row: Any = before
+    row = None if row is None else replica(row)
+    one: Any
+    for one in events:
+        row = advance(entity, row, one)
     return row  # type: ignore[no-any-return]
 
 

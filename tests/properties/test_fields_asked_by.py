@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore.core.context import decimal_arithmetic
+from eventstore.core.entity_state import apply, begin
 from eventstore.domain.position_events import (
     PositionIncreased,
     PositionMarked,
@@ -28,11 +29,11 @@ def steps(entity: Entity) -> list[tuple[Any, dict[str, Any]]]:
     """Each event of an entity, and the state after it."""
     entity.record_assignments()
     first, *rest = (one.event for one in entity.pending_events)
-    state = type(entity).begin(entity.id, first)
+    state = begin(type(entity), entity.id, first)
     found = [(first, dict(state.__dict__))]
     with decimal_arithmetic():
         for event in rest:
-            state.apply(event)
+            apply(state, event)
             found.append((event, dict(state.__dict__)))
     return found
 

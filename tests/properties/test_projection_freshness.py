@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventstore.core.context import use_clock
+from eventstore.core.entity_state import mark_saved
 from eventstore.database import ConnectionFactory
 from eventstore.domain.order import ACTIVE_ORDER_STATUSES, Order, OrderSide, OrderStatus
 from eventstore.errors import DomainError
@@ -250,7 +251,7 @@ async def test_live_replayed_and_projected_states_are_equal(
                     version += len(piece)
                     for worker in workers[: version % 4]:
                         await worker.run_once()
-                entity.mark_saved(version=version, events=events)
+                mark_saved(entity, version=version, events=events)
             for worker in workers:
                 while await worker.run_once():
                     pass

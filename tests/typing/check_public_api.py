@@ -86,7 +86,7 @@ def folds(events: Iterator[RecordedEvent]) -> None:
     assert_type(Order.fold(events), Order | None)
     for recorded in events:
         assert_type(recorded.event, Event)
-        assert_type(Position.evolve(None, recorded), Position | None)
+        assert_type(Position.fold([recorded]), Position | None)
 
 
 async def logs(log: EventLog, stream_id: UUID) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from eventstore.core import Entity, Event, RecordedEvent, Tombstone, applies, use_clock
 from eventstore.core.context import at
+from eventstore.core.entity_state import become, mark_saved
 from eventstore.domain import Portfolio
 from eventstore.errors import DomainError, EventDecodingError
 from tests.properties.recorded import digits, recorded
@@ -119,12 +120,12 @@ def test_saving_takes_the_events_that_were_saved():
     robot.tune(D(2))
     saved = robot.pending_events
     robot.tune(D(3))
-    robot.mark_saved(version=2, events=saved)
-    robot.mark_saved(version=2, events=saved)
+    mark_saved(robot, version=2, events=saved)
+    mark_saved(robot, version=2, events=saved)
     assert robot.version == 2
     assert types_of(robot) == ["RobotTuned"]
     assert robot.has_unsaved_changes
-    robot.mark_saved(version=3, events=robot.pending_events)
+    mark_saved(robot, version=3, events=robot.pending_events)
     assert not robot.has_unsaved_changes
 
 
@@ -201,8 +202,8 @@ def test_become_takes_the_other_state():
     robot, other = Robot(name="R2"), Robot(name="R3")
     robot.tune(D(2))
     robot.note = "a"
-    other.mark_saved(version=4, events=())
-    robot.become(other)
+    mark_saved(other, version=4, events=())
+    become(robot, other)
     assert (robot.name, robot.version, robot.id, robot.has_unsaved_changes) == ("R3", 4, other.id, False)
 
 

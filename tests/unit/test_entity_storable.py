@@ -14,6 +14,7 @@ import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, create_model
 
 from eventstore.core import Entity, Event, applies
+from eventstore.core.entity_state import replica
 from eventstore.core.event import RecordedEvent
 from eventstore.domain import Order, OrderSide, Portfolio
 from eventstore.errors import (
@@ -106,7 +107,7 @@ async def test_what_the_constructor_was_given_comes_back():
     found = await saved(plan)
     assert (found.note, found.quantity, found.exclamation, found.price) == ("b", 3, plan.exclamation, D(0))
     assert type(found.price) is D
-    assert found == plan.replica().model_copy(update={"version": found.version})
+    assert found == replica(plan).model_copy(update={"version": found.version})
 
 
 async def test_what_was_assigned_comes_back():
@@ -218,7 +219,8 @@ class Account(BaseModel):
         ({"occurred_at": (str, "")}, "a field 'occurred_at'"),
         ({"changes": (int, 1)}, "a field 'changes'"),
         ({"emit": (int, 1)}, "Refused has a field 'emit', and each Entity has a emit of its own"),
-        ({"replica": (int, 1)}, "a field 'replica'"),
+        ({"created_event": (str, "")}, "a field 'created_event'"),
+        ({"amend_to": (int, 1)}, "a field 'amend_to'"),
         ({"is_deleted": (bool, False)}, "a field 'is_deleted'"),
         ({"id": (str, "")}, "Refused defines id anew"),
         ({"version": (str, "")}, "Refused defines version anew"),

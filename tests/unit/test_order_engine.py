@@ -15,6 +15,7 @@ import pytest
 
 from eventstore.core.context import CONTEXT, use_ids
 from eventstore.core.entity import Entity
+from eventstore.core.entity_state import mark_saved
 from eventstore.core.event import Event
 from eventstore.domain.order import Order, OrderFilled, OrderSide, OrderStatus, OrderType
 from eventstore.domain.portfolio import PortfolioTradeRecorded
@@ -49,7 +50,7 @@ class Books:
                 entity.record_assignments()
                 pending = entity.pending_events
             self.events += [(entity.id, one.event_id, one.event) for one in pending]
-            entity.mark_saved(version=entity.version + len(pending), events=pending)
+            mark_saved(entity, version=entity.version + len(pending), events=pending)
             self.entities[entity.id] = entity
 
     def of(self, kind: type[Any]) -> list[Any]:
@@ -151,7 +152,7 @@ def test_what_rests_never_exceeds_what_is_open(tape: list[Tick]):
         if not strategy.on_tick(tick):
             continue
         for entity in strategy.take_changes():
-            entity.mark_saved(version=entity.version + 1, events=entity.pending_events)
+            mark_saved(entity, version=entity.version + 1, events=entity.pending_events)
         for order in (strategy.target, strategy.stop):
             if order is not None:
                 assert strategy.position is not None

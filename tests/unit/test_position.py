@@ -12,6 +12,7 @@ from fractions import Fraction
 
 import pytest
 
+from eventstore.core.entity_state import mark_saved
 from eventstore.domain.order import OrderSide
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import (
@@ -142,7 +143,7 @@ def test_what_an_execution_realised_is_read_from_its_event():
 def test_an_execution_that_is_saved_or_unknown_says_so(execution_id):
     """Neither is answered with a guess."""
     held = position(execution_id="E-1")
-    held.mark_saved(version=1, events=held.pending_events)
+    mark_saved(held, version=1, events=held.pending_events)
     with pytest.raises(DomainError, match="between the fill and the commit") as refused:
         held.realized_by(execution_id)
     assert refused.value.rule == "position.execution_id"

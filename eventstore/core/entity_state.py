@@ -1,0 +1,200 @@
+"""What the library does with the state of an entity: begin it, apply events to it, copy it, and note what was saved.
+
+These are functions and not methods of `Entity`, so that the fields of a user's entity may have their names.
+"""
+
+from __future__ import annotations
+
+import decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from eventstore.core import codec
+from eventstore.core.context import CONTEXT, in_decimal_arithmetic
+from eventstore.core.event import Amended, Event, PendingEvent, RecordedEvent, Tombstone, UpcastEvents
+from eventstore.errors import DomainError, EventDecodingError
+
+if TYPE_CHECKING:
+    from eventstore.core.entity import Entity
+
+E = TypeVar("E", bound="Entity")
+
+ENVELOPE = frozenset({"id", "version"})
+"""The fields that every entity has, and no event of its own sets."""
+
+
+def private(entity: Entity) -> dict[str, Any]:
+    """Return the values of an entity's private attributes.
+
+    Each `entity._name` would go through pydantic's `__getattr__`, which takes longer than all else here.
+    """
+    return entity.__pydantic_private__  # type: ignore[return-value]  # set by every way to make one
+
+
+# ---- the fold ----------------------------------------------------------------------------------------------------
+
+
+def apply(entity: Entity, event: Event) -> None:
+    """Change the state of an entity by an event, in the library's decimal context.
+
+    Raises:
+        DomainError: The entity has no applier for this class of event.
+    """
+    applier = entity._appliers.get(type(event))
+    if applier is not None:
+        if in_decimal_arithmetic():
+            applier(entity, event)
+        else:
+            with decimal.localcontext(CONTEXT):
+                applier(entity, event)
+    elif isinstance(event, Amended):
+        entity.__dict__.update(event.changes)
+    elif isinstance(event, Tombstone):
+        private(entity)["_deleted"] = True
+    else:
+        raise DomainError(
+            f"{entity.category}.unknown_event",
+            f"{type(entity).__name__} has no method marked @applies({type(event).__name__})",
+        )
+
+
+def begin(kind: type[E], stream_id: UUID, event: Event) -> E:
+    """Return the state that the creating event of a stream gives.
+
+    Raises:
+        DomainError: A field of the entity has no default, and the event does not set it.
+    """
+    values: dict[str, Any] = {"id": stream_id, "version": 0}
+    fields = event.__dict__
+    for name in begun_fields(kind, type(event)):
+        values[name] = fields[name]
+    try:
+        return codec.fill(kind, values)
+    except KeyError as error:
+        missing = [
+            name for name, field in kind.model_fields.items() if field.is_required() and name not in values
+        ]
+        if not missing:
+            raise
+        raise DomainError(
+            f"{kind.category}.{missing[0]}",
+            f"{kind.__name__}.{missing[0]} has no value: it has no default, and the creating event {event.type} has no "
+            f"such field: give {missing[0]} a default, or the event the field and old events an upcaster",
+        ) from error
+
+
+@cache
+def begun_fields(kind: type[Entity], created: type[Event]) -> tuple[str, ...]:
+    """Return the fields of an entity that its creating event sets."""
+    return tuple(name for name in created.model_fields if name not in ENVELOPE and name in kind.model_fields)
+
+
+def evolve(kind: type[E], state: E | None, recorded: RecordedEvent) -> E | None:
+    """Return the state after one more event; `state` itself does not change.
+
+    Args:
+        kind: The class of the entity.
+        state: The state before; None if the stream has not begun.
+        recorded: The next event of the stream.
+
+    Returns:
+        The new state; None after a tombstone.
+
+    Raises:
+        EventDecodingError: The stream does not begin with its creating event.
+        DomainError: The entity has no applier for this class of event.
+    """
+    return advance(kind, None if state is None else replica(state), recorded)
+
+
+def advance(kind: type[E], state: E | None, recorded: RecordedEvent) -> E | None:
+    """Like `evolve`, but changes `state` itself: for folds that own it."""
+    if isinstance(recorded, UpcastEvents):  # several events by now, or none; the version is one
+        for part in recorded.upcast_events:
+            state = advance(kind, state, part)
+        if state is not None:
+            state.__dict__["version"] = recorded.version
+        return state
+    event = recorded.event
+    if state is None:
+        if not isinstance(event, kind.created_event):
+            raise EventDecodingError(
+                f"a stream of {kind.category} begins with {event.type}, not {kind.created_event.type}",
+                stream_id=recorded.stream_id,
+                position=recorded.position,
+            )
+        try:
+            state = begin(kind, recorded.stream_id, event)
+        except DomainError as error:
+            raise EventDecodingError(
+                str(error), stream_id=recorded.stream_id, position=recorded.position
+            ) from error
+    elif isinstance(event, Tombstone):
+        return None
+    else:
+        apply(state, event)
+    state.__dict__["version"] = recorded.version
+    return state
+
+
+def replica(entity: E) -> E:
+    """Return a copy of an entity's state, without events that are pending."""
+    kind, state = type(entity), entity.__dict__
+    if len(state) > len(kind.model_fields):  # also what was computed once and kept, as a cached property
+        state = {name: state[name] for name in kind.model_fields}
+    return codec.fill(kind, dict(state))
+
+
+# ---- what a Unit of Work asks and notes ---------------------------------------------------------------------------
+
+
+def has_changes_after(entity: Entity, saved: PendingEvent | None) -> bool:
+    """Whether an entity has a pending event after `saved`, or an assignment that no event has.
+
+    Args:
+        entity: The entity.
+        saved: The last event that a Unit of Work has staged; None: it has staged none.
+    """
+    attributes = private(entity)
+    pending = attributes["_pending"]
+    return bool(pending and pending[-1] is not saved) or bool(
+        attributes["_assigned"] and entity.assigned_fields
+    )
+
+
+def is_clean(entity: Entity, saved: PendingEvent | None) -> bool:
+    """Whether an entity certainly has no such change, and has made no other; each commit asks this of each entity."""
+    attributes: Any = entity.__pydantic_private__
+    pending = attributes["_pending"]
+    return (not pending or pending[-1] is saved) and not (attributes["_assigned"] or attributes["_offspring"])
+
+
+def made_entities(entity: Entity) -> tuple[Entity, ...]:
+    """Return the new entities that commands of this one have made, such as the opposite position of a fill through zero."""
+    return private(entity)["_offspring"]  # type: ignore[no-any-return]
+
+
+def mark_saved(entity: Entity, *, version: int, events: tuple[PendingEvent, ...]) -> None:
+    """Note that the log has `events` of an entity, and its stream the `version`. Noting it twice changes nothing."""
+    if version <= entity.version:
+        return
+    entity.__dict__["version"] = version
+    attributes = private(entity)
+    attributes["_offspring"] = ()
+    if attributes["_pending"] == events:
+        attributes["_pending"] = ()
+    else:
+        saved = {pending.event_id for pending in events}
+        attributes["_pending"] = tuple(
+            pending for pending in attributes["_pending"] if pending.event_id not in saved
+        )
+
+
+def become(entity: E, other: E) -> None:
+    """Give an entity the whole state of another one, without pending events and assignments of its own."""
+    entity.__dict__.update(other.__dict__)
+    entity._pending = other._pending
+    entity._offspring = ()
+    entity._assigned = {}
+    entity._deleted = other._deleted
