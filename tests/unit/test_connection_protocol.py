@@ -28,6 +28,7 @@ MAY_HAVE_ANY = {
     "eventstore/database/session.py",
     "eventstore/log/event_log.py",
     "eventstore/metrics.py",  # a pool
+    "eventstore/private_names/asyncpg_names.py",  # what the driver keeps to itself
 }
 """Modules in which a connection has no type, since they use what only some connections have."""
 
