@@ -11,8 +11,10 @@ from eventstore.database.access import reading
 from eventstore.database.protocols import Connection, Row
 from eventstore.errors import ProjectionLagError, QuarantinedKeysError
 from eventstore.log.event_log import EventLog
+from eventstore.log.unreadable import Readable
 from eventstore.sql import load, qualified, schema_of
 from projections.engine.batch import fetch_by_keys
+from projections.engine.fold import FoldFailure, by_key, fold_key
 from projections.engine.versions import require_version
 from projections.keys import key_text, partition_of
 from projections.projection import Projection
@@ -195,31 +197,26 @@ class _Tail(Generic[R]):
         for record in records:
             key = tuple(record[name] for name in names)
             rows[key], last[key] = table.codec.decode(record), record[LAST_POSITION]
-        stuck: dict[Key, Exception] = {}
-        for stored in events:
-            for event in projection.taken(stored):
-                key = projection.key_of(event)
-                if (
-                    key in stuck
-                    or self._only not in (None, key)
-                    or self._discarded.has(event.position, key)
-                    or not self._waits(key, event, last.get(key))
-                ):
-                    continue
-                try:
-                    rows[key] = projection.fold(rows.get(key), event, key)
-                except Exception as error:  # noqa: BLE001 - raised below, with its key
-                    stuck[key] = error
-                else:
-                    last[key] = event.position
-                    changed.add(key)
-        if stuck:
-            raise QuarantinedKeysError(projection.name, [key_text(key) for key in stuck]) from next(
-                iter(stuck.values())
-            )
+        failed: list[FoldFailure] = []
+        parts = [part for stored in events for part in projection.taken(stored)]
+        of_each = by_key(projection, parts, lambda key: self._only in (None, key))
+        for key, its_events in of_each.items():
+            has, at = self._discarded.has, last.get(key)
+            waiting = [one for one in its_events if not has(one.position, key) and self._waits(key, one, at)]
+            row, position, failure = fold_key(projection, key, rows.get(key), waiting)
+            if position:
+                rows[key], last[key] = row, position
+                changed.add(key)
+            if failure is not None:
+                failed.append(failure)
+        if failed:
+            failed.sort(key=lambda failure: failure.event.position)
+            raise QuarantinedKeysError(
+                projection.name, [key_text(failure.key) for failure in failed]
+            ) from failed[0].error
         return _Folded(rows, last, changed)
 
-    def _waits(self, key: Key, event: RecordedEvent, last: int | None) -> bool:
+    def _waits(self, key: Key, event: Readable, last: int | None) -> bool:
         if last is not None:
             return event.position > last
         held_at = self._held.get(key_text(key))

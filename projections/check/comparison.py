@@ -19,8 +19,9 @@ from eventstore.limits import check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.sql import load, qualified, schema_of
-from projections.engine.batch import FoldFailure, fold_into
+from projections.engine.batch import fold_into
 from projections.engine.delivery_counts import DeliveryCounts, key_of
+from projections.engine.fold import FoldFailure
 from projections.engine.lease import LEASE_S
 from projections.engine.reading import read_batch
 from projections.engine.versions import require_version

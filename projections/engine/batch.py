@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,17 +9,14 @@ from typing import Any, TypeVar
 import asyncpg
 
 from eventstore.core.context import decimal_arithmetic
-from eventstore.core.entity_state import advance, replica
 from eventstore.database.error_mapping import DRIVER_ERRORS
 from eventstore.database.protocols import Connection
 from eventstore.errors import EventStoreError, TypeCodecError
 from eventstore.garbage_collection import collecting_later
-from eventstore.log.unreadable import Readable, UnreadableEvent
-from eventstore.printable import storable, text_of_error, traceback_of
+from eventstore.log.unreadable import Readable
 from eventstore.sql import load, schema_of
-from projections.engine.delivery_counts import key_of
-from projections.keys import key_text
-from projections.projection import EntityProjection, Projection
+from projections.engine.fold import FoldFailure, by_key, fold_key
+from projections.projection import Projection
 from projections.table import LAST_POSITION, Table
 
 R = TypeVar("R")
@@ -48,41 +44,6 @@ def is_of_row(error: Exception) -> bool:
 
 # With fewer, the two more round trips of a COPY take longer than it saves.
 _COPY_ROWS_MIN = 50
-_ERROR_CHARACTERS_MAX = 2_000
-_TRACEBACK_CHARACTERS_MAX = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class FoldFailure:
-    """An event that could not be folded into the row of its key.
-
-    Attributes:
-        key: The key.
-        event: The event; the key's rows has none of it, nor of what came after it.
-        error: What went wrong.
-    """
-
-    key: Key
-    event: Readable
-    error: Exception
-
-    async def quarantine(self, connection: Connection, projection: Projection[Any]) -> None:
-        """Put the key in quarantine, in the open transaction of `connection`."""
-        await connection.execute(
-            load("projections/quarantine_key", connection), projection.name, *self.columns
-        )
-
-    @property
-    def columns(self) -> tuple[Any, ...]:
-        """What is kept of it: key, stream, position and type of the event, error, traceback."""
-        return (
-            key_text(self.key),
-            self.event.stream_id,
-            self.event.position,
-            self.event.type,
-            storable(text_of_error(self.error), characters_max=_ERROR_CHARACTERS_MAX),
-            storable(traceback_of(self.error), characters_max=_TRACEBACK_CHARACTERS_MAX),
-        )
 
 
 async def quarantined_keys(connection: Connection, projection: Projection[Any]) -> frozenset[str]:
@@ -193,21 +154,6 @@ class _Write:
     is_new: bool
 
 
-def by_key(
-    projection: Projection[Any], events: Iterable[Readable], takes: Callable[[Key], bool] | None = None
-) -> dict[Key, list[Readable]]:
-    """Return the events of each key, or of those that are taken, in order."""
-    of_each: dict[Any, list[Readable]] = defaultdict(list)
-    if projection.keyed_by_stream:
-        for event in events:
-            of_each[event.stream_id].append(event)
-        of_each = {(stream_id,): its for stream_id, its in of_each.items()}
-    else:
-        for event in events:
-            of_each[key_of(projection, event)].append(event)
-    return of_each if takes is None else {key: its for key, its in of_each.items() if takes(key)}
-
-
 def _fold_key(
     projection: Projection[R],
     key: Key,
@@ -215,53 +161,14 @@ def _fold_key(
     events: list[Readable],
     on_error: list[FoldFailure] | None,
 ) -> _Write | None:
-    if can_fold_at_once(projection):
-        try:
-            row = fold_at_once(projection, before, events)
-        except Exception:  # noqa: BLE001, S110 - which event it was is found below, one state after the other
-            pass
-        else:
-            return (
-                None
-                if row is None and before is None
-                else _Write(key, row, events[-1].position, before is None)
-            )
-    row = before
-    position = 0
-    for event in events:
-        try:
-            if isinstance(event, UnreadableEvent):
-                raise event.error  # noqa: TRY301 - handled as what evolve raises
-            row = projection.fold(row, event, key)
-        except Exception as error:
-            if on_error is None:
-                raise
-            on_error.append(FoldFailure(key, event, error))
-            break
-        position = event.position
+    row, position, failure = fold_key(projection, key, before, events)
+    if failure is not None:
+        if on_error is None:
+            raise failure.error
+        on_error.append(failure)
     if position == 0 or (row is None and before is None):
         return None
     return _Write(key, row, position, before is None)
-
-
-def can_fold_at_once(projection: Projection[Any]) -> bool:
-    """Whether a row is the state of an entity, by the entity's own fold."""
-    return isinstance(projection, EntityProjection) and type(projection).evolve is EntityProjection.evolve
-
-
-def fold_at_once(projection: Projection[R], before: R | None, events: Sequence[Readable]) -> R | None:
-    """Fold the events of one entity into one copy of its row, where `evolve` would make one for each event.
-
-    Raises:
-        Exception: One of them cannot be folded; fold them one by one to find which.
-    """
-    entity: type[Any] = projection.entity  # type: ignore[attr-defined]  # of what `can_fold_at_once`
-    row: Any = before
-    row = None if row is None else replica(row)
-    one: Any
-    for one in events:
-        row = advance(entity, row, one)
-    return row  # type: ignore[no-any-return]
 
 
 async def _load(

@@ -12,8 +12,9 @@ from eventstore.limits import check_count
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.sql import load
-from projections.engine.batch import FoldFailure, fold_into, quarantined_keys
+from projections.engine.batch import fold_into, quarantined_keys
 from projections.engine.delivery_counts import DeliveryCounts, key_of
+from projections.engine.fold import FoldFailure
 from projections.engine.reading import read_batch
 from projections.engine.versions import require_version
 from projections.keys import key_text, partition_of

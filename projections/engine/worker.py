@@ -40,8 +40,9 @@ from eventstore.log.wakeups import Listener, Wakeups
 from eventstore.printable import printable
 from eventstore.sql import load
 from eventstore.waiting import Backoff
-from projections.engine.batch import COPY_ERRORS, FoldFailure, fold_into, is_of_row, quarantined_keys
+from projections.engine.batch import COPY_ERRORS, fold_into, is_of_row, quarantined_keys
 from projections.engine.delivery_counts import DeliveryCounts, key_of
+from projections.engine.fold import FoldFailure
 from projections.engine.lease import LEASE_S, PartitionLease
 from projections.engine.partitions import PARTITIONS_MAX
 from projections.engine.reading import Batch, read_batch

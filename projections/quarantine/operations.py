@@ -18,8 +18,9 @@ from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.log.unreadable import Readable
 from eventstore.sql import load
-from projections.engine.batch import FoldFailure, fold_into
+from projections.engine.batch import fold_into
 from projections.engine.delivery_counts import key_of
+from projections.engine.fold import FoldFailure
 from projections.engine.progress import list_partitions
 from projections.engine.reading import read_batch
 from projections.engine.versions import require_version

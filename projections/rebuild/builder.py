@@ -20,19 +20,11 @@ from eventstore.database.protocols import Connection
 from eventstore.garbage_collection import collecting_later
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
-from eventstore.log.unreadable import Readable, UnreadableEvent
+from eventstore.log.unreadable import Readable
 from eventstore.sql import load, schema_of
-from projections.engine.batch import (
-    FoldFailure,
-    by_key,
-    can_fold_at_once,
-    copy_rows,
-    fetch_by_keys,
-    fold_at_once,
-    fold_into,
-    is_of_row,
-)
+from projections.engine.batch import copy_rows, fetch_by_keys, fold_into, is_of_row
 from projections.engine.delivery_counts import DeliveryCounts, key_of
+from projections.engine.fold import FoldFailure, by_key, fold_key
 from projections.engine.reading import decode_for, read_batch
 from projections.keys import key_text
 from projections.projection import Projection
@@ -187,42 +179,20 @@ class Build(TableBeside[R]):
     def _fold(
         self, events: Sequence[Readable], touched: dict[Key, Kept[R]], failed: list[FoldFailure]
     ) -> None:
-        at_once = can_fold_at_once(self._projection)
-        for key, its_events in by_key(self._projection, events).items():
+        projection, rows, leaves_out = self._projection, self._rows, self.discarded.has
+        for key, its_events in by_key(projection, events).items():
             if self._stuck and key_text(key) in self._stuck:
                 continue
-            kept = self._rows.get(key)
+            kept = rows.get(key)
             if kept is None:
-                kept = self._rows[key] = Kept(None)
-            before = kept.position
-            if not at_once or not self._fold_at_once(kept, its_events):
-                self._fold_one_by_one(key, kept, its_events, failed)
-            if kept.position > before:
+                kept = rows[key] = Kept(None)
+            row, position, failure = fold_key(projection, key, kept.row, its_events, leaves_out=leaves_out)
+            if position:
+                kept.row, kept.position = row, position
                 touched[key] = kept
-
-    def _fold_at_once(self, kept: Kept[R], events: Sequence[Readable]) -> bool:
-        try:
-            kept.row = fold_at_once(self._projection, kept.row, events)
-        except Exception:  # noqa: BLE001 - which event it was is found one by one
-            return False
-        kept.position = events[-1].position
-        return True
-
-    def _fold_one_by_one(
-        self, key: Key, kept: Kept[R], events: Sequence[Readable], failed: list[FoldFailure]
-    ) -> None:
-        for event in events:
-            try:
-                if isinstance(event, UnreadableEvent):
-                    raise event.error  # noqa: TRY301 - handled as what evolve raises
-                kept.row = self._projection.fold(kept.row, event, key)
-            except Exception as error:  # noqa: BLE001 - it is kept with the key, for whoever repairs it
-                if self.discarded.has(event.position, key):
-                    continue
-                failed.append(FoldFailure(key, event, error))
+            if failure is not None:
+                failed.append(failure)
                 self._stuck.add(key_text(key))
-                return
-            kept.position = event.position
 
     async def _load(self, connection: Connection, events: Sequence[Readable]) -> None:
         keys = {key_of(self._projection, event) for event in events} - self._rows.keys()
