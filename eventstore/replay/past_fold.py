@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from eventstore.core.entity import Entity
-from eventstore.core.entity_state import advance, evolve
+from eventstore.core.entity_state import evolve
 from eventstore.log.records import decode
-from eventstore.repositories.last_good import Stream
+from eventstore.repositories.last_good import Stream, fold_stream
 
 if TYPE_CHECKING:
     from eventstore.core.event import RecordedEvent
@@ -54,17 +54,13 @@ def fold_prefix(
     Raises:
         EventStoreError: An event cannot be decoded or folded.
     """
-    entity = None if base is None else base.entity
-    version = 0 if base is None else base.version
-    for record in records:
-        if record["version"] != version + 1:
-            break
-        if record["category"] != kind.category:
-            return Stream(None, 0)  # the id of an entity of another kind
-        version += 1
-        if record["position"] not in discarded:
-            entity = advance(kind, entity, decode(record, classes=classes))
-    return Stream(entity, version)
+    first = (0 if base is None else base.version) + 1
+    prefix = [record for version, record in enumerate(records, first) if record["version"] == version]
+    if any(record["category"] != kind.category for record in prefix):
+        return Stream(None, 0)  # the id of an entity of another kind
+    events = (decode(one, classes=classes) for one in prefix if one["position"] not in discarded)
+    folded = fold_stream(kind, None if base is None else base.entity, events, version=0)
+    return Stream(folded.entity, first - 1 + len(prefix))
 
 
 def fold_in_occurred_order(

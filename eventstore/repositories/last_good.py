@@ -1,4 +1,4 @@
-"""Entities whose later events cannot be folded: what is known of them."""
+"""What is known of a stream: the state after its events, or the last good one if an event cannot be folded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from uuid import UUID
 import orjson
 
 from eventstore.core.entity import Entity
-from eventstore.core.entity_state import evolve
+from eventstore.core.entity_state import advance, evolve
+from eventstore.core.event import RecordedEvent
 from eventstore.core.registry import EventRegistry
 from eventstore.errors import QuarantinedKeysError
 from eventstore.log.records import decode
@@ -33,6 +34,27 @@ class Stream(NamedTuple, Generic[E]):
     entity: E | None
     version: int
     failed: QuarantinedKeysError | None = None
+
+
+def fold_stream(
+    kind: type[E], state: E | None, events: Iterable[RecordedEvent], *, version: int
+) -> Stream[E]:
+    """Fold the events of one stream onto a state.
+
+    Args:
+        kind: The class of the entity.
+        state: The state before, which is changed; None: there is none.
+        events: The events, in the order of versions.
+        version: The version of the stream before them.
+
+    Raises:
+        EventStoreError: An event cannot be folded.
+    """
+    for event in events:
+        if event.category != kind.category:
+            return Stream(None, 0)  # the id of an entity of another kind
+        state, version = advance(kind, state, event), event.version
+    return Stream(state, version)
 
 
 def last_good_stream(

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from eventstore.core.context import decimal_arithmetic
 from eventstore.core.entity import Entity
-from eventstore.core.entity_state import advance
 from eventstore.core.event import RecordedEvent
 from eventstore.database.access import in_transaction, reading
 from eventstore.database.protocols import Connection
@@ -20,7 +19,7 @@ from eventstore.garbage_collection import collecting_later
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import COLUMNS, decode_page
 from eventstore.mapping.rows import RowCodec
-from eventstore.repositories.last_good import Stream, last_good_stream
+from eventstore.repositories.last_good import Stream, fold_stream, last_good_stream
 from eventstore.repositories.lists import ListStatement, load_statement
 from eventstore.repositories.query import Query
 from eventstore.sql import Named, text_of
@@ -320,18 +319,16 @@ def _folded(kind: type[E], row: E | None, events: Sequence[RecordedEvent]) -> St
     Raises:
         EventStoreError: An event cannot be folded.
     """
-    for event in events:
-        if event.category != kind.category:
-            return Stream(None, 0)  # the id of an entity of another kind
-    if row is None and events and events[0].version > 1 and not _begins(kind, events[0]):
+    if (
+        row is None
+        and events
+        and events[0].category == kind.category
+        and events[0].version > 1
+        and not _begins(kind, events[0])
+    ):
         # Another partition's checkpoint is further: the events before are folded, and a tombstone was among them.
         return Stream(None, events[-1].version)
-    version = 0 if row is None else row.version
-    entity = row
-    for event in events:
-        entity = advance(kind, entity, event)
-        version = event.version
-    return Stream(entity, version)
+    return fold_stream(kind, row, events, version=0 if row is None else row.version)
 
 
 def _begins(kind: type[Entity], recorded: RecordedEvent) -> bool:

@@ -15,7 +15,7 @@ import orjson
 
 from eventstore.core.context import in_utc
 from eventstore.core.entity import Entity
-from eventstore.core.entity_state import advance, replica
+from eventstore.core.entity_state import replica
 from eventstore.core.event import RecordedEvent
 from eventstore.core.registry import EventRegistry, registry
 from eventstore.database.cancellation import finish
@@ -29,7 +29,7 @@ from eventstore.errors import (
 from eventstore.limits import check_seconds
 from eventstore.log.records import AppendColumns, AppendResult, StagedEvent, decode, to_columns
 from eventstore.repositories.backend import OnResult
-from eventstore.repositories.last_good import Stream, each_stream
+from eventstore.repositories.last_good import Stream, each_stream, fold_stream
 from eventstore.repositories.query import Query
 
 E = TypeVar("E", bound=Entity)
@@ -379,13 +379,7 @@ class InMemoryStorage:
 
 
 def _advanced(kind: type[E], entity: E | None, rows: Sequence[Row], classes: EventRegistry) -> Stream[E]:
-    version = 0
-    if any(row["category"] != kind.category for row in rows):
-        return Stream(None, 0)  # the id of an entity of another kind
-    for row in rows:
-        event = decode(row, classes=classes)
-        entity, version = advance(kind, entity, event), event.version
-    return Stream(entity, version)
+    return fold_stream(kind, entity, (decode(row, classes=classes) for row in rows), version=0)
 
 
 def _is_same(row: Row, values: tuple[Any, ...]) -> bool:
