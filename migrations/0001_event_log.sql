@@ -1,14 +1,14 @@
--- The event log: one append-only table, its sequence, its guards, and the functions that append.
+-- The event log: the append-only table of events, its sequence, the triggers that protect it, the functions that append to it,
+-- and the index that finds events by id, correlation and time.
 -- migrate:creates: events, events_position_seq, events_refuse_change, append_event, append_events, lock_event_log
 
 -- migrate:up
 
--- CACHE 1: a session that cached positions would hand out old ones after newer ones were read.
+-- CACHE 1: a session that caches positions would hand out old ones after others had read newer ones.
 CREATE SEQUENCE events_position_seq AS bigint CACHE 1;
 
--- Columns from wide to narrow, so that no row pays for padding; the digest last, so that whoever reads or writes rows by the
--- order of their columns finds the event first. No default for position: it is drawn inside the
--- append statement and nowhere else.
+-- The columns go from wide to narrow, so that no row contains padding. `append_digest` comes last, so that the columns of the event
+-- itself stand together. `position` has no default: the statement of an append draws it, and nothing else does.
 CREATE TABLE events (
     position       bigint      NOT NULL,
     occurred_at    timestamptz NOT NULL,
@@ -30,13 +30,23 @@ CREATE TABLE events (
 
 ALTER SEQUENCE events_position_seq OWNED BY events.position;
 
-COMMENT ON TABLE events IS 'Append-only: the only truth. Read tables are folded from it and can be rebuilt.';
-COMMENT ON COLUMN events.position IS 'Global order; has gaps; final once no transaction in flight can precede it.';
-COMMENT ON COLUMN events.version IS '1, 2, 3 ... in the stream, without gaps.';
+COMMENT ON TABLE events IS
+    'The event log: append-only, and the only truth. Read tables are folded from it and can be rebuilt.';
+COMMENT ON COLUMN events.position IS
+    'The place in the one order of the whole log. Has gaps. Final when no writer in flight can still precede it.';
+COMMENT ON COLUMN events.occurred_at IS 'When it happened, by the clock of the domain.';
+COMMENT ON COLUMN events.recorded_at IS
+    'When the statement of the append began, by the clock of the database; one value for all events of an append.';
+COMMENT ON COLUMN events.version IS 'The number of the event in its stream: 1, 2, 3 without gaps.';
+COMMENT ON COLUMN events.schema_version IS 'The schema version of the event class that wrote the event.';
+COMMENT ON COLUMN events.stream_id IS 'The stream: the id of the entity.';
+COMMENT ON COLUMN events.event_id IS 'The id of the event, made before the append, so that an append can be repeated.';
+COMMENT ON COLUMN events.category IS 'The kind of entity, such as order.';
+COMMENT ON COLUMN events.type IS 'The event class within the category, such as OrderFilled.';
+COMMENT ON COLUMN events.data IS 'The fields of the event. Decimals are strings.';
+COMMENT ON COLUMN events.metadata IS 'Correlation id, causation id, actor, and anything else that the writer adds.';
 COMMENT ON COLUMN events.append_digest IS
-    'The sum of the CRC-32 of the ids of the events appended together: a repeat of some of them is a conflict. 0: appended alone, or imported.';
-COMMENT ON COLUMN events.occurred_at IS 'The clock of the domain.';
-COMMENT ON COLUMN events.recorded_at IS 'The clock of the database when the statement of the append began.';
+    'The sum of the CRC-32 of the ids of all events of the append; it tells a repeat from a part. 0: appended alone, or imported.';
 
 CREATE FUNCTION events_refuse_change() RETURNS trigger
     LANGUAGE plpgsql
@@ -49,7 +59,7 @@ BEGIN
 END
 $$;
 
--- For each statement, so that one that would touch no row is refused as well; and always, so that a session in
+-- FOR EACH STATEMENT, so that a statement that would touch no row is refused as well. ENABLE ALWAYS, so that a session in
 -- replica mode is refused too.
 CREATE TRIGGER events_refuse_change
     BEFORE UPDATE OR DELETE OR TRUNCATE ON events
@@ -58,9 +68,9 @@ ALTER TABLE events ENABLE ALWAYS TRIGGER events_refuse_change;
 
 REVOKE UPDATE, DELETE, TRUNCATE ON events FROM PUBLIC, CURRENT_USER;
 
--- Who appends needs no right on the table: these functions have their owner's, and take position and recorded_at from the
--- server alone. `eventstore grant --writer` lets a role call them. Each INSERT locks the table (ROW EXCLUSIVE) before the first
--- position is drawn, also from a plan that is kept: readers in order rest on that.
+-- A writer needs no right on the table. These functions run with the rights of their owner, and take `position` and
+-- `recorded_at` from the server alone. `eventstore grant --writer` lets a role call them. Each INSERT locks the table (ROW
+-- EXCLUSIVE) before it draws its first position, also from a cached plan: reading in order depends on that.
 
 CREATE FUNCTION append_event(
     stream_id uuid, version integer, event_id uuid, category text, type text, schema_version smallint, data text,
@@ -116,8 +126,8 @@ BEGIN
 END
 $body$;
 
--- The events come as one document, an array of objects in the order of their staging: it costs the client half of what
--- an array for each column does.
+-- The events come as one document, an array of objects in the order of staging. It costs the client half as much as
+-- an array for each column.
 CREATE FUNCTION append_events(
     document text, lock_timeout text,
     OUT positions bigint[], OUT recorded_at timestamptz, OUT conflicts text
@@ -203,7 +213,7 @@ BEGIN
 END
 $body$;
 
--- LOCK TABLE needs rights that not even the owner of an append-only table has; this takes SHARE ROW EXCLUSIVE and changes
+-- LOCK TABLE needs rights that not even the owner of an append-only table has. This function takes SHARE ROW EXCLUSIVE and changes
 -- nothing. Reads go on.
 CREATE FUNCTION lock_event_log() RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -214,13 +224,30 @@ BEGIN
 END
 $body$;
 
--- A function is everybody's to call unless that is revoked.
+-- Everybody may call a new function until that right is revoked.
 REVOKE ALL ON FUNCTION
     append_event(uuid, integer, uuid, text, text, smallint, text, text, timestamptz, text),
     append_events(text, text),
     lock_event_log(),
     events_refuse_change()
     FROM PUBLIC;
+
+-- One BRIN index serves all lookups, because every index is paid for at each append. It keeps one summary for 64 pages (half a
+-- megabyte), so an append touches only the map of the index. The reasons for its parts:
+--   bloom for ids, because they need not ascend; minmax_multi for times, so that one late report does not widen a summary;
+--   2048 distinct values: 64 pages hold no more events of ordinary size, and a summary with two such filters must fit
+--   into one page (8152 bytes);
+--   (position + 0) instead of position: a query that means this index must not use the B-tree of position.
+-- Pages after the last summary are read in full. With autosummarize, autovacuum writes a summary soon after 64 pages are full.
+CREATE INDEX events_lookup_brin ON events USING brin (
+    recorded_at timestamptz_minmax_multi_ops,
+    occurred_at timestamptz_minmax_multi_ops,
+    event_id uuid_bloom_ops (n_distinct_per_range = 2048),
+    (metadata ->> 'correlation_id') text_bloom_ops (n_distinct_per_range = 2048),
+    (position + 0) int8_minmax_ops
+) WITH (pages_per_range = 64, autosummarize = on);
+
+COMMENT ON INDEX events_lookup_brin IS 'Finds events by id, correlation id and time.';
 
 -- migrate:requires-empty: events
 -- migrate:down

@@ -1,5 +1,5 @@
--- The read tables of orders, positions and portfolios, folded from the log.
--- migrate:creates: order_side, order_type, order_status, time_in_force, orders, positions, portfolios
+-- The read tables of orders, positions, portfolios and portfolio snapshots. Projections fold them from the log.
+-- migrate:creates: order_side, order_type, order_status, time_in_force, orders, positions, portfolios, portfolio_snapshots
 
 -- migrate:up
 
@@ -10,7 +10,8 @@ CREATE TYPE order_status AS ENUM (
 );
 CREATE TYPE time_in_force AS ENUM ('DAY', 'GTC', 'IOC', 'FOK');
 
--- A row is the whole state of its entity. Nothing here is checked that the domain checks: the events have happened.
+-- A row is the whole state of its entity. The tables repeat no rule of the domain: the events have happened. fillfactor 80
+-- leaves room to update a row within its page.
 CREATE TABLE orders (
     id               uuid          NOT NULL,
     version          integer       NOT NULL,
@@ -40,7 +41,7 @@ CREATE TABLE orders (
     rejected_at      timestamptz,
     last_position    bigint        NOT NULL,
     CONSTRAINT orders_pkey PRIMARY KEY (id)
-) WITH (fillfactor = 80);  -- rows are updated a few times: leave room to do so within the page
+) WITH (fillfactor = 80);
 
 CREATE INDEX orders_symbol_idx ON orders (symbol, created_at, id);
 CREATE INDEX orders_status_idx ON orders (status, created_at, id);
@@ -48,6 +49,17 @@ CREATE INDEX orders_active_idx ON orders (created_at, id) WHERE status IN ('PEND
 CREATE INDEX orders_broker_order_id_idx ON orders (broker_order_id, created_at, id)
     WHERE broker_order_id IS NOT NULL;
 CREATE INDEX orders_created_at_idx ON orders (created_at, id);
+
+COMMENT ON TABLE orders IS 'Orders: the state of each, folded from the log.';
+COMMENT ON COLUMN orders.version IS 'The version of the stream that the row holds.';
+COMMENT ON COLUMN orders.last_position IS 'The position of the last event that is folded into the row.';
+COMMENT ON COLUMN orders.filled_quantity IS 'The sum of the quantities of the executions that count.';
+COMMENT ON COLUMN orders.filled_cost IS
+    'The sum of quantity x price of the executions that count, without the multiplier.';
+COMMENT ON COLUMN orders.commission IS 'The sum of the commissions of the executions that count; a rebate is negative.';
+COMMENT ON COLUMN orders.multiplier IS 'Currency for each point of price and contract.';
+COMMENT ON COLUMN orders.executions IS 'Every execution that was reported, busted and corrected ones too.';
+COMMENT ON COLUMN orders.reason IS 'Why the order was cancelled, rejected or expired.';
 
 CREATE TABLE positions (
     id                uuid        NOT NULL,
@@ -79,6 +91,19 @@ CREATE INDEX positions_closed_idx ON positions (opened_at, id) WHERE closed_at I
 CREATE INDEX positions_strategy_idx ON positions (strategy, opened_at, id) WHERE strategy IS NOT NULL;
 CREATE INDEX positions_portfolio_id_idx ON positions (portfolio_id, opened_at, id) WHERE portfolio_id IS NOT NULL;
 CREATE INDEX positions_opened_at_idx ON positions (opened_at, id);
+-- The summary of a portfolio reads its open positions, which are few among all that it has had.
+CREATE INDEX positions_open_portfolio_id_idx ON positions (portfolio_id, opened_at, id)
+    WHERE closed_at IS NULL AND portfolio_id IS NOT NULL;
+
+COMMENT ON TABLE positions IS 'Positions: the state of each, folded from the log.';
+COMMENT ON COLUMN positions.version IS 'The version of the stream that the row holds.';
+COMMENT ON COLUMN positions.last_position IS 'The position of the last event that is folded into the row.';
+COMMENT ON COLUMN positions.quantity IS 'Positive for a long position, negative for a short one, 0 for a closed one.';
+COMMENT ON COLUMN positions.cost IS 'The sum of signed quantity x price of what is open, without the multiplier.';
+COMMENT ON COLUMN positions.multiplier IS 'Currency for each point of price and contract.';
+COMMENT ON COLUMN positions.current_price IS 'The price of the last mark; NULL if the position was never marked.';
+COMMENT ON COLUMN positions.realized_pnl IS 'What it has realised, in currency, before commissions.';
+COMMENT ON COLUMN positions.execution_ids IS 'The executions that it has counted.';
 
 CREATE TABLE portfolios (
     id                    uuid        NOT NULL,
@@ -110,7 +135,52 @@ CREATE INDEX portfolios_name_idx ON portfolios (name, created_at, id);
 CREATE INDEX portfolios_created_at_idx ON portfolios (created_at, id);
 CREATE INDEX portfolios_strategy_idx ON portfolios (strategy, created_at, id) WHERE strategy IS NOT NULL;
 
+COMMENT ON TABLE portfolios IS 'Portfolios: the state of each, folded from the log.';
+COMMENT ON COLUMN portfolios.version IS 'The version of the stream that the row holds.';
+COMMENT ON COLUMN portfolios.last_position IS 'The position of the last event that is folded into the row.';
+COMMENT ON COLUMN portfolios.net_deposits IS 'Deposits less withdrawals since it was created.';
+COMMENT ON COLUMN portfolios.total_realized_pnl IS 'The sum of what its trades have realised, before commissions.';
+COMMENT ON COLUMN portfolios.trade_ids IS 'The last trades that it has counted.';
+
+CREATE TABLE portfolio_snapshots (
+    id                 uuid        NOT NULL,
+    version            integer     NOT NULL,
+    portfolio_id       uuid        NOT NULL,
+    taken_at           timestamptz NOT NULL,
+    initial_capital    numeric     NOT NULL,
+    net_deposits       numeric     NOT NULL,
+    cash_balance       numeric     NOT NULL,
+    realized_pnl       numeric     NOT NULL,
+    commission_paid    numeric     NOT NULL,
+    gross_profit       numeric     NOT NULL,
+    gross_loss         numeric     NOT NULL,
+    trades_count       bigint      NOT NULL,
+    winning_trades     bigint      NOT NULL,
+    losing_trades      bigint      NOT NULL,
+    open_positions     bigint      NOT NULL,
+    unmarked_positions bigint      NOT NULL,
+    exposure           numeric     NOT NULL,
+    net_exposure       numeric     NOT NULL,
+    unrealized_pnl     numeric     NOT NULL,
+    last_position      bigint      NOT NULL,
+    CONSTRAINT portfolio_snapshots_pkey PRIMARY KEY (id)
+);
+
+CREATE INDEX portfolio_snapshots_portfolio_id_idx ON portfolio_snapshots (portfolio_id, taken_at, id);
+
+COMMENT ON TABLE portfolio_snapshots IS
+    'Portfolio snapshots: a portfolio and its open positions in numbers, as of one time.';
+COMMENT ON COLUMN portfolio_snapshots.version IS 'The version of the stream that the row holds.';
+COMMENT ON COLUMN portfolio_snapshots.last_position IS 'The position of the last event that is folded into the row.';
+COMMENT ON COLUMN portfolio_snapshots.taken_at IS 'The time that the snapshot is filed under.';
+COMMENT ON COLUMN portfolio_snapshots.exposure IS
+    'The sum of the market values of the open positions, without their signs.';
+COMMENT ON COLUMN portfolio_snapshots.net_exposure IS
+    'The sum of the market values of the open positions, with their signs.';
+COMMENT ON COLUMN portfolio_snapshots.unmarked_positions IS
+    'How many open positions were never marked; they count at their entry prices.';
+
 -- migrate:down
 
-DROP TABLE portfolios, positions, orders;
+DROP TABLE portfolio_snapshots, portfolios, positions, orders;
 DROP TYPE order_side, order_type, order_status, time_in_force;

@@ -6,6 +6,7 @@ import pytest
 
 from eventstore import errors
 from eventstore.database import DatabaseConnection, MigrationManager, PostgreSQLAdapter
+from eventstore.store import built_in_projections
 from tests.migrations.schema import names, schema
 
 
@@ -27,6 +28,38 @@ async def test_the_librarys_own_go_up_and_down(adapter: PostgreSQLAdapter):
         assert await manager.migrate_to_version(migration.version) == 1
     assert await schema(adapter) == first
     await manager.ensure_current()
+
+
+async def test_each_table_and_column_says_what_it_holds(adapter: PostgreSQLAdapter):
+    """Each table has a comment, and each column whose name is not a field of the domain: whoever looks with psql needs no page."""
+    manager = MigrationManager(adapter)
+    await manager.migrate_to_latest()
+    rows = await adapter.fetch_all("""
+        SELECT relname::text AS table, coalesce(attname::text, '') AS column, coalesce(
+                   CASE WHEN attnum IS NULL THEN obj_description(oid, 'pg_class') ELSE col_description(oid, attnum) END, ''
+               ) AS comment
+          FROM pg_class CROSS JOIN LATERAL (
+                   SELECT NULL::name, NULL::int2
+                   UNION ALL
+                   SELECT attname, attnum FROM pg_attribute WHERE attrelid = oid AND attnum > 0 AND NOT attisdropped
+               ) AS columns (attname, attnum)
+         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'schema_migrations'
+    """)
+    fields = {
+        (f"{prefix}{one.table.name}", column)
+        for one in built_in_projections()
+        for prefix in ("", "state_snapshot_")
+        for column in one.table.row.model_fields
+        if column != "version"
+    }
+    assert len({row["table"] for row in rows}) > 15
+    assert [
+        (row["table"], row["column"])
+        for row in rows
+        if len(row["comment"]) < len("The stream.")
+        and (row["table"], row["column"]) not in fields
+        and not (row["table"].startswith("state_snapshot_") and row["column"] in ("version", "last_position"))
+    ] == []
 
 
 async def test_going_down_over_events_is_refused(adapter: PostgreSQLAdapter):

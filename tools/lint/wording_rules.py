@@ -25,6 +25,7 @@ ROOMS = (
     "docs/adr",
     "docs/api",
     "docs/reference",
+    "migrations",
     "eventstore/errors.py",
     "eventstore/cli",
     "eventstore/evidence",

@@ -1,10 +1,9 @@
--- Seals: blocks of final events, each with a hash over its events and over the seal before.
+-- Seals: blocks of final events, each with a hash over its events and over the seal before it.
 -- migrate:creates: event_seals, event_seals_follow
 
 -- migrate:up
 
--- One row a block; the form of each value is in docs/evidence.md, byte by byte. The constraints hold who writes by
--- hand; the proof is in the hashes.
+-- docs/evidence.md describes each value byte by byte. The constraints guard against writing by hand; the proof is in the hashes.
 CREATE TABLE event_seals (
     block            bigint      NOT NULL,
     after_position   bigint      NOT NULL,
@@ -25,8 +24,18 @@ CREATE TABLE event_seals (
 -- Hashes do not compress.
 ALTER TABLE event_seals ALTER COLUMN entries SET STORAGE EXTERNAL;
 
-COMMENT ON TABLE event_seals IS 'Append-only: what the log was when it was sealed. Keep the newest seal outside.';
-COMMENT ON COLUMN event_seals.entries IS 'Of each event of the block its position (8 bytes) and its hash (32 bytes).';
+COMMENT ON TABLE event_seals IS
+    'Seals: what the log was when it was sealed. Append-only. Keep the newest seal outside of the database.';
+COMMENT ON COLUMN event_seals.block IS 'The number of the block: 1, 2, 3 without gaps.';
+COMMENT ON COLUMN event_seals.after_position IS
+    'The block holds the events after this position, which is where the block before ends.';
+COMMENT ON COLUMN event_seals.through_position IS 'The position of the last event of the block.';
+COMMENT ON COLUMN event_seals.events IS 'How many events the block has.';
+COMMENT ON COLUMN event_seals.sealed_at IS 'When the block was sealed, by the clock of the database.';
+COMMENT ON COLUMN event_seals.root IS 'The root of the Merkle tree over the hashes of the events.';
+COMMENT ON COLUMN event_seals.previous IS 'The seal before; zeros for the first.';
+COMMENT ON COLUMN event_seals.seal IS 'The hash over all columns before it.';
+COMMENT ON COLUMN event_seals.entries IS 'For each event of the block its position (8 bytes) and its hash (32 bytes).';
 
 CREATE TRIGGER event_seals_refuse_change
     BEFORE UPDATE OR DELETE OR TRUNCATE ON event_seals
@@ -35,9 +44,9 @@ ALTER TABLE event_seals ENABLE ALWAYS TRIGGER event_seals_refuse_change;
 
 REVOKE UPDATE, DELETE, TRUNCATE ON event_seals FROM PUBLIC, CURRENT_USER;
 
--- A seal that does not follow, or that ends where no event is, could never be taken back. Whoever may add seals is trusted with
--- their hashes and with nothing else. Where a position of the block is missing, a writer in flight may own it: its transaction is
--- waited for, a second at most, and then the events are counted again.
+-- A seal that does not follow the last one, or that ends where no event is, could never be taken back. A sealer is trusted with
+-- its hashes and with nothing else. If a position of the block is missing, a writer in flight may own it: the function waits for its
+-- transaction, a second at most, and then counts the events again.
 CREATE FUNCTION event_seals_follow() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp
