@@ -8,7 +8,7 @@
 -- Index: projection_rebuilds_pkey
 INSERT INTO {schema}.projection_rebuilds (projection, version, position, events, epoch, started_at)
 SELECT
-    $1::pg_catalog.text, $2::integer, 0, 0, (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint,
+    $1::pg_catalog.text, $2::integer, 0, 0, (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000::numeric)::bigint,
     pg_catalog.clock_timestamp()
 -- If the row exists, INSERT is not tried, since that would wait for a transaction that changes the row.
 WHERE NOT EXISTS (SELECT FROM {schema}.projection_rebuilds WHERE projection = $1::pg_catalog.text)
