@@ -12,7 +12,7 @@ from eventstore.database.protocols import Connection, Row
 from eventstore.errors import ProjectionLagError, QuarantinedKeysError
 from eventstore.log.event_log import EventLog
 from eventstore.log.unreadable import Readable
-from eventstore.sql import load, qualified, schema_of
+from eventstore.sql import filled, load, qualified, schema_of
 from projections.engine.batch import fetch_by_keys
 from projections.engine.fold import FoldFailure, by_key, fold_key
 from projections.engine.versions import require_version
@@ -125,7 +125,11 @@ class FreshRows(Generic[R]):
         projection = self._projection
         # Before the snapshot: a rebuild may put another table in its place until this is held.
         await connection.execute(
-            f"LOCK TABLE {qualified(schema_of(connection), projection.table.name)} IN ACCESS SHARE MODE"
+            filled(
+                "commands/lock",
+                table=qualified(schema_of(connection), projection.table.name),
+                mode="ACCESS SHARE",
+            )
         )
         await require_version(connection, projection)
         partitions = await connection.fetch(load("projections/list_partitions", connection), projection.name)

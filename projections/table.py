@@ -24,7 +24,7 @@ import orjson
 from eventstore.database.protocols import Record
 from eventstore.errors import ConfigurationError
 from eventstore.mapping.rows import Column, RowCodec
-from eventstore.sql import NAME_BYTES_MAX, fill, own, qualified, quoted, require_name, template, type_name
+from eventstore.sql import NAME_BYTES_MAX, filled, qualified, quoted, require_name, type_name
 from projections.keys import normal_form
 
 R = TypeVar("R")
@@ -121,8 +121,8 @@ class Table(Generic[R]):
             f"{'' if column.is_nullable else ' NOT NULL'}"
             for column in self.codec.columns
         )
-        return _filled(
-            "create",
+        return filled(
+            "tables/create",
             table=self._target(name, schema),
             columns=columns,
             constraint=quoted(with_end(name or self.name, "_pkey")),
@@ -131,8 +131,8 @@ class Table(Generic[R]):
 
     def select_by_keys(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that reads rows; its arguments are the keys, column by column."""
-        return _filled(
-            "select_by_keys",
+        return filled(
+            "tables/select_by_keys",
             table=self._target(name, schema),
             columns=_selected(self.codec.columns),
             **self._given_keys(schema),
@@ -140,8 +140,8 @@ class Table(Generic[R]):
 
     def select_all(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that reads every row, in the order of the key."""
-        return _filled(
-            "select_all",
+        return filled(
+            "tables/select_all",
             table=self._target(name, schema),
             columns=_selected(self.codec.columns),
             key=_names(self.key),
@@ -163,8 +163,10 @@ class Table(Generic[R]):
         )
         table = qualified(schema, name)
         if not keyed_by_stream:
-            return _filled("select_for_proof", table=table, columns=columns)
-        return _filled("select_shard_for_proof", table=table, columns=columns, key=quoted(self.key[0].name))
+            return filled("tables/select_for_proof", table=table, columns=columns)
+        return filled(
+            "tables/select_shard_for_proof", table=table, columns=columns, key=quoted(self.key[0].name)
+        )
 
     def is_stored(self, record: Record, encoded: Sequence[Any]) -> bool:
         """Whether a record of `select_for_proof` plainly has the values of an encoded row, to the last digit.
@@ -186,8 +188,8 @@ class Table(Generic[R]):
         fixed = {column.name for column in self.key if column.type != "numeric"}
         changed = [quoted(column.name) for column in columns if column.name not in fixed]
         changed.append(quoted(LAST_POSITION))
-        return _filled(
-            "upsert",
+        return filled(
+            "tables/upsert",
             table=self._target(name, schema),
             columns=_names(columns),
             key=_names(self.key),
@@ -197,11 +199,11 @@ class Table(Generic[R]):
 
     def as_stored(self, *, schema: str | None = None) -> str:
         """Return the statement that gives rows as the table would give them back; its arguments are those of `upsert`."""
-        return _filled("as_stored", **self._given_rows(schema))
+        return filled("tables/as_stored", **self._given_rows(schema))
 
     def delete_by_keys(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that removes rows; its arguments are the keys, column by column."""
-        return _filled("delete_by_keys", table=self._target(name, schema), **self._given_keys(schema))
+        return filled("tables/delete_by_keys", table=self._target(name, schema), **self._given_keys(schema))
 
     def _given_keys(self, schema: str | None) -> dict[str, str]:
         return {
@@ -229,15 +231,15 @@ class Table(Generic[R]):
         """
         tables = {"live": qualified(schema, live), "beside": qualified(schema, beside)}
         if not changed_too:
-            return _filled("remove_missing", **tables, same_key=self._same_key())
-        return _filled(
-            "remove_missing_and_changed", **tables, same_key=self._same_key(), differ=self._differ()
+            return filled("tables/remove_missing", **tables, same_key=self._same_key())
+        return filled(
+            "tables/remove_missing_and_changed", **tables, same_key=self._same_key(), differ=self._differ()
         )
 
     def change_to(self, live: str, beside: str, *, schema: str) -> str:
         """Return the statement that gives rows the values which another table has for their key, where they differ."""
-        return _filled(
-            "change_to",
+        return filled(
+            "tables/change_to",
             live=qualified(schema, live),
             beside=qualified(schema, beside),
             updates=", ".join(f"{name} = new.{name}" for name in self._all_names()),
@@ -247,8 +249,8 @@ class Table(Generic[R]):
 
     def add_from(self, live: str, beside: str, *, schema: str) -> str:
         """Return the statement that adds the rows of another table whose key the table lacks."""
-        return _filled(
-            "add_from",
+        return filled(
+            "tables/add_from",
             live=qualified(schema, live),
             beside=qualified(schema, beside),
             columns=", ".join(self._all_names()),
@@ -257,13 +259,13 @@ class Table(Generic[R]):
 
     def compare(self, live: str, beside: str, *, schema: str) -> str:
         """Return the statement that counts the keys whose rows two tables have `equal`, to the last digit, and `different`."""
-        return _filled("compare", **self._joined(live, beside, schema))
+        return filled("tables/compare", **self._joined(live, beside, schema))
 
     def differences(self, live: str, beside: str, *, schema: str) -> str:
         """Return the statement that names some keys whose rows differ, or that one table alone has; its argument is how many."""
         names = [quoted(column.name) for column in self.key]
         key = ", ".join(f"coalesce(old.{name}, new.{name})" for name in names)
-        return _filled("differences", key=key, **self._joined(live, beside, schema))
+        return filled("tables/differences", key=key, **self._joined(live, beside, schema))
 
     def _joined(self, live: str, beside: str, schema: str) -> dict[str, str]:
         return {
@@ -327,11 +329,6 @@ def with_end(name: str, end: str) -> str:
         return name + end
     digest = hashlib.blake2b(text, digest_size=4).hexdigest()
     return f"{text[: room - len(digest) - 1].decode(errors='ignore')}_{digest}{end}"
-
-
-def _filled(name: str, **slots: str) -> str:
-    """Return the statement of a template of `eventstore/sql/tables`."""
-    return own(str(fill(template(f"tables/{name}"), **slots)))
 
 
 def _selected(columns: Iterable[Column]) -> str:

@@ -19,6 +19,8 @@ GOLDEN = ROOT / "tests" / "golden" / "sql"
 TEMPLATES = SQL / "lists"
 TABLE_TEMPLATES = SQL / "tables"
 LEASE_TEMPLATES = SQL / "leases"
+COMMANDS = SQL / "commands"
+FOLDERS_OF_TEMPLATES = {TEMPLATES, TABLE_TEMPLATES, LEASE_TEMPLATES, COMMANDS}
 _LEASED = "projection_checkpoints", "projection_rebuilds"
 _LOAD_HEADER = """\
 -- Purpose: Read one {kind}: its row, and the events of its stream from the last one that is folded into the row on.
@@ -62,9 +64,7 @@ def _composed() -> dict[str, str]:
         found[f"{table.projection}/load"] = f"{header}{load_statement(kind, table.projection, table.version)}"
     for path in SQL.rglob("*.sql"):
         text = path.read_text()
-        if path.parent not in {TEMPLATES, TABLE_TEMPLATES, LEASE_TEMPLATES} and any(
-            slot in text for slot in _FOUND
-        ):
+        if path.parent not in FOLDERS_OF_TEMPLATES and any(slot in text for slot in _FOUND):
             name = str(path.relative_to(SQL).with_suffix(""))
             for table in READ_TABLES.values():
                 found[f"{name}/{table.projection}"] = fill(text, table=table.projection)
@@ -80,8 +80,7 @@ COMPOSED = _composed()
 FILES = {
     str(path.relative_to(SQL).with_suffix("")): path.read_text()
     for path in sorted(SQL.rglob("*.sql"))
-    if path.parent not in {TEMPLATES, TABLE_TEMPLATES, LEASE_TEMPLATES}
-    and not any(slot in path.read_text() for slot in _FOUND)
+    if path.parent not in FOLDERS_OF_TEMPLATES and not any(slot in path.read_text() for slot in _FOUND)
 }
 """The statements of files, by name, each with its header."""
 

@@ -21,9 +21,7 @@ from eventstore.database import DatabaseConfig, MigrationManager
 from eventstore.log.event_log import EventLog
 from eventstore.log.shared import log_of
 from projections import Projection
-from projections.check import Audit, plan_repair
-from projections.check import check as audit
-from projections.check import repair as repair_all
+from projections.check import Audit, check as audit, plan_repair, repair as repair_all
 
 _Named = Annotated[
     list[str] | None,

@@ -12,8 +12,7 @@ from eventstore.cli.output import TextTable, say, show_table
 from eventstore.cli.running import DIFFERENT
 from eventstore.cli.target import Data, Url, adapter_for, configuration
 from eventstore.database import DatabaseConfig, MigrationManager
-from eventstore.database.grants import Granted, RoleRights
-from eventstore.database.grants import grant as grant_rights
+from eventstore.database.grants import Granted, RoleRights, grant as grant_rights
 from eventstore.sql import Named
 
 

@@ -16,10 +16,12 @@ from eventstore.cli.running import DIFFERENT
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError, EventStoreError
-from eventstore.evidence import check_proof as check
-from eventstore.evidence import prove as prove_event
-from eventstore.evidence import seal as seal_log
-from eventstore.evidence import verify as verify_log
+from eventstore.evidence import (
+    check_proof as check,
+    prove as prove_event,
+    seal as seal_log,
+    verify as verify_log,
+)
 from eventstore.export.files import replacing
 from eventstore.store import EventStore
 

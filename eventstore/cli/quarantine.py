@@ -19,8 +19,7 @@ from eventstore.errors import KeyNotQuarantinedError
 from eventstore.log.names import no_such_name
 from eventstore.replay.pages import fetch
 from eventstore.store import EventStore
-from projections.quarantine import QuarantinedKey
-from projections.quarantine import operations as quarantine
+from projections.quarantine import QuarantinedKey, operations as quarantine
 
 T = TypeVar("T")
 

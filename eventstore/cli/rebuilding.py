@@ -19,8 +19,7 @@ from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError
 from eventstore.store import EventStore
 from projections import Projection
-from projections.rebuild import RebuildProgress, Rebuilt, abandon
-from projections.rebuild import rebuild as rebuild_one
+from projections.rebuild import RebuildProgress, Rebuilt, abandon, rebuild as rebuild_one
 
 _LINE_EVERY_S = 5.0
 

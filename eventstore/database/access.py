@@ -8,6 +8,7 @@ from typing import Protocol
 
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.protocols import Connection
+from eventstore.sql import filled
 
 
 class ConnectionSource(Protocol):
@@ -54,3 +55,13 @@ def in_transaction(connection: Connection) -> AbstractContextManager[None]:
         EventStoreError: As `map_error` maps the errors of the driver.
     """
     return mapped_errors(own_statement=True, in_transaction=True, connection=connection)
+
+
+async def limit_statements(connection: Connection, seconds: float) -> None:
+    """Limit how long each statement of the open transaction may take; no snapshot is taken."""
+    await connection.execute(filled("commands/limit_statements", milliseconds=f"{seconds * 1000:.0f}"))
+
+
+async def limit_lock_waits(connection: Connection, seconds: float) -> None:
+    """Limit how long each statement of the open transaction may wait for a lock; no snapshot is taken."""
+    await connection.execute(filled("commands/limit_lock_waits", milliseconds=f"{seconds * 1000:.0f}"))

@@ -14,7 +14,7 @@ from eventstore.database.plain import plain
 from eventstore.database.preconditions import Level, require_preconditions
 from eventstore.database.protocols import Connection
 from eventstore.limits import check_seconds
-from eventstore.sql import Named, Template, load, quoted, render, schema_of
+from eventstore.sql import Named, Template, filled, load, quoted, render, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -342,7 +342,7 @@ class MigrationManager:
                 )
             # Migrations name their objects without a schema, and never meet a temporary one of the session.
             path = f"{quoted(schema_of(connection))}, pg_temp"
-            await connection.execute(f"SET LOCAL search_path = {path}")
+            await connection.execute(filled("commands/set_search_path", schemas=path))
             yield connection
 
     async def _initialize(self) -> None:

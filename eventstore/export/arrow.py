@@ -22,7 +22,7 @@ from eventstore.export.lines import final_pages
 from eventstore.limits import check_count
 from eventstore.log.names import require_known_names
 from eventstore.printable import printable
-from eventstore.sql import load, own, qualified, quoted, schema_of
+from eventstore.sql import filled, load, qualified, quoted, schema_of
 from eventstore.store import fresh_corrections, projection_of_table
 
 if TYPE_CHECKING:
@@ -346,7 +346,7 @@ async def _types_of(log: EventLog, table: str) -> dict[str, str]:
 
 
 def _select(table: str, schema: str) -> str:
-    return f"SELECT * FROM {qualified(schema, table)}"
+    return filled("commands/read_all_columns", table=qualified(schema, table))
 
 
 async def _position_of(connection: Connection, projection: str) -> int | None:
@@ -388,7 +388,9 @@ class _TableReader:
             for name in names
         )
         target = qualified(schema_of(self.connection), self.name)
-        found = the_row(await self.connection.fetchrow(own(f"SELECT {asked} FROM {target}")))
+        found = the_row(
+            await self.connection.fetchrow(filled("commands/read_columns", expressions=asked, table=target))
+        )
         digits = {
             name: (found[2 * place] or 0, found[2 * place + 1] or 0) for place, name in enumerate(names)
         }
@@ -405,7 +407,7 @@ class _TableReader:
         """Yield the rows in pages: the corrected rows of the table, then the rows that it lacks."""
         waiting = dict(self._corrected)
         key = () if self.projection is None else tuple(column.name for column in self.projection.table.key)
-        cursor = await self.connection.cursor(own(_select(self.name, schema_of(self.connection))))
+        cursor = await self.connection.cursor(_select(self.name, schema_of(self.connection)))
         while records := await _fetch(cursor, self.name, size):
             if waiting:
                 records = list(_merged(records, key, waiting))

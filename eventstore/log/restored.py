@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eventstore.database.access import reading, writing
+from eventstore.database.access import limit_lock_waits, reading, writing
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import RestoredLogError
@@ -135,7 +135,7 @@ async def advance_sequence(log: EventLog) -> int | None:
         ConnectionError, TimeoutError: Safe to run again.
     """
     async with writing(log.connection) as connection, connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'")
+        await limit_lock_waits(connection, _LOCK_TIMEOUT_S)
         await connection.execute(load("check/lock_log", connection))
         ends = await _read(connection)
         if ends.sequence is not None and not ends.is_sequence_behind:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import orjson
 
-from eventstore.database.access import in_transaction, reading
+from eventstore.database.access import in_transaction, limit_statements, reading
 from eventstore.database.protocols import Connection
 from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.limits import POSITION_MAX, check_count
@@ -106,9 +106,7 @@ class StateSnapshots:
         async with self._log.connection.acquire() as connection:
             with in_transaction(connection):
                 async with connection.transaction():
-                    await connection.execute(
-                        f"SET LOCAL statement_timeout = {_STATEMENT_TIMEOUT_S * 1000:.0f}"
-                    )
+                    await limit_statements(connection, _STATEMENT_TIMEOUT_S)
                     await connection.execute(
                         load("replay/lock_state_snapshots", connection), timeout=_STATEMENT_TIMEOUT_S
                     )

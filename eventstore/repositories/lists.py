@@ -68,8 +68,8 @@ class ListStatement:
         A common table expression takes the place of the table, and the planner merges it, so the indexes serve it.
         """
         position = f"${5 + len(self.parameters)}::bigint"
-        states = f"SELECT * FROM {{schema}}.state_snapshot_{self.table} WHERE during OPERATOR(pg_catalog.@>) {position}"
-        return _statement(self, "states", f"states AS NOT MATERIALIZED (\n    {states}\n),\n")
+        states = fill(template("lists/states"), table=self.table, position=position)
+        return _statement(self, "states", f"{states}\n")
 
 
 @cache

@@ -218,6 +218,20 @@ def fill(text: str, **values: str) -> Template:
     return Template(_SLOT.sub(lambda slot: values.get(slot[1], slot[0]), text))
 
 
+def filled(name: str, **values: str) -> str:
+    """Return the statement of a template file whose slots are all filled here: names come quoted, as `qualified` gives them.
+
+    Args:
+        name: The file's path without `.sql`, such as `tables/lock`.
+        values: The text of each slot, as for `fill`.
+
+    Raises:
+        ConfigurationError: A slot has no text, or a text has no slot.
+        FileNotFoundError: There is no such file.
+    """
+    return own(str(fill(template(name), **values)))
+
+
 def render(text: str, schema: str, *, has_braces: bool = False) -> str:
     """Return a template as a statement for a store in `schema`.
 

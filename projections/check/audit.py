@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from eventstore.database.access import reading
+from eventstore.database.access import limit_statements, reading
 from eventstore.database.preconditions import (
     Level,
     Violation,
@@ -428,7 +428,7 @@ def _of_deliveries(name: str, live: Live, logged: DeliveryCounts) -> list[Findin
 
 async def _fetch(log: EventLog, statement: str, *arguments: Any) -> list[Any]:
     async with reading(log.connection) as connection, connection.transaction(readonly=True):
-        await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+        await limit_statements(connection, BUILD_TIMEOUT_S)
         rows: list[Any] = await connection.fetch(
             load(statement, connection), *arguments, timeout=BUILD_TIMEOUT_S
         )

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from eventstore.database.access import reading, writing
+from eventstore.database.access import limit_statements, reading, writing
 from eventstore.database.cancellation import finish
 from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import EventStoreError, ProjectionError, RebuildError
@@ -18,7 +18,7 @@ from eventstore.garbage_collection import collecting_rarely
 from eventstore.limits import check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
-from eventstore.sql import load, qualified, schema_of
+from eventstore.sql import filled, load, qualified, schema_of
 from projections.engine.batch import fold_into
 from projections.engine.delivery_counts import DeliveryCounts, key_of
 from projections.engine.fold import FoldFailure
@@ -239,10 +239,14 @@ class _Beside:
         transaction = connection.transaction(isolation="repeatable_read")
         await transaction.start()
         try:
-            await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+            await limit_statements(connection, BUILD_TIMEOUT_S)
             # Before the snapshot, which the first query takes: so both tables are those that it sees.
-            await connection.execute(f"LOCK TABLE {qualified(schema, tables[0])} IN ACCESS SHARE MODE")
-            await connection.execute(f"LOCK TABLE {qualified(schema, tables[1])} IN ROW EXCLUSIVE MODE")
+            await connection.execute(
+                filled("commands/lock", table=qualified(schema, tables[0]), mode="ACCESS SHARE")
+            )
+            await connection.execute(
+                filled("commands/lock", table=qualified(schema, tables[1]), mode="ROW EXCLUSIVE")
+            )
             held = await connection.fetchrow(load("rebuild/read", connection), projection.name)
             if held is None or held["epoch"] != self._lease.epoch:
                 raise taken_over(projection.name)
@@ -354,9 +358,9 @@ async def read_live(log: EventLog, projection: Projection[Any]) -> Live:
         # Before the first statement, which takes the snapshot: or a rebuild's swap might come between, and
         # the table of that name be one whose rows the snapshot does not see.
         await connection.execute(
-            f"LOCK TABLE {qualified(schema_of(connection), table.name)} IN ACCESS SHARE MODE"
+            filled("commands/lock", table=qualified(schema_of(connection), table.name), mode="ACCESS SHARE")
         )
-        await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+        await limit_statements(connection, BUILD_TIMEOUT_S)
         positions = await _read_positions(connection, projection)
         counted_after = await require_version(connection, projection)
         discarded = await read_discards(connection, projection)

@@ -3,11 +3,7 @@
 from projections.engine.partitions import set_partitions as set_partitions
 from projections.engine.supervisor import (
     ProjectionRunner as ProjectionRunner,
-)
-from projections.engine.supervisor import (
     Supervisor as Supervisor,
-)
-from projections.engine.supervisor import (
     run as run,
 )
 from projections.engine.worker import ProjectionWorker as ProjectionWorker

@@ -31,8 +31,7 @@ if importlib.util.find_spec("hypothesis") is None:  # pragma: no cover - a test 
     )
 
 import hypothesis
-from hypothesis import HealthCheck, Phase, Verbosity
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, Verbosity, strategies as st
 
 from eventstore.core.event import Event
 from eventstore.testing.scratch import EventLoopThread, scratch_database

@@ -14,7 +14,7 @@ from eventstore.core.event import RecordedEvent
 from eventstore.errors import QuarantinedKeysError, RepositoryError
 from eventstore.log.event_log import EventLog
 from eventstore.printable import text_of_error
-from eventstore.sql import qualified, schema_of
+from eventstore.sql import filled, qualified, schema_of
 from eventstore.testing.scratch import ScratchDatabase
 from eventstore.testing.strategies import LoggedEvent, staged_log
 from projections.check.comparison import compare_with_rebuild
@@ -308,7 +308,9 @@ class Trial:
 
     async def _empty_table(self) -> None:
         async with self._scratch.connection.acquire() as connection:
-            await connection.execute(f"DELETE FROM {qualified(schema_of(connection), self._table.name)}")
+            await connection.execute(
+                filled("commands/remove_all", table=qualified(schema_of(connection), self._table.name))
+            )
 
     async def _stored(self, key: Key, row: Any) -> Any:
         """Write a row as a worker does, and read it by the key of its event."""
@@ -320,7 +322,9 @@ class Trial:
             records = await connection.fetch(
                 table.select_by_keys(schema=schema_of(connection)), *[[value] for value in key]
             )
-            await connection.execute(f"DELETE FROM {qualified(schema_of(connection), table.name)}")
+            await connection.execute(
+                filled("commands/remove_all", table=qualified(schema_of(connection), table.name))
+            )
         return table.codec.decode(records[0]) if records else None
 
     async def _normal(self, rows: Sequence[Any]) -> Rows:

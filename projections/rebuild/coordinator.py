@@ -21,13 +21,13 @@ from typing import Any
 
 import asyncpg
 
-from eventstore.database.access import reading, writing
+from eventstore.database.access import limit_lock_waits, limit_statements, reading, writing
 from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import RebuildError
 from eventstore.garbage_collection import collecting_rarely
 from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
-from eventstore.sql import load, qualified, schema_of
+from eventstore.sql import filled, load, qualified, schema_of
 from projections.engine.lease import LEASE_S
 from projections.engine.versions import version_differs
 from projections.projection import Projection
@@ -353,7 +353,7 @@ class _Rebuild:
             await _lock(connection, live, "SHARE ROW EXCLUSIVE")
             rows_changed = await _change_rows(connection, self._projection, build.table)
             await lease.hold_in(connection)
-            await connection.execute(f"DROP TABLE {beside}")
+            await connection.execute(filled("commands/drop", table=beside))
         else:
             await _lock(connection, live, "ACCESS EXCLUSIVE")
             await lease.hold_in(connection)
@@ -416,8 +416,8 @@ async def _lock(connection: Connection, live: str, mode: str) -> None:
     for _ in range(_LOCK_ATTEMPTS):
         try:
             async with connection.transaction():
-                await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_MS}ms'")
-                await connection.execute(f"LOCK TABLE {live} IN {mode} MODE")
+                await limit_lock_waits(connection, _LOCK_TIMEOUT_MS / 1000)
+                await connection.execute(filled("commands/lock", table=live, mode=mode))
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             await asyncio.sleep(_PAUSE_S)
         else:
@@ -434,7 +434,7 @@ async def _change_rows(connection: Connection, projection: Projection[Any], besi
     """
     table, schema = projection.table, schema_of(connection)
     names = (table.name, beside)
-    await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+    await limit_statements(connection, BUILD_TIMEOUT_S)
 
     async def run(*statements: str) -> int:
         async with connection.transaction():

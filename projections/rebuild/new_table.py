@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from eventstore.database.access import reading, writing
+from eventstore.database.access import limit_statements, reading, writing
 from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import ConfigurationError, EventStoreError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
-from eventstore.sql import load, qualified, schema_of
+from eventstore.sql import filled, load, qualified, schema_of
 from projections.projection import Projection
 from projections.quarantine.skip_list import Discards, Skipped, read_discards
 from projections.rebuild.lease import RebuildLease, taken_over
@@ -63,7 +63,7 @@ async def drop_beside(connection: Connection, projection: Projection[Any], lease
         await lease.hold_in(connection)
         await connection.execute(load("rebuild/finish", connection), projection.name, lease.epoch)
         await connection.execute(
-            f"DROP TABLE IF EXISTS {qualified(schema_of(connection), beside_name(projection))}"
+            filled("commands/drop", table=qualified(schema_of(connection), beside_name(projection)))
         )
 
 
@@ -192,7 +192,7 @@ class TableBeside(Generic[R]):
             reached = max((reached, *(one["position"] for one in shards)))
             if is_kept and is_unlogged and reached:
                 # A crash of the server has emptied it, if not all rows went by themselves.
-                is_kept = await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table})")
+                is_kept = await connection.fetchval(filled("commands/has_rows", table=table))
             if restart or not is_kept or self.discarded.is_any_through(reached):
                 await self._begin(connection, is_unlogged=is_unlogged)
             await self.look_again(connection)
@@ -208,7 +208,9 @@ class TableBeside(Generic[R]):
             )
             if begun is None:
                 raise taken_over(self._projection.name)
-            await connection.execute(f"DROP TABLE IF EXISTS {qualified(schema_of(connection), self.table)}")
+            await connection.execute(
+                filled("commands/drop", table=qualified(schema_of(connection), self.table))
+            )
             await self._run_all(connection, "rebuild/table_statements", is_unlogged, _MARK)
             await self._run_all(connection, "rebuild/index_statements", True)
 
@@ -283,7 +285,8 @@ class TableBeside(Generic[R]):
                 await self._run_all(connection, "rebuild/index_statements", False)
             async with without_limit(connection):
                 await connection.execute(
-                    f"ANALYZE {qualified(schema_of(connection), self.table)}", timeout=BUILD_TIMEOUT_S
+                    filled("commands/analyze", table=qualified(schema_of(connection), self.table)),
+                    timeout=BUILD_TIMEOUT_S,
                 )
 
     async def require_unpublished(self, connection: Connection) -> None:
@@ -311,5 +314,5 @@ class TableBeside(Generic[R]):
 async def without_limit(connection: Connection) -> AsyncIterator[None]:
     """Open a transaction whose statements may run for as long as those of a rebuild do."""
     async with connection.transaction():
-        await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+        await limit_statements(connection, BUILD_TIMEOUT_S)
         yield

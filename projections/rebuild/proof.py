@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eventstore.database.access import reading
+from eventstore.database.access import limit_statements, reading
 from eventstore.database.protocols import Connection
 from eventstore.errors import EventStoreError
 from eventstore.log.event_log import EventLog
@@ -99,7 +99,7 @@ class _ProveShard:
         )
         await fold.advance(self.position)
         async with reading(log.connection) as connection, connection.transaction():
-            await connection.execute(f"SET LOCAL statement_timeout = {BUILD_TIMEOUT_S * 1000:.0f}")
+            await limit_statements(connection, BUILD_TIMEOUT_S)
             wrong, rows, digest = await differences(
                 connection, projection, beside_name(projection), fold, self.shard
             )

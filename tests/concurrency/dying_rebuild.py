@@ -12,8 +12,7 @@ from typing import Any
 from eventstore.database import ConnectionFactory, DatabaseConfig
 from eventstore.log import EventLog
 from projections.check import compare_with_rebuild
-from projections.rebuild import RebuildProgress, rebuild
-from projections.rebuild import builder as build
+from projections.rebuild import RebuildProgress, builder as build, rebuild
 from tests.concurrency.dying import STATEMENTS, Death, serve
 from tests.counting_projection import SeenProjection
 

@@ -15,8 +15,7 @@ from eventstore.log import StreamAppend
 from eventstore.replay.as_of import Past
 from eventstore.replay.past_storage import PastStorage
 from eventstore.replay.point_in_time import pin
-from eventstore.repositories.read_tables import LISTS as READ_LISTS
-from eventstore.repositories.read_tables import READ_TABLES
+from eventstore.repositories.read_tables import LISTS as READ_LISTS, READ_TABLES
 from eventstore.sql import load, text_of
 from projections import OrdersProjection, PortfoliosProjection, ProjectionWorker
 from tests.query_plans import LISTS, sequential_scans

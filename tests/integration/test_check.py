@@ -13,8 +13,7 @@ from eventstore.domain.order import Order
 from eventstore.log import EventLog
 from eventstore.store import built_in_projections
 from projections import OrdersProjection, ProjectionWorker
-from projections.check import Finding, check
-from projections.check import audit as checking
+from projections.check import Finding, audit as checking, check
 from projections.engine import set_partitions
 from projections.quarantine import discard, list_quarantined
 from projections.rebuild import rebuild

@@ -16,8 +16,7 @@ import pytest
 
 from eventstore.database import ConnectionFactory, PostgreSQLAdapter
 from eventstore.database.embedded import EmbeddedServer
-from eventstore.errors import ConfigurationError
-from eventstore.errors import ConnectionError as OurConnectionError
+from eventstore.errors import ConfigurationError, ConnectionError as OurConnectionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from eventstore.errors import ConfigurationError
 from eventstore.evidence import Head, check_proof, prove, seal, verify

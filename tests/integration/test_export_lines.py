@@ -11,8 +11,7 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from eventstore.errors import ConcurrencyError, ConfigurationError
 from eventstore.evidence import seal, verify

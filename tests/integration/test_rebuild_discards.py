@@ -8,8 +8,7 @@ import pytest
 
 from projections.check import compare_with_rebuild
 from projections.quarantine import list_quarantined, retry
-from projections.rebuild import RebuildProgress, rebuild
-from projections.rebuild import coordinator as rebuilding
+from projections.rebuild import RebuildProgress, coordinator as rebuilding, rebuild
 from tests.discarded_keys import AT_MOST_TWO, counts, kinds, leave_out
 from tests.hit_projections import Hit, HitsByNumber, fold_all, hits, hits_table
 

@@ -16,8 +16,7 @@ from projections import OrdersProjection, PortfoliosProjection, PositionsProject
 from projections.check import check, compare_with_fold, compare_with_rebuild
 from projections.engine import ProjectionWorker
 from projections.quarantine import list_quarantined
-from projections.rebuild import Rebuilt, rebuild
-from projections.rebuild import coordinator as rebuilding
+from projections.rebuild import Rebuilt, coordinator as rebuilding, rebuild
 from projections.rebuild.new_table import beside_name
 from tests.command_line import run
 from tests.conftest import url_of

@@ -16,8 +16,7 @@ from projections.check import check
 from projections.keys import partition_of
 from projections.quarantine import list_quarantined
 from projections.quarantine.skip_list import Discards
-from projections.rebuild import RebuildProgress, rebuild
-from projections.rebuild import builder as building
+from projections.rebuild import RebuildProgress, builder as building, rebuild
 from projections.rebuild.builder import Build
 from projections.rebuild.lease import RebuildLease
 from projections.rebuild.process_pool import ProcessPool

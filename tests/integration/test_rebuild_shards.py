@@ -15,9 +15,7 @@ from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, Projection
 from projections.check import check
-from projections.rebuild import RebuildProgress, rebuild
-from projections.rebuild import builder as building
-from projections.rebuild import proof as proving
+from projections.rebuild import RebuildProgress, builder as building, proof as proving, rebuild
 from projections.rebuild.process_pool import ProcessPool
 from projections.rebuild.shards import Shard
 from tests.discarded_keys import AT_MOST_TWO, counts, leave_out

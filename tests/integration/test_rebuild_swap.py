@@ -13,8 +13,7 @@ from projections import OrdersProjection, PortfoliosProjection, PositionsProject
 from projections.check import check, compare_with_fold, compare_with_rebuild
 from projections.engine import ProjectionRunner, ProjectionWorker, set_partitions
 from projections.quarantine import discard, list_quarantined
-from projections.rebuild import coordinator as rebuilding
-from projections.rebuild import rebuild
+from projections.rebuild import coordinator as rebuilding, rebuild
 from projections.rebuild.builder import Build
 from projections.rebuild.lease import RebuildLease
 from projections.rebuild.proof import prove

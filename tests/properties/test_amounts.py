@@ -6,8 +6,7 @@ import decimal
 from decimal import Decimal
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from eventstore.core.context import CONTEXT, plain, total

@@ -22,9 +22,7 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import event as note
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, event as note, given, settings, strategies as st
 from pydantic import (
     AfterValidator,
     BaseModel,

@@ -8,8 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import Phase, example, find, given, settings
-from hypothesis import strategies as st
+from hypothesis import Phase, example, find, given, settings, strategies as st
 
 from eventstore.core.event import Event
 from eventstore.domain.order import (

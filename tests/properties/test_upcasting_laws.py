@@ -9,8 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from eventstore.core.event import Event, RecordedEvent
 from eventstore.core.registry import EventRegistry

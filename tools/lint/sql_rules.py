@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 
 from tools.lint import sql_header
-from tools.lint.findings import Finding, shown
+from tools.lint.findings import Finding, python_files, shown
 from tools.statements import COMPOSED, GOLDEN, OF_ORDERS, SQL, STATEMENTS, TABLE_TEMPLATES, golden, path_of
 
 # What the grammar of SQL itself reads before a parenthesis, or as the name of a type: nobody's object can stand in for it.
@@ -66,6 +67,16 @@ GRAMMAR = frozenset(
         "with",
         "within",
     ]
+)
+# DDL on roles, privileges and databases, whose names are all there is to it; and a statement that is shown and never sent.
+MAY_COMPOSE_SQL = (
+    "eventstore/database/grants.py",
+    "eventstore/examples/",
+    "eventstore/testing/",
+    "projections/check/audit.py",
+)
+_STATEMENT = re.compile(
+    r"\s*(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|LOCK TABLE|DROP|CREATE|ALTER|TRUNCATE|SET|COPY|ANALYZE|GRANT|REVOKE)\s"
 )
 GRAMMAR_TYPES = frozenset(
     ["bigint", "bit", "boolean", "double", "integer", "interval", "numeric", "real", "smallint"]
@@ -170,7 +181,23 @@ def what_a_template_makes_is_kept() -> Iterator[Finding]:
             yield Finding(shown(path), 1, "has no golden file: add it to `OF_ORDERS` in tools/statements.py")
 
 
+def no_statement_is_an_f_string() -> Iterator[Finding]:
+    """Statements lie in files, and slots are filled by `eventstore/sql/render.py`; no other module puts text into SQL."""
+    for path in python_files("eventstore", "projections"):
+        if shown(path).startswith(MAY_COMPOSE_SQL):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.JoinedStr):
+                continue
+            first = next(iter(node.values), None)
+            if isinstance(first, ast.Constant) and _STATEMENT.match(str(first.value)):
+                yield Finding(
+                    shown(path), node.lineno, "puts text into a statement: write a template, and use `filled`"
+                )
+
+
 RULES = (
+    no_statement_is_an_f_string,
     each_file_is_one_statement,
     each_statement_has_its_header,
     every_name_is_qualified,

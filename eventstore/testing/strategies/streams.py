@@ -9,8 +9,7 @@ import enum
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from dataclasses import field as with_default
+from dataclasses import dataclass, field as with_default, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import count

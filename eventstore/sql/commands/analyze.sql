@@ -1,0 +1,2 @@
+-- Gather the statistics of a table.
+ANALYZE {table}

@@ -1,0 +1,2 @@
+-- Drop a table, if it exists.
+DROP TABLE IF EXISTS {table}

@@ -1,0 +1,2 @@
+-- Read expressions over all rows of a table.
+SELECT {expressions} FROM {table}
