@@ -128,7 +128,9 @@ async def test_what_was_sealed_and_lost_is_told_to_who_seals(store: EventStore):
         await connection.execute("DELETE FROM events WHERE position > 1")
         await connection.execute("SELECT setval('events_position_seq', 1)")
         await connection.execute("ALTER TABLE events ENABLE ALWAYS TRIGGER events_refuse_change")
-    with pytest.raises(IntegrityError, match="ends at position 3, and the log at 1: no seal can follow it"):
+    with pytest.raises(
+        IntegrityError, match="ends at position 3, beyond the end of the log at 1, so no seal can follow it"
+    ):
         await seal(store.log)
 
 
