@@ -1,4 +1,4 @@
-"""Using a connection of a pool: what a lost connection means depends on whether the statements read or write."""
+"""Use of a pool's connection: `reading`, `writing` and `in_transaction` decide what a lost connection means."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eventstore.sql import filled
 
 
 class ConnectionSource(Protocol):
-    """What lends connections, as `DatabaseConnection` does."""
+    """An object that lends connections, such as `DatabaseConnection`."""
 
     def acquire(self) -> AbstractAsyncContextManager[Connection]:
         """Lend a connection for a block."""
@@ -38,7 +38,7 @@ async def writing(source: ConnectionSource) -> AsyncIterator[Connection]:
 
     Raises:
         ConnectionError, TimeoutError: There is no connection; nothing was sent. Safe to retry.
-        ConnectionLostError: The connection was lost while a statement was under way, which may have been applied.
+        ConnectionLostError: The connection was lost during a statement, which may have been applied.
         NotMigratedError: A table is missing.
         EventStoreError: As `map_error` maps the errors of the driver.
     """

@@ -1,4 +1,4 @@
-"""Statements and transactions for those who write their own SQL: `PostgreSQLAdapter`."""
+"""Statements and transactions for users who write their own SQL: `PostgreSQLAdapter`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BEGIN: dict[tuple[str, bool], str] = {
     for level in ("read committed", "repeatable read", "serializable")
     for read_only in (False, True)
 }
-# Savepoints of one name shadow each other, which is just the nesting wanted here.
+# A savepoint shadows an earlier one with the same name, which gives the nesting that is needed here.
 _SAVEPOINT = "SAVEPOINT eventstore_savepoint"
 _RELEASE = "RELEASE SAVEPOINT eventstore_savepoint"
 _ROLLBACK_TO = "ROLLBACK TO SAVEPOINT eventstore_savepoint"
@@ -38,20 +38,20 @@ _OUTCOME_TIMEOUT_S = 30.0
 
 
 class PostgreSQLAdapter:
-    """Runs statements with bound parameters, and at most one transaction at a time on its own connection.
+    """Runs statements with bound parameters, and at most one transaction at a time.
 
-    Outside a transaction each call takes a connection of the pool for itself. Inside, all calls use the
-    transaction's connection, one after the other. Parameters are `$1`, `$2` ... and always bound.
+    Outside a transaction each call takes a connection from the pool. Inside a transaction all calls use
+    its connection, one after the other. Parameters are `$1`, `$2` ... and always bound.
 
-    Cancelling a call inside a transaction rolls it back at once. Until `rollback_transaction` (or a failing
-    `commit_transaction`, or a new `begin_transaction`) has taken note of that, further statements are
-    refused, so that none meant for the transaction runs without it.
+    Cancelling a call inside a transaction rolls the transaction back at once. Further statements are
+    then refused until `rollback_transaction`, a failing `commit_transaction` or a new
+    `begin_transaction`, so that no statement of the transaction runs outside it.
 
     Args:
         connection: A `DatabaseConnection`, or an asyncpg pool.
 
     Raises:
-        ConfigurationError: It is the address of a database, and no connection to it.
+        ConfigurationError: The argument is an address of a database instead of a connection.
     """
 
     def __init__(self, connection: DatabaseConnection | asyncpg.Pool) -> None:
@@ -62,25 +62,28 @@ class PostgreSQLAdapter:
         self._pinned: Any = None
         self._broken: str | None = None
         self.attachments: dict[Any, Any] = {}
-        """What belongs to this adapter and ends with it; for the library's own use."""
+        """Objects that belong to this adapter and end with it; internal to the library."""
         self._at_end: list[Callable[[bool], None]] = []
         self._before_commit: list[Callable[[], Awaitable[None]]] = []
         self._at_savepoint: list[Callable[[], Callable[[], None]]] = []
         self._open_savepoints: list[list[Callable[[], None]]] = []
 
     def at_transaction_end(self, callback: Callable[[bool], None]) -> None:
-        """Call `callback` once, when the open transaction is over, with whether it is known to be committed."""
+        """Call `callback` once when the open transaction ends, with whether it is known to be committed."""
         self._at_end.append(callback)
 
     def before_commit(self, callback: Callable[[], Awaitable[None]]) -> None:
-        """Await `callback` when the open transaction is about to be committed; what it raises refuses the commit.
+        """Await `callback` just before the open transaction commits; an exception refuses the commit.
 
-        The transaction is open then, and stays open where the commit is refused.
+        The transaction is still open during the call, and stays open if the commit is refused.
         """
         self._before_commit.append(callback)
 
     def at_savepoint(self, callback: Callable[[], Callable[[], None]]) -> None:
-        """Call `callback` at each savepoint, those open already too, and what it returns where one is rolled back to."""
+        """Call `callback` at each savepoint, and call its result if the savepoint is rolled back to.
+
+        It is called for savepoints that are open already too.
+        """
         self._at_savepoint.append(callback)
         for undo in self._open_savepoints:
             undo.append(callback())
@@ -93,12 +96,12 @@ class PostgreSQLAdapter:
 
     @property
     def connection(self) -> DatabaseConnection | asyncpg.Pool:
-        """The pool that this adapter was made of."""
+        """The pool that this adapter was created with."""
         return self._connection
 
     @property
     def transaction_connection(self) -> Any:
-        """The asyncpg connection of the open transaction; None where none is open."""
+        """The asyncpg connection of the open transaction; None without a transaction."""
         return self._pinned
 
     @property
@@ -107,12 +110,12 @@ class PostgreSQLAdapter:
         return self._pinned is not None
 
     async def fetch_one(self, query: str, *args: Any, timeout_s: float | None = None) -> Any | None:
-        """Run a statement and return its first row, an `asyncpg.Record`; None where there is none.
+        """Run a statement and return its first row, an `asyncpg.Record`; None without a row.
 
         Args:
             query: The statement.
-            args: Its parameters.
-            timeout_s: Seconds it may take; None: `command_timeout`.
+            args: The parameters.
+            timeout_s: The time limit in seconds; None for `command_timeout`.
 
         Raises:
             LimitError: `timeout_s` is not above 0.
@@ -121,8 +124,8 @@ class PostgreSQLAdapter:
                 that writes may have been applied.
             ConnectionError: There was no connection, or the transaction was lost with it. Safe to retry.
             TimeoutError: No connection was free in time, or the statement took too long.
-            IntegrityError: A constraint refused.
-            TransactionConflictError: Another transaction was in the way. Safe to retry from its first read.
+            IntegrityError: A constraint refused the statement.
+            TransactionConflictError: Another transaction conflicted. Safe to retry from the first read.
             RepositoryError: PostgreSQL refused for another reason.
         """
         limit_s = _checked(timeout_s)
@@ -137,7 +140,7 @@ class PostgreSQLAdapter:
         return rows
 
     async def fetch_value(self, query: str, *args: Any, timeout_s: float | None = None) -> Any:
-        """Run a statement and return the first column of its first row; None where there is no row.
+        """Run a statement and return the first column of its first row; None without a row.
 
         Arguments and errors are those of `fetch_one`.
         """
@@ -147,8 +150,9 @@ class PostgreSQLAdapter:
     async def execute(self, query: str, *args: Any, timeout_s: float | None = None) -> str:
         """Run a statement and return PostgreSQL's command tag, such as `UPDATE 3`.
 
-        Without parameters it may be several statements, which run in one transaction, or none, such as a comment
-        alone: the tag is empty then. Arguments and errors are those of `fetch_one`.
+        Without parameters the text may contain several statements, which run in one transaction, or no
+        statement, such as only a comment; the tag is then empty. Arguments and errors are those of
+        `fetch_one`.
         """
         limit_s = _checked(timeout_s)
         tag: str = await self.run(lambda c: _execute(c, query, args, limit_s))
@@ -157,7 +161,7 @@ class PostgreSQLAdapter:
     async def execute_many(
         self, query: str, rows: Iterable[Sequence[Any]], *, timeout_s: float | None = None
     ) -> None:
-        """Run a statement once for each sequence of parameters: all of them, or none.
+        """Run a statement once for each sequence of parameters, all or nothing.
 
         Other arguments and the errors are those of `fetch_one`.
         """
@@ -168,7 +172,7 @@ class PostgreSQLAdapter:
     async def begin_transaction(
         self, *, isolation: IsolationLevel = "read committed", read_only: bool = False
     ) -> None:
-        """Open a transaction on a connection of its own.
+        """Open a transaction on its own connection.
 
         Raises:
             TransactionAlreadyActiveError: One is open already.
@@ -193,19 +197,21 @@ class PostgreSQLAdapter:
             self._lease, self._pinned = lease, connection
 
     async def commit_transaction(self) -> None:
-        """Commit the open transaction; it is over afterwards, whatever happens but for `UnsavedChangesError`.
+        """Commit the open transaction; it is over afterwards, except after `UnsavedChangesError`.
 
-        Where the answer is lost the outcome is asked of the server. A cancellation waits for the answer.
+        If the answer is lost, the adapter asks the server for the outcome. A cancellation waits for the
+        answer.
 
         Raises:
-            TransactionNotActiveError: None is open.
-            UnsavedChangesError: A repository on this adapter loaded or saved an entity in the transaction that was changed
-                and not saved. The transaction stays open: save it and commit again, or roll back.
-            TransactionCommitError: `outcome` is `not_applied` where the transaction had been rolled back,
-                `unknown` where the answer was lost and the server could not be asked in time.
+            TransactionNotActiveError: No transaction is open.
+            UnsavedChangesError: An entity that a repository on this adapter loaded or saved in the
+                transaction has unsaved changes. The transaction stays open: save the entity and commit
+                again, or roll back.
+            TransactionCommitError: `outcome` is `not_applied` if the transaction was rolled back, and
+                `unknown` if the answer was lost and the server could not be asked in time.
             ConnectionError: The connection was lost, and nothing was applied. Safe to retry.
-            IntegrityError: A deferred constraint refused; nothing was applied.
-            TransactionConflictError: Another transaction was in the way; nothing was applied. Safe to retry.
+            IntegrityError: A deferred constraint refused the commit; nothing was applied.
+            TransactionConflictError: Another transaction conflicted; nothing was applied. Safe to retry.
         """
         if self._broken is None and self._pinned is not None:
             for callback in tuple(self._before_commit):
@@ -221,10 +227,10 @@ class PostgreSQLAdapter:
             await finish(self._commit_and_tell(lease, connection))
 
     async def rollback_transaction(self) -> None:
-        """Roll back the open transaction; it is over afterwards, whatever happens.
+        """Roll back the open transaction; it is over afterwards in every case.
 
         Raises:
-            TransactionNotActiveError: None is open.
+            TransactionNotActiveError: No transaction is open.
             TransactionRollbackError: The connection failed meanwhile; the server rolls back by itself.
         """
         async with self._lock:
@@ -239,7 +245,7 @@ class PostgreSQLAdapter:
     async def transaction(
         self, *, isolation: IsolationLevel = "read committed", read_only: bool = False
     ) -> AsyncIterator[PostgreSQLAdapter]:
-        """Open a transaction for a block: committed at its end, rolled back when an error leaves it.
+        """Run a block in a transaction: commit at its end, or roll back if the block raises.
 
         It raises the errors of `begin_transaction` and `commit_transaction`.
         """
@@ -249,14 +255,14 @@ class PostgreSQLAdapter:
             await self.commit_transaction()
         except BaseException:
             if self._pinned is not None or self._broken is not None:
-                # The first error tells more, and the server rolls back by itself.
+                # The first error says more, and the server rolls back by itself.
                 with suppress(errors.TransactionRollbackError):
                     await self.rollback_transaction()
             raise
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """Undo only the statements of a block when an error leaves it; blocks may be nested.
+        """Undo only the statements of a block if the block raises; blocks may be nested.
 
         Raises:
             TransactionNotActiveError: No transaction is open.
@@ -280,7 +286,7 @@ class PostgreSQLAdapter:
         await self.run(lambda c: c.execute(_RELEASE))
 
     async def health_check(self, *, timeout_s: float | None = None) -> HealthStatus:
-        """Ask the database for an answer on a connection of the pool; errors are part of the result."""
+        """Check that the database answers on a connection of the pool; errors are part of the result."""
         if isinstance(self._connection, DatabaseConnection):
             return await self._connection.health_check(timeout_s=timeout_s)
         limit_s = _checked(timeout_s)
@@ -294,16 +300,20 @@ class PostgreSQLAdapter:
         return HealthStatus(healthy=True, latency_s=loop.time() - started_s)
 
     async def connection_info(self) -> ConnectionInfo:
-        """Return what the server says of the connection: the transaction's, or any of the pool; errors as in `fetch_one`."""
+        """Return the server's description of the transaction's connection, or of any one of the pool.
+
+        Errors are those of `fetch_one`.
+        """
         row = await self.run_own(lambda c: c.fetchrow(load("database/connection_info", c)), reads_only=True)
         return ConnectionInfo(**dict(row))
 
     async def run(
         self, statement: Callable[[Connection], Awaitable[Any]], *, reads_only: bool = False
     ) -> Any:
-        """Run `statement` with the transaction's connection, or with one of the pool; errors as in `fetch_one`.
+        """Run `statement` with the transaction's connection, or with one of the pool.
 
-        One that is said to write nothing is safe to retry when its connection is lost.
+        Errors are those of `fetch_one`. If the caller says that the statement only reads, the error of a
+        lost connection is retryable.
         """
         if self._pinned is None and self._broken is None:
             lease = self._acquire()
@@ -328,7 +338,7 @@ class PostgreSQLAdapter:
     async def run_own(
         self, statement: Callable[[Connection], Awaitable[Any]], *, reads_only: bool = False
     ) -> Any:
-        """As `run`, for the library's own statements: they go past type codecs that the connection has."""
+        """As `run`, for the library's own statements, which bypass the connection's type codecs."""
         return await self.run(lambda connection: statement(plain(connection)), reads_only=reads_only)
 
     async def _break_off(self, reason: str) -> None:
@@ -367,7 +377,7 @@ class PostgreSQLAdapter:
 
 
 def _on(connection: Connection, query: str) -> Any:
-    """Return what a statement runs on: one of a user's on the connection as it is, with its type codecs."""
+    """Return the connection for a statement; a user's statement runs with the connection's type codecs."""
     if isinstance(query, Named | Template) or is_own(query):
         return plain(connection)
     note_effect(connection, query)
@@ -383,7 +393,7 @@ async def _execute(connection: Connection, query: str, args: Sequence[Any], time
         one = _on(connection, query)
         tag: str = await one.execute(text_of(query, connection), *args, timeout=timeout_s)
     except AttributeError as error:
-        # PostgreSQL answers a query of no statement without a tag, and asyncpg decodes it all the same.
+        # PostgreSQL answers a query without a statement with no tag, and asyncpg fails to decode that.
         if error.name != "decode":
             raise
         return ""

@@ -1,8 +1,9 @@
-"""Finishing what must not be left half done when its caller is cancelled.
+"""Work that must finish even if its caller is cancelled.
 
-A cancellation that waits for the end of such work is raised afterwards as it came: the `CancelledError` of the event loop, with
-its message. anyio, for one, knows its own cancellations by their messages. Where several came, the last one is raised,
-as the event loop does, and the earlier ones are its `__context__`.
+A cancellation that arrives during such work is raised unchanged afterwards: the `CancelledError` of the
+event loop, with its message. (anyio, for example, recognises its own cancellations by their messages.)
+If several arrive, the last one is raised, as the event loop does, and the earlier ones are its
+`__context__`.
 """
 
 from __future__ import annotations
@@ -14,29 +15,29 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 _T = TypeVar("_T")
-_CHAIN_MAX = 100  # of one exception's contexts; a longer chain is a loop
+_CHAIN_MAX = 100  # contexts of one exception; a longer chain is a cycle
 
 
 class Outcome(asyncio.Future[_T]):
-    """A future that the cancellation of a task which waits for it does not cancel.
+    """A future that is not cancelled when a task that waits for it is cancelled.
 
-    The event loop remembers the cancellation, and raises it in the task once the outcome is known.
+    The event loop remembers the cancellation, and raises it in the task when the outcome is known.
     """
 
     _messages: tuple[Any, ...] = ()
 
     def cancel(self, msg: Any | None = None) -> bool:
-        """Take note of a cancellation of the waiting task, and go on."""
-        if msg not in self._messages:  # anyio cancels again and again
+        """Record a cancellation of the waiting task, and continue to wait."""
+        if msg not in self._messages:  # anyio repeats its cancellation
             self._messages += (msg,)
         return False
 
     def give_up(self) -> None:
-        """Cancel it after all, since nobody will ever know the outcome, as at the end of the event loop."""
+        """Cancel the future, because the outcome will never be known, as at the end of the event loop."""
         super().cancel()
 
     def add_earlier(self, cancelled: asyncio.CancelledError) -> None:
-        """Add the cancellations that came before the one which is raised, as its contexts."""
+        """Add the earlier cancellations to the raised one, as its contexts."""
         error: BaseException = cancelled
         while error.__context__ is not None:
             error = error.__context__
@@ -48,12 +49,13 @@ class Outcome(asyncio.Future[_T]):
 
 
 async def finish(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run a coroutine to its end even where the caller is cancelled, then let the cancellation go on.
+    """Run a coroutine to its end even if the caller is cancelled, then raise the cancellation.
 
     The work must bound its own time, since nothing interrupts it.
 
     Raises:
-        asyncio.CancelledError: The caller was cancelled; the work has ended, and its result or error is lost.
+        asyncio.CancelledError: The caller was cancelled; the work has ended, and its result or error is
+            lost.
     """
     task = asyncio.ensure_future(work)
     if not task.done():
@@ -70,7 +72,7 @@ async def finish(work: Coroutine[Any, Any, _T]) -> _T:
 
 
 async def end(*tasks: asyncio.Future[Any]) -> None:
-    """Cancel tasks, and wait until they have ended; what they raise is left to those who await them.
+    """Cancel tasks, and wait until they have ended; their exceptions reach only code that awaits them.
 
     Raises:
         asyncio.CancelledError: The caller was cancelled; the tasks have ended.
@@ -85,7 +87,7 @@ async def _ended(tasks: tuple[asyncio.Future[Any], ...]) -> None:
 
 
 def cancelling() -> int:
-    """Return how many cancellations of the running task are neither over nor taken back; 0 outside of tasks."""
+    """Return the number of pending cancellations of the running task; 0 outside a task."""
     try:
         task = asyncio.current_task()
     except RuntimeError:
@@ -94,9 +96,9 @@ def cancelling() -> int:
 
 
 def cancelled_within(error: BaseException) -> asyncio.CancelledError | None:
-    """Return the cancellation that was under way when `error` was raised; None where there was none.
+    """Return the cancellation that was pending when `error` was raised; None if there was none.
 
-    Cleaning up after a cancellation may fail, as on a lost connection, and the error then stands in the place of the
+    Cleaning up after a cancellation may fail, such as on a lost connection. The error then replaces the
     cancellation.
     """
     one: BaseException | None = error

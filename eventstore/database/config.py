@@ -1,4 +1,4 @@
-"""Where the database is and how to use it: `DatabaseConfig`."""
+"""The address of the database and the settings for its use: `DatabaseConfig`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 SSLMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 TargetSessionAttrs = Literal["any", "primary"]
 UnsavedChanges = Literal["error", "save"]
-"""What a commit does with changes of a known entity that were not saved: `error` refuses the commit, `save` saves them."""
+"""How a commit treats unsaved changes of a known entity: `error` refuses the commit, `save` saves them."""
 Loads = Literal["row", "stream"]
-"""What an entity is read from: its row and the events after it, or its whole stream."""
+"""The source of an entity: its row and the events after it, or its whole stream."""
 
 _VARIABLES: dict[str, tuple[str, str]] = {
     "host": ("DATABASE_HOST", "a host name, an address, or the absolute path of a socket's folder"),
@@ -58,11 +58,11 @@ _VARIABLES: dict[str, tuple[str, str]] = {
 _ADDRESS = ("host", "port", "database", "user", "password")
 _IN_URL = {name: parameter for parameter, name in URL_PARAMETERS.items()}
 _MIN_POOL_SIZE = 5
-_NAME_BYTES_MAX = 63  # NAMEDATALEN - 1: the server would cut a longer name silently
+_NAME_BYTES_MAX = 63  # NAMEDATALEN - 1: the server silently truncates a longer name
 
 
 class _Environment(PydanticBaseSettingsSource):
-    """The `DATABASE_...` variables; an empty one counts as not set."""
+    """The `DATABASE_...` variables; an empty variable counts as not set."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
         return os.environ.get(_VARIABLES[field_name][0]) or None, field_name, False
@@ -82,7 +82,7 @@ class _Environment(PydanticBaseSettingsSource):
 
 
 with warnings.catch_warnings():
-    # pydantic warns that the field hides BaseModel.schema(), a method that it has given up.
+    # pydantic warns that the field hides BaseModel.schema(), a method that it has deprecated.
     warnings.simplefilter("ignore", UserWarning)
 
     class _InSchema(BaseSettings):
@@ -90,52 +90,56 @@ with warnings.catch_warnings():
 
 
 class DatabaseConfig(_InSchema):
-    """Where the database is, and the limits of its use; immutable.
+    """The address of the database and the limits of its use; immutable.
 
     A keyword wins over `DATABASE_URL`, which wins over the other `DATABASE_...` variables, which win over
-    the defaults. No `.env` file is read. Without a password PostgreSQL's own `PGPASSWORD` and `~/.pgpass`
-    are used. The password is in no repr, log line or exception.
+    the defaults. No `.env` file is read. Without a password, PostgreSQL's `PGPASSWORD` and `~/.pgpass`
+    are used. No repr, log line or exception contains the password.
 
     Attributes:
         host: A host name, an IPv4 or IPv6 address, or the absolute path of the folder of a Unix socket.
         port: The port, 1 to 65535; of a Unix socket the number at the end of its name.
         database: The database's name.
         user: The role to log in as.
-        password: The role's password; None: none.
-        schema: The schema in which the store lies, so that several stores share one database. It need not be in the
-            search path; sessions get it as the first schema there, for statements of your own. None: the first
-            schema of the session's search path that exists, which is `public` unless the role or the database says
-            otherwise.
-        target_session_attrs: `primary` refuses a standby, which may lag behind what was committed; `any` takes
-            whatever server is there: what is read from a standby is as old as its replication.
-        min_pool_size: Connections kept open, 0 to `max_pool_size`; 5, or `max_pool_size` where that is less.
-        max_pool_size: Connections open at most, 1 to 1000.
-        max_idle_time: Seconds after which an unused connection above `min_pool_size` is closed; 0: never.
+        password: The role's password; None for no password.
+        schema: The schema of the store, so that several stores can share one database. It need not be in
+            the search path; sessions get it as their first schema, for your own statements. None for the
+            first schema of the session's search path that exists, which is `public` unless the role or
+            the database is configured differently.
+        target_session_attrs: `primary` refuses a standby, which may lag behind committed events; `any`
+            accepts every server, and reads from a standby are as old as its replication.
+        min_pool_size: The number of connections kept open, 0 to `max_pool_size`; by default 5, or
+            `max_pool_size` if that is less.
+        max_pool_size: The largest number of open connections, 1 to 1000.
+        max_idle_time: Seconds after which an unused connection above `min_pool_size` is closed; 0 for
+            never.
         max_lifetime: Seconds after which a connection is replaced, less up to a tenth at random so that
-            not all go at once; 0: never.
-        command_timeout: Seconds a statement may take; then it is cancelled on the server.
-        connect_timeout: Seconds to wait for a connection, be it for a free one of the pool or for a new
-            one with all its attempts.
+            not all are replaced at once; 0 for never.
+        command_timeout: Seconds that a statement may take; then it is cancelled on the server.
+        connect_timeout: Seconds to wait for a free connection of the pool, or for a new one with all its
+            attempts.
         ssl_mode: As in libpq.
         ssl_cert_file: The client's certificate, PEM.
         ssl_key_file: The client's private key, PEM, without a passphrase.
         ssl_root_cert_file: The authorities that may sign the server's certificate, PEM.
-        statement_cache_size: Prepared statements kept by each connection; 0 where PgBouncer before 1.21
-            (or any pooler in transaction mode without prepared statements) stands between.
+        statement_cache_size: Prepared statements kept by each connection; use 0 behind PgBouncer before
+            1.21, or any pooler in transaction mode without prepared statements.
         group_commit: Whether Units of Work that commit while an append of this process is in flight share the next
             statement.
-        unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the commit,
-            `save` saves them. A Unit of Work may be told otherwise.
-        loads: What an entity is read from: `row` takes its row in the read table, if the row's version and position are ones
-            that its stream has, and the events after it; `stream` folds every event of its stream, whatever the row says, for
-            those who do not trust who may write the read tables. That costs as much as the stream is long.
-        postpone_gc: Whether the library may postpone Python's garbage collection in this process while it decodes and folds many
-            events. The collector is switched off for one page of events at most, and looks less often while a rebuild runs in
-            this process. It holds for the process, as long as a connection with this setting is open.
-        direct_url: A URL that reaches PostgreSQL itself, for LISTEN, where a pooler stands between.
+        unsaved: How a commit treats unsaved changes of an entity: `error` refuses the commit, `save`
+            saves them. Each Unit of Work may override it.
+        loads: The source of an entity: `row` takes its row in the read table, if its stream has the
+            row's version and position, and the events after it; `stream` folds every event of its stream
+            and ignores the row. Use `stream` if you do not trust the roles that may write the read
+            tables. Its cost grows with the length of the stream.
+        postpone_gc: Whether the library may postpone Python's garbage collection in this process while it
+            decodes and folds many events. It switches the collector off for one page of events at most,
+            and lets it run less often while a rebuild runs in this process. The setting applies to the
+            whole process, as long as a connection with it is open.
+        direct_url: A URL that reaches PostgreSQL directly, for LISTEN, if the address is a pooler.
 
     Raises:
-        ConfigurationError: A value is not allowed; the message names its variable and what is.
+        ConfigurationError: A value is not allowed; the message names the variable and the allowed values.
     """
 
     model_config = SettingsConfigDict(
@@ -171,7 +175,7 @@ class DatabaseConfig(_InSchema):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                # Not chained: pydantic's error holds the input, and so perhaps the password.
+                # Not chained: pydantic's error contains the input, which may include the password.
                 explained = ConfigurationError(_explain(error))
             else:
                 return
@@ -180,7 +184,7 @@ class DatabaseConfig(_InSchema):
         def __setattr__(self, name: str, value: Any) -> None:
             # pydantic's own error would repeat the value.
             raise ConfigurationError(
-                f"{name} of a DatabaseConfig cannot be changed: make another with replace()"
+                f"{name} of a DatabaseConfig cannot be changed: create another one with replace()"
             )
 
     @classmethod
@@ -199,8 +203,8 @@ class DatabaseConfig(_InSchema):
     def from_env(cls) -> Self:
         """Read the configuration from the environment.
 
-        The address (host, port, database, user) is all of `DATABASE_URL` where that is set; what the URL
-        does not name of the rest (password, TLS, limits) comes from the other variables.
+        If `DATABASE_URL` is set, the address (host, port, database, user) comes from it alone. Other
+        settings that the URL does not name (password, TLS, limits) come from the other variables.
 
         Raises:
             ConfigurationError: A variable's value is not allowed.
@@ -209,11 +213,11 @@ class DatabaseConfig(_InSchema):
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """Read the address from a URL; TLS and limits that it does not name come from the environment.
+        """Read the address from a URL; TLS settings and limits not in the URL come from the environment.
 
         Args:
             url: `postgresql://user:password@host:port/database?sslmode=require`. Reserved characters are
-                percent-encoded; `?host=/folder` names a Unix socket's folder; an IPv6 address stands in
+                percent-encoded; `?host=/folder` names a Unix socket's folder; an IPv6 address is in
                 brackets. Parameters: `host`, `port`, `dbname`, `user`, `password`, `sslmode`, `sslcert`,
                 `sslkey`, `sslrootcert`, `connect_timeout`, `target_session_attrs`, `schema`.
 
@@ -225,10 +229,11 @@ class DatabaseConfig(_InSchema):
 
     @classmethod
     def of(cls, given: DatabaseConfig | str | None) -> DatabaseConfig:
-        """Return the configuration that is meant: one as it is, that of a URL, or for None that of the environment.
+        """Return a configuration unchanged, the configuration of a URL, or for None that of the environment.
 
         Raises:
-            ConfigurationError: The URL or the environment has a value that is not allowed, or it is something else.
+            ConfigurationError: The URL or the environment has a value that is not allowed, or the
+                argument has another type.
         """
         if given is None:
             return cls.from_env()
@@ -237,14 +242,14 @@ class DatabaseConfig(_InSchema):
         if isinstance(given, DatabaseConfig):
             return given
         raise ConfigurationError(
-            f"a database is named by a DatabaseConfig or by a URL such as postgresql://user@host/database, "
-            f"not by {type(given).__name__}"
+            f"a database must be given as a DatabaseConfig or a URL such as postgresql://user@host/database, "
+            f"not as {type(given).__name__}"
         )
 
     def replace(self, **changes: Any) -> Self:
-        """Return a copy with some fields changed, validated as a new one.
+        """Return a validated copy with some fields changed.
 
-        A smaller `max_pool_size` lowers `min_pool_size` to it, unless that is given too.
+        A smaller `max_pool_size` also lowers `min_pool_size`, unless `min_pool_size` is given too.
 
         Raises:
             ConfigurationError: A value is not allowed.
@@ -256,7 +261,7 @@ class DatabaseConfig(_InSchema):
         return type(self)(**(values | changes))
 
     def direct(self) -> DatabaseConfig | None:
-        """Return the configuration that reaches PostgreSQL itself, for LISTEN; None without `direct_url`."""
+        """Return the configuration that reaches PostgreSQL directly, for LISTEN; None without `direct_url`."""
         if self.direct_url is None:
             return None
         values = parse_url(self.direct_url.get_secret_value(), source="DATABASE_DIRECT_URL")
@@ -333,7 +338,7 @@ class DatabaseConfig(_InSchema):
     def _fits_together(self) -> Self:
         if self.min_pool_size > self.max_pool_size:
             raise ConfigurationError(
-                f"DATABASE_MIN_POOL_SIZE (min_pool_size) is {self.min_pool_size}, allowed is 0 to "
+                f"DATABASE_MIN_POOL_SIZE (min_pool_size) is {self.min_pool_size}, but must be 0 to "
                 f"DATABASE_MAX_POOL_SIZE (max_pool_size), which is {self.max_pool_size}"
             )
         if self.ssl_key_file is not None and self.ssl_cert_file is None:
@@ -348,10 +353,10 @@ class DatabaseConfig(_InSchema):
 
 
 def _at_most(size: int, limit: Any) -> int:
-    """Return `size`, or `limit` where that is less and a pool can have it."""
+    """Return `size`, or `limit` if that is less and a valid size of a pool."""
     try:
         return min(size, int(limit)) if int(limit) > 0 else size
-    except (TypeError, ValueError):  # the field's own validation says what is wrong with it
+    except (TypeError, ValueError):  # the validation of the field reports what is wrong
         return size
 
 

@@ -1,4 +1,4 @@
-"""Making one connection to PostgreSQL: arguments, attempts, and errors that say what to do."""
+"""Opening one connection to PostgreSQL: arguments, attempts, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ _TRANSIENT = ("08", "53300", "57P01", "57P02", "57P03")
 def connect_arguments(config: DatabaseConfig) -> dict[str, Any]:
     """Return the keyword arguments of `asyncpg.connect` for a configuration.
 
-    The start-up parameters are `application_name` and, where a schema is configured, `search_path`: PgBouncer refuses
-    those that it does not know, see `Connector.connect`.
+    The start-up parameters are `application_name` and, if a schema is configured, `search_path`.
+    PgBouncer refuses parameters that it does not know, see `Connector.connect`.
     """
     tls = {
         "sslmode": config.ssl_mode,
@@ -48,13 +48,13 @@ def connect_arguments(config: DatabaseConfig) -> dict[str, Any]:
         "sslrootcert": config.ssl_root_cert_file,
     }
     return {
-        # asyncpg takes certificate files, and their meaning in each mode, from a URL alone.
+        # asyncpg accepts certificate files, and interprets them for each mode, only in a URL.
         "dsn": "postgresql://?" + urlencode({name: value for name, value in tls.items() if value}),
         "host": config.host,
         "port": config.port,
         "database": config.database,
         "user": config.user,
-        # A callable, so that the password stands in none of our local variables; asyncpg's: `without_frames`.
+        # A callable, so that none of our local variables holds the password; for asyncpg's see `without_frames`.
         "password": None if config.password is None else config.password.get_secret_value,
         "target_session_attrs": config.target_session_attrs,
         "command_timeout": config.command_timeout,
@@ -66,23 +66,24 @@ def connect_arguments(config: DatabaseConfig) -> dict[str, Any]:
 
 
 class Connector:
-    """Makes connections for one configuration, again and again while a restarting server is away."""
+    """Opens connections for one configuration, and retries while a server restarts."""
 
     def __init__(self, config: DatabaseConfig) -> None:
         self._config = config
         self._arguments = connect_arguments(config)
         self._has_connected = False
         self.last_failure: BaseException | None = None
-        """Why the newest attempt failed; None where it did not."""
+        """The error of the newest attempt; None if it succeeded."""
 
     async def connect(self, open_connection: Callable[..., Any], **options: Any) -> Any:
-        """Connect, with attempts at growing intervals for `connect_timeout` once a connection has been had.
+        """Connect; once a connection has succeeded, retry at growing intervals for `connect_timeout`.
 
-        Before that a server that is not there is reported at once; one that is starting up is waited for.
+        Before the first success an unreachable server raises at once, but a server that is starting up
+        is waited for.
 
         Raises:
             ConfigurationError: The server is older than PostgreSQL 15, or a certificate cannot be used.
-            ConnectionRejectedError: The server refuses.
+            ConnectionRejectedError: The server refuses the connection.
             ConnectionError: The server could not be reached in time.
         """
         loop = asyncio.get_running_loop()
@@ -108,9 +109,9 @@ class Connector:
         return connection
 
     def _is_refused_parameter(self, error: BaseException) -> bool:
-        """Whether a pooler refuses the search path at the start, which is left to the session from now on.
+        """Whether a pooler refuses the search path as a start-up parameter; it is then left out from now on.
 
-        The library's own statements name the schema; only statements of users are looked up in the search path.
+        The library's own statements name the schema; only users' statements depend on the search path.
         """
         if (
             getattr(error, "sqlstate", None) != "08P01"
@@ -126,7 +127,7 @@ class Connector:
             return sqlstate == "57P03" or (self._has_connected and sqlstate.startswith(_TRANSIENT))
         if isinstance(error, (ssl.SSLError, builtins.TimeoutError)):
             return False
-        # A standby may be about to be made the primary.
+        # A standby may be promoted to primary soon.
         return self._has_connected and isinstance(error, (OSError, asyncpg.TargetServerAttributeNotMatched))
 
     def _check_version(self, connection: Connection) -> None:
@@ -139,7 +140,7 @@ class Connector:
             )
 
     def explain(self, error: BaseException | None) -> errors.EventStoreError:
-        """Return the error to raise for a failed attempt; None: no answer came in time."""
+        """Return the error to raise for a failed attempt; `error` is None if no answer came in time."""
         prefix = f"cannot connect to PostgreSQL at {self._config.address}: "
         sqlstate: str | None = getattr(error, "sqlstate", None)
         explained = self._explained(error, sqlstate, prefix)
@@ -153,7 +154,7 @@ class Connector:
         if error is None or isinstance(error, builtins.TimeoutError):
             limit = f"{self._config.connect_timeout:g} s (connect_timeout, DATABASE_CONNECT_TIMEOUT)"
             return errors.ConnectionError(
-                f"{prefix}no answer within {limit}: is the address right, and the server up?"
+                f"{prefix}no answer within {limit}: check the address, and that the server is running"
             )
         if sqlstate is not None:
             for start, (kind, advice) in _ADVICE.items():
@@ -168,7 +169,7 @@ class Connector:
             return errors.ConfigurationError(f"{prefix}{reason}")
         if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
             return errors.ConnectionError(
-                f"{prefix}it is a standby, and what is read there may be old: name the primary, or set "
+                f"{prefix}the server is a standby, and its data may be old: name the primary, or set "
                 "DATABASE_TARGET_SESSION_ATTRS to any"
             )
         if isinstance(error, socket.gaierror):
@@ -177,9 +178,9 @@ class Connector:
 
 
 def without_frames(error: BaseException) -> BaseException:
-    """Forget the frames of an error and of those behind it: asyncpg's have the password as a local variable.
+    """Remove the frames of an error and of its causes: asyncpg's frames have the password as a local variable.
 
-    A report of an error, such as of a crash reporter, may show local variables.
+    A crash reporter, for example, may show local variables.
     """
     chain: list[BaseException | None] = [error]
     seen: set[int] = set()

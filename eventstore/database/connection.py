@@ -39,32 +39,32 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 10.0
-"""Seconds that running work has when a connection is closed, unless the caller says otherwise."""
+"""The default number of seconds that running work has when a connection is closed."""
 
 _SWEEP_INTERVAL_MAX_S = 30.0
 _LIFETIME_JITTER = 0.1
 _NO_SUCH_STATEMENT = "26000"
 _PING = own("SELECT 1")
-_WARM_S = 1.0  # a busy process never waits for the pool; an idle one soon holds nothing
+_WARM_S = 1.0  # a busy process never waits for the pool; an idle process soon holds no connection
 
 _INTERRUPTIONS = (asyncio.CancelledError, TimeoutError, asyncpg.InternalClientError, errors.ConnectionError)
 
 
 class DatabaseConnection:
-    """A pool of connections to one database, of one event loop; made by `ConnectionFactory`."""
+    """A pool of connections to one database, for one event loop; `ConnectionFactory` creates it."""
 
     def __init__(self, config: DatabaseConfig) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._connector = Connector(config)
         self.server = KnownServer()
-        """Which server is behind the address, as far as is known; for the library's own use."""
+        """The server behind the address, as far as it is known; internal to the library."""
         self.server.at_change(self._retire)
         self._connections: WeakSet[PooledConnection] = WeakSet()
         self._tasks: set[asyncio.Task[None]] = set()
         self._forbid_gc: Callable[[], object] = _nothing
         self.attachments: dict[Any, Any] = {}
-        """What belongs to this connection and ends with it, such as its event log; for the library's own use."""
+        """Objects that belong to this connection and end with it, such as its event log; internal."""
         self._at_close: list[Callable[[], Awaitable[None]]] = []
         self._waiting = 0
         self._closing = False
@@ -85,12 +85,12 @@ class DatabaseConnection:
 
     @property
     def config(self) -> DatabaseConfig:
-        """The configuration that the pool was made with."""
+        """The configuration of the pool."""
         return self._config
 
     @property
     def is_closed(self) -> bool:
-        """Whether `close` was called, or the event loop that this belongs to has ended."""
+        """Whether `close` was called, or the event loop of this connection has ended."""
         return self._closing or self._loop.is_closed()
 
     @property
@@ -99,7 +99,7 @@ class DatabaseConnection:
         return self._loop
 
     async def open(self) -> None:
-        """Make the first connections; `ConnectionFactory.create_connection` does this, and raises the same errors."""
+        """Open the first connections; `ConnectionFactory.create_connection` does it, with the same errors."""
         if self._config.postpone_gc:
             garbage_collection.allow()
             self._forbid_gc = weakref.finalize(self, garbage_collection.forbid)
@@ -115,19 +115,21 @@ class DatabaseConnection:
     def acquire(self, *, timeout_s: float | None = None) -> AbstractAsyncContextManager[asyncpg.Connection]:
         """Lend a connection for a block.
 
-        Nothing that is done with it reaches the next borrower. After statements of your own the session is reset, which
-        costs a round trip. Where the text of a statement says that it changes the session (`SET`, `LISTEN`, `PREPARE`,
-        `CREATE TEMP TABLE`, an advisory lock ...), and after a type codec, a listener or a query logger was set, the
-        connection is ended, and the next borrower pays for a new one.
+        The next borrower does not notice what you do with the connection. After your own statements the
+        session is reset, which costs a round trip. The connection is closed if the text of a statement
+        shows that it changes the session (`SET`, `LISTEN`, `PREPARE`, `CREATE TEMP TABLE`, an advisory
+        lock ...), or if you set a type codec, a listener or a query logger. The next borrower then pays
+        for a new connection.
 
-        What no reset undoes and no text shows is left behind: a library that a function of yours loads, the variables
-        that PL/Perl and PL/Python share, the connections of dblink. For these there is `acquire_for_user`.
+        Some changes stay, because no reset undoes them and no text shows them: a library that your
+        function loads, variables that PL/Perl and PL/Python share, connections of dblink. Use
+        `acquire_for_user` for these.
 
-        A transaction that is still open at the end of the block is rolled back. Cancelling the block, or the wait for
-        the connection, loses none.
+        A transaction that is still open at the end of the block is rolled back. Cancelling the block, or
+        the wait for the connection, does not leak the connection.
 
         Args:
-            timeout_s: Seconds to wait for a connection; None: `connect_timeout`.
+            timeout_s: Seconds to wait for a connection; None for `connect_timeout`.
 
         Raises:
             ConnectionClosedError: `close` was called.
@@ -135,18 +137,18 @@ class DatabaseConnection:
             ConnectionError: The server could not be reached in time.
             TimeoutError: All connections stayed in use for that time.
             LimitError: `timeout_s` is not above 0.
-            ConfigurationError: The server is older than PostgreSQL 15, or this is another event loop.
+            ConfigurationError: The server is older than PostgreSQL 15, or another event loop is running.
         """
         return _Loan(self, _checked(timeout_s), for_user=False)
 
     def acquire_for_user(
         self, *, timeout_s: float | None = None
     ) -> AbstractAsyncContextManager[asyncpg.Connection]:
-        """Lend a connection for any statements; it is ended after the block where a statement of yours ran on it.
+        """Lend a connection for any statements; it is closed after the block if one of your statements ran.
 
-        So whatever was done ends with the block, temporary tables, locks and listeners too, and nobody else ever gets
-        that session. The next borrower pays for a new connection, some milliseconds. Arguments and errors are those of
-        `acquire`.
+        So every change of the session ends with the block, also temporary tables, locks and listeners,
+        and no other borrower gets that session. The next borrower pays some milliseconds for a new
+        connection. Arguments and errors are those of `acquire`.
         """
         return _Loan(self, _checked(timeout_s), for_user=True)
 
@@ -161,7 +163,7 @@ class DatabaseConnection:
             if connection.is_closed():
                 await self._release(proxy)
             elif not self._leads_here(connection):
-                connection.terminate()  # asyncpg's pool takes it back by that
+                connection.terminate()  # this also returns it to asyncpg's pool
             else:
                 break
         if self.server.is_steady:
@@ -203,7 +205,7 @@ class DatabaseConnection:
             raise _closed_error()
         if asyncio.get_running_loop() is not self._loop:
             raise errors.ConfigurationError(
-                "a DatabaseConnection belongs to the event loop that made it: make another in this one"
+                "a DatabaseConnection belongs to the event loop that created it: create another one in this event loop"
             )
 
     def _explain_wait(self, limit_s: float) -> errors.EventStoreError:
@@ -211,7 +213,7 @@ class DatabaseConnection:
         if now.in_use < now.max_size:
             return self._connector.explain(self._connector.last_failure)
         return errors.TimeoutError(
-            f"no connection was free within {limit_s:g} s (connect_timeout, or timeout_s of the call): all "
+            f"no connection was free within {limit_s:g} s (connect_timeout, or timeout_s of the call), as all "
             f"{now.max_size} are in use and {now.waiting} callers wait: end transactions sooner, or raise "
             "max_pool_size"
         )
@@ -243,13 +245,13 @@ class DatabaseConnection:
         await self._release(proxy)
 
     def _keep_warm(self, proxy: Any, connection: PooledConnection) -> None:
-        """Keep a connection at hand for the next loan: asyncpg's pool takes longer than many a statement."""
+        """Keep a connection ready for the next loan: asyncpg's pool is slower than many statements."""
         self._warm.append((proxy, connection))
         if self._cooling is None:
             self._cooling = self._loop.call_later(_WARM_S, self._cool)
 
     def _cool(self) -> None:
-        """Give all that are at hand back to the pool, which closes what stays idle."""
+        """Return all ready connections to the pool, which closes connections that stay idle."""
         self._cooling = None
         warm, self._warm = self._warm, []
         for proxy, _ in warm:
@@ -259,8 +261,8 @@ class DatabaseConnection:
         try:
             await self._pool.release(proxy)
         except DRIVER_ERRORS as error:
-            # asyncpg has ended the connection, and the statements on it are over: nothing is wrong for the caller.
-            _logger.info("a connection was lost on its way back to the pool", exc_info=error)
+            # asyncpg has closed the connection after its last statement, so the caller is not affected.
+            _logger.info("lost a connection while returning it to the pool", exc_info=error)
 
     async def _connect(self, *_: Any, **options: Any) -> PooledConnection:
         connection: PooledConnection = await self._connector.connect(self._open_one, **options)
@@ -272,7 +274,7 @@ class DatabaseConnection:
         return connection
 
     async def _open_one(self, **options: Any) -> PooledConnection:
-        """Connect, and learn which server it is."""
+        """Connect, and find out which server it is."""
         server, generation, wal_before = self.server, self.server.generation, self.server.wal
         connection: PooledConnection = await asyncpg.connect(**options)
         try:
@@ -282,7 +284,7 @@ class DatabaseConnection:
             connection.terminate()
             raise
         if server.generation != generation and not server.is_known(learned.server):
-            # It was on its way to the server before when another connection met the one of now.
+            # While this connection was being opened to the previous server, another one reached the new server.
             connection.terminate()
             raise ConnectionResetError("another server has taken the place of this one")
         connection.store_schema = self._config.schema or learned.schema
@@ -294,7 +296,7 @@ class DatabaseConnection:
         return connection
 
     def _retire(self) -> None:
-        """Let go of the connections to the server that was there before; one in use is ended when it comes back."""
+        """Drop the connections to the previous server; one in use is closed when it is returned."""
         for connection in list(self._connections):
             if self._leads_here(connection) or connection.is_closed():
                 continue
@@ -321,7 +323,7 @@ class DatabaseConnection:
         task.add_done_callback(self._tasks.discard)
 
     def statistics(self) -> PoolStatistics:
-        """Return how many connections there are and what they do."""
+        """Return the numbers of open, idle and lent connections and of waiting callers."""
         size = self._pool.get_size()
         idle = self._pool.get_idle_size() + len(self._warm)
         return PoolStatistics(
@@ -334,10 +336,11 @@ class DatabaseConnection:
         )
 
     async def health_check(self, *, timeout_s: float | None = None) -> HealthStatus:
-        """Ask the database for an answer; an error is part of the result, not raised.
+        """Check that the database answers; an error is part of the result and is not raised.
 
         Args:
-            timeout_s: Seconds to wait for a connection and then for the answer; None: the configured ones.
+            timeout_s: Seconds to wait for a connection and then for the answer; None for the configured
+                time-outs.
         """
         _checked(timeout_s)
         started_s = self._loop.time()
@@ -349,18 +352,18 @@ class DatabaseConnection:
         return HealthStatus(healthy=True, latency_s=self._loop.time() - started_s)
 
     def at_close(self, callback: Callable[[], Awaitable[None]]) -> None:
-        """Await `callback` when `close` is called, before new work is refused: it ends what runs on the pool."""
+        """Await `callback` when `close` is called, before new work is refused, to end work on the pool."""
         self._at_close.append(callback)
 
     async def close(self, *, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
-        """Close the pool: refuse new callers, let running ones end, then end what is left.
+        """Close the pool: refuse new callers, wait for running work, then terminate what is left.
 
-        Closing twice does nothing more; a second caller waits for the first. A cancellation ends the running work, waits
-        until all is closed, and goes on then.
+        Closing twice is safe; a second caller waits for the first. A cancellation ends the running work,
+        and is raised when everything is closed.
 
         Args:
-            timeout_s: Seconds that running work has; after them its connections are terminated, and the
-                server rolls back what is open.
+            timeout_s: Seconds that running work has; then its connections are terminated, and the server
+                rolls back open transactions.
 
         Raises:
             LimitError: `timeout_s` is not above 0.
@@ -386,7 +389,7 @@ class DatabaseConnection:
         callbacks, self._at_close = self._at_close, []
         for callback in callbacks:
             await callback()
-        if self._closing:  # by another caller, meanwhile
+        if self._closing:  # another caller has begun to close it meanwhile
             await self._closed.wait()
             return
         self._closing = True
@@ -399,7 +402,7 @@ class DatabaseConnection:
             async with asyncio.timeout(0 if self._hurried else timeout_s):
                 await self._pool.close()
         except TimeoutError:
-            _logger.warning("connections were still in use after the time to close, and were terminated")
+            _logger.warning("terminated connections that were still in use when the time to close had passed")
         finally:
             self._pool.terminate()
             self._closed.set()
@@ -425,35 +428,35 @@ class _Loan:
 
     async def __aenter__(self) -> asyncpg.Connection:
         self._proxy = await self._owner._take(self._timeout_s)  # noqa: SLF001 - one module
-        # No await from here to the end: a cancellation could not get in between.
+        # There is no await from here to the end, so a cancellation cannot interrupt it.
         self._connection: PooledConnection = self._proxy.unwrapped()
         self._connection.leased = True
         return self._proxy
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        # A statement may still be under way on the server, and may yet open or end a transaction; or the
-        # connection is out of step with it.
+        # A statement may still be running on the server, and may yet open or end a transaction; or the
+        # connection is out of sync with the server.
         interrupted = isinstance(error, _INTERRUPTIONS)
         ends = self._for_user and self._connection.effect is not Effect.NONE
         if error is not None and getattr(error, "sqlstate", None) == _NO_SUCH_STATEMENT:
-            ends = True  # a function has deallocated what the driver had prepared
+            ends = True  # a function has deallocated statements that the driver had prepared
         await self._owner._give_back(  # noqa: SLF001
             self._proxy, self._connection, interrupted=interrupted, ends=ends
         )
 
 
 class ConnectionFactory:
-    """Makes connections, and knows the oldest open one of each event loop."""
+    """Creates connections, and knows the oldest open one of each event loop."""
 
     _open: ClassVar[list[DatabaseConnection]] = []
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     @classmethod
     async def create_connection(cls, config: DatabaseConfig | str | None = None) -> DatabaseConnection:
-        """Open a pool and return it when `min_pool_size` connections stand.
+        """Open a pool and return it when `min_pool_size` connections are open.
 
         Args:
-            config: Where and how to connect, or a URL; None: `DatabaseConfig.from_env()`.
+            config: A configuration or a URL; None for `DatabaseConfig.from_env()`.
 
         Raises:
             ConfigurationError: The server is too old, a certificate cannot be used, or the environment has
@@ -470,7 +473,7 @@ class ConnectionFactory:
 
     @classmethod
     def default(cls) -> DatabaseConnection | None:
-        """Return the oldest open connection of the running event loop; None where it has none.
+        """Return the oldest open connection of the running event loop; None if it has no connection.
 
         Raises:
             RuntimeError: No event loop is running.
@@ -486,15 +489,15 @@ def _checked(timeout_s: float | None) -> float | None:
 
 
 def require_connection(given: object, taker: str) -> None:
-    """Refuse the address of a database where a connection to it is wanted.
+    """Refuse the address of a database in place of a connection.
 
     Raises:
-        ConfigurationError: It is a configuration or a URL.
+        ConfigurationError: The argument is a configuration or a URL.
     """
     if isinstance(given, DatabaseConfig | str):
         raise errors.ConfigurationError(
             f"{taker} takes an open connection, not {'a URL' if isinstance(given, str) else 'a DatabaseConfig'}: "
-            "give it `await ConnectionFactory.create_connection(...)` of that"
+            "pass the result of `await ConnectionFactory.create_connection(...)`"
         )
 
 

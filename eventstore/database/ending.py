@@ -1,4 +1,4 @@
-"""The end of a transaction: commit, roll-back, lost answers, and the way back of the connection."""
+"""The end of a transaction: commit, rollback, lost answers, and the return of the connection."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _OUTCOME_POLL_S = 0.1
 
 _effects: dict[int, Effect] = {}
-"""What statements may have left behind in each connection that is on loan from a user's own pool, by its object's id."""
+"""The possible effects of statements on each connection lent from a user's own pool, by its object's id."""
 
 
 async def commit(
@@ -34,13 +34,13 @@ async def commit(
     *,
     timeout_s: float,
 ) -> None:
-    """Commit, hand the connection back, and where the answer was lost ask the server for the outcome.
+    """Commit, return the connection, and if the answer was lost ask the server for the outcome.
 
     Args:
         lease: The loan of `connection`, which ends here.
         connection: The connection with the open transaction.
         acquire: Lends another connection to the same server.
-        timeout_s: Seconds to ask for.
+        timeout_s: Seconds that asking for the outcome may take.
 
     Raises:
         As `PostgreSQLAdapter.commit_transaction`.
@@ -49,7 +49,7 @@ async def commit(
     sent = False
     try:
         async with ending(lease):
-            # Fails in a transaction that has failed before, to whose COMMIT PostgreSQL would answer ROLLBACK.
+            # This fails in a failed transaction, where PostgreSQL would answer a COMMIT with ROLLBACK.
             own_connection = plain(connection)
             transaction = await own_connection.fetchrow(load("database/transaction_id", connection))
             sent = True
@@ -72,10 +72,10 @@ async def _resolve(
     *,
     timeout_s: float,
 ) -> None:
-    """Find out what became of a transaction whose COMMIT was not answered."""
+    """Find out the outcome of a transaction whose COMMIT was not answered."""
     transaction_id: str | None = transaction["transaction_id"]
     if transaction_id is None:
-        return  # it had written nothing
+        return  # the transaction has written nothing
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + timeout_s
     while loop.time() < deadline_s:
@@ -89,20 +89,20 @@ async def _resolve(
         except (errors.ConnectionError, *DRIVER_ERRORS):
             status: str | None = "in progress"
         else:
-            # A server that has taken over, or was restarted, may know another transaction by this id.
+            # A promoted or restarted server may know another transaction by this id.
             status = found["status"] if is_same_start(found, transaction) else None
         if status == "committed":
             return
         if status == "aborted":
             raise errors.ConnectionError(
-                "the connection was lost before the commit was done: nothing was committed, begin again"
+                "the connection was lost before the commit, so nothing was committed: begin again"
             ) from cause
         if status is None:
-            break  # too long ago for the server to know, or it is another server
+            break  # the transaction is too old for the server to know, or it is another server
         await asyncio.sleep(_OUTCOME_POLL_S)
     raise errors.TransactionCommitError(
         f"the answer to the commit of transaction {transaction_id} was lost, and the server could not be "
-        "asked in time: look whether it was applied before anything is repeated",
+        "asked in time: check whether it was applied before you repeat it",
         outcome="unknown",
     ) from cause
 
@@ -111,8 +111,9 @@ async def _resolve(
 async def of_pool(pool: Any) -> AsyncIterator[Connection]:
     """Lend a connection of an asyncpg pool, as safe from cancellation as one of ours.
 
-    The pool resets the session as its owner has told it to. One that `note_effect` was told of is ended instead, and the
-    pool makes another, with its `init`.
+    The pool resets the session as its owner has configured it. If `note_effect` has noted an effect that
+    a reset does not undo, the connection is closed instead, and the pool opens another one with its
+    `init`.
     """
     with mapped_errors(in_transaction=True):  # nothing has been sent yet
         connection = await pool.acquire()
@@ -131,7 +132,7 @@ async def of_pool(pool: Any) -> AsyncIterator[Connection]:
 
 
 def note_effect(connection: Connection, statement: str) -> None:
-    """Note what a statement of a user's may leave behind in a connection of their own pool."""
+    """Note the possible effect of a user's statement on a connection of the user's own pool."""
     if id(connection) in _effects and effect_of(statement) is Effect.LASTING:
         _effects[id(connection)] = Effect.LASTING
 
@@ -154,7 +155,7 @@ async def _release(pool: Any, connection: Connection, *, interrupted: bool) -> N
 
 @asynccontextmanager
 async def ending(lease: AbstractAsyncContextManager[Connection]) -> AsyncIterator[None]:
-    """Hand a connection back at the end of a block, with the block's error where there was one."""
+    """Return a connection at the end of a block, with the block's error if it raised one."""
     try:
         yield
     except BaseException as error:
@@ -164,15 +165,15 @@ async def ending(lease: AbstractAsyncContextManager[Connection]) -> AsyncIterato
 
 
 async def roll_back(lease: AbstractAsyncContextManager[Connection], connection: Connection) -> None:
-    """Roll back, and hand the connection back.
+    """Roll back, and return the connection.
 
     Raises:
-        TransactionRollbackError: There was no answer.
+        TransactionRollbackError: The server did not answer.
     """
     try:
         async with ending(lease):
             await connection.execute("ROLLBACK")
     except DRIVER_ERRORS as error:
         raise errors.TransactionRollbackError(
-            f"the roll-back was not answered, the server does it by itself: {map_error(error)}"
+            f"the server did not answer the rollback, and will roll back by itself: {map_error(error)}"
         ) from error

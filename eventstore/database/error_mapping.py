@@ -1,4 +1,4 @@
-"""From asyncpg's and PostgreSQL's errors to the library's, by SQLSTATE and class, never by message text."""
+"""Maps errors of asyncpg and PostgreSQL to the library's, by SQLSTATE and class, never by message text."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from eventstore.database.protocols import Connection
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What asyncpg raises, with what the operating system raises through it.
+# The errors of asyncpg, and those of the operating system that pass through it.
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 _MIGRATE = "is the database migrated? Run `eventstore migrate`"
 _POOLER = "a pooler stands between: set DATABASE_STATEMENT_CACHE_SIZE to 0"
 _LIMIT = "raise the limit, or make the statement do less"
 
-# The longest prefix of the SQLSTATE decides. Lost connections are not here: they need to know what was sent.
+# The longest prefix of the SQLSTATE decides. Lost connections are not here: their meaning depends on what was sent.
 _BY_SQLSTATE: dict[str, tuple[type[errors.EventStoreError], str]] = {
     "0A": (errors.RepositoryError, "the server does not support this"),
     "0A000/cached": (errors.TransactionConflictError, "a table changed under the transaction: run it again"),
@@ -65,7 +65,7 @@ _BY_SQLSTATE: dict[str, tuple[type[errors.EventStoreError], str]] = {
 _POSITION_KEY = (
     "events_position_key"  # a distributed table reports its constraints with the suffix of a shard
 )
-_NO_TIME = "date value out of range"  # as the driver's decoder says it
+_NO_TIME = "date value out of range"  # the message of the driver's decoder
 _LOST = ("08", "57P01", "57P02", "57P05")
 _NOT_MIGRATED = ("3F000", "42703", "42704", "42883", "42P01")
 
@@ -82,14 +82,14 @@ def map_error(
 
     Args:
         error: The error; one of this library is returned as it is.
-        in_transaction: The statement ran inside a transaction that has not been sent its COMMIT: a lost
-            connection is then known to have applied nothing, and is retryable.
-        own_statement: The statement is the library's: a missing table is then `NotMigratedError`.
-        reads_only: The statement writes nothing: a lost connection is then retryable too.
-        connection: The asyncpg connection in use, to tell a closed one from a wrong call.
+        in_transaction: Whether the statement ran inside a transaction whose COMMIT was not sent. A lost
+            connection has then applied nothing, and the error is retryable.
+        own_statement: Whether the statement is the library's. A missing table is then `NotMigratedError`.
+        reads_only: Whether the statement writes nothing. A lost connection is then retryable too.
+        connection: The asyncpg connection in use, to distinguish a closed connection from a wrong call.
 
     Returns:
-        The error to raise `from` the given one; its `sqlstate` is set where PostgreSQL sent one.
+        The error to raise `from` the given one; its `sqlstate` is set if PostgreSQL sent one.
     """
     if isinstance(error, errors.EventStoreError):
         return error
@@ -118,14 +118,15 @@ def _map(  # noqa: PLR0911 - one return for each kind
         return errors.TimeoutError(
             f"a statement took longer than its time limit (command_timeout, or timeout_s of the call): {_LIMIT}"
         )
-    # asyncpg's state is confused when the server's last words come between two statements: it was lost as well.
+    # If the server's last message arrives between two statements, asyncpg's state is inconsistent: this is a lost
+    # connection too.
     if isinstance(error, OSError | asyncpg.InternalClientError) or (sqlstate or "").startswith(_LOST):
         if in_transaction:
             return errors.ConnectionError(
                 f"the connection was lost, and with it the open transaction: {text}"
             )
         return errors.ConnectionLostError(
-            f"the connection was lost while a statement was under way, which may have been applied: {text}"
+            f"the connection was lost during a statement, which may have been applied: {text}"
         )
     if sqlstate == "40003":
         return errors.TransactionCommitError(
@@ -146,7 +147,7 @@ def _by_sqlstate(error: BaseException, sqlstate: str, text: str) -> errors.Event
             if issubclass(kind, errors.IntegrityError):
                 constraint: str | None = getattr(error, "constraint_name", None)
                 if str(constraint).startswith(_POSITION_KEY):
-                    advice = "the sequence of positions was set back behind the log: run `eventstore repair`"
+                    advice = "the sequence of positions was reset to a position inside the log: run `eventstore repair`"
                 return kind(f"{text}: {advice}", constraint=constraint)
             return kind(f"{text}: {advice}")
     return errors.RepositoryError(f"{text} (SQLSTATE {sqlstate})")
@@ -157,12 +158,12 @@ def _is_closed(connection: Connection | None) -> bool:
         return False
     try:
         return bool(connection.is_closed())
-    except asyncpg.InterfaceError:  # the pool has taken it back, since it was lost
+    except asyncpg.InterfaceError:  # the pool has taken back a lost connection
         return True
 
 
 def _first_line(error: BaseException) -> str:
-    # PostgreSQL's DETAIL may hold the row's data; the cause keeps it for those who may see it.
+    # PostgreSQL's DETAIL may contain data of the row, so it stays only in the cause.
     text = str(error.args[0]) if error.args and not isinstance(error, OSError) else str(error)
     return text.splitlines()[0] if text else type(error).__name__
 
@@ -175,9 +176,10 @@ def mapped_errors(
     reads_only: bool = False,
     connection: Connection | None = None,
 ) -> Iterator[None]:
-    """Raise the library's errors for those of asyncpg that leave the block; arguments as in `map_error`.
+    """Map the errors of asyncpg that leave the block to the library's; arguments as in `map_error`.
 
-    Where the task was cancelled inside the block, and the driver failed to clean up after that, the cancellation goes on.
+    If the task was cancelled inside the block and the driver failed to clean up, the cancellation is
+    raised.
     """
     cancelled_before = cancelling()
     try:
@@ -188,8 +190,8 @@ def mapped_errors(
         if _NO_TIME not in str(error):
             raise
         raise errors.RepositoryError(
-            "a time that was read is before the year 1 or after 9999, which Python cannot hold: correct it, or keep it from "
-            "being read"
+            "the statement read a time before the year 1 or after 9999, which Python cannot represent: correct the row, or "
+            "leave it out"
         ) from error
     except DRIVER_ERRORS as error:
         if cancelling() > cancelled_before and (cancelled := cancelled_within(error)) is not None:

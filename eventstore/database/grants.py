@@ -1,7 +1,7 @@
-"""Privilege separation: what the roles of those who write, read, fold, seal and import may do.
+"""Privilege separation: the rights of the roles that write, read, fold, seal and import.
 
-One role owns everything, and makes it by `eventstore migrate`. All others are given rights, and own nothing: so none can put a
-view, a trigger or a function of its own in the place of what the others use.
+One role owns everything and creates it with `eventstore migrate`. All other roles get rights and own
+nothing, so none of them can replace an object that others use with its own view, trigger or function.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from eventstore.database.adapter import PostgreSQLAdapter
 
 Part = Literal["writer", "reader", "projector", "sealer", "importer"]
-"""What a role is for."""
+"""The part of a role: what it is for."""
 
 PARTS: tuple[Part, ...] = get_args(Part)
-"""All of them."""
+"""All parts."""
 
 PROJECTED = frozenset(
     (
@@ -44,20 +44,20 @@ _FUNCTIONS: Mapping[str, tuple[Part, ...]] = {
     "append_events": ("writer",),
     "lock_event_log": ("importer",),
 }
-# What everybody may do without danger; all else that everybody may do with an object is revoked.
+# The harmless rights of PUBLIC; all other rights of PUBLIC on an object are revoked.
 _HARMLESS = {"table": {"SELECT"}, "sequence": {"SELECT"}, "function": set[str](), "schema": {"USAGE"}}
 _MIGRATIONS = "schema_migrations"
 
 
 @dataclass(frozen=True, slots=True)
 class RoleRights:
-    """What a role may do with the store.
+    """The rights of a role on the store.
 
     Attributes:
-        role: Its name.
-        parts: What it is for; empty where all rights were taken from it.
-        rights: The privileges that it has to each object, however it came by them; objects by name.
-        beyond: What it may do beyond its parts, and why; one line each.
+        role: The name of the role.
+        parts: The parts of the role; empty if all its rights were revoked.
+        rights: The effective privileges on each object, from any source; objects by name.
+        beyond: The rights beyond its parts, and their sources; one line each.
     """
 
     role: str
@@ -68,13 +68,13 @@ class RoleRights:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What `grant` has done.
+    """The result of `grant`.
 
     Attributes:
         owner: The role that owns the store.
-        statements: What was run; empty where nothing had to be changed.
-        roles: What each role that was named may do now.
-        remarks: What the administrator should know; one line each.
+        statements: The statements that ran; empty if nothing had to change.
+        roles: The present rights of each named role.
+        remarks: Remarks for the administrator; one line each.
     """
 
     owner: str
@@ -100,34 +100,35 @@ async def grant(
     tables: Iterable[str] = (),
     directory: Path | None = None,
 ) -> Granted:
-    """Give each role the rights of what it is named for, and take all others from it, in one transaction.
+    """Give each role the rights of its part, and revoke all its other rights, in one transaction.
 
-    All parts may read everything. Besides, the writer may append, through functions alone; the projector may write the read
-    tables and what the projection engine keeps; the sealer may add seals; and the importer may write events and seals as they
-    are in a file. None may change or remove an event, and none owns anything: what a role owns of the store goes back to the
-    owner. Roles belong to the cluster, so they are made by its administrator. A role may be named for several parts. Roles
-    that are not named are left as they are.
+    All parts may read everything. In addition, the writer may append, only through functions; the
+    projector may write the read tables and the tables of the projection engine; the sealer may add seals;
+    and the importer may write events and seals as they are in a file. No role may change or remove an
+    event, and no role owns anything: objects of the store that a role owns go back to the owner. Roles
+    belong to the cluster, so its administrator creates them. One role may have several parts. Roles that
+    are not named stay unchanged.
 
-    Run this as the role that owns the tables, or as a superuser, and again after each migration. Safe to repeat: what is as it
-    shall be is left alone.
+    Run this as the role that owns the tables, or as a superuser, and again after each migration. Safe to
+    repeat: rights that are right already are left alone.
 
     Args:
-        adapter: Where to run; without an open transaction.
+        adapter: The adapter to run on, without an open transaction.
         writer: The role of processes that append.
         reader: The role of processes that only read.
         projector: The role of projection workers.
         sealer: The role of processes that seal the log.
         importer: The role of processes that load histories and exported logs.
-        revoke: A role that is to have no rights to the store at all.
-        tables: The names of the tables of projections of your own, which are the projector's to write.
-        directory: The folder of the migrations; None: the library's own.
+        revoke: A role that loses all rights on the store.
+        tables: The names of the tables of your own projections, which the projector may write.
+        directory: The folder of the migrations; None for the library's own.
 
     Returns:
-        What ran, and what each of the roles may do now.
+        The statements that ran, and the present rights of each role.
 
     Raises:
-        ConfigurationError: No role is named, or one does not exist or owns the store; a table of yours does not exist, or
-            is the library's; or this role may not give rights.
+        ConfigurationError: No role is named; a role does not exist or owns the store; one of your tables
+            does not exist or belongs to the library; or the current role may not grant rights.
         NotMigratedError: The database has no events table.
         RepositoryError: The role that runs this may not give these rights. Nothing was changed.
     """
@@ -144,13 +145,13 @@ async def grant(
         raise errors.ConfigurationError(f"name at least one role: {options} or --revoke")
     if revoke is not None and parts[revoke]:
         raise errors.ConfigurationError(
-            f"the role {revoke} is named as {parts[revoke][0]} and for --revoke: leave one of them out"
+            f"the role {revoke} is named both as {parts[revoke][0]} and for --revoke: leave one of them out"
         )
     missing = [row["name"] for row in await adapter.fetch_all(Named("database/missing_roles"), list(parts))]
     if missing:
         named_roles = ", ".join(missing)
         raise errors.ConfigurationError(
-            f"there is no role {named_roles}: let the administrator CREATE ROLE it first"
+            f"there is no role {named_roles}: ask the administrator to CREATE ROLE it first"
         )
     made = {name for one in load_migrations(directory or packaged_directory()) for name in one.creates}
     own = sorted({*tables})
@@ -212,30 +213,31 @@ class _Grant:
         for one in by_name.values():
             if one.kind == "relation":
                 raise errors.ConfigurationError(
-                    f"{one.identity}, of role {one.owner}, is no table: it stands in the place of one; drop it and restore "
-                    "the table"
+                    f"{one.identity}, of role {one.owner}, is not a table but has the name of one: drop it and restore the "
+                    "table"
                 )
         for table in own:
             if table not in by_name:
-                raise errors.ConfigurationError(f"there is no table {table}: make it by a migration first")
+                raise errors.ConfigurationError(f"there is no table {table}: create it by a migration first")
         self._owner = by_name[_LOG].owner
         who = await self._adapter.fetch_one(Named("database/may_grant"), self._owner)
         if who is not None and not who["may_grant"]:
             raise errors.ConfigurationError(
-                f"only the owner of the store, {self._owner}, or a superuser may give rights to it: this is {who['name']}"
+                f"only the owner of the store, {self._owner}, or a superuser may grant rights on it, and this role is "
+                f"{who['name']}: log in as the owner"
             )
         if who is not None and who["is_superuser"]:
             self._remarks.append(
-                f"the owner of the store, {self._owner}, is a superuser, and so are the functions that append: let an ordinary "
-                "role migrate, or own what there is"
+                f"the owner of the store, {self._owner}, is a superuser, so the functions that append run as a superuser: let "
+                "an ordinary role migrate, or make it the owner of the existing objects"
             )
         if self._owner in self._parts:
             raise errors.ConfigurationError(
-                f"the role {self._owner} owns the store, and so may do everything: name another one"
+                f"the role {self._owner} owns the store, so it may do everything: name another role"
             )
 
     async def _take_back(self) -> None:
-        """Give what others own of the store to its owner; of the user's own tables what the named roles own."""
+        """Give objects of the store to its owner; of the user's tables, only those of the named roles."""
         for place, one in enumerate(self._objects):
             if one.kind in ("schema", "database", "function") or one.owner == self._owner:
                 continue
@@ -244,7 +246,7 @@ class _Grant:
                 self._objects[place] = _Object(one.kind, one.name, one.identity, self._owner)
 
     async def _rights(self, statement: str) -> Any:
-        """Return the privileges by role (None: everybody) and object."""
+        """Return the privileges by role (None for PUBLIC) and object."""
         found: Any = defaultdict(lambda: defaultdict(set))
         for row in await self._adapter.fetch_all(
             Named(statement),
@@ -256,7 +258,7 @@ class _Grant:
         return found
 
     async def _close(self, one: _Object, everybody: Mapping[str, set[str]]) -> None:
-        """Take from everybody what only some may do."""
+        """Revoke from PUBLIC the rights that only some roles may have."""
         if one.kind == "database":
             return
         open_to_all = everybody.get(one.identity, set()) - _HARMLESS[one.kind]
@@ -264,7 +266,7 @@ class _Grant:
             return
         if one.kind == "schema" and not await self._may_act_as(one.owner):
             self._remarks.append(
-                f"everybody may make objects in the schema {one.name}, whose owner is {one.owner}: let that role run REVOKE "
+                f"everybody may create objects in the schema {one.name}, whose owner is {one.owner}: let that role run REVOKE "
                 f"CREATE ON SCHEMA {one.identity} FROM PUBLIC"
             )
             return
@@ -277,10 +279,10 @@ class _Grant:
     async def _fit(
         self, one: _Object, role: str, parts: tuple[Part, ...], direct: set[str], effective: set[str]
     ) -> None:
-        """Give a role the rights that it shall have to an object, and no others."""
+        """Give a role exactly the intended rights on an object."""
         wanted = self.wanted(one, parts)
         if one.kind in ("schema", "database"):
-            # Everybody may have these, and they may belong to somebody else.
+            # PUBLIC may have rights on these, and another role may own them.
             if one.kind == "schema" and (unwanted := direct - wanted):
                 await self._execute(
                     f"REVOKE {', '.join(sorted(unwanted))} ON {one.words} FROM {quoted(role)}"
@@ -297,7 +299,7 @@ class _Grant:
             await self._execute(f"GRANT {', '.join(sorted(lacking))} ON {one.words} TO {quoted(role)}")
 
     def wanted(self, one: _Object, parts: tuple[Part, ...]) -> set[str]:
-        """Return the privileges to an object that a role of these parts shall have."""
+        """Return the intended privileges on an object of a role with these parts."""
         if not parts:
             return set()
         if one.kind == "function":
@@ -319,7 +321,7 @@ class _Grant:
         for row in rows:
             if not row["may_revoke"]:
                 self._remarks.append(
-                    f"the role {row['role']} will have rights to {row['kind'].lower()} that {row['maker']} makes in "
+                    f"the role {row['role']} will have rights on {row['kind'].lower()} that {row['maker']} creates in "
                     f"{schema.name}: let that role ALTER DEFAULT PRIVILEGES"
                 )
                 continue
@@ -353,12 +355,12 @@ class _Grant:
                 if one.kind == "database":
                     continue
                 more = effective.get(one.identity, set()) - self.wanted(one, parts)
-                if not parts:  # what everybody may do is not taken from one
+                if not parts:  # rights of PUBLIC cannot be revoked from one role
                     more -= _HARMLESS[one.kind]
                 if more:
                     beyond.append(
-                        f"{role} may {', '.join(sorted(more))} on {one.kind} {one.name}, by a right that everybody has or by "
-                        "its membership in another role"
+                        f"{role} may {', '.join(sorted(more))} on {one.kind} {one.name}, by a right of PUBLIC or by its "
+                        "membership in another role"
                     )
         beyond += [f"{role} owns the {owned}" for owned in about["owns"]]
         rights = {

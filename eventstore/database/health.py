@@ -1,4 +1,4 @@
-"""What can be asked of a pool: its statistics, its health, and what its server is."""
+"""The reports of a pool: its statistics, its health, and its server."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
-    """The pool at one point in time.
+    """The statistics of a pool at one point in time.
 
     Attributes:
-        size: Connections open.
-        idle: Of these, free.
-        in_use: Of these, handed out.
-        waiting: Callers that wait for a connection.
-        min_size: The configured least number.
-        max_size: The configured greatest number.
+        size: The number of open connections.
+        idle: The number of free ones.
+        in_use: The number of lent ones.
+        waiting: The number of callers that wait for a connection.
+        min_size: The configured minimum.
+        max_size: The configured maximum.
     """
 
     size: int
@@ -28,12 +28,12 @@ class PoolStatistics:
 
 @dataclass(frozen=True, slots=True)
 class HealthStatus:
-    """The answer of a health check; true where the database answered.
+    """The result of a health check; it is true if the database answered.
 
     Attributes:
-        healthy: Whether it answered.
-        latency_s: Seconds from asking for a connection to the answer; None where there was none.
-        error: What went wrong, in one line; None where nothing did.
+        healthy: Whether the database answered.
+        latency_s: Seconds from asking for a connection to the answer; None without an answer.
+        error: The error in one line; None if there was none.
     """
 
     healthy: bool
@@ -46,16 +46,16 @@ class HealthStatus:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionInfo:
-    """What the server says of a connection.
+    """The server's description of a connection.
 
     Attributes:
-        server_version: Such as `18.0`.
-        database: The database's name.
-        user: The role logged in as.
-        schema: The schema in which names are looked up first; None where there is none.
-        backend_pid: The server's process.
+        server_version: The version, such as `18.0`.
+        database: The name of the database.
+        user: The role that is logged in.
+        schema: The first existing schema of the search path; None if none exists.
+        backend_pid: The id of the server's process.
         encrypted: Whether the connection to the server uses TLS; behind a pooler, the pooler's.
-        in_recovery: Whether the server is a standby, which can only read.
+        in_recovery: Whether the server is a standby, which is read-only.
     """
 
     server_version: str

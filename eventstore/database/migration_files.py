@@ -25,14 +25,14 @@ class Migration:
     """One file of the folder `migrations`.
 
     Attributes:
-        version: The number that its name begins with, from 1.
-        name: The rest of its name.
-        checksum: SHA-256 of its content with Unix line ends, hexadecimal.
+        version: The number at the start of the file's name, from 1.
+        name: The rest of the name.
+        checksum: SHA-256 of the content with Unix line ends, hexadecimal.
         up: The statements that apply it.
-        down: The statements that undo it; None where there is no way back.
-        irreversible: Why there is no way back; None where there is one.
-        creates: The names that it makes: tables, sequences, types, functions.
-        requires_empty: The tables that must hold no row for it to be undone.
+        down: The statements that undo it; None if it cannot be undone.
+        irreversible: Why it cannot be undone; None if it can.
+        creates: The names that it creates: tables, sequences, types, functions.
+        requires_empty: The tables that must be empty to undo it.
     """
 
     version: int
@@ -54,7 +54,7 @@ def packaged_directory() -> Path:
     """Return the folder of the library's own migrations: in the package, or beside it in a source checkout.
 
     Raises:
-        MigrationError: There is none: the installation is damaged.
+        MigrationError: The folder is missing: the installation is damaged.
     """
     package = Path(str(files("eventstore")))
     for folder in (package / "migrations", package.parent / "migrations"):
@@ -67,16 +67,16 @@ def load_migrations(directory: Path) -> tuple[Migration, ...]:
     """Read all files `NNNN_name.sql` of a folder, in order of their versions.
 
     Raises:
-        MigrationError: A name or the form of a file is wrong, or two have one version.
+        MigrationError: The name or the format of a file is wrong, or two files have the same version.
     """
     if not directory.is_dir():
-        raise MigrationError(f"{directory} is no folder: name the one that holds the migrations")
+        raise MigrationError(f"{directory} is not a folder: name the folder of the migrations")
     found: dict[int, Migration] = {}
     for path in sorted(directory.glob("*.sql")):
         migration = _parse(path)
         if migration.version in found:
             raise MigrationError(
-                f"{path.name} and {found[migration.version].label}.sql have one version: number one anew"
+                f"{path.name} and {found[migration.version].label}.sql have the same version: renumber one of them"
             )
         found[migration.version] = migration
     return tuple(found[version] for version in sorted(found))
@@ -85,11 +85,11 @@ def load_migrations(directory: Path) -> tuple[Migration, ...]:
 def _parse(path: Path) -> Migration:
     match = _FILE_NAME.fullmatch(path.name)
     if not match or not int(match[1]):
-        raise MigrationError(f"{path.name} is no name of a migration: the form is 0001_lower_case.sql")
+        raise MigrationError(f"{path.name} is not a name of a migration: name it like 0001_lower_case.sql")
     try:
         text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise MigrationError(f"{path.name} is not UTF-8: save it as that") from error
+        raise MigrationError(f"{path.name} is not UTF-8: save it as UTF-8") from error
     parts = {"header": "", "up": "", "down": ""}
     values: dict[str, str] = {}
     markers: list[str] = []
@@ -101,7 +101,7 @@ def _parse(path: Path) -> Migration:
             continue
         name, value = marker[1], marker[2]
         if name in markers or name not in {"up", "down", *_WITH_VALUE}:
-            raise MigrationError(f"{path.name}: `migrate:{name}` is not known, or stands there twice")
+            raise MigrationError(f"{path.name}: `migrate:{name}` is unknown or repeated: remove it")
         if (name in _WITH_VALUE) != bool(value):
             raise MigrationError(
                 f"{path.name}: `migrate:{name}` has {'too much' if value else 'nothing'} after it"
@@ -126,15 +126,17 @@ def _check(path: Path, markers: list[str], parts: dict[str, str]) -> None:
     if "up" not in markers or not _has_statement(parts["up"]):
         raise MigrationError(f"{path.name} has no statements after `-- migrate:up`")
     if "down" in markers and "irreversible" in markers:
-        raise MigrationError(f"{path.name} has both a way back and `-- migrate:irreversible`: keep one")
+        raise MigrationError(
+            f"{path.name} has both `-- migrate:down` and `-- migrate:irreversible`: keep one"
+        )
     if "down" not in markers and "irreversible" not in markers:
         raise MigrationError(
-            f"{path.name} has neither `-- migrate:down` nor `-- migrate:irreversible: reason`"
+            f"{path.name} has neither `-- migrate:down` nor `-- migrate:irreversible: reason`: add one"
         )
     if "down" in markers and not _has_statement(parts["down"]):
         raise MigrationError(f"{path.name} has no statements after `-- migrate:down`")
     if "down" in markers and markers.index("down") < markers.index("up"):
-        raise MigrationError(f"{path.name}: `-- migrate:down` stands before `-- migrate:up`")
+        raise MigrationError(f"{path.name}: `-- migrate:down` comes before `-- migrate:up`")
     if _has_statement(parts["header"]):
         raise MigrationError(f"{path.name} has statements before `-- migrate:up`")
 
@@ -146,5 +148,5 @@ def _has_statement(part: str) -> bool:
 def _names(path: Path, value: str) -> Iterator[str]:
     for name in filter(None, (one.strip() for one in value.split(","))):
         if not _NAME.fullmatch(name):
-            raise MigrationError(f"{path.name}: {name!r} is no lower-case name")
+            raise MigrationError(f"{path.name}: {name!r} is not a lower-case name")
         yield name

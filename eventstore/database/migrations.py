@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from eventstore.database.adapter import PostgreSQLAdapter
 
-# SQLSTATEs of what another migration has made first: unique_violation, duplicate_table, duplicate_schema.
+# SQLSTATEs of objects that a concurrent migration has created first: unique_violation, duplicate_table, duplicate_schema.
 _MADE_MEANWHILE = ("23505", "42P07", "42P06")
 _OUR_COLUMNS = ["version", "name", "checksum", "applied_at"]
 
@@ -32,10 +32,10 @@ class AppliedMigration:
     """One row of `schema_migrations`.
 
     Attributes:
-        version: Its number.
-        name: Its name.
-        checksum: SHA-256 of the file that was applied, hexadecimal.
-        applied_at: When, by the database's clock.
+        version: The number of the migration.
+        name: The name of the migration.
+        checksum: SHA-256 of the applied file, hexadecimal.
+        applied_at: The time, by the database's clock.
     """
 
     version: int
@@ -46,15 +46,15 @@ class AppliedMigration:
 
 @dataclass(frozen=True, slots=True)
 class MigrationStatus:
-    """Where a database stands.
+    """The migrations of a database.
 
     Attributes:
-        current: The highest version applied; None where there is none.
+        current: The highest applied version; None if no migration was applied.
         latest: The highest version that this library knows.
-        applied: What was applied, by version.
-        pending: What was not, by version.
-        changed: Labels of files that are not what was applied under their version.
-        unknown: Versions that were applied by a newer library.
+        applied: The applied migrations, by version.
+        pending: The pending migrations, by version.
+        changed: The labels of files that differ from the file that was applied.
+        unknown: The versions that a newer library has applied.
     """
 
     current: int | None
@@ -66,7 +66,7 @@ class MigrationStatus:
 
     @property
     def is_current(self) -> bool:
-        """Whether everything that this library needs was applied, unchanged."""
+        """Whether all migrations of this library were applied and none has changed."""
         return not self.pending and not self.changed
 
 
@@ -84,22 +84,22 @@ class MigrationStep:
 
     @property
     def sql(self) -> str:
-        """The statements that run."""
+        """The statements of the step."""
         return self.migration.up if self.direction == "up" else self.migration.down or ""
 
 
 class MigrationManager:
-    """Brings a database's schema to a version, each migration in a transaction of its own.
+    """Migrates a database's schema to a version, each migration in a separate transaction.
 
-    One runs at a time: others wait for a lock on `schema_migrations`, which only a role that may write that table can take,
-    and find the work done. The lock ends with the transaction, so it also works through PgBouncer in transaction mode. A
-    failed migration leaves no trace.
+    One process migrates at a time: others wait for a lock on `schema_migrations`, which only a role that
+    may write that table can take, and then find the work done. The lock ends with the transaction, so it
+    also works through PgBouncer in transaction mode. A failed migration leaves no trace.
 
     Args:
-        adapter: Where to run; it must have no open transaction, and its role must own the schema's tables.
-        directory: The folder of the files; None: the library's own.
+        adapter: The adapter to run on, without an open transaction; its role must own the tables.
+        directory: The folder of the files; None for the library's own.
         timeout_s: Seconds that one migration may take.
-        lock_timeout_s: Seconds to wait for another that runs, and for locks on tables.
+        lock_timeout_s: Seconds to wait for another process that migrates, and for locks on tables.
     """
 
     def __init__(
@@ -124,49 +124,50 @@ class MigrationManager:
         return load_migrations(self._directory)
 
     async def initialize(self) -> None:
-        """Make the table `schema_migrations` where it is missing. Safe to repeat.
+        """Create the table `schema_migrations` if it is missing. Safe to repeat.
 
         Raises:
-            MigrationError: A table of that name exists and is not this library's.
+            MigrationError: A table of that name exists and does not belong to this library.
             PreconditionError: The database cannot hold a store, such as one that is not UTF-8.
         """
         await self._initialize()
 
     async def migrate_to_latest(self, *, dry_run: bool = False) -> int:
-        """Apply all that is pending, and return how many that were.
+        """Apply all pending migrations, and return their number.
 
         Args:
-            dry_run: Check everything and change nothing; the number is that of what would run.
+            dry_run: Check everything and change nothing; return the number of migrations that would run.
 
         Raises:
-            MigrationError: A file is malformed or is not the one that was applied; a name that a migration
-                makes is taken by something that is not this library's (nothing is done then); or a statement
-                failed, whose migration is then undone.
-            PreconditionError: The database cannot hold a store, such as one that is not UTF-8. Nothing was done.
-            TransactionConflictError: Locks were not had in time. Safe to retry.
-            ConnectionError: The connection was lost; what was applied stays. Safe to repeat.
+            MigrationError: A file is malformed or differs from the applied one; an object that does not
+                belong to this library has a name that a migration creates (nothing is done then); or a
+                statement failed, and its migration was rolled back.
+            PreconditionError: The database cannot hold a store, for example because it is not UTF-8.
+                Nothing was done.
+            TransactionConflictError: Locks were not available in time. Safe to retry.
+            ConnectionError: The connection was lost; completed migrations stay. Safe to repeat.
         """
         return await self._migrate(None, dry_run=dry_run)
 
     async def migrate_to_version(self, version: str | int, *, dry_run: bool = False) -> int:
-        """Bring the schema up or down to a version, and return how many migrations ran.
+        """Migrate the schema up or down to a version, and return how many migrations ran.
 
         Args:
-            version: Such as `"3"`, `"003"`, `"0003"` or `3`; `"0"` undoes everything.
+            version: A version such as `"3"`, `"003"`, `"0003"` or `3`; `"0"` undoes everything.
             dry_run: As in `migrate_to_latest`.
 
         Raises:
-            MigrationError: As `migrate_to_latest`; there is no such version; or the way down is missing, or
-                would drop rows that must not be lost.
+            MigrationError: As `migrate_to_latest`; the version does not exist; or a migration cannot be
+                undone, or would drop rows that must not be lost.
             TransactionConflictError, ConnectionError: As `migrate_to_latest`.
         """
         return await self._migrate(self._parse_version(version), dry_run=dry_run)
 
     async def plan(self, version: str | int | None = None) -> tuple[MigrationStep, ...]:
-        """Return what would run, in order, after all checks and without changing anything.
+        """Return the steps that would run, in order, after all checks and without changing anything.
 
         Args:
-            version: As in `migrate_to_version`; None: the latest.
+            version: As in `migrate_to_version`; None for the latest.
 
         Raises:
             MigrationError: As `migrate_to_version`.
@@ -175,10 +176,10 @@ class MigrationManager:
         return await self._planned(target)
 
     async def get_status(self) -> MigrationStatus:
-        """Return which migrations were applied and which are pending. Changes nothing.
+        """Return which migrations were applied and which are pending. It changes nothing.
 
         Raises:
-            MigrationError: A file is malformed, or `schema_migrations` is not this library's.
+            MigrationError: A file is malformed, or `schema_migrations` does not belong to this library.
         """
         applied = await self._applied()
         known = {migration.version: migration for migration in self.migrations()}
@@ -201,13 +202,14 @@ class MigrationManager:
         return (await self.get_status()).pending
 
     async def ensure_current(self) -> None:
-        """Check that every migration of this library was applied; one statement, made for start-up.
+        """Check that every migration of this library was applied; one statement, for use at start-up.
 
-        Newer ones are no error: the database is migrated first, then its programs are replaced.
+        Newer migrations are not an error, because you migrate the database first and replace its
+        programs afterwards.
 
         Raises:
-            NotMigratedError: Some were not, or none.
-            MigrationError: A file is not the one that was applied.
+            NotMigratedError: At least one migration was not applied.
+            MigrationError: A file differs from the applied one.
             ConnectionError: Safe to retry.
         """
         try:
@@ -225,7 +227,7 @@ class MigrationManager:
         missing = [migration.label for migration in known if migration.version not in checksums]
         if missing:
             raise errors.NotMigratedError(
-                f"the database lacks {len(missing)} migration(s) from {missing[0]} on: run `eventstore migrate`"
+                f"the database lacks {len(missing)} migration(s), from {missing[0]} on: run `eventstore migrate`"
             )
         _check_unchanged(known, checksums)
 
@@ -242,7 +244,7 @@ class MigrationManager:
             async with self._locked() as connection:
                 applied = {one.version for one in await self._applied()}
                 if (step.migration.version in applied) == (step.direction == "up"):
-                    continue  # another one, that ran meanwhile, has done it
+                    continue  # another process has applied it meanwhile
                 await self._run(connection, step)
                 count += 1
         return count
@@ -259,11 +261,11 @@ class MigrationManager:
         beyond = sorted(checksums.keys() - {m.version for m in known})
         if beyond and (down or up):
             raise errors.MigrationError(
-                f"the database was migrated to {beyond[-1]:04d} by a newer library: upgrade this one first"
+                f"a newer library migrated the database to {beyond[-1]:04d}: upgrade this library first"
             )
         for migration in down:
             if migration.down is None:
-                raise errors.MigrationError(f"{migration.label} has no way back: {migration.irreversible}")
+                raise errors.MigrationError(f"{migration.label} cannot be undone: {migration.irreversible}")
             await self._check_empty(migration)
         await self._check_names(up, [m for m in known if m.version in checksums])
         return tuple(
@@ -277,12 +279,12 @@ class MigrationManager:
         if taken:
             named = ", ".join(f'"{row["name"]}" ({row["kind"]})' for row in taken)
             raise errors.MigrationError(
-                f"the schema has {named}, not made by this library: nothing was done; use another database or "
+                f"the schema has {named}, which this library did not create, so nothing was done: use another database or "
                 "schema, or see docs/adopting.md"
             )
 
     async def _check_empty(self, migration: Migration, connection: Connection | None = None) -> None:
-        """Refuse to undo over rows; with a connection, lock the tables first so that none can come."""
+        """Refuse to undo if rows would be lost; with a connection, first lock the tables against new rows."""
         if not migration.requires_empty:
             return
         tables = list(migration.requires_empty)
@@ -291,7 +293,7 @@ class MigrationManager:
                 await connection.execute(row["lock_statement"])
             if await self._adapter.fetch_value(row["row_statement"]):
                 raise errors.MigrationError(
-                    f"undoing {migration.label} would drop the rows of {row['name']}: it is done only when the "
+                    f"undoing {migration.label} would drop the rows of {row['name']}: it can only be undone when the "
                     "table is empty"
                 )
 
@@ -300,7 +302,7 @@ class MigrationManager:
         if step.direction == "down":
             await self._check_empty(migration, connection)
         try:
-            # A function's body names its schema, since it runs under a search path of its own.
+            # The body of a function names the schema, because a function runs with its own search path.
             statements = render(step.sql, schema_of(connection), has_braces=True)
             await connection.execute(statements, timeout=self._timeout_s)
         except DRIVER_ERRORS as error:
@@ -308,7 +310,7 @@ class MigrationManager:
             if mapped.retryable or isinstance(mapped, errors.TimeoutError):
                 raise mapped from error
             raise errors.MigrationError(
-                f"{migration.label} ({step.direction}) failed, and was undone: {mapped}"
+                f"{migration.label} ({step.direction}) failed and was rolled back: {mapped}"
             ) from error
         if not connection.is_in_transaction():
             raise errors.MigrationError(
@@ -323,7 +325,7 @@ class MigrationManager:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:
-        """Open a transaction that waits for locks no longer than it may, and yield its connection."""
+        """Open a transaction with a limit on the wait for locks, and yield its connection."""
         async with self._adapter.transaction(isolation="read committed"):
             milliseconds = f"{max(1, round(self._lock_timeout_s * 1000))}ms"
             await self._adapter.execute(Named("database/limit_locks"), milliseconds)
@@ -331,22 +333,22 @@ class MigrationManager:
 
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[Connection]:
-        """Open a transaction that no other migration runs beside, and yield its connection.
+        """Open a transaction that excludes other migrations, and yield its connection.
 
-        Where nothing was ever migrated there is no table to lock, and none is made: see `_planned`.
+        If nothing was ever migrated, there is no table to lock, and none is created: see `_planned`.
         """
         async with self._transaction() as connection:
             if await self._columns() is not None:
                 await self._adapter.execute(
                     Named("database/lock_migrations"), timeout_s=self._lock_timeout_s + 5
                 )
-            # Migrations name their objects without a schema, and never meet a temporary one of the session.
+            # Migrations name their objects without a schema; with this path they never find temporary objects.
             path = f"{quoted(schema_of(connection))}, pg_temp"
             await connection.execute(filled("commands/set_search_path", schemas=path))
             yield connection
 
     async def _initialize(self) -> None:
-        """Make the table whose lock lets one migration run at a time, in a transaction of its own."""
+        """Create the table whose lock lets one process migrate at a time, in a separate transaction."""
         try:
             async with self._transaction() as connection:
                 if await self._columns() is None:
@@ -359,7 +361,7 @@ class MigrationManager:
                 raise
 
     async def _planned(self, target: int | None) -> tuple[MigrationStep, ...]:
-        """Return the checked steps; what another migration makes meanwhile does not look like somebody else's."""
+        """Return the checked steps; objects of a concurrent migration do not count as foreign objects."""
         while True:
             async with self._locked():
                 has_lock = await self._columns() is not None
@@ -381,7 +383,7 @@ class MigrationManager:
         )
         if columns is not None and columns != _OUR_COLUMNS:
             raise errors.MigrationError(
-                'the schema has a table "schema_migrations" of another tool: nothing was done; use another '
+                'the schema has a table "schema_migrations" of another tool, so nothing was done: use another '
                 "database or schema"
             )
         return columns
@@ -391,7 +393,7 @@ class MigrationManager:
         known = [migration.version for migration in self.migrations()]
         if not (text.isascii() and text.isdigit()) or int(text) not in {0, *known}:
             raise errors.MigrationError(
-                f"there is no migration {text!r}: there are 0 (nothing) to {max(known, default=0):04d}"
+                f"there is no migration {text!r}: give a version from 0 (nothing) to {max(known, default=0):04d}"
             )
         return int(text)
 
@@ -405,6 +407,6 @@ def _check_unchanged(known: Sequence[Migration], checksums: dict[int, str]) -> N
     for migration in known:
         if checksums.get(migration.version, migration.checksum) != migration.checksum:
             raise errors.MigrationError(
-                f"{migration.label}.sql is not the file that was applied: bring back the released one, and put "
+                f"{migration.label}.sql differs from the file that was applied: restore the released file, and put "
                 "the change into a new migration"
             )

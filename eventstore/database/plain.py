@@ -1,7 +1,8 @@
-"""A borrowed connection as the library's own statements need it: with asyncpg's own codecs and records.
+"""A borrowed connection for the library's own statements, with asyncpg's default codecs and records.
 
-A user may have asked asyncpg to pass `jsonb` as objects, numbers as floats, or rows as a class of their own. That is for
-the user's statements. The library's take and give what asyncpg takes and gives by itself, so they go past all of that.
+A user may have configured asyncpg to pass `jsonb` as objects, numbers as floats, or rows as another
+class. That applies to the user's statements. The library's statements need asyncpg's default values, so
+they bypass all of that.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ if TYPE_CHECKING:
 
 _RECORDS: dict[str, Any] = {"record_class": asyncpg.Record}
 _IN_ARRAYS = ("bool", "bytea", "date", "int2", "int4", "int8", "numeric", "timestamptz", "uuid")
-"""The types whose arrays a statement of the library may take or give; asyncpg's codec for text[] is its own in any case."""
+"""The element types of arrays that the library's statements use; asyncpg always uses its own codec for text[]."""
 
 _arrays: dict[str, frozenset[str]] = {}
-"""The types of elements of the arrays that each statement of the library takes or gives."""
+"""For each statement of the library: the element types of its arrays."""
 
 _changed: WeakKeyDictionary[Any, tuple[tuple[Any, ...], frozenset[str]]] = WeakKeyDictionary()
-"""Of each connection: the codecs that it has for arrays, and the types whose values these change."""
+"""For each connection: its array codecs, and the types whose values they change."""
 
 _BAD_VALUE = "22"
 _SAVEPOINT = "SAVEPOINT eventstore_sample"
 _TO_SAVEPOINT = "ROLLBACK TO SAVEPOINT eventstore_sample; RELEASE SAVEPOINT eventstore_sample"
 
-# A value of each type that a statement of the library takes or gives: as asyncpg has it by itself, and as SQL has it.
+# A value of each type that the library's statements use: as asyncpg represents it by default, and in SQL.
 _SAMPLES: dict[str, tuple[Any, str]] = {
     "int8": (2**53 + 1, "9007199254740993"),
     "bool": (True, "true"),
@@ -60,7 +61,7 @@ _SAMPLES: dict[str, tuple[Any, str]] = {
 
 @cache
 def _sampling(names: tuple[str, ...], brackets: str = "") -> str:
-    """Return the statement that reads a value of each type, and says whether what is sent for it is that value."""
+    """Return the statement that reads a value of each type, and checks that each sent value arrives equal."""
     columns = []
     for number, name in enumerate(names, 1):
         kind = f"{name}{brackets}"
@@ -74,7 +75,7 @@ def _sampling(names: tuple[str, ...], brackets: str = "") -> str:
 
 
 def plain(connection: Any) -> Connection:
-    """Return what the library's statements run on, for a connection that users' statements may have run on."""
+    """Return the connection for the library's statements, for a connection that users may have configured."""
     if isinstance(connection, PlainConnection):
         return connection
     effect = getattr(connection, "effect", None)
@@ -82,9 +83,10 @@ def plain(connection: Any) -> Connection:
 
 
 class PlainConnection:
-    """A connection of asyncpg whose type codecs and class of records count for nothing.
+    """A connection of asyncpg that ignores custom type codecs and the custom record class.
 
-    What asyncpg cannot do without them is refused where they change a type that the library uses.
+    asyncpg cannot ignore them in some operations. These are refused if a codec changes a type that the
+    library uses.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -95,7 +97,7 @@ class PlainConnection:
 
     @property
     def store_schema(self) -> str:
-        """The schema of the store that the connection is of."""
+        """The schema of the store on this connection."""
         return schema_of(self._connection)
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109
@@ -122,40 +124,40 @@ class PlainConnection:
         return None if row is None else row[0]
 
     async def executemany(self, command: str, args: Any, **options: Any) -> Any:
-        """As asyncpg's, where no codec is in the way."""
+        """As asyncpg's; raises `TypeCodecError` if a custom codec would change values."""
         await self.require_own_codecs()
         return await self._connection.executemany(command, args, **options)
 
     async def prepare(self, query: str, **options: Any) -> Any:
-        """As asyncpg's, where no codec is in the way."""
+        """As asyncpg's; raises `TypeCodecError` if a custom codec would change values."""
         await self.require_own_codecs()
         return await self._connection.prepare(query, **options | _RECORDS)
 
     async def copy_records_to_table(self, table_name: str, **options: Any) -> Any:
-        """As asyncpg's, where no codec is in the way."""
+        """As asyncpg's; raises `TypeCodecError` if a custom codec would change values."""
         await self.require_own_codecs()
         return await self._connection.copy_records_to_table(table_name, **options)
 
     def cursor(self, query: str, *args: Any, **options: Any) -> _Cursor:
-        """As asyncpg's, where no codec is in the way."""
+        """As asyncpg's; raises `TypeCodecError` if a custom codec would change values."""
         return _Cursor(self, query, args, options)
 
     async def require_own_codecs(self) -> None:
-        """Check that no codec of a user's stands between the library and a type that it uses.
+        """Check that no custom codec changes a type that the library uses.
 
         Raises:
-            TypeCodecError: One does.
+            TypeCodecError: A custom codec does.
         """
         if await self._changes(*_SAMPLES):
             raise TypeCodecError.of([name for name in _SAMPLES if await self._changes(name)])
 
     async def _require_own_arrays(self, query: str) -> None:
-        """Check that a statement's arrays are passed as asyncpg passes them.
+        """Check that no custom codec changes the arrays of a statement.
 
-        asyncpg can leave out a user's codec for a value, but not for the elements of an array.
+        asyncpg can ignore a custom codec for a value, but not for the elements of an array.
 
         Raises:
-            TypeCodecError: They are not.
+            TypeCodecError: A custom codec does.
         """
         arrays = _arrays.get(query)
         if arrays is None:
@@ -167,7 +169,7 @@ class PlainConnection:
             raise TypeCodecError.of(sorted(changed))
 
     async def _changed_in_arrays(self) -> frozenset[str]:
-        """Return the types whose values change in an array; they are tried again once a codec has changed."""
+        """Return the types whose values change in an array; a changed codec causes a new test."""
         key = physical(self._connection)
         learn_types(self._connection)
         codecs = array_codecs(self._connection)
@@ -180,9 +182,9 @@ class PlainConnection:
         return known[1]
 
     async def _changes(self, *names: str, in_arrays: bool = False) -> bool:
-        """Whether values of types come back, or arrive, as others."""
+        """Whether values of these types change when they are sent or read."""
         values = [_SAMPLES[name][0] for name in names]
-        # A value that the server refuses aborts the transaction; asyncpg's savepoints know only transactions of its own.
+        # A value that the server refuses aborts the transaction; asyncpg's savepoints know only asyncpg's transactions.
         in_transaction = self._connection.is_in_transaction()
         if in_transaction:
             await self._connection.execute(_SAVEPOINT)
@@ -202,7 +204,7 @@ class PlainConnection:
         read, is_written = row[::2], row[1::2]
         if in_arrays:
             read = [one[0] for one in read]
-        # asyncpg's UUID is a class of its own; equal decimals may have other digits.
+        # asyncpg has its own UUID class; equal decimals may have other digits.
         return any(one is not True for one in is_written) or not all(
             isinstance(one, type(value)) and str(one) == str(value)
             for one, value in zip(read, values, strict=True)
@@ -236,7 +238,7 @@ class PlainConnection:
 
 
 def _is_of_value(error: Exception) -> bool:
-    """Whether an encoder, a decoder or the server has refused a value; all else is the connection's trouble."""
+    """Whether an encoder, a decoder or the server has refused a value; other errors concern the connection."""
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "").startswith(_BAD_VALUE)
     if isinstance(error, asyncpg.InterfaceError):
@@ -245,7 +247,7 @@ def _is_of_value(error: Exception) -> bool:
 
 
 class _Cursor:
-    """A cursor that looks at the codecs before it is opened; to be awaited or iterated over."""
+    """A cursor that checks the codecs before it opens; await it or iterate over it."""
 
     def __init__(
         self, connection: PlainConnection, query: str, args: tuple[Any, ...], options: dict[str, Any]

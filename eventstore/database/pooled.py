@@ -15,11 +15,11 @@ from eventstore.private_names import asyncpg_names
 from eventstore.sql import is_own, own
 
 _NOTHING = own("SELECT")
-CLEAN_UP_TIMEOUT_S = 5.0  # a server that takes longer for a roll-back does it when the connection ends
+CLEAN_UP_TIMEOUT_S = 5.0  # a slower server rolls back when the connection closes
 
 
 class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """asyncpg's connection, with what the pool remembers of it."""
+    """asyncpg's connection, with the pool's data about it."""
 
     __slots__ = ("effect", "expires_at_s", "generation", "leased", "may_insert", "server", "store_schema")
 
@@ -28,18 +28,18 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
         self.expires_at_s: float | None = None
         self.leased = False
         self.effect = Effect.NONE
-        """What the statements since the last reset may have left behind in the session."""
+        """The possible effects on the session of the statements since the last reset."""
         self.server: ServerIdentity | None = None
-        """The server that it leads to; None behind a pooler, where each statement may be another one's."""
+        """The server that it leads to; None behind a pooler, where each statement may reach another server."""
         self.generation = 0
-        """The generation of the `KnownServer` that this server is of."""
+        """The generation of this server in `KnownServer`."""
         self.store_schema: str | None = None
-        """The schema of the store that this connection is of; None where the search path names none that exists."""
+        """The schema of the store; None if no schema of the search path exists."""
         self.may_insert: bool | None = None
-        """Whether its user may write into the table of events itself; None: the server was not asked yet."""
+        """Whether its user may write to the table of events directly; None if the server was not asked yet."""
 
-    # Every way in which a caller hands over the text of a statement: it is looked at before it is sent. None of these
-    # is a coroutine function, since another level of those would cost each statement of the library some time.
+    # These are all methods that take the text of a statement; each inspects the text before it sends it. They are not
+    # coroutine functions, because another coroutine level would slow each statement of the library.
 
     def execute(self, query: str, *args: Any, **options: Any) -> Any:
         """As asyncpg's."""
@@ -86,7 +86,7 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
         self.note(query)
         return super().copy_from_query(query, *args, **options)
 
-    # What changes the driver's own state, which no reset of the session undoes.
+    # These methods change the state of the driver, which no reset of the session undoes.
 
     def set_type_codec(self, *args: Any, **options: Any) -> Any:
         """As asyncpg's."""
@@ -124,80 +124,81 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
         return super().add_termination_listener(*args, **options)
 
     def note(self, statement: str) -> None:
-        """Take note of what a statement that is about to be sent may leave behind."""
+        """Record the possible effect of a statement that is about to be sent."""
         if not is_own(statement):
             self.effect = max(self.effect, effect_of(statement))
 
     async def reset_session(self) -> None:
-        """Undo what statements may have left behind in the session."""
+        """Undo the possible effects of statements on the session."""
         if self.effect is not Effect.NONE:
             await super().execute(RESET)
             self.effect = Effect.NONE
 
     def unwrapped(self) -> PooledConnection:
-        """Return this connection also when asked through the pool's proxy."""
+        """Return this connection, also when called through the pool's proxy."""
         return self
 
     def is_quiet(self) -> bool:
-        """Whether no transaction is open and nothing is under way, as far as the server has answered.
+        """Whether no transaction is open and no statement is running, as far as the server has answered.
 
-        A statement that was cancelled may yet be done: a BEGIN whose cancellation stayed in the block would be the next
-        user's, whose writes would go with its roll-back.
+        A cancelled statement may still take effect: a late BEGIN would open a transaction for the next
+        borrower, whose writes would be lost when it is rolled back.
         """
         return asyncpg_names.is_quiet(self)
 
     def forget_transaction(self) -> None:
-        """Take note that what was begun is over; asyncpg would complain of a transaction that somebody left open."""
+        """Record that the transaction is over; asyncpg would otherwise complain about an open transaction."""
         asyncpg_names.forget_transaction(self)
 
 
 def unwrapped(connection: Any) -> Any:
-    """Return the connection behind a proxy of a pool of the library's own; any other connection as it is."""
+    """Return the connection behind the proxy of the library's pool; any other connection unchanged."""
     unwrap = getattr(connection, "unwrapped", None)
     return connection if unwrap is None else unwrap()
 
 
 async def reset(connection: PooledConnection) -> None:
-    """Undo what statements of users may have done to the session; asyncpg's pool ends one where this fails."""
+    """Undo the effects of users' statements on the session; if it fails, asyncpg's pool closes the connection."""
     await connection.reset_session()
 
 
 async def close_idle(connection: PooledConnection) -> None:
-    """Close a connection unless it has been handed out meanwhile; the pool notices."""
+    """Close a connection unless it was lent meanwhile; the pool notices."""
     if connection.leased or connection.is_closed():
         return
     try:
         await connection.close(timeout=CLEAN_UP_TIMEOUT_S)
-    except Exception:  # noqa: BLE001 - it was to be ended, and is
+    except Exception:  # noqa: BLE001 - the connection closes in any case
         connection.terminate()
 
 
 async def end_session(connection: PooledConnection) -> None:
-    """Close a connection; what its session held, such as locks, is free when this returns.
+    """Close a connection; when this returns, its session has released everything, such as locks.
 
-    Only the reset waits for the server. Behind a pooler it also is all that can be done about a session that others share.
+    Only the reset waits for the server. Behind a pooler, where others share the session, the reset is all
+    that is possible.
     """
     try:
         async with asyncio.timeout(CLEAN_UP_TIMEOUT_S):
             await connection.reset_session()
-    except Exception:  # noqa: BLE001 - the connection ends, whatever state it is in
+    except Exception:  # noqa: BLE001 - the connection closes in any state
         connection.terminate()
     await close_idle(connection)
 
 
 async def recover(connection: Connection) -> None:
-    """Wait until the server has dealt with a cancelled statement, and roll back what is then open.
+    """Wait until the server has ended a cancelled statement, and roll back a transaction that is still open.
 
-    A connection that does not answer in time is ended.
+    A connection that does not answer in time is closed.
     """
     try:
         async with asyncio.timeout(CLEAN_UP_TIMEOUT_S):
             if not connection.is_closed():
-                # Answered after what was cancelled; refused where that has left a failed transaction, or where the
-                # cancellation comes late and meets this. Not "": asyncpg fails at the answer to an empty statement.
+                # The server answers this after the cancelled statement. It refuses it if that statement has left a failed
+                # transaction, or if a late cancellation hits this one. Not "": asyncpg fails on an empty statement.
                 with suppress(asyncpg.PostgresError):
                     await connection.execute(_NOTHING)
             if not connection.is_closed() and connection.is_in_transaction():
                 await connection.execute("ROLLBACK")
-    except Exception:  # noqa: BLE001 - whatever it is, the connection is not used again
+    except Exception:  # noqa: BLE001 - after any error the connection is not used again
         connection.terminate()

@@ -1,7 +1,7 @@
-"""What the library asks of a connection of the driver, and of the rows that it gives.
+"""The interface of a driver connection and of its rows, as far as the library uses it.
 
-asyncpg has no types of its own. Its connections, those of its pools, and the library's `PlainConnection` all have this
-shape; a test compares each method with asyncpg's own.
+asyncpg has no type annotations. Its connections, those of its pools, and the library's `PlainConnection`
+all have these methods; a test compares each method with asyncpg's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Row(Protocol):
 
 
 class Record(Protocol):
-    """A row as the driver gives it: its values by name or by place."""
+    """A row of the driver, with its values by name or by index."""
 
     @overload
     def __getitem__(self, key: str | int) -> Any: ...
@@ -42,7 +42,7 @@ class Record(Protocol):
         """Return the number of columns."""
 
     def __contains__(self, name: object) -> bool:
-        """Return whether there is a column of a name."""
+        """Return whether there is a column with this name."""
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a column, or the default if there is no such column."""
@@ -58,16 +58,16 @@ class Record(Protocol):
 
 
 class Transaction(AbstractAsyncContextManager[Any], Protocol):
-    """A transaction or a savepoint: a block, or begun and ended by hand."""
+    """A transaction or a savepoint: use it as a block, or begin and end it by hand."""
 
     async def start(self) -> None:
-        """Begin it."""
+        """Begin the transaction."""
 
     async def commit(self) -> None:
-        """Commit it."""
+        """Commit the transaction."""
 
     async def rollback(self) -> None:
-        """Roll it back."""
+        """Roll the transaction back."""
 
 
 class Cursor(Protocol):
@@ -82,10 +82,10 @@ class CursorFactory(AsyncIterable[Record], Awaitable[Cursor], Protocol):
 
 
 class PreparedStatement(Protocol):
-    """A prepared statement, as far as the library reads its description."""
+    """A prepared statement, of which the library reads the description."""
 
     def get_attributes(self) -> Sequence[Any]:
-        """Return name and type of each column of its answer."""
+        """Return the name and type of each result column."""
 
     def get_parameters(self) -> Sequence[Any]:
         """Return the types of its parameters."""
@@ -95,7 +95,7 @@ class Connection(Protocol):
     """A connection that runs the library's statements."""
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109
-        """Run a statement, or a script without arguments; return the command's tag."""
+        """Run a statement, or a script without arguments; return the command tag."""
 
     async def executemany(
         self,
@@ -168,13 +168,13 @@ class Connection(Protocol):
 
 
 def the_row(row: Record | None) -> Record:
-    """Return the row of a statement that always gives one.
+    """Return the row of a statement that always returns one.
 
     Raises:
-        RepositoryError: There is none.
+        RepositoryError: The statement returned no row.
     """
     if row is None:
         raise RepositoryError(
-            "a statement that always gives a row gave none: the connection answers out of step; open another"
+            "a statement that always returns a row returned none, so the connection is out of sync: open another one"
         )
     return row

@@ -1,12 +1,14 @@
-"""Which server is behind an address, and what becomes of that which was remembered of the one before: `KnownServer`.
+"""The server behind an address, and the data that the process remembers about it: `KnownServer`.
 
-A fail-over, a restore or a base backup can put another server behind the same address within a second. No call fails:
-the pool connects again by itself. But a position that the old server had given may not be there, or may be given again.
+A fail-over, a restore or a base backup can put another server behind the same address within a second.
+No call fails, because the pool reconnects by itself. But the new server may lack a position that the old
+server assigned, or may assign it again.
 
-So each connection learns at its start which server it leads to. When that is another one than before, the `generation`
-of the `KnownServer` rises. Whatever remembers a position keeps it as `Remembered`, which is empty in a new generation;
-whatever takes several statements runs in a `steady` block, whose loans are of one generation or fail. A restart of the
-same server is taken for another server, since nothing tells the two apart for certain; it costs a look.
+So each connection finds out at its start which server it leads to. If it is a different server, the
+`generation` of the `KnownServer` rises. Code that remembers a position keeps it as `Remembered`, which is
+empty in a new generation. Code that needs several statements runs in a `steady` block, in which all loans
+have the same generation or fail. A restart of the same server counts as a different server, because
+nothing distinguishes the two cases for certain; this only costs a new look-up.
 """
 
 from __future__ import annotations
@@ -30,12 +32,14 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """What tells one server from another.
+    """The identity of a server.
 
     Attributes:
-        started_at: When it was started, to the microsecond.
-        system_identifier: The number that its data folder was made with; None where it does not say.
-        timeline: The timeline of its write-ahead log, which a promotion changes, in hexadecimal; None where it does not say.
+        started_at: The time of its start, to the microsecond.
+        system_identifier: The number of its data folder, set at initdb; None if the server does not
+            reveal it.
+        timeline: The timeline of its write-ahead log, which a promotion changes, in hexadecimal; None if
+            the server does not reveal it.
         in_recovery: Whether it is a standby.
     """
 
@@ -45,7 +49,7 @@ class ServerIdentity:
     in_recovery: bool = False
 
     def is_same(self, other: ServerIdentity) -> bool:
-        """Whether it is the same server, without a restart between, as far as both say."""
+        """Whether it is the same server without a restart, as far as both identities show."""
         return self.started_at == other.started_at and all(
             mine is None or theirs is None or mine == theirs
             for mine, theirs in (
@@ -67,59 +71,60 @@ _steady: ContextVar[tuple[tuple[KnownServer, int], ...]] = ContextVar("eventstor
 
 
 class KnownServer:
-    """The server behind one pool, as far as this process knows; everything that remembers positions asks it.
+    """The server behind one pool, as far as this process knows; code that remembers positions uses it.
 
     Attributes:
-        generation: How often another server has taken the place of the one before.
-        identity: The server of now; None before the first connection to a primary.
-        checks: What has to hold on a new server before anything is read from it or written to it; each is given a connection.
+        generation: The number of times that another server has replaced the previous one.
+        identity: The present server; None before the first connection to a primary.
+        checks: The checks that a new server must pass before the library reads from it or writes to it;
+            each takes a connection.
     """
 
     def __init__(self) -> None:
         self.generation = 0
         self.identity: ServerIdentity | None = None
         self.wal = 0
-        """The most bytes of write-ahead log that the server of now is known to have written."""
+        """The largest known amount of write-ahead log of the present server, in bytes."""
         self.checks: list[Callable[[Connection], Awaitable[None]]] = []
         self._checked = 0
         self._at_change: list[Callable[[], None]] = []
 
     def at_change(self, callback: Callable[[], None]) -> None:
-        """Call `callback` each time another server has taken the place of the one before."""
+        """Call `callback` each time another server has replaced the previous one."""
         self._at_change.append(callback)
 
     # ---- what is learned -------------------------------------------------------------------------------------
 
     def connected(self, identity: ServerIdentity, *, wal: int | None, wal_before: int) -> None:
-        """Take note of what a new connection has learned.
+        """Record the server of a new connection.
 
         Args:
             identity: The server.
-            wal: How much write-ahead log it has written; None where it does not say.
-            wal_before: What `wal` was when it was asked: a server that has written less now is at an earlier point in time, as a
-                machine is that was put back to a snapshot.
+            wal: The bytes of write-ahead log that it has written; None if it does not reveal it.
+            wal_before: The value of `wal` before the server was asked. A server that has written less is
+                at an earlier point in time, like a machine that was restored from a snapshot.
         """
         if identity.in_recovery:
-            return  # no position is remembered of a standby
+            return  # no position of a standby is remembered
         if not self.is_known(identity) or (wal is not None and wal < wal_before):
             self._change(identity)
             self.wal = 0
         self.wal = max(self.wal, wal or 0)
 
     def is_known(self, identity: ServerIdentity) -> bool:
-        """Whether a server is the one of now."""
+        """Whether a server is the present one."""
         return self.identity is not None and self.identity.is_same(identity)
 
     def seen(self, connection: Connection, row: Row) -> None:
-        """Take note of what a statement has said of its server, in the columns `started_at` and `in_recovery`.
+        """Record the server of a statement, from its columns `started_at` and `in_recovery`.
 
-        Behind a pooler, or on a pool of a user's own, it is the statements that tell; and a standby may be made the primary
-        under a connection that lives on.
+        Behind a pooler, or on a user's own pool, only the statements reveal the server. A standby may
+        also be promoted while a connection to it stays open.
 
         Raises:
-            ServerChangedError: The connection leads to the server that was there before.
+            ServerChangedError: The connection leads to the previous server.
         """
-        pooled: Any = connection  # one of a `DatabaseConnection` remembers more, and no other has `server`
+        pooled: Any = connection  # only connections of a `DatabaseConnection` have `server`
         learned: ServerIdentity | None = getattr(pooled, "server", None)
         if learned is None:
             before = self.identity
@@ -136,8 +141,8 @@ class KnownServer:
         if before is not None:
             self.generation += 1
             _logger.warning(
-                "another server is behind the address, or the same was restarted: what was remembered of the one before is "
-                "forgotten (before: %s; now: %s)",
+                "another server is behind the address, or the same one was restarted; forgetting what was remembered about "
+                "the previous one (before: %s; now: %s)",
                 before,
                 identity,
             )
@@ -150,10 +155,10 @@ class KnownServer:
                 callback()
 
     def require(self, identity: ServerIdentity | None) -> None:
-        """Check that it is the server that another process works with; None: that one does not know.
+        """Check that the present server is the one that another process uses; None if that is unknown.
 
         Raises:
-            ServerChangedError: It is another one.
+            ServerChangedError: It is a different server.
         """
         if identity is not None and not self.is_known(identity):
             raise self.changed()
@@ -164,16 +169,16 @@ class KnownServer:
         return learned is not None and getattr(connection, "generation", None) != self.generation
 
     def changed(self) -> ServerChangedError:
-        """Return the error for who needs the server that was there before."""
+        """Return the error for an operation that needs the previous server."""
         return ServerChangedError(f"another server is behind the address now ({self.identity}): begin again")
 
-    # ---- what holds on it ------------------------------------------------------------------------------------
+    # ---- checks ----------------------------------------------------------------------------------------------
 
     async def check(self, connection: Connection) -> None:
-        """Let the checks look at a server that has taken another's place, once; on the first server nothing is done.
+        """Run the checks once on a server that has replaced another one; the first server is not checked.
 
         Raises:
-            EventStoreError: One does not hold; it is looked at again the next time.
+            EventStoreError: A check failed; it runs again the next time.
         """
         generation = self.generation
         if self._checked == generation:
@@ -184,12 +189,12 @@ class KnownServer:
 
     @property
     def is_checked(self) -> bool:
-        """Whether `check` has nothing to do."""
+        """Whether all checks have passed on the present server."""
         return self._checked == self.generation
 
     @contextmanager
     def being_repaired(self) -> Iterator[None]:
-        """Leave the checks out for a block that makes what they look at right, or says what is wrong with it."""
+        """Skip the checks during a block that repairs or reports what they check."""
         generation, before = self.generation, self._checked
         self._checked = generation
         try:
@@ -202,13 +207,14 @@ class KnownServer:
 
     @contextmanager
     def steady(self, generation: int | None = None) -> Iterator[int]:
-        """Have every loan of the block, and of the tasks that it starts, be of one generation.
+        """Require one generation for every loan of the block and of the tasks that it starts.
 
         Args:
-            generation: The generation that was current when what the block works with was read; None: that of now.
+            generation: The generation at the time when the block's input was read; None for the present
+                generation.
 
         Raises:
-            ServerChangedError: Another server has taken the place of that one; also at a loan in the block.
+            ServerChangedError: Another server has replaced that one; a loan in the block may raise it too.
         """
         if generation is None:
             generation = self.generation
@@ -220,25 +226,25 @@ class KnownServer:
 
     @property
     def is_steady(self) -> bool:
-        """Whether a loan of now has to be of a certain generation."""
+        """Whether a loan must have a certain generation now."""
         steady = _steady.get()
         return bool(steady) and any(server is self for server, _ in steady)
 
     def require_steady(self) -> None:
-        """Check that the generation of now is that of each `steady` block around.
+        """Check that the present generation is that of each enclosing `steady` block.
 
         Raises:
-            ServerChangedError: It is not.
+            ServerChangedError: The generation differs.
         """
         for server, generation in _steady.get():
             if server is self and generation != self.generation:
                 raise self.changed()
 
     async def require_steady_on(self, connection: Connection) -> None:
-        """As `require_steady`, of a connection that has just been lent; behind a pooler its server is asked.
+        """As `require_steady`, for a connection that was just lent; behind a pooler it asks the server.
 
         Raises:
-            ServerChangedError: It is not.
+            ServerChangedError: The generation differs.
             Exception: Errors of asyncpg, not mapped.
         """
         if getattr(connection, "server", None) is None:
@@ -249,11 +255,11 @@ class KnownServer:
 
 
 class Remembered(Generic[T]):
-    """What was learned from a server; empty again when another one has taken its place.
+    """A value that was learned from a server; it is empty again when another server replaces that one.
 
     Args:
         server: The server.
-        make: Makes an empty value.
+        make: Creates an empty value.
     """
 
     __slots__ = ("_generation", "_make", "_server", "_value")
@@ -266,17 +272,17 @@ class Remembered(Generic[T]):
 
     @property
     def value(self) -> T:
-        """The value of now. Who keeps it across an `await` may hold that of the server before, which nobody else sees."""
+        """The present value. After an `await` a kept reference may belong to the previous server."""
         if self._generation != self._server.generation:
             self.forget()
         return self._value
 
     def forget(self) -> None:
-        """Make it empty."""
+        """Reset the value to empty."""
         self._generation = self._server.generation
         self._value = self._make()
 
 
 def is_same_start(row: Row, other: Any) -> bool:
-    """Whether two rows with the column `started_at` are of one server, without a restart between them."""
+    """Whether two rows with the column `started_at` come from one server without a restart between them."""
     return bool(row["started_at"] == other["started_at"])

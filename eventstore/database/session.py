@@ -1,4 +1,4 @@
-"""What a connection is told, and what is learned from it, before it is lent for the first time."""
+"""The preparation of a connection before its first loan: it asks the server, and configures the driver."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from eventstore.database.server import ServerIdentity
 from eventstore.private_names.asyncpg_names import codecs_of, register_types
 from eventstore.sql import template
 
-# Services that are like PostgreSQL lack a function, or give no right to it.
+# Services that resemble PostgreSQL may lack a function, or refuse the right to call it.
 _NOT_TOLD = ("0A", "42", "55")
 
-# The arrays that the library's statements and read tables use, and their elements. PostgreSQL's own types have these
-# numbers for good.
+# The array types that the library's statements and read tables use, and their element types. The numbers of
+# PostgreSQL's built-in types never change.
 _ARRAYS = {
     "bool": (1000, 16),
     "bytea": (1001, 17),
@@ -29,7 +29,7 @@ _ARRAYS = {
     "timestamptz": (1185, 1184),
     "uuid": (2951, 2950),
 }
-# As asyncpg's own look-up of types returns them.
+# In the form that asyncpg's own look-up of types returns.
 _RECORDS = [
     {
         "oid": oid,
@@ -53,13 +53,14 @@ _RECORDS = [
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What a new connection has learned of its session and its server.
+    """The session and the server of a new connection.
 
     Attributes:
-        schema: The first schema of the search path that exists; None where there is none.
+        schema: The first existing schema of the search path; None if none exists.
         server: The server.
-        wal: How many bytes of write-ahead log it has written; None where it does not say.
-        is_pooled: Whether a pooler stands between, so that the next statement may be another server's.
+        wal: The bytes of write-ahead log that the server has written; None if it does not reveal it.
+        is_pooled: Whether it is a connection through a pooler, so that the next statement may reach
+            another server.
     """
 
     schema: str | None
@@ -85,13 +86,13 @@ async def learn(connection: Connection) -> Learned:
     server = ServerIdentity(
         row["started_at"], row["system_identifier"], row["timeline"], in_recovery=row["in_recovery"]
     )
-    # A pooler makes up the process id that it tells its clients.
+    # A pooler invents the process id that it sends to its clients.
     is_pooled = row["backend_pid"] != connection.get_server_pid()
     return Learned(row["schema"], server, row["wal"], is_pooled)
 
 
 async def find_schema(connection: Connection) -> str | None:
-    """Return the first schema of the session's search path that exists; None where there is none.
+    """Return the first existing schema of the session's search path; None if none exists.
 
     Raises:
         Exception: Errors of asyncpg, not mapped.
@@ -101,14 +102,14 @@ async def find_schema(connection: Connection) -> str | None:
 
 
 def learn_types(connection: Any) -> None:
-    """Tell the driver how to read arrays of PostgreSQL's own types.
+    """Register the array types of PostgreSQL's built-in types with the driver.
 
-    By itself asyncpg looks them up by a statement, which takes several round trips, and whose operators an object of
-    somebody else's in the search path could replace.
+    By default asyncpg looks them up with a statement. That takes several round trips, and another user's
+    object in the search path could replace the operators of the statement.
     """
     register_types(connection, _RECORDS)
 
 
 def array_codecs(connection: Any) -> tuple[Any, ...]:
-    """Return what the driver reads and writes arrays with; other objects once a codec of an element was changed."""
+    """Return the driver's codecs for arrays; they are new objects after a codec of an element has changed."""
     return codecs_of(connection, [oid for oid, _ in _ARRAYS.values()])

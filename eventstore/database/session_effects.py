@@ -1,9 +1,10 @@
-"""What a statement may leave behind in the session that ran it, and what undoes that.
+"""The effects that a statement may have on its session, and how they are undone.
 
-The library's own statements leave nothing. Any other may: it may call a function that sets a parameter, or create a
-temporary table. So a session that ran one is reset before anybody else gets it. Where the text itself says that the session
-changes (`SET`, `CREATE TEMP TABLE`, `PREPARE`, `LOAD` ...), the connection is ended, because a reset does not undo all of
-that: a library stays loaded, and the driver keeps statements that it prepared while a name meant something else.
+The library's own statements have none. Any other statement may have effects: it may call a function that
+sets a parameter, or create a temporary table. So after such a statement the session is reset before the
+next borrower gets it. If the text itself shows a change of the session (`SET`, `CREATE TEMP TABLE`,
+`PREPARE`, `LOAD` ...), the connection is closed, because a reset does not undo everything: a library
+stays loaded, and the driver keeps statements that it prepared while a name had another meaning.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ RESET = (
     "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; "
     "SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD SEQUENCES; DISCARD TEMP"
 )
-"""What `DISCARD ALL` does, except that the driver keeps its prepared statements. The role comes first: it may lack rights."""
+"""As `DISCARD ALL`, but it keeps the driver's prepared statements. It resets the role first: that role may lack rights."""
 
-_LOOKED_THROUGH_CHARACTERS_MAX = 20_000  # to look through more takes longer than a new connection
+_LOOKED_THROUGH_CHARACTERS_MAX = 20_000  # searching more text takes longer than opening a new connection
 
-# Statements that end with their transaction. Each is one statement: a second one after it could be any.
+# Statements whose effect ends with their transaction. Only a single statement matches: a second one could do anything.
 _TRANSACTIONAL = re.compile(
     r"\s*(?:BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|LOCK|SET\s+LOCAL|SET\s+CONSTRAINTS|"
     r"SET\s+TRANSACTION)\b[^;]*;?\s*",
@@ -40,18 +41,18 @@ _LASTING = re.compile(
 
 
 class Effect(IntEnum):
-    """What a statement may leave behind in its session; the greater one counts for a loan."""
+    """The effect of a statement on its session; the largest effect of a loan counts."""
 
     NONE = 0
-    """Nothing."""
+    """No effect."""
     UNKNOWN = 1
-    """Perhaps something, inside of a function: the session is reset."""
+    """A possible effect, such as inside a function: the session is reset."""
     LASTING = 2
-    """A changed session: the connection is ended."""
+    """A changed session: the connection is closed."""
 
 
 def effect_of(statement: str) -> Effect:
-    """Return what a statement may leave behind, as far as its text says."""
+    """Return the effect of a statement, as far as its text shows."""
     if is_own(statement):
         return Effect.NONE
     if len(statement) > _LOOKED_THROUGH_CHARACTERS_MAX:

@@ -526,7 +526,7 @@ async def test_only_the_owner_gives_rights(roles: Roles):
         await roles.grant(writer=roles.names["writer"], revoke=roles.names["writer"])
     async with roles.login("owner") as connection:
         await connection.execute("ALTER TABLE orders RENAME TO o; CREATE VIEW orders AS SELECT * FROM o")
-    with pytest.raises(errors.ConfigurationError, match="stands in the place of"):
+    with pytest.raises(errors.ConfigurationError, match="is not a table but has the name of one"):
         await roles.grant(**roles.parts)
 
 

@@ -805,7 +805,9 @@ async def test_a_sequence_that_was_set_back_is_told_as_such(store: EventStore):
     await store.log.append(started(tunings=49))
     await change(store.connection.config, ["ALTER SEQUENCE events_position_seq RESTART"])
     for stream in (started(), started(tunings=2)):
-        with pytest.raises(IntegrityError, match="set back behind the log: run `eventstore repair`"):
+        with pytest.raises(
+            IntegrityError, match="reset to a position inside the log: run `eventstore repair`"
+        ):
             await store.log.append(stream)
     assert await repair(store.log, []) == ("the next position is 51",)
     assert (await store.log.append(started())).positions == (51,)

@@ -97,5 +97,5 @@ def test_connections_have_a_type():
 
 def test_a_row_that_must_be_there():
     """A statement that always gives a row and gave none is an error that says so."""
-    with pytest.raises(RepositoryError, match="gave none"):
+    with pytest.raises(RepositoryError, match="returned none"):
         protocols.the_row(None)

@@ -30,6 +30,7 @@ ROOMS = (
     "eventstore/cli",
     "eventstore/evidence",
     "eventstore/export",
+    "eventstore/database",
 )
 """Files, folders and patterns below the root of the project."""
 
