@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.database.protocols import Connection
-from eventstore.sql import filled
+from eventstore.database.protocols import Connection, Record
+from eventstore.sql import filled, load
 
 
 class ConnectionSource(Protocol):
@@ -45,6 +45,21 @@ async def writing(source: ConnectionSource) -> AsyncIterator[Connection]:
     async with source.acquire() as connection:
         with mapped_errors(own_statement=True, connection=connection):
             yield connection
+
+
+async def read_rows(source: ConnectionSource, name: str, *arguments: Any) -> list[Record]:
+    """Return the rows of a statement that only reads.
+
+    Args:
+        source: Lends the connection.
+        name: The statement's file, such as `log/read_stream`.
+        arguments: The statement's arguments.
+
+    Raises:
+        EventStoreError: As `reading`.
+    """
+    async with reading(source) as connection:
+        return await connection.fetch(load(name, connection), *arguments)
 
 
 def in_transaction(connection: Connection) -> AbstractContextManager[None]:

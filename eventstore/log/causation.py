@@ -6,11 +6,12 @@ from uuid import UUID
 
 from eventstore.core.causation import CausationTree, correlation_of
 from eventstore.limits import COUNT_MAX, check_count
-from eventstore.log.lookup import CORRELATED_EVENTS_MAX, EventLookup
+from eventstore.log.event_log import EventLog
+from eventstore.log.lookup import CORRELATED_EVENTS_MAX
 
 
 async def causation_tree(
-    log: EventLookup, id: str | UUID, *, limit: int = CORRELATED_EVENTS_MAX
+    log: EventLog, id: str | UUID, *, limit: int = CORRELATED_EVENTS_MAX
 ) -> CausationTree:
     """Return everything that came from one command, as a tree.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ import asyncpg
 
 from eventstore.core.event import RecordedEvent
 from eventstore.core.registry import EventRegistry, registry
-from eventstore.database.access import ConnectionSource, in_transaction, reading
+from eventstore.database.access import ConnectionSource, in_transaction, read_rows, reading
 from eventstore.database.cancellation import finish
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.pooled import unwrapped
@@ -33,7 +34,7 @@ from eventstore.log.bulk_batches import ImportSource
 from eventstore.log.bulk_load import BATCH_EVENTS_MAX, BulkLoad, ImportResult
 from eventstore.log.group_commit import AnswerLostError, GroupCommit
 from eventstore.log.high_water_mark import HighWaterMark
-from eventstore.log.lookup import EventLookup
+from eventstore.log.lookup import CORRELATED_EVENTS_MAX, EventLookup, TimeBounds
 from eventstore.log.page_size import BYTES_UNBOUNDED, PageSize
 from eventstore.log.records import (
     NO_METADATA,
@@ -61,7 +62,7 @@ _RESEND_FIRST_DELAY_S = 0.05
 _RESEND_DELAY_MAX_S = 2.0
 
 
-class EventLog(EventLookup):
+class EventLog:
     """The append-only log of one database.
 
     Args:
@@ -92,6 +93,7 @@ class EventLog(EventLookup):
         if not self.server.checks:
             self.server.checks.append(require_whole_on)
         self.high_water_mark = HighWaterMark(connection, self.server)
+        self._lookup = EventLookup(connection, classes)
         self._resend_within_s = resend_within_s
         self._group_commit = GroupCommit(self._send, self._append_alone) if group_commit else None
 
@@ -333,7 +335,7 @@ class EventLog(EventLookup):
         check_position("after_version", after_version)
         if limit is not None:
             check_count("limit", limit)
-        rows = await self._find("log/read_stream", stream_id, after_version, limit)
+        rows = await read_rows(self.connection, "log/read_stream", stream_id, after_version, limit)
         return list(readable(decode_page(rows, classes=self.classes, keep_unreadable=True), handle))
 
     async def read_mark(self, position: int) -> Mark:
@@ -345,7 +347,7 @@ class EventLog(EventLookup):
         """
         if position == 0:
             return Mark(0)
-        return Mark.of(position, (await self._find("log/find_mark", position))[0])
+        return Mark.of(position, (await read_rows(self.connection, "log/find_mark", position))[0])
 
     async def read_range(
         self,
@@ -378,7 +380,7 @@ class EventLog(EventLookup):
         check_count("limit", limit)
         arguments = ("log/read_range", after, through, limit, categories, BYTES_UNBOUNDED)
         if connection is None:
-            rows = await self._find(*arguments)
+            rows = await read_rows(self.connection, *arguments)
         else:
             rows = await _fetch_on(connection, *arguments)
         return list(readable(decode_page(rows, classes=self.classes, keep_unreadable=True), handle))
@@ -393,7 +395,9 @@ class EventLog(EventLookup):
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
-        rows = await self._find("log/read_range", after, through, size.events, categories, size.bytes)
+        rows = await read_rows(
+            self.connection, "log/read_range", after, through, size.events, categories, size.bytes
+        )
         reached = rows[-1]["position"] if size.is_full(rows) else through
         return decode_page(rows, classes=self.classes, keep_unreadable=True), reached
 
@@ -437,6 +441,54 @@ class EventLog(EventLookup):
                 )
             for event in readable(events, handle):
                 yield event
+
+    async def find_event(self, event_id: UUID) -> RecordedEvent | None:
+        """Return the event with an id; None if there is none.
+
+        If an id was appended twice, to two streams, it is the first of the two events.
+
+        Raises:
+            ConnectionError, TimeoutError: Safe to retry.
+            UnknownEventTypeError, EventDecodingError: The code does not know the event.
+        """
+        return await self._lookup.find_event(event_id)
+
+    async def find_correlated(
+        self,
+        correlation_id: str | UUID,
+        *,
+        limit: int = CORRELATED_EVENTS_MAX,
+        on_unreadable: OnUnreadable = "raise",
+    ) -> list[RecordedEvent]:
+        """Return the events with a correlation id in their metadata, in order, and the event of that very id.
+
+        Args:
+            correlation_id: The id; that of the first event of all if no other was given.
+            limit: Return so many events at most.
+            on_unreadable: As in `read_stream`.
+
+        Raises:
+            LimitError: `limit` is below 1.
+            ConfigurationError, ConnectionError, TimeoutError, UnknownEventTypeError, EventDecodingError: As `read_stream`.
+        """
+        return await self._lookup.find_correlated(correlation_id, limit=limit, on_unreadable=on_unreadable)
+
+    async def find_time(
+        self, *, recorded_at: datetime | None = None, occurred_at: datetime | None = None
+    ) -> TimeBounds:
+        """Return between which positions a point in time lies. Give exactly one of the two times.
+
+        Events whose transactions are in flight may still come to lie before the point in time.
+
+        Args:
+            recorded_at: The point in time, by the database's clock; naive: local time.
+            occurred_at: The point in time, by the domain's clock; naive: local time.
+
+        Raises:
+            ConfigurationError: Not exactly one is given, or it is not a time.
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        return await self._lookup.find_time(recorded_at=recorded_at, occurred_at=occurred_at)
 
     def subscribe(
         self,

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from eventstore.core.context import bound_in_utc
 from eventstore.core.event import RecordedEvent
 from eventstore.core.registry import EventRegistry
-from eventstore.database.access import ConnectionSource, reading
+from eventstore.database.access import ConnectionSource, read_rows
 from eventstore.errors import ConfigurationError
 from eventstore.limits import check_count
 from eventstore.log.records import COLUMNS, decode, decode_page
 from eventstore.log.unreadable import OnUnreadable, readable, unreadable_handler
-from eventstore.sql import load
 
 CORRELATED_EVENTS_MAX = 10_000
 """The most events of one correlation that are read unless a caller says otherwise."""
@@ -42,10 +40,16 @@ class TimeBounds:
 
 
 class EventLookup:
-    """Finds events of a log; `EventLog` is one."""
+    """Finds events of a log by what is not their place.
 
-    connection: ConnectionSource
-    classes: EventRegistry
+    Args:
+        source: Lends a connection to the log's database.
+        classes: Where event classes are found.
+    """
+
+    def __init__(self, source: ConnectionSource, classes: EventRegistry) -> None:
+        self._source = source
+        self._classes = classes
 
     async def find_event(self, event_id: UUID) -> RecordedEvent | None:
         """Return the event with an id; None where there is none.
@@ -56,8 +60,8 @@ class EventLookup:
             ConnectionError, TimeoutError: Safe to retry.
             UnknownEventTypeError, EventDecodingError: The code does not know the event.
         """
-        rows = await self._find("log/find_event", event_id)
-        return decode(rows[0], classes=self.classes) if rows else None
+        rows = await read_rows(self._source, "log/find_event", event_id)
+        return decode(rows[0], classes=self._classes) if rows else None
 
     async def find_correlated(
         self,
@@ -83,9 +87,9 @@ class EventLookup:
         handle = unreadable_handler(on_unreadable)
         check_count("limit", limit)
         text = str(correlation_id)
-        rows = await self._find("log/find_correlated", text, _id_of(text), limit)
+        rows = await read_rows(self._source, "log/find_correlated", text, _id_of(text), limit)
         events = decode_page(
-            [[row[name] for name in COLUMNS] for row in rows], classes=self.classes, keep_unreadable=True
+            [[row[name] for name in COLUMNS] for row in rows], classes=self._classes, keep_unreadable=True
         )
         return list(readable(events, handle))
 
@@ -105,17 +109,12 @@ class EventLookup:
             ConnectionError, TimeoutError: Safe to retry.
         """
         if recorded_at is not None and occurred_at is None:
-            rows = await self._find("log/bound_recorded_at", bound_in_utc(recorded_at))
+            rows = await read_rows(self._source, "log/bound_recorded_at", bound_in_utc(recorded_at))
         elif occurred_at is not None and recorded_at is None:
-            rows = await self._find("log/bound_occurred_at", bound_in_utc(occurred_at))
+            rows = await read_rows(self._source, "log/bound_occurred_at", bound_in_utc(occurred_at))
         else:
             raise ConfigurationError("find which time? Give exactly one of recorded_at= and occurred_at=")
         return TimeBounds(rows[0]["first_after"], rows[0]["last_through"])
-
-    async def _find(self, statement: str, *arguments: Any) -> list[Any]:
-        async with reading(self.connection) as connection:
-            rows: list[Any] = await connection.fetch(load(statement, connection), *arguments)
-            return rows
 
 
 def _id_of(text: str) -> UUID | None:

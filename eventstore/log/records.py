@@ -19,6 +19,7 @@ from eventstore.core.event_codec import event_codecs, has_nul, reason_of
 from eventstore.core.read_back import parse_json, without_exponents
 from eventstore.core.registry import EventRegistry, registry
 from eventstore.core.upcasting import EventContext, upcast
+from eventstore.database.protocols import Row
 from eventstore.errors import (
     ConfigurationError,
     EventDecodingError,
@@ -288,7 +289,7 @@ def _no_version(stream_id: UUID, version: int, before: int) -> ConfigurationErro
     )
 
 
-def decode(row: Mapping[str, Any], *, classes: EventRegistry = registry) -> RecordedEvent:
+def decode(row: Row, *, classes: EventRegistry = registry) -> RecordedEvent:
     """Return a row of `events` as an event with its envelope, upcast to today's schema.
 
     Args:

@@ -10,7 +10,6 @@ import pytest
 
 from eventstore.domain import Order, Portfolio, Position
 from eventstore.errors import PortfolioNotFoundError, ReadOnlyError, RepositoryError, UnsavedChangesError
-from eventstore.replay.of_store import PastOfStore
 from eventstore.repositories import (
     PostgreSQLOrderRepository,
     PostgreSQLPortfolioRepository,
@@ -217,7 +216,7 @@ async def test_what_reads_the_log_takes_entities_too(database: Database):
     """The equity curve, a replay, and the states of many streams."""
     if not isinstance(database, StoreDatabase):
         pytest.skip("a store is needed")
-    store: PastOfStore = database.store
+    store = database.store
     entities = await _kept(database)
     assert len((await store.equity_curve(entities[Portfolio])).points) > 0
     assert [event.stream_id async for event in store.replay(streams=[entities[Order]])] == [
