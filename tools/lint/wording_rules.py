@@ -31,6 +31,7 @@ ROOMS = (
     "eventstore/evidence",
     "eventstore/export",
     "eventstore/database",
+    "eventstore/sql",
 )
 """Files, folders and patterns below the root of the project."""
 

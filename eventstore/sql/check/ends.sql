@@ -1,10 +1,11 @@
--- Purpose: Read where the log ends, which position was assigned last, and how far anything has read; to find what a restore
---   has lost. Positions are assigned before they are seen, so in a sound database the sequence is never behind. What stands
---   so far beyond it that no restore can be the reason is told apart, and is no end of anything.
+-- Purpose: Read the end of the log, the last assigned position, and the furthest position that anything has read, to
+--   find events that a restore has lost. Positions are assigned before they are visible, so in a sound database the
+--   sequence is never behind. Rows so far beyond it that no restore can explain them are reported separately and do
+--   not count as an end.
 -- Parameters: none
--- Result: head bigint, sequence bigint (NULL where the role may not see it), delivered bigint, ahead text[] names of the
---   projections that have read beyond the end, state_snapshots_ahead boolean whether there are state snapshots there, impossible text[]
---   the table and the position of rows that stand where no position can have been assigned
+-- Result: head bigint, sequence bigint (NULL if the role may not see it), delivered bigint, ahead text[] names of the
+--   projections that have read beyond the end, state_snapshots_ahead boolean whether there are state snapshots beyond
+--   the end, impossible text[] the table and the position of rows at positions that cannot have been assigned
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key; the other tables are small
 WITH limits AS MATERIALIZED (

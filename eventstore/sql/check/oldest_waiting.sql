@@ -1,7 +1,7 @@
--- Purpose: Tell for how long the first event after a position has waited.
+-- Purpose: Return how long the first event after a position has waited.
 -- Parameters:
 --   $1 position bigint
--- Result: age_s double precision; no row where there is no event
+-- Result: age_s double precision; no row if there is no event
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 SELECT extract(epoch FROM pg_catalog.clock_timestamp() - recorded_at)::double precision AS age_s

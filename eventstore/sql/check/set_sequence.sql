@@ -1,4 +1,5 @@
--- Purpose: Let the next position be the one after this. Run it in the transaction that keeps appends out.
+-- Purpose: Set the sequence so that the next position is the one after this. Run it in the transaction that keeps
+--   appends out.
 -- Parameters:
 --   $1 last bigint position
 -- Result: last bigint

@@ -1,4 +1,4 @@
--- Purpose: Tell what the server says of this connection.
+-- Purpose: Describe this connection and its server.
 -- Parameters: none
 -- Result: server_version text, database text, "user" text, schema text (NULL: none), backend_pid integer,
 --   encrypted boolean, in_recovery boolean

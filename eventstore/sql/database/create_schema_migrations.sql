@@ -1,7 +1,7 @@
--- Purpose: Make the table that remembers which migrations were applied.
+-- Purpose: Create the table of applied migrations.
 -- Parameters: none
 -- Result: none
--- Locks: none but the new table
+-- Locks: only on the new table
 -- Index: none
 CREATE TABLE {schema}.schema_migrations (
     version    integer     NOT NULL,

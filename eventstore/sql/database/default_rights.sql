@@ -1,8 +1,8 @@
--- Purpose: List the rights that roles will be given to what is yet to be made in the schema of a store.
+-- Purpose: List the default rights that roles will get on future objects in the schema of a store.
 -- Parameters:
 --   $1 roles text[]
--- Result: maker text whose objects they are; kind text as ALTER DEFAULT PRIVILEGES names it; role text; may_revoke boolean
---   whether this role may act as the maker
+-- Result: maker text the role that creates the objects; kind text as ALTER DEFAULT PRIVILEGES names it; role text;
+--   may_revoke boolean whether this role may act as the maker
 -- Locks: none
 -- Index: those of the system tables
 SELECT DISTINCT

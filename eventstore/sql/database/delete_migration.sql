@@ -1,4 +1,4 @@
--- Purpose: Forget a migration that was undone.
+-- Purpose: Delete the row of a migration that was undone.
 -- Parameters:
 --   $1 version integer
 -- Result: none

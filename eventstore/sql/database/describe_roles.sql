@@ -1,4 +1,4 @@
--- Purpose: Tell of roles what rights no GRANT gives and no REVOKE takes.
+-- Purpose: List the rights of roles that do not come from GRANT: superuser, membership and ownership.
 -- Parameters:
 --   $1 roles text[]
 --   $2 owner text of the store

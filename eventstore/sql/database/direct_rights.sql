@@ -1,9 +1,9 @@
--- Purpose: List the rights that roles, and everybody, have been given to the objects of a store.
+-- Purpose: List the rights that were granted to roles, and to PUBLIC, on the objects of a store.
 -- Parameters:
 --   $1 relations text[] quoted, with their schema
 --   $2 functions text[] quoted, with their schema and the types of their arguments
 --   $3 roles text[]
--- Result: identity text as given, or the schema's name, quoted; role text, NULL for everybody; privilege text
+-- Result: identity text as given, or the schema's name, quoted; role text, NULL for PUBLIC; privilege text
 -- Locks: none
 -- Index: those of the system tables
 WITH objects (identity, rights) AS (

@@ -1,5 +1,5 @@
--- Purpose: List what roles may do with the objects of a store, in whatever way they came by it: given to them, to everybody, or
---   to a role that they are a member of; as the owner, or as a superuser.
+-- Purpose: List the effective rights of roles on the objects of a store from all sources: granted to the role, to
+--   PUBLIC, or to a role that it is a member of; as the owner, or as a superuser.
 -- Parameters:
 --   $1 relations text[] quoted, with their schema
 --   $2 functions text[] quoted, with their schema and the types of their arguments

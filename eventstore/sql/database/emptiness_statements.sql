@@ -1,6 +1,6 @@
--- Purpose: Write the statements that lock tables against everyone and that find a row in one of them.
---   LOCK TABLE needs rights that not even the owner of an append-only table has; naming its owner anew takes
---   the same lock and changes nothing.
+-- Purpose: Build the statements that lock tables against all access and that check them for rows. LOCK TABLE needs
+--   rights that not even the owner of an append-only table has; ALTER TABLE ... OWNER TO the present owner takes the
+--   same lock and changes nothing.
 -- Parameters:
 --   $1 tables text[]
 -- Result: name text, lock_statement text, row_statement text (one boolean); of the tables that exist

@@ -1,4 +1,4 @@
--- Purpose: Tell which of these names are tables of the current schema.
+-- Purpose: Return those of the names that are tables of the current schema.
 -- Parameters:
 --   $1 names text[]
 -- Result: name text; by name

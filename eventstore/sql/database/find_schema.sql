@@ -1,6 +1,6 @@
--- Purpose: Tell in which schema a session makes objects: the first one of its search path that exists.
+-- Purpose: Return the schema in which a session creates objects: the first existing schema of its search path.
 -- Parameters: none
--- Result: schema text, NULL where the search path names no schema that exists
+-- Result: schema text, NULL if no schema of the search path exists
 -- Locks: none
 -- Index: none
 SELECT pg_catalog.current_schema()::pg_catalog.text AS schema

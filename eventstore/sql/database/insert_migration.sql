@@ -1,4 +1,4 @@
--- Purpose: Remember that a migration was applied.
+-- Purpose: Record that a migration was applied.
 -- Parameters:
 --   $1 version integer
 --   $2 name text

@@ -1,10 +1,10 @@
--- Purpose: Tell which server a session is of, to find out that another one has taken its place, and the session's schema.
---   The timeline is that of the write-ahead log, which a promotion changes at once; a base backup put in the place of a
---   server has its system identifier and its timeline, and another start.
+-- Purpose: Identify the server of a session, to detect that another server has replaced it, and return the session's
+--   schema. A promotion changes the timeline of the write-ahead log at once. A base backup that replaces a server has
+--   the same system identifier and timeline, but a different start time.
 -- Parameters: none
--- Result: schema text, NULL where the search path names no schema that exists; backend_pid integer; in_recovery boolean;
---   started_at timestamp with time zone; system_identifier bigint; timeline text, hexadecimal, and wal bigint, how many bytes of
---   write-ahead log were ever written, both NULL on a standby
+-- Result: schema text, NULL if no schema of the search path exists; backend_pid integer; in_recovery boolean;
+--   started_at timestamp with time zone; system_identifier bigint; timeline text, hexadecimal, and wal bigint, the
+--   bytes of write-ahead log written so far, both NULL on a standby
 -- Locks: none
 -- Index: none
 SELECT

@@ -1,4 +1,4 @@
--- Purpose: Bound how long the statements of the transaction wait for locks.
+-- Purpose: Limit how long the statements of the transaction wait for locks.
 -- Parameters:
 --   $1 lock_timeout text with a unit, such as 60s
 -- Result: lock_timeout text

@@ -1,4 +1,4 @@
--- Purpose: Tell whether this role may give rights to the objects of another, and who it is.
+-- Purpose: Check whether this role may grant rights on the objects of another role, and return its name.
 -- Parameters:
 --   $1 owner text
 -- Result: name text of this role; may_grant boolean; is_superuser boolean whether the owner is one

@@ -1,7 +1,7 @@
--- Purpose: Tell whether this role may write to tables.
+-- Purpose: Check whether this role may write to tables.
 -- Parameters:
 --   $1 tables text[] names
--- Result: may_write boolean; true where a table is missing, which another error tells better
+-- Result: may_write boolean; true if a table is missing, which another error reports
 -- Locks: none beyond ACCESS SHARE
 -- Index: none
 SELECT coalesce(pg_catalog.bool_and(

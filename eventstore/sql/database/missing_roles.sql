@@ -1,4 +1,4 @@
--- Purpose: Tell which roles the cluster does not have.
+-- Purpose: Return the roles that the cluster does not have.
 -- Parameters:
 --   $1 roles text[]
 -- Result: name text; by name

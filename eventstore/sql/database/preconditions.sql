@@ -1,8 +1,9 @@
--- Purpose: Find the preconditions of the store that do not hold, each with the statement that repairs it. The names are those
---   of eventstore/database/preconditions.py, which says what rests on each.
+-- Purpose: Find the preconditions of the store that do not hold, each with the statement that repairs it. The names
+--   are those of eventstore/database/preconditions.py, which describes the risk of each.
 -- Parameters:
 --   $1 read_tables text[] names of the tables of projections
--- Result: precondition text, found text what is wrong, repair text the statement (NULL where none does it); no row where all hold
+-- Result: precondition text, found text what is wrong, repair text the statement (NULL if no statement does); no row
+--   if all hold
 -- Locks: none
 -- Index: those of the system tables
 WITH store AS (
@@ -13,7 +14,7 @@ WITH store AS (
         pg_catalog.to_regclass(pg_catalog.format('%I.events_position_seq', {schema_name}))::pg_catalog.oid AS sequence,
         pg_catalog.format('%I.events_position_seq', {schema_name}) AS sequence_name
 ),
--- The store's own tables with their primary keys; those of projections have theirs in the model of their rows.
+-- The store's own tables with their primary keys; the keys of the projections' tables are in their row models.
 named (name, is_own, key) AS (
     VALUES
         ('events', true, ARRAY['stream_id', 'version']),
@@ -59,7 +60,7 @@ event_columns (name, type) AS (
 columns AS (
     SELECT
         wanted.name AS wanted, wanted.type AS wanted_type, there.attname AS name,
-        -- By its oid: what format_type says depends on quote_all_identifiers and on the search path.
+        -- By its oid: the result of format_type depends on quote_all_identifiers and on the search path.
         there.atttypid <> pg_catalog.to_regtype(wanted.type)::pg_catalog.oid OR there.atttypmod <> -1 AS has_other_type,
         pg_catalog.format_type(there.atttypid, there.atttypmod) AS type, there.attnotnull, there.atthasdef,
         there.attgenerated, there.attidentity
@@ -128,7 +129,7 @@ violations (precondition, found, repair) AS (
         settings.precondition,
         pg_catalog.format('%s is %s', settings.name, settings.wrong),
         (
-            -- A session that may not write is to write this.
+            -- The repair must run in a session that may not write, so it enables writing first.
             SELECT CASE WHEN settings.name = 'default_transaction_read_only' THEN pg_catalog.format('BEGIN READ WRITE; %s; COMMIT', reset.statement)
                 ELSE reset.statement END
             FROM pg_catalog.pg_settings AS there

@@ -1,4 +1,4 @@
--- Purpose: Tell whether the schema of the store exists.
+-- Purpose: Check whether the schema of the store exists.
 -- Parameters: none
 -- Result: exists boolean
 -- Locks: none

@@ -1,6 +1,6 @@
--- Purpose: Tell whether schema_migrations exists in the current schema, and whether it is ours.
+-- Purpose: Check whether schema_migrations exists in the current schema, and whether it belongs to this library.
 -- Parameters: none
--- Result: columns text[] in order; NULL where there is no such table
+-- Result: columns text[] in order; NULL if there is no such table
 -- Locks: none
 -- Index: those of the system tables
 SELECT pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY a.attnum) AS columns

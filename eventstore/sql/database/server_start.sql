@@ -1,4 +1,4 @@
--- Purpose: Tell when the server of a session was started, which is all that every server and every role can tell of it.
+-- Purpose: Return when the server of a session was started, which is all that every server reveals to every role.
 -- Parameters: none
 -- Result: started_at timestamp with time zone, in_recovery boolean
 -- Locks: none

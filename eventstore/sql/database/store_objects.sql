@@ -1,10 +1,10 @@
--- Purpose: List the objects of a store to which roles have rights: its tables, its sequences, the functions of its owner, its
---   schema and its database; with their owners.
+-- Purpose: List the objects of a store on which roles have rights: its tables, its sequences, the functions of its
+--   owner, its schema and its database; with their owners.
 -- Parameters:
 --   $1 relations text[] names of tables and sequences; those that exist are listed
 --   $2 functions text[] names
--- Result: kind text (table, sequence, function, schema, database, or relation: something else of a table's name), name text,
---   identity text quoted with its schema, owner text; by kind and name
+-- Result: kind text (table, sequence, function, schema, database, or relation: another object with a table's name),
+--   name text, identity text quoted with its schema, owner text; by kind and name
 -- Locks: none
 -- Index: those of the system tables
 WITH events AS (
@@ -25,7 +25,7 @@ FROM pg_catalog.pg_class AS relation
 WHERE relation.relnamespace = pg_catalog.to_regnamespace(pg_catalog.quote_ident({schema_name}))::pg_catalog.oid
     AND relation.relname::pg_catalog.text = ANY ($1::pg_catalog.text[])
 UNION ALL
--- Another role's function of such a name is not the store's.
+-- A function of another role with such a name does not belong to the store.
 SELECT
     'function', one.proname::pg_catalog.text,
     pg_catalog.format(

@@ -1,4 +1,4 @@
--- Purpose: Tell which names are taken in the current schema by a relation, a type or a function.
+-- Purpose: Return those of the names that a relation, a type or a function of the current schema has.
 -- Parameters:
 --   $1 names text[]
 -- Result: name text, kind text; by name

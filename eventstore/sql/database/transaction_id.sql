@@ -1,7 +1,7 @@
--- Purpose: Name the running transaction, to ask for its outcome if the answer to its COMMIT is lost.
+-- Purpose: Return the id of the running transaction, to ask for its outcome if the answer to its COMMIT is lost.
 -- Parameters: none
--- Result: transaction_id text, NULL where the transaction has written nothing; started_at timestamp with time zone of the server:
---   another one may give the same id to another transaction
+-- Result: transaction_id text, NULL if the transaction has written nothing; started_at timestamp with time zone of
+--   the server: another server may use the same id for another transaction
 -- Locks: none
 -- Index: none
 SELECT

@@ -1,8 +1,8 @@
--- Purpose: Tell what became of a transaction.
+-- Purpose: Return the outcome of a transaction.
 -- Parameters:
 --   $1 transaction_id text as transaction_id.sql returned it
--- Result: status text: in progress, committed or aborted, NULL where it is too long ago; started_at timestamp with time zone
---   of the server
+-- Result: status text: in progress, committed or aborted, NULL if the transaction is too old; started_at timestamp
+--   with time zone of the server
 -- Locks: none
 -- Index: none
 SELECT

@@ -1,4 +1,4 @@
--- Purpose: Find events where none can be, below the first position or without one, and count those after the last seal.
+-- Purpose: Find events below the first position or without a position, and count the events after the last seal.
 -- Parameters:
 --   $1 through bigint last sealed position
 -- Result: below bigint the lowest position under 1, or NULL; unplaced text the id of an

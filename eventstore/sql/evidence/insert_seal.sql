@@ -1,4 +1,4 @@
--- Purpose: Add a seal. Of two sealers that make the same block at once, one ends in unique_violation
+-- Purpose: Add a seal. If two processes seal the same block at once, one fails with unique_violation
 --   (event_seals_pkey).
 -- Parameters:
 --   $1 block bigint

@@ -1,7 +1,7 @@
 -- Purpose: Read the newest seal, and the clock for the next one.
 -- Parameters: none
--- Result: block bigint, through_position bigint, seal bytea (0, 0 and NULL where there is none), now timestamptz,
---   head bigint the log's last position
+-- Result: block bigint, through_position bigint, seal bytea (0, 0 and NULL without a seal), now timestamptz, head
+--   bigint the log's last position
 -- Locks: none beyond ACCESS SHARE
 -- Index: event_seals_pkey, events_position_key
 SELECT

@@ -1,4 +1,4 @@
--- Purpose: Read what a seal says of its events.
+-- Purpose: Read the entries of a seal: the positions and hashes of its events.
 -- Parameters:
 --   $1 block bigint
 -- Result: entries bytea

@@ -1,12 +1,13 @@
 -- Purpose: Read a range of positions in the form that is hashed: JSON as PostgreSQL writes it, times in PostgreSQL's
---   binary form, so that no value is out of reach.
+--   binary form, so that every value can be read.
 -- Parameters:
 --   $1 after bigint position, exclusive
 --   $2 through bigint position, inclusive
 --   $3 limit bigint events; NULL for all
---   $4 bytes_max bigint of JSON: the event that reaches it is the last one
--- Result: position bigint, stream_id uuid, version integer, event_id uuid, schema_version smallint, occurred_at bytea,
---   recorded_at bytea, category text, type text, data text, metadata text, is_full boolean of the last one: there may be more after it
+--   $4 bytes_max bigint of JSON; the page ends with the event that reaches it
+-- Result: position bigint, stream_id uuid, version integer, event_id uuid, schema_version smallint, occurred_at
+--   bytea, recorded_at bytea, category text, type text, data text, metadata text, is_full boolean (true in the last
+--   row if there may be more events)
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 SELECT

@@ -1,6 +1,6 @@
 -- Purpose: Read seals in order, without their entries.
 -- Parameters:
---   $1 after bigint block, exclusive; NULL for all, also those with a number that no seal has, or with none
+--   $1 after bigint block, exclusive; NULL for all, also those with an invalid number or without one
 --   $2 through bigint block, inclusive; NULL for all
 -- Result: block bigint, after_position bigint, through_position bigint, events bigint, sealed_at bytea (PostgreSQL's
 --   binary form), root bytea, previous bytea, seal bytea; in the order of blocks, those without a number last

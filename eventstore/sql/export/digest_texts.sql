@@ -1,4 +1,4 @@
--- Purpose: Compute a digest of the JSON of some events as PostgreSQL gives it back.
+-- Purpose: Compute a digest of the JSON of a range of events as PostgreSQL returns it.
 -- Parameters:
 --   $1 after bigint position, exclusive
 --   $2 through bigint position, inclusive

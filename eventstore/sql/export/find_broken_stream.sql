@@ -1,10 +1,10 @@
--- Purpose: Find the first of some events that does not follow the one before it in its stream, by version and position.
---   Where this is asked of all events in turn, the versions of each stream are 1, 2, 3 ... in the order of positions.
+-- Purpose: Find the first of some events that does not follow the previous event of its stream, by version and
+--   position. If all events pass, the versions of each stream are 1, 2, 3 ... in the order of positions.
 -- Parameters:
 --   $1 stream_ids uuid[] one for each event
 --   $2 versions integer[]
 --   $3 positions bigint[]
--- Result: stream_id uuid, version integer, position bigint; no row where all follow
+-- Result: stream_id uuid, version integer, position bigint; no row if all follow
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_pkey, once for each event, however long the log is
 SELECT given.stream_id, given.version, given.position

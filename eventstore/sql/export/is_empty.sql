@@ -1,4 +1,4 @@
--- Purpose: Tell whether the log and its seals are empty.
+-- Purpose: Check whether the log and its seals are empty.
 -- Parameters: none
 -- Result: is_empty boolean
 -- Locks: none beyond ACCESS SHARE

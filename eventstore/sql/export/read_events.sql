@@ -4,9 +4,10 @@
 --   $2 through bigint position, inclusive
 --   $3 limit bigint events
 --   $4 categories text[] NULL for every category
---   $5 bytes_max bigint of JSON: the event that reaches it is the last one
--- Result: position bigint, stream_id uuid, version integer, event_id uuid, schema_version smallint, occurred_at bytea,
---   recorded_at bytea (PostgreSQL's binary form of the times), category text, type text, append_digest integer, data text, metadata text, is_full boolean of the last one: there may be more after it
+--   $5 bytes_max bigint of JSON; the page ends with the event that reaches it
+-- Result: position bigint, stream_id uuid, version integer, event_id uuid, schema_version smallint, occurred_at
+--   bytea, recorded_at bytea (PostgreSQL's binary form of the times), category text, type text, append_digest
+--   integer, data text, metadata text, is_full boolean (true in the last row if there may be more events)
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 SELECT

@@ -1,6 +1,6 @@
--- Purpose: Have the next event come after every position of the log.
+-- Purpose: Set the sequence so that the next event comes after every position of the log.
 -- Parameters:
---   $1 position bigint the last one
+--   $1 position bigint of the last event
 -- Result: position bigint
 -- Locks: the sequence's own
 -- Index: none

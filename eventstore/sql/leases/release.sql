@@ -1,4 +1,4 @@
--- Purpose: Give a lease back, so that another process can take it at once.
+-- Purpose: Release a lease, so that another process can take it at once.
 -- Parameters:
 --   $1 projection text
 --   $2 epoch bigint{partition}

@@ -1,5 +1,5 @@
--- Purpose: Take the lease of a row, if it is free, has expired, or is this owner's already, without waiting for whoever holds
---   the row. The epoch goes up, so that whoever had the lease before can write no more.
+-- Purpose: Take the lease of a row, if it is free, has expired, or belongs to this owner already, without waiting for
+--   a lock on the row. The epoch goes up, so that the previous owner can write no more.
 -- Parameters:
 --   $1 projection text
 --   $2 owner text

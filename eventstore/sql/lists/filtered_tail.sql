@@ -1,5 +1,6 @@
--- A fresh list that reads little of the tail: the rows that match, and of the tail, with its rows, what may belong to the answer.
--- The slots are named in eventstore/repositories/lists.py; the statements made of this are in tests/golden/sql.
+-- A fresh list that reads little of the tail: the rows that match, and the events of the tail, with their rows, that
+-- may belong to the answer. The slots are named in eventstore/repositories/lists.py; the statements made of this are
+-- in tests/golden/sql.
 {tail}
 named AS MATERIALIZED (
     SELECT row.* FROM {source} AS row WHERE row.id = ANY (ARRAY(SELECT DISTINCT stream_id FROM tail))
@@ -22,7 +23,7 @@ candidates AS (
     UNION ALL
     SELECT * FROM named WHERE {row_may_belong} OR id IN (SELECT stream_id FROM touched)
 ),
--- All of a tail that is too long, so that the reader can say how long it is.
+-- The whole tail if it is too long, so that the reader can report its length.
 correction AS (
     SELECT * FROM tail
     WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT pg_catalog.count(*) FROM tail) >= $1::bigint

@@ -21,7 +21,7 @@ tail AS MATERIALIZED (
         )
         UNION ALL
         (
-            -- The events that a key in quarantine waits with.
+            -- The waiting events of the keys in quarantine.
             SELECT event.* FROM {schema}.projection_quarantine AS held
             JOIN {schema}.events AS event ON event.stream_id = held.stream_id
             WHERE held.projection = {projection}

@@ -1,13 +1,14 @@
--- Purpose: Append events to any number of streams, all or nothing: see the function in migrations/0001_event_log.sql. A stream
---   whose version is not the one its writer has seen makes it write nothing and return the streams in conflict instead.
---   Positions are drawn in staging order; rows go in by (stream_id, version), so that two appends which cross cannot
---   deadlock. A writer still in flight at the same version is waited for on the primary key and ends in
---   unique_violation (events_pkey).
+-- Purpose: Append events to any number of streams, all or nothing: see the function in migrations/0001_event_log.sql.
+--   If the version of a stream is not the one that its writer has seen, it writes nothing and returns the streams in
+--   conflict instead. Positions are drawn in staging order; rows are inserted by (stream_id, version), so that
+--   concurrent appends cannot deadlock. If another writer is in flight at the same version, the statement waits for
+--   it on the primary key and then fails with unique_violation (events_pkey).
 -- Parameters:
 --   $1 events text JSON: an array of objects, each with the columns of an event that its writer gives, in staging order
 --   $2 lock_timeout text with a unit, such as 50ms; NULL leaves the session's
--- Result: positions bigint[] in staging order and recorded_at timestamptz, both NULL where nothing was written; conflicts
---   text, a JSON array of objects with stream_id, expected and actual of each stream in conflict, NULL where there is none
+-- Result: positions bigint[] in staging order and recorded_at timestamptz, both NULL if nothing was written;
+--   conflicts text, a JSON array of objects with stream_id, expected and actual of each stream in conflict, NULL if
+--   there is none
 -- Locks: ROW EXCLUSIVE on events, taken before the first position is drawn; the new keys
 -- Index: events_pkey, read backwards once for each stream
 SELECT positions, recorded_at, conflicts FROM {schema}.append_events($1::pg_catalog.text, $2::pg_catalog.text)

@@ -1,10 +1,11 @@
--- Purpose: Append events to any number of streams as `append` does, in a session that may write into the table itself: it
---   does without the function, whose call costs the server up to a tenth of the append.
+-- Purpose: Append events to any number of streams as `append` does, in a session that may write to the table
+--   directly: it does not call the function, whose call costs the server up to a tenth of the append.
 -- Parameters:
 --   $1 events text JSON: an array of objects with the names and types below, in staging order
 --   $2 lock_timeout text with a unit, such as 50ms; NULL leaves the session's
--- Result: positions bigint[] in staging order and recorded_at timestamptz, both NULL where nothing was written; conflicts
---   text, a JSON array of objects with stream_id, expected and actual of each stream in conflict, NULL where there is none
+-- Result: positions bigint[] in staging order and recorded_at timestamptz, both NULL if nothing was written;
+--   conflicts text, a JSON array of objects with stream_id, expected and actual of each stream in conflict, NULL if
+--   there is none
 -- Locks: ROW EXCLUSIVE on events, taken before the first position is drawn; the new keys
 -- Index: events_pkey, read backwards once for each stream
 WITH bounded AS MATERIALIZED (
@@ -14,7 +15,7 @@ WITH bounded AS MATERIALIZED (
 ),
 given AS MATERIALIZED (
     -- In a sub-select, so that the planner cannot look at the document: every plan then costs the same, and
-    -- PostgreSQL goes over to a generic one after five calls.
+    -- PostgreSQL switches to a generic one after five calls.
     SELECT event.*
     FROM pg_catalog.json_to_recordset((SELECT $1::pg_catalog.text::pg_catalog.json)) AS event (
         stream_id pg_catalog.uuid, version integer, event_id pg_catalog.uuid, category pg_catalog.text,
@@ -43,7 +44,7 @@ staged AS MATERIALIZED (
     WHERE NOT EXISTS (SELECT FROM conflicts) AND EXISTS (SELECT FROM bounded)
 ),
 appended AS (
-    -- By stream and version, so that two appends which cross cannot deadlock.
+    -- By stream and version, so that concurrent appends cannot deadlock.
     INSERT INTO {schema}.events (
         position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at,
         recorded_at, append_digest

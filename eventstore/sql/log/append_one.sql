@@ -1,9 +1,9 @@
--- Purpose: Append one event to one stream: what `append` does, without the cost of its document. Where the stream's
---   version is not the one its writer has seen, nothing is written. A writer still in flight at the same version is
---   waited for on the primary key and ends in unique_violation (events_pkey).
+-- Purpose: Append one event to one stream: as `append`, without the cost of its document. If the stream's version is
+--   not the one that its writer has seen, nothing is written. If another writer is in flight at the same version, the
+--   statement waits for it on the primary key and then fails with unique_violation (events_pkey).
 -- Parameters:
 --   $1 stream_id uuid
---   $2 version integer the event's; its writer has seen the one before
+--   $2 version integer of the event; its writer has seen the version before it
 --   $3 event_id uuid
 --   $4 category text
 --   $5 type text
@@ -12,7 +12,7 @@
 --   $8 metadata text JSON
 --   $9 occurred_at timestamp with time zone
 --   $10 lock_timeout text with a unit, such as 50ms; NULL leaves the session's
--- Result: position bigint and recorded_at timestamptz, NULL where nothing was written; and then actual integer, the
+-- Result: position bigint and recorded_at timestamptz, NULL if nothing was written; and then actual integer, the
 --   stream's version
 -- Locks: ROW EXCLUSIVE on events, taken before the position is drawn; the new keys
 -- Index: events_pkey, read backwards

@@ -1,8 +1,8 @@
--- Purpose: Append one event to one stream as `append_one` does, in a session that may write into the table itself: it does
---   without the function, whose call costs the server a tenth of the append.
+-- Purpose: Append one event to one stream as `append_one` does, in a session that may write to the table directly: it
+--   does not call the function, whose call costs the server a tenth of the append.
 -- Parameters:
 --   $1 stream_id uuid
---   $2 version integer the event's; its writer has seen the one before
+--   $2 version integer of the event; its writer has seen the version before it
 --   $3 event_id uuid
 --   $4 category text
 --   $5 type text
@@ -11,7 +11,7 @@
 --   $8 metadata text JSON
 --   $9 occurred_at timestamp with time zone
 --   $10 lock_timeout text with a unit, such as 50ms; NULL leaves the session's
--- Result: position bigint and recorded_at timestamptz, NULL where nothing was written; actual integer, the stream's
+-- Result: position bigint and recorded_at timestamptz, NULL if nothing was written; actual integer, the stream's
 --   version before
 -- Locks: ROW EXCLUSIVE on events, taken before the position is drawn; the new keys
 -- Index: events_pkey, read backwards

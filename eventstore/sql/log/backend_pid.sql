@@ -1,4 +1,4 @@
--- Purpose: Ask for an answer, and for the id of the server's process.
+-- Purpose: Check that the server answers, and return the id of its process.
 -- Parameters: none
 -- Result: pid integer
 -- Locks: none

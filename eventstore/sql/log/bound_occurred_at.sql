@@ -1,10 +1,10 @@
--- Purpose: Find between which positions a time lies: the first event that occurred after it, and the last one that
---   occurred at it or before, by the domain's clock, in any order. Halving gives a place where the one follows on
---   the other; the index then finds what lies out of order on either side of it. Its bounds stand in sub-selects, in
---   pairs: the planner then takes few rows for granted, and not half of the table.
+-- Purpose: Find the positions between which a time lies: the first event that occurred after it, and the last one
+--   that occurred at it or before, by the domain's clock, in any order. A binary search finds a place where an event
+--   after the time follows one before it. The index then finds the events that are out of order on either side. The
+--   bounds are in sub-selects, in pairs, so that the planner expects few rows and not half of the table.
 -- Parameters:
 --   $1 at timestamp with time zone UTC
--- Result: first_after bigint, last_through bigint (positions; NULL where there is none)
+-- Result: first_after bigint, last_through bigint (positions; NULL if there is none)
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key, some 60 entries at most; events_lookup_brin
 WITH RECURSIVE halving AS (

@@ -1,5 +1,5 @@
--- Purpose: Draw positions for the events of an import, after lock_for_import.sql in the same transaction, and bound
---   how long that transaction may stand idle, since readers wait for it.
+-- Purpose: Draw positions for the events of an import, after lock_for_import.sql in the same transaction, and limit
+--   how long that transaction may be idle, because readers wait for it.
 -- Parameters:
 --   $1 events bigint
 --   $2 idle_in_transaction text with a unit, such as 1000ms

@@ -1,11 +1,11 @@
--- Purpose: Tell which events of an append the log has already, whether each is the same to the last field, and which others
---   were appended with it (append_digest; where that is 0, whether its neighbours in the stream have its recorded_at); and
---   the version that each stream has now. All events come as one document, as for `append`: of an array for each column
+-- Purpose: Return which events of an append are in the log already, whether each has equal fields, and which others
+--   were appended with it (append_digest; if that is 0, whether its neighbours in the stream have its recorded_at);
+--   and the present version of each stream. All events come in one document, as for `append`: for an array per column
 --   asyncpg would have to look up the types first, once on each connection.
 -- Parameters:
 --   $1 events text JSON: an array of objects with the names and types below, in staging order
--- Result: position bigint, recorded_at timestamptz, same boolean (all NULL where the version is free),
---   append_digest integer, with_before boolean, with_after boolean, actual integer; one row for each event, in staging order
+-- Result: position bigint, recorded_at timestamptz, same boolean (all NULL if the version is free), append_digest
+--   integer, with_before boolean, with_after boolean, actual integer; one row for each event, in staging order
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_pkey
 SELECT

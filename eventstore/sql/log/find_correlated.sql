@@ -1,8 +1,8 @@
--- Purpose: Find the events of one correlation, and the event that it is named after where there is such a one. Every
---   position is above 0, and the order is by an expression: see find_event.sql.
+-- Purpose: Find the events of one correlation, and the event whose id is the correlation id, if there is one. For the
+--   condition on position and the order by an expression see find_event.sql.
 -- Parameters:
 --   $1 correlation_id text
---   $2 event_id uuid the correlation's id, where it has that form; NULL else
+--   $2 event_id uuid the correlation id if it is a uuid; otherwise NULL
 --   $3 limit bigint events
 -- Result: the columns of events
 -- Locks: none beyond ACCESS SHARE

@@ -1,6 +1,6 @@
--- Purpose: Find events by their id. The log does not enforce that an id is used once; the first one comes first. Every
---   position is above 0: saying so tells the planner, which knows nothing of ids that ascend or not, that what it
---   looks for lies close together; and the order is not one that it could read the whole log in.
+-- Purpose: Find events by their id. The log does not enforce that an id is used once; the first event comes first.
+--   Every position is above 0, but the condition makes the planner expect that the few matching events lie close
+--   together. The order is by an expression, so that the planner cannot choose to read the whole log in that order.
 -- Parameters:
 --   $1 event_id uuid
 -- Result: the columns of events

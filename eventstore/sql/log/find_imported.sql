@@ -1,6 +1,6 @@
--- Purpose: Tell of events that an import gives which of them the log has, each the same to the last field.
+-- Purpose: Return which events of an import are in the log already with equal fields.
 -- Parameters:
---   $1 stream_ids uuid[] one for each event, as all that follow
+--   $1 stream_ids uuid[] one for each event, as in all other arrays
 --   $2 versions integer[]
 --   $3 event_ids uuid[]
 --   $4 categories text[]
@@ -9,7 +9,7 @@
 --   $7 data text[] JSON
 --   $8 metadata text[] JSON
 --   $9 occurred_at timestamp with time zone[]
--- Result: position bigint NULL where the log has not this very event; one row for each event, in the order given
+-- Result: position bigint NULL if the log does not have an equal event; one row for each event, in the given order
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_pkey
 SELECT stored.position

@@ -1,8 +1,9 @@
--- Purpose: Read what a reader at a position goes on from: the event there, or the last one before, and where the log ends.
+-- Purpose: Read where a reader at a position continues: the event there or the last one before it, and the end of the
+--   log.
 -- Parameters:
 --   $1 position bigint
--- Result: position bigint and event_id uuid of the last event up to there, both NULL where there is none; head bigint;
---   sequence bigint the position that was assigned last, NULL where the role may not see it
+-- Result: position bigint and event_id uuid of the last event up to there, both NULL if there is none; head bigint;
+--   sequence bigint the position that was assigned last, NULL if the role may not see it
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 SELECT

@@ -1,4 +1,4 @@
--- Purpose: Find those of some categories and types that no event has.
+-- Purpose: Return those of the given categories and types that no event has.
 -- Parameters:
 --   $1 categories text[]
 --   $2 types text[]

@@ -1,8 +1,8 @@
--- Purpose: Find where a gap in the positions ends, so that no walk over positions goes through one step by step.
+-- Purpose: Find the end of a gap in the positions, so that readers pass a gap in one step.
 -- Parameters:
 --   $1 after bigint position, exclusive
 --   $2 through bigint position, inclusive
--- Result: position bigint the last one before the next event; $2 where there is no event up to it
+-- Result: position bigint the last one before the next event; $2 if there is no event up to $2
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key, one entry
 SELECT coalesce(

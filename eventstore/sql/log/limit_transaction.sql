@@ -1,5 +1,5 @@
--- Purpose: Bound how long this transaction may stand open, since readers of the log wait for it. A setting that the
---   server does not have (transaction_timeout before 17) is passed over.
+-- Purpose: Limit how long this transaction may stay open, because readers of the log wait for it. A setting that the
+--   server does not have (transaction_timeout before 17) is left out.
 -- Parameters:
 --   $1 idle_in_transaction text with a unit, such as 1000ms
 --   $2 transaction text with a unit

@@ -1,5 +1,5 @@
--- Purpose: List the transactions that may own a position not yet visible: whoever drew one took this lock before.
---   Run it after the read that found the gap, never before and never in the same statement.
+-- Purpose: List the transactions that may own a position not yet visible: every writer takes this lock before it
+--   draws a position. Run it after the read that found the gap, never before and never in the same statement.
 -- Parameters: none
 -- Result: in_recovery boolean, started_at timestamp with time zone of the server, is_ordered boolean (whether positions ascend,
 --   and are drawn here alone, see the preconditions `sequence of positions` and `no subscription`), writers text[] virtual

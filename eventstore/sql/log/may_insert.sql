@@ -1,4 +1,4 @@
--- Purpose: Tell whether the session may write into the table of events itself, as the owner of the store may.
+-- Purpose: Check whether the session may write to the table of events directly, as the owner of the store may.
 -- Parameters: none
 -- Result: may_insert boolean
 -- Locks: none

@@ -4,8 +4,8 @@
 --   $2 through bigint position, inclusive
 --   $3 limit bigint events
 --   $4 categories text[] NULL for every category
---   $5 bytes_max bigint of JSON: the event that reaches it is the last one
--- Result: the columns of events, is_full boolean of the last one: there may be more after it
+--   $5 bytes_max bigint of JSON; the page ends with the event that reaches it
+-- Result: the columns of events, is_full boolean (true in the last row if there may be more events)
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at, bytes >= $5::bigint AS is_full

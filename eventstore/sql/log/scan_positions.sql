@@ -1,11 +1,11 @@
--- Purpose: Find how far positions go on without a gap, in one snapshot. An event at a position that was never assigned is no end
---   of the log.
+-- Purpose: Find how far positions are contiguous, in one snapshot. An event at a position that was never assigned
+--   does not count as the end of the log.
 -- Parameters:
 --   $1 after bigint position, exclusive
 --   $2 limit bigint positions
--- Result: contiguous bigint (the last position before the first gap; $1 where the gap comes first),
---   last bigint (the last position of the window; $1 where there is none), head bigint (the log's highest),
---   in_recovery boolean, started_at timestamp with time zone of the server, is_ordered boolean as in list_writers
+-- Result: contiguous bigint (the last position before the first gap; $1 if the gap comes first), last bigint (the
+--   last position of the window; $1 if there is none), head bigint (the log's highest), in_recovery boolean,
+--   started_at timestamp with time zone of the server, is_ordered boolean as in list_writers
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key, index only; those of the system tables
 SELECT

@@ -1,6 +1,7 @@
--- Purpose: Tell what readers of the log may wait for: the first gap that no reader has passed, and the open writers.
+-- Purpose: Return what readers of the log may wait for: the first gap that no reader has passed, and the open
+--   writers.
 -- Parameters:
---   $1 window bigint positions that are looked at for a gap
+--   $1 window bigint the number of positions that are searched for a gap
 -- Result: head bigint position, gap_age_s double precision seconds since the event after the gap was recorded (NULL: no
 --   gap), writers bigint transactions with appended events that are open, writer_pid integer and writer_age_s double
 --   precision of the oldest of them (NULL: none)

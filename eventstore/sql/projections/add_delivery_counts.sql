@@ -1,10 +1,11 @@
--- Purpose: Count what a partition is given, outside its worker's own statement; in the transaction that moves its checkpoint.
+-- Purpose: Count the events that a partition is given, outside its worker's own statement, in the transaction that
+--   moves its checkpoint.
 -- Parameters:
 --   $1 projection text
 --   $2 partition smallint
---   $3 ranges bigint[] one for each range of positions that events are of
---   $4 events bigint[] how many of them
---   $5 digests bigint[] the exclusive or of theirs
+--   $3 ranges bigint[] one for each range of positions with events
+--   $4 events bigint[] the number of events in each
+--   $5 digests bigint[] the exclusive or of the digests of the events
 -- Result: none
 -- Locks: the rows'
 -- Index: projection_delivery_counts_pkey

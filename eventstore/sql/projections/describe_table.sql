@@ -1,9 +1,9 @@
--- Purpose: Describe the table of a projection: its columns, and which of them a row must be given or cannot be given.
+-- Purpose: Describe the table of a projection: its columns, and which of them an INSERT must set or cannot set.
 -- Parameters:
 --   $1 table text quoted, with its schema
 -- Result: name text; type text with its modifier; type_id bigint; has_modifier boolean (numeric(10,2): values are
 --   rounded or refused); is_not_null boolean; has_default boolean; is_generated boolean; key_place smallint in the
---   primary key, from 1, else NULL; is_table boolean; in the order of columns; no row where there is no such relation
+--   primary key, from 1, else NULL; is_table boolean; in the order of columns; no row if there is no such relation
 -- Locks: none beyond ACCESS SHARE on the catalog
 -- Index: pg_attribute_relid_attnum_index
 SELECT

@@ -1,4 +1,4 @@
--- Purpose: Note that an event is left out of a projection, by whom and why.
+-- Purpose: Put an event on the skip list of a projection, with the person who decided it and the reason.
 -- Parameters:
 --   $1 projection text
 --   $2 position bigint

@@ -1,6 +1,6 @@
--- Purpose: End the sessions that hold a partition's batch open though the partition's lease has expired: of a worker that was stopped
---   between two messages of one statement, which no time-out of PostgreSQL before 17 ends. What it had in hand is rolled
---   back. A batch is known by the advisory lock that move_checkpoint takes.
+-- Purpose: End the sessions that hold a partition's batch open although the partition's lease has expired. A worker
+--   that was stopped between two messages of one statement leaves such a session, and no time-out of PostgreSQL
+--   before 17 ends it. Its batch is rolled back. The advisory lock that move_checkpoint takes identifies a batch.
 -- Parameters:
 --   $1 projection text
 --   $2 partition smallint

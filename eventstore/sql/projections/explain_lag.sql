@@ -1,8 +1,8 @@
--- Purpose: Tell what may hold a projection up: its worker, or the transaction that has had events open the longest.
+-- Purpose: Return what may delay a projection: its worker, or the oldest open transaction with appended events.
 -- Parameters:
 --   $1 projection text
--- Result: moved_s_ago double precision (NULL: no worker has begun), writer_pid integer,
---   writer_age_s double precision (both NULL: nobody writes)
+-- Result: moved_s_ago double precision (NULL if no worker has begun), writer_pid integer, writer_age_s double
+--   precision (both NULL if there is no open writer)
 -- Locks: none beyond ACCESS SHARE
 -- Index: projection_checkpoints_pkey
 SELECT

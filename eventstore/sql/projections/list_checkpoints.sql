@@ -1,4 +1,4 @@
--- Purpose: Read how far every projection has come.
+-- Purpose: Read the checkpoints of all projections.
 -- Parameters: none
 -- Result: projection text, partition smallint, position bigint, moved_s_ago double precision
 -- Locks: none beyond ACCESS SHARE

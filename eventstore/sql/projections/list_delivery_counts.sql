@@ -1,5 +1,5 @@
--- Purpose: Read what the partitions of a projection were given together, by ranges of positions; without what a rebuild that is
---   under way was given.
+-- Purpose: Read the delivery counts of all partitions of a projection together, by ranges of positions, without those
+--   of a running rebuild.
 -- Parameters:
 --   $1 projection text
 -- Result: range bigint, events bigint, digest bigint

@@ -1,4 +1,4 @@
--- Purpose: List the events that are left out of a projection.
+-- Purpose: List the skip list of a projection.
 -- Parameters:
 --   $1 projection text
 -- Result: position bigint, key text, discarded_by text, reason text, discarded_at timestamptz

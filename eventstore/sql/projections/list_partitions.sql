@@ -1,4 +1,4 @@
--- Purpose: Read how far each partition of a projection has come.
+-- Purpose: Read the checkpoint of each partition of a projection.
 -- Parameters:
 --   $1 projection text
 -- Result: partition smallint, position bigint, epoch bigint, lease_owner text, lease_expires_at timestamptz,

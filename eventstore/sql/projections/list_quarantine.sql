@@ -1,7 +1,7 @@
 -- Purpose: List the keys of a projection whose events cannot be folded.
 -- Parameters:
 --   $1 projection text NULL for all
--- Result: the columns of projection_quarantine, the longest there first
+-- Result: the columns of projection_quarantine, oldest first
 -- Locks: none beyond ACCESS SHARE
 -- Index: projection_quarantine_pkey
 SELECT projection, key, stream_id, position, type, error, traceback, attempts, quarantined_at

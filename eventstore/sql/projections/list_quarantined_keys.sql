@@ -1,4 +1,4 @@
--- Purpose: List the keys of a projection that are in quarantine, and nothing else of them.
+-- Purpose: List only the keys of a projection that are in quarantine.
 -- Parameters:
 --   $1 projection text
 -- Result: key text

@@ -1,11 +1,11 @@
--- Purpose: Move a checkpoint, if it is where this worker left it and nobody has taken the partition over. Run it first in the
---   transaction that writes the rows: who comes second waits here, and then finds it moved. It bounds the transaction's
---   time, so that a worker that is stopped inside it holds up its successor no longer than a lease lasts (idle time,
---   and from PostgreSQL 17 on the whole of it, which also ends a worker that is stopped between two messages of one
---   statement); it marks the transaction as this partition's by an advisory lock, so that the successor of a worker
---   that is stopped can tell it (end_stopped_worker); and it renews the lease, where one is held, and counts what the partition
---   is given. The advisory lock is only tried for, since every role may hold it: without the mark the time-outs alone end
---   a worker that is stopped.
+-- Purpose: Move a checkpoint, if it is where this worker left it and no other worker has taken the partition over.
+--   Run it first in the transaction that writes the rows: a second worker waits here, and then finds the checkpoint
+--   moved. It limits the time of the transaction, so that a worker that was stopped inside it blocks its successor
+--   for at most the length of a lease (the idle time, and from PostgreSQL 17 on the whole transaction, which also
+--   ends a worker that was stopped between two messages of one statement). It marks the transaction with an advisory
+--   lock of this partition, so that the successor can identify a stopped worker (end_stopped_worker). It also renews
+--   the lease, if one is held, and counts the events that the partition is given. It only tries to take the advisory
+--   lock, because every role may hold it: without the mark only the time-outs end a stopped worker.
 -- Parameters:
 --   $1 projection text
 --   $2 partition smallint
@@ -14,10 +14,10 @@
 --   $5 after bigint position
 --   $6 lease_s double precision seconds
 --   $7 transaction text with a unit, shorter than the lease
---   $8 ranges bigint[] one for each range of positions that events are of
---   $9 events bigint[] how many of them
---   $10 digests bigint[] the exclusive or of theirs
--- Result: position bigint; no row where another worker was first
+--   $8 ranges bigint[] one for each range of positions with events
+--   $9 events bigint[] the number of events in each
+--   $10 digests bigint[] the exclusive or of the digests of the events
+-- Result: position bigint; no row if another worker was first
 -- Locks: the row's, and a shared advisory one if it is free, until the transaction ends
 -- Index: projection_checkpoints_pkey, projection_delivery_counts_pkey
 WITH bounded AS MATERIALIZED (

@@ -1,4 +1,4 @@
--- Purpose: Hold all partitions of a projection where they are until the transaction ends.
+-- Purpose: Lock all checkpoints of a projection until the transaction ends.
 -- Parameters:
 --   $1 projection text
 -- Result: partition smallint, position bigint, epoch bigint

@@ -1,4 +1,4 @@
--- Purpose: Put a key in quarantine, or note another attempt that failed.
+-- Purpose: Put a key in quarantine, or record another failed attempt.
 -- Parameters:
 --   $1 projection text
 --   $2 key text

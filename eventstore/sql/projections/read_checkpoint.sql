@@ -1,9 +1,9 @@
--- Purpose: Read how far a partition of a projection has come.
+-- Purpose: Read the checkpoint of a partition of a projection.
 -- Parameters:
 --   $1 projection text
 --   $2 partition smallint
--- Result: position bigint, epoch bigint, partitions smallint, version integer (of the code that the table was built by),
---   counted_after bigint position, moved_at timestamptz; no row where there is no such partition
+-- Result: position bigint, epoch bigint, partitions smallint, version integer (of the code that the table was built
+--   by), counted_after bigint position, moved_at timestamptz; no row if there is no such partition
 -- Locks: none beyond ACCESS SHARE
 -- Index: projection_checkpoints_pkey, projections_pkey
 SELECT

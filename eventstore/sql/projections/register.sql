@@ -1,4 +1,4 @@
--- Purpose: Make a projection known, with one partition, unless it is.
+-- Purpose: Register a projection with one partition, unless it is registered already.
 -- Parameters:
 --   $1 projection text
 --   $2 version integer of the code, which its table will be built by
@@ -7,7 +7,7 @@
 -- Index: projections_pkey, projection_checkpoints_pkey
 WITH registered AS (
     INSERT INTO {schema}.projections (name, partitions, version, counted_after)
-    -- A row that is there is not tried, since that would wait for a transaction that changes it.
+    -- If the row exists, INSERT is not tried, because it would wait for a transaction that changes the row.
     SELECT $1::pg_catalog.text, 1, $2::integer, 0 WHERE NOT EXISTS (SELECT FROM {schema}.projections WHERE name = $1::pg_catalog.text)
     ON CONFLICT ON CONSTRAINT projections_pkey DO NOTHING
 )

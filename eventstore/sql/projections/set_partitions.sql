@@ -1,5 +1,5 @@
--- Purpose: Give a projection another number of partitions, all at one position, with epochs above all before: whoever works
---   on a partition now can write no more. Run it in the transaction that pinned the partitions.
+-- Purpose: Change the number of partitions of a projection. All get one position, and epochs above all earlier ones,
+--   so the present workers can write no more. Run it in the transaction that pinned the partitions.
 -- Parameters:
 --   $1 projection text
 --   $2 partitions smallint

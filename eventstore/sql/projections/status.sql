@@ -1,8 +1,9 @@
--- Purpose: Tell how each projection stands: how far it is behind, who works on it, and what is in quarantine.
+-- Purpose: Return the state of each projection: its lag, its active workers, and its keys in quarantine.
 -- Parameters: none
--- Result: projection text, partitions bigint, partitions_active bigint (with a lease that has not expired), position bigint (of the partition
---   that is furthest behind), lag_events bigint (positions, so that a gap counts too), lag_s double precision seconds
---   since the oldest event was recorded that is not folded, quarantined bigint keys, moved_s_ago double precision
+-- Result: projection text, partitions bigint, partitions_active bigint (with a lease that has not expired), position
+--   bigint (of the partition that is furthest behind), lag_events bigint (positions, so that a gap counts too), lag_s
+--   double precision seconds since the oldest unfolded event was recorded, quarantined bigint keys, moved_s_ago
+--   double precision
 -- Locks: none beyond ACCESS SHARE
 -- Index: projection_checkpoints_pkey, events_position_key, projection_quarantine_pkey
 SELECT

@@ -1,9 +1,9 @@
--- Purpose: Note that discarded events were folded after all, in the transaction of a rebuild's swap.
+-- Purpose: Record that discarded events were folded by a rebuild, in the transaction of its swap.
 -- Parameters:
 --   $1 projection text
---   $2 still_left_out bigint[] positions of those that could not be folded this time either
---   $3 keys text[] theirs
--- Result: position bigint of each that was folded
+--   $2 still_left_out bigint[] positions of the events that still could not be folded
+--   $3 keys text[] of these events
+-- Result: position bigint of each event that was folded
 -- Locks: the rows'
 -- Index: projection_discards_pkey
 UPDATE {schema}.projection_discards AS discard SET folded_again_at = pg_catalog.clock_timestamp()

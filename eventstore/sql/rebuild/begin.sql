@@ -1,10 +1,10 @@
--- Purpose: Note that a rebuild begins at nothing: position 0, no failures, nothing delivered.
+-- Purpose: Record the start of a rebuild: position 0, no failures, no deliveries.
 -- Parameters:
 --   $1 projection text
 --   $2 version integer of the code
 --   $3 epoch bigint
---   $4 is_comparison boolean whether the table is to be compared with the live one, and never takes its place
--- Result: epoch bigint; no row where another process has taken it over
+--   $4 is_comparison boolean whether the table is only compared with the live one and never swapped in
+-- Result: epoch bigint; no row if another process has taken it over
 -- Locks: the rows'
 -- Index: projection_rebuilds_pkey, projection_rebuild_failures_pkey, projection_rebuild_shards_pkey,
 --   projection_delivery_counts_pkey

@@ -1,9 +1,9 @@
--- Purpose: Note that a rebuild which is at nothing begins in shards.
+-- Purpose: Record that a rebuild at position 0 begins in shards.
 -- Parameters:
 --   $1 projection text
 --   $2 epoch bigint
 --   $3 shards smallint
--- Result: none; no row is written where another process has taken it over
+-- Result: none; no row is written if another process has taken it over
 -- Locks: the row's of the rebuild, shared
 -- Index: projection_rebuilds_pkey
 WITH held AS (

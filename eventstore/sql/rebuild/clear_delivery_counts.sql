@@ -1,4 +1,4 @@
--- Purpose: Forget what the partitions of a projection were given, in the transaction of a rebuild's swap.
+-- Purpose: Delete the delivery counts of a projection's partitions, in the transaction of a rebuild's swap.
 -- Parameters:
 --   $1 projection text
 -- Result: none

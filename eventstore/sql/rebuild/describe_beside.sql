@@ -1,8 +1,8 @@
--- Purpose: Tell whether there is a relation of a name, whether it is UNLOGGED, and whether a rebuild has made it.
+-- Purpose: Return whether a relation with a name exists, whether it is UNLOGGED, and whether a rebuild created it.
 -- Parameters:
 --   $1 name text quoted
---   $2 mark text the comment of a table that a rebuild has made
--- Result: is_unlogged boolean; is_made boolean; no row where there is none
+--   $2 mark text the comment of tables that a rebuild creates
+-- Result: is_unlogged boolean; is_made boolean; no row if there is none
 -- Locks: none
 -- Index: those of the system tables
 SELECT

@@ -1,5 +1,5 @@
--- Purpose: Tell about how many rows a table had when it was last analysed, and whether anything but its key keeps its rows
---   from being alike.
+-- Purpose: Return the estimated number of rows of a table at its last ANALYZE, and whether it has unique rules
+--   besides its key.
 -- Parameters:
 --   $1 name text quoted
 -- Result: rows bigint, has_rules boolean

@@ -1,4 +1,4 @@
--- Purpose: Forget a rebuild: its table is the live one, or is gone.
+-- Purpose: Delete the rows of a rebuild whose table was swapped in or dropped.
 -- Parameters:
 --   $1 projection text
 --   $2 epoch bigint

@@ -1,10 +1,10 @@
--- Purpose: Write the statements that make the indexes, constraints and statistics of a table which a table beside it lacks.
---   Their names are made of those that they will have, which are taken until the swap. The keys are made
---   while the table is empty, so that what breaks such a rule is found with its key; the rest once it is full.
+-- Purpose: Build the statements that create the indexes, constraints and statistics of a table that the table beside
+--   it lacks. Their names are derived from their final names, which are taken until the swap. The keys are created
+--   while the table is empty, so that a violation is found with its key; the others when the table is full.
 -- Parameters:
 --   $1 live text the name of the table, quoted
 --   $2 beside text the name of the other, quoted
---   $3 keys_only boolean only its primary key and whatever else keeps rows from being alike
+--   $3 keys_only boolean only its primary key and other unique rules
 -- Result: statement text, in the order in which they are to run
 -- Locks: none
 -- Index: those of the system tables
@@ -22,8 +22,8 @@ WITH indexes AS (
     JOIN pg_catalog.pg_class AS index ON index.oid = each.indexrelid
     LEFT JOIN pg_catalog.pg_tablespace AS space ON space.oid = index.reltablespace
     LEFT JOIN pg_catalog.pg_constraint AS keys ON keys.conindid = each.indexrelid AND keys.contype IN ('p', 'u', 'x')
-    -- The definition without what comes before its access method, which is as the server quotes it: to search the text for
-    -- ' USING ' would find it in the name of an index.
+    -- The definition from its access method on, as the server quotes it: a search for ' USING ' could find it in the
+    -- name of an index.
     CROSS JOIN LATERAL (
         SELECT pg_catalog.format(
             'CREATE %sINDEX %I ON %I.%I USING ', CASE WHEN each.indisunique THEN 'UNIQUE ' END, index.relname,
@@ -58,7 +58,7 @@ statements (name, step, statement) AS (
     END
     FROM missing
     UNION ALL
-    -- The definition of a constraint leaves out what is set for its index.
+    -- The definition of a constraint leaves out the settings of its index.
     SELECT name, 2, pg_catalog.format('ALTER INDEX %I.%I SET (%s)', schema, made, (
         SELECT pg_catalog.string_agg(
             pg_catalog.format(

@@ -1,9 +1,10 @@
--- Purpose: Make the shards of a rebuild, which are all at one position, the whole: it goes on from there undivided.
+-- Purpose: Join the shards of a rebuild, which are all at one position: the rebuild continues from there without
+--   shards.
 -- Parameters:
 --   $1 projection text
 --   $2 epoch bigint
 --   $3 position bigint of each shard
--- Result: position bigint; no row where another process has taken it over, or a shard is elsewhere
+-- Result: position bigint; no row if another process has taken it over, or a shard is at another position
 -- Locks: the rows'
 -- Index: projection_rebuilds_pkey, projection_rebuild_shards_pkey, projection_delivery_counts_pkey
 WITH joined AS (
@@ -20,7 +21,8 @@ shards AS (
     DELETE FROM {schema}.projection_rebuild_shards AS shard USING joined WHERE shard.projection = joined.projection
 ),
 delivered AS (
-    -- Shard 0 was given its events as partition -1, which is the whole's; shard 1 as partition -2, and so on.
+    -- The delivery counts of shard 0 are those of partition -1, as for a rebuild without shards; shard 1 has
+    -- partition -2, and so on.
     DELETE FROM {schema}.projection_delivery_counts AS given USING joined
     WHERE given.projection = joined.projection AND given.partition < -1
     RETURNING given.range, given.events, given.digest

@@ -1,5 +1,5 @@
--- Purpose: List what hangs on a table itself and would not go over to another in its place, or keeps it from being dropped;
---   publications are listed by list_publications.
+-- Purpose: List the dependents of a table that would not move to its replacement, or that prevent dropping it.
+--   Publications are listed by list_publications.
 -- Parameters:
 --   $1 live text the name of the table, quoted
 -- Result: kind text, name text
@@ -27,8 +27,8 @@ WHERE needs.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
     AND needs.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
     AND needs.refobjid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
 UNION ALL
--- Whatever else names the table or the type of its rows: columns, defaults and policies of other tables, functions that take or
--- return a row.
+-- Other objects that refer to the table or its row type: columns, defaults and policies of other tables, functions
+-- that take or return a row.
 SELECT DISTINCT described.type, described.identity
 FROM pg_catalog.pg_class AS live
 JOIN pg_catalog.pg_depend AS needs

@@ -1,7 +1,7 @@
--- Purpose: Tell which other transaction has used a table and been open the longest.
+-- Purpose: Return the oldest other transaction that has used a table.
 -- Parameters:
 --   $1 live text the name of the table, quoted
--- Result: pid integer, age_s double precision; no row where there is none
+-- Result: pid integer, age_s double precision; no row if there is none
 -- Locks: none
 -- Index: none
 SELECT activity.pid, extract(epoch FROM pg_catalog.clock_timestamp() - activity.xact_start)::double precision AS age_s

@@ -1,7 +1,7 @@
 -- Purpose: List the publications that send the rows of a table to subscribers.
 -- Parameters:
---   $1 table text its name, quoted
--- Result: name text; none for a table that is UNLOGGED, which no publication has
+--   $1 table text the name of the table, quoted
+-- Result: name text; no row for an UNLOGGED table, which no publication includes
 -- Locks: none
 -- Index: those of the system tables
 SELECT publication.pubname::pg_catalog.text AS name

@@ -1,13 +1,14 @@
--- Purpose: Note how far a shard of a table is built, if nobody has taken the rebuild over. Run it first in the transaction that
---   writes the rows. Until that ends the rebuild cannot be taken over; its lease can be renewed.
+-- Purpose: Move the checkpoint of a shard of a rebuild, if no other process has taken the rebuild over. Run it first
+--   in the transaction that writes the rows. Until the transaction ends, the rebuild cannot be taken over, but its
+--   lease can be renewed.
 -- Parameters:
 --   $1 projection text
 --   $2 epoch bigint
 --   $3 before bigint position
 --   $4 after bigint position
---   $5 events bigint how many were folded on the way
+--   $5 events bigint the number of events folded on the way
 --   $6 shard smallint
--- Result: position bigint; no row where another process has taken it over
+-- Result: position bigint; no row if another process has taken it over
 -- Locks: the shard's row, and the rebuild's, shared, until the transaction ends
 -- Index: projection_rebuilds_pkey, projection_rebuild_shards_pkey
 WITH held AS (

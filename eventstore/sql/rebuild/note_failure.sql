@@ -1,4 +1,4 @@
--- Purpose: Note a key that a rebuild cannot fold.
+-- Purpose: Record a key that a rebuild cannot fold.
 -- Parameters:
 --   $1 projection text
 --   $2 key text

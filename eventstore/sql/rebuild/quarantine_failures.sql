@@ -1,4 +1,4 @@
--- Purpose: Make the keys that a rebuild cannot fold those that are in quarantine, in the transaction of its swap.
+-- Purpose: Replace the keys in quarantine by those that a rebuild cannot fold, in the transaction of its swap.
 -- Parameters:
 --   $1 projection text
 -- Result: none

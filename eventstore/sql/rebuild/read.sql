@@ -1,8 +1,9 @@
--- Purpose: Read how a rebuild stands.
+-- Purpose: Read the state of a rebuild.
 -- Parameters:
 --   $1 projection text
--- Result: version integer, position bigint, events bigint, epoch bigint, lease_owner text, lease_expires_at timestamptz, is_alive
---   boolean (its process has kept it so), age_s double precision, is_comparison boolean; no row where there is none
+-- Result: version integer, position bigint, events bigint, epoch bigint, lease_owner text, lease_expires_at
+--   timestamptz, is_alive boolean (its process has renewed the lease), age_s double precision, is_comparison boolean;
+--   no row if there is none
 -- Locks: none beyond ACCESS SHARE
 -- Index: projection_rebuilds_pkey
 SELECT

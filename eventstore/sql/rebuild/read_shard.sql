@@ -1,4 +1,4 @@
--- Purpose: Read a page of a final range in the order of positions, of those streams that belong to a shard.
+-- Purpose: Read a page of a final range in the order of positions, only of streams that belong to a shard.
 -- Parameters:
 --   $1 after bigint position, exclusive
 --   $2 through bigint position, inclusive
@@ -6,8 +6,8 @@
 --   $4 categories text[]
 --   $5 shards integer how many there are
 --   $6 shard integer which one
---   $7 bytes_max bigint of JSON: the event that reaches it is the last one
--- Result: the columns of events, is_full boolean of the last one: there may be more after it
+--   $7 bytes_max bigint of JSON; the page ends with the event that reaches it
+-- Result: the columns of events, is_full boolean (true in the last row if there may be more events)
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at, bytes >= $7::bigint AS is_full
@@ -19,7 +19,8 @@ FROM (
             {event_bytes} AS size
         FROM {schema}.events
         WHERE position > $1::bigint AND position <= $2::bigint AND category = ANY ($4::pg_catalog.text[])
-            -- As projections/rebuild/shards.py has it: the last two bytes of the id, which are random in every usual one.
+            -- The rule of projections/rebuild/shards.py: the last two bytes of the id, which are random in all usual
+            -- ids.
             AND (pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 14) * 256 + pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 15)) % $5::integer = $6::integer
         ORDER BY position
         LIMIT $3::bigint

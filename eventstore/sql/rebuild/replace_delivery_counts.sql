@@ -1,4 +1,5 @@
--- Purpose: Make what a rebuild was given (partition -1) the projection's deliveries, after `clear_delivery_counts`.
+-- Purpose: Make the delivery counts of a rebuild (partition -1) those of the projection, after
+--   `clear_delivery_counts`.
 -- Parameters:
 --   $1 projection text
 -- Result: none

@@ -1,5 +1,6 @@
--- Purpose: Put every partition of a projection where the new table is, with epochs above all before: whoever works on a partition
---   now can write no more until it has looked again. Run it in the transaction that pinned the partitions.
+-- Purpose: Set every partition of a projection to the position of the new table, with epochs above all earlier ones,
+--   so the present workers can write no more until they read their checkpoint again. Run it in the transaction that
+--   pinned the partitions.
 -- Parameters:
 --   $1 projection text
 --   $2 version integer of the code that built the table

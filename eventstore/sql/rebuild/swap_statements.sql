@@ -1,10 +1,10 @@
--- Purpose: Write the statements that put a table in the place of another: its rights, its name, the names of its indexes, of
---   the constraints that rest on them, of its statistics and of the sequences of its identity columns, and what CREATE TABLE LIKE
---   does not take over: sequences that its columns own, row level security, replica identity, comments, what is set for the
---   statistics of its columns, the index that it is clustered by.
+-- Purpose: Build the statements that replace a table by another one: its rights, its name, the names of its indexes,
+--   of the constraints based on them, of its statistics and of the sequences of its identity columns; and the
+--   properties that CREATE TABLE LIKE does not copy: sequences that its columns own, row level security, replica
+--   identity, comments, the statistics settings of its columns, and the index that it is clustered by.
 -- Parameters:
---   $1 live text the name of the table that goes, quoted
---   $2 beside text the name of the one that takes its place, quoted
+--   $1 live text the name of the old table, quoted
+--   $2 beside text the name of the new table, quoted
 -- Result: statement text, in the order in which they are to run
 -- Locks: none
 -- Index: those of the system tables
@@ -44,7 +44,7 @@ identities AS (
     JOIN sequences AS new ON new.attname = old.attname AND new.is_identity AND new.of = (SELECT oid FROM beside)
     WHERE old.is_identity AND old.of = (SELECT oid FROM live)
 ),
--- What has rights, and which it has now and is to have.
+-- The objects with rights, with their present and their intended rights.
 objects (words, relowner, rights, wanted, attname) AS (
     SELECT $1::pg_catalog.text, beside.relowner, beside.relacl, live.relacl, NULL::pg_catalog.name FROM beside CROSS JOIN live
     UNION ALL
@@ -67,7 +67,7 @@ statistics AS (
     JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = one.stxnamespace
 ),
 statements (step, detail, statement) AS (
-    -- A sequence that a column owns would go with the table that goes.
+    -- A sequence that a column owns would be dropped with the old table.
     SELECT 1, attname::pg_catalog.text, pg_catalog.format('ALTER SEQUENCE %I.%I OWNED BY %s.%I', schema, name, $2::pg_catalog.text, attname)
     FROM sequences WHERE NOT is_identity AND of = (SELECT oid FROM live)
     UNION ALL
@@ -91,7 +91,7 @@ statements (step, detail, statement) AS (
     FROM objects CROSS JOIN LATERAL pg_catalog.aclexplode(objects.rights) AS acl
     WHERE acl.grantee <> objects.relowner
     UNION ALL
-    -- An owner may have given up rights of its own.
+    -- An owner may have revoked some of its own rights.
     SELECT 5, NULL, pg_catalog.format('REVOKE ALL ON %s FROM %I', words, pg_catalog.pg_get_userbyid(relowner))
     FROM objects WHERE wanted IS NOT NULL AND attname IS NULL
     UNION ALL
@@ -109,7 +109,7 @@ statements (step, detail, statement) AS (
         CASE relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)
     FROM live WHERE relreplident IN ('f', 'n')
     UNION ALL
-    -- The table beside has one that says what it is.
+    -- The new table has a comment that marks it.
     SELECT 7, NULL, pg_catalog.format('COMMENT ON TABLE %s IS %L', $1::pg_catalog.text, pg_catalog.obj_description(oid, 'pg_class'))
     FROM live
     UNION ALL

@@ -1,7 +1,7 @@
--- Purpose: Tell who owns a table, and whether this role may put another table in its place.
+-- Purpose: Return the owner of a table, and whether this role may replace the table.
 -- Parameters:
 --   $1 live text the name of the table, quoted
--- Result: owner text; name text of this role; may_rebuild boolean; no row where there is no such table
+-- Result: owner text; name text of this role; may_rebuild boolean; no row if there is no such table
 -- Locks: none
 -- Index: those of the system tables
 SELECT

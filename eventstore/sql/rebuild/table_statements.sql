@@ -1,9 +1,10 @@
--- Purpose: Write the statements that make an empty table like another; its keys and indexes are made by index_statements. It
---   has the same owner, access method, tablespace and storage parameters. Its comment says that a rebuild has made it.
+-- Purpose: Build the statements that create an empty table like another one; index_statements builds those for keys
+--   and indexes. It has the same owner, access method, tablespace and storage parameters. Its comment says that a
+--   rebuild created it.
 -- Parameters:
 --   $1 live text the name of the table, quoted
 --   $2 beside text the name of the new one, quoted
---   $3 is_unlogged boolean whether it is UNLOGGED: no publication has it, and a crash of the server empties it
+--   $3 is_unlogged boolean whether it is UNLOGGED: no publication includes it, and a crash of the server empties it
 --   $4 mark text its comment
 -- Result: statement text, in the order in which they are to run
 -- Locks: none
@@ -31,7 +32,7 @@ WITH live AS (
     WHERE relation.oid = $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid
 ),
 statements (step, statement) AS (
-    -- The statistics are made with the indexes, under names by which they are found again.
+    -- The statistics are created with the indexes, under names that can be found again.
     SELECT 1, in_tablespace || pg_catalog.format(
         'CREATE %sTABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS)%s',
         CASE WHEN $3::boolean THEN 'UNLOGGED ' END, $2::pg_catalog.text, $1::pg_catalog.text,

@@ -1,4 +1,4 @@
--- Purpose: Tell how far the log was searched for streams out of order.
+-- Purpose: Return the position up to which the log was searched for streams out of order.
 -- Parameters: none
 -- Result: position bigint
 -- Locks: none beyond ACCESS SHARE

@@ -1,4 +1,4 @@
--- Purpose: Tell which of some streams are known to be out of order, and from which event on.
+-- Purpose: Return those of the given streams that are known to be out of order, with the first event out of order.
 -- Parameters:
 --   $1 stream_ids uuid[]
 -- Result: stream_id uuid, version integer

@@ -1,5 +1,5 @@
--- Purpose: Find the streams that go beyond a point in time before some position, and from where: what comes later in them
---   lies beyond it too, whatever the clock said when it was recorded.
+-- Purpose: Find the streams that pass a point in time before some position, and the position where they do. All later
+--   events of such a stream are beyond the point in time too, whatever their recorded_at.
 -- Parameters:
 --   $1 at timestamp with time zone UTC
 --   $2 through bigint position, inclusive

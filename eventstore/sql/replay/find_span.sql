@@ -1,9 +1,9 @@
--- Purpose: Find the positions between which everything lies that was recorded between two points in time.
+-- Purpose: Find the range of positions of all events that were recorded between two points in time.
 -- Parameters:
 --   $1 after timestamp with time zone exclusive; NULL for the beginning
 --   $2 until timestamp with time zone inclusive; NULL for the end
 --   $3 through bigint position, inclusive
--- Result: first bigint, last bigint (positions; NULL where nothing was recorded then)
+-- Result: first bigint, last bigint (positions; NULL if nothing was recorded then)
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_lookup_brin
 SELECT pg_catalog.min(position + 0) AS first, pg_catalog.max(position + 0) AS last

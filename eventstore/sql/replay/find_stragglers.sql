@@ -1,9 +1,10 @@
--- Purpose: Find the last position that was recorded up to a point in time; clocks step back, so it may come late.
+-- Purpose: Find the last position that was recorded up to a point in time. Clocks may step back, so it may come after
+--   later times.
 -- Parameters:
 --   $1 at timestamp with time zone UTC
 --   $2 after bigint position, exclusive
 --   $3 through bigint position, inclusive
--- Result: last bigint position; NULL where there is none
+-- Result: last bigint position; NULL if there is none
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_lookup_brin
 SELECT pg_catalog.max(position + 0) AS last

@@ -1,4 +1,5 @@
--- Purpose: Tell how far a projection has folded the log, and which streams and events it leaves out.
+-- Purpose: Return the position up to which a projection has folded the log, and the streams and events that it leaves
+--   out.
 -- Parameters:
 --   $1 projection text
 --   $2 version integer of the code's projection

@@ -1,8 +1,8 @@
--- Purpose: Guess at which position a time lies, by halving: positions and times ascend nearly together. It decides
---   which way is the shorter one, never what an answer holds.
+-- Purpose: Estimate the position of a time by binary search, because positions and times ascend nearly together. The
+--   estimate only decides which way is faster; it never changes an answer.
 -- Parameters:
---   $1 recorded_at timestamp with time zone the time, by the database's clock; NULL where $2 is given
---   $2 occurred_at timestamp with time zone the time, by the domain's clock; NULL where $1 is given
+--   $1 recorded_at timestamp with time zone the time, by the database's clock; NULL if $2 is given
+--   $2 occurred_at timestamp with time zone the time, by the domain's clock; NULL if $1 is given
 --   $3 through bigint position, inclusive
 -- Result: position bigint
 -- Locks: none beyond ACCESS SHARE

@@ -1,9 +1,9 @@
--- Purpose: Keep a state snapshot, whose states are kept already in the same transaction.
+-- Purpose: Store a state snapshot, after its states were stored in the same transaction.
 -- Parameters:
 --   $1 category text
 --   $2 position bigint
 --   $3 schema_hash integer
---   $4 after bigint position, exclusive: of the state snapshot before; 0 where there is none
+--   $4 after bigint position, exclusive: of the previous state snapshot; 0 if there is none
 -- Result: none
 -- Locks: none beyond the row's
 -- Index: events_position_key, state_snapshots_pkey

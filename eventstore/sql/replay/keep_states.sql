@@ -1,5 +1,4 @@
--- Purpose: Keep states of orders; one that is there already stays. Another table's name is put in the place of this
---   one's.
+-- Purpose: Store states of orders; existing rows stay. The table's name is replaced for other tables.
 -- Parameters:
 --   $1 states text a JSON list of objects with the columns of state_snapshot_orders
 -- Result: none

@@ -1,4 +1,4 @@
--- Purpose: List the state_snapshots.
+-- Purpose: List the state snapshots.
 -- Parameters: none
 -- Result: category text, position bigint, recorded_through timestamptz, occurred_through timestamptz,
 --   made_at timestamptz; in the order of position and category

@@ -1,4 +1,4 @@
--- Purpose: Let nobody else make or drop state snapshots until the transaction ends; who reads them goes on.
+-- Purpose: Prevent others from making or dropping state snapshots until the transaction ends; readers go on.
 -- Parameters: none
 -- Result: none
 -- Locks: SHARE ROW EXCLUSIVE on state snapshots

@@ -1,5 +1,5 @@
--- Purpose: Find the streams of a category with an event after a position, and tell whether the read table is still of
---   the code's version.
+-- Purpose: Find the streams of a category with an event after a position, and return whether the code's version built
+--   the read table.
 -- Parameters:
 --   $1 category text
 --   $2 after bigint position, exclusive

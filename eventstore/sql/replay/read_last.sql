@@ -1,4 +1,4 @@
--- Purpose: Read the last events of what is asked for, the newest first.
+-- Purpose: Read the last events of the given categories and types, newest first.
 -- Parameters:
 --   $1 through bigint position, inclusive
 --   $2 limit bigint events

@@ -1,4 +1,4 @@
--- Purpose: Read a page of a final range in the order of positions, of what is asked for.
+-- Purpose: Read a page of a final range in the order of positions, of the given categories, types and streams.
 -- Parameters:
 --   $1 after bigint position, exclusive
 --   $2 through bigint position, inclusive
@@ -6,8 +6,8 @@
 --   $4 categories text[] NULL for every category
 --   $5 types text[] NULL for every type
 --   $6 streams uuid[] NULL for every stream
---   $7 bytes_max bigint of JSON: the event that reaches it is the last one
--- Result: the columns of events, is_full boolean of the last one: there may be more after it
+--   $7 bytes_max bigint of JSON; the page ends with the event that reaches it
+-- Result: the columns of events, is_full boolean (true in the last row if there may be more events)
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at, bytes >= $7::bigint AS is_full
@@ -21,7 +21,7 @@ FROM (
         WHERE position > $1::bigint AND position <= $2::bigint
             AND ($4::pg_catalog.text[] IS NULL OR category = ANY ($4::pg_catalog.text[]))
             AND ($5::pg_catalog.text[] IS NULL OR type = ANY ($5::pg_catalog.text[]))
-            -- A hashed subplan, whatever their number; an array would be searched one by one.
+            -- A hashed subplan for any number of them; an array would be searched one by one.
             AND ($6::pg_catalog.uuid[] IS NULL OR stream_id IN (SELECT pg_catalog.unnest($6::pg_catalog.uuid[])))
         ORDER BY position
         LIMIT $3::bigint

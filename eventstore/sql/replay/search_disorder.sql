@@ -1,9 +1,9 @@
--- Purpose: Search a range of positions for streams out of order, keep them, and move the mark; nothing where another
+-- Purpose: Search a range of positions for streams out of order, store them, and move the mark; do nothing if another
 --   process has moved it since.
 -- Parameters:
---   $1 after bigint position, exclusive; where the mark stands
+--   $1 after bigint position, exclusive; the present mark
 --   $2 through bigint position, inclusive; final
--- Result: position bigint, no row where nothing was done
+-- Result: position bigint, no row if nothing was done
 -- Locks: the row of disorder_search
 -- Index: events_position_key, events_pkey
 WITH moved AS (

@@ -1,8 +1,8 @@
--- Purpose: Tell of the states of streams at a version from which position up to which they held, and their last times.
+-- Purpose: Return the range of positions in which the states of streams at a version held, and their last times.
 -- Parameters:
 --   $1 stream_ids uuid[]
 --   $2 versions integer[] one for each stream
--- Result: stream_id uuid, since bigint, until bigint (NULL: to this day), recorded_through timestamptz,
+-- Result: stream_id uuid, since bigint, until bigint (NULL if they still hold), recorded_through timestamptz,
 --   occurred_through timestamptz
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_pkey

@@ -1,4 +1,4 @@
--- Purpose: Tell whether a state snapshot is still there.
+-- Purpose: Check whether a state snapshot still exists.
 -- Parameters:
 --   $1 id bigint
 -- Result: exists boolean

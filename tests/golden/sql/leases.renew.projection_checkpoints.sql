@@ -1,4 +1,4 @@
--- Purpose: Hold a lease for longer.
+-- Purpose: Extend a lease.
 -- Parameters:
 --   $1 projection text
 --   $2 epoch bigint

@@ -32,7 +32,7 @@ SELECT
     event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
 FROM (SELECT) AS one
 LEFT JOIN {schema}.portfolios AS row ON row.id = $1::pg_catalog.uuid
-    -- A row that another version of the fold has made is no help: then the whole stream is folded.
+    -- A row from another version of the fold cannot be used: then the whole stream is folded.
     AND NOT EXISTS (
         SELECT FROM {schema}.projections AS built WHERE built.name = 'portfolios' AND built.version <> 1
     )

@@ -30,7 +30,7 @@ tail AS MATERIALIZED (
         )
         UNION ALL
         (
-            -- The events that a key in quarantine waits with.
+            -- The waiting events of the keys in quarantine.
             SELECT event.* FROM {schema}.projection_quarantine AS held
             JOIN {schema}.events AS event ON event.stream_id = held.stream_id
             WHERE held.projection = 'positions'
@@ -63,7 +63,7 @@ candidates AS (
     UNION ALL
     SELECT * FROM named WHERE strategy = $5::pg_catalog.text OR id IN (SELECT stream_id FROM touched)
 ),
--- All of a tail that is too long, so that the reader can say how long it is.
+-- The whole tail if it is too long, so that the reader can report its length.
 correction AS (
     SELECT * FROM tail
     WHERE stream_id IN (SELECT stream_id FROM touched) OR (SELECT pg_catalog.count(*) FROM tail) >= $1::bigint

@@ -1,5 +1,5 @@
--- Purpose: End the range of the stored states of orders that the next event of their stream has ended. Another
---   table's name is put in the place of this one's.
+-- Purpose: Set the end of the range of stored states of orders if a later event of their stream has ended it. The
+--   table's name is replaced for other tables.
 -- Parameters:
 --   $1 ids uuid[]
 -- Result: none

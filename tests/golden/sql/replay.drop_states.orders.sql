@@ -1,10 +1,10 @@
--- Purpose: Drop the stored states of orders that no state snapshot needs. Another table's name is put in the place of this
---   one's.
+-- Purpose: Drop the stored states of orders that no state snapshot needs. The table's name is replaced for other
+--   tables.
 -- Parameters:
 --   $1 category text
 -- Result: none
 -- Locks: none beyond the rows'
--- Index: none, it looks through the whole table
+-- Index: none, it reads the whole table
 DELETE FROM {schema}.state_snapshot_orders AS stored
 WHERE NOT EXISTS (
     SELECT FROM {schema}.state_snapshots

@@ -1,5 +1,5 @@
--- Purpose: Drop the stored states of orders that another schema of the class left behind. Another table's name is put in
---   the place of this one's.
+-- Purpose: Drop the stored states of orders that another schema of the class left behind. The table's name is
+--   replaced for other tables.
 -- Parameters:
 --   $1 schema_hash integer
 -- Result: none

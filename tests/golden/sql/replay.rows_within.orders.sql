@@ -1,12 +1,12 @@
--- Purpose: Read those rows of orders that hold no event outside of a point in time. Another read table's name is put in the
---   place of this one's.
+-- Purpose: Read the rows of orders that contain no event beyond a point in time. The table's name is replaced for
+--   other read tables.
 -- Parameters:
 --   $1 ids uuid[]
 --   $2 through bigint position, inclusive
 --   $3 recorded_at timestamp with time zone inclusive; NULL for any
 --   $4 occurred_at timestamp with time zone inclusive; NULL for any
 --   $5 projection text that keeps the table
---   $6 version integer of the code's projection: rows of another one are left out
+--   $6 version integer of the code's projection; rows of another version are left out
 -- Result: the columns of orders, version as row_version too
 -- Locks: none beyond ACCESS SHARE
 -- Index: orders_pkey, events_pkey, projections_pkey

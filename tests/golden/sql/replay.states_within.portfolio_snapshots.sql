@@ -1,5 +1,5 @@
--- Purpose: Read the last stored state of each order that holds no event outside of a point in time. Another table's name is
---   put in the place of this one's.
+-- Purpose: Read the last stored state of each order that contains no event beyond a point in time. The table's name
+--   is replaced for other tables.
 -- Parameters:
 --   $1 ids uuid[]
 --   $2 through bigint position, inclusive
