@@ -14,8 +14,8 @@ from eventstore.replay.point_in_time import PointInTime, pin
 from eventstore.repositories.order_repository import PostgreSQLOrderRepository
 from eventstore.repositories.portfolio_repository import PostgreSQLPortfolioRepository
 from eventstore.repositories.position_repository import PostgreSQLPositionRepository
+from eventstore.repositories.repository import EntityRepository
 from eventstore.repositories.session import Session
-from eventstore.repositories.unit_of_work import EntityRepository
 
 if TYPE_CHECKING:
     from datetime import datetime

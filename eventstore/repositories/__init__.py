@@ -20,8 +20,9 @@ from eventstore.repositories.order_repository import PostgreSQLOrderRepository
 from eventstore.repositories.page import Page
 from eventstore.repositories.portfolio_repository import PostgreSQLPortfolioRepository
 from eventstore.repositories.position_repository import PostgreSQLPositionRepository
+from eventstore.repositories.repository import EntityRepository
 from eventstore.repositories.transaction_manager import PostgreSQLTransactionManager
-from eventstore.repositories.unit_of_work import EntityRepository, PostgreSQLUnitOfWork
+from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
 
 if TYPE_CHECKING:
     from eventstore.unit_of_work_factory import PostgreSQLUnitOfWorkFactory

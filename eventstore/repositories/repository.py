@@ -1,4 +1,4 @@
-"""What the three repositories have in common."""
+"""What all repositories have in common, and the repository of a user's own entities."""
 
 from __future__ import annotations
 
@@ -29,16 +29,13 @@ class Repository(Generic[E]):
     """
 
     _kind: type[E]
-    _not_found: type[EntityNotFoundError]
+    _not_found: type[EntityNotFoundError] = EntityNotFoundError
 
     def __init__(self, source: SessionSource | PostgreSQLAdapter) -> None:
         self._source = source_of(source)
 
-    def _check_kind(self, entity: E) -> None:
-        check_kind(self._kind, entity)
-
     async def _save(self, entity: E) -> E:
-        self._check_kind(entity)
+        check_kind(self._kind, entity)
         async with self._source.writing() as session:
             return await session.save(entity)
 
@@ -46,11 +43,11 @@ class Repository(Generic[E]):
         async with self._source.writing() as session:
             saved = list(entities)
             for entity in saved:
-                self._check_kind(entity)
+                check_kind(self._kind, entity)
             return [await session.save(entity) for entity in saved]
 
     async def _update(self, entity: E) -> E:
-        self._check_kind(entity)
+        check_kind(self._kind, entity)
         async with self._source.writing() as session:
             return await session.update(
                 entity, lambda entity_id: self._not_found(entity_id, category=self._kind.category)
@@ -79,6 +76,56 @@ class Repository(Generic[E]):
     async def _first(self, query: Query[E]) -> E | None:
         found = await self._find(query, limit=1)
         return found[0] if found else None
+
+
+class EntityRepository(Repository[E]):
+    """Saves and loads entities of a user's own class; `uow.entities(Strategy)` gives one.
+
+    A class without a read table is folded from its stream at each `get`.
+    """
+
+    def __init__(self, kind: type[E], source: SessionSource | PostgreSQLAdapter) -> None:
+        super().__init__(source)
+        self._kind = kind
+
+    async def save(self, entity: E) -> E:
+        """Stage what is new of an entity, and return it.
+
+        Raises:
+            RepositoryError: It is an entity of another class.
+            EntityDeletedError: Its id was deleted.
+            EventStoreError: It had to be looked up, and that failed.
+        """
+        return await self._save(entity)
+
+    async def get(self, entity_id: UUID | E) -> E | None:
+        """Return an entity, up to date; None if there is none.
+
+        Raises:
+            RepositoryError: It is no id, and no entity of this class.
+            ConcurrencyError: It has unsaved changes, and another writer has changed its stream.
+            EventStoreError: It could not be read.
+        """
+        return await self._get(entity_id)
+
+    async def update(self, entity: E) -> E:
+        """Stage the changes of an entity that was saved before, and return it.
+
+        Raises:
+            RepositoryError: It is an entity of another class.
+            EntityNotFoundError: Nothing has its id.
+            EventStoreError: It had to be looked up, and that failed.
+        """
+        return await self._update(entity)
+
+    async def delete(self, entity_id: UUID | E) -> bool:
+        """Stage the tombstone of an entity, and return whether there was one.
+
+        Raises:
+            RepositoryError: It is no id, and no entity of this class.
+            EventStoreError: It could not be read.
+        """
+        return await self._delete(entity_id)
 
 
 def check_kind(kind: type[Entity], entity: object) -> None:

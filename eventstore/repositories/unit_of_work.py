@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
-from uuid import UUID
+from typing import Any, Self, TypeVar
 
 from eventstore.core.entity import Entity
 from eventstore.database.cancellation import finish
@@ -14,7 +13,6 @@ from eventstore.database.config import UnsavedChanges
 from eventstore.errors import (
     ConfigurationError,
     ConnectionError,
-    EntityNotFoundError,
     TimeoutError,
     TransactionAlreadyActiveError,
     TransactionError,
@@ -25,67 +23,10 @@ from eventstore.repositories.backend import Backend, BackendTransaction
 from eventstore.repositories.order_repository import PostgreSQLOrderRepository
 from eventstore.repositories.portfolio_repository import PostgreSQLPortfolioRepository
 from eventstore.repositories.position_repository import PostgreSQLPositionRepository
-from eventstore.repositories.repository import check_kind
-from eventstore.repositories.session import Session, SessionSource
+from eventstore.repositories.repository import EntityRepository
+from eventstore.repositories.session import Session
 
 E = TypeVar("E", bound=Entity)
-
-
-class EntityRepository(Generic[E]):
-    """Saves and loads entities of a user's own class; `uow.entities(Strategy)` gives one.
-
-    A class without a read table is folded from its stream at each `get`.
-    """
-
-    def __init__(self, kind: type[E], source: SessionSource) -> None:
-        self._kind = kind
-        self._source = source
-
-    async def save(self, entity: E) -> E:
-        """Stage what is new of an entity, and return it.
-
-        Raises:
-            RepositoryError: It is an entity of another class.
-            EntityDeletedError: Its id was deleted.
-            EventStoreError: It had to be looked up, and that failed.
-        """
-        check_kind(self._kind, entity)
-        async with self._source.writing() as session:
-            return await session.save(entity)
-
-    async def get(self, entity_id: UUID | E) -> E | None:
-        """Return an entity, up to date; None where there is none.
-
-        Raises:
-            RepositoryError: It is no id, and no entity of this class.
-            ConcurrencyError: It has unsaved changes, and another writer has changed its stream.
-            EventStoreError: It could not be read.
-        """
-        return await self._source.reading().get(self._kind, entity_id)
-
-    async def update(self, entity: E) -> E:
-        """Stage the changes of an entity that was saved before, and return it.
-
-        Raises:
-            RepositoryError: It is an entity of another class.
-            EntityNotFoundError: Nothing has its id.
-            EventStoreError: It had to be looked up, and that failed.
-        """
-        check_kind(self._kind, entity)
-        async with self._source.writing() as session:
-            return await session.update(
-                entity, lambda entity_id: EntityNotFoundError(entity_id, category=entity.category)
-            )
-
-    async def delete(self, entity_id: UUID | E) -> bool:
-        """Stage the tombstone of an entity, and return whether there was one.
-
-        Raises:
-            RepositoryError: It is no id, and no entity of this class.
-            EventStoreError: It could not be read.
-        """
-        async with self._source.writing() as session:
-            return await session.delete(self._kind, entity_id)
 
 
 class PostgreSQLUnitOfWork:

@@ -9,16 +9,28 @@ import pytest
 from eventstore.domain import OrderStatus
 from eventstore.errors import (
     ConcurrencyError,
+    EntityNotFoundError,
     OrderNotFoundError,
+    RepositoryError,
     TransactionAlreadyActiveError,
     TransactionNotActiveError,
 )
 from eventstore.repositories import (
+    EntityRepository,
     PostgreSQLOrderRepository,
     PostgreSQLPortfolioRepository,
     PostgreSQLPositionRepository,
 )
-from tests.contract.databases import Database, a_portfolio, a_position, an_order, minute, save, types
+from tests.contract.databases import (
+    Database,
+    Strategy,
+    a_portfolio,
+    a_position,
+    an_order,
+    minute,
+    save,
+    types,
+)
 
 
 class TestPerCall:
@@ -296,3 +308,18 @@ class TestSavepoints:
         await PostgreSQLOrderRepository(adapter).save_many([first, second])
         for order in (first, second):
             assert await types(database, order.id) == ["OrderCreated"]
+
+
+async def test_entities_of_a_users_own_on_an_adapter(database: Database):
+    """Each call appends by itself, or in the adapter's transaction, as those of the other repositories do."""
+    strategies = EntityRepository(Strategy, database.adapter())
+    made = await strategies.save(Strategy(name="mean"))
+    made.tune(Decimal(2))
+    await strategies.update(made)
+    assert await EntityRepository(Strategy, database.adapter()).get(made.id) == made
+    with pytest.raises(EntityNotFoundError):
+        await strategies.update(Strategy(name="another"))
+    with pytest.raises(RepositoryError, match="keeps Strategy entities, not Order"):
+        await strategies.save(an_order())  # type: ignore[arg-type]
+    assert await strategies.delete(made.id)
+    assert await strategies.get(made.id) is None
