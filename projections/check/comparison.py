@@ -31,6 +31,7 @@ from projections.quarantine.skip_list import Discards, Skipped, read_discards, r
 from projections.rebuild.builder import Build
 from projections.rebuild.independent_fold import IndependentFold, stored_lines
 from projections.rebuild.lease import RebuildLease, taken_over
+from projections.rebuild.limits import USUAL_LIMITS, RebuildLimits
 from projections.rebuild.new_table import (
     BUILD_TIMEOUT_S,
     beside_name,
@@ -43,9 +44,7 @@ from projections.rebuild.proof import ProofError, prove
 
 R = TypeVar("R")
 
-_BATCH_EVENTS_MAX = 5_000
 _CATCH_UP_ROUNDS_MAX = 20
-_LAST_POSITIONS_MAX = 2_000  # so few are left to the transaction that compares
 _ATTEMPTS_MAX = 5
 _DIFFERENCES_SHOWN_MAX = 20
 
@@ -84,6 +83,7 @@ async def compare_with_rebuild(
     on_progress: Progress | None = None,
     lease_s: float = LEASE_S,
     proves: bool = True,
+    limits: RebuildLimits = USUAL_LIMITS,
 ) -> Comparison:
     """Rebuild a projection's table beside the live one, prove it, compare every row of the two, and drop it.
 
@@ -97,6 +97,7 @@ async def compare_with_rebuild(
         on_progress: Is called with the position reached and the one to reach.
         lease_s: Seconds after which another process may rebuild or compare when this one was killed.
         proves: Whether to prove the table beside before it is compared, as a rebuild does before it swaps.
+        limits: How much is done in one transaction and held in memory.
 
     Returns:
         The comparison, at one point in time.
@@ -121,7 +122,7 @@ async def compare_with_rebuild(
             await _require_nothing_to_resume(log, projection, lease)
             try:
                 for _ in range(_ATTEMPTS_MAX):
-                    beside = _Beside(log, projection, lease, on_progress)
+                    beside = _Beside(log, projection, lease, on_progress, limits)
                     with suppress(_ChangedMeanwhileError):
                         return await beside.compare(pool, proves=proves)
             except ProofError as error:
@@ -174,13 +175,19 @@ class _Beside:
     """The table beside, which comes to have every event that the live one has, each partition to its own position."""
 
     def __init__(
-        self, log: EventLog, projection: Projection[Any], lease: RebuildLease, on_progress: Progress | None
+        self,
+        log: EventLog,
+        projection: Projection[Any],
+        lease: RebuildLease,
+        on_progress: Progress | None,
+        limits: RebuildLimits,
     ) -> None:
+        self._limits = limits
         self._log = log
         self._projection = projection
         self._lease = lease
         self._on_progress = on_progress
-        self._size = PageSize(_BATCH_EVENTS_MAX)
+        self._size = PageSize(limits.page_events_max)
         self._skipped = Skipped()
         self._stuck: set[str] = set()
         self._positions: list[int] = []
@@ -196,7 +203,12 @@ class _Beside:
         async with reading(self._log.connection) as connection:
             self._skipped = await read_skipped(connection, self._projection)
         build: Build[Any] = Build(
-            self._log, self._projection, self._lease.epoch, self._tell, skipped=self._skipped
+            self._log,
+            self._projection,
+            self._lease.epoch,
+            self._tell,
+            skipped=self._skipped,
+            limits=self._limits,
         )
         await build.open(restart=True, reached=0, is_unlogged=True)
         positions = await self._build(build)
@@ -211,7 +223,7 @@ class _Beside:
                 positions = await _read_positions(connection, self._projection)
                 self._require_as_before(positions)
                 pairs = zip(positions, self._positions, strict=True)
-                if max(now - folded for now, folded in pairs) <= _LAST_POSITIONS_MAX:
+                if max(now - folded for now, folded in pairs) <= self._limits.last_positions_max:
                     break
                 while self._positions != positions:
                     async with connection.transaction():
@@ -226,7 +238,7 @@ class _Beside:
             async with reading(self._log.connection) as connection:
                 positions = await _read_positions(connection, self._projection)
             self._target = min(positions)
-            if rounds and self._target - build.position <= _LAST_POSITIONS_MAX:
+            if rounds and self._target - build.position <= self._limits.last_positions_max:
                 break
             while build.position < self._target:
                 await build.step(self._target)

@@ -29,6 +29,7 @@ from projections.keys import key_text
 from projections.projection import Projection
 from projections.quarantine.skip_list import Discards
 from projections.rebuild.lease import taken_over
+from projections.rebuild.limits import RebuildLimits
 from projections.rebuild.new_table import BUILD_TIMEOUT_S, Kept, TableBeside, without_limit
 from projections.rebuild.shards import Shard
 from projections.table import LAST_POSITION
@@ -36,12 +37,6 @@ from projections.table import LAST_POSITION
 R = TypeVar("R")
 Key = tuple[Any, ...]
 
-_PAGE_EVENTS_MAX = 10_000
-# The more events to a step, the fewer times a row is written that changes often; the fewer, the less is done again
-# after a kill.
-_STEP_EVENTS_MAX = 50_000
-# Rows that are held in memory between steps; a few hundred MB of them.
-_ROWS_MAX = 200_000
 # The partition that events are counted for; those of shard 1 for the one below, and so on.
 _DELIVERED_TO_BUILD = -1
 
@@ -112,7 +107,7 @@ class Build(TableBeside[R]):
             *delivered.columns,
         )
         self.position, self.events = after, self.events + events
-        if len(self._rows) > _ROWS_MAX:
+        if len(self._rows) > self.limits.rows_kept_max:
             self.forget()
 
     async def _move(self, connection: Connection, before: int, after: int, events: int) -> None:
@@ -144,7 +139,7 @@ class Build(TableBeside[R]):
         """Yield the rows of a step, page by page, each with the position up to which the log was read."""
         statement, categories = load("rebuild/read_shard", connection), self._projection.categories
         shard = self._shard.bounds(self._projection)
-        size = self._size = self._size or PageSize(_PAGE_EVENTS_MAX)
+        size = self._size = self._size or PageSize(self.limits.page_events_max)
 
         def fetch() -> Any:
             return connection.fetch(
@@ -160,7 +155,7 @@ class Build(TableBeside[R]):
 
         ahead: asyncio.Future[Any] | None = None
         try:
-            for left in reversed(range(0, _STEP_EVENTS_MAX, _PAGE_EVENTS_MAX)):
+            for left in reversed(range(0, self.limits.step_events_max, self.limits.page_events_max)):
                 page = ahead or fetch()
                 ahead, rows = None, await page
                 after = rows[-1]["position"] if size.is_full(rows) else through
@@ -236,7 +231,7 @@ class Build(TableBeside[R]):
     async def _fold_singly(self, connection: Connection, before: int, after: int) -> list[FoldFailure]:
         """Fold events again, each row by itself: the database has refused one of them."""
         refused: list[FoldFailure] = []
-        size = PageSize(_PAGE_EVENTS_MAX)
+        size = PageSize(self.limits.page_events_max)
         while before < after:
             batch = await read_batch(
                 self._log,
@@ -299,18 +294,22 @@ class BuildShard:
         epoch: That of the lease to the rebuild.
         through: The position to come to.
         discarded: The discarded events.
+        limits: The limits of its steps.
     """
 
     shard: Shard
     epoch: int
     through: int
     discarded: Discards
+    limits: RebuildLimits
 
     async def run(
         self, log: EventLog, projection: Projection[Any], on_progress: Callable[[int, int], None]
     ) -> AbstractSet[tuple[int, str]]:
         """Build it; return which discarded events the database has refused."""
-        build: Build[Any] = Build(log, projection, self.epoch, on_progress, shard=self.shard)
+        build: Build[Any] = Build(
+            log, projection, self.epoch, on_progress, shard=self.shard, limits=self.limits
+        )
         await build.take_up(self.discarded)
         while build.position < self.through:
             await build.step(self.through)

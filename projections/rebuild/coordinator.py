@@ -35,6 +35,7 @@ from projections.quarantine.skip_list import read_discards
 from projections.rebuild.builder import Build, BuildShard
 from projections.rebuild.independent_fold import digest_text
 from projections.rebuild.lease import RebuildLease
+from projections.rebuild.limits import USUAL_LIMITS, RebuildLimits
 from projections.rebuild.new_table import (
     BUILD_TIMEOUT_S,
     PublishedError,
@@ -115,6 +116,7 @@ async def rebuild(
     on_progress: Callable[[RebuildProgress], None] | None = None,
     swap_timeout_s: float = _SWAP_TIMEOUT_S,
     lease_s: float = LEASE_S,
+    limits: RebuildLimits = USUAL_LIMITS,
 ) -> Rebuilt:
     """Build a projection's table anew from the log, prove it, and put it in the place of the live one.
 
@@ -134,6 +136,7 @@ async def rebuild(
         on_progress: Is told how far it has come.
         swap_timeout_s: Seconds to wait at most for transactions that have read the live table and are still open.
         lease_s: Seconds after which another process may go on with it when this one was killed.
+        limits: How much is done in one transaction and held in memory.
 
     Raises:
         LimitError: `processes` is not 1 to 64, or `swap_timeout_s` or `lease_s` is not above 0.
@@ -152,9 +155,9 @@ async def rebuild(
     check_seconds("swap_timeout_s", swap_timeout_s)
     check_seconds("lease_s", lease_s, is_finite=True)
     with collecting_rarely():
-        return await _Rebuild(log, projection, processes, on_progress, swap_timeout_s, in_place=in_place).run(
-            restart=restart, lease_s=lease_s
-        )
+        return await _Rebuild(
+            log, projection, processes, on_progress, swap_timeout_s, in_place=in_place, limits=limits
+        ).run(restart=restart, lease_s=lease_s)
 
 
 async def abandon(log: EventLog, projection: Projection[Any]) -> bool:
@@ -183,7 +186,9 @@ class _Rebuild:
         swap_timeout_s: float,
         *,
         in_place: bool,
+        limits: RebuildLimits,
     ) -> None:
+        self._limits = limits
         self._log = log
         self._projection = projection
         self._processes = processes
@@ -224,7 +229,7 @@ class _Rebuild:
 
     async def _build_and_swap(self, lease: RebuildLease, pool: ProcessPool, *, restart: bool) -> Rebuilt:
         self._stage = "build"
-        build: Build[Any] = Build(self._log, self._projection, lease.epoch, self._tell)
+        build: Build[Any] = Build(self._log, self._projection, lease.epoch, self._tell, limits=self._limits)
         await build.open(restart=restart, reached=lease.position, is_unlogged=self._in_place)
         await self._build_shards(build, pool, lease)
         await self._catch_up(build)
@@ -249,7 +254,7 @@ class _Rebuild:
         self._target = await self._log.head()
         await self._log.high_water_mark.wait_until_final(self._target)
         jobs = [
-            BuildShard(Shard(number, shards), lease.epoch, self._target, build.discarded)
+            BuildShard(Shard(number, shards), lease.epoch, self._target, build.discarded, self._limits)
             for number in range(shards)
         ]
         for refused in await pool.run(jobs, self._tell):

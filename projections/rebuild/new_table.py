@@ -16,6 +16,7 @@ from eventstore.sql import filled, load, qualified, schema_of
 from projections.projection import Projection
 from projections.quarantine.skip_list import Discards, Skipped, read_discards
 from projections.rebuild.lease import RebuildLease, taken_over
+from projections.rebuild.limits import USUAL_LIMITS, RebuildLimits
 from projections.rebuild.shards import WHOLE, Shard
 from projections.table import with_end
 
@@ -143,8 +144,10 @@ class TableBeside(Generic[R]):
         *,
         shard: Shard = WHOLE,
         skipped: Skipped | None = None,
+        limits: RebuildLimits = USUAL_LIMITS,
     ) -> None:
         self.skipped = skipped
+        self.limits = limits
         self.position = 0
         self.events = 0
         self.table = beside_name(projection)

@@ -35,7 +35,6 @@ from projections.rebuild.shards import Shard
 
 Key = tuple[Any, ...]
 
-_ROWS_MAX = 200_000  # of a shard: a few hundred MB
 _KEYS_SHOWN_MAX = 10
 
 
@@ -115,7 +114,7 @@ async def prove(
         ProofError: Rows differ; some of their keys are named.
     """
     rows, _ = await build.estimate()
-    shards = pool.processes * max(1, -(-rows // (pool.processes * _ROWS_MAX)))
+    shards = pool.processes * max(1, -(-rows // (pool.processes * build.limits.proof_rows_max)))
     position = build.position
     jobs = [
         _ProveShard(Shard(number, shards), position, build.discarded, frozenset(build.refused), build.skipped)

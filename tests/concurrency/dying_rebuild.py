@@ -12,12 +12,12 @@ from typing import Any
 from eventstore.database import ConnectionFactory, DatabaseConfig
 from eventstore.log import EventLog
 from projections.check import compare_with_rebuild
-from projections.rebuild import RebuildProgress, builder as build, rebuild
+from projections.rebuild import RebuildLimits, RebuildProgress, rebuild
 from tests.concurrency.dying import STATEMENTS, Death, serve
 from tests.counting_projection import SeenProjection
 
 LEASE_S = 0.3
-STEP_EVENTS_MAX = 40
+LIMITS = RebuildLimits(step_events_max=40, page_events_max=40)
 
 
 async def run(death: Death) -> str:
@@ -33,10 +33,10 @@ async def run(death: Death) -> str:
     death.watch(*STATEMENTS, "copy_records_to_table", passes=_renews_the_claim)
     log, projection = EventLog(connection), SeenProjection()
     if sys.argv[2] == "compare":
-        compared = await compare_with_rebuild(log, projection, lease_s=LEASE_S)
+        compared = await compare_with_rebuild(log, projection, lease_s=LEASE_S, limits=LIMITS)
         reached.append(compared.rows_equal)
     else:
-        await rebuild(log, projection, lease_s=LEASE_S, on_progress=note)
+        await rebuild(log, projection, lease_s=LEASE_S, on_progress=note, limits=LIMITS)
     ran = death.statements
     await connection.close()
     return f"{ran} {reached[0]}"
@@ -52,6 +52,4 @@ def _renews_the_claim(arguments: tuple[Any, ...]) -> bool:
 
 
 if __name__ == "__main__":
-    build._STEP_EVENTS_MAX = STEP_EVENTS_MAX
-    build._PAGE_EVENTS_MAX = STEP_EVENTS_MAX
     serve(run)

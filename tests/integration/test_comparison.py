@@ -13,7 +13,7 @@ from projections import OrdersProjection, ProjectionWorker
 from projections.check import compare_with_fold, compare_with_rebuild
 from projections.engine.partitions import set_partitions
 from projections.quarantine import discard, list_quarantined
-from projections.rebuild import RebuildProgress, abandon, rebuild
+from projections.rebuild import RebuildLimits, RebuildProgress, abandon, rebuild
 from projections.rebuild.lease import RebuildLease
 from tests.ordered_by_symbol import OrderedBySymbol, place
 
@@ -24,13 +24,7 @@ if TYPE_CHECKING:
 EVENTS = 24
 
 
-@pytest.fixture
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two events to a step, and two positions at most for the last one."""
-    for name in ("_STEP_EVENTS_MAX", "_PAGE_EVENTS_MAX"):
-        monkeypatch.setattr(f"projections.rebuild.builder.{name}", 2)
-    for name in ("_BATCH_EVENTS_MAX", "_LAST_POSITIONS_MAX"):
-        monkeypatch.setattr(f"projections.check.comparison.{name}", 2)
+SMALL_STEPS = RebuildLimits(step_events_max=2, page_events_max=2, last_positions_max=2)
 
 
 async def fold(store: EventStore, projection: Projection[Any], *positions: int) -> None:
@@ -53,7 +47,6 @@ async def watch_transactions(store: EventStore, steps: list[int], seen: dict[Any
 
 
 @pytest.mark.parametrize("positions", [(EVENTS,), (4, EVENTS), (EVENTS, 4)])
-@pytest.mark.usefixtures("small_steps")
 async def test_no_transaction_of_a_comparison_outlives_a_step(store: EventStore, positions: tuple[int, ...]):
     """However long the log is, no transaction is open for more than one step; also where one partition is far behind."""
     projection = OrdersProjection()
@@ -70,7 +63,7 @@ async def test_no_transaction_of_a_comparison_outlives_a_step(store: EventStore,
 
     watching = asyncio.create_task(watch_transactions(store, steps, seen))
     try:
-        compared = await compare_with_rebuild(store.log, projection, on_progress=count)
+        compared = await compare_with_rebuild(store.log, projection, on_progress=count, limits=SMALL_STEPS)
     finally:
         watching.cancel()
     assert compared.is_equal

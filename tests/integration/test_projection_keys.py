@@ -16,7 +16,7 @@ from projections.check import check, compare_with_rebuild
 from projections.engine import set_partitions
 from projections.fresh_rows import FreshRows
 from projections.quarantine import discard, list_quarantined, retry
-from projections.rebuild import rebuild
+from projections.rebuild import RebuildLimits, rebuild
 from tests.hit_projections import (
     Hit,
     HitsByNumber,
@@ -148,19 +148,15 @@ async def test_a_key_that_no_column_takes_stops_itself_alone(store: EventStore):
     assert [one.position for one in await list_quarantined(store.log)] == [4]
 
 
-async def test_a_rebuild_that_reads_rows_back_takes_such_a_key_too(
-    store: EventStore, monkeypatch: pytest.MonkeyPatch
-):
+async def test_a_rebuild_that_reads_rows_back_takes_such_a_key_too(store: EventStore):
     """Also where the rows do not all fit in memory, so that they are looked up by their keys."""
-    monkeypatch.setattr("projections.rebuild.builder._ROWS_MAX", 1)
-    monkeypatch.setattr("projections.rebuild.builder._STEP_EVENTS_MAX", 2)
-    monkeypatch.setattr("projections.rebuild.builder._PAGE_EVENTS_MAX", 2)
+    limits = RebuildLimits(rows_kept_max=1, step_events_max=2, page_events_max=2)
     projection = HitsByNumber()
     await hits_table(store, projection)
     await store.log.append(
         hits(*(Hit(number=number) for number in (1, 2, 1, 2, TOO_LARGE, 1, TOO_LARGE, 2, 1)))
     )
-    assert (await rebuild(store.log, projection)).quarantined == 1
+    assert (await rebuild(store.log, projection, limits=limits)).quarantined == 1
     assert [(row.number, row.hits) for row in await rows_of(store, projection)] == [(1, 4), (2, 3)]
 
 

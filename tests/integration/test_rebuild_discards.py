@@ -8,7 +8,7 @@ import pytest
 
 from projections.check import compare_with_rebuild
 from projections.quarantine import list_quarantined, retry
-from projections.rebuild import RebuildProgress, coordinator as rebuilding, rebuild
+from projections.rebuild import RebuildLimits, RebuildProgress, coordinator as rebuilding, rebuild
 from tests.discarded_keys import AT_MOST_TWO, counts, kinds, leave_out
 from tests.hit_projections import Hit, HitsByNumber, fold_all, hits, hits_table
 
@@ -17,12 +17,9 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("step_events_max", [50_000, 1])
-async def test_what_the_database_refuses_stays_left_out(
-    store: EventStore, monkeypatch: pytest.MonkeyPatch, step_events_max: int
-):
+async def test_what_the_database_refuses_stays_left_out(store: EventStore, step_events_max: int):
     """A discarded event whose row is refused is left out of a rebuilt table, too; without the rule it is folded."""
-    monkeypatch.setattr("projections.rebuild.builder._STEP_EVENTS_MAX", step_events_max)
-    monkeypatch.setattr("projections.rebuild.builder._PAGE_EVENTS_MAX", step_events_max)
+    limits = RebuildLimits(step_events_max=step_events_max, page_events_max=step_events_max)
     projection = HitsByNumber()
     await hits_table(store, projection, AT_MOST_TWO)
     await store.log.append(hits(*(Hit(number=1) for _ in range(4)), Hit(number=2)))
@@ -30,13 +27,13 @@ async def test_what_the_database_refuses_stays_left_out(
     for _ in range(2):  # the fourth is refused as the third was
         await leave_out(store, projection, "[1]")
     assert await counts(store, projection) == {1: 2, 2: 1}
-    assert (await rebuild(store.log, projection)).folded_again == ()
+    assert (await rebuild(store.log, projection, limits=limits)).folded_again == ()
     assert await counts(store, projection) == {1: 2, 2: 1}
     assert await kinds(store, projection) == ["discard", "discard"]
-    assert (await compare_with_rebuild(store.log, projection)).is_equal
+    assert (await compare_with_rebuild(store.log, projection, limits=limits)).is_equal
     async with store.connection.acquire() as connection:
         await connection.execute("ALTER TABLE hits DROP CONSTRAINT at_most_two")
-    assert (await rebuild(store.log, projection)).folded_again == (3, 4)
+    assert (await rebuild(store.log, projection, limits=limits)).folded_again == (3, 4)
     assert await counts(store, projection) == {1: 4, 2: 1}
     assert await kinds(store, projection) == []
 

@@ -16,7 +16,7 @@ from projections.check import check
 from projections.keys import partition_of
 from projections.quarantine import list_quarantined
 from projections.quarantine.skip_list import Discards
-from projections.rebuild import RebuildProgress, builder as building, rebuild
+from projections.rebuild import RebuildLimits, RebuildProgress, rebuild
 from projections.rebuild.builder import Build
 from projections.rebuild.lease import RebuildLease
 from projections.rebuild.process_pool import ProcessPool
@@ -162,12 +162,9 @@ async def test_a_table_is_built_of_final_positions_only(
 
 
 @pytest.mark.usefixtures("in_shards")
-async def test_a_row_goes_on_from_where_its_shard_was_left(
-    store: EventStore, monkeypatch: pytest.MonkeyPatch
-):
+async def test_a_row_goes_on_from_where_its_shard_was_left(store: EventStore):
     """Orders whose first events were built before the end of a process have their later ones after it."""
-    monkeypatch.setattr(building, "_STEP_EVENTS_MAX", 2)
-    monkeypatch.setattr(building, "_PAGE_EVENTS_MAX", 2)
+    limits = RebuildLimits(step_events_max=2, page_events_max=2)
     orders = await place(store, *range(1, 11))
     async with store.unit_of_work() as uow:
         for order in orders:
@@ -179,19 +176,16 @@ async def test_a_row_goes_on_from_where_its_shard_was_left(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await rebuild(store.log, OrdersProjection(), on_progress=end)
-    rebuilt = await rebuild(store.log, OrdersProjection())
+        await rebuild(store.log, OrdersProjection(), on_progress=end, limits=limits)
+    rebuilt = await rebuild(store.log, OrdersProjection(), limits=limits)
     assert (rebuilt.rows, rebuilt.events, rebuilt.quarantined) == (10, 20, 0)
     assert (await check(store.log, [OrdersProjection()])).findings == ()
 
 
 @pytest.mark.usefixtures("in_shards")
-async def test_a_key_that_stands_still_does_so_when_its_shard_goes_on(
-    store: EventStore, monkeypatch: pytest.MonkeyPatch
-):
+async def test_a_key_that_stands_still_does_so_when_its_shard_goes_on(store: EventStore):
     """An event could not be folded before the end of a process: those after it wait in the next one as well."""
-    monkeypatch.setattr(building, "_STEP_EVENTS_MAX", 1)
-    monkeypatch.setattr(building, "_PAGE_EVENTS_MAX", 1)
+    limits = RebuildLimits(step_events_max=1, page_events_max=1)
     projection = HitsByNumber()
     await hits_table(store, projection)
     number = next(number for number in range(1, 99) if partition_of((number,), SHARDS) == 0)
@@ -202,8 +196,8 @@ async def test_a_key_that_stands_still_does_so_when_its_shard_goes_on(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await rebuild(store.log, projection, on_progress=end)
-    assert (await rebuild(store.log, projection)).quarantined == 1
+        await rebuild(store.log, projection, on_progress=end, limits=limits)
+    assert (await rebuild(store.log, projection, limits=limits)).quarantined == 1
     assert [(held.position, held.key) for held in await list_quarantined(store.log)] == [(2, f"[{number}]")]
     assert [row.hits for row in await rows_of(store, projection)] == [1]
 
@@ -221,12 +215,9 @@ async def test_a_rule_between_rows_keeps_the_order_of_the_log(store: EventStore)
 
 
 @pytest.mark.usefixtures("in_shards")
-async def test_a_decision_after_shards_were_built_begins_anew(
-    store: EventStore, monkeypatch: pytest.MonkeyPatch
-):
+async def test_a_decision_after_shards_were_built_begins_anew(store: EventStore):
     """An event that was discarded when a shard had folded it, and a rebuild had been broken off, is decided on again."""
-    monkeypatch.setattr(building, "_STEP_EVENTS_MAX", 1)
-    monkeypatch.setattr(building, "_PAGE_EVENTS_MAX", 1)
+    limits = RebuildLimits(step_events_max=1, page_events_max=1)
     projection = HitsByNumber()
     await hits_table(store, projection)
     number = next(number for number in range(1, 99) if partition_of((number,), SHARDS) == 0)
@@ -239,9 +230,9 @@ async def test_a_decision_after_shards_were_built_begins_anew(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await rebuild(store.log, projection, on_progress=end)
+        await rebuild(store.log, projection, on_progress=end, limits=limits)
     await leave_out(store, projection, held.key)
-    assert (await rebuild(store.log, projection)).quarantined == 0
+    assert (await rebuild(store.log, projection, limits=limits)).quarantined == 0
     assert [row.hits for row in await rows_of(store, projection)] == [9]
 
 

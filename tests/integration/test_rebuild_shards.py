@@ -15,7 +15,7 @@ from eventstore.log.event_log import EventLog
 from eventstore.sql import load
 from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, Projection
 from projections.check import check
-from projections.rebuild import RebuildProgress, builder as building, proof as proving, rebuild
+from projections.rebuild import RebuildLimits, RebuildProgress, proof as proving, rebuild
 from projections.rebuild.process_pool import ProcessPool
 from projections.rebuild.shards import Shard
 from tests.discarded_keys import AT_MOST_TWO, counts, leave_out
@@ -52,8 +52,7 @@ async def test_several_processes_build_what_one_does(store: EventStore):
 @pytest.mark.usefixtures("in_shards")
 async def test_shards_go_on_where_they_were(store: EventStore, monkeypatch: pytest.MonkeyPatch):
     """What was built of each shard before the end of its process is kept, whoever goes on and with how many processes."""
-    monkeypatch.setattr(building, "_STEP_EVENTS_MAX", 2)
-    monkeypatch.setattr(building, "_PAGE_EVENTS_MAX", 2)
+    limits = RebuildLimits(step_events_max=2, page_events_max=2)
     await place(store, *range(1, 31))
 
     def end(progress: RebuildProgress) -> None:
@@ -61,7 +60,7 @@ async def test_shards_go_on_where_they_were(store: EventStore, monkeypatch: pyte
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await rebuild(store.log, OrdersProjection(), on_progress=end)
+        await rebuild(store.log, OrdersProjection(), on_progress=end, limits=limits)
     async with store.connection.acquire() as connection:
         left = await connection.fetch(load("rebuild/list_shards", connection), "orders")
         assert sum(row["events"] for row in left) > 15
@@ -69,7 +68,7 @@ async def test_shards_go_on_where_they_were(store: EventStore, monkeypatch: pyte
         assert built == sum(row["events"] for row in left)
     monkeypatch.undo()
     reached: list[RebuildProgress] = []
-    rebuilt = await rebuild(store.log, OrdersProjection(), on_progress=reached.append)
+    rebuilt = await rebuild(store.log, OrdersProjection(), on_progress=reached.append, limits=limits)
     assert (rebuilt.rows, rebuilt.events) == (30, 30)
     assert (await check(store.log, [OrdersProjection()])).findings == ()
     async with store.connection.acquire() as connection:
@@ -120,7 +119,7 @@ async def test_the_rows_of_one_shard_alone_are_in_memory(store: EventStore, monk
     """The proof takes so many shards that none has more rows than the limit; digest and rows are those of the whole."""
     await fill_the_log(store)
     whole = await rebuild(store.log, OrdersProjection())
-    monkeypatch.setattr(proving, "_ROWS_MAX", 2)
+    limits = RebuildLimits(proof_rows_max=2)
     held: list[int] = []
     differences = proving.differences  # type: ignore[attr-defined]
 
@@ -129,7 +128,7 @@ async def test_the_rows_of_one_shard_alone_are_in_memory(store: EventStore, monk
         return await differences(*given)
 
     monkeypatch.setattr(proving, "differences", measured)
-    again = await rebuild(store.log, OrdersProjection())
+    again = await rebuild(store.log, OrdersProjection(), limits=limits)
     assert (again.rows, again.digest) == (whole.rows, whole.digest)
     assert len(held) == 4  # seven rows, two to a shard
     assert sum(held) == 7
@@ -153,7 +152,7 @@ async def test_a_row_that_is_wrong_is_found_in_every_shard(
 ):
     """A digit, a text in JSON, a lost row, one too many: named by the proof, and the live table is as it was."""
     await fill_the_log(store)
-    monkeypatch.setattr(proving, "_ROWS_MAX", 3)
+    limits = RebuildLimits(proof_rows_max=3)
     prove = proving.prove
     for statement, where in DAMAGES:
 
@@ -164,18 +163,15 @@ async def test_a_row_that_is_wrong_is_found_in_every_shard(
 
         monkeypatch.setattr("projections.rebuild.coordinator.prove", after_damage)
         with pytest.raises(RebuildError, match=where):
-            await rebuild(store.log, OrdersProjection())
+            await rebuild(store.log, OrdersProjection(), limits=limits)
     monkeypatch.setattr("projections.rebuild.coordinator.prove", prove)
-    assert (await rebuild(store.log, OrdersProjection())).rows == 7
+    assert (await rebuild(store.log, OrdersProjection(), limits=limits)).rows == 7
 
 
-async def test_a_process_that_is_killed_takes_nothing_with_it(
-    store: EventStore, monkeypatch: pytest.MonkeyPatch
-):
+async def test_a_process_that_is_killed_takes_nothing_with_it(store: EventStore):
     """The rebuild ends with an error that says what to do, and goes on when it is run again."""
     await place(store, *range(1, 31))
-    monkeypatch.setattr(building, "_STEP_EVENTS_MAX", 2)
-    monkeypatch.setattr(building, "_PAGE_EVENTS_MAX", 2)
+    limits = RebuildLimits(step_events_max=2, page_events_max=2)
 
     def kill(progress: RebuildProgress) -> None:
         if progress.events > 3:
@@ -183,8 +179,8 @@ async def test_a_process_that_is_killed_takes_nothing_with_it(
                 child.kill()
 
     with pytest.raises(RebuildError, match="run it again"):
-        await rebuild(store.log, OrdersProjection(), processes=2, on_progress=kill)
-    assert (await rebuild(store.log, OrdersProjection())).rows == 30
+        await rebuild(store.log, OrdersProjection(), processes=2, on_progress=kill, limits=limits)
+    assert (await rebuild(store.log, OrdersProjection(), limits=limits)).rows == 30
 
 
 class NotToBeMade(OrderedBySymbol):

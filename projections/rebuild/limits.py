@@ -1,0 +1,39 @@
+"""How much a rebuild does in one transaction, and how much it holds in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from eventstore.limits import check_count
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildLimits:
+    """The limits of a rebuild's steps. The defaults suit a process with a gigabyte of memory.
+
+    The more events a step has, the fewer times a row is written that changes often. The fewer it has, the less is done
+    again after a kill.
+
+    Attributes:
+        step_events_max: The most events of one step, which is one transaction.
+        page_events_max: The most events that are read at a time.
+        last_positions_max: The most positions that are left to the transaction in which a table is compared.
+        rows_kept_max: The most rows that stay in memory between two steps.
+        proof_rows_max: The most rows of a shard of the proof, which holds them all in memory.
+
+    Raises:
+        LimitError: One is below 1.
+    """
+
+    step_events_max: int = 50_000
+    page_events_max: int = 10_000
+    last_positions_max: int = 2_000
+    rows_kept_max: int = 200_000
+    proof_rows_max: int = 200_000
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            check_count(each.name, getattr(self, each.name))
+
+
+USUAL_LIMITS = RebuildLimits()
