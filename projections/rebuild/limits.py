@@ -37,3 +37,4 @@ class RebuildLimits:
 
 
 USUAL_LIMITS = RebuildLimits()
+"""The limits of a rebuild for which none are given."""
