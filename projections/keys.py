@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
+from uuid import UUID
 from zlib import crc32
 
 import orjson
@@ -55,8 +56,27 @@ def _text_of(value: Any) -> str:
 
 
 def partition_of(key: Sequence[Any], partitions: int) -> int:
-    """Return the partition of a key: CRC-32 of its text, modulo the number of partitions."""
-    return 0 if partitions == 1 else crc32(key_text(key).encode()) % partitions
+    """Return the partition of a key, or its shard: the same in every process and version.
+
+    It is a hash of the key modulo the number of partitions: `uuid_hash` of a key that is one UUID, such as that of a stream,
+    so that the server computes the same and reads the events of some partitions alone; CRC-32 of the text of any other key,
+    which no column of the log has.
+    """
+    if partitions == 1:
+        return 0
+    if len(key) == 1 and isinstance(key[0], UUID):
+        return uuid_hash(key[0]) % partitions
+    return crc32(key_text(key).encode()) % partitions
+
+
+def uuid_hash(id: UUID) -> int:
+    """Return the number by which a UUID is split, as `{uuid_hash column}` in a statement.
+
+    It is the sum of those two bytes that vary in UUIDs made of the time (versions 1 and 6) and the two that vary in all
+    others.
+    """
+    value = id.int
+    return (value >> 96 & 0xFFFF) + (value & 0xFFFF)
 
 
 def normal_form(column: Column) -> Callable[[Any], Any] | None:

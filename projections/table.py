@@ -24,7 +24,7 @@ import orjson
 from eventstore.database.protocols import Record
 from eventstore.errors import ConfigurationError
 from eventstore.mapping.rows import Column, RowCodec
-from eventstore.sql import NAME_BYTES_MAX, filled, qualified, quoted, require_name, type_name
+from eventstore.sql import NAME_BYTES_MAX, filled, qualified, quoted, require_name, type_name, uuid_hash
 from projections.keys import normal_form
 
 R = TypeVar("R")
@@ -165,7 +165,10 @@ class Table(Generic[R]):
         if not keyed_by_stream:
             return filled("tables/select_for_proof", table=table, columns=columns)
         return filled(
-            "tables/select_shard_for_proof", table=table, columns=columns, key=quoted(self.key[0].name)
+            "tables/select_shard_for_proof",
+            table=table,
+            columns=columns,
+            key_hash=uuid_hash(quoted(self.key[0].name)),
         )
 
     def is_stored(self, record: Record, encoded: Sequence[Any]) -> bool:

@@ -22,4 +22,5 @@ from eventstore.sql.render import (
     text_of as text_of,
     type_name as type_name,
     unbind as unbind,
+    uuid_hash as uuid_hash,
 )

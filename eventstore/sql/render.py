@@ -10,6 +10,7 @@ PostgreSQL's own as `pg_catalog.now()`. A file has these slots:
     {positions_max}     the highest position that can be one of the log: what lies beyond was never assigned
     {event_bytes}       how many bytes the JSON of an event has, of its columns `data` and `metadata`
     {is_ordered}        whether positions ascend, and are drawn on this server alone
+    {uuid_hash column}  a number made of a column of type uuid, by which keys are split, as `uuid_hash` in projections/keys.py
 
 A template that several statements are made of has slots of other names as well, which `fill` fills.
 """
@@ -47,7 +48,7 @@ _OWN_TYPES = frozenset(
         "varchar", "xml",
     )
 )  # fmt: skip
-_OF_SCHEMA = frozenset(("regclass", "schema", "schema_name"))
+_OF_SCHEMA = frozenset(("regclass", "schema", "schema_name", "uuid_hash"))
 _SLOT = re.compile(r"\{([a-z_]*)(?: ([a-z_]+))?\}")
 
 _own: set[str] = set()
@@ -113,6 +114,19 @@ def require_name(name: str) -> None:
         raise ConfigurationError(
             f"{name!r} cannot be a name in PostgreSQL: a name has 1 to {NAME_BYTES_MAX} bytes of UTF-8 and no NUL"
         )
+
+
+def uuid_hash(column: str) -> str:
+    """Return the expression of the number by which a uuid is split, as `uuid_hash` in projections/keys.py.
+
+    Args:
+        column: The column, as SQL.
+    """
+
+    def byte(number: int) -> str:
+        return f"pg_catalog.get_byte(pg_catalog.uuid_send({column}), {number})"
+
+    return f"(({byte(2)} + {byte(14)}) * 256 + {byte(3)} + {byte(15)})"
 
 
 def literal(text: str) -> str:
@@ -249,6 +263,8 @@ def render(text: str, schema: str, *, has_braces: bool = False) -> str:
         kind, relation = slot.groups()
         if kind == "regclass" and relation is not None:
             return f"{literal(qualified(schema, relation))}::pg_catalog.regclass"
+        if kind == "uuid_hash" and relation is not None:
+            return uuid_hash(relation)
         if relation is None and kind in names:
             return names[kind]
         if relation is None and kind in _EXPRESSIONS:

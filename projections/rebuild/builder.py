@@ -125,7 +125,7 @@ class Build(TableBeside[R]):
         if self._shard.of == 1 or self._projection.keyed_by_stream:
             return events
         has, projection = self._shard.has, self._projection
-        return [event for event in events if has(projection, key_of(projection, event))]
+        return [event for event in events if has(key_of(projection, event))]
 
     def _unless_skipped(self, events: list[Readable]) -> list[Readable]:
         if self.skipped is None:
@@ -242,7 +242,7 @@ class Build(TableBeside[R]):
                 connection=connection,
             )
             has = self._shard.has
-            ours = [one for one in batch.events if has(self._projection, key_of(self._projection, one))]
+            ours = [one for one in batch.events if has(key_of(self._projection, one))]
             refused += await self._fold_batch_singly(
                 connection,
                 self._unless_skipped(ours),

@@ -136,7 +136,7 @@ class IndependentFold(Generic[R]):
             events = decode_for(self._log, self._projection, rows)
             if self._shard.of > 1 and not self._projection.keyed_by_stream:
                 has, projection = self._shard.has, self._projection
-                events = [event for event in events if has(projection, key_of(projection, event))]
+                events = [event for event in events if has(key_of(projection, event))]
         return events, through
 
     async def _gap_end(self, after: int, through: int, connection: Connection | None) -> int:
@@ -271,7 +271,7 @@ async def differences(
     while records := await cursor.fetch(_FETCH_ROWS):
         for record in records:
             key = table.normal(table.key_of(record))
-            if bounds[0] == 1 and not shard.has(projection, key):
+            if bounds[0] == 1 and not shard.has(key):
                 continue
             if key not in left:
                 wrong[key] = "in the table"

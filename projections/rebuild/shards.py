@@ -14,8 +14,8 @@ from projections.projection import Projection
 class Shard:
     """Some of a projection's keys.
 
-    Where the key is the stream, the statements `rebuild/read_shard` and `rebuild/scan_window` read the shard's events
-    alone, by the same rule as `has`.
+    They are split as by partitions. If the key is the stream, the statements `rebuild/read_shard` and `rebuild/scan_window` read
+    the events of the shard alone.
 
     Attributes:
         number: Which shard, from 0.
@@ -25,12 +25,8 @@ class Shard:
     number: int
     of: int
 
-    def has(self, projection: Projection[Any], key: Sequence[Any]) -> bool:
+    def has(self, key: Sequence[Any]) -> bool:
         """Whether a key, as `key_of` gives it, belongs to this shard."""
-        if self.of == 1:
-            return True
-        if projection.keyed_by_stream:
-            return int.from_bytes(key[0].bytes[14:], "big") % self.of == self.number
         return partition_of(key, self.of) == self.number
 
     def bounds(self, projection: Projection[Any]) -> tuple[int, int]:

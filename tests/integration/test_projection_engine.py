@@ -8,6 +8,7 @@ import signal
 import sys
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -169,6 +170,8 @@ async def test_partitions_change_while_events_flow(store: EventStore):
 def test_a_keys_partition_is_the_same_for_ever():
     """The partition of a key is fixed: these were written down when partitions were made."""
     assert [partition_of((name, OrderSide.BUY), 7) for name in ("A", "B", "C", "ES")] == KNOWN_PARTITIONS
+    ids = (UUID("00000000-0000-0000-0000-000000000005"), UUID("00010002-0000-4000-8000-00000000ffff"))
+    assert [partition_of((one,), 7) for one in ids] == [5, 3]
 
 
 KNOWN_PARTITIONS = [3, 2, 5, 1]

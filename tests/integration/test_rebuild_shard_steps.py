@@ -81,7 +81,7 @@ async def test_who_has_lost_the_claim_writes_no_shard(store: EventStore):
         await taken_up(store, lease, 1)
     assert await reached(store) == ([0] * SHARDS, 0)
     await (await taken_up(store, later, 0)).step(10)
-    rows = sum(Shard(0, SHARDS).has(OrdersProjection(), (order.id,)) for order in orders)
+    rows = sum(Shard(0, SHARDS).has((order.id,)) for order in orders)
     assert await reached(store) == ([10, 0, 0], rows)
 
 
@@ -260,7 +260,7 @@ async def test_the_proof_of_every_shard_counts(
     """Rows that one shard alone has lost, whichever it is, are named, and the live table is as it was."""
     orders = await place(store, *range(1, 31))
     shard = Shard(number, SHARDS)
-    lost = [order.id for order in orders if shard.has(OrdersProjection(), (order.id,))]
+    lost = [order.id for order in orders if shard.has((order.id,))]
 
     async def after_damage(*given: Any) -> Any:
         async with store.connection.acquire() as connection:

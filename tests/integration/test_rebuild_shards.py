@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid1, uuid4
 
 import pytest
 
 from eventstore.core.registry import EventRegistry, registry
 from eventstore.errors import ConfigurationError, RebuildError
 from eventstore.log.event_log import EventLog
-from eventstore.sql import load
+from eventstore.sql import load, uuid_hash
 from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, Projection
 from projections.check import check
+from projections.keys import partition_of
 from projections.rebuild import RebuildLimits, RebuildProgress, proof as proving, rebuild
 from projections.rebuild.process_pool import ProcessPool
 from projections.rebuild.shards import Shard
@@ -233,10 +235,27 @@ async def test_the_statements_read_the_streams_of_a_shard(store: EventStore):
                 )
                 found[number] = {row["stream_id"] for row in page}
                 assert found[number] == {row["stream_id"] for row in window}
-                assert found[number] == {
-                    one for one in all_of(found) if Shard(number, shards).has(projection, (one,))
-                }
+                assert found[number] == {one for one in all_of(found) if Shard(number, shards).has((one,))}
         assert len(all_of(found)) == sum(map(len, found.values())) == 20
+
+
+async def test_the_server_splits_uuids_as_python_does(store: EventStore):
+    """Of random ids, of ids made of the time, and of the first and the last one; and no share is left without its part."""
+    ids = [
+        *(uuid4() for _ in range(2_000)),
+        *(uuid1() for _ in range(2_000)),
+        UUID(int=0),
+        UUID(int=2**128 - 1),
+    ]
+    async with store.connection.acquire() as connection:
+        for of in (2, 7, 64, 256):
+            rows = await connection.fetch(
+                f"SELECT id, {uuid_hash('id')} % $2 AS share FROM unnest($1::uuid[]) AS given (id)", ids, of
+            )
+            assert [row["share"] for row in rows] == [partition_of((one,), of) for one in ids]
+    for some in (ids[:2_000], ids[2_000:4_000]):
+        shares = Counter(partition_of((one,), 8) for one in some)
+        assert min(shares.values()) > len(some) / 8 / 2, shares
 
 
 def all_of(found: dict[int, set[UUID]]) -> set[UUID]:

@@ -19,9 +19,8 @@ FROM (
             {event_bytes} AS size
         FROM {schema}.events
         WHERE position > $1::bigint AND position <= $2::bigint AND category = ANY ($4::pg_catalog.text[])
-            -- The rule of projections/rebuild/shards.py: the last two bytes of the id, which are random in all usual
-            -- ids.
-            AND (pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 14) * 256 + pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 15)) % $5::integer = $6::integer
+            -- The rule of `partition_of` in projections/keys.py.
+            AND {uuid_hash stream_id} % $5::integer = $6::integer
         ORDER BY position
         LIMIT $3::bigint
     ) AS page

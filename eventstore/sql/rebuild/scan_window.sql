@@ -18,9 +18,8 @@ FROM (
             {event_bytes} AS size
         FROM {schema}.events
         WHERE position > $1::bigint AND position <= $2::bigint
-            -- The rule of projections/rebuild/shards.py: the last two bytes of the id, which are random in all usual
-            -- ids.
-            AND (pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 14) * 256 + pg_catalog.get_byte(pg_catalog.uuid_send(stream_id), 15)) % $3::integer = $4::integer
+            -- The rule of `partition_of` in projections/keys.py.
+            AND {uuid_hash stream_id} % $3::integer = $4::integer
         ORDER BY position
     ) AS page
 ) AS counted
