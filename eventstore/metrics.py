@@ -1,6 +1,6 @@
-"""Metrics through the OpenTelemetry API (extra: `metrics`); without it nothing is imported, counted or asked.
+"""Metrics through the OpenTelemetry API (extra: `metrics`); without it nothing is imported or counted.
 
-The gauges are asked of the database while a reader collects, every few seconds at most, and by none else.
+The gauges are read from the database only while a metric reader collects, and at most every few seconds.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
 SAMPLE_INTERVAL_S = 5.0
-"""How often the database is asked for the gauges while somebody collects them."""
+"""The interval at which the gauges are read from the database while somebody collects them."""
 
-# A reader that has not collected for so long has gone.
+# A metric reader that has not collected for this long counts as gone.
 _ASKED_WITHIN_S = 300.0
 _PROJECTION = "eventstore.projection.name"
 
 
 @cache
 def metrics() -> Metrics | None:
-    """Return the metrics of this process, on the global meter provider; None where OpenTelemetry is not installed."""
+    """Return the metrics of this process, on the global meter provider; None without OpenTelemetry."""
     try:
         return Metrics()
     except ModuleNotFoundError as error:
@@ -46,10 +46,10 @@ def metrics() -> Metrics | None:
 
 
 class Metrics:
-    """The instruments, and what they are told.
+    """The instruments, and the methods that record values.
 
     Args:
-        provider: The meter provider; None: the global one, also where it is set later.
+        provider: The meter provider; None for the global one, which may also be set later.
 
     Raises:
         ModuleNotFoundError: OpenTelemetry is not installed.
@@ -67,11 +67,11 @@ class Metrics:
         )
         self._append_events = meter.create_counter("eventstore.append.events", "{event}", "Appended events")
         self._conflicts = meter.create_counter(
-            "eventstore.append.conflicts", "{conflict}", "Appends refused since another writer was first"
+            "eventstore.append.conflicts", "{conflict}", "Appends refused because another writer was first"
         )
-        self._retries = meter.create_counter("eventstore.retries", "{retry}", "What was tried again")
+        self._retries = meter.create_counter("eventstore.retries", "{retry}", "Operations that were retried")
         self._unreadable = meter.create_counter(
-            "eventstore.log.unreadable", "{event}", "Events that could not be read, and were left out"
+            "eventstore.log.unreadable", "{event}", "Unreadable events that a reader left out"
         )
         self._batch_duration = meter.create_histogram(
             "eventstore.projection.batch.duration", "s", "Time to fold and write a batch"
@@ -102,10 +102,10 @@ class Metrics:
         pool("db.client.connection.max", [self._sizes], "{connection}", "Connections allowed")
         pool("db.client.connection.pending_requests", [self._waiting], "{request}", "Callers that wait")
 
-    # ---- what happened ---------------------------------------------------------------------------------------
+    # ---- counters --------------------------------------------------------------------------------------------
 
     async def timed_append(self, append: Coroutine[Any, Any, T], events: int) -> T:
-        """Await an append of so many events, and count it, its time and its conflict."""
+        """Await an append of `events` events, and record its duration, its events and a conflict."""
         started_s = time.perf_counter()
         attributes: dict[str, str] = {}
         try:
@@ -122,15 +122,15 @@ class Metrics:
             self._append_duration.record(time.perf_counter() - started_s, attributes)
 
     def conflicted(self) -> None:
-        """Count an append that was refused since another writer was first."""
+        """Count an append that was refused because another writer was first."""
         self._conflicts.add(1)
 
     def retried(self, what: Literal["append", "batch", "operation"]) -> None:
-        """Count a repetition: of an append whose answer was lost, a worker's batch, or a user's operation."""
+        """Count a retry: of an append whose answer was lost, a worker's batch, or a user's operation."""
         self._retries.add(1, {"eventstore.retry.of": what})
 
     def unreadable(self, error_type: str) -> None:
-        """Count an event that could not be read, and that a reader goes on past."""
+        """Count an unreadable event that a reader has left out."""
         self._unreadable.add(1, {"error.type": error_type})
 
     def folded(self, projection: str, events: int, duration_s: float) -> None:
@@ -144,14 +144,14 @@ class Metrics:
         """Count a lease that a worker of this process has taken."""
         self._leases.add(1, {_PROJECTION: projection})
 
-    # ---- what is -----------------------------------------------------------------------------------------------
+    # ---- gauges ------------------------------------------------------------------------------------------------
 
     def watch_pool(self, connection: DatabaseConnection) -> None:
         """Report a pool for as long as it is open."""
         self._pools.add(connection)
 
     def watch_log(self, connection: Any) -> None:
-        """Report how the log and the projections stand, of the database of a pool whose workers run here."""
+        """Report the state of the log and the projections, for a pool whose workers run in this process."""
         if id(connection) not in self._samplers and hasattr(connection, "at_close"):
             sampler = self._samplers[id(connection)] = Sampler(connection)
 
@@ -203,7 +203,7 @@ class Metrics:
 
 
 class Sampler:
-    """Asks a database how it stands, every few seconds while somebody wants to know.
+    """Reads the status of a database every few seconds while somebody collects it.
 
     Args:
         connection: The pool, of the running event loop.
@@ -217,14 +217,14 @@ class Sampler:
         self._task: asyncio.Task[None] | None = None
 
     def ask(self) -> Status | None:
-        """Return what is known, and have it asked again; from any thread. None: nothing yet."""
+        """Return the last known status and request a new one, from any thread; None before the first one."""
         self._asked_s = time.monotonic()
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._start)
         return self._status
 
     async def stop(self) -> None:
-        """Ask no more."""
+        """Stop reading the status."""
         if self._task is not None:
             await end(self._task)
 
@@ -240,9 +240,9 @@ class Sampler:
                 except ConnectionClosedError:
                     return
                 except EventStoreError as error:
-                    # A gauge that is not known is not reported, rather than an old one.
+                    # An unknown gauge is not reported; an old value would be wrong.
                     self._status = None
-                    _logger.info("how the log stands could not be asked", exc_info=error)
+                    _logger.info("could not read the status of the log", exc_info=error)
                 await asyncio.sleep(SAMPLE_INTERVAL_S)
         finally:
             self._task = None

@@ -1,14 +1,15 @@
-"""An order engine that is killed in mid-run, comes back from the log alone, and ends as if nothing had been.
+"""An order engine that is killed during its run, restarts from the log alone, and ends with the same state.
 
-`python -m eventstore.examples.engine_restart` shows it: one run is never killed; another, in a process of its own, is
-killed by SIGKILL again and again. Then their logs and their states are compared, field by field.
+`python -m eventstore.examples.engine_restart` shows it: one run is never killed; another one, in a separate
+process, is killed by SIGKILL several times. Then it compares their logs and their states field by field.
 
 What makes it work:
 
-- Each decision is one Unit of Work, and its events say at which print it was made (`row` in their metadata). So the log
-  alone knows how far each strategy has come; a print without a decision leaves nothing that could be lost.
-- Ids are made of the strategy, the print and a count. A decision that is made again, since nobody knows whether the
-  first one arrived, has the same events with the same ids; and to append those again is no second decision.
+- Each decision is one Unit of Work, and its events name the print at which it was made (`row` in their
+  metadata). So the log shows how far each strategy has come. A print without a decision leaves nothing that
+  could be lost.
+- Ids are derived from the strategy, the print and a count. If the outcome of a decision is unknown, the
+  strategy makes it again with the same events and ids, and the log recognises the second append as a repeat.
 """
 
 from __future__ import annotations
@@ -40,16 +41,16 @@ from eventstore.examples.mean_reversion import E_MINI, PLANS, Instrument, MeanRe
 from eventstore.examples.order_engine import CAPITAL, OrderEngine
 from eventstore.examples.ticks import Tick, packaged_tape, read_ticks
 
-# Whatever a killed process has sent and the server is still at, is waited for as well.
+# This includes the time in which the server finishes the last statement of a killed process.
 _ALL_THERE_WILL_BE = 2**63 - 1
 _PRINTS_BETWEEN_PAUSES = 500
 _TIME_BITS, _VERSION, _VARIANT = 80, 0x7 << 76, 0x2 << 62
 
 
 class TickIds:
-    """Ids that a second run makes again: of the strategy's name, the row of the print and a count.
+    """Reproducible ids, derived from the strategy's name, the row of the print and a count.
 
-    They have the form of UUIDv7, so they ascend with the time of the tape.
+    They have the format of UUIDv7, so they ascend with the time of the tape.
     """
 
     def __init__(self, name: str, begins_at: datetime) -> None:
@@ -57,7 +58,7 @@ class TickIds:
         self.begin(0, begins_at)
 
     def begin(self, row: int, at: datetime) -> None:
-        """Begin with another print."""
+        """Begin another print."""
         self._row, self._made, self._milliseconds = row, 0, int(at.timestamp() * 1000)
 
     def __call__(self) -> UUID:
@@ -69,11 +70,11 @@ class TickIds:
 
 
 class RestartableEngine(OrderEngine):
-    """An `OrderEngine` whose run can be taken up by another process: see `resume`.
+    """An `OrderEngine` whose run another process can continue: see `resume`.
 
     Attributes:
-        rows_done: The last print of each strategy that the log knows of; 0 before the first.
-        on_saved: Is told the strategy's name and the row when a decision has been saved.
+        rows_done: The last print of each strategy in the log; 0 before the first.
+        on_saved: Receives the strategy's name and the row after each saved decision.
     """
 
     def __init__(
@@ -118,12 +119,12 @@ class RestartableEngine(OrderEngine):
 
 
 async def resume(store: EventStore, tape: Sequence[Tick], **settings: Any) -> RestartableEngine:
-    """Return an engine that goes on from what the log has, or begins where it has nothing.
+    """Return an engine that continues from the log, or begins if the log is empty.
 
-    Nothing but this engine may write to the log.
+    Only this engine may write to the log.
 
     Args:
-        store: Where the run before has kept everything.
+        store: The store of the previous run.
         tape: The same tape.
         **settings: The same arguments of `RestartableEngine`, and `on_saved`.
     """
@@ -131,7 +132,7 @@ async def resume(store: EventStore, tape: Sequence[Tick], **settings: Any) -> Re
     replay = store.replay(through=_ALL_THERE_WILL_BE)
     async for page in replay.pages():
         for recorded in page:
-            # Rows ascend in each strategy's events, so the last one stays.
+            # Rows ascend in each strategy's events, so the last assignment is the highest.
             engine.rows_done[recorded.metadata["actor"]] = recorded.metadata["row"]
     through = replay.position
     orders = await store.rebuild_state(Order, through=through)
@@ -155,7 +156,7 @@ async def resume(store: EventStore, tape: Sequence[Tick], **settings: Any) -> Re
 
 
 async def _row_of(store: EventStore, order: Order) -> int:
-    """Return at which print an order was made."""
+    """Return the row of the print at which an order was created."""
     created = (await store.log.read_stream(order.id, limit=1))[0]
     row: int = created.metadata["row"]
     return row
@@ -173,7 +174,7 @@ async def differences(one: EventStore, other: EventStore) -> list[str]:
         first, second = [await store.rebuild_state(kind) for store in (one, other)]
         for id in sorted(first.keys() | second):
             if id not in first or id not in second:
-                lines.append(f"{kind.category} {id} is in one of them")
+                lines.append(f"{kind.category} {id} is in only one of them")
                 continue
             lines += [
                 f"{kind.category} {id}: {name} differs"
@@ -184,7 +185,7 @@ async def differences(one: EventStore, other: EventStore) -> list[str]:
 
 
 async def _events(store: EventStore) -> dict[tuple[UUID, int], Any]:
-    """Return all that two equal runs must have the same: not the order of the strategies, nor the database's clock."""
+    """Return the parts of all events that two equal runs share: not their order, nor the database's clock."""
     return {
         (one.stream_id, one.version): (one.event_id, one.type, one.event, one.metadata)
         async for one in store.replay()
@@ -195,7 +196,7 @@ async def _events(store: EventStore) -> dict[tuple[UUID, int], Any]:
 
 
 async def trade(config: DatabaseConfig, tape: Sequence[Tick], **settings: Any) -> int:
-    """Begin or go on, to the end of the tape; return how many events this run has saved."""
+    """Begin or continue to the end of the tape; return the number of events that this run has saved."""
     async with EventStore.open(config, workers=False) as store:
         engine = await resume(store, tape, **settings)
         await engine.run()
@@ -203,7 +204,7 @@ async def trade(config: DatabaseConfig, tape: Sequence[Tick], **settings: Any) -
 
 
 async def show(tape_file: Path, prints: int, kills: int, seed: int) -> int:
-    """Run once without, and once with kills, and compare; return the exit status."""
+    """Run once without kills and once with kills, compare, and return the exit status."""
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     with EmbeddedServer.start() as server:
         whole, killed = [await _database(server.config(), name) for name in ("whole", "killed")]
@@ -238,8 +239,8 @@ def _summary(engine: RestartableEngine, head: int) -> str:
 
 
 def _run_and_kill(config: DatabaseConfig, tape_file: Path, prints: int, decisions: int) -> None:
-    """Run the engine in a process of its own, and kill it after so many decisions."""
-    child = subprocess.Popen(  # noqa: S603 - this very program
+    """Run the engine in a separate process, and kill it after `decisions` decisions."""
+    child = subprocess.Popen(  # noqa: S603 - this program itself
         [sys.executable, "-m", __spec__.name, "--ticks", str(tape_file), "--prints", str(prints), "--trade"],
         env=os.environ | {"DATABASE_URL": _url(config)},
         stdout=subprocess.PIPE,
@@ -275,12 +276,12 @@ def _say(line: str) -> None:
 
 def main() -> int:
     """Run the command line, and return its exit status."""
-    parser = argparse.ArgumentParser(description="An order engine that is killed and comes back.")
-    parser.add_argument("--ticks", type=Path, help="a tape; unless given, that of mlfinpy")
-    parser.add_argument("--prints", type=int, default=20_000, help="play so many prints of it")
-    parser.add_argument("--kills", type=int, default=4, help="kill it so often")
-    parser.add_argument("--seed", type=int, default=1, help="other points in time for another number")
-    parser.add_argument("--trade", action="store_true", help="only begin or go on, on DATABASE_URL")
+    parser = argparse.ArgumentParser(description="An order engine that is killed and restarts.")
+    parser.add_argument("--ticks", type=Path, help="a tape; default: the tape of mlfinpy")
+    parser.add_argument("--prints", type=int, default=20_000, help="the number of prints to play")
+    parser.add_argument("--kills", type=int, default=4, help="the number of kills")
+    parser.add_argument("--seed", type=int, default=1, help="the seed for the times of the kills")
+    parser.add_argument("--trade", action="store_true", help="only begin or continue a run, on DATABASE_URL")
     given = parser.parse_args()
     tape_file = given.ticks or packaged_tape()
     if given.trade:

@@ -1,12 +1,13 @@
 """A strategy that trades a tape by the average of its prices: the decisions of the order engine, without any I/O.
 
-It changes its own orders, position and portfolio, which are plain objects in memory, and says which have changed. So
-its rules can be tested without a database.
+It changes its own orders, position and portfolio, which are plain objects in memory, and reports which of
+them have changed. So its rules can be tested without a database.
 
-The market is simple, and kinder than a real one: an order rests from the print after its own; a limit order trades at
-its limit when a print is there or better, as if it were first in the queue; a stop becomes a market order when a print
-touches it; none trades more than the print's volume. Strategies do not compete for a print, nor do they move the market.
-So the results say nothing of what such a strategy would earn.
+The market is simpler and kinder than a real one. An order rests from the next print on. A limit order
+trades at its limit if a print has this price or a better one, as if it were first in the queue. A stop
+becomes a market order when a print touches it. No order trades more than the volume of the print. Strategies
+do not compete for a print and do not move the market. So the results say nothing about what such a strategy
+would earn.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ from eventstore.domain.position import Position
 from eventstore.examples.ticks import Tick
 
 Changed = Order | Position | Portfolio
-"""What a strategy changes."""
+"""An entity that a strategy changes."""
 
 SESSION_BREAK = timedelta(minutes=15)
 """The shortest break between two sessions at CME."""
 
 MARK_EVERY = timedelta(minutes=30)
-"""How often an open position is valued at the market's price."""
+"""The interval at which an open position is valued at the market price."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """What is traded.
+    """The traded instrument.
 
     Attributes:
-        symbol: Its name.
+        symbol: The name of the instrument.
         tick_size: The smallest step of its price, in points.
         multiplier: Dollars per point and contract.
         commission: Dollars per contract, for each side of a trade.
@@ -56,16 +57,16 @@ E_MINI = Instrument("ESU3", tick_size=Decimal("0.25"), multiplier=Decimal(50), c
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a strategy trades.
+    """The parameters of a strategy.
 
     Attributes:
-        name: Its name, and that of its portfolio.
-        lookback_prints: The average price is that of so many prints.
+        name: The name of the strategy and of its portfolio.
+        lookback_prints: The number of prints in the average price.
         entry_ticks: It sells this far above the average, and buys this far below.
         target_ticks: It takes its profit this far from its entry.
         stop_ticks: It takes its loss this far from its entry.
         quantity: Contracts of an entry.
-        patience_prints: An entry is cancelled after so many prints.
+        patience_prints: The number of prints after which an entry is cancelled.
     """
 
     name: str
@@ -86,30 +87,30 @@ PLANS = (
     Plan("revert-700", 700, Decimal("1.5"), 2, 2, 4, 100),
     Plan("revert-900", 900, Decimal("1.6"), 2, 3, 3, 100),
 )
-"""Seven strategies, from nervous to calm, that make about as many orders each."""
+"""Seven strategies, from fast to slow, with about the same number of orders each."""
 
 
 class MeanReversion:
-    """Sells what is dear and buys what is cheap against the average of the last prints. No I/O.
+    """Sells above the average price of the last prints and buys below it. It does no I/O.
 
-    It enters by a limit order, and then rests a bracket: a limit order to take the profit and a stop order to take
-    the loss, of which one cancels the other. A signal against its position turns it round by one market order through
-    zero.
+    It enters by a limit order, and then places a bracket: a limit order to take the profit and a stop order
+    to take the loss, where a fill of one cancels the other. A signal against its position reverses the
+    position by one market order through zero.
 
     Args:
-        plan: How it trades.
-        instrument: What it trades.
-        capital: What its portfolio begins with, in dollars.
-        begins_at: When its portfolio begins.
+        plan: The parameters of the strategy.
+        instrument: The traded instrument.
+        capital: The initial capital of its portfolio, in dollars.
+        begins_at: The creation time of its portfolio.
 
     Attributes:
-        portfolio: Its portfolio.
-        position: What it has open; None while flat.
-        entry: The order that enters or turns round; None without one.
+        portfolio: The portfolio of the strategy.
+        position: The open position; None while flat.
+        entry: The order that enters or reverses; None without one.
         target: The order that takes the profit; None without one.
         stop: The order that takes the loss; None without one.
-        orders_count: How many orders it has made.
-        equity: Cash and open result in dollars, at its beginning and at each time it was marked.
+        orders_count: The number of orders created so far.
+        equity: Cash and unrealised result in dollars, at the beginning and at each mark.
     """
 
     def __init__(self, plan: Plan, instrument: Instrument, capital: Decimal, *, begins_at: datetime) -> None:
@@ -132,7 +133,7 @@ class MeanReversion:
         self._changes: dict[int, Changed] = {id(self.portfolio): self.portfolio}
 
     def take_changes(self) -> list[Changed]:
-        """Return what has changed since the last call, each entity once, in the order of their first changes."""
+        """Return the entities changed since the last call, each once, in the order of their first changes."""
         changes, self._changes = list(self._changes.values()), {}
         return changes
 
@@ -145,14 +146,14 @@ class MeanReversion:
         orders: Iterable[Order],
         entered_row: int,
     ) -> None:
-        """Go on where another run of this plan was stopped; its `equity` begins anew.
+        """Continue a run of this plan that was stopped; `equity` begins again.
 
         Args:
-            seen: The tape up to the last print that the other run has dealt with.
-            portfolio: Its portfolio.
-            position: What it has open.
+            seen: The tape up to the last print that the other run has processed.
+            portfolio: The portfolio of the run.
+            position: Its open position.
             orders: All its orders.
-            entered_row: At which print its entry was made, where one rests.
+            entered_row: The row of the print at which its resting entry was created.
         """
         orders = list(orders)
         by_role = {order.tags[0]: order for order in orders if order.is_active}
@@ -169,7 +170,7 @@ class MeanReversion:
         self._changes.clear()
 
     def on_tick(self, tick: Tick) -> bool:
-        """Take one print in, and return whether anything changed that is to be saved."""
+        """Process one print, and return whether anything changed that must be saved."""
         if tick.at - self._last_at >= SESSION_BREAK:
             self._end_session(self._last_at)
         self._last_at = tick.at
@@ -183,7 +184,7 @@ class MeanReversion:
 
     @exact
     def mark(self, tick: Tick) -> None:
-        """Value what is open at the price of a print."""
+        """Value the open position at the price of a print."""
         self._marked_at = tick.at
         open_result = Decimal(0)
         if self.position is not None:
@@ -195,7 +196,7 @@ class MeanReversion:
     # ---- fills ---------------------------------------------------------------------------------------------
 
     def _trade(self, tick: Tick) -> None:
-        """Let the print fill what rests, then bring the other orders into line with the position."""
+        """Let the print fill resting orders, then adjust the other orders to the position."""
         for order in (self.entry, self.target, self.stop):
             if order is not None and (price := _execution_price(order, tick)) is not None:
                 self._fill(order, price, tick)
@@ -205,7 +206,7 @@ class MeanReversion:
 
     def _fill(self, order: Order, price: Decimal, tick: Tick) -> None:
         quantity = min(order.leaves_quantity, Decimal(tick.volume))
-        # A print fills an order once, so its row makes the id unique; time, price and volume would not.
+        # A print fills an order at most once, so its row makes the id unique; time, price and volume would not.
         execution_id = f"{order.broker_order_id}@{tick.row}"
         commission = quantity * self.instrument.commission
         order.fill(quantity, price, execution_id, commission=commission, occurred_at=tick.at)
@@ -228,7 +229,7 @@ class MeanReversion:
         commission: Decimal,
         at: datetime,
     ) -> Decimal | None:
-        """Bring a fill into the position, and return what it realised; None where it closed nothing."""
+        """Book a fill in the position, and return its realised result; None if it closed nothing."""
         position = self.position
         if position is None:
             self.position = Position.open_position(
@@ -255,7 +256,7 @@ class MeanReversion:
         return position.realized_by(execution_id)
 
     def _watch_entry(self, entry: Order, tick: Tick) -> None:
-        """Give up an entry that takes too long, and protect what it has opened once it is done."""
+        """Cancel an entry that takes too long, and protect the opened position when the entry is done."""
         waits = (
             entry.order_type is OrderType.LIMIT and tick.row - self._entered_row >= self.plan.patience_prints
         )
@@ -268,7 +269,7 @@ class MeanReversion:
                 self._place_bracket(self.position, tick.at)
 
     def _adjust_bracket(self, at: datetime) -> None:
-        """One cancels the other: what is left of the bracket never trades more than the position has open."""
+        """Adjust the bracket so that its remaining orders never trade more than the open position."""
         if self.position is None:
             self._cancel_bracket("position closed", at)
             return
@@ -278,7 +279,7 @@ class MeanReversion:
                 self._changed(order)
 
     def _end_session(self, at: datetime) -> None:
-        """Let the order of the day expire at the last print of its session."""
+        """Expire the day order at the last print of its session."""
         entry = self.entry
         if entry is not None and entry.time_in_force is TimeInForce.DAY:
             entry.expire("end of session", occurred_at=at)
@@ -287,7 +288,7 @@ class MeanReversion:
     # ---- orders --------------------------------------------------------------------------------------------
 
     def _is_warm(self, price: Decimal) -> bool:
-        """Take a price into the average, and return whether it is of enough prints."""
+        """Add a price to the average, and return whether the average has enough prints."""
         window = self._window
         self._sum += price
         if len(window) == self.plan.lookback_prints:
@@ -375,7 +376,7 @@ class MeanReversion:
 
 
 def _execution_price(order: Order, tick: Tick) -> Decimal | None:
-    """Return the price at which a print fills an order; None where it does not."""
+    """Return the price at which a print fills an order; None if it does not fill it."""
     sign = order.side.sign
     if order.order_type is OrderType.LIMIT:
         limit = order.limit_price

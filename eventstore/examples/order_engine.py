@@ -1,11 +1,11 @@
-"""An order engine: strategies that trade a tape, and keep every change in the event store.
+"""An order engine: strategies trade a tape, and the engine stores every change in the event store.
 
-A strategy decides on each print, in memory and without any I/O; the engine then saves what the decision has changed,
-all of it in one Unit of Work. So the store never holds half of a decision, and a decision is never made on what is
-not saved.
+A strategy decides on each print, in memory and without any I/O. The engine then saves all changes of the
+decision in one Unit of Work. So the store never holds half of a decision, and no decision is based on unsaved
+changes.
 
-Strategies share nothing, so each is a task of its own: in its order, and beside the others. Units of Work that commit
-at the same time share one statement of the database.
+Strategies share nothing, so each runs in a separate task, in its own order and beside the others. Units of
+Work that commit at the same time share one statement of the database.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from eventstore.examples.mean_reversion import E_MINI, PLANS, Instrument, MeanRe
 from eventstore.examples.ticks import Tick
 
 CAPITAL = Decimal(100_000)
-"""What each portfolio begins with, in dollars."""
+"""The initial capital of each portfolio, in dollars."""
 
 _PRINTS_BETWEEN_PAUSES = 500  # a strategy with nothing to save must let the others and the workers run
 
@@ -32,17 +32,17 @@ class OrderEngine:
     """Trades a tape with some strategies.
 
     Args:
-        store: Where everything is kept.
+        store: The store for all changes.
         tape: The prints, oldest first; at least one.
         plans: The strategies.
-        instrument: What is traded.
-        capital: What each strategy's portfolio begins with, in dollars.
+        instrument: The traded instrument.
+        capital: The initial capital of each strategy's portfolio, in dollars.
 
     Attributes:
-        strategies: The strategies, whose orders, positions and portfolios are as they stand.
-        prints_done: How many prints all strategies together have seen.
-        events_saved: How many events were appended.
-        last_position: The position of the last of them; 0 before the first.
+        strategies: The strategies, with their present orders, positions and portfolios.
+        prints_done: The number of prints that all strategies together have processed.
+        events_saved: The number of appended events.
+        last_position: The position of the last appended event; 0 before the first.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class OrderEngine:
         self.last_position = 0
 
     async def run(self) -> None:
-        """Play the tape to its end. Orders that rest then stay, and so do open positions.
+        """Play the tape to its end. Resting orders and open positions stay.
 
         Raises:
             ExceptionGroup: A strategy could not save; the others have stopped.
@@ -82,7 +82,7 @@ class OrderEngine:
         await self._save(strategy, self._tape[-1].row + 1)
 
     async def _save(self, strategy: MeanReversion, row: int) -> None:
-        """Save all that one decision has changed, or nothing of it; each event says at which print it was made."""
+        """Save all changes of one decision, or none; each event names the print of the decision."""
         events = 0
         metadata = {"actor": strategy.plan.name, "row": row}
         async with self._store.unit_of_work(metadata=metadata) as uow:

@@ -1,4 +1,4 @@
-"""Place an order, have it filled, and ask for it: `python -m eventstore.examples.place_an_order`."""
+"""Place an order, fill it and query it: `python -m eventstore.examples.place_an_order`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eventstore.domain.order import Order, OrderSide
 
 
 async def main() -> list[str]:
-    """Run the example on a PostgreSQL of its own, and return the lines that it prints."""
+    """Run the example on an embedded PostgreSQL, and return the lines that it prints."""
     with EmbeddedServer.start() as server:
         async with EventStore.open(server.config(), migrate=True) as store:
             order = Order.create_limit_order(
@@ -36,4 +36,4 @@ async def main() -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(asyncio.run(main())))  # noqa: T201 - an example's business
+    print("\n".join(asyncio.run(main())))  # noqa: T201 - the output of the example

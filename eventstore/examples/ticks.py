@@ -1,7 +1,7 @@
-"""Reading a tape: the trade prints of one instrument from a csv file.
+"""Reads a tape: the trade prints of one instrument from a CSV file.
 
-The form is `DateTime,Price,Volume`, one line for each print, oldest first. Two prints may be equal in all three, so
-what identifies a print is the number of its row.
+The columns are `DateTime,Price,Volume`, one line for each print, oldest first. Two prints may be equal in all
+three columns, so the row number identifies a print.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ COLUMNS = ["DateTime", "Price", "Volume"]
 """The header of the file."""
 
 CHICAGO = "America/Chicago"
-"""The zone of the times: CME's tapes are in the exchange's local time. The packaged one begins on a Sunday at 17:00,
-which is when the week's trading opens in Chicago."""
+"""The time zone of the times: CME's tapes are in the exchange's local time. The packaged tape begins on a
+Sunday at 17:00, when the week's trading opens in Chicago."""
 
 TAPE_PACKAGE = "mlfinpy"
 """The distribution that ships a tape."""
 
 TAPE_FILE = "mlfinpy/dataset/data/tick_data.csv"
-"""Where it has the tape."""
+"""The path of the tape in that distribution."""
 
 INSTALL_TAPE = "pip install --no-deps mlfinpy==0.1.2"
-"""What installs the packaged tape, 500,000 prints of the E-mini S&P 500 future of September 2013."""
+"""The command that installs the packaged tape: 500,000 prints of the E-mini S&P 500 future of September 2013."""
 
 
-# Nothing a Decimal may also be: no NaN, no exponent, no digits of other scripts. Below zero is a price too.
+# Stricter than Decimal: no NaN, no exponent, no digits of other scripts. A price may be negative.
 _PRICE = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
 
 
@@ -44,10 +44,10 @@ class Tick(NamedTuple):
     """One print of the tape.
 
     Attributes:
-        row: The number of its row, from 1.
-        at: When it traded, in UTC.
+        row: The row number, from 1.
+        at: The time of the trade, in UTC.
         price: The price of one contract, in points.
-        volume: How many contracts traded; at least 1.
+        volume: The number of traded contracts; at least 1.
     """
 
     row: int
@@ -60,7 +60,7 @@ def packaged_tape() -> Path:
     """Return the file that the package `mlfinpy` ships, without importing the package.
 
     Raises:
-        ConfigurationError: It is not installed; the message says how to.
+        ConfigurationError: The package is not installed; the message says how to install it.
     """
     missing = ConfigurationError(f"the tape is not installed: {INSTALL_TAPE}")
     try:
@@ -73,13 +73,13 @@ def packaged_tape() -> Path:
 
 
 def read_ticks(path: Path | str, *, limit: int | None = None, zone: str = CHICAGO) -> list[Tick]:
-    """Read a tape, checking every row that is read.
+    """Read a tape, and check every row.
 
     Args:
-        path: The csv file.
-        limit: Read so many prints at most; None: all.
-        zone: The zone of its times, a name of the IANA database. In the hour that comes twice in autumn a time
-            means the first.
+        path: The CSV file.
+        limit: The most prints to read; None for all.
+        zone: The time zone of the times, a name of the IANA database. In the repeated hour in autumn a time
+            means the first occurrence.
 
     Raises:
         ConfigurationError: The file cannot be read, has other columns or no rows, or a row is malformed; the
@@ -93,7 +93,7 @@ def read_ticks(path: Path | str, *, limit: int | None = None, zone: str = CHICAG
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ConfigurationError(f"{path} is not a csv file in UTF-8") from error
+        raise ConfigurationError(f"{path} is not a CSV file in UTF-8: save it as one") from error
     if not ticks:
         raise ConfigurationError(f"{path} has no rows after its header: a tape needs at least one print")
     return ticks
@@ -120,9 +120,9 @@ def _parse(lines: Iterator[list[str]], name: str, limit: int | None, zone: ZoneI
             return
         try:
             when, price, volume = line
-            if price not in prices:  # a tape has few prices and many prints
+            if price not in prices:  # a tape has few different prices and many prints
                 prices[price] = _price(price)
-            # Offsets change on the hour, so one look-up serves all prints of an hour.
+            # Offsets change only on the hour, so one look-up is enough for all prints of an hour.
             offset = offsets.get(when[:13])
             if offset is None:
                 offset = offsets[when[:13]] = _offset(when, zone)

@@ -1,11 +1,12 @@
-"""A projection of one's own: what was traded, by day, symbol and strategy.
+"""A user's projection: the turnover by day, symbol and strategy.
 
-Its key is no stream: fills of any number of orders meet in one row. Every event of an execution says what it needs to
-be understood alone (`ExecutionReport`), so neither the key nor the fold looks anything up.
+Its key is not a stream: fills of many orders share one row. Every event of an execution contains everything
+that is needed to fold it alone (`ExecutionReport`), so neither the key nor the fold looks anything up.
 
-A bust takes the execution back, and a correction replaces it, on the day that it traded, whenever they are reported: a
-row is what the venue says now of that day. Each is booked under the symbol and strategy that the order has when it is
-reported; so an order that is given to another strategy between a fill and its bust leaves the two under different ones.
+A bust takes the execution back, and a correction replaces it, on the day of the trade, whenever they are
+reported. So a row shows what the venue now reports for that day. Each report is booked under the symbol and
+strategy that the order has at that time. If an order moves to another strategy between a fill and its bust,
+the two are booked under different strategies.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ ReportedFill = OrderFilled | OrderFillBusted | OrderFillCorrected
 
 
 class Turnover(BaseModel):
-    """What a strategy traded of a symbol on one day.
+    """The turnover of a strategy in a symbol on one day.
 
     Attributes:
-        day: The day on which it traded, in UTC.
+        day: The day of the trades, in UTC.
         symbol: The instrument.
         strategy: The strategy; empty for orders without one.
-        fills: Executions that count.
-        quantity: Their shares or contracts, bought and sold alike.
+        fills: The number of executions that count.
+        quantity: Their shares or contracts, bought and sold together.
         notional: The sum of |quantity x price| x multiplier, in currency.
         commission: The sum of their commissions, in currency.
     """
@@ -54,14 +55,14 @@ class TurnoverProjection(Projection[Turnover]):
     events = (OrderFilled, OrderFillBusted, OrderFillCorrected)
 
     def key(self, event: RecordedEvent) -> tuple[Any, ...]:
-        """Return the day that the execution traded, its symbol and its strategy."""
+        """Return the day of the execution, its symbol and its strategy."""
         report: Any = event.event
         traded = _old(report) or report
         return traded.occurred_at.astimezone(UTC).date(), report.symbol or "", report.strategy or ""
 
     @exact
     def evolve(self, row: Turnover | None, event: RecordedEvent) -> Turnover | None:
-        """Add what was traded; take back what was busted or replaced. A day without executions has no row."""
+        """Add the trade; subtract a busted or replaced one. A day without executions has no row."""
         report: Any = event.event
         day, symbol, strategy = self.key(event)
         row = row or Turnover(day=day, symbol=symbol, strategy=strategy)
@@ -74,7 +75,7 @@ class TurnoverProjection(Projection[Turnover]):
 
 
 def _old(report: ReportedFill) -> Execution | None:
-    """Return the execution that no longer counts; None where there is none."""
+    """Return the execution that no longer counts; None if there is none."""
     if isinstance(report, OrderFilled):
         return None
     return report.busted if isinstance(report, OrderFillBusted) else report.corrected

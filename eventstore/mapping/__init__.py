@@ -1,1 +1,1 @@
-"""Mapping rows of tables to models and back."""
+"""The mapping between rows of tables and models."""

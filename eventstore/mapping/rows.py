@@ -1,4 +1,4 @@
-"""Typed rows: between a pydantic model or dataclass and the columns of a table."""
+"""Typed rows: the mapping between a pydantic model or dataclass and the columns of a table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from eventstore.sql import quoted, type_name
 
 R = TypeVar("R")
 
-# How each type of a field is kept. What is not here (tuples, nested models, mappings) is kept as jsonb.
+# The PostgreSQL type for each Python type. Other types (tuples, nested models, mappings) are stored as jsonb.
 _POSTGRESQL_TYPES: Mapping[Any, str] = {
     Decimal: "numeric",
     UUID: "uuid",
@@ -39,17 +39,17 @@ _POSTGRESQL_TYPES: Mapping[Any, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name, its PostgreSQL type, and how values pass over.
+    """One column: its name, its PostgreSQL type, and the conversion of its values.
 
     Attributes:
-        name: The field's name, which is the column's.
-        type: The type's name in PostgreSQL.
+        name: The name of the field and of the column.
+        type: The name of the PostgreSQL type.
         parameter_type: The type that the driver sends and receives: text for enums and JSON.
         is_nullable: Whether the field may be None.
-        encode: From the field's value to the driver's; None: the same.
-        decode: From the driver's value to the field's; None: the same.
-        field_type: The field's type in Python, for messages.
-        is_json: Whether the value passes over as JSON.
+        encode: Converts the field's value to the driver's; None if they are the same.
+        decode: Converts the driver's value to the field's; None if they are the same.
+        field_type: The Python type of the field, for messages.
+        is_json: Whether the value is sent as JSON.
         is_enum: Whether the field is an enum.
     """
 
@@ -65,7 +65,7 @@ class Column:
 
     @property
     def selected(self) -> str:
-        """The column as a select list has it, so that the driver needs to look up no type."""
+        """The expression of the column in a select list, with a type that the driver need not look up."""
         name = quoted(self.name)
         return (
             name
@@ -75,12 +75,12 @@ class Column:
 
 
 class RowCodec(Generic[R]):
-    """Turns rows of a table into instances of a model, and back, field by field.
+    """Converts rows of a table to instances of a model and back, field by field.
 
     Args:
         model: A pydantic model or a dataclass; its fields are the columns.
-        types: The PostgreSQL type of a field where it is not the usual one, such as an enum.
-        renamed: What a field's column is called in the records that are decoded, where it is not the field's name.
+        types: The PostgreSQL types of fields that differ from the default, such as an enum.
+        renamed: The column names of decoded records that differ from the field's name, by field.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class RowCodec(Generic[R]):
         self.model = model
         known = dict(types or {})
         for text in known.values():
-            type_name(text)  # refuses what is not the name of a type
+            type_name(text)  # raises if the text is not the name of a type
         self.columns = tuple(
             replace(_column(name, annotation, known.pop(name, None)), field_type=_shown(annotation))
             for name, annotation in _annotations(model)
@@ -118,14 +118,15 @@ class RowCodec(Generic[R]):
         )
 
     def decode(self, row: Row) -> R:
-        """Return a row as an instance, without validating it: it was valid when it was written.
+        """Convert a row to an instance without validation, because it was valid when it was written.
 
-        A number may come as text, which the driver has sooner than a Decimal, and with the digits that are stored.
+        A number may come as text: the driver decodes text faster than a Decimal, and text keeps the stored
+        digits.
         """
         return self.decode_values(self._picked(row))
 
     def decode_values(self, values: Iterable[Any]) -> R:
-        """As `decode`, of the values of all columns in their order, which is sooner."""
+        """As `decode`, but faster: it takes the values of all columns in their order."""
         decoded = list(values)
         for place, decode in self._decoders:
             value = decoded[place]
@@ -154,14 +155,14 @@ def _annotations(model: type[Any]) -> list[tuple[str, Any]]:
     if is_dataclass(model):
         hints = typing.get_type_hints(model)
         return [(field.name, hints[field.name]) for field in fields(model)]
-    raise ConfigurationError(f"{model!r} is no row: give a pydantic model or a dataclass")
+    raise ConfigurationError(f"{model!r} cannot describe a row: give a pydantic model or a dataclass")
 
 
 def _column(name: str, annotation: Any, given: str | None) -> Column:
     bare, is_nullable = _without_none(annotation)
     if isinstance(bare, type) and issubclass(bare, enum.Enum):
         members = {member.value: member for member in bare}
-        # A member of a StrEnum is its own text; another enum's value is.
+        # A member of a StrEnum is a text itself; of another enum, its value is the text.
         encode = None if issubclass(bare, str) else _enum_value
         return Column(name, given or "text", "text", is_nullable, encode, members.__getitem__, is_enum=True)
     usual = _POSTGRESQL_TYPES.get(bare)
@@ -174,13 +175,14 @@ def _column(name: str, annotation: Any, given: str | None) -> Column:
 
 
 def _json_codec(name: str, annotation: Any) -> tuple[Callable[[Any], str], Callable[[str], Any]]:
-    """Return what turns a value into JSON, and what turns the JSON that the table gives back into the value.
+    """Return the functions that write a value as JSON and read it back from the JSON of the table.
 
-    A value that the JSON would not give back is a ValueError: the row would say something else than its projection.
+    Writing raises ValueError for a value that would be read back changed: the row would then differ from
+    its projection.
     """
     try:
         adapter, config = TypeAdapter(annotation, config=_JSON_OF_VALUES), _JSON_OF_VALUES
-    except PydanticUserError:  # a model has a configuration of its own
+    except PydanticUserError:  # the annotation is a model with its own configuration
         adapter, config = TypeAdapter(annotation), ConfigDict()
     reader = codec.reader_of(adapter, config)
     to_json, read = adapter.serializer.to_json, reader.read or _same
@@ -196,7 +198,7 @@ def _json_codec(name: str, annotation: Any) -> tuple[Callable[[Any], str], Calla
             if found is None:
                 return form
             problem = problem or found
-        raise ValueError(f"the row would not be read back as it is: {problem}")
+        raise ValueError(f"the row would be read back changed: {problem}")
 
     encode = write if reader.is_exact else write_checked
     if typing.get_origin(annotation) is tuple:  # most rows have no tags, and many no executions
@@ -215,12 +217,12 @@ def _same(value: Any) -> Any:
 
 
 class _Decimals(codec.Remembered):
-    """Decimals by their text, or as the driver gives them."""
+    """Decimals by their text, or as the driver returns them."""
 
     def __missing__(self, value: Any) -> Any:
         if type(value) is not Decimal:
             return super().__missing__(value)
-        # asyncpg gives 100000 as 1.0E+5: an equal number with other digits. Only such a text has an E.
+        # asyncpg returns 100000 as 1.0E+5, an equal number with other digits. Only such a text contains an E.
         return plain(value) if "E" in str(value) else value
 
 

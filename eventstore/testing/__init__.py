@@ -1,6 +1,6 @@
 """Doubles, strategies and fixtures for the tests of code that uses this library.
 
-`eventstore.testing.strategies` needs the extra `testing`; all else here needs nothing but the library.
+`eventstore.testing.strategies` needs the extra `testing`; all other names need only the library.
 """
 
 from importlib import import_module
@@ -21,7 +21,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    # pytest imports this package at each start, for the plugin in it: so nothing is imported that is not asked for.
+    # pytest imports this package at each start, for its plugin, so names are imported only when they are used.
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_MODULES[name]), name)

@@ -1,7 +1,7 @@
 """Databases for tests on one server: `TestDatabases`.
 
-Creating a database copies some 300 files. So one is migrated, others are copies of it, and a copy that a test gives back as
-it was made is emptied and used again.
+Creating a database copies some 300 files. So one database is migrated, the others are copies of it, and a
+copy whose definitions a test has not changed is emptied and used again.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 _POOL = {"min_pool_size": 1, "max_pool_size": 10}
 _GIVE_BACK_TIMEOUT_S = 30.0
-# Above this a test has left files so large that an emptied database would not be as fast as a new one.
+# Above this size an emptied database would be slower than a new one.
 _BYTES_MAX = 2 * 2**20
 
-# Sessions of this database are ended; what is left in use is counted. The list of sessions is materialized: otherwise the
-# planner may end sessions of other databases before it looks at which database they are in.
+# Ends the sessions of this database, and counts what is still in use. The list of sessions is materialized: otherwise
+# the planner may end sessions of other databases before it checks their database.
 _END_SESSIONS = """
 WITH others AS MATERIALIZED (
     SELECT pid FROM pg_stat_activity
@@ -46,9 +46,9 @@ SELECT (
 )
 """
 
-# A digest of all definitions. A copy has the rows of the original's catalogs with their xmin; whoever changes a
-# definition writes a row of a younger transaction, and whoever removes one leaves fewer. Triggers are compared by what they
-# are, since emptying switches them off and on. Temporary schemas outlive their sessions.
+# A digest of all definitions. A copy has the catalog rows of the original with their xmin; a changed definition is a
+# row of a younger transaction, and a removed one is a missing row. Triggers are compared by their properties, because
+# emptying switches them off and on. Temporary schemas outlive their sessions.
 _CATALOGS_COMPARED = (
     "pg_attrdef", "pg_attribute", "pg_cast", "pg_class", "pg_collation", "pg_constraint", "pg_default_acl", "pg_depend",
     "pg_description", "pg_enum", "pg_event_trigger", "pg_extension", "pg_index", "pg_operator", "pg_policy", "pg_proc",
@@ -97,21 +97,21 @@ SELECT CASE WHEN has_function_privilege('pg_catalog.pg_stat_reset()', 'execute')
 
 @dataclass(frozen=True)
 class _Template:
-    """The migrated database, and what it takes to make a copy of it like new."""
+    """The migrated database, and the statements that make a used copy like new."""
 
     name: str
     definitions: str
-    """The digest of its definitions."""
+    """The digest of the database's definitions."""
     rows: str
     """All rows that the migrations inserted."""
     emptying: str
-    """The statements that make the tables as they were."""
+    """The statements that restore the tables."""
     reading: str
     """The statement that reads all rows as one text."""
 
     @classmethod
     async def of(cls, name: str, connection: Connection) -> _Template:
-        """Look at a database that was just migrated."""
+        """Describe a database that was just migrated."""
         tables = [row[0] for row in await connection.fetch(_TABLES)]
         reading = "SELECT concat_ws(';', {})".format(
             ", ".join(
@@ -147,13 +147,13 @@ class _Template:
 
 
 class TestDatabases:
-    """The databases of a test process on one server. Each method may be used in another event loop.
+    """The databases of a test process on one server. Each method may run in a different event loop.
 
     Args:
         server: The server, with a database to log in to; its user must be allowed to create databases.
     """
 
-    __test__: ClassVar[bool] = False  # no test, whatever pytest makes of its name
+    __test__: ClassVar[bool] = False  # not a test, despite its name
 
     def __init__(self, server: DatabaseConfig) -> None:
         self.server = server
@@ -165,15 +165,15 @@ class TestDatabases:
         return self.server.replace(database=name, **_POOL)
 
     async def template(self) -> str:
-        """Return the name of a migrated, empty database to copy; it is made at the first call."""
+        """Return the name of a migrated, empty database to copy; the first call creates it."""
         return (await self._made_template()).name
 
     @asynccontextmanager
     async def create(self, template: str = "template1") -> AsyncIterator[DatabaseConfig]:
-        """Make a database, and drop it at the end of the block.
+        """Create a database, and drop it at the end of the block.
 
         Args:
-            template: What it is a copy of; `template1` is empty and not migrated.
+            template: The database to copy; `template1` is empty and not migrated.
         """
         name = f"eventstore_test_{uuid4().hex}"
         await self._create(name, template)
@@ -184,9 +184,10 @@ class TestDatabases:
 
     @asynccontextmanager
     async def migrated(self) -> AsyncIterator[DatabaseConfig]:
-        """Give a migrated, empty database that nobody else uses until the end of the block.
+        """Yield a migrated, empty database that nobody else uses until the end of the block.
 
-        It may have been used before: a database that comes back as it was made, but for its rows, is emptied and kept.
+        It may have been used before: a database whose definitions are unchanged at the end of the block is
+        emptied and kept.
         """
         name = await self.take()
         try:
@@ -195,7 +196,7 @@ class TestDatabases:
             await self.give_back(name)
 
     async def take(self) -> str:
-        """Return the name of a migrated, empty database that is nobody else's until `give_back`."""
+        """Return the name of a migrated, empty database that nobody else uses until `give_back`."""
         template = await self._made_template()
         if self._free:
             return self._free.pop()
@@ -204,7 +205,7 @@ class TestDatabases:
         return name
 
     async def give_back(self, name: str) -> None:
-        """Keep a database for the next test where it can be made like new, and drop it otherwise."""
+        """Keep a database for the next test if it can be made like new, and drop it otherwise."""
         if await self._is_like_new(name):
             self._free.append(name)
         else:
@@ -235,7 +236,7 @@ class TestDatabases:
         return self._template
 
     async def _is_like_new(self, name: str) -> bool:
-        """Empty a database, and return whether it is what a copy of the template would be."""
+        """Empty a database, and return whether it equals a new copy of the template."""
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             async with asyncio.timeout(_GIVE_BACK_TIMEOUT_S):
                 return await self._restore(name)
@@ -283,6 +284,6 @@ async def _migrate(config: DatabaseConfig) -> None:
 
 
 def run_in_thread(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in an event loop and a thread of its own, so that no test's loop is touched."""
+    """Run a coroutine in a separate event loop and thread, so that the test's loop is not used."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()

@@ -1,4 +1,4 @@
-"""An event log in memory with the semantics of the one in PostgreSQL: positions, versions, conflicts, transactions."""
+"""An event log in memory with the semantics of PostgreSQL's: positions, versions, conflicts, transactions."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ E = TypeVar("E", bound=Entity)
 Row = Mapping[str, Any]
 
 IDLE_IN_TRANSACTION_TIMEOUT_S = 1.0
-"""How long a Unit of Work that has flushed may hold a version that another waits for, as on a server."""
+"""How long a flushed Unit of Work may hold a version that another append waits for, as on a server."""
 LOCK_TIMEOUT_S = 5.0
-"""How long an append waits for a transaction that holds its version: a test that hangs should say why soon."""
+"""How long an append waits for a transaction that holds its version; short, so that a hanging test fails soon."""
 
 # In the order of the append statement's arguments.
 _COLUMNS = tuple("stream_id version event_id category type schema_version data metadata occurred_at".split())  # noqa: SIM905
@@ -50,12 +50,12 @@ def _wall_clock() -> datetime:
 
 @dataclass(slots=True, eq=False)
 class _Transaction:
-    """An open transaction: its rows are nobody else's before its commit.
+    """An open transaction: nobody else sees its rows before its commit.
 
     Attributes:
-        idle_timeout_s: The server's limit on how long it may stand idle while another waits for it; None: none.
+        idle_timeout_s: How long it may be idle while another transaction waits for it; None for no limit.
         rows: The rows of each stream, in order.
-        over: Set at its end.
+        over: Set when the transaction ends.
         lost: Whether the server ended it.
         waits_for: The transaction that it waits for.
     """
@@ -68,20 +68,20 @@ class _Transaction:
 
 
 class InMemoryDatabase:
-    """A log of events, and the entities that it folds to; it is what Units of Work and adapters in memory share.
+    """A log of events and the entities that it folds to, shared by Units of Work and adapters in memory.
 
-    Events go through the very JSON that PostgreSQL would keep, so what is read is what a database would show, and
-    the entities returned are separate instances. As there, a transaction sees what others have committed and what
-    is its own; an append at a version that an open transaction holds waits for its end; and positions that were
-    drawn by a transaction that rolled back are left out.
+    Events pass through the same JSON that PostgreSQL would store, so reads return what a database would
+    return, and returned entities are separate instances. As in PostgreSQL, a transaction sees committed
+    events and its own; an append at a version that an open transaction holds waits for its end; and the
+    positions of a rolled-back transaction stay unused.
 
-    It belongs to one event loop at a time and to no thread but that loop's. Nothing lags in it, so
-    `consistency="eventual"` shows every event that is committed.
+    It belongs to one event loop at a time, and to the thread of that loop. Nothing lags in it, so
+    `consistency="eventual"` shows every committed event.
 
     Args:
-        clock: Returns the time that `recorded_at` gets, aware; None: the wall clock.
-        classes: Where event classes are found by category and type.
-        lock_timeout_s: For how long an append waits for a transaction that holds its version.
+        clock: Returns the aware time for `recorded_at`; None for the wall clock.
+        classes: The registry of event classes.
+        lock_timeout_s: How long an append waits for a transaction that holds its version.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class InMemoryDatabase:
         self._folded: dict[tuple[type[Entity], UUID], Stream[Any]] = {}
         self.storage = InMemoryStorage(self)
 
-    # ---- what tests look at ----------------------------------------------------------------------------------
+    # ---- for tests to inspect --------------------------------------------------------------------------------
 
     @property
     def events(self) -> list[RecordedEvent]:
@@ -111,16 +111,19 @@ class InMemoryDatabase:
         return [decode(row, classes=self._classes) for row in sorted(rows, key=lambda row: row["position"])]
 
     def history(self, stream_id: UUID) -> list[RecordedEvent]:
-        """Return every committed event of one entity, in order; empty where there is none."""
+        """Return every committed event of one entity, in order; empty without events."""
         return [decode(row, classes=self._classes) for row in self._streams.get(stream_id, ())]
 
     # ---- the log ---------------------------------------------------------------------------------------------
 
     async def append(self, staged: Sequence[StagedEvent], on_result: OnResult | None = None) -> AppendResult:
-        """Append events, all or nothing; the same ones again give the first call's positions; as `Backend.append`.
+        """Append events, all or nothing; a repeated append returns the positions of the first one.
+
+        It works as `Backend.append`.
 
         Raises:
-            ConfigurationError: Versions are not consecutive; an event or metadata cannot be written as JSON, or holds NUL.
+            ConfigurationError: Versions are not consecutive; an event or metadata cannot be written as
+                JSON, or contains NUL.
             ConcurrencyError: A stream has another version; nothing was written. Load again, then retry.
             TimeoutError: An open transaction held a version for too long; nothing was written.
         """
@@ -147,7 +150,8 @@ class InMemoryDatabase:
         """Open a transaction.
 
         Args:
-            idle_timeout_s: It is ended where another append has waited for it for so long; None: it is not.
+            idle_timeout_s: Seconds after which the transaction is ended if another append waits for it;
+                None for no limit.
         """
         if idle_timeout_s is not None:
             check_seconds("idle_timeout_s", idle_timeout_s)
@@ -157,8 +161,8 @@ class InMemoryDatabase:
         return InMemoryTransaction(self, transaction)
 
     async def _write(self, columns: AppendColumns, transaction: _Transaction | None) -> list[Row]:
-        """Return new rows, once no other transaction holds their versions; what becomes of them is the caller's."""
-        await asyncio.sleep(0)  # whatever talks to a server lets other tasks run
+        """Return new rows as soon as no other transaction holds their versions; the caller stores them."""
+        await asyncio.sleep(0)  # a call to a server also lets other tasks run
         while True:
             for stream_id, expected in columns.heads.items():
                 actual = len(self._rows(stream_id, transaction))
@@ -191,7 +195,7 @@ class InMemoryDatabase:
         stream.append(row)
 
     def _find_repeated(self, columns: AppendColumns, conflict: ConcurrencyError) -> AppendResult:
-        """Return the first call's positions where the log has these very events; else raise the conflict."""
+        """Return the positions of the first call if the log has these events; otherwise raise the conflict."""
         found = []
         for values in zip(*columns.per_event, strict=True):
             stream, version = self._streams.get(values[0], []), values[1]
@@ -228,7 +232,7 @@ class InMemoryDatabase:
             while other is not None:
                 if other is waiter:
                     raise TransactionConflictError(
-                        "deadlock: two transactions wait for each other: run the transaction again"
+                        "two transactions wait for each other (deadlock): run the transaction again"
                     )
                 other = other.waits_for
             waiter.waits_for = holder
@@ -259,14 +263,14 @@ class InMemoryDatabase:
     # ---- the fold --------------------------------------------------------------------------------------------
 
     def _fold(self, kind: type[E], stream_id: UUID) -> Stream[E]:
-        """Return the committed state of a stream; the entity is the cache's own."""
+        """Return the committed state of a stream; the entity belongs to the cache."""
         key = (kind, stream_id)
         known: Stream[E] = self._folded.pop(key, Stream(None, 0))
         rows = self._streams.get(stream_id, [])
         if known.version < len(rows):
             known = _advanced(kind, known.entity, rows[known.version :], self._classes)
         if rows:
-            self._folded[key] = known  # not where the fold failed half-way
+            self._folded[key] = known  # not stored if the fold failed halfway
         return known
 
 
@@ -283,8 +287,9 @@ class InMemoryTransaction:
 
         Raises:
             ConcurrencyError: A stream has another version; nothing of `staged` was written.
-            TransactionConflictError: Two transactions wait for each other. Safe to retry after a roll-back.
-            ConnectionError: The transaction was ended, since another waited for it too long. Safe to retry.
+            TransactionConflictError: Two transactions wait for each other. Safe to retry after a rollback.
+            ConnectionError: The transaction was ended because another one waited for it too long. Safe to
+                retry.
             ConfigurationError, TimeoutError: As `InMemoryDatabase.append`.
         """
         self._require_open()
@@ -297,10 +302,11 @@ class InMemoryTransaction:
         return AppendResult(tuple(row["position"] for row in rows), rows[0]["recorded_at"])
 
     async def commit(self) -> None:
-        """Commit.
+        """Commit the transaction.
 
         Raises:
-            ConnectionError: The transaction was ended, since another waited for it too long; nothing was applied.
+            ConnectionError: The transaction was ended because another one waited for it too long; nothing
+                was applied.
         """
         self._require_open()
         await asyncio.sleep(0)
@@ -311,30 +317,30 @@ class InMemoryTransaction:
         self._database._end(self._transaction)  # noqa: SLF001
 
     async def rollback(self) -> None:
-        """Roll back; once it is over, this does nothing."""
+        """Roll the transaction back; after its end this does nothing."""
         await asyncio.sleep(0)
         self._database._end(self._transaction)  # noqa: SLF001
 
     def mark(self) -> Mapping[UUID, int]:
-        """Return how far it has come, for `return_to`."""
+        """Return a mark of the present state, for `return_to`."""
         return {stream_id: len(rows) for stream_id, rows in self._transaction.rows.items()}
 
     def return_to(self, mark: Mapping[UUID, int]) -> None:
-        """Undo what was appended since `mark` was called."""
+        """Remove the events that were appended since `mark` was called."""
         rows = self._transaction.rows
         self._transaction.rows = {stream_id: rows[stream_id][:count] for stream_id, count in mark.items()}
 
     def _require_open(self) -> None:
         if self._transaction.lost:
             raise ConnectionError(
-                "the connection was lost, and with it the open transaction: it stood idle for too long"
+                "the connection was lost, and with it the open transaction, which was idle for too long: begin again"
             )
         if self._transaction.over.is_set():
             raise TransactionNotActiveError("the transaction is over: begin again")
 
 
 class InMemoryStorage:
-    """Reads entities of an `InMemoryDatabase`, inside one open transaction or outside of any."""
+    """Reads entities of an `InMemoryDatabase`, inside an open transaction or outside transactions."""
 
     def __init__(self, database: InMemoryDatabase, transaction: _Transaction | None = None) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""Making Units of Work in memory."""
+"""Units of Work in memory: `InMemoryUnitOfWorkFactory`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from eventstore.testing.memory_past import memory_as_of
 
 
 class InMemoryUnitOfWorkFactory:
-    """Makes Units of Work in memory: an `IUnitOfWorkFactory` for tests.
+    """Creates Units of Work in memory: an `IUnitOfWorkFactory` for tests.
 
     Args:
-        database: What they share; None: a new, empty one.
-        unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the commit,
-            `save` saves them.
+        database: The database that they share; None for a new, empty one.
+        unsaved: How a commit treats unsaved changes of an entity: `error` refuses the commit, `save` saves
+            them.
     """
 
     def __init__(
@@ -41,15 +41,16 @@ class InMemoryUnitOfWorkFactory:
         actor: str | None = None,
         unsaved: UnsavedChanges | None = None,
     ) -> PostgreSQLUnitOfWork:
-        """Make a Unit of Work.
+        """Create a Unit of Work.
 
         Args:
-            metadata: Kept with each of its events: anything that JSON can hold.
-            correlation_id: The command that its events come from; kept in the metadata, as the next two.
-            causation_id: The id of the event, or of the command, that made them happen.
-            actor: Who acts.
-            unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the
-                commit, `save` saves them; None: as the factory says.
+            metadata: The metadata of each of its events: any JSON-compatible value.
+            correlation_id: The id of the command that caused its events; stored in the metadata, as the
+                next two.
+            causation_id: The id of the event, or of the command, that caused its events.
+            actor: The person or program that acts.
+            unsaved: How a commit treats unsaved changes of an entity: `error` refuses the commit, `save`
+                saves them; None for the setting of the factory.
         """
         return self.create_unit_of_work(
             metadata=metadata,
@@ -68,7 +69,7 @@ class InMemoryUnitOfWorkFactory:
         actor: str | None = None,
         unsaved: UnsavedChanges | None = None,
     ) -> PostgreSQLUnitOfWork:
-        """As `create_unit_of_work_async`: there is nothing to wait for."""
+        """As `create_unit_of_work_async`, without waiting."""
         named = metadata_of(metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
         return PostgreSQLUnitOfWork(
             self.database, metadata=named, unsaved=self._unsaved if unsaved is None else unsaved
@@ -81,15 +82,16 @@ class InMemoryUnitOfWorkFactory:
         recorded_at: datetime | None = None,
         occurred_at: datetime | None = None,
     ) -> Opening[Past]:
-        """Give the repositories as of one point in time for a block, read-only, as `EventStore.as_of` does.
+        """Open read-only repositories as of one point in time for a block, as `EventStore.as_of` does.
 
         Args:
-            position: Right after this position; 0 is before everything.
-            recorded_at: What was known then, inclusive, by the clock of the database.
-            occurred_at: What was true then, inclusive, as it is known now, by the domain's clock.
+            position: Right after this position; 0 is before every event.
+            recorded_at: What was known at this time, inclusive, by the clock of the database.
+            occurred_at: What was true at this time, inclusive, as it is known now, by the domain's clock.
 
         Raises:
-            ConfigurationError: Not exactly one is given, or the position is none, or beyond the end of the log.
+            ConfigurationError: Not exactly one argument is given, or the position is not valid or is beyond
+                the end of the log.
         """
         return memory_as_of(
             self.database, position=position, recorded_at=recorded_at, occurred_at=occurred_at

@@ -25,11 +25,11 @@ E = TypeVar("E", bound=Entity)
 
 
 class InMemoryPastStorage:
-    """Folds the streams of an `InMemoryDatabase` up to a point in time, each from its beginning.
+    """Folds the streams of an `InMemoryDatabase` up to a point in time, each from its first event.
 
     Args:
         database: The database.
-        point in time: The point in time.
+        point: The point in time.
     """
 
     def __init__(self, database: InMemoryDatabase, point: PointInTime) -> None:
@@ -54,7 +54,7 @@ class InMemoryPastStorage:
         limit: int | None,
         fresh: bool,  # noqa: ARG002 - nothing lags here
     ) -> list[Stream[E]]:
-        """Return the entities that a query asks for.
+        """Return the entities of a query.
 
         Raises:
             UnknownEventTypeError, EventDecodingError: The code does not know an event of the category.
@@ -84,10 +84,11 @@ def memory_as_of(
     recorded_at: datetime | None = None,
     occurred_at: datetime | None = None,
 ) -> Opening[Past]:
-    """Give the repositories of a database in memory as of one point in time, as `EventStore.as_of` does on a server.
+    """Return the repositories of a database in memory as of one point in time, as `EventStore.as_of` does.
 
     Raises, when it is entered or awaited:
-        ConfigurationError: Not exactly one is given, or the position is none, or beyond the end of the log.
+        ConfigurationError: Not exactly one argument is given, or the position is not valid or is beyond the
+            end of the log.
     """
     return Opening(
         "as_of(...)",
@@ -105,7 +106,7 @@ async def _past(database: InMemoryDatabase, point: PointInTime) -> Past:
     head = max((stream[-1]["position"] for stream in database._streams.values()), default=0)  # noqa: SLF001
     if not point.is_time and point.through > head:
         raise ConfigurationError(
-            f"position {point.through} is beyond the end of the log, which is at position {head}: nothing has it yet"
+            f"position {point.through} is beyond the end of the log at position {head}: give a position up to {head}"
         )
     point = replace(point, through=min(point.through, head), final=head)
     return Past(InMemoryPastStorage(database, point), point)

@@ -1,4 +1,4 @@
-"""The adapter of tests that need no database: repositories work on it as on a real one."""
+"""The adapter for tests without a database: repositories work on it as on a real adapter."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from eventstore.testing.memory import InMemoryDatabase, InMemoryTransaction
 
 
 class MockPostgreSQLAdapter:
-    """Stands in for a `PostgreSQLAdapter` beneath repositories: `PostgreSQLOrderRepository(MockPostgreSQLAdapter())`.
+    """Replaces a `PostgreSQLAdapter` in repositories: `PostgreSQLOrderRepository(MockPostgreSQLAdapter())`.
 
-    Each call of a repository appends by itself, or inside the open transaction, as on a real adapter. It runs no
-    SQL: what takes a statement raises `ConfigurationError`.
+    Each call of a repository appends by itself, or inside the open transaction, as on a real adapter. It
+    runs no SQL: methods that take a statement raise `ConfigurationError`.
 
     Args:
-        database: Where the events are; None: a new, empty one. Adapters and Units of Work that are given one
-            database see each other's commits.
+        database: The database with the events; None for a new, empty one. Adapters and Units of Work with
+            the same database see each other's commits.
     """
 
     def __init__(self, database: InMemoryDatabase | None = None) -> None:
@@ -43,9 +43,9 @@ class MockPostgreSQLAdapter:
         """Open a transaction.
 
         Raises:
-            TransactionAlreadyActiveError: One is open already.
-            ConfigurationError: It asks for another isolation than read committed, or to be read-only: what those
-                refuse needs a server to be tested on.
+            TransactionAlreadyActiveError: A transaction is open already.
+            ConfigurationError: The isolation is not read committed, or the transaction is read-only: their
+                errors can only be tested on a server.
         """
         if self._transaction is not None:
             raise TransactionAlreadyActiveError(
@@ -53,18 +53,18 @@ class MockPostgreSQLAdapter:
             )
         if isolation != "read committed" or read_only:
             raise ConfigurationError(
-                "MockPostgreSQLAdapter has read committed transactions that write, and no others: "
-                "test this one on an embedded server"
+                "MockPostgreSQLAdapter supports only read committed transactions that may write: "
+                "test this transaction on an embedded server"
             )
         self._transaction = await self.database.begin(idle_timeout_s=None)
         self._session = Session(self._transaction.storage)
 
     async def commit_transaction(self) -> None:
-        """Commit the open transaction; it is over afterwards, but for `UnsavedChangesError`.
+        """Commit the open transaction; it is over afterwards, except after `UnsavedChangesError`.
 
         Raises:
-            TransactionNotActiveError: None is open.
-            UnsavedChangesError: An entity that was loaded or saved in it was changed and not saved. It stays open.
+            TransactionNotActiveError: No transaction is open.
+            UnsavedChangesError: An entity of the transaction has unsaved changes; the transaction stays open.
         """
         if self._session is not None:
             self._session.resolve_unsaved("error")
@@ -73,10 +73,10 @@ class MockPostgreSQLAdapter:
         session.mark_saved()
 
     async def rollback_transaction(self) -> None:
-        """Roll back the open transaction; its entities have their changes pending again.
+        """Roll back the open transaction; the changes of its entities are pending again.
 
         Raises:
-            TransactionNotActiveError: None is open.
+            TransactionNotActiveError: No transaction is open.
         """
         transaction, _ = self._take("roll back")
         await finish(transaction.rollback())
@@ -85,7 +85,7 @@ class MockPostgreSQLAdapter:
     async def transaction(
         self, *, isolation: IsolationLevel = "read committed", read_only: bool = False
     ) -> AsyncIterator[MockPostgreSQLAdapter]:
-        """Open a transaction for a block: committed at its end, rolled back when an error leaves it.
+        """Run a block in a transaction: commit at its end, or roll back if the block raises.
 
         It raises the errors of `begin_transaction`.
         """
@@ -100,7 +100,7 @@ class MockPostgreSQLAdapter:
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """Undo only what a block has changed when an error leaves it; blocks may be nested.
+        """Undo only the changes of a block if the block raises; blocks may be nested.
 
         Raises:
             TransactionNotActiveError: No transaction is open.
@@ -132,7 +132,7 @@ class MockPostgreSQLAdapter:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Session]:
-        """Give a session whose staged events are appended at the end of the block; repositories call this."""
+        """Yield a session whose staged events are appended at the end of the block; repositories call this."""
         transaction, session = self._transaction, self.reading()
         if transaction is None:
             yield session
@@ -153,17 +153,17 @@ class MockPostgreSQLAdapter:
         await self.database.append(session.staged)
         session.mark_saved()
 
-    # ---- what needs a server ---------------------------------------------------------------------------------
+    # ---- methods that need a server --------------------------------------------------------------------------
 
     async def health_check(self, *, timeout_s: float | None = None) -> HealthStatus:  # noqa: ARG002 - the adapter's
-        """Return that all is well: there is no server that could be ill."""
+        """Return a healthy status, because there is no server that could fail."""
         return HealthStatus(healthy=True, latency_s=0.0)
 
     async def fetch_one(self, query: str, *args: Any, timeout_s: float | None = None) -> NoReturn:  # noqa: ARG002
-        """Refuse.
+        """Refuse to run SQL.
 
         Raises:
-            ConfigurationError: Always: there is no SQL here.
+            ConfigurationError: Always.
         """
         _refuse(query)
 
@@ -196,6 +196,6 @@ class MockPostgreSQLAdapter:
 
 def _refuse(what: str) -> NoReturn:
     raise ConfigurationError(
-        f"MockPostgreSQLAdapter runs no SQL, and was asked for {what[:80]!r}: use the repositories, or a "
+        f"MockPostgreSQLAdapter runs no SQL, so it cannot run {what[:80]!r}: use the repositories, or a "
         "PostgreSQLAdapter on an embedded server (the fixture eventstore_connection of pytest)"
     )

@@ -1,16 +1,17 @@
-"""Fixtures for the tests of code that uses this library; pytest finds them by itself (entry point `eventstore`).
+"""Fixtures for tests of code that uses this library; pytest finds them by the entry point `eventstore`.
 
     eventstore_server_config          session    the address of a PostgreSQL: an embedded one, or the environment's
     eventstore_config                 test       the address of a migrated, empty database
     eventstore_connection             test       an open `DatabaseConnection` to it
-    eventstore_unit_of_work_factory   test       makes Units of Work on it
-    eventstore_memory_factory         test       makes Units of Work in memory
+    eventstore_unit_of_work_factory   test       creates Units of Work on it
+    eventstore_memory_factory         test       creates Units of Work in memory
 
-Nothing is started before a test asks for it. The first database of a session is migrated, the others are copies of it, and
-a copy whose definitions a test has left as they were is emptied and used again, which takes some 10 ms. `EVENTSTORE_TEST_DATABASE_URL` names a server to use instead of the embedded one; its user
-must be allowed to create databases. Where pytest-xdist runs several processes, each has a server of its own.
+Nothing starts before a test uses it. The first database of a session is migrated, and the others are
+copies of it. A copy whose definitions a test has not changed is emptied and used again, which takes some
+10 ms. `EVENTSTORE_TEST_DATABASE_URL` names a server to use instead of the embedded one; its user must be
+allowed to create databases. If pytest-xdist runs several processes, each has its own server.
 
-Needs the extra `testing`; a test that asks for what is not installed fails and says what to install.
+It needs the extra `testing`. A test that needs a missing package fails and says what to install.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ TEST_SETTINGS = {
     "synchronous_commit": "off",
     "max_connections": "200",
 }
-"""Nothing of a test outlives the machine, so its server need not wait for the disk."""
+"""Test data need not survive a crash of the machine, so the server does not wait for the disk."""
 
 
 def pytest_report_header() -> list[str]:
-    """Say at the start of a session what hides the library's packages: the first import of the store fails then."""
+    """Report at the start of a session a module that hides the library's packages and breaks their import."""
     told = hidden("projections")
     return [] if told is None else [f"eventstore: {told}"]
 
@@ -51,7 +52,7 @@ def pytest_report_header() -> list[str]:
 def eventstore_server_config() -> Iterator[DatabaseConfig]:
     """The address of a PostgreSQL server for this session, with a database to log in to.
 
-    Override it to use another, by its configuration or its URL.
+    Override it to use another server; return its configuration or its URL.
     """
     from eventstore.database import DatabaseConfig  # noqa: PLC0415 - only where it is used
     from eventstore.database.embedded import EmbeddedServer  # noqa: PLC0415
@@ -71,7 +72,7 @@ def eventstore_server_config() -> Iterator[DatabaseConfig]:
 
 @pytest.fixture(scope="session")
 def eventstore_databases(eventstore_server_config: DatabaseConfig | str) -> Iterator[TestDatabases]:
-    """Makes the databases of this session, and drops them at its end."""
+    """Creates the databases of this session, and drops them at its end."""
     from eventstore.database import DatabaseConfig  # noqa: PLC0415 - only where it is used
     from eventstore.testing.databases import TestDatabases, run_in_thread  # noqa: PLC0415
 
@@ -82,7 +83,7 @@ def eventstore_databases(eventstore_server_config: DatabaseConfig | str) -> Iter
 
 @pytest.fixture
 def eventstore_config(eventstore_databases: TestDatabases) -> Iterator[DatabaseConfig]:
-    """The configuration of a migrated, empty database that is this test's alone."""
+    """The configuration of a migrated, empty database that only this test uses."""
     from eventstore.testing.databases import run_in_thread  # noqa: PLC0415 - only where it is used
 
     name = run_in_thread(eventstore_databases.take())
@@ -95,18 +96,18 @@ if find_spec("pytest_asyncio") is not None:
 
     @pytest_asyncio.fixture
     async def eventstore_connection(eventstore_config: DatabaseConfig) -> AsyncIterator[DatabaseConnection]:
-        """An open connection to a migrated, empty database that is this test's alone."""
+        """An open connection to a migrated, empty database that only this test uses."""
         from eventstore.database import ConnectionFactory  # noqa: PLC0415 - only where it is used
 
         connection = await ConnectionFactory.create_connection(eventstore_config)
         yield connection
         await connection.close(timeout_s=5)
 
-else:  # pragma: no cover - a test runs it in a process of its own
+else:  # pragma: no cover - a test runs it in a separate process
 
     @pytest.fixture
     def eventstore_connection() -> None:
-        """Say what is missing."""
+        """Fail and name the missing package."""
         pytest.fail(
             "the fixture eventstore_connection needs pytest-asyncio: pip install 'trading-eventstore[testing]'",
             pytrace=False,
@@ -117,9 +118,9 @@ else:  # pragma: no cover - a test runs it in a process of its own
 def eventstore_unit_of_work_factory(
     eventstore_connection: DatabaseConnection,
 ) -> PostgreSQLUnitOfWorkFactory:
-    """Makes Units of Work on a migrated, empty database that is this test's alone.
+    """Creates Units of Work on a migrated, empty database that only this test uses.
 
-    No worker runs: reads are fresh without one, and the read tables themselves stay empty.
+    No worker runs: reads are fresh without one, and the read tables stay empty.
     """
     from eventstore.repositories import PostgreSQLUnitOfWorkFactory  # noqa: PLC0415 - only where it is used
 
@@ -128,7 +129,7 @@ def eventstore_unit_of_work_factory(
 
 @pytest.fixture
 def eventstore_memory_factory() -> InMemoryUnitOfWorkFactory:
-    """Makes Units of Work in memory; its `database` has the events."""
+    """Creates Units of Work in memory; its `database` has the events."""
     from eventstore.testing import InMemoryUnitOfWorkFactory  # noqa: PLC0415 - only where it is used
 
     return InMemoryUnitOfWorkFactory()

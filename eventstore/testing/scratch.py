@@ -1,7 +1,7 @@
-"""A database for the length of a test: migrated, empty, and free to be emptied again and again.
+"""A migrated, empty database for one test, which the test may empty repeatedly.
 
-The log of a real database cannot be emptied. That of a scratch database can: for that one transaction its guards are off.
-So it is made by this module, and dropped by it.
+The log of a real database cannot be emptied. The log of a scratch database can: its guards are switched off
+for that one transaction. So this module itself creates the database, and drops it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ T = TypeVar("T")
 
 
 class EventLoopThread:
-    """An event loop in a thread of its own, to run coroutines from code that is none.
+    """An event loop in a separate thread, to run coroutines from synchronous code.
 
-    It works where an event loop runs already: that one stands still for as long as `run` takes.
+    It also works inside a running event loop, which is blocked while `run` runs.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class EventLoopThread:
 
 @cache
 def server_for_tests() -> DatabaseConfig:
-    """Return the address of a server: that of the environment, or an embedded one that ends with this process.
+    """Return the address of a server: from the environment, or an embedded one that ends with this process.
 
     Raises:
         ConfigurationError: The extra `embedded` is not installed.
@@ -77,10 +77,11 @@ def server_for_tests() -> DatabaseConfig:
 
 @asynccontextmanager
 async def scratch_database(server: DatabaseConfig | str | None = None) -> AsyncIterator[ScratchDatabase]:
-    """Make a migrated database on a server, and drop it at the end of the block.
+    """Create a migrated database on a server, and drop it at the end of the block.
 
     Args:
-        server: Where, or its URL; its user must be allowed to create databases. None: `server_for_tests`.
+        server: The configuration or the URL of the server; its user must be allowed to create databases.
+            None for `server_for_tests`.
 
     Raises:
         ConfigurationError: No server is named, and the extra `embedded` is not installed.
@@ -100,8 +101,8 @@ class ScratchDatabase:
 
     Args:
         connection: An open connection to it.
-        guards_off: The statements that switch off what keeps events from being removed.
-        guards_on: The statements that switch it on again.
+        guards_off: The statements that switch off the guards against removing events.
+        guards_on: The statements that switch the guards on again.
 
     Attributes:
         connection: The connection.
@@ -116,7 +117,7 @@ class ScratchDatabase:
 
     @classmethod
     async def of(cls, connection: DatabaseConnection) -> ScratchDatabase:
-        """Migrate a database, and look at what keeps its events from being removed."""
+        """Migrate a database, and find its guards against removing events."""
         adapter = PostgreSQLAdapter(connection)
         manager = MigrationManager(adapter)
         await manager.initialize()
@@ -130,16 +131,16 @@ class ScratchDatabase:
         )
 
     async def skip_positions(self, number: int) -> None:
-        """Draw positions that no event will have, as an append does that is rolled back."""
+        """Draw positions without events, as a rolled-back append does."""
         await PostgreSQLAdapter(self.connection).fetch_all(
             "SELECT nextval(pg_get_serial_sequence('events', 'position')) FROM generate_series(1, $1)", number
         )
 
     async def empty(self, *tables: str) -> None:
-        """Remove all events and what projections have noted, and begin again with position 1.
+        """Remove all events and the data of the projection engine, and restart at position 1.
 
         Args:
-            tables: The tables of projections to empty as well.
+            tables: The tables of projections to empty too.
         """
         adapter = PostgreSQLAdapter(self.connection)
         found = await adapter.fetch_all(

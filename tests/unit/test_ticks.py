@@ -120,7 +120,7 @@ def test_files_that_cannot_be_read(tmp_path: Path):
     with pytest.raises(ConfigurationError, match="Is a directory"):
         read_ticks(tmp_path)
     (tmp_path / "binary.csv").write_bytes(HEADER.encode() + b"\xff\xfe\x00,1,1\n")
-    with pytest.raises(ConfigurationError, match="not a csv file in UTF-8"):
+    with pytest.raises(ConfigurationError, match="not a CSV file in UTF-8"):
         read_ticks(tmp_path / "binary.csv")
 
 

@@ -31,7 +31,11 @@ ROOMS = (
     "eventstore/evidence",
     "eventstore/export",
     "eventstore/database",
+    "eventstore/examples",
+    "eventstore/mapping",
+    "eventstore/metrics.py",
     "eventstore/sql",
+    "eventstore/testing",
 )
 """Files, folders and patterns below the root of the project."""
 

@@ -1,15 +1,18 @@
 """Hypothesis strategies for tests of code that handles orders, positions and portfolios, and of projections.
 
-`orders()`, `positions()` and `portfolios()` give entities in any state that commands can bring them to. The
-`..._histories()` give the way there: how the entity was made, and the commands that were legal, so that a counter-example
-reads as the lines of code that lead to it. The `..._commands()` give commands that may be legal or not.
+`orders()`, `positions()` and `portfolios()` generate entities in any reachable state. The `..._histories()`
+generate the way to such a state: how the entity was created, and the legal commands after that, so that a
+counter-example reads like the code that leads to it. The `..._commands()` generate commands that may be
+legal or not.
 
-`event_logs()` gives the events of several legal lives, in the order of a log; `events_of()` events of any classes;
-`trading_days()` whole days, in which orders, positions and portfolios agree. The events of a log have all that those of a live
-one have, such as metadata, gaps between positions and times of recording; `recorded_log()` gives them as they are read back.
+`event_logs()` generates the events of several legal lives, in the order of a log; `events_of()` events of
+any classes; `trading_days()` whole days in which orders, positions and portfolios agree. The events of a
+log have everything that events of a live log have, such as metadata, gaps between positions and times of
+recording; `recorded_log()` returns them as they are read back.
 
-Ids of executions and trades come from a small pool, so repeats and conflicts do happen; times lie in one hour, to
-the microsecond and by several clocks, so that fills are reported late. Needs the extra `testing`.
+Ids of executions and trades come from a small pool, so repeats and conflicts do happen. Times lie within
+one hour, to the microsecond and in several time zones, and some fills are reported late. It needs the extra
+`testing`.
 
 Example:
     @given(order_histories())

@@ -24,7 +24,7 @@ from eventstore.testing.strategies.entities import EPOCH
 from eventstore.testing.strategies.streams import LoggedEvent
 
 ACTIONS_MAX = 20
-"""How many actions a day has at most, unless told otherwise."""
+"""The default for the most actions of a day."""
 
 _CAPITAL = Decimal(100_000)
 _MULTIPLIERS = {"AAPL": Decimal(1), "ES": Decimal(50), "BTC-USD": Decimal("0.1")}
@@ -37,11 +37,13 @@ _VENUE_AFTER = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class Action:
-    """One thing that happens in a day.
+    """One action of a day.
 
     Attributes:
-        name: What: `place`, `submit`, `fill`, `late_fill`, `bust`, `correct`, `cancel`, `expire`, `reject`, `mark`.
-        arguments: Of what, and how much. Orders and executions are counted from 0, modulo how many there are.
+        name: `place`, `submit`, `fill`, `late_fill`, `bust`, `correct`, `cancel`, `expire`, `reject` or
+            `mark`.
+        arguments: The object of the action and its amounts. Orders and executions are numbered from 0,
+            modulo their count.
     """
 
     name: str
@@ -56,17 +58,18 @@ class Action:
 
 @dataclass
 class TradingDay:
-    """A day that was played: what happened, the log of it, and the entities at its end.
+    """A played day: its actions, its log, and the entities at its end.
 
-    The clock goes on by a minute each time it is asked; what a venue reports is at a microsecond of it. The events of an action name it as their command, and
-    its first event as their cause. An action that no rule allows is left out. A fill goes as an engine's does: the order counts it,
-    the position of its strategy and symbol takes it, the strategy's portfolio records it. A bust or correction is
-    booked in the position and the portfolio as a trade of the opposite side.
+    The clock advances by a minute each time it is read; reports of a venue have a time between two minutes,
+    to the microsecond. The events of an action name the action as their command, and its first event as
+    their cause. An action that a rule forbids is left out. A fill is processed as in an engine: the order
+    counts it, the position of its strategy and symbol takes it, and the strategy's portfolio records it. A
+    bust or correction is booked in the position and the portfolio as a trade of the opposite side.
 
     Attributes:
-        actions: What happened.
+        actions: The actions.
         log: Every event in order.
-        orders: The orders, first made first.
+        orders: The orders, in the order of their creation.
         positions: The positions, first opened first; closed ones too.
         portfolios: The portfolio of each strategy.
     """
@@ -90,7 +93,7 @@ class TradingDay:
         with use_ids(lambda: UUID(int=next(numbers))), use_clock(lambda: day._now(next(minutes))):
             for action in actions:
                 day._command = None
-                # The first append of it lost a race, and was rolled back.
+                # Its first append lost a race, and was rolled back.
                 day._gap = int(action.name in _RACING)
                 day._is_of_venue = action.name in _OF_VENUE
                 try:
@@ -110,7 +113,7 @@ class TradingDay:
         return self.at(minute) + (_VENUE_AFTER if self._is_of_venue else timedelta(0))
 
     def open_position(self, strategy: str, symbol: str) -> Position | None:
-        """Return what a strategy has open of a symbol; None where it is flat."""
+        """Return a strategy's open position in a symbol; None if it is flat."""
         return next(
             (p for p in self.positions if p.is_open and (p.strategy, p.symbol) == (strategy, symbol)), None
         )
@@ -121,7 +124,7 @@ class TradingDay:
     def __repr__(self) -> str:
         return "\n    ".join(["TradingDay:", *map(repr, self.actions)])
 
-    # ---- what can happen -------------------------------------------------------------------------------------
+    # ---- actions ---------------------------------------------------------------------------------------------
 
     def _place(self, strategy: str, symbol: str, side: OrderSide, quantity: Decimal, limit: Decimal) -> bool:
         portfolio = self.portfolios.get(strategy)
@@ -149,7 +152,7 @@ class TradingDay:
         return self._traded(order, quantity, price, None)
 
     def _late_fill(self, order: int, quantity: Decimal, price: Decimal) -> bool:
-        """Report a fill of the day's first minute, whatever has happened to the order since."""
+        """Report a fill of the day's first minute, regardless of the order's later events."""
         return self._traded(order, quantity, price, EPOCH)
 
     def _bust(self, order: int, execution: int) -> bool:
@@ -190,7 +193,7 @@ class TradingDay:
             self._note(position)
         return bool(marked)
 
-    # ---- how it is booked ------------------------------------------------------------------------------------
+    # ---- bookings --------------------------------------------------------------------------------------------
 
     def _order(self, number: int, change: Callable[[Order], object]) -> bool:
         if not self.orders:
@@ -218,7 +221,7 @@ class TradingDay:
         return True
 
     def _book(self, order: Order, execution: Execution, trade_id: str, *, sign: int) -> None:
-        """Bring a trade, or what takes it back, into the position and the portfolio of the order's strategy."""
+        """Book a trade, or its reversal, in the position and the portfolio of the order's strategy."""
         strategy = order.strategy or ""
         side = order.side if sign > 0 else order.side.opposite
         commission = sign * execution.commission

@@ -1,4 +1,4 @@
-"""Orders, positions and portfolios in any state, and the ways there."""
+"""Orders, positions and portfolios in any reachable state, and the histories that lead there."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from eventstore.errors import DomainError
 E = TypeVar("E", bound=Entity)
 
 EPOCH = datetime(2024, 1, 2, 15, 0, tzinfo=UTC)
-"""When every history begins; its commands happen within the hour after it."""
+"""The time at which every history begins; its commands happen within the hour after it."""
 
 COMMANDS_MAX = 12
-"""How many commands a history has at most, unless told otherwise."""
+"""The default for the most commands of a history."""
 
 _SYMBOLS = ("ES", "AAPL", "BTC-USD", "€STR")
 _EXECUTIONS = ("E-1", "E-2", "E-3", "E-4", "E-5", "E-6")
@@ -34,21 +34,21 @@ _EXECUTIONS = ("E-1", "E-2", "E-3", "E-4", "E-5", "E-6")
 
 @dataclass(frozen=True)
 class Command:
-    """A call of one method, to be made on an entity.
+    """A call of one method of an entity.
 
     Attributes:
-        method: The method's name; `=` assigns the arguments as plain assignments.
-        arguments: Its keyword arguments.
+        method: The method's name; `=` assigns the arguments to fields.
+        arguments: The keyword arguments.
     """
 
     method: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self, entity: Any) -> Any:
-        """Make the call, and return what it returns.
+        """Make the call, and return its result.
 
         Raises:
-            DomainError: A rule forbids it; the entity is as before.
+            DomainError: A rule forbids it; the entity is unchanged.
         """
         if self.method == "=":
             for name, value in self.arguments.items():
@@ -70,12 +70,12 @@ class Command:
 
 @dataclass(frozen=True)
 class History(Generic[E]):
-    """How an entity was made, and the legal commands it then took.
+    """The creation of an entity, and the legal commands after it.
 
     Attributes:
-        make: The factory; it is called with `arguments`.
-        arguments: Its keyword arguments.
-        commands: What follows; each was legal when it came.
+        make: The factory, which is called with `arguments`.
+        arguments: The keyword arguments of the factory.
+        commands: The commands after that; each was legal at its time.
     """
 
     make: Callable[..., E]
@@ -83,11 +83,11 @@ class History(Generic[E]):
     commands: Sequence[Command]
 
     def play(self) -> list[E]:
-        """Make the entity and run the commands on it; the same history gives the same events each time.
+        """Create the entity and run the commands on it; the same history gives the same events each time.
 
         Returns:
-            The entity, its events pending. A command that returns another entity, as a fill through zero does, adds
-            that to the list, and later commands go to the last one.
+            The entity, with its events pending. If a command returns another entity, as a fill through zero
+            does, that entity is added to the list, and later commands go to the last one.
         """
         with use_clock(lambda: EPOCH):
             entities = [self.make(**self.arguments)]
@@ -127,7 +127,7 @@ def _take(command: Command, entities: list[E]) -> None:
 
 
 def _legal(make: Callable[..., E], arguments: Mapping[str, Any], commands: Sequence[Command]) -> History[E]:
-    """Keep the commands that no rule forbids."""
+    """Return the history of the commands that no rule forbids."""
     taken: list[Command] = []
     with use_clock(lambda: EPOCH):
         entities = [make(**arguments)]
@@ -144,7 +144,7 @@ def _legal(make: Callable[..., E], arguments: Mapping[str, Any], commands: Seque
 
 
 def quantities() -> st.SearchStrategy[Decimal]:
-    """Positive quantities: mostly small whole numbers, also fractions and other exponents."""
+    """Generate positive quantities: mostly small whole numbers, also fractions and other exponents."""
     return st.one_of(
         st.integers(1, 20).map(Decimal),
         st.integers(1, 10_000).map(lambda hundredths: Decimal(hundredths).scaleb(-2)),
@@ -172,7 +172,7 @@ def amounts() -> st.SearchStrategy[Decimal]:
 
 
 _MINUTES = 61
-# The simplest comes first. One number is drawn for all, which is quicker than a draw for each.
+# The simplest value comes first. One drawn number decides all, which is faster than one draw for each.
 _IN_THE_MINUTE: Sequence[tuple[int, tzinfo]] = (
     (0, UTC),
     (0, timezone(-timedelta(hours=5))),
@@ -202,7 +202,7 @@ def _command(draw: st.DrawFn, /, method: str, **arguments: st.SearchStrategy[Any
 def _some(
     weighted: Mapping[st.SearchStrategy[Command], int], commands_max: int
 ) -> st.SearchStrategy[list[Command]]:
-    """Lists of commands; `one_of` has no weights, and an order that is cancelled at once teaches little."""
+    """Generate lists of commands with weights, which `one_of` lacks: orders cancelled at once test little."""
     drawn = [command for command, weight in weighted.items() for _ in range(weight)]
     return st.lists(st.sampled_from(drawn).flatmap(lambda command: command), max_size=commands_max)
 
@@ -211,7 +211,7 @@ def _execution_ids() -> st.SearchStrategy[str]:
     return st.sampled_from(_EXECUTIONS)
 
 
-# Hypothesis checks a strategy when it is drawn from first, so within a draw none is made anew.
+# Hypothesis checks a strategy on its first draw, so strategies are not created inside a draw.
 _quantities, _prices, _commissions = cache(quantities), cache(prices), cache(commissions)
 
 

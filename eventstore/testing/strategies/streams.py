@@ -1,6 +1,6 @@
-"""Events in the order of a log: those of legal lives of entities, or any events of the user's own classes.
+"""Events in the order of a log: those of legal lives of entities, or any events of the user's classes.
 
-Each has what events of a live log have: an id, metadata, a position after a gap, a time at which it was recorded.
+Each has what events of a live log have: an id, metadata, a position after a gap, a time of recording.
 """
 
 from __future__ import annotations
@@ -38,22 +38,23 @@ _ENVELOPE = "occurred_at"
 _KEYS = {"correlation_id": "of", "causation_id": "after", "actor": "by"}
 
 RECORDED_FROM = EPOCH + timedelta(hours=2)
-"""When the first event of a log is recorded."""
+"""The time at which the first event of a log is recorded."""
 
 
 @dataclass(frozen=True)
 class LoggedEvent:
-    """An event, the stream that it is of, and what its envelope in the log has besides.
+    """An event with its stream and its envelope in the log.
 
-    Its position, its version and the time at which it was recorded follow from the events before it: see `recorded_log`.
+    Its position, its version and its time of recording follow from the events before it: see
+    `recorded_log`.
 
     Attributes:
         stream_id: The stream.
         event: The event.
-        event_id: Its id; None: one is made of its place in the log.
-        metadata: What its writer said of it: correlation, causation, actor, anything else.
-        gap: How many positions before its own no event has, as after an append that was rolled back.
-        recorded_after: How much later it was recorded than the event before it; nothing where one append wrote both.
+        event_id: The event's id; None to derive it from the event's index in the log.
+        metadata: The metadata of its writer: correlation, causation, actor and others.
+        gap: The number of unused positions before it, as after a rolled-back append.
+        recorded_after: How long after the previous event it was recorded; zero if one append wrote both.
     """
 
     stream_id: UUID
@@ -80,9 +81,9 @@ class LoggedEvent:
 
 
 def shown_event(event: Event) -> str:
-    """Return an event as short as it can be read: its type, and the fields that are not their defaults.
+    """Return a short text of an event: its type, and the fields that differ from their defaults.
 
-    A time is `same` where it is that at which the event occurred.
+    A time that equals the event's `occurred_at` is shown as `same`.
     """
     fields = type(event).model_fields
     said = []
@@ -141,7 +142,7 @@ _FIRST_ID = 1_000
 
 @dataclass(frozen=True)
 class _Envelope:
-    """What an event has beside itself: of which event before it it is the effect, counted back; 0: of none."""
+    """The envelope of an event: how many events back its cause is (0 without a cause), and the rest."""
 
     actor: str | None = None
     is_of_command: bool = False
@@ -151,7 +152,7 @@ class _Envelope:
     recorded_after: timedelta = timedelta(0)
 
 
-# The simplest comes first: it is what an event gets that nothing was drawn for.
+# The simplest envelope comes first: events without a drawn value get it.
 _ENVELOPES = (
     _Envelope(),
     _Envelope(actor="desk"),
@@ -167,13 +168,13 @@ _ENVELOPES = (
 def enveloped(
     logs: st.SearchStrategy[tuple[LoggedEvent, ...]],
 ) -> st.SearchStrategy[tuple[LoggedEvent, ...]]:
-    """Logs whose events have metadata, gaps before them and times of recording, as in a live log; most have none.
+    """Generate logs whose events have metadata, gaps and times of recording; most events have the defaults.
 
     Args:
-        logs: Logs whose events have none of these.
+        logs: A strategy of logs without any of these.
     """
     kinds = len(_ENVELOPES)
-    # One number for all of them, a digit for each: 0 is a log of the simplest.
+    # One number decides all envelopes, one digit for each event; 0 gives the simplest log.
     chosen = st.integers(0, kinds**_EVENTS_MAX - 1).map(
         lambda number: [number // kinds**place % kinds for place in range(_EVENTS_MAX)]
     )
@@ -208,7 +209,7 @@ def _with_envelopes(log: Sequence[LoggedEvent], chosen: Sequence[int]) -> tuple[
 
 
 def staged_log(log: Sequence[LoggedEvent]) -> tuple[StagedEvent, ...]:
-    """Return the events of a log as an append takes them, each with the version that it has in its stream."""
+    """Return the events of a log in the form that an append takes, each with its version in its stream."""
     versions: dict[UUID, int] = {}
     staged = []
     for place, one in enumerate(log):
@@ -221,14 +222,14 @@ def staged_log(log: Sequence[LoggedEvent]) -> tuple[StagedEvent, ...]:
 def recorded_log(
     log: Sequence[LoggedEvent], *, classes: EventRegistry = registry
 ) -> tuple[RecordedEvent, ...]:
-    """Return the events of a log as they are read back from a live one, for a test of an `evolve` or a fold.
+    """Return the events of a log as they are read back from a live log, to test an `evolve` or a fold.
 
-    Each went through the JSON of its columns. Positions ascend with gaps, versions of a stream have none, and
-    `recorded_at` never goes back.
+    Each event has passed through the JSON of its columns. Positions ascend with gaps, versions of a stream
+    ascend without gaps, and `recorded_at` never decreases.
 
     Args:
         log: The log.
-        classes: Where a reader of the log finds event classes.
+        classes: The registry of the event classes.
 
     Raises:
         EventEncodingError: An event would not be read back equal.
@@ -249,7 +250,7 @@ def recorded_log(
 def recorded_logs(
     logs: st.SearchStrategy[tuple[LoggedEvent, ...]], *, classes: EventRegistry = registry
 ) -> st.SearchStrategy[tuple[RecordedEvent, ...]]:
-    """Logs as they are read back from a live one: see `recorded_log`.
+    """Generate logs as they are read back from a live log: see `recorded_log`.
 
     Args:
         logs: Logs, such as `event_logs(order_histories())`.
@@ -264,11 +265,11 @@ def recorded_logs(
 def event_logs(
     *histories: st.SearchStrategy[History[Any]], streams_max: int = _STREAMS_MAX
 ) -> st.SearchStrategy[tuple[LoggedEvent, ...]]:
-    """Logs of legal streams, whose events follow each other in any order that keeps each stream's own.
+    """Generate logs of legal streams that are interleaved in any way.
 
     Args:
-        histories: Where lives of entities come from, such as `order_histories()`.
-        streams_max: The most lives.
+        histories: The strategy of the histories, such as `order_histories()`.
+        streams_max: The most histories.
     """
     check_count("streams_max", streams_max)
 
@@ -284,7 +285,7 @@ def event_logs(
 
 
 def _numbered(play: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Give entities the ids 1, 2, 3 ... while they are made, so that a counter-example can be read and run again."""
+    """Create entities with the ids 1, 2, 3 ..., so that a counter-example can be read and run again."""
 
     def numbered(drawn: Any) -> Any:
         numbers = count(1)
@@ -304,12 +305,12 @@ def _stream(entity: Entity) -> list[LoggedEvent]:
 
 
 def merged(streams: Sequence[Sequence[Any]], choices: Sequence[int]) -> tuple[Any, ...]:
-    """Return the items of several streams in one order that keeps each stream's own.
+    """Interleave several streams, keeping the order of each.
 
     Args:
         streams: The streams.
-        choices: Which of the streams that have more comes next, modulo their number; when there are no more
-            choices, the first one.
+        choices: For each item, which of the unfinished streams comes next, modulo their number; after the
+            last choice, always the first.
     """
     left = [list(stream) for stream in streams if stream]
     following = iter(choices)
@@ -322,16 +323,16 @@ def merged(streams: Sequence[Sequence[Any]], choices: Sequence[int]) -> tuple[An
 
 
 def histories_of(entity: type[Entity]) -> st.SearchStrategy[tuple[LoggedEvent, ...]]:
-    """Logs of an entity of the user's own: each stream begins with its creating event, what follows is any event.
+    """Generate logs of a user's entity: each stream begins with its creating event; then any events follow.
 
-    Events that the entity cannot apply may come: its commands are not known here.
+    There may be events that the entity cannot apply, because its commands are not known.
 
     Args:
-        entity: Its class.
+        entity: The class of the entity.
     """
     made = (entity.created_event, entity.amended_event, entity.deleted_event)
     later = [_built(one) for one in entity.event_classes() if one not in made]
-    # An amendment sets what the entity's own field takes, so None only where that may be None.
+    # An amendment sets a valid value of the entity's field, so None only if the field may be None.
     later.append(_built(entity.amended_event, entity))
     lives = st.tuples(
         events_of(entity.created_event), st.lists(st.one_of(*later), max_size=_EVENTS_MAX // 2)
@@ -356,11 +357,11 @@ def histories_of(entity: type[Entity]) -> st.SearchStrategy[tuple[LoggedEvent, .
 
 
 def events_of(*classes: type[E]) -> st.SearchStrategy[E]:
-    """Events of any of these classes, with small values of the types of their fields.
+    """Generate events of any of these classes, with small values of the types of their fields.
 
     Args:
-        classes: At least one. What its validation refuses is not given; a class that refuses most needs a strategy of
-            the user's own.
+        classes: At least one class. Values that its validation refuses are left out; a class that refuses
+            most values needs its own strategy.
     """
     return st.one_of(*(_built(each) for each in classes))
 
