@@ -276,21 +276,22 @@ class EventStore:
         """Return a replay of events in order, in constant memory: iterate over it, or over its `pages()`.
 
         Args:
-            categories: Only of these categories; None: of all.
-            types: Only of these types, each a name or an event class, once upcast; None: of all.
-            streams: Only of these streams, each by its id or its entity; None: of all.
+            categories: Only these categories; None for all.
+            types: Only these types, each a name or an event class, after upcasting; None for all.
+            streams: Only these streams, each by its id or its entity; None for all.
             after: Begin after this position, exclusive; or after this point in time, exclusive, by `recorded_at`.
-            through: End with this position, inclusive; or with this point in time, inclusive, by `recorded_at`; None: with
-                the last event there is when the iteration begins. A naive datetime means local time.
-            page_events_max: The most events that a statement reads at a time; at least 1.
-            on_progress: Is told of the progress when a page has been given out.
-            on_unreadable: What to do with an event that cannot be read, once those before it were given out: stop with
-                its error (`raise`), leave it out with a warning (`skip`), or call a function with the `UnreadableEvent`,
-                which may raise, or return to go on past it.
+            through: End with this position, inclusive; or with this point in time, inclusive, by
+                `recorded_at`; None for the last event that exists when the iteration begins. A naive
+                datetime means local time.
+            page_events_max: The maximum number of events that one statement reads; at least 1.
+            on_progress: Receives the progress after each page.
+            on_unreadable: What to do with an event that cannot be read, after the events before it were
+                yielded: stop with its error (`raise`), leave it out with a warning (`skip`), or call a
+                function with the `UnreadableEvent`. The function may raise; if it returns, the replay goes on.
 
         Raises:
             ConfigurationError: A bound is negative or of another type, the size of a page is not positive, or
-                `on_unreadable` is none of its kinds.
+                `on_unreadable` is not one of these.
         """
         return Replay(
             self.log,
@@ -315,21 +316,24 @@ class EventStore:
     ) -> dict[UUID, E]:
         """Fold the streams of many entities in one pass over the log, without the read tables.
 
-        All entities of the category are in memory at its end, or those of `ids`, and then those of `where` stay.
+        During the pass it holds all entities of the category in memory, or only those of `ids`. At the end
+        it keeps those that match `where`.
 
         Args:
             entity_class: The class, such as `Order`.
-            ids: Only these, each by its id or as an entity; an id without events, or of another category, is left out. None: all.
-            where: Only those that a predicate is true of, `where=lambda order: order.is_active`, or whose fields and
-                properties have these values, `where={"symbol": "ESU3"}`. None: all.
-            through: As they were at this position, or recorded up to this point in time; None: now.
-            on_progress: Is told of the progress.
+            ids: Only these, each by its id or as an entity; None for all. An id without events or of another
+                category is left out.
+            where: Only entities for which a predicate is true, `where=lambda order: order.is_active`, or
+                whose fields and properties have these values, `where={"symbol": "ESU3"}`; None for all.
+            through: The state at this position, or recorded up to this point in time; None for now.
+            on_progress: Receives the progress.
 
         Returns:
-            The entities by id, each with the version of its stream, ready to be changed and saved; none of them deleted.
+            The entities by id, each with the version of its stream, ready to be changed and saved. Deleted
+            entities are left out.
 
         Raises:
-            ConfigurationError: The class has no category, `where` names no field, or a bound is negative.
+            ConfigurationError: The class has no category, `where` names an unknown field, or a bound is negative.
             ConnectionError, TimeoutError: Safe to retry.
             UnknownEventTypeError, EventDecodingError: The code does not know an event.
         """
@@ -349,14 +353,14 @@ class EventStore:
     @overload
     async def history(self, entity: E) -> list[HistoryEntry[E]]: ...
     async def history(self, entity: UUID | E | type[E], id: UUID | None = None) -> list[Any]:
-        """Return the history of one entity, in order; empty where there is none.
+        """Return the history of one entity, in order; empty if it has no events.
 
         Args:
-            entity: The entity, or its class; or the id alone, for the bare events.
-            id: Its id, where its class is given.
+            entity: The entity or its class; or only an id, for the events alone.
+            id: The id, required if `entity` is a class.
 
         Returns:
-            Each event with what it changed and the state after it, all in memory; of an id alone, its events.
+            Each event with what it changed and the state after it, all in memory; for only an id, its events.
 
         Raises:
             ConfigurationError: The class is given without an id, or the id is of another category.
@@ -374,12 +378,13 @@ class EventStore:
 
         Args:
             entity: The entity, or its class.
-            a: The first state: a version, 0 before it existed; or what was recorded up to a point in time.
-            b: The second state, as `a`; it may be the earlier one.
-            id: Its id, where its class is given.
+            a: The first state: a version, 0 for before the entity existed; or a point in time, by `recorded_at`.
+            b: The second state, given like `a`; it may be the earlier one.
+            id: The id, required if `entity` is a class.
 
         Raises:
-            ConfigurationError: The class is given without an id, the id is of another category, or there is no such version.
+            ConfigurationError: The class is given without an id, the id is of another category, or the version
+                does not exist.
             EntityNotFoundError: No event has this id.
             ConnectionError, TimeoutError: Safe to retry.
             UnknownEventTypeError, EventDecodingError: The code does not know an event.
@@ -394,21 +399,22 @@ class EventStore:
         after: datetime | None = None,
         through: Bound | None = None,
     ) -> EquityCurve:
-        """Return the equity of a portfolio over time, from its events and those of its positions, deleted ones too.
+        """Return the equity of a portfolio over time, from its events and those of its positions.
 
-        At each point in time it is `PortfolioTotals.equity`: initial capital + net deposits + realised + unrealised results -
-        commissions; a position that was never marked is valued at its entry prices.
+        At each point in time it is `PortfolioTotals.equity`: initial capital + net deposits + realised +
+        unrealised results - commissions. Deleted positions are included. A position that was never marked
+        is valued at its entry prices.
 
         Args:
             portfolio: The portfolio or its id.
-            clock: By when things happened (a fill that was reported late counts in its place), or by when they became
-                known, `recorded_at`.
-            after: Only points after this point in time; None: from its beginning.
-            through: What the log has up to this position, or recorded up to this point in time; None: all.
+            clock: `occurred_at`, when events happened (a fill that was reported late counts at its own time), or
+                `recorded_at`, when they became known.
+            after: Only points after this point in time; None for all from the beginning.
+            through: Only the log up to this position, or recorded up to this point in time; None for all.
 
         Raises:
-            ConfigurationError: The clock is none of the two, or a bound is negative.
-            RepositoryError: It is an entity of another class, or no id.
+            ConfigurationError: The clock is neither of the two, or a bound is negative.
+            RepositoryError: It is an entity of another class, or not an id.
             PortfolioNotFoundError: No portfolio has this id.
             ConnectionError, TimeoutError: Safe to retry.
             UnknownEventTypeError, EventDecodingError: The code does not know an event.

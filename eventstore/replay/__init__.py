@@ -1,4 +1,4 @@
-"""What the log knows of the past: replays, points in time, histories and equity curves."""
+"""Reads of the past: replays, as-of reads, histories and equity curves."""
 
 from eventstore.replay.as_of import Past
 from eventstore.replay.equity import EquityCurve, EquityPoint

@@ -1,4 +1,4 @@
-"""The same repositories, read-only, of a point in time of the past."""
+"""The repositories, read-only, as of an earlier point in time."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ E = TypeVar("E", bound=Entity)
 
 
 class Past:
-    """The repositories as of one point in time; `store.as_of(...)` gives one for a block.
+    """The repositories as of one point in time. `store.as_of(...)` opens one for a block.
 
-    Every read has the semantics of a Unit of Work's repositories; `consistency` makes no difference, since the past does
-    not lag. Each answer holds instances of its own, and all answers are of the same point in time. Whatever writes raises
-    `ReadOnlyError`.
+    Reads have the semantics of a Unit of Work's repositories. `consistency` makes no difference, because
+    the past does not lag. Each answer holds new instances, and all answers are of the same point in
+    time. Every write raises `ReadOnlyError`.
 
     Args:
         storage: Where the states of that point in time are read from.
         point: The point in time.
 
     Attributes:
-        point: The point in time; its `through` is the last position that it may hold.
+        point: The point in time; its `through` is the last position that an answer can include.
         orders: The orders.
         positions: The positions.
         portfolios: The portfolios, and their snapshots.
@@ -60,10 +60,10 @@ class Past:
         """Return a new session, for repositories.
 
         Raises:
-            RepositoryError: The block is over.
+            RepositoryError: The block has ended.
         """
         if self._is_over:
-            raise RepositoryError(f"the block that looked at {self.point} is over: open it again")
+            raise RepositoryError(f"the as_of block for {self.point} has ended: open a new one")
         return Session(self._storage)
 
     def writing(self) -> AbstractAsyncContextManager[Session]:
@@ -73,11 +73,11 @@ class Past:
             ReadOnlyError: Always.
         """
         raise ReadOnlyError(
-            f"the past cannot be changed (here: {self.point}): read the entity in a Unit of Work, and change it there"
+            f"the past cannot be changed (here: {self.point}): read the entity in a Unit of Work and change it there"
         )
 
     def end(self) -> None:
-        """Refuse to read from now on."""
+        """Refuse reads from now on."""
         self._is_over = True
 
 
@@ -90,10 +90,10 @@ def as_of(
     occurred_at: datetime | None = None,
     versions: Mapping[str, int] = NO_VERSIONS,
 ) -> Opening[Past]:
-    """Give the repositories as of a point in time, for a block or until `end()`; `EventStore.as_of` says more.
+    """Open the repositories as of a point in time, for a block or until `end()`. See `EventStore.as_of`.
 
     Raises, when it is entered or awaited:
-        ConfigurationError, ConnectionError, TimeoutError: As `pin`.
+        ConfigurationError, ConnectionError, TimeoutError: As for `pin`.
     """
 
     async def open_past() -> Past:
@@ -104,5 +104,5 @@ def as_of(
 
 
 async def end_past(past: Past) -> None:
-    """Refuse to read from a past from now on, as at the end of its block."""
+    """Refuse reads of a past from now on, as at the end of its block."""
     past.end()

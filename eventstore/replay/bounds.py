@@ -1,4 +1,4 @@
-"""From where to where a replay goes: positions, or points in time by `recorded_at`."""
+"""The bounds of a replay: positions, or points in time by `recorded_at`."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ _POSITION_MAX = 2**63 - 1
 class Range:
     """What a replay reads.
 
-    A point in time cuts each stream once: what was recorded up to it, as far as the stream's first event that was recorded
-    later. So both sides of a cut are whole, even where the clock stepped back.
+    A point in time cuts each stream once, before its first event that was recorded later. So both sides
+    of the cut are consistent, even if the clock stepped back.
 
     Attributes:
         after: Begin after this position.
-        through: End with this position; all of it is final.
-        since: Only what lies beyond this point in time; None: there is no such bound.
-        until: Only what does not lie beyond this point in time; None: there is no such bound.
-        beyond_since: The streams that go beyond `since` and then have earlier times, and from which position.
-        beyond_until: As `beyond_since`, of `until`.
-        generation: Of which generation of the server these positions are.
+        through: End with this position; everything up to it is final.
+        since: Only events beyond this point in time; None for no such bound.
+        until: Only events not beyond this point in time; None for no such bound.
+        beyond_since: For each stream that crosses `since` and then has earlier times, the position at
+            which it crosses.
+        beyond_until: The same for `until`.
+        generation: The generation of the server that these positions belong to.
     """
 
     after: int
@@ -46,7 +47,7 @@ class Range:
 
     @property
     def has_times(self) -> bool:
-        """Whether any row has to be looked at."""
+        """Whether rows have to be filtered by time."""
         return self.since is not None or self.until is not None
 
     def has(self, row: Any) -> bool:
@@ -61,7 +62,7 @@ def _is_beyond(row: Any, point: datetime, streams: Mapping[UUID, int]) -> bool:
 
 
 def bound(name: str, value: Bound) -> Bound:
-    """Return a bound as it is used: a point in time in UTC.
+    """Return a bound in the form that is used: a point in time in UTC.
 
     Raises:
         ConfigurationError: A position is negative, or it is neither a position nor a time.
@@ -69,12 +70,12 @@ def bound(name: str, value: Bound) -> Bound:
     if isinstance(value, datetime):
         return bound_in_utc(value)
     if type(value) is not int or not 0 <= value <= _POSITION_MAX:
-        raise ConfigurationError(f"{name} is a position, 0 or more, or a datetime, not {value!r}")
+        raise ConfigurationError(f"{name} must be a position, 0 or more, or a datetime, not {value!r}")
     return value
 
 
 async def find_range(log: EventLog, after: Bound, through: Bound | None) -> Range:
-    """Return what lies between two bounds now, when all of it is final.
+    """Return the range between two bounds as of now, once all of it is final.
 
     Raises:
         RestoredLogError: The log ends before `after`.
@@ -109,10 +110,10 @@ async def _find_range(log: EventLog, after: Bound, through: Bound | None) -> Ran
 
 
 async def _final_end(log: EventLog, through: Bound | None) -> int:
-    """Return the last position to read, when everything up to it is final."""
+    """Return the last position to read, once everything up to it is final."""
     end = await log.head()
     if isinstance(through, datetime) or (through is not None and through > end):
-        # What is in flight now has positions that nobody sees yet, and may lie before the bound all the same.
+        # Writers in flight hold positions that are not visible yet and may still lie before the bound.
         await log.high_water_mark.wait_until_final(
             _POSITION_MAX if isinstance(through, datetime) else through
         )

@@ -1,9 +1,9 @@
 """Streams in which an event occurred before its predecessor.
 
-As of a time of the domain such a stream is folded in another order than its row was. A stream is in order if and only
-if each event occurred no earlier than the one before it, so the log is searched once, range after range, and what is
-found is kept in `disordered_streams`. Nobody who appends pays for it, and nobody who reads writes: what was not
-searched yet is looked through by the reader himself.
+An as-of read by `occurred_at` folds such a stream in another order than its row. A stream is in order if
+and only if each event occurred no earlier than the one before it. So the log is searched once, range by
+range, and the streams that are found are stored in `disordered_streams`. Appends pay nothing and readers
+never write: a reader scans the range that has not been searched yet.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Fetch = Callable[..., Awaitable[Sequence[Any]]]
 _logger = logging.getLogger(__name__)
 
 _POSITIONS_AT_A_TIME = 10_000
-_BATCH_POSITIONS_MIN = 500  # what is newer costs each reader less than a millisecond
+_BATCH_POSITIONS_MIN = 500  # scanning fewer costs a reader less than a millisecond
 _POLL_S = 1.0
 _RETRY_S = 5.0
 
 
 class Disorder:
-    """The streams that are out of order, as far as a position; what nobody has searched yet is searched here.
+    """The streams that are out of order up to a position, including the range not searched yet.
 
     Args:
         fetch: Runs a statement.
@@ -56,7 +56,7 @@ class Disorder:
         return found | {row["stream_id"] for row in kept}
 
     async def among(self, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
-        """Return those of some streams that are out of order, each with its first version that is.
+        """Return the given streams that are out of order, each with its first version that is.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
@@ -82,30 +82,30 @@ class Disorder:
 
 
 class DisorderSearch:
-    """Searches the log for streams that are out of order, and keeps them; any number of processes may do so.
+    """Searches the log for streams that are out of order and stores them. Any number of processes may run it.
 
     Args:
-        log: The log; of the primary.
+        log: The log, on the primary.
     """
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
 
     async def run(self) -> None:
-        """Search what is new, again and again, until cancelled; what can be waited out is waited out."""
+        """Search new positions until cancelled; log errors, wait and try again."""
         while True:
             try:
                 if not await self.run_once():
                     await asyncio.sleep(_POLL_S)
             except EventStoreError as error:
-                _logger.warning("the search for streams out of order is tried again", exc_info=error)
+                _logger.warning("could not search for streams out of order, trying again", exc_info=error)
                 await asyncio.sleep(_RETRY_S)
 
     async def run_once(self, *, positions_min: int = _BATCH_POSITIONS_MIN) -> bool:
-        """Search one range of positions, and return whether there was one.
+        """Search one range of positions. Return False if there was too little to search.
 
         Args:
-            positions_min: Leave less than this to the readers.
+            positions_min: Leave a range shorter than this to the readers.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
@@ -125,7 +125,7 @@ class DisorderSearch:
         """Search everything up to a final position.
 
         Raises:
-            EventStoreError: As `run_once`.
+            EventStoreError: As for `run_once`.
         """
         while True:
             after = (await self._fetch(Named("replay/disorder_searched")))[0]["position"]

@@ -1,4 +1,4 @@
-"""The equity of a portfolio as a time series, from its events and those of its positions."""
+"""The equity of a portfolio over time, from its events and those of its positions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from eventstore.replay.bounds import Bound, bound
 from eventstore.replay.replay import Replay
 
 Clock = Literal["occurred_at", "recorded_at"]
-"""By which time a curve goes: when things happened, or when they became known."""
+"""The time that a curve uses: when events happened, or when they became known."""
 
 _ZERO = Decimal(0)
 _DIGITS_128 = 38
@@ -30,7 +30,7 @@ _DIGITS_256 = 76
 
 
 class EquityPoint(NamedTuple):
-    """The equity from one point in time on.
+    """The equity from a point in time on.
 
     Attributes:
         at: The point in time, in UTC.
@@ -43,12 +43,12 @@ class EquityPoint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EquityCurve(Sequence[EquityPoint]):
-    """A portfolio's equity over time: a step at each point in time at which anything changed it, in order.
+    """A portfolio's equity over time: one step for each point in time at which it changed, in order.
 
     Attributes:
         portfolio_id: The portfolio.
-        clock: By which time it goes.
-        points: The points; each holds until the next.
+        clock: The time that the curve uses.
+        points: The points; each holds until the next one.
     """
 
     portfolio_id: UUID
@@ -69,27 +69,29 @@ class EquityCurve(Sequence[EquityPoint]):
         return iter(self.points)
 
     def at(self, point: datetime) -> Decimal | None:
-        """Return the equity at a point in time; None before the portfolio began. A naive datetime means local time."""
+        """Return the equity at a point in time; None before the portfolio was created. Naive: local time."""
         index = bisect_right(self.points, bound_in_utc(point), key=lambda point: point.at)
         return self.points[index - 1].equity if index else None
 
     def sample(self, points: Iterable[datetime]) -> list[EquityPoint]:
-        """Return the equity at each of some points in time; those before the portfolio began are left out."""
+        """Return the equity at each given point in time, without those before the portfolio was created."""
         found = ((bound_in_utc(point), self.at(point)) for point in points)
         return [EquityPoint(point, equity) for point, equity in found if equity is not None]
 
     def to_arrow(self) -> Any:
-        """Return a `pyarrow.Table` of `at` (timestamp, UTC) and `equity` (decimal, every digit kept).
+        """Return a `pyarrow.Table` of `at` (timestamp, UTC) and `equity` (decimal, all digits kept).
 
         Raises:
-            ConfigurationError: pyarrow is not installed, or the digits do not fit its widest decimal.
+            ConfigurationError: pyarrow is not installed, or the values do not fit its widest decimal.
         """
         pyarrow = _imported("pyarrow", "to_arrow")
         amounts = [point.equity for point in self.points]
         scale = max((-int(amount.as_tuple().exponent) for amount in amounts), default=0)
         digits = scale + max((amount.adjusted() + 1 for amount in amounts if amount), default=1)
         if max(digits, scale, 1) > _DIGITS_256:
-            raise ConfigurationError(f"an equity of {digits} digits fits no decimal of Arrow: {_DIGITS_256}")
+            raise ConfigurationError(
+                f"an equity of {digits} digits does not fit the widest decimal of Arrow, {_DIGITS_256} digits"
+            )
         wide = pyarrow.decimal128 if max(digits, scale) <= _DIGITS_128 else pyarrow.decimal256
         precision = _DIGITS_128 if max(digits, scale) <= _DIGITS_128 else _DIGITS_256
         schema = pyarrow.schema(
@@ -116,7 +118,7 @@ class EquityCurve(Sequence[EquityPoint]):
         """Return a `polars.DataFrame` of `at` and `equity`.
 
         Raises:
-            ConfigurationError: polars or pyarrow is not installed, or the digits do not fit.
+            ConfigurationError: polars or pyarrow is not installed, or the values do not fit.
         """
         polars = _imported("polars", "to_polars")
         return polars.from_arrow(self.to_arrow())
@@ -130,9 +132,9 @@ async def equity_curve(
     after: datetime | None = None,
     through: Bound | None = None,
 ) -> EquityCurve:
-    """Return the equity of a portfolio over time; as `EventStore.equity_curve`."""
+    """Return the equity of a portfolio over time. See `EventStore.equity_curve`."""
     if clock not in ("occurred_at", "recorded_at"):
-        raise ConfigurationError(f"clock is 'occurred_at' or 'recorded_at', not {clock!r}")
+        raise ConfigurationError(f"clock must be 'occurred_at' or 'recorded_at', not {clock!r}")
     with log.server.steady():
         return await _equity_curve(log, portfolio_id, clock, after, through)
 
@@ -159,10 +161,10 @@ async def _equity_curve(
 
 
 def _in_order(recorded: Sequence[RecordedEvent], clock: Clock) -> list[tuple[datetime, RecordedEvent]]:
-    """Return each event with the point in time at which it counts, in order.
+    """Return each event with the time at which it counts, in order.
 
-    By `occurred_at`, nothing of a stream counts before its creating event. By `recorded_at` nothing counts before what
-    the log has in front of it, so where the clock stepped back time stands still.
+    By `occurred_at`, no event of a stream counts before the creating event. By `recorded_at`, no event
+    counts before an event that precedes it in the log, so time does not advance while the clock is behind.
     """
     parts = [part for one in recorded for part in one.upcast_events]
     if clock == "recorded_at":
@@ -212,7 +214,7 @@ def _points(portfolio_id: UUID, timed: Iterable[tuple[datetime, RecordedEvent]])
 
 
 def _equity(portfolio: Portfolio, unrealized: Iterable[Decimal]) -> Decimal:
-    """Return what `PortfolioTotals.equity` is at this point in time."""
+    """Return what `PortfolioTotals.equity` is at this point."""
     with decimal.localcontext(CONTEXT):
         return plain(
             portfolio.initial_capital

@@ -1,4 +1,4 @@
-"""The rows of the log as they are stored, the last ones and those to come: for looking at it, whatever types it has."""
+"""Stored rows of the log, the last ones and new ones as they come, for inspection; event types may be unknown."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from eventstore.replay.pages import Pages, Selection, fetch
 
 
 async def last_rows(log: EventLog, selection: Selection, *, count: int) -> tuple[list[Any], int]:
-    """Return the last rows of a selection, in order, and the final position that they end with.
+    """Return the last rows of a selection, in order, and the final position up to which they were read.
 
     Args:
         log: The log.
-        selection: Which events; streams are not looked at.
-        count: How many rows at most.
+        selection: Which events; its streams are ignored.
+        count: The maximum number of rows.
 
     Raises:
         ConnectionError, TimeoutError: Safe to retry.
@@ -33,11 +33,12 @@ async def last_rows(log: EventLog, selection: Selection, *, count: int) -> tuple
 
 
 async def follow(log: EventLog, selection: Selection, *, after: int) -> AsyncGenerator[Any]:
-    """Yield each row of a selection after a position, in order, once it is final; for ever.
+    """Yield each row of a selection after a position, in order, once it is final. Never ends.
 
     Raises:
-        RestoredLogError: The log ends before `after`; or another server has taken over whose log lacks what was yielded.
-        ConnectionError, TimeoutError: Go on after the last row's position.
+        RestoredLogError: The log ends before `after`, or another server has taken over and its log lacks
+            rows that were yielded.
+        ConnectionError, TimeoutError: Safe to retry, after the last row's position.
         ConfigurationError: The server is a standby.
     """
     place = FollowedPlace(log, after)

@@ -1,4 +1,4 @@
-"""The history of one entity: each event with what it changed, and the difference between two of its states."""
+"""The history of one entity: its events with what each changed, and the difference between two states."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _ENVELOPE = ("id", "version")
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """What became of one field.
+    """The change of one field.
 
     Attributes:
-        old: Its value before; None too where the entity did not exist.
-        new: Its value after; None too where the entity was deleted.
+        old: The value before; also None if the entity did not exist.
+        new: The value after; also None if the entity was deleted.
     """
 
     old: Any
@@ -41,12 +41,12 @@ Changes = Mapping[str, FieldChange]
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry(Generic[E]):
-    """An event of an entity, and what it did.
+    """An event of an entity and what it changed.
 
     Attributes:
-        recorded: The event with its envelope; an `UpcastEvents` where upcasters made several events of it, or none.
+        recorded: The event with its envelope; an `UpcastEvents` if upcasting turned it into zero or several events.
         changes: The fields that it changed.
-        state: The entity after it; None: it was deleted.
+        state: The entity after it; None if it was deleted.
     """
 
     recorded: RecordedEvent
@@ -68,7 +68,7 @@ class HistoryEntry(Generic[E]):
         """What happened.
 
         Raises:
-            EventDecodingError: Upcasters made several events of it, or none: use `recorded.upcast_events`.
+            EventDecodingError: Upcasting turned it into zero or several events: use `recorded.upcast_events`.
         """
         return self.recorded.event
 
@@ -89,20 +89,20 @@ class HistoryEntry(Generic[E]):
 
     @property
     def actor(self) -> str | None:
-        """Who did it, as its metadata says; None: they do not."""
+        """Who did it, according to its metadata; None if the metadata does not say."""
         actor = self.recorded.metadata.get("actor")
         return None if actor is None else str(actor)
 
 
 async def history(log: EventLog, entity_class: type[E], entity_id: UUID) -> list[HistoryEntry[E]]:
-    """Return each event of an entity with what it changed; as `EventStore.history` of an entity."""
+    """Return each event of an entity with what it changed. See `EventStore.history`."""
     events = await log.read_stream(entity_id)
     _check_category(entity_class, entity_id, events)
     return list(entries(entity_class, events))
 
 
 def entries(entity_class: type[E], events: Sequence[RecordedEvent]) -> Iterator[HistoryEntry[E]]:
-    """Yield the entries of a stream's events, which are all of them, in order.
+    """Yield the entries of a stream, from all of its events in order.
 
     Raises:
         EventDecodingError: An event cannot be folded.
@@ -126,7 +126,7 @@ def entries(entity_class: type[E], events: Sequence[RecordedEvent]) -> Iterator[
 async def diff(
     log: EventLog, entity_class: type[E], entity_id: UUID, a: int | datetime, b: int | datetime
 ) -> Changes:
-    """Return what differs between two states of an entity; as `EventStore.diff`."""
+    """Return what differs between two states of an entity. See `EventStore.diff`."""
     bound("a", a)
     bound("b", b)
     events = await log.read_stream(entity_id)
@@ -138,7 +138,7 @@ async def diff(
 
 
 def changes(before: E | None, after: E | None) -> Changes:
-    """Return the fields that differ, also by digits alone; a missing entity has only fields that are None."""
+    """Return the fields that differ, even if only in trailing digits; a missing entity has None in all fields."""
     old, new = ({} if state is None else state.__dict__ for state in (before, after))
     return {
         name: FieldChange(old.get(name), new.get(name))
@@ -148,20 +148,22 @@ def changes(before: E | None, after: E | None) -> Changes:
 
 
 def class_and_id(entity: E | type[E], id: UUID | None) -> tuple[type[E], UUID]:
-    """Return the class and the id that an entity has, or that are given.
+    """Return the class and the id, taken from an entity or as given.
 
     Raises:
         ConfigurationError: A class is given without an id.
     """
     if isinstance(entity, type):
         if id is None:
-            raise ConfigurationError(f"the history of which {entity.__name__}? Give its id too")
+            raise ConfigurationError(
+                f"the history of a class needs an id: pass the id of the {entity.__name__}"
+            )
         return entity, id
     return type(entity), entity.id
 
 
 def entity_class_of(category: str, classes: EventRegistry) -> type[Entity] | None:
-    """Return the entity class whose streams have a category; None where none is defined."""
+    """Return the entity class of a category; None if no class has it."""
     known = set(classes)
     return next(
         (one for one in _subclasses(Entity) if one.category == category and _created_event(one) in known),
@@ -170,7 +172,7 @@ def entity_class_of(category: str, classes: EventRegistry) -> type[Entity] | Non
 
 
 def _subclasses(parent: type[Entity]) -> Iterator[type[Entity]]:
-    for child in reversed(parent.__subclasses__()):  # the newest, where a notebook defined one again
+    for child in reversed(parent.__subclasses__()):  # the newest one, if a notebook redefined a class
         yield child
         yield from _subclasses(child)
 
@@ -180,7 +182,7 @@ def _created_event(entity_class: type[Entity]) -> Any:
 
 
 def _differs(old: Any, new: Any) -> bool:
-    # 152.0 equals 152.00, and they are other digits all the same, also inside of executions.
+    # 152.0 equals 152.00, but their digits differ; this also holds inside executions.
     return old is not new and (old != new or repr(old) != repr(new))
 
 
@@ -203,5 +205,5 @@ def _check_category(entity_class: type[Entity], entity_id: UUID, events: Sequenc
     if events and events[0].category != entity_class.category:
         raise ConfigurationError(
             f"{entity_id} is of category {events[0].category}, not {entity_class.category or 'none'}: "
-            f"it is no {entity_class.__name__}"
+            f"it is not the id of a {entity_class.__name__}"
         )

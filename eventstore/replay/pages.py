@@ -1,4 +1,4 @@
-"""Reading a final range of the log page by page, one page ahead of who takes them."""
+"""Reading a final range of the log page by page, one page ahead of the reader."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from eventstore.log.page_size import PageSize
 from eventstore.sql import load
 
 PAGE_EVENTS_MAX = 1_000
-"""Events of a page unless another number is asked for: larger ones are slower, since more objects live at a time."""
+"""The default number of events of a page: larger pages are slower, because more objects are alive at a time."""
 
-_WINDOW_POSITIONS = 200_000  # a statement whose filter finds nothing still ends within a fraction of a second
+_WINDOW_POSITIONS = 200_000  # a statement that matches nothing still ends within a second
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which events of the log are meant; None: all.
+    """Which events of the log are selected; None for all.
 
     Attributes:
         categories: The categories.
@@ -35,7 +35,7 @@ class Selection:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no event at all can be meant."""
+        """Whether no event can match."""
         return any(part is not None and not part for part in (self.categories, self.types, self.streams))
 
 
@@ -45,7 +45,7 @@ class Page:
 
     Attributes:
         rows: The rows, in the order of their positions.
-        through: No row that is asked for is missing up to this position.
+        through: Every selected row up to this position has been read.
     """
 
     rows: list[Any]
@@ -53,18 +53,18 @@ class Page:
 
 
 class Pages:
-    """The rows of a range, in pages; while one is dealt with, the next is fetched, and no more than that one.
+    """The rows of a range, in pages. While the reader uses one page, the next one is fetched, and no more.
 
-    Each page is a statement of its own on a connection of the pool, which goes back before the page is given out. So
-    a reader that stops, for a while or for ever, holds nothing.
+    Each page is one statement on a connection of the pool, which is returned before the page is yielded.
+    So a reader that pauses or stops holds nothing.
 
     Args:
         source: Lends the connections.
         selection: Which events.
         after: Begin after this position.
         through: End with this position; everything up to it is final.
-        page_events_max: The most events of a page; of large events it has fewer.
-        generation: Of which generation of the server the range is final; None: of the one of now.
+        page_events_max: The maximum number of events of a page; a page of large events has fewer.
+        generation: The generation of the server on which the range is final; None for the current one.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class Pages:
         self._window = _WINDOW_POSITIONS
 
     async def read(self) -> AsyncGenerator[Page]:
-        """Yield page after page; one may have no rows.
+        """Yield page after page; a page may have no rows.
 
         Raises:
-            ServerChangedError: Another server has taken the place of the one that the range was final on.
-            ConnectionError, TimeoutError: Safe to retry, after the last page's `through`.
+            ServerChangedError: Another server has replaced the one on which the range was final.
+            ConnectionError, TimeoutError: Safe to retry after the last page's `through`.
         """
         if self._after >= self._through or self._selection.is_empty:
             return
@@ -134,9 +134,9 @@ class Pages:
         return Page(rows, rows[-1]["position"] if size.is_full(rows) else through)
 
     async def _choose_statement(self) -> None:
-        """Read streams through their own index where that costs less than to read the whole range.
+        """Read streams through their own index if that costs less than reading the whole range.
 
-        Each page through that index begins with all events of the streams, so the cost grows with their square.
+        Each page read through that index starts with all events of the streams, so the cost is quadratic.
         """
         if self._selection.streams is None:
             return
@@ -150,7 +150,7 @@ class Pages:
 
 
 async def fetch(source: ConnectionSource, statement: str, *arguments: Any) -> list[Any]:
-    """Return the rows of a statement that only reads, on a connection of its own.
+    """Return the rows of a read-only statement, on its own connection.
 
     Raises:
         ConnectionError, TimeoutError: Safe to retry.
@@ -162,6 +162,6 @@ async def fetch(source: ConnectionSource, statement: str, *arguments: Any) -> li
 
 
 def _take_note(task: asyncio.Task[Page]) -> None:
-    """Take note of a failure that nobody waits for any more: whoever goes on reads the page again."""
+    """Retrieve a failure that nobody awaits any more: the next reader reads the page again."""
     if not task.cancelled():
         task.exception()

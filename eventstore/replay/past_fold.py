@@ -21,12 +21,12 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Base(Generic[E]):
-    """A state to go on from.
+    """A state to continue from.
 
     Attributes:
-        entity: The state; the fold's own, so that it may be changed.
-        version: The version of its stream; above the entity's where the last events were discarded.
-        occurred_through: The highest `occurred_at` of its events; None: not known.
+        entity: The state. The fold owns it and may change it.
+        version: The version of its stream; above the entity's version if the last events were discarded.
+        occurred_through: The highest `occurred_at` of its events; None if unknown.
     """
 
     entity: E
@@ -46,10 +46,10 @@ def fold_prefix(
 
     Args:
         kind: The class of the entity.
-        base: A state to go on from; None: from the beginning.
+        base: A state to continue from; None to fold from the beginning.
         records: Rows of `events` of one stream with higher versions, in order.
         classes: Where event classes are found.
-        discarded: The positions of events that somebody decided to leave out.
+        discarded: The positions of events that are on the skip list.
 
     Raises:
         EventStoreError: An event cannot be decoded or folded.
@@ -73,16 +73,16 @@ def fold_in_occurred_order(
 ) -> Stream[E]:
     """Return the state after the records in the order of (occurred_at, version), the creating event first.
 
-    What an event refers to may have occurred after it, as a fill that was busted before it was reported: such an event
-    waits, and takes effect right after what it waits for. The state's version is the number of events it holds, so an
-    entity that lacks some can be saved nowhere.
+    An event may refer to one that occurred later, such as a bust of a fill that was reported afterwards.
+    Such an event waits, and is applied right after the one that it refers to. The state's version is the
+    number of events it holds, so an entity that lacks some cannot be saved.
 
     Args:
         kind: The class of the entity.
-        base: A state to go on from, of events that all occurred before; None: from the beginning.
+        base: A state to continue from, whose events all occurred earlier; None to fold from the beginning.
         records: Rows of `events` of one stream with higher versions, that occurred by the point in time.
         classes: Where event classes are found.
-        discarded: The positions of events that somebody decided to leave out.
+        discarded: The positions of events that are on the skip list.
 
     Raises:
         EventStoreError: An event cannot be decoded or folded.
@@ -119,7 +119,7 @@ def _begins(kind: type[Entity], event: RecordedEvent) -> bool:
 def _retry(
     kind: type[E], entity: E | None, waiting: list[RecordedEvent]
 ) -> tuple[E | None, list[RecordedEvent]]:
-    """Apply those events that waited for what the state has now; each may be what another one waits for."""
+    """Apply the waiting events that have become applicable; each may make another one applicable."""
     while waiting:
         left = []
         for event in waiting:
@@ -135,5 +135,5 @@ def _retry(
 def _try(kind: type[E], entity: E | None, event: RecordedEvent) -> tuple[E | None, bool]:
     try:
         return evolve(kind, entity, event), True
-    except (LookupError, StopIteration):  # it names what has not occurred yet
+    except (LookupError, StopIteration):  # it refers to something that has not occurred yet
         return entity, False

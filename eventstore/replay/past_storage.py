@@ -1,14 +1,14 @@
-"""Reading entities as of a point in time: from now backwards, or onwards from a stored set of states, whichever is nearer.
+"""Reads entities as of a point in time: backwards from now or forwards from a state snapshot, whichever is nearer.
 
-An answer is made of the rows of a base, and of the streams that differ from it:
+An answer consists of the rows of a base and of the streams that differ from it:
 
-* the base is the read table as it is now, or a state snapshot, or nothing at all;
-* a stream differs from the table where an event of it lies outside the point in time, or is not folded into its row yet;
-  it differs from a state snapshot where an event of it lies between the state snapshot and the point in time;
+* the base is the read table as it is now, a state snapshot, or nothing at all;
+* a stream differs from the read table if one of its events lies outside the point in time or is not folded
+  into its row yet; it differs from a state snapshot if one of its events lies between the two;
 * those streams are folded again, each from the nearest state that holds no event outside the point in time.
 
-Nothing of it depends on a snapshot: what belongs to the point in time is final, and what workers fold while the point in time is
-looked at is found by the events that they fold. So no transaction is held open.
+No database snapshot is needed: everything that belongs to the point in time is final, and what workers fold
+in the meantime is detected by the events that they fold. So no transaction is held open.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ E = TypeVar("E", bound=Entity)
 Run = Callable[[Callable[[Connection], Awaitable[Any]]], Awaitable[Any]]
 
 NO_VERSIONS: Mapping[str, int] = {}
-"""Every projection is at version 1."""
+"""Every projection has version 1."""
 
 _STREAMS_AT_A_TIME = 1_000
-_SPARE_ROWS = 100  # of those that match, so many more are read for those that differ
+_SPARE_ROWS = 100  # read this many more matches, to replace those that differ
 
 
 @dataclass(slots=True)
 class _Plan:
-    """What the lists of one class of entities are answered from.
+    """The base of the lists of one class of entities.
 
     Attributes:
-        state snapshot: The id of the state snapshot that is the base; None: there is none.
-        position: The state snapshot's; 0 for nothing at all.
+        state_snapshot: The id of the state snapshot that is the base; None if the base is not one.
+        position: The position of the state snapshot; 0 without one.
         is_live: Whether the read table is the base.
-        differing: The streams that differ from the base, as of the point in time; they are nobody else's.
+        differing: The streams that differ from the base, as of the point in time; only this plan uses them.
     """
 
     state_snapshot: int | None
@@ -66,7 +66,7 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Folded:
-    """How far a projection is, and what it leaves out."""
+    """How far a projection has folded, and what it leaves out."""
 
     position: int = 0
     quarantined: frozenset[UUID] = frozenset()
@@ -74,14 +74,14 @@ class _Folded:
 
 
 class PastStorage:
-    """Reads entities as of a point in time; every answer is of the same one.
+    """Reads entities as of a point in time; every answer is of the same point.
 
     Args:
         log: The log.
-        tables: The read table of each class that has one; others are folded from their streams.
-        point in time: The point in time.
-        versions: The version of the code's projection of each read table, by its name; 1 unless given.
-        run: Runs a function on a connection; None: on one of the pool, another one each time.
+        tables: The read table of each class that has one; entities of other classes are folded from their streams.
+        point: The point in time.
+        versions: The version of the code's projection of each read table, by name; 1 by default.
+        run: Runs a function on a connection; None takes a connection of the pool for each call.
     """
 
     def __init__(
@@ -122,12 +122,12 @@ class PastStorage:
         limit: int | None,
         fresh: bool,  # noqa: ARG002 - the past does not lag
     ) -> list[Stream[E]]:
-        """Return all entities that may belong to the answer; the caller filters and orders them.
+        """Return all entities that may belong to the answer; the caller filters and sorts them.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
             NotMigratedError: The tables are missing.
-            QuarantinedKeysError: Events of a key that is in quarantine cannot be folded.
+            QuarantinedKeysError: Events of a quarantined key cannot be folded.
             UnknownEventTypeError, EventDecodingError: The code does not know an event.
         """
         while True:
@@ -136,7 +136,7 @@ class PastStorage:
             if rows is None:
                 del self._plans[
                     kind
-                ]  # its base has gone meanwhile: the state snapshot, or the table's version
+                ]  # its base is gone: the state snapshot was dropped or the table's version changed
                 self._projections.clear()
                 continue
             differing = [each.entity for each in plan.differing.values() if each.entity is not None]
@@ -146,10 +146,10 @@ class PastStorage:
     # ---- the states of given streams -------------------------------------------------------------------------
 
     async def states(self, kind: type[E], ids: Sequence[UUID]) -> dict[UUID, Stream[E]]:
-        """Return the state of each of some streams, folded from the nearest state that holds nothing else.
+        """Return the state of each given stream, folded from the nearest state within the point in time.
 
         Raises:
-            EventStoreError: As `load`.
+            EventStoreError: As for `load`.
         """
         found: dict[UUID, Stream[E]] = {}
         for begin in range(0, len(ids), _STREAMS_AT_A_TIME):
@@ -157,7 +157,7 @@ class PastStorage:
             disordered = {} if self.point.occurred_at is None else await self._disorder.among(some)
             bases = await self._bases(kind, some, disordered)
             records = await self._records(some, bases)
-            # A state to go on from is none, where what came after it in the stream had occurred before.
+            # A base is unusable if a later version of the stream occurred before the base's last event.
             again = [
                 stream_id
                 for stream_id in disordered
@@ -231,7 +231,7 @@ class PastStorage:
     async def _candidates(
         self, kind: type[E], plan: _Plan, query: Query[E], after: E | None, limit: int | None
     ) -> list[E] | None:
-        """Return the rows of the base that match, enough of them; None: the base is gone."""
+        """Return enough matching rows of the base; None if the base is gone."""
         table: ReadTable[E] = self._tables[kind]
         if not plan.is_live and plan.state_snapshot is None:
             return []
@@ -244,7 +244,7 @@ class PastStorage:
             else:
                 statement = table.lists[query.statement].statement_at_state_snapshot()
                 records = await self.fetch(statement, *arguments, plan.position)
-                # The states of a state snapshot go together with it.
+                # The states of a state snapshot are dropped together with it.
                 holds = (await self.fetch(Named("replay/state_snapshot_exists"), plan.state_snapshot))[0][
                     "exists"
                 ]
@@ -253,12 +253,13 @@ class PastStorage:
             rows = [record for record in records if record["id"] not in plan.differing]
             if wanted is None or limit is None or len(rows) >= limit or len(records) < wanted:
                 return [table.decode(row) for row in rows[:limit]]
-            wanted *= 2  # too many of them differ
+            wanted *= 2  # too many of the rows differ
 
     async def _note_moved(self, kind: type[Any], plan: _Plan) -> bool:
-        """Take note of the streams that may have been folded further since; return whether the table is still ours.
+        """Add the streams that may have been folded further since; return whether the table's version is unchanged.
 
-        A row that a worker has folded further has an event that this statement sees, if it begins after the row was read.
+        This statement must begin after the rows were read: then it sees the events of every row that a
+        worker has folded further.
         """
         table = self._tables[kind]
         final, version = self.point.final, self._version(table)
@@ -335,7 +336,7 @@ class PastStorage:
         return self._versions.get(table.projection, 1)
 
     async def schema_hash(self, kind: type[Any]) -> int:
-        """Return the schema_hash of the state snapshots that may be read.
+        """Return the schema hash of the state snapshots that may be read.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
@@ -363,7 +364,7 @@ class PastStorage:
         return rows
 
     async def _run_on_pool(self, statement: Callable[[Connection], Awaitable[Any]]) -> Any:
-        # The positions of the point in time are those of one server.
+        # The positions of a point in time belong to one server.
         with self._log.server.steady(self.point.generation):
             async with reading(self._log.connection) as connection:
                 return await statement(connection)

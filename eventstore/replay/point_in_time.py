@@ -1,4 +1,4 @@
-"""Points in time of the past: what belongs to one, and when all of it is known."""
+"""Points in time: which events belong to one, and when all of them are final."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ POSITION_MAX = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class PointInTime:
-    """What an answer of the past may hold; it stays the same whatever is appended later.
+    """Which events an answer about the past may hold. Later appends do not change it.
 
     Attributes:
-        through: Nothing after this position, inclusive. With neither time it is the point in time itself; with a time it is
-            the end that the log had when the point in time was asked for.
-        recorded_at: Of each stream the longest prefix recorded at this time or before, by the database's clock, in UTC.
-        occurred_at: Only events that occurred at this time or before, by the domain's clock, in UTC, in the order
-            in which they occurred.
+        through: No event after this position, inclusive. Without a time it is the point in time itself;
+            with a time it is the end of the log when the point in time was requested.
+        recorded_at: Of each stream, the longest prefix recorded at this time or before, by the database's
+            clock, in UTC.
+        occurred_at: Only events that occurred at this time or before, by the domain's clock, in UTC, in the
+            order in which they occurred.
         final: Every position up to it is final; at least `through`.
-        generation: Of which generation of the server these positions are; None: nothing is known of it.
+        generation: The generation of the server that these positions belong to; None if unknown.
     """
 
     through: int
@@ -41,12 +42,12 @@ class PointInTime:
 
     @property
     def bounds(self) -> tuple[int, datetime | None, datetime | None]:
-        """The three bounds, in the order of the statements' parameters."""
+        """The three bounds, in the order of the SQL parameters."""
         return self.through, self.recorded_at, self.occurred_at
 
     @property
     def is_time(self) -> bool:
-        """Whether it is given by a time."""
+        """Whether it is given as a time."""
         return self.recorded_at is not None or self.occurred_at is not None
 
     def __str__(self) -> str:
@@ -60,14 +61,14 @@ class PointInTime:
 def point_in_time_of(
     position: int | None, recorded_at: datetime | None, occurred_at: datetime | None
 ) -> PointInTime:
-    """Return the point in time that is asked for, of the whole log where it is a time.
+    """Return the requested point in time; if it is a time, over the whole log.
 
     Raises:
-        ConfigurationError: Not exactly one is given, or the position is negative or no number.
+        ConfigurationError: Not exactly one is given, or the position is negative or not a number.
     """
     if sum(bound is not None for bound in (position, recorded_at, occurred_at)) != 1:
         raise ConfigurationError(
-            "as of when? Give exactly one of position=, recorded_at= (what was known) and occurred_at= (what was true)"
+            "exactly one of position=, recorded_at= (what was known) or occurred_at= (what was true) is required"
         )
     if position is None:
         recorded, occurred = (
@@ -86,17 +87,17 @@ async def pin(
 ) -> PointInTime:
     """Wait until everything that belongs to a point in time is final, and return the point in time.
 
-    For a time, every writer that is in flight at the call is waited for: its events may carry the very time.
+    For a time, it waits for every writer that is in flight at the call, since their events may carry that time.
 
     Args:
-        log: The log; of the primary.
-        position: The point in time is right after this position; 0 is before everything.
-        recorded_at: Or a time by the database's clock; naive: local time.
-        occurred_at: Or a time by the domain's clock; naive: local time.
+        log: The log, on the primary.
+        position: The point in time right after this position; 0 is before all events.
+        recorded_at: A time by the database's clock; a naive datetime means local time.
+        occurred_at: A time by the domain's clock; a naive datetime means local time.
 
     Raises:
-        ConfigurationError: Not exactly one is given; the position is none, or beyond the log's end; the server is a
-            standby.
+        ConfigurationError: Not exactly one is given; the position is not valid, or is beyond the log's end; the
+            server is a standby.
         ConnectionError, TimeoutError: Safe to retry.
     """
     asked = point_in_time_of(position, recorded_at, occurred_at)
@@ -111,11 +112,11 @@ async def _pinned(log: EventLog, asked: PointInTime) -> PointInTime:
         if asked.through > head:
             raise ConfigurationError(
                 f"position {asked.through} is beyond the end of the log, which is at position {head}: "
-                "nothing has it yet"
+                "no event has it yet"
             )
         final = await log.high_water_mark.advance(asked.through, wait=False)
         return PointInTime(asked.through, final=max(asked.through, min(final, head)))
-    # Whoever is in flight may have drawn positions beyond the end that is visible.
+    # Writers in flight may hold positions beyond the visible end.
     await log.high_water_mark.wait_until_final(POSITION_MAX)
     head = await log.head()
     await log.high_water_mark.wait_until_final(head)
@@ -123,7 +124,7 @@ async def _pinned(log: EventLog, asked: PointInTime) -> PointInTime:
 
 
 async def guess_position(log: EventLog, point: PointInTime) -> int:
-    """Return about where a point in time lies in the log; exact where it is a position.
+    """Return approximately where a point in time lies in the log; exactly for a position.
 
     Raises:
         ConnectionError, TimeoutError: Safe to retry.

@@ -1,4 +1,4 @@
-"""State rebuilt from the log alone, for many entities at once."""
+"""State of many entities at once, rebuilt from the log alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eventstore.replay.replay import OnProgress, Replay
 E = TypeVar("E", bound=Entity)
 
 Where = Callable[[E], bool] | Mapping[str, Any]
-"""Which entities are meant: a predicate, or the values that some of their fields and properties have."""
+"""Which entities: a predicate, or the values that some of their fields and properties must have."""
 
 
 async def rebuild_state(
@@ -30,9 +30,9 @@ async def rebuild_state(
     through: Bound | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[UUID, E]:
-    """Fold the streams of a category, all in one pass over the log; as `EventStore.rebuild_state`."""
+    """Fold the streams of a category in one pass over the log. See `EventStore.rebuild_state`."""
     if not entity_class.category:
-        raise ConfigurationError(f"{entity_class.__name__} has no category: name the class of an entity")
+        raise ConfigurationError(f"{entity_class.__name__} has no category: pass an entity class")
     matches = _predicate(entity_class, where)
     replay = Replay(
         log, categories=[entity_class.category], streams=ids, through=through, on_progress=on_progress
@@ -62,6 +62,6 @@ def _predicate(entity_class: type[E], where: Where[E] | None) -> Callable[[E], b
         ):
             known = ", ".join(entity_class.model_fields)
             raise ConfigurationError(
-                f"{entity_class.__name__} has no field or property {name}: there are {known}"
+                f"{entity_class.__name__} has no field or property {name}: choose from {known}"
             )
     return lambda entity: all(getattr(entity, name) == value for name, value in values.items())

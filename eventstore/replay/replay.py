@@ -1,4 +1,4 @@
-"""Replaying history: the events of the log from one position or time to another, decoded, in order."""
+"""Replay: the events of the log between two positions or times, decoded, in order."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from eventstore.log.unreadable import OnUnreadable, Readable, UnreadableEvent, u
 from eventstore.replay.bounds import Bound, Range, bound, find_range
 from eventstore.replay.pages import PAGE_EVENTS_MAX, Pages, Selection
 
-_DECODED_AT_A_TIME = 500  # some milliseconds, after which other tasks of the event loop have their turn
+_DECODED_AT_A_TIME = 500  # takes some milliseconds; then other tasks of the event loop may run
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayProgress:
-    """How far a replay has come.
+    """The progress of a replay.
 
     Attributes:
-        position: Every event that is asked for, up to this position, was given out.
-        target: The position that it ends with; None before it has begun.
-        events: How many events were given out.
-        elapsed_s: Seconds from its beginning to the last event or page that was given out.
-        unreadable: How many events could not be read, and were left out as `on_unreadable` says.
+        position: Every selected event up to this position was yielded.
+        target: The position at which it ends; None before it begins.
+        events: The number of events that were yielded.
+        elapsed_s: Seconds from the beginning to the last event or page that was yielded.
+        unreadable: The number of events that could not be read and were left out by `on_unreadable`.
     """
 
     position: int
@@ -44,46 +44,46 @@ class ReplayProgress:
 
     @property
     def events_per_s(self) -> float:
-        """Events given out per second; 0.0 before the first."""
+        """Events yielded per second; 0.0 before the first."""
         return self.events / self.elapsed_s if self.elapsed_s else 0.0
 
     @property
     def is_done(self) -> bool:
-        """Whether everything was given out."""
+        """Whether all events were yielded."""
         return self.target is not None and self.position >= self.target
 
 
 OnProgress = Callable[[ReplayProgress], None]
-"""What is told how far a replay has come."""
+"""A callback that receives the progress of a replay."""
 
 
 class Replay:
-    """Events of the log in the order of positions: `store.replay(...)` makes one. Iterate over it, or over `pages()`.
+    """Events of the log in the order of positions. `store.replay(...)` makes one; iterate over it, or over `pages()`.
 
-    Its end is fixed when the iteration begins, and transactions that are then in flight below that end are waited for,
-    so no event is missed. Two or three pages are in memory at a time, whatever the length of the log. One page is read
-    ahead and no more, so a slow reader is not overrun. No connection and no transaction is held between pages: the
-    iteration may be left or cancelled at any point.
+    The end is fixed when the iteration begins. The replay waits for transactions that are in flight below
+    that end, so it misses no event. Two or three pages are in memory at a time, however long the log is.
+    Only one page is read ahead, so a slow reader is not overrun. No connection and no transaction is held
+    between pages: the iteration may be left or cancelled at any point.
 
-    Iterating again, after an error or a `break`, goes on after `position`, to the same end.
+    Iterating again, after an error or a `break`, continues after `position`, to the same end.
 
     Args:
         log: The log.
-        categories: Only of these categories; None: of all.
-        types: Only of these types, each a name or an event class, once upcast; None: of all.
-        streams: Only of these streams; None: of all.
+        categories: Only these categories; None for all.
+        types: Only these types, each a name or an event class, after upcasting; None for all.
+        streams: Only these streams; None for all.
         after: Begin after this position, exclusive; or after this point in time, exclusive, by `recorded_at`.
-        through: End with this position, inclusive; or with this point in time, inclusive, by `recorded_at`; None: with the
-            last event there is when the iteration begins. A naive datetime means local time.
-        page_events_max: The most events that a statement reads at a time; at least 1.
-        on_progress: Is told of the progress when a page has been given out.
-        on_unreadable: What to do with an event that cannot be read, once those before it were given out: stop with its
-            error (`raise`), leave it out with a warning (`skip`), or call a function with the `UnreadableEvent`, which may
-            raise, or return to go on past it.
+        through: End with this position, inclusive; or with this point in time, inclusive, by `recorded_at`;
+            None for the last event that exists when the iteration begins. A naive datetime means local time.
+        page_events_max: The maximum number of events that one statement reads; at least 1.
+        on_progress: Receives the progress after each page.
+        on_unreadable: What to do with an event that cannot be read, after the events before it were yielded:
+            stop with its error (`raise`), leave it out with a warning (`skip`), or call a function with the
+            `UnreadableEvent`. The function may raise; if it returns, the replay goes on.
 
     Raises:
         ConfigurationError: A bound is negative or of another type, the size of a page is not positive, or
-            `on_unreadable` is none of its kinds.
+            `on_unreadable` is not one of these.
     """
 
     def __init__(
@@ -120,23 +120,23 @@ class Replay:
 
     @property
     def position(self) -> int:
-        """Every event that is asked for, up to this position, was given out: where another replay goes on after."""
+        """The position up to which every selected event was yielded; another replay can continue after it."""
         return self._position
 
     @property
     def progress(self) -> ReplayProgress:
-        """How far it has come."""
+        """The progress so far."""
         target = None if self._range is None else self._range.through
         elapsed_s = self._moved_s - self._began_s
         return ReplayProgress(self._position, target, self._events, elapsed_s, self._unreadable)
 
     async def __aiter__(self) -> AsyncGenerator[RecordedEvent]:
-        """Yield event after event; errors as in `pages`."""
+        """Yield one event at a time; raises the same errors as `pages`."""
         async with aclosing(self._read_runs()) as runs:
             async for events, through in runs:
                 number = 0
                 try:
-                    for number, event in enumerate(events, 1):  # noqa: B007 - also where the loop is left early
+                    for number, event in enumerate(events, 1):  # noqa: B007 - also used if the loop is left early
                         self._reached(event)
                         yield event
                 finally:
@@ -144,15 +144,15 @@ class Replay:
                 self._reach(through)
 
     async def pages(self) -> AsyncGenerator[list[RecordedEvent]]:
-        """Yield lists of events, none of them empty, of one statement's rows each; fewer before an event that cannot be read.
+        """Yield lists of events, never empty, one for the rows of each statement; shorter before an unreadable event.
 
-        The fastest way: nothing is awaited between the events of a page.
+        This is the fastest way: nothing is awaited between the events of a page.
 
         Raises:
-            RestoredLogError: The log ends before what was given out, or another server has taken over that lacks it.
+            RestoredLogError: The log ends before what was yielded, or another server that lacks it has taken over.
             ConnectionError, TimeoutError: Safe to retry: iterate again.
             ConfigurationError: The server is a standby, which does not know the writers in flight.
-            UnknownEventTypeError, EventDecodingError: An event cannot be read; its position is the error's.
+            UnknownEventTypeError, EventDecodingError: An event cannot be read; the error has its position.
         """
         async with aclosing(self._read_runs()) as runs:
             async for events, through in runs:
@@ -164,7 +164,7 @@ class Replay:
                     yield events
 
     async def _read_runs(self) -> AsyncGenerator[tuple[list[RecordedEvent], int]]:
-        """Yield runs of events that can be read, each with the position up to which nothing is missing."""
+        """Yield runs of readable events, each with the position up to which nothing is missing."""
         async with aclosing(self._read()) as pages:
             async for events, through, is_whole in pages:
                 if is_whole:
@@ -201,11 +201,11 @@ class Replay:
             async for page in read:
                 events, is_whole = await self._decode(page.rows, self._range)
                 yield events, page.through, is_whole
-        if self._position < self._range.through:  # nothing was asked for
+        if self._position < self._range.through:  # no event was selected
             self._reach(self._range.through)
 
     async def _on_another_server(self, range_: Range) -> Range:
-        """Return the range as it is on a server that has taken over; go on after the last event that was given out."""
+        """Return the range for a server that has taken over, and continue after the last event that was yielded."""
         with self._log.server.steady() as generation:
             if self._mark.event_id is not None:
                 self._mark.require_kept(await self._log.read_mark(self._mark.position))
@@ -219,7 +219,7 @@ class Replay:
         self._mark = Mark(event.position, event.position, event.event_id)
 
     async def _decode(self, rows: list[Any], within: Range) -> tuple[list[Readable], bool]:
-        """Return the events of rows, and whether all of them can be read."""
+        """Return the events of rows, and whether all of them are readable."""
         if within.has_times:
             rows = list(filter(within.has, rows))
         classes, wanted = self._log.classes, self._types
@@ -250,7 +250,7 @@ class _Types:
         self._classes = {(one.category, one.type) for one in types if not isinstance(one, str)}
         stored = self._names | {name for _, name in self._classes}
         found = -1
-        while found != len(stored):  # what leads to them, and what leads to that
+        while found != len(stored):  # add the types that are upcast to them, repeatedly
             found = len(stored)
             stored |= {
                 step.type for step in classes.upcasters.values() if not stored.isdisjoint(step.targets)
@@ -258,7 +258,7 @@ class _Types:
         self.names = sorted(stored)
 
     def has(self, event: Readable) -> bool:
-        # Of what cannot be read, it is not known what it would be upcast to.
+        # The types that an unreadable event would be upcast to are unknown.
         return isinstance(event, UnreadableEvent) or any(
             part.type in self._names or (part.category, part.type) in self._classes
             for part in event.upcast_events

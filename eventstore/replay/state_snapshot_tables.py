@@ -1,4 +1,4 @@
-"""The statements of state snapshots, for each of the read tables."""
+"""The statements of state snapshots for each read table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIGNED_32 = 1 << 31
 
 @cache
 def of_table(name: str, table: str) -> Template:
-    """Return a statement of state snapshots for a read table.
+    """Return a statement of state snapshots for one read table.
 
     Args:
         name: The statement's name, such as `replay/rows_within`.
@@ -31,12 +31,14 @@ def of_table(name: str, table: str) -> Template:
 
 
 def category_hash(kind: type[Entity], version: int, discarded: Iterable[int]) -> int:
-    """Return a checksum, the same in every process, of what a stored state depends on besides its events: states of another schema are not read.
+    """Return a checksum of what a stored state depends on besides its events; states with another one are not read.
+
+    The checksum is the same in every process.
 
     Args:
         kind: The class of the entity, with its fields.
         version: The version of its projection.
-        discarded: The positions of the events that somebody decided to leave out of it.
+        discarded: The positions of the events that are on the projection's skip list.
     """
     parts = [_fields(kind), b"%d" % version, *(b"%d" % position for position in sorted(discarded))]
     checksum = crc32(b"\n".join(parts))
@@ -45,5 +47,5 @@ def category_hash(kind: type[Entity], version: int, discarded: Iterable[int]) ->
 
 @cache
 def _fields(kind: type[Entity]) -> bytes:
-    # Not the annotations' own text: where a validator is in one, it has its address in this process.
+    # Not the text of the annotations: for a validator it contains its address in this process.
     return orjson.dumps(canonical_fields(kind), option=orjson.OPT_SORT_KEYS)

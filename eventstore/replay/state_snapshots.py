@@ -1,7 +1,7 @@
-"""StateSnapshots: stored sets of states, from which the past is folded where now is further away.
+"""State snapshots: stored states, from which an as-of read starts if they are nearer than the read table.
 
-A state snapshot is made of the states of all entities at one position. They can be dropped at any time, and made again from
-the log; nothing but the cost of `as_of` depends on them.
+A state snapshot holds the states of all entities at one position. It can be dropped at any time, and made
+again from the log; only the cost of `as_of` depends on it.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _RETRY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StateSnapshot:
-    """A stored set of the states of one category.
+    """The stored states of one category.
 
     Attributes:
         category: The category, such as `order`.
         position: The states are as of this position.
-        recorded_through: The highest `recorded_at` of its events; None where it has no event.
-        occurred_through: The highest `occurred_at` of its events; None where it has no event.
+        recorded_through: The highest `recorded_at` of its events; None if it has no events.
+        occurred_through: The highest `occurred_at` of its events; None if it has no events.
         made_at: When it was made, by the database's clock.
     """
 
@@ -63,9 +63,9 @@ class StateSnapshots:
     """Makes, lists and drops state snapshots. `store.state_snapshots` is one.
 
     Args:
-        log: The log; of the primary.
+        log: The log, on the primary.
         tables: The read table of each class of entities that gets state snapshots.
-        versions: The version of the code's projection of each table, by its name; 1 unless given.
+        versions: The version of the code's projection of each table, by name; 1 by default.
     """
 
     def __init__(
@@ -80,18 +80,18 @@ class StateSnapshots:
         self._versions = versions
 
     async def make(self, *, position: int | None = None) -> int:
-        """Store the states of all entities as of a position, in one transaction; readers and writers go on.
+        """Store the states of all entities as of a position, in one transaction. Readers and writers continue.
 
-        Only what has changed since the state snapshot before is stored. A position that has a state snapshot keeps it.
+        Only what changed since the previous state snapshot is stored. A position that has a state snapshot keeps it.
 
         Args:
-            position: The position; None: the last one that there is.
+            position: The position; None for the last one.
 
         Returns:
             The position.
 
         Raises:
-            ConfigurationError: The position is beyond the end of the log, or below 1; or the log is empty.
+            ConfigurationError: The position is beyond the end of the log, or below 1, or the log is empty.
             QuarantinedKeysError, UnknownEventTypeError, EventDecodingError: A stream cannot be folded.
             ConnectionError, TimeoutError: Nothing was stored. Safe to retry.
         """
@@ -101,7 +101,7 @@ class StateSnapshots:
     async def _make_at(self, position: int) -> int:
         point = await pin(self._log, position=position)
         if point.through == 0:
-            raise ConfigurationError("there is nothing to keep before the first event: append one first")
+            raise ConfigurationError("a state snapshot needs at least one event: append one first")
         await DisorderSearch(self._log).run_through(point.through)
         async with self._log.connection.acquire() as connection:
             with in_transaction(connection):
@@ -125,10 +125,10 @@ class StateSnapshots:
         return [StateSnapshot(**row) for row in rows]
 
     async def drop(self, *, position: int | None = None) -> int:
-        """Drop the state snapshots at a position, and the states that no other one needs; return how many there were.
+        """Drop the state snapshots at a position, and the states that no other one needs; return how many were dropped.
 
         Args:
-            position: The position; None: all state snapshots.
+            position: The position; None for all state snapshots.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
@@ -146,10 +146,10 @@ class StateSnapshots:
         return len(dropped)
 
     async def run(self, *, every_positions: int) -> None:
-        """Make a state snapshot whenever the log has grown by so much, until cancelled; errors are logged and waited out.
+        """Make a state snapshot whenever the log has grown enough, until cancelled; log errors, wait and try again.
 
         Args:
-            every_positions: How many positions lie between two state snapshots at least.
+            every_positions: The minimum number of positions between two state snapshots.
 
         Raises:
             ConfigurationError: It is not positive.
@@ -162,7 +162,7 @@ class StateSnapshots:
                     await self.make()
                 await asyncio.sleep(_POLL_S)
             except EventStoreError as error:
-                _logger.warning("a state snapshot could not be made, it is tried again", exc_info=error)
+                _logger.warning("could not make a state snapshot, trying again", exc_info=error)
                 await asyncio.sleep(_RETRY_S)
 
     async def _make(self, connection: Connection, kind: type[Entity], point: PointInTime) -> None:

@@ -1,6 +1,6 @@
 """Repositories, the Unit of Work and the transaction manager.
 
-`PostgreSQLUnitOfWorkFactory` is imported when it is asked for: it makes stores, and a store is made of these repositories.
+`PostgreSQLUnitOfWorkFactory` is imported on first use: it makes stores, and a store consists of these repositories.
 """
 
 from __future__ import annotations

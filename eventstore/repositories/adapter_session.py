@@ -21,9 +21,10 @@ from eventstore.repositories.storage import PostgreSQLStorage
 class AdapterSessionSource:
     """Sessions of one adapter: one for each call, or one for the whole of its open transaction.
 
-    In an open transaction an entity counts as saved when the adapter has committed; after a roll-back, to a
-    savepoint too, its events are pending again. A call that fails has staged nothing. Changes that were not saved are
-    found at the commit of a transaction; outside of one, each call is a unit of its own and knows nothing of the others.
+    In an open transaction an entity counts as saved once the adapter has committed. After a rollback, also
+    to a savepoint, its events are pending again. A call that fails stages nothing. Unsaved changes are
+    found at the commit of a transaction. Outside a transaction each call is a unit by itself and knows
+    nothing of the others.
     """
 
     def __init__(self, adapter: PostgreSQLAdapter) -> None:
@@ -38,7 +39,7 @@ class AdapterSessionSource:
         adapter.at_savepoint(self._note_savepoint)
 
     async def _run(self, statement: Callable[[Connection], Awaitable[Any]]) -> Any:
-        """Read with a connection of the adapter, of a server whose log is whole."""
+        """Read on a connection of the adapter, after checking that its server's log is complete."""
         server = self._log.server
 
         async def checked(connection: Connection) -> Any:
@@ -60,7 +61,7 @@ class AdapterSessionSource:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Session]:
-        """Give a session whose staged events are appended at the end of the block."""
+        """Yield a session whose staged events are appended at the end of the block."""
         session = self.reading()
         if session is not self._transaction_session:
             yield session
@@ -82,7 +83,7 @@ class AdapterSessionSource:
             await self._adapter.run_own(lambda connection: self._log.append_in(connection, columns))
 
     async def _resolve_unsaved(self) -> None:
-        """Refuse or save, before the commit, what was not saved of the entities that the transaction's session knows."""
+        """Before the commit, refuse or save the unsaved changes of the entities in the transaction's session."""
         session = self._transaction_session
         if session is None:
             return
@@ -100,7 +101,7 @@ class AdapterSessionSource:
         session.mark_saved()
 
     def _note_savepoint(self) -> Callable[[], None]:
-        """Return what is to be called where the savepoint that begins now is rolled back to."""
+        """Return the function to call if the savepoint that begins now is rolled back to."""
         staged = 0 if self._transaction_session is None else self._transaction_session.mark()
 
         def roll_back() -> None:
@@ -121,7 +122,7 @@ class AdapterSessionSource:
 
 
 def source_of(source: SessionSource | PostgreSQLAdapter) -> SessionSource:
-    """Return what gives sessions: a Unit of Work itself, or the one source of an adapter."""
+    """Return the source of sessions: a Unit of Work itself, or the one source of an adapter."""
     if not isinstance(source, PostgreSQLAdapter):
         return source
     known = source.attachments.get(AdapterSessionSource)

@@ -1,4 +1,4 @@
-"""What a Unit of Work commits to: PostgreSQL here; `eventstore.testing` has one in memory."""
+"""What a Unit of Work commits to: PostgreSQL here; `eventstore.testing` has a backend in memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from eventstore.repositories.storage import PostgreSQLStorage, ReadTable, Storag
 from eventstore.sql import load
 
 OnResult = Callable[[AppendResult], None]
-"""Is told what an append did."""
+"""A callback that receives the result of an append."""
 
 _IDLE_IN_TRANSACTION_TIMEOUT_S = 1.0
 _TRANSACTION_TIMEOUT_S = 60.0
 
 
 class BackendTransaction(Protocol):
-    """An open transaction: what is appended in it is seen by nobody else before its commit."""
+    """An open transaction: nobody else sees what is appended in it before its commit."""
 
     @property
     def storage(self) -> Storage:
@@ -42,16 +42,16 @@ class BackendTransaction(Protocol):
 
 
 class Backend(Protocol):
-    """Where entities are kept."""
+    """Where entities are stored."""
 
     @property
     def storage(self) -> Storage:
         """Reads what is committed."""
 
     async def append(self, staged: Sequence[StagedEvent], on_result: OnResult | None = None) -> AppendResult:
-        """Append events, all or nothing; to send the same ones again is safe.
+        """Append events, all or nothing. Sending the same events again is safe.
 
-        A cancellation waits for the outcome; `on_result` has then been told the result, where there is one.
+        A cancellation waits for the outcome; if the append succeeded, `on_result` has received the result by then.
         """
 
     async def begin(self) -> BackendTransaction:
@@ -59,7 +59,7 @@ class Backend(Protocol):
 
 
 def _milliseconds(name: str, limit_s: float) -> str:
-    # Rounded to 0 it would be no limit at all.
+    # Rounding to 0 would mean no limit.
     return f"{max(1, round(check_seconds(name, limit_s, is_finite=True) * 1000))}ms"
 
 
@@ -69,12 +69,12 @@ class PostgreSQLBackend:
     Args:
         log: The log.
         tables: The read table of each class of entities that has one.
-        idle_in_transaction_timeout_s: For how long an open transaction may stand still: it holds up every
+        idle_in_transaction_timeout_s: Seconds that an open transaction may be idle; meanwhile it blocks every
             reader of the log.
-        transaction_timeout_s: For how long it may last at all, where the server has that setting (17).
+        transaction_timeout_s: Seconds that a transaction may last, if the server has that setting (17).
 
     Raises:
-        LimitError: A limit is not above 0, or has no end.
+        LimitError: A limit is not above 0, or is infinite.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class PostgreSQLBackend:
     def append(
         self, staged: Sequence[StagedEvent], on_result: OnResult | None = None
     ) -> Coroutine[Any, Any, AppendResult]:
-        """Append events; errors as `EventLog.append`. A cancellation waits for the outcome."""
+        """Append events; errors as for `EventLog.append`. A cancellation waits for the outcome."""
         return self.log.append_columns(to_columns(staged, classes=self.log.classes), on_result)
 
     async def begin(self) -> PostgreSQLTransaction:
-        """Open a transaction on a connection of its own, with limits on how long it may stand open.
+        """Open a transaction on its own connection, with limits on its idle time and its duration.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
@@ -117,7 +117,7 @@ class PostgreSQLBackend:
 
 
 class PostgreSQLTransaction:
-    """An open transaction on a connection of its own."""
+    """An open transaction on its own connection."""
 
     def __init__(
         self,
@@ -134,25 +134,25 @@ class PostgreSQLTransaction:
         self._stack = stack
 
     async def append(self, staged: Sequence[StagedEvent]) -> AppendResult:
-        """Append events inside the transaction; errors as `EventLog.append_in`."""
+        """Append events inside the transaction; errors as for `EventLog.append_in`."""
         return await self._log.append_in(self._connection, to_columns(staged, classes=self._log.classes))
 
     async def commit(self) -> None:
-        """Commit, and give the connection back.
+        """Commit, and return the connection to the pool.
 
         Raises:
-            ConnectionError: The connection was lost, or led to a server that another one has replaced; the commit may have
-                been applied.
+            ConnectionError: The connection was lost, or led to a server that another one has replaced. The
+                commit may have been applied.
         """
         async with self._stack:
             with mapped_errors(own_statement=True, connection=self._connection):
                 await self._transaction.commit()
                 if self._log.server.is_left(self._connection):
-                    raise self._log.server.changed()  # the server of now is to have it
+                    raise self._log.server.changed()  # the current server must have the commit
         self._log.wakeups.notify()
 
     async def rollback(self) -> None:
-        """Roll back, and give the connection back; one that is lost was rolled back by the server."""
+        """Roll back, and return the connection to the pool; if it is lost, the server has rolled back."""
         async with self._stack:
             try:
                 with in_transaction(self._connection):

@@ -243,7 +243,7 @@ class IPortfolioRepository(Protocol):
     async def create_portfolio_snapshot(
         self, portfolio_id: UUID | Portfolio, *, occurred_at: datetime | None = None
     ) -> PortfolioSnapshot:
-        """Sum up a portfolio, and keep the sums."""
+        """Sum up a portfolio, and store the sums as a snapshot."""
 
     async def get_portfolio_history(
         self,
@@ -342,14 +342,14 @@ class IUnitOfWorkFactory(Protocol):
         actor: str | None = ...,
         unsaved: UnsavedChanges | None = ...,
     ) -> IUnitOfWork:
-        """Make a Unit of Work, without asking the database anything."""
+        """Make a Unit of Work, without contacting the database."""
 
 
 class ITransactionManager(Protocol):
     """Runs operations in Units of Work."""
 
     async def execute_in_transaction(self, operation: Callable[[IUnitOfWork], Awaitable[T]]) -> T:
-        """Run an operation in a Unit of Work of its own."""
+        """Run an operation in a new Unit of Work."""
 
     async def execute_with_retry(
         self,
@@ -357,7 +357,7 @@ class ITransactionManager(Protocol):
         max_retries: int = 3,
         backoff_factor: float = 1.0,
     ) -> T:
-        """Run an operation, again where it is known not to have been applied."""
+        """Run an operation; run it again if it is known not to have been applied."""
 
     async def execute_batch(self, operations: Iterable[Callable[[IUnitOfWork], Awaitable[Any]]]) -> list[Any]:
         """Run operations in one Unit of Work."""

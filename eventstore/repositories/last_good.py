@@ -1,4 +1,4 @@
-"""What is known of a stream: the state after its events, or the last good one if an event cannot be folded."""
+"""The state of a stream after its events, or the last good one if an event cannot be folded."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from eventstore.log.records import decode
 E = TypeVar("E", bound=Entity)
 
 Quarantined = Literal["error", "last_good"]
-"""`error`: a list raises `QuarantinedKeysError` while it cannot be right. `last_good`: it has those entities as they were
-before the event that cannot be folded; `Page.last_good_ids` names them."""
+"""`error`: a list raises `QuarantinedKeysError` while it may be wrong. `last_good`: it has the affected entities
+with their states before the event that cannot be folded, and `Page.last_good_ids` names them."""
 
 
 class Stream(NamedTuple, Generic[E]):
-    """What is known of one id.
+    """The state of one stream.
 
     Attributes:
-        entity: The state; None where there is none, or no longer.
-        version: The version of its stream; 0 where there is no such stream. With no entity, above 0: deleted.
-        failed: Why later events cannot be folded, so that the state is the last good one; None: they can.
+        entity: The state; None if there is no entity, or it was deleted.
+        version: The version of its stream; 0 if there is no such stream. Above 0 without an entity: deleted.
+        failed: Why later events cannot be folded, so that the state is the last good one; None if all can be.
     """
 
     entity: E | None
@@ -43,7 +43,7 @@ def fold_stream(
 
     Args:
         kind: The class of the entity.
-        state: The state before, which is changed; None: there is none.
+        state: The state before, which is changed; None if there is none.
         events: The events, in the order of versions.
         version: The version of the stream before them.
 
@@ -52,7 +52,7 @@ def fold_stream(
     """
     for event in events:
         if event.category != kind.category:
-            return Stream(None, 0)  # the id of an entity of another kind
+            return Stream(None, 0)  # the id belongs to an entity of another class
         state, version = advance(kind, state, event), event.version
     return Stream(state, version)
 
@@ -65,11 +65,11 @@ def last_good_stream(
     projection: str,
     classes: EventRegistry,
 ) -> Stream[E]:
-    """Fold the rows of one stream onto a state as far as they can be.
+    """Fold the rows of one stream onto a state, up to the first that cannot be folded.
 
     Args:
         kind: The class of the entity.
-        state: The state before; it is not touched.
+        state: The state before; it is not changed.
         rows: The events, in the order of versions.
         projection: The projection that the error names.
         classes: Where event classes are found.
@@ -80,7 +80,7 @@ def last_good_stream(
             event = decode(row, classes=classes)
             if event.version > version:
                 state, version = evolve(kind, state, event), event.version
-        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this entity alone
+        except Exception as error:  # noqa: BLE001 - any error concerns only this entity
             failed = QuarantinedKeysError(projection, [orjson.dumps([str(row["stream_id"])]).decode()])
             failed.__cause__ = error
             return Stream(state, version, failed)
@@ -94,16 +94,16 @@ def each_stream(
     rows: Mapping[UUID, Sequence[Mapping[str, Any]]],
     classes: EventRegistry,
 ) -> Iterator[Stream[E]]:
-    """Yield what is known of each id: its fold, or where that fails its last good state."""
+    """Yield the stream of each id: its fold or, if that fails, its last good state."""
     for one in ids:
         try:
             yield fold(kind, one)
-        except Exception:  # noqa: BLE001 - found again, and told, by the fold that stops before it
+        except Exception:  # noqa: BLE001 - `last_good_stream` meets the error again and reports it
             yield last_good_stream(kind, None, rows[one], projection=f"{kind.category}s", classes=classes)
 
 
 def refusal_of(streams: Iterable[Stream[Any]]) -> QuarantinedKeysError | None:
-    """Return the error of a list that has streams which cannot be folded; None where all can."""
+    """Return the error of a list with streams that cannot be folded; None if all can."""
     failed = [stream.failed for stream in streams if stream.failed is not None]
     if not failed:
         return None

@@ -1,10 +1,10 @@
-"""The statements of lists and loads: what each asks of its read table, and which events of the log it reads.
+"""The statements of lists and loads: their conditions on the read table, and the events of the log that they read.
 
-A fresh list is one statement, hence one snapshot: the rows that match, and the tail of the log that corrects them (ADR 3).
-Two templates serve all lists. One reads the whole tail; the other leaves out events that cannot belong to the answer, which
-the server judges without decoding them, and so reads whatever it cannot judge.
+A fresh list is one statement, hence one snapshot: the rows that match, and the tail of the log that corrects
+them (ADR 3). Two templates serve all lists. One reads the whole tail. The other leaves out events that cannot
+belong to the answer; the server judges them without decoding them, and so reads those that it cannot judge.
 
-Each list has a form in Python as well, its `Query`; a property test holds the two equal.
+Each list also exists in Python, as its `Query`; a property test checks that the two agree.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OF_A_KEY_IN_QUARANTINE = "position <= (SELECT position FROM folded)"
 
 
 class Belonging(NamedTuple):
-    """What may belong to an answer: a condition on an event of the tail, and one on a row that the tail names."""
+    """What may belong to an answer: a condition on events of the tail, and one on rows that it names."""
 
     event: str
     row: str
@@ -39,11 +39,11 @@ class ListStatement:
         purpose: What the list reads, for the header of the rendered statement.
         where: Which rows match: a condition on `row`.
         sort: The column that the list is ordered by, before `id`.
-        index: The index that serves it.
-        parameters: Name and type of each parameter from `$5` on; `$1` to `$4` are the length of the tail, the length of the
-            page, and where the page begins.
-        is_descending: Whether the last comes first.
-        belonging: What of the tail may belong to the answer; None: all.
+        index: The index that serves the list.
+        parameters: Name and type of each parameter from `$5` on. `$1` to `$4` are the length of the tail, the
+            length of the page, and the start of the page.
+        is_descending: Whether the list is in descending order.
+        belonging: What part of the tail may belong to the answer; None for all of it.
         version: The version of the projection whose rows the code can read.
     """
 
@@ -63,9 +63,10 @@ class ListStatement:
         return _statement(self, f"{{schema}}.{self.table}", "")
 
     def statement_at_state_snapshot(self) -> Template:
-        """Return the statement that reads the states of a state snapshot; its last parameter is the state snapshot's position.
+        """Return the statement that reads the states of a state snapshot.
 
-        A common table expression takes the place of the table, and the planner merges it, so the indexes serve it.
+        Its last parameter is the position of the state snapshot. A common table expression replaces the
+        table; the planner inlines it, so the indexes still serve it.
         """
         position = f"${5 + len(self.parameters)}::bigint"
         states = fill(template("lists/states"), table=self.table, position=position)
@@ -102,7 +103,7 @@ def _statement(one: ListStatement, source: str, source_definition: str) -> Templ
 
 @cache
 def load_statement(kind: type[Entity], table: str, version: int) -> Template:
-    """Return the statement that reads one entity: its row, and the events of its stream from the last one folded on.
+    """Return the statement that reads one entity: its row, and the events of its stream from the last folded one on.
 
     Args:
         kind: The class of the entity.
@@ -119,7 +120,7 @@ def load_statement(kind: type[Entity], table: str, version: int) -> Template:
 
 
 def _columns(kind: type[Entity], source: str) -> str:
-    """Return the select list of an entity's columns: numbers with their digits, enums without a look-up of their type."""
+    """Return the select list of an entity's columns: numbers keep their digits, enums need no look-up of their type."""
     selected = []
     for column in RowCodec(kind).columns:
         name = "row_version" if column.name == "version" else column.name
@@ -130,15 +131,15 @@ def _columns(kind: type[Entity], source: str) -> str:
 
 
 def event_may_give(kind: type[Entity], condition: str, *, classes: Collection[type[Event]] = ()) -> str:
-    """Return which events of the tail may make an entity belong to an answer.
+    """Return the condition on the events of the tail that may make an entity belong to an answer.
 
-    An event of the classes of today does so only where its JSON says what is asked for. One of another type or schema version
-    may do anything, and so may one that a key in quarantine waits with.
+    An event of a current class does so only if its JSON matches the condition. An event of another type or
+    schema version may do anything, and so may an event that waits for a quarantined key.
 
     Args:
         kind: The class of the entities.
-        condition: What the JSON of such an event says.
-        classes: The classes of which that is known; all of the entity's where it is empty.
+        condition: The condition on the JSON of such an event.
+        classes: The event classes that the condition covers; if empty, all of the entity's.
     """
     by_version: dict[int, list[str]] = {}
     for event_class in kind.event_classes():
@@ -153,7 +154,7 @@ def event_may_give(kind: type[Entity], condition: str, *, classes: Collection[ty
 
 
 def has_value(kind: type[Entity], field: str, sql_type: str = "text") -> Belonging:
-    """Return what may have the value `$5` in a field."""
+    """Return the condition on what may have the value `$5` in a field."""
     value = f"$5::pg_catalog.{sql_type}"
     as_text = value if sql_type == "text" else f"{value}::pg_catalog.text"
     return Belonging(

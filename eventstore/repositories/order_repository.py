@@ -1,4 +1,4 @@
-"""Orders: saved as events, read from the table `orders` and the events that are not in it yet."""
+"""Orders: saved as events, read from the table `orders` and from the events that are not in it yet."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def _by_creation(order: Order) -> SortKey:
 class PostgreSQLOrderRepository(Repository[Order]):
     """The orders of one database.
 
-    Lists come in the order of creation (`created_at`, then `id`), all of them unless `limit` says otherwise; the
-    next page begins `after` the last order of the one before. `consistency="fresh"` sees every event that was
-    committed before the call; `"eventual"` reads the table alone, as far as its projection has come.
+    Lists are in the order of creation (`created_at`, then `id`). They are complete unless `limit` is given; the
+    next page begins `after` the last order of the previous page. `consistency="fresh"` sees every event that
+    was committed before the call; `"eventual"` reads only the table, as far as its projection has folded.
 
     Raises, besides what a method names:
         ConcurrencyError: An order that this Unit of Work has changed was changed by another writer.
-        QuarantinedKeysError: A list; events of its table's entities cannot be folded. With `quarantined="last_good"` it has
-            those as they were before, and `Page.last_good_ids` names them.
-        ProjectionLagError: A list; the table lags too far behind to be corrected.
-        ConnectionError, TimeoutError: The database could not be read. Safe to retry where nothing was written.
+        QuarantinedKeysError: In a list: events of entities of the table cannot be folded. With
+            `quarantined="last_good"` the list has their last good states, and `Page.last_good_ids` names them.
+        ProjectionLagError: In a list: the table lags too far behind to be corrected.
+        ConnectionError, TimeoutError: The database could not be read. Safe to retry if nothing was written.
         NotMigratedError: The tables are missing.
     """
 
@@ -39,7 +39,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
     _not_found = OrderNotFoundError
 
     async def save_order(self, order: Order) -> Order:
-        """Insert an order, or update it, and return it.
+        """Insert or update an order, and return it.
 
         Raises:
             EntityDeletedError: Its id was deleted.
@@ -48,11 +48,11 @@ class PostgreSQLOrderRepository(Repository[Order]):
         return await self._save(order)
 
     async def save_many(self, orders: Iterable[Order]) -> list[Order]:
-        """Insert or update many orders in one append, and return them; errors as `save_order`."""
+        """Insert or update many orders in one append, and return them; errors as for `save_order`."""
         return await self._save_many(orders)
 
     async def update_order(self, order: Order) -> Order:
-        """Append the changes of an order, plain assignments among them, and return it.
+        """Append the changes of an order, including plain assignments, and return it.
 
         Raises:
             OrderNotFoundError: No order has its id.
@@ -61,11 +61,11 @@ class PostgreSQLOrderRepository(Repository[Order]):
         return await self._update(order)
 
     async def delete_order(self, order_id: UUID | Order) -> bool:
-        """Append a tombstone: the row goes, the history stays. Return whether there was such an order."""
+        """Append a tombstone: the row is deleted, the history stays. Return whether the order existed."""
         return await self._delete(order_id)
 
     async def get_order_by_id(self, order_id: UUID | Order) -> Order | None:
-        """Return an order; None where there is none."""
+        """Return an order; None if it does not exist."""
         return await self._get(order_id)
 
     async def get_orders_by_symbol(
@@ -94,10 +94,10 @@ class PostgreSQLOrderRepository(Repository[Order]):
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
     ) -> Page[Order]:
-        """Return the orders of a status.
+        """Return the orders with a status.
 
         Raises:
-            ConfigurationError: There is no such status.
+            ConfigurationError: The status does not exist.
         """
         wanted = _status(status)
         query: Query[Order] = Query(
@@ -115,7 +115,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
     ) -> Page[Order]:
-        """Return the orders that may still trade: pending, submitted, partially filled."""
+        """Return the orders that may still trade: pending, submitted or partially filled."""
         query: Query[Order] = Query(
             "orders/active", (), lambda order: order.status in ACTIVE_ORDER_STATUSES, _by_creation
         )
@@ -132,7 +132,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
     ) -> Page[Order]:
-        """Return the orders that a broker knows by this id; brokers use an id again on another day."""
+        """Return the orders with this broker id; brokers reuse ids on other days."""
         query: Query[Order] = Query(
             "orders/by_broker_order_id",
             (broker_order_id,),
@@ -153,7 +153,9 @@ class PostgreSQLOrderRepository(Repository[Order]):
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
     ) -> Page[Order]:
-        """Return the orders created from `start_date` to `end_date`, both inclusive; naive means local time.
+        """Return the orders created from `start_date` to `end_date`, both inclusive.
+
+        A naive datetime means local time.
 
         Raises:
             ConfigurationError: The range ends before it starts.
@@ -172,4 +174,4 @@ def _status(status: OrderStatus) -> OrderStatus:
         return OrderStatus(status)
     except ValueError as error:
         known = ", ".join(repr(one.value) for one in OrderStatus)
-        raise ConfigurationError(f"there is no order status {status!r}: there are {known}") from error
+        raise ConfigurationError(f"there is no order status {status!r}: choose from {known}") from error

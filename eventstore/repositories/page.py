@@ -14,12 +14,12 @@ E_co = TypeVar("E_co", bound=Entity, covariant=True)
 class Page(Sequence[E_co]):
     """The entities that a list of a repository returned, in its order.
 
-    It reads like a list, equals a list of the same entities, and cannot be changed. What is known of its entities goes
-    with it: a slice, a sum and a copy know it too. `list(page)` gives a plain list, which knows nothing.
+    It reads like a list, equals a list of the same entities, and cannot be changed. A slice, a sum and a copy
+    keep the information about its entities. `list(page)` returns a plain list, which does not have it.
 
     Args:
         entities: The entities.
-        last_good_ids: The ids of the entities that are not up to date; ids of others are left out.
+        last_good_ids: The ids of the entities that are not up to date; other ids are dropped.
     """
 
     __slots__ = ("_entities", "_last_good_ids")
@@ -37,9 +37,10 @@ class Page(Sequence[E_co]):
 
     @property
     def last_good_ids(self) -> frozenset[UUID]:
-        """The ids of the entities that are not up to date, because an event of theirs cannot be folded.
+        """The ids of the entities that are not up to date, because one of their events cannot be folded.
 
-        Only a list with `quarantined="last_good"` has any. Saving a change of such an entity raises `ConcurrencyError`.
+        Empty unless the list was read with `quarantined="last_good"`. Saving a change of such an entity raises
+        `ConcurrencyError`.
         """
         return self._last_good_ids
 

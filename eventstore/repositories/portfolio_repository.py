@@ -1,4 +1,4 @@
-"""Portfolios: saved as events, read from the table `portfolios` and the events that are not in it yet."""
+"""Portfolios: saved as events, read from the table `portfolios` and from the events that are not in it yet."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def _by_creation(portfolio: Portfolio) -> SortKey:
 
 
 SUMMARY_ATTEMPTS_MAX = 10
-"""How often a portfolio and its positions are read anew when a trade comes in between."""
+"""How often a portfolio and its positions are read again if a commit changes the portfolio in between."""
 
 
 class PostgreSQLPortfolioRepository(Repository[Portfolio]):
     """The portfolios of one database.
 
-    Lists come in the order of creation (`created_at`, then `id`), all of them unless `limit` says otherwise; the
-    next page begins `after` the last portfolio of the one before. `consistency` is as for orders.
+    Lists are in the order of creation (`created_at`, then `id`). They are complete unless `limit` is given; the
+    next page begins `after` the last portfolio of the previous page. `consistency` works as for orders.
 
     Raises, besides what a method names:
         ConcurrencyError: A portfolio that this Unit of Work has changed was changed by another writer.
-        QuarantinedKeysError: A list; events of its table's entities cannot be folded. With `quarantined="last_good"` it has
-            those as they were before, and `Page.last_good_ids` names them.
-        ProjectionLagError: A list; the table lags too far behind to be corrected.
-        ConnectionError, TimeoutError: The database could not be read. Safe to retry where nothing was written.
+        QuarantinedKeysError: In a list: events of entities of the table cannot be folded. With
+            `quarantined="last_good"` the list has their last good states, and `Page.last_good_ids` names them.
+        ProjectionLagError: In a list: the table lags too far behind to be corrected.
+        ConnectionError, TimeoutError: The database could not be read. Safe to retry if nothing was written.
         NotMigratedError: The tables are missing.
     """
 
@@ -44,7 +44,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
     _not_found = PortfolioNotFoundError
 
     async def save_portfolio(self, portfolio: Portfolio) -> Portfolio:
-        """Insert a portfolio, or update it, and return it.
+        """Insert or update a portfolio, and return it.
 
         Raises:
             EntityDeletedError: Its id was deleted.
@@ -53,11 +53,11 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         return await self._save(portfolio)
 
     async def save_many(self, portfolios: Iterable[Portfolio]) -> list[Portfolio]:
-        """Insert or update many portfolios in one append, and return them; errors as `save_portfolio`."""
+        """Insert or update many portfolios in one append, and return them; errors as for `save_portfolio`."""
         return await self._save_many(portfolios)
 
     async def update_portfolio(self, portfolio: Portfolio) -> Portfolio:
-        """Append the changes of a portfolio, plain assignments among them, and return it.
+        """Append the changes of a portfolio, including plain assignments, and return it.
 
         Raises:
             PortfolioNotFoundError: No portfolio has its id.
@@ -66,15 +66,15 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         return await self._update(portfolio)
 
     async def delete_portfolio(self, portfolio_id: UUID | Portfolio) -> bool:
-        """Append a tombstone: the row goes, the history stays. Return whether there was such a portfolio."""
+        """Append a tombstone: the row is deleted, the history stays. Return whether the portfolio existed."""
         return await self._delete(portfolio_id)
 
     async def get_portfolio_by_id(self, portfolio_id: UUID | Portfolio) -> Portfolio | None:
-        """Return a portfolio; None where there is none."""
+        """Return a portfolio; None if it does not exist."""
         return await self._get(portfolio_id)
 
     async def get_portfolio_by_name(self, name: str) -> Portfolio | None:
-        """Return the portfolio of a name, the one created last where there are several; None where there is none."""
+        """Return the portfolio with a name, the one created last if there are several; None if there is none."""
         return await self._first(
             Query(
                 "portfolios/by_name",
@@ -86,7 +86,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         )
 
     async def get_current_portfolio(self) -> Portfolio | None:
-        """Return the portfolio created last; None where there is none."""
+        """Return the portfolio created last; None if there is none."""
         return await self._first(
             Query("portfolios/latest", (), lambda _: True, _by_creation, descending=True)
         )
@@ -128,31 +128,31 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
     # ---- over the positions of a portfolio -------------------------------------------------------------------
 
     async def get_portfolio_summary(self, portfolio_id: UUID | Portfolio) -> PortfolioSummary | None:
-        """Return a portfolio summed up over its open positions, as of now; None where there is no such portfolio.
+        """Return a portfolio summed up over its open positions, as of now; None if it does not exist.
 
-        It is computed from one state of the portfolio and its positions: where a commit changes the portfolio
-        while they are read, both are read again.
+        The sums are computed from one state of the portfolio and its positions: if a commit changes the
+        portfolio while they are read, both are read again.
 
         Raises:
-            ConcurrencyError: The portfolio changed each of the `SUMMARY_ATTEMPTS_MAX` times. Safe to retry.
+            ConcurrencyError: The portfolio changed during each of `SUMMARY_ATTEMPTS_MAX` attempts. Safe to retry.
         """
         return await _sum_up(self._source.reading(), portfolio_id, None)
 
     async def create_portfolio_snapshot(
         self, portfolio_id: UUID | Portfolio, *, occurred_at: datetime | None = None
     ) -> PortfolioSnapshot:
-        """Sum up a portfolio as `get_portfolio_summary` does, keep the sums, and return them.
+        """Sum up a portfolio as `get_portfolio_summary` does, store the sums, and return them.
 
-        A snapshot is a stream of its own: taking one conflicts with no change of the portfolio.
+        A snapshot has its own stream, so taking one does not conflict with changes of the portfolio.
 
         Args:
-            portfolio_id: The portfolio, or its id.
-            occurred_at: The point in time that the snapshot is filed under; what it holds is of now. None: the context's
-                clock; naive: local time.
+            portfolio_id: The portfolio or its id.
+            occurred_at: The time under which the snapshot is stored; its sums are always current. None for the
+                context's clock; a naive datetime means local time.
 
         Raises:
             PortfolioNotFoundError: No portfolio has this id.
-            ConcurrencyError: As `get_portfolio_summary`.
+            ConcurrencyError: As for `get_portfolio_summary`.
         """
         async with self._source.writing() as session:
             summary = await _sum_up(session, portfolio_id, occurred_at)
@@ -171,10 +171,10 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
     ) -> Page[PortfolioSnapshot]:
-        """Return the snapshots of a portfolio from `start_date` to `end_date`, both inclusive; naive: local time.
+        """Return the snapshots of a portfolio from `start_date` to `end_date`, both inclusive.
 
-        They come in the order in which they were taken (`taken_at`, then `id`), and stay when the portfolio is
-        deleted.
+        A naive datetime means local time. The snapshots are in the order in which they were taken (`taken_at`,
+        then `id`). They stay when the portfolio is deleted.
 
         Raises:
             ConfigurationError: The range ends before it starts.
@@ -200,7 +200,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
 async def _sum_up(
     session: Session, given: UUID | Portfolio, taken_at: datetime | None
 ) -> PortfolioSummary | None:
-    """Read a portfolio, its open positions and the portfolio again, until both readings are of one version."""
+    """Read a portfolio, its open positions and the portfolio again, until both readings have one version."""
     portfolio_id: UUID = as_id(Portfolio, given)
     query: Query[Position] = Query(
         "positions/open_by_portfolio",

@@ -1,4 +1,4 @@
-"""Positions: saved as events, read from the table `positions` and the events that are not in it yet."""
+"""Positions: saved as events, read from the table `positions` and from the events that are not in it yet."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def _by_opening(position: Position) -> SortKey:
 class PostgreSQLPositionRepository(Repository[Position]):
     """The positions of one database.
 
-    Lists come in the order of opening (`opened_at`, then `id`), all of them unless `limit` says otherwise; the
-    next page begins `after` the last position of the one before. `consistency` is as for orders.
+    Lists are in the order of opening (`opened_at`, then `id`). They are complete unless `limit` is given; the
+    next page begins `after` the last position of the previous page. `consistency` works as for orders.
 
     Raises, besides what a method names:
         ConcurrencyError: A position that this Unit of Work has changed was changed by another writer.
-        QuarantinedKeysError: A list; events of its table's entities cannot be folded. With `quarantined="last_good"` it has
-            those as they were before, and `Page.last_good_ids` names them.
-        ProjectionLagError: A list; the table lags too far behind to be corrected.
-        ConnectionError, TimeoutError: The database could not be read. Safe to retry where nothing was written.
+        QuarantinedKeysError: In a list: events of entities of the table cannot be folded. With
+            `quarantined="last_good"` the list has their last good states, and `Page.last_good_ids` names them.
+        ProjectionLagError: In a list: the table lags too far behind to be corrected.
+        ConnectionError, TimeoutError: The database could not be read. Safe to retry if nothing was written.
         NotMigratedError: The tables are missing.
     """
 
@@ -40,7 +40,7 @@ class PostgreSQLPositionRepository(Repository[Position]):
     _not_found = PositionNotFoundError
 
     async def save_position(self, position: Position) -> Position:
-        """Insert a position, or update it, and return it.
+        """Insert or update a position, and return it.
 
         Raises:
             EntityDeletedError: Its id was deleted.
@@ -49,11 +49,11 @@ class PostgreSQLPositionRepository(Repository[Position]):
         return await self._save(position)
 
     async def save_many(self, positions: Iterable[Position]) -> list[Position]:
-        """Insert or update many positions in one append, and return them; errors as `save_position`."""
+        """Insert or update many positions in one append, and return them; errors as for `save_position`."""
         return await self._save_many(positions)
 
     async def update_position(self, position: Position) -> Position:
-        """Append the changes of a position, plain assignments among them, and return it.
+        """Append the changes of a position, including plain assignments, and return it.
 
         Raises:
             PositionNotFoundError: No position has its id.
@@ -62,14 +62,14 @@ class PostgreSQLPositionRepository(Repository[Position]):
         return await self._update(position)
 
     async def close_position(self, position_id: UUID | Position, exit_price: Decimal | None = None) -> bool:
-        """Close an open position, and return whether there was one; closing it twice changes nothing.
+        """Close an open position, and return whether it was open; closing it twice changes nothing.
 
         Args:
-            position_id: The position, or its id.
-            exit_price: The price it was closed at; None: the price it was marked at last.
+            position_id: The position or its id.
+            exit_price: The price at which it was closed; None for the price at which it was last marked.
 
         Raises:
-            DomainError: There is no exit price, since it was never marked.
+            DomainError: No exit price is given, and the position was never marked.
         """
         async with self._source.writing() as session:
             position = await session.get(Position, position_id)
@@ -86,22 +86,22 @@ class PostgreSQLPositionRepository(Repository[Position]):
             return True
 
     async def delete_position(self, position_id: UUID | Position) -> bool:
-        """Append a tombstone: the row goes, the history stays. Return whether there was such a position."""
+        """Append a tombstone: the row is deleted, the history stays. Return whether the position existed."""
         return await self._delete(position_id)
 
     async def get_position_by_id(self, position_id: UUID | Position) -> Position | None:
-        """Return a position; None where there is none."""
+        """Return a position; None if it does not exist."""
         return await self._get(position_id)
 
     async def get_position_by_symbol(
         self, symbol: str, *, portfolio_id: UUID | Portfolio | None = None, strategy: str | None = None
     ) -> Position | None:
-        """Return the open position of a symbol, the one opened last where there are several; None: none is open.
+        """Return the open position of a symbol, the one opened last if there are several; None if none is open.
 
         Args:
             symbol: The symbol.
-            portfolio_id: Only of this portfolio; None: of any, or of none.
-            strategy: Only of this strategy; None: of any, or of none.
+            portfolio_id: Only of this portfolio; None for positions of any portfolio or of none.
+            strategy: Only of this strategy; None for positions of any strategy or of none.
         """
         portfolio_id = as_id(Portfolio, portfolio_id)
 
@@ -223,7 +223,9 @@ class PostgreSQLPositionRepository(Repository[Position]):
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
     ) -> Page[Position]:
-        """Return the positions opened from `start_date` to `end_date`, both inclusive; naive means local time.
+        """Return the positions opened from `start_date` to `end_date`, both inclusive.
+
+        A naive datetime means local time.
 
         Raises:
             ConfigurationError: The range ends before it starts.

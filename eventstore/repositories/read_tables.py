@@ -224,7 +224,7 @@ LISTS: Mapping[str, ListStatement] = {
         belonging=has_value(PortfolioSnapshot, "portfolio_id", "uuid"),
     ),
 }
-"""Every list, by the name that a `Query` has."""
+"""All lists, by the name that a `Query` uses."""
 
 READ_TABLES: Mapping[type[Entity], ReadTable[Any]] = {
     Order: ReadTable(Order, projection="orders", lists=LISTS),
@@ -232,4 +232,4 @@ READ_TABLES: Mapping[type[Entity], ReadTable[Any]] = {
     Portfolio: ReadTable(Portfolio, projection="portfolios", lists=LISTS),
     PortfolioSnapshot: ReadTable(PortfolioSnapshot, projection="portfolio_snapshots", lists=LISTS),
 }
-"""Where the state of each class of entities is read from."""
+"""The read table of each class of entities."""

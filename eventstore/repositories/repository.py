@@ -24,8 +24,8 @@ class Repository(Generic[E]):
     """Saves, loads and lists entities of one class.
 
     Args:
-        source: A Unit of Work, whose commit appends what is staged; or an adapter, on which each call appends by
-            itself, or inside the adapter's open transaction.
+        source: A Unit of Work, whose commit appends what is staged; or an adapter, on which each call appends its
+            events at once, or in the adapter's open transaction.
     """
 
     _kind: type[E]
@@ -79,7 +79,7 @@ class Repository(Generic[E]):
 
 
 class EntityRepository(Repository[E]):
-    """Saves and loads entities of a user's own class; `uow.entities(Strategy)` gives one.
+    """Saves and loads entities of a user's own class. `uow.entities(Strategy)` returns one.
 
     A class without a read table is folded from its stream at each `get`.
     """
@@ -89,20 +89,20 @@ class EntityRepository(Repository[E]):
         self._kind = kind
 
     async def save(self, entity: E) -> E:
-        """Stage what is new of an entity, and return it.
+        """Stage the new events of an entity, and return it.
 
         Raises:
             RepositoryError: It is an entity of another class.
             EntityDeletedError: Its id was deleted.
-            EventStoreError: It had to be looked up, and that failed.
+            EventStoreError: It had to be looked up, and the lookup failed.
         """
         return await self._save(entity)
 
     async def get(self, entity_id: UUID | E) -> E | None:
-        """Return an entity, up to date; None if there is none.
+        """Return an entity, up to date; None if it does not exist.
 
         Raises:
-            RepositoryError: It is no id, and no entity of this class.
+            RepositoryError: The argument is neither an id nor an entity of this class.
             ConcurrencyError: It has unsaved changes, and another writer has changed its stream.
             EventStoreError: It could not be read.
         """
@@ -113,16 +113,16 @@ class EntityRepository(Repository[E]):
 
         Raises:
             RepositoryError: It is an entity of another class.
-            EntityNotFoundError: Nothing has its id.
-            EventStoreError: It had to be looked up, and that failed.
+            EntityNotFoundError: No entity has its id.
+            EventStoreError: It had to be looked up, and the lookup failed.
         """
         return await self._update(entity)
 
     async def delete(self, entity_id: UUID | E) -> bool:
-        """Stage the tombstone of an entity, and return whether there was one.
+        """Stage the tombstone of an entity, and return whether the entity existed.
 
         Raises:
-            RepositoryError: It is no id, and no entity of this class.
+            RepositoryError: The argument is neither an id nor an entity of this class.
             EventStoreError: It could not be read.
         """
         return await self._delete(entity_id)
@@ -132,30 +132,30 @@ def check_kind(kind: type[Entity], entity: object) -> None:
     """Refuse to save an entity in the repository of another class.
 
     Raises:
-        ConfigurationError: It is of a subclass with a field that no event has.
-        RepositoryError: It is no entity of the class, or of a subclass with streams of its own.
+        ConfigurationError: It is of a subclass with a field that is in no event.
+        RepositoryError: It is not an entity of the class, or is of a subclass that has its own streams.
     """
     if not isinstance(entity, kind):
         raise RepositoryError(
             f"this repository keeps {kind.__name__} entities, not {type(entity).__name__}: "
-            "use the repository of its kind"
+            "use the repository of its class"
         )
     if type(entity) is not kind:
         require_storable(type(entity))
         if type(entity).created_event is not kind.created_event:
             raise RepositoryError(
-                f"this repository keeps {kind.__name__} entities, and {type(entity).__name__} has streams of its own: save "
-                f"it by uow.entities({type(entity).__name__})"
+                f"this repository keeps {kind.__name__} entities, but {type(entity).__name__} has its own streams: "
+                f"save it with uow.entities({type(entity).__name__})"
             )
 
 
 def time_range(start_date: datetime, end_date: datetime) -> tuple[datetime, datetime]:
-    """Return both ends as aware times; a naive one means local time.
+    """Return both ends as aware times; a naive datetime means local time.
 
     Raises:
-        ConfigurationError: An end is no datetime, or the range ends before it starts.
+        ConfigurationError: An end is not a datetime, or the range ends before it starts.
     """
     start, end = bound_in_utc(start_date), bound_in_utc(end_date)
     if end < start:
-        raise ConfigurationError(f"the range ends at {end}, before it starts at {start}: exchange the two")
+        raise ConfigurationError(f"the range ends at {end}, before it starts at {start}: swap the two")
     return start, end

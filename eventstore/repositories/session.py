@@ -1,4 +1,4 @@
-"""What a Unit of Work knows: one instance for each id, and the events staged for its append."""
+"""The session of a Unit of Work: one instance for each id, and the events staged for its append."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from eventstore.repositories.stream_queues import StreamQueues, current_queues
 E = TypeVar("E", bound=Entity)
 
 Consistency = Literal["fresh", "eventual"]
-"""`fresh`: every event committed before the read began is seen. `eventual`: the table alone, as far as it is."""
+"""`fresh`: the read sees every event committed before it began. `eventual`: it reads only the table."""
 
 
 class SessionSource(Protocol):
@@ -40,12 +40,12 @@ class SessionSource(Protocol):
         """Return a session to read with."""
 
     def writing(self) -> AbstractAsyncContextManager[Session]:
-        """Return a session to stage changes in; what happens at the block's end is the source's business."""
+        """Return a session to stage changes in; the source decides what happens at the end of the block."""
 
 
 @dataclass(slots=True)
 class _Staging:
-    """The events of one entity that this session has staged; `sent` of them lie in the open transaction."""
+    """The events of one entity that this session has staged; the first `sent` were sent in the open transaction."""
 
     entity: Entity
     base_version: int
@@ -57,7 +57,7 @@ class _Staging:
         return self.base_version + len(self.events)
 
     def last_of(self, entity: Entity) -> PendingEvent | None:
-        """The last event of this very instance that is staged."""
+        """The last staged event of this particular instance."""
         return self.events[-1] if self.entity is entity and self.events else None
 
 
@@ -66,16 +66,16 @@ class Session:
 
     Args:
         storage: Where entities are read from.
-        metadata: Kept with every event that is staged, over what the context adds.
+        metadata: Stored with every event that is staged; it overrides what the context adds.
     """
 
     def __init__(self, storage: Storage, *, metadata: Mapping[str, Any] = NO_METADATA) -> None:
         self.storage = storage
         self.metadata = metadata
         self._entities: dict[UUID, Entity] = {}
-        # Known instances that are not, or no longer, the one of their id: what they are told is not to be lost either.
+        # Known instances that are not, or no longer, the one of their id: their changes must not be lost either.
         self._others: list[Entity] = []
-        # The last pending event of what a savepoint has rolled back, by instance: the user knows of it.
+        # By instance, the last pending event that a rollback to a savepoint dropped: the user knows about it.
         self._rolled_back: dict[int, PendingEvent] = {}
         self._staging: dict[UUID, _Staging] = {}
         self._order: list[StagedEvent] = []
@@ -86,23 +86,23 @@ class Session:
         self._generation: int | None = None
 
     def _note_server(self) -> None:
-        """Take note, before the first read, of which server's states this session has: they are changed there or nowhere."""
+        """Before the first read, record the generation of the server: its states may only be saved on that server."""
         if self._generation is None:
             self._generation = getattr(self.storage, "generation", None)
 
     # ---- reading -------------------------------------------------------------------------------------------
 
     async def get(self, kind: type[E], entity: UUID | E) -> E | None:
-        """Return the one instance of this id, up to date; None where there is none, or it was deleted.
+        """Return the one instance of this id, up to date; None if the entity does not exist or was deleted.
 
         Args:
             kind: The class of the entity.
-            entity: Its id; or an instance, which then counts as known, so that its own changes are not lost unseen.
+            entity: Its id; or an instance, which then counts as known, so that its changes are not lost silently.
 
         Raises:
-            ConcurrencyError: The instance has changes of its own, and another writer has changed the stream.
-            RepositoryError: It is no id, and no entity of that class.
-            EventStoreError: As the storage's `load`.
+            ConcurrencyError: The instance has unsaved changes, and another writer has changed the stream.
+            RepositoryError: The argument is neither an id nor an entity of that class.
+            EventStoreError: As for the storage's `load`.
         """
         require_storable(kind)
         entity_id: UUID = as_id(kind, entity)
@@ -127,14 +127,14 @@ class Session:
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
     ) -> Page[E]:
-        """Return the entities that a query asks for, with this session's own changes.
+        """Return the entities that match a query, including this session's own changes.
 
         Raises:
             LimitError: `limit` is below 1.
-            RepositoryError: `after` is no such entity, or `consistency` or `quarantined` is neither of its two words.
+            RepositoryError: `after` is not such an entity, or `consistency` or `quarantined` has an unknown value.
             QuarantinedKeysError: Events of entities that may belong to the answer cannot be folded.
-            ConcurrencyError: As `get`.
-            EventStoreError: As the storage's `find`.
+            ConcurrencyError: As for `get`.
+            EventStoreError: As for the storage's `find`.
         """
         check_page(kind, after=after, limit=limit)
         if consistency not in ("fresh", "eventual"):
@@ -168,23 +168,23 @@ class Session:
                 if entity is not None:
                     found[read.id] = entity
             elif read.id not in found:
-                # Not the session's one instance: nothing else is to be decided by an old state.
+                # This is not the session's one instance, so that no other read uses an old state.
                 found[read.id] = read
                 last_good.add(read.id)
                 self._others.append(read)
         return Page(query.answer(found.values(), after=after, limit=limit), last_good_ids=last_good)
 
     async def refresh(self, entity: E) -> E:
-        """Bring an instance up to date; changes that were not saved are dropped.
+        """Reload an instance, and drop its unsaved changes.
 
         Raises:
             RepositoryError: It has staged events: commit or roll back first.
             EntityNotFoundError: It was never saved, or was deleted.
-            EventStoreError: As the storage's `load`.
+            EventStoreError: As for the storage's `load`.
         """
         if entity.id in self._staging:
             raise RepositoryError(
-                f"{entity.category} {entity.id} has staged events: commit or roll back before it is refreshed"
+                f"{entity.category} {entity.id} has staged events: commit or roll back before refreshing it"
             )
         self._note_server()
         stream = await self.storage.load(type(entity), entity.id)
@@ -195,14 +195,14 @@ class Session:
         return entity
 
     def _know(self, entity: Entity) -> None:
-        """Make an instance the one of its id."""
+        """Make this instance the one of its id."""
         known = self._entities.get(entity.id)
         if known is not None and known is not entity:
             self._others.append(known)
         self._entities[entity.id] = entity
 
     def _reconcile(self, kind: type[E], entity_id: UUID, stream: Stream[E]) -> E | None:
-        """Return the one instance for what was read."""
+        """Return the one instance for a stream that was read."""
         known = self._entities.get(entity_id)
         if known is None:
             if stream.entity is not None:
@@ -226,16 +226,17 @@ class Session:
     # ---- writing -------------------------------------------------------------------------------------------
 
     async def save(self, entity: E) -> E:
-        """Stage what is new of an entity: a creating event where it is new, else its changes.
+        """Stage the new events of an entity: a creating event if it is new, otherwise its changes.
 
         Only an entity that was built by hand with a given id is looked up: it is compared with the stored one,
         in the fields that were given.
 
         Raises:
-            ConfigurationError: A field of its class is in none of its events, so it would be lost.
+            ConfigurationError: A field of its class is in none of its events, so its value would be lost.
             EntityDeletedError: Its id was deleted.
-            RepositoryError: One of its events is of another category, or another instance of its id has changes in this session.
-            EventStoreError: As the storage's `load`.
+            RepositoryError: One of its events is of another category, or another instance of its id has changes
+                in this session.
+            EventStoreError: As for the storage's `load`.
         """
         require_storable(type(entity))
         if _built_by_hand(entity):
@@ -248,11 +249,11 @@ class Session:
         return entity
 
     async def update(self, entity: E, not_found: Callable[[UUID], EntityNotFoundError]) -> E:
-        """As `save`, but the entity must have been saved before.
+        """Stage changes as `save` does, but require that the entity was saved before.
 
         Raises:
-            EntityNotFoundError: Nothing has its id; what `not_found` makes.
-            EventStoreError: As `save`.
+            EntityNotFoundError: No entity has its id; `not_found` makes the error.
+            EventStoreError: As for `save`.
         """
         require_storable(type(entity))
         if entity.version == 0 and entity.id not in self._staging:
@@ -268,10 +269,10 @@ class Session:
         return entity
 
     async def delete(self, kind: type[E], entity: UUID | E) -> bool:
-        """Stage the tombstone of an entity; return whether there was one.
+        """Stage the tombstone of an entity; return whether the entity existed.
 
         Raises:
-            EventStoreError: As `get`.
+            EventStoreError: As for `get`.
         """
         found = await self.get(kind, entity)
         if found is None:
@@ -281,14 +282,14 @@ class Session:
         return True
 
     def _is_gone(self, entity: Entity) -> bool:
-        """Whether the instance itself is known to be deleted, so that no change of it can be saved any more."""
+        """Whether the instance itself is known to be deleted, so that none of its changes can be saved any more."""
         if not entity.is_deleted:
             return False
         staging = self._staging.get(entity.id)
         return len(entity.pending_events) == (0 if staging is None else len(staging.events))
 
     def _adopt(self, entity: Entity, stream: Stream[Any]) -> None:
-        """Turn an entity built by hand into the stored one, with what was given as its changes."""
+        """Turn an entity built by hand into the stored one; the fields that were given become its changes."""
         if stream.entity is None:
             if stream.version:
                 raise EntityDeletedError(entity.id, category=entity.category)
@@ -331,7 +332,7 @@ class Session:
             )
 
     def _metadata_now(self) -> Mapping[str, Any]:
-        # The same object for as long as the context is the same, so that it is encoded once.
+        # The same object as long as the context is the same, so that it is encoded once.
         context = current_metadata()
         if context is not self._merged[0]:
             self._merged = (context, {**context, **self.metadata} if context else self.metadata)
@@ -340,7 +341,7 @@ class Session:
     # ---- changes that were not saved --------------------------------------------------------------------------
 
     def resolve_unsaved(self, unsaved: UnsavedChanges) -> None:
-        """See to the changes of known entities that were not saved, before a commit: refuse them, or stage them.
+        """Before a commit, handle the unsaved changes of known entities: refuse them, or stage them.
 
         Args:
             unsaved: `error` or `save`.
@@ -359,17 +360,17 @@ class Session:
         while found:
             for entity in found:
                 self._stage(entity)
-            found = self._unsaved()  # they may have made others
+            found = self._unsaved()  # staging may have changed other entities
 
     def _is_clean(self) -> bool:
-        """Whether it can be told at once that nothing was left unsaved, as nearly always."""
+        """Whether a quick check shows that nothing is unsaved, which is nearly always the case."""
         if self._others:
             return False
         staging = self._staging
         for staged in staging.values():
             if not is_clean(staged.entity, staged.events[-1]):
                 return False
-        # Each instance that is staged is known: without others, it is the one of its id.
+        # Each staged instance is known: if `_others` is empty, it is the one of its id.
         return len(staging) == len(self._entities) or all(
             is_clean(entity, None) for entity_id, entity in self._entities.items() if entity_id not in staging
         )
@@ -388,7 +389,7 @@ class Session:
         return found
 
     def _was_rolled_back(self, entity: Entity) -> bool:
-        """Whether all that an entity has pending was rolled back to a savepoint, as the user knows."""
+        """Whether all pending events of an entity were rolled back to a savepoint, which the user knows about."""
         last = self._rolled_back.get(id(entity))
         return last is not None and not has_changes_after(entity, last)
 
@@ -416,34 +417,34 @@ class Session:
 
     @property
     def unsent(self) -> list[StagedEvent]:
-        """The staged events that were not sent yet, in order."""
+        """The staged events that have not been sent yet, in order."""
         return self._order[self._sent :]
 
     @property
     def has_unsent(self) -> bool:
-        """Whether anything staged was not sent yet."""
+        """Whether any staged event has not been sent yet."""
         return len(self._order) > self._sent
 
     def mark_sent(self) -> None:
-        """Take note that all staged events were sent inside an open transaction."""
+        """Record that all staged events were sent inside an open transaction."""
         self._sent = len(self._order)
         for staging in self._staging.values():
             staging.sent = len(staging.events)
 
     def mark_unsent(self) -> None:
-        """Take note that the transaction was rolled back: nothing of what was staged is in the log."""
+        """Record that the transaction was rolled back: no staged event is in the log."""
         self._sent = 0
         for staging in self._staging.values():
             staging.sent = 0
 
     def mark_committing(self) -> None:
-        """Take note that a commit is about to be sent: who waits for a turn by now may have what it saves."""
+        """Record that a commit is about to be sent: operations that are in a queue by now may reuse what it saves."""
         self._queues = current_queues()
         if self._queues is not None:
             self._asked = self._queues.asked()
 
     def mark_saved(self) -> None:
-        """Take note that all staged events are committed: their entities have new versions."""
+        """Record that all staged events are committed: their entities have new versions."""
         for stream_id, staging in self._staging.items():
             mark_saved(staging.entity, version=staging.version, events=tuple(staging.events))
             if self._queues is not None:
@@ -453,11 +454,11 @@ class Session:
         self.forget()
 
     def mark(self) -> int:
-        """Return how much is staged, for `return_to`."""
+        """Return how many events are staged, for `return_to`."""
         return len(self._order)
 
     def return_to(self, mark: int) -> None:
-        """Take back what was staged since `mark` was called; its events stay pending, so it can be saved again."""
+        """Unstage what was staged since `mark` was called; its events stay pending, so it can be saved again."""
         while len(self._order) > mark:
             stream_id = self._order.pop().stream_id
             staging = self._staging[stream_id]
@@ -471,7 +472,7 @@ class Session:
         self._sent = min(self._sent, mark)
 
     def forget(self) -> None:
-        """Forget instances and staged events; after a roll-back the entities keep their events as pending."""
+        """Forget instances and staged events; after a rollback the entities keep their events as pending."""
         self._entities.clear()
         self._others.clear()
         self._rolled_back.clear()
@@ -488,12 +489,12 @@ def _built_by_hand(entity: Entity) -> bool:
 def _two_instances(entity: Entity) -> RepositoryError:
     return RepositoryError(
         f"two instances of {entity.category} {entity.id} have changes in one Unit of Work: "
-        "change the instance that it returned"
+        "change only the instance that the Unit of Work returned"
     )
 
 
 def _of_another_category(entity: Entity, event: Event) -> RepositoryError:
     return RepositoryError(
-        f"{type(entity).__name__} {entity.id} is of category {entity.category}, and its event {event.type} of "
-        f"{event.category or 'none'}: it would not be found again, so give {type(entity).__name__} events of its own category"
+        f"{type(entity).__name__} {entity.id} is of category {entity.category}, and its event {event.type} is of "
+        f"{event.category or 'none'}: it could not be found again, so define events of category {entity.category}"
     )

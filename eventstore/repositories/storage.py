@@ -1,4 +1,4 @@
-"""Where entities are kept: what the repositories and the Unit of Work need of it, and PostgreSQL's answer."""
+"""Where entities are read from: what repositories and the Unit of Work need, and its PostgreSQL implementation."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _RENAMED = {"version": "row_version"}
 _EVENT = slice(-len(COLUMNS), None)  # the columns of an event, at the end of each record
 
 TAIL_EVENTS_MAX = 10_000
-"""The most events not yet folded into a table that a list is corrected by."""
+"""The maximum number of events not folded into a table yet that a list reads to correct it."""
 
 
 @dataclass(frozen=True)
 class ReadTable(Generic[E]):
-    """The table that the states of a class of entities are read from.
+    """The table from which the states of a class of entities are read.
 
     Attributes:
         entity: The class.
-        projection: The name of the projection that keeps the table.
+        projection: The name of the projection that writes the table.
         lists: The statements of the lists, by name.
         version: The version of the projection whose rows the code can read.
     """
@@ -63,13 +63,16 @@ class ReadTable(Generic[E]):
         return entity
 
     def decode_record(self, record: Any) -> E:
-        """Return the row of a record of a list or a load as an entity: its columns come first, in the order of the fields."""
+        """Return an entity from a record of a list or a load.
+
+        The first columns of the record are the row, in the order of the fields.
+        """
         entity: E = self._codec.decode_values(record[self._row])  # type: ignore[attr-defined]
         return entity
 
 
 def _fits_log(records: Sequence[Any]) -> bool:
-    """Whether the row of a load, if there is one, is at a version and a position that the stream has."""
+    """Whether the version and the position of a load's row, if there is one, exist in the stream."""
     first = records[0]
     if first["id"] is None:
         return True
@@ -80,7 +83,7 @@ def _fits_log(records: Sequence[Any]) -> bool:
 
 
 class Storage(Protocol):
-    """Reads entities, always fresh: a row, and the events that are not folded into it yet."""
+    """Reads entities, always fresh: the row, and the events that are not folded into it yet."""
 
     async def load(self, kind: type[E], entity_id: UUID) -> Stream[E]:
         """Return the state of one entity, as of now."""
@@ -88,7 +91,7 @@ class Storage(Protocol):
     async def find(
         self, kind: type[E], query: Query[E], *, after: E | None, limit: int | None, fresh: bool
     ) -> list[Stream[E]]:
-        """Return all entities that may belong to the answer, corrected; the caller filters and orders them."""
+        """Return all entities that may belong to the answer, corrected; the caller filters and sorts them."""
 
 
 class PostgreSQLStorage:
@@ -96,8 +99,8 @@ class PostgreSQLStorage:
 
     Args:
         log: The log.
-        tables: The read table of each class that has one; others are folded from their streams.
-        run: Runs a function on a connection; None: on one of the pool, another one each time.
+        tables: The read table of each class that has one; entities of other classes are folded from their streams.
+        run: Runs a function on a connection; None takes a connection of the pool for each call.
     """
 
     def __init__(
@@ -106,7 +109,7 @@ class PostgreSQLStorage:
         self.log = log
         self.tables = tables
         self._run = run or self._run_on_pool
-        config = getattr(log.connection, "config", None)  # a pool of the user's own has none
+        config = getattr(log.connection, "config", None)  # the user's own pool has none
         self._folds_streams = config is not None and config.loads == "stream"
 
     def on(self, connection: Connection) -> PostgreSQLStorage:
@@ -133,8 +136,8 @@ class PostgreSQLStorage:
         records = await self._fetch(load_statement(kind, table.projection, table.version), entity_id)
         if not _fits_log(records):
             _logger.error(
-                "the row of %s %s in table %s is not what the log made: it has version %s of position %s, which the stream "
-                "has not; its stream was folded instead. Run `eventstore check`, and rebuild the table",
+                "the row of %s %s in table %s does not match the log: it has version %s of position %s, which the "
+                "stream does not have; its stream was folded instead. Run `eventstore check`, and rebuild the table",
                 kind.category,
                 entity_id,
                 table.projection,
@@ -159,14 +162,14 @@ class PostgreSQLStorage:
     async def find(
         self, kind: type[E], query: Query[E], *, after: E | None, limit: int | None, fresh: bool
     ) -> list[Stream[E]]:
-        """Return the entities of the rows that match and of the log's tail, in one statement, hence one snapshot.
+        """Return the entities of the matching rows and of the log's tail, in one statement, hence one snapshot.
 
-        Of those whose events cannot be decoded or folded, the last good state, with the reason.
+        If an entity's events cannot be decoded or folded, it has its last good state, with the reason.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry, outside a transaction.
             NotMigratedError: The tables are missing.
-            ProjectionLagError: The tail is too long; it names what holds the projection up.
+            ProjectionLagError: The tail is too long; the error names what delays the projection.
         """
         table: ReadTable[E] = self.tables[kind]
         tail_limit = TAIL_EVENTS_MAX + 1 if fresh else 0
@@ -177,7 +180,7 @@ class PostgreSQLStorage:
             *query.page_arguments(after),
             *query.arguments,
         )
-        # A row that matches and is named by the tail comes twice, each time with its events.
+        # A row that matches and that the tail names comes twice, each time with its events.
         if (
             len(records) > TAIL_EVENTS_MAX
             and (tail_events := len({record["position"] for record in records} - {None})) > TAIL_EVENTS_MAX
@@ -192,7 +195,7 @@ class PostgreSQLStorage:
         return await self._refolded(kind, streams) if self._folds_streams else streams
 
     async def _refolded(self, kind: type[E], streams: Sequence[Stream[E]]) -> list[Stream[E]]:
-        """Return streams folded from their first events; one that cannot be is left as it was."""
+        """Return streams folded from their first events; a stream that cannot be folded is left unchanged."""
         ids = [stream.entity.id for stream in streams if stream.entity is not None and stream.failed is None]
         rows = await self._fetch(Named("log/read_streams"), ids)
         of_stream: dict[UUID, list[Any]] = {}
@@ -233,7 +236,7 @@ class PostgreSQLStorage:
     def _corrected(
         self, table: ReadTable[E], rows: Mapping[UUID, Any], tails: Mapping[UUID, Mapping[int, Any]]
     ) -> list[Stream[E]]:
-        """Return the streams of a tail: their rows, with those events on top that these do not have."""
+        """Return the streams of a tail: their rows, with the events applied that the rows do not have yet."""
         before: list[E | None] = []
         waiting: list[list[Any]] = []
         for stream_id, tail in tails.items():
@@ -243,7 +246,7 @@ class PostgreSQLStorage:
             waiting.append([tail[each] for each in sorted(tail) if each > version])
         try:
             return self._fold(table, before, waiting)
-        except Exception:  # noqa: BLE001 - found again, one stream after the other
+        except Exception:  # noqa: BLE001 - each stream is then folded alone, which finds the error again
             return [
                 self._fold_as_far_as_it_goes(table, rows.get(stream_id), records)
                 for stream_id, records in zip(tails, waiting, strict=True)
@@ -263,7 +266,7 @@ class PostgreSQLStorage:
     def _fold_as_far_as_it_goes(self, table: ReadTable[E], row: Any | None, records: list[Any]) -> Stream[E]:
         try:
             (stream,) = self._fold(table, [None if row is None else table.decode_record(row)], [records])
-        except Exception:  # noqa: BLE001 - found again, and told, by the fold that stops before it
+        except Exception:  # noqa: BLE001 - `last_good_stream` meets the error again and reports it
             return last_good_stream(
                 table.entity,
                 None if row is None else table.decode_record(row),
@@ -292,7 +295,7 @@ class PostgreSQLStorage:
         return self.log.server.generation
 
     async def explain_lag(self, projection: str) -> str:
-        """Return what holds a projection up, and what to do: an open writer, no worker, or a slow one.
+        """Return what delays a projection, and what to do: an open writer, no worker, or a slow worker.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
@@ -301,20 +304,20 @@ class PostgreSQLStorage:
         if found["writer_pid"] is not None and found["writer_age_s"] > 1:
             return (
                 f"the backend {found['writer_pid']} has had a transaction with appended events open for "
-                f"{found['writer_age_s']:.0f} s: end it"
+                f"{found['writer_age_s']:.0f} s: end that transaction"
             )
         if found["moved_s_ago"] is None:
             return "no worker has ever run: open the store with workers=True, or run `eventstore work`"
         if found["moved_s_ago"] > 10:  # noqa: PLR2004 - a worker polls several times a second
             return (
                 f"its checkpoint has not moved for {found['moved_s_ago']:.0f} s: "
-                "look whether a worker runs, and at its log"
+                "check whether a worker runs, and read its log"
             )
-        return "a worker runs, but more slowly than events come: wait, or write less"
+        return "a worker runs, but more slowly than events are appended: wait, or append less"
 
 
 def _folded(kind: type[E], row: E | None, events: Sequence[RecordedEvent]) -> Stream[E]:
-    """Fold the events that a row does not have onto it; they are in the order of versions.
+    """Fold the events that a row does not have onto it; the events are in the order of versions.
 
     Raises:
         EventStoreError: An event cannot be folded.
@@ -326,11 +329,11 @@ def _folded(kind: type[E], row: E | None, events: Sequence[RecordedEvent]) -> St
         and events[0].version > 1
         and not _begins(kind, events[0])
     ):
-        # Another partition's checkpoint is further: the events before are folded, and a tombstone was among them.
+        # The row's partition is ahead of the others: the earlier events are folded, among them a tombstone.
         return Stream(None, events[-1].version)
     return fold_stream(kind, row, events, version=0 if row is None else row.version)
 
 
 def _begins(kind: type[Entity], recorded: RecordedEvent) -> bool:
-    """Whether a stream begins with this event; after version 1 where upcasters dropped what was before."""
+    """Whether a stream begins with this event; after version 1 if upcasters dropped the events before it."""
     return any(isinstance(part.event, kind.created_event) for part in recorded.upcast_events[:1])

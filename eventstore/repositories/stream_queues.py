@@ -1,17 +1,20 @@
-"""Turns: retried operations of one process that want the same stream take it one after the other.
+"""Queues for streams: retried operations of one process that change the same stream take it one after the other.
 
-Only one of several that load a stream at the same version can append to it; the others have worked for nothing, and
-do so again. So a stream that a retried operation has met a conflict on is `hot` for as long as anyone waits for it: who
-loads it in a retried operation waits for its turn, and keeps it until its attempt has ended. A turn saves work and no
-more: the version check of the append decides, as without queues and as in every other process.
+Of several operations that load a stream at the same version, only one can append to it. The others have
+worked for nothing and try again. So once a retried operation meets a conflict on a stream, the stream is
+`hot` for as long as any operation wants it: a retried operation that loads it waits in the queue, and then
+holds the stream until its attempt ends. Queues only save work. The version check of the append decides, as
+it does without queues and between processes.
 
-An operation may take long, or two may want two streams in opposite orders. So the turn passes on where the line has not moved
-for a second, and the operation that had it goes on without. The wait has no other bound: if all went on without a turn after
-a second, a thousand operations on one stream would be in conflict with each other, again and again.
+An operation may take long, and two operations may want two streams in opposite orders. So if the queue has
+not advanced for a second, the stream passes to the next operation, and its holder goes on without it. The
+wait has no other limit: if every operation went on without the stream after a second, a thousand operations
+on one stream would conflict with each other again and again.
 
-Who has waited does not load what the one before has saved: it is given a copy. That is as fresh as a load. A read shows
-every event that was committed before it began, and it began before the commit at whose version the state was proved to
-be the newest. So a state is for those alone who had come when its commit was sent; whoever came later loads.
+A waiter gets a copy of the state its predecessor committed instead of reloading it. The copy is as fresh as
+a load: a load only shows events that were committed before it began, and the waiter's load would have begun
+before the commit that proved this state to be the newest. So only an operation that had joined the queue
+when that commit was sent gets the copy; an operation that joined later loads.
 """
 
 from __future__ import annotations
@@ -36,9 +39,9 @@ from eventstore.repositories.storage import Storage
 E = TypeVar("E", bound=Entity)
 
 HOLD_TIMEOUT_S = 1.0
-"""Seconds that an operation keeps its turn on a stream at most while others wait for it."""
+"""The most seconds that an operation holds a stream while others wait for it."""
 
-# So that the next one's commit is sent before the one that has ended goes on: one for it to run, one for its statement.
+# Lets the next operation send its commit before this one goes on: one step to run it, one to send its statement.
 _STEPS_TO_SEND = 2
 
 _current: Scoped[StreamQueues | None] = Scoped("eventstore_stream_queues", None)
@@ -46,13 +49,14 @@ _current: Scoped[StreamQueues | None] = Scoped("eventstore_stream_queues", None)
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """A committed state of an entity, which nobody else ever gets but as a copy.
+    """A committed state of an entity, which others get only as a copy.
 
     Attributes:
         storage: Where it was read: another database may have the same stream.
         entity: The state.
-        asked_by: The last one in the line who had come when its commit was sent; 0: it is for nobody else.
-        generation: Of the server that it was read from: one that another server has replaced may have had another state.
+        asked_by: The number of the last operation that had joined the queue when the commit was sent; 0 if
+            no other operation may get the state.
+        generation: The generation of the server that it was read from; another server may have had another state.
     """
 
     storage: Storage
@@ -61,13 +65,13 @@ class _State:
     generation: int | None = None
 
 
-class _Line:
-    """Those who want one stream, in the order in which they came.
+class _Queue:
+    """The operations that want one stream, in the order in which they joined.
 
     Attributes:
-        wanted_by: How many want it, with the one whose turn it is.
-        come: How many have ever come.
-        saved: What the last one has committed, for the next one.
+        wanted_by: How many want it, including its holder.
+        come: How many have ever joined.
+        saved: What the last holder committed, for the next one.
     """
 
     def __init__(self, stream_id: UUID, loop: asyncio.AbstractEventLoop) -> None:
@@ -82,7 +86,7 @@ class _Line:
         self._watch: asyncio.TimerHandle | None = None
 
     async def wait(self, queues: StreamQueues) -> None:
-        """Wait until it is the turn of `queues`."""
+        """Wait until `queues` holds the stream."""
         self.wanted_by += 1
         self.come += 1
         if self._holder is None:
@@ -99,19 +103,19 @@ class _Line:
         except asyncio.CancelledError:
             if given.cancelled():
                 self._leave()
-            elif self._holder is queues:  # it was given the turn meanwhile
+            elif self._holder is queues:  # it received the stream meanwhile
                 self.release()
             raise
 
     def release(self) -> None:
-        """Give the turn to the next in the line."""
+        """Pass the stream to the next operation in the queue."""
         if self._holder is not None:
             self._holder.lose(self._stream_id)
             self._holder = None
             self._leave()
         while self._waiting:
             queues, given = self._waiting.popleft()
-            if not given.done():  # else it was cancelled, and has left
+            if not given.done():  # otherwise it was cancelled, and has left
                 self._give(queues)
                 given.set_result(None)
                 return
@@ -124,16 +128,16 @@ class _Line:
     def _leave(self) -> None:
         self.wanted_by -= 1
         if not self.wanted_by:
-            _lines.pop((id(self.loop), self._stream_id), None)
+            _queues.pop((id(self.loop), self._stream_id), None)
             if self._watch is not None:
                 self._watch.cancel()
 
     def _watch_from(self, moved_s: float) -> None:
-        # One timer for the line, and not one for each that waits: they may be thousands.
+        # One timer for the queue, not one for each waiter: there may be thousands.
         self._watch = self.loop.call_at(moved_s + HOLD_TIMEOUT_S, self._look)
 
     def _look(self) -> None:
-        """Pass the turn on where the line has not moved for too long."""
+        """Pass the stream on if the queue has not advanced for too long."""
         self._watch = None
         if self._waiting and self.loop.time() - self._moved_s >= HOLD_TIMEOUT_S:
             self.saved = None
@@ -142,7 +146,7 @@ class _Line:
             self._watch_from(self._moved_s)
 
 
-_lines: dict[tuple[int, UUID], _Line] = {}  # by event loop, since a future belongs to one
+_queues: dict[tuple[int, UUID], _Queue] = {}  # by event loop, since a future belongs to one loop
 
 
 def current_queues() -> StreamQueues | None:
@@ -151,47 +155,47 @@ def current_queues() -> StreamQueues | None:
 
 
 class StreamQueues:
-    """The queues that one retried operation holds in its attempts."""
+    """The streams that one retried operation holds in its attempts, and their queues."""
 
     def __init__(self) -> None:
-        self._held: dict[UUID, _Line] = {}
+        self._held: dict[UUID, _Queue] = {}
         self._known: dict[UUID, _State] = {}
 
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[None]:
-        """Let what is loaded in the block wait for its turn; queues are given back at the end of the block."""
+        """Make loads in the block wait in the queue of a hot stream; release all streams at the end of the block."""
         is_waited_for = False
         try:
             with _current.set(self):
                 yield
-            is_waited_for = any(line.wanted_by > 1 for line in self._held.values())
+            is_waited_for = any(queue.wanted_by > 1 for queue in self._held.values())
         finally:
-            for stream_id, line in list(self._held.items()):
-                if line.saved is not self._known.get(stream_id):
-                    line.saved = None  # left by one before, and perhaps no longer the newest
-                line.release()
+            for stream_id, queue in list(self._held.items()):
+                if queue.saved is not self._known.get(stream_id):
+                    queue.saved = None  # left by a predecessor, and perhaps no longer the newest
+                queue.release()
             self._known.clear()
         if is_waited_for:
             for _ in range(_STEPS_TO_SEND):
                 await asyncio.sleep(0)
 
     def holds(self, stream_id: UUID) -> bool:
-        """Whether it is this operation's turn on a stream."""
+        """Whether this operation holds a stream."""
         return stream_id in self._held
 
     async def load(self, storage: Storage, kind: type[E], stream_id: UUID) -> Stream[E]:
-        """Return the state of an entity, as of now; where its stream is hot, after a wait for the turn.
+        """Return the current state of an entity; if its stream is hot, wait in its queue first.
 
         Raises:
-            EventStoreError: As the storage's `load`.
+            EventStoreError: As for the storage's `load`.
         """
         saved = None
         if stream_id not in self._held:
-            line = _line_of(stream_id)
-            if line is not None:
-                place = line.come + 1
+            queue = _queue_of(stream_id)
+            if queue is not None:
+                place = queue.come + 1
                 if await self.take(stream_id):
-                    saved, line.saved = line.saved, None
+                    saved, queue.saved = queue.saved, None
         generation = getattr(storage, "generation", None)
         if (
             saved is not None
@@ -208,25 +212,25 @@ class StreamQueues:
         return stream
 
     async def take(self, stream_id: UUID) -> bool:
-        """Wait for a turn on a stream, which is hot from now on; return whether it is still this one's turn."""
+        """Wait in the queue of a stream, which is hot from now on; return whether this operation still holds it."""
         loop = asyncio.get_running_loop()
-        line = _line_of(stream_id)
-        if line is None:
-            line = _lines[id(loop), stream_id] = _Line(stream_id, loop)
-        await line.wait(self)
+        queue = _queue_of(stream_id)
+        if queue is None:
+            queue = _queues[id(loop), stream_id] = _Queue(stream_id, loop)
+        await queue.wait(self)
         return stream_id in self._held
 
-    def gain(self, stream_id: UUID, line: _Line) -> None:
-        """Have the turn on a stream; for the line's use."""
-        self._held[stream_id] = line
+    def gain(self, stream_id: UUID, queue: _Queue) -> None:
+        """Record that this operation holds a stream; called by the queue."""
+        self._held[stream_id] = queue
 
     def lose(self, stream_id: UUID) -> None:
-        """Have the turn on a stream no longer; for the line's use."""
+        """Record that this operation no longer holds a stream; called by the queue."""
         self._held.pop(stream_id, None)
 
     def asked(self) -> Mapping[UUID, int]:
-        """Return the last one in each line whose turn is held; `hand_on` is told who that was before a commit was sent."""
-        return {stream_id: line.come for stream_id, line in self._held.items()}
+        """Return the number of the last operation in each held queue. Call it before a commit, for `hand_on`."""
+        return {stream_id: queue.come for stream_id, queue in self._held.items()}
 
     def hand_on(
         self,
@@ -236,42 +240,44 @@ class StreamQueues:
         after_version: int,
         asked: Mapping[UUID, int],
     ) -> None:
-        """Keep the state that committed events have made of a stream, for the next in its line.
+        """Keep the state after committed events of a stream for the next operation in its queue.
 
         Args:
             stream_id: The stream.
-            events: The events.
+            events: The committed events.
             after_version: The version before the first of them.
             asked: What `asked` returned before they were sent.
         """
-        line, known = self._held.get(stream_id), self._known.pop(stream_id, None)
-        if line is None:
+        queue, known = self._held.get(stream_id), self._known.pop(stream_id, None)
+        if queue is None:
             return
-        line.saved = None
-        if known is None or known.entity.version != after_version or line.wanted_by == 1:
+        queue.saved = None
+        if known is None or known.entity.version != after_version or queue.wanted_by == 1:
             return
         try:
             entity = _after(known.entity, events)
-        except Exception:  # noqa: BLE001 - the commit stands; the next one loads, and is told
+        except Exception:  # noqa: BLE001 - the commit has succeeded; the next operation loads, and meets the error
             return
         if entity is not None:
-            line.saved = self._known[stream_id] = _State(
+            queue.saved = self._known[stream_id] = _State(
                 known.storage, entity, asked.get(stream_id, 0), known.generation
             )
 
 
-def _line_of(stream_id: UUID) -> _Line | None:
-    """Return the line of a stream in the running event loop; None where nobody wants it."""
+def _queue_of(stream_id: UUID) -> _Queue | None:
+    """Return the queue of a stream in the running event loop; None if no operation wants the stream."""
     loop = asyncio.get_running_loop()
-    line = _lines.get((id(loop), stream_id))
-    return line if line is not None and line.loop is loop else None  # another loop had the same id
+    queue = _queues.get((id(loop), stream_id))
+    return (
+        queue if queue is not None and queue.loop is loop else None
+    )  # an earlier loop may have had the same id
 
 
 def _after(entity: Entity, events: Sequence[PendingEvent]) -> Entity | None:
-    """Return the state after events, which go through the JSON that the log keeps, as if they were loaded; None: deleted.
+    """Return the state after events, which pass through the log's JSON as if they were loaded; None if deleted.
 
     Raises:
-        TypeError: A field holds what can change, and copies of the state would share it.
+        TypeError: A field holds a mutable value, which copies of the state would share.
     """
     state: Entity | None = replica(entity)
     for version, pending in enumerate(events, entity.version + 1):

@@ -21,9 +21,9 @@ Operation = Callable[[IUnitOfWork], Awaitable[T]]
 
 _logger = logging.getLogger(__name__)
 
-_RETRY_DELAY_FIRST_S = 0.02  # a conflict is over when the other writer's single statement is
+_RETRY_DELAY_FIRST_S = 0.02  # a conflict ends with the other writer's single statement
 _RETRY_DELAY_MAX_S = 5.0
-_DOUBLINGS_MAX = 64  # enough to reach the limit from any factor of use, and within a float
+_DOUBLINGS_MAX = 64  # reaches the limit from any useful factor, and fits a float
 
 
 class PostgreSQLTransactionManager:
@@ -37,11 +37,11 @@ class PostgreSQLTransactionManager:
         self._factory = factory
 
     async def execute_in_transaction(self, operation: Operation[T]) -> T:
-        """Run an operation in a Unit of Work of its own, commit, and return what it returned.
+        """Run an operation in a new Unit of Work, commit, and return what the operation returned.
 
         Raises:
-            Exception: What the operation raised; nothing was written then.
-            EventStoreError: As `PostgreSQLUnitOfWork.commit`.
+            Exception: What the operation raised; nothing was written.
+            EventStoreError: As for `PostgreSQLUnitOfWork.commit`.
         """
         async with await self._factory.create_unit_of_work_async() as unit_of_work:
             return await operation(unit_of_work)
@@ -49,25 +49,26 @@ class PostgreSQLTransactionManager:
     async def execute_with_retry(
         self, operation: Operation[T], max_retries: int = 3, backoff_factor: float = 1.0
     ) -> T:
-        """Run an operation as `execute_in_transaction`; run it again where it is known not to have been applied.
+        """Run an operation as `execute_in_transaction` does; run it again if it is known not to have been applied.
 
         Only errors that are `retryable` are retried: a conflict, a serialisation failure, a deadlock, a
-        connection lost before anything was sent. The delay doubles from 20 ms x `backoff_factor` to 5 s at most,
-        and a random part of it is left out, so that writers in conflict part. After a conflict with another operation
-        of this process there is none: those that want one stream are queued, and each begins with what the one before has
-        saved, without a load. One that takes longer than a second loses its turn to the next, and goes on without.
+        connection lost before anything was sent. The delay doubles from 20 ms x `backoff_factor` to at most
+        5 s, with full jitter, so that conflicting writers do not retry in lockstep. After a conflict with
+        another operation of this process there is no delay: operations on one stream queue, and each starts
+        from the state that its predecessor committed, without a load. An operation that holds the stream
+        for more than a second loses its place to the next one, and goes on without it.
 
         Args:
-            operation: The operation; it must load what it changes itself, since it may run more than once, and
-                must leave the commit to this method: what it commits itself stays when it is run again.
-            max_retries: How often it is run again at most; 0 or more.
-            backoff_factor: What the delays are multiplied by; 0 or more.
+            operation: The operation. It must load what it changes, since it may run more than once, and it must
+                leave the commit to this method: what it commits itself stays when it runs again.
+            max_retries: How often it may run again; 0 or more.
+            backoff_factor: The factor of the delays; 0 or more.
 
         Raises:
-            LimitError: `max_retries` is below 0, or no whole number.
+            LimitError: `max_retries` is below 0, or not a whole number.
             ConfigurationError: `backoff_factor` is below 0, or infinite.
             EventStoreError: The last attempt's error.
-            Exception: What the operation raised, at once and as itself.
+            Exception: What the operation raised, at once and unchanged.
         """
         check_count("max_retries", max_retries, least=0)
         if not 0 <= backoff_factor < math.inf:
@@ -86,7 +87,7 @@ class PostgreSQLTransactionManager:
                     try:
                         return await self.execute_in_transaction(operation)
                     except ConcurrencyError as error:
-                        # With the turn, the rival is another process: waiting a while is all that helps.
+                        # If this operation holds the stream, its rival is another process: only a delay helps.
                         queued = not queues.holds(error.stream_id)
                         wanted = error.stream_id
                         raise
@@ -102,15 +103,15 @@ class PostgreSQLTransactionManager:
                 counted = metrics()
                 if counted is not None:
                     counted.retried("operation")
-                _logger.info("an operation is run again", extra={"attempt": attempt, "error": str(error)})
+                _logger.info("retrying an operation", extra={"attempt": attempt, "error": str(error)})
                 await asyncio.sleep(0 if queued else delay_s)
 
     async def execute_batch(self, operations: Iterable[Operation[Any]]) -> list[Any]:
         """Run operations one after the other in one Unit of Work, and return their results in order.
 
         Raises:
-            Exception: What an operation raised; nothing of any was written then.
-            EventStoreError: As `PostgreSQLUnitOfWork.commit`.
+            Exception: What an operation raised; nothing was written.
+            EventStoreError: As for `PostgreSQLUnitOfWork.commit`.
         """
         async with await self._factory.create_unit_of_work_async() as unit_of_work:
             return [await operation(unit_of_work) for operation in operations]

@@ -32,21 +32,21 @@ E = TypeVar("E", bound=Entity)
 class PostgreSQLUnitOfWork:
     """Stages the events of entities, and appends them all in one statement when it commits.
 
-    As a context manager it begins at the top of the block, commits at its end, and rolls back when an error
-    leaves it; afterwards it can be used again. A read inside it sees its own staged changes and every event that
-    was committed before the read began, and one id is one instance in it.
+    As a context manager it begins at the top of the block and commits at its end; if an error leaves the
+    block, it rolls back. Afterwards it can be used again. A read inside it sees its own staged changes and
+    every event that was committed before the read began. Inside it, each id is represented by one instance.
 
-    Conflicts are found on the streams that are written, not on those that were only read. It belongs to one task:
-    while it is sent, others that use it get `TransactionError`.
+    Conflicts are detected on the streams that are written, not on those that were only read. It belongs to
+    one task: while it is being sent, other tasks that use it get `TransactionError`.
 
     Args:
-        backend: The database, or one in memory.
-        metadata: Kept with each event: correlation id, causation id, actor, anything that JSON can hold.
-        unsaved: What a commit does with changes of an entity, loaded or saved since it began, that were not saved after
-            them: `error` refuses the commit, `save` saves them.
+        backend: The database, or a backend in memory.
+        metadata: Stored with each event: correlation id, causation id, actor, or anything that JSON can hold.
+        unsaved: What a commit does with changes of an entity that was loaded or saved in it, if the changes
+            were not saved: `error` refuses the commit, `save` saves them.
 
     Raises:
-        ConfigurationError: `unsaved` is neither of its two words.
+        ConfigurationError: `unsaved` is neither `error` nor `save`.
     """
 
     def __init__(
@@ -67,8 +67,9 @@ class PostgreSQLUnitOfWork:
         self._last_position: int | None = None
         self._sent_position: int | None = None
 
-    # A repository refers to its Unit of Work, so it is made when asked for and not kept: in a cycle, every Unit of Work
-    # and all that it saved would lie in memory until the garbage collector comes, at a third of a commit's cost.
+    # A repository refers to its Unit of Work, so it is made on access and not stored. In a reference cycle,
+    # every Unit of Work and all that it saved would stay in memory until garbage collection, at a third of a
+    # commit's cost.
 
     @property
     def orders(self) -> PostgreSQLOrderRepository:
@@ -92,7 +93,7 @@ class PostgreSQLUnitOfWork:
 
     @property
     def last_position(self) -> int | None:
-        """The highest position that its last commit was given; None where it appended nothing."""
+        """The highest position of its last commit; None if that commit appended nothing."""
         return self._last_position
 
     def entities(self, kind: type[E]) -> EntityRepository[E]:
@@ -114,17 +115,17 @@ class PostgreSQLUnitOfWork:
     async def commit(self) -> None:
         """Append all staged events in one statement; their entities then have their new versions.
 
-        Where it fails, nothing was written, the Unit of Work stays active and must be rolled back (the context
-        manager does so). An answer that is lost is resolved by the library. A cancellation waits for the answer.
+        If it fails, nothing was written, and the Unit of Work stays active and must be rolled back (the context
+        manager does so). The library resolves a lost answer itself. A cancellation waits for the answer.
 
         Raises:
             TransactionNotActiveError: It has not begun.
-            UnsavedChangesError: An entity that it knows was changed and not saved. Nothing was sent: save it and commit
+            UnsavedChangesError: A known entity was changed and not saved. Nothing was sent: save it and commit
                 again.
             ConcurrencyError: Another writer has changed a stream. Load again, then retry.
             TransactionConflictError: A deadlock or a lock time-out. Safe to retry.
             ConnectionError, TimeoutError: Nothing was sent. Safe to retry.
-            TransactionCommitError: `outcome="unknown"`: no answer could be had; not safe to retry.
+            TransactionCommitError: `outcome="unknown"`: no answer arrived; not safe to retry.
         """
         self._require_active()
         self._session.resolve_unsaved(self._unsaved)
@@ -142,7 +143,7 @@ class PostgreSQLUnitOfWork:
             self._sending = False
 
     async def rollback(self) -> None:
-        """Drop what was staged; the entities keep their changes and can be saved again.
+        """Drop the staged events; the entities keep their changes and can be saved again.
 
         Raises:
             TransactionNotActiveError: It has not begun.
@@ -151,14 +152,15 @@ class PostgreSQLUnitOfWork:
             await finish(self._rollback())
 
     async def flush(self) -> None:
-        """Send what is staged now, in a transaction that the commit ends; with `unsaved="save"`, unsaved changes too.
+        """Send the staged events now, in a transaction that the commit ends.
 
-        It shows conflicts early, and costs more round trips. While it is open, readers of the log in order stand
-        before its positions, so the server ends it when it stands idle (after 1 s unless set).
+        With `unsaved="save"` it also sends unsaved changes. It detects conflicts early, and costs more round
+        trips. While the transaction is open, readers of the log in order stop before its positions, so the
+        server ends it if it is idle for too long (1 s by default).
 
         Raises:
             TransactionNotActiveError: It has not begun.
-            ConcurrencyError, TransactionConflictError, ConnectionError, TimeoutError: As `commit`.
+            ConcurrencyError, TransactionConflictError, ConnectionError, TimeoutError: As for `commit`.
         """
         with self._sending_alone():
             if self._unsaved == "save":
@@ -177,7 +179,7 @@ class PostgreSQLUnitOfWork:
             self._sent_position = sent.last_position
 
     async def refresh(self, entity: E) -> E:
-        """Bring an instance up to date, drop changes that were not saved, and return it.
+        """Reload an instance, drop its unsaved changes, and return it.
 
         Raises:
             TransactionNotActiveError: It has not begun.
@@ -196,7 +198,7 @@ class PostgreSQLUnitOfWork:
         return self._session
 
     def writing(self) -> AbstractAsyncContextManager[Session]:
-        """Return the session, for repositories; what is staged in it waits for the commit."""
+        """Return the session, for repositories; what is staged in it is sent by the commit."""
         return nullcontext(self.reading())
 
     async def __aenter__(self) -> Self:
@@ -224,12 +226,12 @@ class PostgreSQLUnitOfWork:
             )
         if self._sending:
             raise TransactionError(
-                "another task commits, flushes or rolls back this Unit of Work: give each task one of its own"
+                "another task commits, flushes or rolls back this Unit of Work: give each task its own Unit of Work"
             )
 
     @contextmanager
     def _sending_alone(self) -> Iterator[None]:
-        # What another task staged while all is being sent would count as saved and be in no log.
+        # An event that another task stages during the send would count as saved without being in the log.
         self._require_active()
         self._sending = True
         try:
@@ -257,8 +259,8 @@ class PostgreSQLUnitOfWork:
         except (ConnectionError, TimeoutError) as error:
             if isinstance(error, TimeoutError) and error.sqlstate is not None:
                 self._session.mark_unsent()
-                raise  # the server says so, and has rolled back
-            # Committed or not: the same append again waits for the first one and tells.
+                raise  # the server reports the failure, and has rolled back
+            # The outcome is unknown: the same append sent again waits for the first one, and returns its outcome.
             await self._backend.append(self._session.staged, self._note_commit)
         except BaseException:
             self._session.mark_unsent()

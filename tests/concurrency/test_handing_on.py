@@ -53,7 +53,7 @@ async def either_store(
 async def no_line_is_left() -> AsyncIterator[None]:
     """When all have ended, nothing is kept of a stream."""
     yield
-    assert not stream_queues._lines
+    assert not stream_queues._queues
 
 
 def factory_of(store: EventStore) -> PostgreSQLUnitOfWorkFactory:
@@ -94,7 +94,7 @@ async def queued(
         assert await first.take(stream_id)
         for operation in operations:
             tasks.append(elsewhere(manager.execute_with_retry(operation)))
-            line = stream_queues._lines[id(asyncio.get_running_loop()), stream_id]
+            line = stream_queues._queues[id(asyncio.get_running_loop()), stream_id]
             await until(partial(_is_wanted_by, line, len(tasks) + 1))
     yield tasks
     await asyncio.wait(tasks)

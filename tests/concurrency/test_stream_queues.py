@@ -62,7 +62,7 @@ async def test_rivals_of_one_process_meet_few_conflicts(store: EventStore):
     events = await store.log.read_stream(order.id)
     assert len(events) == 1 + 160
     assert len(attempts) <= 160 + 40
-    assert not stream_queues._lines
+    assert not stream_queues._queues
 
 
 async def test_two_streams_in_opposite_orders_end(store: EventStore, monkeypatch):
@@ -86,7 +86,7 @@ async def test_two_streams_in_opposite_orders_end(store: EventStore, monkeypatch
         await asyncio.gather(*(writer(number) for number in range(4)))
     for order in orders:
         assert len(await store.log.read_stream(order.id)) == 1 + 20
-    assert not stream_queues._lines
+    assert not stream_queues._queues
 
 
 async def test_a_cancelled_operation_leaves_its_place(store: EventStore):
@@ -108,7 +108,7 @@ async def test_a_cancelled_operation_leaves_its_place(store: EventStore):
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [type(None), asyncio.CancelledError, type(None)]
     assert len(await store.log.read_stream(order.id)) == 3
-    assert not stream_queues._lines
+    assert not stream_queues._queues
 
 
 async def test_a_long_line_moves_in_order_and_not_all_at_once(monkeypatch):
@@ -133,7 +133,7 @@ async def test_a_long_line_moves_in_order_and_not_all_at_once(monkeypatch):
         )
     )
     assert len(attempts) <= 2.5 * count
-    assert not stream_queues._lines
+    assert not stream_queues._queues
 
 
 async def test_one_that_takes_long_loses_its_turn(monkeypatch):
@@ -171,7 +171,7 @@ async def test_one_that_takes_long_loses_its_turn(monkeypatch):
             others_are_done.set()
             await slow_one
     assert attempts == [1, 1]
-    assert not stream_queues._lines
+    assert not stream_queues._queues
 
 
 def test_the_cost_of_a_turn_does_not_grow_with_those_that_wait():
@@ -186,7 +186,7 @@ def test_the_cost_of_a_turn_does_not_grow_with_those_that_wait():
                 assert await mine.take(stream_id)
 
         await asyncio.gather(*(one() for _ in range(count)))
-        assert not stream_queues._lines
+        assert not stream_queues._queues
 
     def seconds(count: int) -> float:
         taken = []

@@ -25,7 +25,7 @@ async def test_what_is_no_id_is_refused(database: Database, wrong: Any):
             uow.portfolios.get_portfolio_summary,
         ):
             with pytest.raises(
-                RepositoryError, match=f"an id is a UUID, or the .* itself, not {re.escape(repr(wrong))}"
+                RepositoryError, match=f"an id must be a UUID or the .* itself, not {re.escape(repr(wrong))}"
             ):
                 await call(wrong)
         assert await uow.portfolios.get_portfolio_by_id(None) is None  # type: ignore[arg-type]
@@ -46,7 +46,7 @@ async def test_a_page_goes_on_after_an_entity_of_its_kind(database: Database):
     async with database.unit_of_work() as uow:
         for wrong in (uuid4(), a_position()):
             after: Any = wrong
-            with pytest.raises(RepositoryError, match="after must be the last Order of the page before"):
+            with pytest.raises(RepositoryError, match="after must be the last Order of the previous page"):
                 await uow.orders.get_active_orders(after=after)
 
 

@@ -157,7 +157,7 @@ async def test_an_entity_of_another_class_is_refused(database: Database, name: s
                 continue
             with pytest.raises(
                 RepositoryError,
-                match=f"an id is a UUID, or the {kind.__name__} itself, not <{other.__name__} ",
+                match=f"an id must be a UUID or the {kind.__name__} itself, not <{other.__name__} ",
             ) as raised:
                 await call(uow, entity)
             assert str(entity.id) in str(raised.value)

@@ -208,7 +208,7 @@ async def test_an_equity_curve_as_arrow(store: EventStore):
     table = dataclasses.replace(curve, points=points).to_arrow()
     assert table.column("equity").to_pylist() == [point.equity for point in points]
     assert table.schema.field("equity").type == pa.decimal256(76, 22)
-    with pytest.raises(ConfigurationError, match="fits no decimal"):
+    with pytest.raises(ConfigurationError, match="does not fit the widest decimal"):
         dataclasses.replace(
             curve, points=(EquityPoint(start, Decimal("1" + "0" * 60 + "." + "0" * 19 + "1")),)
         ).to_arrow()

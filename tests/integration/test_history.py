@@ -51,7 +51,7 @@ async def test_a_history_tells_who_did_what_when_and_what_changed(store: EventSt
     assert await store.history(Order, order.id) == told
     assert [one.recorded for one in told] == await store.history(order.id)
     assert await store.history(Order, uuid4()) == []
-    with pytest.raises(ConfigurationError, match="it is no Position"):
+    with pytest.raises(ConfigurationError, match="it is not the id of a Position"):
         await store.history(Position, order.id)
 
 
@@ -73,7 +73,7 @@ async def test_a_difference_is_between_versions_or_points_in_time(store: EventSt
     assert created == (await store.history(order))[0].changes == await store.diff(order, 0, 1)
     with pytest.raises(ConfigurationError, match="has 2 versions, not 3"):
         await store.diff(order, 1, 3)
-    with pytest.raises(ConfigurationError, match="Give its id"):
+    with pytest.raises(ConfigurationError, match="pass the id of the Order"):
         await store.diff(Order, 1, 2)
     with pytest.raises(EntityNotFoundError):
         await store.diff(Order, 1, 2, id=uuid4())

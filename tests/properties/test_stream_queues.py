@@ -72,4 +72,4 @@ async def _rival(scripts: Sequence[tuple[Sequence[Step], int]], dawdling: int) -
         for steps, pause in scripts:
             tasks.create_task(rivals.run(steps, pause))
     await rivals.check()
-    assert not stream_queues._lines
+    assert not stream_queues._queues

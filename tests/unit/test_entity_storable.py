@@ -166,7 +166,7 @@ async def test_an_entity_with_streams_of_its_own_is_no_order():
     """The repository of orders would not find it again."""
     order = OwnOrder.create_market_order("ES", D(1), OrderSide.BUY, desk="a")
     async with InMemoryUnitOfWorkFactory(InMemoryDatabase()).create_unit_of_work() as uow:
-        with pytest.raises(RepositoryError, match=r"save it by uow.entities\(OwnOrder\)"):
+        with pytest.raises(RepositoryError, match=r"save it with uow.entities\(OwnOrder\)"):
             await uow.orders.save_order(order)
     assert (await saved(order)).desk == "a"
 
@@ -176,7 +176,7 @@ async def test_an_event_of_another_category_is_not_saved(make: Any):
     """The stream would be that of an entity of another kind."""
     plan = make()
     plan.end()
-    with pytest.raises(RepositoryError, match="its event Ended of ended elsewhere"):
+    with pytest.raises(RepositoryError, match="its event Ended is of ended elsewhere"):
         await saved(plan)
 
 

@@ -36,6 +36,8 @@ ROOMS = (
     "eventstore/metrics.py",
     "eventstore/sql",
     "eventstore/testing",
+    "eventstore/replay",
+    "eventstore/repositories",
 )
 """Files, folders and patterns below the root of the project."""
 
