@@ -1,4 +1,7 @@
-"""The kernel of event sourcing: events, entities, their codec, their registry and upcasting. It knows nothing of trading."""
+"""The kernel of event sourcing: events, entities, codec, registry and upcasting.
+
+It knows nothing of trading.
+"""
 
 from eventstore.core.causation import CausationNode, CausationTree, caused_by, context_metadata
 from eventstore.core.context import at, exact, new_id, now, plain, use_clock, use_ids

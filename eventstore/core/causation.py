@@ -1,12 +1,13 @@
-"""Causation: which command an event came from, which event made it happen, and who acted.
+"""Causation: the command that an event came from, the event that caused it, and the actor.
 
-Three keys of an event's metadata say so:
+Three keys of an event's metadata hold this:
 
-- `correlation_id`: all events that came from one command have the same one;
-- `causation_id`: the id of the event (or command) that made this one happen;
+- `correlation_id`: all events that came from one command share it;
+- `causation_id`: the id of the event (or command) that caused this one;
 - `actor`: who or what acted.
 
-They are set for a task with `context_metadata` and `caused_by`, or for one Unit of Work by its arguments.
+Set them for a task with `context_metadata` and `caused_by`, or for one Unit of Work by its
+arguments.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _context: Scoped[Mapping[str, Any]] = Scoped("eventstore_metadata", _NOTHING)
 
 
 def current_metadata() -> Mapping[str, Any]:
-    """Return what the context adds to the metadata of every event that is staged now."""
+    """Return the metadata that the context adds to every event that is staged now."""
     return _context.get()
 
 
@@ -41,16 +42,18 @@ def context_metadata(
     actor: str | None = None,
     **more: Any,
 ) -> Iterator[None]:
-    """Add to the metadata of every event that is staged inside the block, in this task and in those it starts.
+    """Add metadata to every event that is staged inside the block.
 
-    An inner block adds to what an outer one says, and wins where both say the same. What a Unit of Work is given itself wins
-    over both. The block may be entered in one task and left in another, as around the `yield` of an async generator.
+    The metadata holds in this task and in the tasks that are started inside the block. An inner
+    block adds keys to those of an outer block, and overrides equal keys. The arguments of a Unit of
+    Work override both. The block may be entered in one task and left in another, as around the
+    `yield` of an async generator.
 
     Args:
-        correlation_id: The command that it all comes from.
-        causation_id: The id of the event, or of the command, that makes it happen.
-        actor: Who acts.
-        **more: Anything else that JSON can hold.
+        correlation_id: The id of the command that the events come from.
+        causation_id: The id of the event or command that causes the events.
+        actor: Who or what acts.
+        **more: Other keys, with any values that JSON can hold.
     """
     added = metadata_of(more, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
     with _context.set({**_context.get(), **added}):
@@ -61,18 +64,20 @@ def context_metadata(
 def caused_by(event: RecordedEvent, *, actor: str | None = None) -> Iterator[None]:
     """Name an event of the log as the cause of every event that is staged inside the block.
 
-    The correlation is the event's own; where it has none, it is the first of one that is named after it.
+    The new events get the correlation id of the cause. If the cause has none, its event id becomes
+    the correlation id.
 
     Args:
-        event: The cause, such as one that a subscription yielded.
-        actor: Who acts; None: as the context says. It is not taken over from the event.
+        event: The cause, such as an event that a subscription yielded.
+        actor: Who or what acts; None keeps the actor of the context. It is not copied from the
+            event.
     """
     with context_metadata(correlation_id=correlation_of(event), causation_id=event.event_id, actor=actor):
         yield
 
 
 def correlation_of(event: RecordedEvent) -> str:
-    """Return the correlation id of an event; its own id where it has none."""
+    """Return the correlation id of an event, or its event id if it has none."""
     return str(event.metadata.get(_CORRELATION_ID) or event.event_id)
 
 
@@ -83,7 +88,7 @@ def metadata_of(
     causation_id: str | UUID | None = None,
     actor: str | None = None,
 ) -> Mapping[str, Any]:
-    """Return metadata with these three keys, where they are given; ids as text."""
+    """Return `metadata` with those of the three keys that are given, as text."""
     if correlation_id is None and causation_id is None and actor is None:
         return metadata
     named = {_CORRELATION_ID: correlation_id, _CAUSATION_ID: causation_id, _ACTOR: actor}
@@ -93,14 +98,14 @@ def metadata_of(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CausationNode:
-    """An event, and the events that it caused.
+    """An event and the events that it caused.
 
     Attributes:
         event: The event.
-        caused: What it caused, in the order of the log.
-        cause_id: The causation id in its metadata; None: it has none.
-        is_root: Whether its cause is no event of the tree: it has none, or what it names is a command, an event of another
-            correlation, or one that comes later in the log.
+        caused: The nodes of the events that it caused, in the order of the log.
+        cause_id: The causation id in its metadata; None if the metadata has none.
+        is_root: Whether its cause is not an event of the tree. The event has no causation id, or
+            the id names a command, an event of another correlation, or a later event.
     """
 
     event: RecordedEvent
@@ -114,9 +119,9 @@ class CausationTree:
     """Everything that came from one command.
 
     Attributes:
-        correlation_id: The correlation.
-        roots: The events that no other of them caused, in the order of the log.
-        is_complete: Whether these are all; False where a limit left some out.
+        correlation_id: The correlation id.
+        roots: The events that no other event of the tree caused, in the order of the log.
+        is_complete: Whether the tree has all events; False if a limit left some out.
     """
 
     correlation_id: str
@@ -127,10 +132,10 @@ class CausationTree:
     def of(
         cls, correlation_id: str | UUID, events: Iterable[RecordedEvent], *, is_complete: bool = True
     ) -> CausationTree:
-        """Return the tree of events, which may be in any order.
+        """Return the tree of `events`, which may be in any order.
 
-        A cause comes before what it causes: an event that names itself, or a later one, is a root. So whatever the ids
-        say, each event is in the tree once.
+        A cause precedes its effects, so an event that names itself or a later event is a root. For
+        any ids, each event is in the tree exactly once.
         """
         in_order = sorted(events, key=lambda event: event.position)
         first: dict[str, RecordedEvent] = {}
@@ -138,7 +143,7 @@ class CausationTree:
             first.setdefault(str(event.event_id), event)
         caused: dict[int, list[CausationNode]] = {}
         roots: list[CausationNode] = []
-        for event in reversed(in_order):  # what an event caused comes after it, so it is put together already
+        for event in reversed(in_order):  # effects come later, so their nodes exist already
             named = event.metadata.get(_CAUSATION_ID)
             cause_id = None if named is None else str(named)
             cause = None if cause_id is None else first.get(cause_id)
@@ -151,7 +156,7 @@ class CausationTree:
         return cls(str(correlation_id), tuple(reversed(roots)), is_complete)
 
     def __iter__(self) -> Iterator[tuple[int, CausationNode]]:
-        """Yield each event with its depth, 0 for a root: a cause, and then all that came from it."""
+        """Yield each event with its depth, 0 for a root: a cause precedes what it caused."""
         waiting = [(0, root) for root in reversed(self.roots)]
         while waiting:
             depth, node = waiting.pop()

@@ -1,12 +1,13 @@
-"""From stored JSON or a table's row to a model, without validating again what was validated when written.
+"""Decoding of stored JSON and of table rows into models, without validating them a second time.
 
-Validation costs several times what decoding does, and a replay decodes every event of the log. So each field's type is
-turned once into a reader of its JSON form. A type that has no reader here, or a serializer of its own, is read by
-pydantic's validator in its JSON mode.
+Validation costs several times as much as decoding, and a replay decodes every event of the log. So
+each field's type is compiled once into a reader of its JSON form. A type that has no reader here,
+or that has a custom serializer, is read by pydantic's validator in JSON mode.
 
-The types come from pydantic's core schema. It has all that decides about the JSON form: annotations with their metadata,
-decorators, and the configuration of nested models. A kind of schema that is not known here is read by pydantic, and its
-values are checked when they are written, so a new version of pydantic costs time at worst.
+The types come from pydantic's core schema. It contains everything that determines the JSON form:
+annotations with their metadata, decorators, and the configuration of nested models. Pydantic reads
+any kind of schema that is unknown here, and the values are checked when they are written. So a new
+version of pydantic costs time at worst.
 """
 
 from __future__ import annotations
@@ -36,22 +37,25 @@ F = TypeVar("F", bound=Callable[..., Any])
 Converter = Callable[[Any], Any]
 Schema = Mapping[str, Any]
 
-_SHAPES_MAX = 1_000  # of a model: an amendment may name any of its fields
-_REMEMBERED_MAX = 10_000  # of a type: one or two MB
+_SHAPES_MAX = 1_000  # per model: an amendment may contain any of its fields
+_REMEMBERED_MAX = 10_000  # per type: one or two MB
 
-# What a model consists of beside its `__dict__`; pydantic documents these.
+# The attributes of a model instance besides its `__dict__`. Pydantic documents them.
 _set = object.__setattr__
 _GIVEN, _EXTRA, _PRIVATE = "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"
 
 
 def keeps_type(function: F) -> F:
-    """Mark a validator: what it returns is what it was given, or another value of exactly the same type."""
+    """Mark a validator that returns its argument, or another value of exactly the same type."""
     function.__reads_back__ = "as given"  # type: ignore[attr-defined]
     return function
 
 
 def comes_back(function: F) -> F:
-    """Mark a validator or a default factory: whatever it returns comes back from JSON equal, type and all."""
+    """Mark a validator or default factory whose results come back from JSON equal.
+
+    They are equal in value and type.
+    """
     function.__reads_back__ = "always"  # type: ignore[attr-defined]
     return function
 
@@ -64,13 +68,14 @@ class Reader:
     """How the JSON form of one type becomes a value again.
 
     Attributes:
-        read: Turns the parsed JSON into the value; None: the parsed JSON is the value.
-        is_exact: Whether every value that passes validation comes back equal, type and all.
-        keeps_none: Whether nothing is lost where every None inside is left out of the JSON.
-        is_wide: Whether the JSON may have integers beyond 64 bits.
+        read: Turns the parsed JSON into the value; None if the parsed JSON already is the value.
+        is_exact: Whether every value that passes validation comes back equal, in value and type.
+        keeps_none: Whether nothing is lost if every None inside is left out of the JSON.
+        is_wide: Whether the JSON may contain integers beyond 64 bits.
         may_be_none: Whether None may be a value.
-        is_opaque: Whether the JSON form alone says nothing of the value, so that validators are needed to make it.
-        types: The types that values have; empty: not known.
+        is_opaque: Whether the JSON form alone does not determine the value, so that validators have
+            to make it.
+        types: The types that values can have; empty if unknown.
     """
 
     read: Converter | None = None
@@ -88,15 +93,16 @@ class Form:
 
     Attributes:
         readers: The reader of each field.
-        defaults: The default of each field that has a plain one, as pydantic gives it.
-        made: What makes the default of the other fields that have one, out of the fields before it.
-        extras: The reader of values that are no fields; None: the model takes none.
-        is_root: Whether the JSON is that of the one field, `root`.
-        has_serializer: Whether the model has a serializer of its own, so that pydantic has to read it.
-        is_exact: Whether every instance that passes validation comes back equal, type and all.
-        keeps_none: Whether nothing is lost where fields that are None are left out of the JSON.
-        is_wide: Whether the JSON may have integers beyond 64 bits.
-        unstorable: Why a field's values can never be read back, for each field of which that is known.
+        defaults: The default of each field that has a constant one, as pydantic returns it.
+        made: For other fields with a default, the function that computes it from the fields before
+            it.
+        extras: The reader of values that are not fields; None if the model accepts no such values.
+        is_root: Whether the JSON is that of the single field `root`.
+        has_serializer: Whether the model has a custom serializer, so that pydantic has to read it.
+        is_exact: Whether every instance that passes validation comes back equal, in value and type.
+        keeps_none: Whether nothing is lost if fields that are None are left out of the JSON.
+        is_wide: Whether the JSON may contain integers beyond 64 bits.
+        unstorable: For each field whose values are known to be unreadable from JSON, the reason.
     """
 
     readers: Mapping[str, Reader] = field(default_factory=dict)
@@ -112,7 +118,9 @@ class Form:
 
 
 def require_complete(model: type[BaseModel]) -> None:
-    """Resolve the forward references of a model; pydantic does so only when the first instance is made.
+    """Resolve the forward references of a model.
+
+    Pydantic resolves them only when the first instance is created.
 
     Raises:
         ConfigurationError: A name is not defined.
@@ -120,7 +128,8 @@ def require_complete(model: type[BaseModel]) -> None:
     if model.__pydantic_complete__:
         return
     try:
-        # Without a namespace of ours, names would also be looked up among the variables here.
+        # Without an explicit namespace, pydantic would also look names up among the local variables
+        # here.
         model.model_rebuild(_types_namespace={})
     except PydanticUndefinedAnnotation as error:
         raise ConfigurationError(
@@ -150,13 +159,13 @@ def reader_of(adapter: TypeAdapter[Any], config: ConfigDict | None = None) -> Re
 
 
 _FUNCTIONS = ("function-before", "function-after", "function-wrap")
-# Values of enumerations that are the same JSON whatever the configuration says.
+# Types of enum values whose JSON does not depend on the configuration.
 _WRITTEN_ALIKE = frozenset({str, int, bool, Decimal, UUID})
 _USUAL_CONFIGS: tuple[Mapping[str, Any], ...] = (
-    {"ser_json_bytes": "base64", "ser_json_inf_nan": "strings"},  # of `Event`
+    {"ser_json_bytes": "base64", "ser_json_inf_nan": "strings"},  # the configuration of `Event`
     {},
 )
-# What orjson reads as an integer.
+# The range that orjson reads as an integer.
 _INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**64 - 1
 
 
@@ -176,7 +185,7 @@ def _form(model: type[BaseModel], within: frozenset[type]) -> Form:
         elif schema["type"] in _FUNCTIONS:
             keeps_instance &= schema["type"] == "function-before" or _reads_back(schema) is not None
             schema = schema["schema"]
-        else:  # what other versions of pydantic may have around a model
+        else:  # other versions of pydantic may wrap a model differently
             return Form(has_serializer=True)
     if "serialization" in schema:
         return Form(has_serializer=True)
@@ -200,7 +209,10 @@ def _form(model: type[BaseModel], within: frozenset[type]) -> Form:
 
 
 def _is_made_plainly(model: type[BaseModel]) -> bool:
-    """Whether no code of a user's runs when an instance is made, besides validators: it could put anything in a field."""
+    """Whether only validators run user code when an instance is created.
+
+    Other code could put anything into a field.
+    """
     return all(
         (getattr(model, name).__module__ or "").startswith(
             ("pydantic.", "eventstore.core.", "eventstore.domain.")
@@ -225,7 +237,7 @@ def _form_of_fields(
                 reader = replace(reader, is_exact=False)
         if node.get("serialization_exclude") is True:
             unstorable[name] = (
-                "it is excluded from the JSON, so its value would be lost: store it, or make it a property"
+                "it is excluded from the JSON, so its value would be lost: include it, or make it a property"
             )
         elif (why := _unstorable(node["schema"])) is not None:
             unstorable[name] = why
@@ -255,13 +267,14 @@ def _form_of_fields(
 
 @dataclass(frozen=True, slots=True)
 class _Default:
-    """A field's default: a plain value, or what makes one of the fields before it.
+    """A field's default: a constant, or a function of the fields before it.
 
     Attributes:
-        value: The plain value; of one that is made anew each time, nothing that matters.
-        make: What makes it; None: it is plain.
-        is_validated: Whether it has passed the field's validators, as a value that is given.
-        is_exact: Whether what makes it is known to make values that come back.
+        value: The constant; meaningless if the default is computed each time.
+        make: The function that computes it; None for a constant.
+        is_validated: Whether it has passed the field's validators, like a value that is passed in.
+        is_exact: Whether the function is known to return only values that come back from JSON
+            equal.
     """
 
     value: Any
@@ -271,7 +284,7 @@ class _Default:
 
 
 def _fits(reader: Reader, default: _Default, value: Any) -> bool:
-    """Whether a default that no validator has seen is a value that comes back where the field's own do."""
+    """Whether an unvalidated default comes back from JSON equal, if validated values do."""
     if default.make is not None:
         return default.is_exact
     if value is None:
@@ -281,9 +294,9 @@ def _fits(reader: Reader, default: _Default, value: Any) -> bool:
 
 
 def _reads_back(schema: Schema) -> str | None:
-    """Return what is known of a validator function: `as given`, `always`, or None."""
+    """Return what is known about a validator function: `as given`, `always`, or None."""
     function = schema["function"]["function"]
-    function = getattr(function, "func", function)  # of a partial
+    function = getattr(function, "func", function)  # the function behind a partial
     if only_checks_bounds(function):
         return "as given"
     mark: str | None = getattr(function, "__reads_back__", None)
@@ -291,18 +304,18 @@ def _reads_back(schema: Schema) -> str | None:
 
 
 _NEVER_READ = {
-    "generator": "an iterator can be read only once: take a tuple",
+    "generator": "an iterator can be read only once: use a tuple",
     "callable": "a function cannot be kept as JSON: keep its name",
     "is-subclass": "a class cannot be kept as JSON: keep its name",
 }
 _STARS = (
-    "a secret is written as stars, so it could not be read back, and what is in a log stays there: keep it elsewhere, "
-    "and here the name under which it is found"
+    "a secret is written as asterisks and could not be read back, and the log never forgets: store the secret elsewhere, "
+    "and keep only the name under which it is found"
 )
 
 
 def _unstorable(schema: Schema) -> str | None:
-    """Return why no value of a schema can be read back; None: nothing is known against it."""
+    """Return why no value of a schema can be read back; None if no reason is known."""
     if "serialization" in schema:
         return None
     why = _NEVER_READ.get(schema["type"])
@@ -324,12 +337,12 @@ def _has_secret(annotation: Any, seen: frozenset[Any]) -> bool:
 
 
 class _Compiler:
-    """Makes readers of the core schemas of one model.
+    """Compiles the core schemas of one model into readers.
 
     Args:
         definitions: The schemas that others refer to.
-        config: The model's configuration, as pydantic-core has it.
-        within: The models that this one is part of, and itself.
+        config: The model's configuration, as pydantic-core holds it.
+        within: This model and the models that contain it.
     """
 
     def __init__(
@@ -345,7 +358,7 @@ class _Compiler:
 
         Args:
             schema: The schema.
-            bounds: Bounds of a number that validators around the schema hold it to.
+            bounds: The bounds that validators around the schema impose on a number.
         """
         kind = "serialization" if "serialization" in schema else schema["type"]
         if kind in _FUNCTIONS:
@@ -359,7 +372,7 @@ class _Compiler:
         return self._READERS.get(kind, _Compiler._by_pydantic)(self, schema)
 
     def default(self, schema: Schema) -> _Default | None:
-        """Return the default of a field's schema; None where the field is required."""
+        """Return the default of a field's schema; None if the field is required."""
         node = schema
         while node["type"] in (*_FUNCTIONS, "nullable"):
             node = node["schema"]
@@ -381,7 +394,7 @@ class _Compiler:
             validate = self._validator(schema).validate_python
             try:
                 value = validate(value)
-            except Exception:  # noqa: BLE001 - it is told where a model lacks the field
+            except Exception:  # noqa: BLE001 - raised when an instance lacks the field
                 return _Default(None, lambda _: validate(value), is_validated=True)
         try:
             hash(value)
@@ -406,13 +419,14 @@ class _Compiler:
         return SchemaValidator(whole, typing.cast("Any", self.config) or None)
 
     def _validated(self, schema: Schema, bounds: Mapping[str, Any]) -> Reader:
-        """Read what a validator function has let through: by the type that it validates, without the function."""
+        """Return the reader of the type that a validator function validates."""
         function, mark = schema["function"]["function"], _reads_back(schema)
         is_before = schema["type"] == "function-before"
         if mark == "as given" and isinstance(function, partial):
             bounds = {**bounds, **function.keywords}
         inner = self.reader(schema["schema"], bounds)
-        # A class makes its own instances of what it is given, and `attrgetter` something else as well.
+        # A class as a validator returns its own instances, and `attrgetter` returns something else
+        # as well.
         if inner.is_opaque or (not is_before and isinstance(function, type | operator.attrgetter)):
             return self._by_pydantic(schema)
         if is_before or mark == "as given":
@@ -431,11 +445,11 @@ class _Compiler:
             types=types | {type(None)} if types else types,
         )
 
-    def _any(self, schema: Schema) -> Reader:  # noqa: ARG002 - as the others
+    def _any(self, schema: Schema) -> Reader:  # noqa: ARG002 - the signature of all readers
         return Reader(keeps_none=False, is_wide=True, may_be_none=True, is_opaque=True)
 
     def _decimal(self, schema: Schema) -> Reader:
-        # NaN is not equal to itself, nor to what is read.
+        # NaN equals nothing, not even the value read back.
         is_finite = not schema.get("allow_inf_nan", self.config.get("allow_inf_nan", False))
         return Reader(_remembered(Decimal).__getitem__, is_exact=is_finite, types=frozenset({Decimal}))
 
@@ -492,7 +506,7 @@ class _Compiler:
         read_value = values.read or _same
         read: Converter | None = None
         if keys.types != {str} or keys.read is not None:
-            # JSON has texts for keys, of which pydantic makes what they were.
+            # JSON keys are text; pydantic converts them to their type.
             of_keys = self._validator({"type": "dict", "keys_schema": keys_schema}).validate_json
             read = lambda found: dict(  # noqa: E731
                 zip(
@@ -514,7 +528,7 @@ class _Compiler:
         values = {value: value for value in schema["expected"] if type(value) in (str, int, bool)}
         if len(values) < len(schema["expected"]):
             return self._by_pydantic(schema)
-        validate = self._validator(schema).validate_python  # its error names what is allowed
+        validate = self._validator(schema).validate_python  # its error lists the allowed values
         return Reader(
             lambda value: (
                 values[value] if type(value) in (str, int, bool) and value in values else validate(value)
@@ -533,7 +547,7 @@ class _Compiler:
             return self._by_pydantic(schema)
         try:
             members = {from_json(text): member for text, member in texts.items()}
-        except TypeError:  # a list, of a tuple
+        except TypeError:  # a list, from a tuple
             return Reader(lambda value: texts[to_json(value)], is_wide=True, types=frozenset({kind}))
         return Reader(
             members.__getitem__,
@@ -546,21 +560,22 @@ class _Compiler:
         )
 
     def _texts_of_members(self, schema: Schema) -> dict[bytes, enum.Enum]:
-        """Return the JSON texts that pydantic may write of an enumeration's members, such as the text of a decimal.
+        """Return the JSON texts that pydantic may write for the members of an enum.
 
-        It writes bytes, times and infinities as the configuration of the outermost model says, which is not known here.
+        The configuration of the outermost model determines how bytes, times and infinities are
+        written. It is unknown here.
         """
         texts: dict[bytes, enum.Enum] = {}
         for config in (self.config, *_USUAL_CONFIGS):
             serializer = SchemaSerializer(typing.cast("Any", schema), typing.cast("Any", config) or None)
             for member in schema["cls"]:
-                with suppress(Exception):  # the append says so where it is written in this way
+                with suppress(Exception):  # the append reports it if a member is written this way
                     texts.setdefault(serializer.to_json(member), member)
         return texts
 
     def _model(self, schema: Schema) -> Reader:
         model: type[BaseModel] = schema["cls"]
-        if model in self._within:  # it has itself as a part
+        if model in self._within:  # the model contains itself
             return Reader(
                 lambda value: maker(model).construct(value, {}),
                 keeps_none=False,
@@ -569,7 +584,7 @@ class _Compiler:
             )
         try:
             form = _form(model, self._within | {model})
-        except ConfigurationError:  # resolved within the outer model alone
+        except ConfigurationError:  # a name that can be resolved only within the outer model
             return self._by_pydantic(schema)
         if form.has_serializer:
             return self._by_pydantic(schema)
@@ -578,7 +593,8 @@ class _Compiler:
             _root_reader(model, form.readers["root"].read)
             if form.is_root
             else lambda value: maker(model).construct(value, {}),
-            # Else an instance of a subclass may be a value, or one that was changed since it was validated.
+            # Otherwise the value may be an instance of a subclass, or one that was changed after
+            # validation.
             is_exact=form.is_exact
             and bool(config.get("frozen"))
             and config.get("revalidate_instances", "never") != "never",
@@ -594,7 +610,7 @@ class _Compiler:
     def _definition_ref(self, schema: Schema) -> Reader:
         name = schema["schema_ref"]
         found = self._known.get(name)
-        if found is None or name in self._open:  # it has itself as a part
+        if found is None or name in self._open:  # the schema contains itself
             return self._by_pydantic(schema)
         before, self._open = self._open, self._open | {name}
         try:
@@ -649,18 +665,18 @@ def _root_reader(model: type[BaseModel], read: Converter | None) -> Converter:
 
 
 class Remembered(dict[Any, Any]):
-    """Values by their text: prices, quantities and ids come again and again, and are immutable."""
+    """Immutable values by their text, because prices, quantities and ids repeat often."""
 
     def __init__(self, make: Converter) -> None:
         super().__init__()
         self._make = make
 
     def __missing__(self, text: Any) -> Any:
-        if type(text) is float:  # of a serializer that writes numbers: by its shortest digits
+        if type(text) is float:  # from a serializer that writes numbers: use the shortest digits
             text = repr(text)
             return self._make(text)
         value = self._make(text)
-        if type(text) is str:  # a number would be found under another that is equal: 1.0 under 1
+        if type(text) is str:  # a number would share the entry of an equal number: 1.0 and 1
             if len(self) >= _REMEMBERED_MAX:
                 self.clear()
             self[text] = value
@@ -673,16 +689,17 @@ def _remembered(kind: Converter) -> Remembered:
 
 
 def _date(value: Any) -> date:
-    return date.fromisoformat(value) if isinstance(value, str) else value  # which an upcaster has made
+    return date.fromisoformat(value) if isinstance(value, str) else value  # a date that an upcaster made
 
 
 _PLAIN: Mapping[str, Reader] = {
     "str": Reader(is_exact=True, types=frozenset({str})),
     "bool": Reader(is_exact=True, types=frozenset({bool})),
     "uuid": Reader(_remembered(UUID).__getitem__, is_exact=True, types=frozenset({UUID})),
-    # PostgreSQL writes 1e16 as an integer. NaN, infinity and -0.0 are texts.
+    # PostgreSQL returns 1e16 as an integer. NaN, infinity and -0.0 are stored as text.
     "float": Reader(float, is_wide=True, types=frozenset({float})),
-    # Of a time zone, its offset is written. Both may be of a subclass, such as pandas' Timestamp.
+    # A time zone is stored as its offset only. Both types may be a subclass, such as pandas'
+    # Timestamp.
     "datetime": Reader(datetime.fromisoformat, types=frozenset({datetime})),
     "date": Reader(_date, types=frozenset({date})),
 }
@@ -691,13 +708,13 @@ _PLAIN: Mapping[str, Reader] = {
 def _names_are_given() -> Mapping[str, bool]:
     try:
         SchemaValidator({"type": "int"}).validate_json("1", by_name=True)
-    except TypeError:  # pydantic before 2.11: a model that has aliases says whether it takes names
+    except TypeError:  # pydantic before 2.11: each model with aliases says whether it accepts names
         return {}
     return {"by_alias": False, "by_name": True}
 
 
 _BY_NAME: Any = _names_are_given()
-"""Fields are written by their names, whatever aliases they have, and read by them."""
+"""Fields are written and read by their names, whatever aliases they have."""
 
 
 # ---- making models -------------------------------------------------------------------------------------------------
@@ -705,15 +722,17 @@ _BY_NAME: Any = _names_are_given()
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """How to make one model of values for certain fields.
+    """How to create instances of one model from values for certain fields.
 
     Attributes:
-        defaults: Every field in its order: the plain default of those that are not given.
-        made: What makes the default of those that are not given and have no plain one, of the fields there are.
-        conversions: What turns the JSON form of a given field into its value, where they are not the same.
+        defaults: Every field in order, with its constant default if it is not given.
+        made: For missing fields without a constant default, the function that computes the default
+            from the other fields.
+        conversions: For given fields whose JSON form is not the value, the function that converts
+            it.
         given: The names of the given fields, as pydantic keeps them.
-        shares_given: Whether models may share that set, since nothing adds to it later.
-        extras: The given names that are no fields, in a model that takes such.
+        shares_given: Whether instances may share that set, because nothing adds to it later.
+        extras: The given names that are not fields, if the model accepts such names.
     """
 
     defaults: Mapping[str, Any]
@@ -725,9 +744,10 @@ class _Shape:
 
 
 class Maker(Generic[M]):
-    """Makes models of one class; `maker` gives it.
+    """Creates instances of one model class. The function `maker` returns it.
 
-    It keeps how to do so for each set of fields that is given: stored events of one class have few of them.
+    It remembers how to create an instance for each set of given fields. Stored events of one class
+    have few such sets.
 
     Raises:
         ConfigurationError: The class refers to a name that is not defined.
@@ -743,7 +763,7 @@ class Maker(Generic[M]):
         self._shapes = _Shapes(self._shape)
 
     def construct(self, data: Mapping[str, Any], known: Mapping[str, Any]) -> M:
-        """Make a model of its parsed JSON, and of the values of those fields that the maker was told to be known."""
+        """Create an instance from its parsed JSON and from the values of the `known` fields."""
         shape = self._shapes[tuple(data)]
         fields = {**shape.defaults, **data, **known}
         for name, convert in shape.conversions:
@@ -753,12 +773,15 @@ class Maker(Generic[M]):
         return self._make(shape, fields)
 
     def fill(self, values: Mapping[str, Any]) -> M:
-        """Make a model of values that have their Python types; defaults fill in what is missing."""
+        """Create an instance from values of their Python types; defaults fill missing fields."""
         shape = self._shapes[tuple(values)]
         return self._make(shape, {**shape.defaults, **values})
 
     def of_all_fields(self) -> Callable[[dict[str, Any]], M]:
-        """Return what makes a model of a value for each of its fields, in their order; they become its state as they are."""
+        """Return a function that creates an instance from a dict of all fields in order.
+
+        The dict becomes the state of the instance.
+        """
         return partial(self._make, self._shapes[tuple(self._model.model_fields)])
 
     def _shape(self, names: tuple[str, ...]) -> _Shape:
@@ -809,9 +832,12 @@ class Maker(Generic[M]):
 def _private_defaults(
     model: type[BaseModel],
 ) -> tuple[dict[str, Any] | None, tuple[tuple[str, Callable[[], Any]], ...]]:
-    """Return the plain defaults of private attributes and what makes the others; None: pydantic's own method sets them."""
+    """Return the constant defaults of private attributes and the factories of the others.
+
+    The constants are None if pydantic must set the attributes.
+    """
     attributes = model.__private_attributes__
-    # A model with a `model_post_init` of its own is left to it.
+    # A model that defines `model_post_init` must set up its attributes itself.
     is_plain = only_sets_private_attributes(model) and not any(
         getattr(attribute, "default_factory_takes_validated_data", False) for attribute in attributes.values()
     )
@@ -851,7 +877,7 @@ def _maker(model: type[BaseModel], *known: str) -> Any:
 
 
 def maker(model: type[M], *known: str) -> Maker[M]:
-    """Return what makes models of this class; `known` are the fields that it is given beside their JSON.
+    """Return the maker of this class; `known` names the fields that are passed besides the JSON.
 
     Raises:
         ConfigurationError: The class refers to a name that is not defined.
@@ -861,19 +887,19 @@ def maker(model: type[M], *known: str) -> Maker[M]:
 
 
 def construct(model: type[M], data: Mapping[str, Any], **known: Any) -> M:
-    """Make a `model` of its parsed JSON; `known` are values that have their Python type already.
+    """Create a `model` from its parsed JSON; `known` are values that need no conversion.
 
     Raises:
-        KeyError: `data` has a key that is no field, or lacks a field without a default.
+        KeyError: `data` has a key that is not a field, or lacks a field without a default.
         ValueError: A value cannot be turned into its field's type.
     """
     return maker(model, *known).construct(data, known)
 
 
 def fill(model: type[M], values: Mapping[str, Any]) -> M:
-    """Make a `model` of values that have their Python types; defaults fill in what is missing.
+    """Create a `model` from values with their Python types; defaults fill in missing fields.
 
     Raises:
-        KeyError: `values` has a key that is no field, or lacks a field without a default.
+        KeyError: `values` has a key that is not a field, or lacks a field without a default.
     """
     return maker(model).fill(values)

@@ -1,6 +1,7 @@
-"""What a domain method takes from its surroundings: the clock, new ids, and the decimal context.
+"""The context of a domain method: the clock, the source of new ids, and the decimal context.
 
-Each is set for a block of one task, and for no other task but those that are started inside the block.
+Each is set for a block. It holds in the task that enters the block and in tasks that are started
+inside it.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ R = TypeVar("R")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 CONTEXT = decimal.Context(prec=34, rounding=decimal.ROUND_HALF_EVEN, Emin=-6143, Emax=6144)
-"""The arithmetic of IEEE 754 decimal128, whatever the user's own decimal context is."""
+"""The arithmetic of IEEE 754 decimal128, independent of the user's decimal context."""
 
 _DIGITS = CONTEXT.prec
 
-# `str` would ask the user's context how to write an exponent.
+# `str` would write an exponent as the user's decimal context says.
 _text = CONTEXT.to_sci_string
 
 
@@ -39,16 +40,19 @@ _TRAPS = [signal for signal, is_trapped in CONTEXT.traps.items() if is_trapped]
 
 
 class _ArithmeticContext(decimal.Context):
-    """A copy of CONTEXT, known by its class.
+    """A copy of CONTEXT that is recognised by its class.
 
     Attributes:
-        is_left: Whether its block was left in another task than the one that entered it.
+        is_left: Whether a task other than the one that entered the block has left it.
     """
 
     is_left = False
 
     def leave_elsewhere(self, before: decimal.Context) -> None:
-        """Become like the context before the block, since only the task that entered the block could reset it there."""
+        """Take the settings of the context before the block.
+
+        Only the task that entered the block could reset the decimal context there.
+        """
         self.is_left = True
         self.prec, self.rounding, self.Emin, self.Emax = (
             before.prec,
@@ -65,9 +69,9 @@ _arithmetic: ContextVar[_ArithmeticContext | None] = ContextVar("eventstore_arit
 
 @contextmanager
 def decimal_arithmetic() -> Iterator[None]:
-    """Stay in the library's decimal context for many events: entering it costs as much as a small fold.
+    """Stay in the library's decimal context for many events.
 
-    Nothing may be awaited in the block.
+    Entering the context costs as much as a small fold. The block must not await anything.
     """
     before = decimal.getcontext()
     inside = _ArithmeticContext(
@@ -80,14 +84,14 @@ def decimal_arithmetic() -> Iterator[None]:
     finally:
         try:
             _arithmetic.reset(entered)
-        except ValueError:  # another context than the one that entered the block
+        except ValueError:  # not the context that entered the block
             inside.leave_elsewhere(before)
         else:
             decimal.setcontext(before)
 
 
 def in_decimal_arithmetic() -> bool:
-    """Whether this is inside a block of `decimal_arithmetic`."""
+    """Whether the caller is inside a block of `decimal_arithmetic`."""
     context = decimal.getcontext()
     return type(context) is _ArithmeticContext and not context.is_left
 
@@ -102,21 +106,21 @@ _ids: Scoped[Callable[[], UUID]] = Scoped("eventstore_ids", uuid7)
 
 @comes_back
 def now() -> datetime:
-    """Return the time of the context's clock, aware and in UTC."""
+    """Return the time of the context's clock as an aware datetime in UTC."""
     return in_utc(_clock.get()())
 
 
 def in_utc(when: datetime) -> datetime:
-    """Return a time as a plain `datetime` in UTC; a naive one means local time.
+    """Return a time as a plain `datetime` in UTC; a naive datetime means local time.
 
-    A subclass, such as pandas' Timestamp, becomes a plain `datetime` of its microsecond first: it would not come back
-    from the log, and its own conversions differ.
+    A subclass, such as pandas' Timestamp, first becomes a plain `datetime` of the same microsecond.
+    It could not be read back from the log as a subclass, and its conversions differ.
 
     Raises:
-        AttributeError, TypeError: It is not a time, such as pandas' NaT.
-        OverflowError, ValueError: It has no time in UTC between the years 1 and 9999.
+        AttributeError, TypeError: The value is not a time, such as pandas' NaT.
+        OverflowError, ValueError: The time in UTC is not between the years 1 and 9999.
     """
-    exact = type(_EPOCH)  # the class itself may have been replaced here, by a library that stops the time
+    exact = type(_EPOCH)  # a library that freezes time may have replaced `datetime` here
     if type(when) is not exact:
         if type(when.year) is not int:
             raise TypeError(f"{when!r} is not a time")  # pandas' NaT is a datetime whose year is NaN
@@ -137,10 +141,13 @@ def in_utc(when: datetime) -> datetime:
 
 
 def bound_in_utc(when: datetime) -> datetime:
-    """Return a time that bounds a question, as `in_utc`; `datetime.min` and `datetime.max`, for ever, need not exist in UTC.
+    """Return a time that bounds a query in UTC, like `in_utc`.
+
+    A bound that has no time in UTC, such as `datetime.min` or `datetime.max`, is kept and labelled
+    as UTC.
 
     Raises:
-        ConfigurationError: It is not a time.
+        ConfigurationError: The value is not a time.
     """
     if not isinstance(when, datetime):
         why = ": a date has no time of day" if isinstance(when, date) else ""
@@ -154,34 +161,35 @@ def bound_in_utc(when: datetime) -> datetime:
 
 
 def at(occurred_at: datetime | None, transact_time_ns: int | None = None) -> datetime:
-    """Return when something happened, aware and in UTC.
+    """Return when something happened, as an aware datetime in UTC.
 
     Args:
-        occurred_at: When it happened; a naive datetime means local time. It wins where it is given.
-        transact_time_ns: The venue's time in nanoseconds since the epoch (FIX TransactTime, 60), used where
-            `occurred_at` is None and cut to the microsecond. With neither, it is the context's clock.
+        occurred_at: When it happened; a naive datetime means local time. It takes precedence.
+        transact_time_ns: The venue's time in nanoseconds since the epoch (FIX TransactTime, 60). It
+            is used if `occurred_at` is None, truncated to the microsecond. If both are None, the
+            time of the context's clock is returned.
     """
     if occurred_at is not None:
         try:
             return in_utc(occurred_at)
         except (AttributeError, OverflowError, TypeError, ValueError):
-            return occurred_at  # no time in UTC: the event's own validation refuses it by name
+            return occurred_at  # no time in UTC: the event's validation refuses it and names the field
     if transact_time_ns is None:
         return now()
     try:
         return _EPOCH + timedelta(microseconds=operator.index(transact_time_ns) // 1000)
     except (TypeError, OverflowError):
-        return now()  # not a time at all: the event's own validation refuses it by name
+        return now()  # not a time: the event's validation refuses it and names the field
 
 
 def new_id() -> UUID:
-    """Return a new id of the context's source: UUIDv7 unless set, so ids ascend with time."""
+    """Return a new id from the context's source; by default a UUIDv7, which ascends with time."""
     return _ids.get()()
 
 
 @contextmanager
 def use_clock(clock: Callable[[], datetime]) -> Iterator[None]:
-    """Take the time from `clock` inside the block: a test's fixed time, a replay's tape.
+    """Take the time from `clock` inside the block, such as the fixed time of a test or a replay.
 
     The block may be entered in one task and left in another.
 
@@ -194,19 +202,19 @@ def use_clock(clock: Callable[[], datetime]) -> Iterator[None]:
 
 @contextmanager
 def use_ids(source: Callable[[], UUID]) -> Iterator[None]:
-    """Take new ids from `source` inside the block, for runs that must be equal id for id.
+    """Take new ids from `source` inside the block, so that two runs make equal ids.
 
     The block may be entered in one task and left in another.
 
     Args:
-        source: Returns a UUID never returned before.
+        source: Returns a new UUID at each call.
     """
     with _ids.set(source):
         yield
 
 
 def exact(function: Callable[P, R]) -> Callable[P, R]:
-    """Run `function` in the library's decimal context: 34 digits, half even."""
+    """Run `function` in the library's decimal context: 34 digits, rounding half even."""
 
     @wraps(function)
     def in_context(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -218,13 +226,13 @@ def exact(function: Callable[P, R]) -> Callable[P, R]:
 
 @keeps_type
 def plain(value: decimal.Decimal) -> decimal.Decimal:
-    """Return `value` without a positive exponent or a negative zero, as `numeric` would give it back.
+    """Return `value` without a positive exponent or a negative zero, as `numeric` would return it.
 
-    PostgreSQL's numeric has neither, so state that is kept in a table must not have them: `1E+3` becomes `1000`.
+    PostgreSQL's numeric has neither, so state in a table must not have them: `1E+3` becomes `1000`.
     """
     text = _text(value)
     if "E" not in text and (text[0] != "-" or value):
-        return value  # nearly always; its text is had in half the time of its tuple
+        return value  # the usual case; `_text` takes half the time of `as_tuple`
     sign, figures, exponent = value.as_tuple()
     if not value:
         return value.copy_abs() if not isinstance(exponent, int) or exponent <= 0 else decimal.Decimal(0)
@@ -234,9 +242,10 @@ def plain(value: decimal.Decimal) -> decimal.Decimal:
 
 
 def total(amount: decimal.Decimal, change: decimal.Decimal) -> decimal.Decimal:
-    """Return `plain(amount + change)` in the current decimal context, where `amount` is plain: in a third of the time.
+    """Return `plain(amount + change)` for a plain `amount`, in a third of the time.
 
-    The exponent of a sum is the lower one of the two, so it is above 0 only where the sum has more digits than the context.
+    It uses the current decimal context. The exponent of a sum is the lower of the two exponents, so
+    it is above 0 only if the sum has more digits than the context.
     """
     value = amount + change
     return value if value.adjusted() < _DIGITS else plain(value)

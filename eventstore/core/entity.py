@@ -1,8 +1,9 @@
-"""Entities: state that changes by events alone.
+"""Entities: state that only events change.
 
-A domain method checks its rule and calls `emit`; `emit` applies the event to the entity and keeps it as pending
-until a Unit of Work appends it. `entity_state.apply` is the only code that changes state, so the same code runs live, in a
-replay and in a projection. A plain assignment to a field is allowed too: it becomes one `...Amended` event.
+A domain method checks its rule and calls `emit`. `emit` applies the event to the entity and keeps
+it as pending until a Unit of Work appends it. Only `entity_state.apply` changes state, so the same
+code runs live, in a replay and in a projection. A plain assignment to a field is also allowed: it
+becomes one `...Amended` event.
 """
 
 from __future__ import annotations
@@ -44,10 +45,10 @@ _set_attribute = object.__setattr__
 
 
 def applies(event_class: type[E]) -> Callable[[Callable[[Self_, E], None]], Callable[[Self_, E], None]]:
-    """Mark the method of an entity that changes its state by an event of `event_class`.
+    """Mark the method of an entity that applies events of `event_class` to its state.
 
-    The method takes the event and calls `self.set(field=value, ...)`; it checks nothing, reads no clock and
-    has no side effect, since it runs again at every replay.
+    The method takes the event and calls `self.set(field=value, ...)`. It checks no rules, reads no
+    clock and has no other side effects, because it runs again at every replay.
     """
 
     def mark(method: Callable[[Self_, E], None]) -> Callable[[Self_, E], None]:
@@ -58,22 +59,25 @@ def applies(event_class: type[E]) -> Callable[[Callable[[Self_, E], None]], Call
 
 
 class Entity(Validated):
-    """State with an id, made and changed by events. Subclass it with a category, and give it fields and methods.
+    """State with an id that events create and change.
 
-    Fields hold immutable values only (a tuple, never a list), so that no change escapes the log. `id` and
-    `version` cannot be assigned.
+    Subclass it with a category, and add fields and methods. Fields hold immutable values only (a
+    tuple, never a list), so that every change is in the log. `id` and `version` cannot be assigned.
 
     Class arguments:
         category: The category of its streams, such as `strategy`.
-        created: The event class that begins a stream; its fields become the entity's fields of the same
-            names. Without one, `<Name>Created` with all fields of the entity is made.
+        created: The event class that begins a stream. Its fields become the entity's fields of the
+            same names. By default, the class `<Name>Created` with all fields of the entity is
+            created.
 
     Attributes:
-        id: The stream's id; a new time-ordered one unless given.
-        version: The version of the stream that this state was loaded or saved at; 0: never saved.
+        id: The stream's id; by default a new time-ordered id.
+        version: The version of the stream at which this state was loaded or saved; 0 if it was
+            never saved.
     """
 
-    # A default is validated, since it may be of another type than its field: 0 for a Decimal.
+    # Defaults are validated, because a default may have a type other than its field's: 0 for a
+    # Decimal.
     model_config = ConfigDict(
         extra="forbid", populate_by_name=True, validate_assignment=True, validate_default=True
     )
@@ -83,9 +87,12 @@ class Entity(Validated):
     amended_event: ClassVar[type[Amended]]
     deleted_event: ClassVar[type[Tombstone]]
     creation_time_field: ClassVar[str | None] = None
-    """The field that says when the entity came to be; an entity made by its constructor was created then."""
+    """The field that holds the time of creation, for entities that are made by the constructor."""
     shown_fields: ClassVar[tuple[str, ...]] = ("name", "symbol")
-    """The fields that `repr` shows beside id and version, where the class has them; `model_dump()` gives all."""
+    """The fields that `repr` shows besides id and version; `model_dump()` returns all fields.
+
+    A class need not have them.
+    """
     _appliers: ClassVar[dict[type[Event], Applier]] = {}
     _has_made_created_event: ClassVar[bool] = False
 
@@ -113,19 +120,19 @@ class Entity(Validated):
     def __pydantic_init_subclass__(
         cls, *, category: str | None = None, created: type[Event] | None = None, **_: Any
     ) -> None:
-        """Make the events that every entity has, and collect the methods that `applies` marked.
+        """Create the event classes of the entity, and collect the methods that `applies` marked.
 
         Raises:
-            ConfigurationError: What the class holds could not be kept as events, or its creating event is of another
-                category.
+            ConfigurationError: Events could not store the fields of the class, or its creating
+                event has another category.
         """
         _require_fields_for_events(cls)
         if category is None:
             return
         if created is not None and created.category != category:
             raise ConfigurationError(
-                f"{cls.__name__} is of category {category}, and its creating event {created.__name__} of "
-                f"{created.category or 'none'}: give both the same"
+                f"{cls.__name__} has category {category}, but its creating event {created.__name__} has "
+                f"{created.category or 'none'}: give both the same category"
             )
         fields: dict[str, Any] = {
             name: (field.rebuild_annotation(), field)
@@ -169,22 +176,22 @@ class Entity(Validated):
 
     @classmethod
     def event_classes(cls) -> tuple[type[Event], ...]:
-        """Return the classes of the events that its streams are made of."""
+        """Return the classes of all events that its streams can contain."""
         return (cls.created_event, *cls._appliers, cls.amended_event, cls.deleted_event)
 
     # ---- the fold ------------------------------------------------------------------------------------------
 
     def set(self, **values: Any) -> None:
-        """Change fields from inside an applier: no validation, no event."""
+        """Change fields inside an applier, without validation and without an event."""
         self.__dict__.update(values)
 
     @classmethod
     def fold(cls, events: Iterable[RecordedEvent], state: Self | None = None) -> Self | None:
-        """Return the state after `events`, which are of one stream and in the order of its versions.
+        """Return the state after `events` of one stream, given in the order of their versions.
 
         Args:
-            events: The events; those that `state` has already are passed over.
-            state: A state to go on from; it is not touched.
+            events: The events; events that `state` already includes are skipped.
+            state: A state to continue from; it is not changed.
         """
         folded = None if state is None else replica(state)
         for recorded in events:
@@ -200,7 +207,7 @@ class Entity(Validated):
 
         Args:
             event: An instance of the entity's creating event class.
-            id: The id; a new one where it is None.
+            id: The id; None for a new id.
 
         Raises:
             DomainError: The event is of another class.
@@ -218,7 +225,7 @@ class Entity(Validated):
     def _own_details(
         cls, factory: str, base: type[Entity], details: Mapping[str, Any], known: Collection[str]
     ) -> dict[str, Any]:
-        """Return those keywords of a factory that set fields which a subclass has added to `base`; for factory methods.
+        """Return the keywords that set fields which a subclass adds to `base`; for factory methods.
 
         Args:
             factory: The name of the factory, for errors.
@@ -227,8 +234,8 @@ class Entity(Validated):
             known: The keywords that the factory takes itself.
 
         Raises:
-            DomainError: A keyword is none of the factory's and no field of the subclass, or the creating event lacks the
-                field, so that its value would be lost.
+            DomainError: The factory does not take the keyword and the subclass has no such field,
+                or the creating event lacks the field, so that its value would be lost.
         """
         own = {name: value for name, value in details.items() if name not in known}
         if not own:
@@ -241,16 +248,16 @@ class Entity(Validated):
                 raise DomainError(
                     f"{cls.category}.{name}",
                     f"{called} cannot keep {name!r}: the creating event {cls.created_event.__name__} has no such field; "
-                    f"give {cls.__name__} a category and a creating event of its own",
+                    f"give {cls.__name__} its own category and creating event",
                 )
         return own
 
     def emit(self, event: Event) -> None:
-        """Apply `event` and keep it as pending; for domain methods, after they checked their rule.
+        """Apply `event` and keep it as pending; domain methods call it after checking their rule.
 
         Raises:
-            DomainError: The entity was deleted, or has no applier for this class of event, or the applier sets what is no
-                field of the entity; the state is as it was.
+            DomainError: The entity was deleted, it has no applier for this class of event, or the
+                applier sets a name that is not a field. The state is unchanged.
         """
         attributes = private(self)
         if attributes["_deleted"]:
@@ -259,7 +266,7 @@ class Entity(Validated):
         before = self.__dict__.copy()
         try:
             apply(self, event)
-            # Only an attribute that is no field, such as a misspelt one, makes the state longer.
+            # Only a name that is not a field, such as a misspelt one, makes the state longer.
             if len(self.__dict__) > len(before):
                 self._check_set(event)
         except BaseException:
@@ -268,24 +275,29 @@ class Entity(Validated):
         attributes["_pending"] += (PendingEvent(new_id(), event),)
 
     def _check_set(self, event: Event) -> None:
-        """Refuse what an applier has set that is no field; what the class defines, as a cached property, is let through."""
+        """Refuse names that an applier has set, unless they are fields or defined by the class.
+
+        A cached property, for example, is defined by the class.
+        """
         for name in self.__dict__:
             if name not in type(self).model_fields and not hasattr(type(self), name):
                 raise DomainError(
                     f"{self.category}.{name}",
                     f"the method of {type(self).__name__} marked @applies({type(event).__name__}) sets {name!r}, which is "
-                    f"no field: {suggestion(name, type(self).model_fields)}",
+                    f"not a field: {suggestion(name, type(self).model_fields)}",
                 )
 
     def delete(self, *, occurred_at: datetime | None = None) -> None:
-        """Emit the tombstone: the row goes, the history stays, the id is not used again."""
+        """Emit the tombstone: the row is deleted, the history stays, the id is never used again."""
         self.emit(self.deleted_event(occurred_at=at(occurred_at)))
 
     def record_assignments(self, *, occurred_at: datetime | None = None) -> None:
-        """Turn what was assigned, or given to the constructor, into a pending event; a Unit of Work calls this.
+        """Turn assignments, or the arguments of the constructor, into a pending event.
+
+        A Unit of Work calls this.
 
         Args:
-            occurred_at: When the assignments took effect; the context's clock where it is None.
+            occurred_at: When the assignments took effect; None for the time of the context's clock.
         """
         attributes = private(self)
         pending, assigned = attributes["_pending"], attributes["_assigned"]
@@ -298,7 +310,8 @@ class Entity(Validated):
                 if self.__dict__[name] != before:
                     changes[name] = self.__dict__[name]
                 else:
-                    # An equal value may be written with other digits, 152.0 for 152.00: the stream has the first.
+                    # An equal value may have other digits, 152.0 for 152.00. The stream has the
+                    # earlier ones.
                     self.__dict__[name] = before
             assigned.clear()
             if changes:
@@ -306,7 +319,10 @@ class Entity(Validated):
 
     @property
     def pending_events(self) -> tuple[PendingEvent, ...]:
-        """The events that no log has yet, in order; plain assignments are added when the entity is saved."""
+        """The events that are not in the log yet, in order.
+
+        Assignments become events when the entity is saved.
+        """
         return private(self)["_pending"]  # type: ignore[no-any-return]
 
     @property
@@ -327,12 +343,14 @@ class Entity(Validated):
         return self.version == 0 or bool(attributes["_pending"]) or bool(attributes["_assigned"])
 
     def amend_to(self, values: Mapping[str, Any]) -> None:
-        """Assign each field of `values` that differs, as plain assignments do, but validated together.
+        """Assign each field of `values` that differs, and validate them together.
 
-        So fields that must agree with each other, such as a status and a quantity, can change at once.
+        So fields that depend on each other, such as a status and a quantity, can change at once.
+        Apart from that, this is like plain assignments.
 
         Raises:
-            DomainError: The entity was deleted, a name is no field, or a value breaks a rule; nothing changed.
+            DomainError: The entity was deleted, a name is not a field, or a value breaks a rule.
+                Nothing is changed.
         """
         if self.is_deleted:
             raise DomainError(f"{self.category}.deleted", f"{self.category} {self.id} was deleted")
@@ -371,13 +389,16 @@ class Entity(Validated):
         return PendingEvent(new_id(), self._of_own_values(self.amended_event, changes, occurred_at))
 
     def _of_own_values(self, event_class: type[E], values: Mapping[str, Any], occurred_at: datetime) -> E:
-        """Return an event of fields of this entity, which has validated them: a validator may change a value each time."""
+        """Return an event of field values of this entity, without validating them again.
+
+        The entity has validated them already, and a validator may change a value at each run.
+        """
         when = self.amended_event(occurred_at=occurred_at).occurred_at
         return codec.fill(event_class, {"occurred_at": when, **values})
 
     def _not_a_field(self, name: str) -> DomainError:
         derived = isinstance(getattr(type(self), name, None), property)
-        why = "is derived from other fields" if derived else "is no field"
+        why = "is derived from other fields" if derived else "is not a field"
         return DomainError(
             f"{self.category}.{name}",
             f"{type(self).__name__}: {name} {why} and cannot be assigned; "
@@ -385,7 +406,7 @@ class Entity(Validated):
         )
 
     def __repr__(self) -> str:
-        # In a few words, since errors and logs show it.
+        # Short, because errors and logs show it.
         state = self.__dict__
         words = [f"{name}={_word(state[name])}" for name in self.shown_fields if name in state]
         told = f" version {state.get('version')}" + "".join(f" {word}" for word in words)
@@ -394,12 +415,14 @@ class Entity(Validated):
     __str__ = __repr__
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy to which the values of `update` are assigned: they are validated, and saved, as any assignment is.
+        """Return a copy to which the values of `update` are assigned.
 
-        An id or a version is taken as it is, since neither is a field that events keep.
+        They are validated and saved like any assignment. An id or a version is copied without
+        validation, because events do not store them.
 
         Raises:
-            DomainError: A value is not of its field's type, or there is no field to assign.
+            DomainError: A value is not of its field's type, or a name is not a field that can be
+                assigned.
         """
         changes = dict(update or {})
         envelope = {name: changes.pop(name) for name in ENVELOPE & changes.keys()}
@@ -434,14 +457,15 @@ def _word(value: Any) -> str:
 
 @cache
 def require_storable(entity: type[Entity]) -> None:
-    """Check that the events of an entity's class keep all of its fields.
+    """Check that the events of an entity class store all of its fields.
 
     Raises:
-        ConfigurationError: The class has no category, or fields that none of its events has.
+        ConfigurationError: The class has no category, or none of its events has one of its fields.
     """
     if not entity.category:
         raise ConfigurationError(
-            f'{entity.__name__} has no category, so it has no streams: `class {entity.__name__}(..., category="...")`'
+            f"{entity.__name__} has no category, so it has no streams: "
+            f'declare `class {entity.__name__}(..., category="...")`'
         )
     kept = entity.amended_event.model_fields
     lost = [name for name in entity.model_fields if name not in ENVELOPE and name not in kept]
@@ -449,7 +473,7 @@ def require_storable(entity: type[Entity]) -> None:
         parent = next(each for each in entity.__mro__[1:] if lost[0] not in getattr(each, "model_fields", ()))
         raise ConfigurationError(
             f"{entity.__name__} cannot be saved: no event of category {entity.category} has its field {lost[0]}, so its "
-            f"value would be lost; keep it in an entity of its own, or in a field that {parent.__name__} has"
+            f"value would be lost; move it to a separate entity, or to a field that {parent.__name__} has"
         )
 
 
@@ -457,8 +481,9 @@ def _require_fields_for_events(entity: type[Entity]) -> None:
     """Check that the fields of an entity may be fields of its events.
 
     Raises:
-        ConfigurationError: A field has a name that entities or events need, its values cannot be read back, or values
-            that are no fields are allowed.
+        ConfigurationError: A field has a name that entities or events need, the class redefines
+            `id` or `version`, the class allows values that are not fields, or the values of a field
+            cannot be read back.
     """
     require_free_names(entity, Entity)
     for name in entity.model_fields:
@@ -469,14 +494,14 @@ def _require_fields_for_events(entity: type[Entity]) -> None:
             and entity.model_fields[name].annotation is not Entity.model_fields[name].annotation
         ):
             raise ConfigurationError(
-                f"{entity.__name__} defines {name} anew, which is that of its stream: leave it as it is in Entity"
+                f"{entity.__name__} redefines {name}, which belongs to its stream: remove the field from the class"
             )
     if entity.model_config.get("extra") == "allow":
         raise ConfigurationError(
-            f"{entity.__name__} allows values that are no fields (extra='allow'), which no event keeps: declare fields, "
-            "or one that is a mapping"
+            f"{entity.__name__} allows values that are not fields (extra='allow'), and events cannot store them: "
+            "declare fields, or one field that is a mapping"
         )
-    if entity.__pydantic_complete__:  # else when the first of its events is used
+    if entity.__pydantic_complete__:  # otherwise the first use of its events checks it
         require_storable_fields(entity)
 
 
@@ -489,4 +514,7 @@ _EVENT_NAMES = {
         if not name.startswith("_") and name != "model_config"
     ),
 }
-"""What each event has of its own: a field of an entity becomes a field of its events."""
+"""Names that every event has.
+
+A field of an entity becomes a field of its events, so it must have another name.
+"""

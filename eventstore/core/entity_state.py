@@ -1,6 +1,6 @@
-"""What the library does with the state of an entity: begin it, apply events to it, copy it, and note what was saved.
+"""Functions on the state of an entity: begin it, apply events, copy it, and record what was saved.
 
-These are functions and not methods of `Entity`, so that the fields of a user's entity may have their names.
+They are not methods of `Entity`, so that a user's entity may have fields of the same names.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound="Entity")
 
 ENVELOPE = frozenset({"id", "version"})
-"""The fields that every entity has, and no event of its own sets."""
+"""The fields that every entity has and that its events do not set."""
 
 
 def private(entity: Entity) -> dict[str, Any]:
     """Return the values of an entity's private attributes.
 
-    Each `entity._name` would go through pydantic's `__getattr__`, which takes longer than all else here.
+    `entity._name` would go through pydantic's `__getattr__`, which takes longer than everything
+    else here.
     """
-    return entity.__pydantic_private__  # type: ignore[return-value]  # set by every way to make one
+    return entity.__pydantic_private__  # type: ignore[return-value]  # always set
 
 
 # ---- the fold ----------------------------------------------------------------------------------------------------
 
 
 def apply(entity: Entity, event: Event) -> None:
-    """Change the state of an entity by an event, in the library's decimal context.
+    """Apply an event to the state of an entity, in the library's decimal context.
 
     Raises:
         DomainError: The entity has no applier for this class of event.
@@ -60,7 +61,7 @@ def apply(entity: Entity, event: Event) -> None:
 
 
 def begin(kind: type[E], stream_id: UUID, event: Event) -> E:
-    """Return the state that the creating event of a stream gives.
+    """Return the state after the creating event of a stream.
 
     Raises:
         DomainError: A field of the entity has no default, and the event does not set it.
@@ -80,7 +81,7 @@ def begin(kind: type[E], stream_id: UUID, event: Event) -> E:
         raise DomainError(
             f"{kind.category}.{missing[0]}",
             f"{kind.__name__}.{missing[0]} has no value: it has no default, and the creating event {event.type} has no "
-            f"such field: give {missing[0]} a default, or the event the field and old events an upcaster",
+            f"such field: give {missing[0]} a default, or add the field to the event and an upcaster for old events",
         ) from error
 
 
@@ -109,8 +110,8 @@ def evolve(kind: type[E], state: E | None, recorded: RecordedEvent) -> E | None:
 
 
 def advance(kind: type[E], state: E | None, recorded: RecordedEvent) -> E | None:
-    """Like `evolve`, but changes `state` itself: for folds that own it."""
-    if isinstance(recorded, UpcastEvents):  # several events by now, or none; the version is one
+    """Like `evolve`, but change `state` itself; for folds that own the state."""
+    if isinstance(recorded, UpcastEvents):  # zero or several events that share one version
         for part in recorded.upcast_events:
             state = advance(kind, state, part)
         if state is not None:
@@ -139,22 +140,22 @@ def advance(kind: type[E], state: E | None, recorded: RecordedEvent) -> E | None
 
 
 def replica(entity: E) -> E:
-    """Return a copy of an entity's state, without events that are pending."""
+    """Return a copy of an entity's state, without its pending events."""
     kind, state = type(entity), entity.__dict__
-    if len(state) > len(kind.model_fields):  # also what was computed once and kept, as a cached property
+    if len(state) > len(kind.model_fields):  # it also has cached properties
         state = {name: state[name] for name in kind.model_fields}
     return codec.fill(kind, dict(state))
 
 
-# ---- what a Unit of Work asks and notes ---------------------------------------------------------------------------
+# ---- for a Unit of Work -------------------------------------------------------------------------
 
 
 def has_changes_after(entity: Entity, saved: PendingEvent | None) -> bool:
-    """Whether an entity has a pending event after `saved`, or an assignment that no event has.
+    """Whether an entity has a pending event after `saved`, or an assignment without an event.
 
     Args:
         entity: The entity.
-        saved: The last event that a Unit of Work has staged; None: it has staged none.
+        saved: The last event that a Unit of Work has staged; None if it has staged none.
     """
     attributes = private(entity)
     pending = attributes["_pending"]
@@ -164,19 +165,28 @@ def has_changes_after(entity: Entity, saved: PendingEvent | None) -> bool:
 
 
 def is_clean(entity: Entity, saved: PendingEvent | None) -> bool:
-    """Whether an entity certainly has no such change, and has made no other; each commit asks this of each entity."""
+    """Whether an entity certainly has no such change and has created no other entity.
+
+    Each commit checks this for each entity, so it is fast.
+    """
     attributes: Any = entity.__pydantic_private__
     pending = attributes["_pending"]
     return (not pending or pending[-1] is saved) and not (attributes["_assigned"] or attributes["_offspring"])
 
 
 def made_entities(entity: Entity) -> tuple[Entity, ...]:
-    """Return the new entities that commands of this one have made, such as the opposite position of a fill through zero."""
+    """Return the new entities that commands of this entity have created.
+
+    For example, a fill through zero opens an opposite position.
+    """
     return private(entity)["_offspring"]  # type: ignore[no-any-return]
 
 
 def mark_saved(entity: Entity, *, version: int, events: tuple[PendingEvent, ...]) -> None:
-    """Note that the log has `events` of an entity, and its stream the `version`. Noting it twice changes nothing."""
+    """Record that the log has `events` of an entity, and that its stream is at `version`.
+
+    A second call with the same arguments changes nothing.
+    """
     if version <= entity.version:
         return
     entity.__dict__["version"] = version
@@ -192,7 +202,10 @@ def mark_saved(entity: Entity, *, version: int, events: tuple[PendingEvent, ...]
 
 
 def become(entity: E, other: E) -> None:
-    """Give an entity the whole state of another one, without pending events and assignments of its own."""
+    """Replace the whole state of an entity by that of another, including pending events.
+
+    The entity's own pending events and assignments are dropped.
+    """
     entity.__dict__.update(other.__dict__)
     entity._pending = other._pending
     entity._offspring = ()

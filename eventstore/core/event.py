@@ -1,8 +1,8 @@
-"""Events: what happened, and its envelope in the log.
+"""Events: what happened, and the envelope of an event in the log.
 
-An `Event` is a frozen pydantic model in the past tense. It knows its category and its type; which stream it
-belongs to, and at which version, is the envelope's business (`PendingEvent` before the append, `RecordedEvent`
-after it), so that two events with the same content are equal.
+An `Event` is a frozen pydantic model, named in the past tense. It knows its category and its type.
+The envelope holds its stream and its version (`PendingEvent` before the append, `RecordedEvent`
+after it), so two events with the same content are equal.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ from eventstore.errors import ConfigurationError, EventDecodingError
 
 
 class Event(Validated):
-    """Something that happened to one entity. Subclass it with a category, and give it fields.
+    """Something that happened to one entity. Subclass it with a category, and add fields.
 
-    The class's name is the event's type unless `type=` says otherwise; both are for ever, since the log keeps
-    them. A subclass of an event has the category of that event unless it is given another one.
+    The event's type is the name of the class, unless `type=` sets another one. Category and type
+    are permanent, because the log stores them. A subclass of an event inherits its category, unless
+    it sets another one.
 
-    Whatever an event holds comes back from the log equal, type and all. A class of which that cannot hold is refused when
-    it is defined, and a value of which it does not hold is refused by the append, before anything is written. In the
-    stored JSON a field has its name, whatever its alias; one that is None is left out where None is its default.
+    Every value of an event comes back from the log equal, in value and type. A class that cannot
+    guarantee this is refused when it is defined. A value that would not come back equal is refused
+    by the append, before anything is written. The stored JSON uses the names of fields, not their
+    aliases. A field that is None is left out if None is its default.
 
     Example:
         class StrategyTuned(Event, category="strategy"):
@@ -39,14 +41,15 @@ class Event(Validated):
             value: Decimal
 
     Attributes:
-        occurred_at: When it happened by the domain's clock; the context's clock unless given.
+        occurred_at: When it happened, by the domain's clock. The default is the time of the
+            context's clock.
     """
 
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         populate_by_name=True,
-        # Else a default may be of another type than its field: 0 for a Decimal.
+        # A default may have a type other than its field's, such as 0 for a Decimal.
         validate_default=True,
         ser_json_bytes="base64",
         val_json_bytes="base64",
@@ -84,20 +87,21 @@ class Event(Validated):
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         """Register the class under its category and type, unless it has no category (a base class).
 
-        A generic class that was parametrized, such as `Reading[int]`, is not registered: a program that only reads never
-        makes it. A subclass of it is.
+        A parametrized generic class, such as `Reading[int]`, is not registered either, because a
+        program that only reads never creates it. A subclass of it is registered.
 
         Raises:
-            ConfigurationError: Another class has that category and type, or its schema version is none; or what it holds
-                could not be read back.
+            ConfigurationError: A field has a name that events need, the class redefines
+                `occurred_at`, the values of a field could not be read back, another class has its
+                category and type, or its schema version is out of range.
         """
         require_free_names(cls, Event)
         if cls.model_fields["occurred_at"].metadata != Event.model_fields["occurred_at"].metadata:
             raise ConfigurationError(
-                f"the event {cls.__name__} defines occurred_at anew: leave it as it is in Event, since the envelope has it; "
-                "give another time a field of its own"
+                f"the event {cls.__name__} redefines occurred_at, which belongs to the envelope: remove the field, and "
+                "store any other time in a field with another name"
             )
-        if cls.__pydantic_complete__:  # else when it is used first
+        if cls.__pydantic_complete__:  # otherwise its first use checks it
             require_storable_fields(cls)
         if cls.category and cls.__pydantic_generic_metadata__["origin"] is None:
             cls._registry.register(cls)
@@ -106,12 +110,13 @@ class Event(Validated):
         """Return the event's fields as UTF-8 JSON: decimals as strings, without `occurred_at`.
 
         Raises:
-            EventEncodingError: The JSON would not give the event back, equal, type and all.
+            EventEncodingError: The event could not be read back from its JSON equal, in value and
+                type.
         """
         return event_codecs[type(self)].encode(self)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy, with other values of some fields; they are validated, as the constructor's are.
+        """Return a copy with the values of `update`, which are validated as by the constructor.
 
         Raises:
             DomainError: A value is not of its field's type, or there is no such field.
@@ -120,15 +125,15 @@ class Event(Validated):
             return super().model_copy(deep=deep)
         fields = {name: self.__dict__[name] for name in type(self).model_fields}
         validated = type(self)(**{**fields, **(self.__pydantic_extra__ or {}), **update})
-        # A validator may change a value each time: the other fields stay as they are.
+        # A validator may change a value at each run, so the other fields keep their values.
         changes = {**validated.__dict__, **(validated.__pydantic_extra__ or {})}
         return super().model_copy(update={name: changes[name] for name in update}, deep=deep)
 
     @classmethod
     def from_stored(cls, data: dict[str, Any], occurred_at: datetime) -> Self:
-        """Make the event from its parsed JSON, without validating it a second time.
+        """Create the event from its parsed JSON, without validating it a second time.
 
-        It was validated when it was made; here each field only gets its Python type back.
+        The event was validated when it was created. Here each field only gets its Python type back.
 
         Raises:
             KeyError: A field of the stored JSON is not a field of this class, or one without a default is missing.
@@ -150,14 +155,14 @@ class Amended(Event):
 
 
 class Tombstone(Event):
-    """The entity was deleted: its row goes, its history stays, its id is not used again."""
+    """The entity was deleted: its row is deleted, its history stays, its id is never used again."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingEvent:
-    """An event that an entity emitted and no log has yet.
+    """An event that an entity has emitted and that is not in the log yet.
 
-    Its id is made with the event, and not at the append, so that an append can be sent again.
+    Its id is created with the event and not at the append, so that an append can be sent again.
     """
 
     event_id: UUID
@@ -167,17 +172,18 @@ class PendingEvent:
 class RecordedEvent(NamedTuple):
     """An event of the log with its envelope. It is immutable; `_replace` returns a changed copy.
 
-    Upcasters can turn an old event into several events, or into none. Such an event is an `UpcastEvents`, and reading
-    its `event` raises an error, so that no event is passed over unseen. Loop over `upcast_events` where old events may
-    be read.
+    Upcasters can turn an old event into zero or several events. Such an event is an `UpcastEvents`,
+    and reading its `event` raises an error, so that no event is missed silently. Code that may read
+    old events should loop over `upcast_events`.
 
     Attributes:
         position: Its place in the order of the whole log; positions ascend, with gaps.
         stream_id: The id of the entity.
         version: Its place in the stream: 1, 2, 3 without gaps.
-        event_id: The id that it was made with.
-        event: What happened. Reading it raises `EventDecodingError` if upcasters turned it into several events, or none.
-        metadata: Correlation id, causation id, actor, and whatever else the writer gave.
+        event_id: The id that it was created with.
+        event: What happened. Reading it raises `EventDecodingError` if upcasting turned this event
+            into zero or several events.
+        metadata: Correlation id, causation id, actor, and other keys that the writer added.
         recorded_at: When the append's statement began, by the database's clock, in UTC.
     """
 
@@ -206,13 +212,13 @@ class RecordedEvent(NamedTuple):
 
     @property
     def upcast_events(self) -> tuple[RecordedEvent, ...]:
-        """The events that it is today: itself, unless upcasters turned it into several events, or into none."""
+        """The events that it is today: itself, unless upcasting gave zero or several events."""
         return (self,)
 
 
 @dataclass(frozen=True, slots=True)
 class _Became:
-    """What an event was stored as, and the events that it became."""
+    """The stored category, type and time of an event, and the events that it became."""
 
     category: str
     type: str
@@ -221,10 +227,10 @@ class _Became:
 
 
 class UpcastEvents(RecordedEvent):
-    """An event of the log that upcasters turned into several events, or into none.
+    """An event of the log that upcasting turned into zero or several events.
 
-    It remains one event of the log, with one position and one version. `upcast_events` gives the events that it is
-    today, each with the same envelope.
+    It remains one event of the log, with one position and one version. `upcast_events` returns the
+    events that it is today, each with the same envelope.
     """
 
     __slots__ = ()
@@ -244,13 +250,13 @@ class UpcastEvents(RecordedEvent):
         occurred_at: datetime,
         recorded_at: datetime,
     ) -> Self:
-        """Return the event with the category, the type and the time it was stored with, and what it is today."""
+        """Return an event with its stored category, type and time, and its events of today."""
         became: Any = _Became(category, type, occurred_at, tuple(events))
         return cls(position, stream_id, version, event_id, became, metadata, recorded_at)
 
     @property
     def _became(self) -> _Became:
-        return self[4]  # type: ignore[return-value]  # in the place of the one event
+        return self[4]  # type: ignore[return-value]  # takes the place of `event`
 
     @property
     def event(self) -> Event:
@@ -260,7 +266,7 @@ class UpcastEvents(RecordedEvent):
             EventDecodingError: Always. Use `upcast_events`.
         """
         raise EventDecodingError(
-            f"{self.category}/{self.type} is {len(self._became.events)} events since it was upcast: "
+            f"{self.category}/{self.type} was upcast to {len(self._became.events)} events: "
             "use .upcast_events, not .event",
             stream_id=self.stream_id,
             position=self.position,

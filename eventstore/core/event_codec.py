@@ -1,8 +1,9 @@
 """How the events of one class are written as JSON and read again.
 
-An event that is appended can be read, equal, type and all, or it is refused before anything is written. Of most classes
-that is known once and for all, by the types of their fields. An event of any other class is read back from its own JSON,
-as PostgreSQL would give it back, when it is written.
+Every appended event can be read back equal, in value and type. An event that cannot is refused
+before anything is written. For most classes the types of the fields guarantee this. An event of any
+other class is read back from its JSON when it is written, in the form in which PostgreSQL would
+return it.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ from eventstore.printable import printable, text_of_error
 if TYPE_CHECKING:
     from eventstore.core.event import Event
 
-_ERROR_CHARACTERS_MAX = 500  # of pydantic's, or of a user's validator
+_ERROR_CHARACTERS_MAX = 500  # of an error of pydantic or of a user's validator
 _INTEGER_DIGITS_MAX = 640  # the lowest limit that `sys.set_int_max_str_digits` takes
 _NUMERIC_DIGITS_MAX = 131_072  # before the point, of any number in jsonb
 _LONG_NUMBER = re.compile(rf"\d{{{_NUMERIC_DIGITS_MAX + 1}}}")
 _TEXT = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
-_OCCURRED_AT = {"occurred_at"}  # the envelope has it
+_OCCURRED_AT = {"occurred_at"}  # stored in the envelope
 
-# The escape of NUL; after an odd number of other backslashes these would be six characters of text.
+# The escape of NUL. After an odd number of other backslashes, it would be six characters of text.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class EventCodec:
-    """How the events of one class are written and read; `event_codecs` has it.
+    """How the events of one class are written and read. Get one from `event_codecs`.
 
     Attributes:
         category: The category of the class.
@@ -42,8 +43,9 @@ class EventCodec:
         schema_version: The schema version of the class.
         encode: Returns an event's fields as UTF-8 JSON.
         loads: Parses such JSON.
-        construct: Makes an event of parsed JSON, and of `{"occurred_at": ...}`.
-        is_exact: Whether each event of the class can be read back, so that none has to be when it is written.
+        construct: Creates an event from parsed JSON and `{"occurred_at": ...}`.
+        is_exact: Whether every event of the class can be read back equal, so that no event has to
+            be checked when it is written.
 
     Raises:
         ConfigurationError: A field can never be read back, or refers to a name that is not defined.
@@ -68,7 +70,7 @@ class EventCodec:
         self.category = event_class.category
         self.type = event_class.type
         self.schema_version = event_class.schema_version
-        # An event that can be changed may have been since it was validated.
+        # A mutable event may have been changed after validation.
         self.is_exact = form.is_exact and bool(event_class.model_config.get("frozen"))
         self.loads: Callable[[str | bytes], Any] = parse_json if form.is_wide else orjson.loads
         self.construct: Callable[[dict[str, Any], Mapping[str, Any]], Event] = codec.maker(
@@ -80,20 +82,21 @@ class EventCodec:
             self.encode = self._encode_wide if form.is_wide else self._write
 
     def restored(self, event: Event) -> Event:
-        """Return an event as it is read once PostgreSQL has kept it.
+        """Return an event as it would be read after PostgreSQL has stored it.
 
         Raises:
-            EventEncodingError: It would not be read back.
+            EventEncodingError: It could not be read back equal.
         """
         encoded = self.encode(event)
         data = self.loads(encoded) if self.is_exact else after_jsonb(encoded.decode())
         return self.construct(data, {"occurred_at": event.occurred_at})
 
     def _writer(self, form: codec.Form) -> Callable[[Event], bytes]:
-        """Return what writes an event's fields as JSON, or raises an `EventEncodingError`."""
+        """Return the function that writes an event as JSON, or raises `EventEncodingError`."""
         keeps_none = form.keeps_none
-        # A value of another type than its field, of an instance that was made without validation, is refused. Else each
-        # event is looked at anyway.
+        # An instance that was created without validation may have a value of another type than its
+        # field. If the class is exact, this setting refuses it. Otherwise each event is checked
+        # anyway.
         warns: Literal["none", "error"] = "error" if self.is_exact else "none"
         to_json, refusal = self._event_class.__pydantic_serializer__.to_json, self._refusal
         is_amendment = not self._event_class.stores_unset_fields
@@ -101,7 +104,7 @@ class EventCodec:
         def write(event: Event) -> bytes:
             try:
                 encoded = (
-                    # Of an amendment, the fields that are set; what these hold is whole.
+                    # An amendment stores only the fields that are set, each completely.
                     to_json(
                         event,
                         include=event.model_fields_set - _OCCURRED_AT,
@@ -110,7 +113,7 @@ class EventCodec:
                         warnings=warns,
                     )
                     if is_amendment
-                    # `round_trip` leaves out computed fields, which are no fields to be read.
+                    # `round_trip` leaves out computed fields, because they cannot be read back.
                     else to_json(
                         event,
                         exclude=_OCCURRED_AT,
@@ -122,32 +125,34 @@ class EventCodec:
                 )
             except Exception as error:
                 raise refusal(f"cannot be written as JSON: {reason_of(error)}") from error
-            # The plain search costs a tenth of the other, and nearly always says no.
+            # The plain search costs a tenth of `has_nul`, and almost never finds anything.
             if b"\\u0000" in encoded and has_nul(encoded):
-                raise refusal("holds the character NUL, which PostgreSQL cannot store")
+                raise refusal("contains the character NUL, which PostgreSQL cannot store")
             return encoded
 
         return write
 
     def _encode_wide(self, event: Event) -> bytes:
-        """Return the event's fields as JSON that gives them back, of a class whose integers may be of any size.
+        """Return an event's fields as JSON, for a class whose integers may be of any size.
 
         Raises:
-            EventEncodingError: An integer is longer than Python parses.
+            EventEncodingError: The event cannot be written as JSON, or an integer is too long for
+                Python to parse.
         """
         encoded = self._write(event)
         return encoded if len(encoded) < _INTEGER_DIGITS_MAX else self._encode_checked(event)
 
     def _encode_checked(self, event: Event) -> bytes:
-        """Return the event's fields as JSON that gives them back.
+        """Return an event's fields as JSON from which the event can be read back equal.
 
         Raises:
-            EventEncodingError: There is none.
+            EventEncodingError: There is no such JSON.
         """
         text = self._write(event).decode()
         if len(text) > _NUMERIC_DIGITS_MAX and _has_long_number(text):
             raise self._refusal(
-                f"holds an integer of more than {_NUMERIC_DIGITS_MAX:,} digits, which PostgreSQL cannot store: give it as text"
+                f"has an integer of more than {_NUMERIC_DIGITS_MAX:,} digits, which PostgreSQL cannot store: "
+                "store it as text"
             )
         problems: list[Exception | Difference] = []
         for form in forms_for_jsonb(text):
@@ -157,15 +162,15 @@ class EventCodec:
             problems.append(found)
         first = problems[0]
         if isinstance(first, Difference):
-            raise self._refusal(f"would not be read back as it is: {first}", field=first.path)
+            raise self._refusal(f"would not be read back equal: {first}", field=first.path)
         raise self._refusal(f"could not be read back: {reason_of(first)}") from first
 
     def _found(self, event: Event, text: str) -> Exception | Difference | None:
-        """Return what is wrong with a JSON text for an event: the error of reading it, or where another event is read."""
+        """Return the error of reading an event from JSON, or a difference; None if it is equal."""
         try:
             read = self.construct(after_jsonb(text), {"occurred_at": event.occurred_at})
             return first_difference(event, read, "")
-        except Exception as error:  # noqa: BLE001 - of a user's validators too
+        except Exception as error:  # noqa: BLE001 - also errors of a user's validators
             return error
 
     def _refusal(self, why: str, *, field: str | None = None) -> EventEncodingError:
@@ -173,24 +178,25 @@ class EventCodec:
 
 
 def require_storable_fields(model: type[BaseModel]) -> None:
-    """Check that no field of an event or an entity is one whose values can never be read back.
+    """Check that the values of every field of an event or entity can be read back.
 
     Raises:
-        ConfigurationError: There is one; the message says what to do instead. Or the class refers to a name that is not
-            defined.
+        ConfigurationError: The class refers to a name that is not defined, the values of a field
+            can never be read back, or the class has a custom serializer. The message says what to
+            do instead.
     """
     form = codec.form_of(model)
     for name, why in form.unstorable.items():
         raise ConfigurationError(f"field {name} of {model.__name__}: {why}")
     if form.has_serializer:
         raise ConfigurationError(
-            f"{model.__name__} has a serializer of its own, so its JSON would not be that of its fields, which the log "
-            "keeps: remove it, and give single fields a serializer and a validator that fit each other"
+            f"{model.__name__} has a custom serializer, but the log stores the JSON of its fields: remove the "
+            "serializer, and give single fields a serializer and a matching validator"
         )
 
 
 def _has_long_number(text: str) -> bool:
-    """Whether JSON has a number that is longer than jsonb takes, and not only a text with so many digits."""
+    """Whether JSON has a number that is too long for jsonb; digits in strings do not count."""
     return _LONG_NUMBER.search(text) is not None and _LONG_NUMBER.search(_TEXT.sub("", text)) is not None
 
 
@@ -201,11 +207,11 @@ class _Codecs(dict["type[Event]", EventCodec]):
 
 
 event_codecs: Mapping[type[Event], EventCodec] = _Codecs()
-"""How the events of each class are written and read; a class that was not asked for before raises as `EventCodec` does."""
+"""The codec of each event class; the first access may raise the errors of `EventCodec`."""
 
 
 def reason_of(error: BaseException) -> str:
-    """Return in one line, and not too long, why a value could not be written or read."""
+    """Return in one short line why a value could not be written or read."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = "".join(f" at {'.'.join(map(str, first['loc']))}" for _ in first["loc"][:1])
@@ -214,5 +220,5 @@ def reason_of(error: BaseException) -> str:
 
 
 def has_nul(encoded: bytes) -> bool:
-    """Whether a text in some JSON has the character NUL, which PostgreSQL cannot store."""
+    """Whether a string in the JSON contains the character NUL, which PostgreSQL cannot store."""
     return b"\\u0000" in encoded and _NUL.search(encoded) is not None

@@ -1,7 +1,8 @@
-"""Whether JSON gives back the value that it was written for, after PostgreSQL has kept it as jsonb.
+"""Whether a value can be read back from its JSON after PostgreSQL has stored the JSON as jsonb.
 
-jsonb keeps a document's values and not its text: keys are sorted and come once, a number loses its exponent (1e16 is
-read as an integer) and the sign of zero. So what is compared is what jsonb would give back.
+jsonb stores a document's values and not its text. Keys are sorted and unique. A number loses its
+exponent (1e16 is read as an integer) and a zero loses its sign. So the comparison uses the JSON
+that jsonb would return.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class Difference(NamedTuple):
     """The first place where a value that was read is not the value that was written.
 
     Attributes:
-        path: Where it is, such as `legs[0].price`.
-        written: What is there in the value that was written.
-        read: What is there in the one that was read.
+        path: The place, such as `legs[0].price`.
+        written: The part of the written value at that place.
+        read: The part of the read value at that place.
     """
 
     path: str
@@ -43,9 +44,7 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         if isinstance(self.written, float | Decimal) and Decimal(self.written).is_nan():
-            return (
-                f"{self.path} is {self.written}, which is equal to nothing, so not to what is read: give None"
-            )
+            return f"{self.path} is {self.written}, which does not equal any value, not even itself: use None instead"
         written, read = _shown(self.written), _shown(self.read)
         if written == read or type(self.written) is not type(self.read):
             written = f"{written} ({_name(self.written)})"
@@ -63,44 +62,45 @@ class Difference(NamedTuple):
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return what a JSON text holds; integers stay integers, whatever their size.
+    """Return the parsed value of a JSON text. Integers of any size stay integers.
 
     Raises:
-        ValueError, RecursionError: It is no JSON, or is nested too deep.
+        ValueError, RecursionError: The text is not JSON, or is nested too deeply.
     """
     try:
         return from_json(text)
-    except ValueError:  # also for what is nested more than 200 deep
+    except ValueError:  # also raised for more than 200 levels of nesting
         return json.loads(text)
 
 
 # ---- jsonb -----------------------------------------------------------------------------------------------------------
 
-# A number that jsonb would give back as another one. In a text it does no harm.
+# A number that jsonb would return as a different one. A match inside a string is harmless.
 _CHANGED_NUMBER = re.compile(r"[0-9][eE]\+?[0-9]|-0(?:\.0+)?(?![0-9.eE])")
-_INTEGER_DIGITS = 18  # any integer of so many digits has 64 bits at most
+_INTEGER_DIGITS = 18  # an integer with this many digits fits in 64 bits
 
 
 def forms_for_jsonb(text: str) -> Iterator[str]:
-    """Yield JSON texts to try for one value, the best first, and the text itself last.
+    """Yield JSON texts to try for one value: the best first, the text itself last.
 
-    A float is written without an exponent and with a point, so that it is read as a float. -0.0 is written as a text,
-    which a field that is a float is read from; and then, for fields that take anything, as the 0.0 that jsonb makes of it.
+    A float is written with a point and without an exponent, so that it is read as a float. The
+    first text has -0.0 as a string, which a float field accepts. The second has the 0.0 that jsonb
+    makes of it, for fields that accept any type.
     """
     if _CHANGED_NUMBER.search(text) is not None:
-        with suppress(TypeError, ValueError, RecursionError):  # it is deeper than orjson writes
+        with suppress(TypeError, ValueError, RecursionError):  # nested too deeply for orjson
             yield orjson.dumps(_texts_for_zeros.decode(text)).decode()
         yield without_exponents(text)
     yield text
 
 
 def without_exponents(text: str) -> str:
-    """Return a JSON text whose floats jsonb gives back as floats."""
+    """Return a JSON text whose floats come back from jsonb as floats."""
     if _CHANGED_NUMBER.search(text) is None:
         return text
     try:
         return orjson.dumps(_same_zeros.decode(text)).decode()
-    except (TypeError, ValueError, RecursionError):  # deeper than orjson writes
+    except (TypeError, ValueError, RecursionError):  # nested too deeply for orjson
         return text
 
 
@@ -123,11 +123,11 @@ _texts_for_zeros = json.JSONDecoder(parse_float=_zero_as_text, parse_int=_intege
 
 
 def after_jsonb(text: str) -> Any:
-    """Return what is read of a JSON text that PostgreSQL has kept as jsonb.
+    """Return the value of a JSON text after PostgreSQL has stored it as jsonb.
 
     Raises:
-        ValueError: It is no JSON: it has NaN or infinity as a number.
-        RecursionError: It is nested too deep.
+        ValueError: The text is not JSON, such as one with NaN or infinity as a number.
+        RecursionError: It is nested too deeply.
     """
     return _as_jsonb.decode(text)
 
@@ -135,7 +135,7 @@ def after_jsonb(text: str) -> Any:
 def _number(token: str) -> int | float:
     number = Decimal(token)
     exponent = number.as_tuple().exponent
-    # It is written out in full, with the digits after the point that it came with.
+    # jsonb writes the number in full, with its original digits after the point.
     if isinstance(exponent, int) and exponent >= 0:
         return int(number)
     return float(token) if number else 0.0
@@ -150,7 +150,7 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 _as_jsonb = json.JSONDecoder(parse_float=_number, parse_constant=_refuse, object_pairs_hook=_object)
@@ -160,16 +160,18 @@ _as_jsonb = json.JSONDecoder(parse_float=_number, parse_constant=_refuse, object
 
 
 def first_difference(written: Any, read: Any, path: str) -> Difference | None:
-    """Return the first place where two values differ: in value, in type, or in the digits of a decimal; None: nowhere.
+    """Return the first place where two values differ; None if they are equal.
+
+    They may differ in value, in type, or in the digits of a decimal.
 
     Args:
         written: The value that was written.
         read: The value that was read.
-        path: What to call the values.
+        path: The name of the values in the result.
     """
     kind = type(written)
     if kind is not type(read):
-        # An id is the same id, whoever's class it is of: the driver has one of its own.
+        # The driver has its own subclass of UUID. Ids of both classes are equal.
         same = isinstance(written, UUID) and isinstance(read, UUID) and written == read
         return None if same else Difference(path, written, read)
     if kind in _COMPARED_BY_VALUE:
@@ -191,23 +193,23 @@ def _comparison_of(kind: type) -> Callable[[Any, Any, str], Difference | None]:
 def _equal(written: Any, read: Any, path: str) -> Difference | None:
     try:
         same = bool(written == read)
-    except Exception:  # noqa: BLE001 - what cannot be compared is not known to be equal
+    except Exception:  # noqa: BLE001 - values that cannot be compared count as different
         same = False
     return None if same else Difference(path, written, read)
 
 
 def _of_float(written: float, read: float, path: str) -> Difference | None:
-    # 0.0 is equal to -0.0, which jsonb does not have: see `forms_for_jsonb`.
+    # 0.0 equals -0.0, which jsonb cannot store: see `forms_for_jsonb`.
     return None if written == read else Difference(path, written, read)
 
 
 def _of_decimal(written: Decimal, read: Decimal, path: str) -> Difference | None:
-    same = not written.is_nan() and not written.compare_total(read)  # which tells 1.0 from 1.00
+    same = not written.is_nan() and not written.compare_total(read)  # distinguishes 1.0 from 1.00
     return None if same else Difference(path, written, read)
 
 
 def _of_time(written: datetime | time, read: datetime | time, path: str) -> Difference | None:
-    # Of a time without an offset, `fold` tells which of two points in time it is.
+    # A time without an offset may be one of two points in time; `fold` says which.
     same = written == read and written.utcoffset() == read.utcoffset() and written.fold == read.fold
     return None if same else Difference(path, written, read)
 
@@ -215,7 +217,7 @@ def _of_time(written: datetime | time, read: datetime | time, path: str) -> Diff
 def _of_model(written: BaseModel, read: BaseModel, path: str) -> Difference | None:
     fields, others = written.__dict__, read.__dict__
     for name in type(written).model_fields:
-        if name not in fields:  # of an instance that was made without validation
+        if name not in fields:  # the instance was created without validation
             continue
         found = first_difference(fields[name], others.get(name), _attribute(path, name))
         if found is not None:
@@ -257,7 +259,7 @@ def _of_items(written: Sequence[Any], read: Sequence[Any], path: str) -> Differe
 def _of_mapping(written: Mapping[Any, Any], read: Mapping[Any, Any], path: str) -> Difference | None:
     keys = {key: key for key in read}
     for key, value in written.items():
-        # A key may be equal to one of another type, 1 to True, or have other digits.
+        # Equal keys may differ in type, as 1 and True do, or in the digits of a decimal.
         if key not in keys or first_difference(key, keys[key], path) is not None:
             return Difference(path, written, read)
         found = first_difference(value, read[key], f"{path}[{_shown(key)}]")
@@ -299,7 +301,7 @@ def _attribute(path: str, name: str) -> str:
 def _shown(value: Any) -> str:
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001 - it is only shown
+    except Exception:  # noqa: BLE001 - the value is only for display
         text = f"a {type(value).__name__}"
     return printable(text if len(text) <= _SHOWN_CHARACTERS_MAX else f"{text[:_SHOWN_CHARACTERS_MAX]}...")
 

@@ -1,4 +1,4 @@
-"""The registry of event classes, and of the upcasters that bring old events to them."""
+"""The registry of event classes and upcasters."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ SCHEMA_VERSION_MAX = 2**15 - 1
 class EventRegistry:
     """The event classes of the process, by category and type, and the upcasters of older versions.
 
-    All packages of a process may use the one that `registry` is; two that define the same type are told so. A package
-    may also keep its own (`class Moved(Event, category="robot", registry=mine)`), for a log to read with both:
+    All packages of a process may share the default `registry`. If two of them define the same type,
+    the second definition raises an error. A package may also keep its own registry (`class
+    Moved(Event, category="robot", registry=mine)`). A log reads with both through
     `EventRegistry.merged(registry, mine)`.
 
     Attributes:
         current: The class of each category, type and schema version that needs no upcaster.
-        upcasters: What brings events of a category, type and schema version further.
+        upcasters: The upcaster of each category, type and schema version that needs one.
         registered: The classes that are registered now.
     """
 
@@ -36,10 +37,13 @@ class EventRegistry:
 
     @classmethod
     def merged(cls, *registries: EventRegistry) -> EventRegistry:
-        """Return a new registry with all that these have; what they take up later it does not have.
+        """Return a new registry with the classes and upcasters of these registries.
+
+        Later additions to them do not reach the new registry.
 
         Raises:
-            ConfigurationError: Two of them define the same type, or an upcaster of the same version of it.
+            ConfigurationError: Two of them define the same type, or an upcaster for the same
+                version of a type.
         """
         merged = cls()
         for each in registries:
@@ -53,7 +57,8 @@ class EventRegistry:
         """Add a class; defining the same class again, as a notebook does, replaces it.
 
         Raises:
-            ConfigurationError: Another class has its category and type, or its schema version is none.
+            ConfigurationError: Another class has its category and type, its schema version is out
+                of range, or its category or type cannot be stored as text.
         """
         key = (event_class.category, event_class.type)
         known = self._classes.get(key)
@@ -65,7 +70,7 @@ class EventRegistry:
         if not 1 <= event_class.schema_version <= SCHEMA_VERSION_MAX:
             raise ConfigurationError(
                 f"event type {key[0]}/{key[1]} has schema version {event_class.schema_version}: "
-                f"it is 1 to {SCHEMA_VERSION_MAX}"
+                f"use a version from 1 to {SCHEMA_VERSION_MAX}"
             )
         for part in key:
             _require_storable_name(event_class, part)
@@ -80,7 +85,7 @@ class EventRegistry:
         """Add an upcaster; defining the same function again, as a notebook does, replaces it.
 
         Raises:
-            ConfigurationError: Another one starts at its category, type and version.
+            ConfigurationError: Another upcaster takes the same category, type and version.
         """
         known = self.upcasters.get(upcaster.key)
         if known is not None and known.name != upcaster.name:
@@ -91,7 +96,7 @@ class EventRegistry:
         self.upcasters[upcaster.key] = upcaster
 
     def find(self, category: str, type: str) -> type[Event]:
-        """Return the class of an event of the log.
+        """Return the class of a category and type.
 
         Raises:
             UnknownEventTypeError: No class is registered under that category and type.
@@ -102,10 +107,10 @@ class EventRegistry:
             raise UnknownEventTypeError(category, type) from None
 
     def require_registered(self, event_class: type[Event]) -> None:
-        """Check that a reader would find this very class for its events, or an upcaster that takes them.
+        """Check that a reader would find this class for its events, or an upcaster that takes them.
 
         Raises:
-            ConfigurationError: It would find another class, or none.
+            ConfigurationError: A reader would find another class, or none.
         """
         key = (event_class.category, event_class.type, event_class.schema_version)
         if event_class in self.registered or key in self.upcasters:
@@ -113,27 +118,27 @@ class EventRegistry:
         name, category, type_ = _full_name(event_class), event_class.category, event_class.type
         if event_class.__pydantic_generic_metadata__["origin"] is not None:
             raise ConfigurationError(
-                f"events of {name} are not appended, since a program that only reads has no such class: give it a name, "
-                f"`class {event_class.__name__.partition('[')[0]}Of...({event_class.__name__}): ...`"
+                f"events of {name} cannot be appended, because a program that only reads has no such class: "
+                f"declare a subclass, `class {event_class.__name__.partition('[')[0]}Of...({event_class.__name__}): ...`"
             )
         if not category:
             raise ConfigurationError(
-                f"events of {name} are not appended, since it has no category: "
-                f'`class {event_class.__name__}(Event, category="...")`'
+                f"events of {name} cannot be appended, because the class has no category: "
+                f'declare `class {event_class.__name__}(Event, category="...")`'
             )
         known = self._classes.get((category, type_))
         if known is None:
             raise ConfigurationError(
-                f"events of {name} are not appended, since {category}/{type_} is not in the registry that the log is read "
-                "with: give the log its registry, EventLog(..., classes=EventRegistry.merged(registry, its registry))"
+                f"events of {name} cannot be appended, because {category}/{type_} is not in the registry of the log: "
+                "pass the registry of the class, EventLog(..., classes=EventRegistry.merged(registry, its registry))"
             )
         if _full_name(known) == name:
             raise ConfigurationError(
-                f"{name} was defined again since this event's class was, as a notebook does: make the entity and its "
-                "events anew, with the class of today"
+                f"{name} was defined again after this event's class, as happens in a notebook: create the entity and "
+                "its events again with the new class"
             )
         raise ConfigurationError(
-            f"events of {name} are not appended, since {category}/{type_} would be read as {_full_name(known)}: "
+            f"events of {name} cannot be appended, because {category}/{type_} would be read as {_full_name(known)}: "
             "give one of the two classes another type="
         )
 
@@ -144,8 +149,8 @@ class EventRegistry:
 def _require_storable_name(event_class: type[Event], name: str) -> None:
     if not name or "\x00" in name or (not name.isascii() and _has_surrogate(name)):
         raise ConfigurationError(
-            f"{_full_name(event_class)} has {name!r} for a category or type: it is a text of valid Unicode without NUL, "
-            "and not empty"
+            f"{_full_name(event_class)} has {name!r} as its category or type: use valid Unicode text without NUL that "
+            "is not empty"
         )
 
 
@@ -158,4 +163,4 @@ def _full_name(event_class: type[Event]) -> str:
 
 
 registry = EventRegistry()
-"""The registry that event classes and upcasters enter when they are defined."""
+"""The default registry: event classes and upcasters are added to it when they are defined."""

@@ -1,4 +1,4 @@
-"""Whether every old event can be brought to a class of today: checked at start, before an old event is met."""
+"""The check at start that every old event can be upcast to a class of today."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ def require_sound_registry(classes: EventRegistry = registry) -> None:
     """Check that every version of every event type leads to a class.
 
     Raises:
-        ConfigurationError: An upcaster is missing, leads nowhere, never runs, or goes round in a circle; all that is
-            wrong is named.
+        ConfigurationError: An upcaster is missing, leads nowhere, never runs, or is part of a
+            circle. The message lists all problems.
     """
     problems = registry_problems(classes)
     if problems:
-        raise ConfigurationError(f"old events could not be read: {'; '.join(problems)}")
+        raise ConfigurationError(f"old events cannot be read: {'; '.join(problems)}")
 
 
 def registry_problems(classes: EventRegistry = registry) -> list[str]:
-    """Return what is wrong with the classes and upcasters of a registry, a line each; empty where nothing is."""
+    """Return the problems of a registry's classes and upcasters, one line each; empty if none."""
     return [*_missing(classes), *_unused(classes), *_dead_ends(classes), *_circles(classes)]
 
 
@@ -33,7 +33,7 @@ def _missing(classes: EventRegistry) -> Iterator[str]:
         for version in range(1, event_class.schema_version):
             if (category, type_, version) not in classes.upcasters:
                 yield (
-                    f"{_name(category, type_, version)} has no upcaster, and the class is at version "
+                    f"{_name(category, type_, version)} has no upcaster, but the class is at version "
                     f'{event_class.schema_version}: register one with @upcaster("{category}", "{type_}", {version})'
                 )
 
@@ -43,8 +43,8 @@ def _unused(classes: EventRegistry) -> Iterator[str]:
         today = _version_today(classes, category, type_)
         if today is not None and version >= today:
             yield (
-                f"{upcaster.name} takes {_name(category, type_, version)}, and the class is at version {today}: "
-                f"raise its schema_version to {version + 1}, or remove the class where its type is given up"
+                f"{upcaster.name} takes {_name(category, type_, version)}, but the class is at version {today}: "
+                f"raise its schema_version to {version + 1}, or remove the class if its type is retired"
             )
 
 
@@ -56,7 +56,7 @@ def _dead_ends(classes: EventRegistry) -> Iterator[str]:
                 continue
             today = _version_today(classes, upcaster.category, type_)
             has = "there is no such type" if today is None else f"the class is at version {today}"
-            yield f"{upcaster.name} leads to {_name(*target)}: {has}, and no upcaster goes on from there"
+            yield f"{upcaster.name} leads to {_name(*target)}: {has}, and no upcaster continues from there"
 
 
 def _circles(classes: EventRegistry) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _circles(classes: EventRegistry) -> Iterator[str]:
                 continue
             if key in path:
                 circle = [*list(path)[list(path).index(key) :], key]
-                yield f"upcasters go round in a circle: {' -> '.join(_name(*each) for each in circle)}"
+                yield f"upcasters form a circle: {' -> '.join(_name(*each) for each in circle)}"
                 continue
             upcaster = classes.upcasters.get(key)
             if key in done or upcaster is None or key in classes.current:

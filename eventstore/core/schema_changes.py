@@ -1,7 +1,7 @@
-"""What changed between two snapshots of event schemas, and whether events stored before can still be read.
+"""The changes between two snapshots of event schemas, and whether stored events can still be read.
 
-A change breaks old events where something that the old schema allowed is not allowed by the new one, or would be read as
-something else. Then the class needs a new `schema_version`, and an upcaster that leads there.
+A change breaks old events if the new schema refuses something that the old one allowed, or reads it
+as something else. Then the class needs a new `schema_version` and an upcaster to it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class SchemaChange:
 
     Attributes:
         event: The event type, as `category/Type`.
-        breaks: Whether events that were stored before can no longer be read, or mean something else.
-        text: What changed; where it breaks old events, with what to do.
+        breaks: Whether stored events can no longer be read, or would have another meaning.
+        text: What changed, and what to do if it breaks old events.
     """
 
     event: str
@@ -46,12 +46,12 @@ class SchemaChange:
 def compare_snapshots(
     before: Mapping[str, EventSchema], after: Mapping[str, EventSchema], classes: EventRegistry
 ) -> list[SchemaChange]:
-    """Return what changed, type by type.
+    """Return the changes, type by type.
 
     Args:
         before: The committed snapshot.
         after: The snapshot of today's classes.
-        classes: Where today's upcasters are.
+        classes: The registry with today's upcasters.
     """
     changes: list[SchemaChange] = []
     for event in sorted(before.keys() | after.keys()):
@@ -69,13 +69,13 @@ def compare_snapshots(
             continue
         now = int(new["schema_version"])
         if now < version:
-            text = f"schema_version went back from {version} to {now}: it only ever rises"
+            text = f"schema_version went down from {version} to {now}: it must never go down"
             changes.append(SchemaChange(event, True, text))
         elif now > version:
             changes.append(
-                SchemaChange(event, False, f"at version {now}, and version {version} is upcast")
+                SchemaChange(event, False, f"now at version {now}; version {version} is upcast")
                 if has_upcaster
-                else SchemaChange(event, True, f"at version {now}, and {upcaster} is missing")
+                else SchemaChange(event, True, f"now at version {now}, but {upcaster} is missing")
             )
         elif was_given_up:
             changes.append(SchemaChange(event, False, "has a class again"))
@@ -87,7 +87,10 @@ def compare_snapshots(
 
 
 def _given_up(event: str, version: int, classes: EventRegistry, *, is_new: bool) -> Iterator[SchemaChange]:
-    """What is wrong with a type that has no class: each of its versions is in the log, and needs an upcaster."""
+    """Yield the changes of a type without a class.
+
+    Each of its versions is in the log and needs an upcaster.
+    """
     category, _, type_ = event.rpartition("/")
     missing = [
         f'@upcaster("{category}", "{type_}", {each})'
@@ -98,7 +101,7 @@ def _given_up(event: str, version: int, classes: EventRegistry, *, is_new: bool)
         text = f"the class is gone, or its module is not imported: keep it, or register {', '.join(missing)}"
         yield SchemaChange(event, True, text)
     elif is_new:
-        yield SchemaChange(event, False, f"given up: version {version} is upcast")
+        yield SchemaChange(event, False, f"retired: version {version} is upcast")
 
 
 def _fields_changed(
@@ -109,10 +112,10 @@ def _fields_changed(
     for name in gone:
         like = [other for other in added if new[other]["schema"] == old[name]["schema"]]
         renamed = f" (renamed to {like[0]}?)" if like else ""
-        yield True, f"the field {within}{name} is gone{renamed}"
+        yield True, f"the field {within}{name} was removed{renamed}"
     for name in added:
         if new[name]["required"]:
-            yield True, f"the new field {within}{name} is required, and old events do not have it"
+            yield True, f"the new field {within}{name} is required, but old events do not have it"
         else:
             yield False, f"a new optional field {within}{name}"
     for name in old:
@@ -122,15 +125,15 @@ def _fields_changed(
 
 def _field_changed(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
     if new["required"] and not old["required"]:
-        yield True, f"the field {name} is required now, and old events may lack it"
+        yield True, f"the field {name} is now required, but old events may lack it"
     elif old["required"] and not new["required"]:
-        yield False, f"the field {name} is optional now"
+        yield False, f"the field {name} is now optional"
     elif old.get("default", _NOTHING) != new.get("default", _NOTHING):
         yield (
             True,
             (
                 f"the default of {name} was {old.get('default')!r} and is {new.get('default')!r}: old events without it "
-                "would mean something else"
+                "would have another meaning"
             ),
         )
     yield from _node_changed(name, old["schema"], new["schema"])
@@ -145,7 +148,7 @@ def _node_changed(name: str, old: Any, new: Any) -> Iterator[tuple[bool, str]]:
         if not candidates:
             yield True, f"{name} may no longer be {_words(one)}: it is {' or '.join(map(_words, news))}"
             continue
-        # What one alternative of today takes as it was is no trouble, whatever the others do.
+        # One alternative that accepts the old values is enough.
         found = [list(_alternative_changed(name, one, other)) for other in candidates]
         best = min(found, key=lambda changes: sum(breaks for breaks, _ in changes))
         yield from best
@@ -168,11 +171,11 @@ def _alternative_changed(
         yield from _node_changed(f"a key of {name}", _keys(old), _keys(new))
     if old.get("prefixItems") != new.get("prefixItems"):
         yield True, f"the items of {name} changed"
-    # A unit, a format, a pattern: what it is called may be all that tells its meaning.
+    # Other keywords, such as a unit, a format or a pattern, may define the meaning of the values.
     for keyword in sorted((old.keys() | new.keys()) - _COMPARED):
         if old.get(keyword) != new.get(keyword):
             if keyword in ("pattern", "format") and keyword not in new:
-                yield False, f"{name} need not be of {keyword} {old[keyword]!r} any more"
+                yield False, f"{name} no longer needs the {keyword} {old[keyword]!r}"
             else:
                 yield True, f"the {keyword} of {name} was {old.get(keyword)!r} and is {new.get(keyword)!r}"
 
@@ -186,7 +189,7 @@ def _part_changed(within: str, old: Any, new: Any) -> Iterator[tuple[bool, str]]
 
 
 def _keys(schema: Mapping[str, Any]) -> Any:
-    """Return the schema of a map's keys, which are texts unless it says otherwise."""
+    """Return the schema of a mapping's keys; by default they are text."""
     keys = schema.get("propertyNames", {})
     return keys if isinstance(keys, list) else {"type": "string", **keys}
 
@@ -212,7 +215,7 @@ def _bounds_changed(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -
 
 
 def _limit(schema: Mapping[str, Any], keywords: Mapping[str, bool], side: int) -> tuple[Decimal, int] | None:
-    """Return a bound in a form that compares: an exclusive one is further in."""
+    """Return a bound in a comparable form, in which an exclusive bound is tighter."""
     found = [
         (Decimal(str(schema[keyword])), side * exclusive)
         for keyword, exclusive in keywords.items()
@@ -230,7 +233,7 @@ def _values_changed(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -
     if now is not None:
         gone = sorted(str(value) for value in (before or ()) if value not in now)
         if before is None:
-            yield True, f"{name} was free and is one of {_listed(now)}"
+            yield True, f"{name} had any value and must now be one of {_listed(now)}"
         elif gone:
             yield True, f"{name} may no longer be {_listed(gone)}"
     added = sorted(str(value) for value in (now or ()) if value not in (before or ()))

@@ -1,8 +1,9 @@
-"""The schemas of event classes, in a form to be committed and compared.
+"""The schemas of event classes, in a form that can be committed and compared.
 
-Pydantic's JSON schema of a class is brought to a form that stays the same from one pydantic version to the next and has
-nothing in it that does not matter to stored events: no titles, no descriptions, references written out, a decimal as
-`{"type": "decimal"}`. `occurred_at` is left out, since the envelope has it.
+Pydantic's JSON schema of a class is converted to a form that does not change between pydantic
+versions and holds only what matters to stored events. It has no titles and no descriptions,
+references are resolved, and a decimal is `{"type": "decimal"}`. `occurred_at` is left out, because
+the envelope has it.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from eventstore.core.registry import EventRegistry
 from eventstore.errors import ConfigurationError
 
 EventSchema: TypeAlias = dict[str, Any]
-"""`schema_version`, and `fields`: of each field `schema`, `required`, and `default` where there is one.
+"""`schema_version`, and `fields`: for each field `schema`, `required` and, if any, `default`.
 
-Of a type whose class was given up, `given_up` instead of fields: the highest version that an upcaster takes.
+For a type whose class was removed, `given_up` is set and `fields` is empty. Its `schema_version` is
+the highest version that an upcaster takes.
 """
 
 _FORMAT = 1
 _OF_NO_MATTER = {"title", "description", "examples", "deprecated", "default", "$defs"}
-# Names that pydantic gives the same constraint, by way of a validator of one's own.
+# Other names that pydantic uses for the same constraints, after a custom validator.
 _SAME = {
     "gt": "exclusiveMinimum",
     "ge": "minimum",
@@ -43,7 +45,8 @@ def snapshot_of(classes: Iterable[type[Event]]) -> dict[str, EventSchema]:
     """Return the schema of each event class, by `category/Type`.
 
     Args:
-        classes: The classes; of a registry also the types without a class that its upcasters take.
+        classes: The classes. For a registry, the result also has the types without a class that its
+            upcasters take.
     """
     found: dict[str, EventSchema] = {
         f"{each.category}/{each.type}": {
@@ -63,38 +66,40 @@ def snapshot_of(classes: Iterable[type[Event]]) -> dict[str, EventSchema]:
 
 
 def write_snapshot(snapshot: Mapping[str, EventSchema]) -> bytes:
-    """Return a snapshot as the content of a file: JSON, sorted and indented, so that changes show in a diff."""
+    """Return a snapshot as file content: JSON, sorted and indented, so that a diff is readable."""
     content = {"format": _FORMAT, "events": snapshot}
     return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
 
 
 def parse_snapshot(content: bytes, *, name: str) -> dict[str, EventSchema]:
-    """Return the snapshot that a file holds.
+    """Return the snapshot from the content of a file.
 
     Args:
-        content: What `write_snapshot` gave.
+        content: The result of `write_snapshot`.
         name: The file's name, for the error.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: The content is not a snapshot, or has another format version.
     """
     try:
         parsed = orjson.loads(content)
         events: dict[str, EventSchema] = parsed["events"]
         if parsed["format"] != _FORMAT:
-            raise ConfigurationError(f"{name} has format {parsed['format']}, this program knows {_FORMAT}")
+            raise ConfigurationError(
+                f"{name} has format {parsed['format']}, but this program reads format {_FORMAT}"
+            )
         for each in events.values():
             int(each["schema_version"])
             dict(each["fields"])
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, ConfigurationError):
             raise
-        raise ConfigurationError(f"{name} is no snapshot of event schemas: {error!r}") from error
+        raise ConfigurationError(f"{name} is not a snapshot of event schemas: {error!r}") from error
     return events
 
 
 def canonical_fields(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the schemas of a model's fields; without `occurred_at`, which an event has in its envelope."""
+    """Return the schemas of a model's fields, without `occurred_at`, which is in the envelope."""
     schema = model.model_json_schema(schema_generator=_StoredJson)
     fields = _fields(schema, schema.get("$defs", {}), 0)
     fields.pop("occurred_at", None)
@@ -112,7 +117,7 @@ def _fields(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: in
 
 
 def _node(schema: Any, definitions: Mapping[str, Any], depth: int) -> Any:
-    """Return a schema as a list of alternatives, or as the one that there is."""
+    """Return a schema as a list of alternatives, or as the only alternative."""
     if not isinstance(schema, Mapping):
         return schema
     alternatives = _alternatives(schema, definitions, depth)
@@ -153,10 +158,10 @@ def _alternatives(
 
 
 class _StoredJson(GenerateJsonSchema):
-    """Pydantic's JSON schema, with what it leaves out of it although old events may break by it."""
+    """Pydantic's JSON schema with additions, because changes of these may break old events too."""
 
     def decimal_schema(self, schema: Any) -> dict[str, Any]:
-        """Give digits and places, and bounds to the last digit."""
+        """Add digits and decimal places, and exact bounds."""
         constraints = {name: schema[name] for name in ("max_digits", "decimal_places") if name in schema}
         bounds = {_SAME[name]: _exact(schema[name]) for name in ("gt", "ge", "lt", "le") if name in schema}
         if "multiple_of" in schema:
@@ -164,7 +169,7 @@ class _StoredJson(GenerateJsonSchema):
         return {**constraints, **bounds, "type": "decimal"}
 
     def dict_schema(self, schema: Any) -> dict[str, Any]:
-        """Give the type of the keys, which in JSON are texts whatever they were."""
+        """Add the type of the keys, because all keys are text in JSON."""
         found = super().dict_schema(schema)
         if "keys_schema" in schema and "propertyNames" not in found:
             keys = self.generate_inner(schema["keys_schema"])
@@ -173,7 +178,10 @@ class _StoredJson(GenerateJsonSchema):
         return found
 
     def default_schema(self, schema: Any) -> dict[str, Any]:
-        """Give the collection that a factory makes; what else it makes may be drawn from a clock, or at random."""
+        """Add the default of a factory that returns a constant collection.
+
+        Other factories may read a clock or draw at random.
+        """
         found = super().default_schema(schema)
         default, factory = schema.get("default"), schema.get("default_factory")
         if factory is not None and not schema.get("default_factory_takes_data"):
@@ -181,11 +189,11 @@ class _StoredJson(GenerateJsonSchema):
             if isinstance(default, tuple | list | dict | set | frozenset) and default == factory():
                 found = {**found, "default": self.encode_default(default)}
         if isinstance(default, set | frozenset) and "default" in found:
-            # Its own order is another one in each process.
+            # The order of a set differs between processes.
             found = {**found, "default": sorted(found["default"], key=orjson.dumps)}
         return found
 
 
 def _exact(bound: Any) -> float | str:
-    """Return a bound as pydantic writes it where that is exact."""
+    """Return a bound as a float, as pydantic does, if that is exact; otherwise as text."""
     return float(bound) if Decimal(float(bound)) == Decimal(bound) else str(bound)

@@ -1,7 +1,8 @@
 """A value that is set for a block of code: `Scoped`.
 
-`ContextVar.reset` works only in the context in which the variable was set. But a block in an async generator, such as a
-dependency of a web framework or a fixture of a test, may be entered by one task and left by another.
+`ContextVar.reset` works only in the context that set the variable. But one task may enter a block
+and another task may leave it, if the block is in an async generator such as a dependency of a web
+framework or a fixture of a test.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ class _Block(Generic[T]):
     """A block that has been entered.
 
     Attributes:
-        value: What is set in it.
-        entered: Resets the variable, in the context that entered the block and in no other; None once it has.
-        is_left: Whether the block was left, in another context than the one that entered it.
+        value: The value that the block sets.
+        entered: The token that resets the variable, only in the context that entered the block;
+            None after the reset.
+        is_left: Whether the block was left in a context other than the one that entered it.
     """
 
     __slots__ = ("entered", "is_left", "value")
@@ -32,14 +34,15 @@ class _Block(Generic[T]):
 
 
 class Scoped(Generic[T]):
-    """A value that is set for a block, in the task that enters it and in the tasks that are started inside.
+    """A value that is set for a block, in the task that enters it and in tasks started inside it.
 
-    The block may be left in any task, and blocks may be left in any order. Once a block is left, its value counts neither
-    in the task that entered it nor in the task that left it. A task that was started inside the block keeps the value.
+    Any task may leave the block, and blocks may be left in any order. After that, the value holds
+    neither in the task that entered the block nor in the task that left it. A task that was started
+    inside the block keeps the value.
 
     Args:
         name: The name of the context variable.
-        default: The value outside of all blocks.
+        default: The value outside all blocks.
     """
 
     def __init__(self, name: str, default: T) -> None:
@@ -47,7 +50,7 @@ class Scoped(Generic[T]):
         self._blocks: ContextVar[tuple[_Block[T], ...]] = ContextVar(name, default=())
 
     def get(self) -> T:
-        """Return the value of the innermost block; outside of all blocks the default."""
+        """Return the value of the innermost block, or the default outside all blocks."""
         blocks = self._blocks.get()
         if not blocks:
             return self._default
@@ -74,13 +77,16 @@ class Scoped(Generic[T]):
             self._blocks.set(rest)
 
     def _without_left(self, blocks: tuple[_Block[T], ...]) -> tuple[_Block[T], ...]:
-        """Drop the blocks that this context has entered and another one has left."""
+        """Drop the blocks that this context has entered and another context has left."""
         rest = tuple(one for one in blocks if not (one.is_left and self._is_of_this_context(one)))
         self._blocks.set(rest)
         return rest
 
     def _is_of_this_context(self, block: _Block[Any]) -> bool:
-        """Whether this context entered the block; if so, the variable is as it was before, and this is not asked again."""
+        """Whether this context entered the block. If so, reset the variable.
+
+        The next call for the same block returns False.
+        """
         if block.entered is None:
             return False
         try:

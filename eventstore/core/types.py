@@ -1,4 +1,4 @@
-"""The types of fields: decimals that survive the database, times in UTC, text that JSONB and an index can hold."""
+"""The types of fields: decimals that the database keeps exactly, times in UTC, storable text."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from eventstore.core.codec import comes_back, keeps_type
 from eventstore.core.context import CONTEXT, in_utc, plain
 
 NAME_CHARACTERS_MAX = 200
-"""Longest name in characters: three of them, at 4 bytes each, still fit one B-tree entry (2,704 bytes)."""
+"""Maximum length of a name in characters.
+
+Three names of this length, at 4 bytes per character, fit into one B-tree entry (2,704 bytes).
+"""
 
 
 DIGITS_MAX = 34
-"""Digits of a decimal: the width of the decimal context, since what is wider could not be folded exactly."""
+"""Maximum digits of a decimal: those of the decimal context, so that every fold is exact."""
 
 COMPUTED_EXPONENT_MAX = 999
-"""Widest power of ten of a computed amount: far beyond any product of three fields, far within `numeric`."""
+"""Largest exponent of a computed amount: beyond products of three fields, well within `numeric`."""
 
 
 @comes_back
@@ -55,12 +58,12 @@ def _storable(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ValueError("text must be valid Unicode: it holds half of a surrogate pair") from error
+        raise ValueError("text must be valid Unicode: it contains half of a surrogate pair") from error
     return value
 
 
 def _number(value: Any) -> Any:
-    """Let through what has an exact decimal value; NumPy's integers and floats come here too."""
+    """Accept values with an exact decimal value, including NumPy's integers, and refuse floats."""
     if isinstance(value, Decimal | str):
         return value
     try:
@@ -88,7 +91,7 @@ def _foldable(value: Decimal) -> Decimal:
     if abs(value.adjusted()) > COMPUTED_EXPONENT_MAX:
         raise ValueError(f"must lie between 1E-{COMPUTED_EXPONENT_MAX} and 1E+{COMPUTED_EXPONENT_MAX}")
     if CONTEXT.plus(value) != value:
-        raise ValueError("must have at most 34 significant digits: what is wider cannot be folded exactly")
+        raise ValueError("must have at most 34 significant digits: a wider number cannot be folded exactly")
     return plain(value)
 
 
@@ -96,11 +99,11 @@ _text = CONTEXT.to_sci_string
 
 
 def _is_usual(value: Any) -> bool:
-    """Whether a value is a decimal as orders have them, which no rule for amounts of either sign refuses or changes.
+    """Whether a value is a usual decimal, which the rules for amounts neither refuse nor change.
 
-    Pydantic checks the digits of a decimal in Python, one function after another; most decimals are told by their
-    text. One of 34 characters without an exponent has at most 34 digits, and is what `plain` makes of it unless it is
-    a zero with a sign.
+    Pydantic checks the digits of a decimal in Python, with one function after another. For most
+    decimals their text is enough: a text of at most 34 characters without an exponent has at most
+    34 digits. `plain` does not change such a decimal, unless it is a negative zero.
     """
     if type(value) is not Decimal or not value.is_finite():
         return False
@@ -124,7 +127,7 @@ def _usual_non_negative_first(value: Any, validate: ValidatorFunctionWrapHandler
 
 
 OccurredAt = Annotated[datetime, AfterValidator(_finite)]
-"""As `UtcDatetime`; the first and the last datetime there are, which would come back as infinity, are refused."""
+"""Like `UtcDatetime`, without `datetime.min` and `datetime.max`, which are stored as infinity."""
 
 UtcDatetime = Annotated[datetime, AfterValidator(_utc)]
 """An aware time in UTC, to the microsecond; a naive datetime means local time."""
@@ -133,7 +136,7 @@ Text = Annotated[str, AfterValidator(_storable)]
 """Any text that PostgreSQL can store: valid Unicode without NUL."""
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARACTERS_MAX), AfterValidator(_storable)]
-"""A symbol, an id of another system, a strategy, a tag: text of 1 to 200 characters, so that an index holds it."""
+"""A symbol, external id, strategy or tag: text of 1 to 200 characters, which an index can hold."""
 
 Amount = Annotated[
     Decimal,
@@ -142,7 +145,7 @@ Amount = Annotated[
     AfterValidator(plain),
     WrapValidator(_usual_first),
 ]
-"""A finite decimal of at most 34 digits before and after the point together, of either sign. Floats are refused."""
+"""A finite decimal of either sign, with at most 34 digits in total. Floats are refused."""
 
 Money = Amount
 """An amount of the account's currency, of either sign."""
@@ -157,7 +160,7 @@ Computed = Annotated[
     AfterValidator(_foldable),
     WrapValidator(_usual_first),
 ]
-"""A finite decimal that the library's arithmetic gave: at most 34 significant digits, at any exponent."""
+"""A finite decimal computed by the library: at most 34 significant digits, exponents up to 999."""
 
 Quantity = Annotated[
     Decimal,
@@ -175,7 +178,7 @@ NonNegative = Annotated[
     AfterValidator(plain),
     WrapValidator(_usual_non_negative_first),
 ]
-"""A quantity, an amount or a limit that may be zero and not less."""
+"""A quantity, an amount or a limit that is zero or positive."""
 
 Factor = Quantity
 """A positive factor, such as FIX ContractMultiplier (231)."""

@@ -1,9 +1,10 @@
-"""Upcasting: old events brought to today's schema when they are read. The stored bytes never change.
+"""Upcasting: old events get today's schema when they are read. The stored bytes never change.
 
     stored OrderSent v1 --rename--> OrderSubmitted v1 --new field--> OrderSubmitted v2 --> the class of today
 
-An upcaster is a pure function from one schema version's JSON to the next. They compose: each leads one step further,
-and reading goes on until there is a class for what they came to. An event that needs none costs nothing.
+An upcaster is a pure function from the JSON of one schema version to the JSON of the next.
+Upcasters compose: each takes one step, until there is a class for the result. An event that needs
+no upcaster costs nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from eventstore.printable import text_of_error
 
 @dataclass(frozen=True, slots=True)
 class EventContext:
-    """What an upcaster may know of the event besides its JSON: its envelope, as it was stored.
+    """The stored envelope of an event, which an upcaster gets besides the JSON.
 
     Attributes:
         category: The category of the stream.
@@ -34,7 +35,7 @@ class EventContext:
         stream_id: The entity's id.
         version: Its place in the stream.
         event_id: Its id.
-        metadata: Correlation id, causation id, actor, and whatever else its writer gave.
+        metadata: Correlation id, causation id, actor, and other keys that the writer added.
         occurred_at: When it happened, by the domain's clock, in UTC.
         recorded_at: When it was appended, by the database's clock, in UTC.
     """
@@ -53,12 +54,13 @@ class EventContext:
 
 @dataclass(frozen=True, slots=True)
 class UpcastEvent:
-    """One of the events that an upcaster makes of one.
+    """One of the events that an upcaster returns for a stored event.
 
     Attributes:
-        type: Its type: one of those that the upcaster leads to.
+        type: Its type, which is one of the upcaster's targets.
         data: Its fields, as JSON: decimals and times as text.
-        occurred_at: When it happened; a naive datetime means local time. None: when the stored event did.
+        occurred_at: When it happened; a naive datetime means local time. None for the time of the
+            stored event.
     """
 
     type: str
@@ -72,13 +74,13 @@ F = TypeVar("F", bound=UpcasterFunction)
 
 @dataclass(frozen=True, slots=True)
 class Upcaster:
-    """A function that leads from one version of a type further.
+    """A registered upcaster function, with its source and its targets.
 
     Attributes:
         category: The category.
         type: The type that it takes.
         version: The schema version that it takes.
-        targets: The types that it leads to, each with its schema version.
+        targets: The types that it can return, each with its schema version.
         function: The function.
     """
 
@@ -90,7 +92,7 @@ class Upcaster:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What it takes: category, type and schema version."""
+        """The category, type and schema version that it takes."""
         return self.category, self.type, self.version
 
     @property
@@ -109,13 +111,13 @@ def upcaster(
 ) -> Callable[[F], F]:
     """Mark the function that turns the stored JSON of one schema version into the next.
 
-    It gets the JSON, which it may change, and the event's envelope, and returns
+    The function gets the JSON, which it may change, and the event's envelope. It returns one of:
 
-    - the new JSON, where it leads to one type;
-    - a list of `UpcastEvent`s, where one event is to be several; an empty one drops the event.
+    - the new JSON, if there is one target type;
+    - a list of `UpcastEvent`s, to split the event into several; an empty list drops it.
 
-    It is pure: no I/O, no clock, no randomness, since it runs whenever the event is read. Decimals and times are text in
-    JSON, and a number that JSON has as a number must not become a float that was a decimal.
+    The function must be pure, without I/O, clock or randomness, because it runs each time the event
+    is read. Decimals and times are text in JSON. Never turn a decimal into a float.
 
     Example:
         @upcaster("order", "OrderRouted", 1)
@@ -127,15 +129,17 @@ def upcaster(
         category: The category of the event.
         type: The type that it was stored with.
         version: The schema version that it was stored with, from 1.
-        to: What it becomes. None: the same type at the next version. A name: that type at version 1. A mapping: each
-            type with its version, for other versions, and for the types of several events.
-        registry: Where it is registered.
+        to: The target. None for the same type at the next version. A name for that type at version
+            1. A mapping from types to versions for other versions, or for several types of events.
+        registry: The registry to add it to.
 
     Raises:
         ConfigurationError: The version is below 1, or another upcaster takes the same version of the type.
     """
     if version < 1:
-        raise ConfigurationError(f"schema versions begin at 1: {category}/{type} has none of {version}")
+        raise ConfigurationError(
+            f"an upcaster of {category}/{type} takes version {version}, but schema versions begin at 1"
+        )
     if to is None:
         targets: Mapping[str, int] = {type: version + 1}
     elif isinstance(to, str):
@@ -151,16 +155,18 @@ def upcaster(
 
 
 def upcast(data: dict[str, Any], context: EventContext, *, classes: EventRegistry = registry) -> list[Event]:
-    """Return the events of today that a stored one is: usually one; several, or none, where an upcaster says so.
+    """Return the events of today for a stored event: usually one, but upcasters may give 0 or more.
 
     Args:
-        data: Its parsed JSON; it may be changed.
+        data: Its parsed JSON, which may be changed.
         context: Its envelope.
-        classes: Where classes and upcasters are found.
+        classes: The registry of classes and upcasters.
 
     Raises:
-        UnknownEventTypeError: No class and no upcaster is registered for its type, or for one that it becomes.
-        EventDecodingError: An upcaster is missing, fails, or gives what it must not; or the JSON does not fit the class.
+        UnknownEventTypeError: No class and no upcaster is registered for its type, or for a type
+            that it becomes.
+        EventDecodingError: An upcaster is missing, fails, or returns an invalid result; or the JSON
+            does not fit the class.
     """
     events: list[Event] = []
     _follow(
@@ -187,7 +193,7 @@ def _follow(  # noqa: PLR0917 - one recursion
     if step is None:
         raise _no_way(stored.type, version, context, classes)
     if steps > len(classes.upcasters):
-        raise _wrong(context, f"its upcasters go round in a circle, by way of {step.name}")
+        raise _wrong(context, f"its upcasters form a circle, which {step.name} is part of")
     for part in _apply(step, stored, context):
         _follow(events, step.targets[part.type], part, context, classes, steps + 1)
 
@@ -206,7 +212,7 @@ def _apply(step: Upcaster, stored: UpcastEvent, context: EventContext) -> Sequen
             raise _wrong(
                 context,
                 f"the upcaster {step.name} leads to {', '.join(step.targets) or 'nothing'}: "
-                "it has to return a list of UpcastEvent",
+                "return a list of UpcastEvent",
             )
         return (UpcastEvent(next(iter(step.targets)), given, stored.occurred_at),)
     if not isinstance(given, list | tuple) or not all(isinstance(part, UpcastEvent) for part in given):
@@ -219,11 +225,11 @@ def _apply(step: Upcaster, stored: UpcastEvent, context: EventContext) -> Sequen
         if part.type not in step.targets:
             raise _wrong(
                 context,
-                f"the upcaster {step.name} made a {part.type}, it leads to "
+                f"the upcaster {step.name} returned a {part.type}, but it leads to "
                 f"{', '.join(step.targets) or 'nothing'}: name that type and its version in to=",
             )
     times = [_part_time(step, part.occurred_at or stored.occurred_at, context) for part in given]
-    # The next steps may change what they get: where there are several parts, each has JSON of its own.
+    # The next steps may change the JSON. So if there are several parts, each gets its own copy.
     return [
         replace(part, data=part.data if len(given) == 1 else deepcopy(part.data), occurred_at=time)
         for part, time in zip(given, times, strict=True)
@@ -237,14 +243,14 @@ def _part_time(step: Upcaster, time: datetime | None, context: EventContext) -> 
         return in_utc(time)
     except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise _wrong(
-            context, f"the upcaster {step.name} gave {time!r} as occurred_at: no time in UTC"
+            context, f"the upcaster {step.name} returned {time!r} as occurred_at, which has no time in UTC"
         ) from error
 
 
 def _construct(
     event_class: type[Event], data: dict[str, Any], occurred_at: datetime, context: EventContext
 ) -> Event:
-    """Return an event of a class from its JSON.
+    """Return an event of a class from its parsed JSON.
 
     Raises:
         EventDecodingError: The JSON does not fit the class.
@@ -267,12 +273,12 @@ def _no_way(type: str, version: int, context: EventContext, classes: EventRegist
     if version > known.schema_version:
         return _wrong(
             context,
-            f"the code has version {known.schema_version} of {type}, and this event has version {version}: "
-            "a newer program wrote it, so run the newest",
+            f"the code has version {known.schema_version} of {type}, but this event has version {version}: "
+            "a newer program wrote it, so run the newest program",
         )
     return _wrong(
         context,
-        f"the code has version {known.schema_version} of {type}, and there is no upcaster from version {version}: "
+        f"the code has version {known.schema_version} of {type}, but there is no upcaster from version {version}: "
         f'register one with @upcaster("{context.category}", "{type}", {version})',
     )
 

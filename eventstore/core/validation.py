@@ -1,4 +1,4 @@
-"""Pydantic's verdict as one clear `DomainError`, for entities and events alike."""
+"""Pydantic's validation errors as one clear `DomainError`, for entities and events."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from eventstore.errors import ConfigurationError, DomainError
 from eventstore.suggestions import suggestion
 
 SHOWN_CHARACTERS_MAX = 200
-"""The most characters of a value that an error shows."""
+"""How many characters of a value an error shows at most."""
 
 _AMOUNT: TypeAdapter[Decimal] = TypeAdapter(Amount)
 _COMPUTED: TypeAdapter[Decimal] = TypeAdapter(Computed)
 
 
 def domain_error(model: type[BaseModel], error: ValidationError) -> DomainError:
-    """Return the first of pydantic's complaints as a `DomainError` that names model, field and value.
+    """Return the first of pydantic's errors as a `DomainError` that names model, field and value.
 
-    The rule is `category.field`, such as `order.quantity`, for an entity and its events alike; a model
-    without a category gives its own name.
+    The rule is `category.field`, such as `order.quantity`, for an entity and for its events. A
+    model without a category uses its class name instead.
     """
     first = error.errors(include_url=False)[0]
     cause = first.get("ctx", {}).get("error")
@@ -39,7 +39,7 @@ def domain_error(model: type[BaseModel], error: ValidationError) -> DomainError:
 
 
 def shown(value: Any) -> str:
-    """Return a value as an error shows it: its repr, cut where it is long."""
+    """Return a value as an error shows it: its repr, truncated if it is long."""
     text = repr(value)
     return text if len(text) <= SHOWN_CHARACTERS_MAX else text[:SHOWN_CHARACTERS_MAX] + "..."
 
@@ -55,13 +55,13 @@ def refuse_keywords(
     """Refuse keywords that a factory does not know.
 
     Args:
-        model: The class that the factory makes.
-        called: The factory, as the error calls it.
-        given: What it was given.
-        known: The keywords that it knows.
+        model: The class that the factory creates.
+        called: The name of the factory, for the error.
+        given: The keywords that it was called with.
+        known: The keywords that it takes.
 
     Raises:
-        DomainError: `category.keyword`, for the first one that is unknown.
+        DomainError: `category.keyword`, for the first unknown keyword.
     """
     names = list(known)
     for name in given:
@@ -73,16 +73,17 @@ def refuse_class_keywords(cls: type, given: Mapping[str, Any], known: Iterable[s
     """Refuse keywords of a `class` statement that the base class does not know.
 
     Raises:
-        ConfigurationError: There is one; the message names it.
+        ConfigurationError: A keyword is unknown; the message names it.
     """
     for name in given:
         raise ConfigurationError(f"class {cls.__name__} has no keyword {name!r}: {suggestion(name, known)}")
 
 
 def require_free_names(cls: type[BaseModel], base: type[BaseModel]) -> None:
-    """Check that no field of a class has the name of something that the class has from the library, or from its parents.
+    """Check that no field hides an attribute that a class inherits from the library or its parents.
 
-    Pydantic only warns, and the field hides what the library goes by, such as an event's `type`.
+    Pydantic only warns, and the field would hide an attribute that the library uses, such as the
+    `type` of an event.
 
     Args:
         cls: The class that is being defined.
@@ -101,20 +102,21 @@ def require_free_names(cls: type[BaseModel], base: type[BaseModel]) -> None:
 def name_taken(cls: type, name: str, parent: str) -> ConfigurationError:
     """Return the error of a field whose name the library needs."""
     return ConfigurationError(
-        f"{cls.__name__} has a field {name!r}, and each {parent} has a {name} of its own: give the field another name"
+        f"{cls.__name__} has a field {name!r}, but every {parent} has an attribute of that name: rename the field"
     )
 
 
 def number(rule: str, value: Any, *, wide: bool = False) -> Decimal:
-    """Return `value` as the fields of the domain take it, for values that are no field.
+    """Return `value` as a decimal, validated like the fields of the domain.
 
     Args:
-        rule: The rule to name, `category.field`.
-        value: What was given.
-        wide: Take what the library's arithmetic gives: 34 significant digits at any exponent.
+        rule: The rule that an error names, `category.field`.
+        value: The value.
+        wide: Also accept results of the library's arithmetic: 34 significant digits, exponents up
+            to 999.
 
     Raises:
-        DomainError: It is no decimal number, or too wide.
+        DomainError: It is not a decimal number, or has too many digits.
     """
     try:
         return (_COMPUTED if wide else _AMOUNT).validate_python(value)
@@ -133,10 +135,10 @@ class Validated(BaseModel):
             raise domain_error(type(self), error) from error
 
     @classmethod
-    def model_construct(  # type: ignore[override]  # pydantic's plug-in has a signature of its own for it
+    def model_construct(  # type: ignore[override]  # pydantic's plug-in has another signature
         cls, _fields_set: set[str] | None = None, **values: Any
     ) -> Self:
-        """Return a model as the constructor does: its values are validated, which pydantic's own leaves out.
+        """Return a model with validated values, like the constructor and unlike pydantic's method.
 
         Raises:
             DomainError: A value is not of its field's type, or there is no such field.

@@ -69,7 +69,7 @@ def test_a_change_that_breaks_old_events_fails_the_check(schema, tmp_path: Path)
         assert done.returncode == 1
         first = done.stdout.splitlines()[0]
         assert first == (
-            "BREAKS OLD EVENTS: robot/RobotMoved: the field feet is gone (renamed to metres?); raise schema_version to 2 "
+            "BREAKS OLD EVENTS: robot/RobotMoved: the field feet was removed (renamed to metres?); raise schema_version to 2 "
             'and register @upcaster("robot", "RobotMoved", 1)'
         )
     assert (tmp_path / "s.json").read_bytes() == written
@@ -106,7 +106,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.M
     ):
         cli.check(file)
     file.write_text("{}")
-    with pytest.raises(ConfigurationError, match="is no snapshot of event schemas"):
+    with pytest.raises(ConfigurationError, match="is not a snapshot of event schemas"):
         cli.check(file)
     with pytest.raises(ConfigurationError, match=r"s\.json exists already: give --update"):
         cli.snapshot(file)

@@ -213,17 +213,17 @@ class Account(BaseModel):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"type": (str, ...)}, "Refused has a field 'type', and each event has a type of its own"),
+        ({"type": (str, ...)}, "Refused has a field 'type', but every event has an attribute of that name"),
         ({"category": (str, "a")}, "a field 'category'"),
         ({"schema_version": (int, 1)}, "a field 'schema_version'"),
         ({"occurred_at": (str, "")}, "a field 'occurred_at'"),
         ({"changes": (int, 1)}, "a field 'changes'"),
-        ({"emit": (int, 1)}, "Refused has a field 'emit', and each Entity has a emit of its own"),
+        ({"emit": (int, 1)}, "Refused has a field 'emit', but every Entity has an attribute of that name"),
         ({"created_event": (str, "")}, "a field 'created_event'"),
         ({"amend_to": (int, 1)}, "a field 'amend_to'"),
         ({"is_deleted": (bool, False)}, "a field 'is_deleted'"),
-        ({"id": (str, "")}, "Refused defines id anew"),
-        ({"version": (str, "")}, "Refused defines version anew"),
+        ({"id": (str, "")}, "Refused redefines id"),
+        ({"version": (str, "")}, "Refused redefines version"),
         ({"key": (SecretStr, ...)}, "field key of Refused: a secret"),
         ({"account": (Account | None, None)}, "field account of Refused: a secret"),
         ({"note": (str, Field(default="", exclude=True))}, "field note of Refused: it is excluded"),
@@ -238,14 +238,14 @@ def test_a_field_that_no_event_could_keep_is_refused_where_it_is_defined(fields:
 
 def test_an_entity_that_takes_anything_is_refused():
     """No event has what is no field."""
-    with pytest.raises(ConfigurationError, match="Base allows values that are no fields"):
+    with pytest.raises(ConfigurationError, match="Base allows values that are not fields"):
         defined({"a": (int, 1)}, ConfigDict(extra="allow"))
 
 
 def test_a_creating_event_of_another_category_is_refused():
     """Its stream would be one of another kind."""
     with pytest.raises(
-        ConfigurationError, match="Refused is of category refused, and its creating event Begun of storable"
+        ConfigurationError, match="Refused has category refused, but its creating event Begun has storable"
     ):
         defined({"name": (str, ...)}, created=Begun)
 
@@ -264,7 +264,9 @@ def test_a_value_of_a_field_that_a_subclass_hides():
     """A field of a subclass may not hide a method of its parent."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with pytest.raises(ConfigurationError, match="a field 'title', and each Plan has a title of its own"):
+        with pytest.raises(
+            ConfigurationError, match="a field 'title', but every Plan has an attribute of that name"
+        ):
             create_model("Hiding", __base__=Plan, __module__=__name__, title=(str, ""))
 
 

@@ -217,7 +217,7 @@ def test_an_applier_that_sets_what_is_no_field_is_found():
     dial.turn()
     assert dial.level == 4
     with pytest.raises(
-        DomainError, match=r"@applies\(DialBroken\) sets 'lewel', which is no field: did you mean 'level'"
+        DomainError, match=r"@applies\(DialBroken\) sets 'lewel', which is not a field: did you mean 'level'"
     ):
         dial.break_off()
     assert (dial.level, [pending.event.type for pending in dial.pending_events]) == (

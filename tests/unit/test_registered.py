@@ -109,10 +109,13 @@ def again() -> Any:
 STALE = again()
 TODAY = again()
 REFUSED = [
-    (Reading[int](value=1), r"Reading\[int\].*a program that only reads has no such class: give it a name"),
-    (Homeless(), 'has no category: `class Homeless\\(Event, category="..."\\)`'),
-    (Guarded(), "guarded/Guarded is not in the registry that the log is read with"),
-    (STALE(text="a"), "Noted was defined again since this event's class was, as a notebook does"),
+    (
+        Reading[int](value=1),
+        r"Reading\[int\].*a program that only reads has no such class: declare a subclass",
+    ),
+    (Homeless(), 'the class has no category: declare `class Homeless\\(Event, category="..."\\)`'),
+    (Guarded(), "guarded/Guarded is not in the registry of the log"),
+    (STALE(text="a"), "Noted was defined again after this event's class, as happens in a notebook"),
 ]
 
 
@@ -166,7 +169,7 @@ def test_an_old_version_is_appended_where_an_upcaster_takes_it():
 @pytest.mark.parametrize("name", ["a\x00", "\ud800"])
 def test_a_type_that_cannot_be_stored_is_refused(name: str):
     """Where the class is defined."""
-    with pytest.raises(ConfigurationError, match="valid Unicode without NUL"):
+    with pytest.raises(ConfigurationError, match="valid Unicode text without NUL that is not empty"):
 
         class Odd(Event, category="odd", type=name):
             """An event."""

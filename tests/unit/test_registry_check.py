@@ -52,7 +52,7 @@ def test_an_upcaster_that_never_runs_is_found(mine: EventRegistry):
     """It takes the version that the class has: someone forgot to raise it."""
     moved_class(mine, 1)
     upcaster("old robot", "RobotMoved", 1, registry=mine)(same)
-    assert "takes old robot/RobotMoved version 1, and the class is at version 1" in registry_problems(mine)[0]
+    assert "takes old robot/RobotMoved version 1, but the class is at version 1" in registry_problems(mine)[0]
 
 
 def test_a_sound_registry_has_no_problems():

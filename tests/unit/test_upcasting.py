@@ -240,7 +240,7 @@ def test_a_version_without_a_way_is_named(mine: EventRegistry, version: int, wor
         (None, "returned None: return the new JSON"),
         ("text", "returned 'text'"),
         ([{"metres": "1"}], "returned"),
-        ([UpcastEvent("RobotFlew", {})], "made a RobotFlew, it leads to RobotMoved"),
+        ([UpcastEvent("RobotFlew", {})], "returned a RobotFlew, but it leads to RobotMoved"),
         ({"metres": "1", "wrong": 1}, "does not fit the class Moved"),
         ({}, "does not fit the class Moved"),
         ({"metres": "no number"}, "does not fit the class Moved"),
@@ -280,7 +280,7 @@ def test_several_targets_need_a_list(mine: EventRegistry):
     def _tour(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
         return data
 
-    with pytest.raises(EventDecodingError, match="leads to A, B: it has to return a list"):
+    with pytest.raises(EventDecodingError, match="leads to A, B: return a list"):
         decode(stored("RobotToured", {}), classes=mine)
 
 
@@ -295,10 +295,10 @@ def test_a_circle_ends(mine: EventRegistry):
     def _back(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
         return data
 
-    with pytest.raises(EventDecodingError, match="round in a circle"):
+    with pytest.raises(EventDecodingError, match="its upcasters form a circle"):
         decode(stored("A", {}), classes=mine)
     assert registry_problems(mine) == [
-        "upcasters go round in a circle: old robot/A version 1 -> old robot/B version 1 -> old robot/A version 1"
+        "upcasters form a circle: old robot/A version 1 -> old robot/B version 1 -> old robot/A version 1"
     ]
 
 

@@ -28,6 +28,7 @@ ROOMS = (
     "migrations",
     "eventstore/errors.py",
     "eventstore/cli",
+    "eventstore/core",
     "eventstore/evidence",
     "eventstore/export",
     "eventstore/database",
