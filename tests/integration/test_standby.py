@@ -37,7 +37,9 @@ async def test_a_standby_is_refused_unless_it_is_asked_for_and_used_once_promote
         stream = started("before", tunings=2)
         positions = (await log.append(stream)).positions
         with await asyncio.to_thread(Standby, primary) as standby:
-            with pytest.raises(ConnectionError, match=r"it is a standby.*DATABASE_TARGET_SESSION_ATTRS"):
+            with pytest.raises(
+                ConnectionError, match=r"the server is a standby.*DATABASE_TARGET_SESSION_ATTRS"
+            ):
                 await ConnectionFactory.create_connection(standby.config())
             config = standby.config(target_session_attrs="any")
             async with await ConnectionFactory.create_connection(config) as reader:
