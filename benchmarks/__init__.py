@@ -1,1 +1,1 @@
-"""Measurements of the store beside the limits of the machine: `python -m benchmarks`."""
+"""Measurements of the store, compared with the limits of the machine: `python -m benchmarks`."""

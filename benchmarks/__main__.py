@@ -1,12 +1,12 @@
-"""The benchmarks: the store beside the limits of the machine, in one run on one server of its own.
+"""The benchmarks: the store compared with the limits of the machine, in one run on one embedded server.
 
     make bench                          python -m benchmarks
     make bench ARGS=--quick             under a minute
-    make bench ARGS="--only replay"     one workload; may be given again
+    make bench ARGS="--only replay"     one workload; may be repeated
     make bench-large                    the same figures as the log grows
     make bench-large ARGS="--events 10000 --events 200000"
 
-Only the ratios mean something: machines differ, and are noisy.
+Only the ratios are meaningful, because machines differ and are noisy.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, one round: under a minute")
     parser.add_argument(
-        "--tiny", action="store_true", help="to see that everything runs: its figures mean nothing"
+        "--tiny", action="store_true", help="check that everything runs; the figures are meaningless"
     )
     parser.add_argument("--rounds", type=at_least_one, help="how often each workload is measured")
     parser.add_argument(
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=[],
         metavar="NAME",
         choices=[kind.name for kind in WORKLOADS],
-        help=f"only this workload; may be given again: {', '.join(kind.name for kind in WORKLOADS)}",
+        help=f"only this workload; may be repeated: {', '.join(kind.name for kind in WORKLOADS)}",
     )
     parser.add_argument(
         "--large", action="store_true", help="how the figures change as the log grows, instead of the goals"
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--events",
         type=at_least_one,
         action="append",
-        help="with --large: a size of the log; may be given again (default 10 thousand, 1 and 20 million)",
+        help="with --large: a size of the log; may be repeated (default 10 thousand, 1 and 20 million)",
     )
     parser.add_argument(
         "--results",
@@ -115,9 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--plots", type=Path, default=_HERE / "plots", help="the folder for the plots")
     given = parser.parse_args(arguments)
     if given.large and given.only:
-        parser.error("--only is of the goals, and --large measures no goal")
+        parser.error("--only selects goals, and --large measures no goal: leave one of them out")
     if given.events and not given.large:
-        parser.error("--events goes with --large")
+        parser.error("--events needs --large")
     sizes = TINY if given.tiny else QUICK if given.quick else FULL
     if given.rounds:
         sizes = replace(sizes, rounds=given.rounds)

@@ -31,7 +31,7 @@ _OURS = "one event per Unit of Work"
 
 
 def inserting(pool: Any, rows: int = 1) -> Callable[[], Awaitable[None]]:
-    """Rows in a transaction of their own, each with an INSERT, through a pool of asyncpg."""
+    """Return a function that inserts rows in one transaction, one INSERT each, through an asyncpg pool."""
 
     async def insert() -> None:
         async with pool.acquire() as connection:
@@ -54,7 +54,7 @@ async def save_orders(store: EventStore, count: int, writers: int) -> float:
 
 
 async def pgbench_one_row(bench: Bench, *, clients: int, transactions: int) -> float | None:
-    """Events a second of pgbench, one row a transaction; None where there is no such program."""
+    """Events per second of pgbench, one row per transaction; None without pgbench."""
     return await bench.pgbench(_ONE_ROW, clients=clients, transactions=transactions)
 
 

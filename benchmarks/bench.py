@@ -39,7 +39,7 @@ _POOL = 40
 _TPS = re.compile(rb"^tps = ([0-9.]+)", re.MULTILINE)
 
 BARE_COLUMNS = COPIED_COLUMNS[1:]
-"""The columns of a bare table that a row is given: all but its position, which the table draws."""
+"""The columns that an INSERT into a bare table sets: all except the position, which the table draws."""
 
 _BARE = """
 CREATE SEQUENCE {name}_position;
@@ -93,7 +93,7 @@ EVENT_JSON = new_order().pending_events[0].event.to_json().decode()
 
 
 class Bench:
-    """A server of its own, one store without workers, and the bare tables.
+    """An embedded server, one store without workers, and the bare tables.
 
     Attributes:
         server: The server.
@@ -158,10 +158,10 @@ class Bench:
         return self._program("pgbench") is not None
 
     async def pgbench(self, script: str, *, clients: int, transactions: int) -> float | None:
-        """Return the transactions a second of `pgbench -M prepared`; None where there is no such program."""
+        """Return the transactions per second of `pgbench -M prepared`; None without pgbench."""
         program = self._program("pgbench")
         if program is None:
-            self._note("pgbench was not found: one INSERT through asyncpg stands in for it")
+            self._note("pgbench was not found: one INSERT through asyncpg replaces it")
             return None
         parts = urlsplit(self.server.database_url("bench"))
         with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
@@ -191,7 +191,7 @@ class Bench:
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
-        await process.stdout.readline()  # it says that it is at work
+        await process.stdout.readline()  # it prints that it is working
         try:
             yield
         finally:

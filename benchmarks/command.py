@@ -1,4 +1,4 @@
-"""What the benchmarks' commands share: usage errors of one line, and an end that leaves no server behind."""
+"""Shared code of the benchmarks' commands: usage errors of one line, and an end that leaves no server behind."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Parser(argparse.ArgumentParser):
 def at_least_one(text: str) -> int:
     """A number of things to do or to have."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
 
 
 def console() -> Console:
-    """Where the report goes: as wide as its tables where nobody looks at it."""
+    """The console for the report; if it is not a terminal, it is as wide as the tables."""
     return Console() if sys.stdout.isatty() else Console(width=160)
 
 

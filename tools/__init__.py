@@ -1,1 +1,1 @@
-"""What developers of this project run; none of it is installed."""
+"""Programs for developers of this project; none of them is installed."""

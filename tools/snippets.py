@@ -1,16 +1,16 @@
 """Run the snippets of one Markdown document, as a program: `python tools/snippets.py FILE`.
 
-A document's blocks run in their order, in one namespace, in a process of its own: what one document registers, leaves
-open or changes is nothing to the next. `DATABASE_URL` and the working folder come from the caller.
+The blocks of a document run in order, in one namespace and in a separate process, so a document does not
+affect the next one. `DATABASE_URL` and the working folder come from the caller.
 
-What is done with a block depends on its language and on the comments right above it:
+The language of a block, and the comments directly above it, decide what happens with it:
 
     ```python                                        runs; `await` works at the top level
     ```bash                                          each command is known (see tools/lint)
     <!-- run --> above ```bash                       runs, with the scripts of this Python on the PATH
-    <!-- output --> above ```text                    is what the block before printed; `...` stands for anything
+    <!-- output --> above ```text                    is the output of the previous block; `...` matches any text
     <!-- raises: ValueError --> above ```python      must end with this exception
-    <!-- not executed: REASON -->                    is left alone
+    <!-- not executed: REASON -->                    is skipped
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MARKER = re.compile(r"<!--\s*(?P<kind>not executed|output|raises|run)\s*(?::\s*
 
 
 class SnippetError(Exception):
-    """A snippet that does not do what its document says."""
+    """A snippet that does not behave as its document says."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def blocks(text: str) -> list[Block]:
     """Every fenced block of a document, in order.
 
     Raises:
-        SnippetError: a fence that is not closed.
+        SnippetError: A fence is not closed.
     """
     found: list[Block] = []
     markers: dict[str, str] = {}
@@ -85,10 +85,10 @@ def run(path: Path, *, name: str | None = None) -> int:
     """Run one document's blocks and return how many ran.
 
     Raises:
-        SnippetError: names the line, and holds the traceback or the difference.
+        SnippetError: A snippet failed; the message has the line, and the traceback or the difference.
     """
     name = name or path.name
-    # A module that can be found by its name: pydantic and dataclasses look up annotations there.
+    # The module must be in sys.modules: pydantic and dataclasses look up annotations there.
     main, this = types.ModuleType("__main__"), sys.modules["__main__"]
     main.__file__ = str(path)
     namespace = vars(main)
@@ -110,7 +110,9 @@ def run(path: Path, *, name: str | None = None) -> int:
                 ran += 1
             elif "output" in block.markers:
                 if printed is None:
-                    raise SnippetError(f"{where}: the output of what? No block before it ran")
+                    raise SnippetError(
+                        f"{where}: no block ran before this output: put it after one that runs"
+                    )
                 _compare(printed, block.code, where)
     return ran
 
@@ -132,7 +134,7 @@ def _run_python(
         with contextlib.redirect_stdout(printed):
             if code.co_flags & inspect.CO_COROUTINE:
                 runner.run(eval(code, namespace))
-            else:  # outside the loop, so that a snippet may say asyncio.run itself
+            else:  # outside the loop, so that a snippet may call asyncio.run itself
                 exec(code, namespace)
     except BaseException as error:  # noqa: BLE001 - a snippet may end in any way
         if expected and expected in (cls.__name__ for cls in type(error).__mro__):
@@ -167,7 +169,7 @@ def _compare(printed: str, shown: str, where: str) -> None:
     printed = "\n".join(line.rstrip() for line in printed.rstrip().splitlines()) + "\n"
     if not checker.check_output(example.want, printed, doctest.ELLIPSIS):
         difference = checker.output_difference(example, printed, doctest.ELLIPSIS | doctest.REPORT_NDIFF)
-        raise SnippetError(f"{where}: the output is another one\n{difference}")
+        raise SnippetError(f"{where}: the output differs\n{difference}")
 
 
 if __name__ == "__main__":

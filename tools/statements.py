@@ -1,6 +1,7 @@
-"""Every statement of the library as it is sent, but for the schema: those of files, and those that templates make.
+"""Every statement of the library as it is sent, except for the schema: from files and from templates.
 
-`python -m tools.statements` writes what templates make to tests/golden/sql, for a review to see what changes.
+`python -m tools.statements` writes the statements that templates make to tests/golden/sql, so that a review
+sees their changes.
 """
 
 from __future__ import annotations
@@ -112,21 +113,21 @@ def _of_orders() -> dict[str, str]:
 
 
 OF_ORDERS = _of_orders()
-"""What the templates of `eventstore/sql/tables` make for the table `orders`, by name; in the schema `public`."""
+"""The statements that the templates of `eventstore/sql/tables` make for `orders` in the schema `public`, by name."""
 
 
 def golden(name: str) -> Path:
-    """Where a statement that a template makes is kept."""
+    """The golden file of a statement that a template makes."""
     return GOLDEN / f"{name.replace('/', '.')}.sql"
 
 
 def path_of(name: str) -> Path:
-    """Where to look for a statement: its golden file where a template makes it, or else its file."""
+    """The file of a statement: its golden file if a template makes it, and otherwise its own file."""
     return golden(name) if name in COMPOSED else SQL / f"{name}.sql"
 
 
 def write() -> None:
-    """Write what the templates make now."""
+    """Write the golden files."""
     GOLDEN.mkdir(parents=True, exist_ok=True)
     for path in GOLDEN.glob("*.sql"):
         path.unlink()

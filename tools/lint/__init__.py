@@ -7,5 +7,5 @@
     dependency_rules   bounds in pyproject.toml, and the lock file
     wording_rules      phrases that are hard to read, in the rooms whose text is edited
 
-A rule takes nothing and yields findings; each names its file and line, what is wrong and what to do.
+A rule takes no arguments and yields findings. Each finding names its file and line, what is wrong and what to do.
 """

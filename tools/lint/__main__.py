@@ -1,4 +1,4 @@
-"""Run every rule, print what each finds, and end with status 1 where anything was found."""
+"""Run every rule and print the findings; end with status 1 if there are any."""
 
 from __future__ import annotations
 

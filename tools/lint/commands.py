@@ -1,4 +1,4 @@
-"""The commands that the documentation tells its readers to type: each must be one that exists."""
+"""The commands in the documentation: each must exist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from eventstore.cli import main
 from tools.lint.findings import ROOT
 
-# What a reader has anyway; their arguments are not ours to check.
+# Common programs; their arguments are not checked.
 # fmt: off
 OTHERS = {
     "bash", "cat", "cd", "cp", "createdb", "createuser", "docker", "echo", "export", "git", "grep", "head", "kill",
@@ -36,7 +36,7 @@ def command_lines(code: str) -> list[str]:
 
 
 def complaint(line: str) -> str | None:
-    """What is wrong with a command; None: nothing."""
+    """What is wrong with a command; None if nothing is wrong."""
     for words in _commands(line):
         said = _complaint(words)
         if said:
@@ -83,7 +83,7 @@ def _eventstore_complaint(words: list[str]) -> str | None:
         if not re.fullmatch(r"[a-z][a-z-]*", word):
             break
         subcommands.append(word)
-    # What looks like a subcommand may be an argument: the longest that has a help of its own counts.
+    # A word that looks like a subcommand may be an argument: the longest prefix that has a help text counts.
     text = None
     while text is None:
         text = eventstore_help(*subcommands)
@@ -121,7 +121,7 @@ def documented_targets() -> frozenset[str]:
 
 @functools.cache
 def eventstore_help(*subcommands: str) -> str | None:
-    """What a command of ours says of itself; None where there is no such command."""
+    """The help text of an `eventstore` command; None if the command does not exist."""
     printed, arguments = io.StringIO(), sys.argv
     plain = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
     before = {name: os.environ.get(name) for name in plain}

@@ -1,4 +1,4 @@
-"""Rules for dependencies: bounds on both sides, and one lock file that developers' environments are made of."""
+"""Rules for dependencies: bounds on both sides, and one lock file for the environments of developers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text()
 PROJECT = tomllib.loads(PYPROJECT)["project"]
 LOCK = (ROOT / "requirements-dev.lock").read_text()
 OWN = canonicalize_name(PROJECT["name"])
-# Its versions are dates: none of them breaks anything.
+# Its versions are dates, so a new version does not announce an incompatibility.
 WITHOUT_END = {"tzdata"}
 
 
 def requirements(*extras: str) -> list[Requirement]:
-    """What the project needs itself, or with these extras and those that they name."""
+    """The requirements of the project, or of these extras and the extras that they name."""
     found = [Requirement(one) for one in PROJECT["dependencies"]]
     for extra in extras:
         for one in map(Requirement, PROJECT["optional-dependencies"][extra]):
@@ -30,7 +30,7 @@ def requirements(*extras: str) -> list[Requirement]:
 
 
 def locked(lock: str) -> dict[str, list[Version]]:
-    """The versions of each package in a lock file: more than one where Pythons need different ones."""
+    """The versions of each package in a lock file: several if Python versions need different ones."""
     found: dict[str, list[Version]] = {}
     for name, pinned in re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)", lock, re.MULTILINE):
         found.setdefault(canonicalize_name(name), []).append(Version(pinned))
@@ -38,7 +38,7 @@ def locked(lock: str) -> dict[str, list[Version]]:
 
 
 def missing_bound(requirement: Requirement) -> str | None:
-    """Which bound a requirement lacks; None: it has both."""
+    """The bound that a requirement lacks; None if it has both."""
     operators = {specifier.operator for specifier in requirement.specifier}
     if ">=" not in operators:
         return "lower"
@@ -46,7 +46,7 @@ def missing_bound(requirement: Requirement) -> str | None:
 
 
 def places(lock: str) -> list[str]:
-    """What of a lock file names an index or a file of one machine."""
+    """The parts of a lock file that name an index or a file of one machine."""
     return re.findall(r"\S*(?:://|file:|index-url|find-links| @ )\S*", lock)
 
 
@@ -57,7 +57,7 @@ def pins_without_digest(lock: str) -> list[str]:
 
 
 def dependencies_have_both_bounds() -> Iterator[Finding]:
-    """A version that nobody has tried is not taken."""
+    """No dependency may resolve to a version that nobody has tried."""
     for named in sorted(set(map(str, requirements(*PROJECT["optional-dependencies"])))):
         requirement = Requirement(named)
         bound = missing_bound(requirement)
@@ -78,7 +78,7 @@ def the_lock_is_up_to_date() -> Iterator[Finding]:
 
 
 def the_lock_names_no_place() -> Iterator[Finding]:
-    """No index, no file of a machine; and each version with the digests of its files."""
+    """The lock file names no index and no file of a machine, and has the digests of each version's files."""
     for place in places(LOCK):
         yield Finding(
             "requirements-dev.lock", line_of(LOCK, place), f"names a place, {place}: run `make lock`"

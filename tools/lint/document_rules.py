@@ -1,6 +1,6 @@
-"""Rules for the documentation: blocks that can be checked, commands that exist, links that lead somewhere.
+"""Rules for the documentation: blocks can be checked, commands exist, links have a target.
 
-Whether a snippet does what the page says, only running it shows: tests/docs does that.
+tests/docs runs the snippets, and so checks that they do what the page says.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tools.lint import commands, links, sql_header
 from tools.lint.findings import ROOT, Finding, line_of, shown
 from tools.snippets import Block, SnippetError, blocks
 
-# The decisions are a record of their time: their code is not kept up, and the tests do not run it.
+# The decision records describe their time: their code is not updated, and the tests do not run it.
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -31,7 +31,7 @@ EVERY_PAGE = [
     *sorted((ROOT / "docs" / "adr").glob("*.md")),
     *sorted((ROOT / "benchmarks").glob("*.md")),
 ]
-# Any other spelling of a language would let a snippet escape from the tests.
+# The tests would not see a snippet whose language is spelt in another way.
 LANGUAGES = {"bash", "ini", "json", "mermaid", "python", "sql", "text", "toml", "yaml"}
 SITE = "zensical.toml"
 README_COMMANDS = ("make demo", "make test")
@@ -49,7 +49,7 @@ def blocks_can_be_checked() -> Iterator[Finding]:
             if block.language not in LANGUAGES:
                 known = ", ".join(sorted(LANGUAGES))
                 yield Finding(
-                    shown(path), block.line - 1, f"the language {block.language!r} is none of: {known}"
+                    shown(path), block.line - 1, f"the language {block.language!r} is not one of: {known}"
                 )
             if block.markers.get("not executed") == "":
                 yield Finding(shown(path), block.line - 1, "`not executed` gives no reason: add one")
@@ -60,7 +60,7 @@ def _bash(path: Path) -> list[Block]:
 
 
 def commands_exist() -> Iterator[Finding]:
-    """Each command of a bash block is one that a reader can type."""
+    """Each command of a bash block exists."""
     for path in EVERY_PAGE:
         for block in _bash(path):
             if "not executed" in block.markers:
@@ -72,15 +72,19 @@ def commands_exist() -> Iterator[Finding]:
 
 
 def links_lead_somewhere() -> Iterator[Finding]:
-    """Each relative link names a file of the project, and a heading that is in it."""
+    """Each relative link leads to a file of the project, and to a heading in it."""
     for path in EVERY_PAGE:
         text = path.read_text()
         for target in links.broken(path, ROOT):
-            yield Finding(shown(path), line_of(text, target), f"the link {target} leads nowhere: repair it")
+            yield Finding(
+                shown(path),
+                line_of(text, target),
+                f"the target of the link {target} does not exist: repair it",
+            )
 
 
 def the_readme_says_how_to_try_and_to_test() -> Iterator[Finding]:
-    """The README has both commands: how to see it run, and how to test it."""
+    """The README has the commands that run the demo and the tests."""
     readme = ROOT / "README.md"
     typed = {
         line.split("#")[0].strip() for block in _bash(readme) for line in commands.command_lines(block.code)
@@ -91,7 +95,7 @@ def the_readme_says_how_to_try_and_to_test() -> Iterator[Finding]:
 
 
 def make_plans_each_target() -> Iterator[Finding]:
-    """`make -n` of each target that has a help text plans something and fails at nothing."""
+    """`make -n` of each target with a help text succeeds and plans at least one command."""
     for target in sorted(commands.documented_targets()):
         done = subprocess.run(
             ["make", "-n", "-B", target],
@@ -108,7 +112,7 @@ def make_plans_each_target() -> Iterator[Finding]:
 
 
 def the_guide_follows_its_own_rules() -> Iterator[Finding]:
-    """The migration and the statement that CONTRIBUTING shows are read by what reads the real ones."""
+    """The migration and the statement in CONTRIBUTING are parsed like the real ones."""
     guide = ROOT / "CONTRIBUTING.md"
     for block in blocks(guide.read_text()):
         if block.language != "sql":
@@ -121,11 +125,13 @@ def the_guide_follows_its_own_rules() -> Iterator[Finding]:
             else:
                 sql_header.parse(block.code)
         except (MigrationError, ValueError) as error:
-            yield Finding(shown(guide), block.line, f"is not in the form that the page asks for: {error}")
+            yield Finding(
+                shown(guide), block.line, f"does not have the format that the page describes: {error}"
+            )
 
 
 def each_page_is_in_the_navigation() -> Iterator[Finding]:
-    """The site's navigation has every page of the documentation once, and nothing else of it."""
+    """The site's navigation has every page of the documentation exactly once."""
     text = (ROOT / SITE).read_text()
     named = list(_pages_of(tomllib.loads(text)["project"]["nav"]))
     pages = {shown(path) for path in EVERY_PAGE}

@@ -1,4 +1,4 @@
-"""What a rule finds, and the files that rules look at."""
+"""The findings of rules, and the files that rules check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """One breach of a rule."""
+    """One violation of a rule."""
 
     path: str
     """The file, below the root of the project."""
@@ -39,5 +39,5 @@ def module_name(path: Path) -> str:
 
 
 def line_of(text: str, part: str) -> int:
-    """The number of the first line that has a text in it, from 1; 1 where there is none."""
+    """The number of the first line that contains a text, from 1; 1 if no line contains it."""
     return next((number for number, line in enumerate(text.splitlines(), 1) if part in line), 1)

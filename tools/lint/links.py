@@ -12,7 +12,7 @@ _INLINE = re.compile(r"`[^`\n]*`")
 
 
 def targets(text: str) -> list[str]:
-    """What a document links to, but for other hosts; code is not looked at."""
+    """The link targets of a document without those on other hosts; code is not searched."""
     prose = _INLINE.sub("``", _FENCED.sub("", text))
     found = [inline or reference for inline, reference in _LINK.findall(prose)]
     return [target for target in found if not re.match(r"[a-z][a-z0-9+.-]*:", target)]
@@ -30,7 +30,7 @@ def anchors(text: str) -> set[str]:
 
 
 def broken(path: Path, root: Path) -> list[str]:
-    """The links of a document that lead nowhere, or out of the project."""
+    """The links of a document whose target does not exist or is outside the project."""
     found = []
     for target in targets(path.read_text()):
         file, _, anchor = unquote(target).partition("#")

@@ -13,9 +13,9 @@ from tools.lint.public_api import PAGE, namespaces
 
 # The composition root, the command that uses it, and what users copy.
 MAY_IMPORT_PROJECTIONS = ("eventstore.store", "eventstore.cli", "eventstore.examples")
-# The command line's module of output, and its entry point, which says that the extra is missing and cannot use the other.
+# The output module of the command line, and its entry point, which reports a missing extra and cannot use that module.
 MAY_WRITE = {"eventstore/cli/output.py", "eventstore/cli/__init__.py"}
-# What is no text: the bytes of an export, the descriptor that `tail` watches, and output that nobody reads any more.
+# Uses other than text: the bytes of an export, the descriptor that `tail` watches, and the closed output of a pipe.
 MAY_USE_STDOUT = {
     "eventstore/cli/transfer.py",
     "eventstore/cli/reading.py",
@@ -72,7 +72,7 @@ def public_names_are_documented() -> Iterator[Finding]:
 
 
 def the_write_side_does_not_import_the_read_side() -> Iterator[Finding]:
-    """No module of `eventstore` imports `projections`, but for the composition root and its users."""
+    """No module of `eventstore` imports `projections`, except the composition root and its users."""
     for path in python_files("eventstore"):
         name = module_name(path)
         if name.startswith(MAY_IMPORT_PROJECTIONS):
@@ -87,7 +87,7 @@ def the_write_side_does_not_import_the_read_side() -> Iterator[Finding]:
 
 
 def the_domain_is_pure() -> Iterator[Finding]:
-    """The domain imports nothing that does input or output, and holds no SQL."""
+    """The domain imports no module that does input or output, and contains no SQL."""
     for path in python_files("eventstore/core", "eventstore/domain"):
         source = path.read_text()
         for found in source_of.imports_of(source, module_name(path), source_of.IMPURE):
@@ -99,7 +99,7 @@ def the_domain_is_pure() -> Iterator[Finding]:
 
 
 def no_file_names_a_folder_of_a_machine() -> Iterator[Finding]:
-    """What runs here runs anywhere."""
+    """No file contains a path of one machine, so the project runs on every machine."""
     files = python_files("eventstore", "projections", "tests", "benchmarks", "tools")
     for folder in ("eventstore", "migrations", "docs"):
         files += [path for path in (ROOT / folder).rglob("*") if path.suffix in (".sql", ".md")]
@@ -125,7 +125,7 @@ def no_test_sleeps_for_long() -> Iterator[Finding]:
 
 
 def no_test_imports_a_test() -> Iterator[Finding]:
-    """What two test modules need is in a helper module: a test module can be changed without reading another."""
+    """Test modules share code only through helper modules, so each can be changed without reading another."""
     for path in python_files("tests"):
         source = path.read_text()
         for name in source_of.imported_tests(source, module_name(path)):

@@ -1,4 +1,4 @@
-"""What Python source breaks: functions over its text, so that a test can show that each rule can fail."""
+"""The checks of Python source, as functions of its text, so that a test can show that each rule can fail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 SLEEP_S_MAX = 0.5
 
-# What a pure domain has no use for: input and output, tasks, the database, and whatever of ours talks to it.
+# Modules that a pure domain must not import: input and output, tasks, the database, and our modules that use it.
 IMPURE = (
     "asyncio",
     "asyncpg",
@@ -37,12 +37,12 @@ _SQL = re.compile(
     re.DOTALL,
 )
 _WRITERS = {"print", "echo", "secho", "stdout", "stderr", "__stdout__", "__stderr__", "Console"}
-# A folder at the root of a file system, on whatever machine this was written.
+# A folder at the root of a file system.
 _MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|root|home|tmp|Users)(?=[/\"'\s]|$)")
 
 
 def listed_names(source: str) -> list[str] | None:
-    """The module's `__all__`; None where it has none, or one that is computed."""
+    """The module's `__all__`; None if it has none, or if it is computed."""
     for node in ast.parse(source).body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
@@ -61,7 +61,7 @@ def defined_names(source: str) -> set[str]:
             names.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            # A type variable is one capital letter by custom and concerns nobody else.
+            # A single capital letter is by convention a type variable, which is not public.
             names |= {t.id for t in targets if isinstance(t, ast.Name) and t.id.isupper() and len(t.id) > 1}
     return {name for name in names if not name.startswith("_")}
 
@@ -204,7 +204,7 @@ def swallowed_keywords(source: str) -> list[tuple[int, str]]:
 
 
 def terminal_writers(source: str) -> dict[str, int]:
-    """What of a module could write to a terminal by itself, with the line where it first does."""
+    """The names with which a module could write to a terminal, with the line of their first use."""
     found: dict[str, int] = {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):

@@ -1,4 +1,4 @@
-"""Rules for reference pages: their tables list every error, SQLSTATE, field and precondition that there is."""
+"""Rules for reference pages: their tables list every error, SQLSTATE, field and precondition."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def errors_are_listed() -> Iterator[Finding]:
 
 
 def sqlstates_are_listed() -> Iterator[Finding]:
-    """Each SQLSTATE that the library tells apart stands with the error that it becomes."""
+    """Each SQLSTATE that the library distinguishes is listed with its error."""
     text = (ROOT / ERRORS).read_text()
     listed = {
         code: cells[1]
@@ -86,7 +86,7 @@ def _shown(default: object) -> str:
 
 
 def preconditions_are_listed() -> Iterator[Finding]:
-    """One row each, in order: its name, what may happen without it, and what the library does."""
+    """Each precondition has one row, in order: its name, its risk, and the reaction of the library."""
     text = (ROOT / PRECONDITIONS_PAGE).read_text()
     listed = [line for line in text.splitlines() if line.startswith("| ")][1:]
     known = [one.row for one in PRECONDITIONS.values()]

@@ -1,4 +1,4 @@
-"""The header of a SQL file, parsed: see CONTRIBUTING.md for its form."""
+"""The parser for the header of a SQL file; CONTRIBUTING.md describes the format."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 FIELDS = ("Purpose", "Parameters", "Result", "Locks", "Index")
 
 _PARAMETER = re.compile(r"\$(\d+) ([a-z][a-z0-9_]*) (\S.*)")
-# Names that PostgreSQL understands but never prints: the header says what format_type says.
+# Names that PostgreSQL understands but never prints; the header must use the names of format_type.
 _ALIASES = re.compile(
     r"(?:int2|int4|int8|int|timestamptz|bool|float4|float8|varchar|decimal|char)(?:\[\])?(?:\s|$)|smallserial|bigserial|serial"
 )
@@ -16,7 +16,7 @@ _ALIASES = re.compile(
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line `$n name type unit`; where the type ends and the unit begins, only the server knows."""
+    """One line `$n name type unit`; only the server knows where the type ends and the unit begins."""
 
     number: int
     name: str
@@ -40,7 +40,7 @@ def parse(text: str) -> Header:
     """Parse one SQL file.
 
     Raises:
-        ValueError: what is wrong with its header, or that there is no statement below it.
+        ValueError: The header is wrong, or there is no statement below it.
     """
     lines = text.splitlines()
     length = next((number for number, line in enumerate(lines) if not line.startswith("--")), len(lines))

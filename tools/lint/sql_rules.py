@@ -10,7 +10,7 @@ from tools.lint import sql_header
 from tools.lint.findings import Finding, python_files, shown
 from tools.statements import COMPOSED, GOLDEN, OF_ORDERS, SQL, STATEMENTS, TABLE_TEMPLATES, golden, path_of
 
-# What the grammar of SQL itself reads before a parenthesis, or as the name of a type: nobody's object can stand in for it.
+# Words that the grammar of SQL itself reads before a parenthesis or as a type name, so no object can replace them.
 GRAMMAR = frozenset(
     [
         "all",
@@ -68,7 +68,7 @@ GRAMMAR = frozenset(
         "within",
     ]
 )
-# DDL on roles, privileges and databases, whose names are all there is to it; and a statement that is shown and never sent.
+# DDL on roles, privileges and databases, which have no schema; and a statement that is shown and never sent.
 MAY_COMPOSE_SQL = (
     "eventstore/database/grants.py",
     "eventstore/examples/",
@@ -84,7 +84,7 @@ GRAMMAR_TYPES = frozenset(
 
 
 def unqualified(statement: str) -> list[str]:
-    """Name what a statement calls, casts to or reads from without saying in which schema it lies."""
+    """Return the functions, types and relations that a statement names without a schema."""
     code = re.sub(r"--.*", "", statement)
     code = re.sub(r"E?'(?:[^']|'')*'", "''", code)
     own = set(re.findall(r"([a-z_]+)(?: \([a-z_, ]+\))? AS (?:NOT )?(?:MATERIALIZED )?\(", code))  # of WITH
@@ -110,7 +110,7 @@ def unqualified(statement: str) -> list[str]:
 
 
 def not_one_statement(name: str, text: str) -> list[str]:
-    """What is wrong with a file of one statement, but for its header."""
+    """What is wrong with a file of one statement, apart from its header."""
     found = []
     if ";" in re.sub(r"'[^']*'", "''", re.sub(r"--.*", "", text)):
         found.append("has a semicolon: one statement a file, without one")
@@ -146,14 +146,14 @@ def each_file_is_one_statement() -> Iterator[Finding]:
 
 
 def each_statement_has_its_header() -> Iterator[Finding]:
-    """The header has its form, and its parameters are those that the statement uses."""
+    """The header has the right format, and its parameters are those of the statement."""
     for name, text in STATEMENTS.items():
         for fault in header_faults(text):
             yield Finding(shown(path_of(name)), 1, fault)
 
 
 def every_name_is_qualified() -> Iterator[Finding]:
-    """A function, a type or a relation is named with its schema, so that no search path decides which one is meant."""
+    """Functions, types and relations are named with their schema, so that no search path decides their meaning."""
     for name, text in STATEMENTS.items():
         for fault in unqualified(text):
             yield Finding(
@@ -164,7 +164,7 @@ def every_name_is_qualified() -> Iterator[Finding]:
 
 
 def what_a_template_makes_is_kept() -> Iterator[Finding]:
-    """A change of a template, a class or a field is seen in every statement that it changes."""
+    """The golden files show every statement that a change of a template, a class or a field changes."""
     made = COMPOSED | OF_ORDERS
     for name, text in made.items():
         path = golden(name)
@@ -182,7 +182,7 @@ def what_a_template_makes_is_kept() -> Iterator[Finding]:
 
 
 def no_statement_is_an_f_string() -> Iterator[Finding]:
-    """Statements lie in files, and slots are filled by `eventstore/sql/render.py`; no other module puts text into SQL."""
+    """Statements are in files, and only `eventstore/sql/render.py` puts text into SQL."""
     for path in python_files("eventstore", "projections"):
         if shown(path).startswith(MAY_COMPOSE_SQL):
             continue

@@ -26,6 +26,7 @@ ROOMS = (
     "docs/api",
     "docs/reference",
     "migrations",
+    "benchmarks",
     "eventstore/errors.py",
     "eventstore/cli",
     "eventstore/core",
@@ -39,11 +40,12 @@ ROOMS = (
     "eventstore/testing",
     "eventstore/replay",
     "eventstore/repositories",
+    "tools",
 )
 """Files, folders and patterns below the root of the project."""
 
-NOT_YET = ("docs/glossary.md",)
-"""Files inside a room whose text is not edited yet."""
+NOT_YET = ("docs/performance.md", "docs/glossary.md", "tools/lint/wording_rules.py")
+"""Files inside a room that are not searched: not edited yet, or, like this one, full of the phrases."""
 
 PHRASES = {
     r"\bwhere there (?:is|are) (?:none|no)\b": "write 'if there is none', or name the case: 'None without a head'",
