@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
+import os
+import signal
+import sys
 from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid1, uuid4
 
@@ -20,14 +25,18 @@ from projections.keys import partition_of
 from projections.rebuild import RebuildLimits, RebuildProgress, proof as proving, rebuild
 from projections.rebuild.process_pool import ProcessPool
 from projections.rebuild.shards import Shard
+from tests.conftest import url_of
 from tests.discarded_keys import AT_MOST_TWO, counts, leave_out
 from tests.filled_log import fill_the_log
 from tests.hit_projections import Hit, HitsByNumber, fold_all, hits, hits_table
 from tests.ordered_by_symbol import OrderedBySymbol, create_table, place, rows
+from tests.waiting import until
 
 if TYPE_CHECKING:
+    from eventstore.database import DatabaseConfig
     from eventstore.store import EventStore
 
+ROOT = Path(__file__).parents[2]
 KINDS: tuple[type[Projection[Any]], ...] = (OrdersProjection, PositionsProjection, PortfoliosProjection)
 
 
@@ -183,6 +192,54 @@ async def test_a_process_that_is_killed_takes_nothing_with_it(store: EventStore)
     with pytest.raises(RebuildError, match="run it again"):
         await rebuild(store.log, OrdersProjection(), processes=2, on_progress=kill, limits=limits)
     assert (await rebuild(store.log, OrdersProjection(), limits=limits)).rows == 30
+
+
+async def test_a_rebuild_that_is_cancelled_ends_its_processes(store: EventStore):
+    """At once: they do not finish their shards first."""
+    await place(store, *range(1, 61))
+    limits = RebuildLimits(step_events_max=1, page_events_max=1)
+    reached: list[int] = []
+
+    def cancel(progress: RebuildProgress) -> None:
+        reached.append(progress.events)
+        if progress.events > 3:
+            rebuilding.cancel()
+
+    rebuilding = asyncio.ensure_future(
+        rebuild(store.log, OrdersProjection(), processes=2, on_progress=cancel, limits=limits)
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await rebuilding
+    assert max(reached) < 60
+    assert not multiprocessing.active_children()
+
+
+async def test_the_processes_of_a_killed_rebuild_end(store: EventStore, migrated_config: DatabaseConfig):
+    """They see that the one which started them is gone, also while they work; the next rebuild goes on."""
+    await place(store, *range(1, 61))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.concurrency.killed_rebuild", url_of(migrated_config)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    told = await process.stdout.readline()  # not until it is closed: the other process has it too
+    assert await process.wait() == -signal.SIGKILL
+    (child,) = map(int, told.split())
+    try:
+        await until(lambda: not is_running(child))
+    finally:
+        if is_running(child):
+            os.kill(child, signal.SIGKILL)
+    assert (await rebuild(store.log, OrdersProjection())).rows == 60
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is a process that has not ended yet."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())  # empty once it has ended and nobody has asked
+    except OSError:
+        return False
 
 
 class NotToBeMade(OrderedBySymbol):
