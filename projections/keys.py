@@ -58,9 +58,9 @@ def _text_of(value: Any) -> str:
 def partition_of(key: Sequence[Any], partitions: int) -> int:
     """Return the partition of a key, or its shard: the same in every process and version.
 
-    It is a hash of the key modulo the number of partitions: `uuid_hash` of a key that is one UUID, such as that of a stream,
-    so that the server computes the same and reads the events of some partitions alone; CRC-32 of the text of any other key,
-    which no column of the log has.
+    It is a hash of the key modulo the number of partitions. The hash of a key that is one UUID, such as the id of
+    a stream, is `uuid_hash`: the server computes the same, so it can read the events of one shard alone. The hash
+    of any other key, which no column of the log has, is CRC-32 of its text.
     """
     if partitions == 1:
         return 0
@@ -72,8 +72,8 @@ def partition_of(key: Sequence[Any], partitions: int) -> int:
 def uuid_hash(id: UUID) -> int:
     """Return the number by which a UUID is split, as `{uuid_hash column}` in a statement.
 
-    It is the sum of those two bytes that vary in UUIDs made of the time (versions 1 and 6) and the two that vary in all
-    others.
+    It is the sum of two numbers of two bytes: the one varies in UUIDs of version 1, which are made of the time,
+    the other in all other versions.
     """
     value = id.int
     return (value >> 96 & 0xFFFF) + (value & 0xFFFF)

@@ -87,9 +87,9 @@ async def compare_with_rebuild(
 ) -> Comparison:
     """Rebuild a projection's table beside the live one, prove it, compare every row of the two, and drop it.
 
-    It works in the steps of a rebuild, each a transaction of its own; the last one compares, in one snapshot. Workers,
-    readers and writers go on. What a comparison leaves that is killed, the next rebuild or comparison drops. A key in
-    quarantine is compared as far as it was folded; events that were discarded are left out.
+    It works in the steps of a rebuild, each a transaction of its own; the last one compares, in one snapshot.
+    Workers, readers and writers go on. The next rebuild or comparison drops what a killed comparison leaves. A
+    key in quarantine is compared as far as it was folded; discarded events are left out.
 
     Args:
         log: The log.

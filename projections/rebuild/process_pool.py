@@ -1,10 +1,11 @@
 """The shards of a rebuild, done by this process and by others that it starts for it.
 
-`concurrent.futures.ProcessPoolExecutor` was tried, and does not keep what a rebuild promises. It cannot end a job that runs:
-a rebuild that is cancelled would wait until each process has finished its shard, which may take hours. If the process of the
-rebuild is killed, its workers finish their shards and then wait for ever, with their connections open. And it has no way
-back for progress while a job runs. So each process has a pipe of its own here: jobs go in, progress and results come out, and
-its end tells either side that the other one is gone.
+`concurrent.futures.ProcessPoolExecutor` was tried, and does not keep what a rebuild promises. It cannot end
+a running job: a cancelled rebuild would wait until each process has finished its shard, which may take hours.
+If the process of the rebuild is killed, the workers of the executor finish their shards and then wait for
+ever, with their connections open. The executor also has no way to report progress while a job runs. So each
+process has a pipe of its own here. Jobs go in, progress and results come out, and the end of the pipe tells
+either side that the other one is gone.
 """
 
 from __future__ import annotations
