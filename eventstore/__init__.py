@@ -74,8 +74,8 @@ __all__ = [
     "use_ids",
 ]
 
-# Where each name is. It is imported when it is asked for, so that the kernel and the log can be used without the trading model, and
-# the store without a circle: it imports the projections, which import this package.
+# The module of each name. A name is imported when it is first used, so that the kernel and the log can be used without
+# the trading model, and the store without an import cycle: it imports the projections, which import this package.
 _MODULES = {
     "ConcurrencyError": "eventstore.errors",
     "ConnectionFactory": "eventstore.database",
@@ -114,8 +114,8 @@ _MODULES = {
 
 _PACKAGES = ("core", "database", "domain", "errors", "log", "repositories")
 
-# pytest imports this package at each start for the plugin in it, also in projects that do not use it: there the first
-# import of the store says it.
+# pytest imports this package at each start for its plugin, also in projects that do not use it. In that case the first
+# import of the store reports the error.
 if "pytest" not in sys.modules:
     _installation.require_package("projections")
 
@@ -126,7 +126,7 @@ def __getattr__(name: str) -> Any:
     module = _MODULES.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Whoever reads a log needs the events of the trading model, which this registers.
+    # A reader of a log needs the event classes of the trading model, which this import registers.
     importlib.import_module("eventstore.domain")
     found = getattr(importlib.import_module(module), name)
     globals()[name] = found

@@ -1,9 +1,9 @@
 """Python's garbage collector, while the library decodes and folds many events.
 
-Decoding makes thousands of objects that have no cycles and stay alive. The collector looks through them again and again and
-finds nothing. But it belongs to the process, which may hold much else, so it is left alone unless the process allows
-otherwise: by `DatabaseConfig.postpone_gc` for as long as such a connection is open, or because the process is the library's
-own.
+Decoding creates thousands of objects that have no cycles and stay alive. The collector scans them again and
+again and frees nothing. But the collector belongs to the process, which may hold many other objects. So the
+library postpones collections only if the process allows it: with `DatabaseConfig.postpone_gc`, as long as
+such a connection is open, or because it is a process of the library itself.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def allowed() -> Iterator[None]:
 
 @contextmanager
 def collecting_later() -> Iterator[None]:
-    """Put the collector off to the end of a block without `await`, if the process allows it."""
+    """Postpone collections to the end of a block without `await`, if the process allows it."""
     if not _allowed or not gc.isenabled():
         yield
         return
@@ -55,7 +55,7 @@ def collecting_later() -> Iterator[None]:
 
 @contextmanager
 def collecting_rarely() -> Iterator[None]:
-    """Let the collector look less often during a block, if the process allows it; other tasks may run in the block."""
+    """Let the collector run less often during a block, if the process allows it; the block may await."""
     if not _allowed:
         yield
         return

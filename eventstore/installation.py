@@ -1,4 +1,4 @@
-"""Whether the two packages of the library are the ones that are imported, and not modules of the user's of the same names."""
+"""The check that no module of the user hides one of the two packages of the library."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FOLDER = Path(__file__).resolve().parent.parent
 
 
 def hidden(package: str) -> str | None:
-    """Return what hides a package of the library, in one line; None where nothing does.
+    """Return one line that names the module which hides a package of the library; None if none does.
 
     Args:
         package: `eventstore` or `projections`.
@@ -26,11 +26,11 @@ def hidden(package: str) -> str | None:
 
 
 def hidden_by_us(module: str, folder: Path) -> str | None:
-    """Return what of the user's a package of the library hides, in one line; None where it hides nothing.
+    """Return one line that names the user's file which a package of the library hides; None if none.
 
     Args:
-        module: The module that the user names.
-        folder: The folder that it is looked for in, after the library was imported.
+        module: The name of the user's module.
+        folder: The folder of the module. The library is imported already, so its package comes first.
     """
     package = module.partition(".")[0]
     own = _FOLDER / package / "__init__.py"
@@ -46,7 +46,8 @@ def require_package(package: str) -> None:
     """Check that a package of the library is the one that an import finds.
 
     Raises:
-        ImportError: A module of the user's has its name, and comes first on the path; the message names its file.
+        ImportError: A module of the user has the same name and comes first on the path; the message names
+            its file.
     """
     told = hidden(package)
     if told is not None:

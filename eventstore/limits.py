@@ -1,4 +1,4 @@
-"""Limits that users give: how many, and for how long. Each is refused in the same words where it is no limit."""
+"""The checks of limits that users give, such as counts and seconds; all use the same words in their errors."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any, SupportsIndex
 from eventstore.errors import LimitError
 
 COUNT_MAX = 2**31 - 1
-"""The highest count: more than any memory holds, and well within what PostgreSQL takes."""
+"""The highest count: more than fits into memory, and well within the range of PostgreSQL."""
 
-_NEAR = 1_000_000  # a highest number that somebody may have meant to pass
+_NEAR = 1_000_000  # an upper limit below this one is part of the message
 
 POSITION_MAX = 2**63 - 1
 """The highest position of a log: a bigint of PostgreSQL."""
 
 
 EVENT_BYTES_MAX = 32 * 2**20
-"""The most bytes of JSON of one event, data and metadata together. PostgreSQL can keep it, whatever it holds."""
+"""The most bytes of JSON of one event, data and metadata together. PostgreSQL can store any JSON of this size."""
 
 APPEND_BYTES_MAX = 256 * 2**20
-"""The most bytes of an append: JSON, and 512 bytes for the envelope of each event. PostgreSQL takes it as one document."""
+"""The most bytes of an append: the JSON, and 512 bytes for each event's envelope. PostgreSQL accepts it as one document."""
 
 
 def check_count(name: str, value: Any, *, least: int = 1, most: int = COUNT_MAX) -> int:
@@ -30,12 +30,12 @@ def check_count(name: str, value: Any, *, least: int = 1, most: int = COUNT_MAX)
 
     Args:
         name: The name of the argument, for the error.
-        value: What was given.
-        least: The lowest number that is allowed.
-        most: The highest.
+        value: The value.
+        least: The lowest allowed number.
+        most: The highest allowed number.
 
     Raises:
-        LimitError: It is no whole number, or out of its range.
+        LimitError: The value is not a whole number, or is out of its range.
     """
     allowed = f"{least} to {most}" if most < _NEAR else f"{least} or more"
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
@@ -52,7 +52,7 @@ def check_position(name: str, value: Any) -> int:
     """Return a position of the log, or a version of a stream: a whole number, 0 or more.
 
     Raises:
-        LimitError: It is none.
+        LimitError: The value is not a position.
     """
     return check_count(name, value, least=0, most=POSITION_MAX)
 
@@ -62,11 +62,11 @@ def check_seconds(name: str, value: Any, *, is_finite: bool = False) -> float:
 
     Args:
         name: The name of the argument, for the error.
-        value: What was given.
-        is_finite: Whether it must end, since a server is told it.
+        value: The value.
+        is_finite: Whether infinity is refused, because the value is sent to a server.
 
     Raises:
-        LimitError: It is no number, NaN, not above 0, or infinite where it must end.
+        LimitError: The value is not a number, is NaN or not above 0, or is infinite but must be finite.
     """
     if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
         raise LimitError.of(f"{name} is a number of seconds, not {value!r}", name=name)

@@ -1,4 +1,4 @@
-"""What is opened by `await`, to be closed by hand, or by `async with`, to be closed at the end of the block."""
+"""The result of calls such as `EventStore.open`: use `await`, and close it yourself, or `async with`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Opening(Generic[T_co]):
-    """Opens something when it is awaited or entered, and not before.
+    """Opens an object when it is awaited or entered, and not before.
 
-    What was opened does not depend on this object: it stays open until it is closed.
+    The opened object does not depend on this one: it stays open until it is closed.
 
     Args:
         called: The call that returned this, such as `EventStore.open(...)`, for errors.

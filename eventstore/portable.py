@@ -1,4 +1,4 @@
-"""Exceptions that can be pickled and copied, whatever arguments their constructors take: `PortableError`."""
+"""Exceptions that can be pickled and copied, with constructors of any signature: `PortableError`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _PLAIN = (str, int, float, bytes, type(None))
 class PortableError(Exception):
     """An exception that can be pickled and copied with its attributes.
 
-    Python rebuilds an exception by calling its class with `args`. That fails, or changes the message, where the
-    constructor takes other arguments than `args`, and a process pool that receives such an exception hangs. So this
-    class, and each of its subclasses, is rebuilt without its constructor: `args`, attributes and notes are as they were.
+    Python rebuilds an exception by calling its class with `args`. If the constructor takes arguments other
+    than `args`, that fails or changes the message, and a process pool that receives such an exception hangs.
+    So this class and its subclasses are rebuilt without their constructor, with the same `args`, attributes
+    and notes.
 
-    An attribute that cannot be pickled, such as a connection, arrives as its `repr`. As with all of Python's exceptions,
-    the cause, the context and the traceback stay behind.
+    An attribute that cannot be pickled, such as a connection, becomes its `repr`. As with all exceptions of
+    Python, the cause, the context and the traceback are not pickled.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -34,7 +35,7 @@ class PortableError(Exception):
             if _is_slot(getattr_static(type(self), name, None)):
                 object.__setattr__(self, name, value)
             else:
-                self.__dict__[name] = value  # no property and no __setattr__ of a subclass is in the way
+                self.__dict__[name] = value  # bypasses properties and __setattr__ of subclasses
 
     def __copy__(self) -> Self:
         made = _rebuild(type(self), self.args)
@@ -50,12 +51,12 @@ class PortableError(Exception):
 
 
 def _rebuild(kind: type[E], args: tuple[Any, ...]) -> E:
-    """Make an exception with `args` by the `__new__` of Python's own base class, and by no constructor."""
+    """Create an exception with `args` by the `__new__` of Python's own base class, without a constructor."""
     base: Any = kind
     while base.__flags__ & _HEAP_TYPE:
         base = base.__base__
     error: E = base.__new__(kind, *args)
-    object.__setattr__(error, "args", args)  # past a `__setattr__` of the class
+    object.__setattr__(error, "args", args)  # bypasses a `__setattr__` of the class
     return error
 
 
@@ -77,7 +78,7 @@ def _state(error: BaseException) -> dict[str, Any]:
 
 
 def _is_slot(attribute: object) -> bool:
-    """Whether an attribute of a class holds its value outside of `__dict__`."""
+    """Whether an attribute of a class stores its value outside `__dict__`."""
     return ismemberdescriptor(attribute) or isgetsetdescriptor(attribute)
 
 
@@ -87,14 +88,14 @@ def _portable(value: Any) -> Any:
         return value
     try:
         pickle.loads(pickle.dumps(value))  # noqa: S301 - made in this line
-    except Exception:  # noqa: BLE001 - whatever keeps it from being pickled
+    except Exception:  # noqa: BLE001 - pickling may fail in any way
         return repr(value)
     return value
 
 
 def _deep_copy(value: Any, memo: dict[int, Any]) -> Any:
-    """Return a deep copy of a value; the value itself where it cannot be copied, such as a connection."""
+    """Return a deep copy of a value; the value itself if it cannot be copied, such as a connection."""
     try:
         return copy.deepcopy(value, memo)
-    except Exception:  # noqa: BLE001 - whatever keeps it from being copied
+    except Exception:  # noqa: BLE001 - copying may fail in any way
         return value

@@ -1,8 +1,8 @@
-"""Text that came from outside, in a form that a terminal, a log file or a table of PostgreSQL can take.
+"""Text from outside, in a safe form for a terminal, a log file or a table of PostgreSQL.
 
-Symbols, reasons, actors and errors come from brokers, users and other programs. Printed as they are, control characters
-move the cursor, line breaks forge lines, and characters that change the direction of text, or that nobody can see, make one
-text look like another.
+Symbols, reasons, actors and errors come from brokers, users and other programs. Printed unchanged, control
+characters move the cursor, line breaks forge lines, and invisible characters, or characters that change the
+direction of text, make one text look like another.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import traceback
 import unicodedata
 
-# Characters that `str.isprintable` takes for visible and that are not: the rest of Default_Ignorable_Code_Point in
+# Invisible characters that `str.isprintable` accepts: the rest of Default_Ignorable_Code_Point in
 # DerivedCoreProperties.txt of Unicode 16.
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -21,10 +21,10 @@ _BMP_MAX = 0xFFFF
 
 
 def printable(text: str) -> str:
-    r"""Return a text as one line in which every character can be seen.
+    r"""Return a text as one line in which every character is visible.
 
-    Control, formatting and invisible characters are escaped as Python writes them: `\n`, `\x1b`, `\u202e`. All others stay,
-    a backslash too, so a text that holds `\x1b` as four characters looks like one that holds the character.
+    Control, formatting and invisible characters are escaped as in Python: `\n`, `\x1b`, `\u202e`. All others
+    stay, also a backslash, so a text with `\x1b` as four characters looks like one with the character itself.
     """
     if _is_plain(text):
         return text
@@ -32,11 +32,11 @@ def printable(text: str) -> str:
 
 
 def printable_json(text: str, *, ascii_only: bool = False) -> str:
-    r"""Return JSON in which every character can be seen, and which means the same: others are escaped as `\u009b`.
+    r"""Return equal JSON in which every character is visible; others are escaped as `\u009b`.
 
     Args:
-        text: The JSON. Its line breaks stay: they stand between values only.
-        ascii_only: Escape all characters beyond ASCII too, for an output that has no others.
+        text: The JSON. Its line breaks stay, because they only occur between values.
+        ascii_only: Escape all characters beyond ASCII too, for an output that supports only ASCII.
     """
     if not ascii_only and all(map(_is_plain, text.split(_LINE_BREAK))):
         return text
@@ -49,15 +49,15 @@ def printable_json(text: str, *, ascii_only: bool = False) -> str:
 
 
 def text_of_error(error: BaseException) -> str:
-    """Return the name of an error's class and its message; also where the message cannot be had."""
+    """Return the name of an error's class and its message; it also works if `str()` of the error raises."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception as failure:  # noqa: BLE001 - the code of anybody's error class may raise anything
+    except Exception as failure:  # noqa: BLE001 - a user's error class may raise anything
         return f"{_class_name(error)}: its message cannot be shown: str() raised {_class_name(failure)}"
 
 
 def traceback_of(error: BaseException) -> str:
-    """Return the traceback of an error, with those of its causes; also where parts of it cannot be shown."""
+    """Return the traceback of an error, with those of its causes; it also works if parts cannot be shown."""
     try:
         return "".join(traceback.format_exception(error))
     except Exception as failure:  # noqa: BLE001 - as above
@@ -67,7 +67,7 @@ def traceback_of(error: BaseException) -> str:
 
 
 def storable(text: str, *, characters_max: int) -> str:
-    r"""Return a text that a column of type text takes: NUL and lone surrogates are escaped, and the middle of a long one is left out."""
+    r"""Return a text that PostgreSQL can store: NUL and lone surrogates escaped, the middle of a long text left out."""
     if len(text) > characters_max:
         half = characters_max // 2
         left_out = f"... {len(text) - 2 * half:,} characters are left out ..."

@@ -1,4 +1,4 @@
-"""Imported by whatever imports the projections, before it does: their package must be the library's own."""
+"""Checks that `projections` is the library's package; import this before importing `projections`."""
 
 from eventstore.installation import require_package
 

@@ -1,4 +1,4 @@
-"""How the log and the projections of a database stand now."""
+"""The present status of the log and the projections of a database."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _WINDOW_POSITIONS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ProjectionStatus:
-    """How a projection stands.
+    """The status of a projection.
 
     Attributes:
-        projection: Its name.
-        partitions: How many partitions it has.
-        partitions_active: How many of them a worker holds the lease of.
-        position: Every event up to here is in its table.
-        lag_events: How many positions the log has after it.
-        lag_s: Seconds since the oldest event was recorded that is not in its table; 0.0 where all are.
-        quarantined: How many of its keys are in quarantine.
-        moved_s_ago: Seconds since a checkpoint of it has moved.
+        projection: The name of the projection.
+        partitions: The number of its partitions.
+        partitions_active: The number of partitions whose lease a worker holds.
+        position: The table has every event up to this position.
+        lag_events: The number of positions in the log after that.
+        lag_s: Seconds since the oldest event that is not in the table was recorded; 0.0 if there is none.
+        quarantined: The number of keys in quarantine.
+        moved_s_ago: Seconds since a checkpoint of the projection has moved.
     """
 
     projection: str
@@ -42,14 +42,14 @@ class ProjectionStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a database stands.
+    """The status of a database.
 
     Attributes:
         head: The highest position of the log.
-        gap_age_s: For how many seconds readers have stood before a gap in the positions; 0.0 where there is none.
-        writers: How many transactions that have appended events are open.
-        writer_pid: The server's process of the oldest of them; None where there is none.
-        writer_age_s: For how many seconds it has been open; 0.0 where there is none.
+        gap_age_s: Seconds for which readers have waited at a gap in the positions; 0.0 without a gap.
+        writers: The number of open transactions with appended events.
+        writer_pid: The server process of the oldest of them; None if there is none.
+        writer_age_s: Seconds for which that one has been open; 0.0 if there is none.
         projections: Each projection that was ever folded.
     """
 
@@ -62,7 +62,7 @@ class Status:
 
 
 async def read_status(source: ConnectionSource) -> Status:
-    """Return how a database stands.
+    """Return the status of a database.
 
     Args:
         source: Lends a connection.

@@ -85,7 +85,7 @@ class EventStore:
     Attributes:
         connection: The pool.
         log: The event log.
-        state snapshots: Stored sets of states, which bring `as_of` nearer to what is far from now.
+        state_snapshots: The stored state snapshots, which make `as_of` faster for points in time long ago.
     """
 
     def __init__(self, connection: DatabaseConnection) -> None:
@@ -107,16 +107,17 @@ class EventStore:
         """Connect: `async with` closes at the end of the block; after `store = await ...`, `close` does.
 
         Args:
-            config: Where the database is, or its URL; None: as the environment says.
-            workers: Whether this process keeps the read tables up to date. False where `eventstore work` runs
-                elsewhere, or nobody is to.
-            migrate: Whether to bring the schema up to date first; else it must be.
+            config: The configuration of the database, or its URL; None for the configuration of the
+                environment.
+            workers: Whether this process keeps the read tables up to date. Pass False if `eventstore work`
+                does it, or if nobody should.
+            migrate: Whether to migrate the schema first; otherwise it must be up to date.
 
         Raises, when it is entered or awaited:
             ConfigurationError: A setting is wrong, or the server is older than PostgreSQL 15; or an upcaster is missing.
             ConnectionError: The database cannot be reached. Safe to retry.
-            NotMigratedError: The tables are missing or not the newest.
-            PreconditionError: The database is not as a guarantee of the store needs it: the message has the statement
+            NotMigratedError: The tables are missing or not up to date.
+            PreconditionError: A precondition of the database does not hold: the message has the statement
                 that repairs it.
             RestoredLogError: A restore has lost events that were read: run `eventstore repair`.
         """
@@ -142,11 +143,11 @@ class EventStore:
         return Opening("EventStore.open(...)", open_store, cls.close)
 
     async def close(self, *, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
-        """End the workers of this process and close the connection; closing twice does nothing more.
+        """End the workers of this process and close the connection; closing twice is safe.
 
         Args:
-            timeout_s: Seconds that running work has; after them its connections are terminated, and the server rolls back
-                what is open.
+            timeout_s: Seconds that running work has; then its connections are terminated, and the server
+                rolls back open transactions.
 
         Raises:
             LimitError: `timeout_s` is not above 0.
@@ -155,7 +156,7 @@ class EventStore:
 
     @property
     def is_closed(self) -> bool:
-        """Whether its connection was closed."""
+        """Whether the connection of the store was closed."""
         return self.connection.is_closed
 
     async def __aenter__(self) -> Self:
@@ -171,7 +172,7 @@ class EventStore:
         """Return the store of a connection; the same one each time.
 
         Raises:
-            ConfigurationError: It is the address of a database, and no connection to it: use `open`.
+            ConfigurationError: The argument is an address of a database instead of a connection: use `open`.
         """
         require_connection(connection, "EventStore.of")
         store = connection.attachments.get(EventStore)
@@ -192,15 +193,16 @@ class EventStore:
         """Return a new Unit of Work.
 
         Args:
-            metadata: Kept with each of its events: anything that JSON can hold.
-            correlation_id: The command that its events come from; kept in the metadata, as the next two.
-            causation_id: The id of the event, or of the command, that made them happen.
-            actor: Who acts.
-            unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the
-                commit, `save` saves them; None: as the configuration says.
+            metadata: The metadata of each of its events: any JSON-compatible value.
+            correlation_id: The id of the command that caused its events; stored in the metadata, as the
+                next two.
+            causation_id: The id of the event, or of the command, that caused its events.
+            actor: The person or program that acts.
+            unsaved: How a commit treats unsaved changes of an entity: `error` refuses the commit, `save`
+                saves them; None for the setting of the configuration.
 
         Raises:
-            ConfigurationError: `unsaved` is neither of its two words.
+            ConfigurationError: `unsaved` is neither `error` nor `save`.
         """
         named = metadata_of(metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
         return PostgreSQLUnitOfWork(
@@ -210,7 +212,7 @@ class EventStore:
         )
 
     async def caused(self, correlation_id: str | UUID) -> list[RecordedEvent]:
-        """Return every event of one correlation, in order: what came from one command; 10,000 at most.
+        """Return the events of one correlation, in the order of the log; 10,000 at most.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
@@ -219,10 +221,10 @@ class EventStore:
         return await self.log.find_correlated(correlation_id)
 
     async def causation_tree(self, id: str | UUID) -> CausationTree:
-        """Return everything that came from one command, as a tree.
+        """Return the events of one command, as a tree.
 
         Args:
-            id: A correlation id; or the id of any event of the correlation.
+            id: A correlation id, or the id of any event of the correlation.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
@@ -237,19 +239,22 @@ class EventStore:
         recorded_at: datetime | None = None,
         occurred_at: datetime | None = None,
     ) -> Opening[Past]:
-        """Give the repositories as of one point in time for a block, read-only; give exactly one of the three.
+        """Open read-only repositories as of one point in time for a block; pass exactly one argument.
 
-        All queries of the block are of that point in time, whatever is written meanwhile. It begins when all that belongs to
-        the point in time is final; no transaction is held open. A time yet to come is what is known now.
+        All queries of the block see that point in time, whatever is written meanwhile. The block begins when
+        everything up to the point in time is final; it holds no transaction open. A future time is treated as
+        now. A naive time is local time.
 
         Args:
-            position: Right after this position; 0 is before everything.
-            recorded_at: What was known: of each stream what was recorded by then, inclusive, by the database's clock.
-            occurred_at: What was true, as it is known now: the events that occurred by then, inclusive, by the domain's
-                clock and in its order, so that what was reported late is in its place. A naive time is local.
+            position: Right after this position; 0 is before every event.
+            recorded_at: What was known: the events of each stream that were recorded up to this time,
+                inclusive, by the database's clock.
+            occurred_at: What was true, as it is known now: the events that occurred up to this time,
+                inclusive, by the domain's clock and in its order, so late reports count at their own time.
 
         Raises:
-            ConfigurationError: Not exactly one is given, or the position is none, or beyond the end of the log.
+            ConfigurationError: Not exactly one argument is given, or the position is not valid or is beyond
+                the end of the log.
             ConnectionError, TimeoutError: Safe to retry.
         """
         return as_of(
@@ -423,14 +428,14 @@ class EventStore:
         return await equity_curve(self.log, portfolio_id, clock=clock, after=after, through=through)
 
     async def require_migrated(self, *, again: bool = True, workers: bool = False) -> None:
-        """Check that the schema is the newest, that every precondition of the store holds, and that no restore has lost events.
+        """Check that the schema is up to date, every precondition holds, and no restore has lost events.
 
         Args:
-            again: Whether to look also where this store has looked before, and all was well.
-            workers: Whether workers are to run, which need more of the server than who reads.
+            again: Whether to check again if this store has passed the check before.
+            workers: Whether workers will run, which have more preconditions than readers.
 
         Raises:
-            NotMigratedError: The schema is not the newest.
+            NotMigratedError: The schema is not up to date.
             PreconditionError: A precondition does not hold: the message has the statement that repairs it.
             RestoredLogError: Positions would be assigned again, or a read table has events that the log lost: the
                 message says what to do.
@@ -455,10 +460,10 @@ class EventStore:
     # ---- workers ---------------------------------------------------------------------------------------------
 
     async def start_workers(self) -> None:
-        """Keep the read tables up to date from now on, by tasks of this process; once is enough.
+        """Start tasks of this process that keep the read tables up to date; calling it twice is safe.
 
         Raises:
-            NotMigratedError: The tables are missing or not the newest.
+            NotMigratedError: The tables are missing or not up to date.
             PreconditionError, RestoredLogError: As `require_migrated`.
             ConnectionError: The database cannot be reached.
         """
@@ -477,20 +482,20 @@ class EventStore:
                     return True
             self._has_warned = True
             _logger.warning(
-                "the role %s may not write the read tables, so no worker runs in this process: say workers=False here, "
+                "the role %s may not write the read tables, so no worker runs in this process: pass workers=False here, "
                 "and run `eventstore work` as a role that `eventstore grant --projector` names",
                 self.connection.config.user,
             )
         return False
 
     def start_workers_soon(self) -> None:
-        """As `start_workers`, from code that is not a coroutine; a database that is not migrated gets none."""
+        """As `start_workers`, from synchronous code; it starts no worker if the database is not migrated."""
         if not self._tasks and self._starting is None:
             self._starting = asyncio.create_task(self.start_workers(), name="eventstore start of the workers")
             self._starting.add_done_callback(_log_failure)
 
     async def stop_workers(self) -> None:
-        """End the tasks that keep the read tables up to date; what they had in hand is rolled back."""
+        """End the tasks that keep the read tables up to date; their unfinished batches are rolled back."""
         starting, self._starting = self._starting, None
         if starting is not None:
             await end(starting)
@@ -505,17 +510,18 @@ class EventStore:
     ) -> None:
         """Wait until the read tables themselves have every event up to a position.
 
-        Reads of the repositories need no waiting; this is for those who query the tables by themselves. Any process may
-        fold them. The rows of keys in quarantine are not waited for.
+        Reads of the repositories need no waiting; use this if you query the tables directly. Any process may
+        fold the events. It does not wait for the rows of keys in quarantine.
 
         Args:
             position: The position, such as a Unit of Work's `last_position`.
-            projections: The projections to wait for, one's own among them, or their names; None: all built-in ones.
-            timeout_s: Seconds to wait at most.
+            projections: The projections to wait for, or their names, also your own; None for all built-in
+                projections.
+            timeout_s: The longest time to wait, in seconds.
 
         Raises:
-            ConfigurationError: There is no projection of a name: no worker ever folded one.
-            TimeoutError: The time was over first.
+            ConfigurationError: No worker has ever folded a projection with one of the names.
+            TimeoutError: The time limit was exceeded.
             ProjectionError: The worker of a projection has ended with an error, which is its cause.
             ConnectionError: The database cannot be reached. Safe to retry.
         """
@@ -532,16 +538,16 @@ def built_in_projections() -> Iterable[Projection[Any]]:
 
 
 def projection_of_table(name: str) -> Projection[Any] | None:
-    """Return the projection that keeps a table: a built-in one, or one of a user's own whose class is loaded.
+    """Return the projection that keeps a table: a built-in one, or a user's whose class is loaded.
 
     Args:
         name: The name of the table, or of the projection.
 
     Returns:
-        The projection; None where no class of this process keeps the table.
+        The projection; None if no class in this process keeps the table.
 
     Raises:
-        ConfigurationError: Several classes keep it, or the class cannot be made without arguments.
+        ConfigurationError: Several classes keep it, or the class needs constructor arguments.
     """
     for one in built_in_projections():
         if name in (one.table.name, one.name):
@@ -560,7 +566,7 @@ def projection_of_table(name: str) -> Projection[Any] | None:
         made: Projection[Any] = found[0]()
     except TypeError as error:
         raise ConfigurationError(
-            f"the projection {found[0].__qualname__} of the table {name} takes arguments: give the projection itself"
+            f"the projection {found[0].__qualname__} of the table {name} takes arguments: pass the projection itself"
         ) from error
     return made
 
@@ -568,7 +574,7 @@ def projection_of_table(name: str) -> Projection[Any] | None:
 async def fresh_corrections(
     log: EventLog, projection: Projection[Any], connection: Connection
 ) -> Corrections:
-    """Return what the rows of a projection's table are by now; as `FreshRows.corrections`."""
+    """Return the corrections that make the rows of a projection's table fresh, as `FreshRows.corrections`."""
     return await FreshRows(log, projection).corrections(connection)
 
 

@@ -1,4 +1,4 @@
-"""What an error says of a name that nobody knows: the name that was probably meant, or those that there are."""
+"""The hint in an error about an unknown name: the name that was probably meant, or the known names."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 _NAMES_MAX = 40
-"""How many names a message lists at most: more than any class of this library has."""
+"""The most names that a message lists: more than any class of this library has."""
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return the end of an error's message about an unknown name, such as `did you mean 'symbol'?`.
 
     Args:
-        name: The name that was given.
-        known: The names that there are.
+        name: The unknown name.
+        known: The known names.
     """
     names = list(known)
     close = get_close_matches(name, names, n=1, cutoff=0.7)

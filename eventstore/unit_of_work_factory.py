@@ -1,4 +1,4 @@
-"""Making Units of Work."""
+"""The factory of Units of Work: `PostgreSQLUnitOfWorkFactory`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from eventstore.store import EventStore
 
 
 class PostgreSQLUnitOfWorkFactory:
-    """Makes Units of Work on one connection.
+    """Creates Units of Work on one connection.
 
     Args:
-        connection: The connection; None: the oldest open one of the running event loop, and where there is none,
-            `create_unit_of_work_async` opens one from the environment.
-        workers: Whether this process keeps the read tables up to date, by tasks that start with the first Unit of
-            Work and end with `connection.close()`. False where `eventstore work` runs elsewhere.
-        unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the commit,
-            `save` saves them; None: as the connection's configuration says.
+        connection: The connection; None for the oldest open one of the running event loop. If there is
+            none, `create_unit_of_work_async` opens one from the environment.
+        workers: Whether this process keeps the read tables up to date, by tasks that start with the first
+            Unit of Work and end with `connection.close()`. Pass False if `eventstore work` does it.
+        unsaved: How a commit treats unsaved changes of an entity: `error` refuses the commit, `save` saves
+            them; None for the setting of the connection's configuration.
 
     Raises:
-        ConfigurationError: `connection` is the address of a database, and no connection to it.
+        ConfigurationError: `connection` is an address of a database instead of a connection.
     """
 
     def __init__(
@@ -51,21 +51,22 @@ class PostgreSQLUnitOfWorkFactory:
         actor: str | None = None,
         unsaved: UnsavedChanges | None = None,
     ) -> PostgreSQLUnitOfWork:
-        """Make a Unit of Work, after a look at the schema.
+        """Create a Unit of Work, after a check of the schema.
 
         Args:
-            metadata: Kept with each of its events: anything that JSON can hold.
-            correlation_id: The command that its events come from; kept in the metadata, as the next two.
-            causation_id: The id of the event, or of the command, that made them happen.
-            actor: Who acts.
-            unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the
-                commit, `save` saves them; None: as the factory says.
+            metadata: The metadata of each of its events: any JSON-compatible value.
+            correlation_id: The id of the command that caused its events; stored in the metadata, as the
+                next two.
+            causation_id: The id of the event, or of the command, that caused its events.
+            actor: The person or program that acts.
+            unsaved: How a commit treats unsaved changes of an entity: `error` refuses the commit, `save`
+                saves them; None for the setting of the factory.
 
         Raises:
             FactoryError: The connection is closed.
-            ConfigurationError: The environment does not say where the database is.
+            ConfigurationError: The environment does not name a database.
             ConnectionError: The database cannot be reached. Safe to retry.
-            NotMigratedError: Its tables are missing or not the newest.
+            NotMigratedError: The tables are missing or not up to date.
         """
         connection = self._known_connection()
         if connection is None:
@@ -87,15 +88,16 @@ class PostgreSQLUnitOfWorkFactory:
         actor: str | None = None,
         unsaved: UnsavedChanges | None = None,
     ) -> PostgreSQLUnitOfWork:
-        """Make a Unit of Work without asking the database anything; what is wrong shows at its first read.
+        """Create a Unit of Work without a query; errors of the database appear at its first read.
 
         Args:
-            metadata: Kept with each of its events: anything that JSON can hold.
-            correlation_id: The command that its events come from; kept in the metadata, as the next two.
-            causation_id: The id of the event, or of the command, that made them happen.
-            actor: Who acts.
-            unsaved: What a commit does with changes of an entity that were not saved after them: `error` refuses the
-                commit, `save` saves them; None: as the factory says.
+            metadata: The metadata of each of its events: any JSON-compatible value.
+            correlation_id: The id of the command that caused its events; stored in the metadata, as the
+                next two.
+            causation_id: The id of the event, or of the command, that caused its events.
+            actor: The person or program that acts.
+            unsaved: How a commit treats unsaved changes of an entity: `error` refuses the commit, `save`
+                saves them; None for the setting of the factory.
 
         Raises:
             FactoryError: There is no open connection in the running event loop.
@@ -117,7 +119,7 @@ class PostgreSQLUnitOfWorkFactory:
         if connection is None:
             return ConnectionFactory.default()
         if connection.is_closed:
-            raise FactoryError("the connection of this factory was closed: make a factory with an open one")
+            raise FactoryError("the connection of this factory was closed: create a factory with an open one")
         return connection
 
     @staticmethod
