@@ -1,4 +1,4 @@
-"""The library's SQL statements, one file each, and the one module that makes statements of them: `render`."""
+"""The library's SQL statements, one file each, and `render`, the one module that renders them."""
 
 from __future__ import annotations
 

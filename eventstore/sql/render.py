@@ -1,18 +1,18 @@
-"""Statements made of the files of this package, for the schema in which a store lies.
+"""Renders the statements in the files of this package for the schema of a store.
 
-Every name in a statement is qualified, so that no temporary table, and no object of a schema that comes earlier in the
-search path, can stand in for what is meant: a table, type or function of the store as `{schema}.events`, one of
-PostgreSQL's own as `pg_catalog.now()`. A file has these slots:
+Every name in a statement is qualified, so that no temporary table, and no object of an earlier schema in the
+search path, can replace it: a table, type or function of the store as `{schema}.events`, a built-in one as
+`pg_catalog.now()`. A file has these slots:
 
     {schema}            the store's schema, quoted, before one of its names
     {schema_name}       the name of that schema as a text literal
     {regclass events}   the oid of one of the store's relations, such as the argument of `nextval`
-    {positions_max}     the highest position that can be one of the log: what lies beyond was never assigned
-    {event_bytes}       how many bytes the JSON of an event has, of its columns `data` and `metadata`
-    {is_ordered}        whether positions ascend, and are drawn on this server alone
+    {positions_max}     the highest possible position of the log; positions beyond it were never assigned
+    {event_bytes}       the bytes of an event's JSON, in its columns `data` and `metadata`
+    {is_ordered}        whether positions ascend, and are drawn only on this server
     {uuid_hash column}  a number made of a column of type uuid, by which keys are split, as `uuid_hash` in projections/keys.py
 
-A template that several statements are made of has slots of other names as well, which `fill` fills.
+A template for several statements has other slots as well, which `fill` fills.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from importlib.resources import files
 from eventstore.errors import ConfigurationError
 
 NAME_BYTES_MAX = 63
-"""The longest name that PostgreSQL does not cut: NAMEDATALEN - 1."""
+"""The longest name that PostgreSQL does not truncate: NAMEDATALEN - 1."""
 
 _IDENTIFIER = r'(?:[A-Za-z_][A-Za-z_0-9$]*|"(?:[^"\0]|"")+")'
 _TYPE = re.compile(
     rf"(?P<first>{_IDENTIFIER}|[A-Za-z]+(?: +[A-Za-z]+)+)(?:\.(?P<second>{_IDENTIFIER}))?"
     r"(?P<modifier>\( *\d+ *(?:, *-?\d+ *)?\))?(?P<array>(?:\[\])+)?"
 )
-# Names that the grammar of SQL itself reads as PostgreSQL's own types.
+# Names that the grammar of SQL itself reads as built-in types.
 _GRAMMAR_TYPES = frozenset(
     (
         "bigint", "bit", "bit varying", "boolean", "character", "character varying", "double precision", "integer",
@@ -39,7 +39,7 @@ _GRAMMAR_TYPES = frozenset(
         "timestamp without time zone", "time without time zone",
     )
 )  # fmt: skip
-# Other types of PostgreSQL's own, which a type of the same name in a temporary schema could hide.
+# Other built-in types, which a type of the same name in a temporary schema could hide.
 _OWN_TYPES = frozenset(
     (
         "bool", "bytea", "char", "cidr", "date", "datemultirange", "daterange", "float4", "float8", "inet", "int2",
@@ -55,14 +55,14 @@ _own: set[str] = set()
 """The statements of the library that were made so far: as many as there are files, schemas and tables of projections."""
 
 _EXPRESSIONS = {
-    # A restore may have put the sequence back, but never by a million million positions: at 30,000 events a second these are a
-    # year's. Who may not see the sequence takes half of all numbers.
+    # A restore may have reset the sequence, but never by 2^40 positions, which at 30,000 events per second take a
+    # year. A role that may not see the sequence gets half of all numbers as the limit.
     "positions_max": """(SELECT CASE
     WHEN pg_catalog.has_sequence_privilege({regclass events_position_seq}::pg_catalog.oid, 'USAGE, SELECT')
     THEN least(coalesce(pg_catalog.pg_sequence_last_value({regclass events_position_seq}), 0), 4611686018427387904) + 1099511627776
     ELSE 4611686018427387904
 END)""",
-    # What a compressed value takes is known when it is not compressed any more; the others are not looked at.
+    # The size of a compressed value is known only after decompression; values that are not compressed are not read.
     "event_bytes": """coalesce(CASE
     WHEN pg_catalog.pg_column_compression(data) IS NULL THEN pg_catalog.pg_column_size(data)
     ELSE pg_catalog.pg_column_size(data OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object())
@@ -83,25 +83,25 @@ END, 0)""",
         WHERE part.srrelid = {regclass events}::pg_catalog.oid
     )""",
 }
-"""What several statements have in common, by the name of its slot."""
+"""Expressions that several statements share, by the name of their slot."""
 
 _borrowed: dict[int, str] = {}
-"""The schema of each connection that is on loan from a pool of the user's own, by the identity of the object."""
+"""The schema of each connection lent from a user's own pool, by the identity of the object."""
 
 
 def quoted(name: str) -> str:
-    """Return a name as an identifier of SQL; every name that becomes part of a statement passes through here.
+    """Return a name as an SQL identifier; every name that becomes part of a statement passes through here.
 
     Raises:
-        ConfigurationError: The name is empty, contains NUL or a lone surrogate, or is longer than 63 bytes, which PostgreSQL
-            would cut.
+        ConfigurationError: The name is empty, contains NUL or a lone surrogate, or is longer than 63 bytes
+            and would be truncated by PostgreSQL.
     """
     require_name(name)
     return '"' + name.replace('"', '""') + '"'
 
 
 def require_name(name: str) -> None:
-    """Check that PostgreSQL can have an object of a name, and keeps the name whole.
+    """Check that PostgreSQL accepts a name and does not truncate it.
 
     Raises:
         ConfigurationError: As `quoted`.
@@ -130,7 +130,7 @@ def uuid_hash(column: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Return text as a literal of SQL, whatever the session's `standard_conforming_strings` is.
+    """Return text as an SQL literal that is valid for every `standard_conforming_strings` of the session.
 
     Raises:
         ConfigurationError: The text contains NUL, which PostgreSQL cannot store.
@@ -138,15 +138,15 @@ def literal(text: str) -> str:
     if "\0" in text:
         raise ConfigurationError(f"{text!r} contains NUL, which PostgreSQL cannot store")
     escaped = text.replace("'", "''")
-    # Only the form with an E reads a backslash in one way whatever the setting is.
+    # Only a literal with E reads a backslash in the same way for every setting.
     if "\\" not in text and "$" not in text:
         return f"'{escaped}'"
-    # A literal may stand in the body of a function, which a dollar could end.
+    # A literal may be part of a function body, which a dollar sign could end.
     return "E'" + escaped.replace("\\", "\\\\").replace("$", "\\x24") + "'"
 
 
 def _quoted_in_body(name: str) -> str:
-    """Return a name as an identifier of SQL that no dollar is in: it may stand in the body of a function, which one could end."""
+    """Return a name as an SQL identifier without a dollar sign, which could end the body of a function."""
     if "$" not in name:
         return quoted(name)
     return "U&" + quoted(name).replace("\\", "\\\\").replace("$", "\\0024")
@@ -158,12 +158,12 @@ def qualified(schema: str, name: str) -> str:
 
 
 def type_name(text: str, schema: str | None = None) -> str:
-    """Return the name of a type as a statement has it, so that no other type of that name can be meant.
+    """Return the qualified name of a type for a statement, so that no other type can be meant.
 
     Args:
-        text: The name as SQL has it, such as `numeric(10, 2)`, `text[]`, `order_side` or `extensions.citext`.
-        schema: Where a type lies that is not PostgreSQL's own and is given without a schema; None leaves that to the
-            search path.
+        text: The name as in SQL, such as `numeric(10, 2)`, `text[]`, `order_side` or `extensions.citext`.
+        schema: The schema of a type that is not built in and is given without a schema; None leaves it to
+            the search path.
 
     Raises:
         ConfigurationError: The text is not the name of a type.
@@ -191,7 +191,7 @@ def type_name(text: str, schema: str | None = None) -> str:
 
 
 def _folded(name: str) -> str:
-    """Return an identifier of SQL as the name that it stands for."""
+    """Return the name that an SQL identifier denotes."""
     return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
 
 
@@ -203,7 +203,7 @@ def template(name: str) -> str:
         name: The file's path without `.sql`, such as `log/append`.
 
     Returns:
-        The statement without the comment lines at its top, so that no header travels to the server.
+        The statement without the comment lines at its top, so that the header is not sent to the server.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -214,7 +214,7 @@ def template(name: str) -> str:
 
 
 def fill(text: str, **values: str) -> Template:
-    """Put texts into the named slots of a template; those of the schema stay open for `render`.
+    """Put texts into the named slots of a template; the slots of the schema stay open for `render`.
 
     Args:
         text: The template.
@@ -233,7 +233,7 @@ def fill(text: str, **values: str) -> Template:
 
 
 def filled(name: str, **values: str) -> str:
-    """Return the statement of a template file whose slots are all filled here: names come quoted, as `qualified` gives them.
+    """Return the statement of a template file whose slots are all filled here, with names from `qualified`.
 
     Args:
         name: The file's path without `.sql`, such as `tables/lock`.
@@ -252,10 +252,10 @@ def render(text: str, schema: str, *, has_braces: bool = False) -> str:
     Args:
         text: The template.
         schema: The name of the schema.
-        has_braces: Whether what looks like a slot that this module does not know, such as `{}`, stands for itself.
+        has_braces: Whether text that looks like an unknown slot, such as `{}`, is kept.
 
     Raises:
-        ConfigurationError: The text has a slot that this module does not know, where it may not have braces.
+        ConfigurationError: The text has an unknown slot, and `has_braces` is false.
     """
     names = {"schema": _quoted_in_body(schema), "schema_name": literal(schema)}
 
@@ -287,11 +287,11 @@ def _rendered(name: str, schema: str) -> str:
 
 
 def load(name: str, connection: object) -> str:
-    """Return the statement of a file of this package, for the store that `connection` is of.
+    """Return the statement of a file of this package, for the store of `connection`.
 
     Args:
         name: The file's path without `.sql`, such as `log/append`.
-        connection: A connection of a `DatabaseConnection`, or one that a `PostgreSQLAdapter` has lent.
+        connection: A connection that a `DatabaseConnection` or a `PostgreSQLAdapter` has lent.
 
     Raises:
         ConfigurationError: The schema of the store is not known: see `schema_of`.
@@ -301,19 +301,19 @@ def load(name: str, connection: object) -> str:
 
 
 class Named(str):
-    """The name of a file of this package, given where a statement is expected."""
+    """The name of a file of this package, passed in place of a statement."""
 
     __slots__ = ()
 
 
 class Template(str):
-    """A text with slots, given where a statement is expected."""
+    """A text with slots, passed in place of a statement."""
 
     __slots__ = ()
 
 
 def text_of(statement: str, connection: object) -> str:
-    """Return what is to be sent: a `Named` or `Template` rendered for the connection's store, other text as it is.
+    """Return the text to send: a `Named` or `Template` rendered for the connection's store, other text unchanged.
 
     Raises:
         As `load`.
@@ -331,46 +331,46 @@ def _rendered_text(text: str, schema: str) -> str:
 
 
 def own(statement: str) -> str:
-    """Note that a statement is the library's, and return it.
+    """Mark a statement as the library's, and return it.
 
-    It must leave the session as it was: no setting that outlives its transaction, nothing temporary, no session lock. The
-    session is reset after any other statement, which costs a round trip at the end of the loan.
+    It must leave the session unchanged: no setting that outlives its transaction, no temporary object, no session
+    lock. After any other statement the session is reset, which costs a round trip at the end of the loan.
     """
     _own.add(statement)
     return statement
 
 
 def is_own(statement: str) -> bool:
-    """Return whether a statement is the library's, and so leaves the session as it was."""
+    """Return whether a statement is the library's, and so leaves the session unchanged."""
     return statement in _own
 
 
 def schema_of(connection: object) -> str:
-    """Return the schema of the store that a connection is of.
+    """Return the schema of the store of a connection.
 
     Raises:
-        ConfigurationError: The session's search path names no schema that exists and none is configured; or the
-            connection is neither of a `DatabaseConnection` nor lent by a `PostgreSQLAdapter`.
+        ConfigurationError: No schema of the session's search path exists and none is configured; or the
+            connection was lent neither by a `DatabaseConnection` nor by a `PostgreSQLAdapter`.
         asyncpg.InterfaceError: The connection was lost, and its pool has taken it back.
     """
-    # The attribute is that of the library's own connections; asyncpg's proxies pass it on.
+    # The library's own connections have this attribute; asyncpg's proxies pass it on.
     schema: str | None = getattr(connection, "store_schema", None) or _borrowed.get(id(connection))
     if schema is not None:
         return schema
     if hasattr(connection, "store_schema"):
         raise ConfigurationError(
-            "the search_path of this session names no schema that exists: set schema=... (DATABASE_SCHEMA), or the "
+            "no schema of this session's search_path exists: set schema=... (DATABASE_SCHEMA), or the "
             "search_path of the role or the database"
         )
-    # A pool has taken back what was lost, and nothing is known of it any more: asyncpg says so, as at any other call.
+    # If a pool has taken back a lost connection, asyncpg raises here, as at any other call.
     getattr(connection, "is_closed", bool)()
     raise ConfigurationError(
-        "this connection is not of a DatabaseConnection: take one from its acquire(), or from a PostgreSQLAdapter"
+        "this connection was not lent by a DatabaseConnection: take one from its acquire(), or from a PostgreSQLAdapter"
     )
 
 
 def bind(connection: object, schema: str | None) -> None:
-    """Note the schema of a connection on loan from a pool of the user's own; `unbind` must follow."""
+    """Record the schema of a connection lent from a user's own pool; `unbind` must follow."""
     if schema is not None:
         _borrowed[id(connection)] = schema
 

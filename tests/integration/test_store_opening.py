@@ -106,7 +106,7 @@ async def test_a_moment_of_the_past_is_opened_alike(migrated_config: DatabaseCon
             await asyncio.sleep(0)
             assert await past.orders.get_active_orders() == []
             past.end()
-            with pytest.raises(RepositoryError, match="is over"):
+            with pytest.raises(RepositoryError, match="has ended"):
                 await past.orders.get_active_orders()
             async with made.as_of(position=0) as past:
                 assert (

@@ -88,7 +88,7 @@ def test_statements_know_their_store():
     assert load("log/backend_pid", object())
     with pytest.raises(ConfigurationError, match="set schema="):
         schema_of(Session(None))
-    with pytest.raises(ConfigurationError, match="not of a DatabaseConnection"):
+    with pytest.raises(ConfigurationError, match="not lent by a DatabaseConnection"):
         load("log/read_stream", object())
 
 
