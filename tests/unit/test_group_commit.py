@@ -77,6 +77,21 @@ async def turns_of_the_loop(count: int = 8) -> None:
         await asyncio.sleep(0)
 
 
+async def test_appends_of_one_stream_are_sent_in_the_order_in_which_they_came():
+    """However many wait for the one in flight."""
+    server = Server()
+    group_commit = GroupCommit(server.send, server.send_alone)
+    tasks = []
+    for events in range(1, 5):
+        tasks.append(asyncio.create_task(group_commit.append(append_to([1], events=events))))
+        await turns_of_the_loop(3)
+    while server.in_flight:
+        server.answer(0)
+        await turns_of_the_loop()
+    await asyncio.gather(*tasks)
+    assert [len(sent.versions) for sent in server.sent] == [1, 2, 3, 4]
+
+
 steps = st.lists(
     st.one_of(
         st.tuples(
