@@ -67,7 +67,7 @@ async def test_a_late_fill(tables: Database):
     with pytest.raises(ConcurrencyError):
         async with tables.unit_of_work() as uow:
             await uow.orders.update_order(old)
-    with pytest.raises(RepositoryError, match="is over"):
+    with pytest.raises(RepositoryError, match="has ended"):
         await past.orders.get_active_orders()
 
 

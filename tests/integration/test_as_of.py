@@ -204,7 +204,7 @@ async def test_a_moment_must_be_one(store: EventStore):
                 pass
     async with store.as_of(position=1) as past:
         pass
-    with pytest.raises(RepositoryError, match="is over"):
+    with pytest.raises(RepositoryError, match="has ended"):
         await past.orders.get_active_orders()
 
 
