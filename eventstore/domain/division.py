@@ -1,6 +1,6 @@
-"""How an amount is divided so that its parts sum up to it, and sums of such parts stay exact.
+"""Divides an amount so that its parts sum up to it, and sums of such parts stay exact.
 
-To be called in the library's decimal context.
+Call these functions in the library's decimal context.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ _ENDED = tuple(_ENDED_BY_TIME)
 
 
 class _Report(TypedDict):
-    """What every event of an execution says of its order."""
+    """The fields of the order in every event of an execution."""
 
     symbol: str
     strategy: str | None
@@ -73,7 +73,7 @@ class _Report(TypedDict):
 
 
 class OrderDetails(TypedDict, total=False):
-    """What every factory of `Order` takes as keywords, beside the prices of its type.
+    """The keywords of every factory of `Order`, besides the prices of its type.
 
     Attributes:
         time_in_force: DAY unless given.
@@ -82,7 +82,7 @@ class OrderDetails(TypedDict, total=False):
         strategy: The strategy it trades for.
         tags: The user's own labels.
         id: The order's id; a new one unless given.
-        occurred_at: When it was made; the context's clock where it is None.
+        occurred_at: The time of creation; None for the context's clock.
     """
 
     time_in_force: TimeInForce
@@ -108,15 +108,15 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
       executions, so none is refused for being partial.
     - Once counted, an execution id is known for good, also after it was busted or corrected.
 
-    `OrderFields` describes the fields. Every method takes keyword `occurred_at`: when it happened (None: the
+    `OrderFields` describes the fields. Every method takes keyword `occurred_at`: when it happened (None for the
     context's clock, or the venue's time where `transact_time_ns` is given; naive: local time). Every method
-    raises `DomainError` and changes nothing where a rule forbids the change.
+    raises `DomainError` and changes nothing if a rule forbids the change.
     """
 
     creation_time_field: ClassVar[str | None] = "created_at"
     shown_fields: ClassVar[tuple[str, ...]] = ("symbol", "side", "order_type", "quantity", "status")
 
-    # ---- what is derived -----------------------------------------------------------------------------------
+    # ---- derived values ------------------------------------------------------------------------------------
 
     @property
     def is_active(self) -> bool:
@@ -258,7 +258,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
     def submit(self, broker_order_id: str, *, occurred_at: datetime | None = None) -> None:
         """Record the broker's acknowledgement: PENDING becomes SUBMITTED.
 
-        Where a fill overtook the acknowledgement, the status stays as the fill left it.
+        If a fill overtook the acknowledgement, the status set by the fill stays.
 
         Raises:
             DomainError: `order.broker_order_id` (empty, too long); `order.not_pending`.
@@ -284,7 +284,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
         occurred_at: datetime | None = None,
         transact_time_ns: int | None = None,
     ) -> bool:
-        """Count a fill (FIX ExecType F); a repeat of one that is known changes nothing.
+        """Count a fill (FIX ExecType F); a repeat of a known fill changes nothing.
 
         Args:
             quantity: Shares or contracts (FIX LastQty, 32).
@@ -328,7 +328,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
     ) -> bool:
         """Take a fill back (FIX ExecType H); its id is remembered and does not count again.
 
-        FILLED becomes PARTIALLY_FILLED, or SUBMITTED where nothing else is filled; CANCELLED and EXPIRED stay.
+        FILLED becomes PARTIALLY_FILLED, or SUBMITTED if nothing else is filled; CANCELLED and EXPIRED stay.
 
         Args:
             execution_id: The execution that is busted (FIX ExecRefID, 19).
@@ -379,10 +379,10 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
 
         Args:
             execution_id: The execution that is corrected (FIX ExecRefID, 19).
-            quantity: The right quantity; None: as it was.
-            price: The right price; None: as it was.
-            commission: The right commission; None: as it was.
-            new_execution_id: The correction's own id (FIX ExecID, 17); None: the venue kept the old one.
+            quantity: The right quantity; None if it is unchanged.
+            price: The right price; None if it is unchanged.
+            commission: The right commission; None if it is unchanged.
+            new_execution_id: The correction's own id (FIX ExecID, 17); None if the venue kept the old one.
             reason: Why, for the event.
             occurred_at: When it was corrected.
             transact_time_ns: The venue's time of the correction in ns since the epoch.
@@ -470,13 +470,13 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
         time_in_force: TimeInForce | None = None,
         occurred_at: datetime | None = None,
     ) -> bool:
-        """Record a cancel/replace (FIX ExecType 5, Replaced); None leaves a field as it is.
+        """Record a cancel/replace (FIX ExecType 5, Replaced); None leaves a field unchanged.
 
         Amending the quantity down to what is filled completes the order: it becomes FILLED, since nothing is
         left to trade.
 
         Returns:
-            Whether anything changed; False: the order says all this already, and nothing is emitted.
+            Whether anything changed; False if the order has these values already; then nothing is emitted.
 
         Raises:
             DomainError: `order.not_active`; a bad value; `order.limit_price` or `order.stop_price` (a price that the
@@ -587,7 +587,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
         )
 
     def _of_report(self) -> _Report:
-        """Return what every event of an execution says of the order."""
+        """Return the fields of the order for an event of an execution."""
         return {
             "symbol": self.symbol,
             "strategy": self.strategy,
@@ -603,7 +603,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
 
     @applies(OrderFilled)
     def _filled(self, event: OrderFilled) -> None:
-        # Most of a log are fills, and each attribute of a model takes pydantic's detour.
+        # Most events of a log are fills, and pydantic makes each attribute access slower.
         report = event.__dict__
         quantity, price, commission = report["quantity"], report["price"], report["commission"]
         execution = _execution(

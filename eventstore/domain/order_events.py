@@ -1,4 +1,4 @@
-"""What an order is made of, and what can happen to it."""
+"""The fields and the events of an order."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from eventstore.core.validation import Validated, number
 from eventstore.errors import DomainError
 
 ZERO = Decimal(0)
-"""No quantity, no amount."""
+"""Zero, as a quantity or an amount."""
 
 ONE = Decimal(1)
-"""The multiplier of what is not multiplied."""
+"""One, the default multiplier."""
 
 
 class OrderSide(StrEnum):
@@ -43,7 +43,7 @@ class OrderSide(StrEnum):
 
     @property
     def sign(self) -> int:
-        """What the side does to a signed quantity: 1 for BUY, -1 for SELL."""
+        """The sign of the side for a signed quantity: 1 for BUY, -1 for SELL."""
         return 1 if self is OrderSide.BUY else -1
 
     @property
@@ -62,7 +62,7 @@ class OrderType(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """Where an order stands (FIX OrdStatus, 39; PENDING is Pending New, SUBMITTED is New)."""
+    """The status of an order (FIX OrdStatus, 39; PENDING is Pending New, SUBMITTED is New)."""
 
     PENDING = "PENDING"
     SUBMITTED = "SUBMITTED"
@@ -74,7 +74,7 @@ class OrderStatus(StrEnum):
 
 
 class TimeInForce(StrEnum):
-    """How long an order stands (FIX TimeInForce, 59). It is recorded; the venue enforces it."""
+    """How long an order stays active (FIX TimeInForce, 59). It is recorded; the venue enforces it."""
 
     DAY = "DAY"
     GTC = "GTC"
@@ -126,7 +126,7 @@ class Execution(Validated):
 
     @property
     def counts(self) -> bool:
-        """Whether it is part of the order's filled quantity."""
+        """Whether the execution is part of the order's filled quantity."""
         return self.status is ExecutionStatus.COUNTED
 
     def says(self, quantity: Decimal, price: Decimal, commission: Decimal) -> bool:

@@ -140,7 +140,7 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
     """Capital that trades: its cash, its result and its trades.
 
     It is made by its constructor: `Portfolio(name="Main", initial_capital=Decimal("100000"))`. `PortfolioFields`
-    describes the fields. Every method takes keyword `occurred_at`: when it happened (None: the context's
+    describes the fields. Every method takes keyword `occurred_at`: when it happened (None for the context's
     clock; naive: local time). Every method raises `DomainError` and changes nothing where a rule forbids it.
 
     Unless fields are assigned, at any time and to the last digit (34 digits):

@@ -138,7 +138,7 @@ class PortfolioSnapshot(
 ):
     """A portfolio summed up, and kept: `create_portfolio_snapshot` makes it. Its fields cannot be assigned.
 
-    Each snapshot is a stream of its own, so taking one never conflicts with a trade of the portfolio.
+    Each snapshot is a separate stream, so taking one never conflicts with a trade of the portfolio.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -161,7 +161,7 @@ def summarize(
     Args:
         portfolio: The portfolio; results, commissions and counts of trades are its own.
         positions: Its positions; closed ones add nothing.
-        taken_at: The point in time to note; None: the context's clock; naive: local time.
+        taken_at: The point in time to record; None for the context's clock; naive means local time.
     """
     values: dict[str, Any] = dict.fromkeys(("exposure", "net_exposure", "unrealized_pnl"), ZERO)
     opened = [position for position in positions if position.is_open]

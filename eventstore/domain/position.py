@@ -75,7 +75,7 @@ class PositionDetails(TypedDict, total=False):
 class Position(PositionFields, Entity, category="position", created=PositionOpened):
     """A position in one instrument, long or short, from its opening to its close.
 
-    `PositionFields` describes the fields. Every method takes keyword `occurred_at`: when it happened (None: the
+    `PositionFields` describes the fields. Every method takes keyword `occurred_at`: when it happened (None for the
     context's clock, or the venue's time where `transact_time_ns` is given; naive: local time). Every method
     raises `DomainError` and changes nothing where a rule forbids the change. An execution id counts once: a
     method that is given one it knows changes nothing.
@@ -334,7 +334,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         """Close all that is open.
 
         Args:
-            price: The exit price of one; None: the current price.
+            price: The exit price of one; None for the current price.
             commission: In currency; a rebate is negative.
             execution_id: The execution that did it; one that is known changes nothing.
             occurred_at: When it happened.

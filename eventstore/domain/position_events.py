@@ -44,7 +44,7 @@ class PositionFields(BaseModel):
         tags: The user's own labels.
         execution_ids: Every execution counted, in order.
         opened_at: When it was opened.
-        closed_at: When it was closed; None: it is open.
+        closed_at: When it was closed; None if it is open.
         last_updated: When it last changed.
     """
 

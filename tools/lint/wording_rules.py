@@ -30,6 +30,7 @@ ROOMS = (
     "eventstore/*.py",
     "eventstore/cli",
     "eventstore/core",
+    "eventstore/domain",
     "eventstore/evidence",
     "eventstore/export",
     "eventstore/database",
