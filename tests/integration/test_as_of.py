@@ -426,7 +426,7 @@ async def test_an_empty_log(store: EventStore):
         async with store.as_of(**when) as past:
             assert await past.orders.get_active_orders() == []
             assert await past.portfolios.get_current_portfolio() is None
-    with pytest.raises(ConfigurationError, match="nothing to keep"):
+    with pytest.raises(ConfigurationError, match="needs at least one event"):
         await store.state_snapshots.make()
 
 
