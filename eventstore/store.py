@@ -41,7 +41,7 @@ from eventstore.opening import Opening
 from eventstore.replay.as_of import Past, as_of
 from eventstore.replay.bounds import Bound
 from eventstore.replay.equity import Clock, EquityCurve, equity_curve
-from eventstore.replay.history import Changes, HistoryEntry, class_and_id, diff, history
+from eventstore.replay.history import Changes, HistoryEntry, HistoryOrder, class_and_id, diff, history
 from eventstore.replay.pages import PAGE_EVENTS_MAX
 from eventstore.replay.rebuilding import Where, rebuild_state
 from eventstore.replay.replay import OnProgress, Replay
@@ -354,15 +354,22 @@ class EventStore:
     @overload
     async def history(self, entity: UUID) -> list[RecordedEvent]: ...
     @overload
-    async def history(self, entity: type[E], id: UUID) -> list[HistoryEntry[E]]: ...
+    async def history(
+        self, entity: type[E], id: UUID, *, order: HistoryOrder = "version"
+    ) -> list[HistoryEntry[E]]: ...
     @overload
-    async def history(self, entity: E) -> list[HistoryEntry[E]]: ...
-    async def history(self, entity: UUID | E | type[E], id: UUID | None = None) -> list[Any]:
+    async def history(self, entity: E, *, order: HistoryOrder = "version") -> list[HistoryEntry[E]]: ...
+    async def history(
+        self, entity: UUID | E | type[E], id: UUID | None = None, *, order: HistoryOrder = "version"
+    ) -> list[Any]:
         """Return the history of one entity, in order; empty if it has no events.
 
         Args:
             entity: The entity or its class; or only an id, for the events alone.
             id: The id, required if `entity` is a class.
+            order: `version`, the order in which the events were recorded, which is that of every other read; or
+                `occurred_at`, the order in which they happened. The states of the two may differ, because what a
+                fill realises depends on the fills before it.
 
         Returns:
             Each event with what it changed and the state after it, all in memory; for only an id, its events.
@@ -374,7 +381,7 @@ class EventStore:
         """
         if isinstance(entity, UUID):
             return await self.log.read_stream(entity)
-        return await history(self.log, *class_and_id(entity, id))
+        return await history(self.log, *class_and_id(entity, id), order=order)
 
     async def diff(
         self, entity: E | type[E], a: int | datetime, b: int | datetime, *, id: UUID | None = None

@@ -1,5 +1,5 @@
--- The past: state snapshots, which make reads of the far past faster, and the streams whose events are out of order by occurred_at.
--- migrate:creates: state_snapshots, state_snapshot_orders, state_snapshot_positions, state_snapshot_portfolios, state_snapshot_portfolio_snapshots, disordered_streams, disorder_search
+-- The past: state snapshots, which make reads of the far past faster.
+-- migrate:creates: state_snapshots, state_snapshot_orders, state_snapshot_positions, state_snapshot_portfolios, state_snapshot_portfolio_snapshots
 
 -- migrate:up
 
@@ -134,41 +134,11 @@ COMMENT ON COLUMN state_snapshot_portfolio_snapshots.occurred_through IS
 COMMENT ON COLUMN state_snapshot_portfolio_snapshots.during IS
     'The positions at which the state is valid: from its last event to the next event of the stream.';
 
-CREATE TABLE disordered_streams (
-    stream_id uuid    NOT NULL,
-    category  text    NOT NULL,
-    version   integer NOT NULL,
-    CONSTRAINT disordered_streams_pkey PRIMARY KEY (stream_id)
-);
-CREATE INDEX disordered_streams_category_idx ON disordered_streams (category);
-
-COMMENT ON TABLE disordered_streams IS
-    'Streams in which an event occurred before its predecessor. As of an occurred_at they are folded in another order.';
-COMMENT ON COLUMN disordered_streams.stream_id IS 'The stream.';
-COMMENT ON COLUMN disordered_streams.category IS 'Its category.';
-COMMENT ON COLUMN disordered_streams.version IS 'The first event that occurred before its predecessor.';
-
-CREATE TABLE disorder_search (
-    only_row boolean NOT NULL DEFAULT true,
-    position bigint  NOT NULL DEFAULT 0,
-    CONSTRAINT disorder_search_pkey PRIMARY KEY (only_row),
-    CONSTRAINT disorder_search_only_row_check CHECK (only_row)
-);
-INSERT INTO disorder_search DEFAULT VALUES;
-
-COMMENT ON TABLE disorder_search IS 'How far the log was searched for such streams: one row.';
-COMMENT ON COLUMN disorder_search.only_row IS 'Always true, so that there is one row.';
-COMMENT ON COLUMN disorder_search.position IS 'The log was searched up to this position.';
-
 CREATE TRIGGER projection_position_is_assigned
     AFTER INSERT OR UPDATE OF position ON state_snapshots
     FOR EACH ROW EXECUTE FUNCTION projection_position_is_assigned();
 
-CREATE TRIGGER projection_position_is_assigned
-    AFTER INSERT OR UPDATE OF position ON disorder_search
-    FOR EACH ROW EXECUTE FUNCTION projection_position_is_assigned();
-
 -- migrate:down
 
-DROP TABLE disorder_search, disordered_streams, state_snapshot_portfolio_snapshots, state_snapshot_portfolios,
+DROP TABLE state_snapshot_portfolio_snapshots, state_snapshot_portfolios,
     state_snapshot_positions, state_snapshot_orders, state_snapshots;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -77,29 +78,21 @@ def past_states(
             state = kind.fold(takewhile(lambda event: event.recorded_at <= recorded_at, stream))
         else:
             assert occurred_at is not None
-            state = _as_it_occurred(kind, [event for event in stream if event.occurred_at <= occurred_at])
+            state = _of_selected(kind, [event for event in stream if event.occurred_at <= occurred_at])
         if state is not None:
             states.append(state)
     return states
 
 
-def _as_it_occurred(kind: type[Any], stream: list[RecordedEvent]) -> Any:
+def _of_selected(kind: type[Any], stream: list[RecordedEvent]) -> Any:
+    """The state after some events of a stream, in the order of versions; one that names what is not there has no effect."""
     if not stream or stream[0].version > 1:
         return None
-    state = evolve(kind, None, stream[0])
-    waiting = sorted(stream[1:], key=lambda event: (event.occurred_at, event.version))
-    while waiting and state is not None:
-        # The first that finds what it names: what was busted before it had occurred waits for it.
-        for event in waiting:
-            try:
-                after = evolve(kind, state, event)
-            except (LookupError, StopIteration):
-                continue
-            waiting.remove(event)
-            state = after
-            break
-        else:
-            break
-    if state is not None:
-        state.__dict__["version"] = len(stream)
+    state = None
+    for event in stream:
+        with suppress(LookupError, StopIteration):
+            state = evolve(kind, state, event)
+        if state is None:
+            return None
+    state.__dict__["version"] = len(stream)
     return state

@@ -30,8 +30,7 @@ PROJECTED = frozenset(
     (
         "orders", "positions", "portfolios", "portfolio_snapshots", "projections", "projection_checkpoints",
         "projection_quarantine", "projection_discards", "projection_delivery_counts", "state_snapshots", "state_snapshot_orders",
-        "state_snapshot_positions", "state_snapshot_portfolios", "state_snapshot_portfolio_snapshots", "disordered_streams",
-        "disorder_search",
+        "state_snapshot_positions", "state_snapshot_portfolios", "state_snapshot_portfolio_snapshots",
     )
 )  # fmt: skip
 """The tables that projection workers write."""

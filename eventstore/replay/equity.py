@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import decimal
-from bisect import bisect_right
+from bisect import bisect_right, insort_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, overload
 from uuid import UUID
 
 from eventstore.core.context import CONTEXT, bound_in_utc, plain
-from eventstore.core.entity_state import advance
+from eventstore.core.entity import Entity
 from eventstore.core.event import RecordedEvent
 from eventstore.domain.portfolio import Portfolio, PortfolioCreated
 from eventstore.domain.position import Position, PositionAmended, PositionOpened
 from eventstore.errors import ConfigurationError, PortfolioNotFoundError
 from eventstore.log.event_log import EventLog
 from eventstore.replay.bounds import Bound, bound
+from eventstore.replay.past_fold import creates, try_to_evolve
 from eventstore.replay.replay import Replay
+
+E = TypeVar("E", bound=Entity)
 
 Clock = Literal["occurred_at", "recorded_at"]
 """The time that a curve uses: when events happened, or when they became known."""
@@ -191,24 +194,52 @@ def _first_of_each(parts: Iterable[RecordedEvent]) -> Iterator[RecordedEvent]:
             yield part
 
 
+class _Selection(Generic[E]):
+    """The state of one stream after those of its events that have come so far, in the order of versions."""
+
+    def __init__(self, kind: type[E]) -> None:
+        self._kind = kind
+        self._events: list[RecordedEvent] = []
+        self.entity: E | None = None
+
+    def add(self, event: RecordedEvent) -> None:
+        """Take an event in; one that is reported late goes before those that followed it."""
+        if not self._events or event.version >= self._events[-1].version:
+            self._events.append(event)
+            self._take(event)
+            return
+        insort_right(self._events, event, key=lambda one: one.version)
+        self.entity = None
+        for one in self._events:
+            self._take(one)
+
+    def _take(self, event: RecordedEvent) -> None:
+        if self.entity is not None or creates(self._kind, event):
+            self.entity, _ = try_to_evolve(self._kind, self.entity, event)
+
+
 def _points(portfolio_id: UUID, timed: Iterable[tuple[datetime, RecordedEvent]]) -> Iterator[EquityPoint]:
-    portfolio: Portfolio | None = None
-    positions: dict[UUID, Position] = {}
+    portfolio = _Selection(Portfolio)
+    positions: dict[UUID, _Selection[Position]] = {}
     unrealized: dict[UUID, Decimal] = {}
     last: EquityPoint | None = None
     for point, part in timed:
         if part.stream_id == portfolio_id:
-            portfolio = advance(Portfolio, portfolio, part)
+            portfolio.add(part)
         else:
-            position = advance(Position, positions.get(part.stream_id), part)
+            selection = positions.setdefault(part.stream_id, _Selection(Position))
+            selection.add(part)
             unrealized.pop(part.stream_id, None)
-            if position is not None:
-                positions[part.stream_id] = position
-                if position.portfolio_id == portfolio_id and position.is_open:
-                    unrealized[part.stream_id] = position.unrealized_pnl or _ZERO
+            position = selection.entity
+            if position is not None and position.portfolio_id == portfolio_id and position.is_open:
+                unrealized[part.stream_id] = position.unrealized_pnl or _ZERO
         if last is not None and point != last.at:
             yield last
-        last = None if portfolio is None else EquityPoint(point, _equity(portfolio, unrealized.values()))
+        last = (
+            None
+            if portfolio.entity is None
+            else EquityPoint(point, _equity(portfolio.entity, unrealized.values()))
+        )
     if last is not None:
         yield last
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from eventstore.core.entity import Entity
@@ -16,6 +16,7 @@ from eventstore.errors import ConfigurationError, EntityNotFoundError, EventDeco
 from eventstore.log.event_log import EventLog
 from eventstore.printable import text_of_error
 from eventstore.replay.bounds import bound
+from eventstore.replay.past_fold import in_occurred_order
 
 E = TypeVar("E", bound=Entity)
 
@@ -94,11 +95,24 @@ class HistoryEntry(Generic[E]):
         return None if actor is None else str(actor)
 
 
-async def history(log: EventLog, entity_class: type[E], entity_id: UUID) -> list[HistoryEntry[E]]:
+HistoryOrder = Literal["version", "occurred_at"]
+"""The order of a history: that in which events were recorded, or that in which they happened."""
+
+
+async def history(
+    log: EventLog, entity_class: type[E], entity_id: UUID, *, order: HistoryOrder = "version"
+) -> list[HistoryEntry[E]]:
     """Return each event of an entity with what it changed. See `EventStore.history`."""
     events = await log.read_stream(entity_id)
     _check_category(entity_class, entity_id, events)
-    return list(entries(entity_class, events))
+    if order == "version":
+        return list(entries(entity_class, events))
+    if order != "occurred_at":
+        raise ConfigurationError(f"order is 'version' or 'occurred_at', not {order!r}")
+    found: list[HistoryEntry[E]] = []
+    for recorded, after in in_occurred_order(entity_class, events):
+        found.append(HistoryEntry(recorded, changes(found[-1].state if found else None, after), after))
+    return found
 
 
 def entries(entity_class: type[E], events: Sequence[RecordedEvent]) -> Iterator[HistoryEntry[E]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -26,12 +26,10 @@ class Base(Generic[E]):
     Attributes:
         entity: The state. The fold owns it and may change it.
         version: The version of its stream; above the entity's version if the last events were discarded.
-        occurred_through: The highest `occurred_at` of its events; None if unknown.
     """
 
     entity: E
     version: int
-    occurred_through: Any = None
 
 
 def fold_prefix(
@@ -63,7 +61,7 @@ def fold_prefix(
     return Stream(folded.entity, first - 1 + len(prefix))
 
 
-def fold_in_occurred_order(
+def fold_selection(
     kind: type[E],
     base: Base[E] | None,
     records: Sequence[Record],
@@ -71,18 +69,17 @@ def fold_in_occurred_order(
     classes: EventRegistry,
     discarded: Collection[int] = (),
 ) -> Stream[E]:
-    """Return the state after the records in the order of (occurred_at, version), the creating event first.
+    """Return the state after some of a stream's records, in the order of versions.
 
-    An event may refer to one that occurred later, such as a bust of a fill that was reported afterwards.
-    Such an event waits, and is applied right after the one that it refers to. The state's version is the
-    number of events it holds, so an entity that lacks some cannot be saved.
+    An event that refers to one that is not selected, such as the bust of a fill, has no effect. The version of the state
+    is the number of its events, so an entity that lacks some events cannot be saved.
 
     Args:
         kind: The class of the entity.
-        base: A state to continue from, whose events all occurred earlier; None to fold from the beginning.
-        records: Rows of `events` of one stream with higher versions, that occurred by the point in time.
-        classes: Where event classes are found.
-        discarded: The positions of events that are on the skip list.
+        base: A state to continue from, all of whose events are selected; None to start from the beginning.
+        records: The selected rows of `events` of one stream with higher versions than the base, in order.
+        classes: The registry of event classes.
+        discarded: The positions of discarded events.
 
     Raises:
         EventStoreError: An event cannot be decoded or folded.
@@ -91,49 +88,64 @@ def fold_in_occurred_order(
         return Stream(None, 0)  # the id of an entity of another kind
     version = (0 if base is None else base.version) + len(records)
     entity = None if base is None else base.entity
-    events = [decode(record, classes=classes) for record in records if record["position"] not in discarded]
-    if entity is None:
-        creating = next((event for event in events if _begins(kind, event)), None)
-        if creating is None or records[0]["version"] > 1:
-            return Stream(None, 0)  # created later
-        entity = evolve(kind, None, creating)
-        events.remove(creating)
-    waiting: list[RecordedEvent] = []
-    for event in sorted(events, key=lambda event: (event.occurred_at, event.version)):
-        entity, is_done = _try(kind, entity, event)
-        if not is_done:
-            waiting.append(event)
-        elif entity is None:
+    if entity is None and (not records or records[0]["version"] > 1):
+        return Stream(None, 0)  # the creating event is not selected
+    for record in records:
+        if record["position"] in discarded:
+            continue
+        event = decode(record, classes=classes)
+        if entity is None and not creates(kind, event):
+            continue
+        entity, _ = try_to_evolve(kind, entity, event)
+        if entity is None:
             return Stream(None, version)
-        else:
-            entity, waiting = _retry(kind, entity, waiting)
     if entity is not None:
         entity.__dict__["version"] = version
     return Stream(entity, version)
 
 
-def _begins(kind: type[Entity], event: RecordedEvent) -> bool:
+def in_occurred_order(
+    kind: type[E], events: Sequence[RecordedEvent]
+) -> Iterator[tuple[RecordedEvent, E | None]]:
+    """Yield the events of a stream in the order of (occurred_at, version), each with the state after it.
+
+    The creating event comes first. An event may refer to one that occurred later, as a bust to a fill that was reported
+    with a later time: it comes right after that one. The state is None once the entity is deleted.
+
+    Args:
+        kind: The class of the entity.
+        events: All events of the stream, in the order of versions.
+    """
+    left = list(events)
+    creating = next((event for event in left if creates(kind, event)), None)
+    if creating is None:
+        return
+    entity: E | None = evolve(kind, None, creating)
+    yield creating, entity
+    left.remove(creating)
+    waiting: list[RecordedEvent] = []
+    for event in sorted(left, key=lambda event: (event.occurred_at, event.version)):
+        waiting.append(event)
+        is_moving = True
+        while is_moving and entity is not None:
+            is_moving = False
+            for one in list(waiting):
+                entity, is_done = try_to_evolve(kind, entity, one)
+                if is_done:
+                    waiting.remove(one)
+                    yield one, entity
+                    is_moving = True
+                    break
+
+
+def creates(kind: type[Entity], event: RecordedEvent) -> bool:
+    """Whether an event creates an entity of a class."""
     return any(isinstance(part.event, kind.created_event) for part in event.upcast_events[:1])
 
 
-def _retry(
-    kind: type[E], entity: E | None, waiting: list[RecordedEvent]
-) -> tuple[E | None, list[RecordedEvent]]:
-    """Apply the waiting events that have become applicable; each may make another one applicable."""
-    while waiting:
-        left = []
-        for event in waiting:
-            entity, is_done = _try(kind, entity, event)
-            if not is_done:
-                left.append(event)
-        if len(left) == len(waiting):
-            break
-        waiting = left
-    return entity, waiting
-
-
-def _try(kind: type[E], entity: E | None, event: RecordedEvent) -> tuple[E | None, bool]:
+def try_to_evolve(kind: type[E], entity: E | None, event: RecordedEvent) -> tuple[E | None, bool]:
+    """Return the state after an event, and whether it took effect: not if it refers to an event that the state lacks."""
     try:
         return evolve(kind, entity, event), True
-    except (LookupError, StopIteration):  # it refers to something that has not occurred yet
+    except (LookupError, StopIteration):
         return entity, False

@@ -24,8 +24,7 @@ from eventstore.core.entity_state import replica
 from eventstore.database.access import reading
 from eventstore.database.protocols import Connection
 from eventstore.errors import QuarantinedKeysError
-from eventstore.replay.disorder import Disorder
-from eventstore.replay.past_fold import Base, fold_in_occurred_order, fold_prefix
+from eventstore.replay.past_fold import Base, fold_prefix, fold_selection
 from eventstore.replay.point_in_time import guess_position
 from eventstore.replay.state_snapshot_tables import category_hash, of_table
 from eventstore.repositories.last_good import Stream
@@ -100,7 +99,6 @@ class PastStorage:
         self._run = run or self._run_on_pool
         self._plans: dict[type[Entity], _Plan] = {}
         self._projections: dict[str, _Folded] = {}
-        self._disorder = Disorder(self.fetch, point.through)
         self._guess: int | None = None
 
     async def load(self, kind: type[E], entity_id: UUID) -> Stream[E]:
@@ -154,22 +152,11 @@ class PastStorage:
         found: dict[UUID, Stream[E]] = {}
         for begin in range(0, len(ids), _STREAMS_AT_A_TIME):
             some = ids[begin : begin + _STREAMS_AT_A_TIME]
-            disordered = {} if self.point.occurred_at is None else await self._disorder.among(some)
-            bases = await self._bases(kind, some, disordered)
+            bases = await self._bases(kind, some)
             records = await self._records(some, bases)
-            # A base is unusable if a later version of the stream occurred before the base's last event.
-            again = [
-                stream_id
-                for stream_id in disordered
-                if (base := bases.get(stream_id)) is not None
-                and any(record["occurred_at"] < base.occurred_through for record in records[stream_id])
-            ]
-            for stream_id in again:
-                del bases[stream_id]
-            records.update(await self._records(again, {}))
             discarded = (await self._folded(kind)).discarded
+            fold = fold_prefix if self.point.occurred_at is None else fold_selection
             for stream_id in some:
-                fold = fold_in_occurred_order if stream_id in disordered else fold_prefix
                 try:
                     found[stream_id] = fold(
                         kind,
@@ -185,9 +172,7 @@ class PastStorage:
                     raise QuarantinedKeysError(self._tables[kind].projection, [f'["{stream_id}"]']) from error
         return found
 
-    async def _bases(
-        self, kind: type[E], ids: Sequence[UUID], disordered: Mapping[UUID, int]
-    ) -> dict[UUID, Base[E]]:
+    async def _bases(self, kind: type[E], ids: Sequence[UUID]) -> dict[UUID, Base[E]]:
         table: ReadTable[E] | None = self._tables.get(kind)
         bases: dict[UUID, Base[E]] = {}
         if table is None:
@@ -200,8 +185,7 @@ class PastStorage:
             self._version(table),
         )
         for row in rows:
-            if row["id"] not in disordered:  # a row is folded in the order of versions
-                bases[row["id"]] = Base(table.decode(row), row["version"])
+            bases[row["id"]] = Base(table.decode(row), row["version"])
         states = await self.fetch(
             of_table("replay/states_within", table.projection),
             [each for each in ids if each not in bases],
@@ -209,8 +193,7 @@ class PastStorage:
             await self.schema_hash(kind),
         )
         for row in states:
-            if row["stream_version"] < disordered.get(row["id"], row["stream_version"] + 1):
-                bases[row["id"]] = Base(table.decode(row), row["stream_version"], row["occurred_through"])
+            bases[row["id"]] = Base(table.decode(row), row["stream_version"])
         return bases
 
     async def _records(
@@ -290,8 +273,6 @@ class PastStorage:
                 if is_live
                 else await self._differing_from_state_snapshot(kind, position)
             )
-            if point.occurred_at is not None:
-                differing |= await self._disorder.of_category(kind.category)
             plan.differing.update(await self.states(kind, sorted(differing)))
             self._plans[kind] = plan
         return plan

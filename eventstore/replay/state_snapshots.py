@@ -20,7 +20,6 @@ from eventstore.database.access import in_transaction, limit_statements, reading
 from eventstore.database.protocols import Connection
 from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.limits import POSITION_MAX, check_count
-from eventstore.replay.disorder import DisorderSearch
 from eventstore.replay.past_storage import NO_VERSIONS, PastStorage
 from eventstore.replay.point_in_time import PointInTime, pin
 from eventstore.replay.state_snapshot_tables import of_table
@@ -102,7 +101,6 @@ class StateSnapshots:
         point = await pin(self._log, position=position)
         if point.through == 0:
             raise ConfigurationError("a state snapshot needs at least one event: append one first")
-        await DisorderSearch(self._log).run_through(point.through)
         async with self._log.connection.acquire() as connection:
             with in_transaction(connection):
                 async with connection.transaction():

@@ -11,7 +11,7 @@ from eventstore.core.entity import Entity
 from eventstore.errors import ConfigurationError
 from eventstore.opening import Opening
 from eventstore.replay.as_of import Past, end_past
-from eventstore.replay.past_fold import fold_in_occurred_order, fold_prefix
+from eventstore.replay.past_fold import fold_prefix, fold_selection
 from eventstore.replay.point_in_time import PointInTime, point_in_time_of
 from eventstore.repositories.last_good import Stream
 from eventstore.repositories.query import Query
@@ -73,7 +73,7 @@ class InMemoryPastStorage:
             and (recorded_at is None or row["recorded_at"] <= recorded_at)
             and (occurred_at is None or row["occurred_at"] <= occurred_at)
         ]
-        fold = fold_prefix if occurred_at is None else fold_in_occurred_order
+        fold = fold_prefix if occurred_at is None else fold_selection
         return fold(kind, None, records, classes=self._database._classes)  # noqa: SLF001
 
 

@@ -276,10 +276,6 @@ def _of_impossible(row: str) -> Finding:
         "state_snapshots",
     ):
         return Finding("impossible position", None, what, "run `eventstore repair`")
-    if table == "disorder_search":
-        return Finding(
-            "impossible position", None, what, "as the owner run `UPDATE disorder_search SET position = 0`"
-        )
     statement = f"DELETE FROM {table} WHERE {column} = {position}"
     guarded = ", with the trigger of the table off" if table in ("events", "event_seals") else ""
     return Finding("impossible position", None, what, f"as the owner run `{statement}`{guarded}")

@@ -16,7 +16,6 @@ from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.shared import log_of
-from eventstore.replay.disorder import DisorderSearch
 from projections.engine.lease import LEASE_S
 from projections.engine.partitions import PARTITIONS_MAX, ensure_partitions
 from projections.engine.progress import folded_through, list_partitions, progress_of, wait_for
@@ -29,7 +28,6 @@ R = TypeVar("R")
 
 _PARTITIONS_POLL_S = 1.0
 _WAIT_TIMEOUT_S = 30.0
-_DISORDER_SEARCH = "disorder search"
 
 
 class ProjectionRunner(Generic[R]):
@@ -161,13 +159,9 @@ class Supervisor:
         self.require_single()
         for runner in self._runners:
             self._start(runner.projection.name, runner.run())
-        search = progress_of(self._log).tasks.get(_DISORDER_SEARCH)
-        if search is None or search.done():
-            self._start(_DISORDER_SEARCH, DisorderSearch(self._log).run())
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        what = name if name == _DISORDER_SEARCH else f"projection {name}"
-        task = asyncio.create_task(work, name=f"eventstore {what}")
+        task = asyncio.create_task(work, name=f"eventstore projection {name}")
         task.add_done_callback(_log_failure)
         self.tasks[name] = progress_of(self._log).tasks[name] = task
 

@@ -17,7 +17,6 @@ from eventstore.database import ConnectionFactory, PostgreSQLAdapter
 from eventstore.database.connecting import connect_arguments
 from eventstore.database.session_effects import Effect, effect_of
 from eventstore.domain.order import Order, OrderSide
-from eventstore.replay.disorder import DisorderSearch
 from eventstore.store import EventStore, built_in_projections
 from projections.check import check
 from projections.rebuild import rebuild
@@ -324,7 +323,6 @@ async def test_the_librarys_own_statements_need_no_reset(
         await store.wait_for(await place(store, "ES"))
         async with store.as_of(position=1) as past:
             assert len(await past.orders.get_active_orders()) == 1
-        await DisorderSearch(store.log).run_through(await store.log.head())
         await store.state_snapshots.make()
         assert (await check(store.log, built_in_projections())).findings == ()
         assert await store.connection.health_check()

@@ -19,7 +19,6 @@ from eventstore.database.grants import PARTS, PROJECTED, Granted, grant
 from eventstore.database.migration_files import load_migrations, packaged_directory
 from eventstore.domain.order import Order, OrderSide
 from eventstore.log import StreamAppend
-from eventstore.replay.disorder import DisorderSearch
 from eventstore.sql import quoted
 from eventstore.store import EventStore
 from projections import OrdersProjection
@@ -308,7 +307,6 @@ async def test_the_whole_path(roles: Roles):
         )
         # The past is read by all three; state snapshots are the projector's.
         position = await projector.state_snapshots.make()
-        await DisorderSearch(projector.log).run_through(position)
         for store in (writer, projector, reader):
             for when in ({"position": position}, {"occurred_at": order.submitted_at}):
                 async with store.as_of(**when) as past:

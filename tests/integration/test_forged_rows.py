@@ -20,7 +20,6 @@ from eventstore.evidence import seal, verify
 from eventstore.evidence.canonical import Seal, entry, merkle_root, microseconds
 from eventstore.log.page_size import BYTES_UNBOUNDED
 from eventstore.log.restored import read_ends
-from eventstore.replay.disorder import DisorderSearch
 from eventstore.sql import load
 from eventstore.store import EventStore, built_in_projections
 from projections import OrdersProjection
@@ -49,7 +48,6 @@ CHECKPOINT = "UPDATE projection_checkpoints SET position = $1::bigint WHERE proj
 STATE_SNAPSHOT = (
     "INSERT INTO state_snapshots (category, position, schema_hash) VALUES ('order', $1::bigint, 1)"
 )
-SEARCHED = "UPDATE disorder_search SET position = $1::bigint"
 
 
 # ---- who may write what ------------------------------------------------------------------------------------------
@@ -80,8 +78,8 @@ async def connected(config: DatabaseConfig) -> asyncpg.Connection:
 
 @pytest.mark.parametrize(
     "statement",
-    [DISCARD, QUARANTINE, CHECKPOINT, STATE_SNAPSHOT, SEARCHED],
-    ids=["discard", "quarantine", "checkpoint", "snapshot", "search"],
+    [DISCARD, QUARANTINE, CHECKPOINT, STATE_SNAPSHOT],
+    ids=["discard", "quarantine", "checkpoint", "snapshot"],
 )
 async def test_a_worker_cannot_write_a_position_that_was_never_assigned(
     roles: dict[str, DatabaseConfig], statement: str
@@ -212,7 +210,6 @@ FORGED = {
     "a discard": DISCARD,
     "a key in quarantine": QUARANTINE,
     "an event": INSERT_EVENT,
-    "where the search for disorder stands": SEARCHED,
 }
 
 
@@ -326,7 +323,6 @@ async def test_no_walk_goes_through_a_gap_step_by_step(store: EventStore):
     async with asyncio.timeout(60):
         assert (await rebuild(store.log, OrdersProjection())).rows == 3
         assert (await check(store.log, [OrdersProjection()])).is_sound
-        await DisorderSearch(store.log).run_through(10**12 + 1)
         assert len([event async for event in store.replay(categories=["order"])]) == 3
         assert (await seal(store.log)).events == 3
         assert (await verify(store.log)).is_sound

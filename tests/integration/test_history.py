@@ -134,3 +134,23 @@ async def test_a_curve_ends_where_the_log_is_said_to(store: EventStore):
         await store.equity_curve(uuid4())
     with pytest.raises(ConfigurationError, match="clock"):
         await store.equity_curve(portfolio, clock="wall")  # type: ignore[arg-type]
+
+
+async def test_a_history_in_the_order_in_which_things_happened(store: EventStore):
+    """A late report takes its place, and what it changes is seen from there on; the other order is that of the reports."""
+    position = Position.open_position("ES", Decimal(5), Decimal(100), execution_id="E1", occurred_at=EPOCH)
+    position.apply_fill(
+        OrderSide.BUY, Decimal(3), Decimal(101), "E3", occurred_at=EPOCH + timedelta(minutes=3)
+    )
+    position.apply_fill(
+        OrderSide.SELL, Decimal(1), Decimal(102), "E2", occurred_at=EPOCH + timedelta(minutes=2)
+    )
+    async with store.unit_of_work() as uow:
+        await uow.positions.save_position(position)
+    reported = await store.history(Position, position.id)
+    happened = await store.history(Position, position.id, order="occurred_at")
+    assert [one.version for one in reported] == [1, 2, 3]
+    assert [one.version for one in happened] == [1, 3, 2]
+    assert [one.state and one.state.quantity for one in happened] == [5, 4, 7]
+    with pytest.raises(ConfigurationError, match="order is 'version' or 'occurred_at'"):
+        await store.history(position, order="position")  # type: ignore[call-overload]

@@ -297,9 +297,9 @@ CASES: dict[str, tuple[list[str], str, str]] = {
 
 BEYOND_A_STATEMENT: dict[str, tuple[list[str], str, str]] = {
     "table dropped": (
-        ["DROP TABLE disorder_search"],
+        ["DROP TABLE state_snapshots"],
         "tables",
-        "the table public.disorder_search is missing",
+        "the table public.state_snapshots is missing",
     ),
     "log dropped": (["DROP TABLE events"], "tables", "the table public.events is missing"),
     "partitioned": (

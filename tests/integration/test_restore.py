@@ -17,7 +17,6 @@ import pytest_asyncio
 
 from eventstore.domain.order import Order, OrderSide, OrderStatus
 from eventstore.errors import RestoredLogError
-from eventstore.replay.disorder import DisorderSearch
 from eventstore.store import EventStore, built_in_projections
 from projections import OrdersProjection, ProjectionWorker
 from projections.check import check, repair
@@ -223,7 +222,6 @@ async def test_what_was_searched_and_lost_is_searched_again(store: EventStore):
     for _ in range(3):
         await append(store)
     lost = await store.log.head()
-    await DisorderSearch(store.log).run_through(lost)
     await store.state_snapshots.make(position=2)
     async with store.connection.acquire() as connection:
         await connection.execute("ALTER TABLE events DISABLE TRIGGER ALL")

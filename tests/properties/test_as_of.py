@@ -11,7 +11,6 @@ from eventstore.database import ConnectionFactory
 from eventstore.domain.order import Order
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
-from eventstore.replay.disorder import DisorderSearch
 from eventstore.store import EventStore
 from eventstore.testing.strategies import EPOCH, order_histories, portfolio_histories, position_histories
 from projections import OrdersProjection, PortfoliosProjection, PositionsProjection, ProjectionWorker
@@ -45,6 +44,8 @@ histories = st.lists(
 )
 seconds = st.integers(0, 20)
 minutes = st.integers(-1, 62)
+
+AFTER_ALL = EPOCH + timedelta(days=10_000)
 
 
 def clock(readings: Sequence[int], count: int) -> list[datetime]:
@@ -87,7 +88,6 @@ async def assert_past(past: Past, events: Sequence[RecordedEvent], page_size: in
     turns=st.lists(st.integers(0, 7), max_size=60),
     readings=st.lists(seconds, max_size=30),
     folded=st.integers(0, 60),
-    searched=st.integers(0, 60),
     state_snapshots=st.lists(st.integers(1, 60), max_size=3),
     later=st.integers(0, 10),
     points=st.lists(
@@ -102,12 +102,12 @@ async def assert_past(past: Past, events: Sequence[RecordedEvent], page_size: in
     page_size=st.integers(1, 3),
 )
 async def test_every_query_of_any_point_in_time(  # noqa: PLR0917 - one law over many things
-    make_database, migrated_template, histories, turns, readings, folded, searched, state_snapshots, later, points,
+    make_database, migrated_template, histories, turns, readings, folded, state_snapshots, later, points,
     page_size,
 ):  # fmt: skip
     """With clocks that step back, late events, workers that lag, and state snapshots anywhere: what the definition says.
 
-    While a block is open, events come and are folded: it goes on to show the point in time it was opened for.
+    As of a time after all events the answers are those of now, whatever was reported late. While a block is open, events come and are folded: it goes on to show the point in time it was opened for.
     """
     entities = [entity for history in histories for entity in history.play()]
     staged = interleaved(entities, turns)
@@ -126,8 +126,6 @@ async def test_every_query_of_any_point_in_time(  # noqa: PLR0917 - one law over
             for worker in workers:
                 if folded:
                     await worker.run_once()
-            if searched and events:
-                await DisorderSearch(store.log).run_through(min(searched, len(events)))
             stones = store.state_snapshots
             for position in state_snapshots:
                 if events:
@@ -136,6 +134,8 @@ async def test_every_query_of_any_point_in_time(  # noqa: PLR0917 - one law over
                 when = {name: min(bound, len(events)) if name == "position" else bound}
                 async with store.as_of(**when) as past:
                     await assert_past(past, events, page_size, **when)
+            async with store.as_of(occurred_at=AFTER_ALL) as past:
+                await assert_past(past, events, page_size, position=len(events))
             name, bound = points[0]
             when = {name: min(bound, len(events)) if name == "position" else bound}
             async with store.as_of(**when) as past:

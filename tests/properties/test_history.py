@@ -11,6 +11,7 @@ from typing import Any
 
 from hypothesis import given, settings, strategies as st
 
+from eventstore.core.context import exact, plain
 from eventstore.core.entity import Entity
 from eventstore.core.event import RecordedEvent
 from eventstore.domain.order import OrderSide
@@ -19,6 +20,7 @@ from eventstore.domain.position import Position
 from eventstore.replay.equity import Clock, EquityPoint, _in_order, _points
 from eventstore.replay.history import changes, entries
 from eventstore.testing.strategies import EPOCH, order_histories, portfolio_histories, position_histories
+from tests.past_states import past_states
 from tests.properties.recorded import digits, recorded
 from tests.scale import examples
 
@@ -174,6 +176,48 @@ def test_equity_is_cash_and_what_is_open_at_its_mark(steps: list[Any]):
         for point, equity in expected.items():
             # An average of thirds has no last digit.
             assert abs(at_point(points, point) - equity) < Decimal("1E-20")
+
+
+@some
+@given(steps=trades)
+def test_equity_of_late_reports_is_that_of_the_past_states(steps: list[Any]):
+    """Whatever was reported late: at each time the curve is the equity as of that time, and at the end it is that of now."""
+    desk = Desk()
+    for kind, which, amount, price, minute in steps:
+        getattr(desk, kind)(which, amount, price, EPOCH + timedelta(minutes=minute))
+    events = in_order_of_reports([desk.portfolio, *desk.positions])
+    points = list(_points(desk.portfolio.id, _in_order(events, "occurred_at")))
+    for minute in range(22):
+        at = EPOCH + timedelta(minutes=minute)
+        (portfolio,) = past_states(events, Portfolio, occurred_at=at)
+        assert at_point(points, at) == equity_of(portfolio, past_states(events, Position, occurred_at=at)), (
+            minute
+        )
+    assert points[-1].equity == equity_of(desk.portfolio, desk.positions)
+
+
+def in_order_of_reports(entities: Sequence[Entity]) -> list[RecordedEvent]:
+    """Their events as a log has them: stream after stream, each in the order of its versions."""
+    found = [one for entity in entities for one in recorded(entity)]
+    return [
+        RecordedEvent(
+            position, one.stream_id, one.version, one.event_id, one.event, one.metadata, one.occurred_at
+        )
+        for position, one in enumerate(found, 1)
+    ]
+
+
+@exact
+def equity_of(portfolio: Portfolio, positions: Sequence[Position]) -> Decimal:
+    """Capital, deposits, what was realised and is open at its mark, less commissions."""
+    unrealized = sum((one.unrealized_pnl or Decimal(0) for one in positions if one.is_open), Decimal(0))
+    return plain(
+        portfolio.initial_capital
+        + portfolio.net_deposits
+        + portfolio.total_realized_pnl
+        + unrealized
+        - portfolio.total_commission_paid
+    )
 
 
 def as_recorded(entities: Sequence[Entity]) -> list[RecordedEvent]:

@@ -39,8 +39,6 @@ reached (relation, position) AS MATERIALIZED (
     UNION ALL
     SELECT 'event_seals', pg_catalog.max(through_position) FROM {schema}.event_seals WHERE through_position <= (SELECT last FROM limits)
     UNION ALL
-    SELECT 'disorder_search', position FROM {schema}.disorder_search
-    UNION ALL
     (
         SELECT 'events', position FROM {schema}.events
         WHERE position > (SELECT last FROM limits)
