@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +14,11 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from eventstore.domain.order import Order, OrderSide, OrderStatus
+from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import RestoredLogError
 from eventstore.store import EventStore, built_in_projections
 from projections import OrdersProjection, ProjectionWorker
-from projections.check import check, repair
+from projections.check import check
 from projections.rebuild import rebuild
 from tests.checked_tables import catch_up
 from tests.command_line import run
@@ -207,43 +206,6 @@ async def test_a_sequence_that_was_not_restored(
     assert (await asyncio.to_thread(run, "repair", "--url", url_of(empty))).returncode == 0
     async with EventStore.open(empty, workers=False) as restored:
         assert await append(restored) == head + 1
-
-
-async def test_what_was_searched_and_lost_is_searched_again(store: EventStore):
-    """The search for streams out of order had passed positions that were lost: none of them is assigned again.
-
-    Otherwise a late report at one of them would be taken for one in order, as of a time of the domain.
-    """
-    start = datetime(2026, 3, 2, 14, tzinfo=UTC)
-    order = Order.create_market_order("ES", Decimal(9), OrderSide.BUY, occurred_at=start)
-    order.submit("B-1", occurred_at=start + timedelta(minutes=9))
-    async with store.unit_of_work() as uow:
-        await uow.orders.save_order(order)
-    for _ in range(3):
-        await append(store)
-    lost = await store.log.head()
-    await store.state_snapshots.make(position=2)
-    async with store.connection.acquire() as connection:
-        await connection.execute("ALTER TABLE events DISABLE TRIGGER ALL")
-        await connection.execute("DELETE FROM events WHERE position > 2")
-        await connection.execute("SELECT setval('events_position_seq', 2)")
-        await connection.execute("ALTER TABLE events ENABLE ALWAYS TRIGGER events_refuse_change")
-    with pytest.raises(RestoredLogError, match=f"position {lost} was assigned before"):
-        async with EventStore.open(store.connection.config, workers=False):
-            pass
-    assert await repair(store.log, built_in_projections()) == (
-        f"the next position is {lost + 1}",
-        "4 state snapshots are dropped: their states may have had what the log lost",
-    )
-    async with store.unit_of_work() as uow:
-        found = await uow.orders.get_order_by_id(order.id)
-        assert found is not None
-        found.fill(Decimal(4), Decimal(100), "E-1", occurred_at=start + timedelta(minutes=1))
-        await uow.orders.update_order(found)
-    assert uow.last_position == lost + 1
-    async with store.as_of(occurred_at=start + timedelta(minutes=5)) as past:
-        (seen,) = await past.orders.get_orders_by_symbol("ES")
-    assert (seen.filled_quantity, seen.status) == (Decimal(4), OrderStatus.PARTIALLY_FILLED)
 
 
 async def test_a_projection_of_ones_own_is_repaired_with_its_code(
