@@ -420,7 +420,7 @@ async def test_tables_change_hands_while_the_past_is_looked_at(store: EventStore
 
 
 async def test_an_empty_log(store: EventStore):
-    """Nothing is there at any moment, and there is nothing to keep."""
+    """Nothing is there at any moment, and there is needs at least one event."""
     for when in ({"position": 0}, {"recorded_at": EPOCH}, {"occurred_at": LATER}):
         async with store.as_of(**when) as past:
             assert await past.orders.get_active_orders() == []

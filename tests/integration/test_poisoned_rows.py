@@ -42,7 +42,7 @@ async def test_a_row_that_its_stream_contradicts_is_not_read(
                 loaded = await uow.orders.get_order_by_id(order.id)
         assert loaded is not None
         assert (loaded.quantity, loaded.version) == (Decimal(10), 2)
-        assert "not what the log made" in caplog.text
+        assert "does not match the log" in caplog.text
 
 
 async def test_strict_loads_fold_the_stream(migrated_config: DatabaseConfig):
