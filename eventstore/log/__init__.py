@@ -1,4 +1,7 @@
-"""The event log: append, gap detection, reading in order, subscriptions. It knows nothing of trading."""
+"""The event log: appends, gap detection, reads in order and subscriptions.
+
+It knows nothing of trading.
+"""
 
 from eventstore.limits import APPEND_BYTES_MAX, EVENT_BYTES_MAX
 from eventstore.log.bulk_load import ImportResult

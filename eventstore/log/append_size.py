@@ -1,8 +1,9 @@
-"""How large an event and an append may be: what is larger is refused before it is sent.
+"""The size limits of an event and of an append, which are checked before anything is sent.
 
-PostgreSQL keeps the JSON of an event in a form that has its own limits: 268,435,455 bytes of an array, an object or a text,
-and a gigabyte of memory for the members of one. JSON of 32 MiB is within them whatever it holds: the costliest is an
-array of small numbers, which takes six times its length.
+PostgreSQL stores the JSON of an event as jsonb, which has its own limits: 268,435,455 bytes for an
+array, an object or a string, and one gigabyte of memory for its members. Any JSON of at most 32 MiB
+stays within these limits. The most expensive JSON, an array of small numbers, takes six times its
+length.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from eventstore.log.records import AppendColumns
 
 ENVELOPE_BYTES = 512
-"""What an event adds to an append besides its JSON: ids, names and times."""
+"""The bytes of an event in an append besides its JSON: ids, names and times."""
 
-# A character takes four bytes at most: text of this length need not be encoded to know that it fits.
+# A character takes at most four bytes. Text of up to this length fits without being measured.
 EVENT_LENGTH_UNCHECKED = EVENT_BYTES_MAX // 4
 APPEND_LENGTH_UNCHECKED = APPEND_BYTES_MAX // 4
 
@@ -30,14 +31,14 @@ def require_event_fits(
     """Refuse an event that is too large.
 
     Args:
-        names: Its category and type.
-        stream_id: Its stream.
-        version: Its version in the stream.
-        data: Its JSON.
+        names: The category and the type of the event.
+        stream_id: The stream of the event.
+        version: The version of the event in the stream.
+        data: The JSON of the event.
         metadata: The JSON of its metadata.
 
     Raises:
-        AppendTooLargeError: It is.
+        AppendTooLargeError: The event is larger than `EVENT_BYTES_MAX`.
     """
     size_bytes = _bytes(data) + _bytes(metadata)
     if size_bytes > EVENT_BYTES_MAX:
@@ -50,7 +51,7 @@ def require_append_fits(columns: AppendColumns) -> None:
     """Refuse an append that is too large.
 
     Raises:
-        AppendTooLargeError: It is.
+        AppendTooLargeError: The append is larger than `APPEND_BYTES_MAX`.
     """
     events = len(columns.versions)
     size_bytes = sum(map(_bytes, columns.data)) + sum(map(_bytes, columns.metadata)) + events * ENVELOPE_BYTES

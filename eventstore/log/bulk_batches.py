@@ -1,4 +1,4 @@
-"""From what an import is given to batches of encoded columns."""
+"""Batches of encoded columns from the source of an import."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from eventstore.log.records import (
     to_columns,
 )
 
-_BATCH_BYTES_MAX = 16 * 2**20  # of JSON: what a batch of large events may take of memory, and readers of time
-# Encoded in one go, a millisecond or two; then the event loop has its turn, and the size is looked at.
+_BATCH_BYTES_MAX = 16 * 2**20  # of JSON: bounds memory, and the time that readers wait
+# Events encoded at once, in one or two milliseconds. Then other tasks run, and the size is checked.
 _SLICE_EVENTS = 250
 _SLICE_FIRST_EVENTS = 16
 _SLICE_BYTES = 2**20
 _HANDFUL_ITEMS = 16
 
 ImportSource = Iterable[StreamAppend | StagedEvent] | AsyncIterable[StreamAppend | StagedEvent]
-"""What can be imported: events with their streams and versions, given at once or one by one."""
+"""What can be imported: events with their streams and versions, all at once or one by one."""
 
 _Piece = tuple[UUID, int, Sequence[PendingEvent], Mapping[str, Any]]
-"""Events of one stream that follow each other: the stream, its version before them, they, their metadata."""
+"""Consecutive events of one stream: stream id, version before them, events, metadata."""
 
 
 async def batches_of(
     source: ImportSource, metadata: Mapping[str, Any], events_max: int, classes: EventRegistry
 ) -> AsyncGenerator[AppendColumns, None]:
-    """Yield the events of a source in batches, encoded.
+    """Yield the events of a source in encoded batches.
 
     Args:
         source: The events.
-        metadata: Of the events of a `StreamAppend`.
-        events_max: The most events of a batch.
-        classes: Where a reader of the log finds event classes.
+        metadata: The metadata of the events of a `StreamAppend`.
+        events_max: The maximum number of events per batch.
+        classes: The registry in which a reader of the log finds event classes.
 
     Raises:
         ConfigurationError: As `EventLog.import_events`.
@@ -70,7 +70,10 @@ async def batches_of(
 
 
 def _parts(columns: AppendColumns) -> Iterator[AppendColumns]:
-    """Yield a batch in parts that a statement can take, where its events turned out to be much larger than those before."""
+    """Yield a batch in parts that one statement can take.
+
+    A batch has several parts only if its events are much larger than the events before it.
+    """
     lengths = [
         len(data) + len(metadata) for data, metadata in zip(columns.data, columns.metadata, strict=True)
     ]
@@ -108,7 +111,10 @@ def _cut(item: StreamAppend | StagedEvent, metadata: Mapping[str, Any], size: in
 
 
 async def _handfuls(source: ImportSource) -> AsyncGenerator[list[StreamAppend | StagedEvent], None]:
-    """Yield the items of a source some at a time, since each turn of an asynchronous loop costs as much as an event."""
+    """Yield the items of a source several at a time.
+
+    Each step of an asynchronous loop costs as much as encoding an event.
+    """
     if not isinstance(source, AsyncIterable):
         items = iter(source)
         while handful := list(itertools.islice(items, _HANDFUL_ITEMS)):
@@ -125,7 +131,7 @@ async def _handfuls(source: ImportSource) -> AsyncGenerator[list[StreamAppend | 
 
 
 class _Batch:
-    """Events of one transaction; encoded a part at a time."""
+    """The events of one transaction, encoded in slices."""
 
     def __init__(self, classes: EventRegistry) -> None:
         self._classes = classes
@@ -133,18 +139,22 @@ class _Batch:
         self.waiting: list[PendingEvent] = []
         self.slice_events = _SLICE_FIRST_EVENTS
         self.size_bytes = 0
-        self._latest: dict[int, int] = {}  # by the integer of the id, whose hash takes no call
+        self._latest: dict[int, int] = {}  # by the id's integer, whose hash is faster
         self._metadata: tuple[Mapping[str, Any], str] = NO_METADATA, "{}"
 
     def has_no_room(self, events: int, events_max: int) -> bool:
-        """Whether so many more events are too many for one transaction."""
+        """Whether adding `events` more events would be too many for one transaction."""
         held = len(self.columns.versions)
         return held > 0 and (held + events > events_max or self.size_bytes > _BATCH_BYTES_MAX)
 
     def add(
         self, stream_id: UUID, before: int, events: Sequence[PendingEvent], metadata: Mapping[str, Any]
     ) -> None:
-        """Take events that come after version `before`; raises ConfigurationError where they do not."""
+        """Add events that follow version `before`.
+
+        Raises:
+            ConfigurationError: The versions of the stream are not consecutive, or out of range.
+        """
         columns = self.columns
         last = self._latest.get(stream_id.int)
         if last is None:
@@ -153,8 +163,8 @@ class _Batch:
         after = before + count
         if last != before or before < 0 or after > VERSION_MAX:
             raise ConfigurationError(
-                f"version {before + 1} of stream {stream_id} does not follow version {last}, or is none (1 to "
-                f"{VERSION_MAX}): give the events of a stream in order"
+                f"version {before + 1} of stream {stream_id} does not follow version {last}, or is not between 1 and "
+                f"{VERSION_MAX}: give the events of a stream in order"
             )
         self._latest[stream_id.int] = after
         if metadata is not self._metadata[0]:
@@ -167,7 +177,7 @@ class _Batch:
         self.waiting.extend(events)
 
     def encode_waiting(self) -> None:
-        """Fill in the columns of the events that were added since; raises ConfigurationError, as `to_columns`."""
+        """Encode the events added since the last call; raises the errors of `to_columns`."""
         columns, waiting = self.columns, self.waiting
         events = [pending.event for pending in waiting]
         for event_class in {event.__class__ for event in events}:
@@ -193,7 +203,7 @@ class _Batch:
         self.waiting = []
 
     def _encode_one_by_one(self) -> None:
-        """Raise the error of the first event that cannot be written, which names its stream."""
+        """Raise the error of the first event that cannot be written. The error names its stream."""
         start = len(self.columns.data)
         places = zip(
             self.columns.stream_ids[start:], self.columns.versions[start:], self.waiting, strict=True
@@ -215,6 +225,6 @@ class _Batch:
             require_event_fits(*event)
 
     def encoded(self) -> AppendColumns:
-        """Return the columns, complete."""
+        """Encode the waiting events and return all columns."""
         self.encode_waiting()
         return self.columns

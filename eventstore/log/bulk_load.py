@@ -1,8 +1,9 @@
-"""Loading a history into the log through COPY.
+"""Importing a history into the log through COPY.
 
-A COPY into `events` inside a transaction that took ROW EXCLUSIVE first and drew its positions afterwards is a writer
-like any other: the keys find conflicts, readers in order wait for it, the triggers stay in force. What makes it safe to
-run again is that events which the log has, the same to the last field, are passed over.
+The transaction takes ROW EXCLUSIVE on `events`, then draws its positions, then runs COPY. So it is
+a writer like any other: the keys detect conflicts, readers in order wait for it, and triggers run.
+An import is safe to run again, because it skips events that the log already has with all fields
+equal.
 """
 
 from __future__ import annotations
@@ -49,8 +50,11 @@ from eventstore.sql import load, schema_of
 from eventstore.waiting import Backoff
 
 BATCH_EVENTS_MAX = 5_000
-"""Events of one transaction unless told otherwise: readers in order wait for it, some hundredths of a second; and while the
-server writes one, the next is encoded."""
+"""Default number of events per transaction.
+
+Readers in order wait for the transaction, some hundredths of a second. While the server writes one
+batch, the next is encoded.
+"""
 
 _IDLE_IN_TRANSACTION = "10s"
 _RETRY_FIRST_DELAY_S = 0.05
@@ -61,12 +65,12 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """How far an import has come.
+    """The progress of an import.
 
     Attributes:
-        events: Events that were read from the source and are in the log.
-        repeated: Those among them that the log had before.
-        last_position: The highest position of any of them; 0 where there is none.
+        events: The number of events of the source that are in the log.
+        repeated: How many of them the log had before.
+        last_position: The highest position of these events; 0 if there are none.
     """
 
     events: int = 0
@@ -75,14 +79,14 @@ class ImportResult:
 
 
 class BulkLoad:
-    """One import: batches, each of them one transaction, the next one encoded while the server writes.
+    """One import. Each batch is one transaction, and the next batch is encoded meanwhile.
 
     Args:
-        connection: Where to import.
-        metadata: Of the events of a `StreamAppend`; a `StagedEvent` has its own.
-        batch_events_max: The most events of one transaction.
-        retry_within_s: For how long a batch is tried again when its connection was lost.
-        classes: Where a reader of the log finds event classes.
+        connection: The pool to import with.
+        metadata: The metadata of the events of a `StreamAppend`; a `StagedEvent` has its own.
+        batch_events_max: The maximum number of events per transaction.
+        retry_within_s: How long a batch is retried after its connection was lost, in seconds.
+        classes: The registry in which a reader of the log finds event classes.
     """
 
     def __init__(
@@ -102,36 +106,40 @@ class BulkLoad:
         self._server = getattr(connection, "server", None) or KnownServer()
         self._generation = self._server.generation
         self._last: tuple[int, UUID] | None = (
-            None  # the position and id of the last event that is known to be written
+            None  # the position and id of the last event known to be written
         )
-        self._reached = False  # a server that was never there is not waited for
-        # A stream said to be new is looked up once that was not so: its first version was taken.
+        self._reached = False  # the import does not wait for a server that it has never reached
+        # Set once the first version of a stream was taken. New streams are then looked up as well.
         self._looks_at_new = False
 
     async def run(
         self, source: ImportSource, on_batch: Callable[[ImportResult], object], wakeups: Wakeups
     ) -> ImportResult:
-        """Import to the end of the source.
+        """Import all events of the source.
+
+        If an error is raised, the batches before the failed batch are in the log.
 
         Args:
-            source: `StreamAppend`s or `StagedEvent`s, the events of each stream in order; an iterable or an asynchronous
-                one, of any length, which is read a little ahead of what is written.
-            on_batch: Called after each commit with how far the import has come.
-            wakeups: Rung after each commit.
+            source: `StreamAppend`s or `StagedEvent`s, with the events of each stream in order. It
+                is an iterable or an asynchronous iterable of any length, and is read slightly ahead
+                of the writes.
+            on_batch: Called with the progress of the import after each commit.
+            wakeups: Notified after each commit.
 
         Returns:
             How many events there were, and how many of them the log had before.
 
         Raises:
-            ConfigurationError: The versions of a stream do not follow each other, or an event or metadata cannot
-                be written as JSON. As with all that follow, the batches before it are in the log.
-            ConcurrencyError: A stream has not the version before these events, or has other events at theirs; nothing of
-                the batch was written.
+            ConfigurationError: The versions of a stream are not consecutive, or an event or
+                metadata cannot be written as JSON.
+            ConcurrencyError: A stream does not have the version before these events, or has other
+                events at their versions. Nothing of the batch was written.
             RepositoryError: PostgreSQL refuses a value, such as a number beyond its limits.
-            ServerChangedError: Another server has taken over that lacks events of this import. Safe to run again.
+            ServerChangedError: Another server has taken over and lacks events of this import. Safe
+                to run again.
             ConnectionError, TimeoutError: The batch was not written. Safe to run again.
-            TransactionCommitError: `outcome="unknown"`: the answer to a batch was lost and the server did not come
-                back in time. Safe to run again all the same.
+            TransactionCommitError: `outcome="unknown"`: the answer to a batch was lost and the
+                server did not come back in time. Safe to run again.
         """
         done = ImportResult()
         encoded = batches_of(source, self._metadata, self._batch_events_max, self._classes)
@@ -155,7 +163,7 @@ class BulkLoad:
     # ---- one batch -------------------------------------------------------------------------------------------
 
     async def _load(self, batch: AppendColumns) -> tuple[int, int]:
-        """Write a batch; return how many of its events the log had before, and the highest position of all."""
+        """Write a batch; return how many events the log had before, and the highest position."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._retry_within_s
         backoff = Backoff(_RETRY_FIRST_DELAY_S, _RETRY_DELAY_MAX_S)
@@ -177,7 +185,7 @@ class BulkLoad:
                 delay_s = backoff.next_s()
                 if loop.time() + delay_s > deadline_s:
                     raise _given_up(batch, error, lost) from error
-                _logger.info("a batch of an import is written again", exc_info=error)
+                _logger.info("retrying a batch of an import", exc_info=error)
             await asyncio.sleep(delay_s)
 
     async def _send(self, batch: AppendColumns) -> tuple[int, int]:
@@ -192,21 +200,21 @@ class BulkLoad:
                         await connection.execute(load("log/lock_for_import", connection))
                         written = await _write(connection, batch, looks_at_new=self._looks_at_new)
                     if self._server.is_left(connection):
-                        raise ConnectionLostError("another server is behind the address now")
+                        raise ConnectionLostError("another server has taken over the address")
                     self._generation, self._last = generation, written.last
                     return written.repeated, written.last[0]
                 except asyncpg.UniqueViolationError as error:
-                    # A distributed table reports its constraints with the suffix of a shard.
+                    # A distributed table reports its constraints with a shard suffix.
                     if not str(error.constraint_name).startswith("events_pkey"):
                         raise
                     stream_id, expected = next(iter(batch.heads.items()))
                     raise _VersionTakenError(stream_id, expected=expected, actual=None) from error
 
     async def _look_for_last(self, connection: Connection) -> None:
-        """Check that a server that has taken over has what was written to the one before.
+        """Check that a new server has the last event that was written to the previous server.
 
         Raises:
-            ServerChangedError: It has not.
+            ServerChangedError: It lacks the event.
         """
         await self._server.check(connection)
         if self._last is None:
@@ -214,25 +222,33 @@ class BulkLoad:
         row = the_row(await connection.fetchrow(load("log/find_mark", connection), self._last[0]))
         if (row["position"], row["event_id"]) != self._last:
             raise ServerChangedError(
-                "another server has taken over in the middle of an import, and lacks events that were imported: run the "
-                "same import again, what the log has is passed over"
+                "another server has taken over during the import and lacks imported events: run the same import "
+                "again, which skips events that are in the log"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What became of a batch: how many of its events the log had before; and the position and id of the last event."""
+    """The result of a batch.
+
+    Attributes:
+        repeated: How many of its events the log had before.
+        last: The position and the id of its last event.
+    """
 
     repeated: int
     last: tuple[int, UUID]
 
 
 class _VersionTakenError(ConcurrencyError):
-    """Another writer has committed a version of the batch since the look at the heads: look again."""
+    """Another writer has committed a version of the batch after the heads were read.
+
+    The caller reads the heads again.
+    """
 
 
 async def _write(connection: Connection, batch: AppendColumns, *, looks_at_new: bool) -> _Written:
-    # A stream that is not new after all has a version 1, which the primary key then refuses: it costs no look.
+    # New streams are not looked up: if such a stream exists, the primary key refuses version 1.
     expected = {stream_id: version for stream_id, version in batch.heads.items() if version or looks_at_new}
     moved = (
         await connection.fetch(
@@ -265,10 +281,11 @@ async def _write(connection: Connection, batch: AppendColumns, *, looks_at_new: 
 async def _without_repeated(
     connection: Connection, batch: AppendColumns, moved: Sequence[Any]
 ) -> tuple[list[tuple[int, UUID]], AppendColumns]:
-    """Return the positions and ids of the events that the log has, and the batch without them.
+    """Return the positions and ids of the events that are in the log, and the batch without them.
 
     Raises:
-        ConcurrencyError: A stream has fewer versions than expected, or other events than these.
+        ConcurrencyError: A stream has fewer versions than expected, or other events at these
+            versions.
     """
     for row in moved:
         if row["actual"] < row["expected"]:
@@ -299,6 +316,6 @@ def _given_up(batch: AppendColumns, error: Exception, lost: ConnectionLostError 
         return error
     return TransactionCommitError(
         f"the answer to a batch of {len(batch.versions)} events of an import was lost: run the same import again, "
-        "what it has written is passed over",
+        "which skips events that are in the log",
         outcome="unknown",
     )

@@ -1,6 +1,7 @@
-"""Rows of `events` in the binary format of COPY, as PostgreSQL's documentation of COPY describes it.
+"""Rows of `events` in the binary format that PostgreSQL's documentation of COPY describes.
 
-The driver looks at each value of each record on its own; to write down this one table takes half of that.
+The driver encodes each value of each record separately. Encoding this one table directly takes half
+the time.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ COPIED_COLUMNS = (
     "data",
     "metadata",
 )
-"""The columns of a row, in the order in which it has them."""
+"""The columns of a row, in order."""
 
-_SLICE_ROWS = 250  # encoded in one go, a millisecond; then the event loop has its turn
+_SLICE_ROWS = 250  # encoded at once, in a millisecond; then other tasks run
 
 _HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)  # no flags, no extension
 _TRAILER = b"\xff\xff"
 _JSONB_VERSION = 1
 
-# The number of columns, and then each with its length in bytes before it; of `data` the length and the version.
+# The number of columns, then each column after its length in bytes. `data` also has a version.
 _pack_row = Struct(">hiqiqiqiiihi16si16s").pack
 _pack_length = Struct(">i").pack
 _pack_jsonb = Struct(">ib").pack
@@ -45,14 +46,14 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 async def copied_rows(
     batch: AppendColumns, positions: Sequence[int], recorded_at: datetime
 ) -> AsyncIterator[bytes]:
-    """Yield what COPY reads: the events of a batch by stream and version, as an append writes them.
+    """Yield the input of COPY: the events of a batch, in the order of stream and version.
 
     Args:
-        batch: The events, those of each stream in the order of their versions.
-        positions: The position of each.
+        batch: The events, with those of each stream in the order of their versions.
+        positions: The positions of the events.
         recorded_at: When they were recorded.
     """
-    # In this order two that cross cannot deadlock. The sort is stable.
+    # In this order, two imports with common streams cannot deadlock. The sort is stable.
     keys = [stream_id.int for stream_id in batch.stream_ids]
     places = sorted(range(len(keys)), key=keys.__getitem__)
     events = list(zip(positions, *batch.per_event, strict=True))

@@ -1,4 +1,4 @@
-"""Appending to the log and reading it."""
+"""The event log: appends and reads."""
 
 from __future__ import annotations
 
@@ -67,9 +67,10 @@ class EventLog:
 
     Args:
         connection: The pool to append and read with.
-        group_commit: Whether appends that are made while another is in flight share the next statement.
-        classes: Where event classes are found by category and type.
-        resend_within_s: For how long an append whose answer was lost is sent again.
+        group_commit: Whether appends that arrive while another is in flight share the next
+            statement.
+        classes: The registry in which event classes are found by category and type.
+        resend_within_s: How long an append whose answer was lost is sent again, in seconds.
 
     Raises:
         LimitError: `resend_within_s` is not above 0.
@@ -89,7 +90,7 @@ class EventLog:
         self.wakeups = Wakeups()
         self.metrics = metrics()
         self.server: KnownServer = getattr(connection, "server", None) or KnownServer()
-        """Which server the log is on, for whatever remembers a position of it."""
+        """The server of the log, for objects that remember one of its positions."""
         if not self.server.checks:
             self.server.checks.append(require_whole_on)
         self.high_water_mark = HighWaterMark(connection, self.server)
@@ -102,29 +103,36 @@ class EventLog:
     async def append(self, *streams: StreamAppend, metadata: Mapping[str, Any] = NO_METADATA) -> AppendResult:
         """Append events to one or more streams, all or nothing, in one round trip.
 
-        Sending the same events again, with the ids they had, is safe: the first call's positions come back.
+        It is safe to send the same events again with the same ids: the positions of the first call
+        are returned.
 
         Args:
-            streams: Each with the version that its writer has seen; no stream twice.
-            metadata: Kept with each event: correlation id, causation id, actor, anything JSON can hold.
+            streams: The events of each stream, with the version that the writer has seen. No stream
+                may occur twice.
+            metadata: Stored with each event: correlation id, causation id, actor, and any other
+                JSON.
 
         Returns:
-            The position of each event, in the order given.
+            The position of each event, in the order of the arguments.
 
         Raises:
-            ConfigurationError: A stream is given twice, or an event or metadata cannot be written as JSON.
-            ConcurrencyError: A stream has another version; nothing was written. Load again, then retry.
+            ConfigurationError: A stream occurs twice, or an event or metadata cannot be written as
+                JSON.
+            ConcurrencyError: A stream has another version; nothing was written. Load again, then
+                retry.
             TimeoutError, ConnectionError: Nothing was sent.
-            TransactionCommitError: `outcome="unknown"`: the answer was lost and the server did not come back
-                in time. Nothing may be repeated but this very append.
+            TransactionCommitError: `outcome="unknown"`: the answer was lost and the server did not
+                come back in time. Only this same append may be repeated.
         """
         given = [stream.stream_id for stream in streams]
         if len(set(given)) < len(given):
-            raise ConfigurationError("an append names a stream twice: give all its events at once")
+            raise ConfigurationError(
+                "an append has the same stream twice: pass all its events in one StreamAppend"
+            )
         return await self.append_staged([event for stream in streams for event in stream.staged(metadata)])
 
     async def append_staged(self, staged: Sequence[StagedEvent]) -> AppendResult:
-        """Append events of any number of streams in their order of staging; otherwise as `append`."""
+        """Append events of any number of streams in staging order; otherwise like `append`."""
         if not staged:
             return AppendResult((), None)
         return await self.append_columns(to_columns(staged, classes=self.classes))
@@ -132,11 +140,12 @@ class EventLog:
     def append_columns(
         self, columns: AppendColumns, on_result: Callable[[AppendResult], None] | None = None
     ) -> Coroutine[Any, Any, AppendResult]:
-        """As `append_staged`, for a caller that has encoded the events.
+        """Like `append_staged`, for a caller that has already encoded the events.
 
         Args:
             columns: The events.
-            on_result: Is told the result, also where the call is cancelled: that waits for the outcome.
+            on_result: Called with the result, even if the call is cancelled. A cancellation waits
+                for the outcome.
         """
         append = self._append(columns, on_result)
         return append if self.metrics is None else self.metrics.timed_append(append, len(columns.versions))
@@ -167,15 +176,19 @@ class EventLog:
         batch_events_max: int = BATCH_EVENTS_MAX,
         on_batch: Callable[[ImportResult], object] = lambda _: None,
     ) -> ImportResult:
-        """Load an existing history through COPY, in batches: each all or nothing, each with the guarantees of `append`.
+        """Import an existing history through COPY, in batches.
 
-        Running it again is safe: events that the log has, the same to the last field, are passed over.
+        Each batch is written completely or not at all, with the guarantees of `append`. It is safe
+        to run the import again, because it skips events that the log already has with all fields
+        equal.
 
         Args:
-            source: `StreamAppend`s or `StagedEvent`s (with metadata of their own), the events of each stream in order.
-            metadata: Kept with the events of `StreamAppend`s.
-            batch_events_max: The most events of one transaction; readers in order wait for it.
-            on_batch: Called after each commit with how far the import has come.
+            source: `StreamAppend`s or `StagedEvent`s (with their own metadata), with the events of
+                each stream in order.
+            metadata: Stored with the events of `StreamAppend`s.
+            batch_events_max: The maximum number of events per transaction. Readers in order wait
+                for it.
+            on_batch: Called with the progress of the import after each commit.
 
         Raises:
             EventStoreError: As `BulkLoad.run` says; the batches before are in the log.
@@ -184,10 +197,12 @@ class EventLog:
         return await bulk_load.run(source, on_batch, self.wakeups)
 
     async def append_in(self, connection: Connection, columns: AppendColumns) -> AppendResult:
-        """Append inside the open transaction of `connection`; the commit is the caller's.
+        """Append inside the open transaction of `connection`; the caller commits.
 
         Raises:
-            ConcurrencyError: A stream has another version. Roll the transaction back: it may be aborted.
+            ServerChangedError: Another server has taken over since the states were read.
+            ConcurrencyError: A stream has another version. Roll the transaction back: it may be
+                aborted.
         """
         try:
             if columns.generation not in (None, getattr(connection, "generation", self.server.generation)):
@@ -206,11 +221,12 @@ class EventLog:
             raise
 
     async def _append_alone(self, columns: AppendColumns, lost: Exception | None = None) -> AppendResult:
-        """Append; where the answer is lost, send the same append again until there is one.
+        """Append. If the answer is lost, send the same append again until there is an answer.
 
         Args:
             columns: The append.
-            lost: How the answer to an earlier attempt was lost, if there was one.
+            lost: The error of an earlier attempt whose answer was lost; None if there was no such
+                attempt.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._resend_within_s
@@ -223,9 +239,10 @@ class EventLog:
             except AnswerLostError as error:
                 lost = error
             except ConcurrencyError:
-                raise  # the log was read: it does not have this append
+                raise  # the log was read and does not have this append
             except EventStoreError as error:
-                # Once an answer was lost, a refusal of this attempt says nothing of the one before.
+                # If an answer was lost before, a refusal now says nothing about the earlier
+                # attempt.
                 if lost is None:
                     raise
                 if isinstance(error, ConnectionClosedError):
@@ -235,17 +252,18 @@ class EventLog:
             delay_s = backoff.next_s()
             if loop.time() + delay_s > deadline:
                 raise self._unknown(columns) from lost
-            _logger.warning("the answer to an append was lost, sending it again", exc_info=lost)
+            _logger.warning("the answer to an append was lost: sending the append again", exc_info=lost)
             await asyncio.sleep(delay_s)
 
     async def _find_sent(self, columns: AppendColumns, changed: ServerChangedError) -> AppendResult:
-        """Return what became of an append that was sent to a server that another one has replaced.
+        """Return the result of an append that was sent to a server which has been replaced since.
 
-        It is not sent again: its streams may have come to the same versions in another way there.
+        The append is not sent again, because its streams may have reached the same versions with
+        other events on the new server.
 
         Raises:
-            ServerChangedError: The log of the server of now does not have it.
-            TransactionCommitError: It could not be asked.
+            ServerChangedError: The log of the current server does not have the append.
+            TransactionCommitError: The log could not be read.
         """
         stream_id, expected = next(iter(columns.heads.items()))
         try:
@@ -259,23 +277,24 @@ class EventLog:
 
     def _unknown(self, columns: AppendColumns) -> TransactionCommitError:
         return TransactionCommitError(
-            f"the answer to an append of {len(columns.versions)} events was lost, and sending it again "
-            f"brought none within {self._resend_within_s} s: look at stream {columns.stream_ids[0]} "
-            "before anything is repeated",
+            f"the answer to an append of {len(columns.versions)} events was lost, and no answer arrived within "
+            f"{self._resend_within_s} s of sending it again: check stream {columns.stream_ids[0]} before "
+            "you repeat anything",
             outcome="unknown",
         )
 
     async def _send(self, columns: AppendColumns, *, lock_timeout: str | None = None) -> AppendResult:
-        """Send an append once, and tell a conflict from a repetition.
+        """Send an append once, and distinguish a conflict from a repetition.
 
         Raises:
-            ServerChangedError: The events change what was read from a server that another one has replaced; nothing was sent.
-            ConnectionError, TimeoutError: No connection was to be had; nothing was sent.
-            AnswerLostError: It was sent, and no answer came.
-            ConcurrencyError: The server refused it.
+            ConnectionError, TimeoutError: No connection was available; nothing was sent.
+            ServerChangedError: The events change state that was read from a server which has been
+                replaced since; nothing was sent.
+            AnswerLostError: The append was sent and no answer arrived.
+            ConcurrencyError: The server refused the append.
         """
         async with self.connection.acquire() as lent:
-            connection = unwrapped(lent)  # each call and attribute costs more through the pool's proxy
+            connection = unwrapped(lent)  # calls and attributes cost more through the pool's proxy
             if columns.generation not in (None, self.server.generation):
                 raise self.server.changed()
             if not self.server.is_checked:
@@ -298,11 +317,12 @@ class EventLog:
                         _forget_rights(connection)
                         raise
                     if self.server.is_left(connection):
-                        # The one that has taken its place is to have it: sent again, it is written there once.
+                        # The caller sends it again, so the new server gets it exactly once.
                         raise self.server.changed()
                     return result
             except (ConnectionError, TimeoutError) as error:
-                # A time-out that the server reports ended the statement; one of our own says nothing of it.
+                # A time-out that the server reports has ended the statement. A time-out of this
+                # process says nothing about the statement.
                 if isinstance(error, TimeoutError) and error.sqlstate is not None:
                     raise
                 raise AnswerLostError(str(error)) from error
@@ -317,17 +337,17 @@ class EventLog:
         limit: int | None = None,
         on_unreadable: OnUnreadable = "raise",
     ) -> list[RecordedEvent]:
-        """Return the events of one stream in the order of its versions; empty where there is no such stream.
+        """Return the events of one stream in the order of versions; empty without such a stream.
 
         Args:
             stream_id: The stream.
             after_version: Begin after this version.
-            limit: Return so many events at most; None: all.
-            on_unreadable: What to do with an event that cannot be read: stop (`raise`), leave it out with a warning
-                (`skip`), or call a function with it.
+            limit: The maximum number of events; None for all.
+            on_unreadable: What to do with an event that cannot be read: raise its error (`raise`),
+                skip it with a warning (`skip`), or call a function with it.
 
         Raises:
-            ConfigurationError: `on_unreadable` is none of these.
+            ConfigurationError: `on_unreadable` is not one of these.
             ConnectionError, TimeoutError: Safe to retry.
             UnknownEventTypeError, EventDecodingError: An event of the stream cannot be read.
         """
@@ -339,7 +359,7 @@ class EventLog:
         return list(readable(decode_page(rows, classes=self.classes, keep_unreadable=True), handle))
 
     async def read_mark(self, position: int) -> Mark:
-        """Return what a reader goes on from that has read everything up to a position.
+        """Return the mark from which a reader continues that has read everything up to a position.
 
         Raises:
             RestoredLogError: The log ends before that position.
@@ -359,18 +379,21 @@ class EventLog:
         connection: Connection | None = None,
         on_unreadable: OnUnreadable = "raise",
     ) -> list[RecordedEvent]:
-        """Return events with `after` < position <= `through`, in order; only a final range is complete.
+        """Return the events with `after` < position <= `through`, in order.
+
+        The result is complete only if the range is final.
 
         Args:
             after: Begin after this position.
             through: End with this position.
-            limit: Return so many events at most.
-            categories: Only of these categories; None: of all.
-            connection: Read with this asyncpg connection, for who holds one already; None: with one of the pool.
-            on_unreadable: As in `read_stream`; an event that is left out counts for `limit`.
+            limit: The maximum number of events.
+            categories: Only events of these categories; None for all.
+            connection: An asyncpg connection to read with, if the caller holds one; None for one of
+                the pool.
+            on_unreadable: As in `read_stream`; an event that is skipped counts towards `limit`.
 
         Raises:
-            ConfigurationError: `on_unreadable` is none of its kinds.
+            ConfigurationError: `on_unreadable` is invalid.
             ConnectionError, TimeoutError: Safe to retry.
             UnknownEventTypeError, EventDecodingError: An event of the range cannot be read.
         """
@@ -388,9 +411,9 @@ class EventLog:
     async def read_page(
         self, size: PageSize, *, after: int, through: int, categories: Sequence[str] | None = None
     ) -> tuple[list[Readable], int]:
-        """Return a page of a final range, and the position that it reaches.
+        """Return a page of a final range, and the position up to which it reaches.
 
-        An event that cannot be read is in its place, as an `UnreadableEvent`.
+        The page has an `UnreadableEvent` in the place of an event that cannot be read.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
@@ -409,23 +432,27 @@ class EventLog:
         batch_events_max: int = _BATCH_EVENTS_MAX,
         on_unreadable: OnUnreadable = "raise",
     ) -> AsyncIterator[RecordedEvent]:
-        """Yield all events in order, from `after` to the end that the log has when the call is made.
+        """Yield all events in order, from `after` to the current end of the log.
 
-        An event whose transaction is in flight at that point in time is waited for, so that none is missed.
+        The end is read when the iteration starts. The iteration waits for transactions that are in
+        flight then, so that no event is missed.
 
         Args:
             after: Begin after this position.
-            categories: Only of these categories; None: of all.
-            batch_events_max: The most events that are held in memory at a time; of large events fewer, 8 MB of JSON.
-            on_unreadable: What to do with an event that cannot be read, once those before it were yielded: stop with its
-                error (`raise`), leave it out with a warning (`skip`), or call a function with the `UnreadableEvent`, which
-                may raise, or return to go on past it.
+            categories: Only events of these categories; None for all.
+            batch_events_max: The maximum number of events in memory at a time. If events are large,
+                8 MB of JSON are the maximum.
+            on_unreadable: What to do with an event that cannot be read, after the events before it
+                were yielded: raise its error (`raise`), skip it with a warning (`skip`), or call a
+                function with the `UnreadableEvent`. The function raises to stop, or returns to skip
+                the event.
 
         Raises:
-            ConfigurationError: `on_unreadable` is none of these.
+            ConfigurationError: `on_unreadable` is not one of these.
             RestoredLogError: The log ends before `after`.
-            ConnectionError, TimeoutError: Go on after the last event's position.
-            UnknownEventTypeError, EventDecodingError: An event cannot be read; its position is the error's.
+            ConnectionError, TimeoutError: Continue after the position of the last event.
+            UnknownEventTypeError, EventDecodingError: An event cannot be read; the error has its
+                position.
         """
         handle = unreadable_handler(on_unreadable)
         check_position("after", after)
@@ -443,13 +470,13 @@ class EventLog:
                 yield event
 
     async def find_event(self, event_id: UUID) -> RecordedEvent | None:
-        """Return the event with an id; None if there is none.
+        """Return the event with an id, or None.
 
-        If an id was appended twice, to two streams, it is the first of the two events.
+        If the same id was appended to two streams, the first event is returned.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
-            UnknownEventTypeError, EventDecodingError: The code does not know the event.
+            UnknownEventTypeError, EventDecodingError: The event cannot be read.
         """
         return await self._lookup.find_event(event_id)
 
@@ -460,11 +487,15 @@ class EventLog:
         limit: int = CORRELATED_EVENTS_MAX,
         on_unreadable: OnUnreadable = "raise",
     ) -> list[RecordedEvent]:
-        """Return the events with a correlation id in their metadata, in order, and the event of that very id.
+        """Return the events of a correlation in order.
+
+        These are the events with the correlation id in their metadata, and the event whose own id
+        it is.
 
         Args:
-            correlation_id: The id; that of the first event of all if no other was given.
-            limit: Return so many events at most.
+            correlation_id: The correlation id. If a command sets none, it is the id of the first
+                event.
+            limit: The maximum number of events.
             on_unreadable: As in `read_stream`.
 
         Raises:
@@ -476,16 +507,18 @@ class EventLog:
     async def find_time(
         self, *, recorded_at: datetime | None = None, occurred_at: datetime | None = None
     ) -> TimeBounds:
-        """Return between which positions a point in time lies. Give exactly one of the two times.
+        """Return the positions between which a point in time lies; give exactly one time.
 
-        Events whose transactions are in flight may still come to lie before the point in time.
+        Transactions in flight may still add events before the point in time.
 
         Args:
-            recorded_at: The point in time, by the database's clock; naive: local time.
-            occurred_at: The point in time, by the domain's clock; naive: local time.
+            recorded_at: The point in time, by the database's clock; a naive datetime means local
+                time.
+            occurred_at: The point in time, by the domain's clock; a naive datetime means local
+                time.
 
         Raises:
-            ConfigurationError: Not exactly one is given, or it is not a time.
+            ConfigurationError: Both or neither are given, or the value is not a time.
             ConnectionError, TimeoutError: Safe to retry.
         """
         return await self._lookup.find_time(recorded_at=recorded_at, occurred_at=occurred_at)
@@ -498,17 +531,18 @@ class EventLog:
         batch_events_max: int = _BATCH_EVENTS_MAX,
         on_unreadable: OnUnreadable = "raise",
     ) -> Subscription:
-        """Return a subscription that yields final events in order, for ever.
+        """Return a subscription that yields final events in order, without end.
 
         Args:
             after: Begin after this position.
-            categories: Only of these categories; None: of all.
-            batch_events_max: The most events that are held in memory at a time; of large events fewer, 8 MB of JSON.
-            on_unreadable: What to do with an event that cannot be read: as in `read_all`.
+            categories: Only events of these categories; None for all.
+            batch_events_max: The maximum number of events in memory at a time. If events are large,
+                8 MB of JSON are the maximum.
+            on_unreadable: What to do with an event that cannot be read, as in `read_all`.
 
         Raises:
-            LimitError: `after` is below 0, or `batch_events_max` below 1.
-            ConfigurationError: `on_unreadable` is none of its kinds.
+            LimitError: `after` is below 0, or `batch_events_max` is below 1.
+            ConfigurationError: `on_unreadable` is invalid.
         """
         return Subscription(
             self,
@@ -534,7 +568,10 @@ async def _fetch_on(connection: Connection, statement: str, *arguments: Any) -> 
 
 
 async def _may_insert(connection: Any) -> bool:
-    """Whether the user of a connection may write into the table itself; of a pool of a user's own that is not asked."""
+    """Whether the role of a connection may insert into the table directly.
+
+    For a connection from the user's own pool the answer is False, without a query.
+    """
     known: bool | None = getattr(connection, "may_insert", False)
     if known is None:
         with in_transaction(connection):
@@ -545,6 +582,9 @@ async def _may_insert(connection: Any) -> bool:
 
 
 def _forget_rights(connection: Connection) -> None:
-    """Have the next append ask what its user may: a right was given or taken away since."""
+    """Forget the rights of a connection's role, so that the next append reads them again.
+
+    They have changed since the last read.
+    """
     if hasattr(connection, "may_insert"):
         connection.may_insert = None

@@ -1,10 +1,10 @@
-"""Group commit: appends of one process that are made while another is in flight share the next statement.
+"""Group commit: appends of one process that arrive while another is in flight share a statement.
 
-PostgreSQL's cost of a commit is mostly per transaction: a round trip, a flush of the write-ahead log, parsing and
-planning. Sharing it does not weaken anything: the checks, the idempotency and the outcome of each append are its
-own. No two appends of one statement touch the same stream. A statement that meets a conflict or a lock that is
-not free at once writes nothing, and its members are then sent singly, each on its own connection, so none fails
-or waits for another's sake.
+Most of the cost of a commit in PostgreSQL is per transaction: a round trip, a flush of the
+write-ahead log, parsing and planning. Sharing a transaction weakens no guarantee: each append keeps
+its own checks, idempotency and outcome. No two appends of one statement touch the same stream. A
+statement that meets a conflict, or a lock that is not free at once, writes nothing. Its appends are
+then sent separately, each on its own connection, so no append fails or waits because of another.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from eventstore.errors import ConcurrencyError
 from eventstore.log.records import AppendColumns, AppendResult
 from eventstore.portable import PortableError
 
-_GROUP_LOCK_TIMEOUT = "50ms"  # longer than any append takes, shorter than anyone would wait for a stranger
-_STATEMENTS_MAX = 2  # one is prepared while the other is under way; more only make them smaller
-_SPLIT_MEMBERS_MIN = 8  # fewer are not worth two statements
+_GROUP_LOCK_TIMEOUT = "50ms"  # longer than an append takes, and a short wait for unrelated locks
+_STATEMENTS_MAX = 2  # one is prepared while the other is in flight; more would only be smaller
+_SPLIT_MEMBERS_MIN = 8  # a smaller group is not worth two statements
 _GROUP_EVENTS_MAX = 1_000
 _GROUP_MEMBERS_MAX = 256
-_PASSED_OVER_MAX = 64  # how many that do not fit are looked at for one that does
+_PASSED_OVER_MAX = 64  # stop looking for an append that fits after this many
 _GROUP_CHARACTERS_MAX = 1_000_000  # of JSON; a statement takes several times as much memory
 
 
 class AnswerLostError(PortableError):
-    """An append was sent, and no answer came: it may have been applied."""
+    """An append was sent and no answer arrived, so it may have been written."""
 
 
 class _Send(Protocol):
@@ -53,10 +53,13 @@ class _GoAlone:
 
 @dataclass(slots=True, eq=False)
 class _Member:
-    """An append that waits for its statement, or is in one.
+    """An append that waits for a statement, or is in one.
 
     Attributes:
-        number: Its place in the order of arrival.
+        columns: The events.
+        outcome: The future result.
+        characters: The length of the JSON.
+        number: The place in the order of arrival.
         blockers: How many of its streams an earlier member holds.
     """
 
@@ -76,15 +79,16 @@ class _Member:
 
 
 class GroupCommit:
-    """Appends of one process that come while others are in flight, and then go together.
+    """Collects appends that arrive while others are in flight, and sends them together.
 
-    Up to two statements are in flight, so that the writers of one prepare their next appends while the server works
-    on the other. No two statements in flight, and no two appends of one, share a stream. An append that finds none
-    in flight goes with those made in the same turn of the event loop: idle writers pay nothing.
+    Up to two statements are in flight, so that the writers of one prepare their next appends while
+    the server works on the other. No two statements in flight share a stream, nor do two appends of
+    one statement. If no statement is in flight, an append is sent with those of the same iteration
+    of the event loop, so a single writer never waits.
 
     Args:
-        send: Sends columns once, with a bound on its wait for locks.
-        send_alone: Sends columns of one append until there is an answer.
+        send: Sends columns once, with a limit on the wait for locks.
+        send_alone: Sends the columns of one append until there is an answer.
     """
 
     def __init__(self, send: _Send, send_alone: _SendAlone) -> None:
@@ -92,30 +96,34 @@ class GroupCommit:
         self._send_alone = send_alone
         self._arrivals = count()
         self._ready: list[tuple[int, _Member]] = []
-        """A heap, by number, of the members that hold all of their streams and wait for a statement."""
+        """A heap, by number, of the members that hold all their streams and wait to be sent."""
         self._blocked: dict[UUID, deque[_Member] | None] = {}
-        """Each stream that a member holds, from its arrival to its answer, and the members that wait for it, in order."""
+        """The streams that members hold, each with the members that wait for it, in order.
+
+        A member holds a stream from its arrival, or from the end of the member before it, until its
+        answer.
+        """
         self._sending: list[list[_Member]] = []
         """The groups in flight."""
         self._in_flight = 0
         self._starting = False
         self._looking = 0
-        """How many of those in flight have their answer, and are about to look who has come meanwhile."""
+        """How many tasks in flight have their answer and are about to take the next group."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def append(
         self, columns: AppendColumns, on_result: Callable[[AppendResult], None] | None = None
     ) -> AppendResult:
-        """Append, alone or with others; raises what the append would have raised alone.
+        """Append, alone or with others. It raises the errors that the append would raise alone.
 
-        A cancellation waits for the outcome, and is raised then.
+        A cancellation waits for the outcome, and is raised afterwards.
 
         Args:
             columns: The append.
-            on_result: Is told the result, also where a cancellation is raised.
+            on_result: Called with the result, even if a cancellation is raised.
         """
         characters = sum(map(len, columns.data)) + sum(map(len, columns.metadata))
-        # No append needs a task of its own to be finished by when its caller is cancelled.
+        # If the caller is cancelled, the append still finishes, without a separate task.
         outcome: Outcome[AppendResult | _GoAlone] = Outcome(loop=asyncio.get_running_loop())
         self._enqueue(_Member(columns, outcome, characters, next(self._arrivals)))
         if self._in_flight < _STATEMENTS_MAX and not self._starting and not self._looking:
@@ -150,7 +158,7 @@ class GroupCommit:
         return result
 
     def _start(self) -> None:
-        """Have a task send those who wait; it takes all who come before its turn."""
+        """Start a task that sends the waiting members, and those that arrive before it runs."""
         self._starting = True
         task = asyncio.create_task(self._send_waiting(), name="eventstore group commit")
         self._tasks.add(task)
@@ -164,7 +172,7 @@ class GroupCommit:
                 await self._send_group(group)
                 self._looking += 1
                 try:
-                    await asyncio.sleep(0)  # who has its outcome now may come again at once
+                    await asyncio.sleep(0)  # callers with an outcome may append again at once
                 finally:
                     self._looking -= 1
         finally:
@@ -172,12 +180,15 @@ class GroupCommit:
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if task.cancelled():  # perhaps before it began
+        if task.cancelled():  # perhaps before it started
             self._starting = False
             self._release()
 
     def _release(self) -> None:
-        """Let those who still wait send for themselves: a cancelled loop starts no task that nobody would end."""
+        """Let the waiting members send their appends separately.
+
+        The event loop is ending, and a new task would never be awaited.
+        """
         waiting = dict(self._ready)
         for members in self._blocked.values():
             waiting.update((member.number, member) for member in members or ())
@@ -191,11 +202,11 @@ class GroupCommit:
         for number in sorted(waiting):
             waiting[number].resolve(_GoAlone(None))
 
-    # An append costs the same however many wait: each is looked at when it comes, when it is the first on its streams, and
-    # when it is sent.
+    # The cost of an append does not depend on how many wait. Each is examined when it arrives, when
+    # it becomes the first on its streams, and when it is sent.
 
     def _enqueue(self, member: _Member) -> None:
-        """Let a member hold each of its streams that is free, and wait for the others behind those that came before."""
+        """Let a member hold its free streams, and queue for the others behind earlier members."""
         blocked = self._blocked
         for stream_id in member.columns.heads:
             if stream_id not in blocked:
@@ -211,7 +222,7 @@ class GroupCommit:
             heappush(self._ready, (member.number, member))
 
     def _next_group(self) -> list[_Member]:
-        """Take those that may be sent together, in the order in which they came."""
+        """Take the members that may be sent together, in the order of arrival."""
         group: list[_Member] = []
         passed_over: list[_Member] = []
         events = characters = 0
@@ -222,7 +233,7 @@ class GroupCommit:
                 events + size <= _GROUP_EVENTS_MAX and characters + member.characters <= _GROUP_CHARACTERS_MAX
             )
             if group and not fits:
-                passed_over.append(member)  # it holds its streams, and is taken before later ones next time
+                passed_over.append(member)  # it keeps its streams, and is sent before later members
                 continue
             group.append(member)
             events += size
@@ -232,7 +243,7 @@ class GroupCommit:
         return group
 
     def _give_back(self, group: list[_Member]) -> None:
-        """Let the next ones have the streams of a statement that has ended."""
+        """Pass the streams of a finished statement to the next members."""
         for member in group:
             for stream_id in member.columns.heads:
                 members = self._blocked.pop(stream_id)
@@ -260,7 +271,7 @@ class GroupCommit:
             result = await self._send(columns, lock_timeout=_GROUP_LOCK_TIMEOUT)
         except AnswerLostError as error:
             _let_go_alone(group, error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised by whom it concerns
+        except Exception as error:  # noqa: BLE001 - sent alone, each member gets its own error
             if len(group) == 1 and isinstance(error, ConcurrencyError):
                 group[0].fail(error)
             else:
@@ -273,21 +284,22 @@ class GroupCommit:
             if len(group) == 1:
                 group[0].resolve(result)
             elif result.repeated:
-                _let_go_alone(group)  # each was written at a time of its own
+                _let_go_alone(group)  # each was written at a different time
             else:
                 await self._share_out(result, group)
 
     async def _share_out(self, result: AppendResult, group: list[_Member]) -> None:
-        """Tell each member its result; a large group that is alone in flight in two halves.
+        """Give each member its result, in two halves if a large group is alone in flight.
 
-        Else all its writers would come again at once, and the server would wait for them, and they for the server,
-        for ever. So the next appends of the first half are on their way before the second half goes on.
+        Otherwise all its writers would append again at the same time, and from then on the server
+        and the writers would wait for each other in turns. So the next appends of the first half
+        are sent before the second half continues.
         """
         half = len(group) // 2 if self._in_flight == 1 and len(group) >= _SPLIT_MEMBERS_MIN else len(group)
         start = _resolve(result, group[:half], 0)
         try:
             if half < len(group):
-                await asyncio.sleep(0)  # they append
+                await asyncio.sleep(0)  # the first half appends
                 await asyncio.sleep(0)  # and their statement is sent
         finally:
             _resolve(result, group[half:], start)

@@ -1,15 +1,18 @@
-"""Which positions are final.
+"""The high-water mark: which positions are final.
 
-A sequence hands out positions before their transactions commit, so a reader can see 12 while 11 is in flight.
-Whoever owns a missing position took ROW EXCLUSIVE on `events` before `nextval`. So a list of the transactions
-that hold that lock, taken *after* the read that found the gap, names its owner, unless the owner has ended; once
-everybody on the list has ended, a read with a new snapshot sees all that will ever come.
+A sequence assigns positions before their transactions commit, so a reader can see 12 while 11 is in
+flight. The owner of a missing position took ROW EXCLUSIVE on `events` before `nextval`. So a list
+of the transactions that hold this lock, taken *after* the read that found the gap, has the owner,
+unless the owner has ended. Once all transactions of the list have ended, a read with a new snapshot
+sees all events that can ever fill the gap.
 
-That rests on positions that ascend and are drawn here alone. So both statements also look at the sequence, and for a
-subscription that writes to `events`: the first for events that come below the reader's position, where no gap shows it,
-the second for what was altered between the two.
+This requires that positions ascend and that only this sequence assigns them. So both statements
+also check the sequence, and that no subscription writes to `events`. The first check finds events
+that would arrive below the reader's position, where no gap shows. The second finds changes between
+the two statements.
 
-Writers pay nothing for this, and nobody waits for a transaction that has not written to `events`.
+Writers pay nothing for this, and no reader waits for a transaction that has not written to
+`events`.
 """
 
 from __future__ import annotations
@@ -44,26 +47,27 @@ class _Barrier:
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of one server's log."""
+    """What is known about the log of one server."""
 
     final: int = 0
     barrier: _Barrier | None = None
 
     def open_if_lowered(self, barrier: _Barrier) -> None:
-        # A barrier that is no longer in place was reset, or another reader has put a newer one there.
+        # If the barrier differs, it was reset, or another reader has set a newer one.
         if self.barrier is barrier and not barrier.writers:
             self.final = max(self.final, barrier.head)
             self.barrier = None
 
 
 class HighWaterMark:
-    """Tells how far the log is final; one instance serves all readers of a process.
+    """Determines how far the log is final. One instance serves all readers of a process.
 
-    That a position is final stays true, so the highest known one is remembered, as long as the server is the same.
+    A final position stays final. So the highest known one is remembered, as long as the server is
+    the same.
 
     Args:
         source: Lends connections to the primary.
-        server: The server; None: what the statements say of it is all that is known.
+        server: The known server; None to learn about the server only from the statements.
     """
 
     def __init__(self, source: ConnectionSource, server: KnownServer | None = None) -> None:
@@ -73,7 +77,7 @@ class HighWaterMark:
 
     @property
     def gap_age_s(self) -> float:
-        """For how many seconds the reader has stood before a gap; 0.0 where there is none."""
+        """How many seconds the reader has waited at a gap; 0.0 without a gap."""
         barrier = self._known.value.barrier
         return 0.0 if barrier is None else time.monotonic() - barrier.since
 
@@ -82,28 +86,33 @@ class HighWaterMark:
         return self._known.value.final
 
     def reset(self) -> None:
-        """Forget what is known, after the connection to the server was lost."""
+        """Forget all known positions, after the connection to the server was lost."""
         self._known.forget()
 
     async def advance(self, after: int, *, wait: bool = True, wait_max_s: float = math.inf) -> int:
-        """Return the highest position known to be final; read up to it with a statement begun after this call.
+        """Return the highest position known to be final. Read up to it with a later statement.
 
-        Where another server may take over meanwhile, the read belongs in a `steady` block of the generation that was
-        current before this call.
+        If another server may take over meanwhile, read in a `steady` block of the generation that
+        was current before this call.
 
         Args:
-            after: The reader's position; everything up to it is taken to be final.
-            wait: At a gap right after `after`, wait until its owner has ended; else return `after`.
-            wait_max_s: Seconds to wait so at most; then return `after` as well.
+            after: The reader's position; everything up to it is assumed to be final.
+            wait: Whether to wait at a gap directly after `after` until its owner has ended.
+                Otherwise return `after`.
+            wait_max_s: The maximum wait in seconds; then return `after` as well.
 
         Returns:
-            A position, at least `after`. It equals `after` where nothing new is there, or may not be read yet.
+            A position, at least `after`. It equals `after` if there is no new event, or none that
+                may be read yet.
 
         Raises:
-            ConnectionError: The server cannot be reached, or the connection was lost. Safe to retry.
-            ConfigurationError: The server is a standby: its locks say nothing of the primary's writers.
+            ConnectionError: The server cannot be reached, or the connection was lost. Safe to
+                retry.
+            ConfigurationError: The server is a standby, whose locks say nothing about the primary's
+                writers.
             PreconditionError: The sequence was altered, or a subscription writes to `events`.
-            RestoredLogError: Another server has taken over, and its log lacks what the database itself has read of it.
+            RestoredLogError: Another server has taken over, and its log lacks events that its
+                database records as already read.
         """
         if self._final > after:
             return self._final
@@ -121,7 +130,7 @@ class HighWaterMark:
             await asyncio.sleep(poll.next_s())
 
     async def wait_until_final(self, position: int) -> None:
-        """Wait until every position up to `position` is final, as far as any writer has drawn it.
+        """Wait until every position up to `position` that a writer has drawn is final.
 
         Raises:
             ConnectionError, ConfigurationError, RestoredLogError: As `advance`.
@@ -136,7 +145,7 @@ class HighWaterMark:
                     raise
                 barrier = None
             if barrier is None or known is not self._known.value:
-                barrier = None  # of the server before
+                barrier = None  # it belongs to the previous server
                 continue
             if not barrier.writers:
                 known.final = max(known.final, barrier.head)
@@ -193,7 +202,7 @@ class HighWaterMark:
             known.barrier = barrier
             known.open_if_lowered(barrier)
         if known is not self._known.value:
-            return after  # what was scanned is of the server before
+            return after  # the scan belongs to the previous server
         return max(int(scan["contiguous"]), known.final)
 
     async def _lower(self, known: _Known, barrier: _Barrier, connection: Connection) -> None:
@@ -222,7 +231,7 @@ class HighWaterMark:
 def _of_primary(row: Any) -> Any:
     if row["in_recovery"]:
         raise ConfigurationError(
-            "this server is a standby, and only the primary knows which writers are in flight: "
+            "this server is a standby, but only the primary knows which writers are in flight: "
             "read the log in order from the primary"
         )
     return row

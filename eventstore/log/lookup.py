@@ -1,7 +1,8 @@
-"""Finding events by what is not their place: their id, their correlation, or a time.
+"""Finding events by their id, their correlation id, or a time.
 
-One BRIN index serves them all. Its summaries are written behind the end of the log, by autovacuum; what is not summed up
-yet is read through, so the answer is right at once, and quick a little later.
+One BRIN index serves all of these queries. Autovacuum writes its summaries with some delay. A query
+scans the part of the log that is not summarised yet, so it is always correct, and a little slower
+for recent events.
 """
 
 from __future__ import annotations
@@ -20,19 +21,20 @@ from eventstore.log.records import COLUMNS, decode, decode_page
 from eventstore.log.unreadable import OnUnreadable, readable, unreadable_handler
 
 CORRELATED_EVENTS_MAX = 10_000
-"""The most events of one correlation that are read unless a caller says otherwise."""
+"""The default for the maximum number of events of one correlation."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeBounds:
-    """Between which positions a point in time lies.
+    """The positions between which a point in time lies.
 
-    Where the clock never stepped back, `first_after` follows on `last_through`. Else the events between them lie on both
-    sides of the point in time, and each has to be looked at.
+    If the clock never went back, `first_after` is the next position after `last_through`. Otherwise
+    the events between them are on both sides of the point in time, and each has to be checked.
 
     Attributes:
-        first_after: The first position whose time is after the point in time; None: there is none.
-        last_through: The last position whose time is the point in time or before; None: there is none.
+        first_after: The first position with a time after the point in time; None if there is none.
+        last_through: The last position with a time at or before the point in time; None if there is
+            none.
     """
 
     first_after: int | None
@@ -40,11 +42,11 @@ class TimeBounds:
 
 
 class EventLookup:
-    """Finds events of a log by what is not their place.
+    """Finds events of a log by their id, their correlation id, or a time.
 
     Args:
-        source: Lends a connection to the log's database.
-        classes: Where event classes are found.
+        source: Lends connections to the database of the log.
+        classes: The registry in which event classes are found.
     """
 
     def __init__(self, source: ConnectionSource, classes: EventRegistry) -> None:
@@ -52,13 +54,13 @@ class EventLookup:
         self._classes = classes
 
     async def find_event(self, event_id: UUID) -> RecordedEvent | None:
-        """Return the event with an id; None where there is none.
+        """Return the event with an id, or None.
 
-        An id that was appended twice, to two streams, gives the first of them.
+        If the same id was appended to two streams, the first event is returned.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
-            UnknownEventTypeError, EventDecodingError: The code does not know the event.
+            UnknownEventTypeError, EventDecodingError: The event cannot be read.
         """
         rows = await read_rows(self._source, "log/find_event", event_id)
         return decode(rows[0], classes=self._classes) if rows else None
@@ -70,17 +72,21 @@ class EventLookup:
         limit: int = CORRELATED_EVENTS_MAX,
         on_unreadable: OnUnreadable = "raise",
     ) -> list[RecordedEvent]:
-        """Return the events with a correlation id in their metadata, in order, and the event of that very id.
+        """Return the events of a correlation in order.
+
+        These are the events with the correlation id in their metadata, and the event whose own id
+        it is.
 
         Args:
-            correlation_id: The id; that of the first event of all, where no other was given.
-            limit: Return so many events at most.
-            on_unreadable: What to do with an event that cannot be read: stop (`raise`), leave it out with a warning
-                (`skip`), or call a function with it.
+            correlation_id: The correlation id. If a command sets none, it is the id of the first
+                event.
+            limit: The maximum number of events.
+            on_unreadable: What to do with an event that cannot be read: raise its error (`raise`),
+                skip it with a warning (`skip`), or call a function with it.
 
         Raises:
             LimitError: `limit` is below 1.
-            ConfigurationError: `on_unreadable` is none of these.
+            ConfigurationError: `on_unreadable` is not one of these.
             ConnectionError, TimeoutError: Safe to retry.
             UnknownEventTypeError, EventDecodingError: An event cannot be read.
         """
@@ -96,16 +102,18 @@ class EventLookup:
     async def find_time(
         self, *, recorded_at: datetime | None = None, occurred_at: datetime | None = None
     ) -> TimeBounds:
-        """Return between which positions a point in time lies; exactly one of the two times is given.
+        """Return the positions between which a point in time lies; give exactly one time.
 
-        Events whose transactions are in flight may still come to lie before the point in time.
+        Transactions in flight may still add events before the point in time.
 
         Args:
-            recorded_at: The point in time, by the database's clock; naive: local time.
-            occurred_at: The point in time, by the domain's clock; naive: local time.
+            recorded_at: The point in time, by the database's clock; a naive datetime means local
+                time.
+            occurred_at: The point in time, by the domain's clock; a naive datetime means local
+                time.
 
         Raises:
-            ConfigurationError: Not exactly one is given, or it is not a time.
+            ConfigurationError: Both or neither are given, or the value is not a time.
             ConnectionError, TimeoutError: Safe to retry.
         """
         if recorded_at is not None and occurred_at is None:
@@ -113,7 +121,7 @@ class EventLookup:
         elif occurred_at is not None and recorded_at is None:
             rows = await read_rows(self._source, "log/bound_occurred_at", bound_in_utc(occurred_at))
         else:
-            raise ConfigurationError("find which time? Give exactly one of recorded_at= and occurred_at=")
+            raise ConfigurationError("find_time takes exactly one of recorded_at= and occurred_at=")
         return TimeBounds(rows[0]["first_after"], rows[0]["last_through"])
 
 

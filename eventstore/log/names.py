@@ -1,4 +1,7 @@
-"""Whether categories and types that are asked for exist: a name that is mistyped must not look like an empty log."""
+"""The check that categories and types in a query exist.
+
+Without it, a misspelt name would look like an empty log.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,10 @@ async def require_known_names(
 ) -> None:
     """Refuse a category or type that neither a class nor an event of the log has.
 
-    The log is asked only for names that no class has.
+    The log is queried only for names that no class has.
 
     Raises:
-        ConfigurationError: There is none; names that are close are named.
+        ConfigurationError: A name is unknown. The message lists similar names.
         ConnectionError, TimeoutError: Safe to retry.
     """
     known = {
@@ -53,7 +56,7 @@ async def require_known_names(
 
 
 def no_such_name(what: str, name: str, known: Iterable[str], advice: str = "") -> ConfigurationError:
-    """Return the error for a name that nothing has: it says which names are close, or which there are."""
+    """Return the error for an unknown name. It lists similar names, or else the known names."""
     known = sorted(set(known))
     close = difflib.get_close_matches(name, known, _CLOSE_MAX)
     if close:

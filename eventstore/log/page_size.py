@@ -1,4 +1,4 @@
-"""How much a statement reads of the log at a time: `PageSize`."""
+"""How many events a statement reads at a time: `PageSize`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ from collections.abc import Sequence
 from typing import Any
 
 BATCH_BYTES_MAX = 8_000_000
-"""Bytes of JSON that a page of events ends at: a thousand usual events have half a megabyte. A larger event goes alone."""
+"""Maximum bytes of JSON in a page of events; a larger event gets its own page.
+
+A thousand usual events have half a megabyte.
+"""
 
 BYTES_UNBOUNDED = 2**62
-"""For a statement whose caller has asked for all of it."""
+"""The limit in bytes for a caller that needs all events at once."""
 
 
 class PageSize:
-    """The limits of the next page of events: so many events, and `BATCH_BYTES_MAX`.
+    """The limits of the next page: a number of events, and `BATCH_BYTES_MAX`.
 
-    A statement looks at the size of each event that it is asked for, also of those that its bytes leave out. So after a page that
-    ended by its bytes the next is asked for fewer events, and then for more again.
+    A statement measures every event up to the number of events, even events beyond the limit in
+    bytes. So after a page that reached the limit in bytes, the next page asks for fewer events, and
+    later pages for more again.
 
     Args:
-        events_max: The most events of a page.
+        events_max: The maximum number of events per page.
     """
 
     def __init__(self, events_max: int) -> None:
@@ -28,12 +32,12 @@ class PageSize:
         self.bytes = BATCH_BYTES_MAX
 
     def limit_to(self, events_max: int) -> None:
-        """Let a page have so many events at most from now on."""
+        """Set a new maximum number of events per page."""
         self._events_max = events_max
         self.events = min(self.events, events_max)
 
     def is_full(self, rows: Sequence[Any]) -> bool:
-        """Whether there may be more after the rows of a page of this size; the next size is fitted to them."""
+        """Whether more events may follow these rows; it also adapts the next page's size."""
         if not rows:
             return False
         if rows[-1]["is_full"]:

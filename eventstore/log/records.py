@@ -1,4 +1,4 @@
-"""Between events and the columns of the log."""
+"""Conversion between events and the columns of the log."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ COLUMNS = (
     "occurred_at",
     "recorded_at",
 )
-"""The columns of `events`, in the order in which every statement that reads pages of them gives them."""
+"""The columns of `events`, in the order in which statements for pages of events return them."""
 
 VERSION_MAX = 2**31 - 1
 """The highest version of a stream: an integer of PostgreSQL."""
 
 NO_METADATA: Mapping[str, Any] = {}
-"""What an event is kept with where its writer gives nothing."""
+"""The metadata of an event whose writer gives none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,11 @@ class StreamAppend:
 
     Attributes:
         stream_id: The stream.
-        expected_version: Its version as the writer knows it; 0 for a new stream.
+        expected_version: Its version, as the writer knows it; 0 for a new stream.
         events: The events, in order; at least one.
 
     Raises:
-        ConfigurationError: There are no events: nothing would be checked and nothing written.
+        ConfigurationError: There are no events, so nothing would be checked or written.
         LimitError: `expected_version` is below 0.
     """
 
@@ -80,12 +80,13 @@ class StreamAppend:
     def __post_init__(self) -> None:
         if not self.events:
             raise ConfigurationError(
-                f"an append to stream {self.stream_id} has no events: nothing would be written, and its version not checked"
+                f"an append to stream {self.stream_id} has no events: nothing would be written or checked, so "
+                "give at least one event"
             )
         check_count("expected_version", self.expected_version, least=0, most=VERSION_MAX)
 
     def staged(self, metadata: Mapping[str, Any]) -> Iterator[StagedEvent]:
-        """Yield the events with the versions that they will have."""
+        """Yield the events with the versions that they will get."""
         for version, pending in enumerate(self.events, start=self.expected_version + 1):
             yield StagedEvent(self.stream_id, version, pending, metadata)
 
@@ -99,17 +100,20 @@ class StagedEvent:
     pending: PendingEvent
     metadata: Mapping[str, Any] = field(default_factory=dict)
     generation: int | None = None
-    """Of which generation of the server the state was read that this event changes; None: it was not read in this session."""
+    """The server's generation when the state that this event changes was read.
+
+    None if the state was not read in this session.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """What an append did.
+    """The result of an append.
 
     Attributes:
         positions: The position of each event, in staging order.
         recorded_at: When the append's statement began, by the database's clock.
-        repeated: Whether the log had these very events already, from an earlier call.
+        repeated: Whether the log had these same events before, from an earlier call.
     """
 
     positions: tuple[int, ...]
@@ -118,12 +122,12 @@ class AppendResult:
 
     @property
     def last_position(self) -> int:
-        """The highest position; 0 where nothing was appended."""
+        """The highest position; 0 if nothing was appended."""
         return max(self.positions, default=0)
 
 
 class AppendColumns(NamedTuple):
-    """The arguments of the append statement; each is a list with one item an event."""
+    """The arguments of the append statement. The lists have one item per event."""
 
     heads: dict[UUID, int]
     """The version that each stream is expected to have."""
@@ -137,17 +141,20 @@ class AppendColumns(NamedTuple):
     metadata: list[str]
     occurred_at: list[datetime]
     generation: int | None = None
-    """Of which generation of the server the states were read that the events change; None: they do not depend on it."""
+    """The server's generation when the states that the events change were read.
+
+    None if the events do not depend on the server.
+    """
     digests: Sequence[int] = ()
-    """For each event the `append_digest` of its append; empty for an import, which has none."""
+    """The `append_digest` of each event's append; empty for an import, which has none."""
 
     @property
     def per_event(self) -> tuple[list[Any], ...]:
-        """The arguments with one item an event, in the order of the statements' parameters."""
+        """The lists with one item per event, in the order of the statements' parameters."""
         return self[1:10]
 
     def extended(self, others: Iterable[AppendColumns]) -> AppendColumns:
-        """Return these columns followed by those of others, which share no stream with them or each other."""
+        """Return these columns followed by those of others. No two may share a stream."""
         all_of_them = (self, *others)
         heads: dict[UUID, int] = {}
         for one in all_of_them:
@@ -163,16 +170,17 @@ class AppendColumns(NamedTuple):
     def of(
         cls, heads: dict[UUID, int], per_event: Iterable[list[Any]], generation: int | None = None
     ) -> AppendColumns:
-        """Return columns of what `per_event` gives."""
+        """Return columns from the lists of `per_event`."""
         make: Any = cls
         made: AppendColumns = make(heads, *per_event, generation)
         return made
 
 
 def append_digest(event_ids: Sequence[UUID]) -> int:
-    """Return what tells which events were appended together: a sum over their ids, in any order, as a signed integer.
+    """Return a digest of the ids of events that are appended together.
 
-    It is 0 for one event, and never 0 for more.
+    It is a sum that does not depend on their order, as a signed integer of 32 bits. It is 0 for one
+    event, and never 0 for several.
     """
     if len(event_ids) == 1:
         return 0
@@ -184,7 +192,8 @@ def encode_metadata(metadata: Mapping[str, Any]) -> str:
     """Return metadata as JSON text: decimals as strings, times and UUIDs as ISO text.
 
     Raises:
-        ConfigurationError: It holds what JSON cannot, such as a set, NaN or an object of a class; or a text with NUL.
+        ConfigurationError: It contains a value that JSON cannot express, such as a set, NaN or an
+            object of another class, or text with NUL.
     """
     if not metadata:
         return "{}"
@@ -193,9 +202,9 @@ def encode_metadata(metadata: Mapping[str, Any]) -> str:
     except TypeError as error:
         raise ConfigurationError(f"metadata cannot be written as JSON: {error}") from error
     if b"null" in encoded and _has_no_number(metadata):
-        raise ConfigurationError("metadata cannot be written as JSON: it holds NaN or infinity")
+        raise ConfigurationError("metadata cannot be written as JSON: it contains NaN or infinity")
     if has_nul(encoded):
-        raise ConfigurationError("metadata holds the character NUL, which PostgreSQL cannot store")
+        raise ConfigurationError("metadata contains the character NUL, which PostgreSQL cannot store")
     return without_exponents(encoded.decode())
 
 
@@ -206,7 +215,7 @@ def _decimal_text(value: Any) -> str:
 
 
 def _has_no_number(value: Any) -> bool:
-    """Whether a float that is no number lies anywhere in it: orjson would write it as null."""
+    """Whether a value contains NaN or infinity anywhere, which orjson would write as null."""
     if isinstance(value, float):
         return not math.isfinite(value)
     if isinstance(value, Mapping):
@@ -219,13 +228,14 @@ def to_columns(staged: Iterable[StagedEvent], *, classes: EventRegistry = regist
 
     Args:
         staged: The events.
-        classes: Where a reader of the log finds event classes.
+        classes: The registry in which a reader of the log finds event classes.
 
     Raises:
-        ConfigurationError: The versions of a stream are not consecutive, or start below 1; a class of an event is not the
-            one that a reader would find; metadata cannot be written as JSON, or holds NUL.
-        AppendTooLargeError: An event, or all of them together, are larger than PostgreSQL can take.
-        EventEncodingError: An event would not be read back equal, type and all.
+        ConfigurationError: The versions of a stream are not consecutive or out of range, a reader
+            would find another class for an event, or metadata cannot be written as JSON or contains
+            NUL.
+        EventEncodingError: An event could not be read back equal, in value and type.
+        AppendTooLargeError: An event, or all events together, are larger than the limits.
     """
     digests: list[int] = []
     columns = AppendColumns({}, [], [], [], [], [], [], [], [], [], None, digests)
@@ -283,7 +293,9 @@ def _complete(columns: AppendColumns, digests: list[int], length: int) -> None:
 
 def _no_version(stream_id: UUID, version: int, before: int) -> ConfigurationError:
     if version > VERSION_MAX:
-        return ConfigurationError(f"a stream has {VERSION_MAX} versions at most, not {version}")
+        return ConfigurationError(
+            f"version {version} of stream {stream_id} is too high: a stream has at most {VERSION_MAX} versions"
+        )
     return ConfigurationError(
         f"version {version} of stream {stream_id} does not follow version {before}: stage the events of a stream in order"
     )
@@ -294,13 +306,14 @@ def decode(row: Row, *, classes: EventRegistry = registry) -> RecordedEvent:
 
     Args:
         row: The columns of `events`, by name.
-        classes: Where event classes and upcasters are found.
+        classes: The registry of event classes and upcasters.
 
     Returns:
-        The event; an `UpcastEvents` where upcasters made several of it, or none.
+        The event; an `UpcastEvents` if upcasting turned it into zero or several events.
 
     Raises:
-        UnknownEventTypeError: No class is registered for its type, or for one that it was upcast to.
+        UnknownEventTypeError: No class is registered for its type, or for a type that it was upcast
+            to.
         EventDecodingError: Its JSON does not fit its class, or it cannot be upcast.
     """
     (event,) = decode_page([[row[name] for name in COLUMNS]], classes=classes)
@@ -331,22 +344,22 @@ def decode_page(
     taken: Container[type[Event]] | None = None,
     keep_unreadable: bool = False,
 ) -> Any:
-    """Return rows of `events` as `decode` does, many at a time.
+    """Return many rows of `events` as events, like `decode`.
 
     Args:
-        rows: The values of `COLUMNS` of each row, in that order; others may come after them.
-        classes: Where event classes and upcasters are found.
-        taken: Which classes of events are wanted; the others are left out. None: all. One that upcasters have to look
-            at is not left out.
-        keep_unreadable: Return an event that cannot be read as an `UnreadableEvent` in its place; else its error is
-            raised.
+        rows: For each row the values of `COLUMNS`, in that order; more values may follow.
+        classes: The registry of event classes and upcasters.
+        taken: The event classes to return; None for all. Events that need an upcaster are always
+            returned.
+        keep_unreadable: Whether to return an `UnreadableEvent` for an event that cannot be read.
+            Otherwise its error is raised.
 
     Raises:
         UnknownEventTypeError, EventDecodingError: As `decode`.
     """
     events: list[Readable] = []
     current, add, codecs = classes.current, events.append, event_codecs
-    new = tuple.__new__  # takes half the time of the class's own constructor
+    new = tuple.__new__  # takes half the time of the constructor
     for row in rows:
         (
             position,
@@ -388,24 +401,24 @@ def decode_page(
     return events
 
 
-# Asyncpg gives an infinite time as the first or the last datetime there is; no event can have these.
+# Asyncpg returns an infinite time as `datetime.min` or `datetime.max`, which no event can have.
 _YEAR_FIRST, _YEAR_LAST = 1, 9999
 
 
 def _metadata(text: str) -> Mapping[str, Any]:
     found: Mapping[str, Any] = orjson.loads(text)
     if type(found) is not dict:
-        raise TypeError(f"its metadata is {text[:100]}, no JSON object")
+        raise TypeError(f"its metadata is {text[:100]}, which is not a JSON object")
     return found
 
 
 def _require_finite(when: datetime) -> None:
-    if when.replace(tzinfo=None) in (datetime.min, datetime.max):  # noqa: DTZ901 - without a zone, as they are compared
-        raise ValueError("it occurred at an infinite time")
+    if when.replace(tzinfo=None) in (datetime.min, datetime.max):  # noqa: DTZ901 - compared without a time zone
+        raise ValueError("its occurred_at is an infinite time")
 
 
 def _unreadable(row: Iterable[Any], error: Exception) -> UnreadableEvent:
-    """Return an event that cannot be read; an error that is not the library's own is given the event's place."""
+    """Return an `UnreadableEvent`; a foreign error is wrapped in one that names the place."""
     values = dict(zip(COLUMNS, row, strict=False))
     if isinstance(error, EventDecodingError | UnknownEventTypeError):
         return UnreadableEvent(**values, error=error)

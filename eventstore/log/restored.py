@@ -1,8 +1,10 @@
-"""What a restore may have lost: a sequence behind what it has assigned, readers ahead of the log's end.
+"""The check for events that a restore has lost.
 
-A dump and its restore keep everything that is stored here. But a restore that lost the last seconds, or one of the log beside
-read tables of another point in time, would have the log assign positions again that readers have passed: their events would
-never be read. So a store looks for it when it is opened, and `eventstore repair` repairs it.
+A dump and its restore keep everything. But a restore may lose the last seconds, or restore the log
+and the read tables of different points in time. Then the log would assign positions again that
+readers have passed, and the events at these positions would never be read. So a store checks for
+this when it opens: the sequence must not be behind the positions it has assigned, and no reader may
+be ahead of the end of the log. `eventstore repair` repairs both.
 """
 
 from __future__ import annotations
@@ -27,16 +29,17 @@ _LOCK_TIMEOUT_S = 10
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Where the log ends, and what is known to have been beyond.
+    """The end of the log, and the positions known to have been beyond it.
 
     Attributes:
         head: The highest position that is visible.
-        sequence: The position that was assigned last; None where the role may not see it.
-        delivered: The highest position that anything is known to have read.
-        ahead: The projections that have read beyond the log's end.
-        state_snapshots_ahead: Whether there are stored sets of states beyond it.
-        impossible: The table and the position of rows that stand where no position can have been assigned: somebody wrote
-            them by hand, or they are damaged. They count for nothing above, but for `ahead`.
+        sequence: The last assigned position; None if the role may not read it.
+        delivered: The highest position that any reader is known to have read.
+        ahead: The projections that have read beyond the end of the log.
+        state_snapshots_ahead: Whether there are state snapshots beyond the end of the log.
+        impossible: The table and the position of rows at positions that cannot have been assigned.
+            They were written by hand or are damaged. Among the attributes above, only `ahead` takes
+            them into account.
     """
 
     head: int
@@ -48,17 +51,17 @@ class Ends:
 
     @property
     def last_assigned(self) -> int:
-        """The highest position that is known to have been assigned, whatever the sequence says."""
+        """The highest position that is known to have been assigned, regardless of the sequence."""
         return max(self.head, self.delivered)
 
     @property
     def is_sequence_behind(self) -> bool:
-        """Whether a position would be assigned again."""
+        """Whether the sequence would assign a position again."""
         return self.sequence is not None and self.sequence < self.last_assigned
 
 
 async def read_ends(log: EventLog) -> Ends:
-    """Read where the log, its sequence and its readers are.
+    """Read the positions of the log's end, its sequence and its readers.
 
     Raises:
         NotMigratedError: The tables are missing.
@@ -81,7 +84,9 @@ async def _read(connection: Connection) -> Ends:
 
 
 async def require_whole(log: EventLog) -> None:
-    """Check, in one short statement, that no position will be assigned twice and nobody has read what is lost.
+    """Check that no position will be assigned twice, and that no reader has read a lost event.
+
+    This takes one short statement.
 
     Raises:
         RestoredLogError: A restore has lost events. Nothing was written.
@@ -92,7 +97,7 @@ async def require_whole(log: EventLog) -> None:
 
 
 async def require_whole_on(connection: Connection) -> None:
-    """As `require_whole`, on a connection that is lent already."""
+    """Like `require_whole`, on a given connection."""
     with mapped_errors(own_statement=True, reads_only=True, connection=connection):
         ends = await _read(connection)
     _require_whole(ends)
@@ -101,7 +106,7 @@ async def require_whole_on(connection: Connection) -> None:
 def _require_whole(ends: Ends) -> None:
     if ends.impossible:
         _logger.warning(
-            "rows stand at positions that were never assigned, and are passed over: %s: run `eventstore check`",
+            "ignoring rows at positions that were never assigned: %s: run `eventstore check`",
             ", ".join(ends.impossible),
         )
     if ends.ahead or ends.state_snapshots_ahead:
@@ -109,7 +114,7 @@ def _require_whole(ends: Ends) -> None:
         readers = ", ".join((*ends.ahead, *(["state_snapshots"] if ends.state_snapshots_ahead else [])))
         raise RestoredLogError.of(
             f"the log ends at position {ends.head}, but {readers} had read {beyond}: a "
-            "restore has lost events, and what was made of them is still there: run `eventstore repair`",
+            "restore has lost events, but what was built from them is still there: run `eventstore repair`",
             position=ends.delivered,
             end=ends.head,
             readers=(*ends.ahead, *(["state_snapshots"] if ends.state_snapshots_ahead else [])),
@@ -117,17 +122,19 @@ def _require_whole(ends: Ends) -> None:
     if ends.is_sequence_behind:
         raise RestoredLogError.of(
             f"the sequence of positions is at {ends.sequence}, but position {ends.last_assigned} was "
-            "assigned before, and would be again: run `eventstore repair`",
+            "assigned before and would be assigned again: run `eventstore repair`",
             position=ends.last_assigned,
             end=ends.sequence,
         )
 
 
 async def advance_sequence(log: EventLog) -> int | None:
-    """Put the sequence of positions past everything that is known to have been assigned; appends wait meanwhile.
+    """Set the sequence of positions to the highest position known to have been assigned.
+
+    Appends wait meanwhile.
 
     Returns:
-        The position that counts as the last one assigned; None where nothing had to be done.
+        The position that now counts as assigned last; None if nothing had to be done.
 
     Raises:
         TransactionConflictError: A transaction that has appended is still open. Safe to run again.

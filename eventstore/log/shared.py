@@ -1,4 +1,4 @@
-"""One log for each connection, so that all writers of a process share its wake-ups and its group commit."""
+"""One log per connection, so that all writers of a process share its wake-ups and group commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eventstore.log.signals import Signals
 
 
 def log_of(connection: DatabaseConnection | PostgreSQLAdapter) -> EventLog:
-    """Return the log of a connection, or of what an adapter was made of; the same one each time."""
+    """Return the log of a connection or adapter. Each call returns the same log."""
     if isinstance(connection, PostgreSQLAdapter) and isinstance(connection.connection, DatabaseConnection):
         connection = connection.connection
     log = connection.attachments.get(EventLog)
@@ -36,7 +36,7 @@ def log_of(connection: DatabaseConnection | PostgreSQLAdapter) -> EventLog:
 
 
 class _Pool:
-    """An asyncpg pool of the user's own, lent as `DatabaseConnection` lends."""
+    """A pool that the user created, with the `acquire` of a `DatabaseConnection`."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool

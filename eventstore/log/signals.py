@@ -1,6 +1,6 @@
-"""Wake-ups across processes: a NOTIFY after the commit, and a LISTEN on a connection of its own.
+"""Wake-ups across processes: a NOTIFY after a commit, and a LISTEN on a separate connection.
 
-Both are hints. Who waits for events polls as well, so one that is lost costs a moment and nothing else.
+Both are hints. A reader that waits for events also polls, so a lost hint only causes a short delay.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from eventstore.waiting import Backoff, wait_until_set
 _logger = logging.getLogger(__name__)
 
 CHANNEL = "eventstore"
-"""The channel of NOTIFY, as in `sql/log/notify.sql`."""
+"""The channel of NOTIFY; `sql/log/notify.sql` uses the same name."""
 
 NOTIFY_INTERVAL_S = 0.05
-"""A process sends no more than one NOTIFY in this time, the first of them at once."""
+"""The minimum interval between two NOTIFYs of a process; the first is sent at once."""
 
 PROBE_INTERVAL_S = 15.0
-"""How often the listening connection is asked for an answer, since one that was cut says nothing of it."""
+"""How often the listening connection is probed, because a broken connection gives no sign."""
 
 PROBE_TIMEOUT_S = 5.0
-"""For how long the answer is waited for; then the connection is made anew."""
+"""How long to wait for the answer to a probe; after that, the process connects again."""
 
 _BACKOFF_FIRST_S = 0.1
 _BACKOFF_MAX_S = 10.0
-# So often a full pool is left to the writers before a hint takes its turn among them.
+# How often a hint lets writers go first while the pool is full.
 _POLITE_TRIES = 20
 _CLOSE_TIMEOUT_S = 1.0
-# Errors that do not pass by themselves, such as of a wrong direct_url.
+# Errors that are not transient, such as those of a wrong direct_url.
 _LASTING = (ConfigurationError, ConnectionRejectedError)
 
 
 class Signals:
-    """The wake-ups between this process and the others on one database.
+    """The wake-ups between this process and others on the same database.
 
     Args:
         connection: The pool; its configuration says how LISTEN reaches the server.
-        on_signal: Called when another process has appended, and when that may have been missed.
+        on_signal: Called when another process has appended, and when a signal may have been missed.
     """
 
     def __init__(self, connection: DatabaseConnection, on_signal: Callable[[], None]) -> None:
@@ -65,13 +65,13 @@ class Signals:
         self._stopping = asyncio.Event()
         self._schema: str | None = None
         self.is_listening = False
-        """Whether signals of other processes arrive, as far as is known."""
+        """Whether the signals of other processes arrive, as far as this process knows."""
         connection.at_close(self.stop)
 
     # ---- sending ---------------------------------------------------------------------------------------------
 
     def send(self) -> None:
-        """Tell the other processes that something was committed; soon, and by a task of its own."""
+        """Notify the other processes of a commit, in a background task."""
         self._pending = True
         if self._sending is None and not self._connection.is_closed:
             self._sending = asyncio.create_task(self._send(), name="eventstore wake-up of other processes")
@@ -84,8 +84,8 @@ class Signals:
                 await self._notify()
                 await wait_until_set(self._stopping, NOTIFY_INTERVAL_S)
         except EventStoreError as error:
-            # Whoever waits for it polls as well.
-            _logger.info("other processes were not told of an append", exc_info=error)
+            # Readers that wait for the event also poll.
+            _logger.info("could not notify other processes of an append", exc_info=error)
         finally:
             self._sending = None
 
@@ -102,14 +102,17 @@ class Signals:
     # ---- listening -------------------------------------------------------------------------------------------
 
     def listen(self) -> None:
-        """Listen from now on, until the pool is closed; once is enough."""
+        """Start to listen until the pool is closed. Later calls have no effect."""
         if self._listening is None and not self._connection.is_closed:
             self._listening = asyncio.create_task(
                 self._listen(), name="eventstore wake-up by other processes"
             )
 
     def listen_again(self) -> None:
-        """Connect anew, since another server is behind the address: the one before may still be there, and silent."""
+        """Connect again, because another server has taken over the address.
+
+        The previous server may still keep the old connection open, without ever sending a signal.
+        """
         self._lost.set()
 
     async def _listen(self) -> None:
@@ -121,32 +124,32 @@ class Signals:
             try:
                 if not await self._listen_once(connector):
                     _logger.info(
-                        "a pooler stands between this process and PostgreSQL, which loses NOTIFY: other processes' "
-                        "appends are found by polling; set DATABASE_DIRECT_URL (direct_url) to be woken by them"
+                        "a pooler between this process and PostgreSQL loses NOTIFY: appends of other processes "
+                        "are found by polling; set DATABASE_DIRECT_URL (direct_url) to receive wake-ups"
                     )
                     return
                 backoff.reset()
             except (EventStoreError, *DRIVER_ERRORS, TimeoutError) as error:
                 level = logging.WARNING if isinstance(error, _LASTING) else logging.INFO
-                _logger.log(level, "listening for other processes is tried again", exc_info=error)
+                _logger.log(level, "retrying to listen for other processes", exc_info=error)
             await asyncio.sleep(backoff.next_s())
 
     async def _listen_once(self, connector: Connector) -> bool:
-        """Listen until the connection is lost; return at once, and False, where it cannot be done."""
+        """Listen until the connection is lost. If a pooler prevents it, return False at once."""
         connection = await connector.connect(asyncpg.connect)
         self._lost.clear()
         connection.add_termination_listener(self._terminated)
         try:
             self._schema = self._connection.config.schema or await find_schema(connection)
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                # A pooler makes up the process id that it tells its clients.
+                # A pooler reports an invented process id to its clients.
                 if connection.get_server_pid() != await connection.fetchval(
                     load("log/backend_pid", connection)
                 ):
                     return False
                 await connection.add_listener(CHANNEL, self._heard)
             self.is_listening = True
-            self._on_signal()  # what came before was not heard
+            self._on_signal()  # earlier signals were missed
             while not await wait_until_set(self._lost, PROBE_INTERVAL_S):
                 async with asyncio.timeout(PROBE_TIMEOUT_S):
                     await connection.fetchval(load("log/backend_pid", connection))
@@ -160,7 +163,7 @@ class Signals:
         self._lost.set()
 
     def _heard(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
-        # Stores of several schemas share the channel, since PostgreSQL has one for each name of a database.
+        # PostgreSQL has one channel per name and database, so stores of several schemas share it.
         sender, _, schema = payload.partition(" ")
         if sender != self._own and schema == self._schema:
             self._on_signal()
@@ -168,7 +171,7 @@ class Signals:
     # ---- the end ---------------------------------------------------------------------------------------------
 
     async def stop(self) -> None:
-        """Stop listening, and send what is to be sent."""
+        """Stop listening, and send a pending signal."""
         self._stopping.set()
         if self._listening is not None:
             await end(self._listening)

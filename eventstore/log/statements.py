@@ -1,4 +1,4 @@
-"""The append's statements on a connection, and what their answers mean."""
+"""The statements of an append on a connection, and the meaning of their results."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from eventstore.sql import load
 async def execute_append(
     connection: Connection, columns: AppendColumns, *, lock_timeout: str | None = None, directly: bool = False
 ) -> AppendResult:
-    """Append, in one statement.
+    """Append in one statement.
 
     Args:
         connection: An asyncpg connection.
         columns: The events.
-        lock_timeout: How long the statement may wait for locks, such as `50ms`; None: as the session says.
-        directly: Write into the table, which needs the right to do so; else through the functions for writers.
+        lock_timeout: How long the statement may wait for locks, such as `50ms`; None for the
+            setting of the session.
+        directly: Whether to insert into the table, which requires the right to do so. Otherwise the
+            functions for writers are called.
 
     Raises:
         ConcurrencyError: A stream has another version; nothing was written.
-        asyncpg.UniqueViolationError: A writer that was still in flight has taken a version.
+        asyncpg.UniqueViolationError: A writer that was in flight has taken a version.
     """
     if len(columns.versions) == 1:
         return await _execute_one(connection, columns, lock_timeout, directly=directly)
@@ -46,7 +48,7 @@ async def execute_append(
 
 
 def append_document(columns: AppendColumns) -> str:
-    """The events as one JSON document; what they hold is JSON already, and goes in as it is."""
+    """Return the events as one JSON document, which has their data and metadata unchanged."""
     events = [
         {
             "stream_id": stream_id,
@@ -64,14 +66,14 @@ def append_document(columns: AppendColumns) -> str:
             *columns.per_event, columns.digests, strict=True
         )
     ]
-    # Ids and times of other classes, such as the driver's own, are told by their text.
+    # Ids and times of other classes, such as the driver's, are written as text.
     return orjson.dumps(events, default=str).decode()
 
 
 async def _execute_one(
     connection: Connection, columns: AppendColumns, lock_timeout: str | None, *, directly: bool
 ) -> AppendResult:
-    # Arrays of one would cost the server half as much again as the event itself.
+    # Arrays with one item would cost the server half as much again as the event itself.
     statement = load("log/append_one_directly" if directly else "log/append_one", connection)
     row = the_row(
         await connection.fetchrow(statement, *(values[0] for values in columns.per_event), lock_timeout)
@@ -84,15 +86,15 @@ async def _execute_one(
 
 
 def swallowed(events: int, appended: int) -> IntegrityError:
-    """Return the error for an append of which the server has inserted fewer events than were given."""
+    """Return the error for an append of which the server inserted fewer events than it was sent."""
     return IntegrityError(
-        f"of {events} event(s) the server has inserted {appended}: a trigger or a rule of the table events swallows "
-        "rows, and `eventstore check` names it"
+        f"the server inserted {appended} of {events} event(s): a trigger or a rule of the table events drops rows; "
+        "run `eventstore check`, which names it"
     )
 
 
 async def find_repeated(connection: Connection, columns: AppendColumns, cause: Exception) -> AppendResult:
-    """Return the first call's positions where the log has these very events; else raise the conflict.
+    """Return the first call's positions if the log has these same events; else raise the conflict.
 
     Raises:
         ConcurrencyError: The log has other events at these versions, or only some of these.
@@ -106,20 +108,20 @@ async def find_repeated(connection: Connection, columns: AppendColumns, cause: E
         expected = columns.heads[stream_id]
         if row["actual"] != expected:
             raise ConcurrencyError(stream_id, expected=expected, actual=row["actual"]) from cause
-    # The writer that held the version has rolled back since: the same append may now succeed.
+    # The writer that held the version has rolled back, so the same append may now succeed.
     stream_id, expected = next(iter(columns.heads.items()))
     raise ConcurrencyError(stream_id, expected=expected, actual=expected) from cause
 
 
 def _is_whole(columns: AppendColumns, rows: Sequence[Any]) -> bool:
-    """Whether each append that wrote some of these events wrote no others."""
+    """Whether the appends that wrote these events wrote no other events."""
     together: dict[int, list[UUID]] = {}
     for row, event_id in zip(rows, columns.event_ids, strict=True):
         together.setdefault(row["append_digest"], []).append(event_id)
     together.pop(0, None)
     if any(append_digest(event_ids) != digest for digest, event_ids in together.items()):
         return False
-    # An import does not keep which events were appended together, only their streams and times.
+    # An import does not record which events were appended together, only their streams and times.
     last = dict(zip(columns.stream_ids, columns.versions, strict=True))
     return not any(
         not row["append_digest"]
@@ -132,6 +134,6 @@ def _is_whole(columns: AppendColumns, rows: Sequence[Any]) -> bool:
 
 
 def is_version_taken(error: asyncpg.UniqueViolationError) -> bool:
-    """Whether another writer has the version that an append was to have."""
-    # A distributed table reports its constraints with the suffix of a shard.
+    """Whether another writer has taken a version of the append."""
+    # A distributed table reports its constraints with a shard suffix.
     return str(error.constraint_name).startswith("events_pkey")

@@ -1,4 +1,4 @@
-"""Following the log."""
+"""Following the log: subscriptions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a reader stands, and the event by which another server's log is told to have what was read.
+    """The position of a reader, and the last event that it has read.
+
+    The event shows whether the log of another server has the events that were read.
 
     Attributes:
-        position: Everything up to it was read.
-        event_position: The position of the last event up to there; None: there is none.
-        event_id: Its id; None: there is none.
+        position: Everything up to this position was read.
+        event_position: The position of the last event up to there; None if there is none.
+        event_id: The id of that event; None if there is none.
     """
 
     position: int
@@ -33,7 +35,7 @@ class Mark:
 
     @classmethod
     def of(cls, position: int, row: Any) -> Mark:
-        """Return the mark of a position, from what the log has there.
+        """Return the mark of a position from a row of the log.
 
         Raises:
             RestoredLogError: The log ends before the position.
@@ -41,7 +43,7 @@ class Mark:
         end = max(row["head"], row["sequence"] or 0)
         if position > end:
             raise RestoredLogError.of(
-                f"position {position} is beyond the end of the log, which is at {end}: it was read from a log that had "
+                f"position {position} is beyond the end of the log, which is at {end}: it was read from a log with "
                 "more events, which a restore or a fail-over has lost; read again from a position that this log has",
                 position=position,
                 end=end,
@@ -49,15 +51,15 @@ class Mark:
         return cls(position, row["position"], row["event_id"])
 
     def require_kept(self, now: Mark) -> None:
-        """Check that the log still has the event that this mark knows.
+        """Check that the log still has the event of this mark.
 
         Raises:
-            RestoredLogError: It has another one there, or none.
+            RestoredLogError: The log has another event there, or none.
         """
         if (now.event_position, now.event_id) != (self.event_position, self.event_id):
             raise RestoredLogError.of(
-                f"the event {self.event_id} at position {self.event_position}, which was read, is not in the log any more: "
-                "a restore or a fail-over has lost it, and what it was followed by; read again from a position whose "
+                f"the event {self.event_id} at position {self.event_position} was read but is no longer in the log: "
+                "a restore or a fail-over has lost it and the events after it; read again from a position whose "
                 "events are known to be there",
                 position=self.event_position,
                 end=now.event_position,
@@ -65,11 +67,12 @@ class Mark:
 
 
 class FollowedPlace:
-    """Where somebody who follows the log is in it, whichever server it is on.
+    """The place of a follower in the log, across changes of the server.
 
     Attributes:
-        position: All events up to it were given out.
-        generation: Of the server that this is known of; None: it has not begun.
+        position: All events up to this position were yielded.
+        generation: The server's generation that the place was checked against; None before the
+            first check.
     """
 
     def __init__(self, log: EventLog, after: int) -> None:
@@ -79,16 +82,19 @@ class FollowedPlace:
         self._mark = Mark(after)
 
     def reach(self, position: int, event_id: UUID) -> None:
-        """Take note that an event was given out."""
+        """Record that an event was yielded."""
         self.position = position
         self._mark = Mark(position, position, event_id)
 
     async def advance(self) -> int:
-        """Return up to where there are final events to read, in a `steady` block of `generation`.
+        """Return the position up to which events are final.
+
+        Read them in a `steady` block of `generation`.
 
         Raises:
-            ServerChangedError: Another server has taken over meanwhile: call it again.
-            RestoredLogError: The log ends before `position`; or it lacks the last event that was given out.
+            ServerChangedError: Another server has taken over meanwhile. Call it again.
+            RestoredLogError: The log ends before `position`, or lacks the last event that was
+                yielded.
             EventStoreError: As `HighWaterMark.advance`.
         """
         if self.generation != self._log.server.generation:
@@ -97,9 +103,9 @@ class FollowedPlace:
             return await self._log.high_water_mark.advance(self.position)
 
     async def _begin(self) -> None:
-        """Begin on a server: at the first position, or, where another one had been before, after the last event given out.
+        """Begin on a server: at `position`, or on a later server after the last yielded event.
 
-        Behind that there may be events here that the server before did not have.
+        After that event, a new server may have events that the previous server did not have.
         """
         with self._log.server.steady() as generation:
             mark = await self._log.read_mark(self._mark.position)
@@ -112,11 +118,13 @@ class FollowedPlace:
 
 
 class Subscription:
-    """The final events of a log in order, each once, for ever: iterate over it.
+    """The final events of a log in order, each once, without end. Iterate over it.
 
-    After an error, iterate over it again: it goes on after `position`. Where another server has taken over meanwhile, it makes
-    sure that the log has what was yielded; a new subscription after `position` cannot know that. After a restart of the
-    program make a new one. An event that cannot be read stops it before that event, unless `on_unreadable` says otherwise.
+    After an error, iterate over it again: it continues after `position`. If another server has
+    taken over meanwhile, it checks that the log has the events that were yielded; a new
+    subscription after `position` cannot check that. After a restart of the program, create a new
+    one. The subscription stops before an event that cannot be read, unless `on_unreadable` says
+    otherwise.
     """
 
     def __init__(
@@ -136,18 +144,19 @@ class Subscription:
 
     @property
     def position(self) -> int:
-        """All events up to it have been yielded, or left out as `on_unreadable` says."""
+        """All events up to this position were yielded, or skipped as `on_unreadable` says."""
         return self._place.position
 
     async def __aiter__(self) -> AsyncIterator[RecordedEvent]:
-        """Yield event after event; waits where there is none.
+        """Yield one event after another, and wait for new events.
 
         Raises:
-            RestoredLogError: The log ends before `position`; or another server has taken over whose log lacks what was
-                yielded.
+            RestoredLogError: The log ends before `position`, or another server has taken over whose
+                log lacks events that were yielded.
             ConnectionError, TimeoutError: Iterate again.
             ConfigurationError: The server is a standby.
-            UnknownEventTypeError, EventDecodingError: An event cannot be read; its position is the error's.
+            UnknownEventTypeError, EventDecodingError: An event cannot be read; the error has its
+                position.
         """
         place, log = self._place, self._log
         with log.wakeups.listen() as listener:
@@ -172,7 +181,7 @@ class Subscription:
                 place.position = reached
 
     async def _read(self, through: int) -> tuple[list[Readable], int]:
-        """Return a page of events, and the position that it reaches."""
+        """Return a page of events, and the position up to which it reaches."""
         if through == self._place.position:
             return [], through
         with self._log.server.steady(self._place.generation):

@@ -1,7 +1,8 @@
-"""Events of the log that cannot be read, and what becomes of them.
+"""Events of the log that cannot be read, and how readers handle them.
 
-An event cannot be read where the code does not know its type or its version, where its JSON does not fit its class, or
-where its envelope is damaged. It stops whoever reads it. Who can do without it says so, with `on_unreadable`.
+An event cannot be read if the code does not know its type or its version, if its JSON does not fit
+its class, or if its envelope is damaged. By default it stops the reader. A reader that can continue
+without the event says so with `on_unreadable`.
 """
 
 from __future__ import annotations
@@ -22,19 +23,20 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class UnreadableEvent:
-    """An event of the log that cannot be read, as it is stored.
+    """An event of the log that cannot be read, in its stored form.
 
     Attributes:
-        position: Its place in the log's one global order.
-        stream_id: The entity's id.
+        position: Its place in the order of the whole log.
+        stream_id: The id of the entity.
         version: Its place in the stream.
-        event_id: The id it was made with.
+        event_id: The id that it was created with.
         category: Its category.
         type: Its type.
         schema_version: The schema version that it was stored with.
-        data: Its fields, as the JSON text that is stored.
-        metadata: Its metadata, as the JSON text that is stored.
-        occurred_at: When it happened, by the domain's clock; the first or the last datetime where it is infinite.
+        data: Its fields, as the stored JSON text.
+        metadata: Its metadata, as the stored JSON text.
+        occurred_at: When it happened, by the domain's clock; `datetime.min` or `datetime.max` if it
+            is infinite.
         recorded_at: When it was appended, by the database's clock.
         error: Why it cannot be read.
     """
@@ -54,30 +56,33 @@ class UnreadableEvent:
 
 
 Readable = RecordedEvent | UnreadableEvent
-"""An event of the log, or one that cannot be read in its place."""
+"""An event of the log, or an `UnreadableEvent` in its place."""
 
 OnUnreadable = Literal["raise", "skip"] | Callable[[UnreadableEvent], object]
 """What to do with an event that cannot be read.
 
-`raise`: stop with its error, which names type, stream and position. `skip`: log it as a warning, count it, and go on with
-the next one. A function: call it with the event, and go on with the next one unless it raises.
+`raise`: raise its error, which names type, stream and position. `skip`: log it as a warning, count
+it, and continue with the next event. A function: call it with the event, and continue with the next
+event unless it raises.
 """
 
 
 def unreadable_handler(on_unreadable: OnUnreadable) -> Callable[[UnreadableEvent], Any]:
-    """Return what is called with each event that cannot be read, in its turn.
+    """Return the function to call with each event that cannot be read, in order.
 
-    An event that is gone past is counted, as `eventstore.log.unreadable`.
+    It counts each skipped event in the metric `eventstore.log.unreadable`.
 
     Raises:
-        ConfigurationError: It is neither of the two words, nor a function.
+        ConfigurationError: `on_unreadable` is neither `raise` nor `skip` nor a function.
     """
     if on_unreadable == "raise":
         return _raise
     if on_unreadable == "skip":
         return _skip
     if not callable(on_unreadable):
-        raise ConfigurationError(f"on_unreadable is 'raise', 'skip' or a function, not {on_unreadable!r}")
+        raise ConfigurationError(
+            f"on_unreadable must be 'raise', 'skip' or a function, not {on_unreadable!r}"
+        )
     handle = on_unreadable
 
     def handle_and_count(event: UnreadableEvent) -> None:
@@ -90,7 +95,7 @@ def unreadable_handler(on_unreadable: OnUnreadable) -> Callable[[UnreadableEvent
 def readable(
     events: Iterable[Readable], on_unreadable: Callable[[UnreadableEvent], Any]
 ) -> Iterator[RecordedEvent]:
-    """Yield the events that can be read; the others are given to `on_unreadable`, each in its turn."""
+    """Yield the events that can be read, and call `on_unreadable` with the others, in order."""
     for event in events:
         if isinstance(event, UnreadableEvent):
             on_unreadable(event)
@@ -104,7 +109,7 @@ def _raise(event: UnreadableEvent) -> None:
 
 def _skip(event: UnreadableEvent) -> None:
     _logger.warning(
-        "an event that cannot be read is left out",
+        "skipping an event that cannot be read",
         extra={
             "position": event.position,
             "stream_id": event.stream_id,

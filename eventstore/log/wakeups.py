@@ -1,4 +1,4 @@
-"""Wake-ups: readers of the log that have found nothing are woken by the next append, and poll under that."""
+"""Wake-ups: an append wakes the readers of the log that have found nothing. They also poll."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from eventstore.waiting import Backoff, wait_until_set
 if TYPE_CHECKING:
     from eventstore.log.signals import Signals
 
-# An append wakes its own process at once, and others by NOTIFY. Under both, readers poll: at these intervals, which
-# double from the first to the longest while nothing comes.
+# An append wakes its own process at once, and others by NOTIFY. In addition, readers poll at these
+# intervals, which double from the first to the longest while there is no event.
 _POLL_FIRST_S = 0.005
 _POLL_MAX_S = 0.25
-# Where NOTIFY arrives: for how long one that was lost may go unnoticed.
+# The longest interval if NOTIFY arrives: a lost NOTIFY delays a reader by at most this.
 _POLL_LISTENING_MAX_S = 1.0
 
 
 class Wakeups:
-    """Tells the readers of this process that something was appended; a hint, never the truth.
+    """Notifies the readers of this process that something was appended. It is only a hint.
 
     Attributes:
-        signals: Carries it to other processes, and theirs to this one; None: it stays here.
+        signals: Carries wake-ups to and from other processes; None for wake-ups within this process
+            only.
     """
 
     def __init__(self) -> None:
@@ -32,25 +33,25 @@ class Wakeups:
         self.signals: Signals | None = None
 
     def notify(self) -> None:
-        """Wake every reader that waits, here and in other processes."""
+        """Wake every waiting reader, in this and in other processes."""
         self.wake()
         if self.signals is not None:
             self.signals.send()
 
     def wake(self) -> None:
-        """Wake every reader of this process that waits."""
+        """Wake every waiting reader of this process."""
         for listener in self._listeners:
             listener.wake()
 
     @property
     def poll_max_s(self) -> float:
-        """Seconds that a reader which has found nothing for a while may wait before it looks by itself."""
+        """The longest polling interval of a reader that has found nothing, in seconds."""
         is_listening = self.signals is not None and self.signals.is_listening
         return _POLL_LISTENING_MAX_S if is_listening else _POLL_MAX_S
 
     @contextmanager
     def listen(self) -> Iterator[Listener]:
-        """Give a listener for the length of a block; each append wakes it."""
+        """Yield a listener for a block; each append wakes it."""
         if self.signals is not None:
             self.signals.listen()
         listener = Listener(self)
@@ -62,12 +63,13 @@ class Wakeups:
 
 
 class Listener:
-    """One reader that looks, and waits where it finds nothing.
+    """A reader that looks for events, and waits if it finds none.
 
-    It calls `begin` before it looks, `found` where it found something, and else awaits `wait`.
+    It calls `begin` before it looks. Then it calls `found` if it found events, or else awaits
+    `wait`.
 
     Args:
-        wakeups: What wakes it.
+        wakeups: The wake-ups to wait for.
     """
 
     def __init__(self, wakeups: Wakeups) -> None:
@@ -76,19 +78,19 @@ class Listener:
         self._poll = Backoff(_POLL_FIRST_S, wakeups.poll_max_s)
 
     def begin(self) -> None:
-        """Take note that a look begins: what is appended from now on wakes the next wait."""
+        """Begin to look: an append from now on ends the next wait at once."""
         self._woken.clear()
 
     def found(self) -> None:
-        """Take note that there was something: the next wait is a short one."""
+        """Record that there were events: the next wait is short."""
         self._poll.reset()
 
     def wake(self) -> None:
-        """End the wait that is under way, or the next one."""
+        """End the current wait, or the next one."""
         self._woken.set()
 
     async def wait(self) -> None:
-        """Wait for the next append, or until it is time to look all the same."""
+        """Wait for the next append, or until it is time to poll."""
         self._poll.max_s = self._wakeups.poll_max_s
         if await wait_until_set(self._woken, self._poll.next_s()):
             self._poll.reset()

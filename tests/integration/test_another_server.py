@@ -387,10 +387,10 @@ async def test_a_reader_is_told_though_the_new_log_has_outgrown_it(primary: Serv
                     await place_some(other, "NEW", 80)
                 with pytest.raises(ServerChangedError):
                     await past.positions.get_active_positions()
-            with pytest.raises(RestoredLogError, match="is not in the log any more") as caught:
+            with pytest.raises(RestoredLogError, match="was read but is no longer in the log") as caught:
                 await anext(read)
             assert caught.value.position == 40
-            with pytest.raises(RestoredLogError, match="is not in the log any more"):
+            with pytest.raises(RestoredLogError, match="was read but is no longer in the log"):
                 [event async for event in replay]
             with pytest.raises(RestoredLogError):
                 await asyncio.wait_for(waiting, 60)

@@ -200,7 +200,7 @@ async def test_other_words_are_refused(store: EventStore):
     """Before anything is read."""
     odd: Any = "ignore"
     with pytest.raises(
-        ConfigurationError, match="on_unreadable is 'raise', 'skip' or a function, not 'ignore'"
+        ConfigurationError, match="on_unreadable must be 'raise', 'skip' or a function, not 'ignore'"
     ):
         store.log.subscribe(on_unreadable=odd)
     with pytest.raises(ConfigurationError, match="on_unreadable"):

@@ -171,6 +171,6 @@ def test_a_mark_beyond_the_end_is_refused():
 def test_a_mark_whose_event_is_another_one_is_refused(now: Mark):
     """Whatever the log has instead, or nothing."""
     Mark(9, 9, ID_A).require_kept(Mark(9, 9, ID_A))
-    with pytest.raises(RestoredLogError, match="is not in the log any more") as caught:
+    with pytest.raises(RestoredLogError, match="was read but is no longer in the log") as caught:
         Mark(9, 9, ID_A).require_kept(now)
     assert caught.value.position == 9

@@ -31,6 +31,7 @@ ROOMS = (
     "eventstore/cli",
     "eventstore/core",
     "eventstore/domain",
+    "eventstore/log",
     "eventstore/evidence",
     "eventstore/export",
     "eventstore/database",
