@@ -128,8 +128,7 @@ def require_complete(model: type[BaseModel]) -> None:
     if model.__pydantic_complete__:
         return
     try:
-        # Without an explicit namespace, pydantic would also look names up among the local variables
-        # here.
+        # Without an explicit namespace, pydantic would also look names up among local variables.
         model.model_rebuild(_types_namespace={})
     except PydanticUndefinedAnnotation as error:
         raise ConfigurationError(
@@ -309,8 +308,8 @@ _NEVER_READ = {
     "is-subclass": "a class cannot be kept as JSON: keep its name",
 }
 _STARS = (
-    "a secret is written as asterisks and could not be read back, and the log never forgets: store the secret elsewhere, "
-    "and keep only the name under which it is found"
+    "a secret is written as asterisks, so it could not be read back, and the log keeps its events for ever: "
+    "store the secret elsewhere, and keep only its name"
 )
 
 

@@ -145,7 +145,7 @@ class Entity(Validated):
             f"{cls.__name__}Created",
             __base__=Event,
             __module__=cls.__module__,
-            __doc__=f"A {category} came to be.",
+            __doc__=f"A {category} was created.",
             __cls_kwargs__=names,
             **fields,
         )

@@ -98,7 +98,9 @@ def _given_up(event: str, version: int, classes: EventRegistry, *, is_new: bool)
         if (category, type_, each) not in classes.upcasters
     ]
     if missing:
-        text = f"the class is gone, or its module is not imported: keep it, or register {', '.join(missing)}"
+        text = (
+            f"the class was removed, or its module is not imported: keep it, or register {', '.join(missing)}"
+        )
         yield SchemaChange(event, True, text)
     elif is_new:
         yield SchemaChange(event, False, f"retired: version {version} is upcast")

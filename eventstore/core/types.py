@@ -73,7 +73,7 @@ def _number(value: Any) -> Any:
         pass
     raise ValueError(
         f"must be a Decimal, an int or a str, not {type(value).__name__} {value!r}: "
-        "a binary float is not the price it prints as, so write Decimal('0.1') or Decimal(str(value))"
+        "a binary float may differ from the number that it prints, so write Decimal('0.1') or Decimal(str(value))"
     )
 
 
