@@ -31,10 +31,10 @@ _END = 2**63 - 1
 
 
 class FreshRows(Generic[R]):
-    """Reads the rows of a projection as they are now, wherever its worker stands, or whether there is one.
+    """Reads the current rows of a projection, however far behind its worker is, and even without a worker.
 
-    A read costs the table's rows and the events after the checkpoint; where a key is in quarantine, also those that it
-    waits with.
+    A read costs the table's rows and the events after the checkpoint. If a key is in quarantine, it also costs the events
+    that wait for it.
 
     Example:
         turnover = await FreshRows(store.log, TurnoverProjection()).get(day, "ES", "mean-reversion")
@@ -49,7 +49,7 @@ class FreshRows(Generic[R]):
         self._projection = projection
 
     async def get(self, *key: Any) -> R | None:
-        """Return the row of a key, with every event that was committed before the call; None where there is none.
+        """Return the row of a key, with every event that was committed before the call; None if there is no row.
 
         Args:
             key: The key's values, in the order of the table's key.
@@ -78,9 +78,10 @@ class FreshRows(Generic[R]):
         return [row for row in (await self._read(None)).values() if matches(row)]
 
     async def corrections(self, connection: Connection) -> Corrections:
-        """Return what the rows are by now whose table does not have every event, for who reads the table by himself.
+        """Return the current state of the rows that are not up to date, for a caller that reads the table itself.
 
-        The table, read in the same transaction and corrected by these, has every event committed before it began.
+        The table, read in the same transaction and corrected by these rows, includes every event that was committed before
+        the transaction began.
 
         Args:
             connection: An asyncpg connection with an open transaction at REPEATABLE READ that has run no statement yet.
@@ -159,7 +160,7 @@ class Corrections:
 
     Attributes:
         position: Every event up to here is in the table and these.
-        rows: By their keys, as the table would give them back, with `last_position`; None: there is none any more.
+        rows: By their keys, as the table would return them, with `last_position`; None if the row is gone.
     """
 
     position: int

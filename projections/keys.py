@@ -25,7 +25,7 @@ _BEGINNING_BYTES = 900
 def key_text(key: Sequence[Any]) -> str:
     """Return a key as text, the same in every process and version: a JSON list.
 
-    Of one that is longer than an index takes, it is the beginning and a digest of all of it.
+    For a key that is too long for an index, the text is its beginning and a digest of the whole key.
 
     Args:
         key: The key in its normal form, as `Projection.key_of` gives it.
@@ -80,7 +80,7 @@ def uuid_hash(id: UUID) -> int:
 
 
 def normal_form(column: Column) -> Callable[[Any], Any] | None:
-    """Return what gives the values of a key's column the form that all equal ones have, and that the database gives back.
+    """Return the function that brings values of a key's column to the one form that equal values share.
 
     1.5 and 1.50 are one key, as are a point in time by two clocks; an enum is its text. None: values have one form anyway.
     """

@@ -20,7 +20,7 @@ class Projection(ABC, Generic[R]):
     """A pure fold from events to the rows of a table. Subclass it, and the worker does the rest.
 
     `evolve` must be pure: no I/O, no clock, no randomness, and it must not change its arguments. Then each event
-    counts exactly once, whatever dies.
+    counts exactly once, even if a process or the server is killed.
 
     Attributes:
         name: The projection's name; its checkpoint is kept under it.
@@ -49,11 +49,11 @@ class Projection(ABC, Generic[R]):
         """Return the row after `event`.
 
         Args:
-            row: The row before; None where there is none.
+            row: The row before the event; None if there is no row.
             event: An event of one of the classes in `events`.
 
         Returns:
-            The new row; None to have none.
+            The new row; None to remove the row.
         """
 
     @property
@@ -78,7 +78,7 @@ class Projection(ABC, Generic[R]):
         """Return the key of what `taken` returned, in the form that all equal keys have.
 
         Raises:
-            ProjectionError: `key` has failed. Whose row it is that stands still is not known, so the projection does.
+            ProjectionError: `key` has failed. The row is unknown, so the whole projection stops.
         """
         part = event.upcast_events[0] if isinstance(event, UpcastEvents) else event
         try:
@@ -93,12 +93,12 @@ class Projection(ABC, Generic[R]):
         """Return the row after what `taken` returned: `evolve`, once for each part of it.
 
         Args:
-            row: The row of the key; None where there is none.
+            row: The row of the key; None if there is no row.
             event: What `taken` returned.
             key: What `key_of` returned for it.
 
         Raises:
-            ProjectionError: The new row has another key: it would take the place of another row.
+            ProjectionError: The new row has another key, so it would overwrite another row.
         """
         if not isinstance(event, UpcastEvents):
             return self._of_key(self.evolve(row, event), key)

@@ -113,8 +113,8 @@ class Table(Generic[R]):
         """Return the statement that makes the table, for a migration: a column for each field, `last_position`, the key.
 
         Args:
-            name: The name of the table; None: the projection's.
-            schema: The schema of the store; None: the statement leaves it to the search path.
+            name: The name of the table; by default, that of the projection.
+            schema: The schema of the store; None leaves it to the search path.
         """
         columns = ",\n    ".join(
             f"{quoted(column.name)} {column.type if schema is None else type_name(column.type, schema)}"

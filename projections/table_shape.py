@@ -1,4 +1,4 @@
-"""Whether a projection's table is one that its rows fit into."""
+"""Checks whether the rows of a projection fit into its table."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from projections.table import LAST_POSITION, Table
 
 
 async def check_table(log: EventLog, projection: Projection[Any]) -> None:
-    """Check that the table is as the model of the projection's rows says; a worker does it when it starts.
+    """Check that the table matches the model of the projection's rows. A worker does this when it starts.
 
     Raises:
-        ConfigurationError: It is not: the message names each difference with both sides.
+        ConfigurationError: They differ; the message lists each difference with both sides.
         ConnectionError, TimeoutError: Safe to retry.
     """
     found = await find_differences(log, projection)
@@ -41,10 +41,9 @@ async def find_differences(log: EventLog, projection: Projection[Any]) -> tuple[
 
 
 async def table_differences(connection: Connection, table: Table[Any]) -> tuple[str, ...]:
-    """Return how a table differs from the model of its rows, a line each; nothing where it fits.
+    """Return how a table differs from the model of its rows, one line each; empty if it matches.
 
-    No difference is a column that the model lacks and that may be NULL or has a default, nor one that may be NULL where
-    the field may not be None.
+    Ignored: extra columns that are nullable or have a default, and nullable columns for required fields.
 
     Args:
         connection: An asyncpg connection.

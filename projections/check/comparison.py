@@ -87,7 +87,7 @@ async def compare_with_rebuild(
 ) -> Comparison:
     """Rebuild a projection's table beside the live one, prove it, compare every row of the two, and drop it.
 
-    It works in the steps of a rebuild, each a transaction of its own; the last one compares, in one snapshot.
+    It works in the steps of a rebuild, each in a separate transaction; the last one compares, in one snapshot.
     Workers, readers and writers go on. The next rebuild or comparison drops what a killed comparison leaves. A
     key in quarantine is compared as far as it was folded; discarded events are left out.
 
@@ -341,7 +341,7 @@ class Live:
         partitions: The position of each partition.
         lines: A digest of each row, by its key.
         discarded: Events that are left out.
-        held: The position at which each key in quarantine stands still, by its text.
+        held: The position at which each key in quarantine waits, by the key's text.
         counted_after: Deliveries are counted from here on.
         deliveries: How many events of each range were delivered, and their digest.
     """

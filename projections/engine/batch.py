@@ -34,7 +34,7 @@ COPY_ERRORS = (asyncpg.FeatureNotSupportedError, asyncpg.WrongObjectTypeError, T
 
 
 def is_of_row(error: Exception) -> bool:
-    """Whether an error of reading or writing rows is that of a single row: it cannot be had in another try.
+    """Whether the error is caused by one row's data, so that a retry cannot help.
 
     So are those of the driver's and the codec's own making, such as of a number that is too large. All else is the whole
     batch's trouble: a lost connection, a server without memory.
@@ -71,8 +71,8 @@ async def fold_into(
         events: Final events in order, as `read_batch` gives them. One that could not be decoded counts as one that
             cannot be folded.
         table: The name of the table, where it is not the projection's own.
-        takes: Which keys to fold; None: all.
-        singly: Write each key's row by itself, so that one that the database refuses is told apart.
+        takes: Which keys to fold; None for all.
+        singly: Write each key's row by itself, so that a row that the database refuses can be identified.
         copies: Whether new rows may come by COPY, where they are many and not written singly.
         on_error: Where events that cannot be folded, or rows that are refused, are noted, each key with its first
             one; None: they are raised.

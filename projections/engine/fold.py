@@ -1,6 +1,6 @@
 """Folding the events of a key onto its row, in memory: the one loop of the worker, the rebuild and fresh reads.
 
-`projections/rebuild/independent_fold.py` has a loop of its own, since it proves what this one makes.
+`projections/rebuild/independent_fold.py` has a separate loop, because it proves the result of this one.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def fold_key(
     Args:
         projection: The projection.
         key: The key.
-        row: The row before; it is not touched. None: there is none.
+        row: The row before the events, which does not change; None if there is no row.
         events: The events, in order. One that could not be decoded counts as one that cannot be folded.
         leaves_out: Whether the event at a position is left out of the row of a key if it cannot be folded, instead of
             ending the fold; None: no event is.

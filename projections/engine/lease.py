@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 _NO_RIGHT = "42501"
 
 LEASE_S = 10.0
-"""For how long a lease lasts unless it is renewed: the longest that work stands still when its process is killed."""
+"""For how long a lease lasts unless it is renewed: the longest pause of the work after its process is killed."""
 
 _RENEWALS = 10  # in the time of a lease: so soon does another process see that this one is alive
 
@@ -75,7 +75,7 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether it was taken and not given back; it may have been lost since."""
+        """Whether it was taken and not released. It may have been lost since then."""
         return self.epoch != 0
 
     async def take_in(self, connection: Connection) -> Any:

@@ -116,7 +116,7 @@ class Supervisor:
 
     Args:
         log: The log to fold.
-        projections: The projections, each with a name of its own.
+        projections: The projections; their names must differ.
         lease_s: Seconds after which another process takes over from one that was killed.
 
     Attributes:
@@ -217,7 +217,7 @@ async def run(
         connection: Where the log and the tables are.
         projections: The projections.
         partitions: Split each into this number of partitions first; the number is the projection's, kept in the database, so that
-            the last to set it decides for all processes. None: as it is.
+            the last to set it decides for all processes. None leaves it unchanged.
         lease_s: Seconds after which another process takes over from one that was killed.
 
     Raises:

@@ -75,7 +75,7 @@ class _Place:
 
     Attributes:
         generation: Of the server.
-        position: Every event up to here is in the table; None: the checkpoint says it.
+        position: Every event up to here is in the table; None means up to the checkpoint.
         final: Every event up to here is known to be final.
         ahead: The batch that was read while the one before was written.
         epoch: The fence of the checkpoint.
@@ -293,7 +293,7 @@ class ProjectionWorker(Generic[R]):
         return int((await self._read_checkpoint())["position"])
 
     async def _read(self, place: _Place, after: int, *, wait: bool) -> Batch | None:
-        """Return the next batch of final events; None where there is none."""
+        """Return the next batch of final events; None if there are no more."""
         if place.final <= after:
             # The lease is renewed between such waits: the owner of a gap may take longer than it lasts.
             wait_max_s = self._lease.lease_s * _RENEWED_AFTER if self._lease.is_held else math.inf
@@ -454,7 +454,7 @@ class ProjectionWorker(Generic[R]):
         return [event for event in events if self._is_ours(place, key_of(self.projection, event))]
 
     def _takes(self, place: _Place, held: frozenset[str]) -> Callable[[tuple[Any, ...]], bool] | None:
-        """Return which keys are folded here: those of the partition that are not in quarantine; None: all."""
+        """Return which keys are folded here: those of the partition that are not in quarantine; None for all."""
         if place.partitions == 1 and not held:
             return None
         return lambda key: self._is_ours(place, key) and key_text(key) not in held

@@ -11,7 +11,7 @@
 
 A key whose event is refused stands still in quarantine, whatever is done with the log, so nothing can be learnt of it: that is
 why totality is the first law. Each law is looked at by itself, all else held still: batches are not cut where restarts are tried, and so on. So
-a projection that breaks one of them is told which. Needs the extra `testing`.
+for a projection that breaks laws, the error names them. Needs the extra `testing`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from eventstore.database.config import DatabaseConfig
 
 EXAMPLES = 20
-"""How many logs each law is tried with, unless told otherwise."""
+"""How many logs each law is tried with by default."""
 
 _KNOWN = {
     "order": order_histories,
@@ -89,11 +89,11 @@ def check_laws(
 ) -> None:
     """Check that a projection satisfies every law, on a database that is made for it and dropped.
 
-    Call it from a plain test function. In a coroutine it works too, and holds up the event loop meanwhile.
+    Call it from a plain test function. It also works in a coroutine, but blocks the event loop meanwhile.
 
     Args:
         projection: Its class, or a function that makes one: the laws need new ones, as other processes have.
-        events: Where logs come from: a strategy of events, which are put on a few streams, or of whole logs (sequences
+        events: The source of the logs: a strategy of events, which are put on a few streams, or of whole logs (sequences
             of `LoggedEvent`). None: `default_logs`.
         database: A server, or its URL, whose user must be allowed to create databases. None: the one that
             `EVENTSTORE_TEST_DATABASE_URL` names, or an embedded one.

@@ -74,7 +74,7 @@ class Trial:
         """Try one log against one law.
 
         Returns:
-            How many rows were compared; 0: nothing was learnt.
+            How many rows were compared; 0 if the trial showed nothing.
 
         Raises:
             BrokenLawError: The law does not hold of it.
@@ -108,7 +108,7 @@ class Trial:
         for event in await self._append(plan.log):
             try:
                 parts = [(projection.key_of(part), part) for part in projection.taken(event)]
-            except Exception as error:  # noqa: BLE001 - whatever it is, the projection would stop at it
+            except Exception as error:  # noqa: BLE001 - any error would stop the projection
                 return f"key() failed at {_named(event)}: {text_of_error(error.__cause__ or error)}", seen
             for key, part in parts:
                 if key in refused:
@@ -238,7 +238,7 @@ class Trial:
     # ---- the database ----------------------------------------------------------------------------------------
 
     def _named_anew(self, name: str | None = None) -> Projection[Any]:
-        """Make a projection whose checkpoint is no other one's."""
+        """Make a projection with its own checkpoint."""
         projection = self._make()
         projection.__dict__["name"] = name or f"law_{uuid4().hex}"
         return projection
@@ -293,7 +293,7 @@ class Trial:
         return await worker.run_once()
 
     async def _rows(self, projection: Projection[Any]) -> Rows:
-        """Return the rows of the table as text; those of keys in quarantine stand still, and are only said to be there."""
+        """Return the rows of the table as text; rows of keys in quarantine appear by key only, because they are not updated."""
         held = {one.key for one in await list_quarantined(self._log, projection.name)}
         async with self._scratch.connection.acquire() as connection:
             records = await connection.fetch(self._table.select_all(schema=schema_of(connection)))

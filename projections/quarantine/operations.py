@@ -33,7 +33,7 @@ _BATCH_EVENTS_MAX = 5_000
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedKey:
-    """A key whose row stands still.
+    """A key whose row is not updated, because one of its events cannot be folded.
 
     Attributes:
         projection: The projection.
@@ -63,7 +63,7 @@ async def list_quarantined(log: EventLog, projection: str | None = None) -> list
 
     Args:
         log: The log.
-        projection: Only of this projection; None: of all.
+        projection: Only keys of this projection; None for all projections.
 
     Raises:
         ConnectionError, TimeoutError: Safe to retry.
@@ -76,7 +76,7 @@ async def list_quarantined(log: EventLog, projection: str | None = None) -> list
 async def retry(log: EventLog, projection: Projection[Any], key: str) -> bool:
     """Fold the events of a key that wait, in order; return whether it is up to date again.
 
-    Where an event fails once more, those before it are kept, and the key stays in quarantine at that event.
+    If an event fails again, the events before it are kept, and the key stays in quarantine at that event.
 
     Args:
         log: The log.
@@ -186,7 +186,7 @@ class _Waiting:
         return waiting
 
     async def read_on(self, first: int, through: int, connection: Connection | None = None) -> None:
-        """Read what is not read yet of the events from one position to another."""
+        """Read the events between two positions that have not been read yet."""
         if not self._first <= first <= self._through:  # a rebuild has put the key back to another event
             self.events, self._first, self._through = [], first, first - 1
         size = PageSize(_BATCH_EVENTS_MAX)

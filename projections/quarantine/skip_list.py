@@ -48,7 +48,7 @@ class Skipped:
 
     Attributes:
         discards: The discarded events.
-        held: The position at which each key in quarantine stands still, by its text.
+        held: The position at which each key in quarantine waits, by the key's text.
     """
 
     discards: Discards = field(default_factory=Discards)

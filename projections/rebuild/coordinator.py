@@ -132,7 +132,7 @@ async def rebuild(
             published to subscribers is always rebuilt so.
         processes: How many processes build and prove the table, each a shard of its keys, 64 at most; this one is among
             them, the others are started for it and end with it. Their main module is imported anew in each, as
-            `multiprocessing` does it. None: one where the log is short, else as many as there are processors, four at most.
+            `multiprocessing` does it. By default, one if the log is short, otherwise one per processor, four at most.
         on_progress: Is told how far it has come.
         swap_timeout_s: Seconds to wait at most for transactions that have read the live table and are still open.
         lease_s: Seconds after which another process may go on with it when this one was killed.
@@ -140,7 +140,7 @@ async def rebuild(
 
     Raises:
         LimitError: `processes` is not 1 to 64, or `swap_timeout_s` or `lease_s` is not above 0.
-        ConfigurationError: The projection or the classes of its events cannot be had in another process; or this role does
+        ConfigurationError: The projection or the classes of its events cannot be imported in another process; or this role does
             not own the table.
         RebuildError: Another rebuild is under way; something hangs on the table itself, such as a view, and it is not
             rebuilt in place; what no rebuild has made has the name of the table beside; the proof failed, and its keys are named; or the table is in use for too long. The live table

@@ -50,7 +50,7 @@ class IndependentFold(Generic[R]):
         discarded: Events that are left out.
         retry_discarded: Leave them out only where they cannot be folded, as a rebuild does.
         refused: Those of them that the database has refused, as position and key; they are left out then too. It may grow.
-        held: The position at which each key stands still, by its text.
+        held: The position at which each key waits, by the key's text.
         on_progress: Is told the position reached and the one to reach.
 
     Attributes:

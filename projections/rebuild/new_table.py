@@ -37,7 +37,7 @@ _MARK = "made by a rebuild of trading-eventstore, which drops it or puts it in t
 
 
 async def describe_beside(connection: Connection, projection: Projection[Any]) -> Any:
-    """Return whether the table beside `is_unlogged`; None where there is none.
+    """Return whether the table beside `is_unlogged`; None if there is no such table.
 
     Raises:
         RebuildError: What has its name is not of a rebuild.
@@ -106,7 +106,7 @@ class Kept(Generic[R]):
     """A row in memory.
 
     Attributes:
-        row: The row; None: there is none.
+        row: The row; None if there is no row.
         position: Of the last event in it.
         is_stored: Whether the table has one of its key.
     """

@@ -44,7 +44,7 @@ _POOL = 2  # a shard uses one connection at a time
 _END_TIMEOUT_S = 5.0
 
 OnProgress = Callable[[int, int], None]
-"""What is told the position reached, and how many events were folded."""
+"""A callback that receives the position reached and the number of folded events."""
 
 
 class Job(Protocol[T_co]):
@@ -122,7 +122,7 @@ async def process_pool(
     """Start as many helpers as make so many processes with this one, and end them with the block.
 
     Raises:
-        ConfigurationError: The projection or the classes of its events cannot be had in another process.
+        ConfigurationError: The projection or the classes of its events cannot be imported in another process.
     """
     helpers: list[_Process] = []
     try:
@@ -144,7 +144,7 @@ class _Setup:
         version: Its version.
         modules: Where event classes and upcasters are.
         events: The event classes and upcasters there are, to tell whether the helper has the same.
-        server: The server that its jobs were found on; None: it is not known.
+        server: The server on which its jobs were found; None if unknown.
     """
 
     config: DatabaseConfig
