@@ -92,7 +92,13 @@ class PositionFields(BaseModel):
 
 
 class PositionOpened(PositionFields, Event, category="position", validate_default=False):
-    """A position was opened, or adopted from elsewhere with all its state."""
+    """A position was opened, or adopted from elsewhere with all its state.
+
+    Attributes:
+        transact_time_ns: The venue's time of the fill that opened it (FIX TransactTime, 60), in ns since the epoch.
+    """
+
+    transact_time_ns: Nanoseconds | None = None
 
 
 class PositionIncreased(Event, category="position", validate_default=False):

@@ -9,6 +9,7 @@ import decimal
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -334,3 +335,19 @@ def test_plain_assignments_become_one_event():
     assert isinstance(event, PositionAmended)
     assert set(event.changes) == {"current_price", "last_updated"}
     assert held.unrealized_pnl == 150
+
+
+def test_the_venues_nanoseconds_are_kept_wherever_they_are_given():
+    """Of the fill that opens, enlarges, reduces, closes or flips: unchanged, and to the microsecond as the time."""
+    ns = 1774358190528999999
+    when = datetime(2026, 3, 24, 13, 16, 30, 528999, tzinfo=UTC)
+    position = Position.open_position("ES", Decimal(1), Decimal(4500), execution_id="E0", transact_time_ns=ns)
+    position.add(Decimal(1), Decimal(4500), execution_id="E1", transact_time_ns=ns)
+    position.mark(Decimal(4501), transact_time_ns=ns)
+    position.reduce(Decimal(1), Decimal(4501), execution_id="E2", transact_time_ns=ns)
+    opposite = position.apply_fill(OrderSide.SELL, Decimal(3), Decimal(4501), "E3", transact_time_ns=ns)
+    assert opposite is not None
+    opposite.close(Decimal(4502), execution_id="E4", transact_time_ns=ns)
+    events: list[Any] = [pending.event for one in (position, opposite) for pending in one.pending_events]
+    assert len(events) == 7
+    assert {(event.transact_time_ns, event.occurred_at) for event in events} == {(ns, when)}
