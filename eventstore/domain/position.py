@@ -134,7 +134,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             portfolio_id=details.get("portfolio_id"),
             tags=details.get("tags", ()),
             execution_ids=() if execution_id is None else (execution_id,),
-            transact_time_ns=transact_time_ns,
+            **({} if transact_time_ns is None else {"transact_time_ns": transact_time_ns}),
             **own,
         )
         return cls.create(event, id=details.get("id"))
@@ -441,7 +441,8 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             portfolio_id=self.portfolio_id,
             tags=self.tags,
             execution_ids=(fill.execution_id,),
-            transact_time_ns=fill.transact_time_ns,
+            # The event that closes this position keeps it, too, if a user's own creating event has no such field.
+            **{name: fill.transact_time_ns for name in ("transact_time_ns",) if name in created.model_fields},
             **{
                 name: self.__dict__[name]
                 for name in created.model_fields
