@@ -149,8 +149,8 @@ class ProjectionWorker(Generic[R]):
     async def run(self) -> None:
         """Fold batch after batch while the lease is held, stand by while another worker has it; until cancelled.
 
-        A lost connection, a server that restarts or a lease that was lost is waited out. So is a precondition that no
-        longer holds while the worker runs: it stands still, says so, and goes on once that is repaired.
+        After a lost connection, a restart of the server or a lost lease, the worker waits and tries again. If a
+        precondition no longer holds, the worker stops folding, logs the error, and continues after the repair.
 
         Raises:
             PreconditionError: A precondition does not hold at the start.
@@ -182,7 +182,7 @@ class ProjectionWorker(Generic[R]):
                         }
                         if is_repaired_elsewhere:
                             _logger.exception(
-                                "projection %s stands still until the database is repaired",
+                                "projection %s is stopped until the database is repaired",
                                 self.projection.name,
                                 extra=extra,
                             )

@@ -9,9 +9,9 @@
     round trip     a row comes back from PostgreSQL as it was, under the key of its events
     fresh reads    the row and the events after it are what the table has when it has caught up
 
-A key whose event is refused stands still in quarantine, whatever is done with the log, so nothing can be learnt of it: that is
-why totality is the first law. Each law is looked at by itself, all else held still: batches are not cut where restarts are tried, and so on. So
-for a projection that breaks laws, the error names them. Needs the extra `testing`.
+A key whose event is refused stays in quarantine however the log is folded, so it shows nothing about the other laws. That
+is why totality is the first law. Each law is checked separately: batches are not split while restarts are tried, and so
+on. So the error names the laws that a projection breaks. Needs the extra `testing`.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def check_laws(
         projection: Its class, or a function that makes one: the laws need new ones, as other processes have.
         events: The source of the logs: a strategy of events, which are put on a few streams, or of whole logs (sequences
             of `LoggedEvent`). None: `default_logs`.
-        database: A server, or its URL, whose user must be allowed to create databases. None: the one that
+        database: A server, or its URL, whose user must be allowed to create databases. By default, the one that
             `EVENTSTORE_TEST_DATABASE_URL` names, or an embedded one.
         refusals: Errors by which `evolve` refuses an event on purpose. The event's key is then in quarantine, and is so
             however the log is folded.

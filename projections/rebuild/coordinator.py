@@ -143,8 +143,9 @@ async def rebuild(
         ConfigurationError: The projection or the classes of its events cannot be imported in another process; or this role does
             not own the table.
         RebuildError: Another rebuild is under way; something hangs on the table itself, such as a view, and it is not
-            rebuilt in place; what no rebuild has made has the name of the table beside; the proof failed, and its keys are named; or the table is in use for too long. The live table
-            is as it was.
+            rebuilt in place; a relation that no rebuild made has the name of the
+            new table; the proof failed, and the error names its keys; or the table is in use for too long. The live
+            table is unchanged.
         ProjectionVersionError: The live table was built by newer code.
         NotMigratedError: There is no such table.
         ConnectionError, TimeoutError: Safe to run again.

@@ -171,8 +171,8 @@ class _Setup:
             pickle.dumps(kind)
         except (TypeError, AttributeError, pickle.PicklingError) as error:
             raise ConfigurationError(
-                f"projection {projection.name} cannot be made in another process: its class has to be had by its "
-                f"module and name, and made without arguments; or {advice}: {error}"
+                f"projection {projection.name} cannot be created in another process: its class must be importable "
+                f"and take no constructor arguments; or {advice}: {error}"
             ) from error
         functions = (one.function for one in registry.upcasters.values())
         modules = {one.__module__ for one in (*registry, *functions)} - {"__main__", "__mp_main__"}

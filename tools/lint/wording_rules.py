@@ -42,6 +42,7 @@ ROOMS = (
     "eventstore/testing",
     "eventstore/replay",
     "eventstore/repositories",
+    "projections",
     "tools",
 )
 """Files, folders and patterns below the root of the project."""
