@@ -1,4 +1,4 @@
-"""The projections that keep the library's own read tables: one row for each entity."""
+"""The projections of the library's own read tables: one row for each entity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fresh rows of any projection: the table, and the few events of the log that are not folded into it yet."""
+"""Fresh rows of any projection: the table, corrected by the events of the log that are not folded into it yet."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ R = TypeVar("R")
 Key = tuple[Any, ...]
 
 TAIL_EVENTS_MAX = 10_000
-"""The most events not yet folded into the table that a read makes up for."""
+"""The maximum number of events not folded into the table yet that a read folds itself."""
 
 _END = 2**63 - 1
 
 
 class FreshRows(Generic[R]):
-    """Reads the current rows of a projection, however far behind its worker is, and even without a worker.
+    """Reads the current rows of a projection, however far its worker has folded, and even if no worker runs.
 
-    A read costs the table's rows and the events after the checkpoint. If a key is in quarantine, it also costs the events
-    that wait for it.
+    A read costs the table's rows and the events after the checkpoint. If a key is in quarantine, the read also
+    needs the events that wait for that key.
 
     Example:
         turnover = await FreshRows(store.log, TurnoverProjection()).get(day, "ES", "mean-reversion")
@@ -49,13 +49,13 @@ class FreshRows(Generic[R]):
         self._projection = projection
 
     async def get(self, *key: Any) -> R | None:
-        """Return the row of a key, with every event that was committed before the call; None if there is no row.
+        """Return the row of a key, with every event that was committed before the call; None if there is none.
 
         Args:
-            key: The key's values, in the order of the table's key.
+            key: The values of the key, in the order of the table's key.
 
         Raises:
-            ProjectionVersionError: Another version of its code has built the table.
+            ProjectionVersionError: Another version of the projection's code has built the table.
             ProjectionLagError: Too many events are not folded into the table.
             QuarantinedKeysError: An event of the key cannot be folded.
             UnknownEventTypeError, EventDecodingError: The code does not know an event of the tail.
@@ -67,27 +67,27 @@ class FreshRows(Generic[R]):
     async def list(self, matches: Callable[[R], bool] = lambda _: True) -> list[R]:
         """Return all rows that match, in the order of the key, with every event committed before the call.
 
-        The whole table is read. Text is ordered by its code points.
+        It reads the whole table. Text is ordered by its code points.
 
         Args:
             matches: Which rows to return.
 
         Raises:
-            EventStoreError: As `get`; QuarantinedKeysError for any key.
+            EventStoreError: As for `get`; `QuarantinedKeysError` for any key.
         """
         return [row for row in (await self._read(None)).values() if matches(row)]
 
     async def corrections(self, connection: Connection) -> Corrections:
-        """Return the current state of the rows that are not up to date, for a caller that reads the table itself.
+        """Return the current rows of the keys whose rows in the table lack events, for a caller that reads the table.
 
-        The table, read in the same transaction and corrected by these rows, includes every event that was committed before
+        The table, read in the same transaction and corrected by these rows, has every event committed before
         the transaction began.
 
         Args:
-            connection: An asyncpg connection with an open transaction at REPEATABLE READ that has run no statement yet.
+            connection: An asyncpg connection with an open transaction at REPEATABLE READ and no statement run so far.
 
         Raises:
-            EventStoreError: As `list`.
+            EventStoreError: As for `list`.
         """
         projection, table = self._projection, self._projection.table
         tail, events = await self._read_tail(connection, None)
@@ -124,7 +124,7 @@ class FreshRows(Generic[R]):
         self, connection: Connection, key: Key | None
     ) -> tuple[_Tail[R], Sequence[RecordedEvent]]:
         projection = self._projection
-        # Before the snapshot: a rebuild may put another table in its place until this is held.
+        # Before the snapshot: until this lock is held, a rebuild may replace the table.
         await connection.execute(
             filled(
                 "commands/lock",
@@ -156,11 +156,11 @@ class FreshRows(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """What the rows of a table are by now, of those keys that wait for events.
+    """The current rows of the keys whose rows in the table lack events.
 
     Attributes:
-        position: Every event up to here is in the table and these.
-        rows: By their keys, as the table would return them, with `last_position`; None if the row is gone.
+        position: The table and these rows together have every event up to this position.
+        rows: By key, as the table would return them, with `last_position`; None if the row no longer exists.
     """
 
     position: int
@@ -175,7 +175,7 @@ class _Folded(Generic[R]):
 
 
 class _Tail(Generic[R]):
-    """Which events are not in the rows yet."""
+    """The events that are not in the rows yet."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
-"""Imported before all else of this package, which needs the library's own `eventstore` and not a module of the user's.
+"""Imported before everything else in this package, which needs the library's own `eventstore`.
 
-It is the check of `eventstore.installation`, which could not be imported where that package is hidden.
+It repeats the check of `eventstore.installation`, which cannot be imported if that package is hidden.
 """
 
 import sys
@@ -22,7 +22,7 @@ _found = _origin()
 if _OWN.is_file() and _found is not None and Path(_found).resolve() != _OWN:
     raise ImportError(
         f"{_found} hides the package 'eventstore' of trading-eventstore ({_OWN.parent}): "
-        "rename it, or take its folder off sys.path",
+        "rename it, or remove its folder from sys.path",
         name="eventstore",
         path=_found,
     )

@@ -1,4 +1,4 @@
-"""Keys: the form in which equal ones are the same, as text, and the partition of each."""
+"""Keys: their normal form, their text, and the partition of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import orjson
 from eventstore.core.context import in_utc
 from eventstore.mapping.rows import Column
 
-# An index takes 2,700 bytes, and the name of the projection goes with it.
+# An index entry takes 2,700 bytes, and includes the name of the projection.
 _TEXT_BYTES_MAX = 1_000
 _BEGINNING_BYTES = 900
 
@@ -25,10 +25,10 @@ _BEGINNING_BYTES = 900
 def key_text(key: Sequence[Any]) -> str:
     """Return a key as text, the same in every process and version: a JSON list.
 
-    For a key that is too long for an index, the text is its beginning and a digest of the whole key.
+    If a key is too long for an index, the text is its beginning and a digest of the whole key.
 
     Args:
-        key: The key in its normal form, as `Projection.key_of` gives it.
+        key: The key in its normal form, as `Projection.key_of` returns it.
     """
     try:
         text = orjson.dumps(list(key), default=str)
@@ -40,7 +40,7 @@ def key_text(key: Sequence[Any]) -> str:
 
 
 def _unusual_text(key: Sequence[Any]) -> bytes:
-    """Return the text of a key that orjson refuses: its event is folded, or put in quarantine, all the same."""
+    """Return the text of a key that orjson refuses, so that its event can still be folded or put in quarantine."""
     texts = list(map(_text_of, key))
     try:
         return orjson.dumps(texts)  # an integer of more than 64 bits was among them
@@ -51,7 +51,7 @@ def _unusual_text(key: Sequence[Any]) -> bytes:
 def _text_of(value: Any) -> str:
     try:
         return str(value)
-    except Exception:  # noqa: BLE001 - the code of anybody's class may raise anything
+    except Exception:  # noqa: BLE001 - a user's class may raise any error
         return f"a value of {type(value).__qualname__} without a text"
 
 
@@ -70,19 +70,20 @@ def partition_of(key: Sequence[Any], partitions: int) -> int:
 
 
 def uuid_hash(id: UUID) -> int:
-    """Return the number by which a UUID is split, as `{uuid_hash column}` in a statement.
+    """Return the hash of a UUID, the same as `{uuid_hash column}` in a statement.
 
-    It is the sum of two numbers of two bytes: the one varies in UUIDs of version 1, which are made of the time,
-    the other in all other versions.
+    It is the sum of two 16-bit numbers: one varies in UUIDs of version 1, which are made from the time, the other
+    in all other versions.
     """
     value = id.int
     return (value >> 96 & 0xFFFF) + (value & 0xFFFF)
 
 
 def normal_form(column: Column) -> Callable[[Any], Any] | None:
-    """Return the function that brings values of a key's column to the one form that equal values share.
+    """Return a function that gives equal values of a key's column the same form, the one that the database returns.
 
-    1.5 and 1.50 are one key, as are a point in time by two clocks; an enum is its text. None: values have one form anyway.
+    1.5 and 1.50 are one key, and so is one point in time in two time zones; an enum is its text. None if equal
+    values always have the same form.
     """
     if column.encode is not None:
         return _value_of_enum
@@ -103,5 +104,5 @@ def _fewest_digits(value: Any) -> Any:
 
 
 def _in_utc(value: Any) -> Any:
-    # One without an offset is of the local time, as in the standard library.
+    # A naive datetime means local time, as in the standard library.
     return in_utc(value) if isinstance(value, datetime) else value

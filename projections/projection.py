@@ -1,4 +1,4 @@
-"""What a projection is: a name, a table, the events it takes, a key, and one pure function."""
+"""The base class of projections: a name, a table, the event classes, a key, and one pure function."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ E = TypeVar("E", bound=Entity)
 
 
 class Projection(ABC, Generic[R]):
-    """A pure fold from events to the rows of a table. Subclass it, and the worker does the rest.
+    """A pure fold from events to the rows of a table. Subclass it; the worker does the rest.
 
     `evolve` must be pure: no I/O, no clock, no randomness, and it must not change its arguments. Then each event
-    counts exactly once, even if a process or the server is killed.
+    counts exactly once, even if the worker, the server or the network fails.
 
     Attributes:
-        name: The projection's name; its checkpoint is kept under it.
-        table: Where the rows are.
-        events: The event classes it takes; others pass it by.
-        keyed_by_stream: Whether `key` is always `(event.stream_id,)`. Then an event that cannot be decoded concerns one
-            key alone, which is put in quarantine; else it stops the projection.
-        version: Raise it when `evolve`, `key` or the table give other rows than before: then nothing more is folded
-            into the old table, and a rebuild brings the new one.
-        ignored_types: Types of events that pass it by even where no class is known for them.
+        name: The projection's name, under which its checkpoint is stored.
+        table: The table of its rows.
+        events: The event classes it folds; it ignores other events.
+        keyed_by_stream: Whether `key` is always `(event.stream_id,)`. Then an event that cannot be decoded affects
+            only one key, which is put in quarantine; otherwise such an event stops the projection.
+        version: Raise it when `evolve`, `key` or the table give other rows than before. Then nothing more is folded
+            into the old table, and a rebuild makes the new one.
+        ignored_types: Types of events that it ignores even if no class is known for them.
     """
 
     name: ClassVar[str]
@@ -49,22 +49,22 @@ class Projection(ABC, Generic[R]):
         """Return the row after `event`.
 
         Args:
-            row: The row before the event; None if there is no row.
+            row: The row before; None if there is none.
             event: An event of one of the classes in `events`.
 
         Returns:
-            The new row; None to remove the row.
+            The new row; None for no row.
         """
 
     @property
     def categories(self) -> list[str]:
-        """The categories that its events are of."""
+        """The categories of its events."""
         return sorted({event.category for event in self.events})
 
     def taken(self, event: RecordedEvent) -> tuple[RecordedEvent, ...]:
-        """Return what of a stored event is folded: the event, or nothing; of one that was split, something for each key.
+        """Return what to fold of a stored event: the event, or nothing; if it was split, one part for each key.
 
-        What it returns for one key is folded together, by one call of `fold`, or not at all.
+        The parts for one key are folded together by one call of `fold`, or not at all.
         """
         parts = [part for part in event.upcast_events if type(part.event) in self.events]
         if len(parts) < 2 or not isinstance(event, UpcastEvents):  # noqa: PLR2004 - several
@@ -75,10 +75,10 @@ class Projection(ABC, Generic[R]):
         return tuple(its[0] if len(its) == 1 else event.with_events(its) for its in by_key.values())
 
     def key_of(self, event: RecordedEvent) -> tuple[Any, ...]:
-        """Return the key of what `taken` returned, in the form that all equal keys have.
+        """Return the key of what `taken` returned, in its normal form, which all equal keys share.
 
         Raises:
-            ProjectionError: `key` has failed. The row is unknown, so the whole projection stops.
+            ProjectionError: `key` failed. It is unknown which row is affected, so the projection stops.
         """
         part = event.upcast_events[0] if isinstance(event, UpcastEvents) else event
         try:
@@ -90,15 +90,15 @@ class Projection(ABC, Generic[R]):
             ) from error
 
     def fold(self, row: R | None, event: RecordedEvent, key: tuple[Any, ...]) -> R | None:
-        """Return the row after what `taken` returned: `evolve`, once for each part of it.
+        """Return the row after what `taken` returned: call `evolve` once for each part of it.
 
         Args:
-            row: The row of the key; None if there is no row.
+            row: The row of the key; None if there is none.
             event: What `taken` returned.
             key: What `key_of` returned for it.
 
         Raises:
-            ProjectionError: The new row has another key, so it would overwrite another row.
+            ProjectionError: The new row has another key, so it would replace another row.
         """
         if not isinstance(event, UpcastEvents):
             return self._of_key(self.evolve(row, event), key)
@@ -109,12 +109,12 @@ class Projection(ABC, Generic[R]):
     def _of_key(self, row: R | None, key: tuple[Any, ...]) -> R | None:
         if row is None or self.table.is_of(row, key):
             return row
-        # What the table has for a value may be another type's: the text of an enum.
+        # The table may return a value in another type: an enum as its text.
         found = self.table.key_of(self.table.codec.encode(row))
         if found != key:
             raise ProjectionError(
-                f"evolve of projection {self.name} gave a row of the key {found} for an event of the key {key}: "
-                "the fields of the row's key have to be what key() gives"
+                f"evolve of projection {self.name} returned a row with the key {found} for an event with the key "
+                f"{key}: the key fields of the row must equal what key() returns"
             )
         return row
 
@@ -139,13 +139,13 @@ class EntityProjection(Projection[E]):
         return (event.stream_id,)
 
     def taken(self, event: RecordedEvent) -> tuple[RecordedEvent, ...]:
-        """Return the event, whole: the row has the stream's version, also after one that upcasters dropped."""
+        """Return the whole event: the row has the stream's version, even after an event that upcasters dropped."""
         if not isinstance(event, UpcastEvents) and type(event.event) not in self.events:
             return ()
         return (event,)
 
     def key_of(self, event: RecordedEvent) -> tuple[Any, ...]:
-        """Return the stream's id, also of an event that upcasters dropped."""
+        """Return the stream's id, even for an event that upcasters dropped."""
         return self.key(event)
 
     def fold(self, row: E | None, event: RecordedEvent, key: tuple[Any, ...]) -> E | None:

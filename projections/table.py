@@ -1,10 +1,10 @@
 """The table of a projection, and the statements that follow from its columns.
 
-A user's projection brings its own table, so its column names (quoted) and types fill the slots of the templates in
-`eventstore/sql/tables`:
+A user's projection has its own table, so its (quoted) column names and its types fill the slots of the templates
+in `eventstore/sql/tables`:
 
     {table}, {live}, {beside}   a table, with its schema
-    {columns}, {key}            names of columns; after SELECT, with the casts of what is read
+    {columns}, {key}            names of columns; after SELECT, with the casts for reading
     {given}                     the arrays of the parameters as rows
     {values}, {key_values}      the columns of `given`, each cast to the type of its column
     {updates}                   the assignments of an UPDATE
@@ -30,11 +30,11 @@ from projections.keys import normal_form
 R = TypeVar("R")
 
 LAST_POSITION = "last_position"
-"""The column that keeps the position of the last event folded into the row."""
+"""The column with the position of the last event folded into the row."""
 
 
 class Table(Generic[R]):
-    """A table whose rows a projection folds.
+    """A table that a projection folds events into.
 
     Besides the model's fields it has the column `last_position bigint`.
 
@@ -42,14 +42,14 @@ class Table(Generic[R]):
         name: The table's name.
         row: The model of a row: a pydantic model or a dataclass.
         key: The fields that identify a row, in the order of the primary key.
-        types: The PostgreSQL type of a field where it is not the usual one, such as an enum.
+        types: The PostgreSQL types of fields that do not have the usual one, such as enums.
 
     Attributes:
-        points in time: The places of the columns that are points in time.
+        times: The places of the columns that are points in time.
 
     Raises:
-        ConfigurationError: The key is empty, or names what is no field of the row, or one that is kept as JSON; PostgreSQL
-            cannot have the name of the table or of a field; or a field is called `last_position`.
+        ConfigurationError: The key is empty, or names something that is not a field of the row or is stored as
+            JSON; PostgreSQL does not allow the name of the table or of a field; or a field is called `last_position`.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class Table(Generic[R]):
             require_name(field)
         if LAST_POSITION in by_name:
             raise ConfigurationError(
-                f"table {name}: {row.__name__} has a field {LAST_POSITION}, which is the name of a column that every projection "
-                "keeps: rename the field"
+                f"table {name}: {row.__name__} has a field {LAST_POSITION}, the name of a column that "
+                "every projection has: rename the field"
             )
         unknown = [field for field in key if field not in by_name]
         if unknown or not key:
@@ -76,8 +76,8 @@ class Table(Generic[R]):
         for column in self.key:
             if column.is_json:
                 raise ConfigurationError(
-                    f"table {name}: {column.name} ({column.field_type}) is kept as JSON, whose text is not one for equal "
-                    "values: a key is of Decimal, UUID, datetime, date, str, int, bool or an enum"
+                    f"table {name}: {column.name} ({column.field_type}) is stored as JSON, whose text may differ for "
+                    "equal values: a key must be of Decimal, UUID, datetime, date, str, int, bool or an enum"
                 )
         self._key_fields = _getter([column.name for column in self.key])
         self._key_indices = [self.codec.columns.index(column) for column in self.key]
@@ -92,7 +92,7 @@ class Table(Generic[R]):
         return quoted(name or self.name) if schema is None else qualified(schema, name or self.name)
 
     def normal(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return a key as every equal one is: its text, and so its partition, is then the same."""
+        """Return the normal form of a key, so that equal keys have the same text and the same partition."""
         if not self._normal_forms:
             return key
         values = list(key)
@@ -101,7 +101,7 @@ class Table(Generic[R]):
         return tuple(values)
 
     def key_of(self, encoded: Sequence[Any] | Record) -> tuple[Any, ...]:
-        """Return the key's values of an encoded row."""
+        """Return the key of an encoded row."""
         return tuple(encoded[index] for index in self._key_indices)
 
     def is_of(self, row: R, key: tuple[Any, ...]) -> bool:
@@ -110,10 +110,10 @@ class Table(Generic[R]):
         return (fields if len(key) > 1 else (fields,)) == key
 
     def create(self, name: str | None = None, *, schema: str | None = None) -> str:
-        """Return the statement that makes the table, for a migration: a column for each field, `last_position`, the key.
+        """Return the statement that creates the table, for a migration: the fields, `last_position` and the key.
 
         Args:
-            name: The name of the table; by default, that of the projection.
+            name: The name of the table; None for the projection's table.
             schema: The schema of the store; None leaves it to the search path.
         """
         columns = ",\n    ".join(
@@ -148,12 +148,12 @@ class Table(Generic[R]):
         )
 
     def select_for_proof(self, name: str, *, schema: str, keyed_by_stream: bool) -> str:
-        """Return the statement that reads every row, in no order, each number as its text.
+        """Return the statement that reads all rows, in any order, with each number as its text.
 
         Args:
             name: The table's name.
             schema: Its schema.
-            keyed_by_stream: Read the rows of a shard alone; its arguments are those of `Shard.bounds`.
+            keyed_by_stream: Read only the rows of a shard; the statement's arguments are those of `Shard.bounds`.
         """
         columns = ", ".join(
             f"{quoted(column.name)}::pg_catalog.text AS {quoted(column.name)}"
@@ -172,9 +172,9 @@ class Table(Generic[R]):
         )
 
     def is_stored(self, record: Record, encoded: Sequence[Any]) -> bool:
-        """Whether a record of `select_for_proof` plainly has the values of an encoded row, to the last digit.
+        """Whether a record of `select_for_proof` has exactly the text of an encoded row, to the last digit.
 
-        It may have them and not do so plainly: written in another way, decoded to the same.
+        False does not mean that the values differ: they may be written in another way and be decoded to the same.
         """
         if self._plain(record) != self._plain(encoded):
             return False
@@ -187,7 +187,7 @@ class Table(Generic[R]):
     def upsert(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that writes rows; its arguments are the columns, then their last positions."""
         columns = self.codec.columns
-        # A decimal that equals the row's key may have other digits.
+        # The new row's key may be an equal decimal with other digits.
         fixed = {column.name for column in self.key if column.type != "numeric"}
         changed = [quoted(column.name) for column in columns if column.name not in fixed]
         changed.append(quoted(LAST_POSITION))
@@ -201,11 +201,11 @@ class Table(Generic[R]):
         )
 
     def as_stored(self, *, schema: str | None = None) -> str:
-        """Return the statement that gives rows as the table would give them back; its arguments are those of `upsert`."""
+        """Return the statement that returns rows as the table would return them; its arguments are as for `upsert`."""
         return filled("tables/as_stored", **self._given_rows(schema))
 
     def delete_by_keys(self, name: str | None = None, *, schema: str | None = None) -> str:
-        """Return the statement that removes rows; its arguments are the keys, column by column."""
+        """Return the statement that deletes rows; its arguments are the keys, column by column."""
         return filled("tables/delete_by_keys", table=self._target(name, schema), **self._given_keys(schema))
 
     def _given_keys(self, schema: str | None) -> dict[str, str]:
@@ -224,13 +224,13 @@ class Table(Generic[R]):
         }
 
     def remove_unless_in(self, live: str, beside: str, *, schema: str, changed_too: bool = False) -> str:
-        """Return the statement that removes the rows whose key another table lacks.
+        """Return the statement that deletes the rows whose key another table lacks.
 
         Args:
             live: The table.
-            beside: The other one.
+            beside: The other table.
             schema: The schema of both.
-            changed_too: Remove also those that the other table has with other values.
+            changed_too: Also delete the rows for which the other table has other values.
         """
         tables = {"live": qualified(schema, live), "beside": qualified(schema, beside)}
         if not changed_too:
@@ -240,7 +240,7 @@ class Table(Generic[R]):
         )
 
     def change_to(self, live: str, beside: str, *, schema: str) -> str:
-        """Return the statement that gives rows the values which another table has for their key, where they differ."""
+        """Return the statement that gives differing rows the values which another table has for their key."""
         return filled(
             "tables/change_to",
             live=qualified(schema, live),
@@ -261,11 +261,11 @@ class Table(Generic[R]):
         )
 
     def compare(self, live: str, beside: str, *, schema: str) -> str:
-        """Return the statement that counts the keys whose rows two tables have `equal`, to the last digit, and `different`."""
+        """Return the statement that counts the keys with `equal` and with `different` rows in two tables, digits included."""
         return filled("tables/compare", **self._joined(live, beside, schema))
 
     def differences(self, live: str, beside: str, *, schema: str) -> str:
-        """Return the statement that names some keys whose rows differ, or that one table alone has; its argument is how many."""
+        """Return the statement that names keys whose rows differ or exist in only one table; its argument is how many."""
         names = [quoted(column.name) for column in self.key]
         key = ", ".join(f"coalesce(old.{name}, new.{name})" for name in names)
         return filled("tables/differences", key=key, **self._joined(live, beside, schema))
@@ -287,15 +287,15 @@ class Table(Generic[R]):
         )
 
     def _differ(self) -> str:
-        # By their bytes: 1.5 and 1.50 are equal numbers, and not the same row. The casts keep the parser from comparing
-        # column by column.
+        # Compare bytes: 1.5 and 1.50 are equal numbers, but different rows. The casts keep the parser from
+        # comparing column by column.
         old, new = (", ".join(f"{side}.{name}" for name in self._all_names()) for side in ("old", "new"))
         return f"ROW({old})::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW({new})::pg_catalog.record"
 
 
 def _getter(names: Sequence[str]) -> Callable[[Any], Any]:
-    """Return what gives the attribute of that name, or a tuple of those of these names."""
-    if not any("." in name for name in names):  # which `attrgetter` takes for a path
+    """Return a function that gets the attribute with that name, or a tuple of the attributes with these names."""
+    if not any("." in name for name in names):  # `attrgetter` would take such a name for a path
         return attrgetter(*names)
     if len(names) == 1:
         return lambda one: getattr(one, names[0])
@@ -303,7 +303,7 @@ def _getter(names: Sequence[str]) -> Callable[[Any], Any]:
 
 
 def _by_comparison(columns: Sequence[Column]) -> tuple[Callable[[Any], Any], list[int], list[int]]:
-    """Return what gives the values that are compared as they are; and the places of those compared as text, and as JSON."""
+    """Return a getter of the values to compare directly, and the places of those to compare as text, and as JSON."""
     as_json = [place for place, column in enumerate(columns) if column.is_json]
     as_text = [
         place
@@ -325,7 +325,7 @@ def _sorted_json(text: str) -> bytes:
 
 
 def with_end(name: str, end: str) -> str:
-    """Return a name with an end; where that is too long for PostgreSQL it is cut, and told from others by a digest."""
+    """Return a name with a suffix; a name too long for PostgreSQL is cut, and a digest keeps it unique."""
     text = name.encode()
     room = NAME_BYTES_MAX - len(end.encode())
     if len(text) <= room:
@@ -360,6 +360,6 @@ def _unnest(columns: Sequence[Column], *, first: int, more: tuple[str, str] | No
     if more is not None:
         arrays.append(more[0])
         names.append(more[1])
-    # The parser itself reads an unnest of several arrays as PostgreSQL's own, and only where it is not qualified.
+    # The parser treats an unnest of several arrays as PostgreSQL's own only if its name is not qualified.
     function = "unnest" if len(arrays) > 1 else "pg_catalog.unnest"
     return f"{function}({', '.join(arrays)}) AS given ({', '.join(names)})"

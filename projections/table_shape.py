@@ -1,4 +1,4 @@
-"""Checks whether the rows of a projection fit into its table."""
+"""Checks whether a projection's rows fit its table."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from projections.table import LAST_POSITION, Table
 
 
 async def check_table(log: EventLog, projection: Projection[Any]) -> None:
-    """Check that the table matches the model of the projection's rows. A worker does this when it starts.
+    """Check that the table fits the model of the projection's rows; a worker does so when it starts.
 
     Raises:
-        ConfigurationError: They differ; the message lists each difference with both sides.
+        ConfigurationError: It does not fit: the message names each difference with both sides.
         ConnectionError, TimeoutError: Safe to retry.
     """
     found = await find_differences(log, projection)
     if found:
         raise ConfigurationError(
             f"the table of projection {projection.name} does not fit its rows: {'; '.join(found)}. "
-            "Change the table or the model; Table.create() gives the statement that makes such a table"
+            "Change the table or the model; Table.create() returns the statement that creates such a table"
         )
 
 
 async def find_differences(log: EventLog, projection: Projection[Any]) -> tuple[str, ...]:
-    """Return how the table differs from the model of the projection's rows, as `table_differences` does.
+    """Return how the table differs from the model of the projection's rows. See `table_differences`.
 
     Raises:
         ConnectionError, TimeoutError: Safe to retry.
@@ -41,7 +41,7 @@ async def find_differences(log: EventLog, projection: Projection[Any]) -> tuple[
 
 
 async def table_differences(connection: Connection, table: Table[Any]) -> tuple[str, ...]:
-    """Return how a table differs from the model of its rows, one line each; empty if it matches.
+    """Return how a table differs from the model of its rows, one line for each difference; empty if it fits.
 
     Ignored: extra columns that are nullable or have a default, and nullable columns for required fields.
 
@@ -50,7 +50,7 @@ async def table_differences(connection: Connection, table: Table[Any]) -> tuple[
         table: The table.
 
     Raises:
-        Exception: Errors of asyncpg, not mapped.
+        Exception: Errors of asyncpg, unmapped.
     """
     described = await connection.fetch(
         load("projections/describe_table", connection), qualified(schema_of(connection), table.name)
@@ -58,7 +58,7 @@ async def table_differences(connection: Connection, table: Table[Any]) -> tuple[
     if not described:
         return (f"{table.name}: the model is {table.row.__name__}, and there is no such table",)
     if not described[0]["is_table"]:
-        return (f"{table.name}: the model needs a table, and this is none: a view, or another relation",)
+        return (f"{table.name}: the model needs a table, and this is a view or another relation",)
     schema = schema_of(connection)
     names = [*(type_name(column.type, schema) for column in table.codec.columns), "bigint"]
     types = {

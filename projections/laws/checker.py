@@ -1,17 +1,18 @@
-"""The laws that every projection must satisfy, searched for counter-examples on a real PostgreSQL.
+"""The laws that every projection must satisfy, with a search for counter-examples on a real PostgreSQL.
 
-    totality       `key` and `evolve` take every event that the logs have, and raise no error
-    purity         `evolve` gives the same row for the same arguments each time, and does not touch them
+    totality       `key` and `evolve` accept every event of the logs, and raise no error
+    purity         `evolve` returns the same row for the same arguments each time, and does not change them
     batches        any split of the log into batches gives the same rows
-    restarts       a crash and a restart anywhere gives the same rows
+    restarts       a crash and a restart anywhere give the same rows
     rebuild        a rebuild gives the same rows as the table that grew
     interleavings  any interleaving of the keys gives the same rows
-    round trip     a row comes back from PostgreSQL as it was, under the key of its events
-    fresh reads    the row and the events after it are what the table has when it has caught up
+    round trip     PostgreSQL returns a row unchanged, under the key of its events
+    fresh reads    the row and the events after it give what the table has when it has caught up
 
-A key whose event is refused stays in quarantine however the log is folded, so it shows nothing about the other laws. That
-is why totality is the first law. Each law is checked separately: batches are not split while restarts are tried, and so
-on. So the error names the laws that a projection breaks. Needs the extra `testing`.
+A key whose event is refused stays in quarantine, whatever is done with the log, so it shows nothing about the
+other laws: that is why totality is the first law. Each law is tested alone, with everything else fixed: for
+example, batches are not cut while restarts are tested. So the error names the law that a projection breaks.
+Needs the extra `testing`.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from eventstore.database.config import DatabaseConfig
 
 EXAMPLES = 20
-"""How many logs each law is tried with by default."""
+"""The default number of logs for each law."""
 
 _KNOWN = {
     "order": order_histories,
@@ -61,7 +62,7 @@ _KNOWN = {
     "portfolio": portfolio_histories,
 }
 _STREAMS = 3
-# What fails, or differs by itself, does so in every other law too.
+# A projection that breaks one of these laws breaks every other law too.
 _FIRST = ("totality", "purity")
 _EVENTS_MAX = 12
 
@@ -87,24 +88,24 @@ def check_laws(
     refusals: tuple[type[Exception], ...] = (),
     examples: int = EXAMPLES,
 ) -> None:
-    """Check that a projection satisfies every law, on a database that is made for it and dropped.
+    """Check that a projection satisfies every law, on a database that is created for it and dropped.
 
-    Call it from a plain test function. It also works in a coroutine, but blocks the event loop meanwhile.
+    Call it from a plain test function. It also works in a coroutine, but blocks the event loop.
 
     Args:
-        projection: Its class, or a function that makes one: the laws need new ones, as other processes have.
-        events: The source of the logs: a strategy of events, which are put on a few streams, or of whole logs (sequences
-            of `LoggedEvent`). None: `default_logs`.
-        database: A server, or its URL, whose user must be allowed to create databases. By default, the one that
+        projection: Its class, or a function that makes one: the laws need new instances, as other processes have.
+        events: The source of logs: a strategy of events, which are put on a few streams, or of whole logs (sequences
+            of `LoggedEvent`). None for `default_logs`.
+        database: A server, or its URL, whose user may create databases. None for the one that
             `EVENTSTORE_TEST_DATABASE_URL` names, or an embedded one.
-        refusals: Errors by which `evolve` refuses an event on purpose. The event's key is then in quarantine, and is so
+        refusals: Errors by which `evolve` refuses an event on purpose. The event's key is then in quarantine,
             however the log is folded.
-        examples: How many logs each law is tried with; more where none of them gave a row.
+        examples: The number of logs for each law; more if none of them gave a row.
 
     Raises:
         LimitError: `examples` is below 1.
-        LawsBrokenError: Laws are broken. Each is named with the shortest log that was found, and what it gave.
-        ConfigurationError: No log gave a row to a law, so it checked nothing; the table does not fit its rows; or
+        LawsBrokenError: Laws are broken. Each is named with the shortest log that was found and its result.
+        ConfigurationError: No log gave a row for a law, so it checked nothing; the table does not fit its rows; or
             there is no server.
         ConnectionError: The server cannot be reached.
     """
@@ -134,15 +135,15 @@ def check_laws(
         )
         raise ConfigurationError(
             f"no log gave a row of projection {one.name}, so {what}: give events=, "
-            "a strategy of events that it takes and can fold"
+            "a strategy of events that it can fold"
         )
 
 
 def default_logs(projection: Projection[Any]) -> st.SearchStrategy[tuple[LoggedEvent, ...]]:
     """Return a strategy of logs for a projection, by its event types.
 
-    Events of orders, positions and portfolios come as legal lives of them; those of another entity's projection as
-    streams that begin with the creating event; all others are any events of these types, by their fields.
+    Events of orders, positions and portfolios form legal life cycles; those of another entity's projection form
+    streams that begin with the creating event; all others are any events of these types, generated from their fields.
     """
     if isinstance(projection, EntityProjection) and projection.entity.category not in _KNOWN:
         return histories_of(projection.entity)
@@ -153,7 +154,7 @@ def default_logs(projection: Projection[Any]) -> st.SearchStrategy[tuple[LoggedE
 
 
 def _logs(given: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[LoggedEvent, ...]]:
-    """Take a strategy of events or of logs."""
+    """Accept a strategy of events or of logs."""
     streams = st.integers(0, _STREAMS - 1)
 
     def as_logs(first: Any) -> st.SearchStrategy[tuple[LoggedEvent, ...]]:
@@ -171,7 +172,7 @@ def _on_streams(events: st.SearchStrategy[Event]) -> st.SearchStrategy[tuple[Log
 
 
 def _placed(drawn: Sequence[tuple[int, Event]]) -> tuple[LoggedEvent, ...]:
-    # A stream is of one category.
+    # A stream has one category.
     return tuple(
         LoggedEvent(UUID(int=1 + number + _STREAMS * _place(event.category)), event)
         for number, event in drawn
@@ -195,7 +196,7 @@ def _plans(logs: st.SearchStrategy[tuple[LoggedEvent, ...]]) -> st.SearchStrateg
 def _search(
     law: str, plans: st.SearchStrategy[Plan], thread: EventLoopThread, trial: Trial, examples: int
 ) -> tuple[BrokenLawError | None, int]:
-    """Look for a log that breaks a law; return the shortest that was found, and how many rows were looked at."""
+    """Search for a log that breaks a law; return the shortest that was found, and how many rows were compared."""
     rows = 0
 
     @hypothesis.settings(

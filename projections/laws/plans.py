@@ -12,16 +12,16 @@ from eventstore.testing.strategies import LoggedEvent
 from projections.projection import Projection
 
 LAWS: Mapping[str, str] = {
-    "totality": "key and evolve take every event that the logs have, and raise no error",
-    "purity": "evolve gives the same row for the same arguments each time, and does not touch them",
+    "totality": "key and evolve accept every event of the logs, and raise no error",
+    "purity": "evolve returns the same row for the same arguments each time, and does not change them",
     "batches": "any split into batches gives the same rows",
-    "restarts": "a crash and a restart anywhere gives the same rows",
+    "restarts": "a crash and a restart anywhere give the same rows",
     "rebuild": "a rebuild gives the same rows as the table that grew",
     "interleavings": "any interleaving of the keys gives the same rows",
-    "round trip": "a row comes back from PostgreSQL as it was, under the key of its events",
-    "fresh reads": "the row and the events after it are what the table has when it has caught up",
+    "round trip": "PostgreSQL returns a row unchanged, under the key of its events",
+    "fresh reads": "the row and the events after it give what the table has when it has caught up",
 }
-"""The laws, each by its name, in the order in which they are tried."""
+"""The laws by name, in the order in which they are tried."""
 
 
 class BrokenLawError(PortableError, AssertionError):
@@ -43,9 +43,9 @@ class Plan:
 
     Attributes:
         log: The events in order.
-        cuts: The sizes of batches, one after the other, again and again.
-        at: Where a crash happens, or a read.
-        order: Which key comes next where the keys are interleaved anew.
+        cuts: The sizes of batches, in order, repeated.
+        at: Where a crash or a read happens.
+        order: Which key comes next when the keys are interleaved.
     """
 
     log: tuple[LoggedEvent, ...]
@@ -57,7 +57,7 @@ class Plan:
 def interleaved(
     events: Sequence[RecordedEvent], projection: Projection[Any], choices: Sequence[int]
 ) -> list[int]:
-    """Return another order of a log that keeps that of each stream and of each key, as indices into it."""
+    """Return another order of a log, as indices into it, that keeps the order of each stream and of each key."""
     before: dict[int, set[int]] = {index: set() for index in range(len(events))}
     last: dict[Any, int] = {}
     for index, event in enumerate(events):

@@ -1,4 +1,4 @@
-"""One log tried against one law of projections: what `projections.laws.checker` searches with."""
+"""Trying one log against one law of projections, for the search of `projections.laws.checker`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Trial:
     Args:
         scratch: The database.
         make: Makes a projection, as another process would have it.
-        refusals: The errors by which it refuses events on purpose.
+        refusals: The errors by which the projection refuses events on purpose.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class Trial:
         self._log = EventLog(scratch.connection, group_commit=False)
 
     async def prepare(self) -> None:
-        """Make the projection's table where no migration has made it, and check that its rows fit.
+        """Create the projection's table if no migration has created it, and check that its rows fit.
 
         Raises:
-            ConfigurationError: They do not.
+            ConfigurationError: They do not fit.
         """
         async with self._scratch.connection.acquire() as connection:
             found = await table_differences(connection, self._table)
@@ -74,10 +74,10 @@ class Trial:
         """Try one log against one law.
 
         Returns:
-            How many rows were compared; 0 if the trial showed nothing.
+            How many rows were compared; 0 if the log showed nothing.
 
         Raises:
-            BrokenLawError: The law does not hold of it.
+            BrokenLawError: The log breaks the law.
         """
         laws: Mapping[str, Callable[[Plan], Awaitable[tuple[str | None, int]]]] = {
             "totality": self._totality,
@@ -92,8 +92,8 @@ class Trial:
         try:
             found, rows = await laws[law](plan)
         except (RepositoryError, asyncpg.PostgresError) as error:
-            # Of a row that the database refuses in company, and not alone, nobody knows whose it is.
-            raise BrokenLawError(law, f"the database refused what was folded: {error}", plan.log) from error
+            # If the database refuses a row only together with others, the key it belongs to is unknown.
+            raise BrokenLawError(law, f"the database refused the folded rows: {error}", plan.log) from error
         if found is not None:
             raise BrokenLawError(law, found, plan.log)
         return rows
@@ -168,7 +168,7 @@ class Trial:
         await self._append(plan.log)
         projection = self._named_anew()
         grown = await self._folded([_ALL], projection=projection)
-        # A proof would find rows that PostgreSQL changes, which is another law.
+        # Without a proof, which would find rows that PostgreSQL changes: that is another law.
         compared = await compare_with_rebuild(self._log, projection, proves=False)
         if compared.is_equal:
             return None, _live(grown)
@@ -202,9 +202,12 @@ class Trial:
             seen += 1
             try:
                 back = await self._stored(key, row)
-            except Exception as error:  # noqa: BLE001 - whatever refuses the row is the answer
+            except Exception as error:  # noqa: BLE001 - any error that refuses the row is the answer
                 said = f"{type(error).__name__}: {error}"
-                return f"PostgreSQL does not take {self._told(row)}, the row at {_named(event)}: {said}", seen
+                return (
+                    f"PostgreSQL does not accept {self._told(row)}, the row at {_named(event)}: {said}",
+                    seen,
+                )
             if self._told(back) != self._told(row):
                 return f"{self._told(row)}, the row at {_named(event)}, came back as {self._told(back)}", seen
         return None, seen
@@ -222,8 +225,8 @@ class Trial:
             try:
                 rows = await fresh.list()
             except QuarantinedKeysError:
-                return None, 0  # its events cannot be folded by anybody
-            # What PostgreSQL does to a row is another law.
+                return None, 0  # its events cannot be folded at all
+            # What PostgreSQL changes in a row is another law.
             read.append(await self._normal(rows))
         final = self._named_anew(name)
         while await self._step(final, _ALL):
@@ -238,17 +241,17 @@ class Trial:
     # ---- the database ----------------------------------------------------------------------------------------
 
     def _named_anew(self, name: str | None = None) -> Projection[Any]:
-        """Make a projection with its own checkpoint."""
+        """Make a projection with a unique name, so that its checkpoint is its own."""
         projection = self._make()
         projection.__dict__["name"] = name or f"law_{uuid4().hex}"
         return projection
 
     async def _append(self, log: Sequence[LoggedEvent]) -> list[RecordedEvent]:
-        """Begin with a log of these events, and return them."""
+        """Replace the log with these events, and return them."""
         await self._scratch.empty(self._table.name)
         self._log.high_water_mark.reset()
         staged = staged_log(log)
-        # An append takes positions that follow each other: a gap lies between two of them.
+        # One append takes consecutive positions: two appends leave a gap between them.
         begins = [0, *(place for place, one in enumerate(log) if one.gap and place), len(log)]
         for begin, end in pairwise(begins):
             if gap := log[begin].gap:
@@ -271,9 +274,9 @@ class Trial:
         """Fold the log in batches of these sizes, and return the rows.
 
         Args:
-            cuts: The sizes, one after the other, again and again.
-            crash_at: Before which call of `evolve` the process ends once; another one takes its place.
-            projection: What to fold; None: a new one.
+            cuts: The sizes, in order, repeated.
+            crash_at: Before which call of `evolve` the process ends once; a new one replaces it.
+            projection: The projection to fold; None for a new one.
         """
         one = projection or self._named_anew()
         if crash_at is not None:
@@ -293,7 +296,7 @@ class Trial:
         return await worker.run_once()
 
     async def _rows(self, projection: Projection[Any]) -> Rows:
-        """Return the rows of the table as text; rows of keys in quarantine appear by key only, because they are not updated."""
+        """Return the rows of the table as text; a row of a quarantined key is reduced to a marker."""
         held = {one.key for one in await list_quarantined(self._log, projection.name)}
         async with self._scratch.connection.acquire() as connection:
             records = await connection.fetch(self._table.select_all(schema=schema_of(connection)))
@@ -328,7 +331,7 @@ class Trial:
         return table.codec.decode(records[0]) if records else None
 
     async def _normal(self, rows: Sequence[Any]) -> Rows:
-        """Return rows as PostgreSQL gives them back."""
+        """Return rows as PostgreSQL returns them."""
         keys = [tuple(getattr(row, column.name) for column in self._table.key) for row in rows]
         async with self._scratch.connection.acquire() as connection:
             transaction = connection.transaction()
@@ -360,7 +363,7 @@ class Trial:
     # ---- what is said ----------------------------------------------------------------------------------------
 
     def _told(self, row: Any) -> str:
-        """Return a row, or an error, as text: to the last digit, and with its types."""
+        """Return a row or an error as text, to the last digit and with types."""
         if row is None or isinstance(row, Exception):
             return "no row" if row is None else f"{type(row).__name__}"
         values = self._table.codec.encode(row)
@@ -373,7 +376,7 @@ class Trial:
 
 def _value(value: Any) -> str:
     if isinstance(value, datetime) and value.tzinfo is not None:
-        value = value.astimezone(UTC)  # by whichever clock, it is the same point in time
+        value = value.astimezone(UTC)  # the same point in time in any time zone
     return str(value) if not isinstance(value, str) else repr(value)
 
 
@@ -389,7 +392,7 @@ def _named(event: RecordedEvent) -> str:
 
 
 def _crash(projection: Projection[Any], at: int) -> None:
-    """Let the process end before the call of `evolve` with this number, from 0."""
+    """Make the process end before the call of `evolve` with this number, from 0."""
     evolve = projection.evolve
     calls = 0
 
@@ -404,7 +407,7 @@ def _crash(projection: Projection[Any], at: int) -> None:
 
 
 def _difference(one: str, left: Rows, other: str, right: Rows) -> str | None:
-    """Return in words the first row that differs; None where all are equal."""
+    """Describe the first row that differs; None if all are equal."""
     for key in sorted(left.keys() | right.keys()):
         mine, theirs = left.get(key, "no row"), right.get(key, "no row")
         if mine != theirs:

@@ -1,7 +1,7 @@
-"""Keys whose events cannot be folded: list them, try again when the code is repaired, or leave an event out.
+"""Keys whose events cannot be folded: list them, retry them after the code is repaired, or discard an event.
 
-Each change holds the partitions of the projection for its one short transaction, so no worker writes meanwhile, and ends with
-the key folded up to where its partition stands, or still in quarantine. The log is read for it beforehand.
+Each change locks the partitions of the projection for one short transaction, so no worker writes meanwhile. It
+ends with the key folded as far as its partition, or still in quarantine. The log is read before the locks are taken.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BATCH_EVENTS_MAX = 5_000
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedKey:
-    """A key whose row is not updated, because one of its events cannot be folded.
+    """A key whose row is no longer updated.
 
     Attributes:
         projection: The projection.
@@ -41,9 +41,9 @@ class QuarantinedKey:
         stream_id: The stream of the event that could not be folded.
         position: Its position.
         type: Its type.
-        error: What went wrong, in one line.
-        traceback: The whole of it.
-        attempts: How often it was tried.
+        error: The error, in one line.
+        traceback: The whole traceback.
+        attempts: How often the event was tried.
         quarantined_at: Since when, by the database's clock.
     """
 
@@ -59,11 +59,11 @@ class QuarantinedKey:
 
 
 async def list_quarantined(log: EventLog, projection: str | None = None) -> list[QuarantinedKey]:
-    """Return the keys in quarantine, the longest there first.
+    """Return the keys in quarantine, those that entered first at the start.
 
     Args:
         log: The log.
-        projection: Only keys of this projection; None for all projections.
+        projection: Only of this projection; None for all.
 
     Raises:
         ConnectionError, TimeoutError: Safe to retry.
@@ -74,18 +74,18 @@ async def list_quarantined(log: EventLog, projection: str | None = None) -> list
 
 
 async def retry(log: EventLog, projection: Projection[Any], key: str) -> bool:
-    """Fold the events of a key that wait, in order; return whether it is up to date again.
+    """Fold the waiting events of a key, in order; return whether the key is up to date again.
 
-    If an event fails again, the events before it are kept, and the key stays in quarantine at that event.
+    If an event fails again, the events before it stay folded, and the key stays in quarantine at that event.
 
     Args:
         log: The log.
         projection: The projection, with its code repaired.
-        key: The key, as `list_quarantined` gives it.
+        key: The key, as `list_quarantined` returns it.
 
     Raises:
         KeyNotQuarantinedError: The key is not in quarantine.
-        ConnectionError, TimeoutError: Nothing was changed, or all of it. Safe to run again.
+        ConnectionError, TimeoutError: Either nothing or everything was changed. Safe to run again.
     """
     return await _fold_again(log, projection, key, discard_position=None)
 
@@ -93,22 +93,22 @@ async def retry(log: EventLog, projection: Projection[Any], key: str) -> bool:
 async def discard(
     log: EventLog, projection: Projection[Any], key: str, *, discarded_by: str, reason: str
 ) -> bool:
-    """Leave the event that failed out of the projection, for good and on record, and go on as `retry` does.
+    """Leave the failed event out of the projection, permanently and on record, and continue as `retry` does.
 
     Args:
         log: The log.
         projection: The projection.
-        key: The key, as `list_quarantined` gives it.
+        key: The key, as `list_quarantined` returns it.
         discarded_by: Who decided it.
         reason: Why.
 
     Raises:
         KeyNotQuarantinedError: The key is not in quarantine.
-        ConfigurationError: Nobody or no reason is named.
-        ConnectionError, TimeoutError: Nothing was changed, or all of it. Safe to run again.
+        ConfigurationError: The person or the reason is missing.
+        ConnectionError, TimeoutError: Either nothing or everything was changed. Safe to run again.
     """
     if not discarded_by.strip() or not reason.strip():
-        raise ConfigurationError("a discard is kept on record: say who decides it, and why")
+        raise ConfigurationError("a discard is recorded: pass who decided it and why")
     return await _fold_again(log, projection, key, discard_position=(discarded_by, reason))
 
 
@@ -160,9 +160,10 @@ async def _fold_again_on(
 
 
 class _Waiting:
-    """The events that a key in quarantine waits with.
+    """The events that wait for a key in quarantine.
 
-    All of the log after the first is read for them: before the partitions are held, and then there is little left.
+    To find them, all of the log after the first one is read, before the partitions are locked; little is left to
+    read after that.
     """
 
     def __init__(self, log: EventLog, projection: Projection[Any], key: str) -> None:
@@ -186,8 +187,8 @@ class _Waiting:
         return waiting
 
     async def read_on(self, first: int, through: int, connection: Connection | None = None) -> None:
-        """Read the events between two positions that have not been read yet."""
-        if not self._first <= first <= self._through:  # a rebuild has put the key back to another event
+        """Read those events between two positions that have not been read yet."""
+        if not self._first <= first <= self._through:  # a rebuild put the key back at another event
             self.events, self._first, self._through = [], first, first - 1
         size = PageSize(_BATCH_EVENTS_MAX)
         while self._through < through:

@@ -1,4 +1,4 @@
-"""Events that somebody has decided to leave out of a projection: each for one key."""
+"""The skip list: events that somebody has decided to leave out of a projection, each for one key."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from projections.projection import Projection
 
 
 class Discards:
-    """Which events are left out. One that upcasters split may be left out for one key and folded for another.
+    """The events that are left out. An event that upcasters split may be left out for one key and folded for another.
 
     Args:
-        pairs: The position of each, and its key as text.
+        pairs: The position of each event, and its key as text.
     """
 
     def __init__(self, pairs: Iterable[tuple[int, str]] = ()) -> None:
@@ -25,7 +25,7 @@ class Discards:
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> Discards:
-        """Return those of the rows of `projections/list_discards`."""
+        """Make one from the rows of `projections/list_discards`."""
         return cls((row["position"], row["key"]) for row in rows)
 
     def has(self, position: int, key: tuple[Any, ...]) -> bool:
@@ -33,22 +33,22 @@ class Discards:
         return position in self._positions and (position, key_text(key)) in self.pairs
 
     def is_any_through(self, position: int) -> bool:
-        """Whether there is one up to a position."""
+        """Whether any event up to a position is left out."""
         return any(one <= position for one in self._positions)
 
 
 async def read_discards(connection: Connection, projection: Projection[Any]) -> Discards:
-    """Read the discards of a projection that are in force."""
+    """Read the discards of a projection that are in effect."""
     return Discards.of(await connection.fetch(load("projections/list_discards", connection), projection.name))
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Which events a live table does not have: the discarded ones, and those that wait for a key in quarantine.
+    """The events that a live table does not have: the discarded ones, and those that wait for a quarantined key.
 
     Attributes:
         discards: The discarded events.
-        held: The position at which each key in quarantine waits, by the key's text.
+        held: The position at which each quarantined key stopped, by its text.
     """
 
     discards: Discards = field(default_factory=Discards)
@@ -61,7 +61,7 @@ class Skipped:
         return self.discards.has(position, key)
 
     def is_same_through(self, position: int, other: Skipped) -> bool:
-        """Whether another one skips the same events up to a position."""
+        """Whether another instance skips the same events up to a position."""
         return self.discards.pairs == other.discards.pairs and all(
             self.held.get(key) == other.held.get(key)
             for key in self.held.keys() | other.held.keys()

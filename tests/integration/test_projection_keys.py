@@ -120,7 +120,9 @@ def test_a_key_that_is_kept_as_json_is_refused():
     class Row:
         share: float
 
-    with pytest.raises(ConfigurationError, match=r"share \(float\) is kept as JSON.*a key is of Decimal"):
+    with pytest.raises(
+        ConfigurationError, match=r"share \(float\) is stored as JSON.*a key must be of Decimal"
+    ):
         Table("shares", row=Row, key=("share",))
 
 

@@ -75,7 +75,7 @@ async def test_a_row_of_another_key_takes_no_place(store: EventStore):
     await ProjectionWorker(store.log, projection).catch_up(3)
     (held,) = await list_quarantined(store.log)
     assert (held.position, held.key) == (3, '["ES","BUY"]')
-    assert "evolve of projection ordered gave a row of the key ('GOOD'" in held.error
+    assert "evolve of projection ordered returned a row with the key ('GOOD'" in held.error
     assert await rows(store) == {"ES": (1, Decimal(1)), "GOOD": (1, Decimal(5))}
     assert (await rebuild(store.log, projection)).quarantined == 1
     assert await rows(store) == {"ES": (1, Decimal(1)), "GOOD": (1, Decimal(5))}

@@ -66,7 +66,7 @@ MISMATCHES = {
         "turnover: the model has the key (day, symbol, strategy), the table has no primary key"
     ),
     (TABLE, "CREATE VIEW turnover AS SELECT 1 AS day"): (
-        "turnover: the model needs a table, and this is none: a view, or another relation"
+        "turnover: the model needs a table, and this is a view or another relation"
     ),
     (TABLE, "SELECT 1"): "turnover: the model is Turnover, and there is no such table",
 }
