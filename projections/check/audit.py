@@ -1,4 +1,4 @@
-"""The audit: whether the log, its sequence and every read table are what they must be, and how to repair what is not."""
+"""The audit: whether the log, its sequence and every read table are correct, and how to repair what is not."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from projections.rebuild.new_table import BUILD_TIMEOUT_S
 from projections.table_shape import find_differences
 
 _NAMED_MAX = 5
-_LAG_EVENTS_MAX = 10_000  # beyond, lists fail: see ProjectionLagError
+_LAG_EVENTS_MAX = 10_000  # above this, lists fail: see ProjectionLagError
 _WAITED_MAX_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it must be.
+    """Something that is wrong.
 
     Attributes:
-        kind: What: `sequence`, `versions`, `checkpoint ahead`, `checkpoint behind`, `table version`, `table shape`,
-            `deliveries`, `rows`, `quarantine`, `discard`, `rebuild left`, `undecodable`, `state snapshots ahead`, `impossible
-            position`; or the name of a precondition of `eventstore.database.preconditions`.
+        kind: The kind: `sequence`, `versions`, `checkpoint ahead`, `checkpoint behind`, `table version`, `table shape`,
+            `deliveries`, `rows`, `quarantine`, `discard`, `rebuild left`, `undecodable`, `state snapshots ahead`,
+            `impossible position`; or the name of a precondition of `eventstore.database.preconditions`.
         projection: The projection; None for the log itself.
         what: What is wrong, in one line.
         repair: What to do.
@@ -53,13 +53,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A projection that was looked at.
+    """A projection that was checked.
 
     Attributes:
         projection: Its name.
-        position: The checkpoint of the partition that is furthest.
-        events: How many events were delivered, as counted.
-        rows_equal: Rows that are what the log says.
+        position: The checkpoint of the partition that is furthest ahead.
+        events: The number of delivered events, as counted.
+        rows_equal: The number of rows that match the log.
     """
 
     projection: str
@@ -70,13 +70,13 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What an audit has found.
+    """The result of an audit.
 
     Attributes:
-        ends: Where the log and its sequence are.
+        ends: The ends of the log and of its sequence.
         checked: The projections whose tables were compared.
-        findings: What is wrong; empty where all is sound.
-        warnings: What may be meant so and is a risk, such as a setting that trades safety for speed.
+        findings: What is wrong; empty if all is sound.
+        warnings: Risks that may be intended, such as a setting that trades safety for speed.
     """
 
     ends: Ends
@@ -96,19 +96,19 @@ async def check(
     *,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Audit:
-    """Hold the log to its own rules, and each read table to the log; nothing is changed, and everything goes on.
+    """Check the log against its rules, and each read table against the log. Nothing is changed, and nothing is blocked.
 
-    It reads the whole log once for its versions and once for each projection, and holds all rows of one projection in
+    It reads the whole log once for the versions and once for each projection, and holds all rows of one projection in
     memory.
 
     Args:
         log: The log.
         projections: The projections.
-        on_progress: Is told the projection, the position reached and the one to reach.
+        on_progress: Receives the projection, the position reached and the one to reach.
 
     Raises:
         NotMigratedError: The tables are missing.
-        PreconditionError: A table or the sequence of the log is missing, so that nothing can be checked.
+        PreconditionError: A table or the sequence of the log is missing, so nothing can be checked.
         ConnectionError, TimeoutError: Safe to run again.
     """
     with log.server.being_repaired(), log.server.steady():
@@ -150,7 +150,7 @@ async def _check(
 
 
 async def plan_repair(log: EventLog, projections: Iterable[Projection[Any]]) -> tuple[str, ...]:
-    """Return what `repair` would do, a line each; empty where there is nothing to repair. Nothing is changed.
+    """Return what `repair` would do, one line each; empty if there is nothing to repair. Nothing is changed.
 
     Args:
         log: The log.
@@ -164,7 +164,7 @@ async def plan_repair(log: EventLog, projections: Iterable[Projection[Any]]) -> 
     lines: list[str] = []
     if ends.is_sequence_behind:
         lines.append(
-            f"put the sequence of positions from {ends.sequence} to {ends.last_assigned}: the next position will be "
+            f"move the sequence of positions from {ends.sequence} to {ends.last_assigned}: the next position will be "
             f"{ends.last_assigned + 1}"
         )
     if lines or ends.ahead or ends.state_snapshots_ahead:
@@ -175,7 +175,7 @@ async def plan_repair(log: EventLog, projections: Iterable[Projection[Any]]) -> 
                 f"rebuild projection {name}, which has read beyond position {ends.head}, the end of the log"
             )
         else:
-            lines.append(f"leave projection {name} as it is, whose code is not known here")
+            lines.append(f"leave projection {name} unchanged: its code is not known here")
     left = [one for one in map(_of_impossible, ends.impossible) if "eventstore repair" not in one.repair]
     lines += [f"leave this to you: {one.what}: {one.repair}" for one in left]
     return tuple(lines)
@@ -187,26 +187,28 @@ async def repair(
     *,
     on_progress: Callable[[RebuildProgress], None] | None = None,
 ) -> tuple[str, ...]:
-    """Repair what a restore has lost: no position is assigned again, and no table keeps what is not in the log.
+    """Repair the effects of a restore that lost events.
 
-    The sequence is put past all that was ever read, each projection that has read beyond the log's end is rebuilt, and
-    state snapshots are dropped where anything of this was so. A row at a position that was never assigned, millions of millions
-    beyond the sequence, says nothing of a restore: the sequence is not put past it. `plan_repair` tells what would be done.
-    What was lost stays lost. Where nothing is wrong nothing is done.
+    Afterwards no position is assigned again, and no table has an event that the log lost.
+
+    The sequence is moved past all that was ever read, each projection that has read beyond the log's end is rebuilt,
+    and state snapshots are dropped if either was necessary. A row at a position that was never assigned, far beyond the
+    sequence, is not evidence of a restore: the sequence is not moved past it. `plan_repair` returns what would be done.
+    Lost events stay lost. If nothing is wrong, nothing is done.
 
     Args:
         log: The log.
-        projections: All projections of the database, the user's own among them.
-        on_progress: Is told how far a rebuild has come.
+        projections: All projections of the database, including the user's own.
+        on_progress: Receives the progress of each rebuild.
 
     Returns:
-        What was done, a line each; and which projections are left, since they are none of those given.
+        What was done, one line each; also the projections that were left because they were not given.
 
     Raises:
-        PreconditionError: A precondition of the store does not hold, so that what is repaired would not last: run the
-            statement that the message has, and this again.
+        PreconditionError: A precondition of the store does not hold, so the repair would not last: run the
+            statement in the message, then repair again.
         TransactionConflictError: A transaction that has appended is still open. Safe to run again.
-        EventStoreError: As `rebuild`. Safe to run again.
+        EventStoreError: As for `rebuild`. Safe to run again.
     """
     with log.server.being_repaired(), log.server.steady():
         return await _repair(log, projections, on_progress)
@@ -227,16 +229,16 @@ async def _repair(
     by_name = {projection.name: projection for projection in projections}
     ends = await read_ends(log)
     if last is not None or ends.ahead or ends.state_snapshots_ahead:
-        # Also those before the log's end: a state of theirs may end with an event that was lost.
+        # Also those before the log's end: one of their states may include a lost event.
         dropped = await StateSnapshots(log, READ_TABLES).drop()
         if dropped:
-            done.append(f"{dropped} state snapshots are dropped: their states may have had what the log lost")
+            done.append(f"dropped {dropped} state snapshots: their states may have included lost events")
     for name in ends.ahead:
         if name not in by_name:
-            done.append(f"projection {name} still has what the log lost: call `repair` with its code")
+            done.append(f"projection {name} still has lost events: call `repair` with its code")
             continue
         rebuilt = await rebuild(log, by_name[name], restart=True, on_progress=on_progress)
-        done.append(f"projection {name} is rebuilt: {rebuilt.rows} rows at position {rebuilt.position}")
+        done.append(f"rebuilt projection {name}: {rebuilt.rows} rows at position {rebuilt.position}")
     return tuple(done)
 
 
@@ -277,7 +279,7 @@ def _of_impossible(row: str) -> Finding:
     ):
         return Finding("impossible position", None, what, "run `eventstore repair`")
     statement = f"DELETE FROM {table} WHERE {column} = {position}"
-    guarded = ", with the trigger of the table off" if table in ("events", "event_seals") else ""
+    guarded = ", with the trigger of the table disabled" if table in ("events", "event_seals") else ""
     return Finding("impossible position", None, what, f"as the owner run `{statement}`{guarded}")
 
 
@@ -311,13 +313,13 @@ async def _state_of(log: EventLog, projection: Projection[Any]) -> list[Finding]
             again if built < projection.version else "use the newer code",
         )
     partitions = await _fetch(log, "projections/list_partitions", name)
-    # After the partitions: what is appended and folded meanwhile must not look like a partition beyond the log's end.
+    # After the partitions: what is appended and folded meanwhile must not make a partition appear ahead of the log.
     head = (await read_ends(log)).head
     for partition in partitions:
         if partition["position"] > head:
             found(
                 "checkpoint ahead",
-                f"partition {partition['partition']} has read up to position {partition['position']}, and the log ends at {head}",
+                f"partition {partition['partition']} has read up to position {partition['position']}, but the log ends at {head}",
                 "run `eventstore repair`",
             )
     lowest = min((partition["position"] for partition in partitions), default=0)
@@ -388,7 +390,7 @@ async def _compared(
             Finding(
                 "rows",
                 name,
-                f"{comparison.rows_different} row(s) are not what the log says, such as "
+                f"{comparison.rows_different} row(s) do not match the log, such as "
                 f"{', '.join(comparison.different_keys[:_NAMED_MAX])}",
                 f"run `eventstore rebuild {name}`",
             )
@@ -414,7 +416,7 @@ def _of_deliveries(name: str, live: Live, logged: DeliveryCounts) -> list[Findin
                 + (
                     counts
                     if was[0] != is_now[0]
-                    else f"{was[0]} events were delivered, and others than the log has"
+                    else f"{was[0]} events were delivered, but not the same as in the log"
                 ),
                 f"run `eventstore rebuild {name}`",
             )

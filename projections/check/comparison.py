@@ -1,6 +1,6 @@
-"""Comparing a live table with what the log says: with a rebuild that does not swap, and with a fold in memory.
+"""Comparing a live table with the log: with a rebuild that does not swap, and with a fold in memory.
 
-Nothing is changed, and readers and writers of the log never stop.
+Nothing is changed, and readers and writers of the log are not blocked.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ _DIFFERENCES_SHOWN_MAX = 20
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How a table compares with another fold of the same events.
+    """The comparison of a table with another fold of the same events.
 
     Attributes:
         projection: The projection's name.
-        position: Both have every event up to it.
-        rows_equal: Rows that are equal to the last digit.
-        rows_different: Rows that differ, or that only one side has.
+        position: Both have every event up to this position.
+        rows_equal: The number of rows that are equal, to the last digit.
+        rows_different: The number of rows that differ or exist on only one side.
         different_keys: The keys of some of these, as text.
     """
 
@@ -94,9 +94,9 @@ async def compare_with_rebuild(
     Args:
         log: The log.
         projection: The projection.
-        on_progress: Is called with the position reached and the one to reach.
-        lease_s: Seconds after which another process may rebuild or compare when this one was killed.
-        proves: Whether to prove the table beside before it is compared, as a rebuild does before it swaps.
+        on_progress: Receives the position reached and the one to reach.
+        lease_s: Seconds after which another process may rebuild or compare if this one was killed.
+        proves: Whether to prove the table beside before the comparison, as a rebuild does before it swaps.
         limits: How much is done in one transaction and held in memory.
 
     Returns:
@@ -105,10 +105,10 @@ async def compare_with_rebuild(
     Raises:
         LimitError: `lease_s` is not above 0.
         ConfigurationError: This role does not own the table.
-        ProjectionError: The projection has never been folded; or keys went into and out of quarantine all the time.
-        ProjectionVersionError: Another version of its code has built the table.
-        RebuildError: A rebuild or another comparison is under way; a rebuild that was killed has left a table half built; a
-            relation that no rebuild has made has the name of the table beside; or the proof failed, and its keys are named.
+        ProjectionError: The projection has never been folded, or keys kept entering and leaving quarantine.
+        ProjectionVersionError: Another version of the projection's code has built the table.
+        RebuildError: A rebuild or another comparison is running; a killed rebuild has left a half-built table; a
+            relation that no rebuild has made has the name of the table beside; or the proof failed for the named keys.
         EventStoreError: An event cannot be decoded, or the database failed.
     """
     check_seconds("lease_s", lease_s, is_finite=True)
@@ -130,13 +130,13 @@ async def compare_with_rebuild(
             finally:
                 await finish(_drop(log, projection, lease))
     raise ProjectionError(
-        f"projection {projection.name} could not be compared: its keys in quarantine or its discarded events changed "
-        f"{_ATTEMPTS_MAX} times meanwhile: run it again when they rest"
+        f"projection {projection.name} could not be compared: its quarantined keys or its discarded events changed "
+        f"{_ATTEMPTS_MAX} times meanwhile: run it again when they no longer change"
     )
 
 
 class _ChangedMeanwhileError(Exception):
-    """The live table leaves out other events by now than the one beside."""
+    """The live table now leaves out other events than the table beside."""
 
 
 async def _require_nothing_to_resume(log: EventLog, projection: Projection[Any], lease: RebuildLease) -> None:
@@ -146,12 +146,13 @@ async def _require_nothing_to_resume(log: EventLog, projection: Projection[Any],
         if is_begun and not lease.is_comparison and await describe_beside(connection, projection) is not None:
             raise RebuildError(
                 f"a rebuild of projection {projection.name} was killed and has left its table half built, at position "
-                f"{lease.position}: finish it (eventstore rebuild {projection.name}) or drop it (with --abandon), then compare"
+                f"{lease.position}: finish it (eventstore rebuild {projection.name}) or drop it (with --abandon), then "
+                "compare again"
             )
 
 
 async def _drop(log: EventLog, projection: Projection[Any], lease: RebuildLease) -> None:
-    # What cannot be dropped now, the next rebuild or comparison drops.
+    # If it cannot be dropped now, the next rebuild or comparison drops it.
     with suppress(EventStoreError):
         async with writing(log.connection) as connection:
             await drop_beside(connection, projection, lease)
@@ -162,7 +163,7 @@ async def _read_positions(connection: Connection, projection: Projection[Any]) -
 
     Raises:
         ProjectionError: The projection has never been folded.
-        ProjectionVersionError: Another version of its code has built the table.
+        ProjectionVersionError: Another version of the projection's code has built the table.
     """
     partitions = await connection.fetch(load("projections/list_partitions", connection), projection.name)
     if not partitions:
@@ -172,7 +173,7 @@ async def _read_positions(connection: Connection, projection: Projection[Any]) -
 
 
 class _Beside:
-    """The table beside, which comes to have every event that the live one has, each partition to its own position."""
+    """The table beside, which receives every event that the live one has, each partition up to its position."""
 
     def __init__(
         self,
@@ -197,8 +198,8 @@ class _Beside:
         """Build it, prove it, and compare it with the live one.
 
         Raises:
-            _ChangedMeanwhileError: Begin again.
-            ProofError: It is not what the log says.
+            _ChangedMeanwhileError: Start again.
+            ProofError: The table does not match the log.
         """
         async with reading(self._log.connection) as connection:
             self._skipped = await read_skipped(connection, self._projection)
@@ -233,7 +234,7 @@ class _Beside:
             return await self._compare_in(connection)
 
     async def _build(self, build: Build[Any]) -> list[int]:
-        """Take the steps of a rebuild up to the partition that is furthest behind; return all positions."""
+        """Take the steps of a rebuild up to the partition that is furthest behind; return the positions of all."""
         for rounds in range(_CATCH_UP_ROUNDS_MAX):
             async with reading(self._log.connection) as connection:
                 positions = await _read_positions(connection, self._projection)
@@ -245,14 +246,14 @@ class _Beside:
         return positions
 
     async def _compare_in(self, connection: Connection) -> Comparison:
-        """Fold what is left, and compare, in one snapshot; all of it is rolled back."""
+        """Fold the remaining events and compare, in one snapshot; all of it is rolled back."""
         projection, schema = self._projection, schema_of(connection)
         tables = (projection.table.name, beside_name(projection))
         transaction = connection.transaction(isolation="repeatable_read")
         await transaction.start()
         try:
             await limit_statements(connection, BUILD_TIMEOUT_S)
-            # Before the snapshot, which the first query takes: so both tables are those that it sees.
+            # Locked before the first query takes the snapshot, so that the snapshot sees both these tables.
             await connection.execute(
                 filled("commands/lock", table=qualified(schema, tables[0]), mode="ACCESS SHARE")
             )
@@ -291,7 +292,7 @@ class _Beside:
         )
 
     def _require_as_before(self, positions: list[int]) -> None:
-        """Check that every partition is at least as far as it was, so that what was folded of it is right."""
+        """Check that no partition has gone back, so that what was folded of it is still right."""
         if len(positions) != len(self._positions):
             if len(set(self._positions)) != 1:
                 raise _ChangedMeanwhileError
@@ -300,7 +301,7 @@ class _Beside:
             raise _ChangedMeanwhileError
 
     async def _fold(self, connection: Connection, through: list[int]) -> None:
-        """Fold the next batch, of each partition the events up to its position, in the open transaction of `connection`."""
+        """Fold the next batch, for each partition up to its position, in the open transaction of `connection`."""
         folded, skipped, projection = self._positions, self._skipped, self._projection
         behind = min(one for one, to in zip(folded, through, strict=True) if one < to)
         batch = await read_batch(
@@ -335,15 +336,15 @@ class _Beside:
 
 @dataclass(frozen=True)
 class Live:
-    """A table and what is kept with it, of one snapshot.
+    """A table and its projection's records, in one snapshot.
 
     Attributes:
         partitions: The position of each partition.
         lines: A digest of each row, by its key.
-        discarded: Events that are left out.
-        held: The position at which each key in quarantine waits, by the key's text.
-        counted_after: Deliveries are counted from here on.
-        deliveries: How many events of each range were delivered, and their digest.
+        discarded: The discarded events.
+        held: The position at which each quarantined key stopped, by its text.
+        counted_after: Deliveries are counted after this position.
+        deliveries: The number of delivered events in each range, and their digest.
     """
 
     partitions: list[int]
@@ -355,11 +356,11 @@ class Live:
 
 
 async def read_live(log: EventLog, projection: Projection[Any]) -> Live:
-    """Read the live table of a projection, with its checkpoints and what else belongs to it.
+    """Read the live table of a projection, with its checkpoints and other records.
 
     Raises:
         ProjectionError: The projection has never been folded.
-        ProjectionVersionError: Another version of its code has built the table.
+        ProjectionVersionError: Another version of the projection's code has built the table.
         ConnectionError, TimeoutError: Safe to retry.
     """
     table = projection.table
@@ -367,8 +368,8 @@ async def read_live(log: EventLog, projection: Projection[Any]) -> Live:
         reading(log.connection) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        # Before the first statement, which takes the snapshot: or a rebuild's swap might come between, and
-        # the table of that name be one whose rows the snapshot does not see.
+        # Before the first statement, which takes the snapshot. Otherwise a rebuild might swap in between, and the
+        # table would be one whose rows the snapshot does not see.
         await connection.execute(
             filled("commands/lock", table=qualified(schema_of(connection), table.name), mode="ACCESS SHARE")
         )
@@ -399,7 +400,7 @@ async def fold_and_compare(
     on_progress: Progress | None = None,
     delivered: DeliveryCounts | None = None,
 ) -> Comparison:
-    """Fold every event in memory, and compare with the rows of the live table; `delivered` counts the events.
+    """Fold every event in memory and compare with the rows of the live table; `delivered` counts the events.
 
     Raises:
         EventStoreError: An event cannot be decoded, or the database failed.
@@ -421,14 +422,14 @@ async def fold_and_compare(
 async def compare_with_fold(
     log: EventLog, projection: Projection[R], *, on_progress: Progress | None = None
 ) -> Comparison:
-    """Fold every event in memory, one after the other, and compare with the rows of the live table.
+    """Fold every event in memory, one by one, and compare with the rows of the live table.
 
-    It shares no SQL with the worker: batches, the load by keys and the writing of rows are what it checks. All rows
-    are held in memory. A key in quarantine is compared as far as it was folded; discarded events are left out.
+    It shares no SQL with the worker: it checks the batches, the load by keys and the writing of rows. All rows are
+    held in memory. A key in quarantine is compared as far as it was folded; discarded events are left out.
 
     Raises:
         ProjectionError: The projection has never been folded.
-        ProjectionVersionError: Another version of its code has built the table.
+        ProjectionVersionError: Another version of the projection's code has built the table.
         EventStoreError: An event cannot be decoded, or the database failed.
     """
     with log.server.steady():

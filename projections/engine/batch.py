@@ -27,27 +27,27 @@ _ROW_ERRORS = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
 )
-"""What the database refuses of a single row."""
+"""Errors by which the database refuses a single row."""
 
 COPY_ERRORS = (asyncpg.FeatureNotSupportedError, asyncpg.WrongObjectTypeError, TypeCodecError)
-"""What COPY meets where INSERT does not: row security, a view in the table's place, or a type codec of a user's pool."""
+"""Errors of COPY where INSERT works: row security, a view in place of the table, or a type codec of the user's pool."""
 
 
 def is_of_row(error: Exception) -> bool:
-    """Whether the error is caused by one row's data, so that a retry cannot help.
+    """Whether the error is caused by one row's data, so a retry cannot help.
 
-    So are those of the driver's and the codec's own making, such as of a number that is too large. All else is the whole
-    batch's trouble: a lost connection, a server without memory.
+    This includes errors of the driver and of a codec, such as for a number that is too large. All other errors affect
+    the whole batch: a lost connection, a server without memory.
     """
     return isinstance(error, _ROW_ERRORS) or not isinstance(error, (EventStoreError, *DRIVER_ERRORS))
 
 
-# With fewer, the two more round trips of a COPY take longer than it saves.
+# With fewer rows, the two extra round trips of a COPY take longer than it saves.
 _COPY_ROWS_MIN = 50
 
 
 async def quarantined_keys(connection: Connection, projection: Projection[Any]) -> frozenset[str]:
-    """Return the keys of a projection that are in quarantine, as text."""
+    """Return the quarantined keys of a projection, as text."""
     rows = await connection.fetch(load("projections/list_quarantined_keys", connection), projection.name)
     return frozenset(row["key"] for row in rows)
 
@@ -68,23 +68,23 @@ async def fold_into(
     Args:
         connection: An asyncpg connection.
         projection: The projection.
-        events: Final events in order, as `read_batch` gives them. One that could not be decoded counts as one that
-            cannot be folded.
-        table: The name of the table, where it is not the projection's own.
+        events: Final events in order, as `read_batch` returns them. An event that could not be decoded counts as one
+            that cannot be folded.
+        table: The name of the table, if it is not the projection's own.
         takes: Which keys to fold; None for all.
-        singly: Write each key's row by itself, so that a row that the database refuses can be identified.
-        copies: Whether new rows may come by COPY, where they are many and not written singly.
-        on_error: Where events that cannot be folded, or rows that are refused, are noted, each key with its first
-            one; None: they are raised.
+        singly: Write each key's row in a separate statement, to find which one the database refuses.
+        copies: Whether to write new rows by COPY if there are many and they are not written singly.
+        on_error: Collects events that cannot be folded and rows that are refused, for each key the first one; if
+            None, they are raised.
 
     Raises:
-        Exception: What `evolve` raised, or errors of asyncpg, not mapped.
+        Exception: What `evolve` raised, or unmapped errors of asyncpg.
     """
     of_each = by_key(projection, events, takes)
     if not of_each:
         return
     if singly:
-        # Or a constraint that is deferred would refuse them all together, at the commit.
+        # Otherwise a deferred constraint would refuse all of them together, at the commit.
         await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         rows = await _load_singly(connection, projection, of_each, table, on_error)
     else:
@@ -122,9 +122,9 @@ async def _write_until_refused(
     *,
     table: str | None,
 ) -> FoldFailure | None:
-    """Write the row of a key after each of its events, up to the one that the database refuses, which is returned.
+    """Write the row of a key after each of its events, up to the first one that the database refuses; return that one.
 
-    So it does not depend on the batch which events the row of a key in quarantine has.
+    So the events in the row of a quarantined key do not depend on the batch.
     """
     row = before
     for event in events:
@@ -191,7 +191,7 @@ async def _load_singly(
     table: str | None,
     on_error: list[FoldFailure] | None,
 ) -> dict[Key, R]:
-    """Load the rows of keys; one that is no value of its column is noted, and taken out of `of_each`."""
+    """Load the rows of keys; a key that its column cannot hold is noted, and removed from `of_each`."""
     try:
         async with connection.transaction():
             return await _load(connection, projection, list(of_each), table)
@@ -232,7 +232,7 @@ async def _write(
             *columns,
             [write.position for write in written],
         )
-    if copies:  # after the others, which may have given up what a constraint lets one row have alone
+    if copies:  # last, since the other writes may have freed a value that must be unique
         await copy_rows(connection, projection.table, table, [(write.row, write.position) for write in added])
     if deleted:
         await connection.execute(
@@ -252,8 +252,8 @@ async def copy_rows(
     """Add rows, each with the position of the last event in it, in the open transaction of `connection`.
 
     Raises:
-        Exception: A row is there already, or what INSERT would take and COPY does not: row security, a column of a type
-            that the driver has as another one than the row.
+        Exception: A row exists already, or COPY refuses what INSERT would accept: row security, or a column whose type
+            the driver encodes differently from the row's.
     """
     encode = table.codec.encode
     await connection.copy_records_to_table(
@@ -268,9 +268,9 @@ async def copy_rows(
 async def fetch_by_keys(
     connection: Connection, table: Table[Any], name: str, keys: Iterable[Key]
 ) -> list[Any]:
-    """Return the rows that a table has of some keys, in the open transaction of `connection`.
+    """Return the rows of some keys in a table, in the open transaction of `connection`.
 
-    What is no value of the key's column has no row.
+    A key that its column cannot hold has no row.
     """
     keys = list(keys)
     if not keys:

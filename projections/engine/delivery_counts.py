@@ -1,4 +1,4 @@
-"""What a projection was given, counted by ranges of positions, so that an audit can hold it against the log."""
+"""Delivery counts: the events that a projection was given, counted by ranges of positions, for the audit."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from eventstore.log.unreadable import Readable, UnreadableEvent
 from projections.projection import Projection
 
 RANGE_POSITIONS = 65_536
-"""How many positions are counted together: a row each, 1,500 of them for a hundred million events."""
+"""How many positions are counted together: one row each, so 1,500 rows for a hundred million events."""
 
 
 def key_of(projection: Projection[Any], event: Readable) -> tuple[Any, ...]:
-    """Return the key of an event that the projection takes, also of one that cannot be decoded."""
+    """Return the key of an event that the projection takes, even if it could not be decoded."""
     return (event.stream_id,) if isinstance(event, UnreadableEvent) else projection.key_of(event)
 
 
 class DeliveryCounts:
-    """How many events of each range were delivered, and the exclusive or of their digests.
+    """The number of delivered events in each range, and the exclusive or of their digests.
 
-    An event's digest is 64 bits that tell it from others: BLAKE2b over position, stream and version.
+    The digest of an event is the BLAKE2b of its position, stream and version, in 64 bits.
 
     Args:
         after: Events up to this position are not counted.
@@ -50,7 +50,7 @@ class DeliveryCounts:
 
     @property
     def columns(self) -> tuple[list[int], list[int], list[int]]:
-        """The ranges, counts and digests, as the statements take them."""
+        """The ranges, counts and digests, as arguments of the statements."""
         return (
             list(self._ranges),
             [count for count, _ in self._ranges.values()],

@@ -1,6 +1,6 @@
 """Folding the events of a key onto its row, in memory: the one loop of the worker, the rebuild and fresh reads.
 
-`projections/rebuild/independent_fold.py` has a separate loop, because it proves the result of this one.
+`projections/rebuild/independent_fold.py` has a separate loop, because it proves the results of this one.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class FoldFailure:
 
     Attributes:
         key: The key.
-        event: The event; the key's rows has none of it, nor of what came after it.
-        error: What went wrong.
+        event: The event; the key's row contains neither it nor any later event.
+        error: The error.
     """
 
     key: Key
@@ -47,7 +47,7 @@ class FoldFailure:
 
     @property
     def columns(self) -> tuple[Any, ...]:
-        """What is kept of it: key, stream, position and type of the event, error, traceback."""
+        """What is stored of it: key, stream, position and type of the event, error, traceback."""
         return (
             key_text(self.key),
             self.event.stream_id,
@@ -61,7 +61,7 @@ class FoldFailure:
 def by_key(
     projection: Projection[Any], events: Iterable[Readable], takes: Callable[[Key], bool] | None = None
 ) -> dict[Key, list[Readable]]:
-    """Return the events of each key, or of those that are taken, in order."""
+    """Return the events of each key that is taken, in order."""
     of_each: dict[Any, list[Readable]] = defaultdict(list)
     if projection.keyed_by_stream:
         for event in events:
@@ -86,27 +86,29 @@ def fold_key(
     Args:
         projection: The projection.
         key: The key.
-        row: The row before the events, which does not change; None if there is no row.
-        events: The events, in order. One that could not be decoded counts as one that cannot be folded.
+        row: The row before, which is not changed; None if there is none.
+        events: The events, in order. An event that could not be decoded counts as one that cannot be folded.
         leaves_out: Whether the event at a position is left out of the row of a key if it cannot be folded, instead of
-            ending the fold; None: no event is.
+            ending the fold; None leaves none out.
 
     Returns:
         The row after the events, None if there is none; the position of the last event in it, 0 if none was folded; and
         the event that ended the fold.
     """
-    if type(projection).evolve is EntityProjection.evolve:  # the row is the entity's state, by its own fold
+    if (
+        type(projection).evolve is EntityProjection.evolve
+    ):  # the row is the entity's state, made by its own fold
         try:
             return _fold_at_once(projection, row, events), events[-1].position, None
-        except Exception:  # noqa: BLE001, S110 - which event it was is found below, one state after the other
+        except Exception:  # noqa: BLE001, S110 - the loop below finds which event failed
             pass
     position = 0
     for event in events:
         try:
             if isinstance(event, UnreadableEvent):
-                raise event.error  # noqa: TRY301 - handled as what evolve raises
+                raise event.error  # noqa: TRY301 - handled like an error of evolve
             row = projection.fold(row, event, key)
-        except Exception as error:  # noqa: BLE001 - it is kept with the key, for whoever repairs it
+        except Exception as error:  # noqa: BLE001 - the error is stored with the key, for its repair
             if leaves_out is not None and leaves_out(event.position, key):
                 continue
             return row, position, FoldFailure(key, event, error)
@@ -115,10 +117,10 @@ def fold_key(
 
 
 def _fold_at_once(projection: Projection[Any], before: Any, events: Sequence[Readable]) -> Any:
-    """Fold the events of one entity into one copy of its row, where `evolve` would make one for each event.
+    """Fold the events of one entity into one copy of its row; `evolve` would make a copy for each event.
 
     Raises:
-        Exception: One of them cannot be folded; fold them one by one to find which.
+        Exception: An event cannot be folded; fold them one by one to find which.
     """
     entity: type[Any] = projection.entity  # type: ignore[attr-defined]  # that of an `EntityProjection`
     row = None if before is None else replica(before)

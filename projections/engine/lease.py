@@ -1,4 +1,4 @@
-"""Leases: the right of one process to work on a row of a table, by the database's clock."""
+"""Leases: the right of one process to work on a row of a table, until it expires by the database's clock."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _logger = logging.getLogger(__name__)
 _NO_RIGHT = "42501"
 
 LEASE_S = 10.0
-"""For how long a lease lasts unless it is renewed: the longest pause of the work after its process is killed."""
+"""How long a lease lasts unless it is renewed: the longest that work is interrupted when its process is killed."""
 
-_RENEWALS = 10  # in the time of a lease: so soon does another process see that this one is alive
+_RENEWALS = 10  # per lease duration, so that other processes soon see that this one is alive
 
 
 class Lease:
-    """One process's right to work on a row that has the columns `epoch`, `lease_owner` and `lease_expires_at`.
+    """One process's right to work on a row with the columns `epoch`, `lease_owner` and `lease_expires_at`.
 
-    It keeps processes out of each other's way. What keeps one that was taken for dead from writing is the epoch, which goes
-    up when a lease changes hands.
+    It keeps processes from doing the same work. It is the epoch that prevents writes by a process that was wrongly
+    presumed dead: it goes up when a lease changes hands.
 
     Args:
         log: The log, for its connection.
@@ -44,7 +44,7 @@ class Lease:
         version: The version of the projection's code, to add the row with.
 
     Attributes:
-        epoch: That of the row while this process has the lease; 0 if it does not.
+        epoch: The epoch of the row while this process holds the lease; 0 otherwise.
 
     Raises:
         LimitError: `lease_s` is not above 0.
@@ -75,29 +75,31 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether it was taken and not released. It may have been lost since then."""
+        """Whether it was taken and not released; it may have been lost since."""
         return self.epoch != 0
 
     async def take_in(self, connection: Connection) -> Any:
-        """Take the lease if it is free, without waiting for anybody; return `is_free`, `position` and `epoch`, NULL if not taken.
+        """Take the lease if it is free, without waiting; return `is_free`, `position` and `epoch`, NULL if not taken.
 
         Raises:
-            Exception: Errors of asyncpg, not mapped.
+            Exception: Unmapped errors of asyncpg.
         """
         arguments = (self._projection, self.owner, self.lease_s, *self._row)
         row = await connection.fetchrow(self._statement("take", connection), *arguments)
         if row is None:
-            # Only now: it would wait for the transaction of whoever has changed the row.
+            # Not before: the statement would wait for any transaction that has changed the row.
             await connection.execute(load(self.register, connection), self._projection, self._version)
             row = await connection.fetchrow(self._statement("take", connection), *arguments)
         self.epoch = 0 if row is None else row["epoch"] or 0
         return row
 
     async def renew_in(self, connection: Connection) -> bool:
-        """Hold the lease for longer; return whether it was still held. In an open transaction, nobody takes it until that ends.
+        """Extend the lease; return whether it was still held.
+
+        In an open transaction, no other process can take it before the transaction ends.
 
         Raises:
-            Exception: Errors of asyncpg, not mapped.
+            Exception: Unmapped errors of asyncpg.
         """
         kept = await connection.fetchval(
             self._statement("renew", connection), self._projection, self.epoch, self.lease_s, *self._row
@@ -107,7 +109,7 @@ class Lease:
         return kept is not None
 
     async def renew(self) -> bool:
-        """Hold the lease for longer; return whether it was still held.
+        """Extend the lease; return whether it was still held.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
@@ -116,7 +118,7 @@ class Lease:
             return await self.renew_in(connection)
 
     async def release(self) -> None:
-        """Give the lease back. If the database cannot be reached, the lease expires by itself."""
+        """Release the lease. If the database cannot be reached, the lease expires by itself."""
         epoch, self.epoch = self.epoch, 0
         if not epoch:
             return
@@ -128,7 +130,7 @@ class Lease:
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """Keep the lease alive for a block, and give it back at its end."""
+        """Keep the lease alive for a block, and release it at the end."""
         task = asyncio.create_task(self._keep(), name=f"eventstore lease {self._projection}")
         try:
             yield
@@ -138,7 +140,7 @@ class Lease:
     async def _keep(self) -> None:
         while self.is_held:
             await asyncio.sleep(self.lease_s / _RENEWALS)
-            # A renewal that fails is tried again; if the lease is lost, the next write is refused by its epoch.
+            # A failed renewal is retried. If the lease is lost, the epoch refuses the next write.
             with suppress(EventStoreError):
                 await self.renew()
 
@@ -161,7 +163,7 @@ def lease_statement(name: str, table: str, text: str | None = None) -> Template:
     Args:
         name: `take`, `renew` or `release`.
         table: The table.
-        text: The template with its header, which names the parameters; None: without it.
+        text: The template with its header, which names the parameters; None to load the template without it.
     """
     last = {"take": 4, "renew": 4, "release": 3}[name]
     row, parameter = "projection = $1::pg_catalog.text", ""
@@ -188,8 +190,8 @@ class PartitionLease(Lease):
     async def take(self) -> tuple[int, int] | None:
         """Take the lease; return the partition's position and the epoch, or None if another worker has it.
 
-        It never waits for another worker. If the lease has expired and its worker still holds a batch open, as one does
-        that was stopped, the session of that worker is ended, so that the next call succeeds.
+        It never waits for another worker. If the lease has expired and its worker still has an open batch, because
+        it was stopped, the session of that worker is terminated, so that the next call succeeds.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
@@ -214,17 +216,18 @@ class PartitionLease(Lease):
         except RepositoryError as error:
             if error.sqlstate != _NO_RIGHT:
                 raise
-            # Without the right to end it, the time-outs of the server and of its TCP connections do.
+            # Without the right to terminate it, the time-outs of the server and of its TCP connections end it.
             _logger.warning(
-                "a stopped worker of another role holds partition %d of projection %s open: give the roles of workers "
-                "membership in each other, or end its session",
+                "a stopped worker of another role still has a transaction on partition %d of projection %s: make the "
+                "roles of workers members of each other, or terminate its session",
                 self._partition,
                 self._projection,
             )
             return
         for row in ended:
             _logger.warning(
-                "the session %d of a stopped worker was ended: it held partition %d of projection %s open past its lease",
+                "terminated session %d of a stopped worker: its transaction on partition %d of projection %s outlived "
+                "its lease",
                 row["pid"],
                 self._partition,
                 self._projection,

@@ -1,4 +1,4 @@
-"""Partitions: a projection split by a stable hash of its key, so that several workers share it."""
+"""Partitions: a projection is split by a stable hash of its keys, so that several workers share it."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from projections.keys import key_text, partition_of
 from projections.projection import Projection
 
 PARTITIONS_MAX = 256
-"""The most partitions of one projection: each reads the whole log, so many cost more than they bring."""
+"""The maximum number of partitions of one projection: each reads the whole log, so more cost more than they help."""
 
 _BATCH_EVENTS_MAX = 2_000
 
 
 async def set_partitions(log: EventLog, projection: Projection[Any], partitions: int) -> None:
-    """Split a projection into another number of partitions, while events flow and workers work.
+    """Split a projection into another number of partitions, while events are appended and workers run.
 
-    In one transaction all partitions are held, the ones behind are folded up to the one ahead, and every epoch goes up, so
-    that no worker of the old partitions can write any more. It may be run again.
+    In one transaction all partitions are locked, those that are behind are folded up to the one ahead, and every
+    epoch goes up, so that no worker of the old partitions can write any more. It may be repeated.
 
     Raises:
         LimitError: `partitions` is not 1 to 256.
         ProjectionError: The projection has never been folded.
-        ProjectionVersionError: Another version of its code has built the table.
-        ConnectionError, TimeoutError: Nothing was changed, or all of it. Safe to run again.
+        ProjectionVersionError: Another version of the projection's code has built the table.
+        ConnectionError, TimeoutError: Either nothing or everything was changed. Safe to run again.
     """
     _check(partitions)
     async with writing(log.connection) as connection, connection.transaction():
@@ -69,13 +69,13 @@ async def set_partitions(log: EventLog, projection: Projection[Any], partitions:
 
 
 async def ensure_partitions(log: EventLog, projection: Projection[Any], partitions: int) -> int:
-    """Split a projection into a number of partitions unless it is already, also one that was never folded.
+    """Split a projection into a number of partitions unless it already is; it need not have been folded before.
 
     Returns:
         The number of partitions before.
 
     Raises:
-        EventStoreError: As `set_partitions`.
+        EventStoreError: As for `set_partitions`.
     """
     _check(partitions)
     async with writing(log.connection) as connection:

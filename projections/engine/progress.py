@@ -1,4 +1,4 @@
-"""How far projections have come, and waiting for it."""
+"""How far projections have folded, and waiting for a position."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from eventstore.log.wakeups import Wakeups
 from eventstore.repositories.storage import PostgreSQLStorage
 from eventstore.sql import load
 
-# For workers of other processes, whose progress rings no bell here.
+# Polling finds the progress of workers in other processes, which cannot wake a waiter here.
 _POLL_FIRST_S = 0.005
 _POLL_MAX_S = 0.1
 
 
 class Progress:
-    """What this process folds of a log.
+    """The projections of a log that this process folds.
 
     Attributes:
-        progressed: Wakes who waits for a projection of this process to fold something.
+        progressed: Wakes the tasks that wait for a projection of this process to fold something.
         tasks: The tasks that fold, by the name of their projection.
     """
 
@@ -38,7 +38,7 @@ _known: WeakKeyDictionary[EventLog, Progress] = WeakKeyDictionary()
 
 
 def progress_of(log: EventLog) -> Progress:
-    """Return the progress of a log; the same one each time."""
+    """Return the progress of a log; always the same object for the same log."""
     progress = _known.get(log)
     if progress is None:
         progress = _known[log] = Progress()
@@ -46,7 +46,7 @@ def progress_of(log: EventLog) -> Progress:
 
 
 async def list_partitions(log: EventLog, projection: str) -> list[Any]:
-    """Return the partitions of a projection in order, with positions and leases; none where it was never folded.
+    """Return the partitions of a projection in order, with positions and leases; empty if it was never folded.
 
     Raises:
         ConnectionError, TimeoutError: Safe to retry.
@@ -57,7 +57,7 @@ async def list_partitions(log: EventLog, projection: str) -> list[Any]:
 
 
 async def folded_through(log: EventLog, projection: str) -> int:
-    """Return the position up to which every event is in the table, whoever folded it; errors as `list_partitions`."""
+    """Return the position up to which every event is in the table; errors as in `list_partitions`."""
     return min((partition["position"] for partition in await list_partitions(log, projection)), default=0)
 
 
@@ -66,20 +66,21 @@ async def wait_for(
 ) -> None:
     """Wait until the tables of projections have every event up to a position, whichever process folds them.
 
-    The rows of keys in quarantine are not waited for. The number of partitions may change meanwhile.
+    It does not wait for the rows of keys in quarantine. The number of partitions may change meanwhile.
 
     Args:
         log: The log.
         position: The position.
         projections: The projections' names.
-        known: Names that are right even where no worker has ever folded them.
-        timeout_s: Seconds to wait at most.
+        known: Names that are valid even if no worker has folded them yet.
+        timeout_s: The maximum number of seconds to wait.
 
     Raises:
         LimitError: `position` is below 0, or `timeout_s` not above 0.
-        ConfigurationError: There is no projection of a name: none is folded here, and no worker ever did.
-        TimeoutError: The time was over first; the message says what holds it up.
-        ProjectionError: The worker of a projection in this process has ended with an error, which is its cause.
+        ConfigurationError: No projection has a given name: it is not folded here, and no worker ever folded it.
+        TimeoutError: The time ran out first; the message says what delays the projection.
+        ProjectionError: The worker of a projection in this process has ended with an error, which is the cause
+            of this one.
         ConnectionError: The database cannot be reached. Safe to retry.
     """
     check_position("position", position)
@@ -114,7 +115,7 @@ async def _wait_for(log: EventLog, position: int, name: str, known: frozenset[st
             if not partitions and name not in known and name not in progress.tasks:
                 names = ", ".join(sorted(known | progress.tasks.keys()))
                 raise ConfigurationError(
-                    f"there is no projection {name}, and no worker ever folded one of that name: there are {names}"
+                    f"there is no projection {name}, and no worker ever folded one of that name: choose from {names}"
                 )
             task = progress.tasks.get(name)
             if task is not None and task.done() and not task.cancelled():

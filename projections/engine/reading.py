@@ -1,4 +1,4 @@
-"""Reading final events for a projection, also those that cannot be decoded."""
+"""Reading final events for a projection, including those that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Batch:
 
     Attributes:
         events: The events, in order.
-        through: Up to here the log was read.
-        is_full: Whether there may be more after it.
+        through: The log was read up to this position.
+        is_full: Whether more events may follow.
     """
 
     events: list[Readable]
@@ -42,14 +42,14 @@ async def read_batch(
     size: PageSize,
     connection: Connection | None = None,
 ) -> Batch:
-    """Return the events with `after` < position <= `through` that a projection takes, out of a page of a size.
+    """Return the events with `after` < position <= `through` that a projection takes, from one page of the given size.
 
-    An event that cannot be decoded is returned as such where the projection's key is the stream, so that it concerns
-    one key alone.
+    If the projection's key is the stream, an event that cannot be decoded is returned as such, since it affects only
+    one key.
 
     Raises:
         ConnectionError, TimeoutError: Safe to retry.
-        UnknownEventTypeError, EventDecodingError: The key of an event is not known, since it cannot be decoded.
+        UnknownEventTypeError, EventDecodingError: An event cannot be decoded, so its key is unknown.
     """
     arguments = (after, through, size.events, projection.categories, size.bytes)
     if connection is None:
@@ -63,7 +63,7 @@ async def read_batch(
 
 
 def decode_for(log: EventLog, projection: Projection[Any], rows: Sequence[Any]) -> list[Readable]:
-    """Return those rows of `events` that a projection takes, decoded where they can be; errors as `read_batch`."""
+    """Return the rows of `events` that a projection takes, decoded if possible; errors as in `read_batch`."""
     if ignored := projection.ignored_types:
         rows = [row for row in rows if row["type"] not in ignored]
     classes = frozenset(projection.events)
@@ -82,7 +82,7 @@ def _taken(
     for event in events:
         if isinstance(event, UnreadableEvent):
             yield event
-        elif isinstance(event, UpcastEvents):  # several events by now, or none
+        elif isinstance(event, UpcastEvents):  # upcasting turned it into zero or several events
             yield from projection.taken(event)
         elif type(event.event) in classes:
             yield event

@@ -1,4 +1,4 @@
-"""The supervisor: projections are folded by tasks of this process, a worker for each partition."""
+"""The supervisor: tasks of this process fold projections, one worker for each partition."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _WAIT_TIMEOUT_S = 30.0
 
 
 class ProjectionRunner(Generic[R]):
-    """Runs a worker for each partition of a projection, also when their number changes.
+    """Runs a worker for each partition of a projection, and adapts when their number changes.
 
-    Any number of processes may do so: each partition is worked on by one of them, the others stand by.
+    Any number of processes may do so: one of them works on each partition, and the others stand by.
 
     Args:
         log: The log to fold.
-        projection: What to fold it into.
+        projection: The projection to fold it into.
         lease_s: Seconds after which another worker takes over from one that was killed.
 
     Raises:
@@ -56,7 +56,7 @@ class ProjectionRunner(Generic[R]):
 
         Raises:
             ConfigurationError: An upcaster is missing.
-            EventStoreError: As `ProjectionWorker.run`.
+            EventStoreError: As for `ProjectionWorker.run`.
         """
         require_sound_registry(self.log.classes)
         if self.log.metrics is not None:
@@ -73,7 +73,7 @@ class ProjectionRunner(Generic[R]):
             await self._end(list(self._tasks))
 
     async def folded_through(self) -> int:
-        """Return the position up to which every event is in the table, whoever folded it.
+        """Return the position up to which every event is in the table, whichever process folded it.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
@@ -84,7 +84,7 @@ class ProjectionRunner(Generic[R]):
         try:
             partitions = await list_partitions(self.log, self.projection.name)
         except EventStoreError as error:
-            # The workers wait out what can be waited out; without any there is nobody to do so.
+            # Running workers report errors themselves; without workers only a transient error is retried here.
             if not self._tasks and not error.is_transient:
                 raise
             await asyncio.sleep(0 if self._tasks else _PARTITIONS_POLL_S)
@@ -116,13 +116,13 @@ class Supervisor:
 
     Args:
         log: The log to fold.
-        projections: The projections; their names must differ.
+        projections: The projections, each with a different name.
         lease_s: Seconds after which another process takes over from one that was killed.
 
     Attributes:
         projections: The projections.
-        tasks: The tasks by the names of the projections, and that of the search; empty before `start` and after `stop`.
-            One that is done has failed.
+        tasks: The tasks by the names of the projections, and the task of the search; empty before `start` and after
+            `stop`. A task that is done has failed.
 
     Raises:
         LimitError: `lease_s` is not above 0.
@@ -137,22 +137,22 @@ class Supervisor:
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     def require_single(self) -> None:
-        """Check that no projection is given twice or runs in this process already.
+        """Check that no projection is given twice or already runs in this process.
 
         Raises:
-            ConfigurationError: One is, or does.
+            ConfigurationError: A projection is given twice or already runs.
         """
         running = progress_of(self._log).tasks
         names = [one.name for one in self.projections]
         for name in names:
             if names.count(name) > 1 or (name in running and not running[name].done()):
-                raise ConfigurationError(f"projection {name} runs in this process already: run it once")
+                raise ConfigurationError(f"projection {name} already runs in this process: run it only once")
 
     def start(self) -> None:
-        """Start the tasks, unless they run; `stop` must follow.
+        """Start the tasks unless they run; `stop` must be called later.
 
         Raises:
-            ConfigurationError: As `require_single`.
+            ConfigurationError: As for `require_single`.
         """
         if self.tasks:
             return
@@ -166,7 +166,7 @@ class Supervisor:
         self.tasks[name] = progress_of(self._log).tasks[name] = task
 
     async def stop(self) -> None:
-        """End the tasks; what a worker has in hand is rolled back."""
+        """Stop the tasks; the unfinished batch of a worker is rolled back."""
         tasks = self.tasks.copy()
         self.tasks.clear()
         running = progress_of(self._log).tasks
@@ -186,15 +186,15 @@ class Supervisor:
     async def wait_for(self, position: int, *, timeout_s: float = _WAIT_TIMEOUT_S) -> None:
         """Wait until all their tables have every event up to a position.
 
-        The rows of keys in quarantine are not waited for.
+        It does not wait for the rows of keys in quarantine.
 
         Args:
             position: The position, such as a Unit of Work's `last_position`.
-            timeout_s: Seconds to wait at most.
+            timeout_s: The maximum number of seconds to wait.
 
         Raises:
-            TimeoutError: The time was over first; the message says what holds it up.
-            ProjectionError: A projection has ended with an error, which is its cause.
+            TimeoutError: The time ran out first; the message says what delays the projection.
+            ProjectionError: A projection has ended with an error, which is the cause of this one.
             ConnectionError: The database cannot be reached. Safe to retry.
         """
         await wait_for(self._log, position, [one.name for one in self.projections], timeout_s=timeout_s)
@@ -208,21 +208,21 @@ async def run(
     partitions: int | None = None,
     lease_s: float = LEASE_S,
 ) -> AsyncIterator[Supervisor]:
-    """Fold projections by tasks of this process until the end of the block.
+    """Fold projections with tasks of this process until the end of the block.
 
-    Any number of processes may do so: each partition of a projection is worked on by one of them, the others stand by. A
-    projection that fails is logged and ends; the others, and the block, go on, and `Supervisor.wait_for` raises.
+    Any number of processes may do so: one of them works on each partition of a projection, and the others stand by. A
+    projection that fails is logged and ends; the others and the block go on, and `Supervisor.wait_for` raises.
 
     Args:
-        connection: Where the log and the tables are.
+        connection: The connection to the database of the log and the tables.
         projections: The projections.
-        partitions: Split each into this number of partitions first; the number is the projection's, kept in the database, so that
-            the last to set it decides for all processes. None leaves it unchanged.
+        partitions: Split each projection into this number of partitions first. The number is stored in the database
+            and applies to all processes; the last one set wins. None leaves it unchanged.
         lease_s: Seconds after which another process takes over from one that was killed.
 
     Raises:
         LimitError: `partitions` is not 1 to 256, or `lease_s` is not above 0.
-        ConfigurationError: Two projections have one name, or a projection runs here already.
+        ConfigurationError: Two projections have the same name, or a projection already runs here.
         ConnectionError, TimeoutError: The number of partitions could not be set. Safe to retry.
     """
     check_seconds("lease_s", lease_s, is_finite=True)

@@ -1,4 +1,4 @@
-"""The version of the code that a table was built by."""
+"""The version of a projection's code that built its table."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from projections.projection import Projection
 
 
 async def require_version(connection: Connection, projection: Projection[Any]) -> int:
-    """Check that the table is of the code's version; for good in an open transaction that holds the partitions.
+    """Check that the table has the code's version; it stays so in an open transaction that has locked the partitions.
 
     Returns:
-        The position up to which deliveries are not counted.
+        The position after which deliveries are counted.
 
     Raises:
-        ProjectionVersionError: Another version has built it.
+        ProjectionVersionError: Another version has built the table.
     """
     row = await connection.fetchrow(load("projections/read_version", connection), projection.name)
     if row is None:
@@ -32,9 +32,7 @@ def version_differs(projection: Projection[Any], built: int) -> ProjectionVersio
     if built > projection.version:
         advice = "end this process and start it with the newer code"
     else:
-        advice = (
-            f"run `eventstore rebuild {projection.name}` with this code; until then the older code may go on"
-        )
+        advice = f"run `eventstore rebuild {projection.name}` with this code; until then the older code may continue"
     return ProjectionVersionError(
         f"the table of projection {projection.name} was built by version {built}, this code has version "
         f"{projection.version}: {advice}"

@@ -3,8 +3,8 @@
     lease -> high-water mark -> read a batch -> | move the checkpoint, load rows, write rows | -> again
                                        |             one transaction                |
 
-The checkpoint's compare-and-set (position and epoch) comes first in the transaction: whoever comes second waits there
-and then finds the checkpoint moved. So an event counts exactly once, even if a process is killed.
+The transaction begins with the checkpoint's compare-and-set (position and epoch). A second worker waits there and
+then finds that the checkpoint has moved. So an event counts exactly once, even if a process is killed.
 """
 
 from __future__ import annotations
@@ -56,30 +56,30 @@ _logger = logging.getLogger(__name__)
 R = TypeVar("R")
 
 _BATCH_EVENTS_MAX = 2_000
-# A batch costs a transaction whatever its size: it begins no sooner than this after the one before, unless that was full,
-# so that few appends share one.
+# Every batch costs a transaction. So a batch begins at least this much later than the previous one, unless that was
+# full, so that several small appends share one batch.
 _BATCH_INTERVAL_S = 0.01
-# A batch's transaction has half a lease; what takes longer than this part of one is made smaller.
+# A transaction may last half a lease; a batch that takes longer than this share of a lease is made smaller.
 _BATCH_OF_LEASE = 0.125
-# The part of a lease after which it is renewed.
+# The share of a lease after which it is renewed.
 _RENEWED_AFTER = 1 / 3
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 5.0
-# An administrator may change what the worker rests on while it runs; where a position is missing, that is looked at anyway.
+# An administrator may change the preconditions while the worker runs; at a gap they are checked anyway.
 _CHECKED_EVERY_S = 10.0
 
 
 @dataclass(slots=True)
 class _Place:
-    """Where a worker is in the log of one server.
+    """The worker's place in the log of one server.
 
     Attributes:
-        generation: Of the server.
-        position: Every event up to here is in the table; None means up to the checkpoint.
-        final: Every event up to here is known to be final.
-        ahead: The batch that was read while the one before was written.
-        epoch: The fence of the checkpoint.
-        partitions: How many partitions the projection has.
+        generation: The generation of the server.
+        position: Every event up to this position is in the table; None if the checkpoint must be read.
+        final: Every event up to this position is known to be final.
+        ahead: The batch that was read while the previous one was written.
+        epoch: The epoch of the checkpoint, which fences off other workers.
+        partitions: The number of partitions of the projection.
         counted_after: Deliveries are counted after this position.
     """
 
@@ -95,16 +95,16 @@ class _Place:
 class ProjectionWorker(Generic[R]):
     """Keeps the table of one projection, or one of its partitions, up to date.
 
-    Any number may `run`, in any number of processes: the one that has the partition's lease works, the others stand by.
+    Any number may `run`, in any number of processes: the one with the partition's lease works, the others stand by.
     An event that cannot be folded puts its key in quarantine; all other keys go on.
 
     Args:
         log: The log to fold.
-        projection: What to fold it into.
-        partition: The partition; 0 where the projection has only one.
-        batch_events_max: The most events of one transaction.
+        projection: The projection to fold it into.
+        partition: The partition; 0 if the projection has only one.
+        batch_events_max: The maximum number of events of one transaction.
         lease_s: Seconds after which another worker takes over from one that was killed.
-        progressed: Wakes who waits for the checkpoint to move.
+        progressed: Wakes the tasks that wait for the checkpoint to move.
 
     Raises:
         LimitError: `partition` is not 0 to 255, `batch_events_max` is below 1, or `lease_s` is not above 0.
@@ -138,7 +138,7 @@ class ProjectionWorker(Generic[R]):
 
     @property
     def position(self) -> int | None:
-        """Every event up to here is in the table; None before the first batch."""
+        """The position up to which every event is in the table; None before the first batch."""
         return self._place.value.position
 
     @property
@@ -147,17 +147,17 @@ class ProjectionWorker(Generic[R]):
         return self._lease.is_held
 
     async def run(self) -> None:
-        """Fold batch after batch while the lease is held, stand by while another worker has it; until cancelled.
+        """Fold batch after batch while it holds the lease, and stand by while another worker holds it, until cancelled.
 
-        After a lost connection, a restart of the server or a lost lease, the worker waits and tries again. If a
-        precondition no longer holds, the worker stops folding, logs the error, and continues after the repair.
+        The worker waits and retries after a lost connection, a restart of the server or a lost lease. If a
+        precondition fails while it runs, it logs that, stops folding, and continues once it is repaired.
 
         Raises:
             PreconditionError: A precondition does not hold at the start.
             ProjectionVersionError: The table was built by another version of the projection.
             RestoredLogError: A restore has lost events that were read.
             ConfigurationError: The table does not fit the model of its rows; each difference is named.
-            EventStoreError: An event cannot be decoded, so that its key is not known, or the schema is not ours.
+            EventStoreError: An event cannot be decoded, so its key is unknown, or the schema is not the library's.
         """
         retry = Backoff(_RETRY_FIRST_S, _RETRY_MAX_S)
         try:
@@ -167,8 +167,8 @@ class ProjectionWorker(Generic[R]):
                         await self._run_while_well(listener)
                     except EventStoreError as error:
                         if cancelling() and (cancelled := cancelled_within(error)) is not None:
-                            raise cancelled  # noqa: B904 - what failed while it was cleaned up is its context
-                        # The checkpoint tells what was applied, so a lost answer needs no more than a new look.
+                            raise cancelled  # noqa: B904 - an error of the clean-up is its context
+                        # The checkpoint shows what was applied, so after a lost answer it only has to be read again.
                         is_repaired_elsewhere = self._was_sound and isinstance(error, PreconditionError)
                         if not (error.is_transient or is_repaired_elsewhere):
                             raise
@@ -182,12 +182,12 @@ class ProjectionWorker(Generic[R]):
                         }
                         if is_repaired_elsewhere:
                             _logger.exception(
-                                "projection %s is stopped until the database is repaired",
+                                "projection %s folds nothing until the database is repaired",
                                 self.projection.name,
                                 extra=extra,
                             )
                         else:
-                            _logger.warning("a batch is tried again", extra=extra, exc_info=error)
+                            _logger.warning("retrying batch", extra=extra, exc_info=error)
                         self._place.forget()
                         self._lease.epoch = 0
                         await asyncio.sleep(retry_s)
@@ -197,10 +197,10 @@ class ProjectionWorker(Generic[R]):
             await finish(self._lease.release())
 
     async def _run_while_well(self, listener: Listener) -> None:
-        """Take the lease, or wait for it a little; then fold until there has been nothing to do for a while."""
+        """Take the lease, or wait for it briefly; then fold until there has been nothing to do for a while."""
         server = self.log.server
         generation = server.generation
-        await self._check_version()  # before the lease: who may not fold does not keep others from it
+        await self._check_version()  # before the lease: a worker that must not fold should not block others
         if await self._lease.take() is None:
             await asyncio.sleep(self._lease.lease_s / 10)
             return
@@ -211,7 +211,7 @@ class ProjectionWorker(Generic[R]):
         renewed = checked = loop.time()
         while True:
             if server.generation != generation:
-                self._lease.epoch = 0  # the lease of a server that another one has replaced
+                self._lease.epoch = 0  # the lease belongs to a server that another one has replaced
                 return
             listener.begin()
             began = loop.time()
@@ -234,18 +234,18 @@ class ProjectionWorker(Generic[R]):
         """Fold one batch.
 
         Args:
-            wait: At a gap, wait until its owner has ended; where a lease is held, for a third of it at most.
+            wait: At a gap, wait until its writer has ended; with a lease, for at most a third of its duration.
 
         Returns:
             Whether the checkpoint moved.
 
         Raises:
             CheckpointMovedError: Another worker was first. Retry.
-            ConnectionError, TimeoutError: Nothing was written, or all of it. Retry.
-            EventStoreError: An event whose key is not known cannot be decoded.
+            ConnectionError, TimeoutError: Either nothing or everything was written. Retry.
+            EventStoreError: An event cannot be decoded, so its key is unknown.
         """
         place = self._place.value
-        # What is read of a server, and the checkpoint that it follows on, is for that server alone.
+        # What was read from a server, and the checkpoint it follows, are valid only for that server.
         with self.log.server.steady(place.generation):
             return await self._run_once(place, wait=wait)
 
@@ -266,26 +266,26 @@ class ProjectionWorker(Generic[R]):
             if isinstance(error, ConnectionError | TimeoutError) and not isinstance(
                 error, ServerChangedError
             ):
-                # It may have taken longer than its transaction's time-out: then the same again would never end.
+                # The batch may have exceeded its transaction's time-out: retrying the same one would never end.
                 self._batch_events = max(1, self._batch_events // 4)
-            place.position = None  # whether it was committed is read from the checkpoint
+            place.position = None  # the checkpoint shows whether it was committed
             raise
         place.position = batch.through
         self.progressed.notify()
         return True
 
     async def catch_up(self, position: int) -> None:
-        """Fold until the checkpoint is at `position` at least.
+        """Fold until the checkpoint is at least at `position`.
 
         Raises:
-            EventStoreError: As `run_once`.
+            EventStoreError: As for `run_once`.
         """
         while (self.position or 0) < position:
             if not await self.run_once():
                 return
 
     async def checkpoint(self) -> int:
-        """Return the position up to which every event is in the table, whoever folded it.
+        """Return the position up to which every event is in the table, whichever process folded it.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
@@ -293,9 +293,9 @@ class ProjectionWorker(Generic[R]):
         return int((await self._read_checkpoint())["position"])
 
     async def _read(self, place: _Place, after: int, *, wait: bool) -> Batch | None:
-        """Return the next batch of final events; None if there are no more."""
+        """Return the next batch of final events; None if there is none."""
         if place.final <= after:
-            # The lease is renewed between such waits: the owner of a gap may take longer than it lasts.
+            # The lease is renewed between these waits: the writer of a gap may take longer than the lease lasts.
             wait_max_s = self._lease.lease_s * _RENEWED_AFTER if self._lease.is_held else math.inf
             place.final = await self.log.high_water_mark.advance(after, wait=wait, wait_max_s=wait_max_s)
         if place.final == after:
@@ -304,7 +304,7 @@ class ProjectionWorker(Generic[R]):
         return await read_batch(self.log, self.projection, after=after, through=place.final, size=self._size)
 
     async def _write_and_read_on(self, place: _Place, before: int, batch: Batch) -> Batch | None:
-        """Write a batch; where there may be more after it, read that meanwhile, and return it."""
+        """Write a batch; if more may follow, read the next one meanwhile, and return it."""
         reading = self._read(place, batch.through, wait=False) if batch.is_full else None
         ahead = None if reading is None else asyncio.create_task(reading)
         started_s = time.perf_counter()
@@ -316,7 +316,7 @@ class ProjectionWorker(Generic[R]):
             is_smaller = self._fit_batch(took_s)
             if ahead is None or is_smaller:
                 return None
-            with suppress(EventStoreError):  # it is raised when the batch is read in its turn
+            with suppress(EventStoreError):  # reading the batch the regular way raises it
                 return await ahead
             return None
         finally:
@@ -324,18 +324,19 @@ class ProjectionWorker(Generic[R]):
                 await end(ahead)
 
     async def _take_up(self, place: _Place) -> int:
-        """Go on from the checkpoint, under its epoch; what was read after another position is let go.
+        """Continue from the checkpoint, under its epoch; drop what was read after another position.
 
         Raises:
-            CheckpointMovedError: The epoch is another one than that of the lease that this worker holds.
+            CheckpointMovedError: The epoch differs from that of the lease that this worker holds.
         """
         place.final, place.ahead = 0, None
         row = await self._read_checkpoint()
         if self._lease.epoch not in (0, row["epoch"]):
             raise CheckpointMovedError(
-                f"the lease of projection {self.projection.name}, partition {self.partition}, has passed to another worker"
+                f"the lease of projection {self.projection.name}, partition {self.partition}, has passed to another "
+                "worker"
             )
-        # The epoch that comes with it is the fence: a swap to another version raises it.
+        # The epoch read with it is the fence: a swap to another version raises it.
         place.epoch, place.partitions = row["epoch"], row["partitions"]
         place.counted_after = row["counted_after"]
         return int(row["position"])
@@ -352,7 +353,8 @@ class ProjectionWorker(Generic[R]):
                 row = await self._fetch_checkpoint(connection)
         if row is None:
             raise CheckpointMovedError(
-                f"projection {self.projection.name} has no partition {self.partition}: its number of partitions was changed"
+                f"projection {self.projection.name} has no partition {self.partition}: its number of partitions "
+                "was changed"
             )
         if row["version"] not in (None, self.projection.version):
             raise version_differs(self.projection, row["version"])
@@ -363,7 +365,7 @@ class ProjectionWorker(Generic[R]):
             await require_version(connection, self.projection)
 
     async def _check_database(self) -> None:
-        """Check that what the fold rests on holds, and that the log has all that was read from it."""
+        """Check that the preconditions of the fold hold, and that the log still has all that was read from it."""
         async with reading(self.log.connection) as connection:
             levels = [Level.MIGRATE, Level.OPEN, *([] if self._was_sound else [Level.WORKERS])]
             await require_preconditions(connection, [self.projection.table.name], levels=levels)
@@ -381,7 +383,7 @@ class ProjectionWorker(Generic[R]):
                 await self._write_batch(place, before, after, events, copies=copies)
             except _RefusedError:
                 continue
-            self._copies = copies  # what INSERT has taken and COPY has not, is no other the next time
+            self._copies = copies  # if INSERT worked where COPY failed, COPY will fail next time too
             return
         await self._write_batch(place, before, after, events, singly=True)
 
@@ -431,7 +433,7 @@ class ProjectionWorker(Generic[R]):
         )
         for failure in failed:
             _logger.error(
-                "projection %s cannot fold the event at position %d: the key %s is in quarantine",
+                "projection %s cannot fold the event at position %d: put key %s in quarantine",
                 self.projection.name,
                 failure.event.position,
                 printable(key_text(failure.key)),
@@ -441,7 +443,7 @@ class ProjectionWorker(Generic[R]):
             await failure.quarantine(connection, self.projection)
 
     def _fit_batch(self, took_s: float) -> bool:
-        """Let the next batch take a small part of the lease, whatever an event costs; return whether it has to be smaller."""
+        """Adapt the size of the next batch to a small share of the lease; return whether it has to be smaller."""
         if took_s > _BATCH_OF_LEASE * self._lease.lease_s:
             self._batch_events = max(1, self._batch_events // 2)
             return True
@@ -454,7 +456,7 @@ class ProjectionWorker(Generic[R]):
         return [event for event in events if self._is_ours(place, key_of(self.projection, event))]
 
     def _takes(self, place: _Place, held: frozenset[str]) -> Callable[[tuple[Any, ...]], bool] | None:
-        """Return which keys are folded here: those of the partition that are not in quarantine; None for all."""
+        """Return which keys to fold here: those of the partition that are not in quarantine; None for all."""
         if place.partitions == 1 and not held:
             return None
         return lambda key: self._is_ours(place, key) and key_text(key) not in held
@@ -480,10 +482,10 @@ class ProjectionWorker(Generic[R]):
         )
         if moved is None:
             raise CheckpointMovedError(
-                f"the checkpoint of projection {self.projection.name}, partition {self.partition}, is no longer at {before}: "
-                "another worker has folded these events"
+                f"the checkpoint of projection {self.projection.name}, partition {self.partition}, is no longer at "
+                f"{before}: another worker has folded these events"
             )
 
 
 class _RefusedError(Exception):
-    """The database refuses a row of the batch, which one is not known; or the way in which it came."""
+    """The database refuses an unknown row of the batch, or the way in which it was written."""

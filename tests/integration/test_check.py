@@ -84,7 +84,7 @@ BROKEN = {
     ),
     "row": (
         "UPDATE orders SET filled_quantity = filled_quantity + 1 WHERE id = (SELECT min(id::text)::uuid FROM orders)",
-        [("rows", "orders", "1 row(s) are not what the log says", "rebuild orders")],
+        [("rows", "orders", "1 row(s) do not match the log", "rebuild orders")],
     ),
     "row too many": (
         (
@@ -95,7 +95,7 @@ BROKEN = {
             (
                 "rows",
                 "portfolio_snapshots",
-                "1 row(s) are not what the log says",
+                "1 row(s) do not match the log",
                 "rebuild portfolio_snapshots",
             )
         ],
@@ -106,7 +106,7 @@ BROKEN = {
     ),
     "delivered digest": (
         "UPDATE projection_delivery_counts SET digest = digest # 1 WHERE projection = 'positions'",
-        [("deliveries", "positions", "and others than the log has", "rebuild positions")],
+        [("deliveries", "positions", "but not the same as in the log", "rebuild positions")],
     ),
     "checkpoint ahead": (
         "UPDATE projection_checkpoints SET position = 999 WHERE projection = 'portfolios'",
@@ -115,7 +115,7 @@ BROKEN = {
             (
                 "checkpoint ahead",
                 "portfolios",
-                "up to position 999, and the log ends at",
+                "up to position 999, but the log ends at",
                 "eventstore repair",
             ),
         ],

@@ -338,7 +338,7 @@ async def test_repair_says_first_what_it_will_do(migrated_config: DatabaseConfig
     url = url_of(migrated_config)
     shown = await asyncio.to_thread(run, "repair", "--dry-run", "--url", url)
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert "would put the sequence of positions from 1 to 2: the next position will be 3" in shown.stdout
+    assert "would move the sequence of positions from 1 to 2: the next position will be 3" in shown.stdout
     assert await sequence_of(migrated_config) == 1
     done = await asyncio.to_thread(run, "repair", "--url", url)
     assert done.stdout.splitlines() == ["the next position is 3"]

@@ -73,7 +73,7 @@ async def test_run_folds_for_a_block(store: EventStore):
         await running_here.wait_for(3)
         await store.wait_for(3, projections=[Spoilt()])
         assert await Spoilt.sums(store) == {"ES": 6}
-        with pytest.raises(ConfigurationError, match="runs in this process already"):
+        with pytest.raises(ConfigurationError, match="already runs in this process"):
             async with run(store.connection, [Spoilt()]):
                 pass
         await set_partitions(store.log, Spoilt(), 3)
@@ -189,7 +189,7 @@ async def test_a_full_disk_is_waited_out(store: EventStore, caplog: pytest.LogCa
             caplog.clear()
             await connection.execute("INSERT INTO trouble VALUES ($1)", code)
             result = await store.log.append(hits(Hit(number=1)))
-            await until(lambda: "a batch is tried again" in caplog.text)
+            await until(lambda: "retrying batch" in caplog.text)
             await connection.execute("DELETE FROM trouble")
             await here.wait_for(result.last_position)
     assert await list_quarantined(store.log) == []

@@ -223,8 +223,8 @@ async def test_a_projection_of_ones_own_is_repaired_with_its_code(
     without = await asyncio.to_thread(run, "repair", "--url", url)
     assert without.stdout.splitlines() == [
         "the next position is 10",
-        "projection ordered still has what the log lost: call `repair` with its code",
+        "projection ordered still has lost events: call `repair` with its code",
     ]
     named = "tests.integration.test_rebuild_swap:OrderedBySymbol"
     done = await asyncio.to_thread(run, "repair", "--projection", named, "--url", url)
-    assert done.stdout == "projection ordered is rebuilt: 1 rows at position 1\n", done.stderr
+    assert done.stdout == "rebuilt projection ordered: 1 rows at position 1\n", done.stderr
