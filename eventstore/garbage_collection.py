@@ -19,7 +19,7 @@ _thresholds: list[tuple[int, int, int]] = []
 
 
 def allow() -> None:
-    """Let the library postpone collections in this process until `forbid` is called as often."""
+    """Let the library postpone collections in this process, until `forbid` has been called equally often."""
     global _allowed  # noqa: PLW0603 - there is one collector in a process
     _allowed += 1
 
@@ -65,5 +65,5 @@ def collecting_rarely() -> Iterator[None]:
         yield
     finally:
         before = _thresholds.pop()
-        if not _thresholds:  # the last of several that overlap
+        if not _thresholds:  # the last of several overlapping blocks
             gc.set_threshold(*before)

@@ -18,11 +18,14 @@ def hidden(package: str) -> str | None:
     """
     own = _FOLDER / package
     if not (own / "__init__.py").is_file():
-        return None  # not installed as files: there is nothing to compare with
+        return None  # not installed as files, so there is nothing to compare
     origin = _origin(package)
     if origin is None or Path(origin).resolve() == own / "__init__.py":
         return None
-    return f"{origin} hides the package {package!r} of trading-eventstore ({own}): rename it, or take its folder off sys.path"
+    return (
+        f"{origin} hides the package {package!r} of trading-eventstore ({own}): "
+        "rename it, or remove its folder from sys.path"
+    )
 
 
 def hidden_by_us(module: str, folder: Path) -> str | None:

@@ -39,12 +39,12 @@ def check_count(name: str, value: Any, *, least: int = 1, most: int = COUNT_MAX)
     """
     allowed = f"{least} to {most}" if most < _NEAR else f"{least} or more"
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        raise LimitError.of(f"{name} is a whole number, {allowed}, not {value!r}", name=name)
+        raise LimitError.of(f"{name} must be a whole number, {allowed}, not {value!r}", name=name)
     number = index(value)
     if number < least:
-        raise LimitError.of(f"{name} is {allowed}, not {number}", name=name)
+        raise LimitError.of(f"{name} must be {allowed}, not {number}", name=name)
     if number > most:
-        raise LimitError.of(f"{name} is {least} to {most}, not {number}", name=name)
+        raise LimitError.of(f"{name} must be {least} to {most}, not {number}", name=name)
     return number
 
 
@@ -58,7 +58,7 @@ def check_position(name: str, value: Any) -> int:
 
 
 def check_seconds(name: str, value: Any, *, is_finite: bool = False) -> float:
-    """Return a time in seconds, above 0; infinity is for ever.
+    """Return a time in seconds, above 0; infinity means no limit.
 
     Args:
         name: The name of the argument, for the error.
@@ -69,9 +69,9 @@ def check_seconds(name: str, value: Any, *, is_finite: bool = False) -> float:
         LimitError: The value is not a number, is NaN or not above 0, or is infinite but must be finite.
     """
     if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
-        raise LimitError.of(f"{name} is a number of seconds, not {value!r}", name=name)
+        raise LimitError.of(f"{name} must be a number of seconds, not {value!r}", name=name)
     if value <= 0:
-        raise LimitError.of(f"{name} is above 0 seconds, not {value}", name=name)
+        raise LimitError.of(f"{name} must be above 0 seconds, not {value}", name=name)
     if is_finite and math.isinf(value):
-        raise LimitError.of(f"{name} is a finite number of seconds, not {value}", name=name)
+        raise LimitError.of(f"{name} must be a finite number of seconds, not {value}", name=name)
     return float(value)

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 E = TypeVar("E", bound=BaseException)
 
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: set on classes that a class statement made
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: set on classes made by a class statement
 _PLAIN = (str, int, float, bytes, type(None))
 
 
@@ -61,7 +61,7 @@ def _rebuild(kind: type[E], args: tuple[Any, ...]) -> E:
 
 
 def _state(error: BaseException) -> dict[str, Any]:
-    """Return the attributes of an exception: its own, those in slots, and those of Python's classes, such as `errno`."""
+    """Return the attributes of an exception: its own, those in slots, those of built-in classes, such as `errno`."""
     state: dict[str, Any] = {}
     for kind in type(error).__mro__:
         if kind.__module__ != "builtins" or kind in {BaseException, Exception, object}:

@@ -78,7 +78,7 @@ def storable(text: str, *, characters_max: int) -> str:
 def _class_name(error: BaseException) -> str:
     try:
         return str(type(error).__name__)
-    except Exception:  # noqa: BLE001 - a metaclass may raise anything
+    except Exception:  # noqa: BLE001 - a metaclass may raise any error
         return "an error"
 
 

@@ -444,7 +444,7 @@ class EventStore:
         Raises:
             NotMigratedError: The schema is not up to date.
             PreconditionError: A precondition does not hold: the message has the statement that repairs it.
-            RestoredLogError: Positions would be assigned again, or a read table has events that the log lost: the
+            RestoredLogError: Positions would be assigned again, or a read table has events that the log lost. The
                 message says what to do.
             ConnectionError: The database cannot be reached.
         """
@@ -471,7 +471,7 @@ class EventStore:
 
         Raises:
             NotMigratedError: The tables are missing or not up to date.
-            PreconditionError, RestoredLogError: As `require_migrated`.
+            PreconditionError, RestoredLogError: As for `require_migrated`.
             ConnectionError: The database cannot be reached.
         """
         if self._tasks:
@@ -540,7 +540,7 @@ class EventStore:
 
 
 def built_in_projections() -> Iterable[Projection[Any]]:
-    """Return new instances of the projections that keep the read tables."""
+    """Return new instances of the projections of the library's read tables."""
     return (OrdersProjection(), PositionsProjection(), PortfoliosProjection(), PortfolioSnapshotsProjection())
 
 
@@ -568,7 +568,7 @@ def projection_of_table(name: str) -> Projection[Any] | None:
         return None
     if len(found) > 1:
         paths = " and ".join(sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in found))
-        raise ConfigurationError(f"several projections keep the table {name}, {paths}: give one of them")
+        raise ConfigurationError(f"several projections have the table {name}, {paths}: pass one of them")
     try:
         made: Projection[Any] = found[0]()
     except TypeError as error:

@@ -119,7 +119,9 @@ class PostgreSQLUnitOfWorkFactory:
         if connection is None:
             return ConnectionFactory.default()
         if connection.is_closed:
-            raise FactoryError("the connection of this factory was closed: create a factory with an open one")
+            raise FactoryError(
+                "the connection of this factory was closed: create a factory with an open connection"
+            )
         return connection
 
     @staticmethod

@@ -12,7 +12,8 @@ class Backoff:
     Args:
         first_s: Seconds of the first delay.
         max_s: Seconds of the longest delay.
-        jitter: By what share a delay is made longer or shorter at random, so that processes do not retry in lockstep.
+        jitter: The share by which a delay is randomly lengthened or shortened, so that processes do not retry in
+            lockstep.
 
     Attributes:
         max_s: Seconds of the longest delay; it may be changed.
@@ -40,7 +41,7 @@ class Backoff:
 
 
 async def wait_until_set(event: asyncio.Event, timeout_s: float) -> bool:
-    """Wait until an event is set or the time is over; return whether it is set."""
+    """Wait until an event is set or the time has run out; return whether the event is set."""
     try:
         async with asyncio.timeout(timeout_s):
             await event.wait()

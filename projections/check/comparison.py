@@ -87,7 +87,7 @@ async def compare_with_rebuild(
 ) -> Comparison:
     """Rebuild a projection's table beside the live one, prove it, compare every row of the two, and drop it.
 
-    It works in the steps of a rebuild, each in a separate transaction; the last one compares, in one snapshot.
+    It works in the steps of a rebuild, each in its own transaction; the last one compares, in one snapshot.
     Workers, readers and writers go on. The next rebuild or comparison drops what a killed comparison leaves. A
     key in quarantine is compared as far as it was folded; discarded events are left out.
 

@@ -1,7 +1,7 @@
-"""Building a table beside the live one, in steps that are each a transaction, so that it goes on after a kill.
+"""Building a table beside the live one, in steps that are each one transaction, so that it can continue after a kill.
 
-Events are folded in memory, many to a row, and rows are written once a step: those that are new by COPY. The checkpoint of
-the build moves in the same transaction as its rows.
+Events are folded in memory, many to a row, and rows are written once a step, new ones by COPY. The checkpoint of the
+build moves in the same transaction as its rows.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from projections.table import LAST_POSITION
 R = TypeVar("R")
 Key = tuple[Any, ...]
 
-# The partition that events are counted for; those of shard 1 for the one below, and so on.
+# The partition under which deliveries are counted; shard 1 counts under the next lower number, and so on.
 _DELIVERED_TO_BUILD = -1
 
 
 class Build(TableBeside[R]):
-    """The steps that fill the table beside, each a transaction."""
+    """The steps that fill the table beside, each one transaction."""
 
     # ---- steps -----------------------------------------------------------------------------------------------
 
@@ -53,7 +53,7 @@ class Build(TableBeside[R]):
 
     @asynccontextmanager
     async def stepping(self) -> AsyncIterator[Connection]:
-        """Open a transaction for `step_in`, and forget what is in memory where it is rolled back."""
+        """Open a transaction for `step_in`, and forget what is in memory if it is rolled back."""
         async with writing(self._log.connection) as connection:
             try:
                 async with without_limit(connection):
@@ -64,12 +64,12 @@ class Build(TableBeside[R]):
                 raise
 
     def forget(self) -> None:
-        """Let go of the rows in memory; they are read again when they are wanted."""
+        """Drop the rows in memory; they are read again when they are needed."""
         self._rows.clear()
         self._has_all_rows = False
 
     async def step_in(self, connection: Connection, through: int) -> None:
-        """As `step`, inside the open transaction of `connection`; after a roll-back, `look_again`."""
+        """Do as `step`, inside the open transaction of `connection`; after a rollback, call `look_again`."""
         before, after, events = self.position, self.position, 0
         stuck_before = frozenset(self._stuck)
         touched: dict[Key, Kept[R]] = {}
@@ -160,7 +160,7 @@ class Build(TableBeside[R]):
                 ahead, rows = None, await page
                 after = rows[-1]["position"] if size.is_full(rows) else through
                 if left and after < through and self._has_all_rows:
-                    # The server reads the next page while this one is folded, which needs nothing else of it.
+                    # The server reads the next page while this one is folded; folding needs nothing else of the server.
                     ahead = asyncio.ensure_future(fetch())
                     await asyncio.sleep(0)
                 yield rows, after
@@ -229,7 +229,7 @@ class Build(TableBeside[R]):
             kept.is_stored = kept.row is not None
 
     async def _fold_singly(self, connection: Connection, before: int, after: int) -> list[FoldFailure]:
-        """Fold events again, each row by itself: the database has refused one of them."""
+        """Fold events again, writing each row separately, because the database has refused one of them."""
         refused: list[FoldFailure] = []
         size = PageSize(self.limits.page_events_max)
         while before < after:
@@ -270,7 +270,7 @@ class Build(TableBeside[R]):
             discarded = {one.key: one for one in failed if self.discarded.has(one.event.position, one.key)}
             refused += [one for one in failed if one.key not in discarded]
             self.refused |= {(one.event.position, key_text(one.key)) for one in discarded.values()}
-            # Without it, the key goes on.
+            # Without the refused event, the key goes on.
             keyed = ((key_of(self._projection, event), event) for event in events)
             events = [
                 event
@@ -287,12 +287,12 @@ class Build(TableBeside[R]):
 
 @dataclass(frozen=True, slots=True)
 class BuildShard:
-    """The building of a shard of the table, as a job for any process; what it does not get done the next one goes on with.
+    """The building of one shard of the table, as a job for any process; the next process continues an unfinished one.
 
     Attributes:
-        shard: Which shard.
-        epoch: That of the lease to the rebuild.
-        through: The position to come to.
+        shard: The shard.
+        epoch: The epoch of the rebuild's lease.
+        through: The position to reach.
         discarded: The discarded events.
         limits: The limits of its steps.
     """
@@ -306,7 +306,7 @@ class BuildShard:
     async def run(
         self, log: EventLog, projection: Projection[Any], on_progress: Callable[[int, int], None]
     ) -> AbstractSet[tuple[int, str]]:
-        """Build it; return which discarded events the database has refused."""
+        """Build the shard; return the discarded events that the database has refused."""
         build: Build[Any] = Build(
             log, projection, self.epoch, on_progress, shard=self.shard, limits=self.limits
         )

@@ -1,14 +1,14 @@
-"""Rebuilding a table: beside the live one, proved equal to an independent fold, and put in its place.
+"""Rebuilding a table: built beside the live one, proved equal to an independent fold, and swapped with it.
 
-    lease -> build in steps -> indexes -> catch up -> prove -> | pin the partitions, last events, prove them, swap |
+    lease -> build in steps -> indexes -> catch up -> prove -> | lock the partitions, last events, prove them, swap |
                                                                |               one transaction                |
 
-Readers and writers never stop: the live table is closed for the point in time of its rename alone. A rebuild that was killed is
-gone on with where it was.
+Readers and writers are never stopped: the live table is locked only for the moment of its rename. A killed rebuild is
+continued where it was.
 
-A table that is published to subscribers is not replaced: they would be sent the rows of a table that they do not have, and
-not what the new one has otherwise. It is rebuilt in place: the table beside is UNLOGGED, which no publication has, and the
-swap's transaction writes into the live table what differs, which goes to subscribers as any change of a worker does.
+A table that is published to subscribers is not replaced: otherwise subscribers would receive the rows of a table that
+they do not have. It is rebuilt in place. The table beside is UNLOGGED, so no publication includes it. The swap's
+transaction writes only the differences into the live table, and they reach subscribers like any change of a worker.
 """
 
 from __future__ import annotations
@@ -49,27 +49,27 @@ from projections.rebuild.proof import ProofError, Proved, prove, prove_step
 from projections.rebuild.shards import Shard
 
 _SWAP_TIMEOUT_S = 60.0
-_CATCH_UP_EVENTS_MAX = 2_000  # so few are left to the swap's transaction, in which the workers wait
+_CATCH_UP_EVENTS_MAX = 2_000  # at most so many are left to the swap's transaction, in which the workers wait
 _CATCH_UP_ROUNDS_MAX = 50
-# Readers that come wait behind the lock that the swap waits for, so it does not wait for long, but again.
+# New readers queue behind the lock that the swap waits for, so it waits briefly, and tries again.
 _LOCK_TIMEOUT_MS = 100
 _LOCK_ATTEMPTS = 10
 _PAUSE_S = 0.1
 _IN_THE_WAY_OF_ROWS = ("child", "parent")
-"""What hangs on a table and bars even a rebuild in place: rows that are another table's as well."""
-_SHORT_EVENTS = 200_000  # a few seconds of work: to start processes would take a good shard of it
+"""What prevents even a rebuild in place: rows that the table shares with another table."""
+_SHORT_EVENTS = 200_000  # a few seconds of work, of which starting processes would take a large share
 
 
 @dataclass(frozen=True, slots=True)
 class RebuildProgress:
-    """How far a rebuild has come.
+    """The progress of a rebuild.
 
     Attributes:
         projection: The projection's name.
         stage: `build`, `index`, `catch up`, `prove` or `swap`.
         position: The position reached.
         target: The position to reach, as far as it is known; it moves while events are appended.
-        events: The events folded in this stage.
+        events: The number of events folded in this stage.
     """
 
     projection: str
@@ -81,18 +81,18 @@ class RebuildProgress:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """A table that was rebuilt and is the live one now.
+    """The result of a rebuild whose table is the live one now.
 
     Attributes:
         projection: The projection's name.
         version: The version of the code that built it.
-        position: Every event up to here is in it.
-        events: How many events were folded.
-        rows: How many rows it has.
-        digest: Of all rows, equal on both sides of the proof; hexadecimal.
-        quarantined: How many keys could not be folded.
+        position: Every event up to this position is in it.
+        events: The number of events that were folded.
+        rows: The number of its rows.
+        digest: The digest of all rows, equal on both sides of the proof; hexadecimal.
+        quarantined: The number of keys that could not be folded.
         folded_again: The positions of the discarded events that could be folded after all.
-        rows_changed: How many rows of the live table were changed, in a rebuild in place; None where it was replaced.
+        rows_changed: The number of rows of the live table that a rebuild in place changed; None if it was replaced.
     """
 
     projection: str
@@ -118,36 +118,37 @@ async def rebuild(
     lease_s: float = LEASE_S,
     limits: RebuildLimits = USUAL_LIMITS,
 ) -> Rebuilt:
-    """Build a projection's table anew from the log, prove it, and put it in the place of the live one.
+    """Rebuild a projection's table from the log, prove it, and swap it with the live one.
 
-    Workers, readers and writers go on. It may be run again after any failure, and then goes on with what was built. Keys in
-    quarantine are folded anew. So is each discarded event: one that can be folded now is no longer left out.
+    Workers, readers and writers continue. It may be run again after any failure, and then continues with what was
+    built. Keys in quarantine are folded again, and so is each discarded event: one that can be folded now is no longer
+    left out.
 
     Args:
         log: The log.
         projection: The projection. Its table exists; it need not have been folded, and may be of another version.
-        restart: Begin at nothing, whatever another process has left.
-        in_place: Change the rows of the live table that differ, rather than replace the table, so that views, functions,
-            triggers, foreign keys and policies stay as they are. The projection's workers wait meanwhile. A table that is
-            published to subscribers is always rebuilt so.
-        processes: How many processes build and prove the table, each a shard of its keys, 64 at most; this one is among
-            them, the others are started for it and end with it. Their main module is imported anew in each, as
-            `multiprocessing` does it. By default, one if the log is short, otherwise one per processor, four at most.
-        on_progress: Is told how far it has come.
-        swap_timeout_s: Seconds to wait at most for transactions that have read the live table and are still open.
-        lease_s: Seconds after which another process may go on with it when this one was killed.
+        restart: Start from the beginning, even if another process has left a half-built table.
+        in_place: Change the rows of the live table that differ instead of replacing the table, so that views,
+            functions, triggers, foreign keys and policies are unchanged. The projection's workers wait meanwhile. A table that is
+            published to subscribers is always rebuilt in place.
+        processes: The number of processes that build and prove the table, each a shard of its keys; at most 64. This
+            process is one of them; the others are started for the rebuild and end with it. Each imports the main module
+            again, as always with `multiprocessing`. None for one if the log is short, otherwise for the number of
+            processors, at most four.
+        on_progress: Receives the progress.
+        swap_timeout_s: The maximum number of seconds to wait for open transactions that have read the live table.
+        lease_s: Seconds after which another process may continue if this one was killed.
         limits: How much is done in one transaction and held in memory.
 
     Raises:
         LimitError: `processes` is not 1 to 64, or `swap_timeout_s` or `lease_s` is not above 0.
-        ConfigurationError: The projection or the classes of its events cannot be imported in another process; or this role does
-            not own the table.
-        RebuildError: Another rebuild is under way; something hangs on the table itself, such as a view, and it is not
-            rebuilt in place; a relation that no rebuild made has the name of the
-            new table; the proof failed, and the error names its keys; or the table is in use for too long. The live
-            table is unchanged.
+        ConfigurationError: The projection or the classes of its events cannot be loaded in another process; or this
+            role does not own the table.
+        RebuildError: Another rebuild is running; something depends on the table itself, such as a view, and it is not
+            rebuilt in place; a relation that no rebuild has made has the name of the table beside; the proof failed
+            for the named keys; or the table is in use for too long. The live table is unchanged.
         ProjectionVersionError: The live table was built by newer code.
-        NotMigratedError: There is no such table.
+        NotMigratedError: The table does not exist.
         ConnectionError, TimeoutError: Safe to run again.
         EventStoreError: An event cannot be decoded, or the database failed.
     """
@@ -162,10 +163,10 @@ async def rebuild(
 
 
 async def abandon(log: EventLog, projection: Projection[Any]) -> bool:
-    """Drop what a rebuild has left that is not gone on with; return whether there was anything.
+    """Drop what an abandoned rebuild has left; return whether there was anything.
 
     Raises:
-        RebuildError: It is under way; or a relation that no rebuild has made has the name of its table.
+        RebuildError: The rebuild is running, or a relation that no rebuild has made has the name of its table.
         ConnectionError, TimeoutError: Safe to run again.
     """
     async with reading(log.connection) as connection:
@@ -200,7 +201,7 @@ class _Rebuild:
         self._target = 0
 
     async def run(self, *, restart: bool, lease_s: float) -> Rebuilt:
-        # What was built, proved and found to be final is for the server that it was read from.
+        # What was built, proved and known to be final is valid only for the server that it was read from.
         with self._log.server.steady():
             return await self._run(restart=restart, lease_s=lease_s)
 
@@ -239,16 +240,16 @@ class _Rebuild:
         await build.make_indexes(all_of_them=not self._in_place)
         self._stage = "catch up"
         await self._catch_up(build)
-        build.forget()  # the proof needs the room
+        build.forget()  # the proof needs the memory
         self._stage = "prove"
         self._target = build.position
         proved = await prove(self._projection, build, pool, self._tell)
         return await self._swap(build, proved, lease)
 
     async def _build_shards(self, build: Build[Any], pool: ProcessPool, lease: RebuildLease) -> None:
-        """Fold what there is shard beside shard, where that was begun or there are several processes for it."""
+        """Fold the existing events in shards, if that has begun or if there are several processes for it."""
         _, has_rules = await build.estimate()
-        # A rule between rows makes it matter in which order they are written.
+        # With a rule between rows, the order in which they are written matters.
         shards = await build.divide(1 if has_rules else pool.processes)
         if shards == 1:
             return
@@ -285,11 +286,11 @@ class _Rebuild:
             hanging = [row for row in hanging if row["kind"] in _IN_THE_WAY_OF_ROWS]
         if hanging:
             named = ", ".join(f"{row['kind']} {row['name']}" for row in hanging)
-            advice = "drop it, rebuild, and make it again"
+            advice = "drop it, rebuild, and create it again"
             if not self._in_place:
                 advice += ", or rebuild the table in place (in_place=True, --in-place)"
             raise RebuildError(
-                f"table {projection.table.name} has what would not go over to a new one: {named}: {advice}"
+                f"table {projection.table.name} has objects that a new table would not have: {named}: {advice}"
             )
 
     def _tell(self, position: int, events: int) -> None:
@@ -298,7 +299,7 @@ class _Rebuild:
             self._on_progress(RebuildProgress(self._projection.name, self._stage, position, target, events))
 
     async def _catch_up(self, build: Build[Any]) -> None:
-        """Fold what is final, until little is left."""
+        """Fold final events until few are left."""
         for _ in range(_CATCH_UP_ROUNDS_MAX):
             self._target = await self._log.head()
             if build.position < self._target:
@@ -311,7 +312,7 @@ class _Rebuild:
     # ---- the swap --------------------------------------------------------------------------------------------
 
     async def _prove_on(self, build: Build[Any], proved: Proved) -> Proved:
-        """As `_catch_up`, and prove what that changes."""
+        """Catch up as `_catch_up`, and prove what that changes."""
         for _ in range(_CATCH_UP_ROUNDS_MAX):
             target = await self._log.head()
             if target - build.position <= _CATCH_UP_EVENTS_MAX:
@@ -341,14 +342,14 @@ class _Rebuild:
     async def _swap_in(
         self, connection: Connection, build: Build[Any], proved: Proved, lease: RebuildLease
     ) -> Rebuilt:
-        """Swap, in the open transaction of `connection`; `_InUseError` where the live table is in use."""
+        """Swap, in the open transaction of `connection`; raise `_InUseError` if the live table is in use."""
         name = self._projection.name
         schema = schema_of(connection)
         live, beside = qualified(schema, self._projection.table.name), qualified(schema, build.table)
         partitions = await connection.fetch(load("projections/pin_partitions", connection), name)
         if (await read_discards(connection, self._projection)).pairs != build.discarded.pairs:
-            raise _DiscardedMeanwhileError  # with the partitions held there comes no further one
-        # What workers have folded is final. A partition beyond the end of the log has folded what a restore has lost.
+            raise _DiscardedMeanwhileError  # no more can come while the partitions are locked
+        # What workers have folded is final. A partition beyond the log's end has folded events that a restore lost.
         head = await connection.fetchval(load("rebuild/read_head", connection))
         target = max(build.position, min(head, max(partition["position"] for partition in partitions)))
         while build.position < target:
@@ -410,15 +411,15 @@ class _Rebuild:
 
 
 class _InUseError(Exception):
-    """Open transactions use the live table."""
+    """Open transactions are using the live table."""
 
 
 class _DiscardedMeanwhileError(Exception):
-    """An event was discarded that was not known to be left out."""
+    """An event was discarded that the rebuild did not know to be discarded."""
 
 
 async def _lock(connection: Connection, live: str, mode: str) -> None:
-    """Lock the live table, or raise `_InUseError` where it is in use; nobody is kept waiting for long."""
+    """Lock the live table, or raise `_InUseError` if it is in use; nobody waits for long."""
     for _ in range(_LOCK_ATTEMPTS):
         try:
             async with connection.transaction():
@@ -454,14 +455,14 @@ async def _change_rows(connection: Connection, projection: Projection[Any], besi
             table.remove_unless_in(*names, schema=schema), table.change_to(*names, schema=schema), add
         )
     except (asyncpg.UniqueViolationError, asyncpg.ExclusionViolationError):
-        # A row may have to take what another one is about to give up: so all that differ go before any comes.
+        # A row may need a unique value that another row still has: so all differing rows are deleted first.
         changed = await run(table.remove_unless_in(*names, schema=schema, changed_too=True), add)
     counted = the_row(
         await connection.fetchrow(table.compare(*names, schema=schema), timeout=BUILD_TIMEOUT_S)
     )
     if counted["different"]:
         raise RebuildError(
-            f"{counted['different']} row(s) of table {table.name} were written otherwise than they are: a trigger, a rule or a "
-            "policy of it changes them: drop or disable it, and run it again"
+            f"{counted['different']} row(s) of table {table.name} have other values than were written: a trigger, a rule "
+            "or a policy changes them: drop or disable it, and run it again"
         )
     return changed

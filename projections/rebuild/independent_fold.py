@@ -1,4 +1,4 @@
-"""A fold of the log in memory, independent of the workers: it shares no batch, no load by keys and no write with them."""
+"""A fold of the log in memory, independent of the workers: they share no batch, no load by keys and no write."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ from projections.table import LAST_POSITION, Table
 R = TypeVar("R")
 Key = tuple[Any, ...]
 Line = bytes
-"""128 bits of BLAKE2b over a row, to the last digit, with its key and the position of the last event that it has."""
+"""128 bits of BLAKE2b over a row, to the last digit, with its key and the position of its last event."""
 
 WINDOW_POSITIONS = 20_000
-"""Positions that are read and folded at a time."""
+"""The number of positions that are read and folded at a time."""
 
 _FETCH_ROWS = 2_000
 
 
 class IndependentFold(Generic[R]):
-    """Every row of a projection, by its definition: each event in order, one after the other. All rows are in memory.
+    """All rows of a projection, by its definition: each event in order, one by one. All rows are in memory.
 
     Args:
         log: The log.
         projection: The projection.
         shard: Which keys to fold.
-        position: Begin after this position, with the rows that `begin_with` is given.
+        position: Begin after this position, with the rows that `begin_with` receives.
         discarded: Events that are left out.
-        retry_discarded: Leave them out only where they cannot be folded, as a rebuild does.
-        refused: Those of them that the database has refused, as position and key; they are left out then too. It may grow.
-        held: The position at which each key waits, by the key's text.
-        on_progress: Is told the position reached and the one to reach.
+        retry_discarded: Leave them out only if they cannot be folded, as a rebuild does.
+        refused: Those of them that the database has refused, as position and key; they are left out too. It may grow.
+        held: The position at which each quarantined key stopped, by its text.
+        on_progress: Receives the position reached and the one to reach.
 
     Attributes:
-        position: Every event up to here is folded.
-        events: How many events that were.
-        rows: The rows that there are, by their keys.
-        last: The position of the last event that each row has.
+        position: Every event up to this position is folded.
+        events: The number of these events.
+        rows: The existing rows, by their keys.
+        last: The position of the last event in each row.
         still_left_out: The discarded events that could not be folded, as position and key.
     """
 
@@ -101,9 +101,9 @@ class IndependentFold(Generic[R]):
 
         Args:
             through: The position, final.
-            partitions: The position of each partition, where they differ: a key is folded up to its partition's.
-            delivered: Counts the events that were folded, or waited for.
-            connection: Read with this one; None: with one of the pool.
+            partitions: The positions of the partitions, if they differ: a key is folded up to its partition's position.
+            delivered: Counts the events that were folded, or that wait for a quarantined key.
+            connection: The connection to read with; None for one of the pool.
 
         Raises:
             EventStoreError: An event cannot be decoded, or the database failed.
@@ -117,10 +117,10 @@ class IndependentFold(Generic[R]):
                 self._on_progress(end, through)
 
     async def read(self, through: int, connection: Connection | None = None) -> tuple[list[Readable], int]:
-        """Return the events after `position` up to another, for `fold`; errors as `advance`.
+        """Return the events after `position` up to another one, for `fold`; errors as in `advance`.
 
         Returns:
-            The events, and the position that they reach: `through`, or less where the events are large.
+            The events, and the position that they reach: `through`, or less if the events are large.
         """
         arguments = (self.position, through, *self._shard.bounds(self._projection), BATCH_BYTES_MAX)
         if connection is None:
@@ -146,7 +146,7 @@ class IndependentFold(Generic[R]):
         return int(await connection.fetchval(load("log/gap_end", connection), after, through))
 
     def begin_with(self, rows: Mapping[Key, tuple[R, int]]) -> None:
-        """Take rows for those that the events up to `position` gave, each with the position of the last event that it has."""
+        """Take over rows as the state at `position`, each with the position of its last event."""
         for key, (row, last_position) in rows.items():
             self.rows[key], self.last[key] = row, last_position
 
@@ -182,9 +182,9 @@ class IndependentFold(Generic[R]):
                 continue
             try:
                 if isinstance(event, UnreadableEvent):
-                    raise event.error  # noqa: TRY301 - handled as what evolve raises
+                    raise event.error  # noqa: TRY301 - handled like an error of evolve
                 row = fold(rows.get(key), event, key)
-            except Exception:  # noqa: BLE001 - who folds it into a table keeps the reason
+            except Exception:  # noqa: BLE001 - the fold into a table keeps the reason
                 if self._discarded.has(event.position, key):
                     self.still_left_out.add((event.position, key_text(key)))
                 else:
@@ -205,7 +205,7 @@ class IndependentFold(Generic[R]):
         return True
 
     def lines(self, keys: Iterable[Key] | None = None) -> dict[Key, Line]:
-        """Return the rows that there are, of some keys or all."""
+        """Return the digests of the existing rows, of some keys or of all."""
         chosen = self.rows.keys() if keys is None else [key for key in keys if key in self.rows]
         table = self._projection.table
         return {
@@ -216,7 +216,7 @@ class IndependentFold(Generic[R]):
 async def stored_lines(
     connection: Connection, table: Table[Any], name: str, keys: Iterable[Key] | None = None
 ) -> dict[Key, Line]:
-    """Return the rows of a table, of some keys or all, in the open transaction of `connection`."""
+    """Return the digests of the rows of a table, of some keys or of all, in the open transaction of `connection`."""
     lines: dict[Key, Line] = {}
     if keys is None:
         async for record in connection.cursor(
@@ -234,7 +234,7 @@ async def stored_lines(
 async def stored_rows(
     connection: Connection, table: Table[R], name: str, keys: Iterable[Key]
 ) -> dict[Key, tuple[R, int]]:
-    """Return the rows of some keys, each with the position of the last event that it has."""
+    """Return the rows of some keys, each with the position of its last event."""
     return {
         table.normal(tuple(record[column.name] for column in table.key)): (
             table.codec.decode(record),
@@ -248,7 +248,7 @@ def _stored_line(table: Table[Any], record: Any) -> tuple[Key, Line]:
     key = table.normal(tuple(record[column.name] for column in table.key))
     try:
         encoded = table.codec.encode(table.codec.decode(record))
-    except Exception:  # noqa: BLE001 - whatever was written there, it is no row of this model
+    except Exception:  # noqa: BLE001 - what is stored there is not a row of this model
         return key, b""
     return key, _line(key, encoded, record[LAST_POSITION], table.times)
 
@@ -259,8 +259,8 @@ async def differences(
     """Compare the rows of a shard of a table with those of a fold, in the open transaction of `connection`.
 
     Returns:
-        Where each key is whose row differs: "in both", "in the table" or "in the fold"; how many rows the fold has, and
-        the sum of their lines.
+        For each key whose row differs, where it is: "in both", "in the table" or "in the fold"; also the number of rows
+        of the fold, and the sum of their digests.
     """
     table = projection.table
     bounds = shard.bounds(projection)
@@ -290,7 +290,7 @@ async def differences(
 
 
 def digest_of(lines: Iterable[Line]) -> int:
-    """Return the sum of lines: the digest of rows, the same in any order."""
+    """Return the sum of the digests of rows: a digest of all of them, the same in any order."""
     return sum(int.from_bytes(line, "big") for line in lines)
 
 
@@ -304,10 +304,10 @@ def _line(key: Key, encoded: list[Any], last_position: int, times: Sequence[int]
         when = encoded[place]
         if when is not None and when.tzinfo is not UTC:
             encoded[place] = when.astimezone(UTC)
-    # Decimals that are equal may differ in their digits: 1.0 and 1.00.
+    # Equal decimals may differ in their digits: 1.0 and 1.00.
     try:
         told = orjson.dumps((key, encoded, last_position), default=str)
-        if b"E+" in told or b'"-0' in told:  # which numeric does not have
+        if b"E+" in told or b'"-0' in told:  # numeric never has these
             told = orjson.dumps((key, _without_exponents(encoded), last_position), default=str)
     except TypeError:  # an integer of more than 64 bits
         told = repr((key, _without_exponents(encoded), last_position)).encode()

@@ -1,4 +1,4 @@
-"""The lease of a rebuild: one process at a time, and another takes over when it has died."""
+"""The lease of a rebuild: one process has it at a time, and another takes over if that process dies."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _POLL_S = 0.1
 
 
 class RebuildLease(Lease):
-    """The lease of a projection's rebuild, or of its comparison with one; `take` makes it.
+    """The lease of a projection's rebuild, or of its comparison with one; `take` takes it.
 
     Attributes:
-        version: The version of the code that built what there is.
-        position: Up to where the table was built.
-        is_comparison: Whether it was built for a comparison alone, so that no rebuild goes on with it.
+        version: The version of the code that built the existing table.
+        position: The position up to which that table was built.
+        is_comparison: Whether it was built only for a comparison, so that no rebuild continues with it.
     """
 
     table = "projection_rebuilds"
@@ -38,9 +38,9 @@ class RebuildLease(Lease):
     async def take(
         cls, log: EventLog, projection: Projection[Any], *, lease_s: float = LEASE_S
     ) -> RebuildLease:
-        """Take the lease, for the first time or after a process that has gone.
+        """Take the lease, for the first time or after a process that has ended.
 
-        It waits for a lease that nobody renews to expire, and for no other.
+        It waits only for a lease that is no longer renewed to expire.
 
         Raises:
             LimitError: `lease_s` is not above 0.
@@ -51,7 +51,7 @@ class RebuildLease(Lease):
         first: Any = None
         while True:
             async with writing(log.connection) as connection:
-                # Read first: if the lease has expired and still cannot be taken, an open transaction holds its row.
+                # Read first: if the lease has expired and cannot be taken, an open transaction has locked its row.
                 other = await connection.fetchrow(load("rebuild/read", connection), projection.name)
                 await lease.take_in(connection)
                 if lease.is_held:
@@ -73,11 +73,13 @@ class RebuildLease(Lease):
             await asyncio.sleep(_POLL_S)
 
     async def hold_in(self, connection: Connection) -> None:
-        """Renew the lease and lock its row, in the open transaction of `connection`: nobody takes over until that ends.
+        """Renew the lease and lock its row, in the open transaction of `connection`.
+
+        No other process can take over before that transaction ends.
 
         Raises:
             RebuildError: Another process has taken over.
-            Exception: Errors of asyncpg, not mapped.
+            Exception: Unmapped errors of asyncpg.
         """
         if not await self.renew_in(connection):
             raise taken_over(self._projection)

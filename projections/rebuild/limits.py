@@ -11,18 +11,18 @@ from eventstore.limits import check_count
 class RebuildLimits:
     """The limits of a rebuild's steps. The defaults suit a process with a gigabyte of memory.
 
-    The more events a step has, the fewer times a row is written that changes often. The fewer it has, the less is done
-    again after a kill.
+    With more events in a step, a row that changes often is written fewer times. With fewer events, less is repeated
+    after a kill.
 
     Attributes:
-        step_events_max: The most events of one step, which is one transaction.
-        page_events_max: The most events that are read at a time.
-        last_positions_max: The most positions that are left to the transaction in which a table is compared.
-        rows_kept_max: The most rows that stay in memory between two steps.
-        proof_rows_max: The most rows of a shard of the proof, which holds them all in memory.
+        step_events_max: The maximum number of events of one step, which is one transaction.
+        page_events_max: The maximum number of events that are read at a time.
+        last_positions_max: The maximum number of positions left to the transaction in which a table is compared.
+        rows_kept_max: The maximum number of rows kept in memory between two steps.
+        proof_rows_max: The maximum number of rows of a shard of the proof, which holds them all in memory.
 
     Raises:
-        LimitError: One is below 1.
+        LimitError: A limit is below 1.
     """
 
     step_events_max: int = 50_000
@@ -37,4 +37,4 @@ class RebuildLimits:
 
 
 USUAL_LIMITS = RebuildLimits()
-"""The limits of a rebuild for which none are given."""
+"""The default limits of a rebuild."""

@@ -1,4 +1,4 @@
-"""The table that a rebuild builds beside the live one: made, divided into shards, joined, indexed."""
+"""The table that a rebuild builds beside the live one: created, divided into shards, joined, indexed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ R = TypeVar("R")
 Key = tuple[Any, ...]
 
 BUILD_TIMEOUT_S = 3_600.0
-"""For how long one statement of a rebuild may run: an index over many millions of rows takes a while."""
+"""How long one statement of a rebuild may run: an index over many millions of rows takes a while."""
 
 
 def beside_name(projection: Projection[Any]) -> str:
@@ -33,32 +33,32 @@ def beside_name(projection: Projection[Any]) -> str:
 
 
 _MARK = "made by a rebuild of trading-eventstore, which drops it or puts it in the place of the live table"
-"""The comment of the table beside: a table of its name that lacks it is another one, and is not touched."""
+"""The comment of the table beside. A table with its name and without this comment is foreign, and not touched."""
 
 
 async def describe_beside(connection: Connection, projection: Projection[Any]) -> Any:
     """Return whether the table beside `is_unlogged`; None if there is no such table.
 
     Raises:
-        RebuildError: What has its name is not of a rebuild.
-        Exception: Errors of asyncpg, not mapped.
+        RebuildError: The relation with its name was not made by a rebuild.
+        Exception: Unmapped errors of asyncpg.
     """
     name = qualified(schema_of(connection), beside_name(projection))
     found = await connection.fetchrow(load("rebuild/describe_beside", connection), name, _MARK)
     if found is not None and not found["is_made"]:
         raise RebuildError(
-            f"{name} is in the way: a rebuild of {projection.name} makes a table of this name, and this is another one: "
+            f"{name} already exists and was not made by a rebuild, but a rebuild of {projection.name} needs its name: "
             "rename or drop it"
         )
     return found
 
 
 async def drop_beside(connection: Connection, projection: Projection[Any], lease: RebuildLease) -> None:
-    """Drop the table beside and forget how far it was built, in one transaction.
+    """Drop the table beside and forget its position, in one transaction.
 
     Raises:
         RebuildError: Another process has taken the lease over.
-        Exception: Errors of asyncpg, not mapped.
+        Exception: Unmapped errors of asyncpg.
     """
     async with connection.transaction():
         await lease.hold_in(connection)
@@ -69,7 +69,7 @@ async def drop_beside(connection: Connection, projection: Projection[Any], lease
 
 
 async def require_owner(connection: Connection, projection: Projection[Any]) -> None:
-    """Check that this role may make a table like the live one.
+    """Check that this role may create a table like the live one.
 
     Raises:
         ConfigurationError: The role does not own the live table.
@@ -80,20 +80,20 @@ async def require_owner(connection: Connection, projection: Projection[Any]) -> 
     )
     if row is not None and not row["may_rebuild"]:
         raise ConfigurationError(
-            f"only the owner of its table, {row['owner']}, may rebuild {projection.name}, since a new table takes "
-            f"the place of {table}: this is {row['name']}"
+            f"only the owner of its table, {row['owner']}, may rebuild {projection.name}, since a new table replaces "
+            f"{table}: this role is {row['name']}"
         )
 
 
 class PublishedError(EventStoreError):
-    """A publication was made while a table was built: it would send the rows of a table that no subscriber has."""
+    """A publication was created during a build: it would send the rows of a table that subscribers do not have."""
 
 
 async def list_publications(connection: Connection, table: str) -> list[str]:
-    """Return the publications that send the rows of a table, which is not UNLOGGED, to subscribers.
+    """Return the publications that send the rows of a logged table to subscribers.
 
     Raises:
-        Exception: Errors of asyncpg, not mapped.
+        Exception: Unmapped errors of asyncpg.
     """
     rows = await connection.fetch(
         load("rebuild/list_publications", connection), qualified(schema_of(connection), table)
@@ -106,9 +106,9 @@ class Kept(Generic[R]):
     """A row in memory.
 
     Attributes:
-        row: The row; None if there is no row.
-        position: Of the last event in it.
-        is_stored: Whether the table has one of its key.
+        row: The row; None if there is none.
+        position: The position of its last event.
+        is_stored: Whether the table has a row with its key.
     """
 
     row: R | None
@@ -117,20 +117,20 @@ class Kept(Generic[R]):
 
 
 class TableBeside(Generic[R]):
-    """The table beside, or the rows of a shard of it: where its build begins, and how far it is.
+    """The table beside, or the rows of one of its shards: where its build begins, and how far it has come.
 
     Args:
         log: The log.
         projection: The projection.
-        epoch: That of the lease to the rebuild: with another one nothing is written.
-        on_step: Is told the position reached and the events folded.
+        epoch: The epoch of the rebuild's lease; with an outdated one nothing is written.
+        on_step: Receives the position reached and the number of events folded.
         shard: Which keys to fold.
-        skipped: The events to leave out, for a table that is compared with the live one and never takes its place;
-            None: every event is folded that can be.
+        skipped: The events to leave out, for a table that is only compared with the live one; None folds every event
+            that can be folded.
 
     Attributes:
-        position: Every event up to here is in it.
-        events: How many events it took.
+        position: Every event up to this position is in it.
+        events: The number of events it took.
         discarded: The discarded events, which are tried again.
         refused: Those of them whose rows the database has refused, as position and key.
     """
@@ -164,7 +164,7 @@ class TableBeside(Generic[R]):
         self.refused: set[tuple[int, str]] = set()
 
     async def failures(self, connection: Connection | None = None) -> dict[str, int]:
-        """Return the keys that cannot be folded, as text, with the position of their first such event."""
+        """Return the keys that cannot be folded, as text, each with the position of its first such event."""
         if connection is None:
             async with reading(self._log.connection) as one:
                 return await self.failures(one)
@@ -174,11 +174,11 @@ class TableBeside(Generic[R]):
     # ---- where it begins -------------------------------------------------------------------------------------
 
     async def open(self, *, restart: bool, reached: int, is_unlogged: bool = False) -> None:
-        """Go on with what another process has left, or begin at nothing where that cannot be.
+        """Continue with what another process has left, or start from the beginning if that is not possible.
 
         Args:
-            restart: Begin at nothing anyway.
-            reached: The position that the other process had come to.
+            restart: Start from the beginning in any case.
+            reached: The position that the other process reached.
             is_unlogged: Whether the table is UNLOGGED, so that no publication sends its rows to subscribers.
 
         Raises:
@@ -190,11 +190,11 @@ class TableBeside(Generic[R]):
             beside = await describe_beside(connection, self._projection)
             is_kept = beside is not None and beside["is_unlogged"] == is_unlogged
             self.discarded = await read_discards(connection, self._projection)
-            # Which of them the database refused, or whether they were known then, was not kept.
+            # It was not recorded which of them the database refused, or whether they were known then.
             shards = await connection.fetch(load("rebuild/list_shards", connection), self._projection.name)
             reached = max((reached, *(one["position"] for one in shards)))
             if is_kept and is_unlogged and reached:
-                # A crash of the server has emptied it, if not all rows went by themselves.
+                # A crash of the server empties an UNLOGGED table; if it is empty for another reason, little is lost.
                 is_kept = await connection.fetchval(filled("commands/has_rows", table=table))
             if restart or not is_kept or self.discarded.is_any_through(reached):
                 await self._begin(connection, is_unlogged=is_unlogged)
@@ -218,7 +218,7 @@ class TableBeside(Generic[R]):
             await self._run_all(connection, "rebuild/index_statements", True)
 
     async def look_again(self, connection: Connection) -> None:
-        """Forget what is in memory, and read how far the table is."""
+        """Forget what is in memory, and read the position of the table."""
         row = await connection.fetchrow(load("rebuild/read", connection), self._projection.name)
         if row is None or row["epoch"] != self._epoch:
             raise taken_over(self._projection.name)
@@ -233,13 +233,13 @@ class TableBeside(Generic[R]):
         self._stuck = set(await self.failures(connection))
 
     async def take_up(self, discarded: Discards) -> None:
-        """Go on where the shard is."""
+        """Continue where the shard is."""
         self.discarded = discarded
         async with reading(self._log.connection) as connection:
             await self.look_again(connection)
 
     async def divide(self, shards: int) -> int:
-        """Begin in shards where nothing is built yet; return how many shards there are to build, 1 where it is not divided."""
+        """Start in shards if nothing is built yet; return the number of shards to build, 1 if it is not divided."""
         async with writing(self._log.connection) as connection:
             if shards > 1 and self.position == 0:
                 have = await connection.fetch(load("rebuild/list_shards", connection), self._projection.name)
@@ -254,7 +254,7 @@ class TableBeside(Generic[R]):
         return len(rows) or 1
 
     async def join(self, position: int) -> None:
-        """Make the shards, which are all built up to a position, the whole.
+        """Merge the shards, which are all built up to a position, into the whole.
 
         Raises:
             RebuildError: Another process has taken over.
@@ -268,7 +268,7 @@ class TableBeside(Generic[R]):
             await self.look_again(connection)
 
     async def estimate(self) -> tuple[int, bool]:
-        """Return about how many rows the table has, and whether rules between rows hold beside its key."""
+        """Return the approximate number of rows, and whether rules between rows exist besides the key."""
         async with reading(self._log.connection) as connection:
             row = the_row(
                 await connection.fetchrow(
@@ -278,10 +278,10 @@ class TableBeside(Generic[R]):
         return row["rows"], row["has_rules"]
 
     async def make_indexes(self, *, all_of_them: bool = True) -> None:
-        """Make the indexes and constraints that the live table has and this one lacks, each in its transaction.
+        """Create the indexes and constraints that the live table has and this one lacks, each in its own transaction.
 
         Args:
-            all_of_them: False where the table is only read once more, and by its key.
+            all_of_them: False if the table is only read once more, and by its key.
         """
         async with writing(self._log.connection) as connection:
             if all_of_them:
@@ -296,7 +296,7 @@ class TableBeside(Generic[R]):
         """Check, at the end of a transaction that has written rows of this table, that no publication sends them.
 
         Raises:
-            PublishedError: One was made meanwhile. Roll the transaction back.
+            PublishedError: A publication was created meanwhile. Roll the transaction back.
         """
         if publications := await list_publications(connection, self.table):
             raise PublishedError(f"publication {publications[0]} sends the rows of {self.table}")
@@ -315,7 +315,7 @@ class TableBeside(Generic[R]):
 
 @asynccontextmanager
 async def without_limit(connection: Connection) -> AsyncIterator[None]:
-    """Open a transaction whose statements may run for as long as those of a rebuild do."""
+    """Open a transaction whose statements may run for as long as a rebuild's."""
     async with connection.transaction():
         await limit_statements(connection, BUILD_TIMEOUT_S)
         yield

@@ -37,32 +37,32 @@ from projections.projection import Projection
 T_co = TypeVar("T_co", covariant=True)
 
 PROCESSES_MAX = 64
-"""The most processes of one rebuild."""
+"""The maximum number of processes of one rebuild."""
 
 _USUAL_MAX = 4  # the server needs processors too
 _POOL = 2  # a shard uses one connection at a time
 _END_TIMEOUT_S = 5.0
 
 OnProgress = Callable[[int, int], None]
-"""A callback that receives the position reached and the number of folded events."""
+"""A callback that receives the position reached, and the number of events folded."""
 
 
 class Job(Protocol[T_co]):
-    """A shard of the work; it travels to another process."""
+    """A shard of the work; it can be sent to another process."""
 
     async def run(self, log: EventLog, projection: Projection[Any], on_progress: OnProgress) -> T_co:
         """Do it."""
 
 
 def usual_processes() -> int:
-    """Return how many processes a rebuild has unless told: as many as there are processors at hand, four at most."""
+    """Return the default number of processes of a rebuild: the number of available processors, at most four."""
     return min(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _USUAL_MAX
     )
 
 
 class ProcessPool:
-    """This process and its helpers; `process_pool` gives it."""
+    """This process and its helpers; `process_pool` makes one."""
 
     def __init__(self, log: EventLog, projection: Projection[Any], helpers: Sequence[_Process]) -> None:
         self._log = log
@@ -71,20 +71,20 @@ class ProcessPool:
 
     @property
     def processes(self) -> int:
-        """How many processes there are, with this one."""
+        """The number of processes, including this one."""
         return 1 + len(self._helpers)
 
     async def run(self, jobs: Sequence[Job[T_co]], on_progress: OnProgress) -> list[T_co]:
-        """Do jobs, as many at a time as there are processes; return their results in the order of the jobs.
+        """Do jobs, one in each process at a time; return their results in the order of the jobs.
 
         Args:
             jobs: The jobs, all of one range of positions.
-            on_progress: Is told the mean of their positions, and all their events.
+            on_progress: Receives the mean of their positions, and the sum of their events.
 
         Raises:
-            Exception: What the first that failed has raised; the others are given up.
+            Exception: The error of the first job that failed; the others are abandoned.
         """
-        left = list(enumerate(jobs))[::-1]  # the next is the last
+        left = list(enumerate(jobs))[::-1]  # the next job is the last item
         results: list[Any] = [None] * len(jobs)
         reached = [(0, 0)] * len(jobs)
 
@@ -119,10 +119,10 @@ class ProcessPool:
 async def process_pool(
     log: EventLog, projection: Projection[Any], processes: int
 ) -> AsyncIterator[ProcessPool]:
-    """Start as many helpers as make so many processes with this one, and end them with the block.
+    """Start enough helpers for a number of processes, including this one, and end them with the block.
 
     Raises:
-        ConfigurationError: The projection or the classes of its events cannot be imported in another process.
+        ConfigurationError: The projection or the classes of its events cannot be loaded in another process.
     """
     helpers: list[_Process] = []
     try:
@@ -136,15 +136,15 @@ async def process_pool(
 
 @dataclass(frozen=True)
 class _Setup:
-    """What a helper has to know before its first job.
+    """What a helper needs before its first job.
 
     Attributes:
-        config: Where the database is.
+        config: The settings of the database.
         projection: The class of the projection.
         version: Its version.
-        modules: Where event classes and upcasters are.
-        events: The event classes and upcasters there are, to tell whether the helper has the same.
-        server: The server on which its jobs were found; None if unknown.
+        modules: The modules of event classes and upcasters.
+        events: The known event classes and upcasters, to check that the helper has the same.
+        server: The server that the jobs are valid for; None if unknown.
     """
 
     config: DatabaseConfig
@@ -159,20 +159,19 @@ class _Setup:
         kind = type(projection)
         advice = "rebuild it with one process"
         if log.classes is not registry:
-            raise ConfigurationError(
-                f"a log with event classes of its own has them in this process only: {advice}"
-            )
+            raise ConfigurationError(f"the log's own event classes exist only in this process: {advice}")
         if not isinstance(log.connection, DatabaseConnection):
             raise ConfigurationError(
-                f"a rebuild in several processes needs a pool of its own to copy: {advice}"
+                "a rebuild in several processes needs a connection of the library, whose settings it can copy: "
+                f"{advice}"
             )
         try:
             kind()
             pickle.dumps(kind)
         except (TypeError, AttributeError, pickle.PicklingError) as error:
             raise ConfigurationError(
-                f"projection {projection.name} cannot be created in another process: its class must be importable "
-                f"and take no constructor arguments; or {advice}: {error}"
+                f"projection {projection.name} cannot be created in another process: its class must be importable and "
+                f"take no constructor arguments; or {advice}: {error}"
             ) from error
         functions = (one.function for one in registry.upcasters.values())
         modules = {one.__module__ for one in (*registry, *functions)} - {"__main__", "__mp_main__"}
@@ -201,7 +200,7 @@ def _known_events() -> tuple[tuple[str, str, int], ...]:
 
 
 class _Process:
-    """Another process, as this one sees it."""
+    """Another process, as seen by this one."""
 
     def __init__(self, setup: _Setup) -> None:
         context = multiprocessing.get_context(
@@ -215,13 +214,13 @@ class _Process:
         theirs.close()
 
     async def run(self, job: Job[Any], on_progress: OnProgress) -> Any:
-        """Have a job done.
+        """Run a job in the process.
 
         Raises:
-            RebuildError: The process has gone.
+            RebuildError: The process has ended.
         """
         async with _messages(self._pipe) as messages:
-            with suppress(OSError):  # it has gone: then there is no answer
+            with suppress(OSError):  # if the process has ended, no answer comes
                 self._pipe.send(job)
             while True:
                 kind, what = await messages.get()
@@ -233,12 +232,12 @@ class _Process:
                     raise what
                 else:
                     raise RebuildError(
-                        "a process for a shard of the table has ended: run it again, or with one process. A program of "
-                        'your own has to guard its start by `if __name__ == "__main__":`, since it is imported there'
+                        "a process for a shard of the table has ended: run it again, or with one process. A user's "
+                        'script must guard its start with `if __name__ == "__main__":`, since every process imports it'
                     )
 
     async def end(self) -> None:
-        """End the process; what it has not committed is undone."""
+        """End the process; its uncommitted work is rolled back."""
         self._pipe.close()
         self._process.terminate()
         await asyncio.to_thread(self._process.join, _END_TIMEOUT_S)
@@ -250,7 +249,7 @@ class _Process:
 
 @asynccontextmanager
 async def _messages(pipe: Connection) -> AsyncIterator[asyncio.Queue[Any]]:
-    """Give the messages that come through a pipe for the length of a block; `("gone", None)` at its end."""
+    """Read the messages of a pipe into a queue during a block; `("gone", None)` is the last one."""
     loop = asyncio.get_running_loop()
     messages: asyncio.Queue[Any] = asyncio.Queue()
 
@@ -274,13 +273,13 @@ async def _messages(pipe: Connection) -> AsyncIterator[asyncio.Queue[Any]]:
 def _serve(pipe: Connection, setup: _Setup) -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
-    )  # the terminal's goes to all: who started this process ends it
+    )  # the terminal interrupts all processes, but the parent ends this one
     with allowed(), collecting_rarely(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve_until_told(pipe, setup))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's where it is installed."""
+    """Return uvloop's factory if it is installed."""
     if find_spec("uvloop") is None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
@@ -310,7 +309,7 @@ async def _do_jobs(pipe: Connection, setup: _Setup, jobs: asyncio.Queue[Any]) ->
                 with log.server.steady():
                     log.server.require(setup.server)
                     result = await job.run(log, projection, lambda *reached: pipe.send(("progress", reached)))
-            except Exception as error:  # noqa: BLE001 - it is raised in the process that gave the job
+            except Exception as error:  # noqa: BLE001 - the process that sent the job raises it
                 pipe.send(("error", _portable(error)))
             else:
                 pipe.send(("result", result))
@@ -322,6 +321,6 @@ async def _do_jobs(pipe: Connection, setup: _Setup, jobs: asyncio.Queue[Any]) ->
 def _portable(error: Exception) -> Exception:
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-    except Exception:  # noqa: BLE001 - whatever keeps it from travelling
+    except Exception:  # noqa: BLE001 - pickling may raise any error
         return RebuildError(text_of_error(error))
     return error

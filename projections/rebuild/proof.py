@@ -1,8 +1,8 @@
-"""The proof of a rebuild: every row of the table beside held to an independent fold of the log.
+"""The proof of a rebuild: every row of the table beside is compared with an independent fold of the log.
 
-The table is proved whole at one position, shard after shard so that the rows of one shard alone are in memory, or shard beside
-shard in several processes. What is folded after that position is proved key by key: the rows proved so far are what the
-independent fold goes on from.
+The whole table is proved at one position: one shard after another, so that only the rows of one shard are in memory,
+or the shards at the same time in several processes. What is folded after that position is proved key by key: the
+independent fold continues from the rows proved so far.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _KEYS_SHOWN_MAX = 10
 
 
 class ProofError(EventStoreError):
-    """The table that was built is not what the log says."""
+    """The rebuilt table does not match the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """What is proved of a table.
+    """What has been proved of a table.
 
     Attributes:
-        position: At which position.
-        rows: How many rows it has.
+        position: The position at which it was proved.
+        rows: The number of its rows.
         digest: The sum of their digests.
         left_out: The discarded events that could not be folded this time either, as position and key.
     """
@@ -80,7 +80,7 @@ class _ProveShard:
     async def run(
         self, log: EventLog, projection: Projection[Any], on_progress: Callable[[int, int], None]
     ) -> _ShardProved:
-        """Fold the shard, and compare its rows."""
+        """Fold the shard and compare its rows."""
         async with reading(log.connection) as connection:
             failures = await connection.fetch(load("rebuild/list_failures", connection), projection.name)
         fold: IndependentFold[Any] = IndependentFold(
@@ -108,7 +108,7 @@ class _ProveShard:
 async def prove(
     projection: Projection[Any], build: Build[Any], pool: ProcessPool, on_progress: Callable[[int, int], None]
 ) -> Proved:
-    """Compare every row at the position that the table has.
+    """Compare every row at the position of the table.
 
     Raises:
         ProofError: Rows differ; some of their keys are named.
@@ -138,12 +138,12 @@ async def prove_step(  # noqa: PLR0917 - six different things
     proved: Proved,
     through: int,
 ) -> Proved:
-    """Let a proved table be built further, up to a position or a window's length, and prove what that changed.
+    """Build a proved table further, up to a position or by one window, and prove what that changed.
 
-    All in the open transaction of `connection`; where it is rolled back, `proved` is still what is proved.
+    All of this happens in the open transaction of `connection`; if it is rolled back, `proved` remains valid.
 
     Raises:
-        ProofError: As `prove`.
+        ProofError: As for `prove`.
         RebuildError: Another process has taken over.
     """
     table = projection.table
@@ -192,6 +192,6 @@ def _require_equal(projection: Projection[Any], position: int, wrong: Mapping[Ke
     some: Iterable[Key] = sorted(wrong, key=str)[:_KEYS_SHOWN_MAX]
     named = ", ".join(f"{key_text(key)} ({wrong[key]})" for key in some)
     raise ProofError(
-        f"the rebuilt table of projection {projection.name} is not what the log says at position {position}, and is "
-        f"gone; {len(wrong)} row(s) differ: {named}; is evolve a pure function?"
+        f"the rebuilt table of projection {projection.name} does not match the log at position {position}, and was "
+        f"dropped; {len(wrong)} row(s) differ: {named}; is evolve a pure function?"
     )

@@ -1,4 +1,4 @@
-"""Shards of a projection: its keys split by a stable hash, for what is done shard after shard or by several processes."""
+"""Shards of a projection: its keys split by a stable hash, for work in steps or in several processes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from projections.projection import Projection
 class Shard:
     """Some of a projection's keys.
 
-    They are split as by partitions. If the key is the stream, the statements `rebuild/read_shard` and `rebuild/scan_window` read
-    the events of the shard alone.
+    Keys are split as for partitions. If the key is the stream, the statements `rebuild/read_shard` and
+    `rebuild/scan_window` read only the events of the shard.
 
     Attributes:
-        number: Which shard, from 0.
-        of: How many there are; 1: it is all.
+        number: The number of the shard, from 0.
+        of: The number of shards; 1 if this shard has all keys.
     """
 
     number: int
     of: int
 
     def has(self, key: Sequence[Any]) -> bool:
-        """Whether a key, as `key_of` gives it, belongs to this shard."""
+        """Whether a key, as `key_of` returns it, belongs to this shard."""
         return partition_of(key, self.of) == self.number
 
     def bounds(self, projection: Projection[Any]) -> tuple[int, int]:
-        """The arguments `shards` and `shard` of the statements; those of the whole where they cannot tell whose an event is."""
+        """The arguments `shards` and `shard` of the statements; (1, 0) if they cannot tell the shard of an event."""
         return (self.of, self.number) if projection.keyed_by_stream else (1, 0)
 
 

@@ -36,7 +36,7 @@ async def test_a_page_of_no_length_is_refused(database: Database, limit: Any):
     """A limit is a whole number that a page can have."""
     async with database.unit_of_work() as uow:
         with pytest.raises(
-            RepositoryError, match=r"limit is (a whole number, )?1 (or more|to 2147483647), not"
+            RepositoryError, match=r"limit must be (a whole number, )?1 (or more|to 2147483647), not"
         ):
             await uow.orders.get_active_orders(limit=limit)
 

@@ -128,7 +128,9 @@ async def test_work_sets_the_partitions(migrated_config: DatabaseConfig):
             await asyncio.to_thread(process.communicate, timeout=30)
     assert await fetch(migrated_config, "SELECT count(*) FROM orders") == 10
     assert await fetch(migrated_config, "SELECT count(*) FROM projection_checkpoints") == 2
-    assert_refused(await asyncio.to_thread(command_line.run, *command, 0), "partitions is 1 to 256, not 0")
+    assert_refused(
+        await asyncio.to_thread(command_line.run, *command, 0), "partitions must be 1 to 256, not 0"
+    )
 
 
 async def test_rebuild(migrated_config: DatabaseConfig):

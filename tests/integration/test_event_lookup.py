@@ -140,7 +140,7 @@ async def test_events_are_found_by_their_correlation(filled: tuple[EventStore, i
     assert await store.log.find_correlated("no such command") == []
     tree = await store.causation_tree(effect.events[0].event_id)
     assert (tree.correlation_id, len(tree), tree.is_complete) == (str(correlation), 3, True)
-    with pytest.raises(ConfigurationError, match="limit is 1 or more"):
+    with pytest.raises(ConfigurationError, match="limit must be 1 or more"):
         await store.log.find_correlated("c77", limit=0)
 
 

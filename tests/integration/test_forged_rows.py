@@ -278,7 +278,7 @@ async def test_a_checkpoint_beyond_all_positions_is_repaired_by_a_rebuild(migrat
             await store.require_migrated()
         plan = await plan_repair(store.log, built_in_projections())
         assert [line.split()[0] for line in plan] == ["drop", "rebuild"]
-        assert "projection orders is rebuilt" in " ".join(await repair(store.log, built_in_projections()))
+        assert "rebuilt projection orders" in " ".join(await repair(store.log, built_in_projections()))
         ends = await read_ends(store.log)
         assert (ends.head, ends.sequence, ends.impossible) == (2, 2, ())
         await store.require_migrated()

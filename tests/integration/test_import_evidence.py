@@ -200,7 +200,7 @@ async def test_a_line_has_a_limit(store: EventStore, empty: EventStore):
     await refused(empty, endless, "line 2 of the file is longer than 1,000 bytes", line_bytes_max=1_000)
     assert endless.read_bytes < 3_000
     await refused(empty, lines, "longer than 200 bytes", line_bytes_max=200)
-    with pytest.raises(ConfigurationError, match="line_bytes_max is 1 or more"):
+    with pytest.raises(ConfigurationError, match="line_bytes_max must be 1 or more"):
         await import_lines(empty.log, lines, line_bytes_max=0)
 
 

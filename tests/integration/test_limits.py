@@ -238,7 +238,7 @@ async def test_what_is_no_limit_is_refused(store: EventStore, call: str):
             await _made(made, store, value)
         assert isinstance(raised.value, ConfigurationError)
         assert isinstance(raised.value, RepositoryError)
-        assert str(raised.value).startswith(f"{raised.value.name} is ")
+        assert str(raised.value).startswith(f"{raised.value.name} must be ")
         assert "\n" not in str(raised.value)
     assert not store.is_closed
 
@@ -255,16 +255,19 @@ async def test_an_append_without_events_is_refused(store: EventStore):
 def test_the_words_are_the_same():
     """How many, for how long, and where."""
     for wrong, words in (
-        (0, "n is 1 to 8, not 0"),
-        (1.5, "n is a whole number, 1 to 8, not 1.5"),
-        (9, "n is 1 to 8, not 9"),
+        (0, "n must be 1 to 8, not 0"),
+        (1.5, "n must be a whole number, 1 to 8, not 1.5"),
+        (9, "n must be 1 to 8, not 9"),
     ):
         with pytest.raises(LimitError, match=re.escape(words)):
             check_count("n", wrong, most=8)
-    for late, words in ((0, "t_s is above 0 seconds, not 0"), ("x", "t_s is a number of seconds, not 'x'")):
+    for late, words in (
+        (0, "t_s must be above 0 seconds, not 0"),
+        ("x", "t_s must be a number of seconds, not 'x'"),
+    ):
         with pytest.raises(LimitError, match=re.escape(words)):
             check_seconds("t_s", late)
-    with pytest.raises(LimitError, match="after is 0 or more, not -1"):
+    with pytest.raises(LimitError, match="after must be 0 or more, not -1"):
         check_position("after", -1)
     assert (check_count("n", 8, most=8), check_seconds("t_s", 1), check_position("p", 0)) == (8, 1.0, 0)
     assert math.isinf(check_seconds("t_s", math.inf))
