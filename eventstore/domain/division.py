@@ -16,7 +16,7 @@ COMMISSION_SPLIT_DIGITS = 22
 Fewer than the 34 of the arithmetic, so that sums of such parts stay exact, up to some 10**10 for cents."""
 
 COST_SHARE_DECIMALS = 24
-"""Decimals of the cost that leaves a position, where the division does not come out even: as of a split commission in cents.
+"""Decimals of the cost that leaves a position, if the division leaves a remainder: as for a split commission in cents.
 
 So what a position realises has no more, and the results of many positions sum up exactly, up to some 10**10, to what their
 portfolio realised. An amount that is finer to begin with, or very small, keeps its own digits."""

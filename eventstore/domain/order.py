@@ -109,8 +109,8 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
     - Once counted, an execution id is known for good, also after it was busted or corrected.
 
     `OrderFields` describes the fields. Every method takes keyword `occurred_at`: when it happened (None for the
-    context's clock, or the venue's time where `transact_time_ns` is given; naive: local time). Every method
-    raises `DomainError` and changes nothing if a rule forbids the change.
+    context's clock, or the venue's time if `transact_time_ns` is given; a naive datetime means local time).
+    Every method raises `DomainError` and changes nothing if a rule forbids the change.
     """
 
     creation_time_field: ClassVar[str | None] = "created_at"
@@ -295,7 +295,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
             transact_time_ns: The venue's time (FIX TransactTime, 60) in ns since the epoch; kept as it is.
 
         Returns:
-            Whether it counted; False: this execution was counted before.
+            Whether it counted; False if this execution was counted before.
 
         Raises:
             DomainError: A bad value (`order.quantity`, `order.price` ...); `order.execution_conflict` (the id is
@@ -337,7 +337,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
             transact_time_ns: The venue's time in ns since the epoch.
 
         Returns:
-            Whether anything changed; False: it was busted before.
+            Whether anything changed; False if it was busted before.
 
         Raises:
             DomainError: A bad value; `order.unknown_execution`; `order.execution_corrected` (bust the one that
@@ -388,7 +388,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
             transact_time_ns: The venue's time of the correction in ns since the epoch.
 
         Returns:
-            Whether anything changed; False: this correction was counted before.
+            Whether anything changed; False if this correction was counted before.
 
         Raises:
             DomainError: `order.unknown_execution`; a bad value; `order.execution_conflict` (the new id is known

@@ -64,7 +64,7 @@ class PortfolioFields(BaseModel):
 
     name: Name
     initial_capital: NonNegative
-    # Replaced by the initial capital where it is not given; the default only says that it may be left out.
+    # Replaced by the initial capital if it is not given; the default only makes it optional.
     cash_balance: Computed = ZERO
     max_position_size: NonNegative | None = None
     max_portfolio_risk: NonNegative | None = None
@@ -111,7 +111,7 @@ class PortfolioTradeRecorded(Event, category="portfolio", validate_default=False
 
     Attributes:
         trade_id: The id of its execution, or of the event that closed.
-        realized_pnl: What it realised, before commission; None: it closed nothing, so it is not counted.
+        realized_pnl: What it realised, before commission; None if it closed nothing: then it is not counted.
         commission: Its commission.
         cash_flow: What it did to the cash, after commission.
     """
@@ -141,7 +141,8 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
 
     It is made by its constructor: `Portfolio(name="Main", initial_capital=Decimal("100000"))`. `PortfolioFields`
     describes the fields. Every method takes keyword `occurred_at`: when it happened (None for the context's
-    clock; naive: local time). Every method raises `DomainError` and changes nothing where a rule forbids it.
+    clock; a naive datetime means local time). Every method raises `DomainError` and changes nothing if a rule
+    forbids it.
 
     Unless fields are assigned, at any time and to the last digit (34 digits):
     `cash_balance = initial cash_balance + net_deposits + the sum of the trades' cash flows`.
@@ -150,7 +151,7 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
     creation_time_field: ClassVar[str | None] = "created_at"
     shown_fields: ClassVar[tuple[str, ...]] = ("name",)
 
-    # ---- what is derived -----------------------------------------------------------------------------------
+    # ---- derived values ------------------------------------------------------------------------------------
 
     @property
     @exact
@@ -191,7 +192,7 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
         cash_flow: Decimal | None = None,
         occurred_at: datetime | None = None,
     ) -> bool:
-        """Take a trade's effect on cash, result and counts, once.
+        """Record a trade's effect on cash, result and counts, once.
 
         Record every execution, opening ones too, or the cash lacks their commission. What the cash does depends on
         how the instrument settles:
@@ -204,13 +205,14 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
             trade_id: The id of the execution, or of the event that closed. One of the last
                 `TRADE_IDS_REMEMBERED_MAX` changes nothing; what is older is not known again.
             realized_pnl: What the trade realised, before commission, as `Position.reduce` and
-                `Position.realized_by` return it; None: it closed nothing, so it is no trade in the counts. 0 is a trade, neither won nor lost.
+                `Position.realized_by` return it. None if it closed nothing: then it is not counted as a trade. A result
+                of 0 is counted as a trade that is neither won nor lost.
             commission: The commission of this execution alone; a rebate is negative.
             cash_flow: What it did to the cash, after commission; None: realised result - commission.
             occurred_at: When it happened.
 
         Returns:
-            Whether it counted; False: its id was counted before.
+            Whether it counted; False if its id was counted before.
 
         Raises:
             DomainError: A bad value (`portfolio.trade_id`, `portfolio.realized_pnl` ...).
@@ -243,7 +245,7 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
     def withdraw(
         self, amount: Decimal, *, reason: str | None = None, occurred_at: datetime | None = None
     ) -> None:
-        """Take cash out, at most what there is.
+        """Withdraw cash, at most the cash balance.
 
         Raises:
             DomainError: `portfolio.amount` (not above 0); `portfolio.reason`; `portfolio.overdraft`.

@@ -95,7 +95,7 @@ class PortfolioTotals(BaseModel):
     @property
     @exact
     def leverage(self) -> Decimal | None:
-        """Exposure / equity; None where the equity is not above 0."""
+        """Exposure / equity; None if the equity is not above 0."""
         return plain(self.exposure / self.equity) if self.equity > 0 else None
 
     @property
@@ -124,13 +124,13 @@ class PortfolioTotals(BaseModel):
 
 
 class PortfolioSummary(PortfolioTotals, Validated):
-    """A portfolio summed up: computed when it is asked for, and kept nowhere."""
+    """A portfolio summed up: computed on request, and not stored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class PortfolioSnapshotTaken(PortfolioTotals, Event, category="portfolio_snapshot", validate_default=False):
-    """A portfolio was summed up, and the sums were kept."""
+    """A portfolio was summed up, and the sums were stored."""
 
 
 class PortfolioSnapshot(

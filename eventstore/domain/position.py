@@ -76,9 +76,9 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
     """A position in one instrument, long or short, from its opening to its close.
 
     `PositionFields` describes the fields. Every method takes keyword `occurred_at`: when it happened (None for the
-    context's clock, or the venue's time where `transact_time_ns` is given; naive: local time). Every method
-    raises `DomainError` and changes nothing where a rule forbids the change. An execution id counts once: a
-    method that is given one it knows changes nothing.
+    context's clock, or the venue's time if `transact_time_ns` is given; a naive datetime means local time).
+    Every method raises `DomainError` and changes nothing if a rule forbids the change. An execution id counts
+    once: a method that receives a known one changes nothing.
     """
 
     creation_time_field: ClassVar[str | None] = "opened_at"
@@ -139,7 +139,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         )
         return cls.create(event, id=details.get("id"))
 
-    # ---- what is derived -----------------------------------------------------------------------------------
+    # ---- derived values ------------------------------------------------------------------------------------
 
     @property
     def is_open(self) -> bool:
@@ -173,7 +173,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
     def market_value(self) -> Decimal | None:
         """What is open at the current price, in currency: quantity x price x multiplier; negative for a short.
 
-        0 once closed; None where it was never marked.
+        0 once closed; None if it was never marked.
         """
         if not self.quantity:
             return ZERO
@@ -186,7 +186,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
     def unrealized_pnl(self) -> Decimal | None:
         """What closing at the current price would realise, before commission: (quantity x price - cost) x multiplier.
 
-        0 once closed; None where it was never marked.
+        0 once closed; None if it was never marked.
         """
         if not self.quantity:
             return ZERO
@@ -197,7 +197,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
     @property
     @exact
     def total_pnl(self) -> Decimal | None:
-        """The net result so far: realised + unrealised - commissions; None where it is open and was never marked."""
+        """The net result so far: realised + unrealised - commissions; None if it is open and was never marked."""
         unrealized = self.unrealized_pnl
         return None if unrealized is None else plain(self.realized_pnl + unrealized - self.commission_paid)
 
@@ -213,7 +213,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             execution_id: The execution, as it was given to `apply_fill`, `add`, `reduce`, `close` or `open_position`.
 
         Returns:
-            The result in currency, before commission; None where the execution opened or enlarged the position, so
+            The result in currency, before commission; None if the execution opened or enlarged the position, so
             that it closed nothing.
 
         Raises:
@@ -231,7 +231,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         raise DomainError(
             "position.execution_id",
             f"position {self.id} has no unsaved event of the execution {execution_id!r}: ask between the fill and the "
-            "commit, and only where the order's fill() counted",
+            "commit, and only if the order's fill() counted",
         )
 
     # ---- commands ------------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             transact_time_ns: The venue's time in ns since the epoch; kept as it is.
 
         Returns:
-            Whether it counted; False: the execution was counted before.
+            Whether it counted; False if the execution was counted before.
 
         Raises:
             DomainError: A bad value; `position.closed`.
@@ -298,7 +298,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             transact_time_ns: The venue's time in ns since the epoch; kept as it is.
 
         Returns:
-            What this realised, in currency, before commission; 0 where the execution was counted before.
+            What this realised, in currency, before commission; 0 if the execution was counted before.
 
         Raises:
             DomainError: A bad value; `position.closed`; `position.over_reduce`.
@@ -344,7 +344,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             transact_time_ns: The venue's time in ns since the epoch; kept as it is.
 
         Returns:
-            What this realised, in currency, before commission; 0 where the execution was counted before.
+            What this realised, in currency, before commission; 0 if the execution was counted before.
 
         Raises:
             DomainError: `position.closed`; `position.no_price` (none given, and it was never marked); a bad value.
@@ -457,7 +457,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
     def mark(
         self, price: Decimal, *, occurred_at: datetime | None = None, transact_time_ns: int | None = None
     ) -> None:
-        """Note the market's price.
+        """Record the market price.
 
         Raises:
             DomainError: `position.price`; `position.closed`.

@@ -129,8 +129,8 @@ async def rebuild(
         projection: The projection. Its table exists; it need not have been folded, and may be of another version.
         restart: Start from the beginning, even if another process has left a half-built table.
         in_place: Change the rows of the live table that differ instead of replacing the table, so that views,
-            functions, triggers, foreign keys and policies are unchanged. The projection's workers wait meanwhile. A table that is
-            published to subscribers is always rebuilt in place.
+            functions, triggers, foreign keys and policies are unchanged. The projection's workers wait meanwhile. A
+            table that is published to subscribers is always rebuilt in place.
         processes: The number of processes that build and prove the table, each a shard of its keys; at most 64. This
             process is one of them; the others are started for the rebuild and end with it. Each imports the main module
             again, as always with `multiprocessing`. None for one if the log is short, otherwise for the number of

@@ -232,8 +232,8 @@ class _Process:
                     raise what
                 else:
                     raise RebuildError(
-                        "a process for a shard of the table has ended: run it again, or with one process. A user's "
-                        'script must guard its start with `if __name__ == "__main__":`, since every process imports it'
+                        "a process for a shard of the table has ended: run it again, or with one process. A script "
+                        'that starts a rebuild must guard its start with `if __name__ == "__main__":`, since each process imports it'
                     )
 
     async def end(self) -> None:
