@@ -255,7 +255,7 @@ async def test_what_another_process_cannot_have_is_refused(store: EventStore):
     with pytest.raises(ConfigurationError, match="take no constructor arguments"):
         await rebuild(store.log, NotToBeMade(object()), processes=2)
     own = EventLog(store.connection, classes=EventRegistry.merged(registry))
-    with pytest.raises(ConfigurationError, match="in this process only"):
+    with pytest.raises(ConfigurationError, match="exist only in this process"):
         await rebuild(own, OrderedBySymbol(), processes=2)
     for processes in (0, 65):
         with pytest.raises(ConfigurationError, match="1 to 64"):
