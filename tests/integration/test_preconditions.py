@@ -722,7 +722,7 @@ async def test_a_sequence_that_is_given_a_cache_while_workers_run_loses_no_event
             await change(migrated_config, ["ALTER SEQUENCE events_position_seq CACHE 20"])
             positions = [await place(store) for _ in range(3) for store in (one, other)]
             assert positions != sorted(positions)
-            await until(lambda: _has_logged(caplog, "orders stands still"))
+            await until(lambda: _has_logged(caplog, "orders folds nothing until"))
         with pytest.raises(PreconditionError, match="has CACHE 20"):
             [event async for event in other.log.read_all()]
         assert not task.done()
@@ -768,7 +768,7 @@ async def test_a_worker_looks_again_while_it_runs(
             task = asyncio.create_task(worker.run())
             await until(lambda: _is(worker, 0))
             await change(migrated_config, ["CREATE RULE swallow AS ON INSERT TO orders DO INSTEAD NOTHING"])
-            await until(lambda: _has_logged(caplog, "orders stands still"))
+            await until(lambda: _has_logged(caplog, "orders folds nothing until"))
         await place(store)
         assert not task.done()
         await change(migrated_config, ["ALTER TABLE orders DISABLE RULE swallow"])
