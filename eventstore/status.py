@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eventstore.database.access import reading
-from eventstore.database.protocols import the_row
+from eventstore.database.protocols import Record, the_row
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -82,3 +82,24 @@ async def read_status(source: ConnectionSource) -> Status:
         log["writer_age_s"] or 0.0,
         tuple(ProjectionStatus(*row) for row in rows),
     )
+
+
+def cause_of_lag(found: Record) -> str:
+    """Return what delays a projection, and what to do: an open writer, no worker, or a slow worker.
+
+    Args:
+        found: The row of the statement `projections/explain_lag`.
+    """
+    if found["writer_pid"] is not None and found["writer_age_s"] > 1:
+        return (
+            f"the backend {found['writer_pid']} has had a transaction with appended events open for "
+            f"{found['writer_age_s']:.0f} s: end that transaction"
+        )
+    if found["moved_s_ago"] is None:
+        return "no worker has ever run: open the store with workers=True, or run `eventstore work`"
+    if found["moved_s_ago"] > 10:  # noqa: PLR2004 - a worker polls several times a second
+        return (
+            f"its checkpoint has not moved for {found['moved_s_ago']:.0f} s: "
+            "check whether a worker runs, and read its log"
+        )
+    return "a worker runs, but more slowly than events are appended: wait, or append less"

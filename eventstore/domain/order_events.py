@@ -311,7 +311,7 @@ class ExecutionReport(Event):
 
     Attributes:
         symbol: The order's instrument; None in no event that `Order` emits.
-        strategy: The order's strategy at that point in time.
+        strategy: The order's strategy when the event happened.
         multiplier: The order's multiplier; None if it is 1.
         transact_time_ns: The venue's time of the report (FIX TransactTime, 60), in ns since the epoch.
     """

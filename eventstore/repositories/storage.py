@@ -23,6 +23,7 @@ from eventstore.repositories.last_good import Stream, fold_stream, last_good_str
 from eventstore.repositories.lists import ListStatement, load_statement
 from eventstore.repositories.query import Query
 from eventstore.sql import Named, text_of
+from eventstore.status import cause_of_lag
 
 E = TypeVar("E", bound=Entity)
 Run = Callable[[Callable[[Connection], Awaitable[Any]]], Awaitable[Any]]
@@ -189,7 +190,9 @@ class PostgreSQLStorage:
                 table.projection,
                 lag_events=tail_events,
                 lag_events_max=TAIL_EVENTS_MAX,
-                cause=await self.explain_lag(table.projection),
+                cause=cause_of_lag(
+                    (await self._fetch(Named("projections/explain_lag"), table.projection))[0]
+                ),
             )
         streams = self._streams(table, records)
         return await self._refolded(kind, streams) if self._folds_streams else streams
@@ -293,27 +296,6 @@ class PostgreSQLStorage:
     def generation(self) -> int:
         """The generation of the server that is read from."""
         return self.log.server.generation
-
-    async def explain_lag(self, projection: str) -> str:
-        """Return what delays a projection, and what to do: an open writer, no worker, or a slow worker.
-
-        Raises:
-            ConnectionError, TimeoutError: Safe to retry.
-        """
-        found = (await self._fetch(Named("projections/explain_lag"), projection))[0]
-        if found["writer_pid"] is not None and found["writer_age_s"] > 1:
-            return (
-                f"the backend {found['writer_pid']} has had a transaction with appended events open for "
-                f"{found['writer_age_s']:.0f} s: end that transaction"
-            )
-        if found["moved_s_ago"] is None:
-            return "no worker has ever run: open the store with workers=True, or run `eventstore work`"
-        if found["moved_s_ago"] > 10:  # noqa: PLR2004 - a worker polls several times a second
-            return (
-                f"its checkpoint has not moved for {found['moved_s_ago']:.0f} s: "
-                "check whether a worker runs, and read its log"
-            )
-        return "a worker runs, but more slowly than events are appended: wait, or append less"
 
 
 def _folded(kind: type[E], row: E | None, events: Sequence[RecordedEvent]) -> Stream[E]:

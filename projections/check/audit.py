@@ -38,7 +38,7 @@ class Finding:
 
     Attributes:
         kind: The kind: `sequence`, `versions`, `checkpoint ahead`, `checkpoint behind`, `table version`, `table shape`,
-            `deliveries`, `rows`, `quarantine`, `discard`, `rebuild left`, `undecodable`, `state snapshots ahead`,
+            `delivery counts`, `rows`, `quarantine`, `discard`, `rebuild left`, `undecodable`, `state snapshots ahead`,
             `impossible position`; or the name of a precondition of `eventstore.database.preconditions`.
         projection: The projection; None for the log itself.
         what: What is wrong, in one line.
@@ -384,7 +384,7 @@ async def _compared(
         )
     except (EventDecodingError, UnknownEventTypeError) as error:
         return Finding("undecodable", name, str(error), "use the code that knows this event")
-    findings = _of_deliveries(name, live, delivered)
+    findings = _of_delivery_counts(name, live, delivered)
     if not comparison.is_equal:
         findings.append(
             Finding(
@@ -395,22 +395,22 @@ async def _compared(
                 f"run `eventstore rebuild {name}`",
             )
         )
-    events = sum(count for count, _ in live.deliveries.values())
+    events = sum(count for count, _ in live.delivery_counts.values())
     return Checked(name, max(live.partitions), events, comparison.rows_equal), findings
 
 
-def _of_deliveries(name: str, live: Live, logged: DeliveryCounts) -> list[Finding]:
+def _of_delivery_counts(name: str, live: Live, logged: DeliveryCounts) -> list[Finding]:
     findings = []
     ranges = logged.ranges
-    for number in sorted(live.deliveries.keys() | ranges.keys()):
-        was, is_now = live.deliveries.get(number, (0, 0)), ranges.get(number, (0, 0))
+    for number in sorted(live.delivery_counts.keys() | ranges.keys()):
+        was, is_now = live.delivery_counts.get(number, (0, 0)), ranges.get(number, (0, 0))
         if was == is_now:
             continue
         first = number * RANGE_POSITIONS
         counts = f"{was[0]} events were delivered, the log has {is_now[0]}"
         findings.append(
             Finding(
-                "deliveries",
+                "delivery counts",
                 name,
                 f"of positions {first} to {first + RANGE_POSITIONS - 1} "
                 + (

@@ -344,7 +344,7 @@ class Live:
         discarded: The discarded events.
         held: The position at which each quarantined key stopped, by its text.
         counted_after: Deliveries are counted after this position.
-        deliveries: The number of delivered events in each range, and their digest.
+        delivery_counts: The number of delivered events in each range, and their digest.
     """
 
     partitions: list[int]
@@ -352,7 +352,7 @@ class Live:
     discarded: Discards
     held: Mapping[str, int]
     counted_after: int
-    deliveries: Mapping[int, tuple[int, int]]
+    delivery_counts: Mapping[int, tuple[int, int]]
 
 
 async def read_live(log: EventLog, projection: Projection[Any]) -> Live:

@@ -9,12 +9,13 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from eventstore.database.access import reading
+from eventstore.database.protocols import the_row
 from eventstore.errors import ConfigurationError, ProjectionError, RestoredLogError, TimeoutError
 from eventstore.limits import check_position, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.wakeups import Wakeups
-from eventstore.repositories.storage import PostgreSQLStorage
 from eventstore.sql import load
+from eventstore.status import cause_of_lag
 
 # Polling finds the progress of workers in other processes, which cannot wake a waiter here.
 _POLL_FIRST_S = 0.005
@@ -95,7 +96,10 @@ async def wait_for(
     except builtins.TimeoutError as error:
         try:
             await log.read_mark(position)
-            cause = await PostgreSQLStorage(log, {}).explain_lag(name)
+            async with reading(log.connection) as connection:
+                cause = cause_of_lag(
+                    the_row(await connection.fetchrow(load("projections/explain_lag", connection), name))
+                )
         except RestoredLogError as beyond:
             cause = str(beyond)
         raise TimeoutError(

@@ -110,7 +110,7 @@ class ProjectionRunner(Generic[R]):
 
 
 class Supervisor:
-    """Runs several projections as tasks of this process, and the search for streams that are out of order.
+    """Runs several projections as tasks of this process.
 
     A projection that fails is logged and ends; the others go on.
 

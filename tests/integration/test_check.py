@@ -102,11 +102,11 @@ BROKEN = {
     ),
     "delivered count": (
         "UPDATE projection_delivery_counts SET events = events - 1 WHERE projection = 'positions'",
-        [("deliveries", "positions", "of positions 0 to 65535", "rebuild positions")],
+        [("delivery counts", "positions", "of positions 0 to 65535", "rebuild positions")],
     ),
     "delivered digest": (
         "UPDATE projection_delivery_counts SET digest = digest # 1 WHERE projection = 'positions'",
-        [("deliveries", "positions", "but not the same as in the log", "rebuild positions")],
+        [("delivery counts", "positions", "but not the same as in the log", "rebuild positions")],
     ),
     "checkpoint ahead": (
         "UPDATE projection_checkpoints SET position = 999 WHERE projection = 'portfolios'",
@@ -158,7 +158,7 @@ async def test_what_is_broken_is_named(
 
 
 async def test_an_event_that_was_skipped_is_found(store: EventStore):
-    """A checkpoint that moved past an event without it, as a faulty reader's would: delivery and row both tell."""
+    """A checkpoint that moved past an event without it, as a faulty reader's would: delivery counts and row both tell."""
     await fill(store)
     await place(store, 9)
     await tamper(
@@ -166,7 +166,7 @@ async def test_an_event_that_was_skipped_is_found(store: EventStore):
         "UPDATE projection_checkpoints SET position = (SELECT max(position) FROM events) WHERE projection = 'orders'",
     )
     found = {(one.kind, one.projection) for one in await findings(store)}
-    assert found == {("deliveries", "orders"), ("rows", "orders")}
+    assert found == {("delivery counts", "orders"), ("rows", "orders")}
 
 
 async def test_a_missing_event_is_found(store: EventStore):

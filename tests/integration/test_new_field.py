@@ -125,14 +125,23 @@ def copy(tmp_path: Path) -> Path:
     for folder in ("eventstore", "projections", "migrations", "tools", "tests/golden"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     events, order = (tmp_path / "eventstore" / "domain" / name for name in ("order_events.py", "order.py"))
-    events.write_text(_after(events.read_text(), "    strategy: Name | None = None\n", FIELD))
-    order.write_text(_after(order.read_text(), "    strategy: str | None\n", "    desk: str | None\n"))
+    events.write_text(
+        _in_class(events.read_text(), "OrderFields", "    strategy: Name | None = None\n", FIELD)
+    )
+    order.write_text(
+        _in_class(order.read_text(), "OrderDetails", "    strategy: str | None\n", "    desk: str | None\n")
+    )
     return tmp_path
 
 
-def _after(text: str, line: str, new: str) -> str:
-    assert line in text, f"the model has changed: where is {line!r}?"
-    return text.replace(line, line + new, 1)
+def _in_class(text: str, name: str, line: str, new: str) -> str:
+    """The text of a module with a new line after another one of a class."""
+    before, found, after = text.partition(f"class {name}(")
+    assert found, f"the model has changed: where is {name}?"
+    body, found, after = after.partition(line)
+    assert found, f"{name} has changed: where is {line!r}?"
+    assert "\nclass " not in body, f"{name} has no {line!r}"
+    return f"{before}class {name}({body}{line}{new}{after}"
 
 
 def test_a_new_field_is_found_everywhere(copy: Path, database_config: DatabaseConfig):

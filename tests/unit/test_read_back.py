@@ -1,6 +1,6 @@
 """What an event holds comes back equal, type and all, or the event is refused: a table of types, each with its values.
 
-What is read is what PostgreSQL gives back of the JSON as jsonb; `tests/integration/test_read_back.py` asks a server.
+What is read is what PostgreSQL gives back of the JSON as jsonb; `tests/properties/test_read_back_laws.py` asks a server.
 """
 
 # mypy: disable-error-code="no-untyped-call, type-arg, misc"

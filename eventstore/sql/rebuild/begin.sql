@@ -1,4 +1,4 @@
--- Purpose: Record the start of a rebuild: position 0, no failures, no deliveries.
+-- Purpose: Record the start of a rebuild: position 0, no failures, no delivery counts.
 -- Parameters:
 --   $1 projection text
 --   $2 version integer of the code
@@ -14,7 +14,7 @@ WITH failures AS (
 shards AS (
     DELETE FROM {schema}.projection_rebuild_shards WHERE projection = $1::pg_catalog.text
 ),
-deliveries AS (
+counts AS (
     DELETE FROM {schema}.projection_delivery_counts WHERE projection = $1::pg_catalog.text AND partition < 0
 )
 UPDATE {schema}.projection_rebuilds SET version = $2::integer, position = 0, events = 0, started_at = pg_catalog.clock_timestamp(), is_comparison = $4::boolean

@@ -12,7 +12,7 @@ WITH failures AS (
 shards AS (
     DELETE FROM {schema}.projection_rebuild_shards WHERE projection = $1::pg_catalog.text
 ),
-deliveries AS (
+counts AS (
     DELETE FROM {schema}.projection_delivery_counts WHERE projection = $1::pg_catalog.text AND partition < 0
 )
 DELETE FROM {schema}.projection_rebuilds WHERE projection = $1::pg_catalog.text AND epoch = $2::bigint
