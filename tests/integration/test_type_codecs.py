@@ -17,6 +17,7 @@ from eventstore.database.connecting import connect_arguments
 from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import ProjectionError, TypeCodecError
 from eventstore.log.shared import log_of
+from eventstore.private_names import asyncpg_names
 from eventstore.repositories import PostgreSQLOrderRepository
 from projections import OrdersProjection
 from projections.fresh_rows import FreshRows
@@ -263,7 +264,8 @@ async def test_without_a_way_past_codecs_every_statement_is_refused(
     migrated_config: DatabaseConfig, monkeypatch: pytest.MonkeyPatch
 ):
     """Should asyncpg lose it: the log stays empty, and a pool without codecs still works."""
-    monkeypatch.setattr(plain, "_CAN_IGNORE_CODECS", False)
+    for module in (asyncpg_names, plain):
+        monkeypatch.setattr(module, "CAN_IGNORE_CODECS", False)
     monkeypatch.setattr(asyncpg.Connection, "_execute", without_codecs_ignored(asyncpg.Connection._execute))
     async with pool_of(migrated_config, "jsonb") as pool, pool_of(migrated_config) as other:
         with pytest.raises(TypeCodecError):
