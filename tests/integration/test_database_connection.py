@@ -41,10 +41,10 @@ async def test_the_pool_keeps_its_limits(database_config: DatabaseConfig):
 
 async def test_waiting_too_long_names_the_limit(database_config: DatabaseConfig):
     """A pool that is used up says so: which limit, how many are in use, what to do."""
-    connection = await opened(database_config, max_pool_size=1, connect_timeout=0.05)
+    connection = await opened(database_config, max_pool_size=1, connect_timeout=0.5)
     try:
         async with connection.acquire():
-            for timeout_s, shown in ((None, "0.05 s"), (0.02, "0.02 s")):
+            for timeout_s, shown in ((None, "0.5 s"), (0.02, "0.02 s")):
                 with pytest.raises(errors.TimeoutError) as caught:
                     async with connection.acquire(timeout_s=timeout_s):
                         pass
