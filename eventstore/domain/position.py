@@ -93,7 +93,6 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         commission: Decimal = ZERO,
         *,
         occurred_at: datetime | None = None,
-        transact_time_ns: int | None = None,
         **details: Unpack[PositionDetails],
     ) -> Position:
         """Open a position.
@@ -104,7 +103,6 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             entry_price: The price of one.
             commission: In currency; a rebate is negative.
             occurred_at: When it was opened.
-            transact_time_ns: The venue's time of the fill in ns since the epoch; the event keeps it unchanged.
             **details: See `PositionDetails`.
 
         Raises:
@@ -116,7 +114,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         cost = cost_of(opening, number("position.entry_price", entry_price))
         if not opening:
             raise DomainError("position.zero_quantity", "a position opens with a quantity that is not 0")
-        when = at(occurred_at, transact_time_ns)
+        when = at(occurred_at)
         execution_id = details.get("execution_id")
         created: Any = cls.created_event
         event = created(
@@ -134,7 +132,6 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             portfolio_id=details.get("portfolio_id"),
             tags=details.get("tags", ()),
             execution_ids=() if execution_id is None else (execution_id,),
-            **({} if transact_time_ns is None else {"transact_time_ns": transact_time_ns}),
             **own,
         )
         return cls.create(event, id=details.get("id"))
