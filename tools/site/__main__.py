@@ -15,7 +15,6 @@ from tools.lint.findings import ROOT
 
 CONFIG = "zensical.toml"
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "docs", "benchmarks/*.md")
-WORKER = Path(__file__).parent / "iframe-worker.js"
 # How mkdocstrings reports a docstring that it cannot read, and an object that it cannot find. Strict mode lets both pass.
 PROBLEMS = ("griffe:", "mkdocstrings:", "ERROR", "Traceback")
 
@@ -32,8 +31,6 @@ def copy_pages(root: Path = ROOT) -> None:
                 shutil.copytree(path, copy)
             else:
                 shutil.copy(path, copy)
-    (to / "assets").mkdir(parents=True)
-    shutil.copy(WORKER, to / "assets")
 
 
 def build(root: Path = ROOT) -> int:
@@ -54,7 +51,7 @@ def build(root: Path = ROOT) -> int:
     if done.returncode or any(problem in done.stdout for problem in PROBLEMS):
         sys.stdout.write("The site was not built: correct what is reported above.\n")
         return 1
-    sys.stdout.write("The site is in build/site: open build/site/index.html.\n")
+    sys.stdout.write("The site is in build/site: run `python -m http.server --directory build/site` and open http://localhost:8000.\n")
     return 0
 
 
