@@ -51,7 +51,9 @@ def build(root: Path = ROOT) -> int:
     if done.returncode or any(problem in done.stdout for problem in PROBLEMS):
         sys.stdout.write("The site was not built: correct what is reported above.\n")
         return 1
-    sys.stdout.write("The site is in build/site: run `python -m http.server --directory build/site` and open http://localhost:8000.\n")
+    sys.stdout.write(
+        "The site is in build/site: run `python -m http.server --directory build/site` and open http://localhost:8000.\n"
+    )
     return 0
 
 
