@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from eventstore.core.causation import metadata_of
 from eventstore.database.config import DatabaseConfig, UnsavedChanges
 from eventstore.database.connection import ConnectionFactory, DatabaseConnection, require_connection
 from eventstore.errors import FactoryError
@@ -71,13 +70,18 @@ class PostgreSQLUnitOfWorkFactory:
         connection = self._known_connection()
         if connection is None:
             connection = await ConnectionFactory.create_connection(DatabaseConfig.from_env())
-        store = self._store(connection)
+        store = EventStore.of(connection)
         if self._workers:
             await store.start_workers()
         else:
             await store.require_migrated(again=False)
-        named = metadata_of(metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
-        return store.unit_of_work(metadata=named, unsaved=self._unsaved if unsaved is None else unsaved)
+        return store.unit_of_work(
+            metadata=metadata,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            actor=actor,
+            unsaved=self._unsaved if unsaved is None else unsaved,
+        )
 
     def create_unit_of_work(
         self,
@@ -108,11 +112,16 @@ class PostgreSQLUnitOfWorkFactory:
                 "there is no open connection in this event loop: await ConnectionFactory.create_connection(config) "
                 "first, or use create_unit_of_work_async(), which opens one from the environment"
             )
-        store = self._store(connection)
+        store = EventStore.of(connection)
         if self._workers:
             store.start_workers_soon()
-        named = metadata_of(metadata, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
-        return store.unit_of_work(metadata=named, unsaved=self._unsaved if unsaved is None else unsaved)
+        return store.unit_of_work(
+            metadata=metadata,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            actor=actor,
+            unsaved=self._unsaved if unsaved is None else unsaved,
+        )
 
     def _known_connection(self) -> DatabaseConnection | None:
         connection = self._connection
@@ -123,7 +132,3 @@ class PostgreSQLUnitOfWorkFactory:
                 "the connection of this factory was closed: create a factory with an open connection"
             )
         return connection
-
-    @staticmethod
-    def _store(connection: DatabaseConnection) -> EventStore:
-        return EventStore.of(connection)

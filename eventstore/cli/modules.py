@@ -23,13 +23,12 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from eventstore.core.registry import registry
-from eventstore.database.access import ConnectionSource
+from eventstore.database.access import ConnectionSource, read_rows
 from eventstore.errors import ConfigurationError
 from eventstore.installation import hidden_by_us
 from eventstore.log.names import no_such_name
 from eventstore.printable import text_of_error
 from eventstore.replay.history import entity_class_of
-from eventstore.replay.pages import fetch
 from eventstore.store import built_in_projections
 from projections import Projection
 
@@ -166,7 +165,7 @@ async def kept_projections(
     """
     load_entry_points()
     built_in = list(built_in_projections())
-    names = {row["projection"] for row in await fetch(source, "projections/list_checkpoints")}
+    names = {row["projection"] for row in await read_rows(source, "projections/list_checkpoints")}
     names -= {one.name for one in (*built_in, *given)}
     own = _own().keys()
     kept = {one.name: one for one in (*built_in, *(_made(name) for name in sorted(names & own)), *given)}

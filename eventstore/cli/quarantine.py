@@ -15,9 +15,9 @@ from eventstore.cli.modules import is_path, known_names, projection_named
 from eventstore.cli.output import TextTable, say, say_json, show_table
 from eventstore.cli.running import DIFFERENT
 from eventstore.cli.target import Data, Url, configuration
+from eventstore.database.access import read_rows
 from eventstore.errors import KeyNotQuarantinedError
 from eventstore.log.names import no_such_name
-from eventstore.replay.pages import fetch
 from eventstore.store import EventStore
 from projections.quarantine import QuarantinedKey, operations as quarantine
 
@@ -168,7 +168,7 @@ async def _find(store: EventStore, name: str, key: str) -> QuarantinedKey:
 
 async def _require_known(store: EventStore, name: str) -> None:
     """Refuse the name of a projection that neither the database nor the code knows."""
-    rows = await fetch(store.log.connection, "projections/list_checkpoints")
+    rows = await read_rows(store.log.connection, "projections/list_checkpoints")
     registered = {row["projection"] for row in rows}
     if name not in registered and name not in known_names():
         raise no_such_name("projection", name, {*registered, *known_names()})

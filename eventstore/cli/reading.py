@@ -22,11 +22,12 @@ from eventstore.cli.output import TextTable, say, say_json, show_table
 from eventstore.cli.stored import as_json, as_line, pairs, time_text
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
+from eventstore.database.access import read_rows
 from eventstore.errors import EntityNotFoundError
 from eventstore.log.names import require_known_names
 from eventstore.replay.following import follow, last_rows
 from eventstore.replay.history import Changes, FieldChange, HistoryEntry
-from eventstore.replay.pages import Selection, fetch
+from eventstore.replay.pages import Selection
 from eventstore.store import EventStore
 
 _LINES_MAX = 2**31 - 1
@@ -135,7 +136,7 @@ def show(
 
 async def _show(config: DatabaseConfig, stream: UUID) -> list[Any]:
     async with EventStore.open(config, workers=False) as store:
-        return await fetch(store.log.connection, "log/read_stream", stream, 0, None)
+        return await read_rows(store.log.connection, "log/read_stream", stream, 0, None)
 
 
 # ---- tail --------------------------------------------------------------------------------------------------

@@ -499,8 +499,10 @@ class EventLog:
             on_unreadable: As in `read_stream`.
 
         Raises:
+            ConfigurationError: `on_unreadable` is invalid.
             LimitError: `limit` is below 1.
-            ConfigurationError, ConnectionError, TimeoutError, UnknownEventTypeError, EventDecodingError: As `read_stream`.
+            ConnectionError, TimeoutError: Safe to retry.
+            UnknownEventTypeError, EventDecodingError: An event cannot be read.
         """
         return await self._lookup.find_correlated(correlation_id, limit=limit, on_unreadable=on_unreadable)
 

@@ -54,14 +54,7 @@ class EventLookup:
         self._classes = classes
 
     async def find_event(self, event_id: UUID) -> RecordedEvent | None:
-        """Return the event with an id, or None.
-
-        If the same id was appended to two streams, the first event is returned.
-
-        Raises:
-            ConnectionError, TimeoutError: Safe to retry.
-            UnknownEventTypeError, EventDecodingError: The event cannot be read.
-        """
+        """Return the event with an id; as `EventLog.find_event`."""
         rows = await read_rows(self._source, "log/find_event", event_id)
         return decode(rows[0], classes=self._classes) if rows else None
 
@@ -72,24 +65,7 @@ class EventLookup:
         limit: int = CORRELATED_EVENTS_MAX,
         on_unreadable: OnUnreadable = "raise",
     ) -> list[RecordedEvent]:
-        """Return the events of a correlation in order.
-
-        These are the events with the correlation id in their metadata, and the event whose own id
-        it is.
-
-        Args:
-            correlation_id: The correlation id. If a command sets none, it is the id of the first
-                event.
-            limit: The maximum number of events.
-            on_unreadable: What to do with an event that cannot be read: raise its error (`raise`),
-                skip it with a warning (`skip`), or call a function with it.
-
-        Raises:
-            LimitError: `limit` is below 1.
-            ConfigurationError: `on_unreadable` is not one of these.
-            ConnectionError, TimeoutError: Safe to retry.
-            UnknownEventTypeError, EventDecodingError: An event cannot be read.
-        """
+        """Return the events of a correlation in order; as `EventLog.find_correlated`."""
         handle = unreadable_handler(on_unreadable)
         check_count("limit", limit)
         text = str(correlation_id)
@@ -102,20 +78,7 @@ class EventLookup:
     async def find_time(
         self, *, recorded_at: datetime | None = None, occurred_at: datetime | None = None
     ) -> TimeBounds:
-        """Return the positions between which a point in time lies; give exactly one time.
-
-        Transactions in flight may still add events before the point in time.
-
-        Args:
-            recorded_at: The point in time, by the database's clock; a naive datetime means local
-                time.
-            occurred_at: The point in time, by the domain's clock; a naive datetime means local
-                time.
-
-        Raises:
-            ConfigurationError: Both or neither are given, or the value is not a time.
-            ConnectionError, TimeoutError: Safe to retry.
-        """
+        """Return the positions between which a point in time lies; as `EventLog.find_time`."""
         if recorded_at is not None and occurred_at is None:
             rows = await read_rows(self._source, "log/bound_recorded_at", bound_in_utc(recorded_at))
         elif occurred_at is not None and recorded_at is None:

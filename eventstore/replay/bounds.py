@@ -9,9 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from eventstore.core.context import bound_in_utc
+from eventstore.database.access import read_rows
 from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
-from eventstore.replay.pages import fetch
 
 Bound = int | datetime
 """A position, or a point in time by `recorded_at`."""
@@ -94,13 +94,13 @@ async def _find_range(log: EventLog, after: Bound, through: Bound | None) -> Ran
     until = through if isinstance(through, datetime) else None
     if isinstance(after, int) and until is None:
         return Range(after, end)
-    (span,) = await fetch(log.connection, "replay/find_span", since, until, end)
+    (span,) = await read_rows(log.connection, "replay/find_span", since, until, end)
     if span["first"] is None:
         return Range(end, end, since, until)
     first, last = span["first"], span["last"]
     beyond_since: dict[UUID, int] = {}
     if since is not None:
-        (late,) = await fetch(log.connection, "replay/find_stragglers", since, first, end)
+        (late,) = await read_rows(log.connection, "replay/find_stragglers", since, first, end)
         if late["last"] is not None:
             beyond_since = await _beyond(log, since, late["last"])
             last = max(last, late["last"])
@@ -125,5 +125,5 @@ async def _final_end(log: EventLog, through: Bound | None) -> int:
 
 
 async def _beyond(log: EventLog, point: datetime, through: int) -> dict[UUID, int]:
-    rows = await fetch(log.connection, "replay/find_beyond", point, through)
+    rows = await read_rows(log.connection, "replay/find_beyond", point, through)
     return {row["stream_id"]: row["first"] for row in rows}

@@ -180,18 +180,7 @@ def _in_order(recorded: Sequence[RecordedEvent], clock: Clock) -> list[tuple[dat
     for part in parts:
         created.setdefault(part.stream_id, part.occurred_at)
     timed = [(max(part.occurred_at, created[part.stream_id]), part) for part in parts]
-    first = {id(part) for part in _first_of_each(parts)}
-    return sorted(
-        timed, key=lambda one: (one[0], id(one[1]) not in first, one[1].occurred_at, one[1].position)
-    )
-
-
-def _first_of_each(parts: Iterable[RecordedEvent]) -> Iterator[RecordedEvent]:
-    seen: set[UUID] = set()
-    for part in parts:
-        if part.stream_id not in seen:
-            seen.add(part.stream_id)
-            yield part
+    return sorted(timed, key=lambda one: (one[0], one[1].position))
 
 
 class _Selection(Generic[E]):

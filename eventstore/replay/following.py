@@ -6,10 +6,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+from eventstore.database.access import read_rows
 from eventstore.errors import ServerChangedError
 from eventstore.log.event_log import EventLog
 from eventstore.log.subscription import FollowedPlace
-from eventstore.replay.pages import Pages, Selection, fetch
+from eventstore.replay.pages import Pages, Selection
 
 
 async def last_rows(log: EventLog, selection: Selection, *, count: int) -> tuple[list[Any], int]:
@@ -28,7 +29,7 @@ async def last_rows(log: EventLog, selection: Selection, *, count: int) -> tuple
         end = await log.head()
         await log.high_water_mark.wait_until_final(end)
         asked = (end, count, selection.categories, selection.types)
-        rows = await fetch(log.connection, "replay/read_last", *asked)
+        rows = await read_rows(log.connection, "replay/read_last", *asked)
     return rows[::-1], end
 
 

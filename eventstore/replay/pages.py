@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from eventstore.database.access import ConnectionSource, reading
+from eventstore.database.access import ConnectionSource, read_rows
 from eventstore.database.server import KnownServer
 from eventstore.log.page_size import PageSize
-from eventstore.sql import load
 
 PAGE_EVENTS_MAX = 1_000
 """The default number of events of a page: larger pages are slower, because more objects are alive at a time."""
@@ -118,7 +117,7 @@ class Pages:
         through = min(self._through, after + self._window)
         selection, size = self._selection, self._size
         with self._server.steady(self._generation):
-            rows = await fetch(
+            rows = await read_rows(
                 self._source,
                 self._statement,
                 after,
@@ -130,7 +129,9 @@ class Pages:
                 size.bytes,
             )
             if not rows and through < self._through:
-                through = (await fetch(self._source, "log/gap_end", through, self._through))[0]["position"]
+                through = (await read_rows(self._source, "log/gap_end", through, self._through))[0][
+                    "position"
+                ]
         return Page(rows, rows[-1]["position"] if size.is_full(rows) else through)
 
     async def _choose_statement(self) -> None:
@@ -142,23 +143,11 @@ class Pages:
             return
         range_cost = self._through - self._after
         events_max = int((2 * range_cost * self._page_events_max) ** 0.5) + 1
-        (counted,) = await fetch(
+        (counted,) = await read_rows(
             self._source, "replay/count_events", self._selection.streams, min(events_max, range_cost)
         )
         if counted["events"] < min(events_max, range_cost):
             self._statement, self._window = "replay/read_streams_page", range_cost
-
-
-async def fetch(source: ConnectionSource, statement: str, *arguments: Any) -> list[Any]:
-    """Return the rows of a read-only statement, on its own connection.
-
-    Raises:
-        ConnectionError, TimeoutError: Safe to retry.
-        NotMigratedError: The table is missing.
-    """
-    async with reading(source) as connection:
-        rows: list[Any] = await connection.fetch(load(statement, connection), *arguments)
-        return rows
 
 
 def _take_note(task: asyncio.Task[Page]) -> None:

@@ -116,26 +116,24 @@ def in_occurred_order(
         kind: The class of the entity.
         events: All events of the stream, in the order of versions.
     """
-    left = list(events)
-    creating = next((event for event in left if creates(kind, event)), None)
+    creating = next((event for event in events if creates(kind, event)), None)
     if creating is None:
         return
     entity: E | None = evolve(kind, None, creating)
     yield creating, entity
-    left.remove(creating)
-    waiting: list[RecordedEvent] = []
-    for event in sorted(left, key=lambda event: (event.occurred_at, event.version)):
-        waiting.append(event)
-        is_moving = True
-        while is_moving and entity is not None:
-            is_moving = False
-            for one in list(waiting):
-                entity, is_done = try_to_evolve(kind, entity, one)
-                if is_done:
-                    waiting.remove(one)
-                    yield one, entity
-                    is_moving = True
-                    break
+    waiting = sorted(
+        (event for event in events if event is not creating),
+        key=lambda event: (event.occurred_at, event.version),
+    )
+    while entity is not None:
+        for place, event in enumerate(waiting):
+            entity, is_done = try_to_evolve(kind, entity, event)
+            if is_done:
+                del waiting[place]
+                yield event, entity
+                break
+        else:
+            return
 
 
 def creates(kind: type[Entity], event: RecordedEvent) -> bool:

@@ -52,7 +52,7 @@ _SWAP_TIMEOUT_S = 60.0
 _CATCH_UP_EVENTS_MAX = 2_000  # at most so many are left to the swap's transaction, in which the workers wait
 _CATCH_UP_ROUNDS_MAX = 50
 # New readers queue behind the lock that the swap waits for, so it waits briefly, and tries again.
-_LOCK_TIMEOUT_MS = 100
+_LOCK_TIMEOUT_S = 0.1
 _LOCK_ATTEMPTS = 10
 _PAUSE_S = 0.1
 _IN_THE_WAY_OF_ROWS = ("child", "parent")
@@ -423,7 +423,7 @@ async def _lock(connection: Connection, live: str, mode: str) -> None:
     for _ in range(_LOCK_ATTEMPTS):
         try:
             async with connection.transaction():
-                await limit_lock_waits(connection, _LOCK_TIMEOUT_MS / 1000)
+                await limit_lock_waits(connection, _LOCK_TIMEOUT_S)
                 await connection.execute(filled("commands/lock", table=live, mode=mode))
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             await asyncio.sleep(_PAUSE_S)

@@ -111,7 +111,7 @@ class TestQueries:
             assert await uow.portfolios.get_portfolio_by_name("Second") == new
 
     async def test_the_current_one(self, tables: Database):
-        """It is the one created last, by its own time; None where there is none."""
+        """It is the one created last, by its own time; None without a portfolio."""
         async with tables.unit_of_work() as uow:
             assert await uow.portfolios.get_current_portfolio() is None
         old, new = a_portfolio(0), a_portfolio(1, name="Other")

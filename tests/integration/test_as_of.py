@@ -1,4 +1,4 @@
-"""The repositories of a point in time: read-only, the same from beginning to end, and refused where there is none."""
+"""The repositories of a point in time: they write nothing, do not change meanwhile, and refuse what is not a point in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a pool ends, which one is the default, and what is said where there is no connection."""
+"""How a pool ends, which one is the default, and the errors without a connection."""
 
 from __future__ import annotations
 

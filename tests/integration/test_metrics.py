@@ -70,7 +70,7 @@ class Measured:
         return next(one.unit or "" for one in metrics if one.name == name)
 
     def value(self, name: str, **attributes: str) -> Any:
-        """The value of a metric at these attributes, dots written as double underscores; None: there is none."""
+        """The value of a metric at these attributes, dots written as double underscores; None if it has none."""
         wanted = {key.replace("__", "."): value for key, value in attributes.items()}
         found = [point for point in self.points(name) if wanted.items() <= dict(point.attributes).items()]
         assert len(found) <= 1
