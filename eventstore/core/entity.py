@@ -103,6 +103,7 @@ class Entity(Validated):
     _assigned: dict[str, Any] = PrivateAttr(default_factory=dict)
     _deleted: bool = PrivateAttr(default=False)
     _offspring: tuple[Entity, ...] = PrivateAttr(default=())
+    _memory: Any = PrivateAttr(default=None)
 
     def __init_subclass__(
         cls,
@@ -286,6 +287,23 @@ class Entity(Validated):
                     f"the method of {type(self).__name__} marked @applies({type(event).__name__}) sets {name!r}, which is "
                     f"not a field: {suggestion(name, type(self).model_fields)}",
                 )
+
+    # ---- what the state no longer holds -------------------------------------------------------------------------
+
+    def _ids_to_ask(self) -> tuple[str, ...]:
+        """Return the execution ids of pending events that the stream may contain already, as far as this instance knows.
+
+        A Unit of Work looks them up in the log before it appends. An entity whose state holds all that it needs to know a
+        repeat has none.
+        """
+        return ()
+
+    def _recall(self, execution_ids: Collection[str], events: Iterable[RecordedEvent]) -> None:
+        """Take in the events of the stream that have one of these execution ids: all that the log has of them.
+
+        Raises:
+            DomainError: A pending event repeats one of them.
+        """
 
     def delete(self, *, occurred_at: datetime | None = None) -> None:
         """Emit the tombstone: the row is deleted, the history stays, the id is never used again."""

@@ -210,4 +210,5 @@ def become(entity: E, other: E) -> None:
     entity._pending = other._pending
     entity._offspring = ()
     entity._assigned = {}
+    entity._memory = None
     entity._deleted = other._deleted
