@@ -11,12 +11,12 @@ from uuid import UUID
 from eventstore.core import codec
 from eventstore.core.context import at, exact, plain, total
 from eventstore.core.entity import Entity, applies
+from eventstore.domain.executions import ExecutionStatus, OrderSide
 from eventstore.domain.order_events import (
     ACTIVE_ORDER_STATUSES,
     ONE,
     ZERO,
     Execution,
-    ExecutionStatus,
     OrderCancelled,
     OrderCreated,
     OrderExpired,
@@ -25,7 +25,6 @@ from eventstore.domain.order_events import (
     OrderFillCorrected,
     OrderFilled,
     OrderRejected,
-    OrderSide,
     OrderStatus,
     OrderSubmitted,
     OrderType,

@@ -26,6 +26,7 @@ from eventstore.core.types import (
     UtcDatetime,
 )
 from eventstore.core.validation import Validated, number
+from eventstore.domain.executions import ExecutionStatus, OrderSide
 from eventstore.errors import DomainError
 
 ZERO = Decimal(0)
@@ -33,23 +34,6 @@ ZERO = Decimal(0)
 
 ONE = Decimal(1)
 """One, the default multiplier."""
-
-
-class OrderSide(StrEnum):
-    """The side of an order or a fill (FIX Side, 54)."""
-
-    BUY = "BUY"
-    SELL = "SELL"
-
-    @property
-    def sign(self) -> int:
-        """The sign of the side for a signed quantity: 1 for BUY, -1 for SELL."""
-        return 1 if self is OrderSide.BUY else -1
-
-    @property
-    def opposite(self) -> OrderSide:
-        """The other side."""
-        return OrderSide.SELL if self is OrderSide.BUY else OrderSide.BUY
 
 
 class OrderType(StrEnum):
@@ -88,14 +72,6 @@ ACTIVE_ORDER_STATUSES = (OrderStatus.PENDING, OrderStatus.SUBMITTED, OrderStatus
 _PENDING = OrderStatus.PENDING
 _WITH_LIMIT_PRICE = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT})
 _WITH_STOP_PRICE = frozenset({OrderType.STOP, OrderType.STOP_LIMIT})
-
-
-class ExecutionStatus(StrEnum):
-    """Whether an execution counts: once, until it is busted or corrected."""
-
-    COUNTED = "COUNTED"
-    BUSTED = "BUSTED"
-    CORRECTED = "CORRECTED"
 
 
 class Execution(Validated):

@@ -14,7 +14,8 @@ from eventstore.core.context import at, exact, now, plain
 from eventstore.core.entity import Entity, applies
 from eventstore.core.event import Event
 from eventstore.core.types import Computed, Name, NonNegative, Quantity, Text, UtcDatetime
-from eventstore.domain.order_events import ONE, ZERO, OrderSide
+from eventstore.domain.executions import OrderSide
+from eventstore.domain.order_events import ONE, ZERO
 from eventstore.errors import DomainError
 
 __all__ = [

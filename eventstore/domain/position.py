@@ -22,7 +22,8 @@ from eventstore.domain.division import (
     commission_share,
     cost_share,
 )
-from eventstore.domain.order_events import ONE, ZERO, OrderSide, cost_of
+from eventstore.domain.executions import OrderSide
+from eventstore.domain.order_events import ONE, ZERO, cost_of
 from eventstore.domain.position_events import (
     PositionClosed,
     PositionFields,
