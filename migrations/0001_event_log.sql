@@ -249,6 +249,16 @@ CREATE INDEX events_lookup_brin ON events USING brin (
 
 COMMENT ON INDEX events_lookup_brin IS 'Finds events by id, correlation id and time.';
 
+-- A stream knows each execution that it has, however many: a repeat is found without reading the stream. Only events of
+-- executions pay for the first index, and only corrections for the second.
+CREATE INDEX events_execution_id_idx ON events (stream_id, (data ->> 'execution_id'))
+    WHERE (data ->> 'execution_id') IS NOT NULL;
+CREATE INDEX events_new_execution_id_idx ON events (stream_id, (data ->> 'new_execution_id'))
+    WHERE (data ->> 'new_execution_id') IS NOT NULL;
+
+COMMENT ON INDEX events_execution_id_idx IS 'Finds the events of an execution in its stream.';
+COMMENT ON INDEX events_new_execution_id_idx IS 'Finds the correction that gave an execution its id.';
+
 -- migrate:requires-empty: events
 -- migrate:down
 

@@ -90,7 +90,7 @@ class Execution(Validated):
         quantity: Shares or contracts that count here (FIX LastQty, 32).
         price: Price of one (FIX LastPx, 31).
         commission: What counts here (FIX Commission, 12); a rebate is negative.
-        commission_currency: The currency or coin of the commission; None: the currency of the instrument.
+        commission_currency: The currency or coin of the commission; None for the instrument's currency.
         whole_quantity: The quantity of the whole execution, where a flip through zero split it; None: `quantity`.
         whole_commission: The commission of the whole execution, where a flip split it; None: `commission`.
         order_id: The order of ours that it filled; None in the state of an order.
@@ -185,7 +185,7 @@ class Memory(Generic[R]):
 
 
 def known_as(key: ExecutionKey, held: Iterable[R], memory: Memory[R] | None) -> list[R]:
-    """Return all that is known under a key, in the order of report; the last one is as it is now.
+    """Return all that is known under a key, in the order of report.
 
     Args:
         key: The key.

@@ -12,8 +12,6 @@ from eventstore.core.types import Computed, Name
 from eventstore.core.validation import Validated
 from eventstore.errors import DomainError
 
-__all__ = ["CurrencyAmount", "add_amount", "amount_in", "converted_total"]
-
 
 class CurrencyAmount(Validated):
     """An amount of one currency, or of one coin.

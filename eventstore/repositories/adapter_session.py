@@ -11,6 +11,7 @@ from eventstore.database.cancellation import finish
 from eventstore.database.config import UnsavedChanges
 from eventstore.database.connection import DatabaseConnection
 from eventstore.database.protocols import Connection
+from eventstore.errors import ConcurrencyError
 from eventstore.log.records import to_columns
 from eventstore.log.shared import log_of
 from eventstore.repositories.read_tables import READ_TABLES
@@ -79,6 +80,7 @@ class AdapterSessionSource:
 
     async def _send(self, session: Session) -> None:
         if session.unsent:
+            await session.ask_for_repeats()
             columns = to_columns(session.unsent, classes=self._log.classes)
             await self._adapter.run_own(lambda connection: self._log.append_in(connection, columns))
 
@@ -97,7 +99,11 @@ class AdapterSessionSource:
         session.mark_sent()
 
     async def _append(self, session: Session) -> None:
-        await self._log.append_staged(session.staged)
+        await session.ask_for_repeats()
+        try:
+            await self._log.append_staged(session.staged)
+        except ConcurrencyError as conflict:
+            raise await session.explain(conflict) from conflict.__cause__
         session.mark_saved()
 
     def _note_savepoint(self) -> Callable[[], None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
@@ -11,12 +11,14 @@ from uuid import UUID
 from eventstore.core.causation import current_metadata
 from eventstore.core.entity import Entity, require_storable
 from eventstore.core.entity_state import become, has_changes_after, is_clean, made_entities, mark_saved
-from eventstore.core.event import Event, PendingEvent
+from eventstore.core.event import Event, PendingEvent, RecordedEvent
 from eventstore.database.config import UnsavedChanges
 from eventstore.errors import (
     ConcurrencyError,
     EntityDeletedError,
     EntityNotFoundError,
+    EventStoreError,
+    ReadOnlyError,
     RepositoryError,
     UnsavedChangesError,
 )
@@ -24,7 +26,7 @@ from eventstore.log.records import NO_METADATA, StagedEvent
 from eventstore.repositories.last_good import Quarantined, Stream, refusal_of
 from eventstore.repositories.page import Page
 from eventstore.repositories.query import Query, as_id, check_page
-from eventstore.repositories.storage import Storage
+from eventstore.repositories.storage import Storage, StreamReader
 from eventstore.repositories.stream_queues import StreamQueues, current_queues
 
 E = TypeVar("E", bound=Entity)
@@ -409,6 +411,49 @@ class Session:
         return (*types, *([f"{entity.amended_event.type} of {', '.join(assigned)}"] if assigned else []))
 
     # ---- the append ------------------------------------------------------------------------------------------
+
+    async def ask_for_repeats(self) -> None:
+        """Before an append, ask the log for executions that an entity counted without knowing whether they are repeats.
+
+        Raises:
+            DomainError: One of them was counted before. Nothing was sent.
+            EventStoreError: The log could not be read.
+        """
+        for staging in self._staging.values():
+            execution_ids = staging.entity._ids_to_ask()  # noqa: SLF001 - the entity's hook for this
+            if execution_ids:
+                await self.recall(staging.entity, execution_ids)
+
+    async def recall(self, entity: Entity, execution_ids: Collection[str]) -> None:
+        """Let an entity know all that the log has of these execution ids; errors as for `ask_for_repeats`."""
+        self._note_server()
+        found = await self._streams().find_executions(entity.id, execution_ids)
+        entity._recall(execution_ids, found)  # noqa: SLF001
+
+    async def read_stream(self, entity: Entity) -> Sequence[RecordedEvent]:
+        """Return all events that the log has of an entity; errors as for the storage's `load`."""
+        return await self._streams().read_stream(entity.id)
+
+    def _streams(self) -> StreamReader:
+        if not isinstance(self.storage, StreamReader):
+            raise ReadOnlyError("a past state cannot be changed")
+        return self.storage
+
+    async def explain(self, conflict: ConcurrencyError) -> EventStoreError:
+        """Return what a conflict means: that the id of a new entity was deleted, or the conflict itself.
+
+        Call it after the transaction has ended, so that the entity can be read.
+        """
+        staging = self._staging.get(conflict.stream_id)
+        if staging is None or staging.base_version:
+            return conflict
+        try:
+            stream = await self.storage.load(type(staging.entity), conflict.stream_id)
+        except EventStoreError:
+            return conflict  # it is true in any case, and safe to retry
+        if stream.entity is None and stream.version:
+            return EntityDeletedError(conflict.stream_id, category=staging.entity.category)
+        return conflict
 
     @property
     def staged(self) -> list[StagedEvent]:

@@ -11,6 +11,7 @@ from eventstore.core.entity import Entity
 from eventstore.database.cancellation import finish
 from eventstore.database.config import UnsavedChanges
 from eventstore.errors import (
+    ConcurrencyError,
     ConfigurationError,
     ConnectionError,
     TimeoutError,
@@ -122,6 +123,9 @@ class PostgreSQLUnitOfWork:
             TransactionNotActiveError: It has not begun.
             UnsavedChangesError: A known entity was changed and not saved. Nothing was sent: save it and commit
                 again.
+            DomainError: `....execution_repeated`: an execution was counted before, so long ago that the entity could
+                not know it. Nothing was sent.
+            EntityDeletedError: A new entity has an id that was deleted.
             ConcurrencyError: Another writer has changed a stream. Load again, then retry.
             TransactionConflictError: A deadlock or a lock time-out. Safe to retry.
             ConnectionError, TimeoutError: Nothing was sent. Safe to retry.
@@ -130,8 +134,9 @@ class PostgreSQLUnitOfWork:
         self._require_active()
         self._session.resolve_unsaved(self._unsaved)
         self._sending = True
-        self._session.mark_committing()
         try:
+            await self._session.ask_for_repeats()
+            self._session.mark_committing()
             if self._transaction is not None:
                 await finish(self._commit_transaction(self._transaction))
             elif self._session.has_unsent:
@@ -139,6 +144,8 @@ class PostgreSQLUnitOfWork:
                 await self._backend.append(self._session.unsent, self._note_commit)
             else:
                 self._note_commit(AppendResult((), None))
+        except ConcurrencyError as conflict:
+            raise await self._session.explain(conflict) from conflict.__cause__
         finally:
             self._sending = False
 
@@ -160,18 +167,23 @@ class PostgreSQLUnitOfWork:
 
         Raises:
             TransactionNotActiveError: It has not begun.
-            ConcurrencyError, TransactionConflictError, ConnectionError, TimeoutError: As for `commit`.
+            DomainError, EntityDeletedError, ConcurrencyError, TransactionConflictError, ConnectionError, TimeoutError: As
+                for `commit`.
         """
         with self._sending_alone():
             if self._unsaved == "save":
                 self._session.resolve_unsaved(self._unsaved)
             if not self._session.unsent:
                 return
+            await self._session.ask_for_repeats()
             try:
                 if self._transaction is None:
                     self._transaction = await self._backend.begin()
                     self._session.storage = self._transaction.storage
                 sent = await self._transaction.append(self._session.unsent)
+            except ConcurrencyError as conflict:
+                await finish(self._end_transaction())
+                raise await self._session.explain(conflict) from conflict.__cause__
             except BaseException:
                 await finish(self._end_transaction())
                 raise

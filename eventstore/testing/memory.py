@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -374,6 +374,24 @@ class InMemoryStorage:
         found = query.answer(states, after=after, limit=limit)
         good = [Stream(replica(entity), entity.version) for entity in found]
         return good + [stream for stream in streams if stream.failed is not None]
+
+    async def find_executions(self, stream_id: UUID, execution_ids: Collection[str]) -> list[RecordedEvent]:
+        """Return the events of a stream that are about executions with these ids, in the order of versions."""
+        return [
+            recorded
+            for recorded in await self.read_stream(stream_id)
+            if any(
+                getattr(part.event, name, None) in execution_ids
+                for part in recorded.upcast_events
+                for name in ("execution_id", "new_execution_id")
+            )
+        ]
+
+    async def read_stream(self, stream_id: UUID) -> list[RecordedEvent]:
+        """Return all events of a stream, in the order of versions."""
+        await asyncio.sleep(0)
+        rows = self._database._rows(stream_id, self._transaction)  # noqa: SLF001 - one module
+        return [decode(row, classes=self._database._classes) for row in rows]  # noqa: SLF001
 
     def _copy(self, kind: type[E], stream_id: UUID) -> Stream[E]:
         committed = self._database._fold(kind, stream_id)  # noqa: SLF001 - one module

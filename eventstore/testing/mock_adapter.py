@@ -9,7 +9,12 @@ from typing import Any, NoReturn
 from eventstore.database.adapter import IsolationLevel
 from eventstore.database.cancellation import finish
 from eventstore.database.health import HealthStatus
-from eventstore.errors import ConfigurationError, TransactionAlreadyActiveError, TransactionNotActiveError
+from eventstore.errors import (
+    ConcurrencyError,
+    ConfigurationError,
+    TransactionAlreadyActiveError,
+    TransactionNotActiveError,
+)
 from eventstore.repositories.session import Session
 from eventstore.testing.memory import InMemoryDatabase, InMemoryTransaction
 
@@ -143,6 +148,7 @@ class MockPostgreSQLAdapter:
         try:
             yield session
             if session.unsent:
+                await session.ask_for_repeats()
                 await transaction.append(session.unsent)
         except BaseException:
             session.return_to(staged)
@@ -150,7 +156,11 @@ class MockPostgreSQLAdapter:
         session.mark_sent()
 
     async def _append(self, session: Session) -> None:
-        await self.database.append(session.staged)
+        await session.ask_for_repeats()
+        try:
+            await self.database.append(session.staged)
+        except ConcurrencyError as conflict:
+            raise await session.explain(conflict) from conflict.__cause__
         session.mark_saved()
 
     # ---- methods that need a server --------------------------------------------------------------------------

@@ -191,6 +191,16 @@ class TestSaveAndLoad:
             await save(tables, again)
         assert (raised.value.entity_id, raised.value.category) == (order.id, "order")
 
+    async def test_a_deleted_id_is_not_used_again_by_a_factory(self, tables: Database):
+        """An order that a factory made with a deleted id is refused as such, and not as a conflict to retry."""
+        order = an_order()
+        await save(tables, order)
+        async with tables.unit_of_work() as uow:
+            await uow.orders.delete_order(order.id)
+        again = Order.create_market_order("AAPL", Decimal(1), OrderSide.BUY, id=order.id)
+        with pytest.raises(EntityDeletedError):
+            await save(tables, again)
+
     async def test_a_deleted_instance_is_not_saved_again(self, database: Database):
         """The very instance that was deleted is refused too, before the commit and after it."""
         order = an_order()
