@@ -11,13 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Generic, Protocol, TypeVar
+from fractions import Fraction
+from typing import Annotated, Generic, Protocol, TypeVar
 from uuid import UUID
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
+from eventstore.core.context import CONTEXT, exact, plain
 from eventstore.core.types import Computed, Name, Nanoseconds, Price, Quantity, UtcDatetime
-from eventstore.core.validation import Validated
+from eventstore.core.validation import Validated, number
+from eventstore.errors import DomainError
 
 EXECUTIONS_KEPT_MAX = 32
 """How many executions the state of an order or a position holds, the last ones, and how many trades a portfolio's.
@@ -45,6 +48,13 @@ class OrderSide(StrEnum):
         return OrderSide.SELL if self is OrderSide.BUY else OrderSide.BUY
 
 
+class PositionSide(StrEnum):
+    """The side of a position where an account holds both at once (hedging)."""
+
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+
 class ExecutionStatus(StrEnum):
     """Whether an execution counts: once, until it is busted or corrected."""
 
@@ -58,6 +68,77 @@ class Liquidity(StrEnum):
 
     MAKER = "MAKER"
     TAKER = "TAKER"
+
+
+SPLIT_DECIMALS = 24
+"""Decimals of a quantity or a price that a split divides with a remainder."""
+
+_Whole = Annotated[int, Field(ge=1, le=10**18)]
+
+
+class SplitRatio(Validated):
+    """How many new shares or contracts take the place of how many old ones, in lowest terms.
+
+    Attributes:
+        new: New shares.
+        old: Old shares.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", revalidate_instances="subclass-instances")
+
+    new: _Whole
+    old: _Whole
+
+    @classmethod
+    def of(cls, rule: str, new: Decimal | int, old: Decimal | int = 1) -> SplitRatio:
+        """Return a ratio in lowest terms: 2 for 1, 1 for 10, 1.05 for 1 (21 for 20).
+
+        Args:
+            rule: The rule that an error names.
+            new: New shares.
+            old: Old shares.
+
+        Raises:
+            DomainError: The rule: a number is not above 0, or has too many digits.
+        """
+        numbers = number(rule, new), number(rule, old)
+        if min(numbers) <= 0:
+            raise DomainError(rule, f"a split is of positive numbers, not {new} for {old}")
+        return cls._lowest(rule, Fraction(numbers[0]) / Fraction(numbers[1]))
+
+    @classmethod
+    def _lowest(cls, rule: str, ratio: Fraction) -> SplitRatio:
+        if max(ratio.numerator, ratio.denominator) > 10**18:
+            raise DomainError(
+                rule, f"a split of {ratio.numerator} for {ratio.denominator} is out of range: up to 10**18"
+            )
+        return cls(new=ratio.numerator, old=ratio.denominator)
+
+    def then(self, rule: str, later: SplitRatio) -> SplitRatio:
+        """Return the ratio of this split and a later one together; errors as for `of`."""
+        return self._lowest(rule, Fraction(self.new, self.old) * Fraction(later.new, later.old))
+
+    @exact
+    def quantity(self, quantity: Decimal) -> Decimal:
+        """Return a quantity in new shares, rounded to `SPLIT_DECIMALS` where the division has a remainder."""
+        return _divided(quantity * self.new, self.old)
+
+    @exact
+    def price(self, price: Decimal) -> Decimal:
+        """Return the price of a new share, rounded to `SPLIT_DECIMALS` where the division has a remainder."""
+        return _divided(price * self.old, self.new)
+
+
+def _divided(amount: Decimal, parts: int) -> Decimal:
+    share = amount / parts
+    exponent = share.as_tuple().exponent
+    if (
+        isinstance(exponent, int)
+        and exponent < -SPLIT_DECIMALS
+        and CONTEXT.multiply(share, Decimal(parts)) != amount
+    ):
+        share = share.quantize(Decimal(1).scaleb(-SPLIT_DECIMALS))
+    return plain(share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +182,8 @@ class Execution(Validated):
         status: Whether it counts.
         corrects: The id of the execution that this one replaced (FIX ExecRefID, 19).
         position_ids: The positions that `book` brought it into.
+        reported_quantity: The quantity before the splits since the report; None: there was none.
+        reported_price: The price before the splits since the report; None: there was none.
     """
 
     # An instance of a subclass becomes one of this class, or is refused: the log keeps these fields and no others.
@@ -122,6 +205,8 @@ class Execution(Validated):
     status: ExecutionStatus = ExecutionStatus.COUNTED
     corrects: Name | None = None
     position_ids: tuple[UUID, ...] = ()
+    reported_quantity: Quantity | None = None
+    reported_price: Price | None = None
 
     @property
     def counts(self) -> bool:
@@ -135,14 +220,44 @@ class Execution(Validated):
             return None
         return ExecutionKey(self.execution_id, self.order_id, self.account, self.venue)
 
+    @property
+    @exact
+    def cost(self) -> Decimal:
+        """Quantity x price as reported: a split leaves it as it is, to the last digit."""
+        return plain((self.reported_quantity or self.quantity) * _reported_price(self))
+
+    def after_split(self, ratio: SplitRatio) -> Execution:
+        """Return it in new shares; it keeps what was reported."""
+        return self.model_copy(
+            update={
+                "quantity": ratio.quantity(self.quantity),
+                "price": ratio.price(self.price),
+                "reported_quantity": self.reported_quantity or self.quantity,
+                "reported_price": _reported_price(self),
+            }
+        )
+
     def says_the_same_as(self, other: Execution) -> bool:
-        """Whether both report the same: side, quantity, price and commission of the whole execution."""
+        """Whether both report the same: side, quantity, price and commission of the whole execution.
+
+        A report may be repeated in the shares of then or of now, if there was a split since.
+        """
         return (
             (self.side is None or other.side is None or self.side is other.side)
-            and (self.whole_quantity or self.quantity) == (other.whole_quantity or other.quantity)
-            and self.price == other.price
+            and (
+                (_whole_quantity(self), _reported_price(self))
+                == (_whole_quantity(other), _reported_price(other))
+                or self._is_repeated_in_new_shares(other)
+            )
             and _whole_commission(self) == _whole_commission(other)
             and self.commission_currency == other.commission_currency
+        )
+
+    def _is_repeated_in_new_shares(self, other: Execution) -> bool:
+        return (
+            self.reported_quantity is not None
+            and self.whole_quantity is None
+            and (self.quantity, self.price) == (other.quantity, other.price)
         )
 
     def told(self) -> str:
@@ -150,9 +265,17 @@ class Execution(Validated):
         side = "" if self.side is None else f"{self.side} "
         fee = "" if self.commission_currency is None else f" {self.commission_currency}"
         return (
-            f"{side}{self.whole_quantity or self.quantity} at {self.price}, "
+            f"{side}{_whole_quantity(self)} at {_reported_price(self)}, "
             f"commission {_whole_commission(self)}{fee}"
         )
+
+
+def _whole_quantity(execution: Execution) -> Decimal:
+    return execution.whole_quantity or execution.reported_quantity or execution.quantity
+
+
+def _reported_price(execution: Execution) -> Decimal:
+    return execution.price if execution.reported_price is None else execution.reported_price
 
 
 def _whole_commission(execution: Execution) -> Decimal:
@@ -178,10 +301,12 @@ class Memory(Generic[R]):
     Attributes:
         older: Executions by their keys: counted by this instance since it was made or loaded, or read from the log.
         asked: The execution ids that were looked up in the log: all that it has of them is in `older`.
+        undecided: The execution ids that were counted though the log may have them: an append asks for them first.
     """
 
     older: dict[ExecutionKey, list[R]] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
+    undecided: set[str] = field(default_factory=set)
 
 
 def known_as(key: ExecutionKey, held: Iterable[R], memory: Memory[R] | None) -> list[R]:
