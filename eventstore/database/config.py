@@ -50,6 +50,7 @@ _VARIABLES: dict[str, tuple[str, str]] = {
     "ssl_root_cert_file": ("DATABASE_SSL_ROOT_CERT_FILE", "the path of a readable file"),
     "statement_cache_size": ("DATABASE_STATEMENT_CACHE_SIZE", "a whole number from 0 (none) to 10000"),
     "group_commit": ("DATABASE_GROUP_COMMIT", "true or false"),
+    "fold_delay": ("DATABASE_FOLD_DELAY", "seconds from 0 to 60"),
     "unsaved": ("DATABASE_UNSAVED", "error or save"),
     "loads": ("DATABASE_LOADS", "row or stream"),
     "postpone_gc": ("DATABASE_POSTPONE_GC", "true or false"),
@@ -126,6 +127,9 @@ class DatabaseConfig(_InSchema):
             1.21, or any pooler in transaction mode without prepared statements.
         group_commit: Whether Units of Work that commit while an append of this process is in flight share the next
             statement.
+        fold_delay: Seconds for which a worker of this process collects events before it folds them, if nobody waits
+            for the read tables; 0 folds each event as soon as it can. Reads of the repositories have every committed
+            event either way, because they read what is not folded yet from the log.
         unsaved: How a commit treats unsaved changes of an entity: `error` refuses the commit, `save`
             saves them. Each Unit of Work may override it.
         loads: The source of an entity: `row` takes its row in the read table, if its stream has the
@@ -164,6 +168,7 @@ class DatabaseConfig(_InSchema):
     ssl_root_cert_file: str | None = None
     statement_cache_size: int = Field(100, ge=0, le=10000)
     group_commit: bool = True
+    fold_delay: float = Field(0.05, ge=0, le=60, allow_inf_nan=False)
     unsaved: UnsavedChanges = "error"
     loads: Loads = "row"
     postpone_gc: bool = False

@@ -158,7 +158,7 @@ class EventLog:
                 return await finish(self._append_and_report(columns, on_result))
             return await self._group_commit.append(columns, on_result)
         finally:
-            self.wakeups.notify()
+            self.wakeups.notify(columns.categories)
 
     async def _append_and_report(
         self, columns: AppendColumns, on_result: Callable[[AppendResult], None] | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -32,16 +32,21 @@ class Wakeups:
         self._listeners: set[Listener] = set()
         self.signals: Signals | None = None
 
-    def notify(self) -> None:
-        """Wake every waiting reader, in this and in other processes."""
-        self.wake()
+    def notify(self, categories: Collection[str] | None = None) -> None:
+        """Wake the waiting readers, in this and in other processes.
+
+        Args:
+            categories: The categories of what was appended: readers of others in this process sleep on. None for any.
+        """
+        self.wake(categories)
         if self.signals is not None:
             self.signals.send()
 
-    def wake(self) -> None:
-        """Wake every waiting reader of this process."""
+    def wake(self, categories: Collection[str] | None = None) -> None:
+        """Wake the waiting readers of this process; see `notify`."""
         for listener in self._listeners:
-            listener.wake()
+            if categories is None or listener.reads(categories):
+                listener.wake()
 
     @property
     def poll_max_s(self) -> float:
@@ -50,11 +55,15 @@ class Wakeups:
         return _POLL_LISTENING_MAX_S if is_listening else _POLL_MAX_S
 
     @contextmanager
-    def listen(self) -> Iterator[Listener]:
-        """Yield a listener for a block; each append wakes it."""
+    def listen(self, categories: Collection[str] | None = None) -> Iterator[Listener]:
+        """Yield a listener for a block; each append of its categories wakes it.
+
+        Args:
+            categories: The categories that it reads; None for all.
+        """
         if self.signals is not None:
             self.signals.listen()
-        listener = Listener(self)
+        listener = Listener(self, categories)
         self._listeners.add(listener)
         try:
             yield listener
@@ -70,12 +79,23 @@ class Listener:
 
     Args:
         wakeups: The wake-ups to wait for.
+        categories: The categories that it reads; None for all.
     """
 
-    def __init__(self, wakeups: Wakeups) -> None:
+    def __init__(self, wakeups: Wakeups, categories: Collection[str] | None = None) -> None:
+        self._categories = None if categories is None else frozenset(categories)
         self._wakeups = wakeups
         self._woken = asyncio.Event()
         self._poll = Backoff(_POLL_FIRST_S, wakeups.poll_max_s)
+
+    def reads(self, categories: Collection[str]) -> bool:
+        """Whether it reads one of these categories."""
+        return self._categories is None or not self._categories.isdisjoint(categories)
+
+    @property
+    def is_woken(self) -> bool:
+        """Whether the next wait ends at once."""
+        return self._woken.is_set()
 
     def begin(self) -> None:
         """Begin to look: an append from now on ends the next wait at once."""

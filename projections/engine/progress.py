@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -28,11 +29,26 @@ class Progress:
     Attributes:
         progressed: Wakes the tasks that wait for a projection of this process to fold something.
         tasks: The tasks that fold, by the name of their projection.
+        awaited: Set while a task of this process waits for the read tables: workers then fold at once.
     """
 
     def __init__(self) -> None:
         self.progressed = Wakeups()
         self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.awaited = asyncio.Event()
+        self._waiting = 0
+
+    @contextmanager
+    def hurry(self) -> Iterator[None]:
+        """Let the workers of this process fold at once during a block."""
+        self._waiting += 1
+        self.awaited.set()
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self.awaited.clear()
 
 
 _known: WeakKeyDictionary[EventLog, Progress] = WeakKeyDictionary()
@@ -89,8 +105,10 @@ async def wait_for(
     name = ""
     try:
         async with asyncio.timeout(timeout_s):
-            for name in projections:
-                await _wait_for(log, position, name, frozenset(known))
+            with progress_of(log).hurry():
+                log.wakeups.wake()  # also the workers of other categories: their checkpoints must pass the position
+                for name in projections:
+                    await _wait_for(log, position, name, frozenset(known))
     except TimeoutError:
         raise
     except builtins.TimeoutError as error:

@@ -98,8 +98,14 @@ class ProjectionRunner(Generic[R]):
         await self._end([partition for partition in self._tasks if partition >= count])
 
     def _start(self, partition: int) -> None:
+        config = getattr(self.log.connection, "config", None)  # the user's own pool has none
         worker: ProjectionWorker[Any] = ProjectionWorker(
-            self.log, self.projection, partition=partition, lease_s=self._lease_s, progressed=self.progressed
+            self.log,
+            self.projection,
+            partition=partition,
+            lease_s=self._lease_s,
+            fold_delay_s=0.0 if config is None else config.fold_delay,
+            progressed=self.progressed,
         )
         name = f"eventstore projection {self.projection.name} partition {partition}"
         self._tasks[partition] = asyncio.create_task(worker.run(), name=name)

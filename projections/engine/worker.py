@@ -39,12 +39,13 @@ from eventstore.log.unreadable import Readable
 from eventstore.log.wakeups import Listener, Wakeups
 from eventstore.printable import printable
 from eventstore.sql import load
-from eventstore.waiting import Backoff
+from eventstore.waiting import Backoff, wait_until_set
 from projections.engine.batch import COPY_ERRORS, fold_into, is_of_row, quarantined_keys
 from projections.engine.delivery_counts import DeliveryCounts, key_of
 from projections.engine.fold import FoldFailure
 from projections.engine.lease import LEASE_S, PartitionLease
 from projections.engine.partitions import PARTITIONS_MAX
+from projections.engine.progress import progress_of
 from projections.engine.reading import Batch, read_batch
 from projections.engine.versions import require_version, version_differs
 from projections.keys import key_text, partition_of
@@ -56,8 +57,8 @@ _logger = logging.getLogger(__name__)
 R = TypeVar("R")
 
 _BATCH_EVENTS_MAX = 2_000
-# Every batch costs a transaction. So a batch begins at least this much later than the previous one, unless that was
-# full, so that several small appends share one batch.
+# Every batch costs a transaction, so several small appends share one. A batch begins at least this much later than the
+# previous one, unless that was full; and `fold_delay_s` later if nobody waits for the table.
 _BATCH_INTERVAL_S = 0.01
 # A transaction may last half a lease; a batch that takes longer than this share of a lease is made smaller.
 _BATCH_OF_LEASE = 0.125
@@ -104,6 +105,7 @@ class ProjectionWorker(Generic[R]):
         partition: The partition; 0 if the projection has only one.
         batch_events_max: The maximum number of events of one transaction.
         lease_s: Seconds after which another worker takes over from one that was killed.
+        fold_delay_s: Seconds between two batches that are not full while no task of this process waits for the table.
         progressed: Wakes the tasks that wait for the checkpoint to move.
 
     Raises:
@@ -118,6 +120,7 @@ class ProjectionWorker(Generic[R]):
         partition: int = 0,
         batch_events_max: int = _BATCH_EVENTS_MAX,
         lease_s: float = LEASE_S,
+        fold_delay_s: float = 0.0,
         progressed: Wakeups | None = None,
     ) -> None:
         check_count("batch_events_max", batch_events_max)
@@ -128,6 +131,8 @@ class ProjectionWorker(Generic[R]):
         self._lease = PartitionLease(
             log, projection.name, partition, lease_s=lease_s, version=projection.version
         )
+        self._fold_delay_s = fold_delay_s
+        self._awaited = progress_of(log).awaited
         self._batch_events_max = batch_events_max
         self._batch_events = batch_events_max
         self._size = PageSize(batch_events_max)
@@ -161,7 +166,7 @@ class ProjectionWorker(Generic[R]):
         """
         retry = Backoff(_RETRY_FIRST_S, _RETRY_MAX_S)
         try:
-            with self.log.wakeups.listen() as listener:
+            with self.log.wakeups.listen(self.projection.categories) as listener:
                 while True:
                     try:
                         await self._run_while_well(listener)
@@ -223,6 +228,7 @@ class ProjectionWorker(Generic[R]):
                 renewed = loop.time()
                 if not self._batch_was_full:
                     await asyncio.sleep(max(began + _BATCH_INTERVAL_S - loop.time(), 0))
+                    await wait_until_set(self._awaited, max(began + self._fold_delay_s - loop.time(), 0))
                 continue
             if loop.time() - renewed > self._lease.lease_s * _RENEWED_AFTER:
                 if not await self._lease.renew():
