@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 from uuid import UUID
@@ -410,11 +411,12 @@ class EventStore:
         clock: Clock = "occurred_at",
         after: datetime | None = None,
         through: Bound | None = None,
+        rates: Mapping[str, Decimal] | None = None,
     ) -> EquityCurve:
         """Return the equity of a portfolio over time, from its events and those of its positions.
 
         At each point in time it is `PortfolioTotals.equity`: initial capital + net deposits + realised +
-        unrealised results - commissions. Deleted positions are included. A position that was never marked
+        unrealised results + income - commissions. Deleted positions are included. A position that was never marked
         is valued at its entry prices.
 
         Args:
@@ -423,8 +425,12 @@ class EventStore:
                 `recorded_at`, when they became known.
             after: Only points after this point in time; None for all from the beginning.
             through: Only the log up to this position, or recorded up to this point in time; None for all.
+            rates: How much of the portfolio's currency one unit of each other currency is worth, over all of the
+                curve; None if all is in its own currency.
 
         Raises:
+            DomainError: `money.rate`: a rate is no decimal or below 0, or an amount is of another currency that has no
+                rate.
             ConfigurationError: The clock is neither of the two, or a bound is negative.
             RepositoryError: It is an entity of another class, or not an id.
             PortfolioNotFoundError: No portfolio has this id.
@@ -432,7 +438,9 @@ class EventStore:
             UnknownEventTypeError, EventDecodingError: The code does not know an event.
         """
         portfolio_id: UUID = as_id(Portfolio, portfolio)
-        return await equity_curve(self.log, portfolio_id, clock=clock, after=after, through=through)
+        return await equity_curve(
+            self.log, portfolio_id, clock=clock, after=after, through=through, rates=rates
+        )
 
     async def require_migrated(self, *, again: bool = True, workers: bool = False) -> None:
         """Check that the schema is up to date, every precondition holds, and no restore has lost events.

@@ -109,21 +109,33 @@ CREATE TABLE portfolios (
     id                    uuid        NOT NULL,
     version               integer     NOT NULL,
     name                  text        NOT NULL,
+    currency              text,
     initial_capital       numeric     NOT NULL,
     cash_balance          numeric     NOT NULL,
+    other_balances        jsonb       NOT NULL,
+    position_mode         text        NOT NULL,
+    settlement            text        NOT NULL,
+    may_go_below_zero     boolean     NOT NULL,
     max_position_size     numeric,
     max_portfolio_risk    numeric,
     max_positions         bigint,
     max_leverage          numeric,
     net_deposits          numeric     NOT NULL,
+    other_deposits        jsonb       NOT NULL,
+    conversions           jsonb       NOT NULL,
     total_realized_pnl    numeric     NOT NULL,
+    other_realized_pnl    jsonb       NOT NULL,
     total_commission_paid numeric     NOT NULL,
+    other_commissions     jsonb       NOT NULL,
+    total_income          numeric     NOT NULL,
+    other_income          jsonb       NOT NULL,
     gross_profit          numeric     NOT NULL,
     gross_loss            numeric     NOT NULL,
     trades_count          bigint      NOT NULL,
     winning_trades        bigint      NOT NULL,
     losing_trades         bigint      NOT NULL,
-    trade_ids             jsonb       NOT NULL,
+    trades                jsonb       NOT NULL,
+    movements             jsonb       NOT NULL,
     strategy              text,
     created_at            timestamptz NOT NULL,
     last_updated          timestamptz,
@@ -138,20 +150,36 @@ CREATE INDEX portfolios_strategy_idx ON portfolios (strategy, created_at, id) WH
 COMMENT ON TABLE portfolios IS 'Portfolios: the state of each, folded from the log.';
 COMMENT ON COLUMN portfolios.version IS 'The version of the stream that the row holds.';
 COMMENT ON COLUMN portfolios.last_position IS 'The position of the last event that is folded into the row.';
-COMMENT ON COLUMN portfolios.net_deposits IS 'Deposits less withdrawals since it was created.';
+COMMENT ON COLUMN portfolios.currency IS 'The currency of the amounts; NULL if it has no name.';
+COMMENT ON COLUMN portfolios.other_balances IS 'The cash of other currencies and coins.';
+COMMENT ON COLUMN portfolios.position_mode IS 'NETTING: one position for each instrument; HEDGING: one for each side.';
+COMMENT ON COLUMN portfolios.settlement IS 'IN_FULL: a fill moves cash by its value; ON_MARGIN: by what it realises.';
+COMMENT ON COLUMN portfolios.may_go_below_zero IS 'Whether withdrawals and fees may overdraw the cash.';
+COMMENT ON COLUMN portfolios.net_deposits IS
+    'Deposits and transfers in, less withdrawals and transfers out, since it was created.';
+COMMENT ON COLUMN portfolios.other_deposits IS
+    'Deposits and transfers in, less withdrawals and transfers out, in other currencies.';
+COMMENT ON COLUMN portfolios.conversions IS 'What conversions brought into each currency and took out of it.';
+COMMENT ON COLUMN portfolios.total_income IS
+    'The sum of dividends, coupons, funding, interest, fees, rebates, taxes and adjustments.';
 COMMENT ON COLUMN portfolios.total_realized_pnl IS 'The sum of what its trades have realised, before commissions.';
-COMMENT ON COLUMN portfolios.trade_ids IS 'The last trades that it has counted.';
+COMMENT ON COLUMN portfolios.trades IS 'The last trades that it has counted.';
+COMMENT ON COLUMN portfolios.movements IS 'The last movements of cash that were no trade.';
 
 CREATE TABLE portfolio_snapshots (
     id                 uuid        NOT NULL,
     version            integer     NOT NULL,
     portfolio_id       uuid        NOT NULL,
     taken_at           timestamptz NOT NULL,
+    currency           text,
+    rates              jsonb       NOT NULL,
     initial_capital    numeric     NOT NULL,
     net_deposits       numeric     NOT NULL,
     cash_balance       numeric     NOT NULL,
     realized_pnl       numeric     NOT NULL,
     commission_paid    numeric     NOT NULL,
+    income             numeric     NOT NULL,
+    conversion_pnl     numeric     NOT NULL,
     gross_profit       numeric     NOT NULL,
     gross_loss         numeric     NOT NULL,
     trades_count       bigint      NOT NULL,
@@ -173,6 +201,12 @@ COMMENT ON TABLE portfolio_snapshots IS
 COMMENT ON COLUMN portfolio_snapshots.version IS 'The version of the stream that the row holds.';
 COMMENT ON COLUMN portfolio_snapshots.last_position IS 'The position of the last event that is folded into the row.';
 COMMENT ON COLUMN portfolio_snapshots.taken_at IS 'The time that the snapshot is filed under.';
+COMMENT ON COLUMN portfolio_snapshots.currency IS 'The currency of the amounts; NULL if it has no name.';
+COMMENT ON COLUMN portfolio_snapshots.rates IS 'What one unit of each other currency was taken for.';
+COMMENT ON COLUMN portfolio_snapshots.income IS
+    'The sum of dividends, coupons, funding, interest, fees, rebates, taxes and adjustments.';
+COMMENT ON COLUMN portfolio_snapshots.conversion_pnl IS
+    'What conversions between currencies gained, at the rates of the snapshot.';
 COMMENT ON COLUMN portfolio_snapshots.exposure IS
     'The sum of the market values of the open positions, without their signs.';
 COMMENT ON COLUMN portfolio_snapshots.net_exposure IS

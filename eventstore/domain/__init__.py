@@ -1,5 +1,6 @@
 """The trading model: orders, positions and portfolios with their events. No I/O, no asyncio, no SQL."""
 
+from eventstore.domain.money import CurrencyAmount, Settlement, settled_cash_flow
 from eventstore.domain.order import (
     ACTIVE_ORDER_STATUSES,
     Execution,
@@ -21,15 +22,17 @@ from eventstore.domain.order import (
     TimeInForce,
 )
 from eventstore.domain.portfolio import (
-    TRADE_IDS_REMEMBERED_MAX,
+    CashKind,
+    CashMovement,
     Portfolio,
     PortfolioAmended,
+    PortfolioCashMoved,
     PortfolioCreated,
     PortfolioDeleted,
-    PortfolioFundsDeposited,
-    PortfolioFundsWithdrawn,
+    PortfolioTradeBusted,
     PortfolioTradeRecorded,
-    settled_cash_flow,
+    PositionMode,
+    Trade,
 )
 from eventstore.domain.portfolio_snapshot import (
     PortfolioSnapshot,
@@ -51,7 +54,9 @@ from eventstore.domain.position import (
 
 __all__ = [
     "ACTIVE_ORDER_STATUSES",
-    "TRADE_IDS_REMEMBERED_MAX",
+    "CashKind",
+    "CashMovement",
+    "CurrencyAmount",
     "Execution",
     "ExecutionStatus",
     "Order",
@@ -70,14 +75,14 @@ __all__ = [
     "OrderType",
     "Portfolio",
     "PortfolioAmended",
+    "PortfolioCashMoved",
     "PortfolioCreated",
     "PortfolioDeleted",
-    "PortfolioFundsDeposited",
-    "PortfolioFundsWithdrawn",
     "PortfolioSnapshot",
     "PortfolioSnapshotTaken",
     "PortfolioSummary",
     "PortfolioTotals",
+    "PortfolioTradeBusted",
     "PortfolioTradeRecorded",
     "Position",
     "PositionAmended",
@@ -85,9 +90,12 @@ __all__ = [
     "PositionDeleted",
     "PositionIncreased",
     "PositionMarked",
+    "PositionMode",
     "PositionOpened",
     "PositionReduced",
+    "Settlement",
     "TimeInForce",
+    "Trade",
     "settled_cash_flow",
     "summarize",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -13,28 +14,34 @@ from pydantic import BaseModel, ConfigDict, Field
 from eventstore.core.context import at, exact, now, plain
 from eventstore.core.entity import Entity
 from eventstore.core.event import Event
-from eventstore.core.types import Computed, NonNegative, UtcDatetime
+from eventstore.core.types import Computed, Name, NonNegative, UtcDatetime
 from eventstore.core.validation import Validated
-from eventstore.domain.order_events import ZERO
+from eventstore.domain.money import CurrencyAmount, checked_rates, converted_total
+from eventstore.domain.order_events import ONE, ZERO
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
+from eventstore.errors import DomainError
 
 _COUNT_MAX = 2**63 - 1
 
 
 class PortfolioTotals(BaseModel):
-    """A portfolio and its open positions in numbers. Amounts are in its currency.
+    """A portfolio and its open positions in numbers. Amounts are in its currency; `rates` turned others into it.
 
     Attributes:
         portfolio_id: The portfolio.
         taken_at: When it was summed up.
+        currency: The currency of the amounts; None if it has no name.
+        rates: What one unit of each other currency was taken for.
         initial_capital: What the portfolio began with.
-        net_deposits: Deposits less withdrawals since.
-        cash_balance: Its cash.
+        net_deposits: Deposits and transfers in, less withdrawals and transfers out, since.
+        cash_balance: Its cash, of all currencies.
         realized_pnl: The sum of its trades' realised results, before commissions.
         commission_paid: The sum of its commissions.
-        gross_profit: The sum of the winning trades' results.
-        gross_loss: The sum of the losing trades' results, as a positive amount.
+        income: The sum of dividends, coupons, funding, interest, fees, rebates, taxes and adjustments.
+        conversion_pnl: What its conversions of cash gained, at these rates.
+        gross_profit: The sum of the winning trades' results, of trades in its own currency.
+        gross_loss: The sum of the losing trades' results, as a positive amount, of trades in its own currency.
         trades_count: How many trades were closed, in part or in full.
         winning_trades: How many of them realised more than 0.
         losing_trades: How many of them realised less than 0.
@@ -47,11 +54,15 @@ class PortfolioTotals(BaseModel):
 
     portfolio_id: UUID
     taken_at: UtcDatetime = Field(default_factory=now)
+    currency: Name | None = None
+    rates: tuple[CurrencyAmount, ...] = ()
     initial_capital: NonNegative
     net_deposits: Computed = ZERO
     cash_balance: Computed
     realized_pnl: Computed = ZERO
     commission_paid: Computed = ZERO
+    income: Computed = ZERO
+    conversion_pnl: Computed = ZERO
     gross_profit: Computed = Field(default=ZERO, ge=0)
     gross_loss: Computed = Field(default=ZERO, ge=0)
     trades_count: int = Field(default=0, ge=0, le=_COUNT_MAX)
@@ -66,14 +77,14 @@ class PortfolioTotals(BaseModel):
     @property
     @exact
     def net_realized_pnl(self) -> Decimal:
-        """The realised result after commissions."""
-        return plain(self.realized_pnl - self.commission_paid)
+        """The realised result after commissions, with income and what conversions gained."""
+        return plain(self.realized_pnl + self.income + self.conversion_pnl - self.commission_paid)
 
     @property
     @exact
     def total_pnl(self) -> Decimal:
-        """Realised + unrealised - commissions."""
-        return plain(self.realized_pnl + self.unrealized_pnl - self.commission_paid)
+        """Realised + unrealised + income + what conversions gained - commissions."""
+        return plain(self.net_realized_pnl + self.unrealized_pnl)
 
     @property
     @exact
@@ -84,13 +95,7 @@ class PortfolioTotals(BaseModel):
         value for shares and all else that is paid in full, and cash + unrealised result for futures and all else
         that is margined: the multiplier is in both.
         """
-        return plain(
-            self.initial_capital
-            + self.net_deposits
-            + self.realized_pnl
-            + self.unrealized_pnl
-            - self.commission_paid
-        )
+        return plain(self.initial_capital + self.net_deposits + self.total_pnl)
 
     @property
     @exact
@@ -113,7 +118,7 @@ class PortfolioTotals(BaseModel):
     @property
     @exact
     def realized_return(self) -> Decimal | None:
-        """The realised result after commissions / initial capital: 0.05 is 5 %; None without initial capital."""
+        """Net realised result / initial capital: 0.05 is 5 %; None without initial capital."""
         return plain(self.net_realized_pnl / self.initial_capital) if self.initial_capital else None
 
     @property
@@ -154,7 +159,11 @@ class PortfolioSnapshot(
 
 @exact
 def summarize(
-    portfolio: Portfolio, positions: Iterable[Position], *, taken_at: datetime | None = None
+    portfolio: Portfolio,
+    positions: Iterable[Position],
+    *,
+    taken_at: datetime | None = None,
+    rates: Mapping[str, Decimal] | None = None,
 ) -> PortfolioSummary:
     """Sum up a portfolio over its open positions.
 
@@ -162,25 +171,38 @@ def summarize(
         portfolio: The portfolio; results, commissions and counts of trades are its own.
         positions: Its positions; closed ones add nothing.
         taken_at: The point in time to record; None for the context's clock; naive means local time.
+        rates: How much of the portfolio's currency one unit of each other currency is worth.
+
+    Raises:
+        DomainError: `money.rate`: a rate is no decimal or below 0, or the portfolio or a position has an amount of
+            another currency that has no rate.
     """
+    money = _Money(portfolio.currency, checked_rates(rates))
     values: dict[str, Any] = dict.fromkeys(("exposure", "net_exposure", "unrealized_pnl"), ZERO)
     opened = [position for position in positions if position.is_open]
     for position in opened:
+        rate = money.rate(getattr(position, "currency", None), f"position {position.symbol}")
         unrealized = position.unrealized_pnl or ZERO
         market_value = position.market_value
         if market_value is None:
             market_value = position.cost_basis
-        values["exposure"] += abs(market_value)
-        values["net_exposure"] += market_value
-        values["unrealized_pnl"] += unrealized
+        values["exposure"] += abs(market_value) * rate
+        values["net_exposure"] += market_value * rate
+        values["unrealized_pnl"] += unrealized * rate
     return PortfolioSummary(
         portfolio_id=portfolio.id,
         taken_at=at(taken_at),
+        currency=portfolio.currency,
+        rates=tuple(
+            CurrencyAmount(currency=currency, amount=rate) for currency, rate in sorted(money.rates.items())
+        ),
         initial_capital=portfolio.initial_capital,
-        net_deposits=portfolio.net_deposits,
-        cash_balance=portfolio.cash_balance,
-        realized_pnl=portfolio.total_realized_pnl,
-        commission_paid=portfolio.total_commission_paid,
+        net_deposits=money.total(portfolio.net_deposits, portfolio.other_deposits),
+        cash_balance=money.total(portfolio.cash_balance, portfolio.other_balances),
+        realized_pnl=money.total(portfolio.total_realized_pnl, portfolio.other_realized_pnl),
+        commission_paid=money.total(portfolio.total_commission_paid, portfolio.other_commissions),
+        income=money.total(portfolio.total_income, portfolio.other_income),
+        conversion_pnl=money.total(ZERO, portfolio.conversions),
         gross_profit=portfolio.gross_profit,
         gross_loss=portfolio.gross_loss,
         trades_count=portfolio.trades_count,
@@ -190,3 +212,56 @@ def summarize(
         unmarked_positions=sum(position.current_price is None for position in opened),
         **values,
     )
+
+
+@exact
+def equity_of(
+    portfolio: Portfolio, unrealized: Iterable[CurrencyAmount | Decimal], rates: Mapping[str, Decimal]
+) -> Decimal:
+    """Return what `PortfolioTotals.equity` is, from the open result of each position.
+
+    Args:
+        portfolio: The portfolio.
+        unrealized: What closing each position would realise; a decimal is in the portfolio's currency.
+        rates: As for `summarize`, checked.
+
+    Raises:
+        DomainError: `money.rate`, as for `summarize`.
+    """
+    money = _Money(portfolio.currency, rates)
+    open_result = ZERO
+    for one in unrealized:
+        open_result += (
+            one.amount * money.rate(one.currency, "a position") if isinstance(one, CurrencyAmount) else one
+        )
+    return plain(
+        portfolio.initial_capital
+        + money.total(portfolio.net_deposits, portfolio.other_deposits)
+        + money.total(portfolio.total_realized_pnl, portfolio.other_realized_pnl)
+        + open_result
+        + money.total(portfolio.total_income, portfolio.other_income)
+        + money.total(ZERO, portfolio.conversions)
+        - money.total(portfolio.total_commission_paid, portfolio.other_commissions)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Money:
+    """Turns amounts into the currency of a portfolio."""
+
+    currency: str | None
+    rates: Mapping[str, Decimal]
+
+    def total(self, own: Decimal, others: tuple[CurrencyAmount, ...]) -> Decimal:
+        return plain(own + converted_total(others, self.currency, self.rates)) if others else own
+
+    def rate(self, currency: str | None, of: str) -> Decimal:
+        if currency is None or currency == self.currency:
+            return ONE
+        rate = self.rates.get(currency)
+        if rate is None:
+            raise DomainError(
+                "money.rate",
+                f"{of} is in {currency}, the portfolio in {self.currency}: give rates={{{currency!r}: ...}}",
+            )
+        return rate

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import decimal
 from bisect import bisect_right, insort_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, overload
 from uuid import UUID
 
-from eventstore.core.context import CONTEXT, bound_in_utc, plain
+from eventstore.core.context import bound_in_utc
 from eventstore.core.entity import Entity
 from eventstore.core.event import RecordedEvent
+from eventstore.domain.money import CurrencyAmount, checked_rates
 from eventstore.domain.portfolio import Portfolio, PortfolioCreated
+from eventstore.domain.portfolio_snapshot import equity_of
 from eventstore.domain.position import Position, PositionAmended, PositionOpened
 from eventstore.errors import ConfigurationError, PortfolioNotFoundError
 from eventstore.log.event_log import EventLog
@@ -134,16 +136,26 @@ async def equity_curve(
     clock: Clock = "occurred_at",
     after: datetime | None = None,
     through: Bound | None = None,
+    rates: Mapping[str, Decimal] | None = None,
 ) -> EquityCurve:
     """Return the equity of a portfolio over time. See `EventStore.equity_curve`."""
     if clock not in ("occurred_at", "recorded_at"):
         raise ConfigurationError(f"clock must be 'occurred_at' or 'recorded_at', not {clock!r}")
+    known_rates = checked_rates(rates)
     with log.server.steady():
-        return await _equity_curve(log, portfolio_id, clock, after, through)
+        return await _equity_curve(
+            log, portfolio_id, clock=clock, after=after, through=through, rates=known_rates
+        )
 
 
 async def _equity_curve(
-    log: EventLog, portfolio_id: UUID, clock: Clock, after: datetime | None, through: Bound | None
+    log: EventLog,
+    portfolio_id: UUID,
+    *,
+    clock: Clock,
+    after: datetime | None,
+    through: Bound | None,
+    rates: Mapping[str, Decimal],
 ) -> EquityCurve:
     through = await log.head() if through is None else bound("through", through)
     opened = Replay(log, categories=["position"], types=[PositionOpened, PositionAmended], through=through)
@@ -156,7 +168,7 @@ async def _equity_curve(
     recorded = [one async for one in Replay(log, streams=[portfolio_id, *positions], through=through)]
     if not any(isinstance(part.event, PortfolioCreated) for one in recorded for part in one.upcast_events):
         raise PortfolioNotFoundError(portfolio_id, category="portfolio")
-    points = _points(portfolio_id, _in_order(recorded, clock))
+    points = _points(portfolio_id, _in_order(recorded, clock), rates)
     since = None if after is None else bound_in_utc(after)
     return EquityCurve(
         portfolio_id, clock, tuple(point for point in points if since is None or point.at > since)
@@ -207,10 +219,14 @@ class _Selection(Generic[E]):
             self.entity, _ = try_to_evolve(self._kind, self.entity, event)
 
 
-def _points(portfolio_id: UUID, timed: Iterable[tuple[datetime, RecordedEvent]]) -> Iterator[EquityPoint]:
+def _points(
+    portfolio_id: UUID,
+    timed: Iterable[tuple[datetime, RecordedEvent]],
+    rates: Mapping[str, Decimal] = MappingProxyType({}),
+) -> Iterator[EquityPoint]:
     portfolio = _Selection(Portfolio)
     positions: dict[UUID, _Selection[Position]] = {}
-    unrealized: dict[UUID, Decimal] = {}
+    unrealized: dict[UUID, CurrencyAmount | Decimal] = {}
     last: EquityPoint | None = None
     for point, part in timed:
         if part.stream_id == portfolio_id:
@@ -221,28 +237,21 @@ def _points(portfolio_id: UUID, timed: Iterable[tuple[datetime, RecordedEvent]])
             unrealized.pop(part.stream_id, None)
             position = selection.entity
             if position is not None and position.portfolio_id == portfolio_id and position.is_open:
-                unrealized[part.stream_id] = position.unrealized_pnl or _ZERO
+                unrealized[part.stream_id] = _unrealized(position)
         if last is not None and point != last.at:
             yield last
         last = (
             None
             if portfolio.entity is None
-            else EquityPoint(point, _equity(portfolio.entity, unrealized.values()))
+            else EquityPoint(point, equity_of(portfolio.entity, unrealized.values(), rates))
         )
     if last is not None:
         yield last
 
 
-def _equity(portfolio: Portfolio, unrealized: Iterable[Decimal]) -> Decimal:
-    """Return what `PortfolioTotals.equity` is at this point."""
-    with decimal.localcontext(CONTEXT):
-        return plain(
-            portfolio.initial_capital
-            + portfolio.net_deposits
-            + portfolio.total_realized_pnl
-            + sum(unrealized, _ZERO)
-            - portfolio.total_commission_paid
-        )
+def _unrealized(position: Position) -> CurrencyAmount | Decimal:
+    amount, currency = position.unrealized_pnl or _ZERO, getattr(position, "currency", None)
+    return amount if currency is None else CurrencyAmount(currency=currency, amount=amount)
 
 
 def _imported(name: str, what: str) -> Any:

@@ -237,11 +237,17 @@ class IPortfolioRepository(Protocol):
     ) -> Page[Portfolio]:
         """Return the portfolios of a strategy."""
 
-    async def get_portfolio_summary(self, portfolio_id: UUID | Portfolio) -> PortfolioSummary | None:
+    async def get_portfolio_summary(
+        self, portfolio_id: UUID | Portfolio, *, rates: Mapping[str, Decimal] | None = None
+    ) -> PortfolioSummary | None:
         """Return a portfolio summed up over its open positions."""
 
     async def create_portfolio_snapshot(
-        self, portfolio_id: UUID | Portfolio, *, occurred_at: datetime | None = None
+        self,
+        portfolio_id: UUID | Portfolio,
+        *,
+        occurred_at: datetime | None = None,
+        rates: Mapping[str, Decimal] | None = None,
     ) -> PortfolioSnapshot:
         """Sum up a portfolio, and store the sums as a snapshot."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from eventstore.domain.portfolio import Portfolio
@@ -127,19 +128,32 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
 
     # ---- over the positions of a portfolio -------------------------------------------------------------------
 
-    async def get_portfolio_summary(self, portfolio_id: UUID | Portfolio) -> PortfolioSummary | None:
+    async def get_portfolio_summary(
+        self, portfolio_id: UUID | Portfolio, *, rates: Mapping[str, Decimal] | None = None
+    ) -> PortfolioSummary | None:
         """Return a portfolio summed up over its open positions, as of now; None if it does not exist.
 
         The sums are computed from one state of the portfolio and its positions: if a commit changes the
         portfolio while they are read, both are read again.
 
+        Args:
+            portfolio_id: The portfolio or its id.
+            rates: How much of the portfolio's currency one unit of each other currency is worth; None if all
+                is in its own currency.
+
         Raises:
+            DomainError: `money.rate`: a rate is no decimal or below 0, or the portfolio or a position has an amount of
+                another currency that has no rate.
             ConcurrencyError: The portfolio changed during each of `SUMMARY_ATTEMPTS_MAX` attempts. Safe to retry.
         """
-        return await _sum_up(self._source.reading(), portfolio_id, None)
+        return await _sum_up(self._source.reading(), portfolio_id, None, rates)
 
     async def create_portfolio_snapshot(
-        self, portfolio_id: UUID | Portfolio, *, occurred_at: datetime | None = None
+        self,
+        portfolio_id: UUID | Portfolio,
+        *,
+        occurred_at: datetime | None = None,
+        rates: Mapping[str, Decimal] | None = None,
     ) -> PortfolioSnapshot:
         """Sum up a portfolio as `get_portfolio_summary` does, store the sums, and return them.
 
@@ -149,13 +163,15 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
             portfolio_id: The portfolio or its id.
             occurred_at: The time under which the snapshot is stored; its sums are always current. None for the
                 context's clock; a naive datetime means local time.
+            rates: As for `get_portfolio_summary`; the snapshot keeps them.
 
         Raises:
             PortfolioNotFoundError: No portfolio has this id.
+            DomainError: `money.rate`, as for `get_portfolio_summary`.
             ConcurrencyError: As for `get_portfolio_summary`.
         """
         async with self._source.writing() as session:
-            summary = await _sum_up(session, portfolio_id, occurred_at)
+            summary = await _sum_up(session, portfolio_id, occurred_at, rates)
             if summary is None:
                 raise PortfolioNotFoundError(as_id(Portfolio, portfolio_id), category="portfolio")
             return await session.save(PortfolioSnapshot.of(summary))
@@ -198,7 +214,10 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
 
 
 async def _sum_up(
-    session: Session, given: UUID | Portfolio, taken_at: datetime | None
+    session: Session,
+    given: UUID | Portfolio,
+    taken_at: datetime | None,
+    rates: Mapping[str, Decimal] | None,
 ) -> PortfolioSummary | None:
     """Read a portfolio, its open positions and the portfolio again, until both readings have one version."""
     portfolio_id: UUID = as_id(Portfolio, given)
@@ -216,7 +235,7 @@ async def _sum_up(
         positions = await session.find(Position, query)
         portfolio = await session.get(Portfolio, portfolio_id)
         if portfolio is not None and portfolio.version == version:
-            return summarize(portfolio, positions, taken_at=taken_at)
+            return summarize(portfolio, positions, taken_at=taken_at, rates=rates)
     raise ConcurrencyError(
         portfolio_id, expected=version, actual=None if portfolio is None else portfolio.version
     )

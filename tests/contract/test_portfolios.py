@@ -47,7 +47,7 @@ class TestSaveAndLoad:
             assert await uow.portfolios.save_many([portfolio]) == [portfolio]
             portfolio.deposit(Decimal(1))
             assert await uow.portfolios.update_portfolio(portfolio) is portfolio
-        assert await types(database, portfolio.id) == ["PortfolioCreated", "PortfolioFundsDeposited"]
+        assert await types(database, portfolio.id) == ["PortfolioCreated", "PortfolioCashMoved"]
 
     async def test_plain_assignments_are_kept(self, tables: Database):
         """All fields assigned between two saves become one event."""

@@ -159,7 +159,7 @@ class TestRefused:
                 portfolio.deposit(Decimal(1))
         assert raised.value.changes == (
             *(("order", order.id, ("OrderSubmitted", "OrderCancelled")) for order in orders),
-            ("portfolio", portfolio.id, ("PortfolioFundsDeposited",)),
+            ("portfolio", portfolio.id, ("PortfolioCashMoved",)),
         )
         assert "and 3 more" in str(raised.value)
         assert "\n" not in str(raised.value)
@@ -332,7 +332,7 @@ class TestSaved:
             order.cancel()
             portfolio.deposit(Decimal(1))
         assert await types(database, order.id) == ["OrderCreated", "OrderSubmitted", "OrderCancelled"]
-        assert await types(database, portfolio.id) == ["PortfolioCreated", "PortfolioFundsDeposited"]
+        assert await types(database, portfolio.id) == ["PortfolioCreated", "PortfolioCashMoved"]
 
     async def test_the_opposite_positions_of_flips(self, database: Database):
         """Also what a position has made that was made itself by one that was saved."""

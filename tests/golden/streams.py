@@ -14,13 +14,24 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import orjson
 
 from eventstore.core import Entity
 from eventstore.core.context import now, use_clock, use_ids
-from eventstore.domain import Order, OrderSide, Portfolio, Position, TimeInForce
+from eventstore.domain import (
+    CashKind,
+    CurrencyAmount,
+    Order,
+    OrderSide,
+    Portfolio,
+    Position,
+    PositionMode,
+    Settlement,
+    TimeInForce,
+)
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot
 
 __all__ = ["FOLDER", "write_missing"]
@@ -127,6 +138,46 @@ def portfolio_traded() -> Iterator[Portfolio]:
     yield portfolio
 
 
+def portfolio_of_currencies() -> Iterator[Portfolio]:
+    """A margin account of several currencies: trades that are busted and corrected, and cash of every kind."""
+    portfolio = Portfolio(
+        name="World",
+        currency="USD",
+        initial_capital=Decimal("50000.00"),
+        other_balances=(CurrencyAmount(currency="BNB", amount=Decimal("1.5")),),
+        position_mode=PositionMode.HEDGING,
+        settlement=Settlement.ON_MARGIN,
+        may_go_below_zero=True,
+    )
+    portfolio.record_assignments()
+    named: dict[str, Any] = {"order_id": UUID(int=0xA0), "account": "U1", "venue": "XNYS"}
+    portfolio.record_trade(
+        "E1",
+        realized_pnl=Decimal("12.50"),
+        commission=Decimal("0.0012"),
+        commission_currency="BNB",
+        symbol="BTCUSDT",
+        transact_time_ns=1767364200123456789,
+        **named,
+    )
+    portfolio.record_trade(
+        "E2", cash_flow=Decimal("-1000.50"), commission=Decimal(1), currency="EUR", venue="XPAR"
+    )
+    portfolio.correct_trade(
+        "E1", new_trade_id="E3", realized_pnl=Decimal("-2.50"), reason="wrong price", **named
+    )
+    portfolio.bust_trade("E3", realized_pnl_change=Decimal("0.25"), reason="clearly erroneous", **named)
+    for kind in CashKind:
+        if kind is not CashKind.CONVERSION:
+            portfolio.record_cash(kind, Decimal((kind.sign or 1) * 3), external_id=f"C-{kind}", symbol="KO")
+    portfolio.record_cash(
+        CashKind.FUNDING, Decimal("-0.00001"), currency="BTC", venue="BITMEX", is_reversal=True
+    )
+    portfolio.convert("USD", Decimal(1200), "EUR", Decimal("1100.40"), external_id="FX-1")
+    portfolio.transfer_to(Portfolio(name="Other", currency="USD", initial_capital=Decimal(0)), Decimal(10))
+    yield portfolio
+
+
 def portfolio_deleted() -> Iterator[Portfolio]:
     """One that was a mistake."""
     portfolio = Portfolio(name="Wrong", initial_capital=Decimal(1))
@@ -164,6 +215,7 @@ STREAMS: tuple[Callable[[], Iterator[Entity]], ...] = (
     portfolio_traded,
     portfolio_deleted,
     snapshot_taken,
+    portfolio_of_currencies,
 )
 
 

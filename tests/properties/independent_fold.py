@@ -262,29 +262,201 @@ def _trade(
 # ---- portfolios --------------------------------------------------------------------------------------------
 
 
-def new_portfolio(capital: Fraction) -> dict[str, Any]:
-    """A portfolio as it begins."""
-    return {"cash": capital, "deposits": Fraction(0), "trades": [], "known": set(), "fees": Fraction(0)}
+_SIGNS = {
+    "DEPOSIT": 1,
+    "TRANSFER_IN": 1,
+    "REBATE": 1,
+    "WITHDRAWAL": -1,
+    "TRANSFER_OUT": -1,
+    "BORROW_FEE": -1,
+    "ACCOUNT_FEE": -1,
+    "TAX": -1,
+}
+_CAPITAL = ("DEPOSIT", "WITHDRAWAL", "TRANSFER_IN", "TRANSFER_OUT")
+_WITHIN_CASH = ("WITHDRAWAL", "TRANSFER_OUT", "ACCOUNT_FEE", "BORROW_FEE", "CONVERSION")
 
 
-def command_portfolio(portfolio: dict[str, Any], method: str, arguments: dict[str, Any]) -> str:
+def new_portfolio(capital: Fraction, currency: str | None = None) -> dict[str, Any]:
+    """A portfolio as it begins: all that it is follows from its lists of trades and movements of cash."""
+    return {
+        "own": currency,
+        "capital": capital,
+        "may_go_below_zero": False,
+        "trades": [],
+        "changes": [],
+        "moves": [],
+    }
+
+
+def portfolio_sums(portfolio: dict[str, Any]) -> dict[str, dict[str | None, Fraction]]:
+    """The sums by currency; the portfolio's own is None."""
+    names = ("cash", "results", "fees", "income", "deposits", "conversions", "won", "lost")
+    sums: dict[str, dict[str | None, Fraction]] = {name: {} for name in names}
+
+    def add(name: str, currency: str | None, amount: Fraction) -> None:
+        key = None if currency == portfolio["own"] else currency
+        sums[name][key] = sums[name].get(key, Fraction(0)) + amount
+
+    add("cash", None, portfolio["capital"])
+    for trade in portfolio["trades"]:
+        if trade["status"] != "COUNTED":
+            continue
+        add("cash", trade["currency"], trade["flow"])
+        add("fees", trade["fee_currency"], trade["fees"])
+        if trade["fee_currency"] != trade["currency"]:
+            add("cash", trade["fee_currency"], -trade["fees"])
+        if trade["result"] is not None:
+            add("results", trade["currency"], trade["result"])
+            add("won", trade["currency"], max(trade["result"], Fraction(0)))
+            add("lost", trade["currency"], max(-trade["result"], Fraction(0)))
+    for currency, change in portfolio["changes"]:
+        add("cash", currency, change)
+        add("results", currency, change)
+        add("won", currency, max(change, Fraction(0)))
+        add("lost", currency, max(-change, Fraction(0)))
+    for move in portfolio["moves"]:
+        add("cash", move["currency"], move["amount"])
+        if move["kind"] == "CONVERSION":
+            add("conversions", move["currency"], move["amount"])
+            add("conversions", move["into"], move["came"])
+            add("cash", move["into"], move["came"])
+        else:
+            add("deposits" if move["kind"] in _CAPITAL else "income", move["currency"], move["amount"])
+    return sums
+
+
+def command_portfolio(  # noqa: PLR0911 - a rule for each refusal
+    portfolio: dict[str, Any], method: str, arguments: dict[str, Any]
+) -> str:
     """Do one command to `portfolio`."""
     if method == "record_trade":
-        if arguments["trade_id"] in portfolio["known"]:
-            return REPEAT
-        portfolio["known"].add(arguments["trade_id"])
-        fees = Fraction(arguments["commission"])
-        result = arguments["realized_pnl"]
-        if result is not None:
-            portfolio["trades"].append(Fraction(result))
-        flow = arguments.get("cash_flow")
-        portfolio["cash"] += Fraction(result or 0) - fees if flow is None else Fraction(flow)
-        portfolio["fees"] += fees
-        return DONE
+        return _record_trade(portfolio, arguments)
+    if method in ("bust_trade", "correct_trade"):
+        return _take_back(portfolio, method, arguments)
+    own = portfolio["own"]
+    if method == "convert":
+        out, came = Fraction(arguments["from_amount"]), Fraction(arguments["to_amount"])
+        source = arguments["from_currency"] or own
+        into = arguments["to_currency"] or own
+        if out <= 0 or came <= 0 or source is None or into is None or source == into:
+            return REFUSED
+        return _move(
+            portfolio, "CONVERSION", source, -out, known_id=arguments["external_id"], into=into, came=came
+        )
     amount = Fraction(arguments["amount"])
-    if amount <= 0 or (method == "withdraw" and amount > portfolio["cash"]):
+    kind = {"deposit": "DEPOSIT", "withdraw": "WITHDRAWAL"}.get(method) or str(arguments["kind"])
+    if method in ("deposit", "withdraw"):
+        if amount <= 0:
+            return REFUSED
+        amount *= _SIGNS[kind]
+    if kind == "CONVERSION" or not amount or amount * _SIGNS.get(kind, 0) < 0:
         return REFUSED
-    signed = amount if method == "deposit" else -amount
-    portfolio["cash"] += signed
-    portfolio["deposits"] += signed
+    return _move(portfolio, kind, arguments["currency"] or own, amount, known_id=arguments["external_id"])
+
+
+def _move(
+    portfolio: dict[str, Any],
+    kind: str,
+    currency: str | None,
+    amount: Fraction,
+    *,
+    known_id: str | None,
+    into: str | None = None,
+    came: Fraction | None = None,
+) -> str:
+    move = {"kind": kind, "currency": currency, "amount": amount, "id": known_id, "into": into, "came": came}
+    for one in portfolio["moves"]:
+        if known_id not in (None, "0") and (one["kind"], one["id"]) == (kind, known_id):
+            told = _agree(one["currency"], currency) and _agree(one["into"], into)
+            return REPEAT if told and (one["amount"], one["came"]) == (amount, came) else REFUSED
+    cash = portfolio_sums(portfolio)["cash"].get(
+        None if currency == portfolio["own"] else currency, Fraction(0)
+    )
+    if (
+        not portfolio["may_go_below_zero"]
+        and kind in _WITHIN_CASH
+        and -amount > max(cash, Fraction(0))
+        and amount < 0
+    ):
+        return REFUSED
+    portfolio["moves"].append(move)
     return DONE
+
+
+def _record_trade(portfolio: dict[str, Any], arguments: dict[str, Any]) -> str:
+    currency = arguments["currency"] or portfolio["own"]
+    fee_currency = arguments["commission_currency"] or currency
+    fees = Fraction(arguments["commission"])
+    result = None if arguments["realized_pnl"] is None else Fraction(arguments["realized_pnl"])
+    flow = arguments.get("cash_flow")
+    if flow is None:
+        flow = (result or 0) - (fees if fee_currency == currency else 0)
+    trade = {
+        "id": arguments["trade_id"],
+        "of": (arguments["order_id"], arguments["venue"]),
+        "result": result,
+        "fees": fees,
+        "flow": Fraction(flow),
+        "currency": currency,
+        "fee_currency": fee_currency,
+        "status": "COUNTED",
+    }
+    if (known := _repeats(portfolio, trade)) is not None:
+        return known
+    portfolio["trades"].append(trade)
+    return DONE
+
+
+def _take_back(  # noqa: PLR0911 - a rule for each refusal
+    portfolio: dict[str, Any], method: str, arguments: dict[str, Any]
+) -> str:
+    trade_id, of = arguments["trade_id"], (arguments["order_id"], arguments["venue"])
+    known = [one for one in portfolio["trades"] if (one["id"], one["of"]) == (trade_id, of)]
+    if trade_id in (None, "0") or not known:
+        return REFUSED
+    old = next((one for one in known if one["status"] == "COUNTED"), known[-1])
+    change = (old["currency"], Fraction(arguments["realized_pnl_change"]))
+    if method == "bust_trade":
+        if old["status"] != "COUNTED":
+            return REPEAT if old["status"] == "BUSTED" else REFUSED
+        old["status"] = "BUSTED"
+        portfolio["changes"].append(change)
+        return DONE
+    result = Fraction(arguments["realized_pnl"])
+    new_id = trade_id if arguments["new_trade_id"] is None else arguments["new_trade_id"]
+    in_flow = old["fees"] if old["fee_currency"] == old["currency"] else 0
+    new = {**old, "id": new_id, "result": result, "flow": result - in_flow, "status": "COUNTED"}
+    if new_id == trade_id:
+        if _says_the_same(old, new):
+            return REPEAT
+    elif (repeated := _repeats(portfolio, new)) is not None:
+        return repeated
+    if old["status"] != "COUNTED":
+        return REFUSED
+    old["status"] = "CORRECTED"
+    portfolio["trades"].append(new)
+    portfolio["changes"].append(change)
+    return DONE
+
+
+def _repeats(portfolio: dict[str, Any], trade: dict[str, Any]) -> str | None:
+    known = [one for one in portfolio["trades"] if (one["id"], one["of"]) == (trade["id"], trade["of"])]
+    if trade["id"] in (None, "0") or not known:
+        return None
+    return REPEAT if any(_says_the_same(one, trade) for one in known) else REFUSED
+
+
+def _says_the_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    facts = ("result", "fees", "flow")
+    in_coin = [
+        each["fee_currency"] if each["fee_currency"] != each["currency"] else None for each in (one, other)
+    ]
+    return (
+        [one[name] for name in facts] == [other[name] for name in facts]
+        and _agree(one["currency"], other["currency"])
+        and in_coin[0] == in_coin[1]
+    )
+
+
+def _agree(one: str | None, other: str | None) -> bool:
+    return one is None or other is None or one == other

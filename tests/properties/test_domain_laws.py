@@ -239,32 +239,58 @@ def test_positions_equal_the_independent_fold(history, commands):
 @usual
 @given(portfolio_histories(commands_max=0), portfolio_commands(commands_max=16))
 def test_portfolios_equal_the_independent_fold(history, commands):
-    """Cash, commissions and every figure of the trades are exact: nothing of it divides."""
+    """Cash, commissions, income and every figure of the trades are exact in each currency: nothing of it divides."""
     portfolio = history.play()[0]
     portfolio.record_assignments()
-    expected = independent.new_portfolio(Fraction(history.arguments["initial_capital"]))
+    expected = independent.new_portfolio(
+        Fraction(history.arguments["initial_capital"]), history.arguments["currency"]
+    )
     for command in commands:
         if command.method == "=":
+            if "may_go_below_zero" in command.arguments:
+                command.run(portfolio)
+                portfolio.record_assignments()
+                expected.update(command.arguments)
             continue
         assert _outcome(portfolio, command) == independent.command_portfolio(
             expected, command.method, dict(command.arguments)
         ), command
-    trades = expected["trades"]
-    wins, losses = [t for t in trades if t > 0], [t for t in trades if t < 0]
-    assert portfolio.cash_balance == expected["cash"]
-    assert portfolio.net_deposits == expected["deposits"]
-    assert portfolio.total_commission_paid == expected["fees"]
-    assert portfolio.total_realized_pnl == sum(trades)
-    assert (portfolio.gross_profit, portfolio.gross_loss) == (sum(wins), -sum(losses))
+    sums = independent.portfolio_sums(expected)
+    for own, others, name in (
+        ("cash_balance", "other_balances", "cash"),
+        ("net_deposits", "other_deposits", "deposits"),
+        ("total_commission_paid", "other_commissions", "fees"),
+        ("total_income", "other_income", "income"),
+        ("total_realized_pnl", "other_realized_pnl", "results"),
+    ):
+        assert getattr(portfolio, own) == sums[name].pop(None, 0), own
+        assert _by_currency(getattr(portfolio, others)) == _without_zeros(sums[name]), others
+    converted = {portfolio.currency if key is None else key: one for key, one in sums["conversions"].items()}
+    assert _by_currency(portfolio.conversions) == _without_zeros(converted)
+    assert (portfolio.gross_profit, portfolio.gross_loss) == (
+        sums["won"].get(None, 0),
+        sums["lost"].get(None, 0),
+    )
+    results = [one["result"] for one in expected["trades"] if one["status"] == "COUNTED"]
+    trades = [one for one in results if one is not None]
     assert (portfolio.trades_count, portfolio.winning_trades, portfolio.losing_trades) == (
         len(trades),
-        len(wins),
-        len(losses),
+        sum(one > 0 for one in trades),
+        sum(one < 0 for one in trades),
     )
     if trades:
-        assert near(portfolio.win_rate, Fraction(len(wins), len(trades)), Fraction(1))
-    if losses:
-        assert near(portfolio.profit_factor, Fraction(sum(wins), -sum(losses)), Fraction(0))
+        assert near(portfolio.win_rate, Fraction(portfolio.winning_trades, len(trades)), Fraction(1))
+    if portfolio.gross_loss:
+        quotient = Fraction(portfolio.gross_profit) / Fraction(portfolio.gross_loss)
+        assert near(portfolio.profit_factor, quotient, Fraction(0))
+
+
+def _by_currency(amounts) -> dict[str, Fraction]:
+    return {one.currency: Fraction(one.amount) for one in amounts}
+
+
+def _without_zeros(sums) -> dict[str, Fraction]:
+    return {currency: amount for currency, amount in sums.items() if amount}
 
 
 # ---- the three together ------------------------------------------------------------------------------------

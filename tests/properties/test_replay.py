@@ -83,7 +83,7 @@ def rows_with_a_clock_that_steps_back() -> list[tuple[Any, ...]]:
         elif kind == 1:
             category, name, data = "order", "OrderSubmitted", '{"broker_order_id": "B"}'
         else:
-            category, name, data = "portfolio", "PortfolioFundsDeposited", '{"amount": "1"}'
+            category, name, data = "portfolio", "PortfolioCashMoved", '{"kind": "DEPOSIT", "amount": "1"}'
         recorded_at = EPOCH + timedelta(seconds=clock)
         rows.append(
             (position, EPOCH, recorded_at, version, stream_id, UUID(int=position), category, name, data)

@@ -11,12 +11,12 @@ from uuid import UUID
 
 import pytest
 
-from eventstore.domain.order import OrderSide
+from eventstore.domain.executions import EXECUTIONS_KEPT_MAX, OrderSide
 from eventstore.domain.portfolio import (
-    TRADE_IDS_REMEMBERED_MAX,
     Portfolio,
     PortfolioCreated,
     PortfolioTradeRecorded,
+    Trade,
     settled_cash_flow,
 )
 from eventstore.errors import DomainError
@@ -70,16 +70,17 @@ def test_shares_move_cash_by_their_value():
     assert held.cash_balance - held.initial_capital == held.net_realized_pnl
 
 
-def test_a_trade_counts_once_within_the_window():
-    """A repeated id changes nothing while it is remembered; what is older is not known again."""
+def test_a_trade_counts_once():
+    """A repeated trade changes nothing, however many came between; the state holds the last ones."""
     held = portfolio()
-    for number in range(TRADE_IDS_REMEMBERED_MAX + 1):
+    for number in range(EXECUTIONS_KEPT_MAX + 1):
         assert held.record_trade(f"T-{number}", realized_pnl=D(1))
     events = held.pending_events
-    assert len(held.trade_ids) == TRADE_IDS_REMEMBERED_MAX
-    assert not held.record_trade("T-1", realized_pnl=D(1))
+    assert len(held.trades) == EXECUTIONS_KEPT_MAX
+    assert held.trade_ids[0] == "T-1"
+    for number in (0, 1, EXECUTIONS_KEPT_MAX):
+        assert not held.record_trade(f"T-{number}", realized_pnl=D(1))
     assert held.pending_events == events
-    assert held.record_trade("T-0", realized_pnl=D(1))
 
 
 def test_a_trade_id_may_be_an_event_id():
@@ -88,8 +89,8 @@ def test_a_trade_id_may_be_an_event_id():
     held.record_trade(UUID(int=1), realized_pnl=D(1))
     event = held.pending_events[-1].event
     assert isinstance(event, PortfolioTradeRecorded)
-    assert event.trade_id == "00000000-0000-0000-0000-000000000001"
-    assert not held.record_trade("00000000-0000-0000-0000-000000000001")
+    assert event.execution_id == "00000000-0000-0000-0000-000000000001"
+    assert not held.record_trade("00000000-0000-0000-0000-000000000001", realized_pnl=D(1))
 
 
 def test_deposits_and_withdrawals_move_cash_alone():
@@ -157,7 +158,13 @@ def test_what_a_rule_forbids_changes_nothing(command, rule):
         ({"initial_capital": D(-1)}, "portfolio.initial_capital"),
         ({"initial_capital": 1e5}, "portfolio.initial_capital"),
         ({"winning_trades": 2, "trades_count": 1}, "portfolio.trades_count"),
-        ({"trade_ids": ["T"] * (TRADE_IDS_REMEMBERED_MAX + 1)}, "portfolio.trade_ids"),
+        (
+            {
+                "trades": [Trade(execution_id=None, cash_flow=D(1), occurred_at=NINE)]
+                * (EXECUTIONS_KEPT_MAX + 1)
+            },
+            "portfolio.trades",
+        ),
         ({"colour": "red"}, "portfolio.colour"),
     ],
 )

@@ -51,7 +51,7 @@ NOT_YET = ("docs/performance.md", "docs/glossary.md", "tools/lint/wording_rules.
 """Files inside a room that are not searched: not edited yet, or, like this one, full of the phrases."""
 
 PHRASES = {
-    r"(?i)\b(?:lanes?|milestones?|mend(?:s|ed|ing)?|settlements?|crew|bells?)\b": "use the word of docs/glossary.md",
+    r"(?i)\b(?:lanes?|milestones?|mend(?:s|ed|ing)?|crew|bells?)\b": "use the word of docs/glossary.md",
     r"\bwhere there (?:is|are) (?:none|no)\b": "write 'if there is none', or name the case: 'None without a head'",
     r"\bNone: (?:there is|it has|it is|one|none|all|not|the|that|as)\b": "write 'None if ...' or 'None for ...'",
     r"\b(?:is|are) told\b": "name who receives what: 'the callback receives the position'",

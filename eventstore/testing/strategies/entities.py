@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from eventstore.core.context import use_clock
 from eventstore.core.entity import Entity
 from eventstore.domain.order import Order, OrderSide, OrderType, TimeInForce
-from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.portfolio import CashKind, Portfolio
 from eventstore.domain.position import Position
 from eventstore.errors import DomainError
 
@@ -352,18 +352,39 @@ def positions() -> st.SearchStrategy[Position]:
 
 def portfolio_commands(commands_max: int = COMMANDS_MAX) -> st.SearchStrategy[list[Command]]:
     """Commands of a portfolio, legal or not, in any sequence."""
+    ids = st.sampled_from(["T-1", "T-2", "T-3", "T-4", None, "0"])
+    currencies = st.sampled_from([None, None, "USD", "EUR", "BNB"])
+    of = {"order_id": st.sampled_from([None, UUID(int=1)]), "venue": st.sampled_from([None, "X"])}
     trade = {
-        "trade_id": st.sampled_from(["T-1", "T-2", "T-3", "T-4", "T-5", "T-6"]),
+        "trade_id": ids,
         "realized_pnl": st.one_of(st.none(), amounts()),
         "commission": commissions(),
+        "currency": currencies,
+        "commission_currency": currencies,
+        **of,
         "occurred_at": times(),
     }
+    back = {"trade_id": ids, **of, "realized_pnl_change": st.one_of(st.just(Decimal(0)), amounts())}
+    moved = {"currency": currencies, "external_id": ids, "occurred_at": times()}
     weighted = {
-        _command("record_trade", **trade): 3,
-        _command("record_trade", **trade, cash_flow=amounts()): 3,
-        _command("deposit", amount=amounts(), occurred_at=times()): 2,
-        _command("withdraw", amount=amounts(), occurred_at=times()): 2,
+        _command("record_trade", **trade): 4,
+        _command("record_trade", **trade, cash_flow=amounts()): 4,
+        _command("bust_trade", **back, occurred_at=times()): 2,
+        _command("correct_trade", **back, new_trade_id=ids, realized_pnl=amounts(), occurred_at=times()): 2,
+        _command("record_cash", kind=st.sampled_from(CashKind), amount=amounts(), **moved): 3,
+        _command("deposit", amount=amounts(), **moved): 2,
+        _command("withdraw", amount=amounts(), **moved): 2,
+        _command(
+            "convert",
+            from_currency=currencies,
+            from_amount=amounts(),
+            to_currency=currencies,
+            to_amount=amounts(),
+            external_id=ids,
+            occurred_at=times(),
+        ): 1,
         _command("=", max_positions=st.one_of(st.none(), st.integers(-1, 5))): 1,
+        _command("=", may_go_below_zero=st.booleans()): 1,
     }
     return _some(weighted, commands_max)
 
@@ -376,6 +397,7 @@ def portfolio_histories(draw: st.DrawFn, commands_max: int = COMMANDS_MAX) -> Hi
     """Legal lives of a portfolio: `history.play()[0]` is the portfolio, its events pending."""
     arguments: dict[str, Any] = {
         "name": draw(st.sampled_from(["Main", "Zweites"])),
+        "currency": draw(st.sampled_from([None, "USD"])),
         "initial_capital": draw(st.sampled_from([Decimal(100_000), Decimal(0), Decimal("0.01")])),
         "created_at": EPOCH,
     }

@@ -47,7 +47,7 @@ named AS MATERIALIZED (
 touched AS MATERIALIZED (
     SELECT stream_id FROM tail
     WHERE data ->> 'strategy'::pg_catalog.text = $5::pg_catalog.text
-        OR (schema_version <> 1 OR type NOT IN ('PortfolioCreated', 'PortfolioTradeRecorded', 'PortfolioFundsDeposited', 'PortfolioFundsWithdrawn', 'PortfolioAmended', 'PortfolioDeleted'))
+        OR (schema_version <> 1 OR type NOT IN ('PortfolioCreated', 'PortfolioTradeRecorded', 'PortfolioTradeBusted', 'PortfolioCashMoved', 'PortfolioAmended', 'PortfolioDeleted'))
         OR position <= (SELECT position FROM folded)
     UNION
     SELECT id FROM named WHERE strategy = $5::pg_catalog.text
@@ -72,21 +72,33 @@ SELECT
     candidates.id,
     candidates.version AS row_version,
     candidates.name,
+    candidates.currency,
     candidates.initial_capital::pg_catalog.text AS initial_capital,
     candidates.cash_balance::pg_catalog.text AS cash_balance,
+    candidates.other_balances,
+    candidates.position_mode::pg_catalog.text AS position_mode,
+    candidates.settlement::pg_catalog.text AS settlement,
+    candidates.may_go_below_zero,
     candidates.max_position_size::pg_catalog.text AS max_position_size,
     candidates.max_portfolio_risk::pg_catalog.text AS max_portfolio_risk,
     candidates.max_positions,
     candidates.max_leverage::pg_catalog.text AS max_leverage,
     candidates.net_deposits::pg_catalog.text AS net_deposits,
+    candidates.other_deposits,
+    candidates.conversions,
     candidates.total_realized_pnl::pg_catalog.text AS total_realized_pnl,
+    candidates.other_realized_pnl,
     candidates.total_commission_paid::pg_catalog.text AS total_commission_paid,
+    candidates.other_commissions,
+    candidates.total_income::pg_catalog.text AS total_income,
+    candidates.other_income,
     candidates.gross_profit::pg_catalog.text AS gross_profit,
     candidates.gross_loss::pg_catalog.text AS gross_loss,
     candidates.trades_count,
     candidates.winning_trades,
     candidates.losing_trades,
-    candidates.trade_ids,
+    candidates.trades,
+    candidates.movements,
     candidates.strategy,
     candidates.created_at,
     candidates.last_updated,
