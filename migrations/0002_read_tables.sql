@@ -69,14 +69,20 @@ CREATE TABLE positions (
     cost              numeric     NOT NULL,
     multiplier        numeric     NOT NULL,
     current_price     numeric,
+    marked_at         timestamptz,
+    marked_at_ns      bigint,
     realized_pnl      numeric     NOT NULL,
     commission_paid   numeric     NOT NULL,
+    other_commissions jsonb       NOT NULL,
     stop_loss_price   numeric,
     take_profit_price numeric,
     strategy          text,
     portfolio_id      uuid,
+    account           text,
+    venue             text,
+    currency          text,
     tags              jsonb       NOT NULL,
-    execution_ids     jsonb       NOT NULL,
+    executions        jsonb       NOT NULL,
     opened_at         timestamptz NOT NULL,
     closed_at         timestamptz,
     last_updated      timestamptz,
@@ -90,6 +96,7 @@ CREATE INDEX positions_open_idx ON positions (opened_at, id) WHERE closed_at IS 
 CREATE INDEX positions_closed_idx ON positions (opened_at, id) WHERE closed_at IS NOT NULL;
 CREATE INDEX positions_strategy_idx ON positions (strategy, opened_at, id) WHERE strategy IS NOT NULL;
 CREATE INDEX positions_portfolio_id_idx ON positions (portfolio_id, opened_at, id) WHERE portfolio_id IS NOT NULL;
+CREATE INDEX positions_account_idx ON positions (account, opened_at, id) WHERE account IS NOT NULL;
 CREATE INDEX positions_opened_at_idx ON positions (opened_at, id);
 -- The summary of a portfolio reads its open positions, which are few among all that it has had.
 CREATE INDEX positions_open_portfolio_id_idx ON positions (portfolio_id, opened_at, id)
@@ -101,9 +108,14 @@ COMMENT ON COLUMN positions.last_position IS 'The position of the last event tha
 COMMENT ON COLUMN positions.quantity IS 'Positive for a long position, negative for a short one, 0 for a closed one.';
 COMMENT ON COLUMN positions.cost IS 'The sum of signed quantity x price of what is open, without the multiplier.';
 COMMENT ON COLUMN positions.multiplier IS 'Currency for each point of price and contract.';
-COMMENT ON COLUMN positions.current_price IS 'The price of the last mark; NULL if the position was never marked.';
+COMMENT ON COLUMN positions.current_price IS 'The price of the latest mark; NULL if the position was never marked.';
+COMMENT ON COLUMN positions.marked_at IS 'When that mark happened, or a split that changed its price.';
+COMMENT ON COLUMN positions.marked_at_ns IS 'The venue''s time of that mark, in ns since the epoch.';
 COMMENT ON COLUMN positions.realized_pnl IS 'What it has realised, in currency, before commissions.';
-COMMENT ON COLUMN positions.execution_ids IS 'The executions that it has counted.';
+COMMENT ON COLUMN positions.commission_paid IS 'The sum of its commissions in its own currency.';
+COMMENT ON COLUMN positions.other_commissions IS 'The sum of its commissions in each other currency or coin.';
+COMMENT ON COLUMN positions.currency IS 'The currency of its prices and results.';
+COMMENT ON COLUMN positions.executions IS 'The last executions that were reported, busted and corrected ones too.';
 
 CREATE TABLE portfolios (
     id                    uuid        NOT NULL,

@@ -74,6 +74,8 @@ CREATE INDEX state_snapshot_positions_strategy_idx ON state_snapshot_positions (
     WHERE strategy IS NOT NULL;
 CREATE INDEX state_snapshot_positions_portfolio_id_idx ON state_snapshot_positions (portfolio_id, opened_at, id)
     WHERE portfolio_id IS NOT NULL;
+CREATE INDEX state_snapshot_positions_account_idx ON state_snapshot_positions (account, opened_at, id)
+    WHERE account IS NOT NULL;
 CREATE INDEX state_snapshot_positions_opened_at_idx ON state_snapshot_positions (opened_at, id);
 
 COMMENT ON TABLE state_snapshot_positions IS 'States of positions that state snapshots consist of.';

@@ -189,7 +189,7 @@ class Execution(Validated):
     # An instance of a subclass becomes one of this class, or is refused: the log keeps these fields and no others.
     model_config = ConfigDict(frozen=True, extra="forbid", revalidate_instances="subclass-instances")
 
-    execution_id: Name | None
+    execution_id: Name | None = None
     side: OrderSide | None = None
     quantity: Quantity
     price: Price
@@ -294,9 +294,11 @@ class Keyed(Protocol):
 R = TypeVar("R", bound=Keyed)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Memory(Generic[R]):
     """What an instance knows of executions that its state no longer holds.
+
+    It is no part of the state, so two instances are equal whatever they remember.
 
     Attributes:
         older: Executions by their keys: counted by this instance since it was made or loaded, or read from the log.
@@ -307,6 +309,11 @@ class Memory(Generic[R]):
     older: dict[ExecutionKey, list[R]] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
     undecided: set[str] = field(default_factory=set)
+
+    def __eq__(self, other: object) -> bool:
+        return other is None or isinstance(other, Memory)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def known_as(key: ExecutionKey, held: Iterable[R], memory: Memory[R] | None) -> list[R]:

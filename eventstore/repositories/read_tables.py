@@ -10,12 +10,7 @@ from eventstore.domain.order import ACTIVE_ORDER_STATUSES, Order
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot
 from eventstore.domain.position import Position
-from eventstore.domain.position_events import (
-    PositionIncreased,
-    PositionMarked,
-    PositionOpened,
-    PositionReduced,
-)
+from eventstore.domain.position_events import PositionMarked, PositionOpened, PositionSplit
 from eventstore.repositories.lists import Belonging, ListStatement, event_may_give, has_value
 from eventstore.repositories.storage import ReadTable
 from eventstore.sql import literal
@@ -124,7 +119,7 @@ LISTS: Mapping[str, ListStatement] = {
             event=event_may_give(
                 Position,
                 "data ->> 'closed_at'::pg_catalog.text IS NOT NULL",
-                classes=(PositionOpened, PositionIncreased, PositionReduced, PositionMarked),
+                classes=(PositionOpened, PositionMarked, PositionSplit),
             ),
             row="closed_at IS NOT NULL",
         ),

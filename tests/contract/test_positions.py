@@ -110,7 +110,7 @@ class TestClose:
         assert loaded is not None
         assert (loaded.quantity, loaded.realized_pnl) == (Decimal(0), Decimal(200))
         assert loaded.closed_at is not None
-        assert await types(tables, position.id) == ["PositionOpened", "PositionClosed"]
+        assert await types(tables, position.id) == ["PositionOpened", "PositionFilled"]
 
     async def test_close_at_the_price_it_was_marked_at(self, tables: Database):
         """Without an exit price the last mark counts."""
@@ -140,7 +140,7 @@ class TestClose:
         async with tables.unit_of_work() as uow:
             assert await uow.positions.close_position(uuid4(), exit_price=Decimal(1)) is False
             assert await uow.positions.close_position(position.id, exit_price=Decimal(1)) is False
-        assert await types(tables, position.id) == ["PositionOpened", "PositionClosed"]
+        assert await types(tables, position.id) == ["PositionOpened", "PositionFilled"]
 
 
 class TestBySymbol:

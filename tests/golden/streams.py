@@ -32,6 +32,7 @@ from eventstore.domain import (
     Settlement,
     TimeInForce,
 )
+from eventstore.domain.executions import Liquidity
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot
 
 __all__ = ["FOLDER", "write_missing"]
@@ -39,6 +40,7 @@ __all__ = ["FOLDER", "write_missing"]
 FOLDER = Path(__file__).parent / "streams"
 START = datetime(2026, 1, 2, 14, 30, tzinfo=UTC)
 PORTFOLIO = UUID(int=0xB0)
+ORDER = UUID(int=0xA0)
 
 
 def order_filled() -> Iterator[Order]:
@@ -114,6 +116,42 @@ def position_closed() -> Iterator[Position]:
     position.stop_loss_price = Decimal(6950)
     position.record_assignments()
     position.close(Decimal("6890.25"), execution_id="E4")
+    yield position
+
+
+def position_busted() -> Iterator[Position]:
+    """One with a busted and a corrected fill, a split, a new symbol and a commission in a coin, that expires."""
+    position = Position.open_by_fill(
+        "AAPL240621C180",
+        OrderSide.BUY,
+        Decimal(2),
+        Decimal("3.10"),
+        Decimal("0.50"),
+        execution_id="E1",
+        order_id=ORDER,
+        account="U1",
+        venue="CBOE",
+        currency="USD",
+        liquidity=Liquidity.TAKER,
+        transact_time_ns=1767364200123456789,
+    )
+    position.apply_fill(
+        OrderSide.BUY,
+        Decimal(4),
+        Decimal("3.20"),
+        "E2",
+        commission=Decimal("0.0001"),
+        commission_currency="BNB",
+        order_id=ORDER,
+        venue="PHLX",
+    )
+    position.apply_fill(OrderSide.SELL, Decimal(1), Decimal("3.40"), "E3", order_id=ORDER)
+    position.mark(Decimal("3.30"), transact_time_ns=1767364201123456789)
+    position.split(Decimal(3), Decimal(2))
+    position.correct_fill("E2", price=Decimal("3.21"), new_execution_id="E2a", reason="wrong price")
+    position.bust_fill("E3", reason="clearly erroneous")
+    position.change_symbol("AAPL1240621C120")
+    position.expire()
     yield position
 
 
@@ -216,6 +254,7 @@ STREAMS: tuple[Callable[[], Iterator[Entity]], ...] = (
     portfolio_deleted,
     snapshot_taken,
     portfolio_of_currencies,
+    position_busted,
 )
 
 

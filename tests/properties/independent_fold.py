@@ -193,8 +193,9 @@ def new_position(signed: Fraction, price: Fraction, fees: Fraction, multiplier: 
         "multiplier": multiplier,
         "realized": Fraction(0),
         "commission": fees,
-        "known": set(),
+        "known": {},
         "mark": None,
+        "marked_at": None,
         "turnover": abs(signed * price * multiplier) + abs(fees),
     }
 
@@ -204,11 +205,13 @@ def command_position(book: list[dict[str, Any]], method: str, arguments: dict[st
     position = book[-1]
     identifier = arguments.get("execution_id")
     if identifier is not None and identifier in position["known"]:
-        return REPEAT
+        content = tuple(arguments[name] for name in ("side", "quantity", "price", "commission"))
+        return REPEAT if content == position["known"][identifier] else REFUSED
     if position["quantity"] == 0:
         return REFUSED
     if method == "mark":
-        position["mark"] = Fraction(arguments["price"])
+        if position["marked_at"] is None or arguments["occurred_at"] >= position["marked_at"]:
+            position["mark"], position["marked_at"] = Fraction(arguments["price"]), arguments["occurred_at"]
         return DONE
     price = arguments["price"]
     if method == "close" and price is None:
@@ -228,16 +231,18 @@ def command_position(book: list[dict[str, Any]], method: str, arguments: dict[st
             return REFUSED
     else:
         signed = Fraction(arguments["quantity"]) * (1 if arguments["side"] == "BUY" else -1)
-    _trade(book, signed, price, fees, identifier)
+    known = {}
+    if identifier is not None:
+        known[identifier] = tuple(arguments[name] for name in ("side", "quantity", "price", "commission"))
+    _trade(book, signed, price, fees, known)
     return DONE
 
 
 def _trade(
-    book: list[dict[str, Any]], signed: Fraction, price: Fraction, fees: Fraction, identifier: str | None
+    book: list[dict[str, Any]], signed: Fraction, price: Fraction, fees: Fraction, known: dict[str, Any]
 ) -> None:
     position = book[-1]
-    if identifier is not None:
-        position["known"].add(identifier)
+    position["known"] |= known
     position["turnover"] += abs(signed * price * position["multiplier"]) + abs(fees)
     before = position["quantity"]
     if signed * before > 0:
@@ -254,8 +259,7 @@ def _trade(
     rest = abs(signed) - closed
     if rest:
         opposite = new_position(-direction * rest, price, fees * rest / abs(signed), position["multiplier"])
-        if identifier is not None:
-            opposite["known"].add(identifier)
+        opposite["known"] |= known
         book.append(opposite)
 
 

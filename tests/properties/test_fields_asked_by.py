@@ -9,18 +9,13 @@ from hypothesis import given, strategies as st
 
 from eventstore.core.context import decimal_arithmetic
 from eventstore.core.entity_state import apply, begin
-from eventstore.domain.position_events import (
-    PositionIncreased,
-    PositionMarked,
-    PositionOpened,
-    PositionReduced,
-)
+from eventstore.domain.position_events import PositionMarked, PositionOpened, PositionSplit
 from eventstore.testing.strategies import order_histories, portfolio_histories, position_histories
 
 if TYPE_CHECKING:
     from eventstore.core.entity import Entity
 
-CLOSE_NOTHING = (PositionOpened, PositionIncreased, PositionReduced, PositionMarked)
+CLOSE_NOTHING = (PositionOpened, PositionMarked, PositionSplit)
 ASKED_BY = {"symbol", "broker_order_id", "strategy", "portfolio_id", "name"}
 
 

@@ -19,10 +19,8 @@ from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import (
     Position,
     PositionAmended,
-    PositionClosed,
-    PositionIncreased,
+    PositionFilled,
     PositionOpened,
-    PositionReduced,
 )
 from eventstore.errors import DomainError
 
@@ -62,9 +60,9 @@ def test_closing_realises_the_difference(signed, realized):
     assert (done.realized_pnl, done.commission_paid) == (D(realized), D("2.50"))
     assert (done.unrealized_pnl, done.total_pnl) == (0, D(realized) - D("2.50"))
     assert (done.closed_at, done.last_updated, done.is_open) == (TEN, TEN, False)
-    event = done.pending_events[-1].event
-    assert isinstance(event, PositionClosed)
-    assert event.realized_pnl == D(realized)
+    last = done.pending_events[-1]
+    assert isinstance(last.event, PositionFilled)
+    assert done.realized_in(last.event_id) == D(realized)
 
 
 def test_reducing_takes_a_share_of_the_cost():
@@ -75,19 +73,18 @@ def test_reducing_takes_a_share_of_the_cost():
     assert held.reduce(D(30), D(161), D("0.3"), occurred_at=TEN) == 300
     assert (held.quantity, held.average_entry_price, held.cost) == (120, 151, 18120)
     assert (held.realized_pnl, held.commission_paid) == (300, D("1.8"))
-    event = held.pending_events[-1].event
-    assert type(event) is PositionReduced
-    assert (event.cost, event.realized_pnl) == (4530, 300)
+    last = held.pending_events[-1]
+    assert isinstance(last.event, PositionFilled)
+    assert (last.event.side, last.event.quantity, last.event.price) == (SELL, 30, 161)
+    assert held.realized_in(last.event_id) == 300
 
 
 def test_the_share_of_the_cost_is_rounded_once():
     """Cost x part / whole: multiplied first, so that only the division rounds, at the 24th decimal."""
     held = position("1", "4")
     held.add(D(2), D(3))
-    held.reduce(D(2), D(3))
-    event = held.pending_events[-1].event
-    assert isinstance(event, PositionReduced)
-    assert str(event.cost) == "6.666666666666666666666667"
+    realized = held.reduce(D(2), D(3))
+    assert str(6 - realized) == "6.666666666666666666666667"
     assert str(held.cost) == "3.333333333333333333333333"
 
 
@@ -104,11 +101,8 @@ def test_a_share_of_a_cost_has_the_digits_of_its_size(price, share):
     held = position("2", price)
     held.add(D(1), D(0))
     held.reduce(D(2), D(1))
-    event = held.pending_events[-1].event
-    assert isinstance(event, PositionReduced)
-    assert event.cost == D(share)
     with localcontext(prec=100):
-        assert held.cost + event.cost == 2 * D(price)
+        assert held.cost + D(share) == 2 * D(price)
 
 
 def test_results_of_positions_sum_up_exactly():
@@ -167,8 +161,7 @@ def test_reducing_by_all_closes():
     assert held.cost != 0
     held.reduce(D(1), D(12))
     assert (str(held.quantity), str(held.cost)) == ("0", "0")
-    assert isinstance(held.pending_events[-1].event, PositionClosed)
-    assert (held.quantity, held.cost) == (0, 0)
+    assert held.closed_at is not None
 
 
 def test_the_multiplier_enters_every_amount():
@@ -189,22 +182,24 @@ def test_what_was_never_marked_has_no_open_result():
 
 
 @pytest.mark.parametrize(
-    ("signed", "side", "quantity", "after", "event"),
+    ("signed", "side", "quantity", "after"),
     [
-        ("10", BUY, "5", 15, PositionIncreased),
-        ("10", SELL, "5", 5, PositionReduced),
-        ("10", SELL, "10", 0, PositionClosed),
-        ("-10", SELL, "5", -15, PositionIncreased),
-        ("-10", BUY, "5", -5, PositionReduced),
-        ("-10", BUY, "10", 0, PositionClosed),
+        ("10", BUY, "5", 15),
+        ("10", SELL, "5", 5),
+        ("10", SELL, "10", 0),
+        ("-10", SELL, "5", -15),
+        ("-10", BUY, "5", -5),
+        ("-10", BUY, "10", 0),
     ],
 )
-def test_a_fill_increases_reduces_or_closes(signed, side, quantity, after, event):
-    """What a fill does follows from its side and size; none of these gives a new position."""
+def test_a_fill_increases_reduces_or_closes(signed, side, quantity, after):
+    """What a fill does follows from its side and size; its event is the fact, and none of these gives a new position."""
     held = position(signed)
     assert held.apply_fill(side, D(quantity), D(151), "E-1", occurred_at=TEN) is None
     assert held.quantity == after
-    assert type(held.pending_events[-1].event) is event
+    event = held.pending_events[-1].event
+    assert isinstance(event, PositionFilled)
+    assert (event.side, event.quantity, event.price, event.execution_id) == (side, D(quantity), 151, "E-1")
     assert held.execution_ids == ("E-1",)
 
 
@@ -220,7 +215,8 @@ def test_a_fill_through_zero_closes_and_opens_the_opposite():
     assert short.id != long.id
     assert long.commission_paid - 1 + short.commission_paid == 10
     assert str(long.commission_paid - 1) == "3.333333333333333333333333"
-    assert not short.apply_fill(SELL, D(300), D(151), "E-1")
+    for either in (long, short):
+        assert either.apply_fill(SELL, D(300), D(151), "E-1", commission=D("10.00")) is None
     assert short.quantity == -200
 
 
@@ -236,13 +232,14 @@ def test_a_split_that_divides_is_exact(commission, parts):
 
 
 def test_a_repeated_execution_counts_once():
-    """An execution id that was counted changes nothing, in every method that takes one."""
+    """An execution that was counted changes nothing, in every method that takes one."""
     held = position(execution_id="E-1")
     events = held.pending_events
-    assert held.apply_fill(BUY, D(1), D(1), "E-1") is None
-    assert held.add(D(1), D(1), execution_id="E-1") is False
-    assert held.reduce(D(1), D(1), execution_id="E-1") == 0
-    assert held.close(D(1), execution_id="E-1") == 0
+    assert held.apply_fill(BUY, D(100), D("150.50"), "E-1", commission=D(1)) is None
+    assert held.add(D(100), D("150.5"), D(1), execution_id="E-1") is False
+    assert held.reduce(D(100), D("150.5"), D(1), execution_id="E-1") == 0
+    assert held.close(D("150.5"), D(1), execution_id="E-1") == 0
+    assert held.close(None, D(1), execution_id="E-1") == 0
     assert held.pending_events == events
     assert closed().apply_fill(SELL, D(100), D(151), "E-2") is None
 

@@ -24,6 +24,7 @@ from eventstore.core.context import use_clock, use_ids
 from eventstore.core.entity import Entity
 from eventstore.core.event import Event, PendingEvent, RecordedEvent
 from eventstore.core.registry import EventRegistry, registry
+from eventstore.domain.executions import Execution
 from eventstore.errors import DomainError
 from eventstore.limits import check_count
 from eventstore.log.records import COLUMNS, StagedEvent, decode_page, to_columns
@@ -91,10 +92,16 @@ def shown_event(event: Event) -> str:
         if name == _ENVELOPE:
             if value != EPOCH:
                 said.append(f"at {_time(value)}")
-        elif value is not None and value != fields[name].default:
+        elif value is not None and value != fields[name].default and not _is_told(event, value):
             is_same = isinstance(value, datetime) and value == event.occurred_at != EPOCH
             said.append(f"{name}={'same' if is_same else _value(value)}")
     return f"{event.type}({', '.join(said)})"
+
+
+def _is_told(event: Event, value: Any) -> bool:
+    """Whether a value is the execution whose facts are the other fields of the event."""
+    own_id = getattr(event, "execution_id", None)
+    return isinstance(value, tuple) and [getattr(one, "execution_id", "") for one in value] == [own_id]
 
 
 def _value(value: Any) -> str:
@@ -108,6 +115,9 @@ def _value(value: Any) -> str:
         fields = type(value).model_fields
         told = [f"{k}={_value(v)}" for k, v in value.__dict__.items() if v not in (None, fields[k].default)]
         return f"{type(value).__name__}({', '.join(told)})"
+    if isinstance(value, tuple) and any(isinstance(one, Execution) for one in value):
+        # An execution that an event lists is told by its other fields, or by events before it.
+        return f"({', '.join(str(one.execution_id) for one in value)})"
     return repr(value)
 
 

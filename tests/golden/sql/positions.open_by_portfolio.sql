@@ -47,7 +47,7 @@ named AS MATERIALIZED (
 touched AS MATERIALIZED (
     SELECT stream_id FROM tail
     WHERE data ->> 'portfolio_id'::pg_catalog.text = $5::pg_catalog.uuid::pg_catalog.text
-        OR (schema_version <> 1 OR type NOT IN ('PositionOpened', 'PositionIncreased', 'PositionReduced', 'PositionClosed', 'PositionMarked', 'PositionAmended', 'PositionDeleted'))
+        OR (schema_version <> 1 OR type NOT IN ('PositionOpened', 'PositionFilled', 'PositionFillBusted', 'PositionFillCorrected', 'PositionMarked', 'PositionSplit', 'PositionAmended', 'PositionDeleted'))
         OR position <= (SELECT position FROM folded)
     UNION
     SELECT id FROM named WHERE portfolio_id = $5::pg_catalog.uuid
@@ -77,14 +77,20 @@ SELECT
     candidates.cost::pg_catalog.text AS cost,
     candidates.multiplier::pg_catalog.text AS multiplier,
     candidates.current_price::pg_catalog.text AS current_price,
+    candidates.marked_at,
+    candidates.marked_at_ns,
     candidates.realized_pnl::pg_catalog.text AS realized_pnl,
     candidates.commission_paid::pg_catalog.text AS commission_paid,
+    candidates.other_commissions,
     candidates.stop_loss_price::pg_catalog.text AS stop_loss_price,
     candidates.take_profit_price::pg_catalog.text AS take_profit_price,
     candidates.strategy,
     candidates.portfolio_id,
+    candidates.account,
+    candidates.venue,
+    candidates.currency,
     candidates.tags,
-    candidates.execution_ids,
+    candidates.executions,
     candidates.opened_at,
     candidates.closed_at,
     candidates.last_updated,
