@@ -686,8 +686,8 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             price: The right price; None if it is unchanged.
             commission: The right commission, in this position; None if it is unchanged.
             new_execution_id: The correction's own id (FIX ExecID, 17); None if the venue kept the old one.
-            whole_quantity: The right quantity of the whole execution, if a fill through zero split it; None: the other part
-                of it is unchanged.
+            whole_quantity: The right quantity of the whole execution, if a fill through zero split it; its other part is
+                unchanged unless this is given.
             whole_commission: The right commission of the whole execution, in the same way.
             order_id: As for `bust_fill`.
             account: As for `bust_fill`.
@@ -770,7 +770,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         """Record a split of the instrument: each `old` shares became `new` ones. The cost stays what it is.
 
         The quantity, the current price, the stop loss and the target follow; a result that is not even has 24 decimals. If
-        the venue pays cash for a fraction of a share, book that as a fill of its own. The executions so far stay as they were
+        the venue pays cash for a fraction of a share, book that as a separate fill. The executions so far stay as they were
         reported, and count in today's shares, so a bust or a correction of one is right. Give a fill that happened before the
         split and is reported after it in today's shares and at today's price. A mark from before the split changes nothing.
 
@@ -813,7 +813,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         transact_time_ns: int | None = None,
         **facts: Unpack[FillFacts],
     ) -> Decimal:
-        """Close an option or a future that has expired, at its settlement value.
+        """Close an option or a future that has expired, at its final value.
 
         Args:
             price: What one is worth at the end: 0 for an option that expires worthless.
@@ -840,7 +840,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         transact_time_ns: int | None = None,
         **facts: Unpack[FillFacts],
     ) -> Decimal:
-        """Close a long option that is exercised, at its settlement value; arguments and errors as for `expire`.
+        """Close a long option that is exercised, at its final value; arguments and errors as for `expire`.
 
         Args:
             price: What one is worth: its intrinsic value if it settles in cash. If the underlying is delivered, it is 0 where
@@ -862,7 +862,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         transact_time_ns: int | None = None,
         **facts: Unpack[FillFacts],
     ) -> Decimal:
-        """Close a short option that is assigned, at its settlement value; arguments and errors as for `exercise`."""
+        """Close a short option that is assigned, at its final value; arguments and errors as for `exercise`."""
         when = at(occurred_at, transact_time_ns)
         return self._end(FillKind.ASSIGNMENT, price, commission, when, transact_time_ns, facts)
 
@@ -1113,7 +1113,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
 
     @exact
     def _open_with(self, old: Execution, new: Execution | None) -> Open:
-        """Return what is open if `new` stands in the place of `old`.
+        """Return what is open if `new` replaces `old`.
 
         Raises:
             DomainError: `position.execution_not_loaded`: the executions that are known do not give what is open now.
@@ -1141,7 +1141,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         )
 
     def _change_of_result(self, old: Execution, new: Execution | None, held: Open) -> Decimal:
-        """Return by how much the result changes if `new` stands in the place of `old`, so that `held` is open."""
+        """Return by how much the result changes if `new` replaces `old`, so that `held` is open."""
         value = _value(old) - (ZERO if new is None else _value(new))
         return plain((held.cost - self.cost + value) * self.multiplier)
 
@@ -1249,7 +1249,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         new: Execution | None,
         executions: tuple[Execution, ...],
     ) -> None:
-        """Let `new` stand in the place of `old`, or nothing."""
+        """Replace `old` by `new`, or take it back if there is none."""
         quantity = self.quantity - _signed(old)
         paid, others = _commissions(
             self.commission_paid,

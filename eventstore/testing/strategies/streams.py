@@ -116,7 +116,7 @@ def _value(value: Any) -> str:
         told = [f"{k}={_value(v)}" for k, v in value.__dict__.items() if v not in (None, fields[k].default)]
         return f"{type(value).__name__}({', '.join(told)})"
     if isinstance(value, tuple) and any(isinstance(one, Execution) for one in value):
-        # An execution that an event lists is told by its other fields, or by events before it.
+        # Its other fields, or events before it, show the execution that an event lists.
         return f"({', '.join(str(one.execution_id) for one in value)})"
     return repr(value)
 
