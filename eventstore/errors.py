@@ -20,7 +20,8 @@
     │   ├── EntityNotFoundError
     │   │   ├── OrderNotFoundError
     │   │   ├── PositionNotFoundError
-    │   │   └── PortfolioNotFoundError
+    │   │   ├── PortfolioNotFoundError
+    │   │   └── InstrumentNotFoundError
     │   ├── EntityDeletedError                        the entity was deleted; its id cannot be used again
     │   ├── ReadOnlyError                             repositories of the past cannot write
     │   ├── ConcurrencyError                          another writer was first                retryable
@@ -81,6 +82,7 @@ __all__ = [
     "EventNotFoundError",
     "EventStoreError",
     "FactoryError",
+    "InstrumentNotFoundError",
     "IntegrityError",
     "KeyNotQuarantinedError",
     "LimitError",
@@ -406,6 +408,10 @@ class PositionNotFoundError(EntityNotFoundError):
 
 class PortfolioNotFoundError(EntityNotFoundError):
     """No portfolio has this id."""
+
+
+class InstrumentNotFoundError(EntityNotFoundError):
+    """No instrument has this id."""
 
 
 class EntityDeletedError(RepositoryError):

@@ -53,6 +53,7 @@ from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
 from eventstore.sql import load
 from projections import (
+    InstrumentsProjection,
     OrdersProjection,
     PortfolioSnapshotsProjection,
     PortfoliosProjection,
@@ -549,7 +550,13 @@ class EventStore:
 
 def built_in_projections() -> Iterable[Projection[Any]]:
     """Return new instances of the projections of the library's read tables."""
-    return (OrdersProjection(), PositionsProjection(), PortfoliosProjection(), PortfolioSnapshotsProjection())
+    return (
+        OrdersProjection(),
+        PositionsProjection(),
+        PortfoliosProjection(),
+        PortfolioSnapshotsProjection(),
+        InstrumentsProjection(),
+    )
 
 
 def projection_of_table(name: str) -> Projection[Any] | None:

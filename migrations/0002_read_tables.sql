@@ -1,5 +1,5 @@
--- The read tables of orders, positions, portfolios and portfolio snapshots. Projections fold them from the log.
--- migrate:creates: order_side, order_type, order_status, time_in_force, orders, positions, portfolios, portfolio_snapshots
+-- The read tables of orders, positions, portfolios, portfolio snapshots and instruments. Projections fold them from the log.
+-- migrate:creates: order_side, order_type, order_status, time_in_force, orders, positions, portfolios, portfolio_snapshots, instruments
 
 -- migrate:up
 
@@ -226,7 +226,43 @@ COMMENT ON COLUMN portfolio_snapshots.net_exposure IS
 COMMENT ON COLUMN portfolio_snapshots.unmarked_positions IS
     'How many open positions were never marked; they count at their entry prices.';
 
+CREATE TABLE instruments (
+    id            uuid        NOT NULL,
+    version       integer     NOT NULL,
+    symbol        text        NOT NULL,
+    venue         text,
+    kind          text        NOT NULL,
+    currency      text        NOT NULL,
+    base          text,
+    quote         text,
+    multiplier    numeric     NOT NULL,
+    is_inverse    boolean     NOT NULL,
+    tick_size     numeric,
+    lot_size      numeric,
+    settlement    text        NOT NULL,
+    expires_at    timestamptz,
+    created_at    timestamptz NOT NULL,
+    last_position bigint      NOT NULL,
+    CONSTRAINT instruments_pkey PRIMARY KEY (id)
+);
+
+CREATE INDEX instruments_symbol_idx ON instruments (symbol, created_at, id);
+CREATE INDEX instruments_created_at_idx ON instruments (created_at, id);
+
+COMMENT ON TABLE instruments IS 'Instruments: the state of each, folded from the log.';
+COMMENT ON COLUMN instruments.version IS 'The version of the stream that the row holds.';
+COMMENT ON COLUMN instruments.last_position IS 'The position of the last event that is folded into the row.';
+COMMENT ON COLUMN instruments.currency IS 'The currency or coin that its results and its value are paid in.';
+COMMENT ON COLUMN instruments.base IS 'The currency or coin that one contract is of.';
+COMMENT ON COLUMN instruments.quote IS 'The currency of its price; NULL for currency.';
+COMMENT ON COLUMN instruments.multiplier IS 'Currency for each point of price and contract.';
+COMMENT ON COLUMN instruments.is_inverse IS 'Whether it is worth multiplier / price.';
+COMMENT ON COLUMN instruments.tick_size IS 'The increment of prices.';
+COMMENT ON COLUMN instruments.lot_size IS 'The increment of quantities.';
+COMMENT ON COLUMN instruments.settlement IS
+    'IN_FULL: a fill moves cash by its value; ON_MARGIN: by what it realises.';
+
 -- migrate:down
 
-DROP TABLE portfolio_snapshots, portfolios, positions, orders;
+DROP TABLE instruments, portfolio_snapshots, portfolios, positions, orders;
 DROP TYPE order_side, order_type, order_status, time_in_force;

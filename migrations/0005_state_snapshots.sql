@@ -1,5 +1,5 @@
 -- The past: state snapshots, which make reads of the far past faster.
--- migrate:creates: state_snapshots, state_snapshot_orders, state_snapshot_positions, state_snapshot_portfolios, state_snapshot_portfolio_snapshots
+-- migrate:creates: state_snapshots, state_snapshot_orders, state_snapshot_positions, state_snapshot_portfolios, state_snapshot_portfolio_snapshots, state_snapshot_instruments
 
 -- migrate:up
 
@@ -136,11 +136,34 @@ COMMENT ON COLUMN state_snapshot_portfolio_snapshots.occurred_through IS
 COMMENT ON COLUMN state_snapshot_portfolio_snapshots.during IS
     'The positions at which the state is valid: from its last event to the next event of the stream.';
 
+CREATE TABLE state_snapshot_instruments (
+    LIKE instruments,
+    stream_version   integer     NOT NULL,
+    schema_hash      integer     NOT NULL,
+    recorded_through timestamptz NOT NULL,
+    occurred_through timestamptz NOT NULL,
+    during           int8range   NOT NULL,
+    CONSTRAINT state_snapshot_instruments_pkey PRIMARY KEY (id, stream_version)
+);
+CREATE INDEX state_snapshot_instruments_symbol_idx ON state_snapshot_instruments (symbol, created_at, id);
+CREATE INDEX state_snapshot_instruments_created_at_idx ON state_snapshot_instruments (created_at, id);
+
+COMMENT ON TABLE state_snapshot_instruments IS 'States of instruments that state snapshots consist of.';
+COMMENT ON COLUMN state_snapshot_instruments.stream_version IS 'The version of the stream that the state is of.';
+COMMENT ON COLUMN state_snapshot_instruments.schema_hash IS
+    'The schema hash of the class: states of another schema are not read.';
+COMMENT ON COLUMN state_snapshot_instruments.recorded_through IS
+    'The highest recorded_at of the events of the stream up to this version.';
+COMMENT ON COLUMN state_snapshot_instruments.occurred_through IS
+    'The highest occurred_at of the events of the stream up to this version.';
+COMMENT ON COLUMN state_snapshot_instruments.during IS
+    'The positions at which the state is valid: from its last event to the next event of the stream.';
+
 CREATE TRIGGER projection_position_is_assigned
     AFTER INSERT OR UPDATE OF position ON state_snapshots
     FOR EACH ROW EXECUTE FUNCTION projection_position_is_assigned();
 
 -- migrate:down
 
-DROP TABLE state_snapshot_portfolio_snapshots, state_snapshot_portfolios,
+DROP TABLE state_snapshot_instruments, state_snapshot_portfolio_snapshots, state_snapshot_portfolios,
     state_snapshot_positions, state_snapshot_orders, state_snapshots;

@@ -2,6 +2,7 @@
 
 import projections.installation  # noqa: F401 - refuses a module of the user's in place of `eventstore`
 from projections.builtin import (
+    InstrumentsProjection,
     OrdersProjection,
     PortfolioSnapshotsProjection,
     PortfoliosProjection,
@@ -16,6 +17,7 @@ from projections.table_shape import check_table
 __all__ = [
     "EntityProjection",
     "FreshRows",
+    "InstrumentsProjection",
     "OrdersProjection",
     "PortfolioSnapshotsProjection",
     "PortfoliosProjection",

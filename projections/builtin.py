@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eventstore.domain.instrument import Instrument
 from eventstore.domain.order import Order
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot
@@ -64,4 +65,15 @@ class PortfolioSnapshotsProjection(EntityProjection[PortfolioSnapshot]):
         super().__init__(
             PortfolioSnapshot,
             Table("portfolio_snapshots", row=PortfolioSnapshot, key=("id",), types={"version": "integer"}),
+        )
+
+
+class InstrumentsProjection(EntityProjection[Instrument]):
+    """Folds the events of instruments into the table `instruments`."""
+
+    name = "instruments"
+
+    def __init__(self) -> None:
+        super().__init__(
+            Instrument, Table("instruments", row=Instrument, key=("id",), types={"version": "integer"})
         )

@@ -35,6 +35,9 @@ LISTS: dict[str, tuple[Any, ...]] = {
     "portfolios/latest": (),
     "portfolios/all": (),
     "portfolios/by_strategy": ("T7",),
+    "instruments/all": (),
+    "instruments/by_symbol": ("S7",),
+    "instruments/latest_by_symbol": ("S7", None),
     "portfolio_snapshots/by_portfolio": (ID, TIME, TIME),
 }
 

@@ -28,9 +28,10 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 PROJECTED = frozenset(
     (
-        "orders", "positions", "portfolios", "portfolio_snapshots", "projections", "projection_checkpoints",
+        "orders", "positions", "portfolios", "portfolio_snapshots", "instruments", "projections", "projection_checkpoints",
         "projection_quarantine", "projection_discards", "projection_delivery_counts", "state_snapshots", "state_snapshot_orders",
         "state_snapshot_positions", "state_snapshot_portfolios", "state_snapshot_portfolio_snapshots",
+        "state_snapshot_instruments",
     )
 )  # fmt: skip
 """The tables that projection workers write."""

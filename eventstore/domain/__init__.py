@@ -1,5 +1,14 @@
 """The trading model: orders, positions and portfolios with their events. No I/O, no asyncio, no SQL."""
 
+from eventstore.domain.instrument import (
+    Instrument,
+    InstrumentAmended,
+    InstrumentDefined,
+    InstrumentDeleted,
+    InstrumentKind,
+    instrument_id,
+    inverse_pnl,
+)
 from eventstore.domain.money import CurrencyAmount, Settlement, settled_cash_flow
 from eventstore.domain.order import (
     ACTIVE_ORDER_STATUSES,
@@ -62,6 +71,11 @@ __all__ = [
     "Execution",
     "ExecutionStatus",
     "FillKind",
+    "Instrument",
+    "InstrumentAmended",
+    "InstrumentDefined",
+    "InstrumentDeleted",
+    "InstrumentKind",
     "Order",
     "OrderAmended",
     "OrderCancelled",
@@ -100,6 +114,8 @@ __all__ = [
     "Settlement",
     "TimeInForce",
     "Trade",
+    "instrument_id",
+    "inverse_pnl",
     "settled_cash_flow",
     "summarize",
 ]

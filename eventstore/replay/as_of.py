@@ -11,6 +11,7 @@ from eventstore.errors import ReadOnlyError, RepositoryError
 from eventstore.opening import Opening
 from eventstore.replay.past_storage import NO_VERSIONS, PastStorage
 from eventstore.replay.point_in_time import PointInTime, pin
+from eventstore.repositories.instrument_repository import PostgreSQLInstrumentRepository
 from eventstore.repositories.order_repository import PostgreSQLOrderRepository
 from eventstore.repositories.portfolio_repository import PostgreSQLPortfolioRepository
 from eventstore.repositories.position_repository import PostgreSQLPositionRepository
@@ -42,6 +43,7 @@ class Past:
         orders: The orders.
         positions: The positions.
         portfolios: The portfolios, and their snapshots.
+        instruments: The instruments.
     """
 
     def __init__(self, storage: Storage, point: PointInTime) -> None:
@@ -51,6 +53,7 @@ class Past:
         self.orders = PostgreSQLOrderRepository(self)
         self.positions = PostgreSQLPositionRepository(self)
         self.portfolios = PostgreSQLPortfolioRepository(self)
+        self.instruments = PostgreSQLInstrumentRepository(self)
 
     def entities(self, kind: type[E]) -> EntityRepository[E]:
         """Return the repository of a user's own class of entities."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from eventstore.repositories.instrument_repository import PostgreSQLInstrumentRepository
 from eventstore.repositories.interfaces import (
     IEntityRepository,
+    IInstrumentRepository,
     IOrderRepository,
     IPortfolioRepository,
     IPositionRepository,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EntityRepository",
     "IEntityRepository",
+    "IInstrumentRepository",
     "IOrderRepository",
     "IPortfolioRepository",
     "IPositionRepository",
@@ -37,6 +40,7 @@ __all__ = [
     "IUnitOfWork",
     "IUnitOfWorkFactory",
     "Page",
+    "PostgreSQLInstrumentRepository",
     "PostgreSQLOrderRepository",
     "PostgreSQLPortfolioRepository",
     "PostgreSQLPositionRepository",

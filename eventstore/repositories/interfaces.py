@@ -11,6 +11,7 @@ from uuid import UUID
 
 from eventstore.core.entity import Entity
 from eventstore.database.config import UnsavedChanges
+from eventstore.domain.instrument import Instrument
 from eventstore.domain.order import Order, OrderStatus
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot, PortfolioSummary
@@ -265,6 +266,50 @@ class IPortfolioRepository(Protocol):
         """Return the snapshots of a portfolio in a range of time, both ends included."""
 
 
+@runtime_checkable
+class IInstrumentRepository(Protocol):
+    """Instruments; `PostgreSQLInstrumentRepository` documents each method."""
+
+    async def save_instrument(self, instrument: Instrument) -> Instrument:
+        """Insert or update an instrument."""
+
+    async def save_many(self, instruments: Iterable[Instrument]) -> list[Instrument]:
+        """Insert or update many instruments."""
+
+    async def update_instrument(self, instrument: Instrument) -> Instrument:
+        """Update an instrument that was saved before."""
+
+    async def delete_instrument(self, instrument_id: UUID | Instrument) -> bool:
+        """Delete an instrument; return whether there was one."""
+
+    async def get_instrument_by_id(self, instrument_id: UUID | Instrument) -> Instrument | None:
+        """Return an instrument."""
+
+    async def get_instrument_by_symbol(self, symbol: str, *, venue: str | None = None) -> Instrument | None:
+        """Return the instrument of a symbol, created last."""
+
+    async def get_instruments_by_symbol(
+        self,
+        symbol: str,
+        *,
+        after: Instrument | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
+    ) -> Page[Instrument]:
+        """Return the instruments of a symbol, of all venues."""
+
+    async def get_all_instruments(
+        self,
+        *,
+        after: Instrument | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
+    ) -> Page[Instrument]:
+        """Return all instruments."""
+
+
 class IEntityRepository(Protocol[E]):
     """Entities of a user's own class; `EntityRepository` documents each method."""
 
@@ -295,6 +340,10 @@ class IUnitOfWork(Protocol):
     @property
     def portfolios(self) -> IPortfolioRepository:
         """The portfolios."""
+
+    @property
+    def instruments(self) -> IInstrumentRepository:
+        """The instruments."""
 
     @property
     def is_active(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from eventstore.core.entity import Entity
+from eventstore.domain.instrument import Instrument
 from eventstore.domain.order import ACTIVE_ORDER_STATUSES, Order
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot
@@ -201,6 +202,38 @@ LISTS: Mapping[str, ListStatement] = {
         parameters=("strategy text",),
         belonging=has_value(Portfolio, "strategy"),
     ),
+    "instruments/all": ListStatement(
+        Instrument,
+        "instruments",
+        "Read the instruments in the order of their creation",
+        where="true",
+        sort="created_at",
+        index="instruments_created_at_idx",
+    ),
+    "instruments/by_symbol": ListStatement(
+        Instrument,
+        "instruments",
+        "Read the instruments of a symbol",
+        where="row.symbol = $5::pg_catalog.text",
+        sort="created_at",
+        index="instruments_symbol_idx",
+        parameters=("symbol text",),
+        belonging=has_value(Instrument, "symbol"),
+    ),
+    "instruments/latest_by_symbol": ListStatement(
+        Instrument,
+        "instruments",
+        "Read the instruments of a symbol, the one created last first",
+        where=(
+            "row.symbol = $5::pg_catalog.text\n"
+            "            AND ($6::pg_catalog.text IS NULL OR row.venue = $6::pg_catalog.text)"
+        ),
+        sort="created_at",
+        index="instruments_symbol_idx",
+        parameters=("symbol text", "venue text NULL for any"),
+        is_descending=True,
+        belonging=has_value(Instrument, "symbol"),
+    ),
     "portfolio_snapshots/by_portfolio": ListStatement(
         PortfolioSnapshot,
         "portfolio_snapshots",
@@ -225,6 +258,7 @@ READ_TABLES: Mapping[type[Entity], ReadTable[Any]] = {
     Order: ReadTable(Order, projection="orders", lists=LISTS),
     Position: ReadTable(Position, projection="positions", lists=LISTS),
     Portfolio: ReadTable(Portfolio, projection="portfolios", lists=LISTS),
+    Instrument: ReadTable(Instrument, projection="instruments", lists=LISTS),
     PortfolioSnapshot: ReadTable(PortfolioSnapshot, projection="portfolio_snapshots", lists=LISTS),
 }
 """The read table of each class of entities."""

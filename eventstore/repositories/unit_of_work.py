@@ -21,6 +21,7 @@ from eventstore.errors import (
 )
 from eventstore.log.records import NO_METADATA, AppendResult
 from eventstore.repositories.backend import Backend, BackendTransaction
+from eventstore.repositories.instrument_repository import PostgreSQLInstrumentRepository
 from eventstore.repositories.order_repository import PostgreSQLOrderRepository
 from eventstore.repositories.portfolio_repository import PostgreSQLPortfolioRepository
 from eventstore.repositories.position_repository import PostgreSQLPositionRepository
@@ -86,6 +87,11 @@ class PostgreSQLUnitOfWork:
     def portfolios(self) -> PostgreSQLPortfolioRepository:
         """The portfolios."""
         return PostgreSQLPortfolioRepository(self)
+
+    @property
+    def instruments(self) -> PostgreSQLInstrumentRepository:
+        """The instruments."""
+        return PostgreSQLInstrumentRepository(self)
 
     @property
     def is_active(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from eventstore.core import Entity, applies
 from eventstore.core.event import Event, RecordedEvent
 from eventstore.database import PostgreSQLAdapter
-from eventstore.domain import Order, OrderSide, Portfolio, Position
+from eventstore.domain import Instrument, Order, OrderSide, Portfolio, Position
 from eventstore.repositories import PostgreSQLUnitOfWork
 from eventstore.store import EventStore, built_in_projections
 from eventstore.testing import InMemoryDatabase, InMemoryUnitOfWorkFactory, MockPostgreSQLAdapter
@@ -164,6 +164,8 @@ async def save(database: Database, *entities: Entity) -> None:
                 await uow.positions.save_position(entity)
             elif isinstance(entity, Portfolio):
                 await uow.portfolios.save_portfolio(entity)
+            elif isinstance(entity, Instrument):
+                await uow.instruments.save_instrument(entity)
             else:
                 await uow.entities(type(entity)).save(entity)
     await database.catch_up()

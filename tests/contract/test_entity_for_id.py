@@ -8,9 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore.domain import Order, Portfolio, Position
+from eventstore.domain import Instrument, InstrumentKind, Order, Portfolio, Position
 from eventstore.errors import PortfolioNotFoundError, ReadOnlyError, RepositoryError, UnsavedChangesError
 from eventstore.repositories import (
+    PostgreSQLInstrumentRepository,
     PostgreSQLOrderRepository,
     PostgreSQLPortfolioRepository,
     PostgreSQLPositionRepository,
@@ -77,6 +78,12 @@ CALLS: dict[str, tuple[type[Any], Call, Callable[[Any], bool]]] = {
         lambda uow, it: uow.portfolios.get_portfolio_history(it, START, minute(60)),
         lambda found: len(found) == 1,
     ),
+    "get_instrument_by_id": (
+        Instrument,
+        lambda uow, it: uow.instruments.get_instrument_by_id(it),
+        lambda found: isinstance(found, Instrument),
+    ),
+    "delete_instrument": (Instrument, lambda uow, it: uow.instruments.delete_instrument(it), bool),
     "get": (
         Strategy,
         lambda uow, it: uow.entities(Strategy).get(it),
@@ -95,6 +102,7 @@ def test_every_method_is_listed():
             interfaces.IOrderRepository,
             interfaces.IPositionRepository,
             interfaces.IPortfolioRepository,
+            interfaces.IInstrumentRepository,
             interfaces.IEntityRepository,
         )
         for name, method in vars(protocol).items()
@@ -111,11 +119,18 @@ async def _kept(database: Database) -> dict[type[Any], Any]:
     portfolio = a_portfolio()
     order, position = an_order(), a_position(portfolio_id=portfolio.id)
     strategy = Strategy(name="trend")
-    await save(database, portfolio, order, position, strategy)
+    instrument = Instrument(symbol="AAPL", kind=InstrumentKind.EQUITY, currency="USD")
+    await save(database, portfolio, order, position, strategy, instrument)
     async with database.unit_of_work() as uow:
         await uow.portfolios.create_portfolio_snapshot(portfolio, occurred_at=minute(1))
     await database.catch_up()
-    return {Order: order, Position: position, Portfolio: portfolio, Strategy: strategy}
+    return {
+        Order: order,
+        Position: position,
+        Portfolio: portfolio,
+        Strategy: strategy,
+        Instrument: instrument,
+    }
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -124,7 +139,7 @@ async def test_an_entity_stands_for_its_id(tables: Database, name: str):
     kind, call, found = CALLS[name]
     entities = await _kept(tables)
     entity = entities[kind]
-    async with tables.as_of(position=5) as past:
+    async with tables.as_of(position=6) as past:
         if name in WRITES:
             with pytest.raises(ReadOnlyError):
                 await call(past, entity)
@@ -141,6 +156,7 @@ async def test_an_entity_stands_for_its_id(tables: Database, name: str):
         orders = PostgreSQLOrderRepository(tables.adapter())
         positions = PostgreSQLPositionRepository(tables.adapter())
         portfolios = PostgreSQLPortfolioRepository(tables.adapter())
+        instruments = PostgreSQLInstrumentRepository(tables.adapter())
 
     if kind is not Strategy:
         assert found(await call(OnAdapter, entity))

@@ -24,6 +24,8 @@ from eventstore.core.context import now, use_clock, use_ids
 from eventstore.domain import (
     CashKind,
     CurrencyAmount,
+    Instrument,
+    InstrumentKind,
     Order,
     OrderSide,
     Portfolio,
@@ -243,6 +245,43 @@ def snapshot_taken() -> Iterator[PortfolioSnapshot]:
     yield snapshot
 
 
+def instrument_changed() -> Iterator[Instrument]:
+    """A future whose tick changes, and which is deleted."""
+    instrument = Instrument(
+        symbol="ESH6",
+        venue="XCME",
+        kind=InstrumentKind.FUTURE,
+        currency="USD",
+        multiplier=Decimal(50),
+        tick_size=Decimal("0.25"),
+        lot_size=Decimal(1),
+        expires_at=datetime(2026, 3, 20, 13, 30, tzinfo=UTC),
+    )
+    instrument.record_assignments()
+    instrument.tick_size = Decimal("0.05")
+    instrument.record_assignments()
+    yield instrument
+    instrument.delete()
+    yield instrument
+
+
+def instrument_of_coins() -> Iterator[Instrument]:
+    """A perpetual that is paid in its coin."""
+    instrument = Instrument(
+        symbol="XBTUSD",
+        venue="BITMEX",
+        kind=InstrumentKind.PERPETUAL,
+        currency="BTC",
+        base="BTC",
+        quote="USD",
+        is_inverse=True,
+        tick_size=Decimal("0.5"),
+        lot_size=Decimal(100),
+    )
+    instrument.record_assignments()
+    yield instrument
+
+
 STREAMS: tuple[Callable[[], Iterator[Entity]], ...] = (
     order_filled,
     order_rejected,
@@ -255,6 +294,8 @@ STREAMS: tuple[Callable[[], Iterator[Entity]], ...] = (
     snapshot_taken,
     portfolio_of_currencies,
     position_busted,
+    instrument_changed,
+    instrument_of_coins,
 )
 
 

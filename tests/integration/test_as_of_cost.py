@@ -151,7 +151,7 @@ async def blocks(connection: Any, statement: str, arguments: tuple[Any, ...]) ->
 async def test_lists_of_a_state_snapshot_are_served_by_an_index(store: EventStore):
     """No page of a list reads all the states that were ever stored, but of portfolios, which are few."""
     async with store.connection.acquire_for_user() as connection:
-        for table in ("orders", "positions", "portfolio_snapshots"):
+        for table in ("orders", "positions", "portfolio_snapshots", "instruments"):
             await connection.execute(STATES[table], timeout=600)
         await connection.execute("ANALYZE", timeout=600)
         scans = []
@@ -193,8 +193,14 @@ STATES = {
     "portfolio_snapshots": """
         INSERT INTO state_snapshot_portfolio_snapshots
         SELECT gen_random_uuid(), 1, ('00000000-0000-0000-0000-' || lpad(to_hex(n % 500), 12, '0'))::uuid,
-            timestamptz '2026-01-01Z' + n * interval '1 second', 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n,
+            timestamptz '2026-01-01Z' + n * interval '1 second', NULL, '[]', 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n,
             1, 0, now(), now(), int8range(n, NULL)
+        FROM generate_series(1, 30000) AS n
+    """,
+    "instruments": """
+        INSERT INTO state_snapshot_instruments
+        SELECT gen_random_uuid(), 1, 'S' || n % 500, 'X', 'EQUITY', 'USD', NULL, NULL, 1, false, NULL, NULL, 'IN_FULL',
+            NULL, timestamptz '2026-01-01Z' + n * interval '1 second', n, 1, 0, now(), now(), int8range(n, NULL)
         FROM generate_series(1, 30000) AS n
     """,
 }

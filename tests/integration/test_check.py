@@ -53,6 +53,7 @@ async def test_a_sound_database_has_no_findings(store: EventStore):
         "positions": 17,
         "portfolios": 1,
         "portfolio_snapshots": 0,
+        "instruments": 0,
     }
     await rebuild(store.log, OrdersProjection())
     await place(store, 8)
@@ -88,8 +89,8 @@ BROKEN = {
     ),
     "row too many": (
         (
-            "INSERT INTO portfolio_snapshots SELECT gen_random_uuid(), 1, gen_random_uuid(), now(), "
-            "1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1"
+            "INSERT INTO portfolio_snapshots SELECT gen_random_uuid(), 1, gen_random_uuid(), now(), NULL, '[]', "
+            "1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1"
         ),
         [
             (
@@ -230,7 +231,7 @@ async def test_the_command(migrated_config: DatabaseConfig, store: EventStore):
     sound = await asyncio.to_thread(run, "check", "--url", url_of(migrated_config))
     assert sound.returncode == 0, sound.stderr
     assert sound.stdout.splitlines()[-1] == "all is sound"
-    assert len(sound.stdout.splitlines()) == 5
+    assert len(sound.stdout.splitlines()) == 6
     await tamper(store, "DELETE FROM portfolios")
     broken = await asyncio.to_thread(
         run, "check", "--projection", "portfolios", "--json", "--url", url_of(migrated_config)

@@ -116,9 +116,9 @@ async def test_state_snapshots(store: EventStore, migrated_config: DatabaseConfi
     assert await command("snapshot", "--position", 4, *to) == ["state snapshot at position 4"]
     listed = await command("snapshot", "--list", *to)
     assert [line.partition(",")[0] for line in listed] == [
-        "4 order", "4 portfolio", "4 portfolio_snapshot", "4 position",
+        "4 instrument", "4 order", "4 portfolio", "4 portfolio_snapshot", "4 position",
     ]  # fmt: skip
-    assert await command("snapshot", "--drop", *to) == ["4 dropped"]
+    assert await command("snapshot", "--drop", *to) == ["5 dropped"]
     process = command_line.start("snapshot", "--every", "1", *to)
     try:
 
@@ -163,7 +163,7 @@ async def test_a_state_snapshot_of_another_process_is_one(store: EventStore, mig
     to = ("--url", url_of(migrated_config))
     for position in (4, 5):
         await command("snapshot", "--position", position, *to)
-    assert [one.position for one in await store.state_snapshots.list()] == [4] * 4 + [5] * 4
+    assert [one.position for one in await store.state_snapshots.list()] == [4] * 5 + [5] * 5
     async with store.connection.acquire() as connection:
         marked = await connection.execute(
             "UPDATE state_snapshot_orders SET reason = 'read from the state snapshot'"

@@ -170,7 +170,9 @@ def test_unknown_projections():
     """A wrong name, or none, is refused with those that are close, or all that there are, before anything is connected."""
     nowhere = ("--url", "postgresql://nobody@/nothing?host=/nowhere")
     assert_refused(run("rebuild", "ordres", *nowhere), "no projection ordres: did you mean orders?")
-    assert_refused(run("rebuild", "x", *nowhere), "no projection x: there are orders, portfolio_snapshots")
+    assert_refused(
+        run("rebuild", "x", *nowhere), "no projection x: there are instruments, orders, portfolio_snapshots"
+    )
     assert_refused(run("work", "--projection", "ordres", *nowhere), "no projection ordres")
     assert_refused(run("rebuild", *nowhere), "no projection is named", "--all")
     assert_refused(run("rebuild", "orders", "--all", *nowhere), "no projection is named")

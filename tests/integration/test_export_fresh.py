@@ -64,7 +64,7 @@ def rows_of(table: Any) -> dict[Any, dict[str, Any]]:
     return rows
 
 
-@pytest.mark.parametrize("number", range(4), ids=[one.name for one in built_in_projections()])
+@pytest.mark.parametrize("number", range(5), ids=[one.name for one in built_in_projections()])
 @pytest.mark.parametrize("folded", [0, 1, 7, 12, 1_000])
 async def test_a_table_is_given_as_it_will_be(store: EventStore, number: int, folded: int):
     """Wherever its worker stands: row for row, value for value, what the table has when it has caught up."""

@@ -13,6 +13,7 @@ from eventstore.core.entity import Entity
 from eventstore.core.event import Event
 from eventstore.core.registry import EventRegistry, registry
 from eventstore.core.upcasting import EventContext, upcaster
+from eventstore.domain.instrument import Instrument
 from eventstore.domain.order import Order, OrderSide, OrderStatus
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot
@@ -43,6 +44,8 @@ BY_FIELD: dict[str, tuple[type[Entity], str]] = {
     "positions/open_by_portfolio": (Position, "portfolio_id"),
     "portfolios/by_name": (Portfolio, "name"),
     "portfolios/by_strategy": (Portfolio, "strategy"),
+    "instruments/by_symbol": (Instrument, "symbol"),
+    "instruments/latest_by_symbol": (Instrument, "symbol"),
     "portfolio_snapshots/by_portfolio": (PortfolioSnapshot, "portfolio_id"),
 }
 

@@ -21,7 +21,7 @@ ROWS = {"small": 50_000, "full": 1_000_000}
 # What a page of each query is asked with: (tail, limit, after time, after id), and then its own arguments.
 PAGE = (10_001, 20, None, None)
 NEXT_PAGE = (10_001, 20, TIME, ID)
-LOADS = ("orders/load", "positions/load", "portfolios/load", "portfolio_snapshots/load")
+LOADS = ("orders/load", "positions/load", "portfolios/load", "portfolio_snapshots/load", "instruments/load")
 
 FILL = (
     """
@@ -42,14 +42,22 @@ FILL = (
     """,
     """
     INSERT INTO portfolios
-    SELECT gen_random_uuid(), 1, 'N' || n, 1, 1, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, '[]', 'T' || n % 500,
+    SELECT gen_random_uuid(), 1, 'N' || n, NULL, 1, 1, '[]', 'NETTING', 'IN_FULL', false, NULL, NULL, NULL, NULL, 0, '[]',
+        '[]', 0, '[]', 0, '[]', 0, '[]', 0, 0, 0, 0, 0, '[]', '[]', 'T' || n % 500,
         timestamptz '2026-01-01Z' + n * interval '1 second', NULL, n
     FROM generate_series(1, {rows}) AS n
     """,
     """
     INSERT INTO portfolio_snapshots
     SELECT gen_random_uuid(), 1, ('00000000-0000-0000-0000-' || lpad(to_hex(n % 500), 12, '0'))::uuid,
-        timestamptz '2026-01-01Z' + n * interval '1 second', 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n
+        timestamptz '2026-01-01Z' + n * interval '1 second', NULL, '[]', 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0, n
+    FROM generate_series(1, {rows}) AS n
+    """,
+    """
+    INSERT INTO instruments
+    SELECT gen_random_uuid(), 1, 'S' || n % 500, 'X', 'EQUITY', 'USD', NULL, NULL, 1, false, NULL, NULL, 'IN_FULL', NULL,
+        timestamptz '2026-01-01Z' + n * interval '1 second', n
     FROM generate_series(1, {rows}) AS n
     """,
     """
@@ -61,7 +69,7 @@ FILL = (
     """
     INSERT INTO projection_checkpoints (projection, position)
     SELECT name, max(position) - 100
-    FROM events, unnest(ARRAY['orders', 'positions', 'portfolios', 'portfolio_snapshots']) AS name GROUP BY name
+    FROM events, unnest(ARRAY['orders', 'positions', 'portfolios', 'portfolio_snapshots', 'instruments']) AS name GROUP BY name
     """,
 )
 

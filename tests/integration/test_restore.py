@@ -38,6 +38,7 @@ READ_SIDE = (
     "positions",
     "portfolios",
     "portfolio_snapshots",
+    "instruments",
     "projections",
     "projection_checkpoints",
     "projection_delivery_counts",

@@ -14,14 +14,14 @@ import eventstore.store  # noqa: F401 - the built-in events
 from eventstore.core import Entity
 from eventstore.core.event import RecordedEvent
 from eventstore.core.registry import registry
-from eventstore.domain import Order, Portfolio, Position
+from eventstore.domain import Instrument, Order, Portfolio, Position
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot
 from eventstore.log.records import decode
 from tests.golden.streams import FOLDER, STREAMS
 
 FILES = sorted(FOLDER.glob("*.jsonl"))
 ENTITIES: dict[str, type[Entity]] = {
-    each.category: each for each in (Order, Position, Portfolio, PortfolioSnapshot)
+    each.category: each for each in (Order, Position, Portfolio, PortfolioSnapshot, Instrument)
 }
 RECORDED_AT = datetime(2026, 1, 3, tzinfo=UTC)
 

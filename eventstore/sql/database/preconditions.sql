@@ -31,7 +31,8 @@ named (name, is_own, key) AS (
         ('state_snapshot_orders', true, ARRAY['id', 'stream_version']),
         ('state_snapshot_positions', true, ARRAY['id', 'stream_version']),
         ('state_snapshot_portfolios', true, ARRAY['id', 'stream_version']),
-        ('state_snapshot_portfolio_snapshots', true, ARRAY['id', 'stream_version'])
+        ('state_snapshot_portfolio_snapshots', true, ARRAY['id', 'stream_version']),
+        ('state_snapshot_instruments', true, ARRAY['id', 'stream_version'])
     UNION ALL
     SELECT name, false, NULL FROM pg_catalog.unnest($1::pg_catalog.text[]) AS read_tables (name)
 ),

@@ -1,0 +1,33 @@
+-- Purpose: Read one instrument: its row, and the events of its stream from the last one that is folded into the row on.
+-- Parameters:
+--   $1 id uuid
+-- Result: the columns of instruments (numbers and enums as text, version as row_version), last_position bigint, and the columns of
+--   an event; either part may be NULL; one row for each event, and one where there is only a row
+-- Locks: none beyond ACCESS SHARE
+-- Index: instruments_pkey, events_pkey
+SELECT
+    row.id,
+    row.version AS row_version,
+    row.symbol,
+    row.venue,
+    row.kind::pg_catalog.text AS kind,
+    row.currency,
+    row.base,
+    row.quote,
+    row.multiplier::pg_catalog.text AS multiplier,
+    row.is_inverse,
+    row.tick_size::pg_catalog.text AS tick_size,
+    row.lot_size::pg_catalog.text AS lot_size,
+    row.settlement::pg_catalog.text AS settlement,
+    row.expires_at,
+    row.created_at,
+    row.last_position,
+    event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
+    event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
+FROM (SELECT) AS one
+LEFT JOIN {schema}.instruments AS row ON row.id = $1::pg_catalog.uuid
+    -- A row from another version of the fold cannot be used: then the whole stream is folded.
+    AND NOT EXISTS (
+        SELECT FROM {schema}.projections AS built WHERE built.name = 'instruments' AND built.version <> 1
+    )
+LEFT JOIN {schema}.events AS event ON event.stream_id = $1::pg_catalog.uuid AND event.version >= coalesce(row.version, 0)
