@@ -355,7 +355,7 @@ async def test_state_snapshots_are_dropped_and_made_while_the_past_is_looked_at(
         assert len(wanted) == 8
         page = await past.orders.get_active_orders(limit=3)
         assert page == wanted[:3]
-        assert await store.state_snapshots.drop() == 4
+        assert await store.state_snapshots.drop() == 5
         assert await past.orders.get_active_orders() == wanted
         assert await past.orders.get_active_orders(limit=3, after=page[-1]) == wanted[3:6]
         await store.state_snapshots.make(position=then)
@@ -368,9 +368,9 @@ async def test_state_snapshots_are_dropped_and_made_while_the_past_is_looked_at(
     async with store.connection.acquire() as connection:
         count = "SELECT count(*) FROM state_snapshot_orders"
         assert await connection.fetchval(count) == 10  # eight, and the two that changed
-        assert await store.state_snapshots.drop(position=then) == 4
+        assert await store.state_snapshots.drop(position=then) == 5
         assert await connection.fetchval(count) == 8
-        assert await store.state_snapshots.drop() == 4
+        assert await store.state_snapshots.drop() == 5
         assert await connection.fetchval(count) == 0
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from eventstore import Order, OrderSide, Portfolio, Position
+from eventstore.domain import Instrument, InstrumentKind
 from eventstore.errors import ConfigurationError, ProjectionLagError, QuarantinedKeysError
 from eventstore.examples.turnover import TurnoverProjection
 from eventstore.export.arrow import read_batches, to_arrow, write_parquet
@@ -39,6 +40,9 @@ async def trade(store: EventStore) -> None:
     positions = [Position.open_position(f"S{n}", D(3), D(10), D("0.5"), tags=["x"]) for n in range(4)]
     async with store.unit_of_work() as uow:
         await uow.portfolios.save_portfolio(portfolio)
+        await uow.instruments.save_instrument(
+            Instrument(symbol="ESH6", kind=InstrumentKind.FUTURE, currency="USD", tick_size=D("0.25"))
+        )
         await uow.orders.save_many(orders)
         for position in positions:
             await uow.positions.save_position(position)
