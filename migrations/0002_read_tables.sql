@@ -4,62 +4,106 @@
 -- migrate:up
 
 CREATE TYPE order_side AS ENUM ('BUY', 'SELL');
-CREATE TYPE order_type AS ENUM ('MARKET', 'LIMIT', 'STOP', 'STOP_LIMIT');
-CREATE TYPE order_status AS ENUM (
-    'PENDING', 'SUBMITTED', 'PARTIALLY_FILLED', 'FILLED', 'CANCELLED', 'REJECTED', 'EXPIRED'
+CREATE TYPE order_type AS ENUM (
+    'MARKET', 'LIMIT', 'STOP', 'STOP_LIMIT', 'TRAILING_STOP', 'MARKET_ON_CLOSE', 'LIMIT_ON_CLOSE', 'MARKET_IF_TOUCHED',
+    'LIMIT_IF_TOUCHED'
 );
-CREATE TYPE time_in_force AS ENUM ('DAY', 'GTC', 'IOC', 'FOK');
+CREATE TYPE order_status AS ENUM (
+    'PENDING', 'SUBMITTED', 'PARTIALLY_FILLED', 'PENDING_CANCEL', 'PENDING_REPLACE', 'FILLED', 'CANCELLED', 'REJECTED',
+    'EXPIRED'
+);
+CREATE TYPE time_in_force AS ENUM ('DAY', 'GTC', 'IOC', 'FOK', 'GTD', 'OPG', 'CLS');
 
 -- A row is the whole state of its entity. The tables repeat no rule of the domain: the events have happened. fillfactor 80
 -- leaves room to update a row within its page.
 CREATE TABLE orders (
-    id               uuid          NOT NULL,
-    version          integer       NOT NULL,
-    symbol           text          NOT NULL,
-    side             order_side    NOT NULL,
-    order_type       order_type    NOT NULL,
-    quantity         numeric       NOT NULL,
-    limit_price      numeric,
-    stop_price       numeric,
-    time_in_force    time_in_force NOT NULL,
-    status           order_status  NOT NULL,
-    broker_order_id  text,
-    filled_quantity  numeric       NOT NULL,
-    filled_cost      numeric       NOT NULL,
-    commission       numeric       NOT NULL,
-    multiplier       numeric       NOT NULL,
-    executions       jsonb         NOT NULL,
-    reason           text,
-    tags             jsonb         NOT NULL,
-    portfolio_id     uuid,
-    strategy         text,
-    created_at       timestamptz   NOT NULL,
-    submitted_at     timestamptz,
-    filled_at        timestamptz,
-    cancelled_at     timestamptz,
-    expired_at       timestamptz,
-    rejected_at      timestamptz,
-    last_position    bigint        NOT NULL,
+    id                        uuid          NOT NULL,
+    version                   integer       NOT NULL,
+    symbol                    text          NOT NULL,
+    side                      order_side    NOT NULL,
+    order_type                order_type    NOT NULL,
+    quantity                  numeric,
+    cash_quantity             numeric,
+    limit_price               numeric,
+    stop_price                numeric,
+    trailing_offset           numeric,
+    time_in_force             time_in_force NOT NULL,
+    expire_at                 timestamptz,
+    status                    order_status  NOT NULL,
+    client_order_id           text,
+    replaced_client_order_ids jsonb         NOT NULL,
+    broker_order_id           text,
+    broker_order_ids          jsonb         NOT NULL,
+    parent_id                 uuid,
+    list_id                   text,
+    account                   text,
+    venue                     text,
+    currency                  text,
+    position_side             text,
+    reduce_only               boolean       NOT NULL,
+    post_only                 boolean       NOT NULL,
+    short_sale                boolean       NOT NULL,
+    display_quantity          numeric,
+    requests                  jsonb         NOT NULL,
+    filled_quantity           numeric       NOT NULL,
+    filled_cost               numeric       NOT NULL,
+    commission                numeric       NOT NULL,
+    other_commissions         jsonb         NOT NULL,
+    was_filled_after_end      boolean       NOT NULL,
+    multiplier                numeric       NOT NULL,
+    executions                jsonb         NOT NULL,
+    split_ratio               jsonb,
+    reason                    text,
+    tags                      jsonb         NOT NULL,
+    portfolio_id              uuid,
+    strategy                  text,
+    created_at                timestamptz   NOT NULL,
+    submitted_at              timestamptz,
+    filled_at                 timestamptz,
+    completed_at              timestamptz,
+    cancelled_at              timestamptz,
+    expired_at                timestamptz,
+    rejected_at               timestamptz,
+    last_position             bigint        NOT NULL,
     CONSTRAINT orders_pkey PRIMARY KEY (id)
 ) WITH (fillfactor = 80);
 
 CREATE INDEX orders_symbol_idx ON orders (symbol, created_at, id);
 CREATE INDEX orders_status_idx ON orders (status, created_at, id);
-CREATE INDEX orders_active_idx ON orders (created_at, id) WHERE status IN ('PENDING', 'SUBMITTED', 'PARTIALLY_FILLED');
-CREATE INDEX orders_broker_order_id_idx ON orders (broker_order_id, created_at, id)
-    WHERE broker_order_id IS NOT NULL;
+CREATE INDEX orders_active_idx ON orders (created_at, id)
+    WHERE status IN ('PENDING', 'SUBMITTED', 'PARTIALLY_FILLED', 'PENDING_CANCEL', 'PENDING_REPLACE');
+-- An order is found by the ids that it had, too. The ids of an order do not change with its fills.
+CREATE INDEX orders_broker_order_ids_idx ON orders USING gin (broker_order_ids jsonb_path_ops);
+CREATE INDEX orders_client_order_id_idx ON orders (client_order_id, created_at, id)
+    WHERE client_order_id IS NOT NULL;
+CREATE INDEX orders_replaced_client_order_ids_idx ON orders USING gin (replaced_client_order_ids jsonb_path_ops);
+CREATE INDEX orders_parent_id_idx ON orders (parent_id, created_at, id) WHERE parent_id IS NOT NULL;
+CREATE INDEX orders_list_id_idx ON orders (list_id, created_at, id) WHERE list_id IS NOT NULL;
+CREATE INDEX orders_account_idx ON orders (account, created_at, id) WHERE account IS NOT NULL;
 CREATE INDEX orders_created_at_idx ON orders (created_at, id);
 
 COMMENT ON TABLE orders IS 'Orders: the state of each, folded from the log.';
 COMMENT ON COLUMN orders.version IS 'The version of the stream that the row holds.';
 COMMENT ON COLUMN orders.last_position IS 'The position of the last event that is folded into the row.';
+COMMENT ON COLUMN orders.quantity IS 'NULL for an order of an amount of money, until it is filled.';
+COMMENT ON COLUMN orders.cash_quantity IS 'The amount of money to trade for, in place of a quantity.';
+COMMENT ON COLUMN orders.replaced_client_order_ids IS 'The client order ids that the order had before.';
+COMMENT ON COLUMN orders.broker_order_ids IS 'Every broker id that the order ever had, the current one too.';
+COMMENT ON COLUMN orders.list_id IS 'The group of orders that it belongs to, such as one-cancels-other.';
+COMMENT ON COLUMN orders.requests IS 'The cancel and replace requests that the venue has not answered.';
 COMMENT ON COLUMN orders.filled_quantity IS 'The sum of the quantities of the executions that count.';
 COMMENT ON COLUMN orders.filled_cost IS
     'The sum of quantity x price of the executions that count, without the multiplier.';
-COMMENT ON COLUMN orders.commission IS 'The sum of the commissions of the executions that count; a rebate is negative.';
+COMMENT ON COLUMN orders.commission IS
+    'The sum of the commissions in the currency of the order, of the executions that count; a rebate is negative.';
+COMMENT ON COLUMN orders.other_commissions IS 'The sums of the commissions in other currencies.';
+COMMENT ON COLUMN orders.was_filled_after_end IS
+    'Whether the venue filled it after its cancel or expiry, or after it was believed rejected.';
 COMMENT ON COLUMN orders.multiplier IS 'Currency for each point of price and contract.';
-COMMENT ON COLUMN orders.executions IS 'Every execution that was reported, busted and corrected ones too.';
+COMMENT ON COLUMN orders.executions IS 'The last executions that were reported, busted and corrected ones too.';
+COMMENT ON COLUMN orders.split_ratio IS 'The splits since the order was made, as one ratio.';
 COMMENT ON COLUMN orders.reason IS 'Why the order was cancelled, rejected or expired.';
+COMMENT ON COLUMN orders.completed_at IS 'When the venue said that an order of an amount of money is done.';
 
 CREATE TABLE positions (
     id                uuid        NOT NULL,

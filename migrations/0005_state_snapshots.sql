@@ -43,9 +43,19 @@ CREATE TABLE state_snapshot_orders (
 CREATE INDEX state_snapshot_orders_symbol_idx ON state_snapshot_orders (symbol, created_at, id);
 CREATE INDEX state_snapshot_orders_status_idx ON state_snapshot_orders (status, created_at, id);
 CREATE INDEX state_snapshot_orders_active_idx ON state_snapshot_orders USING gist (during)
-    WHERE status IN ('PENDING', 'SUBMITTED', 'PARTIALLY_FILLED');
-CREATE INDEX state_snapshot_orders_broker_order_id_idx ON state_snapshot_orders (broker_order_id, created_at, id)
-    WHERE broker_order_id IS NOT NULL;
+    WHERE status IN ('PENDING', 'SUBMITTED', 'PARTIALLY_FILLED', 'PENDING_CANCEL', 'PENDING_REPLACE');
+CREATE INDEX state_snapshot_orders_broker_order_ids_idx ON state_snapshot_orders
+    USING gin (broker_order_ids jsonb_path_ops);
+CREATE INDEX state_snapshot_orders_client_order_id_idx ON state_snapshot_orders (client_order_id, created_at, id)
+    WHERE client_order_id IS NOT NULL;
+CREATE INDEX state_snapshot_orders_replaced_client_order_ids_idx ON state_snapshot_orders
+    USING gin (replaced_client_order_ids jsonb_path_ops);
+CREATE INDEX state_snapshot_orders_parent_id_idx ON state_snapshot_orders (parent_id, created_at, id)
+    WHERE parent_id IS NOT NULL;
+CREATE INDEX state_snapshot_orders_list_id_idx ON state_snapshot_orders (list_id, created_at, id)
+    WHERE list_id IS NOT NULL;
+CREATE INDEX state_snapshot_orders_account_idx ON state_snapshot_orders (account, created_at, id)
+    WHERE account IS NOT NULL;
 CREATE INDEX state_snapshot_orders_created_at_idx ON state_snapshot_orders (created_at, id);
 
 COMMENT ON TABLE state_snapshot_orders IS 'States of orders that state snapshots consist of.';

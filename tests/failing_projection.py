@@ -41,7 +41,7 @@ class Spoilt(Projection[Sum]):
         if str(event.event.quantity) == os.environ.get("SPOILT_AT"):
             raise ValueError(f"cannot take {event.event.quantity}")
         row = row or Sum(event.event.symbol, Decimal(0))
-        return replace(row, quantity=row.quantity + event.event.quantity)
+        return replace(row, quantity=row.quantity + (event.event.quantity or 0))
 
     @staticmethod
     async def sums(store: EventStore) -> dict[str, Decimal]:

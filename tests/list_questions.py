@@ -28,7 +28,23 @@ def questions(uow: PostgreSQLUnitOfWork | Past, kind: type[Entity], text: str) -
     if kind is Order:
         return [
             ("symbol", lambda **k: o.get_orders_by_symbol(text, **k), lambda e: e.symbol == text),
-            ("broker", lambda **k: o.get_orders_by_broker_id(text, **k), lambda e: e.broker_order_id == text),
+            (
+                "broker",
+                lambda **k: o.get_orders_by_broker_id(text, **k),
+                lambda e: text in e.broker_order_ids,
+            ),
+            (
+                "client",
+                lambda **k: o.get_orders_by_client_order_id(text, **k),
+                lambda e: text in (e.client_order_id, *e.replaced_client_order_ids),
+            ),
+            ("list", lambda **k: o.get_orders_by_list(text, **k), lambda e: e.list_id == text),
+            ("account", lambda **k: o.get_orders_by_account(text, **k), lambda e: e.account == text),
+            (
+                "parent",
+                lambda **k: o.get_orders_by_parent(UUID(int=2), **k),
+                lambda e: e.parent_id == UUID(int=2),
+            ),
             (
                 "status",
                 lambda **k: o.get_orders_by_status(OrderStatus.PENDING, **k),

@@ -127,7 +127,7 @@ async def take_one(uow: PostgreSQLUnitOfWork, row: Message, orders: dict[UUID, O
     if known is None:
         raise OrderNotFoundError(row.order_id, category="order")
     if row.kind == "2":
-        known.amend(quantity=known.quantity - row.size, occurred_at=row.occurred_at)
+        known.amend(quantity=(known.quantity or 0) - row.size, occurred_at=row.occurred_at)
     elif row.kind == "3":
         assert known.leaves_quantity == row.size, row
         tally.deletes_equal += 1

@@ -45,7 +45,7 @@ class OrderedBySymbol(Projection[Ordered]):
         if created.quantity in self.poison:
             raise ValueError(f"cannot take {created.quantity}")
         row = row or Ordered(created.symbol, created.side, 0, Decimal(0))
-        return replace(row, orders=row.orders + 1, quantity=row.quantity + created.quantity)
+        return replace(row, orders=row.orders + 1, quantity=row.quantity + (created.quantity or 0))
 
 
 async def place(store: EventStore, *quantities: int, symbol: str = "ES") -> list[Order]:

@@ -54,7 +54,7 @@ class OrderedBySymbol(Projection[Ordered]):
         if event.event.quantity in self.poison:
             raise ValueError(f"cannot take {event.event.quantity}")
         row = row or Ordered(event.event.symbol, 0, D(0))
-        return replace(row, orders=row.orders + 1, quantity=row.quantity + event.event.quantity)
+        return replace(row, orders=row.orders + 1, quantity=row.quantity + (event.event.quantity or 0))
 
 
 class Doubled(OrderedBySymbol):

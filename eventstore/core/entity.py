@@ -288,6 +288,9 @@ class Entity(Validated):
                     f"not a field: {suggestion(name, type(self).model_fields)}",
                 )
 
+    def _after_amendment(self, event: Amended) -> None:
+        """Bring fields that follow from others in line after an amendment; part of the fold, so it must not fail."""
+
     # ---- what the state no longer holds -------------------------------------------------------------------------
 
     def _ids_to_ask(self) -> tuple[str, ...]:

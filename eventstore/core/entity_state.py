@@ -51,6 +51,7 @@ def apply(entity: Entity, event: Event) -> None:
                 applier(entity, event)
     elif isinstance(event, Amended):
         entity.__dict__.update(event.changes)
+        entity._after_amendment(event)
     elif isinstance(event, Tombstone):
         private(entity)["_deleted"] = True
     else:

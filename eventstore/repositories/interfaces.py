@@ -86,6 +86,61 @@ class IOrderRepository(Protocol):
     ) -> Page[Order]:
         """Return the orders that a broker knows by this id."""
 
+    async def get_orders_by_client_order_id(
+        self,
+        client_order_id: str,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
+    ) -> Page[Order]:
+        """Return the orders that have or had this client order id."""
+
+    async def get_orders_by_broker_order_id(
+        self,
+        broker_order_id: str,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
+    ) -> Page[Order]:
+        """Return the orders that have or had this broker id."""
+
+    async def get_orders_by_parent(
+        self,
+        parent_id: UUID | Order,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
+    ) -> Page[Order]:
+        """Return the orders that belong to a parent order."""
+
+    async def get_orders_by_list(
+        self,
+        list_id: str,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
+    ) -> Page[Order]:
+        """Return the orders of a group."""
+
+    async def get_orders_by_account(
+        self,
+        account: str,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
+    ) -> Page[Order]:
+        """Return the orders of an account."""
+
     async def get_orders_by_date_range(
         self,
         start_date: datetime,

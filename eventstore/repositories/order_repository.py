@@ -10,7 +10,7 @@ from eventstore.domain.order import ACTIVE_ORDER_STATUSES, Order, OrderStatus
 from eventstore.errors import ConfigurationError, OrderNotFoundError
 from eventstore.repositories.last_good import Quarantined
 from eventstore.repositories.page import Page
-from eventstore.repositories.query import Query, SortKey
+from eventstore.repositories.query import Query, SortKey, as_id
 from eventstore.repositories.repository import Repository, time_range
 from eventstore.repositories.session import Consistency
 
@@ -115,7 +115,7 @@ class PostgreSQLOrderRepository(Repository[Order]):
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
     ) -> Page[Order]:
-        """Return the orders that may still trade: pending, submitted or partially filled."""
+        """Return the orders that may still trade: those of `ACTIVE_ORDER_STATUSES`."""
         query: Query[Order] = Query(
             "orders/active", (), lambda order: order.status in ACTIVE_ORDER_STATUSES, _by_creation
         )
@@ -132,11 +132,110 @@ class PostgreSQLOrderRepository(Repository[Order]):
         consistency: Consistency = "fresh",
         quarantined: Quarantined = "error",
     ) -> Page[Order]:
-        """Return the orders with this broker id; brokers reuse ids on other days."""
+        """Return the orders that have or had this broker id: another name of `get_orders_by_broker_order_id`."""
+        return await self.get_orders_by_broker_order_id(
+            broker_order_id, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
+
+    async def get_orders_by_client_order_id(
+        self,
+        client_order_id: str,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
+    ) -> Page[Order]:
+        """Return the orders that have this client order id (FIX 11), or had it before a replace."""
+        query: Query[Order] = Query(
+            "orders/by_client_order_id",
+            (client_order_id,),
+            # A NULL equals nothing, not even that of an order without an id.
+            lambda order: (
+                (order.client_order_id is not None and order.client_order_id == client_order_id)
+                or client_order_id in order.replaced_client_order_ids
+            ),
+            _by_creation,
+        )
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
+
+    async def get_orders_by_broker_order_id(
+        self,
+        broker_order_id: str,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
+    ) -> Page[Order]:
+        """Return the orders that have this broker id (FIX 37), or had it before; brokers reuse ids on other days."""
         query: Query[Order] = Query(
             "orders/by_broker_order_id",
             (broker_order_id,),
-            lambda order: order.broker_order_id is not None and order.broker_order_id == broker_order_id,
+            lambda order: broker_order_id in order.broker_order_ids,
+            _by_creation,
+        )
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
+
+    async def get_orders_by_parent(
+        self,
+        parent_id: UUID | Order,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
+    ) -> Page[Order]:
+        """Return the orders whose parent is this one: the legs of a bracket, the slices of an order."""
+        parent = as_id(Order, parent_id)
+        query: Query[Order] = Query(
+            "orders/by_parent_id",
+            (parent,),
+            lambda order: order.parent_id is not None and order.parent_id == parent,
+            _by_creation,
+        )
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
+
+    async def get_orders_by_list(
+        self,
+        list_id: str,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
+    ) -> Page[Order]:
+        """Return the orders of a group, such as one-cancels-other (FIX ListID, 66)."""
+        query: Query[Order] = Query(
+            "orders/by_list_id",
+            (list_id,),
+            lambda order: order.list_id is not None and order.list_id == list_id,
+            _by_creation,
+        )
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
+
+    async def get_orders_by_account(
+        self,
+        account: str,
+        *,
+        after: Order | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
+    ) -> Page[Order]:
+        """Return the orders of an account (FIX 1)."""
+        query: Query[Order] = Query(
+            "orders/by_account",
+            (account,),
+            lambda order: order.account is not None and order.account == account,
             _by_creation,
         )
         return await self._find(

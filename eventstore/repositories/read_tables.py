@@ -16,6 +16,7 @@ from eventstore.repositories.lists import Belonging, ListStatement, event_may_gi
 from eventstore.repositories.storage import ReadTable
 from eventstore.sql import literal
 
+_ID_AS_JSON = "pg_catalog.to_jsonb($5::pg_catalog.text)"
 _HAS_STATUS = "OPERATOR(pg_catalog.=) $5::pg_catalog.text::{schema}.order_status"
 
 LISTS: Mapping[str, ListStatement] = {
@@ -60,12 +61,69 @@ LISTS: Mapping[str, ListStatement] = {
     "orders/by_broker_order_id": ListStatement(
         Order,
         "orders",
-        "Read the orders that a broker knows by an id",
-        where="row.broker_order_id = $5::pg_catalog.text",
+        "Read the orders that have or had a broker id",
+        where=f"row.broker_order_ids @> {_ID_AS_JSON}",
         sort="created_at",
-        index="orders_broker_order_id_idx",
+        index="orders_broker_order_ids_idx",
         parameters=("broker_order_id text",),
-        belonging=has_value(Order, "broker_order_id"),
+        belonging=Belonging(
+            event=event_may_give(
+                Order,
+                "(data ->> 'broker_order_id'::pg_catalog.text = $5::pg_catalog.text"
+                f" OR data -> 'broker_order_ids'::pg_catalog.text @> {_ID_AS_JSON})",
+            ),
+            row=f"broker_order_ids @> {_ID_AS_JSON}",
+        ),
+    ),
+    "orders/by_client_order_id": ListStatement(
+        Order,
+        "orders",
+        "Read the orders that have or had a client order id",
+        where=(
+            "(row.client_order_id = $5::pg_catalog.text\n"
+            f"            OR row.replaced_client_order_ids @> {_ID_AS_JSON})"
+        ),
+        sort="created_at",
+        index="orders_client_order_id_idx, orders_replaced_client_order_ids_idx",
+        parameters=("client_order_id text",),
+        belonging=Belonging(
+            event=event_may_give(
+                Order,
+                "(data ->> 'client_order_id'::pg_catalog.text = $5::pg_catalog.text"
+                f" OR data -> 'replaced_client_order_ids'::pg_catalog.text @> {_ID_AS_JSON})",
+            ),
+            row=(f"(client_order_id = $5::pg_catalog.text OR replaced_client_order_ids @> {_ID_AS_JSON})"),
+        ),
+    ),
+    "orders/by_parent_id": ListStatement(
+        Order,
+        "orders",
+        "Read the orders that belong to a parent order",
+        where="row.parent_id = $5::pg_catalog.uuid",
+        sort="created_at",
+        index="orders_parent_id_idx",
+        parameters=("parent_id uuid",),
+        belonging=has_value(Order, "parent_id", "uuid"),
+    ),
+    "orders/by_list_id": ListStatement(
+        Order,
+        "orders",
+        "Read the orders of a group",
+        where="row.list_id = $5::pg_catalog.text",
+        sort="created_at",
+        index="orders_list_id_idx",
+        parameters=("list_id text",),
+        belonging=has_value(Order, "list_id"),
+    ),
+    "orders/by_account": ListStatement(
+        Order,
+        "orders",
+        "Read the orders of an account",
+        where="row.account = $5::pg_catalog.text",
+        sort="created_at",
+        index="orders_account_idx",
+        parameters=("account text",),
+        belonging=has_value(Order, "account"),
     ),
     "orders/by_creation": ListStatement(
         Order,

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from eventstore.domain import Order, OrderSide, OrderStatus, OrderType
+from eventstore.domain import ACTIVE_ORDER_STATUSES, Order, OrderSide, OrderStatus, OrderType
 from eventstore.errors import ConfigurationError, EntityDeletedError, OrderNotFoundError, RepositoryError
 from tests.contract.databases import Database, a_position, an_order, minute, save, types
 
@@ -263,7 +263,7 @@ class TestLists:
 
     @pytest.mark.parametrize("status", list(OrderStatus))
     async def test_active_orders(self, tables: Database, status: OrderStatus):
-        """Active are PENDING, SUBMITTED and PARTIALLY_FILLED, and no others."""
+        """Active are PENDING, SUBMITTED, PARTIALLY_FILLED, PENDING_CANCEL and PENDING_REPLACE, and no others."""
         order = an_order()
         if status is not OrderStatus.PENDING:
             order.submit("B-1", occurred_at=minute(1))
@@ -277,9 +277,13 @@ class TestLists:
             order.reject("no", occurred_at=minute(2))
         elif status is OrderStatus.EXPIRED:
             order.expire(occurred_at=minute(2))
+        elif status is OrderStatus.PENDING_CANCEL:
+            order.request_cancel("C-2", occurred_at=minute(2))
+        elif status is OrderStatus.PENDING_REPLACE:
+            order.request_replace(quantity=Decimal(5), client_order_id="C-2", occurred_at=minute(2))
         assert order.status is status
         await save(tables, order)
-        active = status in (OrderStatus.PENDING, OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED)
+        active = status in ACTIVE_ORDER_STATUSES
         async with tables.unit_of_work() as uow:
             assert await uow.orders.get_active_orders() == ([order] if active else [])
 
@@ -293,6 +297,43 @@ class TestLists:
         async with tables.unit_of_work() as uow:
             assert await uow.orders.get_orders_by_broker_id("B-1") == [first, second]
             assert await uow.orders.get_orders_by_broker_id("B-9") == []
+
+    async def test_by_an_id_that_was_replaced(self, tables: Database):
+        """An order is found by each broker id and each client order id that it ever had."""
+        order, other = an_order(0, client_order_id="C-1"), an_order(1, client_order_id="C-9")
+        order.submit("B-1", occurred_at=minute(3))
+        await save(tables, order, other)
+        await tables.catch_up()
+        order.amend(quantity=Decimal(50), client_order_id="C-2", broker_order_id="B-2", occurred_at=minute(4))
+        order.client_order_id = "C-3"
+        order.broker_order_id = "B-3"
+        await save(tables, order)
+        for _ in range(2):
+            async with tables.unit_of_work() as uow:
+                for number in (1, 2, 3):
+                    assert await uow.orders.get_orders_by_client_order_id(f"C-{number}") == [order]
+                    assert await uow.orders.get_orders_by_broker_order_id(f"B-{number}") == [order]
+                    assert await uow.orders.get_orders_by_broker_id(f"B-{number}") == [order]
+                assert await uow.orders.get_orders_by_client_order_id("C-9") == [other]
+                assert await uow.orders.get_orders_by_client_order_id("C-") == []
+                assert await uow.orders.get_orders_by_broker_order_id("B-") == []
+            await tables.catch_up()
+
+    async def test_by_parent_list_and_account(self, tables: Database):
+        """The legs of a bracket are found by their parent, a group by its list id, and orders by their account."""
+        entry = an_order(0, account="U1")
+        legs = [an_order(n, parent_id=entry.id, list_id="OCO-1", account=f"U{n}") for n in (1, 2)]
+        await save(tables, entry, *legs, an_order(3))
+        for _ in range(2):
+            async with tables.unit_of_work() as uow:
+                assert await uow.orders.get_orders_by_parent(entry) == legs
+                assert await uow.orders.get_orders_by_parent(entry.id) == legs
+                assert await uow.orders.get_orders_by_parent(legs[0]) == []
+                assert await uow.orders.get_orders_by_list("OCO-1") == legs
+                assert await uow.orders.get_orders_by_list("OCO") == []
+                assert await uow.orders.get_orders_by_account("U1") == [entry, legs[0]]
+                assert await uow.orders.get_orders_by_account("U") == []
+            await tables.catch_up()
 
     async def test_by_date_range(self, tables: Database):
         """Both ends are included, to the microsecond."""

@@ -26,11 +26,13 @@ from eventstore.domain import (
     CurrencyAmount,
     Instrument,
     InstrumentKind,
+    Liquidity,
     Order,
     OrderSide,
     Portfolio,
     Position,
     PositionMode,
+    PositionSide,
     Settlement,
     TimeInForce,
 )
@@ -89,6 +91,59 @@ def order_expired() -> Iterator[Order]:
     )
     order.submit("B-2")
     order.expire()
+    yield order
+
+
+def order_worked() -> Iterator[Order]:
+    """One with all ids, requests that are refused and granted, a split, another symbol, and a fill after its cancel."""
+    order = Order.create_limit_if_touched_order(
+        "FB",
+        Decimal(100),
+        OrderSide.SELL,
+        stop_price=Decimal(300),
+        limit_price=Decimal("299.50"),
+        time_in_force=TimeInForce.GTD,
+        expire_at=START + timedelta(days=30),
+        client_order_id="C-1",
+        parent_id=UUID(int=0xA0),
+        list_id="OCO-1",
+        account="U1",
+        venue="XNAS",
+        currency="USD",
+        position_side=PositionSide.LONG,
+        reduce_only=True,
+        display_quantity=Decimal(10),
+    )
+    order.submit("B-3")
+    order.request_replace(quantity=Decimal(90), client_order_id="C-2")
+    order.amend(quantity=Decimal(90), client_order_id="C-2", broker_order_id="B-4")
+    order.request_cancel("C-3")
+    order.reject_request("too late", client_order_id="C-3")
+    order.fill(
+        Decimal(30),
+        Decimal("300.25"),
+        "E5",
+        commission=Decimal("0.002"),
+        commission_currency="BNB",
+        venue="BATS",
+        liquidity=Liquidity.TAKER,
+        position_ids=(UUID(int=0xC0),),
+    )
+    order.split(3, 2)
+    order.change_symbol("META")
+    order.fill(Decimal(15), Decimal(200), "E6")
+    order.cancel()
+    order.fill(Decimal(15), Decimal(201), "E7")
+    order.bust_fill("E5")
+    yield order
+
+
+def order_of_money() -> Iterator[Order]:
+    """One of an amount of money, of which the venue says that it is done."""
+    order = Order.create_market_order("SPY", None, OrderSide.BUY, cash_quantity=Decimal(5000))
+    order.submit("B-5")
+    order.fill(Decimal("9.87"), Decimal("506.10"), "E8")
+    order.complete()
     yield order
 
 
@@ -296,6 +351,8 @@ STREAMS: tuple[Callable[[], Iterator[Entity]], ...] = (
     position_busted,
     instrument_changed,
     instrument_of_coins,
+    order_worked,
+    order_of_money,
 )
 
 

@@ -97,7 +97,7 @@ class Hostile(Projection[Sum]):
         if self.fails and event.event.symbol in ERRORS:
             ERRORS[event.event.symbol]()
         row = row or Sum(self.key(event)[0], Decimal(0))
-        return replace(row, quantity=row.quantity + event.event.quantity)
+        return replace(row, quantity=row.quantity + (event.event.quantity or 0))
 
 
 KEYS: dict[str, Any] = {"KEY-NUL": "a\x00b", "KEY-SURROGATE": "a\udfffb", "KEY-OBJECT": Unshowable()}

@@ -22,14 +22,25 @@ ENDED = ("CANCELLED", "REJECTED", "EXPIRED")
 
 def new_order(arguments: dict[str, Any]) -> dict[str, Any]:
     """An order as it is created: what is ordered, and nothing else."""
+    quantity, cash = arguments["quantity"], arguments.get("cash_quantity")
     return {
-        "ordered": Fraction(arguments["quantity"]),
+        "ordered": None if quantity is None else Fraction(quantity),
+        "cash": None if cash is None else Fraction(cash),
+        "multiplier": Fraction(arguments.get("multiplier", 1)),
         "has_limit": "limit_price" in arguments,
         "limit": arguments.get("limit_price"),
+        "symbol": arguments["symbol"],
+        "venue": arguments.get("venue"),
+        "client": arguments.get("client_order_id"),
+        "broker": None,
         "life": "working",
+        "done": False,
         "sent": False,
         "acknowledged": False,
         "ended_at": None,
+        "after_end": False,
+        "was_rejected": False,
+        "asked": [],
         "reports": [],
     }
 
@@ -46,40 +57,90 @@ def value(order: dict[str, Any]) -> Fraction:
     )
 
 
-def commission(order: dict[str, Any]) -> Fraction:
-    """The sum of the commissions of the reports that stand."""
-    return sum((report["commission"] for report in order["reports"] if report["stands"]), Fraction(0))
+def commissions(order: dict[str, Any]) -> dict[str | None, Fraction]:
+    """The sums of the commissions of the reports that stand, by their currency."""
+    sums: dict[str | None, Fraction] = {None: Fraction(0)}
+    for report in order["reports"]:
+        if report["stands"]:
+            sums[report["fee_in"]] = sums.get(report["fee_in"], Fraction(0)) + report["commission"]
+    return {currency: amount for currency, amount in sums.items() if amount or currency is None}
+
+
+def _is_complete(order: dict[str, Any]) -> bool:
+    if order["cash"] is None:
+        return bool(filled(order) >= order["ordered"])
+    return bool(filled(order) and (order["done"] or value(order) * order["multiplier"] >= order["cash"]))
 
 
 def status(order: dict[str, Any]) -> str:
     """The status that follows from the order's life and its fills."""
     if order["life"] in ENDED:
         return str(order["life"])
-    if filled(order) == order["ordered"]:
+    if _is_complete(order):
         return "FILLED"
+    kinds = [kind for kind, _ in order["asked"]]
+    if kinds:
+        return "PENDING_CANCEL" if "cancel" in kinds else "PENDING_REPLACE"
     if filled(order):
         return "PARTIALLY_FILLED"
     return "SUBMITTED" if order["sent"] else "PENDING"
 
 
-def command_order(  # noqa: PLR0911 - one answer for each command
+def leaves(order: dict[str, Any]) -> Fraction:
+    """What may still trade."""
+    is_active = status(order) not in (*ENDED, "FILLED")
+    return order["ordered"] - filled(order) if is_active and order["cash"] is None else Fraction(0)
+
+
+def command_order(  # noqa: PLR0911, PLR0912 - one answer for each command
     order: dict[str, Any], method: str, arguments: dict[str, Any]
 ) -> str:
     """Do one command to `order`, and say whether it was refused, a repeat, or done."""
-    active = status(order) in ("PENDING", "SUBMITTED", "PARTIALLY_FILLED")
+    active = status(order) not in (*ENDED, "FILLED")
     if method == "submit":
-        if order["life"] in ENDED or order["acknowledged"]:
+        if order["acknowledged"]:
             return REFUSED
         order["sent"] = order["acknowledged"] = True
+        order["broker"] = arguments["broker_order_id"]
     elif method in ("cancel", "expire"):
         if not active:
             return REFUSED
         order["life"] = "CANCELLED" if method == "cancel" else "EXPIRED"
         order["ended_at"] = arguments["occurred_at"]
+        order["asked"] = []
     elif method == "reject":
-        if status(order) not in ("PENDING", "SUBMITTED"):
+        if not active or order["reports"]:
             return REFUSED
         order["life"] = "REJECTED"
+        order["was_rejected"] = True
+        order["asked"] = []
+    elif method == "complete":
+        if order["cash"] is None:
+            return REFUSED
+        if status(order) == "FILLED":
+            return REPEAT
+        if not active or not filled(order):
+            return REFUSED
+        order["done"] = True
+    elif method == "split":
+        _split(order, Fraction(arguments["new"], arguments["old"]))
+    elif method == "change_symbol":
+        same = order["symbol"] == arguments["symbol"]
+        order["symbol"] = arguments["symbol"]
+        return REPEAT if same else DONE
+    elif method in ("request_cancel", "request_replace"):
+        if not active and not (method == "request_replace" and status(order) == "FILLED"):
+            return REFUSED
+        request = (method.removeprefix("request_"), arguments["client_order_id"])
+        if request[1] is not None and request in order["asked"]:
+            return REPEAT
+        order["asked"].append(request)
+    elif method == "reject_request":
+        wanted = arguments["client_order_id"]
+        fitting = [n for n, (_, name) in enumerate(order["asked"]) if wanted in (None, name)]
+        if not fitting:
+            return REFUSED
+        del order["asked"][fitting[-1]]
     elif method == "amend":
         return _amend(order, arguments, active=active)
     elif method == "fill":
@@ -91,35 +152,81 @@ def command_order(  # noqa: PLR0911 - one answer for each command
     return DONE
 
 
+def _split(order: dict[str, Any], ratio: Fraction) -> None:
+    if order["ordered"] is not None:
+        order["ordered"] *= ratio
+    if order["limit"] is not None:
+        order["limit"] = Fraction(order["limit"]) / ratio
+    for report in order["reports"]:
+        report["quantity"] *= ratio
+        report["price"] /= ratio
+
+
 def _amend(order: dict[str, Any], arguments: dict[str, Any], *, active: bool) -> str:
-    if not active:
+    sizes = {"quantity", "cash_quantity"} & arguments.keys()
+    if not active and not (status(order) == "FILLED" and sizes):
         return REFUSED
+    if ("quantity" if order["cash"] is not None else "cash_quantity") in arguments:
+        return REFUSED
+    changed = False
     if "limit_price" in arguments:
         if not order["has_limit"]:
             return REFUSED
-        same = order["limit"] == arguments["limit_price"]
+        changed = Fraction(order["limit"]) != Fraction(arguments["limit_price"])
         order["limit"] = arguments["limit_price"]
-        return REPEAT if same else DONE
-    quantity = Fraction(arguments["quantity"])
-    if quantity < filled(order):
-        return REFUSED
-    same = quantity == order["ordered"]
-    order["ordered"] = quantity
-    return REPEAT if same else DONE
+    if "cash_quantity" in arguments:
+        changed = order["cash"] != Fraction(arguments["cash_quantity"])
+        order["cash"] = Fraction(arguments["cash_quantity"])
+        order["done"] = order["done"] and not changed
+    if "quantity" in arguments:
+        quantity = Fraction(arguments["quantity"])
+        if quantity != order["ordered"] and quantity < filled(order):
+            return REFUSED
+        changed = quantity != order["ordered"]
+        order["ordered"] = quantity
+    name = arguments.get("client_order_id")
+    changed |= name not in (None, order["client"])
+    changed |= arguments.get("broker_order_id") not in (None, order["broker"])
+    replaces = [n for n, (kind, _) in enumerate(order["asked"]) if kind == "replace"]
+    if not changed and not replaces:
+        return REPEAT
+    # An id that the order has already answers as none does.
+    given = name if name != order["client"] else None
+    answered = [n for n in replaces if order["asked"][n][1] == given] or replaces
+    if answered:
+        del order["asked"][answered[0]]
+    order["client"] = name or order["client"]
+    order["broker"] = arguments.get("broker_order_id") or order["broker"]
+    return DONE
 
 
-def _content(report: dict[str, Any]) -> tuple[Fraction, Fraction, Fraction]:
-    return report["quantity"], report["price"], report["commission"]
+def _content(report: dict[str, Any]) -> tuple[Any, ...]:
+    return (*report["told"], report["commission"], report["fee_in"])
+
+
+def _says_the_same(known: dict[str, Any], report: dict[str, Any]) -> bool:
+    now = (known["quantity"], known["price"], known["commission"], known["fee_in"])
+    return _content(report) in (_content(known), now)
 
 
 def _report(
-    identifier: str, arguments: dict[str, Any], fees: Fraction, *, instead_of: str | None = None
+    identifier: str | None,
+    arguments: dict[str, Any],
+    fees: Fraction,
+    *,
+    venue: str | None,
+    fee_in: str | None = None,
+    instead_of: str | None = None,
 ) -> dict[str, Any]:
+    quantity, price = Fraction(arguments["quantity"]), Fraction(arguments["price"])
     return {
-        "id": identifier,
-        "quantity": Fraction(arguments["quantity"]),
-        "price": Fraction(arguments["price"]),
+        "id": None if identifier == "0" else identifier,
+        "venue": venue,
+        "quantity": quantity,
+        "price": price,
+        "told": (quantity, price),
         "commission": fees,
+        "fee_in": fee_in,
         "stands": True,
         "busted": False,
         "instead_of": instead_of,
@@ -127,16 +234,33 @@ def _report(
 
 
 def _fill(order: dict[str, Any], arguments: dict[str, Any]) -> str:
-    report = _report(arguments["execution_id"], arguments, Fraction(arguments["commission"]))
-    same_id = [known for known in order["reports"] if known["id"] == report["id"]]
-    if same_id:
-        return REPEAT if _content(report) in [_content(known) for known in same_id] else REFUSED
+    report = _report(
+        arguments["execution_id"],
+        arguments,
+        Fraction(arguments["commission"]),
+        venue=arguments.get("venue") or order["venue"],
+        fee_in=arguments.get("commission_currency"),
+    )
+    same = [
+        known
+        for known in order["reports"]
+        if report["id"] is not None and (known["id"], known["venue"]) == (report["id"], report["venue"])
+    ]
+    if same:
+        return REPEAT if any(_says_the_same(known, report) for known in same) else REFUSED
+    said = arguments.get("from_venue")
+    if order["life"] == "REJECTED" and said is False:
+        return REFUSED
+    is_late = order["life"] in ("CANCELLED", "EXPIRED") and arguments["occurred_at"] > order["ended_at"]
+    if is_late and (said is False or (said is None and order["life"] == "EXPIRED")):
+        return REFUSED
+    over = order["cash"] is None and filled(order) + report["quantity"] > order["ordered"]
+    if over and not arguments.get("allow_overfill"):
+        return REFUSED
+    if is_late or (order["was_rejected"] and order["life"] not in ("CANCELLED", "EXPIRED")):
+        order["after_end"] = True
     if order["life"] == "REJECTED":
-        return REFUSED
-    if order["life"] in ENDED and arguments["occurred_at"] > order["ended_at"]:
-        return REFUSED
-    if filled(order) + report["quantity"] > order["ordered"]:
-        return REFUSED
+        order["life"] = "working"
     order["reports"].append(report)
     order["sent"] = True
     return DONE
@@ -145,6 +269,8 @@ def _fill(order: dict[str, Any], arguments: dict[str, Any]) -> str:
 def _bust(order: dict[str, Any], identifier: str) -> str:
     same_id = [known for known in order["reports"] if known["id"] == identifier]
     standing = [known for known in same_id if known["stands"]]
+    if len(standing) > 1:
+        return REFUSED
     if standing:
         standing[0]["stands"] = False
         standing[0]["busted"] = True
@@ -156,26 +282,24 @@ def _correct(order: dict[str, Any], arguments: dict[str, Any]) -> str:
     old_id = arguments["execution_id"]
     new_id = arguments["new_execution_id"] or old_id
     same_id = [known for known in order["reports"] if known["id"] == old_id]
-    if not same_id:
-        return REFUSED
     standing = [known for known in same_id if known["stands"]]
+    if not same_id or len(standing) > 1:
+        return REFUSED
     old = standing[0] if standing else same_id[-1]
-    new = _report(new_id, arguments, old["commission"], instead_of=old_id)
+    new = _report(
+        new_id, arguments, old["commission"], venue=old["venue"], fee_in=old["fee_in"], instead_of=old_id
+    )
     if new_id == old_id:
-        if standing and _content(old) == _content(new):
+        if standing and _says_the_same(old, new):
             return REPEAT
     else:
-        known_new = [known for known in order["reports"] if known["id"] == new_id]
+        known_new = [k for k in order["reports"] if (k["id"], k["venue"]) == (new_id, old["venue"])]
         if known_new:
-            repeated = [
-                known
-                for known in known_new
-                if known["instead_of"] == old_id and _content(known) == _content(new)
-            ]
+            repeated = [k for k in known_new if k["instead_of"] == old_id and _says_the_same(k, new)]
             return REPEAT if repeated else REFUSED
     if not standing:
         return REFUSED
-    if filled(order) - old["quantity"] + new["quantity"] > order["ordered"]:
+    if order["cash"] is None and filled(order) - old["quantity"] + new["quantity"] > order["ordered"]:
         return REFUSED
     old["stands"] = False
     order["reports"].append(new)

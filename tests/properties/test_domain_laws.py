@@ -186,8 +186,11 @@ def test_orders_equal_the_independent_fold(history, commands):
         assert order.status == independent.status(expected)
         assert order.filled_quantity == filled
         assert order.filled_cost == value
-        assert order.commission == independent.commission(expected)
-        assert order.leaves_quantity == (expected["ordered"] - filled if order.is_active else 0)
+        fees = independent.commissions(expected)
+        assert order.commission == fees.pop(None)
+        assert {one.currency: one.amount for one in order.other_commissions} == fees
+        assert order.leaves_quantity == independent.leaves(expected)
+        assert order.was_filled_after_end == expected["after_end"]
         average = order.average_fill_price
         assert (average is None) is (filled == 0)
         if average is not None:

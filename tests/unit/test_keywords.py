@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
+from uuid import UUID
 
 import pytest
 
@@ -119,17 +121,15 @@ def test_a_factory_refuses_the_price_of_another_type():
 def test_every_keyword_that_a_factory_of_orders_lists_is_kept(factory):
     """What `OrderDetails` lists is what the factories set."""
     given = {
-        "time_in_force": "GTC", "multiplier": D(50), "portfolio_id": None, "strategy": "trend", "tags": ("a",),
-        "id": None, "occurred_at": None,
+        "time_in_force": "GTD", "expire_at": datetime(2030, 1, 1, tzinfo=UTC), "multiplier": D(50), "strategy": "trend",
+        "client_order_id": "C-1", "parent_id": UUID(int=1), "list_id": "L-1", "account": "A-1", "venue": "XNYS",
+        "currency": "USD", "position_side": "LONG", "reduce_only": True, "post_only": True, "short_sale": True,
+        "display_quantity": D(1), "portfolio_id": UUID(int=2), "tags": ("a",),
     }  # fmt: skip
-    assert given.keys() == OrderDetails.__annotations__.keys()
-    order = make_order(factory, **given)
-    assert (order.time_in_force, order.multiplier, order.strategy, order.tags) == (
-        "GTC",
-        D(50),
-        "trend",
-        ("a",),
-    )
+    others = {"cash_quantity": None, "id": None, "occurred_at": None}
+    assert (given | others).keys() == OrderDetails.__annotations__.keys()
+    order = make_order(factory, **given, **others)
+    assert {name: getattr(order, name) for name in given} == given
 
 
 def test_opening_a_position_refuses_an_unknown_keyword():

@@ -19,6 +19,7 @@ from eventstore.domain.order import (
     OrderAmended,
     OrderCreated,
     OrderFilled,
+    OrderReplaced,
     OrderSide,
     OrderStatus,
     OrderType,
@@ -77,17 +78,20 @@ def test_a_new_order_is_pending_and_carries_what_it_was_given():
         (Order.create_limit_order, {"limit_price": D(1)}),
         (Order.create_stop_order, {"stop_price": D(2)}),
         (Order.create_stop_limit_order, {"limit_price": D(1), "stop_price": D(2)}),
+        (Order.create_trailing_stop_order, {"trailing_offset": D(3)}),
+        (Order.create_trailing_stop_order, {"stop_price": D(2)}),
+        (Order.create_market_on_close_order, {}),
+        (Order.create_limit_on_close_order, {"limit_price": D(1)}),
+        (Order.create_market_if_touched_order, {"stop_price": D(2)}),
+        (Order.create_limit_if_touched_order, {"limit_price": D(1), "stop_price": D(2)}),
     ],
 )
 def test_each_factory_makes_its_type(factory, prices):
-    """The four factories set the type and the prices that belong to it."""
+    """The factories set the type and the prices that belong to it."""
     order = factory(symbol="ES", quantity=D(1), side=OrderSide.SELL, **prices)
     assert factory.__name__ == f"create_{order.order_type.lower()}_order"
-    assert {"limit_price": order.limit_price, "stop_price": order.stop_price} == {
-        "limit_price": None,
-        "stop_price": None,
-        **prices,
-    }
+    names = ("limit_price", "stop_price", "trailing_offset")
+    assert {name: getattr(order, name) for name in names} == dict.fromkeys(names) | prices
 
 
 def test_a_life_from_submission_to_the_last_fill():
@@ -152,7 +156,7 @@ def test_the_venues_time_tells_when_a_fill_happened():
     assert (event.transact_time_ns, event.occurred_at) == (nanoseconds, TEN)
     assert order.executions[-1].transact_time_ns == nanoseconds
     with pytest.raises(DomainError, match="fill_after_cancel"):
-        order.fill(D(1), D(150), "E-3", transact_time_ns=nanoseconds + 1000)
+        order.fill(D(1), D(150), "E-3", transact_time_ns=nanoseconds + 1000, from_venue=False)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +256,7 @@ def test_amending_changes_what_is_named():
     order = in_state(OrderStatus.PARTIALLY_FILLED)
     assert order.amend(quantity=D(80), limit_price=D("151"), time_in_force=TimeInForce.GTC, occurred_at=TEN)
     event = order.pending_events[-1].event
-    assert isinstance(event, OrderAmended)
+    assert isinstance(event, OrderReplaced)
     assert dict(event.changes) == {"quantity": 80, "limit_price": 151, "time_in_force": "GTC"}
     assert (order.quantity, order.limit_price, order.status) == (80, 151, "PARTIALLY_FILLED")
     events = order.pending_events
@@ -275,7 +279,6 @@ ILLEGAL = [
     (S.PARTIALLY_FILLED, lambda o: o.submit("B-2"), "order.not_pending"),
     (S.FILLED, lambda o: o.submit("B-2"), "order.not_pending"),
     (S.CANCELLED, lambda o: o.submit("B-2"), "order.not_pending"),
-    (S.REJECTED, lambda o: o.submit("B-2"), "order.not_pending"),
     (S.EXPIRED, lambda o: o.submit("B-2"), "order.not_pending"),
     (S.PENDING, lambda o: o.submit(""), "order.broker_order_id"),
     (S.PENDING, lambda o: o.submit("x" * 201), "order.broker_order_id"),
@@ -297,14 +300,14 @@ ILLEGAL = [
     (S.PARTIALLY_FILLED, lambda o: o.fill(D("60.00000001"), D(150), "E-9"), "order.overfill"),
     (S.FILLED, lambda o: o.fill(*FILL), "order.overfill"),
     (S.CANCELLED, lambda o: o.fill(D(61), D(150), "E-9", occurred_at=TEN), "order.overfill"),
-    (S.CANCELLED, lambda o: o.fill(*FILL), "order.fill_after_cancel"),
+    (S.CANCELLED, lambda o: o.fill(*FILL, from_venue=False), "order.fill_after_cancel"),
     (
         S.CANCELLED,
-        lambda o: o.fill(*FILL, occurred_at=TEN + timedelta(microseconds=1)),
+        lambda o: o.fill(*FILL, occurred_at=TEN + timedelta(microseconds=1), from_venue=False),
         "order.fill_after_cancel",
     ),
     (S.EXPIRED, lambda o: o.fill(*FILL, occurred_at=ELEVEN), "order.fill_after_expiry"),
-    (S.REJECTED, lambda o: o.fill(*FILL, occurred_at=NINE), "order.fill_after_rejection"),
+    (S.REJECTED, lambda o: o.fill(*FILL, occurred_at=NINE, from_venue=False), "order.fill_after_rejection"),
     (S.SUBMITTED, lambda o: o.fill(D(0), D(150), "E-9"), "order.quantity"),
     (S.SUBMITTED, lambda o: o.fill(D(-1), D(150), "E-9"), "order.quantity"),
     (S.SUBMITTED, lambda o: o.fill(D("NaN"), D(150), "E-9"), "order.quantity"),
@@ -326,7 +329,8 @@ ILLEGAL = [
     (S.PARTIALLY_FILLED, lambda o: o.correct_fill("E-1", quantity=D(101)), "order.overfill"),
     (S.PARTIALLY_FILLED, lambda o: o.correct_fill("E-1", quantity=D(0)), "order.quantity"),
     (S.PARTIALLY_FILLED, lambda o: o.correct_fill("E-1", price=1.5), "order.price"),
-    (S.FILLED, lambda o: o.amend(quantity=D(200)), "order.not_active"),
+    (S.FILLED, lambda o: o.amend(limit_price=D(200)), "order.not_active"),
+    (S.FILLED, lambda o: o.amend(quantity=D(99)), "order.quantity_below_filled"),
     (S.CANCELLED, lambda o: o.amend(quantity=D(200)), "order.not_active"),
     (S.REJECTED, lambda o: o.amend(quantity=D(200)), "order.not_active"),
     (S.EXPIRED, lambda o: o.amend(quantity=D(200)), "order.not_active"),
@@ -429,8 +433,8 @@ def test_an_adopted_order_goes_on():
     assert order.status is OrderStatus.FILLED
 
 
-def test_an_order_cancelled_at_an_unknown_time_takes_no_fill():
-    """Without the time of the cancel no fill can be shown to have come before it."""
+def test_an_order_cancelled_at_an_unknown_time_takes_no_simulated_fill():
+    """Without the time of the cancel no fill can be shown to have come before it; a venue's own fill counts."""
     order = Order(
         symbol="ES",
         side=OrderSide.BUY,
@@ -439,7 +443,9 @@ def test_an_order_cancelled_at_an_unknown_time_takes_no_fill():
         status=OrderStatus.CANCELLED,
     )
     with pytest.raises(DomainError, match="fill_after_cancel"):
-        order.fill(D(1), D(1), "E-1", occurred_at=NINE)
+        order.fill(D(1), D(1), "E-1", occurred_at=NINE, from_venue=False)
+    assert order.fill(D(1), D(1), "E-1", occurred_at=NINE)
+    assert order.was_filled_after_end
 
 
 def test_what_must_agree_can_be_assigned_at_once():

@@ -116,7 +116,7 @@ def check_books(books: Books, tape: Sequence[Tick]) -> None:
     volumes = {tick.row: tick.volume for tick in tape}
     traded: defaultdict[tuple[str, int], Decimal] = defaultdict(Decimal)
     for order, one in fills:
-        traded[str(order.strategy), int(one.execution_id.partition("@")[2])] += one.quantity
+        traded[str(order.strategy), int(str(one.execution_id).partition("@")[2])] += one.quantity
     assert all(quantity <= volumes[row] for (_, row), quantity in traded.items())
     ids = [one.execution_id for _, one in fills]
     assert len(set(ids)) == len(ids)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from eventstore.core.causation import metadata_of
 from eventstore.core.context import use_clock, use_ids
 from eventstore.core.entity import Entity
+from eventstore.domain.executions import Execution
 from eventstore.domain.order import Order, OrderSide
-from eventstore.domain.order_events import Execution
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.errors import DomainError
@@ -40,8 +40,8 @@ class Action:
     """One action of a day.
 
     Attributes:
-        name: `place`, `submit`, `fill`, `late_fill`, `bust`, `correct`, `cancel`, `expire`, `reject` or
-            `mark`.
+        name: `place`, `submit`, `fill`, `late_fill`, `bust`, `correct`, `request_cancel`, `request_replace`,
+            `cancel`, `expire`, `reject` or `mark`.
         arguments: The object of the action and its amounts. Orders and executions are numbered from 0,
             modulo their count.
     """
@@ -160,7 +160,7 @@ class TradingDay:
         if found is None:
             return False
         one, old = found
-        one.bust_fill(old.execution_id)
+        one.bust_fill(str(old.execution_id))
         self._note(one)
         self._book(one, old, f"bust of {old.execution_id}", sign=-1)
         return True
@@ -171,11 +171,17 @@ class TradingDay:
             return False
         one, old = found
         new = f"E-{self.orders.index(one)}-{len(one.executions)}"
-        one.correct_fill(old.execution_id, price=price, new_execution_id=new)
+        one.correct_fill(str(old.execution_id), price=price, new_execution_id=new)
         self._note(one)
         self._book(one, old, f"correction of {old.execution_id}", sign=-1)
         self._book(one, one.executions[-1], new, sign=1)
         return True
+
+    def _request_cancel(self, order: int) -> bool:
+        return self._order(order, lambda one: one.request_cancel())
+
+    def _request_replace(self, order: int, quantity: Decimal) -> bool:
+        return self._order(order, lambda one: one.request_replace(quantity=quantity))
 
     def _cancel(self, order: int) -> bool:
         return self._order(order, lambda one: one.cancel())
@@ -284,6 +290,8 @@ def trading_days(actions_max: int = ACTIONS_MAX) -> st.SearchStrategy[TradingDay
         _action("bust", numbers, numbers): 2,
         _action("correct", numbers, numbers, levels): 2,
         _action("mark", symbols, levels): 2,
+        _action("request_cancel", numbers): 1,
+        _action("request_replace", numbers, lots): 1,
         _action("cancel", numbers): 1,
         _action("expire", numbers): 1,
         _action("reject", numbers): 1,

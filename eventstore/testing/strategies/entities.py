@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from eventstore.core.context import use_clock
 from eventstore.core.entity import Entity
+from eventstore.domain.executions import NO_ID
 from eventstore.domain.order import Order, OrderSide, OrderType, TimeInForce
 from eventstore.domain.portfolio import CashKind, Portfolio
 from eventstore.domain.position import Position
@@ -217,17 +218,37 @@ _quantities, _prices, _commissions = cache(quantities), cache(prices), cache(com
 
 # ---- orders ------------------------------------------------------------------------------------------------
 
+_WITH_STOP_PRICE = (
+    OrderType.STOP,
+    OrderType.STOP_LIMIT,
+    OrderType.TRAILING_STOP,
+    OrderType.MARKET_IF_TOUCHED,
+    OrderType.LIMIT_IF_TOUCHED,
+)
+_WITH_LIMIT_PRICE = (
+    OrderType.LIMIT,
+    OrderType.STOP_LIMIT,
+    OrderType.LIMIT_ON_CLOSE,
+    OrderType.LIMIT_IF_TOUCHED,
+)
+
 
 def order_commands(commands_max: int = COMMANDS_MAX) -> st.SearchStrategy[list[Command]]:
     """Commands of an order, legal or not, in any sequence."""
-    fill = _command(
-        "fill",
-        quantity=quantities(),
-        price=prices(),
-        execution_id=_execution_ids(),
-        commission=commissions(),
-        occurred_at=times(),
-    )
+    fill = {
+        "quantity": quantities(),
+        "price": prices(),
+        "execution_id": _execution_ids(),
+        "commission": commissions(),
+        "occurred_at": times(),
+    }
+    special = {
+        "execution_id": st.one_of(_execution_ids(), st.sampled_from([None, NO_ID])),
+        "commission_currency": st.sampled_from([None, "BNB", "USD"]),
+        "venue": st.sampled_from([None, "XNAS"]),
+        "from_venue": st.sampled_from([None, True, False]),
+        "allow_overfill": st.booleans(),
+    }
     correction = _command(
         "correct_fill",
         execution_id=_execution_ids(),
@@ -236,13 +257,26 @@ def order_commands(commands_max: int = COMMANDS_MAX) -> st.SearchStrategy[list[C
         new_execution_id=st.one_of(st.none(), _execution_ids()),
         occurred_at=times(),
     )
+    client_ids = {"client_order_id": st.sampled_from([None, "C-1", "C-2", "C-3"]), "occurred_at": times()}
+    ratios = st.sampled_from([(2, 1), (1, 2), (5, 4), (1, 10)])
     weighted = {
-        fill: 12,
+        _command("fill", **fill): 10,
+        _command("fill", **{**fill, **special}): 4,
         _command("submit", broker_order_id=st.just("B-1"), occurred_at=times()): 3,
         _command("bust_fill", execution_id=_execution_ids(), occurred_at=times()): 3,
         correction: 3,
         _command("amend", quantity=quantities(), occurred_at=times()): 1,
+        _command("amend", cash_quantity=quantities(), occurred_at=times()): 1,
         _command("amend", limit_price=prices(), occurred_at=times()): 1,
+        _command("amend", broker_order_id=st.sampled_from(["B-1", "B-2"]), **client_ids): 1,
+        _command("request_cancel", **client_ids): 1,
+        _command("request_replace", **client_ids): 1,
+        _command("reject_request", reason=st.just("too late"), **client_ids): 1,
+        ratios.map(
+            lambda ratio: Command("split", {"new": ratio[0], "old": ratio[1], "occurred_at": EPOCH})
+        ): 1,
+        _command("change_symbol", symbol=st.sampled_from(_SYMBOLS), occurred_at=times()): 1,
+        _command("complete", occurred_at=times()): 1,
         _command("=", tags=st.lists(st.sampled_from(["a", "ü"]), max_size=2).map(tuple)): 1,
         _command("cancel", reason=st.sampled_from([None, "by the user"]), occurred_at=times()): 1,
         _command("expire", occurred_at=times()): 1,
@@ -262,10 +296,12 @@ def _order_beginnings(draw: st.DrawFn) -> tuple[Callable[..., Order], dict[str, 
         "quantity": draw(st.one_of(st.sampled_from([Decimal(30), Decimal("100.5")]), quantities())),
         "side": draw(st.sampled_from(OrderSide)),
     }
-    if order_type in (OrderType.STOP, OrderType.STOP_LIMIT):
+    if order_type in _WITH_STOP_PRICE:
         arguments["stop_price"] = draw(_prices())
-    if order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+    if order_type in _WITH_LIMIT_PRICE:
         arguments["limit_price"] = draw(_prices())
+    if draw(st.integers(0, 9)) == 0:
+        arguments |= {"quantity": None, "cash_quantity": draw(_quantities())}
     arguments |= draw(
         st.fixed_dictionaries(
             {},
@@ -275,6 +311,11 @@ def _order_beginnings(draw: st.DrawFn) -> tuple[Callable[..., Order], dict[str, 
                 "strategy": st.just("mean-reversion"),
                 "portfolio_id": st.just(UUID(int=1)),
                 "tags": st.just(("a", "b")),
+                "client_order_id": st.sampled_from(["C-1", "C-2"]),
+                "account": st.sampled_from(["A-1", "A-2"]),
+                "venue": st.just("XNYS"),
+                "parent_id": st.just(UUID(int=2)),
+                "list_id": st.just("L-1"),
             },
         )
     )

@@ -1,4 +1,4 @@
--- Purpose: Read the orders that a broker knows by an id.
+-- Purpose: Read the orders that have or had a broker id.
 -- Parameters:
 --   $1 tail_events_max bigint events; 0 reads the table alone
 --   $2 limit bigint rows, NULL for all
@@ -8,7 +8,7 @@
 -- Result: the columns of orders (numbers and enums as text, version as row_version) and of an event;
 --   either half may be NULL
 -- Locks: none beyond ACCESS SHARE
--- Index: orders_broker_order_id_idx; events_position_key
+-- Index: orders_broker_order_ids_idx; events_position_key
 WITH folded AS MATERIALIZED (
     SELECT coalesce(pg_catalog.min(checkpoint.position), 0) AS position FROM {schema}.projection_checkpoints AS checkpoint
     WHERE checkpoint.projection = 'orders'
@@ -46,22 +46,22 @@ named AS MATERIALIZED (
 -- The entities that may belong to the answer.
 touched AS MATERIALIZED (
     SELECT stream_id FROM tail
-    WHERE data ->> 'broker_order_id'::pg_catalog.text = $5::pg_catalog.text
-        OR (schema_version <> 1 OR type NOT IN ('OrderCreated', 'OrderSubmitted', 'OrderFilled', 'OrderFillBusted', 'OrderFillCorrected', 'OrderCancelled', 'OrderRejected', 'OrderExpired', 'OrderAmended', 'OrderDeleted'))
+    WHERE (data ->> 'broker_order_id'::pg_catalog.text = $5::pg_catalog.text OR data -> 'broker_order_ids'::pg_catalog.text @> pg_catalog.to_jsonb($5::pg_catalog.text))
+        OR (schema_version <> 1 OR type NOT IN ('OrderCreated', 'OrderSubmitted', 'OrderFilled', 'OrderFillBusted', 'OrderFillCorrected', 'OrderReplaced', 'OrderCancelRequested', 'OrderReplaceRequested', 'OrderRequestRejected', 'OrderCancelled', 'OrderExpired', 'OrderRejected', 'OrderCompleted', 'OrderSplit', 'OrderSymbolChanged', 'OrderAmended', 'OrderDeleted'))
         OR position <= (SELECT position FROM folded)
     UNION
-    SELECT id FROM named WHERE broker_order_id = $5::pg_catalog.text
+    SELECT id FROM named WHERE broker_order_ids @> pg_catalog.to_jsonb($5::pg_catalog.text)
 ),
 candidates AS (
     (
         SELECT row.* FROM {schema}.orders AS row
-        WHERE row.broker_order_id = $5::pg_catalog.text
+        WHERE row.broker_order_ids @> pg_catalog.to_jsonb($5::pg_catalog.text)
             AND ($3::pg_catalog.timestamptz IS NULL OR (row.created_at, row.id) > ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
         ORDER BY row.created_at, row.id
         LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
     )
     UNION ALL
-    SELECT * FROM named WHERE broker_order_id = $5::pg_catalog.text OR id IN (SELECT stream_id FROM touched)
+    SELECT * FROM named WHERE broker_order_ids @> pg_catalog.to_jsonb($5::pg_catalog.text) OR id IN (SELECT stream_id FROM touched)
 ),
 -- The whole tail if it is too long, so that the reader can report its length.
 correction AS (
@@ -75,16 +75,36 @@ SELECT
     candidates.side::pg_catalog.text AS side,
     candidates.order_type::pg_catalog.text AS order_type,
     candidates.quantity::pg_catalog.text AS quantity,
+    candidates.cash_quantity::pg_catalog.text AS cash_quantity,
     candidates.limit_price::pg_catalog.text AS limit_price,
     candidates.stop_price::pg_catalog.text AS stop_price,
+    candidates.trailing_offset::pg_catalog.text AS trailing_offset,
     candidates.time_in_force::pg_catalog.text AS time_in_force,
+    candidates.expire_at,
     candidates.status::pg_catalog.text AS status,
+    candidates.client_order_id,
+    candidates.replaced_client_order_ids,
     candidates.broker_order_id,
+    candidates.broker_order_ids,
+    candidates.parent_id,
+    candidates.list_id,
+    candidates.account,
+    candidates.venue,
+    candidates.currency,
+    candidates.position_side::pg_catalog.text AS position_side,
+    candidates.reduce_only,
+    candidates.post_only,
+    candidates.short_sale,
+    candidates.display_quantity::pg_catalog.text AS display_quantity,
+    candidates.requests,
     candidates.filled_quantity::pg_catalog.text AS filled_quantity,
     candidates.filled_cost::pg_catalog.text AS filled_cost,
     candidates.commission::pg_catalog.text AS commission,
+    candidates.other_commissions,
+    candidates.was_filled_after_end,
     candidates.multiplier::pg_catalog.text AS multiplier,
     candidates.executions,
+    candidates.split_ratio,
     candidates.reason,
     candidates.tags,
     candidates.portfolio_id,
@@ -92,6 +112,7 @@ SELECT
     candidates.created_at,
     candidates.submitted_at,
     candidates.filled_at,
+    candidates.completed_at,
     candidates.cancelled_at,
     candidates.expired_at,
     candidates.rejected_at,

@@ -47,7 +47,7 @@ named AS MATERIALIZED (
 touched AS MATERIALIZED (
     SELECT stream_id FROM tail
     WHERE data ->> 'symbol'::pg_catalog.text = $5::pg_catalog.text
-        OR (schema_version <> 1 OR type NOT IN ('OrderCreated', 'OrderSubmitted', 'OrderFilled', 'OrderFillBusted', 'OrderFillCorrected', 'OrderCancelled', 'OrderRejected', 'OrderExpired', 'OrderAmended', 'OrderDeleted'))
+        OR (schema_version <> 1 OR type NOT IN ('OrderCreated', 'OrderSubmitted', 'OrderFilled', 'OrderFillBusted', 'OrderFillCorrected', 'OrderReplaced', 'OrderCancelRequested', 'OrderReplaceRequested', 'OrderRequestRejected', 'OrderCancelled', 'OrderExpired', 'OrderRejected', 'OrderCompleted', 'OrderSplit', 'OrderSymbolChanged', 'OrderAmended', 'OrderDeleted'))
         OR position <= (SELECT position FROM folded)
     UNION
     SELECT id FROM named WHERE symbol = $5::pg_catalog.text
@@ -75,16 +75,36 @@ SELECT
     candidates.side::pg_catalog.text AS side,
     candidates.order_type::pg_catalog.text AS order_type,
     candidates.quantity::pg_catalog.text AS quantity,
+    candidates.cash_quantity::pg_catalog.text AS cash_quantity,
     candidates.limit_price::pg_catalog.text AS limit_price,
     candidates.stop_price::pg_catalog.text AS stop_price,
+    candidates.trailing_offset::pg_catalog.text AS trailing_offset,
     candidates.time_in_force::pg_catalog.text AS time_in_force,
+    candidates.expire_at,
     candidates.status::pg_catalog.text AS status,
+    candidates.client_order_id,
+    candidates.replaced_client_order_ids,
     candidates.broker_order_id,
+    candidates.broker_order_ids,
+    candidates.parent_id,
+    candidates.list_id,
+    candidates.account,
+    candidates.venue,
+    candidates.currency,
+    candidates.position_side::pg_catalog.text AS position_side,
+    candidates.reduce_only,
+    candidates.post_only,
+    candidates.short_sale,
+    candidates.display_quantity::pg_catalog.text AS display_quantity,
+    candidates.requests,
     candidates.filled_quantity::pg_catalog.text AS filled_quantity,
     candidates.filled_cost::pg_catalog.text AS filled_cost,
     candidates.commission::pg_catalog.text AS commission,
+    candidates.other_commissions,
+    candidates.was_filled_after_end,
     candidates.multiplier::pg_catalog.text AS multiplier,
     candidates.executions,
+    candidates.split_ratio,
     candidates.reason,
     candidates.tags,
     candidates.portfolio_id,
@@ -92,6 +112,7 @@ SELECT
     candidates.created_at,
     candidates.submitted_at,
     candidates.filled_at,
+    candidates.completed_at,
     candidates.cancelled_at,
     candidates.expired_at,
     candidates.rejected_at,
