@@ -204,7 +204,7 @@ def _content(report: dict[str, Any]) -> tuple[Any, ...]:
     return (*report["told"], report["commission"], report["fee_in"])
 
 
-def _says_the_same(known: dict[str, Any], report: dict[str, Any]) -> bool:
+def _is_told_as(known: dict[str, Any], report: dict[str, Any]) -> bool:
     now = (known["quantity"], known["price"], known["commission"], known["fee_in"])
     return _content(report) in (_content(known), now)
 
@@ -247,7 +247,7 @@ def _fill(order: dict[str, Any], arguments: dict[str, Any]) -> str:
         if report["id"] is not None and (known["id"], known["venue"]) == (report["id"], report["venue"])
     ]
     if same:
-        return REPEAT if any(_says_the_same(known, report) for known in same) else REFUSED
+        return REPEAT if any(_is_told_as(known, report) for known in same) else REFUSED
     said = arguments.get("from_venue")
     if order["life"] == "REJECTED" and said is False:
         return REFUSED
@@ -290,12 +290,12 @@ def _correct(order: dict[str, Any], arguments: dict[str, Any]) -> str:
         new_id, arguments, old["commission"], venue=old["venue"], fee_in=old["fee_in"], instead_of=old_id
     )
     if new_id == old_id:
-        if standing and _says_the_same(old, new):
+        if standing and _is_told_as(old, new):
             return REPEAT
     else:
         known_new = [k for k in order["reports"] if (k["id"], k["venue"]) == (new_id, old["venue"])]
         if known_new:
-            repeated = [k for k in known_new if k["instead_of"] == old_id and _says_the_same(k, new)]
+            repeated = [k for k in known_new if k["instead_of"] == old_id and _is_told_as(k, new)]
             return REPEAT if repeated else REFUSED
     if not standing:
         return REFUSED

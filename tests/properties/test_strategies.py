@@ -106,7 +106,7 @@ def test_a_day_has_all_that_days_have():
     """Every status, a late fill, a flip, a bust and a correction are reached, and several symbols and strategies."""
     seen: set[Any] = set()
 
-    @settings(max_examples=300, deadline=None, database=None, derandomize=True, phases=(Phase.generate,))
+    @settings(max_examples=900, deadline=None, database=None, derandomize=True, phases=(Phase.generate,))
     @given(trading_days())
     def look(day: TradingDay) -> None:
         seen.update(order.status for order in day.orders)

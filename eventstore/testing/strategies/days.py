@@ -16,7 +16,7 @@ from eventstore.core.causation import metadata_of
 from eventstore.core.context import use_clock, use_ids
 from eventstore.core.entity import Entity
 from eventstore.domain.executions import Execution
-from eventstore.domain.order import Order, OrderSide
+from eventstore.domain.order import Order, OrderRequestKind, OrderSide
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.errors import DomainError
@@ -40,8 +40,8 @@ class Action:
     """One action of a day.
 
     Attributes:
-        name: `place`, `submit`, `fill`, `late_fill`, `bust`, `correct`, `request_cancel`, `request_replace`,
-            `cancel`, `expire`, `reject` or `mark`.
+        name: `place`, `submit`, `fill`, `late_fill`, `bust`, `correct`, `request`, `cancel`,
+            `expire`, `reject` or `mark`.
         arguments: The object of the action and its amounts. Orders and executions are numbered from 0,
             modulo their count.
     """
@@ -177,11 +177,11 @@ class TradingDay:
         self._book(one, one.executions[-1], new, sign=1)
         return True
 
-    def _request_cancel(self, order: int) -> bool:
-        return self._order(order, lambda one: one.request_cancel())
-
-    def _request_replace(self, order: int, quantity: Decimal) -> bool:
-        return self._order(order, lambda one: one.request_replace(quantity=quantity))
+    def _request(self, order: int, kind: OrderRequestKind) -> bool:
+        return self._order(
+            order,
+            lambda one: one.request_cancel() if kind is OrderRequestKind.CANCEL else one.request_replace(),
+        )
 
     def _cancel(self, order: int) -> bool:
         return self._order(order, lambda one: one.cancel())
@@ -290,11 +290,10 @@ def trading_days(actions_max: int = ACTIONS_MAX) -> st.SearchStrategy[TradingDay
         _action("bust", numbers, numbers): 2,
         _action("correct", numbers, numbers, levels): 2,
         _action("mark", symbols, levels): 2,
-        _action("request_cancel", numbers): 1,
-        _action("request_replace", numbers, lots): 1,
         _action("cancel", numbers): 1,
         _action("expire", numbers): 1,
         _action("reject", numbers): 1,
+        _action("request", numbers, st.sampled_from(OrderRequestKind)): 1,
     }
     drawn = [action for action, weight in weighted.items() for _ in range(weight)]
     actions = st.lists(st.sampled_from(drawn).flatmap(lambda action: action), max_size=actions_max)
