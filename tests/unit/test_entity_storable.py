@@ -82,7 +82,7 @@ class TodaysPlan(Entity, category="storable", created=Begun):
 class MyOrder(Order):
     """An order with a field of its own."""
 
-    client_order_id: str | None = None
+    desk_reference: str | None = None
 
 
 class OwnOrder(Order, category="own order"):
@@ -126,7 +126,7 @@ async def test_what_was_assigned_comes_back():
         (LongPlan(name="a", horizon=2), "horizon"),
         (
             MyOrder.create_market_order("ES", D(1), OrderSide.BUY),
-            "client_order_id",
+            "desk_reference",
         ),
     ],
 )
