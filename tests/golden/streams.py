@@ -36,7 +36,6 @@ from eventstore.domain import (
     Settlement,
     TimeInForce,
 )
-from eventstore.domain.executions import Liquidity
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot
 
 __all__ = ["FOLDER", "write_missing"]
