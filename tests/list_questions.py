@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from eventstore.domain.executions import PositionSide
 from eventstore.domain.order import Order, OrderStatus
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
@@ -61,6 +62,7 @@ def questions(uow: PostgreSQLUnitOfWork | Past, kind: type[Entity], text: str) -
         return [
             ("symbol", lambda **k: p.get_positions_by_symbol(text, **k), lambda e: e.symbol == text),
             ("strategy", lambda **k: p.get_positions_by_strategy(text, **k), lambda e: e.strategy == text),
+            ("account", lambda **k: p.get_positions_by_account(text, **k), lambda e: e.account == text),
             (
                 "portfolio",
                 lambda **k: p.get_positions_by_portfolio(UUID(int=1), **k),
@@ -100,6 +102,12 @@ async def firsts(uow: PostgreSQLUnitOfWork | Past, everything: Sequence[Any], te
     )
     assert await uow.positions.get_position_by_symbol(text, portfolio_id=UUID(int=2)) == newest(
         lambda e: is_open(e) and e.portfolio_id == UUID(int=2)
+    )
+    assert await uow.positions.get_position_by_symbol(text, account="a") == newest(
+        lambda e: is_open(e) and e.account == "a"
+    )
+    assert await uow.positions.get_position_by_symbol(text, side=PositionSide.SHORT) == newest(
+        lambda e: is_open(e) and e.quantity < 0
     )
     assert await uow.portfolios.get_portfolio_by_name(text) == newest(
         lambda e: isinstance(e, Portfolio) and e.name == text

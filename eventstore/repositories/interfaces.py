@@ -11,6 +11,7 @@ from uuid import UUID
 
 from eventstore.core.entity import Entity
 from eventstore.database.config import UnsavedChanges
+from eventstore.domain.executions import PositionSide
 from eventstore.domain.instrument import Instrument
 from eventstore.domain.order import Order, OrderStatus
 from eventstore.domain.portfolio import Portfolio
@@ -177,7 +178,13 @@ class IPositionRepository(Protocol):
         """Return a position."""
 
     async def get_position_by_symbol(
-        self, symbol: str, *, portfolio_id: UUID | Portfolio | None = None, strategy: str | None = None
+        self,
+        symbol: str,
+        *,
+        portfolio_id: UUID | Portfolio | None = None,
+        strategy: str | None = None,
+        account: str | None = None,
+        side: PositionSide | None = None,
     ) -> Position | None:
         """Return the open position of a symbol, opened last."""
 
@@ -222,6 +229,17 @@ class IPositionRepository(Protocol):
         quarantined: Quarantined = "error",
     ) -> Page[Position]:
         """Return the positions of a strategy."""
+
+    async def get_positions_by_account(
+        self,
+        account: str,
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
+    ) -> Page[Position]:
+        """Return the positions of an account."""
 
     async def get_positions_by_portfolio(
         self,

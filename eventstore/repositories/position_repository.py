@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from eventstore.domain.executions import PositionSide
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.errors import DomainError, PositionNotFoundError
@@ -94,7 +95,13 @@ class PostgreSQLPositionRepository(Repository[Position]):
         return await self._get(position_id)
 
     async def get_position_by_symbol(
-        self, symbol: str, *, portfolio_id: UUID | Portfolio | None = None, strategy: str | None = None
+        self,
+        symbol: str,
+        *,
+        portfolio_id: UUID | Portfolio | None = None,
+        strategy: str | None = None,
+        account: str | None = None,
+        side: PositionSide | None = None,
     ) -> Position | None:
         """Return the open position of a symbol, the one opened last if there are several; None if none is open.
 
@@ -102,8 +109,11 @@ class PostgreSQLPositionRepository(Repository[Position]):
             symbol: The symbol.
             portfolio_id: Only of this portfolio; None for positions of any portfolio or of none.
             strategy: Only of this strategy; None for positions of any strategy or of none.
+            account: Only of this account; None for positions of any account or of none.
+            side: Only a long or only a short one, for accounts that hold both at once; None for either.
         """
         portfolio_id = as_id(Portfolio, portfolio_id)
+        side = None if side is None else PositionSide(side)
 
         def matches(position: Position) -> bool:
             return (
@@ -111,12 +121,14 @@ class PostgreSQLPositionRepository(Repository[Position]):
                 and position.closed_at is None
                 and (portfolio_id is None or position.portfolio_id == portfolio_id)
                 and (strategy is None or position.strategy == strategy)
+                and (account is None or position.account == account)
+                and (side is None or position.is_long is (side is PositionSide.LONG))
             )
 
         return await self._first(
             Query(
                 "positions/open_by_symbol",
-                (symbol, portfolio_id, strategy),
+                (symbol, portfolio_id, strategy, account, side),
                 matches,
                 _by_opening,
                 descending=True,
@@ -186,6 +198,26 @@ class PostgreSQLPositionRepository(Repository[Position]):
             "positions/by_strategy",
             (strategy,),
             lambda position: position.strategy is not None and position.strategy == strategy,
+            _by_opening,
+        )
+        return await self._find(
+            query, after=after, limit=limit, consistency=consistency, quarantined=quarantined
+        )
+
+    async def get_positions_by_account(
+        self,
+        account: str,
+        *,
+        after: Position | None = None,
+        limit: int | None = None,
+        consistency: Consistency = "fresh",
+        quarantined: Quarantined = "error",
+    ) -> Page[Position]:
+        """Return the positions of an account, open and closed."""
+        query: Query[Position] = Query(
+            "positions/by_account",
+            (account,),
+            lambda position: position.account is not None and position.account == account,
             _by_opening,
         )
         return await self._find(

@@ -141,11 +141,20 @@ LISTS: Mapping[str, ListStatement] = {
         where=(
             "row.symbol = $5::pg_catalog.text\n            AND row.closed_at IS NULL\n"
             "            AND ($6::pg_catalog.uuid IS NULL OR row.portfolio_id = $6::pg_catalog.uuid)\n"
-            "            AND ($7::pg_catalog.text IS NULL OR row.strategy = $7::pg_catalog.text)"
+            "            AND ($7::pg_catalog.text IS NULL OR row.strategy = $7::pg_catalog.text)\n"
+            "            AND ($8::pg_catalog.text IS NULL OR row.account = $8::pg_catalog.text)\n"
+            "            AND ($9::pg_catalog.text IS NULL\n"
+            "                OR (row.quantity > 0::pg_catalog.numeric) = ($9::pg_catalog.text = 'LONG'::pg_catalog.text))"
         ),
         sort="opened_at",
         index="positions_open_symbol_idx",
-        parameters=("symbol text", "portfolio_id uuid NULL for any", "strategy text NULL for any"),
+        parameters=(
+            "symbol text",
+            "portfolio_id uuid NULL for any",
+            "strategy text NULL for any",
+            "account text NULL for any",
+            "side text LONG or SHORT; NULL for either",
+        ),
         is_descending=True,
         belonging=has_value(Position, "symbol"),
     ),
@@ -192,6 +201,16 @@ LISTS: Mapping[str, ListStatement] = {
         index="positions_strategy_idx",
         parameters=("strategy text",),
         belonging=has_value(Position, "strategy"),
+    ),
+    "positions/by_account": ListStatement(
+        Position,
+        "positions",
+        "Read the positions of an account, open and closed",
+        where="row.account = $5::pg_catalog.text",
+        sort="opened_at",
+        index="positions_account_idx",
+        parameters=("account text",),
+        belonging=has_value(Position, "account"),
     ),
     "positions/by_portfolio": ListStatement(
         Position,

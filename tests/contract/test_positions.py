@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from eventstore.domain import Position
+from eventstore.domain.executions import PositionSide
 from eventstore.errors import ConfigurationError, DomainError, EntityDeletedError, PositionNotFoundError
 from eventstore.repositories import Page
 from tests.contract.databases import Database, a_position, minute, save, types
@@ -184,6 +185,20 @@ class TestBySymbol:
             assert await find("AAPL", strategy="other") is None
             assert await find("AAPL") == theirs
 
+    async def test_of_an_account_or_a_side(self, tables: Database):
+        """An account may hold both sides of one symbol at once; each is found, and no closed one."""
+        long = a_position(0, account="U1")
+        short = Position.open_position("AAPL", Decimal(-1), Decimal(150), account="U1", occurred_at=minute(1))
+        other = a_position(2, account="U2")
+        gone = closed(a_position(3, account="U1"), 4)
+        await save(tables, long, short, other, gone)
+        async with tables.unit_of_work() as uow:
+            find = uow.positions.get_position_by_symbol
+            assert await find("AAPL", account="U1") == short
+            assert await find("AAPL", account="U1", side=PositionSide.LONG) == long
+            assert await find("AAPL", account="U2", side=PositionSide.SHORT) is None
+            assert await find("AAPL", side=PositionSide.LONG) == other
+
 
 class TestLists:
     """Every list, in the order of opening."""
@@ -219,6 +234,14 @@ class TestLists:
             assert await uow.positions.get_positions_by_strategy("mean") == [past, mine]
             assert await uow.positions.get_positions_by_portfolio(portfolio) == [past, mine]
             assert await uow.positions.get_positions_by_strategy("") == []
+
+    async def test_by_account(self, tables: Database):
+        """Those of an account, open and closed; none of those without one."""
+        past, mine = closed(a_position(0, account="U1"), 1), a_position(2, account="U1")
+        await save(tables, mine, a_position(3, account="U2"), a_position(4), past)
+        async with tables.unit_of_work() as uow:
+            assert await uow.positions.get_positions_by_account("U1") == [past, mine]
+            assert await uow.positions.get_positions_by_account("") == []
 
     async def test_by_date_range(self, tables: Database):
         """By opening, both ends included; a range that ends before it starts is refused."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from eventstore.core.entity import Entity
 
 CLOSE_NOTHING = (PositionOpened, PositionMarked, PositionSplit)
-ASKED_BY = {"symbol", "broker_order_id", "strategy", "portfolio_id", "name"}
+ASKED_BY = {"symbol", "broker_order_id", "strategy", "portfolio_id", "account", "name"}
 
 
 def steps(entity: Entity) -> list[tuple[Any, dict[str, Any]]]:

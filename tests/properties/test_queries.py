@@ -50,8 +50,8 @@ orders = st.builds(
 def positions(draw: st.DrawFn) -> Position:
     """Positions, some closed."""
     position = Position.open_position(
-        draw(texts), Decimal(1), Decimal(1), Decimal(0), strategy=draw(optional_texts),
-        portfolio_id=draw(ids), occurred_at=draw(minutes),
+        draw(texts), draw(st.sampled_from([Decimal(1), Decimal(-1)])), Decimal(1), strategy=draw(optional_texts),
+        portfolio_id=draw(ids), account=draw(optional_texts), occurred_at=draw(minutes),
     )  # fmt: skip
     if draw(st.booleans()):
         position.close(Decimal(2), occurred_at=EPOCH + timedelta(hours=1))

@@ -7,6 +7,8 @@
 --   $5 symbol text
 --   $6 portfolio_id uuid NULL for any
 --   $7 strategy text NULL for any
+--   $8 account text NULL for any
+--   $9 side text LONG or SHORT; NULL for either
 -- Result: the columns of positions (numbers and enums as text, version as row_version) and of an event;
 --   either half may be NULL
 -- Locks: none beyond ACCESS SHARE
@@ -61,6 +63,9 @@ candidates AS (
             AND row.closed_at IS NULL
             AND ($6::pg_catalog.uuid IS NULL OR row.portfolio_id = $6::pg_catalog.uuid)
             AND ($7::pg_catalog.text IS NULL OR row.strategy = $7::pg_catalog.text)
+            AND ($8::pg_catalog.text IS NULL OR row.account = $8::pg_catalog.text)
+            AND ($9::pg_catalog.text IS NULL
+                OR (row.quantity > 0::pg_catalog.numeric) = ($9::pg_catalog.text = 'LONG'::pg_catalog.text))
             AND ($3::pg_catalog.timestamptz IS NULL OR (row.opened_at, row.id) < ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
         ORDER BY row.opened_at DESC, row.id DESC
         LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
