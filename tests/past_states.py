@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from decimal import Decimal
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from eventstore.core.entity import Entity
 from eventstore.core.entity_state import evolve
 from eventstore.core.event import RecordedEvent
+from eventstore.domain.position_events import PositionFilled, PositionOpened
 from eventstore.log.records import StagedEvent, to_columns
 
 if TYPE_CHECKING:
@@ -78,17 +80,35 @@ def past_states(
             state = kind.fold(takewhile(lambda event: event.recorded_at <= recorded_at, stream))
         else:
             assert occurred_at is not None
-            state = _of_selected(kind, [event for event in stream if event.occurred_at <= occurred_at])
+            state = _of_selected(
+                kind, stream[0], [event for event in stream if event.occurred_at <= occurred_at]
+            )
         if state is not None:
             states.append(state)
     return states
 
 
-def _of_selected(kind: type[Any], stream: list[RecordedEvent]) -> Any:
-    """The state after some events of a stream, in the order of versions; one that names what is not there has no effect."""
-    if not stream or stream[0].version > 1:
+def _of_selected(kind: type[Any], first: RecordedEvent, stream: list[RecordedEvent]) -> Any:
+    """The state after some events of a stream, in the order of versions; one that names what is not there has no effect.
+
+    A position whose opening is not there is that of its other fills.
+    """
+    if not stream or first.version > 1:
         return None
     state = None
+    if stream[0].version > 1:
+        fills = [one.event for one in stream if isinstance(one.event, PositionFilled)]
+        opened = first.event
+        if not fills or not isinstance(opened, PositionOpened) or len(opened.executions) != 1:
+            return None
+        (opening,) = opened.executions
+        if opening.side is None or opening.side.sign * opening.quantity != opened.quantity:
+            return None
+        without = dict.fromkeys(("quantity", "cost", "commission_paid"), Decimal(0))
+        without |= dict.fromkeys(("other_commissions", "executions"), ())
+        begun_at = min(one.occurred_at for one in fills)
+        when = {"opened_at": begun_at, "closed_at": begun_at, "last_updated": None}
+        state = evolve(kind, None, first._replace(event=opened.model_copy(update=without | when)))
     for event in stream:
         with suppress(LookupError, StopIteration):
             state = evolve(kind, state, event)

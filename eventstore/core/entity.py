@@ -8,7 +8,7 @@ becomes one `...Amended` event.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -292,6 +292,21 @@ class Entity(Validated):
         """Bring fields that follow from others in line after an amendment; part of the fold, so it must not fail."""
 
     # ---- what the state no longer holds -------------------------------------------------------------------------
+
+    @classmethod
+    def _without_its_fact(cls, created: Event, later: Sequence[Event]) -> Event | None:  # noqa: ARG003 - a hook
+        """Return the creating event as it would be without the fact that it tells, where later events happened before it.
+
+        A past by `occurred_at` asks it if events of a stream had happened then, and the one that created it had not.
+
+        Args:
+            created: The creating event.
+            later: The events that had happened, in the order of versions; at least one.
+
+        Returns:
+            What the fold of `later` begins with; None if there was nothing before the creating event, as for most entities.
+        """
+        return None
 
     def _ids_to_ask(self) -> tuple[str, ...]:
         """Return the execution ids of pending events that the stream may contain already, as far as this instance knows.

@@ -17,7 +17,7 @@ from eventstore.core.entity import Entity, applies
 from eventstore.core.entity_state import private
 from eventstore.core.event import Event, RecordedEvent
 from eventstore.core.validation import number, refuse_keywords
-from eventstore.domain.average_cost import SPLIT_REST, Open, open_after, traded
+from eventstore.domain.average_cost import NOTHING, SPLIT_REST, Open, open_after, traded
 from eventstore.domain.division import (
     COMMISSION_SPLIT_DIGITS,
     COST_SHARE_DECIMALS,
@@ -1201,6 +1201,18 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
                     f"again as {reports.told()}: load the position again and leave the repeat out, or use uow.book, which asks "
                     "the log first",
                 )
+
+    @classmethod
+    def _without_its_fact(cls, created: Event, later: Sequence[Event]) -> Event | None:
+        """Return the opening without the fill that opened it, for other fills that were reported after it and happened before."""
+        filled = [event.occurred_at for event in later if isinstance(event, PositionFilled)]
+        if not filled or not isinstance(created, PositionOpened) or len(created.executions) != 1:
+            return None
+        if adopted([created]) != NOTHING:
+            return None
+        nothing = dict.fromkeys(("quantity", "cost", "commission_paid"), ZERO)
+        times = {"opened_at": min(filled), "closed_at": min(filled), "last_updated": None}
+        return created.model_copy(update={**nothing, **times, "other_commissions": (), "executions": ()})
 
     # ---- the fold ------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from eventstore.domain.position import Position, PositionAmended, PositionOpened
 from eventstore.errors import ConfigurationError, PortfolioNotFoundError
 from eventstore.log.event_log import EventLog
 from eventstore.replay.bounds import Bound, bound
-from eventstore.replay.past_fold import creates, try_to_evolve
+from eventstore.replay.past_fold import begin_before, creates, try_to_evolve
 from eventstore.replay.replay import Replay
 
 E = TypeVar("E", bound=Entity)
@@ -178,8 +178,8 @@ async def _equity_curve(
 def _in_order(recorded: Sequence[RecordedEvent], clock: Clock) -> list[tuple[datetime, RecordedEvent]]:
     """Return each event with the time at which it counts, in order.
 
-    By `occurred_at`, no event of a stream counts before the creating event. By `recorded_at`, no event
-    counts before an event that precedes it in the log, so time does not advance while the clock is behind.
+    By `recorded_at`, no event counts before an event that precedes it in the log, so time does not advance while the
+    clock is behind.
     """
     parts = [part for one in recorded for part in one.upcast_events]
     if clock == "recorded_at":
@@ -188,43 +188,41 @@ def _in_order(recorded: Sequence[RecordedEvent], clock: Clock) -> list[tuple[dat
             latest = max(latest, part.recorded_at)
             timed.append((latest, part))
         return timed
-    created: dict[UUID, datetime] = {}
-    for part in parts:
-        created.setdefault(part.stream_id, part.occurred_at)
-    timed = [(max(part.occurred_at, created[part.stream_id]), part) for part in parts]
+    timed = [(part.occurred_at, part) for part in parts]
     return sorted(timed, key=lambda one: (one[0], one[1].position))
 
 
 class _Selection(Generic[E]):
     """The state of one stream after those of its events that have come so far, in the order of versions."""
 
-    def __init__(self, kind: type[E]) -> None:
+    def __init__(self, kind: type[E], created: RecordedEvent) -> None:
         self._kind = kind
+        self._created = created
         self._events: list[RecordedEvent] = []
         self.entity: E | None = None
 
     def add(self, event: RecordedEvent) -> None:
         """Take an event in; one that is reported late goes before those that followed it."""
-        if not self._events or event.version >= self._events[-1].version:
-            self._events.append(event)
-            self._take(event)
-            return
         insort_right(self._events, event, key=lambda one: one.version)
-        self.entity = None
-        for one in self._events:
-            self._take(one)
-
-    def _take(self, event: RecordedEvent) -> None:
-        if self.entity is not None or creates(self._kind, event):
+        if self.entity is not None and self._events[-1] is event:
             self.entity, _ = try_to_evolve(self._kind, self.entity, event)
+            return
+        is_early = self._events[0] is not self._created
+        self.entity = begin_before(self._kind, self._created, self._events) if is_early else None
+        for one in self._events:
+            if self.entity is not None or creates(self._kind, one):
+                self.entity, _ = try_to_evolve(self._kind, self.entity, one)
 
 
 def _points(
     portfolio_id: UUID,
-    timed: Iterable[tuple[datetime, RecordedEvent]],
+    timed: Sequence[tuple[datetime, RecordedEvent]],
     rates: Mapping[str, Decimal] = MappingProxyType({}),
 ) -> Iterator[EquityPoint]:
-    portfolio = _Selection(Portfolio)
+    created: dict[UUID, RecordedEvent] = {}
+    for _, part in sorted(timed, key=lambda one: one[1].version):
+        created.setdefault(part.stream_id, part)
+    portfolio = _Selection(Portfolio, created[portfolio_id])
     positions: dict[UUID, _Selection[Position]] = {}
     unrealized: dict[UUID, CurrencyAmount | Decimal] = {}
     last: EquityPoint | None = None
@@ -232,7 +230,10 @@ def _points(
         if part.stream_id == portfolio_id:
             portfolio.add(part)
         else:
-            selection = positions.setdefault(part.stream_id, _Selection(Position))
+            selection = positions.get(part.stream_id)
+            if selection is None:
+                selection = _Selection(Position, created[part.stream_id])
+                positions[part.stream_id] = selection
             selection.add(part)
             unrealized.pop(part.stream_id, None)
             position = selection.entity

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from eventstore.core.entity import Entity
 from eventstore.core.entity_state import evolve
+from eventstore.core.event import UpcastEvents
 from eventstore.log.records import decode
 from eventstore.repositories.last_good import Stream, fold_stream
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from eventstore.core.event import RecordedEvent
     from eventstore.core.registry import EventRegistry
 
@@ -66,6 +69,7 @@ def fold_selection(
     base: Base[E] | None,
     records: Sequence[Record],
     *,
+    until: datetime,
     classes: EventRegistry,
     discarded: Collection[int] = (),
 ) -> Stream[E]:
@@ -77,7 +81,9 @@ def fold_selection(
     Args:
         kind: The class of the entity.
         base: A state to continue from, all of whose events are selected; None to start from the beginning.
-        records: The selected rows of `events` of one stream with higher versions than the base, in order.
+        records: The selected rows of `events` of one stream with higher versions than the base, in order. Without a base
+            the first one of the stream is among them even if it occurred later.
+        until: The point in time.
         classes: The registry of event classes.
         discarded: The positions of discarded events.
 
@@ -86,14 +92,18 @@ def fold_selection(
     """
     if any(record["category"] != kind.category for record in records):
         return Stream(None, 0)  # the id of an entity of another kind
-    version = (0 if base is None else base.version) + len(records)
+    if base is None and (not records or records[0]["version"] > 1):
+        return Stream(None, 0)  # the stream begins beyond the log's part that is read
+    is_early = base is None and records[0]["occurred_at"] > until
+    version = (0 if base is None else base.version) + len(records) - is_early
     entity = None if base is None else base.entity
-    if entity is None and (not records or records[0]["version"] > 1):
-        return Stream(None, 0)  # the creating event is not selected
-    for record in records:
-        if record["position"] in discarded:
-            continue
-        event = decode(record, classes=classes)
+    events = [decode(one, classes=classes) for one in records if one["position"] not in discarded]
+    if is_early:
+        created, *events = events if records[0]["position"] not in discarded else [None, *events]
+        entity = None if created is None else begin_before(kind, created, events)
+        if entity is None:
+            return Stream(None, 0)
+    for event in events:
         if entity is None and not creates(kind, event):
             continue
         entity, _ = try_to_evolve(kind, entity, event)
@@ -134,6 +144,24 @@ def in_occurred_order(
                 break
         else:
             return
+
+
+def begin_before(kind: type[E], created: RecordedEvent, later: Sequence[RecordedEvent]) -> E | None:
+    """Return the state that events of a stream are folded into which had happened when the creating event had not.
+
+    Args:
+        kind: The class of the entity.
+        created: The creating event.
+        later: The events that had happened, in the order of versions.
+
+    Returns:
+        The state before `later`; None if there is no entity before its creating event.
+    """
+    events = [part.event for recorded in later for part in recorded.upcast_events]
+    if isinstance(created, UpcastEvents) or not creates(kind, created) or not events:
+        return None
+    event = kind._without_its_fact(created.event, events)  # noqa: SLF001 - the hook is for this function
+    return None if event is None else evolve(kind, None, created._replace(event=event))
 
 
 def creates(kind: type[Entity], event: RecordedEvent) -> bool:

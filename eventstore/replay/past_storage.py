@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -155,7 +156,8 @@ class PastStorage:
             bases = await self._bases(kind, some)
             records = await self._records(some, bases)
             discarded = (await self._folded(kind)).discarded
-            fold = fold_prefix if self.point.occurred_at is None else fold_selection
+            until = self.point.occurred_at
+            fold = fold_prefix if until is None else partial(fold_selection, until=until)
             for stream_id in some:
                 try:
                     found[stream_id] = fold(

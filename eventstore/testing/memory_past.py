@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -71,9 +72,9 @@ class InMemoryPastStorage:
             for row in self._database._streams.get(stream_id, ())  # noqa: SLF001
             if row["position"] <= through
             and (recorded_at is None or row["recorded_at"] <= recorded_at)
-            and (occurred_at is None or row["occurred_at"] <= occurred_at)
+            and (occurred_at is None or row["occurred_at"] <= occurred_at or row["version"] == 1)
         ]
-        fold = fold_prefix if occurred_at is None else fold_selection
+        fold = fold_prefix if occurred_at is None else partial(fold_selection, until=occurred_at)
         return fold(kind, None, records, classes=self._database._classes)  # noqa: SLF001
 
 
