@@ -104,8 +104,8 @@ def _of_selected(kind: type[Any], first: RecordedEvent, stream: list[RecordedEve
         (opening,) = opened.executions
         if opening.side is None or opening.side.sign * opening.quantity != opened.quantity:
             return None
-        without = dict.fromkeys(("quantity", "cost", "commission_paid"), Decimal(0))
-        without |= dict.fromkeys(("other_commissions", "executions"), ())
+        without: dict[str, Any] = dict.fromkeys(("quantity", "cost", "commission_paid"), Decimal(0))
+        without |= {"other_commissions": (), "executions": ()}
         begun_at = min(one.occurred_at for one in fills)
         when = {"opened_at": begun_at, "closed_at": begun_at, "last_updated": None}
         state = evolve(kind, None, first._replace(event=opened.model_copy(update=without | when)))

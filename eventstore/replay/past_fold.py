@@ -94,13 +94,13 @@ def fold_selection(
         return Stream(None, 0)  # the id of an entity of another kind
     if base is None and (not records or records[0]["version"] > 1):
         return Stream(None, 0)  # the stream begins beyond the log's part that is read
-    is_early = base is None and records[0]["occurred_at"] > until
-    version = (0 if base is None else base.version) + len(records) - is_early
+    version = (0 if base is None else base.version) + len(records)
     entity = None if base is None else base.entity
     events = [decode(one, classes=classes) for one in records if one["position"] not in discarded]
-    if is_early:
-        created, *events = events if records[0]["position"] not in discarded else [None, *events]
-        entity = None if created is None else begin_before(kind, created, events)
+    if base is None and records[0]["occurred_at"] > until:
+        version -= 1
+        if records[0]["position"] not in discarded:
+            entity = begin_before(kind, events.pop(0), events)
         if entity is None:
             return Stream(None, 0)
     for event in events:

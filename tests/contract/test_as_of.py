@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventstore.domain.order import OrderStatus
+from eventstore.domain.order import OrderSide, OrderStatus
+from eventstore.domain.position import Position
 from eventstore.errors import ConcurrencyError, ConfigurationError, ReadOnlyError, RepositoryError
 from tests.contract.databases import Strategy, an_order, minute
 
@@ -69,6 +70,38 @@ async def test_a_late_fill(tables: Database):
             await uow.orders.update_order(old)
     with pytest.raises(RepositoryError, match="has ended"):
         await past.orders.get_active_orders()
+
+
+async def test_a_fill_that_happened_before_the_one_that_opened_its_position(tables: Database):
+    """It counts from its own time on, though its report came second; the other one counts from its own time on, too."""
+    position = Position.open_position(
+        "ES", Decimal(-3), Decimal(110), occurred_at=minute(9), execution_id="E-2"
+    )
+    position.apply_fill(
+        OrderSide.BUY, Decimal(1), Decimal(100), "E-1", commission=Decimal(2), occurred_at=minute(5)
+    )
+    position.mark(Decimal(104), occurred_at=minute(6))
+    async with tables.unit_of_work() as uow:
+        await uow.positions.save_position(position)
+    await tables.catch_up()
+    wanted: list[tuple[int, Any]] = [
+        (4, None),
+        (5, (1, 100, 2, 0)),
+        (8, (1, 100, 2, 0)),
+        (9, (-2, -220, 2, 10)),
+    ]
+    for number, state in wanted:
+        async with tables.as_of(occurred_at=minute(number)) as past:
+            found = await past.positions.get_position_by_id(position.id)
+            assert await past.positions.get_active_positions() == ([] if found is None else [found]), number
+            assert await past.positions.get_positions_by_date_range(minute(5), minute(5)) == (
+                [found] if number in (5, 8) else []
+            ), number
+        if found is None:
+            assert state is None, number
+            continue
+        assert (found.quantity, found.cost, found.commission_paid, found.realized_pnl) == state, number
+    assert found == position
 
 
 async def test_a_deletion_and_pages(tables: Database):

@@ -136,6 +136,25 @@ async def test_a_curve_ends_where_the_log_is_said_to(store: EventStore):
         await store.equity_curve(portfolio, clock="wall")  # type: ignore[arg-type]
 
 
+async def test_a_curve_has_a_fill_that_happened_before_the_one_that_opened_its_position(store: EventStore):
+    """From its own time on it is what is open, until the other one happened: then both are."""
+    portfolio = Portfolio(name="P", initial_capital=Decimal(100), created_at=EPOCH)
+    bought, marked, sold = (EPOCH + timedelta(minutes=minute) for minute in (5, 6, 9))
+    position = Position.open_position(
+        "A", Decimal(-3), Decimal(110), portfolio_id=portfolio.id, execution_id="E-2", occurred_at=sold
+    )
+    position.apply_fill(OrderSide.BUY, Decimal(1), Decimal(100), "E-1", occurred_at=bought)
+    position.mark(Decimal(104), occurred_at=marked)
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.save_portfolio(portfolio)
+        await uow.positions.save_position(position)
+    curve = await store.equity_curve(portfolio)
+    # bought 1 at 100, marked at 104; then 2 are short at 110, and what was bought is the portfolio's to record
+    assert [point.at for point in curve] == [EPOCH, bought, marked, sold]
+    assert [int(point.equity) for point in curve] == [100, 100, 104, 112]
+    assert curve[-1].equity == 100 + (position.unrealized_pnl or 0)
+
+
 async def test_a_history_in_the_order_in_which_things_happened(store: EventStore):
     """A late report takes its place, and what it changes is seen from there on; the other order is that of the reports."""
     position = Position.open_position("ES", Decimal(5), Decimal(100), execution_id="E1", occurred_at=EPOCH)
