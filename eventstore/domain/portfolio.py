@@ -131,6 +131,25 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
         """
         return plain(self.net_realized_pnl / self.initial_capital) if self.initial_capital else None
 
+    def find_trade(
+        self,
+        trade_id: str,
+        *,
+        order_id: UUID | None = None,
+        account: str | None = None,
+        venue: str | None = None,
+    ) -> Trade | None:
+        """Return what is known of a trade, as it is now; None if this instance does not know it.
+
+        Args:
+            trade_id: The id that it was recorded under.
+            order_id: The order that it was recorded with.
+            account: The account that it was recorded with.
+            venue: The venue that it was recorded with.
+        """
+        known = self._known_trades(ExecutionKey(trade_id, order_id, account, venue))
+        return next((one for one in known if one.counts), known[-1]) if known else None
+
     # ---- trades --------------------------------------------------------------------------------------------
 
     @exact

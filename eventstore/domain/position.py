@@ -378,6 +378,28 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             )
         return self.realized_in(found[-1].event_id)
 
+    def find_execution(
+        self,
+        execution_id: str,
+        *,
+        order_id: UUID | None = None,
+        account: str | None = None,
+        venue: str | None = None,
+    ) -> Execution | None:
+        """Return what is known of an execution, in the shares of now; None if this instance does not know it.
+
+        Args:
+            execution_id: The venue's id.
+            order_id: The order that it filled; None for any.
+            account: Its account; None for any.
+            venue: Its venue; None for any.
+
+        Raises:
+            DomainError: `position.execution_ambiguous`: several fit.
+        """
+        found = self._fitting(execution_id, order_id, account, venue)
+        return next((one for one in reversed(found) if one.counts), found[-1]) if found else None
+
     def realized_in(self, event_id: UUID) -> Decimal | None:
         """Return by how much an event that is not yet saved changed `realized_pnl`.
 
@@ -1017,6 +1039,25 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         self, execution_id: str, order_id: UUID | None, account: str | None, venue: str | None
     ) -> Execution:
         """Return the execution that a bust or a correction is about: the one that counts, or the last one."""
+        found = self._fitting(execution_id, order_id, account, venue)
+        if not found and not self._is_complete(execution_id):
+            raise self._not_loaded(execution_id)
+        if not found:
+            raise DomainError(
+                "position.unknown_execution",
+                f"position {self.id} has no execution {execution_id!r}: "
+                f"it has {', '.join(self.execution_ids) or 'none'}",
+            )
+        return next((one for one in reversed(found) if one.counts), found[-1])
+
+    def _fitting(
+        self, execution_id: str, order_id: UUID | None, account: str | None, venue: str | None
+    ) -> list[Execution]:
+        """Return what is known of an execution, in the order of report.
+
+        Raises:
+            DomainError: `position.execution_ambiguous`.
+        """
         memory: PositionMemory | None = private(self)["_memory"]
         older: Iterable[Execution] = () if memory is None else memory.executions()
         found: list[Execution] = [
@@ -1028,17 +1069,9 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             and account in (None, one.account)
             and venue in (None, one.venue)
         ]
-        if not found and not self._is_complete(execution_id):
-            raise self._not_loaded(execution_id)
-        if not found:
-            raise DomainError(
-                "position.unknown_execution",
-                f"position {self.id} has no execution {execution_id!r}: "
-                f"it has {', '.join(self.execution_ids) or 'none'}",
-            )
         if len({one.key for one in found}) > 1:
             raise self._ambiguous(execution_id)
-        return next((one for one in reversed(found) if one.counts), found[-1])
+        return found
 
     def _ambiguous(self, execution_id: str) -> DomainError:
         return DomainError(

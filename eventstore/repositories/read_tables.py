@@ -158,6 +158,30 @@ LISTS: Mapping[str, ListStatement] = {
         is_descending=True,
         belonging=has_value(Position, "symbol"),
     ),
+    "positions/open_of_order": ListStatement(
+        Position,
+        "positions",
+        "Read the open position that an order trades, the one opened last first",
+        where=(
+            "row.symbol = $5::pg_catalog.text\n            AND row.closed_at IS NULL\n"
+            "            AND row.portfolio_id IS NOT DISTINCT FROM $6::pg_catalog.uuid\n"
+            "            AND row.account IS NOT DISTINCT FROM $7::pg_catalog.text\n"
+            "            AND row.strategy IS NOT DISTINCT FROM $8::pg_catalog.text\n"
+            "            AND ($9::pg_catalog.text IS NULL OR (row.quantity > 0::pg_catalog.numeric) ="
+            " ($9::pg_catalog.text = 'LONG'::pg_catalog.text))"
+        ),
+        sort="opened_at",
+        index="positions_open_symbol_idx",
+        parameters=(
+            "symbol text",
+            "portfolio_id uuid NULL for none",
+            "account text NULL for none",
+            "strategy text NULL for none",
+            "side text LONG or SHORT; NULL for either",
+        ),
+        is_descending=True,
+        belonging=has_value(Position, "symbol"),
+    ),
     "positions/by_symbol": ListStatement(
         Position,
         "positions",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from eventstore.core.entity import Entity
 from eventstore.database.cancellation import finish
@@ -22,11 +22,18 @@ from eventstore.errors import (
 from eventstore.log.records import NO_METADATA, AppendResult
 from eventstore.repositories.backend import Backend, BackendTransaction
 from eventstore.repositories.instrument_repository import PostgreSQLInstrumentRepository
+from eventstore.repositories.booking import Book, Booking, book_reports
 from eventstore.repositories.order_repository import PostgreSQLOrderRepository
 from eventstore.repositories.portfolio_repository import PostgreSQLPortfolioRepository
 from eventstore.repositories.position_repository import PostgreSQLPositionRepository
 from eventstore.repositories.repository import EntityRepository
 from eventstore.repositories.session import Session
+
+if TYPE_CHECKING:
+    from eventstore.domain.execution_report import ExecutionReport
+    from eventstore.domain.instrument import Instrument
+    from eventstore.domain.money import Settlement
+    from eventstore.domain.order import Order
 
 E = TypeVar("E", bound=Entity)
 
@@ -106,6 +113,43 @@ class PostgreSQLUnitOfWork:
     def entities(self, kind: type[E]) -> EntityRepository[E]:
         """Return the repository of a user's own class of entities."""
         return EntityRepository(kind, self)
+
+    def book(
+        self,
+        order: Order,
+        *,
+        instrument: Instrument | None = None,
+        settlement: Settlement | None = None,
+    ) -> Book:
+        """Return what books executions of an order into the order, its position and its portfolio.
+
+        Example:
+            async with store.unit_of_work() as uow:
+                order = await uow.orders.get_order_by_id(order_id)
+                booking = await uow.book(order).fill(Decimal(60), Decimal("149.50"), "EXEC-1")
+
+        Args:
+            order: The order; it need not be saved yet.
+            instrument: The instrument, if it is kept. Prices and quantities must then be multiples of its increments.
+            settlement: How a trade is paid; None for what the instrument says, or else the portfolio.
+        """
+        return Book(self, order, instrument=instrument, settlement=settlement)
+
+    async def book_reports(self, reports: Iterable[ExecutionReport]) -> list[Booking]:
+        """Book execution reports of any orders, in any order; a repeat changes nothing.
+
+        The reports are booked in the order of their times. One that refers to another, as a bust to its fill, is booked after
+        it. The instrument of an order is the one of its symbol and venue, if it is kept.
+
+        Returns:
+            What each report changed, in the order of the reports.
+
+        Raises:
+            DomainError: `report.order_id`: no order, or more than one, has the id; or as for `Book`. Nothing of these
+                reports is to be committed then: roll back.
+            EventStoreError: The database could not be read.
+        """
+        return await book_reports(self, reports)
 
     async def begin_transaction(self) -> None:
         """Begin; nothing is sent.

@@ -1,0 +1,685 @@
+"""Booking an execution: into its order, its positions and its portfolio, in one Unit of Work.
+
+The order decides whether an execution is new: it knows its executions, and the log knows those that its state no longer
+holds. Positions and portfolio follow in the same append, so all three count it or none does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypedDict
+from uuid import UUID
+
+from eventstore.core.context import at, exact, new_id, plain
+from eventstore.core.entity_state import private
+from eventstore.core.validation import number
+from eventstore.domain.division import commission_share
+from eventstore.domain.execution_report import ExecutionReport, ReportKind
+from eventstore.domain.executions import (
+    EXECUTIONS_KEPT_MAX,
+    NO_ID,
+    Execution,
+    Liquidity,
+    OrderSide,
+    PositionSide,
+    is_complete,
+)
+from eventstore.domain.instrument import Instrument, instrument_id
+from eventstore.domain.money import Settlement, settled_cash_flow
+from eventstore.domain.order import Order
+from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.portfolio_events import PositionMode
+from eventstore.domain.position import Position
+from eventstore.errors import DomainError, PortfolioNotFoundError, PositionNotFoundError
+from eventstore.repositories.order_repository import PostgreSQLOrderRepository
+from eventstore.repositories.query import Query
+
+if TYPE_CHECKING:
+    from eventstore.repositories.session import Session, SessionSource
+
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """What a call of `Book` changed.
+
+    Attributes:
+        counted: Whether the report counted; False if it was known, and then nothing changed.
+        order: The order.
+        positions: The positions that changed; after a flip the closed one, then the opened one.
+        portfolio: The portfolio; None if the order has none.
+        realized_pnl: What the report realised in its positions, in their currency, before commission; None if it closed
+            nothing.
+    """
+
+    counted: bool
+    order: Order
+    positions: tuple[Position, ...] = ()
+    portfolio: Portfolio | None = None
+    realized_pnl: Decimal | None = None
+
+
+class Book:
+    """Books the executions of one order. `uow.book(order)` returns one.
+
+    The position is the open one of the order's portfolio, account, symbol and strategy. A portfolio that nets has
+    one; a fill through zero closes it and opens the opposite one. A portfolio that hedges has one for each side, and the
+    order says which one it means (`position_side`).
+
+    The cash follows from how the instrument settles: `settlement` if it is given here, else the instrument's, else the
+    portfolio's.
+
+    A call that raises leaves the Unit of Work as it was; a retry after a commit that failed begins with a new Unit of Work.
+
+    Args:
+        source: The Unit of Work.
+        order: The order; it need not be saved yet.
+        instrument: The instrument, if it is kept. Prices and quantities must then be multiples of its increments.
+        settlement: How a trade is paid; None for what the instrument or the portfolio says.
+    """
+
+    def __init__(
+        self,
+        source: SessionSource,
+        order: Order,
+        *,
+        instrument: Instrument | None = None,
+        settlement: Settlement | None = None,
+    ) -> None:
+        self._source = source
+        self._order = order
+        self._instrument = instrument
+        self._settlement = settlement
+
+    async def fill(
+        self,
+        quantity: Decimal,
+        price: Decimal,
+        execution_id: str,
+        *,
+        commission: Decimal = _ZERO,
+        commission_currency: str | None = None,
+        venue: str | None = None,
+        liquidity: Liquidity | None = None,
+        from_venue: bool | None = None,
+        allow_overfill: bool = False,
+        occurred_at: datetime | None = None,
+        transact_time_ns: int | None = None,
+    ) -> Booking:
+        """Book a fill (FIX ExecType F); a repeat of a known fill changes nothing.
+
+        Args:
+            quantity: Shares or contracts (FIX LastQty, 32).
+            price: Price of one (FIX LastPx, 31).
+            execution_id: The venue's id (FIX ExecID, 17).
+            commission: A rebate is negative.
+            commission_currency: Its currency or coin; None for the order's.
+            venue: Where it traded (FIX LastMkt, 30); None for the order's venue.
+            liquidity: Whether it added liquidity or took it.
+            from_venue: Who says that the order traded after its end; see `Order.fill`.
+            allow_overfill: Whether to count what exceeds the order's quantity, since the venue traded it.
+            occurred_at: When the fill happened, not when it was reported.
+            transact_time_ns: The venue's time in ns since the epoch; kept unchanged.
+
+        Raises:
+            DomainError: As for `Order.fill`, `Position.apply_fill` and `Portfolio.record_trade`; `order.position_side`
+                (the portfolio hedges, and the order does not say which side it means); a price or quantity that the
+                instrument does not have.
+            PortfolioNotFoundError: The order's portfolio does not exist.
+            EventStoreError: The database could not be read.
+        """
+        if self._instrument is not None:
+            self._instrument.check_quantity(quantity)
+            self._instrument.check_price(price)
+        session, order = self._source.reading(), self._order
+        await _know(session, order, execution_id)
+        portfolio = await self._portfolio(session)
+        is_hedging = portfolio is not None and portfolio.position_mode is PositionMode.HEDGING
+        position = await self._open_position(session, is_hedging=is_hedging)
+        ids = [new_id() if position is None else position.id]
+        whole = number("order.quantity", quantity)
+        if position is not None and not is_hedging and _goes_through_zero(position, order.side, whole):
+            ids.append(new_id())
+        for follower in (position, portfolio):
+            if follower is not None:
+                follower._recall([execution_id], ())  # noqa: SLF001 - the order decides for them, so the log is not asked
+        with _all_or_none(order, position, portfolio):
+            counted = order.fill(
+                quantity,
+                price,
+                execution_id,
+                commission=commission,
+                commission_currency=commission_currency,
+                venue=venue,
+                liquidity=liquidity,
+                from_venue=from_venue,
+                allow_overfill=allow_overfill,
+                position_ids=ids,
+                occurred_at=occurred_at,
+                transact_time_ns=transact_time_ns,
+            )
+            if not counted:
+                return Booking(False, order, portfolio=portfolio)
+            execution = order.executions[-1]
+            positions = _taken(order, execution, position, ids, liquidity=liquidity, is_hedging=is_hedging)
+            realized = positions[0].realized_in(positions[0].pending_events[-1].event_id)
+            if portfolio is not None:
+                self._record(portfolio, execution, realized)
+        await self._save(session, positions, portfolio)
+        return Booking(True, order, positions, portfolio, realized)
+
+    async def bust(
+        self,
+        execution_id: str,
+        *,
+        reason: str | None = None,
+        occurred_at: datetime | None = None,
+        transact_time_ns: int | None = None,
+    ) -> Booking:
+        """Take a booked fill back (FIX ExecType H): order, positions and portfolio are as if it had not traded.
+
+        Args:
+            execution_id: The execution that is busted (FIX ExecRefID, 19).
+            reason: Why, for the events.
+            occurred_at: When it was busted.
+            transact_time_ns: The venue's time in ns since the epoch.
+
+        Raises:
+            DomainError: As for `Order.bust_fill`, `Position.bust_fill` and `Portfolio.bust_trade`; `order.not_booked` (no
+                `Book` has booked the fill).
+            PortfolioNotFoundError: The order's portfolio does not exist.
+            EventStoreError: The database could not be read.
+        """
+        session, order = self._source.reading(), self._order
+        booked = await self._booked(session, execution_id)
+        when: _Time = {"occurred_at": occurred_at, "transact_time_ns": transact_time_ns}
+        with _all_or_none(order, booked.portfolio, *booked.positions):
+            if not order.bust_fill(execution_id, reason=reason, **when):
+                return Booking(False, order, portfolio=booked.portfolio)
+            old = booked.execution
+            for position in booked.positions:
+                position.bust_fill(execution_id, **_key(order, old), reason=reason, **when)
+            change = booked.change_of_result()
+            if booked.portfolio is not None:
+                others = total_of(change, booked.realized or _ZERO)
+                booked.portfolio.bust_trade(
+                    execution_id,
+                    **_key(order, old),
+                    realized_pnl_change=others,
+                    cash_flow_change=None if self._on_margin(booked.portfolio) else _ZERO,
+                    reason=reason,
+                    occurred_at=at(occurred_at, transact_time_ns),
+                )
+        await self._save(session, booked.positions, booked.portfolio)
+        return Booking(True, order, booked.positions, booked.portfolio, change)
+
+    async def correct(
+        self,
+        execution_id: str,
+        *,
+        quantity: Decimal | None = None,
+        price: Decimal | None = None,
+        commission: Decimal | None = None,
+        new_execution_id: str | None = None,
+        reason: str | None = None,
+        occurred_at: datetime | None = None,
+        transact_time_ns: int | None = None,
+    ) -> Booking:
+        """Replace a booked fill by a corrected one (FIX ExecType G), in the order, its positions and the portfolio.
+
+        If the old fill had closed something, the portfolio's new trade has the whole change of the result. Otherwise the
+        change belongs to the trades that closed it later.
+
+        Args:
+            execution_id: The execution that is corrected (FIX ExecRefID, 19).
+            quantity: The right quantity; None if it is unchanged.
+            price: The right price; None if it is unchanged.
+            commission: The right commission; None if it is unchanged.
+            new_execution_id: The correction's own id (FIX ExecID, 17); None if the venue kept the old one.
+            reason: Why, for the events.
+            occurred_at: When it was corrected.
+            transact_time_ns: The venue's time of the correction in ns since the epoch.
+
+        Raises:
+            DomainError: As for `Order.correct_fill`, `Position.correct_fill` and `Portfolio.correct_trade`;
+                `order.not_booked` (no `Book` has booked the fill).
+            PortfolioNotFoundError: The order's portfolio does not exist.
+            EventStoreError: The database could not be read.
+        """
+        session, order = self._source.reading(), self._order
+        if new_execution_id is not None:
+            await _know(session, order, new_execution_id)
+        booked = await self._booked(session, execution_id)
+        when: _Time = {"occurred_at": occurred_at, "transact_time_ns": transact_time_ns}
+        with _all_or_none(order, booked.portfolio, *booked.positions):
+            counted = order.correct_fill(
+                execution_id,
+                quantity=quantity,
+                price=price,
+                commission=commission,
+                new_execution_id=new_execution_id,
+                reason=reason,
+                **when,
+            )
+            if not counted:
+                return Booking(False, order, portfolio=booked.portfolio)
+            old, new = booked.execution, order.executions[-1]
+            _correct_positions(booked.positions, order, old, new, reason=reason, **when)
+            change = booked.change_of_result()
+            portfolio = booked.portfolio
+            if portfolio is not None:
+                has_closed = booked.realized is not None
+                portfolio.correct_trade(
+                    execution_id,
+                    new_trade_id=new.execution_id,
+                    realized_pnl=total_of(booked.realized or _ZERO, change) if has_closed else None,
+                    commission=new.commission,
+                    cash_flow=self._cash_flow(portfolio, new),
+                    **_key(order, old),
+                    realized_pnl_change=_ZERO if has_closed else change,
+                    cash_flow_change=None if self._on_margin(portfolio) else _ZERO,
+                    reason=reason,
+                    occurred_at=at(occurred_at, transact_time_ns),
+                )
+        await self._save(session, booked.positions, booked.portfolio)
+        return Booking(True, order, booked.positions, booked.portfolio, change)
+
+    # ---- what is read ----------------------------------------------------------------------------------------
+
+    async def _booked(self, session: Session, execution_id: str) -> _Booked:
+        """Return a fill that was booked, and what it was booked to.
+
+        Raises:
+            DomainError: `order.unknown_execution`; `order.not_booked`.
+        """
+        order = self._order
+        await _know(session, order, execution_id)
+        execution = order.find_execution(execution_id)
+        if execution is None:
+            raise DomainError(
+                "order.unknown_execution", f"order {order.id} has no execution {execution_id!r}"
+            )
+        if not execution.position_ids:
+            raise DomainError(
+                "order.not_booked",
+                f"order {order.id}: execution {execution_id} was not booked by uow.book(): take it back in the order, the "
+                "position and the portfolio by their own methods",
+            )
+        portfolio = await self._portfolio(session)
+        positions = []
+        for position_id in execution.position_ids:
+            position = await session.get(Position, position_id)
+            if position is None:
+                raise PositionNotFoundError(position_id, category="position")
+            if len(position.executions) == EXECUTIONS_KEPT_MAX:  # older ones are in the log alone
+                position.recall_all(await session.read_stream(position))
+            positions.append(position)
+        realized = None
+        if portfolio is not None:
+            await _know(session, portfolio, execution_id)
+            trade = portfolio.find_trade(execution_id, **_key(order, execution))
+            realized = None if trade is None else trade.realized_pnl
+        return _Booked(execution, tuple(positions), portfolio, realized)
+
+    async def _portfolio(self, session: Session) -> Portfolio | None:
+        portfolio_id = self._order.portfolio_id
+        if portfolio_id is None:
+            return None
+        portfolio = await session.get(Portfolio, portfolio_id)
+        if portfolio is None:
+            raise PortfolioNotFoundError(portfolio_id, category="portfolio")
+        return portfolio
+
+    async def _open_position(self, session: Session, *, is_hedging: bool) -> Position | None:
+        order = self._order
+        if is_hedging and order.position_side is None:
+            raise DomainError(
+                "order.position_side",
+                f"the portfolio of order {order.id} hedges, so the order must say its position_side, LONG or SHORT",
+            )
+        query = open_position_of(order, order.position_side if is_hedging else None)
+        found = await session.find(Position, query, limit=1)
+        return found[0] if found else None
+
+    # ---- what is written -------------------------------------------------------------------------------------
+
+    def _record(self, portfolio: Portfolio, execution: Execution, realized: Decimal | None) -> None:
+        order = self._order
+        portfolio.record_trade(
+            _id(execution),
+            realized_pnl=realized,
+            commission=execution.commission,
+            commission_currency=execution.commission_currency,
+            cash_flow=self._cash_flow(portfolio, execution),
+            currency=order.currency,
+            order_id=order.id,
+            account=execution.account,
+            venue=execution.venue,
+            symbol=order.symbol,
+            occurred_at=execution.occurred_at,
+            transact_time_ns=execution.transact_time_ns,
+        )
+
+    def _on_margin(self, portfolio: Portfolio) -> bool:
+        settlement = self._settlement
+        if settlement is None:
+            settlement = portfolio.settlement if self._instrument is None else self._instrument.settlement
+        return settlement is Settlement.ON_MARGIN
+
+    def _cash_flow(self, portfolio: Portfolio, execution: Execution) -> Decimal | None:
+        """Return what an execution does to the cash; None if it is the realised result less the commission."""
+        if self._on_margin(portfolio):
+            return None
+        order = self._order
+        is_own = execution.commission_currency in {None, order.currency}
+        return settled_cash_flow(
+            order.side,
+            execution.quantity,
+            execution.price,
+            multiplier=order.multiplier,
+            commission=execution.commission if is_own else _ZERO,
+        )
+
+    async def _save(
+        self, session: Session, positions: Sequence[Position], portfolio: Portfolio | None
+    ) -> None:
+        await session.save(self._order)
+        for position in positions:
+            await session.save(position)
+        if portfolio is not None:
+            await session.save(portfolio)
+
+
+def open_position_of(order: Order, side: PositionSide | None) -> Query[Position]:
+    """Return the query of the open position that an order trades, the one opened last first.
+
+    Args:
+        order: The order.
+        side: The side of the position, in a portfolio that hedges; None in one that nets.
+    """
+
+    def matches(position: Position) -> bool:
+        return (
+            position.closed_at is None
+            and position.symbol == order.symbol
+            and position.portfolio_id == order.portfolio_id
+            and position.account == order.account
+            and position.strategy == order.strategy
+            and (side is None or position.is_long is (side is PositionSide.LONG))
+        )
+
+    return Query(
+        "positions/open_of_order",
+        (order.symbol, order.portfolio_id, order.account, order.strategy, side),
+        matches,
+        lambda position: (position.opened_at, position.id),
+        descending=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Booked:
+    """A fill, and what it was booked to.
+
+    Attributes:
+        execution: The execution, as the order has it.
+        positions: The positions; after a flip the closed one, then the opened one.
+        portfolio: The portfolio, if the order has one.
+        realized: What the fill realised in the portfolio, before commission; None if it closed nothing.
+        before: What each position had realised.
+    """
+
+    execution: Execution
+    positions: tuple[Position, ...]
+    portfolio: Portfolio | None
+    realized: Decimal | None
+    before: tuple[Decimal, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "before", tuple(position.realized_pnl for position in self.positions))
+
+    @exact
+    def change_of_result(self) -> Decimal:
+        """Return by how much the realised result of the positions has changed since."""
+        after = sum((position.realized_pnl for position in self.positions), _ZERO)
+        return plain(after - sum(self.before, _ZERO))
+
+
+class _Time(TypedDict):
+    occurred_at: datetime | None
+    transact_time_ns: int | None
+
+
+class _Key(TypedDict):
+    order_id: UUID
+    account: str | None
+    venue: str | None
+
+
+def _key(order: Order, execution: Execution) -> _Key:
+    """Return what positions and portfolio know an execution by, besides its id."""
+    return {"order_id": order.id, "account": execution.account, "venue": execution.venue}
+
+
+@exact
+def total_of(one: Decimal, other: Decimal) -> Decimal:
+    """Return the sum of two amounts."""
+    return plain(one + other)
+
+
+def _goes_through_zero(position: Position, side: OrderSide, quantity: Decimal) -> bool:
+    return position.is_long is (side is OrderSide.SELL) and quantity > abs(position.quantity)
+
+
+def _taken(
+    order: Order,
+    execution: Execution,
+    position: Position | None,
+    ids: Sequence[UUID],
+    *,
+    liquidity: Liquidity | None,
+    is_hedging: bool,
+) -> tuple[Position, ...]:
+    """Bring an execution of an order into its position; return the positions that changed, the closed one first."""
+    facts: Any = {
+        "order_id": order.id,
+        "account": execution.account,
+        "venue": execution.venue,
+        "commission_currency": execution.commission_currency,
+        "liquidity": liquidity,
+        "occurred_at": execution.occurred_at,
+        "transact_time_ns": execution.transact_time_ns,
+    }
+    if position is None:
+        opened = Position.open_by_fill(
+            order.symbol,
+            order.side,
+            execution.quantity,
+            execution.price,
+            execution.commission,
+            id=ids[0],
+            execution_id=execution.execution_id,
+            multiplier=order.multiplier,
+            portfolio_id=order.portfolio_id,
+            strategy=order.strategy,
+            currency=order.currency,
+            **facts,
+        )
+        return (opened,)
+    if position.multiplier != order.multiplier or position.currency != order.currency:
+        raise DomainError(
+            "position.instrument",
+            f"position {position.id} in {position.symbol} has multiplier {position.multiplier} and currency "
+            f"{position.currency}, order {order.id} has {order.multiplier} and {order.currency}: give both the same",
+        )
+    if is_hedging and _goes_through_zero(position, order.side, execution.quantity):
+        raise DomainError(
+            "position.over_reduce",
+            f"position {position.id}: {abs(position.quantity)} {position.symbol} are open, cannot reduce by "
+            f"{execution.quantity}: in a portfolio that hedges, a fill does not go through zero",
+        )
+    opposite = position.apply_fill(
+        order.side,
+        execution.quantity,
+        execution.price,
+        _id(execution),
+        commission=execution.commission,
+        opposite_id=ids[-1] if len(ids) > 1 else None,
+        **facts,
+    )
+    return (position,) if opposite is None else (position, opposite)
+
+
+@exact
+def _correct_positions(
+    positions: tuple[Position, ...], order: Order, old: Execution, new: Execution, **when: Any
+) -> None:
+    """Correct an execution in the positions that count it: what it closed stays, as far as the new quantity goes."""
+    key = _key(order, old)
+    left, commission = new.quantity, new.commission
+    for position in positions:
+        counted = position.find_execution(_id(old), **key)
+        part = _ZERO if counted is None else counted.reported_quantity or counted.quantity
+        is_last = position is positions[-1]
+        quantity = left if is_last else min(part, left)
+        if not quantity:
+            position.bust_fill(_id(old), **key, **when)
+            continue
+        share = (
+            commission
+            if is_last or quantity == left
+            else commission_share(new.commission, quantity, new.quantity)
+        )
+        position.correct_fill(
+            _id(old),
+            quantity=quantity,
+            price=new.price,
+            commission=share,
+            new_execution_id=_id(new),
+            whole_quantity=new.quantity if len(positions) > 1 else None,
+            whole_commission=new.commission if len(positions) > 1 else None,
+            **key,
+            **when,
+        )
+        left, commission = left - quantity, commission - share
+
+
+def _id(execution: Execution) -> str:
+    return NO_ID if execution.execution_id is None else execution.execution_id
+
+
+async def _know(session: Session, entity: Order | Portfolio, execution_id: str) -> None:
+    """Let an entity know all that the log has of an execution id, if its state does not hold it all."""
+    held = entity.executions if isinstance(entity, Order) else entity.trades
+    if entity.version and not is_complete(held, private(entity)["_memory"], execution_id):
+        await session.recall(entity, [execution_id])
+
+
+@contextmanager
+def _all_or_none(*entities: Order | Position | Portfolio | None) -> Iterator[None]:
+    """Leave the entities as they were if the block raises."""
+    given = [one for one in entities if one is not None]
+    before = [(one.__dict__.copy(), private(one).copy()) for one in given]
+    try:
+        yield
+    except BaseException:
+        for one, (state, attributes) in zip(given, before, strict=True):
+            one.__dict__.clear()
+            one.__dict__.update(state)
+            private(one).update(attributes)
+        raise
+
+
+_LATER = {"order.unknown_execution", "order.overfill", "position.over_reduce"}
+"""Rules that a report of the same batch may still satisfy."""
+
+
+async def book_reports(source: SessionSource, reports: Iterable[ExecutionReport]) -> list[Booking]:
+    """Book execution reports in any order. See `PostgreSQLUnitOfWork.book_reports`."""
+    given = list(reports)
+    orders = [await _order_of(source, report) for report in given]
+    instruments = {
+        key: await source.reading().get(Instrument, instrument_id(*key))
+        for key in {(order.symbol, order.venue) for order in orders}
+    }
+    bookings: dict[int, Booking] = {}
+    # The result of a position depends on the order of its fills, so it must not depend on the order of arrival.
+    waiting = sorted(range(len(given)), key=lambda number: (given[number].time, number))
+    while waiting:
+        refused: dict[int, DomainError] = {}
+        for number in waiting:
+            try:
+                order = orders[number]
+                book = Book(source, order, instrument=instruments[order.symbol, order.venue])
+                bookings[number] = await _book_report(book, given[number])
+            except DomainError as error:
+                if error.rule not in _LATER:
+                    raise
+                refused[number] = error
+        if len(refused) == len(waiting):
+            raise refused[waiting[0]]
+        waiting = list(refused)
+    return [bookings[number] for number in range(len(given))]
+
+
+async def _book_report(book: Book, report: ExecutionReport) -> Booking:
+    if report.kind is ReportKind.BUST:
+        return await book.bust(
+            report.execution_id,
+            reason=report.reason,
+            occurred_at=report.occurred_at,
+            transact_time_ns=report.transact_time_ns,
+        )
+    if report.kind is ReportKind.CORRECT:
+        return await book.correct(
+            report.replaces or report.execution_id,
+            new_execution_id=report.execution_id if report.replaces else None,
+            quantity=report.quantity,
+            price=report.price,
+            commission=report.commission,
+            reason=report.reason,
+            occurred_at=report.occurred_at,
+            transact_time_ns=report.transact_time_ns,
+        )
+    assert report.quantity is not None and report.price is not None  # noqa: S101, PT018 - the report has checked it
+    return await book.fill(
+        report.quantity,
+        report.price,
+        report.execution_id,
+        commission=report.fill_commission,
+        commission_currency=report.commission_currency,
+        venue=report.venue,
+        liquidity=report.liquidity,
+        occurred_at=report.occurred_at,
+        transact_time_ns=report.transact_time_ns,
+    )
+
+
+async def _order_of(source: SessionSource, report: ExecutionReport) -> Order:
+    """Return the order that a report names.
+
+    Raises:
+        DomainError: `report.order_id`: no order has the id, or several have it.
+    """
+    if report.order_id is not None:
+        order = await source.reading().get(Order, report.order_id)
+        found = [] if order is None else [order]
+    else:
+        orders = PostgreSQLOrderRepository(source)
+        found = list(
+            await orders.get_orders_by_client_order_id(report.client_order_id, limit=2)
+            if report.client_order_id is not None
+            else await orders.get_orders_by_broker_order_id(str(report.broker_order_id), limit=2)
+        )
+    if len(found) == 1:
+        return found[0]
+    named = report.order_id or report.client_order_id or report.broker_order_id
+    raise DomainError(
+        "report.order_id",
+        f"execution report {report.execution_id}: {'no order has' if not found else 'several orders have'} the id {named}",
+    )

@@ -1,0 +1,424 @@
+"""One call books an execution: into the order, its position and its portfolio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eventstore.domain import (
+    ExecutionReport,
+    Instrument,
+    InstrumentKind,
+    Order,
+    OrderSide,
+    Portfolio,
+    Position,
+    PositionMode,
+    PositionSide,
+    ReportKind,
+    Settlement,
+)
+from eventstore.domain.executions import EXECUTIONS_KEPT_MAX
+from eventstore.errors import DomainError, PortfolioNotFoundError
+from tests.contract.databases import Database, minute
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from eventstore.repositories.booking import Booking
+
+D = Decimal
+
+
+@dataclass
+class Books:
+    """A portfolio in a database, and the orders that trade for it."""
+
+    database: Database
+    portfolio_id: UUID
+
+    @classmethod
+    async def begin(cls, database: Database, **details: Any) -> Books:
+        """Save a portfolio."""
+        portfolio = Portfolio(name="Main", initial_capital=D(100_000), created_at=minute(0), **details)
+        async with database.unit_of_work() as uow:
+            await uow.portfolios.save_portfolio(portfolio)
+        return cls(database, portfolio.id)
+
+    async def order(self, side: OrderSide, quantity: int, **details: Any) -> UUID:
+        """Save an order."""
+        order = Order.create_market_order(
+            "AAPL", D(quantity), side, portfolio_id=self.portfolio_id, occurred_at=minute(1), **details
+        )
+        order.submit(f"B-{order.id}", occurred_at=minute(1))
+        async with self.database.unit_of_work() as uow:
+            await uow.orders.save_order(order)
+        return order.id
+
+    async def book(self, order_id: UUID, call: str, *args: Any, **details: Any) -> Booking:
+        """Call a method of `uow.book` in a Unit of Work of its own, on an order that is loaded for it."""
+        async with self.database.unit_of_work() as uow:
+            order = await uow.orders.get_order_by_id(order_id)
+            assert order is not None
+            booking: Booking = await getattr(uow.book(order), call)(*args, **details)
+        return booking
+
+    async def fill(self, side: OrderSide, quantity: int, price: int, execution_id: str) -> Booking:
+        """An order that one fill completes."""
+        order_id = await self.order(side, quantity)
+        return await self.book(order_id, "fill", D(quantity), D(price), execution_id, occurred_at=minute(2))
+
+    async def portfolio(self) -> Portfolio:
+        """The portfolio now."""
+        async with self.database.unit_of_work() as uow:
+            portfolio = await uow.portfolios.get_portfolio_by_id(self.portfolio_id)
+        assert portfolio is not None
+        return portfolio
+
+    async def positions(self) -> list[Position]:
+        """The positions now, in the order of opening."""
+        async with self.database.unit_of_work() as uow:
+            return list(await uow.positions.get_positions_by_portfolio(self.portfolio_id))
+
+    async def state(self) -> tuple[Any, ...]:
+        """Quantities, costs, results and cash now."""
+        portfolio = await self.portfolio()
+        return (
+            sorted((one.quantity, one.cost, one.realized_pnl) for one in await self.positions() if one.is_open),
+            sum((one.realized_pnl for one in await self.positions()), D(0)),
+            portfolio.total_realized_pnl,
+            portfolio.cash_balance,
+            portfolio.total_commission_paid,
+        )
+
+
+class TestFill:
+    """`uow.book(order).fill(...)`."""
+
+    async def test_a_fill_opens_a_position_and_pays_for_it(self, tables: Database):
+        """100 at 150 with 1 commission: 100 open, 100000 - 15000 - 1 in cash."""
+        books = await Books.begin(tables)
+        order_id = await books.order(OrderSide.BUY, 100, strategy="trend", account="A1", venue="XNAS")
+        booking = await books.book(order_id, "fill", D(100), D(150), "E1", commission=D(1))
+        [position] = await books.positions()
+        assert booking.counted
+        assert booking.realized_pnl is None
+        assert [one.id for one in booking.positions] == [position.id]
+        assert (position.quantity, position.cost, position.strategy, position.account) == (100, 15_000, "trend", "A1")
+        assert (await books.portfolio()).cash_balance == D(84_999)
+        async with tables.unit_of_work() as uow:
+            order = await uow.orders.get_order_by_id(order_id)
+        assert order is not None
+        assert (order.status, order.executions[0].position_ids) == ("FILLED", (position.id,))
+
+    async def test_on_margin_only_the_result_moves_the_cash(self, tables: Database):
+        """Bought 2 at 100 and sold 2 at 110 with multiplier 50: 1000 more in cash, and a trade won."""
+        books = await Books.begin(tables, settlement=Settlement.ON_MARGIN)
+        bought = await books.order(OrderSide.BUY, 2, multiplier=D(50))
+        sold = await books.order(OrderSide.SELL, 2, multiplier=D(50))
+        await books.book(bought, "fill", D(2), D(100), "E1")
+        assert (await books.portfolio()).cash_balance == D(100_000)
+        booking = await books.book(sold, "fill", D(2), D(110), "E2")
+        portfolio = await books.portfolio()
+        assert booking.realized_pnl == 1000
+        assert (portfolio.cash_balance, portfolio.winning_trades) == (D(101_000), 1)
+
+    async def test_a_fill_through_zero_flips(self, tables: Database):
+        """Long 100, sold 150: one closed, the other short 50; the commission is split by quantity."""
+        books = await Books.begin(tables)
+        await books.fill(OrderSide.BUY, 100, 150, "E1")
+        order_id = await books.order(OrderSide.SELL, 150)
+        booking = await books.book(order_id, "fill", D(150), D(160), "E2", commission=D(3))
+        closed, opened = booking.positions
+        assert booking.realized_pnl == 1000
+        assert (closed.quantity, closed.commission_paid, closed.is_open) == (0, 2, False)
+        assert (opened.quantity, opened.commission_paid) == (-50, 1)
+        assert [one.quantity for one in await books.positions()] == [0, -50]
+        assert (await books.portfolio()).cash_balance == D(100_000 - 15_000 + 24_000 - 3)
+
+    async def test_a_repeat_changes_nothing(self, tables: Database):
+        """The same report in the same Unit of Work, and in a later one, counts once."""
+        books = await Books.begin(tables)
+        order_id = await books.order(OrderSide.BUY, 100)
+        async with tables.unit_of_work() as uow:
+            order = await uow.orders.get_order_by_id(order_id)
+            assert order is not None
+            assert (await uow.book(order).fill(D(60), D(150), "E1")).counted
+            assert not (await uow.book(order).fill(D(60), D(150), "E1")).counted
+        before = await books.state()
+        await tables.catch_up()
+        assert not (await books.book(order_id, "fill", D(60), D(150), "E1")).counted
+        assert await books.state() == before
+        with pytest.raises(DomainError) as raised:
+            await books.book(order_id, "fill", D(61), D(150), "E1")
+        assert raised.value.rule == "order.execution_conflict"
+
+    async def test_a_repeat_is_known_however_old_it_is(self, tables: Database):
+        """With three times as many fills as the state holds, the first one is still known, and can be busted."""
+        books = await Books.begin(tables)
+        order_id = await books.order(OrderSide.BUY, 1_000)
+        async with tables.unit_of_work() as uow:
+            order = await uow.orders.get_order_by_id(order_id)
+            assert order is not None
+            for number in range(3 * EXECUTIONS_KEPT_MAX):
+                await uow.book(order).fill(D(1), D(100 + number), f"E{number}")
+        await tables.catch_up()
+        before = await books.state()
+        assert not (await books.book(order_id, "fill", D(1), D(100), "E0")).counted
+        assert await books.state() == before
+        assert (await books.book(order_id, "bust", "E0")).counted
+        [position] = await books.positions()
+        assert position.quantity == 3 * EXECUTIONS_KEPT_MAX - 1
+        assert position.cost == sum(100 + number for number in range(1, 3 * EXECUTIONS_KEPT_MAX))
+
+    async def test_one_id_on_two_orders_is_two_fills(self, tables: Database):
+        """A venue numbers the trade, and the trade filled two of our orders."""
+        books = await Books.begin(tables)
+        await books.fill(OrderSide.BUY, 5, 100, "T1")
+        await books.fill(OrderSide.BUY, 5, 100, "T1")
+        [position] = await books.positions()
+        assert position.quantity == 10
+        assert (await books.portfolio()).cash_balance == D(99_000)
+
+    async def test_a_fee_in_a_coin_is_taken_from_the_coin(self, tables: Database):
+        """0.01 BNB of commission is no part of the dollars."""
+        books = await Books.begin(tables, currency="USD")
+        order_id = await books.order(OrderSide.BUY, 1, currency="USD")
+        await books.book(order_id, "fill", D(1), D(100), "E1", commission=D("0.01"), commission_currency="BNB")
+        portfolio = await books.portfolio()
+        assert (portfolio.cash_balance, portfolio.balance("BNB")) == (D(99_900), D("-0.01"))
+
+    async def test_a_portfolio_that_hedges_has_a_position_for_each_side(self, tables: Database):
+        """Buying for the short side reduces the short position and leaves the long one."""
+        books = await Books.begin(tables, position_mode=PositionMode.HEDGING)
+        for side, quantity, position_side in (
+            (OrderSide.BUY, 5, PositionSide.LONG),
+            (OrderSide.SELL, 3, PositionSide.SHORT),
+            (OrderSide.BUY, 1, PositionSide.SHORT),
+        ):
+            order_id = await books.order(side, quantity, position_side=position_side)
+            await books.book(order_id, "fill", D(quantity), D(100), f"E{quantity}{side}")
+        assert sorted(one.quantity for one in await books.positions()) == [-2, 5]
+        order_id = await books.order(OrderSide.BUY, 1)
+        with pytest.raises(DomainError) as raised:
+            await books.book(order_id, "fill", D(1), D(100), "E9")
+        assert raised.value.rule == "order.position_side"
+
+    async def test_what_raises_changes_nothing(self, tables: Database):
+        """A multiplier that the open position does not have: neither order nor position nor portfolio has the fill."""
+        books = await Books.begin(tables)
+        await books.fill(OrderSide.BUY, 5, 100, "E1")
+        before = await books.state()
+        order_id = await books.order(OrderSide.SELL, 5, multiplier=D(50))
+        async with tables.unit_of_work() as uow:
+            order = await uow.orders.get_order_by_id(order_id)
+            assert order is not None
+            with pytest.raises(DomainError) as raised:
+                await uow.book(order).fill(D(5), D(100), "E2")
+            assert (order.filled_quantity, order.pending_events) == (0, ())
+        assert raised.value.rule == "position.instrument"
+        assert await books.state() == before
+
+    async def test_the_instrument_says_increments_and_settlement(self, tables: Database):
+        """A price between two ticks is refused; a future moves the cash by its result alone."""
+        books = await Books.begin(tables)
+        future = Instrument(
+            symbol="AAPL", kind=InstrumentKind.FUTURE, tick_size=D("0.25"), lot_size=D(1), created_at=minute(0)
+        )
+        order_id = await books.order(OrderSide.BUY, 2)
+        async with tables.unit_of_work() as uow:
+            order = await uow.orders.get_order_by_id(order_id)
+            assert order is not None
+            with pytest.raises(DomainError):
+                await uow.book(order, instrument=future).fill(D(2), D("100.10"), "E1")
+            await uow.book(order, instrument=future).fill(D(2), D("100.25"), "E1")
+        assert (await books.portfolio()).cash_balance == D(100_000)
+
+    async def test_an_unknown_portfolio_is_named(self, tables: Database):
+        """An order of a portfolio that was never saved is refused."""
+        books = Books(tables, Portfolio(name="Never", initial_capital=D(0)).id)
+        order_id = await books.order(OrderSide.BUY, 5)
+        with pytest.raises(PortfolioNotFoundError):
+            await books.book(order_id, "fill", D(5), D(100), "E1")
+
+    async def test_an_order_without_a_portfolio_has_a_position(self, tables: Database):
+        """Only the order and the position change."""
+        order = Order.create_market_order("AAPL", D(5), OrderSide.BUY)
+        async with tables.unit_of_work() as uow:
+            booking = await uow.book(order).fill(D(5), D(100), "E1")
+        assert booking.portfolio is None
+        async with tables.unit_of_work() as uow:
+            found = await uow.positions.get_position_by_symbol("AAPL")
+        assert found is not None
+        assert found.quantity == 5
+
+
+class TestBust:
+    """`uow.book(order).bust(...)`: as if the execution had not been."""
+
+    @pytest.mark.parametrize("busted", ["E1", "E2", "E3", "E4"])
+    @pytest.mark.parametrize("settlement", list(Settlement))
+    async def test_what_is_left_is_what_the_others_make(
+        self, database: Database, busted: str, settlement: Settlement
+    ):
+        """Buy, buy, sell, sell through zero; without any one of them, all is as if only the others had been.
+
+        Where that leaves two positions open, their sums are compared.
+        """
+        trades = {
+            "E1": (OrderSide.BUY, 100, 10),
+            "E2": (OrderSide.BUY, 100, 20),
+            "E3": (OrderSide.SELL, 50, 30),
+            "E4": (OrderSide.SELL, 200, 25),
+        }
+        books = await Books.begin(database, settlement=settlement)
+        orders = {}
+        for execution_id, (side, quantity, price) in trades.items():
+            orders[execution_id] = (await books.fill(side, quantity, price, execution_id)).order.id
+        booking = await books.book(orders[busted], "bust", busted, occurred_at=minute(9))
+        assert booking.counted
+        assert not (await books.book(orders[busted], "bust", busted)).counted
+        left = {key: trade for key, trade in trades.items() if key != busted}
+        quantity = sum(side.sign * size for side, size, _ in left.values())
+        value = sum(side.sign * size * price for side, size, price in left.values())
+        positions = await books.positions()
+        assert sum(one.quantity for one in positions) == quantity
+        cost = sum((one.cost for one in positions), D(0))
+        realized = sum((one.realized_pnl for one in positions), D(0))
+        assert realized == cost - value
+        portfolio = await books.portfolio()
+        assert portfolio.total_realized_pnl == realized
+        paid = value if settlement is Settlement.IN_FULL else -realized
+        assert portfolio.cash_balance == 100_000 - paid
+
+    async def test_a_busted_close_opens_the_position_again(self, tables: Database):
+        """The trade is neither won nor counted any more, and the cash is what it was."""
+        books = await Books.begin(tables)
+        await books.fill(OrderSide.BUY, 100, 10, "E1")
+        before = await books.state()
+        order_id = (await books.fill(OrderSide.SELL, 100, 12, "E2")).order.id
+        assert (await books.portfolio()).winning_trades == 1
+        booking = await books.book(order_id, "bust", "E2", reason="clearly erroneous")
+        assert booking.realized_pnl == -200
+        assert await books.state() == before
+        portfolio = await books.portfolio()
+        assert (portfolio.trades_count, portfolio.winning_trades, portfolio.gross_profit) == (0, 0, 0)
+
+    async def test_a_fill_that_nobody_booked_is_named(self, tables: Database):
+        """A fill by hand is taken back by hand."""
+        order = Order.create_market_order("AAPL", D(5), OrderSide.BUY)
+        order.fill(D(5), D(100), "E1")
+        async with tables.unit_of_work() as uow:
+            await uow.orders.save_order(order)
+        async with tables.unit_of_work() as uow:
+            with pytest.raises(DomainError) as raised:
+                await uow.book(order).bust("E1")
+        assert raised.value.rule == "order.not_booked"
+
+
+class TestCorrect:
+    """`uow.book(order).correct(...)`: as if the corrected execution had been."""
+
+    @pytest.mark.parametrize("settlement", list(Settlement))
+    @pytest.mark.parametrize(
+        ("corrected", "quantity", "price"),
+        [("E1", None, 11), ("E1", 80, None), ("E3", None, 31), ("E4", None, 26), ("E4", 180, None), ("E4", 120, 24)],
+    )
+    async def test_what_is_there_is_what_the_right_ones_make(
+        self,
+        database: Database,
+        settlement: Settlement,
+        corrected: str,
+        quantity: int | None,
+        price: int | None,
+    ):
+        """Quantities, cash and the sum of results are those of the right executions."""
+        trades = {
+            "E1": (OrderSide.BUY, 100, 10),
+            "E2": (OrderSide.BUY, 100, 20),
+            "E3": (OrderSide.SELL, 50, 30),
+            "E4": (OrderSide.SELL, 200, 25),
+        }
+        books = await Books.begin(database, settlement=settlement)
+        orders = {}
+        for execution_id, (side, size, at) in trades.items():
+            orders[execution_id] = (await books.fill(side, size, at, execution_id)).order.id
+        call = {
+            "quantity": None if quantity is None else D(quantity),
+            "price": None if price is None else D(price),
+            "new_execution_id": "C1",
+        }
+        assert (await books.book(orders[corrected], "correct", corrected, **call)).counted
+        assert not (await books.book(orders[corrected], "correct", corrected, **call)).counted
+        side, size, at = trades[corrected]
+        trades[corrected] = (side, quantity or size, price or at)
+        value = sum(side.sign * size * at for side, size, at in trades.values())
+        positions = await books.positions()
+        assert sum(one.quantity for one in positions) == sum(side.sign * size for side, size, _ in trades.values())
+        realized = sum((one.realized_pnl for one in positions), D(0))
+        assert realized == sum((one.cost for one in positions), D(0)) - value
+        portfolio = await books.portfolio()
+        assert portfolio.total_realized_pnl == realized
+        paid = value if settlement is Settlement.IN_FULL else -realized
+        assert portfolio.cash_balance == 100_000 - paid
+
+
+class TestReports:
+    """`uow.book_reports(...)`: execution reports in any order."""
+
+    async def test_the_order_of_arrival_does_not_matter(self, database: Database):
+        """Four reports of two orders, in every order, and all of them again: the same books."""
+        states = []
+        for arrived in permutations(range(4)):
+            books = await Books.begin(database)
+            bought = await books.order(OrderSide.BUY, 10, client_order_id=f"C-{books.portfolio_id}")
+            sold = await books.order(OrderSide.SELL, 15)
+            reports = [
+                ExecutionReport(
+                    client_order_id=f"C-{books.portfolio_id}",
+                    execution_id="E1",
+                    quantity=D(10),
+                    price=D(100),
+                    occurred_at=minute(2),
+                ),
+                ExecutionReport(
+                    order_id=sold, execution_id="E2", quantity=D(15), price=D(110), occurred_at=minute(3)
+                ),
+                ExecutionReport(
+                    kind=ReportKind.BUST, order_id=bought, execution_id="E1", occurred_at=minute(4)
+                ),
+                ExecutionReport(
+                    order_id=bought, execution_id="E3", quantity=D(10), price=D(99), occurred_at=minute(5)
+                ),
+            ]
+            for again in (True, False):
+                async with database.unit_of_work() as uow:
+                    bookings = await uow.book_reports(reports[number] for number in arrived)
+                assert [one.counted for one in bookings] == [again] * 4
+            states.append(await books.state())
+        assert all(state == states[0] for state in states)
+        positions, realized, total, cash, _ = states[0]
+        assert sum(quantity for quantity, _, _ in positions) == -5
+        assert realized == total
+        assert cash == 100_000 + 15 * 110 - 10 * 99
+
+    async def test_a_report_of_an_unknown_order_is_named(self, tables: Database):
+        """No order has the id."""
+        report = ExecutionReport(client_order_id="C9", execution_id="E1", quantity=D(1), price=D(1))
+        async with tables.unit_of_work() as uow:
+            with pytest.raises(DomainError) as raised:
+                await uow.book_reports([report])
+        assert raised.value.rule == "report.order_id"
+
+    async def test_a_report_names_its_order_once(self):
+        """Neither none nor two ids."""
+        with pytest.raises(DomainError):
+            ExecutionReport(execution_id="E1", quantity=D(1), price=D(1))
+        with pytest.raises(DomainError):
+            ExecutionReport(
+                execution_id="E1", quantity=D(1), price=D(1), client_order_id="C", broker_order_id="B"
+            )
