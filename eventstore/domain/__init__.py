@@ -1,5 +1,6 @@
 """The trading model: orders, positions and portfolios with their events. No I/O, no asyncio, no SQL."""
 
+from eventstore.domain.execution_report import ExecutionReport, ReportKind
 from eventstore.domain.instrument import (
     Instrument,
     InstrumentAmended,
@@ -13,7 +14,6 @@ from eventstore.domain.money import CurrencyAmount, Settlement, settled_cash_flo
 from eventstore.domain.order import (
     ACTIVE_ORDER_STATUSES,
     Execution,
-    ExecutionReport,
     ExecutionStatus,
     Liquidity,
     Order,
@@ -23,6 +23,7 @@ from eventstore.domain.order import (
     OrderCompleted,
     OrderCreated,
     OrderDeleted,
+    OrderExecutionEvent,
     OrderExpired,
     OrderFillBusted,
     OrderFillCorrected,
@@ -99,6 +100,7 @@ __all__ = [
     "OrderCompleted",
     "OrderCreated",
     "OrderDeleted",
+    "OrderExecutionEvent",
     "OrderExpired",
     "OrderFillBusted",
     "OrderFillCorrected",
@@ -138,6 +140,7 @@ __all__ = [
     "PositionOpened",
     "PositionSide",
     "PositionSplit",
+    "ReportKind",
     "Settlement",
     "SplitRatio",
     "TimeInForce",

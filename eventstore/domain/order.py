@@ -36,11 +36,11 @@ from eventstore.domain.order_events import (
     ACTIVE_ORDER_STATUSES,
     ONE,
     ZERO,
-    ExecutionReport,
     OrderCancelled,
     OrderCancelRequested,
     OrderCompleted,
     OrderCreated,
+    OrderExecutionEvent,
     OrderExpired,
     OrderFields,
     OrderFillBusted,
@@ -69,7 +69,6 @@ from eventstore.errors import DomainError
 __all__ = [
     "ACTIVE_ORDER_STATUSES",
     "Execution",
-    "ExecutionReport",
     "ExecutionStatus",
     "Liquidity",
     "Order",
@@ -80,6 +79,7 @@ __all__ = [
     "OrderCreated",
     "OrderDeleted",
     "OrderDetails",
+    "OrderExecutionEvent",
     "OrderExpired",
     "OrderFillBusted",
     "OrderFillCorrected",
@@ -1355,7 +1355,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
         self.set(broker_order_id=broker_order_id, broker_order_ids=ids)
 
     def _taken_back(
-        self, told: Execution | None, event: ExecutionReport, status: ExecutionStatus
+        self, told: Execution | None, event: OrderExecutionEvent, status: ExecutionStatus
     ) -> Execution | None:
         """Mark an execution that no longer counts, and return it; None if the state never had it.
 

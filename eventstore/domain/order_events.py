@@ -452,7 +452,7 @@ class OrderSubmitted(Event, category="order", validate_default=False):
     broker_order_id: Name
 
 
-class ExecutionReport(Event):
+class OrderExecutionEvent(Event):
     """What an execution's events say of its order, so that each is understood without the ones before it.
 
     Attributes:
@@ -484,7 +484,7 @@ class ExecutionReport(Event):
     transact_time_ns: Nanoseconds | None = None
 
 
-class OrderFilled(ExecutionReport, category="order", validate_default=False):
+class OrderFilled(OrderExecutionEvent, category="order", validate_default=False):
     """The order traded, in part or in full (FIX ExecType F, Trade)."""
 
     execution_id: Name | None = None
@@ -496,7 +496,7 @@ class OrderFilled(ExecutionReport, category="order", validate_default=False):
     position_ids: tuple[UUID, ...] = ()
 
 
-class OrderFillBusted(ExecutionReport, category="order", validate_default=False):
+class OrderFillBusted(OrderExecutionEvent, category="order", validate_default=False):
     """The venue took an execution back (FIX ExecType H, Trade Cancel).
 
     Attributes:
@@ -508,7 +508,7 @@ class OrderFillBusted(ExecutionReport, category="order", validate_default=False)
     busted: Execution | None = None
 
 
-class OrderFillCorrected(ExecutionReport, category="order", validate_default=False):
+class OrderFillCorrected(OrderExecutionEvent, category="order", validate_default=False):
     """The venue replaced an execution by another (FIX ExecType G, Trade Correct).
 
     Attributes:

@@ -1,7 +1,7 @@
 """A user's projection: the turnover by day, symbol and strategy.
 
 Its key is not a stream: fills of many orders share one row. Every event of an execution contains everything
-that is needed to fold it alone (`ExecutionReport`), so neither the key nor the fold looks anything up.
+that is needed to fold it alone (`OrderExecutionEvent`), so neither the key nor the fold looks anything up.
 
 A bust takes the execution back, and a correction replaces it, on the day of the trade, whenever they are
 reported. So a row shows what the venue now reports for that day. Each report is booked under the symbol and

@@ -609,22 +609,22 @@ async def book_reports(source: SessionSource, reports: Iterable[ExecutionReport]
     }
     bookings: dict[int, Booking] = {}
     # The result of a position depends on the order of its fills, so it must not depend on the order of arrival.
-    waiting = sorted(range(len(given)), key=lambda number: (given[number].time, number))
+    waiting = sorted(range(len(given)), key=lambda place: (given[place].time, place))
     while waiting:
         refused: dict[int, DomainError] = {}
-        for number in waiting:
+        for place in waiting:
             try:
-                order = orders[number]
+                order = orders[place]
                 book = Book(source, order, instrument=instruments[order.symbol, order.venue])
-                bookings[number] = await _book_report(book, given[number])
+                bookings[place] = await _book_report(book, given[place])
             except DomainError as error:
                 if error.rule not in _LATER:
                     raise
-                refused[number] = error
+                refused[place] = error
         if len(refused) == len(waiting):
             raise refused[waiting[0]]
         waiting = list(refused)
-    return [bookings[number] for number in range(len(given))]
+    return [bookings[place] for place in range(len(given))]
 
 
 async def _book_report(book: Book, report: ExecutionReport) -> Booking:

@@ -21,8 +21,8 @@ from eventstore.errors import (
 )
 from eventstore.log.records import NO_METADATA, AppendResult
 from eventstore.repositories.backend import Backend, BackendTransaction
-from eventstore.repositories.instrument_repository import PostgreSQLInstrumentRepository
 from eventstore.repositories.booking import Book, Booking, book_reports
+from eventstore.repositories.instrument_repository import PostgreSQLInstrumentRepository
 from eventstore.repositories.order_repository import PostgreSQLOrderRepository
 from eventstore.repositories.portfolio_repository import PostgreSQLPortfolioRepository
 from eventstore.repositories.position_repository import PostgreSQLPositionRepository
