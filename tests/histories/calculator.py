@@ -8,7 +8,7 @@ difference. A busted execution never was; a corrected one was what the correctio
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -178,9 +178,49 @@ class Account:
         return _total(sums, rates)
 
 
-def account(history: History, until: datetime | None = None) -> Account:
-    """What a history comes to by what happened up to a time, inclusive; None: by all of it."""
-    told = [row for row in history.rows if until is None or row.time <= until]
+@dataclass(frozen=True)
+class Recorded:
+    """What one report added to the results, as they were when it came."""
+
+    time: datetime
+    realized: Amounts
+    trades: tuple[int, int, int]
+
+
+def recorded(history: History) -> list[Recorded]:
+    """What each report of a history added to the results: it knows all reports before it, also of what happened later."""
+    before, added = account(history, reports=0), []
+    for reports, row in enumerate(history.rows, 1):
+        after = account(history, reports=reports)
+        realized = amounts()
+        for currency in after.realized.keys() | before.realized.keys():
+            realized[currency] = after.realized[currency] - before.realized[currency]
+        closed, won, lost = (new - old for new, old in zip(after.trades, before.trades, strict=True))
+        added.append(Recorded(row.time, realized, (closed, won, lost)))
+        before = after
+    return added
+
+
+def results_at(reports: Iterable[Recorded], until: datetime | None) -> tuple[Amounts, tuple[int, int, int]]:
+    """Sum up the results of what happened up to a time: by currency, and how many trades were closed, won and lost."""
+    realized, counts = amounts(), [0, 0, 0]
+    for one in reports:
+        if until is None or one.time <= until:
+            for currency, amount in one.realized.items():
+                realized[currency] += amount
+            counts = [old + new for old, new in zip(counts, one.trades, strict=True)]
+    return realized, (counts[0], counts[1], counts[2])
+
+
+def account(history: History, until: datetime | None = None, *, reports: int | None = None) -> Account:
+    """What a history comes to.
+
+    Args:
+        history: The history.
+        until: By what happened up to this time, inclusive; None: by all of it.
+        reports: By so many first reports; None: by all.
+    """
+    told = [row for row in history.rows[:reports] if until is None or row.time <= until]
     counted = _executions(told)
     orders = {row.id: Worked(exact(row.quantity)) for row in told if row.kind == "order" and row.id}
     found = Account(

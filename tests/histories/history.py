@@ -56,12 +56,14 @@ class Answer:
     Attributes:
         rates: What one unit of each other currency is worth in the base currency.
         positions: Quantity and average price of what is open.
-        realized: What was realised, before commissions, by currency.
+        realized: What was realised, before commissions, by currency: what the positions have.
         commissions: By currency or coin.
         cash: By currency or coin.
         income: Dividends, taxes, funding, interest and fees of the account, by currency.
         equity: In the base currency.
         trades: How many trades were closed, won and lost.
+        recorded: What the portfolio has as realised, if it is not the same: a trade's result is recorded with the trade,
+            and a trade that is reported late knows what happened after it.
     """
 
     rates: Mapping[str, Fraction]
@@ -72,6 +74,7 @@ class Answer:
     income: Mapping[str, Fraction]
     equity: Fraction
     trades: tuple[int, int, int] | None = None
+    recorded: Mapping[str, Fraction] | None = None
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ SHARES = History(
             # (36296 + 50 x 84) x 1.09 = 40496 x 1.09 = 44140.64
             # (1748500 + 500 x 2550) x 0.0066 = 3023500 x 0.0066 = 19955.1
             equity=F("101582.24"),
+            # (86 - 85) x 50: when the sale of 12 March was reported, the purchase of 20 March was known
+            recorded={"EUR": F(50)},
         ),
         datetime(2026, 4, 5, tzinfo=UTC): Answer(
             rates={"EUR": F("1.12"), "JPY": F("0.0064")},
