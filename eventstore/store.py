@@ -30,7 +30,9 @@ from eventstore.database.migrations import MigrationManager
 from eventstore.database.preconditions import Level, require_preconditions
 from eventstore.database.protocols import Connection
 from eventstore.database.server import Remembered
+from eventstore.domain.lots import Chosen, LotMethod, Lots
 from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.position import Position
 from eventstore.errors import ConfigurationError
 from eventstore.log.causation import causation_tree
 from eventstore.log.event_log import EventLog
@@ -39,10 +41,13 @@ from eventstore.log.restored import require_whole
 from eventstore.log.shared import log_of
 from eventstore.log.unreadable import OnUnreadable
 from eventstore.opening import Opening
+from eventstore.reconciliation import Reconciliation, Statement
+from eventstore.reconciliation.reading import checked_tolerance, reconcile
 from eventstore.replay.as_of import Past, as_of
 from eventstore.replay.bounds import Bound
 from eventstore.replay.equity import Clock, EquityCurve, equity_curve
 from eventstore.replay.history import Changes, HistoryEntry, HistoryOrder, class_and_id, diff, history
+from eventstore.replay.lots import TaxLotReport, lots, tax_lots
 from eventstore.replay.pages import PAGE_EVENTS_MAX
 from eventstore.replay.rebuilding import Where, rebuild_state
 from eventstore.replay.replay import OnProgress, Replay
@@ -442,6 +447,112 @@ class EventStore:
         return await equity_curve(
             self.log, portfolio_id, clock=clock, after=after, through=through, rates=rates
         )
+
+    async def lots(
+        self,
+        position: Position | UUID,
+        *,
+        method: LotMethod = LotMethod.FIFO,
+        chosen: Chosen | None = None,
+        through: Bound | None = None,
+    ) -> Lots:
+        """Return the lots of a position: what is open, what was closed, and what that realised.
+
+        They are folded from the executions in the log, so they are right without workers. Executions count in the order in
+        which they occurred, whatever was reported late; a bust takes its execution out of the fold.
+
+        Args:
+            position: The position or its id; a deleted one still has its history.
+            method: Which open lot a trade closes first.
+            chosen: With `LotMethod.BY_ID`, for the id of a closing execution the ids of the executions that opened the
+                lots that it closes, in order. What they leave is closed as FIFO; a match says whether it was chosen.
+            through: Only the log up to this position, or recorded up to this point in time; None for all.
+
+        Raises:
+            DomainError: `lots.method` (unknown, or lots are chosen for another one than BY_ID); `lots.chosen` (the
+                position has no execution of this id).
+            ConfigurationError: A bound is negative.
+            RepositoryError: It is an entity of another class, or not an id.
+            PositionNotFoundError: No position has this id.
+            ConnectionError, TimeoutError: Safe to retry.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+        """
+        position_id: UUID = as_id(Position, position)
+        return await lots(self.log, position_id, method=method, chosen=chosen, through=through)
+
+    async def tax_lots(
+        self,
+        portfolio: Portfolio | UUID,
+        *,
+        method: LotMethod = LotMethod.FIFO,
+        year: int | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        chosen: Chosen | None = None,
+        through: Bound | None = None,
+    ) -> TaxLotReport:
+        """Return what a portfolio closed in a time, lot by lot, with the sums by currency.
+
+        It has the closes of all positions of the portfolio, closed and deleted ones too. All executions of these positions are
+        in memory at once.
+
+        Args:
+            portfolio: The portfolio or its id.
+            method: Which open lot a trade closes first.
+            year: Only closes in this calendar year, in UTC; for a year of another time zone give `start` and `end`.
+            start: Only closes at this time or later; a naive time is local time.
+            end: Only closes before this time.
+            chosen: As for `lots`.
+            through: As for `lots`.
+
+        Raises:
+            DomainError: As for `lots`.
+            ConfigurationError: Both a year and a range are given, the year is no year, the range ends before it starts, or a
+                bound is negative.
+            RepositoryError: It is an entity of another class, or not an id.
+            PortfolioNotFoundError: No portfolio has this id.
+            ConnectionError, TimeoutError: Safe to retry.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+        """
+        portfolio_id: UUID = as_id(Portfolio, portfolio)
+        return await tax_lots(
+            self.log,
+            portfolio_id,
+            method=method,
+            year=year,
+            start=start,
+            end=end,
+            chosen=chosen,
+            through=through,
+        )
+
+    async def reconcile(self, statement: Statement, *, tolerance: Decimal = Decimal(0)) -> Reconciliation:
+        """Compare a broker's statement with the store as of its time, by `occurred_at`. Nothing is changed.
+
+        Quantities and the prices of executions must be equal. Cash, costs, commissions and average prices agree if they do to
+        the last digit that the statement shows, and in any case to half a cent. Positions of one symbol are netted. To
+        compare executions, it reads every event of an execution in the log once.
+
+        Args:
+            statement: The statement; a part that is not on it is not compared.
+            tolerance: How much more cash and the cost of a position may differ.
+
+        Returns:
+            What agrees, what is missing on which side, what differs, and what would make the store agree.
+
+        Raises:
+            ConfigurationError: It is no statement, or the tolerance is below 0.
+            DomainError: `statement.tolerance`: it is no decimal.
+            PortfolioNotFoundError: The portfolio did not exist at that time.
+            ConnectionError, TimeoutError: Safe to retry.
+            QuarantinedKeysError, ProjectionLagError: As for every list.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+        """
+        if not isinstance(statement, Statement):
+            raise ConfigurationError(f"reconcile takes a Statement, not {type(statement).__name__}")
+        checked = checked_tolerance(tolerance)
+        async with self.as_of(occurred_at=statement.as_of) as past:
+            return await reconcile(self.log, past, statement, tolerance=checked)
 
     async def require_migrated(self, *, again: bool = True, workers: bool = False) -> None:
         """Check that the schema is up to date, every precondition holds, and no restore has lost events.

@@ -10,6 +10,7 @@ from projections.builtin import (
 )
 from projections.engine import ProjectionRunner, ProjectionWorker, Supervisor, run, set_partitions
 from projections.fresh_rows import FreshRows
+from projections.lots import PositionLots, PositionLotsProjection
 from projections.projection import EntityProjection, Projection
 from projections.table import Table
 from projections.table_shape import check_table
@@ -21,6 +22,8 @@ __all__ = [
     "OrdersProjection",
     "PortfolioSnapshotsProjection",
     "PortfoliosProjection",
+    "PositionLots",
+    "PositionLotsProjection",
     "PositionsProjection",
     "Projection",
     "ProjectionRunner",

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from eventstore.core.context import CONTEXT, exact, plain
+from eventstore.core.context import exact, plain
 from eventstore.core.types import Computed, Name, Nanoseconds, Price, Quantity, UtcDatetime
 from eventstore.core.validation import Validated, number
 from eventstore.errors import DomainError
@@ -135,7 +135,7 @@ def _divided(amount: Decimal, parts: int) -> Decimal:
     if (
         isinstance(exponent, int)
         and exponent < -SPLIT_DECIMALS
-        and CONTEXT.multiply(share, Decimal(parts)) != amount
+        and Fraction(share) * parts != Fraction(amount)
     ):
         share = share.quantize(Decimal(1).scaleb(-SPLIT_DECIMALS))
     return plain(share)

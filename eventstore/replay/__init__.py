@@ -1,8 +1,9 @@
-"""Reads of the past: replays, as-of reads, histories and equity curves."""
+"""Reads of the past: replays, as-of reads, histories, equity curves and tax lots."""
 
 from eventstore.replay.as_of import Past
 from eventstore.replay.equity import EquityCurve, EquityPoint
 from eventstore.replay.history import Changes, FieldChange, HistoryEntry
+from eventstore.replay.lots import TaxLotReport, TaxLotTotal
 from eventstore.replay.point_in_time import PointInTime
 from eventstore.replay.replay import OnProgress, Replay, ReplayProgress
 from eventstore.replay.state_snapshots import StateSnapshot, StateSnapshots
@@ -20,4 +21,6 @@ __all__ = [
     "ReplayProgress",
     "StateSnapshot",
     "StateSnapshots",
+    "TaxLotReport",
+    "TaxLotTotal",
 ]
