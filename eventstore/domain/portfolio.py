@@ -209,11 +209,7 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
                 `portfolio.realized_pnl` ...); `portfolio.trade_conflict` (the trade is known with other content).
         """
         if kind is not None:
-            raise DomainError(
-                "portfolio.kind",
-                f"{str(kind).lower()} is no trade, so it is neither won nor lost: record it with "
-                "record_cash(CashKind...., amount), which counts it as income",
-            )
+            raise _no_trade(kind)
         event = self._traded(
             _id("trade_id", trade_id),
             occurred_at=at(occurred_at, transact_time_ns),
@@ -910,6 +906,16 @@ def _id(name: str, given: str | UUID | None) -> str | None:
     except ValidationError as error:
         message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
         raise DomainError(f"portfolio.{name}", f"{name}: {message}, not {shown(given)}") from error
+
+
+def _no_trade(kind: CashKind | str) -> DomainError:
+    name = str(kind).upper()
+    called = "convert()" if name == "CONVERSION" else f"record_cash(CashKind.{name}, amount)"
+    if name not in set(CashKind):
+        called = "record_cash(kind, amount)"
+    return DomainError(
+        "portfolio.kind", f"{kind} is no trade, so it is neither won nor lost: record it with {called}"
+    )
 
 
 def _positive(name: str, amount: Decimal) -> Decimal:

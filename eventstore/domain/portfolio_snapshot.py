@@ -181,7 +181,7 @@ def summarize(
     values: dict[str, Any] = dict.fromkeys(("exposure", "net_exposure", "unrealized_pnl"), ZERO)
     opened = [position for position in positions if position.is_open]
     for position in opened:
-        rate = money.rate(getattr(position, "currency", None), f"position {position.symbol}")
+        rate = money.rate(position.currency, f"position {position.symbol}")
         unrealized = position.unrealized_pnl or ZERO
         market_value = position.market_value
         if market_value is None:

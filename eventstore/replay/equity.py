@@ -251,7 +251,7 @@ def _points(
 
 
 def _unrealized(position: Position) -> CurrencyAmount | Decimal:
-    amount, currency = position.unrealized_pnl or _ZERO, getattr(position, "currency", None)
+    amount, currency = position.unrealized_pnl or _ZERO, position.currency
     return amount if currency is None else CurrencyAmount(currency=currency, amount=amount)
 
 

@@ -11,9 +11,9 @@ from uuid import uuid4
 import pytest
 
 from eventstore.domain.order import Order, OrderSide, OrderStatus
-from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.portfolio import CashKind, Portfolio
 from eventstore.domain.position import Position
-from eventstore.errors import ConfigurationError, EntityNotFoundError, PortfolioNotFoundError
+from eventstore.errors import ConfigurationError, DomainError, EntityNotFoundError, PortfolioNotFoundError
 from eventstore.examples.order_engine import OrderEngine
 from eventstore.examples.ticks import packaged_tape, read_ticks
 from eventstore.replay import FieldChange
@@ -173,3 +173,31 @@ async def test_a_history_in_the_order_in_which_things_happened(store: EventStore
     assert [one.state and one.state.quantity for one in happened] == [5, 4, 7]
     with pytest.raises(ConfigurationError, match="order is 'version' or 'occurred_at'"):
         await store.history(position, order="position")  # type: ignore[call-overload]
+
+
+async def test_a_curve_of_several_currencies_needs_rates(store: EventStore):
+    """It has income and what is open at the rates given, and ends with the equity of the summary."""
+    portfolio = Portfolio(name="P", currency="USD", initial_capital=Decimal(1_000), created_at=EPOCH)
+    minutes = [EPOCH + timedelta(minutes=minute) for minute in range(5)]
+    position = Position.open_position(
+        "SAP", Decimal(1), Decimal(100), currency="EUR", portfolio_id=portfolio.id, occurred_at=minutes[1]
+    )
+    portfolio.record_trade("E-1", cash_flow=Decimal(-100), currency="EUR", occurred_at=minutes[1])
+    position.mark(Decimal(110), occurred_at=minutes[2])
+    portfolio.record_cash(CashKind.DIVIDEND, Decimal(5), currency="EUR", occurred_at=minutes[3])
+    portfolio.record_cash(CashKind.ACCOUNT_FEE, Decimal(-2), occurred_at=minutes[4])
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.save_portfolio(portfolio)
+        await uow.positions.save_position(position)
+    with pytest.raises(DomainError, match="EUR") as refusal:
+        await store.equity_curve(portfolio)
+    assert refusal.value.rule == "money.rate"
+    with pytest.raises(DomainError):
+        await store.equity_curve(portfolio, rates={"EUR": 1.5})  # type: ignore[dict-item]
+    rates = {"EUR": Decimal("1.5")}
+    curve = await store.equity_curve(portfolio, rates=rates)
+    assert [int(point.equity * 10) for point in curve] == [10_000, 10_000, 10_150, 10_225, 10_205]
+    async with store.unit_of_work() as uow:
+        summary = await uow.portfolios.get_portfolio_summary(portfolio, rates=rates)
+    assert summary is not None
+    assert curve[-1].equity == summary.equity

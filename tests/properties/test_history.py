@@ -15,7 +15,7 @@ from eventstore.core.context import exact, plain
 from eventstore.core.entity import Entity
 from eventstore.core.event import RecordedEvent
 from eventstore.domain.order import OrderSide
-from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.portfolio import CashKind, Portfolio
 from eventstore.domain.position import Position
 from eventstore.replay.equity import Clock, EquityPoint, _in_order, _points
 from eventstore.replay.history import changes, entries
@@ -93,7 +93,7 @@ def test_a_difference_is_the_composition_of_what_lies_between(history: Any, data
 MINUTES = st.integers(0, 20)
 trades = st.lists(
     st.tuples(
-        st.sampled_from(["fill", "fill", "mark", "deposit"]),
+        st.sampled_from(["fill", "fill", "mark", "deposit", "dividend"]),
         st.integers(0, 1),  # which instrument
         st.integers(-4, 4).filter(bool),  # its signed quantity, or the amount
         st.integers(95, 105),  # its price
@@ -120,6 +120,11 @@ class Desk:
         """Add cash."""
         self.portfolio.deposit(Decimal(abs(amount)), occurred_at=at)
         self.cash += abs(amount)
+
+    def dividend(self, _: int, amount: int, __: int, at: datetime) -> None:
+        """Get a dividend, or pay one."""
+        self.portfolio.record_cash(CashKind.DIVIDEND, Decimal(amount), occurred_at=at)
+        self.cash += amount
 
     def mark(self, which: int, _: int, price: int, at: datetime) -> None:
         """Value what is open."""
@@ -209,12 +214,13 @@ def in_order_of_reports(entities: Sequence[Entity]) -> list[RecordedEvent]:
 
 @exact
 def equity_of(portfolio: Portfolio, positions: Sequence[Position]) -> Decimal:
-    """Capital, deposits, what was realised and is open at its mark, less commissions."""
+    """Capital, deposits, income, what was realised and is open at its mark, less commissions."""
     unrealized = sum((one.unrealized_pnl or Decimal(0) for one in positions if one.is_open), Decimal(0))
     return plain(
         portfolio.initial_capital
         + portfolio.net_deposits
         + portfolio.total_realized_pnl
+        + portfolio.total_income
         + unrealized
         - portfolio.total_commission_paid
     )
