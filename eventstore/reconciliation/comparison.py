@@ -180,14 +180,22 @@ def compared_executions(statement: Statement, held: Held) -> ComparedPart[Stated
     """Compare the executions from `Statement.executions_since` on."""
     findings: _Findings[StatedExecution] = _Findings()
     left, taken_back = list(held.executions), list(held.taken_back)
-    stated = sorted(statement.executions or (), key=lambda one: not one.has_id)
-    for there in stated:
-        here = _counterpart(there, left)
-        if here is not None:
+    unmatched = []
+    for there in sorted(statement.executions or (), key=lambda one: not one.has_id):
+        here = _counterpart(there, left, _SAME_ORDER)
+        if here is None:
+            unmatched.append(there)
+        else:
             left.remove(here)
             findings.add(here, there, _differing)
+    for there in unmatched:
+        # Each side may have its own name of a venue, or the client order id of before or after a replace.
+        here = _counterpart(there, left, _OURS) if there.has_id else None
+        if here is not None:
+            left.remove(here)
+            findings.differing.append(Difference(here, there, _differing_in_all(here, there)))
             continue
-        here = _counterpart(there, taken_back) if there.has_id else None
+        here = _counterpart(there, taken_back, _OURS) if there.has_id else None
         if here is None:
             findings.missing_here.append(there)
         else:
@@ -198,25 +206,46 @@ def compared_executions(statement: Statement, held: Held) -> ComparedPart[Stated
     return findings.comparison()
 
 
-def _counterpart(there: StatedExecution, left: Sequence[StatedExecution]) -> StatedExecution | None:
-    """Return what the store has of a stated execution: the one of its id, and of its content if there are several."""
-    found = [one for one in left if one.symbol == there.symbol and _may_be_same(one, there)]
+_OURS = ("order_id",)
+_SAME_ORDER = ("order_id", "client_order_id", "broker_order_id", "account", "venue")
+
+
+def _counterpart(
+    there: StatedExecution, left: Sequence[StatedExecution], same: Sequence[str]
+) -> StatedExecution | None:
+    """Return what the store has of a stated execution: the one of its id, and of its content if there are several.
+
+    Args:
+        there: The stated execution; one without an id is found by its content.
+        left: What the store has.
+        same: The fields that must be the same as far as both say them.
+    """
+    found = [
+        one
+        for one in left
+        if one.symbol == there.symbol and _has_id_of(one, there) and _agree(one, there, same)
+    ]
     if not there.has_id:
         found = [one for one in found if not _differing(one, there)]
         return min(found, key=lambda one: abs(one.time - there.time), default=None)
     return min(found, key=lambda one: (one.side is not there.side, len(_differing(one, there))), default=None)
 
 
-def _may_be_same(here: StatedExecution, there: StatedExecution) -> bool:
-    if here.has_id and there.has_id and here.execution_id != there.execution_id:
-        return False
-    if there.has_id is not here.has_id:
-        return not there.has_id
+def _has_id_of(here: StatedExecution, there: StatedExecution) -> bool:
+    return not there.has_id or (here.has_id and here.execution_id == there.execution_id)
+
+
+def _agree(here: StatedExecution, there: StatedExecution, names: Sequence[str]) -> bool:
     return all(
-        getattr(here, name) is None
-        or getattr(there, name) is None
-        or getattr(here, name) == getattr(there, name)
-        for name in ("order_id", "client_order_id", "account", "venue")
+        None in {getattr(here, name), getattr(there, name)} or getattr(here, name) == getattr(there, name)
+        for name in names
+    )
+
+
+def _differing_in_all(here: StatedExecution, there: StatedExecution) -> tuple[str, ...]:
+    return (
+        *_differing(here, there),
+        *(name for name in _SAME_ORDER if not _agree(here, there, [name])),
     )
 
 

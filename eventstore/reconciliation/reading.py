@@ -252,6 +252,7 @@ def _take_order(its: list[_Reported], part: RecordedEvent, statement: Statement)
         time=time,
         order_id=part.stream_id,
         client_order_id=event.client_order_id,
+        broker_order_id=event.broker_order_id,
         account=event.account,
         venue=event.venue,
     )

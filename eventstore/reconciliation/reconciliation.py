@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from eventstore.core.context import exact, plain
+from eventstore.domain.execution_report import ExecutionReport
 from eventstore.domain.executions import NO_ID, OrderSide
 from eventstore.domain.portfolio_events import CashKind
 from eventstore.reconciliation.comparison import ComparedPart, name_of
@@ -18,7 +19,7 @@ from eventstore.reconciliation.statement import Statement
 
 @dataclass(frozen=True, slots=True)
 class ProposedExecution:
-    """An execution to book with `uow.book(order).fill(**proposed.arguments())`, and how its order is found.
+    """An execution to book: all at once with `uow.book_reports`, or alone with `uow.book(order).fill(**one.arguments())`.
 
     Attributes:
         execution_id: The venue's id; None if it has none.
@@ -32,6 +33,7 @@ class ProposedExecution:
         occurred_at: When it happened.
         order_id: The order in the store; None if the statement does not know it.
         client_order_id: The client order id.
+        broker_order_id: The broker's id of the order.
         account: The account.
         venue: The venue.
     """
@@ -47,11 +49,20 @@ class ProposedExecution:
     occurred_at: datetime
     order_id: UUID | None = None
     client_order_id: str | None = None
+    broker_order_id: str | None = None
     account: str | None = None
     venue: str | None = None
 
+    def report(self) -> ExecutionReport | None:
+        """Return it as `uow.book_reports` takes it; None if it names no order, so that somebody has to find it."""
+        names = ("order_id", "client_order_id", "broker_order_id")
+        named = next((name for name in names if getattr(self, name) is not None), None)
+        if named is None:
+            return None
+        return ExecutionReport(**{named: getattr(self, named)}, **self.arguments())
+
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of a fill."""
+        """Return the arguments of `Book.fill`, which are also those of `Order.fill`."""
         return {
             "quantity": self.quantity,
             "price": self.price,
@@ -111,6 +122,12 @@ class Proposal:
     executions: tuple[ProposedExecution, ...] = ()
     cash: tuple[ProposedCash, ...] = ()
     remarks: tuple[str, ...] = ()
+
+    @property
+    def reports(self) -> tuple[ExecutionReport, ...]:
+        """The executions as `uow.book_reports` takes them, without those that name no order."""
+        reports = (one.report() for one in self.executions)
+        return tuple(one for one in reports if one is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +204,7 @@ class Reconciliation:
             occurred_at=one.time,
             order_id=one.order_id,
             client_order_id=one.client_order_id,
+            broker_order_id=one.broker_order_id,
             account=self.statement.account if one.account is None else one.account,
             venue=one.venue,
         )
@@ -199,6 +217,11 @@ class Reconciliation:
                 ]
             return []
         return [
+            *(
+                f"{name_of(one)} names no order: find or make the order that it filled, and book it there"
+                for one in self.executions.missing_here
+                if one.order_id is None and one.client_order_id is None and one.broker_order_id is None
+            ),
             *(
                 f"{difference}: bust or correct it if the venue did so"
                 for difference in self.executions.differing

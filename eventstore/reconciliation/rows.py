@@ -41,6 +41,7 @@ _FIELDS: dict[str, Collection[str]] = {
 }
 _TEXTS = {
     "account",
+    "broker_order_id",
     "client_order_id",
     "commission_currency",
     "currency",

@@ -67,6 +67,7 @@ class StatedExecution(Stated):
         time: When it happened.
         order_id: The id of the order in the store; None if the statement does not know it.
         client_order_id: The client order id (FIX ClOrdID, 11).
+        broker_order_id: The broker's id of the order (FIX OrderID, 37).
         account: The account (FIX Account, 1).
         venue: The venue (FIX LastMkt, 30).
     """
@@ -81,6 +82,7 @@ class StatedExecution(Stated):
     time: UtcDatetime
     order_id: UUID | None = None
     client_order_id: Name | None = None
+    broker_order_id: Name | None = None
     account: Name | None = None
     venue: Name | None = None
 

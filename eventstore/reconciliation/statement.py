@@ -62,6 +62,7 @@ class Statement(Stated):
                 one.side,
                 one.order_id,
                 one.client_order_id,
+                one.broker_order_id,
                 one.account,
                 one.venue,
             )
@@ -106,7 +107,7 @@ class Statement(Stated):
         - `position`: `symbol`, `quantity`; `price`, `cost`, `currency`.
         - `cash`: `amount`; `currency`.
         - `execution`: `symbol`, `side`, `quantity`, `price`, `time`; `execution_id`, `commission`,
-          `commission_currency`, `order_id`, `client_order_id`, `account`, `venue`.
+          `commission_currency`, `order_id`, `client_order_id`, `broker_order_id`, `account`, `venue`.
 
         Several lines of one position are added up. A time is in ISO 8601; one without an offset is local time.
 

@@ -212,6 +212,76 @@ async def test_missing_executions_are_proposed_and_cash_waits(
     assert (order.executions[-1].price, order.executions[-1].occurred_at) == (Decimal(191), at(13))
 
 
+async def test_what_is_proposed_makes_the_store_agree(store: EventStore) -> None:
+    """Reports booked as proposed bring order, position and cash to what the statement says; again, nothing changes."""
+    portfolio = Portfolio(name="booked", currency="USD", initial_capital=Decimal(10000), created_at=at(1))
+    order = Order.create_market_order(
+        "AAPL", Decimal(10), BUY, portfolio_id=portfolio.id, currency="USD", occurred_at=at(2)
+    )
+    order.submit("B-7", occurred_at=at(2))
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.save_portfolio(portfolio)
+        await uow.orders.save_order(order)
+        await uow.book(order).fill(Decimal(4), Decimal(100), "e1", occurred_at=at(3))
+    statement = Statement(
+        as_of=CLOSE,
+        portfolio_id=portfolio.id,
+        positions=(StatedPosition(symbol="AAPL", quantity=Decimal(10)),),
+        cash=(StatedCash(currency="USD", amount=Decimal("8992.50")),),
+        executions=(
+            execution("e1", BUY, 4, "100", 3, commission=None),
+            execution("e2", BUY, 5, "101", 4, commission=Decimal("1.50"), broker_order_id="B-7"),
+            execution("e3", BUY, 1, "101", 5, broker_order_id="B-7"),
+        ),
+    )
+    proposed = (await store.reconcile(statement)).proposed
+    assert (len(proposed.executions), proposed.cash) == (2, ())
+    for _ in range(2):
+        async with store.unit_of_work() as uow:
+            await uow.book_reports(reversed(proposed.reports))
+
+    result = await store.reconcile(statement)
+
+    assert result.positions is not None
+    assert result.executions is not None
+    assert result.positions.agrees
+    assert result.executions.agrees
+    assert [one.amount for one in result.proposed.cash] == [Decimal("1.00")]
+
+
+async def test_an_execution_that_names_no_order_is_remarked(store: EventStore, portfolio: Portfolio) -> None:
+    """It cannot be booked by itself, so a person has to find its order."""
+    stranger = execution("e9", BUY, 5, "191.00", 13)
+    proposed = (await store.reconcile(statement_of(portfolio, executions=(BOUGHT, SOLD, stranger)))).proposed
+
+    assert [one.execution_id for one in proposed.executions] == ["e9"]
+    assert proposed.reports == ()
+    assert "e9 in AAPL names no order" in proposed.remarks[0]
+
+
+async def test_another_name_of_a_venue_is_a_difference(store: EventStore) -> None:
+    """An execution that both sides have under one id is not missing because they call its venue differently."""
+    portfolio = Portfolio(name="venues", initial_capital=Decimal(0), created_at=at(1))
+    order = Order.create_market_order(
+        "AAPL", Decimal(10), BUY, portfolio_id=portfolio.id, venue="XNAS", occurred_at=at(2)
+    )
+    order.submit("B-1", occurred_at=at(2))
+    order.fill(Decimal(10), Decimal(10), "e", occurred_at=at(3))
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.save_portfolio(portfolio)
+        await uow.orders.save_order(order)
+    stated = (execution("e", BUY, 10, "10", 3, commission=None, venue="NASDAQ"),)
+
+    executions = (
+        await store.reconcile(Statement(as_of=CLOSE, portfolio_id=portfolio.id, executions=stated))
+    ).executions
+
+    assert executions is not None
+    assert [one.fields for one in executions.differing] == [("venue",)]
+    assert "venue XNAS here, NASDAQ there" in str(executions.differing[0])
+    assert (executions.missing_here, executions.missing_there) == ((), ())
+
+
 async def test_cash_is_proposed_as_an_adjustment_that_counts_once(
     store: EventStore, portfolio: Portfolio
 ) -> None:

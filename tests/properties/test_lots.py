@@ -18,6 +18,7 @@ from eventstore.domain.lot_steps import LotsOfPosition
 from eventstore.domain.lots import LotMethod, Lots, LotStep, fold_lots
 from eventstore.domain.position import Position, PositionSplit
 from eventstore.errors import DomainError
+from eventstore.testing.strategies import trading_days
 from projections import PositionLotsProjection
 from projections.laws import check_laws
 from tests.properties.recorded import recorded
@@ -273,4 +274,5 @@ def test_lots_fold_whatever_events_there_are(position, method, data):
 
 def test_the_projection_keeps_the_laws(server_config):
     """Any batches, a rebuild and a restart give the same rows of lots."""
-    check_laws(PositionLotsProjection, database=server_config, examples=examples(4))
+    days = trading_days().map(lambda day: day.log)
+    check_laws(PositionLotsProjection, events=days, database=server_config, examples=examples(4))
