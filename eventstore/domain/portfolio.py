@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
+from eventstore.core import codec
 from eventstore.core.context import at, exact, plain
 from eventstore.core.entity import Entity, applies
 from eventstore.core.entity_state import private
@@ -645,11 +646,13 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
         flow = event.realized_pnl or _ZERO
         if event.commission_currency is None:
             flow -= event.commission
-        return PortfolioTradeRecorded(**{**event.__dict__, "cash_flow": plain(flow)})
+        # A difference of two valid amounts: it needs no second validation unless it is beyond their digits.
+        return codec.fill(PortfolioTradeRecorded, {**event.__dict__, "cash_flow": plain(flow)})
 
     def _known_trades(self, key: ExecutionKey) -> list[Trade]:
         memory = private(self)["_memory"]
-        return known_as(key, self.trades, None if memory is None else memory.trades)
+        held = [one for one in self.trades if one.execution_id == key.execution_id]
+        return known_as(key, held, None if memory is None else memory.trades)
 
     def _is_repeated_trade(self, trade: Trade) -> bool:
         """Whether a trade was counted before.

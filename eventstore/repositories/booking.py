@@ -376,7 +376,8 @@ class Book:
         if self._on_margin(portfolio):
             return None
         order = self._order
-        is_own = execution.commission_currency in {None, order.currency}
+        # An order without a currency trades in the portfolio's.
+        is_own = execution.commission_currency in {None, order.currency or portfolio.currency}
         return settled_cash_flow(
             order.side,
             execution.quantity,

@@ -446,3 +446,16 @@ class TestReports:
             ExecutionReport(
                 execution_id="E1", quantity=D(1), price=D(1), client_order_id="C", broker_order_id="B"
             )
+
+
+async def test_a_commission_in_the_portfolios_own_currency_leaves_its_cash(database: Database):
+    """An order without a currency trades in the portfolio's: a commission in it is part of the cash flow, once."""
+    for currency, cash in ((None, "98998.50"), ("USD", "98998.50"), ("EUR", "99998.50")):
+        books = await Books.begin(database, currency="USD")
+        order_id = await books.order(OrderSide.BUY, 10, currency=currency)
+        await books.book(
+            order_id, "fill", D(10), D(100), f"E-{currency}", commission=D("1.50"), commission_currency="USD"
+        )
+        portfolio = await books.portfolio()
+        assert portfolio.cash_balance == D(cash), currency
+        assert portfolio.total_commission_paid == D("1.50")
