@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -99,6 +99,12 @@ class History:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", _read(Path(__file__).with_name(f"{self.name}.csv")))
+
+    def by_time(self) -> History:
+        """Return it as it would be if each report had come when it happened."""
+        sorted_ = replace(self)
+        object.__setattr__(sorted_, "rows", tuple(sorted(self.rows, key=lambda row: row.time)))
+        return sorted_
 
     @property
     def end(self) -> datetime:

@@ -9,11 +9,13 @@ from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
+from eventstore.domain.execution_report import ExecutionReport, ReportKind
 from eventstore.domain.executions import Liquidity, OrderSide
 from eventstore.domain.money import Settlement
 from eventstore.domain.order import Order
 from eventstore.domain.portfolio import CashKind, Portfolio
 from eventstore.errors import DomainError
+from eventstore.repositories.booking import Book
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
 from eventstore.store import EventStore
 from tests.histories.by_hand import HandBook
@@ -21,6 +23,8 @@ from tests.histories.history import History, Row
 
 OURS = {"open", "order"}
 """What we did ourselves; everything else was reported to us."""
+REPORTS = {"fill", "bust", "correct"}
+"""What a venue reports of executions."""
 ACCOUNT = "A-1"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,6 +39,7 @@ class Player:
         order_ids: The ids of its orders by their names; new ones unless given.
         is_any_order: Whether the rows come in any order, so that cash is spent before we hear that it came, and an order is
             filled again before we hear that a fill was busted.
+        is_by_hand: Whether executions are booked by the methods of the three entities instead of `uow.book`.
     """
 
     def __init__(
@@ -45,12 +50,14 @@ class Player:
         portfolio_id: UUID | None = None,
         order_ids: dict[str, UUID] | None = None,
         is_any_order: bool = False,
+        is_by_hand: bool = False,
     ) -> None:
         self.store = store
         self.history = history
         self.portfolio_id = uuid4() if portfolio_id is None else portfolio_id
         self.order_ids = {} if order_ids is None else order_ids
         self.is_any_order = is_any_order
+        self.is_by_hand = is_by_hand
 
     def at(self, store: EventStore) -> Player:
         """One that tells the same account to another store, such as that of a process that starts anew."""
@@ -89,6 +96,33 @@ class Player:
                     waiting.append(row)
         await self.play(row for row in rows if row.kind == "mark")
         return repeated
+
+    async def play_batches(self, random: Random) -> None:
+        """Tell all rows, the execution reports between two splits as one batch, in any order and some twice."""
+        rows = self.history.rows
+        await self.play(row for row in rows if row.kind in OURS)
+        for part in _parts(rows):
+            await self.play(row for row in part if row.kind not in OURS | REPORTS | {"mark"})
+            batch = [self._as_report(row) for row in part if row.kind in REPORTS]
+            batch += random.sample(batch, len(batch) // 3)
+            random.shuffle(batch)
+            async with self.store.unit_of_work() as uow:
+                await uow.book_reports(batch)
+        await self.play(row for row in rows if row.kind == "mark")
+
+    def _as_report(self, row: Row) -> ExecutionReport:
+        """One row, as a venue reports it: the order by the id that the venue gave it."""
+        return ExecutionReport(
+            kind=ReportKind(row.kind.upper()),
+            execution_id=row.id,
+            replaces=row.corrects,
+            broker_order_id=f"V-{row.order}",
+            quantity=row.quantity,
+            price=row.price,
+            commission=row.fee,
+            commission_currency=row.fee_currency,
+            transact_time_ns=nanoseconds(row.time),
+        )
 
     async def tell(self, row: Row) -> bool:
         """Tell one row, and return whether it counted."""
@@ -149,7 +183,7 @@ class Player:
         assert row.id is not None
         order = await uow.orders.get_order_by_id(self.order_ids[row.order])
         assert order is not None
-        book = HandBook(uow, order)
+        book: Book | HandBook = HandBook(uow, order) if self.is_by_hand else uow.book(order)
         if row.kind == "bust":
             return (await book.bust(row.id, occurred_at=row.time)).counted
         assert row.quantity is not None

@@ -111,9 +111,9 @@ def meets(found: Found, answer: Answer) -> None:
         assert counts == answer.trades
 
 
-async def played(store: EventStore, history: History) -> Player:
+async def played(store: EventStore, history: History, *, is_by_hand: bool = False) -> Player:
     """The account after all reports, in their order."""
-    player = Player(store, history)
+    player = Player(store, history, is_by_hand=is_by_hand)
     for row in history.rows:
         assert await player.tell(row), row
     return player
@@ -235,6 +235,28 @@ async def test_reports_in_any_order_and_repeated_come_to_the_same(
         assert await again.play(reports) == []
         assert await restarted.log.head() == head
         await _comes_to_the_same(restarted, again)
+
+
+@HISTORIES
+async def test_batches_of_reports_come_to_what_happened(store: EventStore, history: History):
+    """`book_reports` takes them in any order and some twice; results and averages are those by the times of the fills."""
+    player = Player(store, history, is_any_order=True)
+    await player.play_batches(Random(1))
+    await _comes_to_the_same(store, player)
+    happened = history.by_time()
+    async with store.unit_of_work() as uow:
+        now = await read(uow, player)
+    assert differences(now, account(happened), results=results_at(recorded(happened), None)) == []
+
+
+@HISTORIES
+async def test_an_account_booked_by_hand_comes_to_its_key(store: EventStore, history: History):
+    """The methods of order, position and portfolio alone do what `uow.book` does."""
+    player = await played(store, history, is_by_hand=True)
+    async with store.unit_of_work() as uow:
+        now = await read(uow, player)
+    assert differences(now, account(history), results=results_at(recorded(history), None)) == []
+    meets(now, history.answers[history.end])
 
 
 async def _comes_to_the_same(store: EventStore, player: Player) -> None:
