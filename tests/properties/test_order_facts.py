@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -15,23 +18,80 @@ from eventstore.domain.order import (
     OrderFillBusted,
     OrderFillCorrected,
     OrderFilled,
+    OrderSide,
     OrderSplit,
     OrderStatus,
 )
-from eventstore.testing.strategies import order_histories
+from eventstore.errors import DomainError
+from eventstore.testing.strategies import EPOCH, order_histories, times
 from tests.properties.recorded import digits, from_row, recorded
 from tests.scale import examples
 
 usual = settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+_numbers = st.integers(1, 9)
+_REPORTS = st.lists(
+    st.one_of(
+        *(
+            st.tuples(st.just(kind), _numbers, _numbers, times())
+            for kind in ("fill", "fill", "fill", "bust", "correct", "split", "replace", "request", "end")
+        )
+    ),
+    min_size=5,
+    max_size=20,
+)
+
+
+def report(order: Order, kind: str, one: int, two: int, when: datetime) -> None:
+    """Do one of many things to an order."""
+    ids = order.execution_ids
+    if kind == "fill":
+        order.fill(
+            Decimal(one),
+            Decimal(two),
+            f"E-{len(order.pending_events)}",
+            commission=Decimal(two) / 10,
+            commission_currency="BNB" if one == 9 else None,
+            venue="BATS" if two == 9 else None,
+            allow_overfill=True,
+            from_venue=True,
+            occurred_at=when,
+        )
+    elif kind == "bust" and ids:
+        order.bust_fill(ids[one % len(ids)], occurred_at=when)
+    elif kind == "correct" and ids:
+        new = f"E-{len(order.pending_events)}" if two % 2 else None
+        order.correct_fill(
+            ids[one % len(ids)],
+            quantity=Decimal(two),
+            new_execution_id=new,
+            allow_overfill=True,
+            occurred_at=when,
+        )
+    elif kind == "split":
+        order.split(*[(2, 1), (1, 2), (5, 4)][one % 3], occurred_at=when)
+    elif kind == "replace":
+        order.amend(quantity=Decimal(10 * one), occurred_at=when)
+    elif kind == "request":
+        order.request_cancel(f"C-{two}", occurred_at=when)
+    elif kind == "end" and one < 4:
+        [order.reject, order.cancel, order.expire][one - 1]("no more", occurred_at=when)
+
+
 @st.composite
 def some_events(draw: st.DrawFn) -> tuple[list[RecordedEvent], list[RecordedEvent]]:
     """The events of an order, and some of them: the creating one and any others, in the order of their versions."""
-    history = draw(order_histories(commands_max=20))
-    events = recorded(history.play()[0])
-    wanted = draw(st.integers(0, 2 ** (len(events) - 1) - 1))
-    return events, [events[0], *(one for n, one in enumerate(events[1:]) if wanted >> n & 1)]
+    if draw(st.booleans()):
+        order = draw(order_histories(commands_max=20)).play()[0]
+    else:
+        order = Order.create_market_order("ES", Decimal(20), OrderSide.BUY, occurred_at=EPOCH)
+        for reported in draw(_REPORTS):
+            with suppress(DomainError):
+                report(order, *reported)
+    events = recorded(order)
+    wanted = draw(st.lists(st.booleans(), min_size=len(events) - 1, max_size=len(events) - 1))
+    return events, [events[0], *(one for one, is_wanted in zip(events[1:], wanted, strict=True) if is_wanted)]
 
 
 def facts(events: Sequence[RecordedEvent]) -> list[dict[str, Any]]:
@@ -80,7 +140,7 @@ def test_any_events_of_an_order_fold_to_the_sums_of_their_facts(
     counted = facts(events)
     assert order.filled_quantity == sum(one["quantity"] for one in counted)
     assert order.filled_cost == sum(one["quantity"] * one["price"] for one in counted)
-    fees = {one.currency: Fraction(one.amount) for one in order.other_commissions}
+    fees: dict[str | None, Fraction] = {one.currency: Fraction(one.amount) for one in order.other_commissions}
     fees[None] = Fraction(order.commission)
     for currency in {None, *fees, *(one["fee"][0] for one in counted)}:
         total = sum(amount for named, amount in (one["fee"] for one in counted) if named == currency)

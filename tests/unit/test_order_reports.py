@@ -388,7 +388,7 @@ def test_every_id_that_an_order_had_stays_known():
     assert (order.broker_order_id, order.broker_order_ids) == ("B-4", ("B-1", "B-2", "B-3", "B-4"))
     again, _ = reloaded(order)
     assert again.model_dump(exclude={"version"}) == order.model_dump(exclude={"version"})
-    adopted = Order(symbol="A", side="BUY", order_type="MARKET", quantity=1, broker_order_id="B-9")  # type: ignore[arg-type]
+    adopted = Order(symbol="A", side="BUY", order_type="MARKET", quantity=1, broker_order_id="B-9")
     assert adopted.broker_order_ids == ("B-9",)
 
 
@@ -616,7 +616,7 @@ def test_another_symbol():
     assert not order.change_symbol("META")
     assert order.symbol == "META"
     order.fill(D(1), D(150), "E-1")
-    assert order.pending_events[-1].event.symbol == "META"  # type: ignore[attr-defined]
+    assert order.pending_events[-1].event.symbol == "META"
 
 
 # ---- folds of some of the events ---------------------------------------------------------------------------
