@@ -325,7 +325,11 @@ def known_as(key: ExecutionKey, held: Iterable[R], memory: Memory[R] | None) -> 
         memory: What the instance knows beside it.
     """
     older = [] if memory is None else memory.older.get(key, [])
-    return [*older, *(one for one in held if one.key == key)]
+    wanted = key.execution_id  # compared first, since a key costs more to make
+    return [
+        *older,
+        *(one for one in held if getattr(one, "execution_id", wanted) == wanted and one.key == key),
+    ]
 
 
 def kept(held: tuple[R, ...], newest: R) -> tuple[R, ...]:

@@ -58,6 +58,7 @@ from eventstore.domain.position_memory import (
     changed,
     corrected_execution,
     execution_of,
+    ratio_of,
     reported,
     with_status,
 )
@@ -727,12 +728,14 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
                 `position.execution_corrected` (correct the one that replaced it); `position.execution_not_loaded`.
         """
         old = self._reported(execution_id, order_id, account, venue)
+        reported_quantity = old.reported_quantity or old.quantity
+        reported_price = old.price if old.reported_price is None else old.reported_price
         new = PositionFilled(
             occurred_at=old.occurred_at,
             execution_id=execution_id if new_execution_id is None else new_execution_id,
             side=old.side,
-            quantity=old.quantity if quantity is None else quantity,
-            price=old.price if price is None else price,
+            quantity=reported_quantity if quantity is None else quantity,
+            price=reported_price if price is None else price,
             commission=old.commission if commission is None else commission,
         )
         event = PositionFillCorrected(
@@ -743,7 +746,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             price=new.price,
             commission=new.commission,
             commission_currency=old.commission_currency,
-            whole_quantity=_whole(old.whole_quantity, whole_quantity, new.quantity, old.quantity),
+            whole_quantity=_whole(old.whole_quantity, whole_quantity, new.quantity, reported_quantity),
             whole_commission=_whole(old.whole_commission, whole_commission, new.commission, old.commission),
             corrected=old,
             open_quantity=self.quantity,
@@ -802,13 +805,17 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             occurred_at: When it happened.
 
         Raises:
-            DomainError: `position.split`.
+            DomainError: `position.split`: a number is not above 0, or the result is out of range.
         """
-        event = PositionSplit(occurred_at=at(occurred_at), ratio=SplitRatio.of("position.split", new, old))
+        ratio = SplitRatio.of("position.split", new, old)
+        event = PositionSplit(occurred_at=at(occurred_at), new=ratio.new, old=ratio.old)
+        number("position.split", ratio.quantity(self.quantity))
+        for price in (self.current_price, self.stop_loss_price, self.take_profit_price):
+            number("position.split", ZERO if price is None else ratio.price(price))
         self.emit(event)
         memory: PositionMemory | None = private(self)["_memory"]
         if memory is not None:
-            memory.split(event.ratio)
+            memory.split(ratio)
 
     def change_symbol(self, symbol: str, *, occurred_at: datetime | None = None) -> bool:
         """Record that the instrument has another symbol from now on.
@@ -894,7 +901,13 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         Args:
             events: All events that the log has of it, in the order of their versions, through its own version.
         """
-        saved = [part.event for recorded in events for part in recorded.upcast_events]
+        unsaved = {pending.event_id for pending in self.pending_events}
+        saved = [
+            part.event
+            for recorded in events
+            if recorded.event_id not in unsaved  # a flush may have sent them already
+            for part in recorded.upcast_events
+        ]
         found = reported([*saved, *(pending.event for pending in self.pending_events)])
         memory = self._own_memory()
         memory.past = found[: len(found) - len(self.executions)]
@@ -1151,22 +1164,20 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         Raises:
             DomainError: `position.execution_not_loaded`: the executions that are known do not give what is open now.
         """
-        memory: PositionMemory = private(self)["_memory"] or PositionMemory()
-        now_open = open_after([*memory.past, *self.executions], memory.before)
-        is_there = any(one is old for one in (*memory.past, *self.executions))
-        if not is_there or not self._is_open(now_open, memory.past):
+        memory = self._own_memory()
+        known = memory.all_of(self.executions)
+        if not any(one is old for one in known) or not self._is_open(open_after(known, memory.before), known):
             raise self._not_loaded(str(old.execution_id))
         status = ExecutionStatus.BUSTED if new is None else ExecutionStatus.CORRECTED
-        instead = changed(old, status=status) if new is None else new
-        past = [instead if one is old else one for one in memory.past]
-        later = [instead if one is old else one for one in self.executions]
-        return open_after([*past, *later], memory.before)
+        past = changed(old, status=status)
+        known = [past if one is old else one for one in known]
+        return open_after(known if new is None else [*known, new], memory.before)
 
-    def _is_open(self, held: Open, past: list[Execution]) -> bool:
+    def _is_open(self, held: Open, known: list[Execution]) -> bool:
         """Whether this is open, up to what the divisions of a split have left."""
         if held == Open(self.quantity, self.cost):
             return True
-        was_split = any(one.reported_quantity is not None for one in (*past, *self.executions))
+        was_split = any(one.reported_quantity is not None for one in known)
         return (
             was_split
             and abs(held.quantity - self.quantity) <= SPLIT_REST
@@ -1353,7 +1364,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
 
     @applies(PositionSplit)
     def _split(self, event: PositionSplit) -> None:
-        ratio = event.ratio
+        ratio = ratio_of(event)
 
         def new_price(price: Decimal | None) -> Decimal | None:
             return None if price is None else ratio.price(price)

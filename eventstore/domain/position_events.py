@@ -22,7 +22,7 @@ from eventstore.core.types import (
     Text,
     UtcDatetime,
 )
-from eventstore.domain.executions import Execution, Liquidity, OrderSide, SplitRatio
+from eventstore.domain.executions import Execution, Liquidity, OrderSide
 from eventstore.domain.money import CurrencyAmount
 from eventstore.domain.order_events import ONE, ZERO, cost_from_average
 from eventstore.errors import DomainError
@@ -253,7 +253,9 @@ class PositionSplit(Event, category="position", validate_default=False):
     """The instrument was split. What is open cost what it cost.
 
     Attributes:
-        ratio: How many new shares replaced how many old ones.
+        new: New shares.
+        old: The old shares that they take the place of.
     """
 
-    ratio: SplitRatio
+    new: Quantity
+    old: Quantity

@@ -59,6 +59,16 @@ class PositionMemory(Memory[Execution]):
         """Return all executions that have left the state, as far as they are known; some of them twice."""
         return chain(self.past, chain.from_iterable(self.older.values()))
 
+    def all_of(self, held: tuple[Execution, ...]) -> list[Execution]:
+        """Return all executions that are known, in the order of report, given those that the state holds.
+
+        After a command whose effects were undone, one that had left the state is in both.
+        """
+        one_of_each = {id(one): one for one in self.past}
+        for one in held:
+            one_of_each.pop(id(one), None)
+        return [*one_of_each.values(), *held]
+
     def change(self, old: Execution, new: Execution) -> None:
         """Put `new` in the place of `old`."""
         self.past = [new if one is old else one for one in self.past]
@@ -91,6 +101,11 @@ def execution_of(fill: PositionFilled) -> Execution:
             "transact_time_ns": fill.transact_time_ns,
         }
     )
+
+
+def ratio_of(event: PositionSplit) -> SplitRatio:
+    """Return the ratio of a split."""
+    return SplitRatio.of("position.split", event.new, event.old)
 
 
 def corrected_execution(event: PositionFillCorrected, old: Execution) -> Execution:
@@ -148,7 +163,8 @@ def reported(events: Iterable[Event]) -> list[Execution]:
             old = _set_status(found, event.corrected.key, ExecutionStatus.CORRECTED)
             found.append(corrected_execution(event, old or event.corrected))
         elif isinstance(event, PositionSplit):
-            found = [one.after_split(event.ratio) for one in found]
+            ratio = ratio_of(event)
+            found = [one.after_split(ratio) for one in found]
         elif isinstance(event, Amended) and "executions" in event.changes:
             found = list(cast("tuple[Execution, ...]", event.changes["executions"]))
     return found
@@ -173,5 +189,5 @@ def adopted(events: Iterable[Event]) -> Open:
             listed = open_after(event.executions)
             held = Open(event.quantity - listed.quantity, event.cost - listed.cost)
         elif isinstance(event, PositionSplit):
-            held = held._replace(quantity=event.ratio.quantity(held.quantity))
+            held = held._replace(quantity=ratio_of(event).quantity(held.quantity))
     return held
