@@ -58,7 +58,6 @@ from eventstore.domain.position_memory import (
     changed,
     corrected_execution,
     execution_of,
-    ratio_of,
     reported,
     with_status,
 )
@@ -1364,7 +1363,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
 
     @applies(PositionSplit)
     def _split(self, event: PositionSplit) -> None:
-        ratio = ratio_of(event)
+        ratio = event.ratio
 
         def new_price(price: Decimal | None) -> Decimal | None:
             return None if price is None else ratio.price(price)

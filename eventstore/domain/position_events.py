@@ -22,7 +22,7 @@ from eventstore.core.types import (
     Text,
     UtcDatetime,
 )
-from eventstore.domain.executions import Execution, Liquidity, OrderSide
+from eventstore.domain.executions import Execution, Liquidity, OrderSide, SplitRatio
 from eventstore.domain.money import CurrencyAmount
 from eventstore.domain.order_events import ONE, ZERO, cost_from_average
 from eventstore.errors import DomainError
@@ -259,3 +259,8 @@ class PositionSplit(Event, category="position", validate_default=False):
 
     new: Quantity
     old: Quantity
+
+    @property
+    def ratio(self) -> SplitRatio:
+        """The two numbers in lowest terms."""
+        return SplitRatio.of("position.split", self.new, self.old)

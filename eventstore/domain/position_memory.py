@@ -103,11 +103,6 @@ def execution_of(fill: PositionFilled) -> Execution:
     )
 
 
-def ratio_of(event: PositionSplit) -> SplitRatio:
-    """Return the ratio of a split."""
-    return SplitRatio.of("position.split", event.new, event.old)
-
-
 def corrected_execution(event: PositionFillCorrected, old: Execution) -> Execution:
     """Return the execution that a correction put in the place of `old`; it happened when that did."""
     quantity, price = event.quantity, event.price
@@ -163,7 +158,7 @@ def reported(events: Iterable[Event]) -> list[Execution]:
             old = _set_status(found, event.corrected.key, ExecutionStatus.CORRECTED)
             found.append(corrected_execution(event, old or event.corrected))
         elif isinstance(event, PositionSplit):
-            ratio = ratio_of(event)
+            ratio = event.ratio
             found = [one.after_split(ratio) for one in found]
         elif isinstance(event, Amended) and "executions" in event.changes:
             found = list(cast("tuple[Execution, ...]", event.changes["executions"]))
@@ -189,5 +184,5 @@ def adopted(events: Iterable[Event]) -> Open:
             listed = open_after(event.executions)
             held = Open(event.quantity - listed.quantity, event.cost - listed.cost)
         elif isinstance(event, PositionSplit):
-            held = held._replace(quantity=ratio_of(event).quantity(held.quantity))
+            held = held._replace(quantity=event.ratio.quantity(held.quantity))
     return held

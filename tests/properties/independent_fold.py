@@ -311,80 +311,189 @@ def _correct(order: dict[str, Any], arguments: dict[str, Any]) -> str:
 
 def new_position(signed: Fraction, price: Fraction, fees: Fraction, multiplier: Fraction) -> dict[str, Any]:
     """A position as it is opened. `turnover` is what went through it, the scale of its rounding."""
-    return {
-        "quantity": signed,
-        "average": price,
+    position: dict[str, Any] = {
         "multiplier": multiplier,
-        "realized": Fraction(0),
-        "commission": fees,
-        "known": {},
+        "facts": [],
         "mark": None,
         "marked_at": None,
-        "turnover": abs(signed * price * multiplier) + abs(fees),
+        "turnover": 0,
+    }
+    _add_fact(position, _fact(None, signed, price, fees))
+    return position
+
+
+def _fact(
+    identifier: str | None,
+    signed: Fraction,
+    price: Fraction,
+    fees: Fraction,
+    *,
+    whole: Fraction | None = None,
+    whole_fees: Fraction | None = None,
+) -> dict[str, Any]:
+    """What a venue reports; `shares` says how many of today's each of its shares is."""
+    return {
+        "id": identifier,
+        "signed": signed,
+        "price": price,
+        "fees": fees,
+        "whole": abs(signed) if whole is None else whole,
+        "whole_fees": fees if whole_fees is None else whole_fees,
+        "is_part": whole is not None,
+        "shares": Fraction(1),
+        "stands": True,
+        "busted": False,
+        "instead_of": None,
     }
 
 
-def command_position(book: list[dict[str, Any]], method: str, arguments: dict[str, Any]) -> str:
+def _add_fact(position: dict[str, Any], fact: dict[str, Any]) -> None:
+    position["facts"].append(fact)
+    position["turnover"] += abs(fact["signed"] * fact["price"] * position["multiplier"]) + abs(fact["fees"])
+
+
+def position_now(position: dict[str, Any]) -> dict[str, Fraction]:
+    """What is open and what it cost, what was realised and what was paid: average cost of the facts that stand."""
+    quantity = cost = realized = fees = Fraction(0)
+    for fact in position["facts"]:
+        if not fact["stands"]:
+            continue
+        signed, value = fact["signed"] * fact["shares"], fact["signed"] * fact["price"]
+        fees += fact["fees"]
+        if quantity * signed >= 0:
+            quantity, cost = quantity + signed, cost + value
+            continue
+        closed = min(abs(signed), abs(quantity))
+        cost_of_closed, value_of_closed = cost * closed / abs(quantity), value * closed / abs(signed)
+        realized -= (value_of_closed + cost_of_closed) * position["multiplier"]
+        quantity += signed
+        cost = cost - cost_of_closed + value - value_of_closed
+    return {"quantity": quantity, "cost": cost, "realized": realized, "commission": fees}
+
+
+def command_position(  # noqa: PLR0911, PLR0912 - one answer for each command
+    book: list[dict[str, Any]], method: str, arguments: dict[str, Any]
+) -> str:
     """Do one command to the last position of `book`; a flip adds another."""
     position = book[-1]
+    if method == "split":
+        ratio = Fraction(arguments["new"]) / Fraction(arguments["old"])
+        for fact in position["facts"]:
+            fact["shares"] *= ratio
+        if position["marked_at"] is None or position["marked_at"] <= arguments["occurred_at"]:
+            position["mark"] = None if position["mark"] is None else position["mark"] / ratio
+            position["marked_at"] = arguments["occurred_at"]
+        return DONE
+    if method == "bust_fill":
+        return _bust_fact(position, arguments["execution_id"])
+    if method == "correct_fill":
+        return _correct_fact(position, arguments)
     identifier = arguments.get("execution_id")
-    if identifier is not None and identifier in position["known"]:
-        content = tuple(arguments[name] for name in ("side", "quantity", "price", "commission"))
-        return REPEAT if content == position["known"][identifier] else REFUSED
-    if position["quantity"] == 0:
+    if identifier is not None:
+        fact = _fact(
+            identifier, _signed(arguments), Fraction(arguments["price"]), Fraction(arguments["commission"])
+        )
+        known = [one for one in position["facts"] if one["id"] == identifier]
+        if known:
+            return REPEAT if any(_says_the_same_fact(one, fact) for one in known) else REFUSED
+    quantity = position_now(position)["quantity"]
+    if quantity == 0:
         return REFUSED
     if method == "mark":
         if position["marked_at"] is None or arguments["occurred_at"] >= position["marked_at"]:
             position["mark"], position["marked_at"] = Fraction(arguments["price"]), arguments["occurred_at"]
         return DONE
-    price = arguments["price"]
-    if method == "close" and price is None:
-        price = position["mark"]
-        if price is None:
-            return REFUSED
-    price = Fraction(price)
+    price = position["mark"] if arguments["price"] is None else Fraction(arguments["price"])
+    if price is None:
+        return REFUSED
     fees = Fraction(arguments.get("commission", 0))
-    sign = 1 if position["quantity"] > 0 else -1
+    sign = 1 if quantity > 0 else -1
     if method == "close":
-        signed = -position["quantity"]
+        signed = -quantity
     elif method == "add":
         signed = sign * Fraction(arguments["quantity"])
     elif method == "reduce":
         signed = -sign * Fraction(arguments["quantity"])
-        if abs(signed) > abs(position["quantity"]):
+        if abs(signed) > abs(quantity):
             return REFUSED
     else:
-        signed = Fraction(arguments["quantity"]) * (1 if arguments["side"] == "BUY" else -1)
-    known = {}
-    if identifier is not None:
-        known[identifier] = tuple(arguments[name] for name in ("side", "quantity", "price", "commission"))
-    _trade(book, signed, price, fees, known)
+        signed = _signed(arguments)
+    if signed * quantity > 0 or abs(signed) <= abs(quantity):
+        _add_fact(position, _fact(identifier, signed, price, fees))
+        return DONE
+    parts = [-quantity, signed + quantity]
+    whole: dict[str, Any] = {"whole": abs(signed), "whole_fees": fees}
+    closing, opening = (_fact(identifier, part, price, fees * part / signed, **whole) for part in parts)
+    _add_fact(position, closing)
+    opposite = new_position(opening["signed"], price, opening["fees"], position["multiplier"])
+    opposite["facts"] = [opening]
+    book.append(opposite)
     return DONE
 
 
-def _trade(
-    book: list[dict[str, Any]], signed: Fraction, price: Fraction, fees: Fraction, known: dict[str, Any]
-) -> None:
-    position = book[-1]
-    position["known"] |= known
-    position["turnover"] += abs(signed * price * position["multiplier"]) + abs(fees)
-    before = position["quantity"]
-    if signed * before > 0:
-        # Average cost: the average of the old and the new, each weighted by its quantity.
-        position["average"] = (before * position["average"] + signed * price) / (before + signed)
-        position["quantity"] = before + signed
-        position["commission"] += fees
-        return
-    closed = min(abs(signed), abs(before))
-    direction = 1 if before > 0 else -1
-    position["realized"] += direction * closed * (price - position["average"]) * position["multiplier"]
-    position["commission"] += fees * closed / abs(signed)
-    position["quantity"] = before - direction * closed
-    rest = abs(signed) - closed
-    if rest:
-        opposite = new_position(-direction * rest, price, fees * rest / abs(signed), position["multiplier"])
-        opposite["known"] |= known
-        book.append(opposite)
+def _signed(arguments: dict[str, Any]) -> Fraction:
+    return Fraction(arguments["quantity"]) * (1 if arguments["side"] == "BUY" else -1)
+
+
+def _says_the_same_fact(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    if (one["signed"] > 0) is not (other["signed"] > 0) or one["whole_fees"] != other["whole_fees"]:
+        return False
+    if (one["whole"], one["price"]) == (other["whole"], other["price"]):
+        return True
+    was_split = (
+        one["shares"] != 1 and not one["is_part"]
+    )  # then the report may come again in the shares of today
+    today = [(abs(each["signed"]) * each["shares"], each["price"] / each["shares"]) for each in (one, other)]
+    return was_split and today[0] == today[1]
+
+
+def _bust_fact(position: dict[str, Any], identifier: str) -> str:
+    known = [one for one in position["facts"] if one["id"] == identifier]
+    standing = [one for one in known if one["stands"]]
+    if standing:
+        standing[-1]["stands"] = False
+        standing[-1]["busted"] = True
+        return DONE
+    return REPEAT if known and known[-1]["busted"] else REFUSED
+
+
+def _correct_fact(position: dict[str, Any], arguments: dict[str, Any]) -> str:
+    old_id = arguments["execution_id"]
+    new_id = arguments["new_execution_id"] or old_id
+    known = [one for one in position["facts"] if one["id"] == old_id]
+    if not known:
+        return REFUSED
+    standing = [one for one in known if one["stands"]]
+    old = standing[-1] if standing else known[-1]
+    quantity = Fraction(arguments["quantity"])
+    new = dict(
+        old,
+        id=new_id,
+        signed=quantity if old["signed"] > 0 else -quantity,
+        price=Fraction(arguments["price"]),
+        whole=old["whole"] + quantity - abs(old["signed"]),
+        stands=True,
+        busted=False,
+        instead_of=old_id,
+    )
+    if new_id == old_id:
+        if standing and _says_the_same_fact(new, old):
+            return REPEAT
+    else:
+        known_new = [one for one in position["facts"] if one["id"] == new_id]
+        if known_new:
+            repeated = [
+                one for one in known_new if one["instead_of"] == old_id and _says_the_same_fact(one, new)
+            ]
+            return REPEAT if repeated else REFUSED
+    if not standing:
+        return REFUSED
+    old["stands"] = False
+    # The corrected fill happened when the first one did, so it is averaged at that place.
+    place = next(number for number, one in enumerate(position["facts"]) if one is old)
+    position["facts"].insert(place + 1, new)
+    position["turnover"] += abs(new["signed"] * new["price"] * position["multiplier"])
+    return DONE
 
 
 # ---- portfolios --------------------------------------------------------------------------------------------

@@ -224,19 +224,19 @@ def test_positions_equal_the_independent_fold(history, commands):
         assert outcome == independent.command_position(book, command.method, dict(command.arguments)), command
     assert len(chain) == len(book)
     fees = sum((abs(Fraction(c.arguments.get("commission", 0))) for c in commands), Fraction(0))
-    for position, expected in zip(chain, book, strict=True):
-        scale = expected["turnover"]
+    for position, facts in zip(chain, book, strict=True):
+        expected, scale = independent.position_now(facts), facts["turnover"]
         assert position.quantity == expected["quantity"]
         assert near(position.realized_pnl, expected["realized"], scale)
         # A flip's commission is split to a digit of the whole commission, however small its part is.
         assert near(position.commission_paid, expected["commission"], fees)
-        assert near(position.cost, expected["quantity"] * expected["average"], scale)
+        assert near(position.cost, expected["cost"], scale)
         if not position.is_open:
             assert position.cost == 0
             assert position.average_entry_price is None
         elif position.current_price is not None:
-            open_value = expected["quantity"] * (Fraction(position.current_price) - expected["average"])
-            assert near(position.unrealized_pnl, open_value * expected["multiplier"], scale + abs(open_value))
+            open_value = expected["quantity"] * Fraction(position.current_price) - expected["cost"]
+            assert near(position.unrealized_pnl, open_value * facts["multiplier"], scale + abs(open_value))
 
 
 @usual

@@ -355,8 +355,23 @@ def position_commands(commands_max: int = COMMANDS_MAX) -> st.SearchStrategy[lis
         "commission": commissions(),
         "occurred_at": times(),
     }
+    correction = _command(
+        "correct_fill",
+        execution_id=_execution_ids(),
+        quantity=quantities(),
+        price=prices(),
+        new_execution_id=st.one_of(st.none(), _execution_ids()),
+        occurred_at=times(),
+    )
+    split = _command(
+        "split", new=st.sampled_from([Decimal(2), Decimal(3)]), old=st.sampled_from([Decimal(1), Decimal(2)]),
+        occurred_at=times(),
+    )  # fmt: skip
     weighted = {
         fill: 12,
+        _command("bust_fill", execution_id=_execution_ids(), occurred_at=times()): 2,
+        correction: 2,
+        split: 1,
         _command("add", **change): 2,
         _command("reduce", **change): 2,
         _command("mark", price=prices(), occurred_at=times()): 1,
