@@ -9,6 +9,7 @@ becomes one `...Amended` event.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from copy import copy
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -467,6 +468,13 @@ class Entity(Validated):
             if name not in type(self).model_fields:
                 raise self._not_a_field(name)
             setattr(copied, name, value)
+        return copied
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        attributes = private(copied)
+        # What one of them counts from now on, the other has not counted.
+        attributes["_memory"] = copy(attributes["_memory"])
         return copied
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -8,11 +8,11 @@ its row stays small; the log holds them all, and finds each by its id. `Memory` 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from typing import Annotated, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, Self, TypeVar
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -21,6 +21,9 @@ from eventstore.core.context import exact, plain
 from eventstore.core.types import Computed, Name, Nanoseconds, Price, Quantity, UtcDatetime
 from eventstore.core.validation import Validated, number
 from eventstore.errors import DomainError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 EXECUTIONS_KEPT_MAX = 32
 """How many executions the state of an order or a position holds, the last ones, and how many trades a portfolio's.
@@ -292,6 +295,7 @@ class Keyed(Protocol):
 
 
 R = TypeVar("R", bound=Keyed)
+M = TypeVar("M", bound="DataclassInstance")
 
 
 @dataclass(slots=True, eq=False)
@@ -314,6 +318,23 @@ class Memory(Generic[R]):
         return other is None or isinstance(other, Memory)
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __copy__(self) -> Self:
+        return own_copy(self)
+
+
+def own_copy(memory: M) -> M:
+    """Return a copy of a memory whose dicts, lists and sets are its own, for a copy of an instance."""
+    own = {one.name: _own(getattr(memory, one.name)) for one in fields(memory)}
+    return replace(memory, **own)
+
+
+def _own(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _own(one) for key, one in value.items()}
+    if isinstance(value, list | set):
+        return value.copy()
+    return own_copy(value) if isinstance(value, Memory) else value
 
 
 def known_as(key: ExecutionKey, held: Iterable[R], memory: Memory[R] | None) -> list[R]:

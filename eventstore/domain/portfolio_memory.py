@@ -8,7 +8,15 @@ from typing import TypeVar
 
 from eventstore.core import codec
 from eventstore.core.event import Event, RecordedEvent
-from eventstore.domain.executions import NO_ID, ExecutionKey, ExecutionStatus, Keyed, Memory, known_as
+from eventstore.domain.executions import (
+    NO_ID,
+    ExecutionKey,
+    ExecutionStatus,
+    Keyed,
+    Memory,
+    known_as,
+    own_copy,
+)
 from eventstore.domain.portfolio_events import (
     CashMovement,
     PortfolioCashMoved,
@@ -47,6 +55,9 @@ class PortfolioMemory:
         return other is None or isinstance(other, PortfolioMemory)
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __copy__(self) -> PortfolioMemory:
+        return own_copy(self)
 
     def recall(
         self,

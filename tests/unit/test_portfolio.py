@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from copy import copy, deepcopy
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -303,6 +304,20 @@ def test_an_instance_asks_for_what_it_cannot_know():
     assert not again.bust_trade("T-0")
     assert again.trades_count == EXECUTIONS_KEPT_MAX
     assert again._ids_to_ask() == ()
+
+
+def test_a_copy_remembers_for_itself():
+    """What a copy counts, its original has not counted, however much of it has left the state; and the other way round."""
+    held = portfolio()
+    for number in range(EXECUTIONS_KEPT_MAX + 1):
+        held.record_trade(f"T-{number}", realized_pnl=D(1))
+    for copied in (held.model_copy(), copy(held), deepcopy(held)):
+        assert copied == held
+        assert not copied.record_trade("T-0", realized_pnl=D(1))
+        for number in range(EXECUTIONS_KEPT_MAX + 1):
+            assert copied.record_trade(f"C-{number}", realized_pnl=D(1))
+        assert not copied.record_trade("C-0", realized_pnl=D(1))
+    assert held.record_trade("C-0", realized_pnl=D(1))
 
 
 def test_cash_is_counted_once_however_long_ago():
