@@ -126,8 +126,6 @@ class LotsOfPosition:
             self._change(event.__dict__)
         elif isinstance(event, PositionAmended):
             self._change(event.changes)
-        elif "former_symbol" in type(event).model_fields:
-            self._change(event.__dict__)
         self.steps.take(event)
 
     def _change(self, values: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import insort_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from operator import attrgetter
@@ -37,6 +37,8 @@ __all__ = [
 
 _ZERO = Decimal(0)
 _ONE = Decimal(1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class LotMethod(StrEnum):
@@ -297,10 +299,17 @@ def _runs(steps: Iterable[LotStep]) -> Iterable[list[LotStep]]:
             if step.counts and step.side is not None:
                 run.append(step)
             continue
-        yield sorted(run, key=attrgetter("occurred_at"))
+        yield sorted(run, key=_moment)
         yield [step]
         run = []
-    yield sorted(run, key=attrgetter("occurred_at"))
+    yield sorted(run, key=_moment)
+
+
+def _moment(step: LotStep) -> tuple[datetime, int]:
+    """Return when an execution occurred, to the nanosecond if the venue says it."""
+    assert isinstance(step, Execution)  # noqa: S101 - a run has only executions
+    when, ns = step.occurred_at, step.transact_time_ns
+    return when, (when - _EPOCH) // _MICROSECOND * 1000 if ns is None else ns
 
 
 class _Fold:
@@ -328,13 +337,17 @@ class _Fold:
         elif isinstance(step, Holding):
             self.open = []
             if step.quantity:
-                self._add(Lot(None, step.opened_at, step.quantity, step.cost, step.commission))
+                number = self._next_number()
+                self._add(Lot(None, step.opened_at, step.quantity, step.cost, step.commission, number=number))
         else:
             self._trade(step)
 
     def _add(self, lot: Lot) -> None:
+        insort_right(self.open, lot, key=self._key)
+
+    def _next_number(self) -> int:
         self._number += 1
-        insort_right(self.open, replace(lot, number=self._number), key=self._key)
+        return self._number
 
     def _key(self, lot: Lot) -> Any:
         """Return what the lots are sorted by: the first one is closed first, with LIFO the last one."""
@@ -369,8 +382,8 @@ class _Fold:
             part = whole if is_even else min(rest, whole)
             fee = commission if is_even or part == rest else cost_share(commission, part, rest)
             closed = rest if is_even else part
-            self.matches.append(self._match(_part(lot, part), execution, closed, fee, is_chosen=is_chosen))
-            left = _less(lot, part)
+            taken, left = _divided(lot, part)
+            self.matches.append(self._match(taken, execution, closed, fee, is_chosen=is_chosen))
             if left is None:
                 del self.open[place]
             else:
@@ -386,6 +399,7 @@ class _Fold:
                     commission,
                     execution.commission_currency,
                     execution.order_id,
+                    self._next_number(),
                 )
             )
 
@@ -428,27 +442,30 @@ def _value(lot: Lot) -> Decimal:
     return lot.cost if lot.is_long else -lot.cost
 
 
-def _part(lot: Lot, quantity: Decimal) -> Lot:
-    """Return a part of a lot, of a quantity above 0 and no more than the lot's."""
+def _divided(lot: Lot, quantity: Decimal) -> tuple[Lot, Lot | None]:
+    """Return a part of a lot, of a quantity above 0 and no more than the lot's, and the rest; None if nothing is left."""
     whole = abs(lot.quantity)
     if quantity == whole:
-        return lot
-    return replace(
-        lot,
-        quantity=quantity if lot.is_long else -quantity,
-        cost=cost_share(lot.cost, quantity, whole),
-        commission=cost_share(lot.commission, quantity, whole),
+        return lot, None
+    cost = cost_share(lot.cost, quantity, whole)
+    commission = cost_share(lot.commission, quantity, whole) if lot.commission else _ZERO
+    signed = quantity if lot.quantity > 0 else -quantity
+    return (
+        _of_values(lot, signed, cost, commission),
+        _of_values(
+            lot, plain(lot.quantity - signed), plain(lot.cost - cost), plain(lot.commission - commission)
+        ),
     )
 
 
-def _less(lot: Lot, quantity: Decimal) -> Lot | None:
-    """Return what `_part` leaves of a lot; None if that is nothing."""
-    part = _part(lot, quantity)
-    if part is lot:
-        return None
-    return replace(
-        lot,
-        quantity=plain(lot.quantity - part.quantity),
-        cost=plain(lot.cost - part.cost),
-        commission=plain(lot.commission - part.commission),
+def _of_values(lot: Lot, quantity: Decimal, cost: Decimal, commission: Decimal) -> Lot:
+    return Lot(
+        lot.execution_id,
+        lot.opened_at,
+        quantity,
+        cost,
+        commission,
+        lot.commission_currency,
+        lot.order_id,
+        lot.number,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -154,7 +155,8 @@ async def lots(
     if position_id not in read:
         raise PositionNotFoundError(position_id, category="position")
     _check_chosen(chosen, read.values())
-    return read[position_id].lots(method, chosen)
+    # In a thread: 100,000 executions take seconds, and the event loop has other work.
+    return await asyncio.to_thread(read[position_id].lots, method, chosen)
 
 
 async def tax_lots(
@@ -190,7 +192,7 @@ async def tax_lots(
     matches = [
         match
         for position in own
-        for match in position.lots(kind, chosen).matches
+        for match in (await asyncio.to_thread(position.lots, kind, chosen)).matches
         if (first is None or match.closed_at >= first) and (last is None or match.closed_at < last)
     ]
     matches.sort(key=lambda match: (match.closed_at, match.symbol or "", match.opened_at, match.lot.number))

@@ -381,6 +381,35 @@ async def test_a_fill_through_zero_is_one_execution(store: EventStore) -> None:
     assert result.agrees, str(result)
 
 
+async def test_an_execution_before_the_statement_is_not_missing(
+    store: EventStore, portfolio: Portfolio
+) -> None:
+    """A statement of some days has the executions from `since` on, or from its first one."""
+    for since in (at(11), None):
+        result = await store.reconcile(statement_of(portfolio, executions=(SOLD,), since=since))
+        assert result.agrees, str(result)
+
+
+async def test_an_execution_of_order_and_position_counts_once(store: EventStore) -> None:
+    """Also if the position was not told the order: both have the same id and content."""
+    portfolio = Portfolio(name="twice", initial_capital=Decimal(0), created_at=at(1))
+    order = Order.create_market_order("AAPL", Decimal(10), BUY, portfolio_id=portfolio.id, occurred_at=at(2))
+    order.submit("B-1", occurred_at=at(2))
+    order.fill(Decimal(10), Decimal(10), "e", occurred_at=at(3))
+    position = Position.open_position(
+        "AAPL", Decimal(10), Decimal(10), execution_id="e", portfolio_id=portfolio.id, occurred_at=at(3)
+    )
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.save_portfolio(portfolio)
+        await uow.orders.save_order(order)
+        await uow.positions.save_position(position)
+    stated = (execution("e", BUY, 10, "10", 3, commission=None),)
+
+    result = await store.reconcile(Statement(as_of=CLOSE, portfolio_id=portfolio.id, executions=stated))
+
+    assert result.agrees, str(result)
+
+
 async def test_one_trade_id_of_two_orders(store: EventStore) -> None:
     """A venue's trade id may fill two orders of ours: each is found by its order, client order id or content."""
     portfolio = Portfolio(name="cross", initial_capital=Decimal(0), created_at=at(1))
