@@ -24,6 +24,7 @@ from benchmarks.bench import FULL, QUICK, TINY, Bench, Sizes
 from benchmarks.bulk import BulkLoad, Storage
 from benchmarks.command import Parser, at_least_one, console, run_command
 from benchmarks.contention import OneStream
+from benchmarks.fills import LoadLongPosition, ManyFills
 from benchmarks.growth import LOG_SIZES, grow
 from benchmarks.plots import draw
 from benchmarks.projecting import Lag
@@ -48,6 +49,8 @@ WORKLOADS: tuple[type[Workload], ...] = (
     Rebuild,
     CatchUp,
     Lag,
+    ManyFills,
+    LoadLongPosition,
     BulkLoad,
     Storage,
 )

@@ -65,6 +65,7 @@ class Sizes:
         long_stream: Events of a portfolio that is loaded.
         history_events: Events of the log that is replayed, rebuilt and folded.
         bulk_events: Events that are loaded in bulk.
+        fills: Fills of a position that is never flat.
         lag_s: Seconds for which the lag of a projection is watched.
     """
 
@@ -76,12 +77,13 @@ class Sizes:
     long_stream: int
     history_events: int
     bulk_events: int
+    fills: int
     lag_s: float
 
 
-FULL = Sizes(5, 12_000, 1_500, 1_200, 600, 10_000, 1_000_000, 100_000, 5.0)
-QUICK = Sizes(1, 3_000, 400, 300, 150, 2_000, 40_000, 10_000, 1.0)
-TINY = Sizes(1, 40, 10, 10, 5, 30, 500, 100, 0.2)
+FULL = Sizes(5, 12_000, 1_500, 1_200, 600, 10_000, 1_000_000, 100_000, 100_000, 5.0)
+QUICK = Sizes(1, 3_000, 400, 300, 150, 2_000, 40_000, 10_000, 5_000, 1.0)
+TINY = Sizes(1, 40, 10, 10, 5, 30, 500, 100, 100, 0.2)
 
 
 def new_order() -> Order:

@@ -59,6 +59,12 @@ class PortfolioMemory:
     def __copy__(self) -> PortfolioMemory:
         return own_copy(self)
 
+    def take_as_new(self, trade_id: str) -> None:
+        """Take a trade's id as one that the log need not be asked for: the order knows that it is new."""
+        if self.trades is None:
+            self.trades = Memory()
+        self.trades.asked.add(trade_id)
+
     def recall(
         self,
         execution_ids: Collection[str],

@@ -145,9 +145,11 @@ class Book:
         whole = number("order.quantity", quantity)
         if position is not None and not is_hedging and _goes_through_zero(position, order.side, whole):
             ids.append(new_id())
-        for follower in (position, portfolio):
-            if follower is not None:
-                follower._recall([execution_id], ())  # noqa: SLF001 - the order decides for them, so the log is not asked
+        # The order knows whether the execution is new, so the log is not asked for the two others.
+        if position is not None:
+            position._recall([execution_id], ())  # noqa: SLF001
+        if portfolio is not None:
+            portfolio._remembered().take_as_new(execution_id)  # noqa: SLF001
         with _all_or_none(order, position, portfolio):
             counted = order.fill(
                 quantity,
@@ -330,7 +332,9 @@ class Book:
         portfolio_id = self._order.portfolio_id
         if portfolio_id is None:
             return None
-        portfolio = await session.get(Portfolio, portfolio_id)
+        # What this Unit of Work knows is not read again: the commit finds out whether another writer has changed it.
+        known = (one for one in session.known(Portfolio) if one.id == portfolio_id)
+        portfolio = next(known, None) or await session.get(Portfolio, portfolio_id)
         if portfolio is None:
             raise PortfolioNotFoundError(portfolio_id, category="portfolio")
         return portfolio
@@ -343,7 +347,7 @@ class Book:
                 f"the portfolio of order {order.id} hedges, so the order must say its position_side, LONG or SHORT",
             )
         query = open_position_of(order, order.position_side if is_hedging else None)
-        found = await session.find(Position, query, limit=1)
+        found = query.answer(session.known(Position), limit=1) or await session.find(Position, query, limit=1)
         return found[0] if found else None
 
     # ---- what is written -------------------------------------------------------------------------------------

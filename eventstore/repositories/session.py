@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
@@ -118,6 +118,12 @@ class Session:
             else await queues.load(self.storage, kind, entity_id)
         )
         return self._reconcile(kind, entity_id, stream)
+
+    def known(self, kind: type[E]) -> Iterator[E]:
+        """Yield the instances of a class that this session has read or saved, unless they were deleted."""
+        for entity in self._entities.values():
+            if isinstance(entity, kind) and not entity.is_deleted:
+                yield entity
 
     async def find(
         self,
