@@ -45,7 +45,7 @@ class _Maker:
         self.position_id = booking.positions[0].id
 
     async def fill(self) -> None:
-        """Load an order, and book one fill of it, in a Unit of Work of its own."""
+        """Load an order, and book one fill of it, in a separate Unit of Work."""
         if not self._open:
             await self._place()
         async with self.store.unit_of_work() as uow:
