@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from eventstore.domain import Position
-from eventstore.domain.executions import PositionSide
+from eventstore.domain.executions import OrderSide, PositionSide
 from eventstore.errors import ConfigurationError, DomainError, EntityDeletedError, PositionNotFoundError
 from eventstore.repositories import Page
 from tests.contract.databases import Database, a_position, minute, save, types
@@ -142,6 +142,48 @@ class TestClose:
             assert await uow.positions.close_position(uuid4(), exit_price=Decimal(1)) is False
             assert await uow.positions.close_position(position.id, exit_price=Decimal(1)) is False
         assert await types(tables, position.id) == ["PositionOpened", "PositionFilled"]
+
+
+class TestExecutions:
+    """The executions that the state of a position no longer holds."""
+
+    async def test_a_repeat_of_an_old_execution_is_refused(self, tables: Database):
+        """The log has what the state has not; a new fill passes, and a repeat is refused by name, with all of its commit."""
+        position = a_position(execution_id="E0")
+        for number in range(1, 40):
+            position.apply_fill(OrderSide.BUY, Decimal(1), Decimal(150), f"E{number}", occurred_at=minute(1))
+        await save(tables, position)
+
+        async def fill(execution_id: str) -> None:
+            async with tables.unit_of_work() as uow:
+                loaded = await uow.positions.get_position_by_id(position.id)
+                assert loaded is not None
+                loaded.apply_fill(
+                    OrderSide.BUY, Decimal(1), Decimal(150), execution_id, occurred_at=minute(2)
+                )
+                await uow.positions.update_position(loaded)
+
+        await fill("new")
+        with pytest.raises(DomainError) as refused:
+            await fill("E3")
+        assert refused.value.rule == "position.execution_repeated"
+        async with tables.unit_of_work() as uow:
+            loaded = await uow.positions.get_position_by_id(position.id)
+        assert loaded is not None
+        assert loaded.quantity == position.quantity + 1
+
+    async def test_a_bust_is_loaded_as_it_was_made(self, tables: Database):
+        """Busted, corrected and split executions come back equal."""
+        position = a_position(execution_id="E0", account="U1", currency="USD")
+        position.apply_fill(
+            OrderSide.BUY, Decimal(5), Decimal(151), "E1", commission=Decimal(1), commission_currency="BNB"
+        )
+        position.split(3, 2)
+        position.correct_fill("E0", price=Decimal(149), new_execution_id="E0a")
+        position.bust_fill("E1")
+        await save(tables, position)
+        async with tables.unit_of_work() as uow:
+            assert await uow.positions.get_position_by_id(position.id) == position
 
 
 class TestBySymbol:

@@ -217,6 +217,31 @@ def test_a_flip_inside_one_stream_opens_at_the_price_of_the_fill():
     assert (reopened.quantity, reopened.cost, reopened.closed_at) == (-3, -307, None)
 
 
+def test_a_late_fact_opens_a_closed_position_again():
+    """Where the rest of a stream closes it and trades on, it is open, and its time of closing is gone."""
+    position = a_position("1")
+    position.apply_fill(BUY, D(1), D(101), "E2", occurred_at=at(3))
+    position.apply_fill(SELL, D(1), D(102), "E3", occurred_at=at(1))
+    position.apply_fill(SELL, D(1), D(103), "E4", occurred_at=at(2))
+    closed = loaded(position, recorded(position, {0, 2}))
+    assert (closed.quantity, closed.closed_at) == (0, at(1))
+    again = loaded(position, recorded(position, {0, 2, 3}))
+    assert (again.quantity, again.cost, again.closed_at) == (-1, -103, None)
+
+
+def test_a_copy_remembers_for_itself():
+    """What one of two copies counts, the other has not counted."""
+    position = many()
+    copied = position.model_copy()
+    for number in range(100, 100 + EXECUTIONS_KEPT_MAX + 1):
+        copied.apply_fill(BUY, D(1), D(1), f"E{number}")
+    before = position.quantity
+    position.apply_fill(BUY, D(1), D(1), "E100")
+    assert position.quantity == before + 1
+    assert position.bust_fill("E2")
+    assert copied.bust_fill("E100")
+
+
 def test_the_result_is_what_the_cost_and_the_facts_leave():
     """Realized = (cost - the sum of signed quantity x price) x multiplier, to the last digit."""
     position = a_position("3", "100.1", multiplier=D("0.7"))
