@@ -24,6 +24,7 @@ ROOMS = (
     "docs/*.md",
     "docs/adr",
     "docs/api",
+    "docs/domain",
     "docs/reference",
     "migrations",
     "benchmarks",
