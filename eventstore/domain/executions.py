@@ -286,6 +286,11 @@ def _whole_commission(execution: Execution) -> Decimal:
     return execution.commission if whole is None else whole
 
 
+def has_correction(known: Iterable[Execution], execution_id: str, correction: Execution) -> bool:
+    """Whether one of the executions is a correction of an id, and says the same as another."""
+    return any(one.corrects == execution_id and one.says_the_same_as(correction) for one in known)
+
+
 class Keyed(Protocol):
     """What is known by a key: an execution, or a portfolio's trade."""
 

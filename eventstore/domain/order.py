@@ -26,6 +26,7 @@ from eventstore.domain.executions import (
     OrderSide,
     PositionSide,
     SplitRatio,
+    has_correction,
     is_complete,
     kept,
     known_as,
@@ -676,7 +677,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
         if event.new_execution_id != event.execution_id:
             if self._is_repeat(new, corrects=execution_id):
                 return False
-        elif old.counts and old.says_the_same_as(new):
+        elif old.says_the_same_as(new) if old.counts else has_correction(known, execution_id, new):
             return False
         if old.status is ExecutionStatus.BUSTED:
             raise DomainError(

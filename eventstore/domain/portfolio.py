@@ -313,7 +313,8 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
             occurred_at: When it was corrected; not before the trade.
 
         Returns:
-            Whether anything changed; False if this correction was made before.
+            Whether anything changed; False if this correction was made before. Under the same id, a correction that changes
+            the results of other trades always counts: ask the order's `correct_fill` first, as `uow.book` does.
 
         Raises:
             DomainError: A bad value; `portfolio.unknown_execution`; `portfolio.execution_not_loaded`;
@@ -343,7 +344,7 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
         if trade.key != old.key:
             if self._is_repeated_trade(trade):
                 return False
-        elif trade.says_the_same_as(old):
+        elif trade.says_the_same_as(old) and not (realized_pnl_change or cash_flow_change):
             return False
         if old.status is not ExecutionStatus.COUNTED:
             raise DomainError(

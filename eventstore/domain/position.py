@@ -33,6 +33,7 @@ from eventstore.domain.executions import (
     Liquidity,
     OrderSide,
     SplitRatio,
+    has_correction,
     is_complete,
     kept,
     known_as,
@@ -758,7 +759,13 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         if event.new_execution_id != execution_id:
             if self._is_repeat(corrected, corrects=execution_id):
                 return False
-        elif old.counts and corrected.says_the_same_as(old):
+        elif (
+            corrected.says_the_same_as(old)
+            if old.counts
+            else has_correction(
+                self._fitting(execution_id, order_id, account, venue), execution_id, corrected
+            )
+        ):
             return False
         if old.status is ExecutionStatus.BUSTED:
             raise DomainError(

@@ -323,6 +323,17 @@ class TestBust:
         portfolio = await books.portfolio()
         assert (portfolio.trades_count, portfolio.winning_trades, portfolio.gross_profit) == (0, 0, D(0))
 
+    async def test_a_corrected_opening_changes_what_was_closed_since(self, tables: Database):
+        """On margin, bought 2 at 100 and sold at 110; the purchase was at 90, under its own id: 40 won and not 20."""
+        books = await Books.begin(tables, settlement=Settlement.ON_MARGIN)
+        bought = await books.order(OrderSide.BUY, 2)
+        await books.book(bought, "fill", D(2), D(100), "E1")
+        await books.fill(OrderSide.SELL, 2, 110, "E2")
+        assert (await books.book(bought, "correct", "E1", price=D(90))).realized_pnl == 20
+        portfolio = await books.portfolio()
+        assert (portfolio.total_realized_pnl, portfolio.cash_balance) == (D(40), D(100_040))
+        assert not (await books.book(bought, "correct", "E1", price=D(90))).counted
+
     async def test_a_fill_that_nobody_booked_is_named(self, tables: Database):
         """A fill by hand is taken back by hand."""
         order = Order.create_market_order("AAPL", D(5), OrderSide.BUY)

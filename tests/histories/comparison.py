@@ -65,7 +65,7 @@ def _of_portfolio(portfolio: Portfolio, wanted: Account) -> Pairs:
     for holding in wanted.holdings.values():
         if holding.traded.on_margin:
             currency = holding.traded.currency
-            realized[currency] = results[currency]
+            realized[currency] = results.get(currency, Fraction(0))
             expected[currency] += holding.realized
     yield from _each("cash", _less(cash, realized), _less(wanted.cash, expected))
     commissions = by_currency(own, portfolio.total_commission_paid, portfolio.other_commissions)

@@ -234,6 +234,22 @@ def test_a_correction_may_keep_the_id():
     assert order.execution_ids == ("E-1",)
 
 
+def test_a_correction_that_kept_the_id_is_known_when_it_no_longer_counts():
+    """Reported again after a bust, or after a correction to another id, it changes nothing; one that says more is refused."""
+    order = in_state(OrderStatus.PARTIALLY_FILLED)
+    assert order.correct_fill("E-1", price=D("149.40"))
+    order.bust_fill("E-1")
+    assert not order.correct_fill("E-1", price=D("149.40"))
+    with pytest.raises(DomainError, match="execution_busted"):
+        order.correct_fill("E-1", price=D("149.30"))
+    order = in_state(OrderStatus.PARTIALLY_FILLED)
+    assert order.correct_fill("E-1", price=D("149.40"))
+    assert order.correct_fill("E-1", price=D("149.30"), new_execution_id="E-1c")
+    assert not order.correct_fill("E-1", price=D("149.40"))
+    with pytest.raises(DomainError, match="execution_corrected"):
+        order.correct_fill("E-1", price=D("149.20"))
+
+
 def test_a_correction_is_no_repeat_of_a_fill():
     """A correction whose id another fill has is a conflict, even where the content is the same."""
     order = in_state(OrderStatus.PARTIALLY_FILLED)

@@ -397,6 +397,16 @@ def test_what_is_paid_in_full_keeps_its_cash():
     assert (held.cash_balance, held.total_realized_pnl) == (100_000, 7)
 
 
+def test_a_correction_may_change_the_results_of_other_trades_alone():
+    """On margin, the corrected price of an opening fill is no result of its own trade: what was closed since has it."""
+    held = portfolio()
+    held.record_trade("E-1", commission=D(1))
+    held.record_trade("E-2", realized_pnl=D(30))
+    assert held.correct_trade("E-1", realized_pnl_change=D(-50))
+    assert (held.total_realized_pnl, held.cash_balance, held.total_commission_paid) == (-20, 99_979, 1)
+    assert not held.correct_trade("E-1")
+
+
 def test_a_corrected_trade_is_replaced():
     """The new one counts, with the order, account and venue of the old one; a repeat changes nothing."""
     held = portfolio()

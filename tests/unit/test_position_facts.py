@@ -331,6 +331,23 @@ def test_a_bust_never_happened_before_its_fill():
     assert position.pending_events[-1].event.occurred_at == at(5)
 
 
+def test_a_correction_that_kept_the_id_is_known_when_it_no_longer_counts():
+    """Reported again after a bust, or after a correction to another id, it changes nothing; one that says more is refused."""
+    for follow in (
+        lambda one: one.bust_fill("E2"),
+        lambda one: one.correct_fill("E2", price=D(105), new_execution_id="E2a"),
+    ):
+        position = a_position("2", "100")
+        position.apply_fill(BUY, D(2), D(120), "E2")
+        assert position.correct_fill("E2", price=D(110))
+        assert follow(position)
+        assert position.correct_fill("E2", price=D(110)) is False
+        assert refused(lambda one=position: one.correct_fill("E2", price=D(111))) in (
+            "position.execution_busted",
+            "position.execution_corrected",
+        )
+
+
 def test_a_corrected_fill_counts_where_the_first_report_was():
     """The average cost is as if it had been right the first time; the old id stays known."""
     position = a_position("2", "100")
