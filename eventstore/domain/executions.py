@@ -292,7 +292,11 @@ def has_correction(known: Iterable[Execution], execution_id: str, correction: Ex
 
 
 class Keyed(Protocol):
-    """What is known by a key: an execution, or a portfolio's trade."""
+    """What is known by a key: an execution, or a portfolio's trade or movement of cash."""
+
+    @property
+    def execution_id(self) -> str | None:
+        """The id that others gave it; None if it has none."""
 
     @property
     def key(self) -> ExecutionKey | None:
@@ -351,10 +355,12 @@ def known_as(key: ExecutionKey, held: Iterable[R], memory: Memory[R] | None) -> 
         memory: What the instance knows beside it.
     """
     older = [] if memory is None else memory.older.get(key, [])
-    wanted = key.execution_id  # compared first, since a key costs more to make
+    wanted = (
+        key.execution_id
+    )  # looked at first, since a key costs more to make; it ends with the id, after a kind of cash
     return [
         *older,
-        *(one for one in held if getattr(one, "execution_id", wanted) == wanted and one.key == key),
+        *(one for one in held if wanted.endswith(one.execution_id or "") and one.key == key),
     ]
 
 

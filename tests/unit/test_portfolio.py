@@ -397,6 +397,18 @@ def test_what_is_paid_in_full_keeps_its_cash():
     assert (held.cash_balance, held.total_realized_pnl) == (100_000, 7)
 
 
+def test_a_movement_of_cash_counts_once():
+    """By its kind and its id; one of another kind with the same id is another one, and other content is refused."""
+    held = portfolio(currency="USD")
+    assert held.record_cash(CashKind.FUNDING, D(-5), external_id="7")
+    assert not held.record_cash(CashKind.FUNDING, D(-5), external_id="7")
+    assert held.record_cash(CashKind.INTEREST, D(-5), external_id="7")
+    assert held.record_cash(CashKind.FUNDING, D(-5), external_id="17")
+    assert (held.cash_balance, held.total_income) == (99_985, -15)
+    with pytest.raises(DomainError, match="cash_conflict"):
+        held.record_cash(CashKind.FUNDING, D(-6), external_id="7")
+
+
 def test_a_correction_may_change_the_results_of_other_trades_alone():
     """On margin, the corrected price of an opening fill is no result of its own trade: what was closed since has it."""
     held = portfolio()
