@@ -39,6 +39,11 @@ CALLS: dict[str, tuple[type[Any], Call, Callable[[Any], bool]]] = {
         lambda uow, it: uow.orders.get_order_by_id(it),
         lambda found: isinstance(found, Order),
     ),
+    "get_orders_by_parent": (
+        Order,
+        lambda uow, it: uow.orders.get_orders_by_parent(it),
+        lambda found: len(found) == 1,
+    ),
     "delete_order": (Order, lambda uow, it: uow.orders.delete_order(it), bool),
     "get_position_by_id": (
         Position,
@@ -109,7 +114,7 @@ def test_every_method_is_listed():
         if any(
             each.endswith("_id")
             for each in getattr(method, "__annotations__", {})
-            if each != "broker_order_id"
+            if each not in {"broker_order_id", "client_order_id", "list_id"}
         )
     }
     assert taking == set(CALLS)
@@ -117,7 +122,8 @@ def test_every_method_is_listed():
 
 async def _kept(database: Database) -> dict[type[Any], Any]:
     portfolio = a_portfolio()
-    order, position = an_order(), a_position(portfolio_id=portfolio.id)
+    order_id = uuid4()  # its own parent, so that one order answers every call
+    order, position = an_order(id=order_id, parent_id=order_id), a_position(portfolio_id=portfolio.id)
     strategy = Strategy(name="trend")
     instrument = Instrument(symbol="AAPL", kind=InstrumentKind.EQUITY, currency="USD")
     await save(database, portfolio, order, position, strategy, instrument)
