@@ -55,6 +55,7 @@ CREATE TABLE orders (
     split_ratio               jsonb,
     reason                    text,
     tags                      jsonb         NOT NULL,
+    details                   jsonb         NOT NULL,
     portfolio_id              uuid,
     strategy                  text,
     created_at                timestamptz   NOT NULL,
@@ -103,6 +104,7 @@ COMMENT ON COLUMN orders.multiplier IS 'Currency for each point of price and con
 COMMENT ON COLUMN orders.executions IS 'The last executions that were reported, busted and corrected ones too.';
 COMMENT ON COLUMN orders.split_ratio IS 'The splits since the order was made, as one ratio.';
 COMMENT ON COLUMN orders.reason IS 'Why the order was cancelled, rejected or expired.';
+COMMENT ON COLUMN orders.details IS 'The texts of the user, as pairs of name and text.';
 COMMENT ON COLUMN orders.completed_at IS 'When the venue said that an order of an amount of money is done.';
 
 CREATE TABLE positions (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -137,6 +138,24 @@ Text = Annotated[str, AfterValidator(_storable)]
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARACTERS_MAX), AfterValidator(_storable)]
 """A symbol, external id, strategy or tag: text of 1 to 200 characters, which an index can hold."""
+
+
+def _pairs(value: Any) -> Any:
+    """Accept a mapping as its pairs, ordered by name."""
+    return tuple(sorted(value.items())) if isinstance(value, Mapping) else value
+
+
+@keeps_type
+def _of_different_names(value: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    if len({name for name, _ in value}) < len(value):
+        raise ValueError("must have each name once")
+    return value
+
+
+Details = Annotated[
+    tuple[tuple[Name, Text], ...], BeforeValidator(_pairs), AfterValidator(_of_different_names)
+]
+"""Texts of the user by name, immutable: given as a mapping, kept as pairs."""
 
 Amount = Annotated[
     Decimal,

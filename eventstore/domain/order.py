@@ -136,6 +136,7 @@ class OrderDetails(TypedDict, total=False):
         portfolio_id: The portfolio it trades for.
         strategy: The strategy it trades for.
         tags: The user's own labels.
+        details: The user's own texts by name, as a mapping.
         id: The order's id; a new one unless given.
         occurred_at: The time of creation; None for the context's clock.
     """
@@ -158,6 +159,7 @@ class OrderDetails(TypedDict, total=False):
     portfolio_id: UUID | None
     strategy: str | None
     tags: Sequence[str]
+    details: Mapping[str, str]
     id: UUID | None
     occurred_at: datetime | None
 

@@ -17,6 +17,7 @@ from eventstore.core.context import CONTEXT, exact, now, plain
 from eventstore.core.event import Event
 from eventstore.core.types import (
     Computed,
+    Details,
     Factor,
     Money,
     Name,
@@ -176,6 +177,7 @@ class OrderFields(BaseModel):
         split_ratio: The splits since the order was made, as one ratio; None: there was none.
         reason: Why it was cancelled, rejected or expired (FIX Text, 58).
         tags: The user's own labels.
+        details: The user's own texts by name, such as a desk or a signal; given as a mapping, kept as pairs.
         portfolio_id: The portfolio it trades for.
         strategy: The strategy it trades for.
         created_at: When it was made.
@@ -223,6 +225,7 @@ class OrderFields(BaseModel):
     split_ratio: SplitRatio | None = None
     reason: Text | None = None
     tags: tuple[Name, ...] = ()
+    details: Details = ()
     portfolio_id: UUID | None = None
     strategy: Name | None = None
     created_at: UtcDatetime = Field(default_factory=now)

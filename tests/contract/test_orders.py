@@ -10,7 +10,13 @@ from uuid import uuid4
 import pytest
 
 from eventstore.domain import ACTIVE_ORDER_STATUSES, Order, OrderSide, OrderStatus, OrderType
-from eventstore.errors import ConfigurationError, EntityDeletedError, OrderNotFoundError, RepositoryError
+from eventstore.errors import (
+    ConfigurationError,
+    DomainError,
+    EntityDeletedError,
+    OrderNotFoundError,
+    RepositoryError,
+)
 from tests.contract.databases import Database, a_position, an_order, minute, save, types
 
 
@@ -318,6 +324,41 @@ class TestLists:
                 assert await uow.orders.get_orders_by_client_order_id("C-") == []
                 assert await uow.orders.get_orders_by_broker_order_id("B-") == []
             await tables.catch_up()
+
+    async def test_the_users_own_texts_are_kept(self, tables: Database):
+        """`details` are given as a mapping and come back equal, from the log and from the table."""
+        order = an_order(details={"signal": "9", "desk": "ü"})
+        await save(tables, order)
+        for _ in range(2):
+            async with tables.unit_of_work() as uow:
+                [found] = await uow.orders.get_orders_by_symbol("AAPL")
+            assert found == order
+            assert dict(found.details) == {"desk": "ü", "signal": "9"}
+            await tables.catch_up()
+
+    async def test_a_repeat_among_many_executions_is_refused(self, tables: Database):
+        """A loaded order that has more executions than its state holds asks the log before it appends a fill."""
+        order = an_order()
+        for number in range(40):
+            order.fill(Decimal(1), Decimal(150), f"E-{number}", occurred_at=minute(1))
+        await save(tables, order)
+        await tables.catch_up()
+        async with tables.unit_of_work() as uow:
+            loaded = await uow.orders.get_order_by_id(order.id)
+            assert loaded is not None
+            assert loaded.fill(Decimal(1), Decimal(150), "E-40", occurred_at=minute(2))
+            await uow.orders.update_order(loaded)
+        with pytest.raises(DomainError) as refusal:
+            async with tables.unit_of_work() as uow:
+                again = await uow.orders.get_order_by_id(order.id)
+                assert again is not None
+                assert again.fill(Decimal(1), Decimal(150), "E-0", occurred_at=minute(3))
+                await uow.orders.update_order(again)
+        assert refusal.value.rule == "order.execution_repeated"
+        async with tables.unit_of_work() as uow:
+            final = await uow.orders.get_order_by_id(order.id)
+        assert final is not None
+        assert final.filled_quantity == 41
 
     async def test_by_parent_list_and_account(self, tables: Database):
         """The legs of a bracket are found by their parent, a group by its list id, and orders by their account."""

@@ -29,13 +29,13 @@ FILL = (
         id, version, symbol, side, order_type, quantity, time_in_force, status, client_order_id,
         replaced_client_order_ids, broker_order_id, broker_order_ids, parent_id, list_id, account, reduce_only, post_only,
         short_sale, requests, filled_quantity, filled_cost, commission, other_commissions, was_filled_after_end,
-        multiplier, executions, tags, strategy, created_at, last_position
+        multiplier, executions, tags, details, strategy, created_at, last_position
     )
     SELECT gen_random_uuid(), 1, 'S' || n % 500, 'BUY', 'MARKET', 100, 'DAY',
         (CASE WHEN n % 50 = 0 THEN 'SUBMITTED' ELSE 'FILLED' END)::order_status, 'C-' || n,
         CASE WHEN n % 10 = 0 THEN jsonb_build_array('D-' || n) ELSE '[]' END, 'B-' || n, jsonb_build_array('B-' || n),
         ('00000000-0000-0000-0000-' || lpad(to_hex(n / 3), 12, '0'))::uuid, 'L-' || n / 3, 'A-' || n % 500, false, false,
-        false, '[]', 0, 0, 0, '[]', false, 1, '[]', '[]', 'T' || n % 50,
+        false, '[]', 0, 0, 0, '[]', false, 1, '[]', '[]', '[]', 'T' || n % 50,
         timestamptz '2026-01-01Z' + n * interval '1 second', n
     FROM generate_series(1, {rows}) AS n
     """,

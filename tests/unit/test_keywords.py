@@ -126,10 +126,11 @@ def test_every_keyword_that_a_factory_of_orders_lists_is_kept(factory):
         "currency": "USD", "position_side": "LONG", "reduce_only": True, "post_only": True, "short_sale": True,
         "display_quantity": D(1), "portfolio_id": UUID(int=2), "tags": ("a",),
     }  # fmt: skip
-    others = {"cash_quantity": None, "id": None, "occurred_at": None}
+    others = {"details": {"desk": "7"}, "cash_quantity": None, "id": None, "occurred_at": None}
     assert (given | others).keys() == OrderDetails.__annotations__.keys()
     order = make_order(factory, **given, **others)
     assert {name: getattr(order, name) for name in given} == given
+    assert dict(order.details) == {"desk": "7"}
 
 
 def test_opening_a_position_refuses_an_unknown_keyword():

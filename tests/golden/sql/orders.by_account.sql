@@ -107,6 +107,7 @@ SELECT
     candidates.split_ratio,
     candidates.reason,
     candidates.tags,
+    candidates.details,
     candidates.portfolio_id,
     candidates.strategy,
     candidates.created_at,

@@ -44,6 +44,7 @@ SELECT
     row.split_ratio,
     row.reason,
     row.tags,
+    row.details,
     row.portfolio_id,
     row.strategy,
     row.created_at,

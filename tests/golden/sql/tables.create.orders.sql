@@ -37,6 +37,7 @@ CREATE TABLE "public"."orders" (
     "split_ratio" pg_catalog.jsonb,
     "reason" pg_catalog.text,
     "tags" pg_catalog.jsonb NOT NULL,
+    "details" pg_catalog.jsonb NOT NULL,
     "portfolio_id" pg_catalog.uuid,
     "strategy" pg_catalog.text,
     "created_at" pg_catalog.timestamptz NOT NULL,
