@@ -348,12 +348,12 @@ class TestLists:
             assert loaded is not None
             assert loaded.fill(Decimal(1), Decimal(150), "E-40", occurred_at=minute(2))
             await uow.orders.update_order(loaded)
+        async with tables.unit_of_work() as uow:
+            again = await uow.orders.get_order_by_id(order.id)
+        assert again is not None
+        assert again.fill(Decimal(1), Decimal(150), "E-0", occurred_at=minute(3))
         with pytest.raises(DomainError) as refusal:
-            async with tables.unit_of_work() as uow:
-                again = await uow.orders.get_order_by_id(order.id)
-                assert again is not None
-                assert again.fill(Decimal(1), Decimal(150), "E-0", occurred_at=minute(3))
-                await uow.orders.update_order(again)
+            await save(tables, again)
         assert refusal.value.rule == "order.execution_repeated"
         async with tables.unit_of_work() as uow:
             final = await uow.orders.get_order_by_id(order.id)
