@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from eventstore.domain.position_events import (
     PositionFillCorrected,
     PositionFilled,
     PositionOpened,
+    PositionSplit,
 )
 from eventstore.errors import ConfigurationError, PortfolioNotFoundError
 from eventstore.log.event_log import EventLog
@@ -75,8 +77,9 @@ async def reconcile(
         cash=() if portfolio is None else _cash(portfolio),
         currency=None if portfolio is None else portfolio.currency,
     )
+    splits: dict[str, datetime] = {}
     if statement.executions is not None:
-        executions = await _executions(log, past, statement)
+        executions = await _executions(log, past, statement, splits)
         held = replace(
             held,
             executions=[one.stated for one in executions if one.counts],
@@ -87,6 +90,7 @@ async def reconcile(
         positions=None if statement.positions is None else compared_positions(statement, held, tolerance),
         cash=None if statement.cash is None else compared_cash(statement, held, tolerance),
         executions=None if statement.executions is None else compared_executions(statement, held),
+        splits=splits,
     )
 
 
@@ -158,13 +162,22 @@ class _Reported:
     is_rest: bool = False
 
 
-async def _executions(log: EventLog, past: Past, statement: Statement) -> list[_Reported]:
-    """Return what orders and positions counted, each execution once."""
+async def _executions(
+    log: EventLog, past: Past, statement: Statement, splits: dict[str, datetime]
+) -> list[_Reported]:
+    """Return what orders and positions counted, each execution once, and note the last split of each symbol."""
+    symbols: dict[UUID, str] = {}
     of_orders: dict[UUID, list[_Reported]] = {}
     of_positions: dict[UUID, list[_Reported]] = {}
-    replay = Replay(log, types=_types(*_OF_ORDERS, *_OF_POSITIONS), through=past.point.through)
+    replay = Replay(log, types=_types(*_OF_ORDERS, *_OF_POSITIONS, PositionSplit), through=past.point.through)
     async for recorded in replay:
         for part in recorded.upcast_events:
+            if isinstance(part.event, PositionOpened):
+                symbols[part.stream_id] = part.event.symbol
+            if isinstance(part.event, PositionSplit):
+                symbol = symbols.get(part.stream_id, "")
+                splits[symbol] = max(splits.get(symbol, part.occurred_at), part.occurred_at)
+                continue
             if part.occurred_at > statement.as_of:
                 continue
             if isinstance(part.event, _OF_ORDERS):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -36,6 +37,7 @@ class ProposedExecution:
         broker_order_id: The broker's id of the order.
         account: The account.
         venue: The venue.
+        is_before_split: Whether its position was split since, so that it has to be booked in the shares of now.
     """
 
     execution_id: str | None
@@ -52,12 +54,16 @@ class ProposedExecution:
     broker_order_id: str | None = None
     account: str | None = None
     venue: str | None = None
+    is_before_split: bool = False
 
     def report(self) -> ExecutionReport | None:
-        """Return it as `uow.book_reports` takes it; None if it names no order, so that somebody has to find it."""
+        """Return it as `uow.book_reports` takes it; None if somebody has to decide.
+
+        That is so if it names no order, or if its position was split since.
+        """
         names = ("order_id", "client_order_id", "broker_order_id")
         named = next((name for name in names if getattr(self, name) is not None), None)
-        if named is None:
+        if named is None or self.is_before_split:
             return None
         return ExecutionReport(**{named: getattr(self, named)}, **self.arguments())
 
@@ -125,7 +131,7 @@ class Proposal:
 
     @property
     def reports(self) -> tuple[ExecutionReport, ...]:
-        """The executions as `uow.book_reports` takes them, without those that name no order."""
+        """The executions as `uow.book_reports` takes them, without those that somebody has to decide: see `remarks`."""
         reports = (one.report() for one in self.executions)
         return tuple(one for one in reports if one is not None)
 
@@ -139,12 +145,14 @@ class Reconciliation:
         positions: The open positions, compared; None if they are not on the statement.
         cash: The cash, compared; None if it is not on the statement.
         executions: The executions, compared; None if they are not on the statement.
+        splits: When the positions of a symbol were split last, by symbol.
     """
 
     statement: Statement
     positions: ComparedPart[StatedPosition] | None = None
     cash: ComparedPart[StatedCash] | None = None
     executions: ComparedPart[StatedExecution] | None = None
+    splits: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def agrees(self) -> bool:
@@ -207,7 +215,11 @@ class Reconciliation:
             broker_order_id=one.broker_order_id,
             account=self.statement.account if one.account is None else one.account,
             venue=one.venue,
+            is_before_split=self._is_before_split(one),
         )
+
+    def _is_before_split(self, one: StatedExecution) -> bool:
+        return one.symbol in self.splits and one.time < self.splits[one.symbol]
 
     def _remarks(self) -> list[str]:
         if self.executions is None:
@@ -221,6 +233,12 @@ class Reconciliation:
                 f"{name_of(one)} names no order: find or make the order that it filled, and book it there"
                 for one in self.executions.missing_here
                 if one.order_id is None and one.client_order_id is None and one.broker_order_id is None
+            ),
+            *(
+                f"{name_of(one)} traded before the split of {self.splits[one.symbol].isoformat()}: "
+                "book it in the shares of now"
+                for one in self.executions.missing_here
+                if self._is_before_split(one)
             ),
             *(
                 f"{difference}: bust or correct it if the venue did so"

@@ -307,7 +307,8 @@ async def test_cash_is_proposed_as_an_adjustment_that_counts_once(
                 stored.record_cash(**one.arguments())
             await uow.portfolios.update_portfolio(stored)
 
-    assert (await store.reconcile(statement)).agrees
+    result = await store.reconcile(statement)
+    assert result.agrees, str(result)
 
 
 async def test_a_portfolio_without_a_currency(store: EventStore) -> None:
