@@ -23,6 +23,7 @@ from tools.lint.findings import ROOT
 
 PAGES = sorted((ROOT / "docs" / "domain").glob("*.md"))
 _FIELDS = re.compile(r"<!-- fields of (?P<name>\S+) -->\n\n(?P<table>(?:\|.*\n)+)")
+_EVENTS = re.compile(r"<!-- events of (?P<name>\S+) -->\n\n(?P<table>(?:\|.*\n)+)(?P<below>(?:.*\n){0,8})")
 _ENVELOPE = {"id", "version"}
 _RULE = re.compile(r"(?:order|position|portfolio|instrument|money|report)\.[a-z_]+")
 
@@ -155,6 +156,42 @@ def _told(default: Any, *, is_made: bool, is_missing: bool) -> str:
     if default == ():
         return "empty"
     return str(default.value if isinstance(default, StrEnum) else default)
+
+
+def _event_tables() -> Iterator[tuple[str, str, str]]:
+    for path in PAGES:
+        for found in _EVENTS.finditer(path.read_text()):
+            yield found["name"], found["table"], found["below"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "table", "below"), [pytest.param(*one, id=one[0]) for one in _event_tables()]
+)
+def test_each_event_is_listed_with_its_fields(owner: str, table: str, below: str):
+    """A table of events has each event of the entity, and the fields that it has besides those of its base class."""
+    kind = _named(owner)
+    listed: dict[str, set[str]] = {}
+    for line in table.splitlines()[2:]:
+        events, cell = (one.strip() for one in line.strip("|").split("|"))
+        fields = set(re.findall(r"`([a-z_]+)`", cell))
+        for base in re.findall(r"those of `(\w+)`", cell):
+            shared = {name for parent in kind.event_classes() for name in _shared(parent, base)}
+            assert {name for name in shared if f"`{name}`" not in below} == set(), base
+            fields |= shared
+        if "fields of a" in cell:
+            fields |= kind.model_fields.keys() - _ENVELOPE
+        listed |= dict.fromkeys(re.findall(r"`(\w+)`", events), fields)
+    expected = {one.type: one.model_fields.keys() - {"occurred_at"} for one in kind.event_classes()}
+    assert listed == expected
+
+
+def _shared(event: Any, base: str) -> set[str]:
+    return {
+        name
+        for parent in event.__mro__
+        if parent.__name__ == base
+        for name in parent.model_fields.keys() - {"occurred_at"}
+    }
 
 
 def _rules() -> Iterator[str]:
