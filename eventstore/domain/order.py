@@ -650,7 +650,8 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
             transact_time_ns: The venue's time of the correction in ns since the epoch.
 
         Returns:
-            Whether anything changed; False if this correction was counted before.
+            Whether anything changed; False if this correction was counted before, also if the execution was corrected again or
+            busted since. A venue that corrects to the same values once more has to give the correction an id.
 
         Raises:
             DomainError: `order.ambiguous_execution` (give the venue); `order.execution_not_loaded` (the order has
@@ -679,7 +680,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
         if event.new_execution_id != event.execution_id:
             if self._is_repeat(new, corrects=execution_id):
                 return False
-        elif old.says_the_same_as(new) if old.counts else has_correction(known, execution_id, new):
+        elif (old.counts and old.says_the_same_as(new)) or has_correction(known, execution_id, new):
             return False
         if old.status is ExecutionStatus.BUSTED:
             raise DomainError(

@@ -625,6 +625,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         private(self)["_offspring"] += (opposite,)
         return opposite
 
+    @exact
     def bust_fill(
         self,
         execution_id: str,
@@ -681,6 +682,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         self._count_change(event, old, None, held)
         return True
 
+    @exact
     def correct_fill(
         self,
         execution_id: str,
@@ -720,7 +722,8 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             transact_time_ns: The venue's time of the correction in ns since the epoch.
 
         Returns:
-            Whether anything changed; False if this correction was counted before.
+            Whether anything changed; False if this correction was counted before, also if the execution was corrected again or
+            busted since. A venue that corrects to the same values once more has to give the correction an id.
 
         Raises:
             DomainError: `position.unknown_execution`; `position.execution_ambiguous`; a bad value;
@@ -759,12 +762,8 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         if event.new_execution_id != execution_id:
             if self._is_repeat(corrected, corrects=execution_id):
                 return False
-        elif (
-            corrected.says_the_same_as(old)
-            if old.counts
-            else has_correction(
-                self._fitting(execution_id, order_id, account, venue), execution_id, corrected
-            )
+        elif (old.counts and corrected.says_the_same_as(old)) or has_correction(
+            self._fitting(execution_id, order_id, account, venue), execution_id, corrected
         ):
             return False
         if old.status is ExecutionStatus.BUSTED:

@@ -223,20 +223,20 @@ class Player:
         return True
 
     async def _value(self, uow: PostgreSQLUnitOfWork, row: Row) -> bool:
-        opened = [
+        changed = [
             one
             for one in await uow.positions.get_positions_by_portfolio(self.portfolio_id)
-            if one.is_open and one.symbol == row.symbol
+            if one.symbol == row.symbol and (one.is_open or row.kind == "split")
         ]
-        for position in opened:
+        for position in changed:
             if row.kind == "mark":
                 assert row.price is not None
                 position.mark(row.price, occurred_at=row.time)
-            else:
+            else:  # a closed one too: if one of its fills is busted, it is open again
                 assert row.quantity is not None
                 position.split(row.quantity, occurred_at=row.time)
             await uow.positions.update_position(position)
-        return bool(opened)
+        return bool(changed)
 
     async def _move(self, uow: PostgreSQLUnitOfWork, row: Row) -> bool:
         assert row.amount is not None

@@ -235,7 +235,7 @@ def test_a_correction_may_keep_the_id():
 
 
 def test_a_correction_that_kept_the_id_is_known_when_it_no_longer_counts():
-    """Reported again after a bust, or after a correction to another id, it changes nothing; one that says more is refused."""
+    """Reported again after a bust or after the next correction, it changes nothing; one that says more is refused."""
     order = in_state(OrderStatus.PARTIALLY_FILLED)
     assert order.correct_fill("E-1", price=D("149.40"))
     order.bust_fill("E-1")
@@ -244,6 +244,8 @@ def test_a_correction_that_kept_the_id_is_known_when_it_no_longer_counts():
         order.correct_fill("E-1", price=D("149.30"))
     order = in_state(OrderStatus.PARTIALLY_FILLED)
     assert order.correct_fill("E-1", price=D("149.40"))
+    assert order.correct_fill("E-1", price=D("149.35"))
+    assert not order.correct_fill("E-1", price=D("149.40"))
     assert order.correct_fill("E-1", price=D("149.30"), new_execution_id="E-1c")
     assert not order.correct_fill("E-1", price=D("149.40"))
     with pytest.raises(DomainError, match="execution_corrected"):

@@ -332,7 +332,7 @@ def test_a_bust_never_happened_before_its_fill():
 
 
 def test_a_correction_that_kept_the_id_is_known_when_it_no_longer_counts():
-    """Reported again after a bust, or after a correction to another id, it changes nothing; one that says more is refused."""
+    """Reported again after a bust or after the next correction, it changes nothing; one that says more is refused."""
     for follow in (
         lambda one: one.bust_fill("E2"),
         lambda one: one.correct_fill("E2", price=D(105), new_execution_id="E2a"),
@@ -340,6 +340,8 @@ def test_a_correction_that_kept_the_id_is_known_when_it_no_longer_counts():
         position = a_position("2", "100")
         position.apply_fill(BUY, D(2), D(120), "E2")
         assert position.correct_fill("E2", price=D(110))
+        assert position.correct_fill("E2", price=D(115))
+        assert position.correct_fill("E2", price=D(110)) is False
         assert follow(position)
         assert position.correct_fill("E2", price=D(110)) is False
         assert refused(lambda one=position: one.correct_fill("E2", price=D(111))) in (
