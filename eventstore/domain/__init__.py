@@ -1,4 +1,4 @@
-"""The trading model: orders, positions and portfolios with their events. No I/O, no asyncio, no SQL."""
+"""The trading model: orders, positions, portfolios, instruments and their events. No I/O, no asyncio, no SQL."""
 
 from eventstore.domain.execution_report import ExecutionReport, ReportKind
 from eventstore.domain.instrument import (

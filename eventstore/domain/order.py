@@ -594,7 +594,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
             Whether anything changed; False if it was busted before.
 
         Raises:
-            DomainError: A bad value; `order.ambiguous_execution` (give the venue); `order.execution_not_loaded` (the
+            DomainError: `order.ambiguous_execution` (give the venue); a bad value; `order.execution_not_loaded` (the
                 order has more executions than its state holds); `order.unknown_execution`;
                 `order.execution_corrected` (bust the one that replaced it).
         """

@@ -471,8 +471,8 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
             Whether it counted; False if its id was counted before.
 
         Raises:
-            DomainError: `portfolio.kind` (unknown, or a conversion: use `convert`); `portfolio.amount` (0, or of the
-                wrong sign); a bad value; `portfolio.cash_conflict` (the id is known with other content);
+            DomainError: A bad value; `portfolio.kind` (unknown, or a conversion: use `convert`); `portfolio.amount` (0, or
+                of the wrong sign); `portfolio.cash_conflict` (the id is known with other content);
                 `portfolio.overdraft` (a withdrawal, a transfer or a fee; see `may_go_below_zero`).
         """
         event = PortfolioCashMoved(
