@@ -21,6 +21,7 @@ __all__ = ["LoadLongPosition", "ManyFills"]
 _FILLS_OF_AN_ORDER = 10
 _FILLS_OF_A_COMMIT = 500
 _BASE = Decimal(1_000_000)
+_DATABASE = "fills"
 _numbers = count(1)
 
 
@@ -101,7 +102,7 @@ async def _fill(uow: PostgreSQLUnitOfWork, order: Order) -> None:
 
 async def _long(bench: Bench) -> _Maker:
     """Return the maker with the long position; made at the first call."""
-    store = await bench.database("fills")
+    store = await bench.database(_DATABASE)
     known = _makers.get(store)
     if known is None:
         known = _makers[store] = _Maker(store)
@@ -127,12 +128,15 @@ class ManyFills(Workload):
         await _long(bench)
 
     async def measure(self, bench: Bench) -> Figure:
-        """Fill both in turn."""
-        long, new = await _long(bench), _Maker((await _long(bench)).store)
+        """Fill both in turn, while a worker in a second process folds, as in production."""
+        long = await _long(bench)
+        new = _Maker(long.store)
         await new.begin()
-        await new.fold()
-        last, first = await in_turn(bench.sizes.reads, long.fill, new.fill)
-        await new.fold()
+        async with bench.worker(_DATABASE, "orders", "positions", "portfolios"):
+            last, first = await in_turn(bench.sizes.reads, long.fill, new.fill)
+            await long.store.wait_for(
+                await long.store.log.head(), projections=["orders", "positions", "portfolios"]
+            )
         return Figure(1e6 * last, 1e6 * first)
 
 
