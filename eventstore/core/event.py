@@ -33,7 +33,7 @@ class Event(Validated):
     Every value of an event comes back from the log equal, in value and type. A class that cannot
     guarantee this is refused when it is defined. A value that would not come back equal is refused
     by the append, before anything is written. The stored JSON uses the names of fields, not their
-    aliases. A field that is None is left out if None is its default.
+    aliases. A field that is None, False or an empty tuple is left out if that is its default.
 
     Example:
         class StrategyTuned(Event, category="strategy"):

@@ -100,6 +100,7 @@ class EventCodec:
         warns: Literal["none", "error"] = "error" if self.is_exact else "none"
         to_json, refusal = self._event_class.__pydantic_serializer__.to_json, self._refusal
         is_amendment = not self._event_class.stores_unset_fields
+        left_out = _left_out(self._event_class)
 
         def write(event: Event) -> bytes:
             try:
@@ -116,7 +117,7 @@ class EventCodec:
                     # `round_trip` leaves out computed fields, because they cannot be read back.
                     else to_json(
                         event,
-                        exclude=_OCCURRED_AT,
+                        exclude=left_out(event.__dict__),
                         exclude_none=keeps_none,
                         by_alias=False,
                         round_trip=True,
@@ -175,6 +176,27 @@ class EventCodec:
 
     def _refusal(self, why: str, *, field: str | None = None) -> EventEncodingError:
         return EventEncodingError.of(self.category, self.type, why, field=field)
+
+
+def _left_out(event_class: type[Event]) -> Callable[[Mapping[str, Any]], set[str]]:
+    """Return the function that says which fields of an event its JSON does without.
+
+    They are the time of the envelope, and each field whose default and value are False or `()`. Reading gives it back, and
+    the check of schema changes refuses another default.
+    """
+    fields = event_class.model_fields
+    flags = tuple(name for name, field in fields.items() if field.default is False)
+    tuples = tuple(name for name, field in fields.items() if field.default == () and not field.is_required())
+    if not flags and not tuples:
+        return lambda _: _OCCURRED_AT
+
+    def names(state: Mapping[str, Any]) -> set[str]:
+        found = {name for name in flags if state[name] is False}
+        found.update(name for name in tuples if state[name] == ())
+        found.add("occurred_at")
+        return found
+
+    return names
 
 
 def require_storable_fields(model: type[BaseModel]) -> None:

@@ -233,7 +233,7 @@ def test_turnover_satisfies_every_law_on_trading_days(server_config: DatabaseCon
     check_laws(TurnoverProjection, events=days, database=server_config, examples=examples(6))
 
 
-@pytest.mark.parametrize("number", range(4), ids=[one.name for one in built_in_projections()])
+@pytest.mark.parametrize("number", range(5), ids=[one.name for one in built_in_projections()])
 def test_the_read_tables_satisfy_every_law(server_config: DatabaseConfig, number: int):
     """The library's own projections, on legal lives of their entities."""
     check_laws(lambda: list(built_in_projections())[number], database=server_config, examples=examples(3))

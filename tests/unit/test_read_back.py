@@ -35,6 +35,7 @@ from typing import (
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import orjson
 import pandas as pd
 import pytest
 from pydantic import (
@@ -799,3 +800,31 @@ def test_typed_dictionaries_come_back():
 
     for value in ({"price": D("1.0")}, {"price": D(1), "note": "a"}):
         kept(event_of(Half)(value=value))
+
+
+class Flagged(Event, category="flagged"):
+    """An event with flags and tuples."""
+
+    is_off: bool = False
+    is_on: bool = True
+    none: tuple[int, ...] = ()
+    some: tuple[int, ...] = (1,)
+    zero: int = 0
+    required: bool
+
+
+def test_a_flag_that_is_off_and_an_empty_tuple_are_left_out_if_that_is_their_default():
+    """Only False and () of such fields are: 0, another default, and a required field are stored; all come back equal."""
+    event = Flagged(required=False)
+    assert orjson.loads(event.to_json()) == {"is_on": True, "some": [1], "zero": 0, "required": False}
+    other = Flagged(required=True, is_off=True, is_on=False, none=(2,), some=())
+    assert orjson.loads(other.to_json()) == {
+        "is_off": True,
+        "is_on": False,
+        "none": [2],
+        "some": [],
+        "zero": 0,
+        "required": True,
+    }
+    for each in (event, other):
+        assert event_codecs[Flagged].restored(each) == each
