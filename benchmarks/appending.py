@@ -20,7 +20,9 @@ __all__ = ["Concurrent", "FewStreams", "ManyWriters", "OneByOne", "pgbench_one_r
 _COLUMNS = ", ".join(BARE_COLUMNS)
 # pgbench takes `:name` for a variable.
 _JSON = EVENT_JSON.replace('":', '": ')
-_VALUES = f"now(), now(), 1, 1, gen_random_uuid(), gen_random_uuid(), 'order', 'OrderCreated', '{_JSON}', '{{}}'"
+_VALUES = (
+    f"now(), now(), 1, 1, gen_random_uuid(), gen_random_uuid(), 'order', 'OrderCreated', '{_JSON}', '{{}}'"
+)
 _ONE_ROW = f"INSERT INTO bare ({_COLUMNS}) VALUES ({_VALUES});"
 _TEN_ROWS = f"INSERT INTO bare ({_COLUMNS}) VALUES {', '.join([f'({_VALUES})'] * 10)};"
 _INSERT = (
