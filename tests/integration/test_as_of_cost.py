@@ -171,10 +171,13 @@ async def test_lists_of_a_state_snapshot_are_served_by_an_index(store: EventStor
 STATES = {
     "orders": """
         INSERT INTO state_snapshot_orders (id, version, symbol, side, order_type, quantity, time_in_force, status,
-            broker_order_id, filled_quantity, filled_cost, commission, multiplier, executions, tags, strategy, created_at,
-            last_position, stream_version, schema_hash, recorded_through, occurred_through, during)
+            broker_order_id, broker_order_ids, replaced_client_order_ids, reduce_only, post_only, short_sale, requests,
+            filled_quantity, filled_cost, commission, other_commissions, was_filled_after_end, multiplier, executions, tags,
+            details, strategy, created_at, last_position, stream_version, schema_hash, recorded_through, occurred_through,
+            during)
         SELECT gen_random_uuid(), 1, 'S' || n % 500, 'BUY', 'MARKET', 100, 'DAY',
-            (CASE WHEN n % 50 = 0 THEN 'SUBMITTED' ELSE 'FILLED' END)::order_status, 'B-' || n, 0, 0, 0, 1, '[]', '[]', 'T',
+            (CASE WHEN n % 50 = 0 THEN 'SUBMITTED' ELSE 'FILLED' END)::order_status, 'B-' || n,
+            jsonb_build_array('B-' || n), '[]', false, false, false, '[]', 0, 0, 0, '[]', false, 1, '[]', '[]', '{}', 'T',
             timestamptz '2026-01-01Z' + n * interval '1 second', n, 1, 0, now(), now(),
             CASE WHEN n % 50 = 0 THEN int8range(n, n + 100) ELSE int8range(n, NULL) END
         FROM generate_series(1, 30000) AS n
