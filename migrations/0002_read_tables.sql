@@ -128,6 +128,7 @@ CREATE TABLE positions (
     venue             text,
     currency          text,
     tags              jsonb       NOT NULL,
+    details           jsonb       NOT NULL,
     executions        jsonb       NOT NULL,
     opened_at         timestamptz NOT NULL,
     closed_at         timestamptz,
@@ -161,6 +162,7 @@ COMMENT ON COLUMN positions.realized_pnl IS 'What it has realised, in currency, 
 COMMENT ON COLUMN positions.commission_paid IS 'The sum of its commissions in its own currency.';
 COMMENT ON COLUMN positions.other_commissions IS 'The sum of its commissions in each other currency or coin.';
 COMMENT ON COLUMN positions.currency IS 'The currency of its prices and results.';
+COMMENT ON COLUMN positions.details IS 'The texts of the user, as pairs of name and text.';
 COMMENT ON COLUMN positions.executions IS 'The last executions that were reported, busted and corrected ones too.';
 
 CREATE TABLE portfolios (
@@ -195,6 +197,7 @@ CREATE TABLE portfolios (
     trades                jsonb       NOT NULL,
     movements             jsonb       NOT NULL,
     strategy              text,
+    details               jsonb       NOT NULL,
     created_at            timestamptz NOT NULL,
     last_updated          timestamptz,
     last_position         bigint      NOT NULL,
@@ -221,6 +224,7 @@ COMMENT ON COLUMN portfolios.conversions IS 'What conversions brought into each 
 COMMENT ON COLUMN portfolios.total_income IS
     'The sum of dividends, coupons, funding, interest, fees, rebates, taxes and adjustments.';
 COMMENT ON COLUMN portfolios.total_realized_pnl IS 'The sum of what its trades have realised, before commissions.';
+COMMENT ON COLUMN portfolios.details IS 'The texts of the user, as pairs of name and text.';
 COMMENT ON COLUMN portfolios.trades IS 'The last trades that it has counted.';
 COMMENT ON COLUMN portfolios.movements IS 'The last movements of cash that were no trade.';
 

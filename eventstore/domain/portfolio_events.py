@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from eventstore.core.codec import keeps_type
 from eventstore.core.context import now
 from eventstore.core.event import Event
-from eventstore.core.types import Computed, Name, Nanoseconds, NonNegative, Text, UtcDatetime
+from eventstore.core.types import Computed, Details, Name, Nanoseconds, NonNegative, Text, UtcDatetime
 from eventstore.core.validation import Validated
 from eventstore.domain.executions import EXECUTIONS_KEPT_MAX, NO_ID, ExecutionKey, ExecutionStatus
 from eventstore.domain.money import CurrencyAmount, Settlement
@@ -248,6 +248,7 @@ class PortfolioFields(BaseModel):
         trades: The last trades taken, the newest last; at most `EXECUTIONS_KEPT_MAX`.
         movements: The last movements of cash that were no trade, the newest last; at most `EXECUTIONS_KEPT_MAX`.
         strategy: The strategy that it follows.
+        details: The user's own texts by name; given as a mapping, kept as pairs.
         created_at: When it was made.
         last_updated: The latest time of a trade or a movement of cash.
     """
@@ -282,6 +283,7 @@ class PortfolioFields(BaseModel):
     trades: tuple[Trade, ...] = Field(default=(), max_length=EXECUTIONS_KEPT_MAX)
     movements: tuple[CashMovement, ...] = Field(default=(), max_length=EXECUTIONS_KEPT_MAX)
     strategy: Name | None = None
+    details: Details = ()
     created_at: UtcDatetime = Field(default_factory=now)
     last_updated: UtcDatetime | None = None
 

@@ -117,6 +117,7 @@ class PositionDetails(TypedDict, total=False):
         venue: The venue, and where the execution traded that opened it.
         currency: The currency of the instrument.
         tags: The user's own labels.
+        details: The user's own texts by name, as a mapping.
         execution_id: The execution that opened it.
         order_id: The order that the execution filled.
         commission_currency: As in `FillFacts`.
@@ -133,6 +134,7 @@ class PositionDetails(TypedDict, total=False):
     venue: str | None
     currency: str | None
     tags: Sequence[str]
+    details: Mapping[str, str]
     execution_id: str | None
     order_id: UUID | None
     commission_currency: str | None
@@ -244,7 +246,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
 
     @classmethod
     def _open(cls, fill: PositionFilled, details: PositionDetails, own: Mapping[str, Any]) -> Position:
-        given = ("stop_loss_price", "take_profit_price", "tags", "account", "venue", "multiplier")
+        given = ("stop_loss_price", "take_profit_price", "tags", "details", "account", "venue", "multiplier")
         of_position = {name: details[name] for name in given if name in details}  # type: ignore[literal-required]
         event = cls._opening(fill, {**of_position, **own})
         return cls.create(event, id=details.get("id"))
@@ -568,7 +570,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
 
         A fill through zero closes this position and opens the opposite one, a new stream, with the rest of the
         quantity at the same price. Its commission is split by quantity, and the two parts sum to the whole, to the
-        last digit. The new position has the symbol, multiplier, strategy, portfolio, account, venue, currency and tags of
+        last digit. The new position has the symbol, multiplier, strategy, portfolio, account, venue, currency, tags and details of
         this one, and the fill's execution; it has no stop loss and no target.
 
         Args:
@@ -618,6 +620,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             "account": self.account,
             "venue": self.venue,
             "tags": self.tags,
+            "details": self.details,
         }
         opening = self._opening(fill.model_copy(update=whole | rest), {**of_position, **added})
         self._count(fill.model_copy(update=whole | {"quantity": closing, "commission": share}))

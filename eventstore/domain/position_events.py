@@ -14,6 +14,7 @@ from eventstore.core.event import Event
 from eventstore.core.types import (
     Amount,
     Computed,
+    Details,
     Factor,
     Name,
     Nanoseconds,
@@ -61,6 +62,7 @@ class PositionFields(BaseModel):
         venue: The venue.
         currency: The currency of the instrument, in which prices and results are (FIX Currency, 15).
         tags: The user's own labels.
+        details: The user's own texts by name, such as a desk or a signal; given as a mapping, kept as pairs.
         executions: The last `EXECUTIONS_KEPT_MAX` executions, busted and corrected ones too, in the order of report.
         opened_at: When it was opened.
         closed_at: When the fill happened that left nothing open; None if it is open.
@@ -85,6 +87,7 @@ class PositionFields(BaseModel):
     venue: Name | None = None
     currency: Name | None = None
     tags: tuple[Name, ...] = ()
+    details: Details = ()
     executions: tuple[Execution, ...] = ()
     opened_at: UtcDatetime = Field(default_factory=now)
     closed_at: UtcDatetime | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -579,9 +580,12 @@ def _id(execution: Execution) -> str:
 
 
 async def _know(session: Session, entity: Order | Portfolio, execution_id: str) -> None:
-    """Let an entity know all that the log has of an execution id, if its state does not hold it all."""
-    held = entity.executions if isinstance(entity, Order) else entity.trades
-    if entity.version and not is_complete(held, private(entity)["_memory"], execution_id):
+    """Let an entity know all that the log has of an execution id, if it does not know it already."""
+    if isinstance(entity, Order):
+        knows = is_complete(entity.executions, private(entity)["_memory"], execution_id)
+    else:
+        knows = entity._knows_all(entity.trades, "trades", execution_id)  # noqa: SLF001 - what it remembers is its own
+    if entity.version and not knows:
         await session.recall(entity, [execution_id])
 
 
@@ -589,7 +593,9 @@ async def _know(session: Session, entity: Order | Portfolio, execution_id: str) 
 def _all_or_none(*entities: Order | Position | Portfolio | None) -> Iterator[None]:
     """Leave the entities as they were if the block raises."""
     given = [one for one in entities if one is not None]
-    before = [(one.__dict__.copy(), private(one).copy()) for one in given]
+    before = [
+        (one.__dict__.copy(), {**private(one), "_memory": copy(private(one)["_memory"])}) for one in given
+    ]
     try:
         yield
     except BaseException:

@@ -233,6 +233,27 @@ class TestFill:
         assert raised.value.rule == "position.instrument"
         assert await books.state() == before
 
+    async def test_what_raises_is_not_remembered(self, tables: Database):
+        """A booking that the portfolio refuses leaves the position's memory of old executions as it was."""
+        books = await Books.begin(tables)
+        order_id = await books.order(OrderSide.BUY, 1_000)
+        async with tables.unit_of_work() as uow:
+            order = await uow.orders.get_order_by_id(order_id)
+            assert order is not None
+            for number in range(EXECUTIONS_KEPT_MAX + 2):
+                booking = await uow.book(order).fill(D(1), D(100), f"E{number}")
+            [position] = booking.positions
+            portfolio = booking.portfolio
+            assert portfolio is not None
+            portfolio.record_trade("E99", order_id=order_id, commission=D(7))  # what the booking contradicts
+            with pytest.raises(DomainError) as raised:
+                await uow.book(order).fill(D(1), D(100), "E99")
+            assert raised.value.rule == "portfolio.trade_conflict"
+            assert (await uow.book(order).bust("E0")).counted
+            assert position.quantity == EXECUTIONS_KEPT_MAX + 1
+            assert position.cost == 100 * (EXECUTIONS_KEPT_MAX + 1)
+            await uow.portfolios.save_portfolio(portfolio)
+
     async def test_the_instrument_says_increments_and_settlement(self, tables: Database):
         """A price between two ticks is refused; a future moves the cash by its result alone."""
         books = await Books.begin(tables)

@@ -23,6 +23,17 @@ from tests.contract.databases import Database, a_portfolio, minute, save, types
 class TestSaveAndLoad:
     """save_portfolio, save_many, update_portfolio, delete_portfolio, get_portfolio_by_id."""
 
+    async def test_the_users_own_texts_are_kept(self, tables: Database):
+        """`details` are given as a mapping and come back equal, from the log and from the table."""
+        portfolio = Portfolio(name="Main", initial_capital=Decimal(1), details={"desk": "ü"})
+        await save(tables, portfolio)
+        for _ in range(2):
+            async with tables.unit_of_work() as uow:
+                [found] = await uow.portfolios.get_all_portfolios()
+            assert found == portfolio
+            assert dict(found.details) == {"desk": "ü"}
+            await tables.catch_up()
+
     async def test_what_is_saved_is_loaded(self, tables: Database):
         """Another Unit of Work gets an equal portfolio, as an instance of its own."""
         portfolio = a_portfolio(

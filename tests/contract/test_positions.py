@@ -23,6 +23,19 @@ def closed(position: Position, at: float) -> Position:
 class TestSaveAndLoad:
     """save_position, save_many, update_position, delete_position, get_position_by_id."""
 
+    async def test_the_users_own_texts_are_kept(self, tables: Database):
+        """`details` are given as a mapping and come back equal; a flip hands them on."""
+        position = Position.open_position("AAPL", Decimal(5), Decimal(100), details={"desk": "ü"})
+        opposite = position.apply_fill(OrderSide.SELL, Decimal(8), Decimal(101), "E-1")
+        assert opposite is not None
+        await save(tables, position, opposite)
+        for _ in range(2):
+            async with tables.unit_of_work() as uow:
+                found = await uow.positions.get_positions_by_symbol("AAPL")
+            assert [dict(one.details) for one in found] == [{"desk": "ü"}] * 2
+            assert list(found) == [position, opposite]
+            await tables.catch_up()
+
     async def test_what_is_saved_is_loaded(self, tables: Database):
         """Another Unit of Work gets an equal position, as an instance of its own."""
         position = a_position(

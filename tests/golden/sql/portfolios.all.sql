@@ -86,6 +86,7 @@ SELECT
     candidates.trades,
     candidates.movements,
     candidates.strategy,
+    candidates.details,
     candidates.created_at,
     candidates.last_updated,
     tail.*

@@ -37,6 +37,7 @@ SELECT
     row.trades,
     row.movements,
     row.strategy,
+    row.details,
     row.created_at,
     row.last_updated,
     row.last_position,

@@ -89,6 +89,7 @@ SELECT
     candidates.venue,
     candidates.currency,
     candidates.tags,
+    candidates.details,
     candidates.executions,
     candidates.opened_at,
     candidates.closed_at,

@@ -26,6 +26,7 @@ SELECT
     row.venue,
     row.currency,
     row.tags,
+    row.details,
     row.executions,
     row.opened_at,
     row.closed_at,
