@@ -903,6 +903,44 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         when = at(occurred_at, transact_time_ns)
         return self._end(FillKind.ASSIGNMENT, price, commission, when, transact_time_ns, facts)
 
+    @exact
+    def move_into(
+        self, other: Position, *, occurred_at: datetime | None = None, transact_time_ns: int | None = None
+    ) -> Decimal:
+        """Move all that is open into another open position of the instrument, at its average price; this one is closed.
+
+        A portfolio that nets has one position of an instrument. After a bust it may have two: the one that the bust opened
+        again, and the one opened since.
+
+        Args:
+            other: The position that takes it; it may be closed or go through zero by it. Save it as well.
+            occurred_at: When it was moved.
+            transact_time_ns: The venue's time in ns since the epoch.
+
+        Returns:
+            What this realised in both, in currency: 0 if both are of one side, up to the rounding of the average price.
+
+        Raises:
+            DomainError: `position.closed` (this one or the other); `position.instrument` (the other is this one, or has another
+                symbol, multiplier or currency).
+        """
+        self._check_open()
+        other._check_open()
+        of_this, of_other = ((one.symbol, one.multiplier, one.currency) for one in (self, other))
+        if other.id == self.id or of_this != of_other:
+            raise DomainError(
+                "position.instrument",
+                f"position {self.id} in {self.symbol} cannot be moved into position {other.id} in {other.symbol}: name another "
+                "position with the same symbol, multiplier and currency",
+            )
+        when, quantity = at(occurred_at, transact_time_ns), self.quantity
+        price = plain(self.cost / quantity)
+        realized = self._end(FillKind.TRANSFER, price, ZERO, when, transact_time_ns, {})
+        side = OrderSide.BUY if quantity > 0 else OrderSide.SELL
+        fill = other._fill("move_into", side, abs(quantity), price, ZERO, None, when, transact_time_ns, {})
+        taken = other._count(fill.model_copy(update={"kind": FillKind.TRANSFER}))
+        return plain(realized + (taken or ZERO))
+
     def recall_all(self, events: Iterable[RecordedEvent]) -> None:
         """Take in all events of its stream, so that any execution of it can be busted or corrected.
 

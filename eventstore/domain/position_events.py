@@ -30,12 +30,13 @@ from eventstore.errors import DomainError
 
 
 class FillKind(StrEnum):
-    """Why the quantity of a position changed: by a trade, or by the end of an option."""
+    """Why the quantity of a position changed: by a trade, by the end of an option, or by a move between two positions."""
 
     TRADE = "TRADE"
     EXPIRY = "EXPIRY"
     EXERCISE = "EXERCISE"
     ASSIGNMENT = "ASSIGNMENT"
+    TRANSFER = "TRANSFER"
 
 
 class PositionFields(BaseModel):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from eventstore.repositories.booking import Book, Booking
 from eventstore.repositories.instrument_repository import PostgreSQLInstrumentRepository
 from eventstore.repositories.interfaces import (
     IEntityRepository,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from eventstore.unit_of_work_factory import PostgreSQLUnitOfWorkFactory
 
 __all__ = [
+    "Book",
+    "Booking",
     "EntityRepository",
     "IEntityRepository",
     "IInstrumentRepository",

@@ -207,7 +207,7 @@ class Book:
             old = booked.execution
             for position in booked.positions:
                 position.bust_fill(execution_id, **_key(order, old), reason=reason, **when)
-            change = booked.change_of_result()
+            positions, change = await self._net(session, booked, when)
             if booked.portfolio is not None:
                 others = total_of(change, booked.realized or _ZERO)
                 booked.portfolio.bust_trade(
@@ -218,8 +218,8 @@ class Book:
                     reason=reason,
                     occurred_at=at(occurred_at, transact_time_ns),
                 )
-        await self._save(session, booked.positions, booked.portfolio)
-        return Booking(True, order, booked.positions, booked.portfolio, change)
+        await self._save(session, positions, booked.portfolio)
+        return Booking(True, order, positions, booked.portfolio, change)
 
     async def correct(
         self,
@@ -273,7 +273,7 @@ class Book:
                 return Booking(False, order, portfolio=booked.portfolio)
             old, new = booked.execution, order.executions[-1]
             _correct_positions(booked.positions, order, old, new, reason=reason, **when)
-            change = booked.change_of_result()
+            positions, change = await self._net(session, booked, when)
             portfolio = booked.portfolio
             if portfolio is not None:
                 has_closed = booked.realized is not None
@@ -289,8 +289,8 @@ class Book:
                     reason=reason,
                     occurred_at=at(occurred_at, transact_time_ns),
                 )
-        await self._save(session, booked.positions, booked.portfolio)
-        return Booking(True, order, booked.positions, booked.portfolio, change)
+        await self._save(session, positions, booked.portfolio)
+        return Booking(True, order, positions, booked.portfolio, change)
 
     # ---- what is read ----------------------------------------------------------------------------------------
 
@@ -328,6 +328,29 @@ class Book:
             trade = portfolio.find_trade(execution_id, **_key(order, execution))
             realized = None if trade is None else trade.realized_pnl
         return _Booked(execution, tuple(positions), portfolio, realized)
+
+    async def _net(
+        self, session: Session, booked: _Booked, when: _Time
+    ) -> tuple[tuple[Position, ...], Decimal]:
+        """Bring what a bust or a correction opened again into the position that was opened since.
+
+        Returns:
+            The positions that changed, and by how much their realised result did.
+        """
+        change = booked.change_of_result()
+        if booked.portfolio is not None and booked.portfolio.position_mode is PositionMode.HEDGING:
+            return booked.positions, change
+        found = list(await session.find(Position, open_position_of(self._order, None)))
+        changed = {position.id for position in booked.positions}
+        into = next((one for one in found if one.id not in changed), found[0] if found else None)
+        moving = [one for one in found if one.id in changed and one is not into]
+        if into is None or not moving:
+            return booked.positions, change
+        with _all_or_none(into, *moving):
+            for position in moving:
+                change = total_of(change, position.move_into(into, **when))
+        others = () if into.id in changed else (into,)
+        return (*booked.positions, *others), change
 
     async def _portfolio(self, session: Session) -> Portfolio | None:
         portfolio_id = self._order.portfolio_id
@@ -666,6 +689,7 @@ async def _book_report(book: Book, report: ExecutionReport) -> Booking:
         commission_currency=report.commission_currency,
         venue=report.venue,
         liquidity=report.liquidity,
+        allow_overfill=report.allow_overfill,
         occurred_at=report.occurred_at,
         transact_time_ns=report.transact_time_ns,
     )

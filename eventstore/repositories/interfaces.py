@@ -11,12 +11,15 @@ from uuid import UUID
 
 from eventstore.core.entity import Entity
 from eventstore.database.config import UnsavedChanges
+from eventstore.domain.execution_report import ExecutionReport
 from eventstore.domain.executions import PositionSide
 from eventstore.domain.instrument import Instrument
+from eventstore.domain.money import Settlement
 from eventstore.domain.order import Order, OrderStatus
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.portfolio_snapshot import PortfolioSnapshot, PortfolioSummary
 from eventstore.domain.position import Position
+from eventstore.repositories.booking import Book, Booking
 from eventstore.repositories.last_good import Quarantined
 from eventstore.repositories.page import Page
 from eventstore.repositories.session import Consistency
@@ -424,6 +427,14 @@ class IUnitOfWork(Protocol):
 
     def entities(self, kind: type[E]) -> IEntityRepository[E]:
         """Return the repository of a user's own class of entities."""
+
+    def book(
+        self, order: Order, *, instrument: Instrument | None = None, settlement: Settlement | None = None
+    ) -> Book:
+        """Return what books executions of an order into the order, its position and its portfolio."""
+
+    async def book_reports(self, reports: Iterable[ExecutionReport]) -> list[Booking]:
+        """Book execution reports of any orders, in any order."""
 
     async def begin_transaction(self) -> None:
         """Begin."""

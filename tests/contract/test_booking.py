@@ -355,6 +355,26 @@ class TestBust:
         assert (portfolio.total_realized_pnl, portfolio.cash_balance) == (D(40), D(100_040))
         assert not (await books.book(bought, "correct", "E1", price=D(90))).counted
 
+    async def test_a_portfolio_that_nets_has_one_position_afterwards(self, tables: Database):
+        """Sold 1, bought 6 through zero, bought 8; without the sale 14 are open at 1408, in one position.
+
+        Bought 7 at 66 and sold 8 at 86: 688 - 1870 x 8 / 21 is realised.
+        """
+        books = await Books.begin(tables, settlement=Settlement.ON_MARGIN)
+        sold = (await books.fill(OrderSide.SELL, 1, 69, "E1")).order.id
+        await books.fill(OrderSide.BUY, 6, 116, "E2")
+        await books.fill(OrderSide.BUY, 8, 89, "E3")
+        await tables.catch_up()
+        booking = await books.book(sold, "bust", "E1")
+        [position] = [one for one in await books.positions() if one.is_open]
+        assert (position.quantity, position.cost) == (D(14), D(1408))
+        assert position.id in {one.id for one in booking.positions}
+        await books.fill(OrderSide.BUY, 7, 66, "E4")
+        await books.fill(OrderSide.SELL, 8, 86, "E5")
+        realized = (await books.portfolio()).total_realized_pnl
+        assert abs(realized - (688 - D(1870) * 8 / 21)) < D("1e-20")
+        assert realized == sum(one.realized_pnl for one in await books.positions())
+
     async def test_a_fill_that_nobody_booked_is_named(self, tables: Database):
         """A fill by hand is taken back by hand."""
         order = Order.create_market_order("AAPL", D(5), OrderSide.BUY)
