@@ -49,7 +49,7 @@ class ExecutionReport(Validated):
         commission_currency: Its currency or coin; None for the order's.
         venue: Where it traded (FIX LastMkt, 30); None for the order's venue.
         liquidity: Whether it added liquidity or took it.
-        allow_overfill: Whether a fill beyond the order's quantity counts, as in `Order.fill`.
+        allow_overfill: Whether what exceeds the order's quantity counts, as in `Order.fill`.
         reason: Why it was busted or corrected (FIX Text, 58).
         occurred_at: When it happened; None for the venue's time, or for the context's clock without one.
         transact_time_ns: The venue's time (FIX TransactTime, 60) in ns since the epoch.

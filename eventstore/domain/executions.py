@@ -229,6 +229,11 @@ class Execution(Validated):
         """Quantity x price as reported: a split leaves it as it is, to the last digit."""
         return plain((self.reported_quantity or self.quantity) * _reported_price(self))
 
+    @property
+    def as_reported(self) -> tuple[Decimal, Decimal]:
+        """Quantity and price in the shares of the time of the report."""
+        return self.reported_quantity or self.quantity, _reported_price(self)
+
     def after_split(self, ratio: SplitRatio) -> Execution:
         """Return it in new shares; it keeps what was reported."""
         return self.model_copy(

@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 
 from eventstore.core.context import exact, plain
 from eventstore.core.types import Computed, Factor, Name, Price, Quantity
-from eventstore.core.validation import Validated, number
+from eventstore.core.validation import Validated, number, shown
 from eventstore.domain.executions import OrderSide
 from eventstore.errors import DomainError
 
@@ -69,8 +69,10 @@ def checked_rates(rates: Mapping[str, Decimal] | None) -> dict[str, Decimal]:
     """Return rates as decimals, validated as fields are; none for None.
 
     Raises:
-        DomainError: `money.rate`: a rate is no decimal, or below 0.
+        DomainError: `money.rate`: they are no mapping, or a rate is no decimal, or below 0.
     """
+    if not isinstance(rates, Mapping | None):
+        raise DomainError("money.rate", f"rates are a mapping of currencies to decimals, not {shown(rates)}")
     checked = {}
     for currency, rate in ({} if rates is None else rates).items():
         checked[currency] = number("money.rate", rate)

@@ -15,6 +15,7 @@ from eventstore.core.entity import Entity, applies
 from eventstore.core.entity_state import private
 from eventstore.core.event import Amended, Event, PendingEvent, RecordedEvent
 from eventstore.core.validation import number
+from eventstore.domain.division import cost_share
 from eventstore.domain.executions import (
     EXECUTIONS_KEPT_MAX,
     NO_ID,
@@ -639,8 +640,8 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
 
         Args:
             execution_id: The execution that is corrected (FIX ExecRefID, 19).
-            quantity: The right quantity; None if it is unchanged.
-            price: The right price; None if it is unchanged.
+            quantity: The right quantity, in the shares of the time of the fill; None if it is unchanged.
+            price: The right price, in the same shares; None if it is unchanged.
             commission: The right commission; None if it is unchanged.
             new_execution_id: The correction's own id (FIX ExecID, 17); None if the venue kept the old one.
             venue: The venue of both; None if the id alone says which one it is.
@@ -663,19 +664,22 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
         if not known:
             raise self._unknown(execution_id)
         old = self._counting(execution_id, known) or known[-1]
+        reported_quantity, reported_price = old.as_reported
         event = OrderFillCorrected(
             **self._facts(old.venue),
             occurred_at=_not_before(at(occurred_at, transact_time_ns), old),
             execution_id=execution_id,
             new_execution_id=execution_id if new_execution_id is None else new_execution_id,
-            quantity=old.quantity if quantity is None else quantity,
-            price=old.price if price is None else price,
+            quantity=reported_quantity if quantity is None else quantity,
+            price=reported_price if price is None else price,
             commission=old.commission if commission is None else commission,
             commission_currency=old.commission_currency,
             reason=reason,
             transact_time_ns=transact_time_ns,
             corrected=old,
         )
+        if old.reported_quantity is not None:
+            event = _in_shares_of_now(event, old)
         new = _corrected_by(event, old)
         if event.new_execution_id != event.execution_id:
             if self._is_repeat(new, corrects=execution_id):
@@ -1437,8 +1441,18 @@ def _execution_of(event: OrderFilled) -> Execution:
     )
 
 
+def _in_shares_of_now(event: OrderFillCorrected, old: Execution) -> OrderFillCorrected:
+    """Return a correction of an execution from before a split, given in the shares of the execution's time."""
+    quantity, price = event.quantity, event.price
+    told = {"reported_quantity": quantity, "reported_price": price}
+    if (quantity, price) == old.as_reported:
+        return event.model_copy(update={**told, "quantity": old.quantity, "price": old.price})
+    then, now = old.as_reported[0], old.quantity
+    today = {"quantity": cost_share(quantity, now, then), "price": price and cost_share(price, then, now)}
+    return event.model_copy(update={**told, **today})
+
+
 def _corrected_by(event: OrderFillCorrected, old: Execution) -> Execution:
-    is_same = (event.quantity, event.price) == (old.quantity, old.price)
     return _execution(
         {
             **old.__dict__,
@@ -1449,8 +1463,8 @@ def _corrected_by(event: OrderFillCorrected, old: Execution) -> Execution:
             "commission_currency": event.commission_currency,
             "status": ExecutionStatus.COUNTED,
             "corrects": event.execution_id,
-            "reported_quantity": old.reported_quantity if is_same else None,
-            "reported_price": old.reported_price if is_same else None,
+            "reported_quantity": event.reported_quantity,
+            "reported_price": event.reported_price,
         }
     )
 

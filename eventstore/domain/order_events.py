@@ -516,6 +516,8 @@ class OrderFillCorrected(OrderExecutionEvent, category="order", validate_default
 
     Attributes:
         corrected: The execution that it replaced; the new one happened when that did.
+        reported_quantity: The quantity in the shares of the time of the fill, if there was a split since.
+        reported_price: The price in the same shares.
     """
 
     execution_id: Name | None = None
@@ -526,6 +528,8 @@ class OrderFillCorrected(OrderExecutionEvent, category="order", validate_default
     commission_currency: Name | None = None
     reason: Text | None = None
     corrected: Execution | None = None
+    reported_quantity: Quantity | None = None
+    reported_price: Price | None = None
 
 
 class OrderTerms(Event):

@@ -130,11 +130,13 @@ class Book:
         Raises:
             DomainError: As for `Order.fill`, `Position.apply_fill` and `Portfolio.record_trade`; `order.position_side`
                 (the portfolio hedges, and the order does not say which side it means); a price or quantity that the
-                instrument does not have.
+                instrument does not have; `instrument.is_inverse`; `position.over_reduce` (the portfolio hedges, and
+                less is open on that side).
             PortfolioNotFoundError: The order's portfolio does not exist.
             EventStoreError: The database could not be read.
         """
         if self._instrument is not None:
+            _refuse_inverse(self._instrument)
             self._instrument.check_quantity(quantity)
             self._instrument.check_price(price)
         session, order = self._source.reading(), self._order
@@ -230,6 +232,7 @@ class Book:
         commission: Decimal | None = None,
         new_execution_id: str | None = None,
         reason: str | None = None,
+        allow_overfill: bool = False,
         occurred_at: datetime | None = None,
         transact_time_ns: int | None = None,
     ) -> Booking:
@@ -240,11 +243,12 @@ class Book:
 
         Args:
             execution_id: The execution that is corrected (FIX ExecRefID, 19).
-            quantity: The right quantity; None if it is unchanged.
-            price: The right price; None if it is unchanged.
+            quantity: The right quantity, in the shares of the time of the fill; None if it is unchanged.
+            price: The right price, in the same shares; None if it is unchanged.
             commission: The right commission; None if it is unchanged.
             new_execution_id: The correction's own id (FIX ExecID, 17); None if the venue kept the old one.
             reason: Why, for the events.
+            allow_overfill: Whether a correction beyond the order's quantity counts.
             occurred_at: When it was corrected.
             transact_time_ns: The venue's time of the correction in ns since the epoch.
 
@@ -267,6 +271,7 @@ class Book:
                 commission=commission,
                 new_execution_id=new_execution_id,
                 reason=reason,
+                allow_overfill=allow_overfill,
                 **when,
             )
             if not counted:
@@ -321,10 +326,15 @@ class Book:
                 raise PositionNotFoundError(position_id, category="position")
             if len(position.executions) == EXECUTIONS_KEPT_MAX:  # older ones are in the log alone
                 position.recall_all(await session.read_stream(position))
-            positions.append(position)
+            counted = position.find_execution(execution_id, **_key(order, execution))
+            # A correction may have left nothing of a flip's other side.
+            if counted is not None and counted.counts:
+                positions.append(position)
         realized = None
         if portfolio is not None:
-            await _know(session, portfolio, execution_id)
+            # Another order may have the same id, so the log is asked unless this trade is known.
+            if portfolio.version and portfolio.find_trade(execution_id, **_key(order, execution)) is None:
+                await session.recall(portfolio, [execution_id])
             trade = portfolio.find_trade(execution_id, **_key(order, execution))
             realized = None if trade is None else trade.realized_pnl
         return _Booked(execution, tuple(positions), portfolio, realized)
@@ -406,10 +416,11 @@ class Book:
         order = self._order
         # An order without a currency trades in the portfolio's.
         is_own = execution.commission_currency in {None, order.currency or portfolio.currency}
+        quantity, price = execution.as_reported
         return settled_cash_flow(
             order.side,
-            execution.quantity,
-            execution.price,
+            quantity,
+            price,
             multiplier=order.multiplier,
             commission=execution.commission if is_own else _ZERO,
         )
@@ -525,6 +536,12 @@ def _taken(
         "transact_time_ns": execution.transact_time_ns,
     }
     if position is None:
+        if is_hedging and (order.side is OrderSide.BUY) is (order.position_side is PositionSide.SHORT):
+            raise DomainError(
+                "position.over_reduce",
+                f"no {order.position_side} position in {order.symbol} is open that order {order.id} could reduce by "
+                f"{execution.quantity}: in a portfolio that hedges, book the fill that opens it first",
+            )
         opened = Position.open_by_fill(
             order.symbol,
             order.side,
@@ -570,27 +587,26 @@ def _correct_positions(
 ) -> None:
     """Correct an execution in the positions that count it: what it closed stays, as far as the new quantity goes."""
     key = _key(order, old)
-    left, commission = new.quantity, new.commission
+    whole, price = new.as_reported
+    left, commission = whole, new.commission
     for position in positions:
         counted = position.find_execution(_id(old), **key)
-        part = _ZERO if counted is None else counted.reported_quantity or counted.quantity
+        part = _ZERO if counted is None else counted.as_reported[0]
         is_last = position is positions[-1]
         quantity = left if is_last else min(part, left)
         if not quantity:
             position.bust_fill(_id(old), **key, **when)
             continue
         share = (
-            commission
-            if is_last or quantity == left
-            else commission_share(new.commission, quantity, new.quantity)
+            commission if is_last or quantity == left else commission_share(new.commission, quantity, whole)
         )
         position.correct_fill(
             _id(old),
             quantity=quantity,
-            price=new.price,
+            price=price,
             commission=share,
             new_execution_id=_id(new),
-            whole_quantity=new.quantity if len(positions) > 1 else None,
+            whole_quantity=whole if len(positions) > 1 else None,
             whole_commission=new.commission if len(positions) > 1 else None,
             **key,
             **when,
@@ -602,14 +618,19 @@ def _id(execution: Execution) -> str:
     return NO_ID if execution.execution_id is None else execution.execution_id
 
 
-async def _know(session: Session, entity: Order | Portfolio, execution_id: str) -> None:
-    """Let an entity know all that the log has of an execution id, if it does not know it already."""
-    if isinstance(entity, Order):
-        knows = is_complete(entity.executions, private(entity)["_memory"], execution_id)
-    else:
-        knows = entity._knows_all(entity.trades, "trades", execution_id)  # noqa: SLF001 - what it remembers is its own
-    if entity.version and not knows:
-        await session.recall(entity, [execution_id])
+def _refuse_inverse(instrument: Instrument) -> None:
+    if instrument.is_inverse:
+        raise DomainError(
+            "instrument.is_inverse",
+            f"{instrument.symbol} is worth multiplier / price, and a position counts quantity x price: call order.fill(), and "
+            "give what inverse_pnl() returns to portfolio.record_trade()",
+        )
+
+
+async def _know(session: Session, order: Order, execution_id: str) -> None:
+    """Let an order know all that the log has of an execution id, if its state does not hold it all."""
+    if order.version and not is_complete(order.executions, private(order)["_memory"], execution_id):
+        await session.recall(order, [execution_id])
 
 
 @contextmanager
@@ -677,6 +698,7 @@ async def _book_report(book: Book, report: ExecutionReport) -> Booking:
             price=report.price,
             commission=report.commission,
             reason=report.reason,
+            allow_overfill=report.allow_overfill,
             occurred_at=report.occurred_at,
             transact_time_ns=report.transact_time_ns,
         )
@@ -689,6 +711,7 @@ async def _book_report(book: Book, report: ExecutionReport) -> Booking:
         commission_currency=report.commission_currency,
         venue=report.venue,
         liquidity=report.liquidity,
+        from_venue=True,
         allow_overfill=report.allow_overfill,
         occurred_at=report.occurred_at,
         transact_time_ns=report.transact_time_ns,

@@ -139,7 +139,8 @@ class PostgreSQLUnitOfWork:
         """Book execution reports of any orders, in any order; a repeat changes nothing.
 
         The reports are booked in the order of their times. One that refers to another, as a bust to its fill, is booked after
-        it. The instrument of an order is the one of its symbol and venue, if it is kept.
+        it. The instrument of an order is the one of its symbol and venue, if it is kept. What a report says comes from the
+        venue, so a fill counts also after the order's end.
 
         Returns:
             What each report changed, in the order of the reports.

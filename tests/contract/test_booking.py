@@ -511,3 +511,135 @@ async def test_a_commission_in_the_portfolios_own_currency_leaves_its_cash(datab
         portfolio = await books.portfolio()
         assert portfolio.cash_balance == D(cash), currency
         assert portfolio.total_commission_paid == D("1.50")
+
+
+async def test_a_bust_after_a_fill_in_one_unit_of_work(tables: Database):
+    """The portfolio holds its last trades only, and has counted one here: the log is asked for the old one."""
+    books = await Books.begin(tables)
+    order_id = await books.order(OrderSide.BUY, 100)
+    for number in range(EXECUTIONS_KEPT_MAX + 2):
+        await books.book(order_id, "fill", D(1), D(10), f"E-{number}")
+    async with tables.unit_of_work() as uow:
+        order = await uow.orders.get_order_by_id(order_id)
+        assert order is not None
+        await uow.book(order).fill(D(1), D(10), "E-NEW")
+        assert (await uow.book(order).bust("E-0")).counted
+        assert (await uow.book(order).correct("E-1", price=D(11))).counted
+    portfolio = await books.portfolio()
+    assert portfolio.cash_balance == 100_000 - (EXECUTIONS_KEPT_MAX + 1) * 10 - 11
+
+
+async def test_a_bust_of_an_old_fill_whose_id_another_order_has_too(tables: Database):
+    """Two orders, one id: what one order counts now says nothing of what the other counted long ago."""
+    books = await Books.begin(tables)
+    first, second = await books.order(OrderSide.BUY, 100), await books.order(OrderSide.BUY, 100)
+    await books.book(first, "fill", D(3), D(10), "T")
+    for number in range(EXECUTIONS_KEPT_MAX + 2):
+        await books.book(first, "fill", D(1), D(10), f"E-{number}")
+    async with tables.unit_of_work() as uow:
+        old, new = await uow.orders.get_order_by_id(first), await uow.orders.get_order_by_id(second)
+        assert old is not None
+        assert new is not None
+        await uow.book(new).fill(D(5), D(10), "T")
+        booking = await uow.book(old).bust("T")
+    assert booking.positions[0].quantity == EXECUTIONS_KEPT_MAX + 2 + 5
+    assert (await books.portfolio()).cash_balance == 100_000 - (EXECUTIONS_KEPT_MAX + 2 + 5) * 10
+
+
+async def test_a_flip_that_was_corrected_to_less_can_be_corrected_and_busted_again(tables: Database):
+    """Long 100 at 10, sold 150 at 12, no, 80, no, 120, no, nothing: 100 are long at 10."""
+    books = await Books.begin(tables)
+    await books.fill(OrderSide.BUY, 100, 10, "E1")
+    order_id = await books.order(OrderSide.SELL, 150)
+    await books.book(order_id, "fill", D(150), D(12), "E2", occurred_at=minute(3))
+    await books.book(order_id, "correct", "E2", quantity=D(80), new_execution_id="E3")
+    assert (await books.state())[:3] == ([(D(20), D(200), D(160))], D(160), D(160))
+    await books.book(order_id, "correct", "E3", quantity=D(120), new_execution_id="E4")
+    assert (await books.state())[:3] == ([(D(-20), D(-240), D(200))], D(200), D(200))
+    assert (await books.portfolio()).cash_balance == 100_000 - 1000 + 1440
+    await books.book(order_id, "bust", "E4")
+    assert (await books.state())[:3] == ([(D(100), D(1000), D(0))], D(0), D(0))
+    assert (await books.portfolio()).cash_balance == 99_000
+
+
+@pytest.mark.parametrize("is_order_split", [True, False])
+async def test_a_correction_after_a_split_is_in_the_shares_of_the_time_of_the_fill(
+    tables: Database, is_order_split: bool
+):
+    """100 at 700, split 7 for 1; no, at 701; no, 90: 630 are open, for 63090. The order may be done and not split."""
+    books = await Books.begin(tables)
+    order_id = await books.order(OrderSide.BUY, 100)
+    await books.book(order_id, "fill", D(100), D(700), "E1", occurred_at=minute(2))
+    async with tables.unit_of_work() as uow:
+        order = await uow.orders.get_order_by_id(order_id)
+        [position] = await uow.positions.get_positions_by_portfolio(books.portfolio_id)
+        assert order is not None
+        position.split(7, occurred_at=minute(3))
+        await uow.positions.update_position(position)
+        if is_order_split:
+            order.split(7, occurred_at=minute(3))
+            await uow.orders.update_order(order)
+    shares = 7 if is_order_split else 1
+    for details, quantity, cost in (({"price": D(701)}, 100, 70_100), ({"quantity": D(90)}, 90, 63_090)):
+        for counted in (True, False):
+            booking = await books.book(order_id, "correct", "E1", **details)
+            assert booking.counted is counted
+        [position] = await books.positions()
+        assert (position.quantity, position.cost) == (D(quantity * 7), D(cost))
+        assert (booking.order.filled_quantity, booking.order.filled_cost) == (D(quantity * shares), D(cost))
+        assert (await books.portfolio()).cash_balance == 100_000 - cost
+    await books.book(order_id, "bust", "E1")
+    assert (await books.portfolio()).cash_balance == 100_000
+
+
+async def test_an_inverse_contract_is_refused(tables: Database):
+    """Its result is not quantity x difference of prices: 1000 contracts from 50000 to 62500 are 0.004 BTC."""
+    books = await Books.begin(tables, currency="BTC")
+    order_id = await books.order(OrderSide.BUY, 1000, currency="BTC")
+    inverse = Instrument(
+        symbol="AAPL", kind=InstrumentKind.PERPETUAL, currency="BTC", base="BTC", quote="USD", is_inverse=True
+    )
+    async with tables.unit_of_work() as uow:
+        order = await uow.orders.get_order_by_id(order_id)
+        assert order is not None
+        with pytest.raises(DomainError) as raised:
+            await uow.book(order, instrument=inverse).fill(D(1000), D(50_000), "E1")
+        assert raised.value.rule == "instrument.is_inverse"
+        assert (order.filled_quantity, len(order.pending_events)) == (D(0), 0)
+
+
+async def test_a_fill_that_closes_needs_an_open_position_in_a_portfolio_that_hedges(tables: Database):
+    """A sale of LONG opens no short position; a repeat of the fill that closed it stays a repeat."""
+    books = await Books.begin(tables, position_mode=PositionMode.HEDGING)
+    bought = await books.order(OrderSide.BUY, 10, position_side=PositionSide.LONG)
+    sold = await books.order(OrderSide.SELL, 10, position_side=PositionSide.LONG)
+    with pytest.raises(DomainError) as raised:
+        await books.book(sold, "fill", D(10), D(2), "E2")
+    assert raised.value.rule == "position.over_reduce"
+    await books.book(bought, "fill", D(10), D(1), "E1")
+    assert (await books.book(sold, "fill", D(10), D(2), "E2")).counted
+    assert not (await books.book(sold, "fill", D(10), D(2), "E2")).counted
+
+
+async def test_reports_count_after_the_end_and_beyond_the_quantity(tables: Database):
+    """A report says what the venue did: 4 after the expiry; 14 of 10 only if the report says so."""
+    books = await Books.begin(tables)
+    order_id = await books.order(OrderSide.BUY, 10)
+    async with tables.unit_of_work() as uow:
+        order = await uow.orders.get_order_by_id(order_id)
+        assert order is not None
+        order.expire(occurred_at=minute(2))
+        await uow.orders.update_order(order)
+    late = ExecutionReport(
+        order_id=order_id, execution_id="E1", quantity=D(4), price=D(10), occurred_at=minute(3)
+    )
+    too_much = late.model_copy(update={"execution_id": "E2", "quantity": D(8)})
+    async with tables.unit_of_work() as uow:
+        with pytest.raises(DomainError) as raised:
+            await uow.book_reports([late, too_much])
+        assert raised.value.rule == "order.overfill"
+        await uow.rollback()
+    async with tables.unit_of_work() as uow:
+        [_, booking] = await uow.book_reports([late, too_much.model_copy(update={"allow_overfill": True})])
+    assert (booking.order.filled_quantity, booking.order.overfilled_quantity) == (D(12), D(2))
+    assert booking.order.was_filled_after_end

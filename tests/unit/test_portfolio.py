@@ -587,6 +587,8 @@ def test_a_conversion_is_one_event():
         (lambda: add_amount((), "USD", 0.1), "money.amount"),
         (lambda: converted_total((), "USD", {"EUR": 1.1}), "money.rate"),
         (lambda: converted_total((), "USD", {"EUR": D(-1)}), "money.rate"),
+        (lambda: converted_total((), "USD", 5), "money.rate"),
+        (lambda: converted_total((), "USD", [("EUR", D(1))]), "money.rate"),
         (lambda: converted_total((CurrencyAmount(currency="EUR", amount=1),), "USD", {}), "money.rate"),
     ],
 )
