@@ -362,7 +362,7 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
                 occurred_at=when,
             )
         )
-        self._emit_counted(new)
+        self._emit_counted(new, is_known=new_id == old_id)
         return True
 
     # ---- cash ----------------------------------------------------------------------------------------------
@@ -788,15 +788,23 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
         memory = self._remembered()
         return memory.has_all or is_complete(held, getattr(memory, of), execution_id)
 
-    def _emit_counted(self, event: PortfolioTradeRecorded | PortfolioCashMoved) -> None:
-        """Emit an event of an execution, and keep in mind what leaves the state by it."""
+    def _emit_counted(
+        self, event: PortfolioTradeRecorded | PortfolioCashMoved, *, is_known: bool = False
+    ) -> None:
+        """Emit an event of an execution, and keep in mind what leaves the state by it.
+
+        Args:
+            event: The event.
+            is_known: Whether it is a correction under its trade's own id, so that the log has the id.
+        """
         memory, execution_id = self._remembered(), event.execution_id
         held, of = (
             (self.trades, "trades")
             if isinstance(event, PortfolioTradeRecorded)
             else (self.movements, "movements")
         )
-        is_undecided = execution_id not in (None, NO_ID) and not self._knows_all(held, of, str(execution_id))
+        is_named = not is_known and execution_id not in (None, NO_ID)
+        is_undecided = is_named and not self._knows_all(held, of, str(execution_id))
         self.emit(event)
         setattr(memory, of, noted(getattr(memory, of), held))
         if is_undecided:

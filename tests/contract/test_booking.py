@@ -643,3 +643,23 @@ async def test_reports_count_after_the_end_and_beyond_the_quantity(tables: Datab
         [_, booking] = await uow.book_reports([late, too_much.model_copy(update={"allow_overfill": True})])
     assert (booking.order.filled_quantity, booking.order.overfilled_quantity) == (D(12), D(2))
     assert booking.order.was_filled_after_end
+
+
+@pytest.mark.parametrize("is_by_hand", [True, False])
+async def test_a_correction_under_the_same_id_of_a_trade_that_a_full_state_holds(
+    tables: Database, is_by_hand: bool
+):
+    """The log has the id, since the trade has it: the commit does not take the correction for a repeat."""
+    books = await Books.begin(tables)
+    order_id = await books.order(OrderSide.BUY, 100)
+    for number in range(EXECUTIONS_KEPT_MAX + 2):
+        await books.book(order_id, "fill", D(1), D(10), f"E-{number}")
+    latest = f"E-{EXECUTIONS_KEPT_MAX + 1}"
+    if is_by_hand:
+        portfolio = await books.portfolio()
+        async with tables.unit_of_work() as uow:
+            assert portfolio.correct_trade(latest, order_id=order_id, cash_flow=D(-12))
+            await uow.portfolios.update_portfolio(portfolio)
+    else:
+        await books.book(order_id, "correct", latest, price=D(12))
+    assert (await books.portfolio()).cash_balance == 100_000 - (EXECUTIONS_KEPT_MAX + 1) * 10 - 12
