@@ -138,10 +138,9 @@ def test_opening_a_position_refuses_an_unknown_keyword():
     with pytest.raises(DomainError, match="did you mean 'stop_loss_price'") as caught:
         Position.open_position("A", D(1), D(2), stop_los_price=D(1))
     assert caught.value.rule == "position.stop_los_price"
+    given = {"multiplier": D(3), "tags": (), "details": {}}
     for name in PositionDetails.__annotations__:
-        assert Position.open_position(
-            "A", D(1), D(2), **{name: D(3) if name == "multiplier" else None if name != "tags" else ()}
-        )
+        assert Position.open_position("A", D(1), D(2), **{name: given.get(name)})
 
 
 @pytest.mark.parametrize("made", [lambda **k: Portfolio(name="a", initial_capital=D(1), **k), DialTurned])

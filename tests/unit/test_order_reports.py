@@ -95,8 +95,7 @@ def test_a_fill_that_says_little_is_stored_in_few_words():
     order = limit_order()
     order.fill(D(10), D(150), "E-1", occurred_at=TEN)
     assert order.pending_events[-1].event.to_json() == (
-        b'{"symbol":"AAPL","side":"BUY","execution_id":"E-1","quantity":"10","price":"150","commission":"0",'
-        b'"position_ids":[]}'
+        b'{"symbol":"AAPL","side":"BUY","execution_id":"E-1","quantity":"10","price":"150","commission":"0"}'
     )
 
 
