@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -386,6 +387,14 @@ def noted(memory: Memory[R] | None, held: tuple[R, ...]) -> Memory[R] | None:
     memory = Memory() if memory is None else memory
     memory.older.setdefault(held[0].key, []).append(held[0])
     return memory
+
+
+def not_before(when: datetime, earliest: datetime) -> datetime:
+    """Return the later of two times; `when` as it is if it is no time in UTC: the event's validation names the field."""
+    try:
+        return max(when, earliest)
+    except TypeError:
+        return when
 
 
 def is_complete(held: tuple[R, ...], memory: Memory[R] | None, execution_id: str) -> bool:

@@ -31,6 +31,7 @@ from eventstore.domain.executions import (
     is_complete,
     kept,
     known_as,
+    not_before,
     noted,
 )
 from eventstore.domain.money import add_amount
@@ -601,9 +602,10 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
         """
         known = self._having(execution_id, venue)
         counted = self._counting(execution_id, known)
+        when = at(occurred_at, transact_time_ns)
         event = OrderFillBusted(
             **self._facts(counted.venue if counted else venue or self.venue),
-            occurred_at=_not_before(at(occurred_at, transact_time_ns), counted),
+            occurred_at=not_before(when, counted.occurred_at) if counted else when,
             execution_id=execution_id,
             reason=reason,
             transact_time_ns=transact_time_ns,
@@ -667,7 +669,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
         reported_quantity, reported_price = old.as_reported
         event = OrderFillCorrected(
             **self._facts(old.venue),
-            occurred_at=_not_before(at(occurred_at, transact_time_ns), old),
+            occurred_at=not_before(at(occurred_at, transact_time_ns), old.occurred_at),
             execution_id=execution_id,
             new_execution_id=execution_id if new_execution_id is None else new_execution_id,
             quantity=reported_quantity if quantity is None else quantity,
@@ -1498,13 +1500,6 @@ def _marked(some: tuple[Execution, ...], told: Execution, status: ExecutionStatu
             marked = _execution({**one.__dict__, "status": status})
             return (*some[:index], marked, *some[index + 1 :])
     return some
-
-
-def _not_before(when: datetime, execution: Execution | None) -> datetime:
-    """Return when an execution was taken back: never before it happened."""
-    if execution is None or when.tzinfo is None:
-        return when
-    return max(when, execution.occurred_at)
 
 
 def _answered(

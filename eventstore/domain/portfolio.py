@@ -24,6 +24,7 @@ from eventstore.domain.executions import (
     is_complete,
     kept,
     known_as,
+    not_before,
     noted,
 )
 from eventstore.domain.money import add_amount, amount_in, settled_cash_flow
@@ -324,7 +325,7 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
         old_id = _id("trade_id", trade_id)
         new_id = old_id if new_trade_id is None else _id("new_trade_id", new_trade_id)
         old = self._counted_trade(old_id, order_id, account, venue, corrected=True)
-        when = _not_before(at(occurred_at), old)
+        when = not_before(at(occurred_at), old.occurred_at)
         new = self._traded(
             new_id,
             occurred_at=when,
@@ -733,7 +734,7 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
         return PortfolioTradeBusted(
             **{
                 **facts,
-                "occurred_at": _not_before(at(occurred_at), old),
+                "occurred_at": not_before(at(occurred_at), old.occurred_at),
                 "corrected_by": corrected_by,
                 "realized_pnl_change": realized_pnl_change,
                 "cash_flow_change": realized_pnl_change if cash_flow_change is None else cash_flow_change,
@@ -826,7 +827,8 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
                 raise DomainError(
                     "portfolio.execution_repeated",
                     f"portfolio {self.name}: {one.key} was counted already, and is counted again as {one.told()}: "
-                    "load the portfolio again and leave it out, or use uow.book, which asks the log first",
+                    "load the portfolio again and leave it out"
+                    + (", or use uow.book, which asks the log first" if isinstance(one, Trade) else ""),
                 )
         memory.undecided.difference_update(execution_ids)
 
@@ -935,13 +937,6 @@ def _positive(name: str, amount: Decimal) -> Decimal:
     if value <= 0:
         raise DomainError(f"portfolio.{name}", f"{name}: must be above 0, not {amount}")
     return value
-
-
-def _not_before(when: datetime, trade: Trade) -> datetime:
-    try:
-        return max(when, trade.occurred_at)
-    except TypeError:
-        return when  # no time in UTC: the event's validation refuses it and names the field
 
 
 PortfolioAmended = Portfolio.amended_event

@@ -37,6 +37,7 @@ from eventstore.domain.executions import (
     is_complete,
     kept,
     known_as,
+    not_before,
     noted,
 )
 from eventstore.domain.money import CurrencyAmount, add_amount
@@ -673,7 +674,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             raise self._corrected_before(execution_id)
         held = self._open_with(old, None)
         event = PositionFillBusted(
-            occurred_at=max(at(occurred_at, transact_time_ns), old.occurred_at),
+            occurred_at=not_before(at(occurred_at, transact_time_ns), old.occurred_at),
             execution_id=old.execution_id,
             busted=old,
             open_quantity=held.quantity,
@@ -745,7 +746,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             commission=old.commission if commission is None else commission,
         )
         event = PositionFillCorrected(
-            occurred_at=max(at(occurred_at, transact_time_ns), old.occurred_at),
+            occurred_at=not_before(at(occurred_at, transact_time_ns), old.occurred_at),
             execution_id=old.execution_id,
             new_execution_id=new.execution_id,
             quantity=new.quantity,

@@ -28,6 +28,7 @@ from eventstore.domain.executions import (
     OrderSide,
     PositionSide,
     is_complete,
+    not_before,
 )
 from eventstore.domain.instrument import Instrument, instrument_id
 from eventstore.domain.money import Settlement, settled_cash_flow
@@ -202,14 +203,14 @@ class Book:
         """
         session, order = self._source.reading(), self._order
         booked = await self._booked(session, execution_id)
-        when: _Time = {"occurred_at": occurred_at, "transact_time_ns": transact_time_ns}
-        with _all_or_none(order, booked.portfolio, *booked.positions):
+        when = booked.time(occurred_at, transact_time_ns)
+        with _all_or_none(order, booked.portfolio, *booked.positions) as before:
             if not order.bust_fill(execution_id, reason=reason, **when):
                 return Booking(False, order, portfolio=booked.portfolio)
             old = booked.execution
             for position in booked.positions:
                 position.bust_fill(execution_id, **_key(order, old), reason=reason, **when)
-            positions, change = await self._net(session, booked, when)
+            positions, change = await self._net(session, booked, when, before)
             if booked.portfolio is not None:
                 others = total_of(change, booked.realized or _ZERO)
                 booked.portfolio.bust_trade(
@@ -218,7 +219,7 @@ class Book:
                     realized_pnl_change=others,
                     cash_flow_change=None if self._on_margin(booked.portfolio) else _ZERO,
                     reason=reason,
-                    occurred_at=at(occurred_at, transact_time_ns),
+                    occurred_at=when["occurred_at"],
                 )
         await self._save(session, positions, booked.portfolio)
         return Booking(True, order, positions, booked.portfolio, change)
@@ -262,8 +263,8 @@ class Book:
         if new_execution_id is not None:
             await _know(session, order, new_execution_id)
         booked = await self._booked(session, execution_id)
-        when: _Time = {"occurred_at": occurred_at, "transact_time_ns": transact_time_ns}
-        with _all_or_none(order, booked.portfolio, *booked.positions):
+        when = booked.time(occurred_at, transact_time_ns)
+        with _all_or_none(order, booked.portfolio, *booked.positions) as before:
             counted = order.correct_fill(
                 execution_id,
                 quantity=quantity,
@@ -278,7 +279,7 @@ class Book:
                 return Booking(False, order, portfolio=booked.portfolio)
             old, new = booked.execution, order.executions[-1]
             _correct_positions(booked.positions, order, old, new, reason=reason, **when)
-            positions, change = await self._net(session, booked, when)
+            positions, change = await self._net(session, booked, when, before)
             portfolio = booked.portfolio
             if portfolio is not None:
                 has_closed = booked.realized is not None
@@ -292,7 +293,7 @@ class Book:
                     realized_pnl_change=_ZERO if has_closed else change,
                     cash_flow_change=None if self._on_margin(portfolio) else _ZERO,
                     reason=reason,
-                    occurred_at=at(occurred_at, transact_time_ns),
+                    occurred_at=when["occurred_at"],
                 )
         await self._save(session, positions, booked.portfolio)
         return Booking(True, order, positions, booked.portfolio, change)
@@ -330,17 +331,18 @@ class Book:
             # A correction may have left nothing of a flip's other side.
             if counted is not None and counted.counts:
                 positions.append(position)
-        realized = None
+        realized, since = None, execution.occurred_at
         if portfolio is not None:
             # Another order may have the same id, so the log is asked unless this trade is known.
             if portfolio.version and portfolio.find_trade(execution_id, **_key(order, execution)) is None:
                 await session.recall(portfolio, [execution_id])
             trade = portfolio.find_trade(execution_id, **_key(order, execution))
-            realized = None if trade is None else trade.realized_pnl
-        return _Booked(execution, tuple(positions), portfolio, realized)
+            if trade is not None:  # a correction is a trade of the time of the correction
+                realized, since = trade.realized_pnl, max(since, trade.occurred_at)
+        return _Booked(execution, tuple(positions), portfolio, realized, since)
 
     async def _net(
-        self, session: Session, booked: _Booked, when: _Time
+        self, session: Session, booked: _Booked, when: _Time, before: _Before
     ) -> tuple[tuple[Position, ...], Decimal]:
         """Bring what a bust or a correction opened again into the position that was opened since.
 
@@ -356,9 +358,9 @@ class Book:
         moving = [one for one in found if one.id in changed and one is not into]
         if into is None or not moving:
             return booked.positions, change
-        with _all_or_none(into, *moving):
-            for position in moving:
-                change = total_of(change, position.move_into(into, **when))
+        before.keep(into)
+        for position in moving:
+            change = total_of(change, position.move_into(into, **when))
         others = () if into.id in changed else (into,)
         return (*booked.positions, *others), change
 
@@ -471,6 +473,7 @@ class _Booked:
         positions: The positions; after a flip the closed one, then the opened one.
         portfolio: The portfolio, if the order has one.
         realized: What the fill realised in the portfolio, before commission; None if it closed nothing.
+        since: Since when it counts as it does now: the time of the fill, or of its last correction.
         before: What each position had realised.
     """
 
@@ -478,10 +481,16 @@ class _Booked:
     positions: tuple[Position, ...]
     portfolio: Portfolio | None
     realized: Decimal | None
+    since: datetime
     before: tuple[Decimal, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "before", tuple(position.realized_pnl for position in self.positions))
+
+    def time(self, occurred_at: datetime | None, transact_time_ns: int | None) -> _Time:
+        """Return the time of a bust or a correction: not before what it takes back, in any of the three."""
+        when = not_before(at(occurred_at, transact_time_ns), self.since)
+        return {"occurred_at": when, "transact_time_ns": transact_time_ns}
 
     @exact
     def change_of_result(self) -> Decimal:
@@ -633,17 +642,34 @@ async def _know(session: Session, order: Order, execution_id: str) -> None:
         await session.recall(order, [execution_id])
 
 
+class _Before:
+    """What entities were before a block.
+
+    Attributes:
+        states: The entities, with copies of their state and of their private attributes.
+    """
+
+    def __init__(self) -> None:
+        self.states: list[tuple[Order | Position | Portfolio, dict[str, Any], dict[str, Any]]] = []
+
+    def keep(self, entity: Order | Position | Portfolio) -> None:
+        """Keep what an entity is now, unless it was kept before."""
+        if all(entity is not one for one, _, _ in self.states):
+            attributes = {**private(entity), "_memory": copy(private(entity)["_memory"])}
+            self.states.append((entity, entity.__dict__.copy(), attributes))
+
+
 @contextmanager
-def _all_or_none(*entities: Order | Position | Portfolio | None) -> Iterator[None]:
-    """Leave the entities as they were if the block raises."""
-    given = [one for one in entities if one is not None]
-    before = [
-        (one.__dict__.copy(), {**private(one), "_memory": copy(private(one)["_memory"])}) for one in given
-    ]
+def _all_or_none(*entities: Order | Position | Portfolio | None) -> Iterator[_Before]:
+    """Leave the entities, and those that the block keeps, as they were if the block raises."""
+    before = _Before()
+    for entity in entities:
+        if entity is not None:
+            before.keep(entity)
     try:
-        yield
+        yield before
     except BaseException:
-        for one, (state, attributes) in zip(given, before, strict=True):
+        for one, state, attributes in before.states:
             one.__dict__.clear()
             one.__dict__.update(state)
             private(one).update(attributes)

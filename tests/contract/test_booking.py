@@ -663,3 +663,42 @@ async def test_a_correction_under_the_same_id_of_a_trade_that_a_full_state_holds
     else:
         await books.book(order_id, "correct", latest, price=D(12))
     assert (await books.portfolio()).cash_balance == 100_000 - (EXECUTIONS_KEPT_MAX + 1) * 10 - 12
+
+
+async def test_a_bust_from_before_the_correction_counts_at_the_correction(database: Database):
+    """Fill at 2, corrected at 9, busted at 5: until 9 the fill counts, in all three; then nothing does."""
+    books = await Books.begin(database)
+    order_id = await books.order(OrderSide.BUY, 100)
+    await books.book(order_id, "fill", D(10), D(5), "E1", occurred_at=minute(2))
+    await books.book(order_id, "correct", "E1", price=D(9), occurred_at=minute(9))
+    await books.book(order_id, "bust", "E1", occurred_at=minute(5))
+    for now, quantity in ((4, 10), (6, 10), (9, 0)):
+        async with database.as_of(occurred_at=minute(now)) as past:
+            order = await past.orders.get_order_by_id(order_id)
+            [position] = await past.positions.get_positions_by_portfolio(books.portfolio_id)
+            portfolio = await past.portfolios.get_portfolio_by_id(books.portfolio_id)
+        assert order is not None
+        assert portfolio is not None
+        assert (order.filled_quantity, position.quantity) == (D(quantity), D(quantity))
+        assert portfolio.cash_balance == 100_000 - quantity * 5
+
+
+async def test_a_bust_that_the_portfolio_refuses_leaves_the_later_position_as_it_was(tables: Database):
+    """The bust opens a position again, which moves into the later one; then the portfolio does not know the trade as it is."""
+    books = await Books.begin(tables)
+    bought = await books.order(OrderSide.BUY, 100)
+    await books.book(bought, "fill", D(100), D(10), "E1", occurred_at=minute(2))
+    await books.fill(OrderSide.SELL, 150, 12, "E2")
+    portfolio = await books.portfolio()
+    async with tables.unit_of_work() as uow:
+        portfolio.correct_trade("E1", new_trade_id="E9", order_id=bought, cash_flow=D(-1100))
+        await uow.portfolios.update_portfolio(portfolio)
+    async with tables.unit_of_work() as uow:
+        positions = await uow.positions.get_positions_by_portfolio(books.portfolio_id)
+        order = await uow.orders.get_order_by_id(bought)
+        assert order is not None
+        with pytest.raises(DomainError) as raised:
+            await uow.book(order).bust("E1")
+        assert raised.value.rule == "portfolio.execution_corrected"
+        assert sorted(one.quantity for one in positions) == [D(-50), D(0)]
+        assert not [one for one in (*positions, order) if one.pending_events]

@@ -459,6 +459,7 @@ def test_a_replace_that_changes_nothing_answers_its_request():
         (lambda o: o.split(D("1E-30")), "order.split"),
         (lambda o: o.change_symbol(""), "order.symbol"),
         (lambda o: o.bust_fill(""), "order.execution_id"),
+        (lambda o: o.fill(D(1), D(1), "E") and o.bust_fill("E", occurred_at="soon"), "order.occurred_at"),
         (lambda o: o.fill(D(1), D(1), "E", liquidity="SOME"), "order.liquidity"),
         (lambda o: o.fill(D(1), D(1), "E", position_ids=["x"]), "order.position_ids.0"),
     ],

@@ -399,6 +399,8 @@ def test_the_parts_of_a_flip_are_busted_each_in_its_position():
         (lambda p: p.correct_fill("E1", quantity=D(0)), "position.quantity"),
         (lambda p: p.correct_fill("E1", price=D(1), new_execution_id="E2"), "position.execution_conflict"),
         (lambda p: p.bust_fill("E1", reason=7), "position.reason"),
+        (lambda p: p.bust_fill("E1", occurred_at="soon"), "position.occurred_at"),
+        (lambda p: p.correct_fill("E1", price=D(1), occurred_at="soon"), "position.occurred_at"),
         (lambda p: p.split(D(0)), "position.split"),
         (lambda p: p.split(D(1), D(-1)), "position.split"),
         (lambda p: p.change_symbol(""), "position.symbol"),
