@@ -28,6 +28,7 @@ LISTS: dict[str, tuple[Any, ...]] = {
     "orders/by_account": ("A-7",),
     "orders/by_creation": (TIME, TIME),
     "positions/open_by_symbol": ("S7", None, None, None, None),
+    "positions/open_of_order": ("S7", ID, None, None, None),
     "positions/by_symbol": ("S7",),
     "positions/active": (),
     "positions/closed": (),

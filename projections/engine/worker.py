@@ -31,7 +31,7 @@ from eventstore.errors import (
     ServerChangedError,
     TimeoutError,
 )
-from eventstore.limits import check_count
+from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.log.restored import require_whole
@@ -109,7 +109,8 @@ class ProjectionWorker(Generic[R]):
         progressed: Wakes the tasks that wait for the checkpoint to move.
 
     Raises:
-        LimitError: `partition` is not 0 to 255, `batch_events_max` is below 1, or `lease_s` is not above 0.
+        LimitError: `partition` is not 0 to 255, `batch_events_max` is below 1, `lease_s` is not above 0, or `fold_delay_s` is
+            below 0 or infinite.
     """
 
     def __init__(
@@ -131,7 +132,10 @@ class ProjectionWorker(Generic[R]):
         self._lease = PartitionLease(
             log, projection.name, partition, lease_s=lease_s, version=projection.version
         )
-        self._fold_delay_s = fold_delay_s
+        # 0 is a delay too.
+        self._fold_delay_s = (
+            check_seconds("fold_delay_s", fold_delay_s, is_finite=True) if fold_delay_s else 0.0
+        )
         self._awaited = progress_of(log).awaited
         self._batch_events_max = batch_events_max
         self._batch_events = batch_events_max

@@ -184,10 +184,10 @@ STATES = {
     """,
     "positions": """
         INSERT INTO state_snapshot_positions (id, version, symbol, quantity, cost, multiplier, realized_pnl, commission_paid,
-            other_commissions, strategy, portfolio_id, tags, executions, opened_at, closed_at, last_position, stream_version,
+            other_commissions, strategy, portfolio_id, tags, details, executions, opened_at, closed_at, last_position, stream_version,
             schema_hash, recorded_through, occurred_through, during)
         SELECT gen_random_uuid(), 1, 'S' || n % 500, 100, 1, 1, 0, 0, '[]', 'T' || n % 500,
-            ('00000000-0000-0000-0000-' || lpad(to_hex(n % 500), 12, '0'))::uuid, '[]', '[]',
+            ('00000000-0000-0000-0000-' || lpad(to_hex(n % 500), 12, '0'))::uuid, '[]', '[]', '[]',
             timestamptz '2026-01-01Z' + n * interval '1 second',
             CASE WHEN n % 50 = 0 THEN NULL ELSE timestamptz '2026-02-01Z' END, n, 1, 0, now(), now(),
             CASE WHEN n % 50 = 0 THEN int8range(n, n + 100) ELSE int8range(n, NULL) END

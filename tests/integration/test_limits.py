@@ -170,6 +170,10 @@ CALLS: dict[str, tuple[tuple[Any, ...], Callable[[EventStore, Any], Any]]] = {
         (*SECONDS, math.inf),
         lambda store, s: ProjectionWorker(store.log, OrdersProjection(), lease_s=s),
     ),
+    "worker fold_delay_s": (
+        tuple(one for one in (*SECONDS, math.inf) if one),
+        lambda store, s: ProjectionWorker(store.log, OrdersProjection(), fold_delay_s=s),
+    ),
     "runner lease_s": (
         (*SECONDS, math.inf),
         lambda store, s: ProjectionRunner(store.log, OrdersProjection(), lease_s=s),

@@ -62,7 +62,8 @@ async def test_a_rebuild_replaces_the_table(store: EventStore):
 
 
 RIGHTS = """
-    SELECT relname, relacl::text, pg_get_userbyid(relowner), reloptions::text,
+    SELECT relname, (SELECT array_agg(right_of::text ORDER BY right_of::text) FROM unnest(relacl) AS right_of),
+        pg_get_userbyid(relowner), reloptions::text,
         (SELECT array_agg(attname || attacl::text) FROM pg_attribute WHERE attrelid = one.oid AND attacl IS NOT NULL)
     FROM pg_class AS one WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'i') ORDER BY relname
 """
