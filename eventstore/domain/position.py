@@ -1385,13 +1385,18 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
         The event says the cost of what was open when it was made. If something else is open here, since other events are
         missing, it has the same average price; if nothing was open then, the average price of before, or the execution's.
         """
-        was_split = any(one.reported_quantity is not None for one in (old, *self.executions))
-        if abs(quantity - event.open_quantity) <= (SPLIT_REST if was_split else ZERO):
-            return Open(event.open_quantity, event.cost)
+        stated = event.busted if isinstance(event, PositionFillBusted) else event.corrected
+        was_split = any(one.reported_quantity is not None for one in (old, stated, *self.executions))
+        # The event may be in the shares after a split that has not happened here.
+        here, there = old.quantity * stated.as_reported[0], stated.quantity * old.as_reported[0]
+        is_here = here == there
+        open_quantity = event.open_quantity if is_here else cost_share(event.open_quantity, here, there)
+        if abs(quantity - open_quantity) <= (SPLIT_REST if was_split else ZERO):
+            return Open(event.open_quantity if is_here else quantity, event.cost)
         if not quantity:
             return Open(ZERO, ZERO)
-        if event.open_quantity:
-            return Open(quantity, cost_share(event.cost, quantity, event.open_quantity))
+        if open_quantity:
+            return Open(quantity, cost_share(event.cost, quantity, open_quantity))
         if self.quantity:
             return Open(quantity, cost_share(self.cost, quantity, self.quantity))
         return Open(quantity, plain(quantity * old.price))

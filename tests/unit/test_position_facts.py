@@ -509,6 +509,16 @@ def test_a_correction_after_a_split_is_in_the_shares_of_its_time():
     assert position.executions[-1].quantity == 280
 
 
+def test_a_correction_from_before_a_split_costs_the_same_as_of_before_it():
+    """As of between the correction and the split, which was reported first: 90 at 700 are 63000, and nothing was realised."""
+    position = a_position("100", "700")
+    position.split(7)
+    position.correct_fill("E1", quantity=D(90))
+    before = loaded(position, recorded(position, [0, 2]))
+    assert (before.quantity, before.cost, before.realized_pnl) == (90, 63_000, 0)
+    assert (position.quantity, position.cost, position.realized_pnl) == (630, 63_000, 0)
+
+
 def test_a_mark_from_before_a_split_changes_nothing():
     """Its price is of the old shares; one from after it stays if the split is reported late."""
     position = a_position()
