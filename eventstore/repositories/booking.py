@@ -131,7 +131,9 @@ class Book:
         Raises:
             DomainError: As for `Order.fill`, `Position.apply_fill` and `Portfolio.record_trade`; `order.position_side`
                 (the portfolio hedges, and the order does not say which side it means); a price or quantity that the
-                instrument does not have; `instrument.is_inverse`; `position.over_reduce` (the portfolio hedges, and
+                instrument does not have; `instrument.is_inverse`; `order.instrument` (the order has another symbol, multiplier or
+                currency than the instrument); `order.execution_repeated` (the order was loaded before another Unit of Work
+                booked this fill); `position.over_reduce` (the portfolio hedges, and
                 less is open on that side).
             PortfolioNotFoundError: The order's portfolio does not exist.
             EventStoreError: The database could not be read.
@@ -171,6 +173,8 @@ class Book:
             )
             if not counted:
                 return Booking(False, order, portfolio=portfolio)
+            if self._instrument is not None:
+                _check_same(self._instrument, order, portfolio)
             execution = order.executions[-1]
             positions = _taken(order, execution, position, ids, liquidity=liquidity, is_hedging=is_hedging)
             realized = positions[0].realized_in(positions[0].pending_events[-1].event_id)
@@ -578,6 +582,7 @@ def _taken(
             f"position {position.id}: {abs(position.quantity)} {position.symbol} are open, cannot reduce by "
             f"{execution.quantity}: in a portfolio that hedges, a fill does not go through zero",
         )
+    events = len(position.pending_events)
     opposite = position.apply_fill(
         order.side,
         execution.quantity,
@@ -587,6 +592,12 @@ def _taken(
         opposite_id=ids[-1] if len(ids) > 1 else None,
         **facts,
     )
+    if len(position.pending_events) == events:  # the order is older than its position
+        raise DomainError(
+            "order.execution_repeated",
+            f"order {order.id} does not know execution {execution.execution_id}, and position {position.id} has counted it: "
+            "load the order again, in a new Unit of Work",
+        )
     return (position,) if opposite is None else (position, opposite)
 
 
@@ -633,6 +644,18 @@ def _refuse_inverse(instrument: Instrument) -> None:
             "instrument.is_inverse",
             f"{instrument.symbol} is worth multiplier / price, and a position counts quantity x price: call order.fill(), and "
             "give what inverse_pnl() returns to portfolio.record_trade()",
+        )
+
+
+def _check_same(instrument: Instrument, order: Order, portfolio: Portfolio | None) -> None:
+    """Refuse an order that says another symbol, multiplier or currency than the instrument."""
+    currency = order.currency or (None if portfolio is None else portfolio.currency) or instrument.currency
+    said = (order.symbol, order.multiplier, currency)
+    if said != (instrument.symbol, instrument.multiplier, instrument.currency):
+        raise DomainError(
+            "order.instrument",
+            f"order {order.id} is in {said[0]} with multiplier {said[1]}, paid in {said[2]}; the instrument is {instrument.symbol} "
+            f"with multiplier {instrument.multiplier}, paid in {instrument.currency}: give the order what the instrument says",
         )
 
 

@@ -702,3 +702,44 @@ async def test_a_bust_that_the_portfolio_refuses_leaves_the_later_position_as_it
         assert raised.value.rule == "portfolio.execution_corrected"
         assert sorted(one.quantity for one in positions) == [D(-50), D(0)]
         assert not [one for one in (*positions, order) if one.pending_events]
+
+
+@pytest.mark.parametrize(
+    "details", [{"multiplier": D(5)}, {"currency": "EUR"}, {"symbol": "MSFT"}, {"multiplier": D(50)}]
+)
+async def test_an_order_says_what_its_instrument_says(tables: Database, details: dict[str, Any]):
+    """Multiplier 50, in USD: an order of another multiplier, currency or symbol would be booked wrong."""
+    books = await Books.begin(tables, currency="USD")
+    order_id = await books.order(OrderSide.BUY, 10, multiplier=details.get("multiplier", D(1)))
+    said = {"symbol": "AAPL", "multiplier": D(1), "currency": "USD"} | details
+    instrument = Instrument(
+        **said | ({"multiplier": D(50)} if "multiplier" in details else {}), kind=InstrumentKind.CFD
+    )
+    async with tables.unit_of_work() as uow:
+        order = await uow.orders.get_order_by_id(order_id)
+        assert order is not None
+        book = uow.book(order, instrument=instrument)
+        if details == {"multiplier": D(50)}:
+            assert (await book.fill(D(10), D(100), "E1")).counted
+            return
+        with pytest.raises(DomainError) as raised:
+            await book.fill(D(10), D(100), "E1")
+        assert raised.value.rule == "order.instrument"
+        assert not order.pending_events
+
+
+async def test_an_order_that_is_older_than_its_position_is_refused_by_name(tables: Database):
+    """Another Unit of Work booked the fill since the order was loaded: nothing is changed, and the error says what to do."""
+    books = await Books.begin(tables)
+    order_id = await books.order(OrderSide.BUY, 10)
+    await books.book(order_id, "fill", D(1), D(10), "E1")
+    async with tables.unit_of_work() as uow:
+        old = await uow.orders.get_order_by_id(order_id)
+        assert old is not None
+    await books.book(order_id, "fill", D(1), D(10), "E2")
+    async with tables.unit_of_work() as uow:
+        with pytest.raises(DomainError) as raised:
+            await uow.book(old).fill(D(1), D(10), "E2")
+        assert raised.value.rule == "order.execution_repeated"
+        assert not old.pending_events
+    assert (await books.portfolio()).cash_balance == 99_980
