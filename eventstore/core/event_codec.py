@@ -190,7 +190,11 @@ def _left_out(event_class: type[Event]) -> Callable[[Mapping[str, Any]], set[str
     if not flags and not tuples:
         return lambda _: _OCCURRED_AT
 
+    usual = {*flags, *tuples, *_OCCURRED_AT}
+
     def names(state: Mapping[str, Any]) -> set[str]:
+        if not (any([state[name] for name in flags]) or any([state[name] for name in tuples])):
+            return usual
         found = {name for name in flags if state[name] is False}
         found.update(name for name in tuples if state[name] == ())
         found.add("occurred_at")
