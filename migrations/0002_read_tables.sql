@@ -127,6 +127,7 @@ CREATE TABLE positions (
     account           text,
     venue             text,
     currency          text,
+    position_side     text,
     tags              jsonb       NOT NULL,
     details           jsonb       NOT NULL,
     executions        jsonb       NOT NULL,
@@ -162,6 +163,7 @@ COMMENT ON COLUMN positions.realized_pnl IS 'What it has realised, in currency, 
 COMMENT ON COLUMN positions.commission_paid IS 'The sum of its commissions in its own currency.';
 COMMENT ON COLUMN positions.other_commissions IS 'The sum of its commissions in each other currency or coin.';
 COMMENT ON COLUMN positions.currency IS 'The currency of its prices and results.';
+COMMENT ON COLUMN positions.position_side IS 'LONG or SHORT in a portfolio that hedges, whatever its quantity is now.';
 COMMENT ON COLUMN positions.details IS 'The texts of the user, as pairs of name and text.';
 COMMENT ON COLUMN positions.executions IS 'The last executions that were reported, busted and corrected ones too.';
 

@@ -51,7 +51,9 @@ async def assert_whole(connection: DatabaseConnection) -> None:
 
     await asyncio.gather(*(use() for _ in range(size)))
     # A wake-up of other processes may borrow one for a moment.
-    await until(lambda: (connection.statistics().in_use, connection.statistics().waiting) == (0, 0), limit_s=10)
+    await until(
+        lambda: (connection.statistics().in_use, connection.statistics().waiting) == (0, 0), limit_s=10
+    )
 
 
 async def prepare_table(connection: DatabaseConnection) -> None:

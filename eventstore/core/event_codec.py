@@ -193,7 +193,8 @@ def _left_out(event_class: type[Event]) -> Callable[[Mapping[str, Any]], set[str
     usual = {*flags, *tuples, *_OCCURRED_AT}
 
     def names(state: Mapping[str, Any]) -> set[str]:
-        if not (any([state[name] for name in flags]) or any([state[name] for name in tuples])):
+        # A list is faster here than a generator.
+        if not (any([state[name] for name in flags]) or any([state[name] for name in tuples])):  # noqa: C419
             return usual
         found = {name for name in flags if state[name] is False}
         found.update(name for name in tuples if state[name] == ())

@@ -32,6 +32,7 @@ from eventstore.domain.executions import (
     ExecutionStatus,
     Liquidity,
     OrderSide,
+    PositionSide,
     SplitRatio,
     has_correction,
     is_complete,
@@ -117,6 +118,7 @@ class PositionDetails(TypedDict, total=False):
         account: The account.
         venue: The venue, and where the execution traded that opened it.
         currency: The currency of the instrument.
+        position_side: Which of the two positions it is in a portfolio that hedges.
         tags: The user's own labels.
         details: The user's own texts by name, as a mapping.
         execution_id: The execution that opened it.
@@ -134,6 +136,7 @@ class PositionDetails(TypedDict, total=False):
     account: str | None
     venue: str | None
     currency: str | None
+    position_side: PositionSide | None
     tags: Sequence[str]
     details: Mapping[str, str]
     execution_id: str | None
@@ -247,7 +250,16 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
 
     @classmethod
     def _open(cls, fill: PositionFilled, details: PositionDetails, own: Mapping[str, Any]) -> Position:
-        given = ("stop_loss_price", "take_profit_price", "tags", "details", "account", "venue", "multiplier")
+        given = (
+            "stop_loss_price",
+            "take_profit_price",
+            "position_side",
+            "tags",
+            "details",
+            "account",
+            "venue",
+            "multiplier",
+        )
         of_position = {name: details[name] for name in given if name in details}  # type: ignore[literal-required]
         event = cls._opening(fill, {**of_position, **own})
         return cls.create(event, id=details.get("id"))
@@ -571,7 +583,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
 
         A fill through zero closes this position and opens the opposite one, a new stream, with the rest of the
         quantity at the same price. Its commission is split by quantity, and the two parts sum to the whole, to the
-        last digit. The new position has the symbol, multiplier, strategy, portfolio, account, venue, currency, tags and details of
+        last digit. The new position has the symbol, multiplier, strategy, portfolio, account, venue, currency, side, tags and details of
         this one, and the fill's execution; it has no stop loss and no target.
 
         Args:
@@ -620,6 +632,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
             "multiplier": self.multiplier,
             "account": self.account,
             "venue": self.venue,
+            "position_side": self.position_side,
             "tags": self.tags,
             "details": self.details,
         }

@@ -23,7 +23,7 @@ from eventstore.core.types import (
     Text,
     UtcDatetime,
 )
-from eventstore.domain.executions import Execution, Liquidity, OrderSide, SplitRatio
+from eventstore.domain.executions import Execution, Liquidity, OrderSide, PositionSide, SplitRatio
 from eventstore.domain.money import CurrencyAmount
 from eventstore.domain.order_events import ONE, ZERO, cost_from_average
 from eventstore.errors import DomainError
@@ -62,6 +62,7 @@ class PositionFields(BaseModel):
         account: The account (FIX Account, 1).
         venue: The venue.
         currency: The currency of the instrument, in which prices and results are (FIX Currency, 15).
+        position_side: Which of the two positions it is in a portfolio that hedges; None in one that nets.
         tags: The user's own labels.
         details: The user's own texts by name, such as a desk or a signal; given as a mapping, kept as pairs.
         executions: The last `EXECUTIONS_KEPT_MAX` executions, busted and corrected ones too, in the order of report.
@@ -87,6 +88,7 @@ class PositionFields(BaseModel):
     account: Name | None = None
     venue: Name | None = None
     currency: Name | None = None
+    position_side: PositionSide | None = None
     tags: tuple[Name, ...] = ()
     details: Details = ()
     executions: tuple[Execution, ...] = ()

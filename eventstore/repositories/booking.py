@@ -149,7 +149,7 @@ class Book:
         position = await self._open_position(session, is_hedging=is_hedging)
         ids = [new_id() if position is None else position.id]
         whole = number("order.quantity", quantity)
-        if position is not None and not is_hedging and _goes_through_zero(position, order.side, whole):
+        if position is not None and _goes_through_zero(position, order.side, whole):
             ids.append(new_id())
         # The order knows whether the execution is new, so the log is not asked for the two others.
         if position is not None:
@@ -263,6 +263,12 @@ class Book:
             PortfolioNotFoundError: The order's portfolio does not exist.
             EventStoreError: The database could not be read.
         """
+        if self._instrument is not None:
+            _refuse_inverse(self._instrument)
+            if quantity is not None:
+                self._instrument.check_quantity(quantity)
+            if price is not None:
+                self._instrument.check_price(price)
         session, order = self._source.reading(), self._order
         if new_execution_id is not None:
             await _know(session, order, new_execution_id)
@@ -354,9 +360,9 @@ class Book:
             The positions that changed, and by how much their realised result did.
         """
         change = booked.change_of_result()
-        if booked.portfolio is not None and booked.portfolio.position_mode is PositionMode.HEDGING:
-            return booked.positions, change
-        found = list(await session.find(Position, open_position_of(self._order, None)))
+        is_hedging = booked.portfolio is not None and booked.portfolio.position_mode is PositionMode.HEDGING
+        query = open_position_of(self._order, self._order.position_side if is_hedging else None)
+        found = list(await session.find(Position, query))
         changed = {position.id for position in booked.positions}
         into = next((one for one in found if one.id not in changed), found[0] if found else None)
         moving = [one for one in found if one.id in changed and one is not into]
@@ -441,6 +447,13 @@ class Book:
             await session.save(portfolio)
 
 
+def _side_of(position: Position) -> PositionSide:
+    """Return which of the two positions of a portfolio that hedges it is: a bust may have turned its quantity."""
+    if position.position_side is not None:
+        return position.position_side
+    return PositionSide.LONG if position.is_long else PositionSide.SHORT
+
+
 def open_position_of(order: Order, side: PositionSide | None) -> Query[Position]:
     """Return the query of the open position that an order trades, the one opened last first.
 
@@ -456,7 +469,7 @@ def open_position_of(order: Order, side: PositionSide | None) -> Query[Position]
             and position.portfolio_id == order.portfolio_id
             and position.account == order.account
             and position.strategy == order.strategy
-            and (side is None or position.is_long is (side is PositionSide.LONG))
+            and (side is None or _side_of(position) is side)
         )
 
     return Query(
@@ -529,6 +542,12 @@ def _goes_through_zero(position: Position, side: OrderSide, quantity: Decimal) -
     return position.is_long is (side is OrderSide.SELL) and quantity > abs(position.quantity)
 
 
+def _reduces_too_much(position: Position, side: OrderSide, quantity: Decimal) -> bool:
+    """Whether a fill takes more from one of the two positions of a portfolio that hedges than is open there."""
+    own = OrderSide.BUY if _side_of(position) is PositionSide.LONG else OrderSide.SELL
+    return side is not own and quantity > own.sign * position.quantity
+
+
 def _taken(
     order: Order,
     execution: Execution,
@@ -567,6 +586,7 @@ def _taken(
             portfolio_id=order.portfolio_id,
             strategy=order.strategy,
             currency=order.currency,
+            position_side=order.position_side if is_hedging else None,
             **facts,
         )
         return (opened,)
@@ -576,7 +596,7 @@ def _taken(
             f"position {position.id} in {position.symbol} has multiplier {position.multiplier} and currency "
             f"{position.currency}, order {order.id} has {order.multiplier} and {order.currency}: give both the same",
         )
-    if is_hedging and _goes_through_zero(position, order.side, execution.quantity):
+    if is_hedging and _reduces_too_much(position, order.side, execution.quantity):
         raise DomainError(
             "position.over_reduce",
             f"position {position.id}: {abs(position.quantity)} {position.symbol} are open, cannot reduce by "
@@ -706,21 +726,33 @@ _LATER = {"order.unknown_execution", "order.overfill", "position.over_reduce"}
 async def book_reports(source: SessionSource, reports: Iterable[ExecutionReport]) -> list[Booking]:
     """Book execution reports in any order. See `PostgreSQLUnitOfWork.book_reports`."""
     given = list(reports)
-    orders = [await _order_of(source, report) for report in given]
+    books = await _books_of(source, given)
+    try:
+        return await _book_in_order(books, given)
+    except BaseException:
+        source.reading().fail("book_reports")  # some of the reports may be staged
+        raise
+
+
+async def _books_of(source: SessionSource, reports: Sequence[ExecutionReport]) -> list[Book]:
+    """Return the book of each report's order; its instrument is the one of its symbol and venue, if it is kept."""
+    orders = [await _order_of(source, report) for report in reports]
     instruments = {
         key: await source.reading().get(Instrument, instrument_id(*key))
         for key in {(order.symbol, order.venue) for order in orders}
     }
+    return [Book(source, order, instrument=instruments[order.symbol, order.venue]) for order in orders]
+
+
+async def _book_in_order(books: Sequence[Book], reports: Sequence[ExecutionReport]) -> list[Booking]:
     bookings: dict[int, Booking] = {}
     # The result of a position depends on the order of its fills, so it must not depend on the order of arrival.
-    waiting = sorted(range(len(given)), key=lambda place: (given[place].time, place))
+    waiting = sorted(range(len(reports)), key=lambda place: (reports[place].time, place))
     while waiting:
         refused: dict[int, DomainError] = {}
         for place in waiting:
             try:
-                order = orders[place]
-                book = Book(source, order, instrument=instruments[order.symbol, order.venue])
-                bookings[place] = await _book_report(book, given[place])
+                bookings[place] = await _book_report(books[place], reports[place])
             except DomainError as error:
                 if error.rule not in _LATER:
                     raise
@@ -728,7 +760,7 @@ async def book_reports(source: SessionSource, reports: Iterable[ExecutionReport]
         if len(refused) == len(waiting):
             raise refused[waiting[0]]
         waiting = list(refused)
-    return [bookings[place] for place in range(len(given))]
+    return [bookings[place] for place in range(len(reports))]
 
 
 async def _book_report(book: Book, report: ExecutionReport) -> Booking:

@@ -167,8 +167,9 @@ LISTS: Mapping[str, ListStatement] = {
             "            AND row.portfolio_id IS NOT DISTINCT FROM $6::pg_catalog.uuid\n"
             "            AND row.account IS NOT DISTINCT FROM $7::pg_catalog.text\n"
             "            AND row.strategy IS NOT DISTINCT FROM $8::pg_catalog.text\n"
-            "            AND ($9::pg_catalog.text IS NULL OR (row.quantity > 0::pg_catalog.numeric) ="
-            " ($9::pg_catalog.text = 'LONG'::pg_catalog.text))"
+            "            AND ($9::pg_catalog.text IS NULL OR row.position_side = $9::pg_catalog.text"
+            " OR (row.position_side IS NULL\n"
+            "                AND (row.quantity > 0::pg_catalog.numeric) = ($9::pg_catalog.text = 'LONG'::pg_catalog.text)))"
         ),
         sort="opened_at",
         index="positions_open_symbol_idx",

@@ -20,6 +20,7 @@ from eventstore.errors import (
     EventStoreError,
     ReadOnlyError,
     RepositoryError,
+    TransactionError,
     UnsavedChangesError,
 )
 from eventstore.log.records import NO_METADATA, StagedEvent
@@ -85,6 +86,7 @@ class Session:
         self._merged: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, metadata)
         self._queues: StreamQueues | None = None
         self._asked: Mapping[UUID, int] = {}
+        self._failed: str | None = None
         self._generation: int | None = None
 
     def _note_server(self) -> None:
@@ -422,13 +424,23 @@ class Session:
         """Before an append, ask the log for executions that an entity counted without knowing whether they are repeats.
 
         Raises:
+            TransactionError: Something failed halfway in this Unit of Work: roll back.
             DomainError: One of them was counted before. Nothing was sent.
             EventStoreError: The log could not be read.
         """
+        if self._failed is not None:
+            raise TransactionError(
+                f"{self._failed} has failed in this Unit of Work, and what it had done until then is not to be committed: "
+                "roll back, and begin again"
+            )
         for staging in self._staging.values():
             execution_ids = staging.entity._ids_to_ask()  # noqa: SLF001 - the entity's hook for this
             if execution_ids:
                 await self.recall(staging.entity, execution_ids)
+
+    def fail(self, what: str) -> None:
+        """Refuse each commit from now on until a rollback, since `what` was done in part."""
+        self._failed = what
 
     async def recall(self, entity: Entity, execution_ids: Collection[str]) -> None:
         """Let an entity know all that the log has of these execution ids; errors as for `ask_for_repeats`."""
@@ -531,6 +543,7 @@ class Session:
         self._order.clear()
         self._sent = 0
         self._generation = None
+        self._failed = None
 
 
 def _built_by_hand(entity: Entity) -> bool:

@@ -146,8 +146,8 @@ class PostgreSQLUnitOfWork:
             What each report changed, in the order of the reports.
 
         Raises:
-            DomainError: `report.order_id`: no order, or more than one, has the id; or as for `Book`. Nothing of these
-                reports is to be committed then: roll back.
+            DomainError: `report.order_id`: no order, or more than one, has the id; or as for `Book`. A commit is
+                refused then: roll back.
             EventStoreError: The database could not be read.
         """
         return await book_reports(self, reports)
@@ -174,6 +174,7 @@ class PostgreSQLUnitOfWork:
             TransactionNotActiveError: It has not begun.
             UnsavedChangesError: A known entity was changed and not saved. Nothing was sent: save it and commit
                 again.
+            TransactionError: `book_reports` has failed in it: roll back.
             DomainError: `....execution_repeated`: an execution was counted before, so long ago that the entity could
                 not know it. Nothing was sent.
             EntityDeletedError: A new entity has an id that was deleted.

@@ -23,7 +23,7 @@ from eventstore.domain import (
     Settlement,
 )
 from eventstore.domain.executions import EXECUTIONS_KEPT_MAX
-from eventstore.errors import DomainError, PortfolioNotFoundError
+from eventstore.errors import DomainError, PortfolioNotFoundError, TransactionError
 from tests.contract.databases import Database, minute
 
 if TYPE_CHECKING:
@@ -375,6 +375,23 @@ class TestBust:
         assert abs(realized - (688 - D(1870) * 8 / 21)) < D("1e-20")
         assert realized == sum(one.realized_pnl for one in await books.positions())
 
+    async def test_a_side_of_a_portfolio_that_hedges_stays_one_position(self, tables: Database):
+        """Long 10 at 1, closed at 3, the opening busted: the long side owes 10. Booked again, it is flat with 20 realised."""
+        books = await Books.begin(tables, position_mode=PositionMode.HEDGING, settlement=Settlement.ON_MARGIN)
+        long = {"position_side": PositionSide.LONG}
+        opened = await books.order(OrderSide.BUY, 20, **long)
+        closed = await books.order(OrderSide.SELL, 10, **long)
+        short = await books.order(OrderSide.SELL, 5, position_side=PositionSide.SHORT)
+        await books.book(opened, "fill", D(10), D(1), "E1")
+        await books.book(closed, "fill", D(10), D(3), "E2")
+        await books.book(opened, "bust", "E1")
+        await tables.catch_up()
+        await books.book(short, "fill", D(5), D(2), "E3")
+        assert sorted(one.quantity for one in await books.positions()) == [-10, -5]
+        await books.book(opened, "fill", D(10), D(1), "E4")
+        assert sorted(one.quantity for one in await books.positions()) == [-5, 0]
+        assert (await books.portfolio()).total_realized_pnl == 20
+
     async def test_a_fill_that_nobody_booked_is_named(self, tables: Database):
         """A fill by hand is taken back by hand."""
         order = Order.create_market_order("AAPL", D(5), OrderSide.BUY)
@@ -481,6 +498,30 @@ class TestReports:
         assert sum(quantity for quantity, _, _ in positions) == -5
         assert realized == total
         assert cash == 100_000 + 15 * 110 - 10 * 99
+
+    async def test_a_batch_that_fails_is_not_committed_in_part(self, tables: Database):
+        """The caller swallows the error: the commit is refused, and after a rollback nothing has changed."""
+        books = await Books.begin(tables)
+        order_id = await books.order(OrderSide.BUY, 10)
+        reports = [
+            ExecutionReport(
+                order_id=order_id, execution_id="E1", quantity=D(3), price=D(100), occurred_at=minute(2)
+            ),
+            ExecutionReport(
+                kind=ReportKind.BUST, order_id=order_id, execution_id="unknown", occurred_at=minute(3)
+            ),
+        ]
+        before = await books.state()
+        uow = tables.unit_of_work()
+        await uow.begin_transaction()
+        with pytest.raises(DomainError):
+            await uow.book_reports(reports)
+        with pytest.raises(TransactionError, match="roll back"):
+            await uow.commit()
+        await uow.rollback()
+        assert await books.state() == before
+        async with uow:
+            assert [one.counted for one in await uow.book_reports(reports[:1])] == [True]
 
     async def test_a_report_of_an_unknown_order_is_named(self, tables: Database):
         """No order has the id."""

@@ -42,7 +42,7 @@ FILL = (
     """
     INSERT INTO positions
     SELECT gen_random_uuid(), 1, 'S' || n % 500, 100, 1, 1, NULL, NULL, NULL, 0, 0, '[]', NULL, NULL, 'T' || n % 500,
-        ('00000000-0000-0000-0000-' || lpad(to_hex(n % 500), 12, '0'))::uuid, 'A' || n % 500, NULL, NULL, '[]', '[]', '[]',
+        ('00000000-0000-0000-0000-' || lpad(to_hex(n % 500), 12, '0'))::uuid, 'A' || n % 500, NULL, NULL, NULL, '[]', '[]', '[]',
         timestamptz '2026-01-01Z' + n * interval '1 second',
         CASE WHEN n % 50 = 0 THEN NULL ELSE timestamptz '2026-02-01Z' END, NULL, n
     FROM generate_series(1, {rows}) AS n

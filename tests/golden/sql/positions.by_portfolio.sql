@@ -88,6 +88,7 @@ SELECT
     candidates.account,
     candidates.venue,
     candidates.currency,
+    candidates.position_side::pg_catalog.text AS position_side,
     candidates.tags,
     candidates.details,
     candidates.executions,

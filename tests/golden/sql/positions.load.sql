@@ -25,6 +25,7 @@ SELECT
     row.account,
     row.venue,
     row.currency,
+    row.position_side::pg_catalog.text AS position_side,
     row.tags,
     row.details,
     row.executions,

@@ -64,7 +64,8 @@ candidates AS (
             AND row.portfolio_id IS NOT DISTINCT FROM $6::pg_catalog.uuid
             AND row.account IS NOT DISTINCT FROM $7::pg_catalog.text
             AND row.strategy IS NOT DISTINCT FROM $8::pg_catalog.text
-            AND ($9::pg_catalog.text IS NULL OR (row.quantity > 0::pg_catalog.numeric) = ($9::pg_catalog.text = 'LONG'::pg_catalog.text))
+            AND ($9::pg_catalog.text IS NULL OR row.position_side = $9::pg_catalog.text OR (row.position_side IS NULL
+                AND (row.quantity > 0::pg_catalog.numeric) = ($9::pg_catalog.text = 'LONG'::pg_catalog.text)))
             AND ($3::pg_catalog.timestamptz IS NULL OR (row.opened_at, row.id) < ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid))
         ORDER BY row.opened_at DESC, row.id DESC
         LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
@@ -97,6 +98,7 @@ SELECT
     candidates.account,
     candidates.venue,
     candidates.currency,
+    candidates.position_side::pg_catalog.text AS position_side,
     candidates.tags,
     candidates.details,
     candidates.executions,
