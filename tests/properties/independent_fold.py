@@ -160,6 +160,7 @@ def _split(order: dict[str, Any], ratio: Fraction) -> None:
     for report in order["reports"]:
         report["quantity"] *= ratio
         report["price"] /= ratio
+        report["since"] *= ratio
 
 
 def _amend(order: dict[str, Any], arguments: dict[str, Any], *, active: bool) -> str:
@@ -225,6 +226,7 @@ def _report(
         "quantity": quantity,
         "price": price,
         "told": (quantity, price),
+        "since": Fraction(1),
         "commission": fees,
         "fee_in": fee_in,
         "stands": True,
@@ -289,6 +291,10 @@ def _correct(order: dict[str, Any], arguments: dict[str, Any]) -> str:
     new = _report(
         new_id, arguments, old["commission"], venue=old["venue"], fee_in=old["fee_in"], instead_of=old_id
     )
+    # A correction is told in the shares of the time of its fill.
+    new["since"] = old["since"]
+    new["quantity"] *= old["since"]
+    new["price"] /= old["since"]
     if new_id == old_id:
         if standing and _is_told_as(old, new):
             return REPEAT
