@@ -313,3 +313,11 @@ class UpcastEvents(RecordedEvent):
             f"UpcastEvents(position={self.position}, stream_id={self.stream_id!r}, version={self.version}, "
             f"type={self.type!r}, events={list(self._became.events)!r})"
         )
+
+
+def with_derived(*kinds: type[Event]) -> list[type[Event]]:
+    """Return event classes with those that users derived from them."""
+    found = dict.fromkeys(kinds)
+    for kind in kinds:
+        found |= dict.fromkeys(with_derived(*kind.__subclasses__()))
+    return list(found)

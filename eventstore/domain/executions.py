@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, Self, TypeGuard, TypeVar
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -166,6 +166,38 @@ class ExecutionKey:
         return ", ".join([self.execution_id, *(f"{name} {value}" for name, value in told if value)])
 
 
+class Named(Protocol):
+    """What has the parts of a key: an execution, a trade, or an event of one."""
+
+    @property
+    def execution_id(self) -> str | None:
+        """The id that the venue gave it; None or "0" if it has none."""
+
+    @property
+    def order_id(self) -> UUID | None:
+        """The order of ours."""
+
+    @property
+    def account(self) -> str | None:
+        """The account."""
+
+    @property
+    def venue(self) -> str | None:
+        """The venue."""
+
+
+def has_id(execution_id: str | None) -> TypeGuard[str]:
+    """Whether an id is one: None and "0" are none."""
+    return execution_id is not None and execution_id != NO_ID
+
+
+def key_of(one: Named) -> ExecutionKey | None:
+    """Return what an execution or a trade is known by; None if it has no id."""
+    if not has_id(one.execution_id):
+        return None
+    return ExecutionKey(one.execution_id, one.order_id, one.account, one.venue)
+
+
 class Execution(Validated):
     """One execution, or the part of it that one position counts.
 
@@ -220,9 +252,7 @@ class Execution(Validated):
     @property
     def key(self) -> ExecutionKey | None:
         """What it is known by; None if the venue gave it no id."""
-        if self.execution_id is None or self.execution_id == NO_ID:
-            return None
-        return ExecutionKey(self.execution_id, self.order_id, self.account, self.venue)
+        return key_of(self)
 
     @property
     @exact

@@ -18,7 +18,6 @@ from eventstore.core.validation import number
 from eventstore.domain.division import cost_share
 from eventstore.domain.executions import (
     EXECUTIONS_KEPT_MAX,
-    NO_ID,
     Execution,
     ExecutionKey,
     ExecutionStatus,
@@ -28,6 +27,7 @@ from eventstore.domain.executions import (
     PositionSide,
     SplitRatio,
     has_correction,
+    has_id,
     is_complete,
     kept,
     known_as,
@@ -1176,7 +1176,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
         """
         attributes = private(self)
         held = self.executions
-        is_known = new_id is None or new_id == NO_ID or is_complete(held, attributes["_memory"], new_id)
+        is_known = not has_id(new_id) or is_complete(held, attributes["_memory"], new_id)
         self.emit(event)
         if instead_of is not None:
             held = _marked(held, instead_of, ExecutionStatus.CORRECTED)
@@ -1535,7 +1535,7 @@ def _new_key(event: Event) -> ExecutionKey | None:
         added = event.new_execution_id
     else:
         return None
-    return None if added is None or added == NO_ID else ExecutionKey(added, None, event.account, event.venue)
+    return ExecutionKey(added, None, event.account, event.venue) if has_id(added) else None
 
 
 def _ended_by(event: Event) -> tuple[Execution, ExecutionStatus] | None:

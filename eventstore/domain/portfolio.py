@@ -18,11 +18,12 @@ from eventstore.core.event import RecordedEvent
 from eventstore.core.types import Name
 from eventstore.core.validation import number, shown
 from eventstore.domain.executions import (
-    NO_ID,
     ExecutionKey,
     ExecutionStatus,
+    has_id,
     is_complete,
     kept,
+    key_of,
     known_as,
     not_before,
     noted,
@@ -43,7 +44,6 @@ from eventstore.domain.portfolio_memory import (
     TRADE_FACTS,
     PortfolioMemory,
     counted_by,
-    key_of,
     marked,
     movement_of,
     trade_of,
@@ -700,7 +700,7 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
         corrected: bool = False,
     ) -> Trade:
         """Return the trade that counts under a key, or else the last one; `corrected`: one that was replaced, too."""
-        if trade_id is None or trade_id == NO_ID:
+        if not has_id(trade_id):
             raise DomainError("portfolio.trade_id", "a trade without an id cannot be named")
         key = ExecutionKey(trade_id, order_id, account, venue)
         known = self._known_trades(key)
@@ -804,7 +804,7 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
             if isinstance(event, PortfolioTradeRecorded)
             else (self.movements, "movements")
         )
-        is_named = not is_known and execution_id not in (None, NO_ID)
+        is_named = not is_known and has_id(execution_id)
         is_undecided = is_named and not self._knows_all(held, of, str(execution_id))
         self.emit(event)
         setattr(memory, of, noted(getattr(memory, of), held))

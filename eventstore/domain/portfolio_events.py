@@ -14,7 +14,13 @@ from eventstore.core.context import now
 from eventstore.core.event import Event
 from eventstore.core.types import Computed, Details, Name, Nanoseconds, NonNegative, Text, UtcDatetime
 from eventstore.core.validation import Validated
-from eventstore.domain.executions import EXECUTIONS_KEPT_MAX, NO_ID, ExecutionKey, ExecutionStatus
+from eventstore.domain.executions import (
+    EXECUTIONS_KEPT_MAX,
+    ExecutionKey,
+    ExecutionStatus,
+    has_id,
+    key_of,
+)
 from eventstore.domain.money import CurrencyAmount, Settlement
 from eventstore.errors import DomainError
 
@@ -132,9 +138,7 @@ class Trade(Validated):
     @property
     def key(self) -> ExecutionKey | None:
         """What it is known by; None if it has no id."""
-        if self.execution_id is None or self.execution_id == NO_ID:
-            return None
-        return ExecutionKey(self.execution_id, self.order_id, self.account, self.venue)
+        return key_of(self)
 
     def says_the_same_as(self, other: Trade) -> bool:
         """Whether both report the same result, commission and cash flow, in the same currencies."""
@@ -191,7 +195,7 @@ class CashMovement(Validated):
     @property
     def key(self) -> ExecutionKey | None:
         """What it is known by, its kind and its id; None if it has no id."""
-        if self.execution_id is None or self.execution_id == NO_ID:
+        if not has_id(self.execution_id):
             return None
         return ExecutionKey(f"{self.kind} {self.execution_id}")
 

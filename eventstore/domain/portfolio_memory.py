@@ -9,11 +9,11 @@ from typing import TypeVar
 from eventstore.core import codec
 from eventstore.core.event import Event, RecordedEvent
 from eventstore.domain.executions import (
-    NO_ID,
     ExecutionKey,
     ExecutionStatus,
     Keyed,
     Memory,
+    key_of,
     known_as,
     own_copy,
 )
@@ -134,13 +134,6 @@ def counted_by(event: Event) -> Trade | CashMovement | None:
     if isinstance(event, PortfolioTradeRecorded):
         return trade_of(event)
     return movement_of(event) if isinstance(event, PortfolioCashMoved) else None
-
-
-def key_of(event: PortfolioTradeBusted) -> ExecutionKey | None:
-    """Return what the trade that an event takes back is known by; None if it has no id."""
-    if event.execution_id is None or event.execution_id == NO_ID:
-        return None
-    return ExecutionKey(event.execution_id, event.order_id, event.account, event.venue)
 
 
 def marked(trades: tuple[Trade, ...], event: PortfolioTradeBusted) -> tuple[Trade, ...]:

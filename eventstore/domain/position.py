@@ -26,7 +26,6 @@ from eventstore.domain.division import (
 )
 from eventstore.domain.executions import (
     EXECUTIONS_KEPT_MAX,
-    NO_ID,
     Execution,
     ExecutionKey,
     ExecutionStatus,
@@ -35,6 +34,7 @@ from eventstore.domain.executions import (
     PositionSide,
     SplitRatio,
     has_correction,
+    has_id,
     is_complete,
     kept,
     known_as,
@@ -355,7 +355,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
     def execution_ids(self) -> tuple[str, ...]:
         """The ids of the executions that the state holds, in the order of report."""
         ids = (one.execution_id for one in self.executions)
-        return tuple(dict.fromkeys(one for one in ids if one is not None and one != NO_ID))
+        return tuple(dict.fromkeys(one for one in ids if has_id(one)))
 
     # ---- what is read from its events ----------------------------------------------------------------------
 
@@ -1073,7 +1073,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
 
     def _known(self, execution_id: str | None, facts: FillFacts) -> list[Execution]:
         """Return what is known of an execution, in the order of report."""
-        if execution_id is None or execution_id == NO_ID:
+        if not has_id(execution_id):
             return []
         account, venue = facts.get("account"), facts.get("venue")
         key = ExecutionKey(
@@ -1174,9 +1174,7 @@ class Position(PositionFields, Entity, category="position", created=PositionOpen
     def _count(self, fill: PositionFilled) -> Decimal | None:
         """Emit a fill, and return what it realised."""
         execution_id = fill.execution_id
-        is_open_question = (
-            execution_id is not None and execution_id != NO_ID and not self._is_complete(execution_id)
-        )
+        is_open_question = has_id(execution_id) and not self._is_complete(execution_id)
         _, result = traded(Open(self.quantity, self.cost), fill.side.sign * fill.quantity, fill.price)
         realized = None if result is None else plain(result * self.multiplier)
         held = self.executions

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from eventstore.core.context import exact, plain
-from eventstore.core.event import Event, RecordedEvent
+from eventstore.core.event import RecordedEvent, with_derived
 from eventstore.core.validation import number
 from eventstore.domain.executions import Execution
 from eventstore.domain.order_events import OrderFillBusted, OrderFillCorrected, OrderFilled
@@ -169,7 +169,9 @@ async def _executions(
     symbols: dict[UUID, str] = {}
     of_orders: dict[UUID, list[_Reported]] = {}
     of_positions: dict[UUID, list[_Reported]] = {}
-    replay = Replay(log, types=_types(*_OF_ORDERS, *_OF_POSITIONS, PositionSplit), through=past.point.through)
+    replay = Replay(
+        log, types=with_derived(*_OF_ORDERS, *_OF_POSITIONS, PositionSplit), through=past.point.through
+    )
     async for recorded in replay:
         for part in recorded.upcast_events:
             if isinstance(part.event, PositionOpened):
@@ -339,11 +341,3 @@ def _take_back(
         one.counts = False
         return one
     return None
-
-
-def _types(*kinds: type[Event]) -> list[type[Event]]:
-    """Return event classes with those that users derived from them."""
-    found = dict.fromkeys(kinds)
-    for kind in kinds:
-        found |= dict.fromkeys(_types(*kind.__subclasses__()))
-    return list(found)

@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 
 from eventstore.core.types import Amount, Computed, Name, Price, Quantity, UtcDatetime
 from eventstore.core.validation import Validated
-from eventstore.domain.executions import NO_ID, OrderSide
+from eventstore.domain.executions import OrderSide, has_id
 
 Section = Literal["positions", "cash", "executions"]
 """A part of a statement."""
@@ -89,4 +89,4 @@ class StatedExecution(Stated):
     @property
     def has_id(self) -> bool:
         """Whether the venue gave it an id."""
-        return self.execution_id is not None and self.execution_id != NO_ID
+        return has_id(self.execution_id)

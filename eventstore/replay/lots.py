@@ -11,7 +11,7 @@ from typing import Any, overload
 from uuid import UUID
 
 from eventstore.core.context import bound_in_utc, exact, plain
-from eventstore.core.event import Event, RecordedEvent
+from eventstore.core.event import RecordedEvent, with_derived
 from eventstore.domain.lot_steps import LotsOfPosition
 from eventstore.domain.lots import Chosen, LotMatch, LotMethod, Lots, lot_method
 from eventstore.domain.money import CurrencyAmount, add_amount
@@ -176,7 +176,7 @@ async def tax_lots(
     with log.server.steady():
         through = await log.head() if through is None else bound("through", through)
         opened = Replay(
-            log, categories=["position"], types=_types(PositionOpened, PositionAmended), through=through
+            log, categories=["position"], types=with_derived(PositionOpened, PositionAmended), through=through
         )
         positions = {
             part.stream_id
@@ -223,7 +223,7 @@ async def _exists(log: EventLog, portfolio_id: UUID, through: Bound) -> bool:
 async def _read(log: EventLog, streams: Sequence[UUID], through: Bound | None) -> dict[UUID, LotsOfPosition]:
     """Return the positions of some streams, read without their marks; those that were never opened are left out."""
     found: dict[UUID, LotsOfPosition] = {}
-    wanted = [one for one in _types(*Position.event_classes()) if one is not PositionMarked]
+    wanted = [one for one in with_derived(*Position.event_classes()) if one is not PositionMarked]
     async for recorded in Replay(log, streams=streams, types=wanted, through=through):
         for part in recorded.upcast_events:
             _take(found, part)
@@ -235,14 +235,6 @@ def _take(found: dict[UUID, LotsOfPosition], part: RecordedEvent) -> None:
         found.setdefault(part.stream_id, LotsOfPosition(part.stream_id))
     if part.stream_id in found:
         found[part.stream_id].take(part.event)
-
-
-def _types(*kinds: type[Event]) -> list[type[Event]]:
-    """Return event classes with those that users derived from them."""
-    found = dict.fromkeys(kinds)
-    for kind in kinds:
-        found |= dict.fromkeys(_types(*kind.__subclasses__()))
-    return list(found)
 
 
 def _check_chosen(chosen: Chosen | None, positions: Iterable[LotsOfPosition]) -> None:

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID
 
-from eventstore.core.context import at, exact, new_id, plain
+from eventstore.core.context import at, exact, new_id, plain, total
 from eventstore.core.entity_state import private
 from eventstore.core.validation import number
 from eventstore.domain.division import commission_share
@@ -138,14 +138,11 @@ class Book:
             PortfolioNotFoundError: The order's portfolio does not exist.
             EventStoreError: The database could not be read.
         """
-        if self._instrument is not None:
-            _refuse_inverse(self._instrument)
-            self._instrument.check_quantity(quantity)
-            self._instrument.check_price(price)
+        self._check_increments(quantity, price)
         session, order = self._source.reading(), self._order
         await _know(session, order, execution_id)
         portfolio = await self._portfolio(session)
-        is_hedging = portfolio is not None and portfolio.position_mode is PositionMode.HEDGING
+        is_hedging = _hedges(portfolio)
         position = await self._open_position(session, is_hedging=is_hedging)
         ids = [new_id() if position is None else position.id]
         whole = number("order.quantity", quantity)
@@ -216,7 +213,7 @@ class Book:
                 position.bust_fill(execution_id, **_key(order, old), reason=reason, **when)
             positions, change = await self._net(session, booked, when, before)
             if booked.portfolio is not None:
-                others = total_of(change, booked.realized or _ZERO)
+                others = _sum(change, booked.realized or _ZERO)
                 booked.portfolio.bust_trade(
                     execution_id,
                     **_key(order, old),
@@ -263,12 +260,7 @@ class Book:
             PortfolioNotFoundError: The order's portfolio does not exist.
             EventStoreError: The database could not be read.
         """
-        if self._instrument is not None:
-            _refuse_inverse(self._instrument)
-            if quantity is not None:
-                self._instrument.check_quantity(quantity)
-            if price is not None:
-                self._instrument.check_price(price)
+        self._check_increments(quantity, price)
         session, order = self._source.reading(), self._order
         if new_execution_id is not None:
             await _know(session, order, new_execution_id)
@@ -296,7 +288,7 @@ class Book:
                 portfolio.correct_trade(
                     execution_id,
                     new_trade_id=new.execution_id,
-                    realized_pnl=total_of(booked.realized or _ZERO, change) if has_closed else None,
+                    realized_pnl=_sum(booked.realized or _ZERO, change) if has_closed else None,
                     commission=new.commission,
                     cash_flow=self._cash_flow(portfolio, new),
                     **_key(order, old),
@@ -360,8 +352,7 @@ class Book:
             The positions that changed, and by how much their realised result did.
         """
         change = booked.change_of_result()
-        is_hedging = booked.portfolio is not None and booked.portfolio.position_mode is PositionMode.HEDGING
-        query = open_position_of(self._order, self._order.position_side if is_hedging else None)
+        query = self._open_positions(is_hedging=_hedges(booked.portfolio))
         found = list(await session.find(Position, query))
         changed = {position.id for position in booked.positions}
         into = next((one for one in found if one.id not in changed), found[0] if found else None)
@@ -370,7 +361,7 @@ class Book:
             return booked.positions, change
         before.keep(into)
         for position in moving:
-            change = total_of(change, position.move_into(into, **when))
+            change = _sum(change, position.move_into(into, **when))
         others = () if into.id in changed else (into,)
         return (*booked.positions, *others), change
 
@@ -379,11 +370,13 @@ class Book:
         if portfolio_id is None:
             return None
         # What this Unit of Work knows is not read again: the commit finds out whether another writer has changed it.
-        known = (one for one in session.known(Portfolio) if one.id == portfolio_id)
-        portfolio = next(known, None) or await session.get(Portfolio, portfolio_id)
+        portfolio = session.known_one(Portfolio, portfolio_id) or await session.get(Portfolio, portfolio_id)
         if portfolio is None:
             raise PortfolioNotFoundError(portfolio_id, category="portfolio")
         return portfolio
+
+    def _open_positions(self, *, is_hedging: bool) -> Query[Position]:
+        return open_position_of(self._order, self._order.position_side if is_hedging else None)
 
     async def _open_position(self, session: Session, *, is_hedging: bool) -> Position | None:
         order = self._order
@@ -392,9 +385,19 @@ class Book:
                 "order.position_side",
                 f"the portfolio of order {order.id} hedges, so the order must say its position_side, LONG or SHORT",
             )
-        query = open_position_of(order, order.position_side if is_hedging else None)
+        query = self._open_positions(is_hedging=is_hedging)
         found = query.answer(session.known(Position), limit=1) or await session.find(Position, query, limit=1)
         return found[0] if found else None
+
+    def _check_increments(self, quantity: Decimal | None, price: Decimal | None) -> None:
+        """Refuse what the instrument does not trade; None is not checked."""
+        if self._instrument is None:
+            return
+        _refuse_inverse(self._instrument)
+        if quantity is not None:
+            self._instrument.check_quantity(quantity)
+        if price is not None:
+            self._instrument.check_price(price)
 
     # ---- what is written -------------------------------------------------------------------------------------
 
@@ -445,6 +448,10 @@ class Book:
             await session.save(position)
         if portfolio is not None:
             await session.save(portfolio)
+
+
+def _hedges(portfolio: Portfolio | None) -> bool:
+    return portfolio is not None and portfolio.position_mode is PositionMode.HEDGING
 
 
 def _side_of(position: Position) -> PositionSide:
@@ -532,10 +539,7 @@ def _key(order: Order, execution: Execution) -> _Key:
     return {"order_id": order.id, "account": execution.account, "venue": execution.venue}
 
 
-@exact
-def total_of(one: Decimal, other: Decimal) -> Decimal:
-    """Return the sum of two amounts."""
-    return plain(one + other)
+_sum = exact(total)
 
 
 def _goes_through_zero(position: Position, side: OrderSide, quantity: Decimal) -> bool:

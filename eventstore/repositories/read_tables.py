@@ -19,16 +19,34 @@ from eventstore.sql import literal
 _ID_AS_JSON = "pg_catalog.to_jsonb($5::pg_catalog.text)"
 _HAS_STATUS = "OPERATOR(pg_catalog.=) $5::pg_catalog.text::{schema}.order_status"
 
+
+def _by_value(
+    kind: type[Entity],
+    table: str,
+    column: str,
+    purpose: str,
+    *,
+    sort: str,
+    sql_type: str = "text",
+    is_descending: bool = False,
+) -> ListStatement:
+    """Return the list of the rows that have a value in a column, through the index of that column."""
+    return ListStatement(
+        kind,
+        table,
+        purpose,
+        where=f"row.{column} = $5::pg_catalog.{sql_type}",
+        sort=sort,
+        index=f"{table}_{column}_idx",
+        parameters=(f"{column} {sql_type}",),
+        is_descending=is_descending,
+        belonging=has_value(kind, column, sql_type),
+    )
+
+
 LISTS: Mapping[str, ListStatement] = {
-    "orders/by_symbol": ListStatement(
-        Order,
-        "orders",
-        "Read the orders of a symbol",
-        where="row.symbol = $5::pg_catalog.text",
-        sort="created_at",
-        index="orders_symbol_idx",
-        parameters=("symbol text",),
-        belonging=has_value(Order, "symbol"),
+    "orders/by_symbol": _by_value(
+        Order, "orders", "symbol", "Read the orders of a symbol", sort="created_at"
     ),
     "orders/by_status": ListStatement(
         Order,
@@ -95,35 +113,19 @@ LISTS: Mapping[str, ListStatement] = {
             row=(f"(client_order_id = $5::pg_catalog.text OR replaced_client_order_ids @> {_ID_AS_JSON})"),
         ),
     ),
-    "orders/by_parent_id": ListStatement(
+    "orders/by_parent_id": _by_value(
         Order,
         "orders",
+        "parent_id",
         "Read the orders that belong to a parent order",
-        where="row.parent_id = $5::pg_catalog.uuid",
         sort="created_at",
-        index="orders_parent_id_idx",
-        parameters=("parent_id uuid",),
-        belonging=has_value(Order, "parent_id", "uuid"),
+        sql_type="uuid",
     ),
-    "orders/by_list_id": ListStatement(
-        Order,
-        "orders",
-        "Read the orders of a group",
-        where="row.list_id = $5::pg_catalog.text",
-        sort="created_at",
-        index="orders_list_id_idx",
-        parameters=("list_id text",),
-        belonging=has_value(Order, "list_id"),
+    "orders/by_list_id": _by_value(
+        Order, "orders", "list_id", "Read the orders of a group", sort="created_at"
     ),
-    "orders/by_account": ListStatement(
-        Order,
-        "orders",
-        "Read the orders of an account",
-        where="row.account = $5::pg_catalog.text",
-        sort="created_at",
-        index="orders_account_idx",
-        parameters=("account text",),
-        belonging=has_value(Order, "account"),
+    "orders/by_account": _by_value(
+        Order, "orders", "account", "Read the orders of an account", sort="created_at"
     ),
     "orders/by_creation": ListStatement(
         Order,
@@ -183,15 +185,8 @@ LISTS: Mapping[str, ListStatement] = {
         is_descending=True,
         belonging=has_value(Position, "symbol"),
     ),
-    "positions/by_symbol": ListStatement(
-        Position,
-        "positions",
-        "Read the positions of a symbol, open and closed",
-        where="row.symbol = $5::pg_catalog.text",
-        sort="opened_at",
-        index="positions_symbol_idx",
-        parameters=("symbol text",),
-        belonging=has_value(Position, "symbol"),
+    "positions/by_symbol": _by_value(
+        Position, "positions", "symbol", "Read the positions of a symbol, open and closed", sort="opened_at"
     ),
     "positions/active": ListStatement(
         Position,
@@ -217,35 +212,27 @@ LISTS: Mapping[str, ListStatement] = {
             row="closed_at IS NOT NULL",
         ),
     ),
-    "positions/by_strategy": ListStatement(
+    "positions/by_strategy": _by_value(
         Position,
         "positions",
+        "strategy",
         "Read the positions of a strategy, open and closed",
-        where="row.strategy = $5::pg_catalog.text",
         sort="opened_at",
-        index="positions_strategy_idx",
-        parameters=("strategy text",),
-        belonging=has_value(Position, "strategy"),
     ),
-    "positions/by_account": ListStatement(
+    "positions/by_account": _by_value(
         Position,
         "positions",
+        "account",
         "Read the positions of an account, open and closed",
-        where="row.account = $5::pg_catalog.text",
         sort="opened_at",
-        index="positions_account_idx",
-        parameters=("account text",),
-        belonging=has_value(Position, "account"),
     ),
-    "positions/by_portfolio": ListStatement(
+    "positions/by_portfolio": _by_value(
         Position,
         "positions",
+        "portfolio_id",
         "Read the positions of a portfolio, open and closed",
-        where="row.portfolio_id = $5::pg_catalog.uuid",
         sort="opened_at",
-        index="positions_portfolio_id_idx",
-        parameters=("portfolio_id uuid",),
-        belonging=has_value(Position, "portfolio_id", "uuid"),
+        sql_type="uuid",
     ),
     "positions/open_by_portfolio": ListStatement(
         Position,
@@ -283,26 +270,16 @@ LISTS: Mapping[str, ListStatement] = {
         index="portfolios_created_at_idx",
         is_descending=True,
     ),
-    "portfolios/by_name": ListStatement(
+    "portfolios/by_name": _by_value(
         Portfolio,
         "portfolios",
+        "name",
         "Read the portfolios of a name, the one created last first",
-        where="row.name = $5::pg_catalog.text",
         sort="created_at",
-        index="portfolios_name_idx",
-        parameters=("name text",),
         is_descending=True,
-        belonging=has_value(Portfolio, "name"),
     ),
-    "portfolios/by_strategy": ListStatement(
-        Portfolio,
-        "portfolios",
-        "Read the portfolios of a strategy",
-        where="row.strategy = $5::pg_catalog.text",
-        sort="created_at",
-        index="portfolios_strategy_idx",
-        parameters=("strategy text",),
-        belonging=has_value(Portfolio, "strategy"),
+    "portfolios/by_strategy": _by_value(
+        Portfolio, "portfolios", "strategy", "Read the portfolios of a strategy", sort="created_at"
     ),
     "instruments/all": ListStatement(
         Instrument,
@@ -312,15 +289,8 @@ LISTS: Mapping[str, ListStatement] = {
         sort="created_at",
         index="instruments_created_at_idx",
     ),
-    "instruments/by_symbol": ListStatement(
-        Instrument,
-        "instruments",
-        "Read the instruments of a symbol",
-        where="row.symbol = $5::pg_catalog.text",
-        sort="created_at",
-        index="instruments_symbol_idx",
-        parameters=("symbol text",),
-        belonging=has_value(Instrument, "symbol"),
+    "instruments/by_symbol": _by_value(
+        Instrument, "instruments", "symbol", "Read the instruments of a symbol", sort="created_at"
     ),
     "instruments/latest_by_symbol": ListStatement(
         Instrument,

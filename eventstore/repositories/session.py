@@ -121,6 +121,11 @@ class Session:
         )
         return self._reconcile(kind, entity_id, stream)
 
+    def known_one(self, kind: type[E], entity_id: UUID) -> E | None:
+        """Return an instance that this session has read or saved; None if it has not, or it was deleted."""
+        entity = self._entities.get(entity_id)
+        return entity if isinstance(entity, kind) and not entity.is_deleted else None
+
     def known(self, kind: type[E]) -> Iterator[E]:
         """Yield the instances of a class that this session has read or saved, unless they were deleted."""
         for entity in self._entities.values():
