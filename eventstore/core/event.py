@@ -129,6 +129,18 @@ class Event(Validated):
         changes = {**validated.__dict__, **(validated.__pydantic_extra__ or {})}
         return super().model_copy(update={name: changes[name] for name in update}, deep=deep)
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Yield what the repr shows: `occurred_at`, and the fields that are not at their defaults."""
+        for name, value in super().__repr_args__():
+            described = type(self).model_fields.get(name or "")
+            if (
+                name == "occurred_at"
+                or described is None
+                or described.is_required()
+                or value != described.default
+            ):
+                yield name, value
+
     @classmethod
     def from_stored(cls, data: dict[str, Any], occurred_at: datetime) -> Self:
         """Create the event from its parsed JSON, without validating it a second time.

@@ -12,7 +12,12 @@ from tools.lint.findings import ROOT, Finding, line_of, module_name, python_file
 from tools.lint.public_api import PAGE, namespaces
 
 # The composition root, the command that uses it, and what users copy.
-MAY_IMPORT_PROJECTIONS = ("eventstore.store", "eventstore.cli", "eventstore.examples")
+MAY_IMPORT_PROJECTIONS = (
+    "eventstore.store",
+    "eventstore.cli",
+    "eventstore.examples",
+    "eventstore.testing.given_when_then",
+)
 # The output module of the command line, and its entry point, which reports a missing extra and cannot use that module.
 MAY_WRITE = {"eventstore/cli/output.py", "eventstore/cli/__init__.py"}
 # Uses other than text: the bytes of an export, the descriptor that `tail` watches, and the closed output of a pipe.
