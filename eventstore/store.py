@@ -47,6 +47,7 @@ from eventstore.replay.as_of import Past, as_of
 from eventstore.replay.bounds import Bound
 from eventstore.replay.equity import Clock, EquityCurve, equity_curve
 from eventstore.replay.history import Changes, HistoryEntry, HistoryOrder, class_and_id, diff, history
+from eventstore.replay.last_metadata import LastMetadata, last_metadata, last_metadata_by
 from eventstore.replay.lots import TaxLotReport, lots, tax_lots
 from eventstore.replay.pages import PAGE_EVENTS_MAX
 from eventstore.replay.rebuilding import Where, rebuild_state
@@ -238,6 +239,61 @@ class EventStore:
             UnknownEventTypeError, EventDecodingError: The code does not know an event.
         """
         return await causation_tree(self.log, id)
+
+    async def last_metadata(
+        self, key: str, *, stream: UUID | Entity | None = None, after: int = 0
+    ) -> LastMetadata | None:
+        """Return the last value of a key of the metadata: where an engine continues, without a replay.
+
+        It waits for every append in flight at the call, also one of a process that was killed. It searches from the end of
+        the log backwards, so the search for a key that was written recently is short.
+
+        Example:
+            last = await store.last_metadata("feed_sequence")
+            await feed.subscribe(after=0 if last is None else last.value)
+
+        Args:
+            key: The key.
+            stream: Only events of this stream, given by its id or its entity.
+            after: Only events after this position.
+
+        Returns:
+            The value with its event; None if no event has the key.
+
+        Raises:
+            LimitError: `after` is not a position.
+            ConfigurationError: The server is a standby.
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        of_stream = None if stream is None else as_id(Entity, stream)
+        return await last_metadata(self.log, key, stream=of_stream, after=after)
+
+    async def last_metadata_by(
+        self, key: str, *, by: str, among: Collection[str] | None = None, after: int = 0
+    ) -> dict[str, LastMetadata]:
+        """Return the last value of a key of the metadata for each value of another key, such as a strategy or a feed.
+
+        As `last_metadata`. It ends when each value of `among` is found. Without `among` it reads the metadata of the whole
+        log, about a second for a million events: give `among`, or `after`.
+
+        Example:
+            rows = await store.last_metadata_by("row", by="strategy", among=["trend", "reversion"])
+
+        Args:
+            key: The key.
+            by: The other key, whose values are compared as text.
+            among: The values of the other key to look for; None for all.
+            after: Only events after this position.
+
+        Returns:
+            By the value of the other key. A value that no event has is missing.
+
+        Raises:
+            LimitError: `after` is not a position.
+            ConfigurationError: `among` is a text; or the server is a standby.
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        return await last_metadata_by(self.log, key, by=by, among=among, after=after)
 
     def as_of(
         self,

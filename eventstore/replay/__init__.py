@@ -1,8 +1,9 @@
-"""Reads of the past: replays, as-of reads, histories, equity curves and tax lots."""
+"""Reads of the past: replays, as-of reads, histories, last metadata, equity curves and tax lots."""
 
 from eventstore.replay.as_of import Past
 from eventstore.replay.equity import EquityCurve, EquityPoint
 from eventstore.replay.history import Changes, FieldChange, HistoryEntry
+from eventstore.replay.last_metadata import LastMetadata
 from eventstore.replay.lots import TaxLotReport, TaxLotTotal
 from eventstore.replay.point_in_time import PointInTime
 from eventstore.replay.replay import OnProgress, Replay, ReplayProgress
@@ -14,6 +15,7 @@ __all__ = [
     "EquityPoint",
     "FieldChange",
     "HistoryEntry",
+    "LastMetadata",
     "OnProgress",
     "Past",
     "PointInTime",
