@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from uuid import UUID
 
 import eventstore.read_side  # noqa: F401 - refuses a module of the user's in place of `projections`
@@ -70,6 +70,9 @@ from projections import (
 )
 from projections.engine.progress import wait_for
 from projections.fresh_rows import Corrections, FreshRows
+
+if TYPE_CHECKING:
+    from eventstore.reports import Reports
 
 _logger = logging.getLogger(__name__)
 
@@ -174,6 +177,13 @@ class EventStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    @property
+    def reports(self) -> Reports:
+        """Orders, fills, positions, P&L, equity and more, as rows and frames."""
+        from eventstore.reports import Reports  # noqa: PLC0415 - most programs need no report
+
+        return Reports(self)
 
     @classmethod
     def of(cls, connection: DatabaseConnection) -> EventStore:

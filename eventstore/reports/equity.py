@@ -1,0 +1,220 @@
+"""The reports of equity and drawdown over time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, time, tzinfo
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from eventstore.core.context import exact, plain
+from eventstore.domain.money import checked_rates, converted_total
+from eventstore.domain.portfolio import Portfolio, PortfolioAmended, PortfolioCashMoved, PortfolioCreated
+from eventstore.reports.columns import amounts, quotients, texts, times
+from eventstore.reports.filters import Question
+from eventstore.reports.folding import BEFORE, Stream
+from eventstore.reports.money import ZERO
+from eventstore.reports.periods import Periods
+from eventstore.reports.portfolios import portfolios_of
+from eventstore.reports.reading import Moment, moment_of
+from eventstore.reports.report import Report
+from eventstore.reports.results import gather
+
+if TYPE_CHECKING:
+    from eventstore.store import EventStore
+
+EQUITY = (*times("at"), *texts("portfolio_id", "currency"), *amounts("equity", "capital", "pnl"))
+DRAWDOWN = (
+    *times("at"),
+    *texts("portfolio_id", "currency"),
+    *amounts("equity", "peak", "drawdown"),
+    *quotients("drawdown_fraction"),
+    *times("peak_at"),
+)
+_WITHOUT = ("symbol", "account")
+
+
+class Point(NamedTuple):
+    """The equity of a portfolio from a time on.
+
+    Attributes:
+        at: The time.
+        equity: The equity.
+        capital: What was brought in less what was taken out, until then.
+    """
+
+    at: datetime
+    equity: Decimal
+    capital: Decimal
+
+    @property
+    @exact
+    def pnl(self) -> Decimal:
+        """What was made until then."""
+        return plain(self.equity - self.capital)
+
+
+class Curve(NamedTuple):
+    """The equity of a portfolio over time, in one currency."""
+
+    portfolio: Portfolio
+    currency: str | None
+    points: list[Point]
+
+
+async def equity(
+    store: EventStore,
+    *,
+    every: str | None,
+    timezone: str | tzinfo,
+    session_end: time | str | None,
+    rates: Mapping[str, Decimal] | None,
+    filters: Mapping[str, Any],
+) -> Report:
+    """Return the report of equity. See `Reports.equity`."""
+    question = Question.of("equity", filters, without=_WITHOUT)
+    periods = Periods.of(every, timezone, session_end)
+    async with moment_of(store, question) as moment:
+        rows = [
+            (point.at, str(curve.portfolio.id), curve.currency, point.equity, point.capital, point.pnl)
+            for curve in await curves(moment, rates)
+            for point in at_ends(curve.points, periods)
+            if question.has_time(point.at)
+        ]
+        return Report("equity", EQUITY, rows, through=moment.through)
+
+
+async def drawdown(
+    store: EventStore,
+    *,
+    every: str | None,
+    timezone: str | tzinfo,
+    session_end: time | str | None,
+    rates: Mapping[str, Decimal] | None,
+    filters: Mapping[str, Any],
+) -> Report:
+    """Return the report of drawdown. See `Reports.drawdown`."""
+    question = Question.of("drawdown", filters, without=_WITHOUT)
+    periods = Periods.of(every, timezone, session_end)
+    async with moment_of(store, question) as moment:
+        rows = [
+            (row[0], str(curve.portfolio.id), curve.currency, *row[1:])
+            for curve in await curves(moment, rates)
+            for row in _drawdowns(
+                point for point in at_ends(curve.points, periods) if question.has_time(point.at)
+            )
+        ]
+        return Report("drawdown", DRAWDOWN, rows, through=moment.through)
+
+
+@exact
+def _drawdowns(points: Iterable[Point]) -> list[tuple[Any, ...]]:
+    """Return for each point how far the result is below its highest so far. Capital that comes or goes is no gain or loss."""
+    rows = []
+    highest: Point | None = None
+    for point in points:
+        if highest is None or point.pnl >= highest.pnl:
+            highest = point
+        lost = plain(highest.pnl - point.pnl)
+        peak = plain(point.equity + lost)
+        rows.append(
+            (point.at, point.equity, peak, lost, plain(lost / peak) if peak > 0 else None, highest.at)
+        )
+    return rows
+
+
+def at_ends(points: list[Point], periods: Periods) -> Iterator[Point]:
+    """Yield the last point of each period; without a unit all points."""
+    for place, point in enumerate(points):
+        period = periods.of_time(point.at)
+        following = points[place + 1].at if place + 1 < len(points) else None
+        if period is None or following is None or following >= period.end:
+            yield point
+
+
+async def curves(moment: Moment, rates: Mapping[str, Decimal] | None) -> list[Curve]:
+    """Return the curve of each portfolio of a question; without rates, one for each of its currencies."""
+    found = []
+    for portfolio in await portfolios_of(moment):
+        if rates is None and await _has_other_currencies(moment, portfolio):
+            found += await _by_currency(moment, portfolio)
+            continue
+        known = checked_rates(rates)
+        curve = await moment.store.equity_curve(portfolio, through=moment.bound, rates=known)
+        capital = await _capital(moment, portfolio, known)
+        points, so_far, ahead = [], ZERO, 0
+        for one in curve.points:
+            if moment.has_occurred(one.at):
+                while ahead < len(capital) and capital[ahead][0] <= one.at:
+                    so_far, ahead = capital[ahead][1], ahead + 1
+                points.append(Point(one.at, one.equity, so_far))
+        found.append(Curve(portfolio, portfolio.currency, points))
+    return [one for one in found if moment.question.has_currency(one.currency)]
+
+
+async def _has_other_currencies(moment: Moment, portfolio: Portfolio) -> bool:
+    """Whether a portfolio or one of its positions has amounts of another currency than the portfolio's."""
+    own = {None, portfolio.currency}
+    others = (
+        portfolio.other_balances,
+        portfolio.other_deposits,
+        portfolio.other_realized_pnl,
+        portfolio.other_commissions,
+        portfolio.other_income,
+        portfolio.conversions,
+    )
+    if any(one.currency not in own for amounts in others for one in amounts):
+        return True
+    positions = await moment.past.positions.get_positions_by_portfolio(portfolio)
+    return any(one.currency not in own for one in positions)
+
+
+async def _capital(
+    moment: Moment, portfolio: Portfolio, rates: Mapping[str, Decimal]
+) -> list[tuple[datetime, Decimal]]:
+    """Return the times at which the capital changed, each with the capital from then on."""
+    stream = Stream(Portfolio)
+    types = (PortfolioCreated, PortfolioAmended, PortfolioCashMoved)
+    async for part in moment.events(types, streams=[portfolio.id]):
+        stream.add(part.occurred_at, part)
+    return [(start, _capital_of(state, rates)) for start, state in stream.states() if state is not None]
+
+
+@exact
+def _capital_of(portfolio: Portfolio, rates: Mapping[str, Decimal]) -> Decimal:
+    others = converted_total(portfolio.other_deposits, portfolio.currency, rates)
+    return plain(portfolio.initial_capital + portfolio.net_deposits + others)
+
+
+async def _by_currency(moment: Moment, portfolio: Portfolio) -> list[Curve]:
+    """Return a curve for each currency of a portfolio: its share of the equity is what was made and moved in it."""
+    alone = Moment(moment.store, moment.past, Question(portfolio=portfolio.id))
+    found = await gather(alone, lambda when: when)
+    by_currency: dict[str | None, list[Point]] = {}
+    for key in sorted(found.results, key=lambda key: key.start):
+        if key.start == BEFORE:
+            continue
+        points = by_currency.setdefault(key.currency, [])
+        last = points[-1] if points else Point(key.start, ZERO, ZERO)
+        point = _added(last, key.start, found.results[key])
+        if points and last.at == key.start:
+            points[-1] = point
+        else:
+            points.append(point)
+    return [
+        Curve(portfolio, currency, by_currency[currency])
+        for currency in sorted(by_currency, key=lambda one: (one != portfolio.currency, one or ""))
+    ]
+
+
+@exact
+def _added(last: Point, at: datetime, changes: Mapping[str, Decimal]) -> Point:
+    made = (
+        changes["realized_pnl"]
+        + changes["unrealized_pnl"]
+        + changes["income"]
+        + changes["conversions"]
+        - changes["commission"]
+    )
+    capital = plain(last.capital + changes["capital"])
+    return Point(at, plain(last.equity + changes["capital"] + made), capital)

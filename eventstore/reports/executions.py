@@ -1,0 +1,294 @@
+"""Every execution that the log has, once: from the events of orders, and of positions where no order counted it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from eventstore.core.context import exact, plain
+from eventstore.core.event import RecordedEvent
+from eventstore.domain.executions import Execution, ExecutionStatus, has_id
+from eventstore.domain.order import OrderCreated
+from eventstore.domain.order_events import OrderFillBusted, OrderFillCorrected, OrderFilled
+from eventstore.domain.position_events import (
+    FillKind,
+    PositionFillBusted,
+    PositionFillCorrected,
+    PositionFilled,
+    PositionOpened,
+)
+from eventstore.reports.reading import Moment
+
+OF_ORDERS = (OrderCreated, OrderFilled, OrderFillBusted, OrderFillCorrected)
+OF_POSITIONS = (PositionOpened, PositionFilled, PositionFillBusted, PositionFillCorrected)
+_ONE = Decimal(1)
+
+
+@dataclass(slots=True)
+class Reported:
+    """An execution as it was reported: the whole of it, also where a flip split it.
+
+    Attributes:
+        execution: What was reported, in the shares of the time of the report.
+        symbol: The instrument.
+        currency: The currency of its price.
+        multiplier: Currency for each point of price and contract.
+        order_id: The order that it filled.
+        client_order_id: The client order id of that order then.
+        broker_order_id: The broker's id of that order then.
+        portfolio_id: The portfolio.
+        strategy: The strategy.
+        liquidity: Whether it was maker or taker.
+        recorded_at: When the log recorded it.
+        position: Its place in the log.
+        is_rest: Whether it is one part of a flip, which two positions counted.
+    """
+
+    execution: Execution
+    symbol: str
+    currency: str | None
+    multiplier: Decimal
+    order_id: UUID | None
+    client_order_id: str | None
+    broker_order_id: str | None
+    portfolio_id: UUID | None
+    strategy: str | None
+    liquidity: str | None
+    recorded_at: datetime
+    position: int
+    is_rest: bool = False
+
+    @property
+    def account(self) -> str | None:
+        """The account."""
+        return self.execution.account
+
+    @property
+    def counts(self) -> bool:
+        """Whether it was neither busted nor corrected."""
+        return self.execution.counts
+
+    @property
+    def commission_currency(self) -> str | None:
+        """The currency or coin of its commission."""
+        named = self.execution.commission_currency
+        return self.currency if named is None else named
+
+    @property
+    @exact
+    def value(self) -> Decimal:
+        """Quantity x price x multiplier."""
+        return plain(self.execution.quantity * self.execution.price * self.multiplier)
+
+
+async def executions(moment: Moment) -> list[Reported]:
+    """Return the executions as of a moment, those that were taken back too, in the order of their times."""
+    of_orders: dict[UUID, list[Reported]] = {}
+    of_positions: dict[UUID, list[Reported]] = {}
+    async for part in moment.events((*OF_ORDERS, *OF_POSITIONS)):
+        if isinstance(part.event, OF_ORDERS):
+            _take_order(of_orders.setdefault(part.stream_id, []), part)
+        else:
+            _take_position(of_positions.setdefault(part.stream_id, []), part)
+    found = [one for its in of_orders.values() for one in its]
+    found += _of_positions_alone([one for its in of_positions.values() for one in its], found)
+    return sorted(found, key=lambda one: (one.execution.occurred_at, one.position))
+
+
+def _take_order(its: list[Reported], part: RecordedEvent) -> None:
+    event: Any = part.event
+    if isinstance(event, OrderCreated):
+        its += [
+            _reported(part, one.model_copy(update={"side": event.side}), order_id=part.stream_id)
+            for one in event.executions
+        ]
+        return
+    if isinstance(event, OrderFilled):
+        given = {name: event.__dict__[name] for name in Execution.model_fields if name in event.__dict__}
+        its.append(_reported(part, Execution(**given), order_id=part.stream_id))
+        return
+    corrected = isinstance(event, OrderFillCorrected)
+    old = _take_back(its, event, is_correction=corrected)
+    if not corrected:
+        return
+    before = event.corrected if old is None else old.execution
+    if before is None:
+        return
+    new = before.model_copy(
+        update={
+            "execution_id": event.new_execution_id,
+            "side": event.side,
+            "quantity": event.reported_quantity or event.quantity,
+            "price": event.price if event.reported_price is None else event.reported_price,
+            "commission": event.commission,
+            "commission_currency": event.commission_currency,
+            "corrects": before.execution_id,
+            "status": ExecutionStatus.COUNTED,
+            "reported_quantity": None,
+            "reported_price": None,
+        }
+    )
+    its.append(_reported(part, new, order_id=part.stream_id, old=old))
+
+
+def _take_position(its: list[Reported], part: RecordedEvent) -> None:
+    event: Any = part.event
+    if isinstance(event, PositionOpened):
+        its += [
+            _reported(part, _whole(one), order_id=one.order_id)
+            for one in event.executions
+            if one.side is not None
+        ]
+        return
+    if isinstance(event, PositionFilled):
+        if event.kind is FillKind.TRADE and event.symbol is not None:
+            given = {name: event.__dict__[name] for name in Execution.model_fields if name in event.__dict__}
+            its.append(_reported(part, _whole(Execution(**given)), order_id=event.order_id))
+        return
+    corrected = isinstance(event, PositionFillCorrected)
+    old = _take_back(its, event, is_correction=corrected)
+    if not corrected:
+        return
+    before = event.corrected
+    new = before.model_copy(
+        update={
+            "execution_id": event.new_execution_id,
+            "quantity": event.quantity,
+            "price": event.price,
+            "commission": event.commission,
+            "commission_currency": event.commission_currency,
+            "whole_quantity": event.whole_quantity,
+            "whole_commission": event.whole_commission,
+            "corrects": before.execution_id,
+            "status": ExecutionStatus.COUNTED,
+            "reported_quantity": None,
+            "reported_price": None,
+        }
+    )
+    if new.side is not None and (event.symbol is not None or old is not None):
+        its.append(_reported(part, _whole(new), order_id=before.order_id, old=old))
+
+
+def _whole(execution: Execution) -> Execution:
+    """Return the whole of an execution that a flip split; `whole_quantity` still says that it is one part."""
+    if execution.whole_quantity is None:
+        return execution
+    whole = execution.whole_commission
+    return execution.model_copy(
+        update={
+            "quantity": execution.whole_quantity,
+            "commission": execution.commission if whole is None else whole,
+        }
+    )
+
+
+def _reported(
+    part: RecordedEvent, execution: Execution, *, order_id: UUID | None, old: Reported | None = None
+) -> Reported:
+    event: Any = part.event
+    liquidity = getattr(event, "liquidity", None)
+    said = {} if old is None else {name: getattr(old, name) for name in _KEPT}
+    for name in _KEPT:
+        value = getattr(event, name, None)
+        if value is not None:
+            said[name] = value
+    quantity, price = execution.as_reported
+    if quantity != execution.quantity:
+        execution = execution.model_copy(
+            update={"quantity": quantity, "price": price, "reported_quantity": None, "reported_price": None}
+        )
+    return Reported(
+        execution=execution,
+        symbol=said["symbol"],
+        currency=said.get("currency"),
+        multiplier=said.get("multiplier") or _ONE,
+        order_id=order_id,
+        client_order_id=said.get("client_order_id"),
+        broker_order_id=said.get("broker_order_id"),
+        portfolio_id=said.get("portfolio_id"),
+        strategy=said.get("strategy"),
+        liquidity=str(liquidity) if liquidity is not None else None if old is None else old.liquidity,
+        recorded_at=part.recorded_at,
+        position=part.position,
+        is_rest=execution.whole_quantity is not None,
+    )
+
+
+_KEPT = (
+    "symbol",
+    "currency",
+    "multiplier",
+    "client_order_id",
+    "broker_order_id",
+    "portfolio_id",
+    "strategy",
+)
+
+
+def _take_back(its: list[Reported], event: Any, *, is_correction: bool) -> Reported | None:
+    """Mark the execution that an event takes back, and return it; None if the stream has none that counts."""
+    found = [
+        one
+        for one in its
+        if one.counts
+        and has_id(one.execution.execution_id)
+        and one.execution.execution_id == event.execution_id
+    ]
+    exactly = [
+        one for one in found if (one.execution.account, one.execution.venue) == (event.account, event.venue)
+    ]
+    for one in (exactly or found)[:1]:
+        status = ExecutionStatus.CORRECTED if is_correction else ExecutionStatus.BUSTED
+        one.execution = one.execution.model_copy(update={"status": status})
+        return one
+    return None
+
+
+def _of_positions_alone(
+    of_positions: Iterable[Reported], of_orders: Iterable[Reported]
+) -> Iterator[Reported]:
+    """Yield what positions counted and no order did, the two parts of a flip once."""
+    known: dict[tuple[str | None, str], list[Reported]] = {}
+    for one in of_orders:
+        known.setdefault((one.execution.execution_id, one.symbol), []).append(one)
+    flips: dict[tuple[Any, ...], Reported] = {}
+    for one in of_positions:
+        its = known.get((one.execution.execution_id, one.symbol), [])
+        same = next((other for other in its if _is_same(one, other)), None)
+        if same is None:
+            if not _joined(flips, one):
+                yield one
+        elif not has_id(one.execution.execution_id):
+            its.remove(same)
+
+
+def _is_same(of_position: Reported, of_order: Reported) -> bool:
+    """Whether a position counted what an order counted."""
+    if of_position.order_id is not None and has_id(of_position.execution.execution_id):
+        return of_position.order_id == of_order.order_id
+    one, other = of_position.execution, of_order.execution
+    return of_position.order_id in (None, of_order.order_id) and (one.side, one.quantity, one.price) == (
+        other.side,
+        other.quantity,
+        other.price,
+    )
+
+
+def _joined(flips: dict[tuple[Any, ...], Reported], one: Reported) -> bool:
+    """Whether another position has the other part of the same execution; if one part was taken back, so was all."""
+    if not one.is_rest:
+        return False
+    told = one.execution
+    key = (told.execution_id, one.symbol, one.order_id, told.account, told.venue, told.quantity, told.price)
+    other = flips.setdefault(key, one)
+    if other is one:
+        return False
+    if not has_id(told.execution_id):
+        del flips[key]
+    elif not one.counts:
+        other.execution = other.execution.model_copy(update={"status": told.status})
+    return True

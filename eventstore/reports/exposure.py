@@ -1,0 +1,59 @@
+"""The report of exposure: what is open, by symbol, strategy, portfolio and currency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from eventstore.reports.columns import amounts, integers
+from eventstore.reports.filters import Question
+from eventstore.reports.grouping import Groups, group_columns
+from eventstore.reports.money import Converter
+from eventstore.reports.periods import Periods, checked_by
+from eventstore.reports.portfolios import portfolios_of
+from eventstore.reports.positions import valued
+from eventstore.reports.reading import moment_of
+from eventstore.reports.report import Report
+
+if TYPE_CHECKING:
+    from eventstore.store import EventStore
+
+_AMOUNTS = ("long", "short", "gross", "net")
+_BY = ("symbol", "strategy", "portfolio", "currency")
+
+
+async def exposure(
+    store: EventStore,
+    *,
+    by: Sequence[str] | str,
+    rates: Mapping[str, Decimal] | None,
+    base: str | None,
+    filters: Mapping[str, Any],
+) -> Report:
+    """Return the report of exposure. See `Reports.exposure`."""
+    names = checked_by(by, _BY)
+    question = Question.of("exposure", filters, without=("from_", "to"))
+    async with moment_of(store, question) as moment:
+        positions = [one for one in await moment.positions() if one.is_open]
+        of_portfolios = {one.id: one.currency for one in await portfolios_of(moment)}
+        held = {one.portfolio_id for one in positions} if question.portfolio is None else {question.portfolio}
+        converter = Converter.of(
+            base, rates, (currency for id, currency in of_portfolios.items() if id in held)
+        )
+        groups = Groups(names, Periods(None), ("positions", *_AMOUNTS), converter)
+        for one in positions:
+            value = valued(one)
+            side = {"long": value} if one.is_long else {"short": value}
+            currency = one.currency
+            if currency is None and one.portfolio_id is not None:
+                currency = of_portfolios.get(one.portfolio_id)
+            groups.add(one, None, currency, {**side, "gross": abs(value), "net": value})
+            groups.count(one, None, currency, "positions")
+        return Report(
+            "exposure",
+            (*group_columns(names), *integers("positions"), *amounts(*_AMOUNTS)),
+            [(*of, int(sums["positions"]), *(sums[name] for name in _AMOUNTS)) for of, sums in groups.rows()],
+            through=moment.through,
+            display=await moment.display(),
+        )

@@ -1,0 +1,94 @@
+"""The report of fills: one row an execution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from eventstore.reports.columns import amounts, integers, prices, quantities, texts, times
+from eventstore.reports.executions import Reported, executions
+from eventstore.reports.filters import Question, last
+from eventstore.reports.reading import Moment, has, moment_of, text_of
+from eventstore.reports.report import Report
+
+if TYPE_CHECKING:
+    from eventstore.store import EventStore
+
+COLUMNS = (
+    *times("occurred_at"),
+    *texts("symbol", "side"),
+    *quantities("quantity"),
+    *prices("price"),
+    *amounts("value"),
+    *texts("currency"),
+    *amounts("commission", currency="commission_currency"),
+    *texts(
+        "commission_currency", "liquidity", "execution_id", "order_id", "client_order_id", "broker_order_id"
+    ),
+    *texts("portfolio_id", "strategy", "account", "venue", "status", "corrects"),
+    *integers("transact_time_ns"),
+    *times("recorded_at"),
+    *integers("position"),
+)
+
+
+async def fills(
+    store: EventStore, *, taken_back: bool, limit: int | None, filters: Mapping[str, Any]
+) -> Report:
+    """Return the report of fills. See `Reports.fills`."""
+    question = Question.of("fills", filters)
+    async with moment_of(store, question) as moment:
+        found = [
+            one for one in await counted(moment, taken_back=taken_back) if question.has_currency(one.currency)
+        ]
+        return Report(
+            "fills",
+            COLUMNS,
+            map(_row, last(found, limit)),
+            through=moment.through,
+            display=await moment.display(),
+        )
+
+
+async def counted(moment: Moment, *, taken_back: bool = False) -> list[Reported]:
+    """Return the executions of a question in the order of their times, of any currency.
+
+    Args:
+        moment: The moment.
+        taken_back: Also those that were busted or corrected.
+    """
+    question = moment.question
+    return [
+        one
+        for one in await executions(moment)
+        if (one.counts or taken_back) and has(question, one) and question.has_time(one.execution.occurred_at)
+    ]
+
+
+def _row(one: Reported) -> tuple[Any, ...]:
+    execution = one.execution
+    return (
+        execution.occurred_at,
+        one.symbol,
+        None if execution.side is None else execution.side.value,
+        execution.quantity,
+        execution.price,
+        one.value,
+        one.currency,
+        execution.commission,
+        one.commission_currency,
+        one.liquidity,
+        execution.execution_id,
+        text_of(one.order_id),
+        one.client_order_id,
+        one.broker_order_id,
+        text_of(one.portfolio_id),
+        one.strategy,
+        execution.account,
+        execution.venue,
+        execution.status.value,
+        execution.corrects,
+        execution.transact_time_ns,
+        one.recorded_at,
+        one.position,
+    )

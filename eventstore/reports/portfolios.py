@@ -1,0 +1,166 @@
+"""The report of portfolios."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from eventstore.core.context import exact, plain
+from eventstore.domain.money import CurrencyAmount, amount_in
+from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.position import Position
+from eventstore.reports.columns import amounts, integers, quotients, texts, times
+from eventstore.reports.filters import Question
+from eventstore.reports.money import ZERO, Converter
+from eventstore.reports.positions import valued
+from eventstore.reports.reading import Moment, moment_of
+from eventstore.reports.report import Report
+
+if TYPE_CHECKING:
+    from eventstore.store import EventStore
+
+_MONEY = (
+    "equity",
+    "cash",
+    "capital",
+    "realized_pnl",
+    "unrealized_pnl",
+    "income",
+    "conversion_pnl",
+    "commission",
+)
+COLUMNS = (
+    *texts("portfolio_id", "name", "strategy", "currency"),
+    *amounts(*_MONEY, "total_pnl"),
+    *quotients("total_return"),
+    *amounts("exposure", "net_exposure"),
+    *quotients("leverage"),
+    *integers("open_positions", "unmarked_positions", "trades", "winning_trades", "losing_trades"),
+    *times("created_at", "last_updated"),
+)
+
+
+async def portfolios(
+    store: EventStore, *, rates: Mapping[str, Decimal] | None, filters: Mapping[str, Any]
+) -> Report:
+    """Return the report of portfolios. See `Reports.portfolios`."""
+    question = Question.of("portfolios", filters, without=("symbol", "account", "from_", "to"))
+    async with moment_of(store, question) as moment:
+        rows = []
+        for portfolio in await portfolios_of(moment):
+            positions = await moment.past.positions.get_positions_by_portfolio(portfolio)
+            rows += _rows(portfolio, [one for one in positions if one.is_open], rates, question)
+        return Report("portfolios", COLUMNS, rows, through=moment.through, display=await moment.display())
+
+
+async def portfolios_of(moment: Moment) -> list[Portfolio]:
+    """Return the portfolios of a question, in the order of their creation."""
+    question, repository = moment.question, moment.past.portfolios
+    if question.portfolio is not None:
+        one = await repository.get_portfolio_by_id(question.portfolio)
+        found = [] if one is None else [one]
+    else:
+        found = list(await repository.get_all_portfolios())
+    wanted = [one for one in found if question.strategy in (None, one.strategy)]
+    return sorted(wanted, key=lambda one: (one.created_at, one.id))
+
+
+def by_currency(
+    portfolio: Portfolio, own: Decimal, others: Iterable[CurrencyAmount]
+) -> dict[str | None, Decimal]:
+    """Return amounts by currency: those of the portfolio's own, and the others."""
+    return {portfolio.currency: own} | {one.currency: one.amount for one in others}
+
+
+def capital_of(portfolio: Portfolio) -> dict[str | None, Decimal]:
+    """Return what was brought in less what was taken out, by currency."""
+    own = plain(portfolio.initial_capital + portfolio.net_deposits)
+    return by_currency(portfolio, own, portfolio.other_deposits)
+
+
+def conversions_of(portfolio: Portfolio) -> dict[str | None, Decimal]:
+    """Return what conversions brought into each currency and took out of it."""
+    own = ZERO if portfolio.currency is None else amount_in(portfolio.conversions, portfolio.currency)
+    return by_currency(portfolio, own, portfolio.conversions)
+
+
+@exact
+def _rows(
+    portfolio: Portfolio,
+    positions: list[Position],
+    rates: Mapping[str, Decimal] | None,
+    question: Question,
+) -> list[tuple[Any, ...]]:
+    """Return the rows of a portfolio: one for each currency, or one with all converted into its own."""
+    money: dict[str, dict[str | None, Decimal]] = {
+        "cash": by_currency(portfolio, portfolio.cash_balance, portfolio.other_balances),
+        "capital": capital_of(portfolio),
+        "realized_pnl": by_currency(portfolio, portfolio.total_realized_pnl, portfolio.other_realized_pnl),
+        "income": by_currency(portfolio, portfolio.total_income, portfolio.other_income),
+        "conversion_pnl": conversions_of(portfolio),
+        "commission": by_currency(portfolio, portfolio.total_commission_paid, portfolio.other_commissions),
+    }
+    converter = Converter.of(portfolio.currency, rates) if rates is not None else Converter()
+    sums: dict[str | None, dict[str, Decimal]] = {}
+    counts: dict[str | None, list[int]] = {}
+
+    def add(name: str, amount: Decimal, currency: str | None) -> None:
+        told = converter.currency(currency)
+        of_currency = sums.setdefault(told, {})
+        of_currency[name] = of_currency.get(name, ZERO) + converter.convert(amount, currency)
+
+    for name, of_name in money.items():
+        for currency, amount in of_name.items():
+            add(name, amount, currency)
+    for one in positions:
+        currency = portfolio.currency if one.currency is None else one.currency
+        value = valued(one)
+        add("exposure", abs(value), currency)
+        add("net_exposure", value, currency)
+        add("unrealized_pnl", one.unrealized_pnl or ZERO, currency)
+        count = counts.setdefault(converter.currency(currency), [0, 0])
+        count[0] += 1
+        count[1] += one.current_price is None
+    return [
+        _row(portfolio, currency, of_currency, counts.get(currency, [0, 0]), is_converted=rates is not None)
+        for currency, of_currency in sums.items()
+        if question.has_currency(currency)
+    ]
+
+
+def _row(
+    portfolio: Portfolio,
+    currency: str | None,
+    sums: Mapping[str, Decimal],
+    counts: list[int],
+    *,
+    is_converted: bool,
+) -> tuple[Any, ...]:
+    """Return a row. A portfolio's equity in one currency includes what conversions brought into it, and so does its cash."""
+    told = {name: plain(sums.get(name, ZERO)) for name in (*_MONEY, "exposure", "net_exposure")}
+    result = told["realized_pnl"] + told["unrealized_pnl"] + told["income"] - told["commission"]
+    equity = plain(told["capital"] + result + told["conversion_pnl"])
+    total = plain(result + told["conversion_pnl"]) if is_converted else plain(result)
+    is_own = currency == portfolio.currency
+    initial = portfolio.initial_capital if is_own else ZERO
+    return (
+        str(portfolio.id),
+        portfolio.name,
+        portfolio.strategy,
+        currency,
+        *(equity if name == "equity" else told[name] for name in _MONEY),
+        total,
+        plain(total / initial) if initial else None,
+        told["exposure"],
+        told["net_exposure"],
+        plain(told["exposure"] / equity) if equity > 0 else None,
+        *counts,
+        *(
+            (portfolio.trades_count, portfolio.winning_trades, portfolio.losing_trades)
+            if is_own
+            else (None,) * 3
+        ),
+        portfolio.created_at,
+        portfolio.last_updated,
+    )

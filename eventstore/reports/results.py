@@ -1,0 +1,295 @@
+"""What positions and portfolios made, by period, symbol, strategy, portfolio and currency."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from eventstore.core.context import exact, plain
+from eventstore.core.event import Event, RecordedEvent
+from eventstore.domain.portfolio import (
+    CashKind,
+    PortfolioAmended,
+    PortfolioCashMoved,
+    PortfolioCreated,
+    PortfolioTradeBusted,
+    PortfolioTradeRecorded,
+)
+from eventstore.domain.position import Position
+from eventstore.reports.filters import Question
+from eventstore.reports.folding import BEFORE, Stream
+from eventstore.reports.money import ZERO
+from eventstore.reports.reading import Moment
+
+AMOUNTS = ("realized_pnl", "unrealized_pnl", "income", "conversions", "commission", "capital")
+"""The amounts of a result."""
+
+
+class Key(NamedTuple):
+    """What a result is of.
+
+    Attributes:
+        start: The start of the period; `BEFORE` for what happened before the range.
+        symbol: The instrument; None for amounts of the whole portfolio.
+        strategy: The strategy.
+        portfolio_id: The portfolio.
+        currency: The currency of the amounts.
+    """
+
+    start: datetime
+    symbol: str | None
+    strategy: str | None
+    portfolio_id: UUID | None
+    currency: str | None
+
+
+Results = dict[Key, dict[str, Decimal]]
+"""Amounts by what they are of."""
+
+
+@dataclass(slots=True)
+class PortfolioFacts:
+    """What a portfolio says of itself.
+
+    Attributes:
+        currency: Its currency.
+        strategy: Its strategy.
+    """
+
+    currency: str | None = None
+    strategy: str | None = None
+
+
+@dataclass(slots=True)
+class Gathered:
+    """The results of a question.
+
+    Attributes:
+        results: The change of each amount.
+        portfolios: The portfolios that belong to the answer, by their ids.
+    """
+
+    results: Results = field(default_factory=dict)
+    portfolios: dict[UUID, PortfolioFacts] = field(default_factory=dict)
+
+    @exact
+    def add(self, key: Key, name: str, amount: Decimal) -> None:
+        """Add an amount."""
+        if amount:
+            amounts = self.results.setdefault(key, dict.fromkeys(AMOUNTS, ZERO))
+            amounts[name] = plain(amounts[name] + amount)
+
+
+_OF_PORTFOLIOS = (PortfolioCreated, PortfolioAmended, PortfolioCashMoved)
+_TRADES = (PortfolioTradeRecorded, PortfolioTradeBusted)
+StartOf = Callable[[datetime], datetime]
+
+
+async def gather(moment: Moment, start_of: StartOf) -> Gathered:
+    """Return what happened in each period of a question's range.
+
+    Args:
+        moment: The moment.
+        start_of: Returns the start of the period of a time.
+    """
+    question = moment.question
+
+    def start(when: datetime) -> datetime:
+        return BEFORE if question.since is not None and when < question.since else start_of(when)
+
+    found = Gathered()
+    of_portfolios: list[RecordedEvent] = []
+    positions: dict[UUID, Stream[Position]] = {}
+    async for part in _events(moment):
+        if question.until is not None and part.occurred_at >= question.until:
+            continue
+        if part.category == "portfolio":
+            of_portfolios.append(part)
+        else:
+            positions.setdefault(part.stream_id, Stream(Position)).add(start(part.occurred_at), part)
+    facts = _facts(of_portfolios)
+    traded: set[UUID] = set()
+    for stream in positions.values():
+        for before, key_start, after in _steps(stream):
+            if after.portfolio_id is not None:
+                traded.add(after.portfolio_id)
+            if question.has(
+                portfolio=after.portfolio_id,
+                strategy=after.strategy,
+                symbol=after.symbol,
+                account=after.account,
+            ):
+                _add_position(found, facts, before, key_start, after)
+    if question.account is None:
+        await _add_portfolios(moment, found, facts, of_portfolios, traded=traded, start=start)
+    found.portfolios = {
+        id: one
+        for id, one in facts.items()
+        if question.portfolio in (None, id) and any(key.portfolio_id == id for key in found.results)
+    }
+    found.results = {
+        key: amounts for key, amounts in found.results.items() if question.has_currency(key.currency)
+    }
+    return found
+
+
+async def _events(moment: Moment) -> AsyncIterator[RecordedEvent]:
+    types: list[type[Event]] = [*Position.event_classes(), *_OF_PORTFOLIOS]
+    streams = None
+    if moment.question.portfolio is not None:
+        streams = [moment.question.portfolio, *await moment.positions_of(moment.question.portfolio)]
+    async for part in moment.events(types, streams=streams):
+        yield part
+
+
+def _facts(events: Iterable[RecordedEvent]) -> dict[UUID, PortfolioFacts]:
+    found: dict[UUID, PortfolioFacts] = {}
+    for part in events:
+        event: Any = part.event
+        one = found.setdefault(part.stream_id, PortfolioFacts())
+        if isinstance(event, PortfolioCreated):
+            one.currency, one.strategy = event.currency, event.strategy
+        elif isinstance(event, PortfolioAmended):
+            one.currency = event.changes.get("currency", one.currency)
+            one.strategy = event.changes.get("strategy", one.strategy)
+    return found
+
+
+# ---- positions -------------------------------------------------------------------------------------------------
+
+
+class _Value(NamedTuple):
+    """What a position has made so far.
+
+    Attributes:
+        realized: Before commissions.
+        unrealized: 0 if it is closed or was never marked.
+        commissions: By currency; None is the position's own.
+    """
+
+    realized: Decimal = ZERO
+    unrealized: Decimal = ZERO
+    commissions: Mapping[str | None, Decimal] = {}
+
+
+def _steps(stream: Stream[Position]) -> Iterator[tuple[_Value, datetime, Position]]:
+    """Yield what a position had made before each period with events, its start, and the state at its end."""
+    before = _Value()
+    last: Position | None = None
+    for start, state in stream.states():
+        if state is None:
+            if last is not None:  # it was deleted: what it realised stays
+                closed = last.model_copy(update={"quantity": ZERO, "cost": ZERO})
+                yield before, start, closed
+                before, last = _value(closed), None
+            continue
+        yield before, start, state
+        before, last = _value(state), state
+
+
+def _value(position: Position) -> _Value:
+    commissions: dict[str | None, Decimal] = {None: position.commission_paid}
+    commissions |= {one.currency: one.amount for one in position.other_commissions}
+    return _Value(position.realized_pnl, position.unrealized_pnl or ZERO, commissions)
+
+
+def _add_position(
+    found: Gathered,
+    facts: Mapping[UUID, PortfolioFacts],
+    before: _Value,
+    start: datetime,
+    after: Position,
+) -> None:
+    value = _value(after)
+    of_portfolio = None if after.portfolio_id is None else facts.get(after.portfolio_id)
+    own = after.currency
+    if own is None and of_portfolio is not None:
+        own = of_portfolio.currency
+    key = Key(start, after.symbol, after.strategy, after.portfolio_id, own)
+    found.add(key, "realized_pnl", _less(value.realized, before.realized))
+    found.add(key, "unrealized_pnl", _less(value.unrealized, before.unrealized))
+    for currency in {**value.commissions, **before.commissions}:
+        change = _less(value.commissions.get(currency, ZERO), before.commissions.get(currency, ZERO))
+        found.add(key if currency is None else key._replace(currency=currency), "commission", change)
+
+
+@exact
+def _less(one: Decimal, other: Decimal) -> Decimal:
+    return plain(one - other)
+
+
+# ---- portfolios ------------------------------------------------------------------------------------------------
+
+
+async def _add_portfolios(
+    moment: Moment,
+    found: Gathered,
+    facts: Mapping[UUID, PortfolioFacts],
+    events: Iterable[RecordedEvent],
+    *,
+    traded: set[UUID],
+    start: StartOf,
+) -> None:
+    """Add movements of cash, and the trades of portfolios that have no positions."""
+    question = moment.question
+    wanted = {
+        id
+        for id, one in facts.items()
+        if question.portfolio in (None, id) and question.strategy in (None, one.strategy)
+    }
+    for part in events:
+        if part.stream_id in wanted:
+            _add_movement(found, facts[part.stream_id], part, start, question)
+    alone = wanted - traded
+    if not alone:
+        return
+    async for part in moment.events(_TRADES, streams=alone):
+        if question.until is None or part.occurred_at < question.until:
+            _add_trade(found, facts[part.stream_id], part, start, question)
+
+
+def _add_movement(
+    found: Gathered, facts: PortfolioFacts, part: RecordedEvent, start: StartOf, question: Question
+) -> None:
+    event: Any = part.event
+    key = Key(start(part.occurred_at), None, facts.strategy, part.stream_id, facts.currency)
+    if isinstance(event, PortfolioCreated) and question.symbol is None:
+        found.add(key, "capital", event.initial_capital)
+        found.add(key, "capital", event.net_deposits)
+        for one in event.other_deposits:
+            found.add(key._replace(currency=one.currency), "capital", one.amount)
+        for name, others in (("income", event.other_income), ("conversions", event.conversions)):
+            for one in others:
+                found.add(key._replace(currency=one.currency), name, one.amount)
+        found.add(key, "income", event.total_income)
+    if not isinstance(event, PortfolioCashMoved) or question.symbol not in (None, event.symbol):
+        return
+    key = key._replace(symbol=event.symbol, currency=event.currency or facts.currency)
+    if event.kind is CashKind.CONVERSION:
+        found.add(key, "conversions", event.amount)
+        into = key._replace(currency=event.counter_currency or facts.currency)
+        found.add(into, "conversions", event.counter_amount or ZERO)
+    else:
+        found.add(key, "capital" if event.kind.is_capital else "income", event.amount)
+
+
+def _add_trade(
+    found: Gathered, facts: PortfolioFacts, part: RecordedEvent, start: StartOf, question: Question
+) -> None:
+    event: Any = part.event
+    if question.symbol not in (None, event.symbol):
+        return
+    currency = event.currency or facts.currency
+    key = Key(start(part.occurred_at), event.symbol, facts.strategy, part.stream_id, currency)
+    paid = key._replace(currency=event.commission_currency or currency)
+    result = event.realized_pnl or ZERO
+    if isinstance(event, PortfolioTradeRecorded):
+        found.add(key, "realized_pnl", result)
+        found.add(paid, "commission", event.commission)
+    else:
+        found.add(key, "realized_pnl", event.realized_pnl_change - result)
+        found.add(paid, "commission", -event.commission)

@@ -1,0 +1,150 @@
+"""The report of round trips: each position from its opening to its close."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from eventstore.core.context import exact, plain
+from eventstore.core.event import Event, RecordedEvent
+from eventstore.domain.position import Position, PositionMarked
+from eventstore.domain.position_memory import adopted, reported
+from eventstore.replay.past_fold import creates, try_to_evolve
+from eventstore.reports.columns import Column, amounts, averages, integers, quantities, texts, times
+from eventstore.reports.filters import Question, last
+from eventstore.reports.money import ZERO, told
+from eventstore.reports.reading import has, moment_of, text_of
+from eventstore.reports.report import Report
+
+if TYPE_CHECKING:
+    from eventstore.store import EventStore
+
+COLUMNS = (
+    *texts("position_id", "symbol", "side"),
+    *quantities("quantity"),
+    *averages("entry_price", "exit_price"),
+    *times("opened_at", "closed_at"),
+    Column("holding_time", "duration"),
+    *amounts("realized_pnl", "commission"),
+    *texts("other_commissions"),
+    *amounts("net_pnl", "mae", "mfe"),
+    *integers("fills"),
+    *texts("currency", "portfolio_id", "strategy", "account", "venue"),
+)
+
+
+async def trades(store: EventStore, *, limit: int | None, filters: Mapping[str, Any]) -> Report:
+    """Return the report of round trips. See `Reports.trades`."""
+    question = Question.of("trades", filters)
+    async with moment_of(store, question) as moment:
+        streams = None if question.portfolio is None else await moment.positions_of(question.portfolio)
+        found: dict[UUID, _RoundTrip] = {}
+        if streams is None or streams:
+            async for part in moment.events(Position.event_classes(), streams=streams):
+                found.setdefault(part.stream_id, _RoundTrip()).take(part)
+        closed = [
+            (one, one.state)
+            for one in found.values()
+            if one.state is not None and one.state.closed_at is not None and _belongs(question, one.state)
+        ]
+        rows = [_row(one, state) for one, state in closed]
+        rows.sort(key=lambda row: (row[7], row[0]))
+        return Report(
+            "trades",
+            COLUMNS,
+            last(rows, limit),
+            through=moment.through,
+            display=await moment.display(),
+        )
+
+
+def _belongs(question: Question, state: Position) -> bool:
+    return (
+        has(question, state)
+        and question.has_currency(state.currency)
+        and state.closed_at is not None
+        and question.has_time(state.closed_at)
+    )
+
+
+@dataclass(slots=True)
+class _RoundTrip:
+    """A position, folded in the order of report.
+
+    Attributes:
+        state: Its state.
+        events: Its events, without the marks.
+        lowest: The lowest result at a mark, before commissions; None without a mark.
+        highest: The highest.
+    """
+
+    state: Position | None = None
+    events: list[Event] = field(default_factory=list)
+    lowest: Decimal | None = None
+    highest: Decimal | None = None
+
+    def take(self, part: RecordedEvent) -> None:
+        """Take the next event in."""
+        if self.state is None and not creates(Position, part):
+            return
+        state, _ = try_to_evolve(Position, self.state, part)
+        self.state = state
+        if not isinstance(part.event, PositionMarked):
+            self.events.append(part.event)
+        elif state is not None and state.is_open:
+            result = _result(state)
+            self.lowest = result if self.lowest is None else min(self.lowest, result)
+            self.highest = result if self.highest is None else max(self.highest, result)
+
+
+@exact
+def _result(position: Position) -> Decimal:
+    return plain(position.realized_pnl + (position.unrealized_pnl or ZERO))
+
+
+@exact
+def _row(trip: _RoundTrip, state: Position) -> tuple[Any, ...]:
+    executions = [one for one in reported(trip.events) if one.counts and one.side is not None]
+    held = adopted(trip.events)
+    entered = [(abs(held.quantity), abs(held.cost))] if held.quantity else []
+    left: list[tuple[Decimal, Decimal]] = []
+    first = held.quantity or next((one.side.sign for one in executions if one.side is not None), 1)
+    sign = 1 if first > 0 else -1
+    for one in executions:
+        side = entered if one.side is not None and one.side.sign == sign else left
+        side.append((one.quantity, one.cost))
+    realized = state.realized_pnl
+    is_marked = trip.lowest is not None and trip.highest is not None
+    assert state.closed_at is not None  # noqa: S101 - only closed positions are round trips
+    return (
+        str(state.id),
+        state.symbol,
+        "LONG" if sign > 0 else "SHORT",
+        plain(sum((quantity for quantity, _ in entered), ZERO)),
+        _average(entered),
+        _average(left),
+        state.opened_at,
+        state.closed_at,
+        max(state.closed_at - state.opened_at, timedelta(0)),
+        realized,
+        state.commission_paid,
+        told(state.other_commissions),
+        plain(realized - state.commission_paid),
+        min(trip.lowest, realized, ZERO) if is_marked and trip.lowest is not None else None,
+        max(trip.highest, realized, ZERO) if is_marked and trip.highest is not None else None,
+        len(executions),
+        state.currency,
+        text_of(state.portfolio_id),
+        state.strategy,
+        state.account,
+        state.venue,
+    )
+
+
+def _average(parts: Sequence[tuple[Decimal, Decimal]]) -> Decimal | None:
+    quantity = sum((one for one, _ in parts), ZERO)
+    return plain(sum((cost for _, cost in parts), ZERO) / quantity) if quantity else None
