@@ -65,7 +65,7 @@ def export(  # noqa: PLR0917 - typer calls it by name
         ),
     ] = 0,
     parquet: Annotated[
-        bool, typer.Option("--parquet", help="Write a Parquet file instead (extra: arrow).")
+        bool, typer.Option("--parquet", help="Write a Parquet file instead (extra: frames).")
     ] = False,
     table: Annotated[
         str,

@@ -1,4 +1,4 @@
-"""Events and read tables as Arrow record batches and Parquet files (extra: `arrow`)."""
+"""Events and read tables as Arrow record batches and Parquet files (extra: `frames`)."""
 
 from __future__ import annotations
 
@@ -541,5 +541,5 @@ def _arrow(name: str = "pyarrow") -> Any:
         if (error.name or "").partition(".")[0] != "pyarrow":
             raise
         raise ConfigurationError(
-            "pyarrow is not installed: pip install 'trading-eventstore[arrow]'"
+            "pyarrow is not installed: pip install 'trading-eventstore[frames]'"
         ) from None

@@ -31,6 +31,8 @@ CASH = (
     *texts("portfolio_id", "name", "currency"),
     *amounts("balance", "capital", "income", "conversions", "trades"),
 )
+"""The columns of the report of balances."""
+
 MOVEMENTS = (
     *times("at"),
     *texts("portfolio_id", "kind", "symbol", "currency"),
@@ -38,6 +40,7 @@ MOVEMENTS = (
     *texts("execution_id", "reason"),
     *integers("position"),
 )
+"""The columns of the report of movements of cash."""
 
 
 async def cash(store: EventStore, *, filters: Mapping[str, Any]) -> Report:

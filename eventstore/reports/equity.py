@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, time, tzinfo
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from eventstore.core.context import exact, plain
 from eventstore.domain.money import checked_rates, converted_total
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from eventstore.store import EventStore
 
 EQUITY = (*times("at"), *texts("portfolio_id", "currency"), *amounts("equity", "capital", "pnl"))
+"""The columns of the report of equity."""
+
 DRAWDOWN = (
     *times("at"),
     *texts("portfolio_id", "currency"),
@@ -31,7 +33,11 @@ DRAWDOWN = (
     *quotients("drawdown_fraction"),
     *times("peak_at"),
 )
+"""The columns of the report of drawdown."""
+
 _WITHOUT = ("symbol", "account")
+
+T = TypeVar("T", bound=tuple[Any, ...])
 
 
 class Point(NamedTuple):
@@ -100,9 +106,7 @@ async def drawdown(
         rows = [
             (row[0], str(curve.portfolio.id), curve.currency, *row[1:])
             for curve in await curves(moment, rates)
-            for row in _drawdowns(
-                point for point in at_ends(curve.points, periods) if question.has_time(point.at)
-            )
+            for row in at_ends(_drawdowns(one for one in curve.points if question.has_time(one.at)), periods)
         ]
         return Report("drawdown", DRAWDOWN, rows, through=moment.through)
 
@@ -123,11 +127,11 @@ def _drawdowns(points: Iterable[Point]) -> list[tuple[Any, ...]]:
     return rows
 
 
-def at_ends(points: list[Point], periods: Periods) -> Iterator[Point]:
-    """Yield the last point of each period; without a unit all points."""
+def at_ends(points: list[T], periods: Periods) -> Iterator[T]:
+    """Yield the last of each period of points that begin with their time; without a unit all of them."""
     for place, point in enumerate(points):
-        period = periods.of_time(point.at)
-        following = points[place + 1].at if place + 1 < len(points) else None
+        period = periods.of_time(point[0])
+        following = points[place + 1][0] if place + 1 < len(points) else None
         if period is None or following is None or following >= period.end:
             yield point
 

@@ -23,8 +23,8 @@ from eventstore.domain.position_events import (
 )
 from eventstore.reports.reading import Moment
 
-OF_ORDERS = (OrderCreated, OrderFilled, OrderFillBusted, OrderFillCorrected)
-OF_POSITIONS = (PositionOpened, PositionFilled, PositionFillBusted, PositionFillCorrected)
+_OF_ORDERS = (OrderCreated, OrderFilled, OrderFillBusted, OrderFillCorrected)
+_OF_POSITIONS = (PositionOpened, PositionFilled, PositionFillBusted, PositionFillCorrected)
 _ONE = Decimal(1)
 
 
@@ -89,8 +89,8 @@ async def executions(moment: Moment) -> list[Reported]:
     """Return the executions as of a moment, those that were taken back too, in the order of their times."""
     of_orders: dict[UUID, list[Reported]] = {}
     of_positions: dict[UUID, list[Reported]] = {}
-    async for part in moment.events((*OF_ORDERS, *OF_POSITIONS)):
-        if isinstance(part.event, OF_ORDERS):
+    async for part in moment.events((*_OF_ORDERS, *_OF_POSITIONS)):
+        if isinstance(part.event, _OF_ORDERS):
             _take_order(of_orders.setdefault(part.stream_id, []), part)
         else:
             _take_position(of_positions.setdefault(part.stream_id, []), part)

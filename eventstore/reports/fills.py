@@ -30,6 +30,7 @@ COLUMNS = (
     *times("recorded_at"),
     *integers("position"),
 )
+"""The columns of the report of fills."""
 
 
 async def fills(

@@ -1,4 +1,4 @@
-"""Reports as frames of Arrow, polars and pandas (extra: `frames`)."""
+"""Reports as frames of Arrow, polars and pandas (extras: `frames`, `pandas`, `polars`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WIDE = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, rounding=ROUND_HALF
 
 
 def imported(name: str) -> Any:
-    """Return a module of the extra `frames`.
+    """Return a module of the extras `frames`, `pandas` and `polars`.
 
     Raises:
         ConfigurationError: It is not installed.
@@ -30,8 +30,9 @@ def imported(name: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != name.partition(".")[0]:
             raise
+        extra = "frames" if name == "pyarrow" else name
         raise ConfigurationError(
-            f"{name} is not installed: pip install 'trading-eventstore[frames]'"
+            f"{name} is not installed: pip install 'trading-eventstore[{extra}]'"
         ) from None
 
 

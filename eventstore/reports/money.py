@@ -11,6 +11,7 @@ from eventstore.domain.money import CurrencyAmount, checked_rates
 from eventstore.errors import ConfigurationError, DomainError
 
 ZERO = Decimal(0)
+"""No amount."""
 
 
 @dataclass(frozen=True, slots=True)

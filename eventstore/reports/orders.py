@@ -29,6 +29,7 @@ COLUMNS = (
     *texts("reason"),
     *integers("version"),
 )
+"""The columns of the report of orders."""
 
 
 async def orders(

@@ -39,6 +39,7 @@ COLUMNS = (
     *integers("open_positions", "unmarked_positions", "trades", "winning_trades", "losing_trades"),
     *times("created_at", "last_updated"),
 )
+"""The columns of the report of portfolios."""
 
 
 async def portfolios(

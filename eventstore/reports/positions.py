@@ -35,6 +35,7 @@ COLUMNS = (
     *times("opened_at", "closed_at"),
     *integers("version"),
 )
+"""The columns of the report of positions."""
 
 
 async def positions(

@@ -12,7 +12,7 @@ from uuid import UUID
 from eventstore.core.event import Event, RecordedEvent, with_derived
 from eventstore.domain.order import Order
 from eventstore.domain.position import Position, PositionAmended, PositionOpened
-from eventstore.errors import EventStoreError
+from eventstore.errors import ProjectionLagError
 from eventstore.replay.as_of import Past
 from eventstore.replay.bounds import Bound
 from eventstore.replay.point_in_time import PointInTime
@@ -60,13 +60,13 @@ class Moment:
         return self.point.occurred_at is None or when <= self.point.occurred_at
 
     async def display(self) -> Display:
-        """Return how values are rounded: by the instruments as of the point in time, as far as they can be read."""
-        try:
-            return Display.of(await self.past.instruments.get_all_instruments(quarantined="last_good"))
-        except EventStoreError as error:
-            if error.is_transient:
-                raise
-            return Display()  # nothing but the rounding depends on them
+        """Return how values are rounded: by the instruments of now. Nothing but the rounding depends on them."""
+        async with self.store.unit_of_work() as uow:
+            try:
+                found = await uow.instruments.get_all_instruments(quarantined="last_good")
+            except ProjectionLagError:
+                found = await uow.instruments.get_all_instruments(consistency="eventual")
+        return Display.of(found)
 
     async def events(
         self,

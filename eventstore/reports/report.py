@@ -114,7 +114,7 @@ class Report(Sequence[dict[str, Any]]):
         return arrow_table(self.name, self.columns, self._values, {"eventstore.position": str(self.through)})
 
     def to_polars(self) -> Any:
-        """Return a `polars.DataFrame`. Extra: `frames`.
+        """Return a `polars.DataFrame`. Extra: `polars`.
 
         Raises:
             ConfigurationError: polars or pyarrow is not installed, or a value has more digits than polars keeps.
@@ -122,7 +122,7 @@ class Report(Sequence[dict[str, Any]]):
         return to_polars(self.table)
 
     def to_pandas(self, *, floats: bool = False) -> Any:
-        """Return a `pandas.DataFrame`. Extra: `frames`.
+        """Return a `pandas.DataFrame`. Extra: `pandas`.
 
         Args:
             floats: Whether decimals become floats, which are not exact; otherwise they are objects of `Decimal`.

@@ -201,7 +201,7 @@ class Reports:
         """Return how far the equity of each portfolio is below its peak, over time.
 
         A deposit is no gain and a withdrawal no loss: `drawdown` is the highest `pnl` of the range so far less that of the
-        point, and `peak` is the equity + the drawdown. `drawdown_fraction` is drawdown / peak: 0.05 is 5 %.
+        point, whatever `every` says, and `peak` is the equity + the drawdown. `drawdown_fraction` is drawdown / peak: 0.05 is 5 %.
 
         Arguments and errors are those of `equity`.
         """

@@ -35,6 +35,7 @@ COLUMNS = (
     *integers("fills"),
     *texts("currency", "portfolio_id", "strategy", "account", "venue"),
 )
+"""The columns of the report of round trips."""
 
 
 async def trades(store: EventStore, *, limit: int | None, filters: Mapping[str, Any]) -> Report:

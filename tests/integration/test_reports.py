@@ -138,9 +138,9 @@ def changes(
     found = {}
     for period, time in sorted(last.items(), key=lambda one: one[1]):
         after = so_far(history, time)
-        for key, row in after.items():
+        for key, amounts_after in after.items():
             old = before.get(key, [Fraction(0)] * 4)
-            found[period, *key] = [new - one for new, one in zip(row, old, strict=True)]
+            found[period, *key] = [new - one for new, one in zip(amounts_after, old, strict=True)]
         before = after
     return found
 
@@ -276,7 +276,7 @@ async def test_turnover_sums_the_fills(store: EventStore, history: History):
         value = Fraction(row.quantity or 0) * Fraction(row.price or 0) * traded.multiplier
         of = (label(first[key].time, "day", "America/New_York", 17), row.symbol, traded.currency)
         side = [value, Fraction(0)] if row.side == "BUY" else [Fraction(0), value]
-        change = [1, *side, abs(value)]
+        change = [Fraction(1), *side, abs(value)]
         wanted[of] = [old + new for old, new in zip(wanted[of], change, strict=True)]
     report = await store.reports.turnover(
         by=["symbol", "day"], timezone="America/New_York", session_end="17:00"
