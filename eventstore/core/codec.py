@@ -172,7 +172,7 @@ def _form(model: type[BaseModel], within: frozenset[type]) -> Form:
     require_complete(model)
     schema: Schema = model.__pydantic_core_schema__
     definitions: dict[str, Schema] = {}
-    keeps_instance = not model.__private_attributes__ and _is_made_plainly(model)
+    keeps_instance = not model.__private_attributes__ and is_made_plainly(model)
     while schema["type"] != "model":
         if "serialization" in schema:
             return Form(has_serializer=True)
@@ -207,7 +207,7 @@ def _form(model: type[BaseModel], within: frozenset[type]) -> Form:
     return _form_of_fields(model, schema, compiler, keeps_instance=keeps_instance)
 
 
-def _is_made_plainly(model: type[BaseModel]) -> bool:
+def is_made_plainly(model: type[BaseModel]) -> bool:
     """Whether only validators run user code when an instance is created.
 
     Other code could put anything into a field.

@@ -151,6 +151,20 @@ def replica(entity: E) -> E:
 # ---- for a Unit of Work -------------------------------------------------------------------------
 
 
+def has_pending_events(entity: Entity) -> bool:
+    """Whether an entity has events that are not in the log yet."""
+    return bool(entity.__pydantic_private__["_pending"])  # type: ignore[index]  # always set
+
+
+def recorded_events(entity: Entity) -> tuple[PendingEvent, ...]:
+    """Turn the assignments of an entity, or the arguments of its constructor, into events; return all that are pending."""
+    attributes: Any = entity.__pydantic_private__
+    if not attributes["_pending"] or attributes["_assigned"]:
+        entity.record_assignments()
+    pending: tuple[PendingEvent, ...] = attributes["_pending"]
+    return pending
+
+
 def has_changes_after(entity: Entity, saved: PendingEvent | None) -> bool:
     """Whether an entity has a pending event after `saved`, or an assignment without an event.
 

@@ -170,8 +170,7 @@ class Tombstone(Event):
     """The entity was deleted: its row is deleted, its history stays, its id is never used again."""
 
 
-@dataclass(frozen=True, slots=True)
-class PendingEvent:
+class PendingEvent(NamedTuple):
     """An event that an entity has emitted and that is not in the log yet.
 
     Its id is created with the event and not at the append, so that an append can be sent again.

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWr
 
 from eventstore.core.codec import comes_back, keeps_type
 from eventstore.core.context import CONTEXT, in_utc, plain
+from eventstore.core.usual import returns_usual
 
 NAME_CHARACTERS_MAX = 200
 """Maximum length of a name in characters.
@@ -27,6 +28,12 @@ COMPUTED_EXPONENT_MAX = 999
 """Largest exponent of a computed amount: beyond products of three fields, well within `numeric`."""
 
 
+def _is_plain_time(value: datetime) -> bool:
+    """Whether a time is in UTC and none of those that the driver stores as infinity."""
+    return value.tzinfo is UTC and not value.fold and 1 < value.year < 9999  # noqa: PLR2004 - the first and the last
+
+
+@returns_usual(_is_plain_time)
 @comes_back
 def _utc(value: datetime) -> datetime:
     try:
@@ -40,6 +47,7 @@ def _utc(value: datetime) -> datetime:
 _INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
+@returns_usual(_is_plain_time)
 @comes_back
 def _finite(value: datetime) -> datetime:
     value = _utc(value)
@@ -50,6 +58,7 @@ def _finite(value: datetime) -> datetime:
     return value
 
 
+@returns_usual(lambda value: value.isascii() and "\x00" not in value)
 @keeps_type
 def _storable(value: str) -> str:
     if value.isascii() and "\x00" not in value:
@@ -78,6 +87,7 @@ def _number(value: Any) -> Any:
     )
 
 
+@returns_usual(lambda value: type(value) is int)
 def _integer(value: Any) -> Any:
     try:
         if not isinstance(value, bool):
@@ -112,19 +122,30 @@ def _is_usual(value: Any) -> bool:
     return len(text) <= DIGITS_MAX and "E" not in text and (text[0] != "-" or bool(value))
 
 
+def _is_usual_positive(value: Any) -> bool:
+    return _is_usual(value) and value > 0
+
+
+def _is_usual_non_negative(value: Any) -> bool:
+    return _is_usual(value) and value >= 0
+
+
+@returns_usual(_is_usual)
 @keeps_type
 def _usual_first(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     return value if _is_usual(value) else validate(value)
 
 
+@returns_usual(_is_usual_positive)
 @keeps_type
 def _usual_positive_first(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    return value if _is_usual(value) and value > 0 else validate(value)
+    return value if _is_usual_positive(value) else validate(value)
 
 
+@returns_usual(_is_usual_non_negative)
 @keeps_type
 def _usual_non_negative_first(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    return value if _is_usual(value) and value >= 0 else validate(value)
+    return value if _is_usual_non_negative(value) else validate(value)
 
 
 OccurredAt = Annotated[datetime, AfterValidator(_finite)]

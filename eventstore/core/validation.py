@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from eventstore.core.types import Amount, Computed
+from eventstore.core.usual import creates
 from eventstore.errors import ConfigurationError, DomainError
 from eventstore.suggestions import suggestion
 
@@ -129,6 +130,8 @@ class Validated(BaseModel):
     """A model whose constructor raises `DomainError` for bad values."""
 
     def __init__(self, /, **data: Any) -> None:
+        if creates[self.__class__](self, data):
+            return
         try:
             super().__init__(**data)
         except ValidationError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain
@@ -91,14 +91,13 @@ class StreamAppend:
             yield StagedEvent(self.stream_id, version, pending, metadata)
 
 
-@dataclass(frozen=True, slots=True)
-class StagedEvent:
+class StagedEvent(NamedTuple):
     """An event about to be appended, at the version that it must get."""
 
     stream_id: UUID
     version: int
     pending: PendingEvent
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = NO_METADATA
     generation: int | None = None
     """The server's generation when the state that this event changes was read.
 
@@ -244,9 +243,7 @@ def to_columns(staged: Iterable[StagedEvent], *, classes: EventRegistry = regist
     registered, codecs = classes.registered, event_codecs
     generation: int | None = None
     length = 0
-    for item in staged:
-        stream_id, version, pending, metadata = item.stream_id, item.version, item.pending, item.metadata
-        event = pending.event
+    for stream_id, version, (event_id, event), metadata, seen_on in staged:
         event_class = event.__class__
         before = latest.get(stream_id)
         if before is None:
@@ -271,15 +268,15 @@ def to_columns(staged: Iterable[StagedEvent], *, classes: EventRegistry = regist
         length += size
         columns.stream_ids.append(stream_id)
         columns.versions.append(version)
-        columns.event_ids.append(pending.event_id)
+        columns.event_ids.append(event_id)
         columns.categories.append(codec.category)
         columns.types.append(codec.type)
         columns.schema_versions.append(codec.schema_version)
         columns.data.append(data)
         columns.metadata.append(text)
         columns.occurred_at.append(event.occurred_at)
-        if item.generation is not None:
-            generation = item.generation if generation is None else min(generation, item.generation)
+        if seen_on is not None:
+            generation = seen_on if generation is None else min(generation, seen_on)
     _complete(columns, digests, length)
     return columns if generation is None else columns._replace(generation=generation)
 

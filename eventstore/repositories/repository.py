@@ -35,7 +35,8 @@ class Repository(Generic[E]):
         self._source = source_of(source)
 
     async def _save(self, entity: E) -> E:
-        check_kind(self._kind, entity)
+        if type(entity) is not self._kind:
+            check_kind(self._kind, entity)
         async with self._source.writing() as session:
             return await session.save(entity)
 

@@ -10,7 +10,15 @@ from uuid import UUID
 
 from eventstore.core.causation import current_metadata
 from eventstore.core.entity import Entity, require_storable
-from eventstore.core.entity_state import become, has_changes_after, is_clean, made_entities, mark_saved
+from eventstore.core.entity_state import (
+    become,
+    has_changes_after,
+    has_pending_events,
+    is_clean,
+    made_entities,
+    mark_saved,
+    recorded_events,
+)
 from eventstore.core.event import Event, PendingEvent, RecordedEvent
 from eventstore.database.config import UnsavedChanges
 from eventstore.errors import (
@@ -254,11 +262,11 @@ class Session:
             EventStoreError: As for the storage's `load`.
         """
         require_storable(type(entity))
-        if _built_by_hand(entity):
+        if not has_pending_events(entity) and _built_by_hand(entity):
             self._note_server()
             stream = await self.storage.load(type(entity), entity.id)
             self._adopt(entity, stream)
-        if self._is_gone(entity):
+        if entity.is_deleted and self._is_gone(entity):
             raise EntityDeletedError(entity.id, category=entity.category)
         self._stage(entity)
         return entity
@@ -278,7 +286,7 @@ class Session:
                 raise not_found(entity.id)
             if _built_by_hand(entity):
                 self._adopt(entity, stream)
-        if self._is_gone(entity):
+        if entity.is_deleted and self._is_gone(entity):
             raise not_found(entity.id)
         self._stage(entity)
         return entity
@@ -298,8 +306,6 @@ class Session:
 
     def _is_gone(self, entity: Entity) -> bool:
         """Whether the instance itself is known to be deleted, so that none of its changes can be saved any more."""
-        if not entity.is_deleted:
-            return False
         staging = self._staging.get(entity.id)
         return len(entity.pending_events) == (0 if staging is None else len(staging.events))
 
@@ -323,28 +329,30 @@ class Session:
         entity_id = entity.id
         known = self._entities.get(entity_id)
         if known is not entity:
-            if known is not None and known.has_unsaved_changes:
+            if known is None:
+                self._entities[entity_id] = entity
+            elif known.has_unsaved_changes:
                 raise _two_instances(entity)
-            self._know(entity)
-        entity.record_assignments()
+            else:
+                self._know(entity)
+        events = recorded_events(entity)
         staging = self._staging.get(entity_id)
-        events = entity.pending_events
         if staging is not None:
             staged = {pending.event_id for pending in staging.events}
             events = tuple(pending for pending in events if pending.event_id not in staged)
-        elif not events:
+        if not events:
             return
+        category = entity.category
         for pending in events:
-            if pending.event.category != entity.category:
+            if pending.event.category != category:
                 raise _of_another_category(entity, pending.event)
         if staging is None:
             staging = self._staging[entity_id] = _Staging(entity, entity.version)
         generation = self._generation if staging.base_version else None
-        for pending in events:
-            staging.events.append(pending)
-            self._order.append(
-                StagedEvent(entity_id, staging.version, pending, self._metadata_now(), generation)
-            )
+        metadata = self._metadata_now()
+        for version, pending in enumerate(events, staging.version + 1):
+            self._order.append(StagedEvent(entity_id, version, pending, metadata, generation))
+        staging.events.extend(events)
 
     def _metadata_now(self) -> Mapping[str, Any]:
         # The same object as long as the context is the same, so that it is encoded once.

@@ -196,7 +196,7 @@ class Engine(RuleBasedStateMachine):
         """A writer who has seen another version is refused, and nothing of his is written."""
         version = sum(fact.stream_id == stream_id for fact in self.committed)
         if self._is_free(stream_id) and version + behind >= 0:
-            staged = [replace(one, version=one.version + behind) for one in self._staged(stream_id, drawn)]
+            staged = [one._replace(version=one.version + behind) for one in self._staged(stream_id, drawn)]
             with pytest.raises(ConcurrencyError):
                 self.run(self.log.append_staged(staged))
 
@@ -205,7 +205,7 @@ class Engine(RuleBasedStateMachine):
         """Writers commit at once, one of them perhaps with another version: he alone is refused."""
         staged = {
             stream_id: [
-                replace(one, version=one.version + (stream_id == stale))
+                one._replace(version=one.version + (stream_id == stale))
                 for one in self._staged(stream_id, each)
             ]
             for stream_id, each in drawn.items()
