@@ -23,6 +23,7 @@ from eventstore.evidence import (
     verify as verify_log,
 )
 from eventstore.export.files import replacing
+from eventstore.loop_stalls import explained, now_s
 from eventstore.store import EventStore
 
 _logger = logging.getLogger(__name__)
@@ -63,12 +64,14 @@ def seal(
 async def _seal(config: DatabaseConfig, *, only_head: bool, every_s: float | None) -> None:
     async with EventStore.open(config, workers=False) as store:
         while True:
+            began_s = now_s()
             try:
                 result = await seal_log(store.log)
             except EventStoreError as error:
                 if every_s is None or not error.is_transient:
                     raise
-                _logger.warning("sealing failed; retrying", exc_info=error)
+                if not explained(began_s):
+                    _logger.warning("sealing failed; retrying", exc_info=error)
                 await asyncio.sleep(max(every_s, _RETRY_S))
                 continue
             if only_head and result.head is None:

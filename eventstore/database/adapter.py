@@ -15,8 +15,10 @@ from eventstore.database.ending import commit, note_effect, of_pool, roll_back
 from eventstore.database.error_mapping import map_error, mapped_errors
 from eventstore.database.health import ConnectionInfo, HealthStatus
 from eventstore.database.plain import plain
+from eventstore.database.pooled import within
 from eventstore.database.protocols import Connection
 from eventstore.limits import check_seconds
+from eventstore.loop_stalls import Stopwatch
 from eventstore.sql import Named, Template, is_own, load, text_of
 
 if TYPE_CHECKING:
@@ -129,13 +131,13 @@ class PostgreSQLAdapter:
             RepositoryError: PostgreSQL refused for another reason.
         """
         limit_s = _checked(timeout_s)
-        return await self.run(lambda c: _on(c, query).fetchrow(text_of(query, c), *args, timeout=limit_s))
+        return await self.run(lambda c: within(limit_s, _on(c, query).fetchrow, text_of(query, c), *args))
 
     async def fetch_all(self, query: str, *args: Any, timeout_s: float | None = None) -> list[Any]:
         """Run a statement and return all its rows; arguments and errors as in `fetch_one`."""
         limit_s = _checked(timeout_s)
         rows: list[Any] = await self.run(
-            lambda c: _on(c, query).fetch(text_of(query, c), *args, timeout=limit_s)
+            lambda c: within(limit_s, _on(c, query).fetch, text_of(query, c), *args)
         )
         return rows
 
@@ -145,7 +147,7 @@ class PostgreSQLAdapter:
         Arguments and errors are those of `fetch_one`.
         """
         limit_s = _checked(timeout_s)
-        return await self.run(lambda c: _on(c, query).fetchval(text_of(query, c), *args, timeout=limit_s))
+        return await self.run(lambda c: within(limit_s, _on(c, query).fetchval, text_of(query, c), *args))
 
     async def execute(self, query: str, *args: Any, timeout_s: float | None = None) -> str:
         """Run a statement and return PostgreSQL's command tag, such as `UPDATE 3`.
@@ -167,7 +169,7 @@ class PostgreSQLAdapter:
         """
         limit_s = _checked(timeout_s)
         values = list(rows)
-        await self.run(lambda c: _on(c, query).executemany(text_of(query, c), values, timeout=limit_s))
+        await self.run(lambda c: within(limit_s, _on(c, query).executemany, text_of(query, c), values))
 
     async def begin_transaction(
         self, *, isolation: IsolationLevel = "read committed", read_only: bool = False
@@ -290,14 +292,13 @@ class PostgreSQLAdapter:
         if isinstance(self._connection, DatabaseConnection):
             return await self._connection.health_check(timeout_s=timeout_s)
         limit_s = _checked(timeout_s)
-        loop = asyncio.get_running_loop()
-        started_s = loop.time()
+        taken = Stopwatch()
         try:
             async with self._connection.acquire(timeout=limit_s) as connection:
-                await connection.fetchval("SELECT 1", timeout=limit_s)
+                await within(limit_s, connection.fetchval, "SELECT 1")
         except Exception as error:  # noqa: BLE001 - any failure is the answer
             return HealthStatus(healthy=False, error=str(map_error(error)))
-        return HealthStatus(healthy=True, latency_s=loop.time() - started_s)
+        return HealthStatus(healthy=True, latency_s=taken.elapsed_s)
 
     async def connection_info(self) -> ConnectionInfo:
         """Return the server's description of the transaction's connection, or of any one of the pool.
@@ -391,7 +392,7 @@ def _checked(timeout_s: float | None) -> float | None:
 async def _execute(connection: Connection, query: str, args: Sequence[Any], timeout_s: float | None) -> str:
     try:
         one = _on(connection, query)
-        tag: str = await one.execute(text_of(query, connection), *args, timeout=timeout_s)
+        tag: str = await within(timeout_s, one.execute, text_of(query, connection), *args)
     except AttributeError as error:
         # PostgreSQL answers a query without a statement with no tag, and asyncpg fails to decode that.
         if error.name != "decode":

@@ -14,6 +14,7 @@ import asyncpg
 from eventstore import errors
 from eventstore.database.error_mapping import DRIVER_ERRORS
 from eventstore.database.protocols import Connection
+from eventstore.loop_stalls import Stopwatch, TimeLimit
 from eventstore.sql import quoted
 from eventstore.waiting import Backoff
 
@@ -86,19 +87,18 @@ class Connector:
             ConnectionRejectedError: The server refuses the connection.
             ConnectionError: The server could not be reached in time.
         """
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + self._config.connect_timeout
+        limit_s, taken = self._config.connect_timeout, Stopwatch()
         backoff = Backoff(_BACKOFF_FIRST_S, _BACKOFF_MAX_S, jitter=0.25)
         while True:
             try:
-                async with asyncio.timeout_at(deadline_s):
+                async with TimeLimit(limit_s - taken.elapsed_s):
                     connection = await open_connection(**self._arguments, **options)
             except DRIVER_ERRORS as error:
                 if self._is_refused_parameter(error):
                     continue
                 self.last_failure = without_frames(error)
                 pause_s = backoff.next_s()
-                if not self._worth_another_attempt(error) or loop.time() + pause_s >= deadline_s:
+                if not self._worth_another_attempt(error) or taken.elapsed_s + pause_s >= limit_s:
                     raise self.explain(error) from error
             else:
                 break

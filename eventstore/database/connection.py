@@ -25,11 +25,13 @@ from eventstore.database.pooled import (
     end_session,
     recover,
     reset,
+    within,
 )
 from eventstore.database.server import KnownServer
 from eventstore.database.session import learn, learn_types
 from eventstore.database.session_effects import Effect
 from eventstore.limits import check_seconds
+from eventstore.loop_stalls import FairLoop, Stopwatch, TimeLimit, watch
 from eventstore.sql import own
 
 if TYPE_CHECKING:
@@ -110,6 +112,7 @@ class DatabaseConnection:
             self._closing = True
             self._closed.set()
             raise
+        watch().pools += 1
         self._sweep()
 
     def acquire(self, *, timeout_s: float | None = None) -> AbstractAsyncContextManager[asyncpg.Connection]:
@@ -185,7 +188,7 @@ class DatabaseConnection:
         limit_s = self._config.connect_timeout if timeout_s is None else timeout_s
         self._waiting += 1
         try:
-            async with asyncio.timeout(limit_s):
+            async with TimeLimit(limit_s):
                 proxy = await self._pool.acquire()
         except TimeoutError as error:
             raise self._explain_wait(limit_s) from without_frames(error)
@@ -276,7 +279,7 @@ class DatabaseConnection:
     async def _open_one(self, **options: Any) -> PooledConnection:
         """Connect, and find out which server it is."""
         server, generation, wal_before = self.server, self.server.generation, self.server.wal
-        connection: PooledConnection = await asyncpg.connect(**options)
+        connection: PooledConnection = await asyncpg.connect(**options | {"loop": FairLoop(self._loop)})
         try:
             learn_types(connection)
             learned = await learn(connection)
@@ -343,13 +346,13 @@ class DatabaseConnection:
                 time-outs.
         """
         _checked(timeout_s)
-        started_s = self._loop.time()
+        taken = Stopwatch()
         try:
             async with self.acquire(timeout_s=timeout_s) as connection:
-                await connection.fetchval(_PING, timeout=timeout_s)
+                await within(timeout_s, connection.fetchval, _PING)
         except Exception as error:  # noqa: BLE001 - any failure is the answer
             return HealthStatus(healthy=False, error=str(map_error(error)))
-        return HealthStatus(healthy=True, latency_s=self._loop.time() - started_s)
+        return HealthStatus(healthy=True, latency_s=taken.elapsed_s)
 
     def at_close(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Await `callback` when `close` is called, before new work is refused, to end work on the pool."""
@@ -399,11 +402,12 @@ class DatabaseConnection:
                 timer.cancel()
         self._cool()
         try:
-            async with asyncio.timeout(0 if self._hurried else timeout_s):
+            async with TimeLimit(0 if self._hurried else timeout_s):
                 await self._pool.close()
         except TimeoutError:
             _logger.warning("terminated connections that were still in use when the time to close had passed")
         finally:
+            watch().pools -= 1
             self._pool.terminate()
             self._closed.set()
         if self._tasks:
@@ -419,7 +423,7 @@ class DatabaseConnection:
 class _Loan:
     """A connection for the length of a block."""
 
-    __slots__ = ("_connection", "_for_user", "_owner", "_proxy", "_timeout_s")
+    __slots__ = ("_connection", "_for_user", "_owner", "_proxy", "_timeout_s", "_watch")
 
     def __init__(self, owner: DatabaseConnection, timeout_s: float | None, *, for_user: bool) -> None:
         self._owner = owner
@@ -431,9 +435,12 @@ class _Loan:
         # There is no await from here to the end, so a cancellation cannot interrupt it.
         self._connection: PooledConnection = self._proxy.unwrapped()
         self._connection.leased = True
+        self._watch = watch()
+        self._connection.lent_s = self._watch.begin()
         return self._proxy
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._watch.end()
         # A statement may still be running on the server, and may yet open or end a transaction; or the
         # connection is out of sync with the server.
         interrupted = isinstance(error, _INTERRUPTIONS)

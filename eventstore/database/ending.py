@@ -15,6 +15,7 @@ from eventstore.database.protocols import Connection, the_row
 from eventstore.database.server import is_same_start
 from eventstore.database.session import find_schema
 from eventstore.database.session_effects import Effect, effect_of
+from eventstore.loop_stalls import Stopwatch, TimeLimit
 from eventstore.sql import bind, load, unbind
 
 if TYPE_CHECKING:
@@ -76,11 +77,10 @@ async def _resolve(
     transaction_id: str | None = transaction["transaction_id"]
     if transaction_id is None:
         return  # the transaction has written nothing
-    loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + timeout_s
-    while loop.time() < deadline_s:
+    taken = Stopwatch()
+    while (left_s := timeout_s - taken.elapsed_s) > 0:
         try:
-            async with asyncio.timeout_at(deadline_s), acquire() as connection:
+            async with TimeLimit(left_s), acquire() as connection:
                 found = the_row(
                     await plain(connection).fetchrow(
                         load("database/transaction_status", connection), transaction_id

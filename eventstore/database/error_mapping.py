@@ -11,6 +11,7 @@ import asyncpg
 from eventstore import errors
 from eventstore.database.cancellation import cancelled_within, cancelling
 from eventstore.database.protocols import Connection
+from eventstore.loop_stalls import Stall, now_s, watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +68,8 @@ _POSITION_KEY = (
 )
 _NO_TIME = "date value out of range"  # the message of the driver's decoder
 _LOST = ("08", "57P01", "57P02", "57P05")
+_ENDED = ("25P03", "25P04")  # the server has ended the transaction and the session, before a COMMIT
+_STALLED_WITHIN_S = 1.0
 _NOT_MIGRATED = ("3F000", "42703", "42704", "42883", "42P01")
 
 
@@ -109,9 +112,14 @@ def _map(  # noqa: PLR0911 - one return for each kind
     own: bool,
     connection: Connection | None,
 ) -> errors.EventStoreError:
-    text = _first_line(error)
+    text, stall = _first_line(error), _stall_of(connection)
+    stalled = "" if stall is None else f"{stall}, and meanwhile "
+    if stalled and any(getattr(one, "sqlstate", None) in _ENDED for one in (error, error.__cause__)):
+        return errors.ConnectionError(f"{stalled}the server ended the open transaction: begin again: {text}")
     if isinstance(error, asyncpg.InterfaceError) and _is_closed(connection):
-        return errors.ConnectionError(f"the connection was lost before the statement was sent: {text}")
+        return errors.ConnectionError(
+            f"{stalled}the connection was lost before the statement was sent: {text}"
+        )
     if isinstance(error, asyncpg.ClientConfigurationError):
         return errors.ConfigurationError(text)
     if isinstance(error, builtins.TimeoutError):
@@ -123,10 +131,10 @@ def _map(  # noqa: PLR0911 - one return for each kind
     if isinstance(error, OSError | asyncpg.InternalClientError) or (sqlstate or "").startswith(_LOST):
         if in_transaction:
             return errors.ConnectionError(
-                f"the connection was lost, and with it the open transaction: {text}"
+                f"{stalled}the connection was lost, and with it the open transaction: {text}"
             )
         return errors.ConnectionLostError(
-            f"the connection was lost during a statement, which may have been applied: {text}"
+            f"{stalled}the connection was lost during a statement, which may have been applied: {text}"
         )
     if sqlstate == "40003":
         return errors.TransactionCommitError(
@@ -151,6 +159,15 @@ def _by_sqlstate(error: BaseException, sqlstate: str, text: str) -> errors.Event
                 return kind(f"{text}: {advice}", constraint=constraint)
             return kind(f"{text}: {advice}")
     return errors.RepositoryError(f"{text} (SQLSTATE {sqlstate})")
+
+
+def _stall_of(connection: Connection | None) -> Stall | None:
+    """Return the stall of the event loop during which the server may have ended the connection."""
+    since_s: float = getattr(connection, "lent_s", now_s() - _STALLED_WITHIN_S)
+    try:
+        return watch().stall_since(since_s)
+    except RuntimeError:  # no event loop is running
+        return None
 
 
 def _is_closed(connection: Connection | None) -> bool:

@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from eventstore.database.protocols import Connection
 from eventstore.database.server import ServerIdentity
 from eventstore.database.session_effects import RESET, Effect, effect_of
+from eventstore.loop_stalls import FairLoop, TimeLimit
 from eventstore.private_names import asyncpg_names
 from eventstore.sql import is_own, own
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
 _NOTHING = own("SELECT")
+_LATER_S = 86_400.0
 CLEAN_UP_TIMEOUT_S = 5.0  # a slower server rolls back when the connection closes
 
 
 class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """asyncpg's connection, with the pool's data about it."""
 
-    __slots__ = ("effect", "expires_at_s", "generation", "leased", "may_insert", "server", "store_schema")
+    __slots__ = (
+        "effect",
+        "expires_at_s",
+        "generation",
+        "leased",
+        "lent_s",
+        "may_insert",
+        "server",
+        "store_schema",
+    )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, protocol: Any, transport: Any, loop: FairLoop, *args: Any) -> None:
+        super().__init__(protocol, transport, loop.loop, *args)
         self.expires_at_s: float | None = None
         self.leased = False
+        self.lent_s = 0.0
+        """When it was lent, by the clock of `loop_stalls`."""
         self.effect = Effect.NONE
         """The possible effects on the session of the statements since the last reset."""
         self.server: ServerIdentity | None = None
@@ -157,6 +172,21 @@ def unwrapped(connection: Any) -> Any:
     return connection if unwrap is None else unwrap()
 
 
+async def within(limit_s: float | None, method: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+    """Call a method of a connection that runs a statement, with a time limit that stalls of the event loop do not shorten.
+
+    Args:
+        limit_s: The limit in seconds; None for `command_timeout`.
+        method: The method.
+        arguments: Its arguments, without the time limit.
+    """
+    if limit_s is None:
+        return await method(*arguments)
+    async with TimeLimit(limit_s):
+        # The driver's own limit counts the preparation, with every stall in it.
+        return await method(*arguments, timeout=2 * limit_s + _LATER_S)
+
+
 async def reset(connection: PooledConnection) -> None:
     """Undo the effects of users' statements on the session; if it fails, asyncpg's pool closes the connection."""
     await connection.reset_session()
@@ -179,7 +209,7 @@ async def end_session(connection: PooledConnection) -> None:
     that is possible.
     """
     try:
-        async with asyncio.timeout(CLEAN_UP_TIMEOUT_S):
+        async with TimeLimit(CLEAN_UP_TIMEOUT_S):
             await connection.reset_session()
     except Exception:  # noqa: BLE001 - the connection closes in any state
         connection.terminate()
@@ -192,7 +222,7 @@ async def recover(connection: Connection) -> None:
     A connection that does not answer in time is closed.
     """
     try:
-        async with asyncio.timeout(CLEAN_UP_TIMEOUT_S):
+        async with TimeLimit(CLEAN_UP_TIMEOUT_S):
             if not connection.is_closed():
                 # The server answers this after the cancelled statement. It refuses it if that statement has left a failed
                 # transaction, or if a late cancellation hits this one. Not "": asyncpg fails on an empty statement.

@@ -35,6 +35,7 @@ from eventstore.errors import (
     ConnectionLostError,
     ConnectionRejectedError,
     ServerChangedError,
+    TimeoutError,
     TransactionCommitError,
     TransactionConflictError,
 )
@@ -46,6 +47,7 @@ from eventstore.log.records import (
 )
 from eventstore.log.statements import swallowed
 from eventstore.log.wakeups import Wakeups
+from eventstore.loop_stalls import Stopwatch, explained, now_s
 from eventstore.sql import load, schema_of
 from eventstore.waiting import Backoff
 
@@ -164,17 +166,20 @@ class BulkLoad:
 
     async def _load(self, batch: AppendColumns) -> tuple[int, int]:
         """Write a batch; return how many events the log had before, and the highest position."""
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + self._retry_within_s
+        taken = Stopwatch()
         backoff = Backoff(_RETRY_FIRST_DELAY_S, _RETRY_DELAY_MAX_S)
         lost: ConnectionLostError | None = None
         while True:
+            sent_s = now_s()
             try:
                 with mapped_errors():
                     return await self._send(batch)
             except (ConnectionClosedError, ConnectionRejectedError, ServerChangedError):
                 raise
-            except (ConnectionError, TransactionConflictError, _VersionTakenError) as error:
+            except (ConnectionError, TimeoutError, TransactionConflictError, _VersionTakenError) as error:
+                has_stalled = explained(sent_s)
+                if isinstance(error, TimeoutError) and not has_stalled:
+                    raise
                 had_looked, self._looks_at_new = self._looks_at_new, True
                 if isinstance(error, _VersionTakenError) and not had_looked:
                     continue
@@ -183,9 +188,10 @@ class BulkLoad:
                 elif not self._reached:
                     raise
                 delay_s = backoff.next_s()
-                if loop.time() + delay_s > deadline_s:
+                if taken.elapsed_s + delay_s > self._retry_within_s:
                     raise _given_up(batch, error, lost) from error
-                _logger.info("retrying a batch of an import", exc_info=error)
+                if not has_stalled:
+                    _logger.info("retrying a batch of an import", exc_info=error)
             await asyncio.sleep(delay_s)
 
     async def _send(self, batch: AppendColumns) -> tuple[int, int]:

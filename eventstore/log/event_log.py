@@ -50,6 +50,7 @@ from eventstore.log.statements import execute_append, find_repeated, is_version_
 from eventstore.log.subscription import Mark, Subscription
 from eventstore.log.unreadable import OnUnreadable, Readable, readable, unreadable_handler
 from eventstore.log.wakeups import Wakeups
+from eventstore.loop_stalls import Stopwatch, explained, now_s
 from eventstore.metrics import metrics
 from eventstore.sql import load
 from eventstore.waiting import Backoff
@@ -228,12 +229,12 @@ class EventLog:
             lost: The error of an earlier attempt whose answer was lost; None if there was no such
                 attempt.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._resend_within_s
+        taken = Stopwatch()
         backoff = Backoff(_RESEND_FIRST_DELAY_S, _RESEND_DELAY_MAX_S)
         while True:
             if lost is not None and self.metrics is not None:
                 self.metrics.retried("append")
+            sent_s = now_s()
             try:
                 return await self._send(columns)
             except AnswerLostError as error:
@@ -250,9 +251,9 @@ class EventLog:
                 if isinstance(error, ServerChangedError):
                     return await self._find_sent(columns, error)
             delay_s = backoff.next_s()
-            if loop.time() + delay_s > deadline:
+            if taken.elapsed_s + delay_s > self._resend_within_s:
                 raise self._unknown(columns) from lost
-            _logger.warning("the answer to an append was lost: sending the append again", exc_info=lost)
+            _tell_lost(lost, sent_s)
             await asyncio.sleep(delay_s)
 
     async def _find_sent(self, columns: AppendColumns, changed: ServerChangedError) -> AppendResult:
@@ -581,6 +582,11 @@ async def _may_insert(connection: Any) -> bool:
                 await connection.fetchval(load("log/may_insert", connection))
             )
     return known
+
+
+def _tell_lost(lost: Exception | None, sent_s: float) -> None:
+    if not explained(sent_s):
+        _logger.warning("the answer to an append was lost: sending the append again", exc_info=lost)
 
 
 def _forget_rights(connection: Connection) -> None:

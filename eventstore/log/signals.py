@@ -20,6 +20,7 @@ from eventstore.database.connection import DatabaseConnection
 from eventstore.database.error_mapping import DRIVER_ERRORS
 from eventstore.database.session import find_schema
 from eventstore.errors import ConfigurationError, ConnectionRejectedError, EventStoreError
+from eventstore.loop_stalls import TimeLimit, explained, now_s
 from eventstore.sql import load
 from eventstore.waiting import Backoff, wait_until_set
 
@@ -130,8 +131,9 @@ class Signals:
                     return
                 backoff.reset()
             except (EventStoreError, *DRIVER_ERRORS, TimeoutError) as error:
-                level = logging.WARNING if isinstance(error, _LASTING) else logging.INFO
-                _logger.log(level, "retrying to listen for other processes", exc_info=error)
+                if not explained(now_s() - PROBE_INTERVAL_S - PROBE_TIMEOUT_S):
+                    level = logging.WARNING if isinstance(error, _LASTING) else logging.INFO
+                    _logger.log(level, "retrying to listen for other processes", exc_info=error)
             await asyncio.sleep(backoff.next_s())
 
     async def _listen_once(self, connector: Connector) -> bool:
@@ -141,7 +143,7 @@ class Signals:
         connection.add_termination_listener(self._terminated)
         try:
             self._schema = self._connection.config.schema or await find_schema(connection)
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
+            async with TimeLimit(PROBE_TIMEOUT_S):
                 # A pooler reports an invented process id to its clients.
                 if connection.get_server_pid() != await connection.fetchval(
                     load("log/backend_pid", connection)
@@ -151,7 +153,7 @@ class Signals:
             self.is_listening = True
             self._on_signal()  # earlier signals were missed
             while not await wait_until_set(self._lost, PROBE_INTERVAL_S):
-                async with asyncio.timeout(PROBE_TIMEOUT_S):
+                async with TimeLimit(PROBE_TIMEOUT_S):
                     await connection.fetchval(load("log/backend_pid", connection))
         finally:
             self.is_listening = False

@@ -20,6 +20,7 @@ from eventstore.database.access import in_transaction, limit_statements, reading
 from eventstore.database.protocols import Connection
 from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.limits import POSITION_MAX, check_count
+from eventstore.loop_stalls import explained, now_s
 from eventstore.replay.past_storage import NO_VERSIONS, PastStorage
 from eventstore.replay.point_in_time import PointInTime, pin
 from eventstore.replay.state_snapshot_tables import of_table
@@ -154,13 +155,15 @@ class StateSnapshots:
         """
         check_count("every_positions", every_positions, most=POSITION_MAX)
         while True:
+            began_s = now_s()
             try:
                 last = max((one.position for one in await self.list()), default=0)
                 if await self._log.head() - last >= every_positions:
                     await self.make()
                 await asyncio.sleep(_POLL_S)
             except EventStoreError as error:
-                _logger.warning("could not make a state snapshot, trying again", exc_info=error)
+                if not explained(began_s):
+                    _logger.warning("could not make a state snapshot, trying again", exc_info=error)
                 await asyncio.sleep(_RETRY_S)
 
     async def _make(self, connection: Connection, kind: type[Entity], point: PointInTime) -> None:

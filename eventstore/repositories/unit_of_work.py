@@ -313,9 +313,13 @@ class PostgreSQLUnitOfWork:
         try:
             if self._session.unsent:
                 self._sent_position = (await transaction.append(self._session.unsent)).last_position
-        except BaseException:
+        except BaseException as error:
             await self._end_transaction()
-            raise
+            if not isinstance(error, ConnectionError) or not error.retryable:
+                raise
+            # The server has rolled back what was flushed, so all of it is sent again.
+            await self._backend.append(self._session.staged, self._note_commit)
+            return
         self._transaction = None
         self._session.storage = self._backend.storage
         try:

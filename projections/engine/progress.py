@@ -15,6 +15,7 @@ from eventstore.errors import ConfigurationError, ProjectionError, RestoredLogEr
 from eventstore.limits import check_position, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.wakeups import Wakeups
+from eventstore.loop_stalls import TimeLimit
 from eventstore.sql import load
 from eventstore.status import cause_of_lag
 
@@ -104,7 +105,7 @@ async def wait_for(
     check_seconds("timeout_s", timeout_s)
     name = ""
     try:
-        async with asyncio.timeout(timeout_s):
+        async with TimeLimit(timeout_s):
             with progress_of(log).hurry():
                 log.wakeups.wake()  # also the workers of other categories: their checkpoints must pass the position
                 for name in projections:

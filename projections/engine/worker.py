@@ -37,6 +37,7 @@ from eventstore.log.page_size import PageSize
 from eventstore.log.restored import require_whole
 from eventstore.log.unreadable import Readable
 from eventstore.log.wakeups import Listener, Wakeups
+from eventstore.loop_stalls import explained, now_s
 from eventstore.printable import printable
 from eventstore.sql import load
 from eventstore.waiting import Backoff, wait_until_set
@@ -144,6 +145,7 @@ class ProjectionWorker(Generic[R]):
         self._copies = True
         self._batch_was_full = False
         self._was_sound = False
+        self._sound_s = now_s()  # when it last knew that the lease was its own
 
     @property
     def position(self) -> int | None:
@@ -189,7 +191,9 @@ class ProjectionWorker(Generic[R]):
                             "partition": self.partition,
                             "retry_in_s": retry_s,
                         }
-                        if is_repaired_elsewhere:
+                        if explained(self._sound_s):
+                            pass
+                        elif is_repaired_elsewhere:
                             _logger.exception(
                                 "projection %s folds nothing until the database is repaired",
                                 self.projection.name,
@@ -213,6 +217,7 @@ class ProjectionWorker(Generic[R]):
         if await self._lease.take() is None:
             await asyncio.sleep(self._lease.lease_s / 10)
             return
+        self._sound_s = now_s()
         await check_table(self.log, self.projection)
         await self._check_database()
         self._place.forget()
@@ -229,7 +234,7 @@ class ProjectionWorker(Generic[R]):
                 checked = loop.time()
             if await self.run_once():
                 listener.found()
-                renewed = loop.time()
+                renewed, self._sound_s = loop.time(), now_s()
                 if not self._batch_was_full:
                     await asyncio.sleep(max(began + _BATCH_INTERVAL_S - loop.time(), 0))
                     await wait_until_set(self._awaited, max(began + self._fold_delay_s - loop.time(), 0))
@@ -237,7 +242,7 @@ class ProjectionWorker(Generic[R]):
             if loop.time() - renewed > self._lease.lease_s * _RENEWED_AFTER:
                 if not await self._lease.renew():
                     return
-                renewed = loop.time()
+                renewed, self._sound_s = loop.time(), now_s()
             await listener.wait()
 
     async def run_once(self, *, wait: bool = True) -> bool:
@@ -270,11 +275,14 @@ class ProjectionWorker(Generic[R]):
             place.position = before
             return False
         self._batch_was_full = batch.is_full
+        began_s = now_s()
         try:
             place.ahead = await self._write_and_read_on(place, before, batch)
         except BaseException as error:
-            if isinstance(error, ConnectionError | TimeoutError) and not isinstance(
-                error, ServerChangedError
+            if (
+                isinstance(error, ConnectionError | TimeoutError)
+                and not isinstance(error, ServerChangedError)
+                and not explained(began_s)
             ):
                 # The batch may have exceeded its transaction's time-out: retrying the same one would never end.
                 self._batch_events = max(1, self._batch_events // 4)

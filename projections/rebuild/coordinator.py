@@ -27,6 +27,7 @@ from eventstore.errors import RebuildError
 from eventstore.garbage_collection import collecting_rarely
 from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
+from eventstore.loop_stalls import Stopwatch
 from eventstore.sql import filled, load, qualified, schema_of
 from projections.engine.lease import LEASE_S
 from projections.engine.versions import version_differs
@@ -326,8 +327,7 @@ class _Rebuild:
 
     async def _swap(self, build: Build[Any], proved: Proved, lease: RebuildLease) -> Rebuilt:
         self._stage = "swap"
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._swap_timeout_s
+        taken = Stopwatch()
         while True:
             proved = await self._prove_on(build, proved)
             async with writing(self._log.connection) as connection:
@@ -335,7 +335,7 @@ class _Rebuild:
                     async with connection.transaction():
                         return await self._swap_in(connection, build, proved, lease)
                 await build.look_again(connection)
-                if loop.time() > until:
+                if taken.elapsed_s > self._swap_timeout_s:
                     raise await self._held_up(connection)
             await asyncio.sleep(_PAUSE_S)
 
