@@ -213,7 +213,7 @@ class DatabaseConnection:
 
     def _explain_wait(self, limit_s: float) -> errors.EventStoreError:
         now = self.statistics()
-        if now.in_use < now.max_size:
+        if now.size < now.max_size:
             return self._connector.explain(self._connector.last_failure)
         return errors.TimeoutError(
             f"no connection was free within {limit_s:g} s (connect_timeout, or timeout_s of the call), as all "

@@ -275,14 +275,11 @@ class ProjectionWorker(Generic[R]):
             place.position = before
             return False
         self._batch_was_full = batch.is_full
-        began_s = now_s()
         try:
             place.ahead = await self._write_and_read_on(place, before, batch)
         except BaseException as error:
-            if (
-                isinstance(error, ConnectionError | TimeoutError)
-                and not isinstance(error, ServerChangedError)
-                and not explained(began_s)
+            if isinstance(error, ConnectionError | TimeoutError) and not isinstance(
+                error, ServerChangedError
             ):
                 # The batch may have exceeded its transaction's time-out: retrying the same one would never end.
                 self._batch_events = max(1, self._batch_events // 4)
