@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -22,11 +23,12 @@ from uuid_utils.compat import uuid7
 from benchmarks.bench import EVENT_JSON
 from eventstore.database.config import DatabaseConfig
 
-__all__ = ["opened"]
+__all__ = ["Readers", "opened", "opened_for_reading"]
 
 _FEWER_THREADS = 8
 """With fewer than the writers it is faster: Python's threads wait for each other."""
 _STATE = EVENT_JSON.encode()
+_PAGE_EVENTS = 1_000
 
 
 class PeerOrder(Aggregate):
@@ -48,10 +50,37 @@ class PeerOrder(Aggregate):
         return uuid7()
 
 
-@contextmanager
-def opened(config: DatabaseConfig, writers: int) -> Iterator[dict[str, Callable[[int], Awaitable[float]]]]:
-    """Yield its ways to append by name, each from how many events to events a second."""
-    application: Any = Application(
+class PeerMeter(Aggregate):
+    """An aggregate whose every event adds to a sum."""
+
+    @event("Created")
+    def __init__(self) -> None:
+        self.total = Decimal(0)
+        self.count = 0
+
+    @event("Read")
+    def read(self, amount: Decimal, source: str) -> None:
+        """Add an amount."""
+        self.total += amount
+        self.count += 1
+        self.source = source
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Its ways to read; each returns the number of events.
+
+    Attributes:
+        load: Loads each aggregate by its fold.
+        read_all: Reads every event of the log as a domain event.
+    """
+
+    load: Callable[[], int]
+    read_all: Callable[[], int]
+
+
+def _application(config: DatabaseConfig, connections: int) -> Any:
+    return Application(
         env={
             "PERSISTENCE_MODULE": "eventsourcing.postgres",
             "POSTGRES_HOST": config.host,
@@ -59,11 +88,46 @@ def opened(config: DatabaseConfig, writers: int) -> Iterator[dict[str, Callable[
             "POSTGRES_DBNAME": config.database,
             "POSTGRES_USER": config.user,
             "POSTGRES_PASSWORD": "none",  # the server trusts its socket; the peer wants one all the same
-            "POSTGRES_POOL_SIZE": str(writers),
+            "POSTGRES_POOL_SIZE": str(connections),
             "POSTGRES_MAX_OVERFLOW": "0",
             "POSTGRES_ENABLE_DB_FUNCTIONS": "yes",
         }
     )
+
+
+@contextmanager
+def opened_for_reading(config: DatabaseConfig, *, streams: int, events: int) -> Iterator[Readers]:
+    """Save aggregates of so many events each, and yield what reads them."""
+    application = _application(config, 2)
+    try:
+        ids = []
+        for _ in range(streams):
+            meter = PeerMeter()
+            for number in range(events - 1):
+                meter.read(Decimal(number) / 4, "line A")
+            application.save(meter)
+            ids.append(meter.id)
+
+        def load() -> int:
+            return sum(application.repository.get(one).version for one in ids)
+
+        def read_all() -> int:
+            found = 0
+            while some := application.recorder.select_notifications(start=found + 1, limit=_PAGE_EVENTS):
+                for one in some:
+                    application.mapper.to_domain_event(one)
+                found += len(some)
+            return found
+
+        yield Readers(load, read_all)
+    finally:
+        application.close()
+
+
+@contextmanager
+def opened(config: DatabaseConfig, writers: int) -> Iterator[dict[str, Callable[[int], Awaitable[float]]]]:
+    """Yield its ways to append by name, each from how many events to events a second."""
+    application = _application(config, writers)
 
     def record() -> None:
         application.recorder.insert_events([StoredEvent(uuid7(), 1, "orders:Order.Created", _STATE)])

@@ -1,9 +1,9 @@
-"""Our writers beside those of the other event stores in Python, in one run on one server: `python -m benchmarks.peers`.
+"""Ours beside the other event stores in Python, in one run on one server: `python -m benchmarks.peers`.
 
     make bench-peers                    python -m benchmarks.peers
     make bench-peers ARGS=--quick       small sizes, three rounds
 
-One event an append, distinct streams, 32 writers at once. Each peer is driven as its documentation has it at its
+One event an append, distinct streams, 32 writers at once; then an entity loaded by its fold, and every event read. Each peer is driven as its documentation has it at its
 fastest, and the best of them is what ours is compared with. Needs the extra `peers`.
 """
 
@@ -43,14 +43,17 @@ Rate = Callable[[int], Awaitable[float]]
 """From how many events to append to events a second."""
 
 
-async def compare(sizes: Sizes, report: Console, *, results: Path) -> Result:
-    """Measure everybody in turn, round after round; print the medians, and write the goal's result."""
+async def compare(sizes: Sizes, report: Console, *, results: Path) -> list[Result]:
+    """Measure everybody in turn, round after round; print the medians, and write the results of the goals."""
     measured: dict[str, list[float]] = {}
     async with Bench.start(sizes, max_connections="300") as bench, _everybody(bench) as everybody:
         for number in range(1, sizes.rounds + 1):
             for name, rate in everybody.items():
                 report.print(f"[dim]round {number} of {sizes.rounds}: {name}[/dim]")
                 measured.setdefault(name, []).append(await rate(sizes.appends))
+        from benchmarks.peer_reading import compare_reading  # noqa: PLC0415 - of the extra
+
+        reading = await compare_reading(bench, sizes.rounds, report)
     medians = {name: statistics.median(values) for name, values in measured.items()}
     best = max(value for name, value in medians.items() if name not in (_OURS, _FLOOR))
     report.print(_table(measured, medians, f"medians of {sizes.rounds} rounds, {loop_name()} for ours"))
@@ -69,8 +72,8 @@ async def compare(sizes: Sizes, report: Console, *, results: Path) -> Result:
     report.print(
         f"ours to the best peer: {ratio:.2f}, goal at least {_GOAL:g}: {'met' if result.met else 'NOT met'}"
     )
-    write_results(results, [result])
-    return result
+    write_results(results, [result, *reading])
+    return [result, *reading]
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from eventstore.core.event import RecordedEvent
 from eventstore.database.access import reading
-from eventstore.database.protocols import Connection, Row
+from eventstore.database.protocols import Connection, Record, Row
 from eventstore.errors import ProjectionLagError, QuarantinedKeysError
 from eventstore.log.event_log import EventLog
 from eventstore.log.unreadable import Readable
@@ -193,7 +193,7 @@ class _Tail(Generic[R]):
         self._held = {row["key"]: row["position"] for row in held if wanted in (None, row["key"])}
         self.after = min([*self._folded, *(position - 1 for position in self._held.values())])
 
-    def folded_onto(self, records: Iterable[Row], events: Iterable[RecordedEvent]) -> _Folded[R]:
+    def folded_onto(self, records: Iterable[Record], events: Iterable[RecordedEvent]) -> _Folded[R]:
         projection, table = self._projection, self._projection.table
         names = [column.name for column in table.key]
         rows: dict[Key, R | None] = {}
@@ -201,7 +201,7 @@ class _Tail(Generic[R]):
         changed: set[Key] = set()
         for record in records:
             key = tuple(record[name] for name in names)
-            rows[key], last[key] = table.codec.decode(record), record[LAST_POSITION]
+            rows[key], last[key] = table.decode(record), record[LAST_POSITION]
         failed: list[FoldFailure] = []
         parts = [part for stored in events for part in projection.taken(stored)]
         of_each = by_key(projection, parts, lambda key: self._only in (None, key))

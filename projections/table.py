@@ -79,6 +79,7 @@ class Table(Generic[R]):
                     f"table {name}: {column.name} ({column.field_type}) is stored as JSON, whose text may differ for "
                     "equal values: a key must be of Decimal, UUID, datetime, date, str, int, bool or an enum"
                 )
+        self._width = len(self.codec.columns)
         self._key_fields = _getter([column.name for column in self.key])
         self._key_indices = [self.codec.columns.index(column) for column in self.key]
         forms = [(place, normal_form(column)) for place, column in enumerate(self.key)]
@@ -103,6 +104,10 @@ class Table(Generic[R]):
     def key_of(self, encoded: Sequence[Any] | Record) -> tuple[Any, ...]:
         """Return the key of an encoded row."""
         return tuple(encoded[index] for index in self._key_indices)
+
+    def decode(self, record: Record) -> R:
+        """Return the row of a record that one of the statements below returned: its first values are the columns."""
+        return self.codec.decode_values(record[: self._width])
 
     def is_of(self, row: R, key: tuple[Any, ...]) -> bool:
         """Whether the fields of a row are the values of a key."""
@@ -130,20 +135,20 @@ class Table(Generic[R]):
         )
 
     def select_by_keys(self, name: str | None = None, *, schema: str | None = None) -> str:
-        """Return the statement that reads rows; its arguments are the keys, column by column."""
+        """Return the statement that reads rows, each number as its text; its arguments are the keys, column by column."""
         return filled(
             "tables/select_by_keys",
             table=self._target(name, schema),
-            columns=_selected(self.codec.columns),
+            columns=self._selected(),
             **self._given_keys(schema),
         )
 
     def select_all(self, name: str | None = None, *, schema: str | None = None) -> str:
-        """Return the statement that reads every row, in the order of the key."""
+        """Return the statement that reads every row, each number as its text, in the order of the key."""
         return filled(
             "tables/select_all",
             table=self._target(name, schema),
-            columns=_selected(self.codec.columns),
+            columns=self._selected(),
             key=_names(self.key),
         )
 
@@ -155,13 +160,7 @@ class Table(Generic[R]):
             schema: Its schema.
             keyed_by_stream: Read only the rows of a shard; the statement's arguments are those of `Shard.bounds`.
         """
-        columns = ", ".join(
-            f"{quoted(column.name)}::pg_catalog.text AS {quoted(column.name)}"
-            if column.parameter_type == "numeric" and column not in self.key
-            else column.selected
-            for column in self.codec.columns
-        )
-        table = qualified(schema, name)
+        columns, table = self._selected(), qualified(schema, name)
         if not keyed_by_stream:
             return filled("tables/select_for_proof", table=table, columns=columns)
         return filled(
@@ -169,6 +168,15 @@ class Table(Generic[R]):
             table=table,
             columns=columns,
             key_hash=uuid_hash(quoted(self.key[0].name)),
+        )
+
+    def _selected(self) -> str:
+        # The driver decodes a text in a tenth of the time of a Decimal.
+        return ", ".join(
+            f"{_number(column)}::pg_catalog.text AS {quoted(column.name)}"
+            if column.parameter_type == "numeric" and column not in self.key
+            else column.selected
+            for column in self.codec.columns
         )
 
     def is_stored(self, record: Record, encoded: Sequence[Any]) -> bool:
@@ -334,8 +342,9 @@ def with_end(name: str, end: str) -> str:
     return f"{text[: room - len(digest) - 1].decode(errors='ignore')}_{digest}{end}"
 
 
-def _selected(columns: Iterable[Column]) -> str:
-    return ", ".join(column.selected for column in columns)
+def _number(column: Column) -> str:
+    name = quoted(column.name)
+    return name if column.type == "numeric" else f"{name}::{type_name('numeric')}"
 
 
 def _names(columns: Iterable[Column]) -> str:

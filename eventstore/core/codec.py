@@ -15,7 +15,7 @@ from __future__ import annotations
 import enum
 import operator
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -30,7 +30,14 @@ from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic_core import PydanticUndefined, SchemaSerializer, SchemaValidator, from_json, to_json
 
 from eventstore.errors import ConfigurationError
-from eventstore.private_names.pydantic_names import only_checks_bounds, only_sets_private_attributes
+from eventstore.private_names.pydantic_names import (
+    only_checks_bounds,
+    only_sets_private_attributes,
+    set_extra,
+    set_given,
+    set_private,
+    set_state,
+)
 
 M = TypeVar("M", bound=BaseModel)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,10 +46,6 @@ Schema = Mapping[str, Any]
 
 _SHAPES_MAX = 1_000  # per model: an amendment may contain any of its fields
 _REMEMBERED_MAX = 10_000  # per type: one or two MB
-
-# The attributes of a model instance besides its `__dict__`. Pydantic documents them.
-_set = object.__setattr__
-_GIVEN, _EXTRA, _PRIVATE = "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"
 
 
 def keeps_type(function: F) -> F:
@@ -69,6 +72,7 @@ class Reader:
 
     Attributes:
         read: Turns the parsed JSON into the value; None if the parsed JSON already is the value.
+        read_given: The same for JSON that is not null, where that is faster; None if `read` is it.
         is_exact: Whether every value that passes validation comes back equal, in value and type.
         keeps_none: Whether nothing is lost if every None inside is left out of the JSON.
         is_wide: Whether the JSON may contain integers beyond 64 bits.
@@ -79,6 +83,7 @@ class Reader:
     """
 
     read: Converter | None = None
+    read_given: Converter | None = None
     is_exact: bool = False
     keeps_none: bool = True
     is_wide: bool = False
@@ -440,6 +445,7 @@ class _Compiler:
         return replace(
             inner,
             read=None if read is None else lambda value: None if value is None else read(value),
+            read_given=inner.read_given or read,
             may_be_none=True,
             types=types | {type(None)} if types else types,
         )
@@ -576,7 +582,7 @@ class _Compiler:
         model: type[BaseModel] = schema["cls"]
         if model in self._within:  # the model contains itself
             return Reader(
-                lambda value: maker(model).construct(value, {}),
+                _model_reader(model),
                 keeps_none=False,
                 is_wide=True,
                 types=frozenset({model}),
@@ -589,9 +595,7 @@ class _Compiler:
             return self._by_pydantic(schema)
         config = model.model_config
         return Reader(
-            _root_reader(model, form.readers["root"].read)
-            if form.is_root
-            else lambda value: maker(model).construct(value, {}),
+            _root_reader(model, form.readers["root"].read) if form.is_root else _model_reader(model),
             # Otherwise the value may be an instance of a subclass, or one that was changed after
             # validation.
             is_exact=form.is_exact
@@ -647,15 +651,28 @@ def _integer(schema: Schema) -> Reader:
     return Reader(is_exact=True, is_wide=not is_narrow, types=frozenset({int}))
 
 
+def _model_reader(model: type[BaseModel]) -> Converter:
+    constructors: Any = None
+
+    def read(value: Any) -> BaseModel:
+        nonlocal constructors
+        if constructors is None:  # not before: a model may contain itself
+            constructors = maker(model).constructors
+        made: BaseModel = constructors[tuple(value)](value)
+        return made
+
+    return read
+
+
 def _root_reader(model: type[BaseModel], read: Converter | None) -> Converter:
     private, _ = _private_defaults(model)
 
     def make(value: Any) -> BaseModel:
         made = model.__new__(model)
-        _set(made, "__dict__", {"root": value if read is None or value is None else read(value)})
-        _set(made, _GIVEN, {"root"})
-        _set(made, _EXTRA, None)
-        _set(made, _PRIVATE, None)
+        set_state(made, {"root": value if read is None or value is None else read(value)})
+        set_given(made, {"root"})
+        set_extra(made, None)
+        set_private(made, None)
         if model.__private_attributes__ or private is None:
             made.model_post_init(None)
         return made
@@ -728,7 +745,7 @@ class _Shape:
         made: For missing fields without a constant default, the function that computes the default
             from the other fields.
         conversions: For given fields whose JSON form is not the value, the function that converts
-            it.
+            it; it is not called for None.
         given: The names of the given fields, as pydantic keeps them.
         shares_given: Whether instances may share that set, because nothing adds to it later.
         extras: The given names that are not fields, if the model accepts such names.
@@ -745,87 +762,150 @@ class _Shape:
 class Maker(Generic[M]):
     """Creates instances of one model class. The function `maker` returns it.
 
-    It remembers how to create an instance for each set of given fields. Stored events of one class
-    have few such sets.
+    It remembers a function for each set of given fields, which knows what to convert and what is
+    missing. Stored events of one class have few such sets.
+
+    Attributes:
+        constructors: By the names that parsed JSON has, in its order: the function that creates an
+            instance from such JSON, and from the value of the `known` field if there is one.
+        fillers: By the names of given fields, in order: the function that creates an instance from
+            a mapping of their values; defaults fill missing fields.
 
     Raises:
         ConfigurationError: The class refers to a name that is not defined.
     """
 
-    __slots__ = ("_form", "_known", "_model", "_private", "_private_made", "_shapes")
+    __slots__ = ("_form", "_known", "_model", "_private", "_private_made", "constructors", "fillers")
 
-    def __init__(self, model: type[M], known: tuple[str, ...] = ()) -> None:
+    def __init__(self, model: type[M], known: str | None = None) -> None:
         self._model = model
         self._form = form_of(model)
         self._known = known
         self._private, self._private_made = _private_defaults(model)
-        self._shapes = _Shapes(self._shape)
+        self.constructors: Mapping[tuple[str, ...], Callable[..., M]] = _ByNames(self._constructor)
+        self.fillers: Mapping[tuple[str, ...], Callable[[Mapping[str, Any]], M]] = _ByNames(self._filler)
 
-    def construct(self, data: Mapping[str, Any], known: Mapping[str, Any]) -> M:
-        """Create an instance from its parsed JSON and from the values of the `known` fields."""
-        shape = self._shapes[tuple(data)]
-        fields = {**shape.defaults, **data, **known}
-        for name, convert in shape.conversions:
-            value = fields[name]
-            if value is not None:
-                fields[name] = convert(value)
-        return self._make(shape, fields)
+    def construct(self, data: Mapping[str, Any], *known: Any) -> M:
+        """Create an instance from its parsed JSON and from the value of the `known` field."""
+        return self.constructors[tuple(data)](data, *known)
 
     def fill(self, values: Mapping[str, Any]) -> M:
         """Create an instance from values of their Python types; defaults fill missing fields."""
-        shape = self._shapes[tuple(values)]
-        return self._make(shape, {**shape.defaults, **values})
+        return self.fillers[tuple(values)](values)
 
     def of_all_fields(self) -> Callable[[dict[str, Any]], M]:
         """Return a function that creates an instance from a dict of all fields in order.
 
         The dict becomes the state of the instance.
         """
-        return partial(self._make, self._shapes[tuple(self._model.model_fields)])
+        return self.given(tuple(self._model.model_fields))
+
+    def given(self, names: tuple[str, ...]) -> Callable[[dict[str, Any]], M]:
+        """As `of_all_fields`, but only the fields of these names count as given, and not as defaults."""
+        return self._finisher(replace(self._shape(names), made=()))
+
+    def defaults_besides(self, names: Iterable[str]) -> Mapping[str, Any] | None:
+        """Return every field in order, with its default unless it is one of these names.
+
+        Returns:
+            None if a field that is missing has no constant default.
+        """
+        shape = self._shape(tuple(names))
+        return None if shape.made else shape.defaults
+
+    def _constructor(self, names: tuple[str, ...]) -> Callable[..., M]:
+        shape = self._shape(names)
+        defaults, conversions, finish = shape.defaults, shape.conversions, self._finisher(shape)
+
+        def construct(data: Mapping[str, Any]) -> M:
+            fields = {**defaults, **data}
+            for name, convert in conversions:
+                value = fields[name]
+                if value is not None:
+                    fields[name] = convert(value)
+            return finish(fields)
+
+        if self._known is None:
+            return construct
+        known = self._known
+
+        def construct_with(data: Mapping[str, Any], value_of_known: Any) -> M:
+            # Written out once more: a call of `construct` would take a tenth of the time.
+            fields = {**defaults, **data, known: value_of_known}
+            for name, convert in conversions:
+                value = fields[name]
+                if value is not None:
+                    fields[name] = convert(value)
+            return finish(fields)
+
+        return construct_with
+
+    def _filler(self, names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], M]:
+        shape = self._shape(names)
+        defaults, finish = shape.defaults, self._finisher(shape)
+        return lambda values: finish({**defaults, **values})
 
     def _shape(self, names: tuple[str, ...]) -> _Shape:
-        form, fields = self._form, self._model.model_fields
-        given = {*names, *self._known}
+        form, fields, known = self._form, self._model.model_fields, self._known
+        given = {*names, *(() if known is None else (known,))}
         extras = tuple(name for name in names if name not in fields)
         if extras and form.extras is None:
             raise KeyError(", ".join(sorted(map(str, extras))))
         missing = [name for name in fields if name not in given]
         if required := [name for name in missing if name not in form.defaults and name not in form.made]:
             raise KeyError(", ".join(sorted(required)))
-        read_extra = None if form.extras is None else form.extras.read
-        readers = {name: form.readers[name].read if name in fields else read_extra for name in names}
+        readers = {name: form.readers[name] if name in fields else form.extras for name in names}
         return _Shape(
             defaults={name: form.defaults.get(name) for name in fields},
             made=tuple((name, form.made[name]) for name in missing if name in form.made),
             conversions=tuple(
-                (name, read) for name, read in readers.items() if name not in self._known and read is not None
+                (name, reader.read_given or reader.read)
+                for name, reader in readers.items()
+                if name != known and reader is not None and reader.read is not None
             ),
             given=given,
             shares_given=bool(self._model.model_config.get("frozen")) or not missing,
             extras=extras,
         )
 
-    def _make(self, shape: _Shape, fields: dict[str, Any]) -> M:
-        for name, make in shape.made:
-            fields[name] = make(fields)
-        model = self._model
-        made_model = model.__new__(model)
-        if self._form.extras is not None:
-            _set(made_model, _EXTRA, {name: fields.pop(name) for name in shape.extras})
-        else:
-            _set(made_model, _EXTRA, None)
-        _set(made_model, "__dict__", fields)
-        _set(made_model, _GIVEN, shape.given if shape.shares_given else shape.given.copy())
-        if self._private is None:
-            _set(made_model, _PRIVATE, None)
-            if model.__private_attributes__:
-                made_model.model_post_init(None)
-            return made_model
-        private = self._private.copy()
-        for name, factory in self._private_made:
-            private[name] = factory()
-        _set(made_model, _PRIVATE, private)
-        return made_model
+    def _finisher(self, shape: _Shape) -> Callable[[dict[str, Any]], M]:
+        """Return the function that makes an instance of a dict of all fields, which becomes its state."""
+        model, new = self._model, self._model.__new__
+        made, given, shares_given, extras = shape.made, shape.given, shape.shares_given, shape.extras
+        private, private_made = self._private, self._private_made
+        has_extras, initializes = (
+            self._form.extras is not None,
+            private is None and model.__private_attributes__,
+        )
+
+        def finish(fields: dict[str, Any]) -> M:
+            for name, make in made:
+                fields[name] = make(fields)
+            instance = new(model)
+            set_extra(instance, {name: fields.pop(name) for name in extras} if has_extras else None)
+            set_state(instance, fields)
+            set_given(instance, given if shares_given else given.copy())
+            if private is None:
+                set_private(instance, None)
+                if initializes:
+                    instance.model_post_init(None)
+                return instance
+            own = private.copy()
+            for name, factory in private_made:
+                own[name] = factory()
+            set_private(instance, own)
+            return instance
+
+        def finish_plain(fields: dict[str, Any]) -> M:
+            instance = new(model)
+            set_state(instance, fields)
+            set_given(instance, given)
+            set_extra(instance, None)
+            set_private(instance, None)
+            return instance
+
+        is_plain = not (made or has_extras or initializes) and private is None and shares_given
+        return finish_plain if is_plain else finish
 
 
 def _private_defaults(
@@ -857,42 +937,44 @@ def _private_defaults(
     return plain, tuple(made)
 
 
-class _Shapes(dict[tuple[str, ...], _Shape]):
-    def __init__(self, make: Callable[[tuple[str, ...]], _Shape]) -> None:
+class _ByNames(dict[tuple[str, ...], F]):
+    """Functions by the names that they take."""
+
+    def __init__(self, make: Callable[[tuple[str, ...]], F]) -> None:
         super().__init__()
         self._make = make
 
-    def __missing__(self, names: tuple[str, ...]) -> _Shape:
-        shape = self._make(names)
+    def __missing__(self, names: tuple[str, ...]) -> F:
+        made = self._make(names)
         if len(self) >= _SHAPES_MAX:
             self.clear()
-        self[names] = shape
-        return shape
+        self[names] = made
+        return made
 
 
 @cache
-def _maker(model: type[BaseModel], *known: str) -> Any:
+def _maker(model: type[BaseModel], known: str | None) -> Any:
     return Maker(model, known)
 
 
-def maker(model: type[M], *known: str) -> Maker[M]:
-    """Return the maker of this class; `known` names the fields that are passed besides the JSON.
+def maker(model: type[M], known: str | None = None) -> Maker[M]:
+    """Return the maker of this class; `known` names the field whose value is passed besides the JSON.
 
     Raises:
         ConfigurationError: The class refers to a name that is not defined.
     """
-    found: Maker[M] = _maker(model, *known)
+    found: Maker[M] = _maker(model, known)
     return found
 
 
 def construct(model: type[M], data: Mapping[str, Any], **known: Any) -> M:
-    """Create a `model` from its parsed JSON; `known` are values that need no conversion.
+    """Create a `model` from its parsed JSON; `known` is the value of one more field, which needs no conversion.
 
     Raises:
         KeyError: `data` has a key that is not a field, or lacks a field without a default.
         ValueError: A value cannot be turned into its field's type.
     """
-    return maker(model, *known).construct(data, known)
+    return maker(model, *known).construct(data, *known.values())
 
 
 def fill(model: type[M], values: Mapping[str, Any]) -> M:

@@ -6,6 +6,7 @@ They are not methods of `Entity`, so that a user's entity may have fields of the
 from __future__ import annotations
 
 import decimal
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -67,9 +68,39 @@ def begin(kind: type[E], stream_id: UUID, event: Event) -> E:
     Raises:
         DomainError: A field of the entity has no default, and the event does not set it.
     """
+    begun: E = _beginning(kind, type(event))(stream_id, event.__dict__)
+    return begun
+
+
+@cache
+def _beginning(kind: type[Entity], created: type[Event]) -> Callable[[UUID, dict[str, Any]], Any]:
+    """Return the function that makes the first state of a stream, from its id and the fields of its creating event."""
+    names = begun_fields(kind, created)
+    try:
+        defaults = codec.maker(kind).defaults_besides(("id", "version", *names))
+    except KeyError:
+        defaults = None
+    others = [name for name in created.model_fields if name not in names]
+    if defaults is None or not ENVELOPE.isdisjoint(others):
+        return lambda stream_id, fields: _begun(kind, created, stream_id, fields)
+    finish, known = codec.maker(kind).given(("id", "version", *names)), len(created.model_fields)
+
+    def beginning(stream_id: UUID, fields: dict[str, Any]) -> Any:
+        if len(fields) > known:  # the event has cached properties
+            return _begun(kind, created, stream_id, fields)
+        # Both are merged as a whole, which takes half the time of picking what the entity has.
+        values = {**defaults, **fields}
+        for name in others:
+            del values[name]
+        values["id"], values["version"] = stream_id, 0
+        return finish(values)
+
+    return beginning
+
+
+def _begun(kind: type[Entity], created: type[Event], stream_id: UUID, fields: Mapping[str, Any]) -> Any:
     values: dict[str, Any] = {"id": stream_id, "version": 0}
-    fields = event.__dict__
-    for name in begun_fields(kind, type(event)):
+    for name in begun_fields(kind, created):
         values[name] = fields[name]
     try:
         return codec.fill(kind, values)
@@ -81,7 +112,7 @@ def begin(kind: type[E], stream_id: UUID, event: Event) -> E:
             raise
         raise DomainError(
             f"{kind.category}.{missing[0]}",
-            f"{kind.__name__}.{missing[0]} has no value: it has no default, and the creating event {event.type} has no "
+            f"{kind.__name__}.{missing[0]} has no value: it has no default, and the creating event {created.type} has no "
             f"such field: give {missing[0]} a default, or add the field to the event and an upcaster for old events",
         ) from error
 
@@ -112,6 +143,12 @@ def evolve(kind: type[E], state: E | None, recorded: RecordedEvent) -> E | None:
 
 def advance(kind: type[E], state: E | None, recorded: RecordedEvent) -> E | None:
     """Like `evolve`, but change `state` itself; for folds that own the state."""
+    if state is not None and type(recorded) is RecordedEvent:
+        applier = kind._appliers.get(type(recorded.event))
+        if applier is not None and in_decimal_arithmetic():  # as nearly every event of a fold
+            applier(state, recorded.event)
+            state.__dict__["version"] = recorded.version
+            return state
     if isinstance(recorded, UpcastEvents):  # zero or several events that share one version
         for part in recorded.upcast_events:
             state = advance(kind, state, part)
@@ -142,10 +179,18 @@ def advance(kind: type[E], state: E | None, recorded: RecordedEvent) -> E | None
 
 def replica(entity: E) -> E:
     """Return a copy of an entity's state, without its pending events."""
-    kind, state = type(entity), entity.__dict__
-    if len(state) > len(kind.model_fields):  # it also has cached properties
-        state = {name: state[name] for name in kind.model_fields}
-    return codec.fill(kind, dict(state))
+    kind, state = type(entity), entity.__dict__.copy()
+    finish, names = _finishing(kind)
+    if len(state) > len(names):  # it also has cached properties
+        state = {name: state[name] for name in names}
+    copied: E = finish(state)
+    return copied
+
+
+@cache
+def _finishing(kind: type[Entity]) -> tuple[Callable[[dict[str, Any]], Any], tuple[str, ...]]:
+    """Return what makes an entity of its whole state, and the names of its fields."""
+    return codec.maker(kind).of_all_fields(), tuple(kind.model_fields)
 
 
 # ---- for a Unit of Work -------------------------------------------------------------------------

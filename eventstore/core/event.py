@@ -151,7 +151,7 @@ class Event(Validated):
             KeyError: A field of the stored JSON is not a field of this class, or one without a default is missing.
             ValueError: A value cannot be turned into its field's type.
         """
-        made: Self = event_codecs[cls].construct(data, {"occurred_at": occurred_at})  # type: ignore[assignment]
+        made: Self = event_codecs[cls].construct(data, occurred_at)  # type: ignore[assignment]
         return made
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
@@ -43,7 +44,8 @@ class EventCodec:
         schema_version: The schema version of the class.
         encode: Returns an event's fields as UTF-8 JSON.
         loads: Parses such JSON.
-        construct: Creates an event from parsed JSON and `{"occurred_at": ...}`.
+        construct: Creates an event from parsed JSON and its `occurred_at`.
+        constructors: By the names in parsed JSON: the function that does so.
         is_exact: Whether every event of the class can be read back equal, so that no event has to
             be checked when it is written.
 
@@ -56,6 +58,7 @@ class EventCodec:
         "_write",
         "category",
         "construct",
+        "constructors",
         "encode",
         "is_exact",
         "loads",
@@ -73,9 +76,9 @@ class EventCodec:
         # A mutable event may have been changed after validation.
         self.is_exact = form.is_exact and bool(event_class.model_config.get("frozen"))
         self.loads: Callable[[str | bytes], Any] = parse_json if form.is_wide else orjson.loads
-        self.construct: Callable[[dict[str, Any], Mapping[str, Any]], Event] = codec.maker(
-            event_class, "occurred_at"
-        ).construct
+        made = codec.maker(event_class, "occurred_at")
+        self.construct: Callable[[Mapping[str, Any], datetime], Event] = made.construct
+        self.constructors: Mapping[tuple[str, ...], Callable[..., Event]] = made.constructors
         self._write = self._writer(form)
         self.encode: Callable[[Event], bytes] = self._encode_checked
         if self.is_exact:
@@ -89,7 +92,7 @@ class EventCodec:
         """
         encoded = self.encode(event)
         data = self.loads(encoded) if self.is_exact else after_jsonb(encoded.decode())
-        return self.construct(data, {"occurred_at": event.occurred_at})
+        return self.construct(data, event.occurred_at)
 
     def _writer(self, form: codec.Form) -> Callable[[Event], bytes]:
         """Return the function that writes an event as JSON, or raises `EventEncodingError`."""
@@ -169,7 +172,7 @@ class EventCodec:
     def _found(self, event: Event, text: str) -> Exception | Difference | None:
         """Return the error of reading an event from JSON, or a difference; None if it is equal."""
         try:
-            read = self.construct(after_jsonb(text), {"occurred_at": event.occurred_at})
+            read = self.construct(after_jsonb(text), event.occurred_at)
             return first_difference(event, read, "")
         except Exception as error:  # noqa: BLE001 - also errors of a user's validators
             return error

@@ -402,7 +402,8 @@ def known_as(key: ExecutionKey, held: Iterable[R], memory: Memory[R] | None) -> 
 
 def kept(held: tuple[R, ...], newest: R) -> tuple[R, ...]:
     """Return what the state holds after one more execution: the last `EXECUTIONS_KEPT_MAX`."""
-    return (*held, newest)[-EXECUTIONS_KEPT_MAX:]
+    some = held if len(held) < EXECUTIONS_KEPT_MAX else held[1 - EXECUTIONS_KEPT_MAX :]
+    return (*some, newest)
 
 
 def noted(memory: Memory[R] | None, held: tuple[R, ...]) -> Memory[R] | None:

@@ -110,6 +110,8 @@ _execution = codec.maker(Execution).of_all_fields()
 _UNSPLIT = SplitRatio(new=1, old=1)
 
 _ENDED_BY_TIME = {OrderStatus.CANCELLED: "cancelled_at", OrderStatus.EXPIRED: "expired_at"}
+# The class of an enum finds a member more slowly than a module finds a name.
+_FILLED, _COUNTED = OrderStatus.FILLED, ExecutionStatus.COUNTED
 # A tuple finds a member by its identity, a mapping by a hash that enum computes in Python.
 _ENDED = tuple(_ENDED_BY_TIME)
 _SPLIT_BY_HAND = frozenset({"executions", "filled_cost", "average_fill_price", "split_ratio"})
@@ -1240,9 +1242,10 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
 
     @applies(OrderSubmitted)
     def _submitted(self, event: OrderSubmitted) -> None:
-        self.set(submitted_at=event.occurred_at)
-        self._take_broker_id(event.broker_order_id)
-        self._settle(event.occurred_at)
+        state, when = self.__dict__, event.occurred_at
+        state["submitted_at"] = when
+        _take_broker_id(state, event.broker_order_id)
+        _settle(state, when)
 
     @applies(OrderFilled)
     def _filled(self, event: OrderFilled) -> None:
@@ -1255,16 +1258,16 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
             execution = _in_shares_of(execution, report["split"], state["split_ratio"])
         if (state["rejected_at"] is not None or state["status"] not in _USUAL) and self._is_after_end(when):
             state["was_filled_after_end"] = True
-        self._count(execution, 1)
+        _count(state, execution, 1)
         state["executions"] = kept(state["executions"], execution)
-        self._settle(when)
+        _settle(state, when)
 
     @applies(OrderFillBusted)
     def _fill_busted(self, event: OrderFillBusted) -> None:
         old = self._taken_back(event.busted, event, ExecutionStatus.BUSTED)
         if old is not None:
-            self._count(old, -1)
-            self._settle(event.occurred_at)
+            _count(self.__dict__, old, -1)
+            _settle(self.__dict__, event.occurred_at)
 
     @applies(OrderFillCorrected)
     def _fill_corrected(self, event: OrderFillCorrected) -> None:
@@ -1274,10 +1277,10 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
         new = _corrected_by(event, event.corrected or old)
         if event.split is not self.split_ratio:
             new = _in_shares_of(new, event.split, self.split_ratio)
-        self._count(old, -1)
-        self._count(new, 1)
+        _count(self.__dict__, old, -1)
+        _count(self.__dict__, new, 1)
         self.set(executions=kept(self.executions, new))
-        self._settle(event.occurred_at)
+        _settle(self.__dict__, event.occurred_at)
 
     @applies(OrderReplaced)
     def _replaced(self, event: OrderReplaced) -> None:
@@ -1294,10 +1297,10 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
         changes["requests"] = _answered(state["requests"], OrderRequestKind.REPLACE, client_id)
         self.set(**changes)
         if broker_id is not None:
-            self._take_broker_id(broker_id)
+            _take_broker_id(state, broker_id)
         if "cash_quantity" in changes:
             self.set(completed_at=None)
-        self._settle(event.occurred_at)
+        _settle(self.__dict__, event.occurred_at)
 
     @applies(OrderCancelRequested)
     def _cancel_requested(self, event: OrderCancelRequested) -> None:
@@ -1310,7 +1313,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
     @applies(OrderRequestRejected)
     def _request_rejected(self, event: OrderRequestRejected) -> None:
         self.set(requests=_without_refused(self.requests, event.client_order_id))
-        self._settle(event.occurred_at)
+        _settle(self.__dict__, event.occurred_at)
 
     @applies(OrderCancelled)
     def _cancelled(self, event: OrderCancelled) -> None:
@@ -1332,7 +1335,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
     @applies(OrderCompleted)
     def _completed(self, event: OrderCompleted) -> None:
         self.set(completed_at=event.occurred_at)
-        self._settle(event.occurred_at)
+        _settle(self.__dict__, event.occurred_at)
 
     @applies(OrderSplit)
     def _was_split(self, event: OrderSplit) -> None:
@@ -1351,18 +1354,12 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
     def _after_amendment(self, event: Amended) -> None:
         # A status that was assigned stays if the facts allow it.
         if not fits(self.__dict__):
-            self._settle(event.occurred_at)
+            _settle(self.__dict__, event.occurred_at)
 
     def _open_request(self, kind: OrderRequestKind, client_order_id: str | None, when: datetime) -> None:
         request = OrderRequest(kind=kind, client_order_id=client_order_id, occurred_at=when)
         self.set(requests=(*self.requests, request))
-        self._settle(when)
-
-    def _take_broker_id(self, broker_order_id: str) -> None:
-        ids = self.broker_order_ids
-        if broker_order_id not in ids:
-            ids = (*ids, broker_order_id)
-        self.set(broker_order_id=broker_order_id, broker_order_ids=ids)
+        _settle(self.__dict__, when)
 
     def _taken_back(
         self, told: Execution | None, event: OrderExecutionEvent, status: ExecutionStatus
@@ -1382,39 +1379,46 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
             return None
         return _in_shares_of(told, event.split, self.split_ratio)
 
-    def _count(self, execution: Execution, sign: int) -> None:
-        """Add an execution to the sums, or take it away."""
-        state = self.__dict__
-        fact = execution.__dict__
-        quantity = fact["quantity"]
-        cost = quantity * fact["price"] if fact["reported_quantity"] is None else execution.cost
-        filled = total(state["filled_quantity"], sign * quantity)
-        if sign < 0 and (filled < 0 or (state["split_ratio"] is not None and filled < _NO_SHARE)):
-            filled = ZERO
-        state["filled_quantity"] = filled
-        # Rounding at 34 digits could leave a trace when every fill was busted.
-        state["filled_cost"] = total(state["filled_cost"], sign * cost) if filled else ZERO
-        commission, currency = fact["commission"], fact["commission_currency"]
-        if currency is None or currency == state["currency"]:
-            state["commission"] = total(state["commission"], sign * commission)
-        else:
-            state["other_commissions"] = add_amount(state["other_commissions"], currency, sign * commission)
 
-    def _settle(self, when: datetime) -> None:
-        """Give the order the status that follows from its facts, and what depends on it."""
-        state = self.__dict__
-        status = status_by_rule(state)
-        state["status"] = status
-        is_filled = status is OrderStatus.FILLED
-        state["filled_at"] = (state["filled_at"] or when) if is_filled else None
-        if state["cash_quantity"] is not None:
-            state["quantity"] = state["filled_quantity"] if is_filled else None
-
-
-_USUAL = (OrderStatus.PENDING, OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
+_USUAL = (OrderStatus.PARTIALLY_FILLED, OrderStatus.SUBMITTED, OrderStatus.PENDING, OrderStatus.FILLED)
 _NO_SHARE = Decimal("1E-20")  # far above what the roundings of a split leave, far below what trades
 _RESTATED_QUANTITIES = ("quantity", "filled_quantity", "display_quantity")
 _RESTATED_PRICES = ("limit_price", "stop_price", "trailing_offset")
+
+
+def _take_broker_id(state: dict[str, Any], broker_order_id: str) -> None:
+    if broker_order_id not in state["broker_order_ids"]:
+        state["broker_order_ids"] = (*state["broker_order_ids"], broker_order_id)
+    state["broker_order_id"] = broker_order_id
+
+
+def _count(state: dict[str, Any], execution: Execution, sign: int) -> None:
+    """Add an execution to the sums of an order, or take it away."""
+    fact = execution.__dict__
+    quantity, commission, currency = fact["quantity"], fact["commission"], fact["commission_currency"]
+    cost = quantity * fact["price"] if fact["reported_quantity"] is None else execution.cost
+    if sign < 0:
+        quantity, cost, commission = -quantity, -cost, -commission
+    filled = total(state["filled_quantity"], quantity)
+    if sign < 0 and (filled < 0 or (state["split_ratio"] is not None and filled < _NO_SHARE)):
+        filled = ZERO
+    state["filled_quantity"] = filled
+    # Rounding at 34 digits could leave a trace when every fill was busted.
+    state["filled_cost"] = total(state["filled_cost"], cost) if filled else ZERO
+    if currency is None or currency == state["currency"]:
+        state["commission"] = total(state["commission"], commission)
+    else:
+        state["other_commissions"] = add_amount(state["other_commissions"], currency, commission)
+
+
+def _settle(state: dict[str, Any], when: datetime) -> None:
+    """Give an order the status that follows from its facts, and what depends on it."""
+    status = status_by_rule(state)
+    state["status"] = status
+    is_filled = status is _FILLED
+    state["filled_at"] = (state["filled_at"] or when) if is_filled else None
+    if state["cash_quantity"] is not None:
+        state["quantity"] = state["filled_quantity"] if is_filled else None
 
 
 def _execution_of(event: OrderFilled) -> Execution:
@@ -1434,7 +1438,7 @@ def _execution_of(event: OrderFilled) -> Execution:
             "venue": report["venue"],
             "occurred_at": report["occurred_at"],
             "transact_time_ns": report["transact_time_ns"],
-            "status": ExecutionStatus.COUNTED,
+            "status": _COUNTED,
             "corrects": None,
             "position_ids": report["position_ids"],
             "reported_quantity": None,

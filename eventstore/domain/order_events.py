@@ -105,7 +105,9 @@ ACTIVE_ORDER_STATUSES = (
 _ENDED = (OrderStatus.CANCELLED, OrderStatus.EXPIRED)
 _REQUESTED = (OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_REPLACE)
 _ACKNOWLEDGED = (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED)
-_PENDING = OrderStatus.PENDING
+# The class of an enum finds a member more slowly than a module finds a name.
+_PENDING, _SUBMITTED, _REJECTED = OrderStatus.PENDING, OrderStatus.SUBMITTED, OrderStatus.REJECTED
+_PARTIALLY_FILLED, _FILLED = OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED
 _WITH_LIMIT_PRICE = frozenset(
     {OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.LIMIT_ON_CLOSE, OrderType.LIMIT_IF_TOUCHED}
 )
@@ -388,19 +390,19 @@ def status_by_rule(state: Mapping[str, Any]) -> OrderStatus:  # noqa: PLR0911 - 
         return status
     filled = state["filled_quantity"]
     if filled and _is_complete(state):
-        return OrderStatus.FILLED
+        return _FILLED
     executions = state["executions"]
-    if status is OrderStatus.REJECTED and not filled and not executions:
+    if status is _REJECTED and not filled and not executions:
         return status
     requests: tuple[OrderRequest, ...] = state["requests"]
     if requests:
         is_cancel = any(request.kind is OrderRequestKind.CANCEL for request in requests)
         return OrderStatus.PENDING_CANCEL if is_cancel else OrderStatus.PENDING_REPLACE
     if filled:
-        return OrderStatus.PARTIALLY_FILLED
+        return _PARTIALLY_FILLED
     if executions or state["submitted_at"] is not None or status in _ACKNOWLEDGED:
-        return OrderStatus.SUBMITTED
-    return OrderStatus.PENDING
+        return _SUBMITTED
+    return _PENDING
 
 
 def fits(state: Mapping[str, Any]) -> bool:

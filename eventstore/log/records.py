@@ -355,7 +355,7 @@ def decode_page(
         UnknownEventTypeError, EventDecodingError: As `decode`.
     """
     events: list[Readable] = []
-    current, add, codecs = classes.current, events.append, event_codecs
+    add, known = events.append, _Readers(classes, taken)
     new = tuple.__new__  # takes half the time of the constructor
     for row in rows:
         (
@@ -372,18 +372,19 @@ def decode_page(
             recorded_at,
             *_,
         ) = row
-        event_class = current.get((category, type_, schema_version))
-        if taken is not None and event_class is not None and event_class not in taken:
-            continue
         try:
+            reader = known[category, type_, schema_version]
+            if reader is None:
+                continue
             if not _YEAR_FIRST < occurred_at.year < _YEAR_LAST:
                 _require_finite(occurred_at)
             kept = NO_METADATA if metadata == "{}" else _metadata(metadata)
-            if event_class is None:
+            loads, constructors = reader
+            if loads is None:
                 add(_decode_old(dict(zip(COLUMNS, row, strict=False)), kept, classes))
                 continue
-            codec = codecs[event_class]
-            event = codec.construct(codec.loads(data), {"occurred_at": occurred_at})
+            fields = loads(data)
+            event = constructors[tuple(fields)](fields, occurred_at)
         except MemoryError:
             raise
         except Exception as error:
@@ -396,6 +397,29 @@ def decode_page(
             raise unreadable.error from error
         add(new(RecordedEvent, (position, stream_id, version, event_id, event, kept, recorded_at)))
     return events
+
+
+class _Readers(dict[tuple[str, str, int], Any]):
+    """What reads the JSON of stored events, by category, type and schema version.
+
+    A value is the parser and the constructors of a class, both None for an event that needs an upcaster; or None if the
+    event is not wanted.
+    """
+
+    def __init__(self, classes: EventRegistry, taken: Container[type[Event]] | None) -> None:
+        super().__init__()
+        self._classes = classes
+        self._taken = taken
+
+    def __missing__(self, key: tuple[str, str, int]) -> Any:
+        found: Any = (None, None)
+        event_class = self._classes.current.get(key)
+        if event_class is not None:
+            is_taken = self._taken is None or event_class in self._taken
+            codec = event_codecs[event_class] if is_taken else None
+            found = None if codec is None else (codec.loads, codec.constructors)
+        self[key] = found
+        return found
 
 
 # Asyncpg returns an infinite time as `datetime.min` or `datetime.max`, which no event can have.

@@ -178,10 +178,8 @@ async def _load(
     records = await connection.fetch(
         projection.table.select_by_keys(table, schema=schema_of(connection)), *arguments
     )
-    names = [column.name for column in projection.table.key]
-    return {
-        tuple(record[name] for name in names): projection.table.codec.decode(record) for record in records
-    }
+    table_of = projection.table
+    return {table_of.key_of(record): table_of.decode(record) for record in records}
 
 
 async def _load_singly(

@@ -303,7 +303,7 @@ class Trial:
         names = [column.name for column in self._table.key]
         rows = {
             key_text(self._table.normal(tuple(record[name] for name in names))): self._told(
-                self._table.codec.decode(record)
+                self._table.decode(record)
             )
             for record in records
         }
@@ -328,7 +328,7 @@ class Trial:
             await connection.execute(
                 filled("commands/remove_all", table=qualified(schema_of(connection), table.name))
             )
-        return table.codec.decode(records[0]) if records else None
+        return table.decode(records[0]) if records else None
 
     async def _normal(self, rows: Sequence[Any]) -> Rows:
         """Return rows as PostgreSQL returns them."""
@@ -355,7 +355,7 @@ class Trial:
         names = [column.name for column in self._table.key]
         return {
             key_text(self._table.normal(tuple(record[name] for name in names))): self._told(
-                self._table.codec.decode(record)
+                self._table.decode(record)
             )
             for record in records
         }

@@ -201,7 +201,7 @@ class Build(TableBeside[R]):
         records = await fetch_by_keys(connection, table, self.table, keys)
         for record in records:
             key = tuple(record[name] for name in names)
-            self._rows[key] = Kept(table.codec.decode(record), record[LAST_POSITION], is_stored=True)
+            self._rows[key] = Kept(table.decode(record), record[LAST_POSITION], is_stored=True)
 
     async def _write(self, connection: Connection, touched: dict[Key, Kept[R]]) -> None:
         table = self._projection.table

@@ -237,7 +237,7 @@ async def stored_rows(
     """Return the rows of some keys, each with the position of its last event."""
     return {
         table.normal(tuple(record[column.name] for column in table.key)): (
-            table.codec.decode(record),
+            table.decode(record),
             record[LAST_POSITION],
         )
         for record in await fetch_by_keys(connection, table, name, keys)
@@ -247,7 +247,7 @@ async def stored_rows(
 def _stored_line(table: Table[Any], record: Any) -> tuple[Key, Line]:
     key = table.normal(tuple(record[column.name] for column in table.key))
     try:
-        encoded = table.codec.encode(table.codec.decode(record))
+        encoded = table.codec.encode(table.decode(record))
     except Exception:  # noqa: BLE001 - what is stored there is not a row of this model
         return key, b""
     return key, _line(key, encoded, record[LAST_POSITION], table.times)

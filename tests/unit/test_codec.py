@@ -190,7 +190,7 @@ def test_the_given_fields_of_one_model_are_not_another_s():
 
 
 def test_what_is_kept_is_bounded(monkeypatch):
-    """Neither the shapes of a model nor the values of a type grow without end."""
+    """Neither the constructors of a model nor the values of a type grow without end."""
     monkeypatch.setattr(codec, "_SHAPES_MAX", 2)
     monkeypatch.setattr(codec, "_REMEMBERED_MAX", 3)
     data = orjson.loads(WHOLE.model_dump_json())
@@ -198,7 +198,7 @@ def test_what_is_kept_is_bounded(monkeypatch):
         codec.construct(Whole, {key: value for key, value in data.items() if key != name})
     for price in range(987_650_000, 987_650_050):  # which no other test has made known
         assert codec.construct(Amendable, {"price": str(price)}).price == price
-    assert len(codec.maker(Whole)._shapes) <= 2
+    assert len(codec.maker(Whole).constructors) <= 2
     assert len(codec._remembered(Decimal)) <= 3
 
 

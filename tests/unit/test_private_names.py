@@ -24,7 +24,7 @@ from eventstore.core.registry import registry
 from eventstore.database.connecting import connect_arguments
 from eventstore.domain import Order, Portfolio, Position
 from eventstore.private_names import asyncpg_names
-from eventstore.private_names.pydantic_names import only_sets_private_attributes
+from eventstore.private_names.pydantic_names import only_sets_private_attributes, setter_of
 
 ROOT = Path(__file__).parents[2]
 ROOM = ROOT / "eventstore" / "private_names"
@@ -80,6 +80,24 @@ def test_a_validator_of_a_users_is_no_check_of_bounds():
 
     assert codec.form_of(Bounded).readers["price"].is_exact
     assert not codec.form_of(Halved).readers["price"].is_exact
+
+
+@pytest.mark.parametrize(
+    "name", ["__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"]
+)
+def test_what_pydantic_keeps_of_an_instance_has_a_slot(name):
+    """Else making an event would take half as long again."""
+    assert isinstance(setter_of(name), type(vars(BaseModel)["__pydantic_extra__"].__set__))
+    setter: Any = setter_of(name)
+    assert setter.__self__ is vars(BaseModel)[name]
+
+
+def test_an_attribute_without_a_slot_is_set_by_its_name():
+    """Another version of pydantic may keep it in another way."""
+    made = object.__new__(_Plain)
+    object.__setattr__(made, "__dict__", {})
+    setter_of("name")(made, "A")
+    assert made.__dict__ == {"name": "A"}
 
 
 # ---- asyncpg -------------------------------------------------------------------------------------------------
