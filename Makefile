@@ -11,11 +11,13 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -qq
 PYTEST := $(VENV)/bin/python -m pytest --no-header
 # The tape of the demo. Its dependencies are not wanted and no extra can say so.
 TAPE := mlfinpy==0.1.2
+# What builds the package, also an editable one.
+BACKEND := "hatchling>=1.25,<2" editables
 # The versions of all that is installed; `make lock` writes it.
 LOCK := requirements-dev.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quick test test-all lint types bench bench-large bench-peers docs docs-site demo goldens lock clean
+.PHONY: help setup quick test test-all lint types bench bench-large bench-peers docs docs-site demo goldens wheelhouse lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -84,6 +86,11 @@ demo: $(VENV)/.stamp-demo ## a real tape of trades through the whole store
 
 goldens: $(VENV)/.stamp-dev ## write the statements that templates make, for a review to see what changed
 	@$(VENV)/bin/python -m tools.statements
+
+wheelhouse: | $(VENV)/bin/pip ## all that `make demo` and `make setup` install, in build/wheelhouse, for machines without PyPI
+	@$(PIP) download --dest build/wheelhouse --require-hashes --requirement $(LOCK)
+	@$(PIP) download --dest build/wheelhouse --no-deps $(TAPE)
+	@$(PIP) download --dest build/wheelhouse $(BACKEND)
 
 lock: ## write requirements-dev.lock as pyproject.toml says; ARGS=--upgrade: with the newest versions
 	@tools/lock $(ARGS)

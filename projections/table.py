@@ -14,7 +14,6 @@ in `eventstore/sql/tables`:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar
@@ -24,7 +23,15 @@ import orjson
 from eventstore.database.protocols import Record
 from eventstore.errors import ConfigurationError
 from eventstore.mapping.rows import Column, RowCodec
-from eventstore.sql import NAME_BYTES_MAX, filled, qualified, quoted, require_name, type_name, uuid_hash
+from eventstore.sql import (
+    filled,
+    qualified,
+    quoted,
+    require_name,
+    type_name,
+    uuid_hash,
+    with_end,
+)
 from projections.keys import normal_form
 
 R = TypeVar("R")
@@ -330,16 +337,6 @@ def _is_same_json(stored: str | None, value: str | None) -> bool:
 
 def _sorted_json(text: str) -> bytes:
     return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
-
-
-def with_end(name: str, end: str) -> str:
-    """Return a name with a suffix; a name too long for PostgreSQL is cut, and a digest keeps it unique."""
-    text = name.encode()
-    room = NAME_BYTES_MAX - len(end.encode())
-    if len(text) <= room:
-        return name + end
-    digest = hashlib.blake2b(text, digest_size=4).hexdigest()
-    return f"{text[: room - len(digest) - 1].decode(errors='ignore')}_{digest}{end}"
 
 
 def _number(column: Column) -> str:

@@ -11,6 +11,7 @@ from eventstore.database.migrations import (
     MigrationStatus,
     MigrationStep,
 )
+from eventstore.database.owned import store_names
 
 __all__ = [
     "AppliedMigration",
@@ -27,4 +28,5 @@ __all__ = [
     "PostgreSQLAdapter",
     "RoleRights",
     "grant",
+    "store_names",
 ]

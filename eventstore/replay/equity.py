@@ -107,17 +107,19 @@ class EquityCurve(Sequence[EquityPoint]):
         )
         return pyarrow.table({"at": [point.at for point in self.points], "equity": amounts}, schema=schema)
 
-    def to_pandas(self) -> Any:
-        """Return a `pandas.Series` of Decimals by time.
+    def to_pandas(self, *, floats: bool = False) -> Any:
+        """Return a `pandas.Series` by time.
+
+        Args:
+            floats: Whether the values are float64, which pandas can plot and compute with, instead of Decimals.
 
         Raises:
             ConfigurationError: pandas is not installed.
         """
         pandas = _imported("pandas", "to_pandas")
         index = pandas.DatetimeIndex([point.at for point in self.points], tz="UTC", name="at")
-        return pandas.Series(
-            [point.equity for point in self.points], index=index, name="equity", dtype=object
-        )
+        values = [float(point.equity) if floats else point.equity for point in self.points]
+        return pandas.Series(values, index=index, name="equity", dtype="float64" if floats else object)
 
     def to_polars(self) -> Any:
         """Return a `polars.DataFrame` of `at` and `equity`.

@@ -23,4 +23,5 @@ from eventstore.sql.render import (
     type_name as type_name,
     unbind as unbind,
     uuid_hash as uuid_hash,
+    with_end as with_end,
 )

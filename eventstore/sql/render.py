@@ -17,6 +17,7 @@ A template for several statements has other slots as well, which `fill` fills.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import cache
 from importlib.resources import files
@@ -114,6 +115,16 @@ def require_name(name: str) -> None:
         raise ConfigurationError(
             f"{name!r} cannot be a name in PostgreSQL: a name has 1 to {NAME_BYTES_MAX} bytes of UTF-8 and no NUL"
         )
+
+
+def with_end(name: str, end: str) -> str:
+    """Return a name with a suffix; a name too long for PostgreSQL is cut, and a digest keeps it unique."""
+    text = name.encode()
+    room = NAME_BYTES_MAX - len(end.encode())
+    if len(text) <= room:
+        return name + end
+    digest = hashlib.blake2b(text, digest_size=4).hexdigest()
+    return f"{text[: room - len(digest) - 1].decode(errors='ignore')}_{digest}{end}"
 
 
 def uuid_hash(column: str) -> str:

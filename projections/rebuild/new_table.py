@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from eventstore.database.access import limit_statements, reading, writing
+from eventstore.database.owned import REBUILD_END
 from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import ConfigurationError, EventStoreError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
-from eventstore.sql import filled, load, qualified, schema_of
+from eventstore.sql import filled, load, qualified, schema_of, with_end
 from projections.projection import Projection
 from projections.quarantine.skip_list import Discards, Skipped, read_discards
 from projections.rebuild.lease import RebuildLease, taken_over
 from projections.rebuild.limits import USUAL_LIMITS, RebuildLimits
 from projections.rebuild.shards import WHOLE, Shard
-from projections.table import with_end
 
 R = TypeVar("R")
 Key = tuple[Any, ...]
@@ -29,7 +29,7 @@ BUILD_TIMEOUT_S = 3_600.0
 
 def beside_name(projection: Projection[Any]) -> str:
     """Return the name of the table beside the live one."""
-    return with_end(projection.table.name, "__rebuild")
+    return with_end(projection.table.name, REBUILD_END)
 
 
 _MARK = "made by a rebuild of trading-eventstore, which drops it or puts it in the place of the live table"

@@ -195,6 +195,8 @@ async def test_an_equity_curve_as_arrow(store: EventStore):
     assert scale >= 10
     assert table.schema.field("equity").type == pa.decimal128(38, scale)
     assert list(curve.to_pandas()) == [point.equity for point in curve]
+    floats = curve.to_pandas(floats=True)
+    assert (str(floats.dtype), list(floats)) == ("float64", [float(point.equity) for point in curve])
     assert curve.to_polars()["equity"].to_list() == [point.equity for point in curve]
     empty = dataclasses.replace(curve, points=()).to_arrow()
     assert (empty.num_rows, empty.schema.names) == (0, ["at", "equity"])

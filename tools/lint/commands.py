@@ -19,8 +19,8 @@ from tools.lint.findings import ROOT
 # Common programs; their arguments are not checked.
 # fmt: off
 OTHERS = {
-    "bash", "cat", "cd", "cp", "createdb", "createuser", "docker", "echo", "export", "git", "grep", "head", "kill",
-    "ls", "mkdir", "pg_dump", "pgbouncer", "pre-commit", "psql", "pytest", "python", "python3", "rm", "source", "tail", "with-postgres",
+    "alembic", "bash", "cat", "cd", "cp", "createdb", "createuser", "docker", "echo", "export", "git", "grep", "head", "jupyter", "kill",
+    "ls", "mkdir", "pg_dump", "pgbouncer", "pre-commit", "psql", "pytest", "python", "python3", "rm", "source", "tail", "uv", "uvicorn", "uvx", "with-postgres",
 }
 # fmt: on
 

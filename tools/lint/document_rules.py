@@ -90,7 +90,7 @@ def the_readme_says_how_to_try_and_to_test() -> Iterator[Finding]:
         line.split("#")[0].strip() for block in _bash(readme) for line in commands.command_lines(block.code)
     }
     for command in README_COMMANDS:
-        if command not in typed:
+        if not any(line == command or line.startswith(f"{command} ") for line in typed):
             yield Finding(shown(readme), 1, f"`{command}` is missing: show it")
 
 
