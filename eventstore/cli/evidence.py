@@ -11,7 +11,7 @@ from uuid import UUID
 
 import typer
 
-from eventstore.cli.output import say, say_json
+from eventstore.cli.output import progress, say, say_json
 from eventstore.cli.running import DIFFERENT
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
@@ -104,7 +104,8 @@ def verify(
 
 async def _verify(config: DatabaseConfig, against: str | None, jobs: int) -> int:
     async with EventStore.open(config, workers=False) as store:
-        found = await verify_log(store.log, against=against, jobs=jobs)
+        with progress("verifying the seals") as show:
+            found = await verify_log(store.log, against=against, jobs=jobs, on_progress=show)
     if found.finding is not None:
         say(str(found.finding))
         return DIFFERENT

@@ -11,12 +11,14 @@ programs can search it.
 
 from __future__ import annotations
 
+import csv
+import io
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console, Group
@@ -63,6 +65,16 @@ def say_json(text: str) -> None:
     _write(sys.stdout, printable_json(text, ascii_only=not _is_unicode(sys.stdout)))
 
 
+def say_csv(text: str) -> None:
+    """Write comma-separated values to standard output: exact, unless it is a terminal, which would obey control characters."""
+    if is_terminal():
+        shown = io.StringIO()
+        rows = ([printable(cell) for cell in row] for row in csv.reader(io.StringIO(text)))
+        csv.writer(shown, lineterminator="\n").writerows(rows)
+        text = shown.getvalue()
+    _write(sys.stdout, text.removesuffix("\n"))
+
+
 def say_error(line: str) -> None:
     """Write one line to standard error: an error, or a note about the result."""
     _write(sys.stderr, f"eventstore: {printable(line)}")
@@ -97,12 +109,24 @@ class TextTable:
         title: The line above the table; may be empty.
         texts: The names of the text columns.
         numbers: The names of the number columns.
+        aligned_right: For each column whether it is aligned to the right; None for the number columns.
     """
 
-    def __init__(self, title: str, texts: Sequence[str], numbers: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        title: str,
+        texts: Sequence[str],
+        numbers: Sequence[str] = (),
+        *,
+        aligned_right: Sequence[bool] | None = None,
+    ) -> None:
         self.title = printable(title)
         self._names = [printable(name) for name in (*texts, *numbers)]
-        self._numbers_from = len(texts)
+        self._aligned_right = (
+            [place >= len(texts) for place in range(len(self._names))]
+            if aligned_right is None
+            else list(aligned_right)
+        )
         self._rows: list[list[list[str]] | None] = []
 
     def add_row(self, *cells: Cell) -> None:
@@ -151,9 +175,9 @@ class TextTable:
 
     def _line(self, cells: Sequence[str], widths: Sequence[int]) -> str:
         padded = []
-        for place, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        for cell, width, is_right in zip(cells, widths, self._aligned_right, strict=True):
             blanks = " " * (width - cell_len(cell))
-            padded.append(f"{blanks}{cell}" if place >= self._numbers_from else f"{cell}{blanks}")
+            padded.append(f"{blanks}{cell}" if is_right else f"{cell}{blanks}")
         return f"{_MARGIN}{_GAP.join(padded)}".rstrip()
 
     def _records(self, rows: Sequence[list[list[str]]]) -> list[str]:
@@ -219,8 +243,8 @@ class Bars:
         self._progress = progress
         self.are_shown = not progress.disable
 
-    def add(self, description: str, *, total: float) -> int:
-        """Add a bar, and return its number."""
+    def add(self, description: str, *, total: float | None) -> int:
+        """Add a bar, and return its number; without a total it only moves."""
         return self._progress.add_task(description, total=total, note="")
 
     def update(
@@ -236,6 +260,10 @@ class Bars:
         self._progress.update(
             TaskID(bar), description=description, total=total, completed=completed, note=note
         )
+
+    def reading(self, file: BinaryIO, description: str, *, total: int) -> BinaryIO:
+        """Return a file whose reading a new bar shows; the total is in bytes."""
+        return self._progress.wrap_file(file, total, description=description)
 
     def remove(self, bar: int) -> None:
         """Remove a bar."""
@@ -254,12 +282,20 @@ def bars(*, transient: bool = False, elapsed: bool = False) -> Iterator[Bars]:
         _Column(lambda task: task.description),
         BarColumn(),
         TaskProgressColumn(),
-        _Column(lambda task: str(task.fields["note"])),
+        _Column(lambda task: str(task.fields.get("note", ""))),
         TimeElapsedColumn() if elapsed else TimeRemainingColumn(),
     )
     progress = Progress(*columns, console=_console(), disable=not is_terminal(), transient=transient)
     with progress:
         yield Bars(progress)
+
+
+@contextmanager
+def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Show one bar for a block; yield the function that takes what is done and what there is to do."""
+    with bars(transient=True) as shown:
+        number = shown.add(description, total=None)
+        yield lambda done, all_of_it: shown.update(number, completed=done, total=max(all_of_it, 1))
 
 
 @contextmanager

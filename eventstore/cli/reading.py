@@ -17,6 +17,7 @@ import orjson
 import typer
 from pydantic_core import to_jsonable_python
 
+from eventstore.cli.ids import ID_HELP, find
 from eventstore.cli.modules import entity_class_named
 from eventstore.cli.output import TextTable, say, say_json, show_table
 from eventstore.cli.stored import as_json, as_line, pairs, time_text
@@ -44,7 +45,7 @@ def history(
         str,
         typer.Argument(help="The category: order, position, portfolio, or your own category (--module)."),
     ],
-    entity_id: Annotated[UUID, typer.Argument(metavar="ID", help="The id of the entity.")],
+    entity: Annotated[str, typer.Argument(metavar="ID", help=ID_HELP)],
     in_json: AsJson = False,
     url: Url = None,
     data: Data = None,
@@ -52,7 +53,7 @@ def history(
     """Show each event of an entity with its times, its actor, and the change of each field."""
     entity_class = entity_class_named(category)
     with configuration(url, data) as config:
-        told = asyncio.run(_history(config, entity_class, entity_id))
+        entity_id, told = asyncio.run(_history(config, entity_class, entity))
     if not told:
         raise EntityNotFoundError(entity_id, category=category)
     if in_json:
@@ -67,10 +68,11 @@ def history(
 
 
 async def _history(
-    config: DatabaseConfig, entity_class: type[Any], entity_id: UUID
-) -> list[HistoryEntry[Any]]:
+    config: DatabaseConfig, entity_class: type[Any], entity: str
+) -> tuple[UUID, list[HistoryEntry[Any]]]:
     async with EventStore.open(config, workers=False) as store:
-        return await store.history(entity_class, entity_id)
+        entity_id = await find(store, entity, entity_class.category)
+        return entity_id, await store.history(entity_class, entity_id)
 
 
 def _entry_as_json(entry: HistoryEntry[Any]) -> dict[str, Any]:
@@ -111,22 +113,22 @@ def _value(value: Any) -> str:
 
 
 def show(
-    stream: Annotated[UUID, typer.Argument(help="The id of the stream, which is the id of its entity.")],
+    stream: Annotated[str, typer.Argument(metavar="ID", help=ID_HELP)],
     in_json: AsJson = False,
     url: Url = None,
     data: Data = None,
 ) -> None:
     """Show each event of a stream as it is stored, whatever its type."""
     with configuration(url, data) as config:
-        rows = asyncio.run(_show(config, stream))
+        stream_id, rows = asyncio.run(_show(config, stream))
     if not rows:
-        raise EntityNotFoundError(stream, category="stream")
+        raise EntityNotFoundError(stream_id, category="stream")
     if in_json:
         for row in rows:
             say_json(as_json(row))
         return
     columns = ["version", "position", "occurred at", "event", "data"]
-    table = TextTable(f"{rows[0]['category']} {stream}", columns)
+    table = TextTable(f"{rows[0]['category']} {stream_id}", columns)
     for row in rows:
         where = (str(row["version"]), str(row["position"]))
         members = [f"{name}={value}" for name, value in pairs(row["data"])]
@@ -134,9 +136,10 @@ def show(
     show_table(table)
 
 
-async def _show(config: DatabaseConfig, stream: UUID) -> list[Any]:
+async def _show(config: DatabaseConfig, stream: str) -> tuple[UUID, list[Any]]:
     async with EventStore.open(config, workers=False) as store:
-        return await read_rows(store.log.connection, "log/read_stream", stream, 0, None)
+        stream_id = await find(store, stream)
+        return stream_id, await read_rows(store.log.connection, "log/read_stream", stream_id, 0, None)
 
 
 # ---- tail --------------------------------------------------------------------------------------------------

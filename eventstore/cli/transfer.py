@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from eventstore.cli.modules import is_path, known_names, projection_named
-from eventstore.cli.output import is_terminal, say
+from eventstore.cli.output import bars, is_terminal, progress, say
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError, EventStoreError
@@ -138,7 +138,8 @@ async def _export(
     config: DatabaseConfig, file: Any, categories: list[str] | None, after: int
 ) -> ExportResult:
     async with EventStore.open(config, workers=False) as store:
-        return await export_lines(store.log, file, categories=categories, after=after)
+        with progress("exporting the log") as show:
+            return await export_lines(store.log, file, categories=categories, after=after, on_progress=show)
 
 
 def _table(name: str) -> Any:
@@ -150,8 +151,15 @@ def _table(name: str) -> Any:
 
 async def _export_parquet(config: DatabaseConfig, table: Any, file: Path, options: dict[str, Any]) -> int:
     async with EventStore.open(config, workers=False) as store:
-        with _usable(file):
-            return await write_parquet(store.log, table, file, **options)
+        with _usable(file), bars(transient=True) as shown:
+            bar = shown.add("exporting", total=None)
+            return await write_parquet(
+                store.log,
+                table,
+                file,
+                on_progress=lambda rows: shown.update(bar, completed=rows, note=f"{rows:,} rows"),
+                **options,
+            )
 
 
 def import_(
@@ -207,8 +215,8 @@ def _read(file: Path) -> Iterator[Any]:
         if file == Path("-"):
             yield sys.stdin.buffer
         else:
-            with file.open("rb") as opened:
-                yield opened
+            with file.open("rb") as opened, bars(transient=True) as shown:
+                yield shown.reading(opened, "importing the log", total=file.stat().st_size)
 
 
 @contextmanager

@@ -15,15 +15,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
 from eventstore.core.event import RecordedEvent
 from eventstore.core.scoped import Scoped
+from eventstore.notebook import ROWS_MAX, table
 
 _CORRELATION_ID = "correlation_id"
 _CAUSATION_ID = "causation_id"
 _ACTOR = "actor"
+
+_INDENT = "\u00a0\u00a0"  # HTML joins common spaces
 
 _NOTHING: Mapping[str, Any] = {}
 _context: Scoped[Mapping[str, Any]] = Scoped("eventstore_metadata", _NOTHING)
@@ -113,6 +117,11 @@ class CausationNode:
     cause_id: str | None
     is_root: bool
 
+    def __repr__(self) -> str:
+        # Short: what it caused may be nested to any depth.
+        event = self.event
+        return f"<CausationNode {event.type} {event.event_id} at {event.position}, caused {len(self.caused)}>"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CausationTree:
@@ -165,3 +174,26 @@ class CausationTree:
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        more = "" if self.is_complete else ", more are left out"
+        return f"<CausationTree {self.correlation_id!r}: {len(self)} events{more}>"
+
+    def _repr_html_(self) -> str:
+        events = len(self)
+        rows = (
+            (
+                node.event.position,
+                f"{_INDENT * depth}{node.event.type}",
+                f"{node.event.category} {node.event.stream_id}",
+                node.event.recorded_at.isoformat(sep=" ", timespec="milliseconds"),
+                node.event.metadata.get(_ACTOR),
+            )
+            for depth, node in islice(self, ROWS_MAX)
+        )
+        return table(
+            f"Correlation {self.correlation_id}: {events} events",
+            ("position", "event", "stream", "recorded at", "actor"),
+            rows,
+            left_out=max(0, events - ROWS_MAX),
+        )

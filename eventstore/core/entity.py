@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from datetime import datetime
-from decimal import Decimal
-from enum import Enum
 from functools import cache
 from inspect import isfunction
 from typing import Any, ClassVar, Self, TypeVar
@@ -33,9 +31,10 @@ from eventstore.core.validation import (
     refuse_class_keywords,
     refuse_keywords,
     require_free_names,
-    shown,
+    word,
 )
 from eventstore.errors import ConfigurationError, DomainError
+from eventstore.notebook import table
 from eventstore.suggestions import suggestion
 
 E = TypeVar("E", bound=Event)
@@ -445,11 +444,18 @@ class Entity(Validated):
     def __repr__(self) -> str:
         # Short, because errors and logs show it.
         state = self.__dict__
-        words = [f"{name}={_word(state[name])}" for name in self.shown_fields if name in state]
+        words = [f"{name}={word(state[name])}" for name in self.shown_fields if name in state]
         told = f" version {state.get('version')}" + "".join(f" {word}" for word in words)
         return f"<{type(self).__name__} {state.get('id')}{told}>"
 
     __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        state = self.__dict__
+        caption = f"{type(self).__name__} {state.get('id')}, version {state.get('version')}"
+        fields = ((name, state[name]) for name in type(self).model_fields if name in state)
+        rows = ((name, value) for name, value in fields if name not in ENVELOPE and value is not None)
+        return table(caption, ("field", "value"), rows)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy to which the values of `update` are assigned.
@@ -493,10 +499,6 @@ class Entity(Validated):
             _set_attribute(self, "__dict__", before)
             raise domain_error(type(self), error) from error
         private(self)["_assigned"].setdefault(name, before[name])
-
-
-def _word(value: Any) -> str:
-    return str(value) if isinstance(value, Decimal | Enum | UUID) else shown(value)
 
 
 @cache

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Any, Self
+from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -43,6 +46,11 @@ def shown(value: Any) -> str:
     """Return a value as an error shows it: its repr, truncated if it is long."""
     text = repr(value)
     return text if len(text) <= SHOWN_CHARACTERS_MAX else text[:SHOWN_CHARACTERS_MAX] + "..."
+
+
+def word(value: Any) -> str:
+    """Return a value as a short repr shows it: a number, a member or an id without the name of its class."""
+    return str(value) if isinstance(value, Decimal | Enum | UUID | datetime) else shown(value)
 
 
 def _unknown_keyword(model: type[BaseModel], name: str, called: str, known: Iterable[str]) -> DomainError:

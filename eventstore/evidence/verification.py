@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,6 +27,7 @@ from eventstore.evidence.canonical import (
 )
 from eventstore.evidence.encoding import require_unicode
 from eventstore.log.page_size import BYTES_UNBOUNDED
+from eventstore.progress import unreported
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -84,7 +85,13 @@ class Verification:
         return self.finding is None
 
 
-async def verify(log: EventLog, *, against: Head | str | None = None, jobs: int = 1) -> Verification:
+async def verify(
+    log: EventLog,
+    *,
+    against: Head | str | None = None,
+    jobs: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Verification:
     """Hash every sealed event again and compare the log with its seals.
 
     Without `against`, a superuser of the database could have altered events and computed all later
@@ -94,6 +101,7 @@ async def verify(log: EventLog, *, against: Head | str | None = None, jobs: int 
         log: The log; it may be on a standby.
         against: A head that was kept outside.
         jobs: The number of processes that hash.
+        on_progress: Called with the number of blocks that were compared with their seals, and of all blocks.
 
     Raises:
         ConfigurationError: `against` is not a head, `jobs` is below 1, several jobs are asked for and
@@ -105,10 +113,12 @@ async def verify(log: EventLog, *, against: Head | str | None = None, jobs: int 
         raise ConfigurationError(f"jobs must be 1 or more, not {jobs}")
     kept = Head.parse(against) if isinstance(against, str) else against
     with log.server.steady():
-        return await _verify(log, kept, jobs)
+        return await _verify(log, kept, jobs, on_progress or unreported)
 
 
-async def _verify(log: EventLog, kept: Head | None, jobs: int) -> Verification:
+async def _verify(
+    log: EventLog, kept: Head | None, jobs: int, on_progress: Callable[[int, int], None]
+) -> Verification:
     async with reading(log.connection) as connection:
         require_unicode(connection)
         seals = [
@@ -128,7 +138,7 @@ async def _verify(log: EventLog, kept: Head | None, jobs: int) -> Verification:
     # seal says nothing about its own events. If the chain is sound but does not lead to the kept head, it still
     # shows which events do not fit it.
     sound = len(seals) if finding is None else max(0, finding.block - (finding.kind != "head"))
-    events, of_blocks = await _check_blocks(log, seals[:sound], jobs)
+    events, of_blocks = await _check_blocks(log, seals[:sound], jobs, on_progress)
     finding = of_blocks or finding
     head = Head(seals[-1].block, seals[-1].seal) if seals else None
     return Verification(events, len(seals), outside["unsealed"], head, finding)
@@ -191,9 +201,18 @@ def _check_number(one: Seal, block: int, previous: bytes) -> Finding:
 # ---- blocks ----------------------------------------------------------------------------------------------------
 
 
-async def _check_blocks(log: EventLog, seals: Sequence[Seal], jobs: int) -> tuple[int, Finding | None]:
+async def _check_blocks(
+    log: EventLog, seals: Sequence[Seal], jobs: int, on_progress: Callable[[int, int], None]
+) -> tuple[int, Finding | None]:
+    done = 0
+
+    def note(blocks: int) -> None:
+        nonlocal done
+        done += blocks
+        on_progress(done, len(seals))
+
     if jobs == 1 or len(seals) < 2 * jobs:
-        return await _check_on(log.connection, seals)
+        return await _check_on(log.connection, seals, lambda: note(1))
     if not isinstance(log.connection, DatabaseConnection):
         raise ConfigurationError(
             "several jobs need a log of a DatabaseConnection, because each job opens its own connection: use jobs=1"
@@ -202,14 +221,15 @@ async def _check_blocks(log: EventLog, seals: Sequence[Seal], jobs: int) -> tupl
     size = max(1, min(_BLOCKS_A_TASK_MAX, len(seals) // (2 * jobs)))
     parts = [seals[start : start + size] for start in range(0, len(seals), size)]
     loop = asyncio.get_running_loop()
+
+    async def in_process(part: Sequence[Seal]) -> tuple[int, Finding | None]:
+        result = await loop.run_in_executor(pool, _check_in_process, config, log.server.identity, part)
+        note(len(part))
+        return result
+
     # Spawned processes: a fork would inherit the event loop and its connections.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        found = await asyncio.gather(
-            *(
-                loop.run_in_executor(pool, _check_in_process, config, log.server.identity, part)
-                for part in parts
-            )
-        )
+        found = await asyncio.gather(*map(in_process, parts))
     return sum(events for events, _ in found), next((one for _, one in found if one is not None), None)
 
 
@@ -219,13 +239,15 @@ def _check_in_process(
     async def check() -> tuple[int, Finding | None]:
         async with await ConnectionFactory.create_connection(config) as connection:
             connection.server.require(identity)
-            return await _check_on(connection, seals)
+            return await _check_on(connection, seals, lambda: None)
 
     return asyncio.run(check())
 
 
-async def _check_on(source: Any, seals: Sequence[Seal]) -> tuple[int, Finding | None]:
-    """Compare the events of blocks with their seals; stop at the first difference."""
+async def _check_on(
+    source: Any, seals: Sequence[Seal], note: Callable[[], None]
+) -> tuple[int, Finding | None]:
+    """Compare the events of blocks with their seals, and note each block; stop at the first difference."""
     events = 0
     async with reading(source) as connection:
         for one in seals:
@@ -241,6 +263,7 @@ async def _check_on(source: Any, seals: Sequence[Seal]) -> tuple[int, Finding | 
             entries = await connection.fetchval(load("evidence/read_entries", connection), one.block)
             finding = _check_block(one, entries, rows)
             events += len(rows)
+            note()
             if finding is not None:
                 return events, finding
     return events, None

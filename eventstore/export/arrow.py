@@ -197,12 +197,13 @@ async def write_parquet(
     decimal_precision: int | None = None,
     decimal_scale: int | None = None,
     consistency: Consistency = "fresh",
+    on_progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write the events, or a read table, to a Parquet file, and return the number of rows.
 
     Only some rows are in memory at a time. The file at the path stays unchanged until the new file is
-    complete; the new file keeps its mode and its owner. Other arguments and errors are those of
-    `read_batches`.
+    complete; the new file keeps its mode and its owner. `on_progress` is called with the number of rows
+    so far. Other arguments and errors are those of `read_batches`.
 
     Raises:
         OSError: The file cannot be written.
@@ -219,6 +220,8 @@ async def write_parquet(
             async for batch in opened.batches:
                 writer.write_batch(batch)
                 rows += batch.num_rows
+                if on_progress is not None:
+                    on_progress(rows)
     return rows
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -18,6 +18,7 @@ from eventstore.evidence.encoding import require_unicode
 from eventstore.limits import check_position
 from eventstore.log.names import require_known_names
 from eventstore.log.page_size import PageSize
+from eventstore.progress import unreported
 from eventstore.sql import load
 
 if TYPE_CHECKING:
@@ -54,7 +55,12 @@ class ExportResult:
 
 
 async def export_lines(
-    log: EventLog, file: LineWriter, *, categories: Sequence[str] | None = None, after: int = 0
+    log: EventLog,
+    file: LineWriter,
+    *,
+    categories: Sequence[str] | None = None,
+    after: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> ExportResult:
     """Write the final events up to the present head of the log, each as one line of JSON.
 
@@ -66,6 +72,7 @@ async def export_lines(
         file: The file to write, opened in binary mode.
         categories: Only events of these categories, and no seals; None for all.
         after: Only events after this position, and no seals. Such a file cannot be imported.
+        on_progress: Called with the position reached and the position at which the export ends.
 
     Raises:
         ConnectionError, TimeoutError: The file is incomplete: begin again.
@@ -77,11 +84,15 @@ async def export_lines(
     """
     check_position("after", after)
     with log.server.steady():
-        return await _export(log, file, categories, after)
+        return await _export(log, file, categories, after, on_progress or unreported)
 
 
 async def _export(
-    log: EventLog, file: LineWriter, categories: Sequence[str] | None, after: int
+    log: EventLog,
+    file: LineWriter,
+    categories: Sequence[str] | None,
+    after: int,
+    on_progress: Callable[[int, int], None],
 ) -> ExportResult:
     through = await log.head()
     if not 0 <= after <= through:
@@ -102,6 +113,7 @@ async def _export(
         file.write(b"".join(lines))
         events += len(rows)
         last = rows[-1]["position"]
+        on_progress(last, through)
     seals = await _write_seals(log, file, through) if whole else 0
     end = {"end": {"events": events, "seals": seals, "last_position": last, "sha256": digest.hexdigest()}}
     file.write(orjson.dumps(end) + b"\n")

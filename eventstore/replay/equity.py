@@ -20,6 +20,7 @@ from eventstore.domain.portfolio_snapshot import equity_of
 from eventstore.domain.position import Position, PositionAmended, PositionOpened
 from eventstore.errors import ConfigurationError, PortfolioNotFoundError
 from eventstore.log.event_log import EventLog
+from eventstore.notebook import ROWS_MAX, table
 from eventstore.replay.bounds import Bound, bound
 from eventstore.replay.past_fold import begin_before, creates, try_to_evolve
 from eventstore.replay.replay import Replay
@@ -72,6 +73,23 @@ class EquityCurve(Sequence[EquityPoint]):
 
     def __iter__(self) -> Iterator[EquityPoint]:
         return iter(self.points)
+
+    def __repr__(self) -> str:
+        ends = ""
+        if self.points:
+            first, last = self.points[0], self.points[-1]
+            ends = f", {first.equity} at {_time(first.at)} to {last.equity} at {_time(last.at)}"
+        return f"<EquityCurve {self.portfolio_id} by {self.clock}: {len(self)} points{ends}>"
+
+    def _repr_html_(self) -> str:
+        # The ends of a long curve: its middle is for a plot.
+        half = ROWS_MAX // 2
+        left_out = max(0, len(self) - 2 * half)
+        points = [*self.points[:half], *self.points[half + left_out :]]
+        rows = ((_time(point.at), point.equity) for point in points)
+        return table(
+            f"Equity of {self.portfolio_id} by {self.clock}", ("at", "equity"), rows, left_out=left_out
+        )
 
     def at(self, point: datetime) -> Decimal | None:
         """Return the equity at a point in time; None before the portfolio was created. Naive: local time."""
@@ -255,6 +273,10 @@ def _points(
 def _unrealized(position: Position) -> CurrencyAmount | Decimal:
     amount, currency = position.unrealized_pnl or _ZERO, position.currency
     return amount if currency is None else CurrencyAmount(currency=currency, amount=amount)
+
+
+def _time(at: datetime) -> str:
+    return at.isoformat(sep=" ", timespec="milliseconds")
 
 
 def _imported(name: str, what: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
@@ -12,8 +12,10 @@ from eventstore.core.entity import Entity
 from eventstore.core.entity_state import evolve
 from eventstore.core.event import Event, RecordedEvent
 from eventstore.core.registry import EventRegistry
+from eventstore.core.validation import word
 from eventstore.errors import ConfigurationError, EntityNotFoundError, EventDecodingError, EventStoreError
 from eventstore.log.event_log import EventLog
+from eventstore.notebook import table
 from eventstore.printable import text_of_error
 from eventstore.replay.bounds import bound
 from eventstore.replay.past_fold import in_occurred_order
@@ -21,6 +23,8 @@ from eventstore.replay.past_fold import in_occurred_order
 E = TypeVar("E", bound=Entity)
 
 _ENVELOPE = ("id", "version")
+_SHOWN_MAX = 8
+"""How many changes a repr shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,19 @@ class FieldChange:
     new: Any
 
 
-Changes = Mapping[str, FieldChange]
-"""The fields that differ between two states, by name."""
+class Changes(dict[str, FieldChange]):
+    """The fields that differ between two states, by name."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        some = [f"{name}: {word(one.old)} → {word(one.new)}" for name, one in list(self.items())[:_SHOWN_MAX]]
+        more = [f"... {len(self) - _SHOWN_MAX} more"] if len(self) > _SHOWN_MAX else []
+        return f"<Changes {', '.join([*some, *more]) or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        rows = ((name, one.old, one.new) for name, one in self.items())
+        return table("Changes", ("field", "old", "new"), rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +108,18 @@ class HistoryEntry(Generic[E]):
         """Who did it, according to its metadata; None if the metadata does not say."""
         actor = self.recorded.metadata.get("actor")
         return None if actor is None else str(actor)
+
+    def __repr__(self) -> str:
+        who = "" if self.actor is None else f" by {word(self.actor)}"
+        when = self.occurred_at.isoformat(sep=" ", timespec="milliseconds")
+        return f"<HistoryEntry version {self.version} {self.type} {when}{who}: {self.changes!r}>"
+
+    def _repr_html_(self) -> str:
+        caption = f"{self.type}, version {self.version}, {self.occurred_at.isoformat(sep=' ')}"
+        rows = ((name, one.old, one.new) for name, one in self.changes.items())
+        return table(
+            caption if self.actor is None else f"{caption}, by {self.actor}", ("field", "old", "new"), rows
+        )
 
 
 HistoryOrder = Literal["version", "occurred_at"]
@@ -154,11 +181,11 @@ async def diff(
 def changes(before: E | None, after: E | None) -> Changes:
     """Return the fields that differ, even if only in trailing digits; a missing entity has None in all fields."""
     old, new = ({} if state is None else state.__dict__ for state in (before, after))
-    return {
-        name: FieldChange(old.get(name), new.get(name))
+    return Changes(
+        (name, FieldChange(old.get(name), new.get(name)))
         for name in new or old
         if name not in _ENVELOPE and _differs(old.get(name), new.get(name))
-    }
+    )
 
 
 def class_and_id(entity: E | type[E], id: UUID | None) -> tuple[type[E], UUID]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from eventstore.database.protocols import Connection
 from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.limits import POSITION_MAX, check_count
 from eventstore.loop_stalls import explained, now_s
+from eventstore.progress import unreported
 from eventstore.replay.past_storage import NO_VERSIONS, PastStorage
 from eventstore.replay.point_in_time import PointInTime, pin
 from eventstore.replay.state_snapshot_tables import of_table
@@ -79,13 +80,17 @@ class StateSnapshots:
         self._tables = tables
         self._versions = versions
 
-    async def make(self, *, position: int | None = None) -> int:
+    async def make(
+        self, *, position: int | None = None, on_progress: Callable[[str, int, int], None] | None = None
+    ) -> int:
         """Store the states of all entities as of a position, in one transaction. Readers and writers continue.
 
         Only what changed since the previous state snapshot is stored. A position that has a state snapshot keeps it.
 
         Args:
             position: The position; None for the last one.
+            on_progress: Called with a category, the number of its entities whose states were stored, and of those to
+                store.
 
         Returns:
             The position.
@@ -96,9 +101,11 @@ class StateSnapshots:
             ConnectionError, TimeoutError: Nothing was stored. Safe to retry.
         """
         with self._log.server.steady():
-            return await self._make_at(await self._log.head() if position is None else position)
+            return await self._make_at(
+                await self._log.head() if position is None else position, on_progress or unreported
+            )
 
-    async def _make_at(self, position: int) -> int:
+    async def _make_at(self, position: int, on_progress: Callable[[str, int, int], None]) -> int:
         point = await pin(self._log, position=position)
         if point.through == 0:
             raise ConfigurationError("a state snapshot needs at least one event: append one first")
@@ -110,7 +117,7 @@ class StateSnapshots:
                         load("replay/lock_state_snapshots", connection), timeout=_STATEMENT_TIMEOUT_S
                     )
                     for kind in self._tables:
-                        await self._make(connection, kind, point)
+                        await self._make(connection, kind, point, on_progress)
         return point.through
 
     async def list(self) -> list[StateSnapshot]:
@@ -166,7 +173,13 @@ class StateSnapshots:
                     _logger.warning("could not make a state snapshot, trying again", exc_info=error)
                 await asyncio.sleep(_RETRY_S)
 
-    async def _make(self, connection: Connection, kind: type[Entity], point: PointInTime) -> None:
+    async def _make(
+        self,
+        connection: Connection,
+        kind: type[Entity],
+        point: PointInTime,
+        on_progress: Callable[[str, int, int], None],
+    ) -> None:
         table = self._tables[kind]
         past = PastStorage(
             self._log, self._tables, point, versions=self._versions, run=lambda work: work(connection)
@@ -202,6 +215,7 @@ class StateSnapshots:
             await connection.execute(
                 text_of(of_table("replay/close_states", table.projection), connection), some
             )
+            on_progress(kind.category, begin + len(some), len(ids))
         await connection.execute(
             load("replay/keep_state_snapshot", connection),
             kind.category,

@@ -7,6 +7,10 @@ from typing import Any, TypeVar, overload
 from uuid import UUID
 
 from eventstore.core.entity import Entity
+from eventstore.notebook import ROWS_MAX, table
+
+_SHOWN_MAX = 5
+"""How many entities the repr of a page shows."""
 
 E_co = TypeVar("E_co", bound=Entity, covariant=True)
 
@@ -77,8 +81,34 @@ class Page(Sequence[E_co]):
         return list(self._entities) == other if isinstance(other, list) else NotImplemented
 
     def __repr__(self) -> str:
-        noted = f", last_good_ids={set(self._last_good_ids)!r}" if self._last_good_ids else ""
-        return f"Page({list(self._entities)!r}{noted})"
+        some = ", ".join(map(repr, self._entities[:_SHOWN_MAX]))
+        left = len(self) - _SHOWN_MAX
+        more = f", ... {left} more" if left > 0 else ""
+        noted = ""
+        if self._last_good_ids:
+            ids = ", ".join(map(str, sorted(self._last_good_ids)[:_SHOWN_MAX]))
+            noted = f", {len(self._last_good_ids)} last_good_ids: {ids}"
+        return f"Page([{some}{more}]{noted})"
+
+    def _repr_html_(self) -> str:
+        kinds = {type(one) for one in self._entities}
+        names = list(dict.fromkeys(name for kind in kinds for name in kind.shown_fields))
+        rows = (
+            (
+                type(one).__name__,
+                one.id,
+                one.version,
+                *(getattr(one, name, None) for name in names),
+                "no" if one.id in self._last_good_ids else "yes",
+            )
+            for one in self._entities[:ROWS_MAX]
+        )
+        return table(
+            f"Page: {len(self)} entities",
+            ("entity", "id", "version", *names, "up to date"),
+            rows,
+            left_out=max(0, len(self) - ROWS_MAX),
+        )
 
 
 def _last_good_ids(entities: Any) -> frozenset[UUID]:

@@ -1,4 +1,4 @@
-"""`eventstore as-of` and `snapshot`: lists of a point in time, as tables or JSON, and what is refused."""
+"""`eventstore snapshot`: what it stores, lists and drops, and what is refused."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import os
 import signal
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from typing import TYPE_CHECKING
 
 from eventstore.domain.order import Order, OrderSide
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.testing.strategies import EPOCH
 from tests import command_line
-from tests.command_line import assert_refused, run, run_on_terminal
+from tests.command_line import assert_refused, run
 from tests.conftest import url_of
 from tests.waiting import until
 
@@ -52,61 +50,6 @@ async def command(*arguments: str | int) -> list[str]:
     done = await asyncio.to_thread(run, *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
-
-
-def parsed(lines: list[str]) -> list[dict[str, Any]]:
-    """Each line as JSON."""
-    return [orjson.loads(line) for line in lines]
-
-
-async def test_lists_of_a_point_in_time(store: EventStore, migrated_config: DatabaseConfig):
-    """By position, by what was known, and by what was true; --active and --symbol; a table and JSON lines."""
-    order, position, portfolio = await fill(store)
-    to = ("--url", url_of(migrated_config))
-    lines = await command("as-of", 4, "orders", "--active", *to)
-    assert lines[0].strip() == "1 orders as of 4"
-    (row,) = [line for line in lines if str(order.id) in line]
-    assert row.split()[1:] == ["ES", "BUY", "SUBMITTED", "10", "10"]
-    (cancelled,) = parsed(await command("as-of", 5, "orders", "--json", *to))
-    assert (cancelled["status"], cancelled["filled_quantity"]) == ("CANCELLED", "0")
-    known = (await store.history(order.id))[2].recorded_at.isoformat()
-    assert parsed(await command("as-of", known, "orders", "--json", *to)) == [cancelled]
-    true = (EPOCH + timedelta(minutes=6)).isoformat()
-    options = ("--occurred", "--active", "--symbol", "ES", "--limit", 1, "--json")
-    (filled,) = parsed(await command("as-of", true, "orders", *options, *to))
-    assert (filled["status"], filled["filled_quantity"]) == ("PARTIALLY_FILLED", "4")
-    for at, closed in ((4, False), (7, True)):
-        (shown,) = parsed(await command("as-of", at, "positions", "--json", *to))
-        assert (shown["id"], shown["closed_at"] is not None) == (str(position.id), closed)
-    (books,) = parsed(await command("as-of", 4, "portfolios", "--json", *to))
-    assert (books["id"], books["cash_balance"]) == (str(portfolio.id), "1000.50")
-
-
-async def test_no_number_id_or_symbol_is_cut(store: EventStore, migrated_config: DatabaseConfig):
-    """Piped, a row is one line, however narrow the environment; a narrow terminal gets a field a line, a wide one a table."""
-    position = Position.open_position("A-SYMBOL-OF-SOME-LENGTH", D(3), D(10), D(0))
-    position.add(D(4), D(11))
-    position.reduce(D(2), D(12))
-    async with store.unit_of_work() as uow:
-        await uow.positions.save_position(position)
-    whole = [
-        str(position.id),
-        position.symbol,
-        str(position.quantity),
-        str(position.cost),
-        str(position.realized_pnl),
-    ]
-    assert len(whole[3]) > 20
-    listed = ("as-of", 3, "positions", "--active", "--url", url_of(migrated_config))
-    piped = await asyncio.to_thread(run, *listed, env={"COLUMNS": "40"})
-    (row,) = [line.split() for line in piped.stdout.splitlines() if position.symbol in line]
-    assert row[:5] == whole
-    status, wide = await asyncio.to_thread(run_on_terminal, *listed, columns=250)
-    (row,) = [line.split() for line in wide.splitlines() if position.symbol in line]
-    assert (status, row[:5]) == (0, whole)
-    status, narrow = await asyncio.to_thread(run_on_terminal, *listed, columns=60)
-    shown = dict(line.split(maxsplit=1) for line in narrow.splitlines() if len(line.split()) == 2)
-    assert (status, [shown[name] for name in ("id", "symbol", "quantity", "cost", "realized")]) == (0, whole)
 
 
 async def test_state_snapshots(store: EventStore, migrated_config: DatabaseConfig):
@@ -182,10 +125,5 @@ async def test_what_is_refused(store: EventStore, migrated_config: DatabaseConfi
     """Each with one line that says what to do, and status 2."""
     await fill(store)
     to = ("--url", url_of(migrated_config))
-    for arguments, said in (
-        (("as-of", "noon", "orders"), "neither a position nor a time"),
-        (("as-of", "99", "portfolios"), "beyond the end of the log"),
-        (("as-of", "4", "orders", "--occurred"), "needs a time"),
-        (("snapshot", "--list", "--drop"), "exclude each other"),
-    ):
+    for arguments, said in ((("snapshot", "--list", "--drop"), "exclude each other"),):
         assert_refused(await asyncio.to_thread(run, *arguments, *to), said)

@@ -1,0 +1,155 @@
+"""Equity over time in one currency: sums of portfolios, drawdowns, and returns by month."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+_ZERO = Decimal(0)
+
+
+class Point(NamedTuple):
+    """The equity from a time on.
+
+    Attributes:
+        at: The time, in UTC.
+        equity: The equity.
+        capital: What was brought in less what was taken out, until then.
+    """
+
+    at: datetime
+    equity: Decimal
+    capital: Decimal
+
+    @property
+    def pnl(self) -> Decimal:
+        """What was made until then."""
+        return self.equity - self.capital
+
+
+class Fall(NamedTuple):
+    """How far the result is below its highest so far.
+
+    Attributes:
+        at: The time, in UTC.
+        amount: Highest result so far less the result; 0 or more.
+        fraction: The amount in terms of the equity at the highest result; None if that is not positive.
+    """
+
+    at: datetime
+    amount: Decimal
+    fraction: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The equity of one portfolio, or of several, in one currency.
+
+    Attributes:
+        name: The name of the portfolio, or of the sum.
+        currency: The currency; None if the portfolios name none.
+        points: The points, in order; the first one is what the period began with.
+    """
+
+    name: str
+    currency: str | None
+    points: tuple[Point, ...]
+
+    @property
+    def pnl(self) -> Decimal:
+        """What was made in the period."""
+        return self.points[-1].pnl - self.points[0].pnl
+
+    @property
+    def total_return(self) -> float | None:
+        """The return of the period, weighted by time: deposits and withdrawals do not count."""
+        return compounded(self.returns())
+
+    def returns(self) -> Iterator[tuple[datetime, float | None]]:
+        """Yield the return of each step, by the equity before it; None where that is not positive."""
+        for before, after in pairwise(self.points):
+            base = before.equity + max(after.capital - before.capital, _ZERO)
+            made = after.pnl - before.pnl
+            yield after.at, float(made / base) if base > 0 else None if made else 0.0
+
+    def falls(self) -> list[Fall]:
+        """Return the drawdown at each point."""
+        found, highest = [], self.points[0]
+        for point in self.points:
+            if point.pnl >= highest.pnl:
+                highest = point
+            lost = highest.pnl - point.pnl
+            peak = point.equity + lost
+            found.append(Fall(point.at, lost, float(lost / peak) if peak > 0 else None))
+        return found
+
+    def months(self, zone: tzinfo) -> dict[tuple[int, int], float | None]:
+        """Return the return of each month (year, month) in which there is a point."""
+        steps: dict[tuple[int, int], list[tuple[datetime, float | None]]] = {}
+        for step in self.returns():
+            local = step[0].astimezone(zone)
+            steps.setdefault((local.year, local.month), []).append(step)
+        return {month: compounded(of_month) for month, of_month in steps.items()}
+
+
+def compounded(steps: Iterable[tuple[Any, float | None]]) -> float | None:
+    """Return the return of several steps; None if one of them is not known."""
+    product = 1.0
+    for _, step in steps:
+        if step is None:
+            return None
+        product *= 1 + step
+    return product - 1
+
+
+def total(name: str, some: Sequence[Series]) -> Series:
+    """Return the sum of series of one currency; what one of them begins with later is capital that comes in."""
+    if len(some) == 1:
+        return Series(name, some[0].currency, some[0].points)
+    steps = sorted(
+        ((point.at, place, point) for place, one in enumerate(some) for point in one.points),
+        key=lambda step: (step[0], step[1]),
+    )
+    now: dict[int, Point] = {}
+    equity = capital = _ZERO
+    points: list[Point] = []
+    for at, place, point in steps:
+        before = now.get(place, Point(at, _ZERO, _ZERO))
+        equity += point.equity - before.equity
+        capital += point.capital - before.capital
+        now[place] = point
+        if points and points[-1].at == at:
+            points.pop()
+        points.append(Point(at, equity, capital))
+    return Series(name, some[0].currency, tuple(points))
+
+
+def of_period(points: Sequence[Point], since: datetime | None) -> tuple[Point, ...]:
+    """Return the points of a period, with what it began with as the first one."""
+    if since is None:
+        first = points[0]
+        # What a portfolio made before its first point is nothing: it begins with its capital.
+        return (Point(first.at, first.capital, first.capital), *points) if first.pnl else tuple(points)
+    before = [point for point in points if point.at < since]
+    rest = [point for point in points if point.at >= since]
+    return (before[-1]._replace(at=since), *rest) if before else tuple(rest)
+
+
+def thinned(points: Sequence[Any], value: Any, most: int) -> list[Any]:
+    """Return at most so many points of a curve: of each stretch the lowest, the highest and the last."""
+    if len(points) <= most:
+        return list(points)
+    length = -(-len(points) // (most // 3))
+    kept = []
+    for start in range(0, len(points), length):
+        part = range(start, min(start + length, len(points)))
+        places = {
+            min(part, key=lambda place: value(points[place])),
+            max(part, key=lambda place: value(points[place])),
+        }
+        kept += [points[place] for place in sorted(places | {part[-1]})]
+    return kept
