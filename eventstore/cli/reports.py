@@ -329,12 +329,23 @@ async def _watch(
                 shown = state
                 report = await read()
                 if on_terminal:
-                    show_now([table_of(report, asked, lines_max=shutil.get_terminal_size().lines)])
+                    show_now([_fitting(report, asked, *shutil.get_terminal_size())])
                 elif asked.as_json:
                     say_json(f"[{','.join(_json_lines(asked, report))}]")
                 else:
                     show_table(table_of(report, asked))
             await asyncio.sleep(interval_s)
+
+
+def _fitting(report: Report, asked: Asked, width: int, height: int) -> TextTable:
+    """Return the table of the last rows that fit a terminal."""
+    table = table_of(report, asked, rows_max=max(1, height - _LINES_AROUND_ROWS))
+    lines = len(table.lines(width))
+    if lines < height:
+        return table
+    # Each row is a record of several lines.
+    shown = min(len(report), max(1, height - _LINES_AROUND_ROWS))
+    return table_of(report, asked, rows_max=max(1, (height - 1) * shown // lines))
 
 
 def _json_lines(asked: Asked, report: Report) -> list[str]:
@@ -347,7 +358,7 @@ def _selected(asked: Asked, report: Report) -> Report:
 
 
 def table_of(
-    report: Report, asked: Asked | None = None, *, title: str | None = None, lines_max: int | None = None
+    report: Report, asked: Asked | None = None, *, title: str | None = None, rows_max: int | None = None
 ) -> TextTable:
     """Return a report as a table of texts.
 
@@ -358,12 +369,12 @@ def table_of(
         report: The report.
         asked: What was asked for; None for the usual columns and UTC.
         title: The line above the table; None to say what the rows are.
-        lines_max: The most lines; only the last rows that fit are shown.
+        rows_max: Show only so many rows, the last ones.
     """
     asked = asked or Asked()
     rows = len(report)
-    if lines_max is not None:
-        report = report.last(max(1, lines_max - _LINES_AROUND_ROWS))
+    if rows_max is not None:
+        report = report.last(rows_max)
     chosen = asked.columns
     if not chosen:
         usual = _USUAL.get(report.name, [column.name for column in report.columns])

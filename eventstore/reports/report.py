@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from html import escape
 from importlib import import_module
@@ -16,6 +16,7 @@ import orjson
 from eventstore.errors import ConfigurationError
 from eventstore.reports.columns import Column
 from eventstore.reports.display import Display
+from eventstore.reports.filters import last
 from eventstore.reports.frames import arrow_table, to_pandas, to_polars
 
 _HTML_ROWS_MAX = 200
@@ -89,14 +90,36 @@ class Report(Sequence[dict[str, Any]]):
         selected._facts = self._rounding()
         return selected
 
-    def shown(self) -> list[list[str]]:
+    def where(self, keep: Callable[[dict[str, Any]], bool]) -> Report:
+        """Return the report with the rows for which a function is true."""
+        return self._part([place for place, row in enumerate(self) if keep(row)])
+
+    def ordered(self, key: Callable[[dict[str, Any]], Any]) -> Report:
+        """Return the report with its rows in the order of what a function returns."""
+        keys = [key(row) for row in self]
+        return self._part(sorted(range(len(self)), key=keys.__getitem__))
+
+    def last(self, count: int | None) -> Report:
+        """Return the report with so many rows at its end; None for all.
+
+        Raises:
+            LimitError: `count` is not a whole number from 1.
+        """
+        return self._part(last(list(range(len(self))), count))
+
+    def shown(self, *, timezone: tzinfo = UTC) -> list[list[str]]:
         """Return the text of each cell: rounded to the increments of the instrument or to the scale of the currency.
 
         A text is one line without control characters; it is empty for None. It is not escaped for HTML.
+
+        Args:
+            timezone: The time zone of the times.
         """
         return [
             [
-                self._display.shown(column, value, facts)
+                self._display.shown(
+                    column, value.astimezone(timezone) if isinstance(value, datetime) else value, facts
+                )
                 for column, value in zip(self.columns, values, strict=True)
             ]
             for values, facts in zip(self._values, self._rounding(), strict=True)
@@ -176,7 +199,7 @@ class Report(Sequence[dict[str, Any]]):
     def _repr_html_(self) -> str:
         names = "".join(f"<th>{escape(column.name)}</th>" for column in self.columns)
         lines = []
-        for cells in self._first(_HTML_ROWS_MAX).shown():
+        for cells in self._part(range(min(len(self), _HTML_ROWS_MAX))).shown():
             texts = zip(self.columns, cells, strict=True)
             lines.append("".join(_html_cell(text, is_number=column.is_number) for column, text in texts))
         body = "".join(f"<tr>{line}</tr>" for line in lines)
@@ -187,15 +210,18 @@ class Report(Sequence[dict[str, Any]]):
             f"<tbody>{body}</tbody></table>{more}"
         )
 
-    def _first(self, count: int) -> Report:
-        if len(self) <= count:
-            return self
-        first = Report(
-            self.name, self.columns, self._values[:count], through=self.through, display=self._display
+    def _part(self, places: Sequence[int]) -> Report:
+        """Return the report with the rows at some places."""
+        part = Report(
+            self.name,
+            self.columns,
+            [self._values[place] for place in places],
+            through=self.through,
+            display=self._display,
         )
         if self._facts is not None:
-            first._facts = self._facts[:count]
-        return first
+            part._facts = [self._facts[place] for place in places]
+        return part
 
     def _row(self, values: tuple[Any, ...]) -> dict[str, Any]:
         return {column.name: value for column, value in zip(self.columns, values, strict=True)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -136,7 +137,50 @@ def test_help():
 
 def test_version():
     """It prints the version of the distribution."""
-    assert run("version").stdout == f"trading-eventstore {version('trading-eventstore')}\n"
+    done = run("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"trading-eventstore {version('trading-eventstore')}\n"
+
+
+def test_the_help_has_groups():
+    """Each command is in one group, and the groups are in the order of a user's days."""
+    lines = run("--help").stdout.splitlines()
+    groups = [line.removesuffix(":") for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert groups == ["Options", "Start", "Look", "Operate", "Prove", "Develop"]
+    commands = [line.split()[0] for line in lines if line.startswith("  ") and not line.startswith("   ")][1:]
+    assert len(commands) == len(set(commands))
+    assert "None" not in "".join(lines)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str):
+    """The script is of the shell, and what it asks the command is answered: commands, options and their values."""
+    done = run("completion", shell)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"_EVENTSTORE_COMPLETE=complete_{shell}" in done.stdout
+    for words, wanted in ((["eventstore", "reb"], "rebuild"), (["eventstore", "orders", "--as"], "--as-of")):
+        given = {"_EVENTSTORE_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": " ".join(words)}
+        given |= {
+            "COMP_WORDS": " ".join(words),
+            "COMP_CWORD": str(len(words) - 1),
+            "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        }
+        answer = run(env=given)
+        assert wanted in answer.stdout, answer.stderr
+
+
+def test_completion_in_bash(tmp_path: Path):
+    """A real shell that has read the script completes with it."""
+    script = tmp_path / "completion"
+    script.write_text(run("completion", "bash").stdout)
+    (tmp_path / "eventstore").write_text(f'#!/bin/sh\nexec {sys.executable} -m eventstore.cli "$@"\n')
+    (tmp_path / "eventstore").chmod(0o755)
+    program = f'source {script}; COMP_WORDS=(eventstore por); COMP_CWORD=1; _eventstore_completion eventstore; echo "${{COMPREPLY[@]}}"'
+    environment = command_line.environment() | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("portfolios\n", "")
 
 
 @pytest.mark.parametrize("module", ["typer", "rich"])

@@ -35,7 +35,7 @@ CONTROLS = (
 TEXT = f"{MARKUP} {CONTROLS}"
 ESCAPED = r"\x1b]0;owned\x07\x1b[2J\x1b[31m\x9b1A\x7f\x08\r\n"
 # Those that read nothing that was written by others: of what they print, the arguments are the user's own.
-WITHOUT_FOREIGN_TEXT = {"demo", "url", "version", "schema check", "schema snapshot", "work", "snapshot"}
+WITHOUT_FOREIGN_TEXT = {"demo", "url", "completion", "schema check", "schema snapshot", "work", "snapshot"}
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ async def test_text_is_data_in_every_command(
     to = ("--url", url_of(migrated_config))
     key = json.dumps([TEXT])
     file = tmp_path / f"export [x] \x1b[31m\n\u202e{MARKUP.replace('/', ' ')}"
+    page = tmp_path / "page \x1b[2J.html"
     proof = tmp_path / "proof \x1b[2J.json"
     proof.write_text(json.dumps({"format": TEXT, TEXT: TEXT}))
     done = await at_once({
@@ -139,10 +140,16 @@ async def test_text_is_data_in_every_command(
         "tail": ("tail", "-n", 50, *to),
         "tail --json": ("tail", "-n", 50, "--json", *to),
         "trace": ("trace", "[/x]\x1b[2J", *to),
-        "as-of orders": ("as-of", events, "orders", *to),
-        "as-of positions": ("as-of", events, "positions", *to),
-        "as-of portfolios": ("as-of", events, "portfolios", *to),
-        "as-of --json": ("as-of", events, "orders", "--json", *to),
+        "orders": ("orders", *to),
+        "orders --json": ("orders", "--json", *to),
+        "orders nothing": ("orders", TEXT, *to),
+        "positions": ("positions", *to),
+        "portfolios": ("portfolios", *to),
+        "fills": ("fills", *to),
+        "trades": ("trades", "--symbol", TEXT, *to),
+        "pnl": ("pnl", "--by", "strategy", *to),
+        "equity": ("equity", "--portfolio", TEXT, *to),
+        "report": ("report", "--html", page, "--title", TEXT, *to),
         "status": ("status", *to),
         "status --json": ("status", "--json", *to),
         "quarantine list": ("quarantine", "list", *to),
@@ -172,11 +179,11 @@ async def test_text_is_data_in_every_command(
     failing = {
         "trace": {0, 1, 2}, "quarantine retry": {0, 1, 2}, "quarantine discard": {0, 1, 2}, "rebuild": {2}, "check": {1},
         "check --json": {1}, "grant": {2}, "migrate": {2}, "verify": {2}, "prove nothing": {2}, "check-proof": {1, 2},
-        "export nowhere": {2}, "import": {2}, "usage": {2}, "repair": {0, 2}, "stop": {0, 2},
+        "export nowhere": {2}, "orders nothing": {1}, "import": {2}, "usage": {2}, "repair": {0, 2}, "stop": {0, 2},
     }  # fmt: skip
     for name, one in done.items():
         assert_harmless(name, one, failing.get(name, {0}))
-    for name in ("history", "show", "tail", "as-of orders", "as-of positions", "as-of portfolios", "status"):
+    for name in ("history", "show", "tail", "orders", "positions", "portfolios", "status"):
         assert MARKUP in done[name].stdout, name
         assert ESCAPED in done[name].stdout, name
     for name in ("quarantine list", "quarantine show", "table"):

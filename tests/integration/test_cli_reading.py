@@ -61,7 +61,7 @@ async def test_history(store: EventStore, migrated_config: DatabaseConfig):
     assert_not_found(run("history", "order", str(uuid4()), "--url", url), "there is no order with the id")
     assert_refused(run("history", "colour", str(order.id), "--url", url), "colour", "order", "portfolio")
     assert_refused(run("history", "position", str(order.id), "--url", url), "category order")
-    assert_refused(run("history", "order", "x", "--url", url), "x")
+    assert_not_found(run("history", "order", "x", "--url", url), "there is no order 'x'")
 
 
 async def test_show(store: EventStore, migrated_config: DatabaseConfig):

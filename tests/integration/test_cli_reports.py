@@ -317,7 +317,8 @@ async def test_ids_are_shortened_on_a_terminal_alone(store: EventStore, migrated
         assert whole.startswith(short)
         assert 8 <= len(short) < 36
         assert [row["order_id"] for row in await rows("orders", short, *to)] == [whole]
-    assert all(one in await command("orders", *to) for one in ids)
+    piped = await command("orders", *to)
+    assert all(one in piped for one in ids)
 
 
 async def test_text_is_data(store: EventStore, migrated_config: DatabaseConfig):
@@ -352,7 +353,8 @@ def watching(*arguments: Any, columns: int = 200) -> Iterator[tuple[Any, int]]:
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 12, columns, 0, 0))
     set_environment = command_line.environment({"TERM": "xterm"})
-    del set_environment["COLUMNS"]
+    for name in ("COLUMNS", "LINES"):
+        set_environment.pop(name, None)
     process = subprocess.Popen(
         [*COMMAND, *map(str, arguments)], env=set_environment, stdin=subprocess.DEVNULL, stdout=slave, stderr=slave,
         start_new_session=True,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
@@ -330,3 +331,30 @@ def test_what_rows_are_grouped_by():
     for by in (["day", "week"], ["day", "day"], ["colour"]):
         with pytest.raises(ConfigurationError):
             checked_by(by)
+
+
+def test_parts_of_a_report():
+    """Some rows, the last rows and another order keep the columns, the position and how each row is rounded."""
+    es = instrument(symbol="ES", tick_size=D("0.25"))
+    rows = [one_row(symbol="ES" if number % 2 else "NQ", price=D(number)) for number in range(1, 5)]
+    whole = Report("some", COLUMNS, rows, through=7, display=Display.of([es])).select("price")
+    odd = whole.where(lambda row: row["price"] % 2 == 1)
+    assert [line[0] for line in odd.shown()] == ["1.00", "3.00"]
+    assert [line[0] for line in whole.last(2).shown()] == ["3.00", "4"]
+    assert [line[0] for line in whole.ordered(lambda row: -row["price"]).shown()] == [
+        "4",
+        "3.00",
+        "2",
+        "1.00",
+    ]
+    assert whole.last(None).rows() == whole.rows() == whole.last(99).rows()
+    assert (odd.name, odd.columns, odd.through) == (whole.name, whole.columns, 7)
+    with pytest.raises(LimitError):
+        whole.last(0)
+
+
+def test_times_are_shown_in_a_zone():
+    """In UTC, or in the zone that is asked for."""
+    one = report(one_row(at=WHEN)).select("at")
+    assert one.shown() == [["2026-03-08 21:00:00.120"]]
+    assert one.shown(timezone=ZoneInfo("America/New_York")) == [["2026-03-08 17:00:00.120"]]
