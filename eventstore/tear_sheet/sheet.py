@@ -260,7 +260,7 @@ def _months_table(whole: Series, zone: tzinfo) -> Table:
 def _pnl_section(title: str, by: str, report: Report, asked: _Asked) -> Section:
     section = Section(title)
     for currency in _currencies(report):
-        some = report.where(lambda row, currency=currency: row["currency"] == currency)
+        some = _in_currency(report, currency)
         unit = f" in {currency}" if currency else ""
         section.plots.append(
             (f"{title}{unit}", plots.bars_plot([(row[by], row["total"]) for row in some], currency))
@@ -288,7 +288,7 @@ def _trades_section(report: Report, asked: _Asked) -> Section:
     lost = report.where(lambda row: row["net_pnl"] is not None and row["net_pnl"] < 0)
     for currency in _currencies(lost):
         unit = f" in {currency}" if currency else ""
-        worst = lost.where(lambda row, currency=currency: row["currency"] == currency)
+        worst = _in_currency(lost, currency)
         shown = (
             worst.ordered(lambda row: -row["net_pnl"]).last(_WORST_MAX).ordered(lambda row: row["net_pnl"])
         )
@@ -365,6 +365,10 @@ def _left_out(rows: int) -> str:
 
 def _currencies(report: Report) -> list[str | None]:
     return sorted({row["currency"] for row in report}, key=lambda one: one or "")
+
+
+def _in_currency(report: Report, currency: str | None) -> Report:
+    return report.where(lambda row: row["currency"] == currency)
 
 
 def _cut(text: str) -> str:

@@ -151,7 +151,7 @@ async def test_what_cannot_be_exported_says_why(store: EventStore, monkeypatch: 
         with pytest.raises(ConfigurationError):
             await to_arrow(store.log, "orders", **digits)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'trading-eventstore\[arrow\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install 'trading-eventstore\[frames\]'"):
         await to_arrow(store.log, "orders")
 
 

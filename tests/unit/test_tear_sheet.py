@@ -64,7 +64,11 @@ def test_the_sum_of_portfolios():
     first = series(point(0, 100), point(2, 120), name="a")
     second = series(point(1, 50, 50), point(2, 55, 50), name="b")
     whole = total("all", [first, second])
-    assert [(one.equity, one.capital) for one in whole.points] == [(100, 100), (150, 150), (175, 150)]
+    assert [(int(one.equity), int(one.capital)) for one in whole.points] == [
+        (100, 100),
+        (150, 150),
+        (175, 150),
+    ]
     assert whole.pnl == first.pnl + second.pnl
     assert whole.total_return == pytest.approx(25 / 150)
 
