@@ -32,7 +32,7 @@ EVERY_PAGE = [
     *sorted((ROOT / "benchmarks").glob("*.md")),
 ]
 # The tests would not see a snippet whose language is spelt in another way.
-LANGUAGES = {"bash", "ini", "json", "mermaid", "python", "sql", "text", "toml", "yaml"}
+LANGUAGES = {"bash", "dockerfile", "ini", "json", "mermaid", "python", "sql", "text", "toml", "yaml"}
 SITE = "zensical.toml"
 README_COMMANDS = ("make demo", "make test")
 
