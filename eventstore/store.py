@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from types import TracebackType
@@ -381,6 +381,76 @@ class EventStore:
             page_events_max=page_events_max,
             on_progress=on_progress,
             on_unreadable=on_unreadable,
+        )
+
+    async def events_frame(
+        self,
+        types: Collection[str | type[Event]],
+        *,
+        columns: Collection[str] | None = None,
+        after: Bound = 0,
+        through: Bound | None = None,
+        decimal_scale: int | None = None,
+    ) -> Any:
+        """Return the events of some types as a `pyarrow.Table`, with a typed column for each field. Extra: `frames`.
+
+        The columns of the envelope come first: `position`, `stream_id`, `version`, `type`, `occurred_at`, `recorded_at` and
+        `metadata`. Then come the fields, named as in the classes; a field with the name of one of these is `data_NAME`.
+        Decimals are exact, times in microseconds and UTC; ids, enums and texts are text; all other fields are JSON as text.
+        Old events are upcast. Only final events are read; the schema's metadata has `eventstore.position`, the position
+        through which they were.
+
+        A decimal column is a decimal128 with 18 digits after the point, or with as many digits as its values need, as a
+        decimal256 if they are more than 38.
+
+        Args:
+            types: The types, each an event class or a name; a class stands for those derived from it, too.
+            columns: Only these columns, in this order: fewer are faster; None for all.
+            after: As for `replay`.
+            through: As for `replay`.
+            decimal_scale: The digits after the point of each decimal column, as a decimal128.
+
+        Raises:
+            ConfigurationError: pyarrow is not installed; a type or a column is unknown; a field is of different types in two
+                classes; a value does not fit its column, which is named; or a bound is negative.
+            LimitError: `decimal_scale` is not from 0 to 38.
+            ConnectionError, TimeoutError: Safe to retry.
+            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+        """
+        from eventstore.export.event_frames import events_frame  # noqa: PLC0415 - most programs need no frame
+
+        return await events_frame(
+            self.log, types, columns=columns, after=after, through=through, decimal_scale=decimal_scale
+        )
+
+    def events_batches(
+        self,
+        types: Collection[str | type[Event]],
+        *,
+        columns: Collection[str] | None = None,
+        after: Bound = 0,
+        through: Bound | None = None,
+        decimal_scale: int = 18,
+    ) -> AsyncIterator[Any]:
+        """Yield the events of some types as `pyarrow.RecordBatch`es of one schema, in constant memory.
+
+        As `events_frame`, for logs of any length: a batch has some tens of thousands of events. Close the iterator if you
+        leave it early (`contextlib.aclosing`).
+
+        Args:
+            types: As for `events_frame`.
+            columns: As for `events_frame`.
+            after: As for `replay`.
+            through: As for `replay`.
+            decimal_scale: The digits after the point of each decimal column; a value that needs more is an error.
+
+        Raises:
+            EventStoreError: As for `events_frame`, when it is iterated over.
+        """
+        from eventstore.export.event_frames import events_batches  # noqa: PLC0415 - most programs need no frame
+
+        return events_batches(
+            self.log, types, columns=columns, after=after, through=through, decimal_scale=decimal_scale
         )
 
     async def rebuild_state(

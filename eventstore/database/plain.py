@@ -133,6 +133,10 @@ class PlainConnection:
         await self.require_own_codecs()
         return await self._connection.prepare(query, **options | _RECORDS)
 
+    async def copy_from_query(self, query: str, *args: Any, **options: Any) -> Any:
+        """As asyncpg's: no codec reads its rows."""
+        return await self._connection.copy_from_query(query, *args, **options)
+
     async def copy_records_to_table(self, table_name: str, **options: Any) -> Any:
         """As asyncpg's; raises `TypeCodecError` if a custom codec would change values."""
         await self.require_own_codecs()

@@ -121,6 +121,9 @@ class Connection(Protocol):
     def cursor(self, query: str, *args: Any, prefetch: int | None = None) -> CursorFactory:
         """Return a cursor over the rows of a statement."""
 
+    async def copy_from_query(self, query: str, *args: Any, output: Any, format: str | None = None) -> str:
+        """Write the rows of a statement by COPY to a file, or give them piece by piece to a coroutine function."""
+
     async def copy_records_to_table(
         self,
         table_name: str,

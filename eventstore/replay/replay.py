@@ -101,7 +101,7 @@ class Replay:
     ) -> None:
         check_count("page_events_max", page_events_max)
         self._log = log
-        self._types = None if types is None else _Types(types, log.classes)
+        self._types = None if types is None else Types(types, log.classes)
         self._selection = Selection(
             None if categories is None else list(categories),
             None if self._types is None else self._types.names,
@@ -242,8 +242,12 @@ class Replay:
             self._on_progress(self.progress)
 
 
-class _Types:
-    """Types by name, of any category, and event classes; an old event has the types that it is upcast to."""
+class Types:
+    """Types by name, of any category, and event classes; an old event has the types that it is upcast to.
+
+    Attributes:
+        names: The names of all types that may be stored for them.
+    """
 
     def __init__(self, types: Collection[str | type[Event]], classes: EventRegistry) -> None:
         self._names = {one for one in types if isinstance(one, str)}
@@ -258,6 +262,7 @@ class _Types:
         self.names = sorted(stored)
 
     def has(self, event: Readable) -> bool:
+        """Whether an event is of one of the types, or may be."""
         # The types that an unreadable event would be upcast to are unknown.
         return isinstance(event, UnreadableEvent) or any(
             part.type in self._names or (part.category, part.type) in self._classes
