@@ -90,14 +90,17 @@ def is_current(classes: Sequence[type[Event]]) -> str:
         form = codec.form_of(one)
         if form.has_serializer or form.is_root or form.extras is not None:
             continue
-        needed = [
-            name
-            for name in form.readers
-            if name != "occurred_at" and (name in form.made or name not in form.defaults)
+        conditions_of_one = [
+            f"category = {literal(one.category)} AND type = {literal(one.type)}",
+            f"schema_version = {one.schema_version}",
+            "pg_catalog.jsonb_typeof(data) = 'object'",
         ]
-        condition = f"category = {literal(one.category)} AND type = {literal(one.type)} AND schema_version = {one.schema_version}"
-        if needed:
-            condition += f" AND data ?& ARRAY[{', '.join(map(literal, needed))}]::pg_catalog.text[]"
+        for name, reader in form.readers.items():
+            if name == "occurred_at" or (name in form.defaults and name not in form.made):
+                continue
+            key = f"{literal(name)}::pg_catalog.text"
+            conditions_of_one.append(f"data ? {key}" if reader.may_be_none else f"data ->> {key} IS NOT NULL")
+        condition = " AND ".join(conditions_of_one)
         conditions.append(f"({condition})")
     return " OR ".join(conditions) or "false"
 
@@ -152,7 +155,7 @@ def _kind(event_class: type[Event], field: str) -> Kind:
         return "json"
     types = reader.types - {type(None)}
     if len(types) == 1 and (one := next(iter(types))) in _PLAIN:
-        return "json" if reader.is_wide else _PLAIN[one]
+        return _PLAIN[one]
     if types and all(issubclass(one, str | UUID) for one in types):
         return "text"
     return "json"

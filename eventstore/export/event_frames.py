@@ -90,9 +90,8 @@ async def events_frame(
     for place, field in enumerate(schema):
         widest = _widest([one.schema.field(place).type for one in tables], field.type, arrow)
         schema = schema.set(place, field.with_type(widest))
-    return arrow.concat_tables(
-        [one.cast(schema) for one in tables] or [schema.empty_table()]
-    ).replace_schema_metadata(schema.metadata)
+    same = [_cast(one, schema) for one in tables] or [schema.empty_table()]
+    return arrow.concat_tables(same).replace_schema_metadata(schema.metadata)
 
 
 async def events_batches(
@@ -285,18 +284,46 @@ def _schema(arrow: Any, asked: _Asked, within: Range) -> Any:
 def _parsed(asked: _Asked, data: bytes) -> Any:
     """Return the table of comma-separated values."""
     arrow = _arrow()
-    types = {one.name: _type(arrow, one, asked.scale) for one in asked.read}
+    wanted = {one.name: _type(arrow, one, asked.scale) for one in asked.read}
+    # Arrow's own conversion to decimals loses the digits of a value that is too large, and says nothing.
+    types = {one.name: arrow.string() if one.kind == "decimal" else wanted[one.name] for one in asked.read}
+    table = None
     for block in (_BLOCK_BYTES, len(data)):  # a block must hold a whole line
         try:
-            return _csv(arrow, asked, data, types, block)
+            table = _csv(arrow, asked, data, types, block)
+            break
         except arrow.ArrowInvalid:
             continue
-    # Some value does not fit: each column is made of its texts, and the one that it is in is widened or named.
-    texts = _csv(arrow, asked, data, dict.fromkeys(types, arrow.string()), len(data))
+    fits = table is not None
+    if table is None:
+        table = _csv(arrow, asked, data, dict.fromkeys(types, arrow.string()), len(data))
     for place, column in enumerate(asked.read):
-        array = _fitted(arrow, asked, column, texts.column(place), types[column.name])
-        texts = texts.set_column(place, column.name, array)
-    return texts
+        texts, type_ = table.column(place), wanted[column.name]
+        if column.kind == "decimal":
+            array = _as_decimals(arrow, texts, type_)
+            array = _fitted(arrow, asked, column, texts, type_) if array is None else array
+        elif fits:
+            continue
+        else:
+            array = _fitted(arrow, asked, column, texts, type_)
+        table = table.set_column(place, column.name, array)
+    return table
+
+
+def _as_decimals(arrow: Any, texts: Any, type_: Any) -> Any | None:
+    """Return texts as decimals of a type; None if one of them may not fit."""
+    pc = import_module("pyarrow.compute")
+    whole_max = type_.precision - type_.scale
+    length = pc.binary_length(texts)
+    if (pc.max(length).as_py() or 0) > whole_max:
+        point = pc.find_substring(texts, ".")
+        whole = pc.max(pc.if_else(pc.less(point, 0), length, point)).as_py()
+        if whole > whole_max or pc.any(pc.match_substring(texts, "e", ignore_case=True)).as_py():
+            return None
+    try:
+        return pc.cast(texts, type_)
+    except arrow.ArrowInvalid:
+        return None
 
 
 def _csv(arrow: Any, asked: _Asked, data: bytes, types: dict[str, Any], block: int) -> Any:
@@ -402,6 +429,26 @@ def _widest(types: Sequence[Any], first: Any, arrow: Any) -> Any:
     return _decimal_type(arrow, min(before, _DIGITS_256 - after), after)
 
 
+def _cast(table: Any, schema: Any) -> Any:
+    """Return a table with wider decimals.
+
+    Raises:
+        ConfigurationError: A value does not fit. Arrow's own cast would change it and say nothing.
+    """
+    pc = import_module("pyarrow.compute")
+    for place, field in enumerate(schema):
+        old = table.column(place)
+        if old.type == field.type:
+            continue
+        new = old.cast(field.type)
+        if not pc.all(pc.equal(new.cast(old.type, safe=False), old), min_count=0).as_py():
+            raise ConfigurationError(
+                f"the column {field.name} has values that do not fit {field.type} together"
+            )
+        table = table.set_column(place, field.name, new)
+    return table
+
+
 def _joined(table: Any, decoded: Sequence[RecordedEvent], asked: _Asked) -> Any:
     """Return a table with decoded events at their places."""
     if not decoded:
@@ -420,7 +467,7 @@ def _joined(table: Any, decoded: Sequence[RecordedEvent], asked: _Asked) -> Any:
     for place, field in enumerate(schema):
         both = [field.type, added.schema.field(place).type]
         schema = schema.set(place, field.with_type(_widest(both, field.type, arrow)))
-    joined = arrow.concat_tables([table.cast(schema), added.cast(schema)])
+    joined = arrow.concat_tables([_cast(table, schema), _cast(added, schema)])
     place = arrow.array(range(joined.num_rows), type=arrow.int64())
     joined = joined.append_column("place", place)
     joined = joined.sort_by([("position", "ascending"), ("place", "ascending")])
