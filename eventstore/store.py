@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from types import TracebackType
@@ -385,7 +385,7 @@ class EventStore:
 
     async def events_frame(
         self,
-        types: Collection[str | type[Event]],
+        types: str | type[Event] | Collection[str | type[Event]],
         *,
         columns: Collection[str] | None = None,
         after: Bound = 0,
@@ -404,7 +404,7 @@ class EventStore:
         decimal256 if they are more than 38.
 
         Args:
-            types: The types, each an event class or a name; a class stands for those derived from it, too.
+            types: The types, each an event class or a name, or one of them; a class stands for those derived from it, too.
             columns: Only these columns, in this order: fewer are faster; None for all.
             after: As for `replay`.
             through: As for `replay`.
@@ -425,13 +425,13 @@ class EventStore:
 
     def events_batches(
         self,
-        types: Collection[str | type[Event]],
+        types: str | type[Event] | Collection[str | type[Event]],
         *,
         columns: Collection[str] | None = None,
         after: Bound = 0,
         through: Bound | None = None,
         decimal_scale: int = 18,
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any]:
         """Yield the events of some types as `pyarrow.RecordBatch`es of one schema, in constant memory.
 
         As `events_frame`, for logs of any length: a batch has some tens of thousands of events. Close the iterator if you

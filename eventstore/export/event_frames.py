@@ -7,7 +7,7 @@ An event whose JSON is not that of its class of now, because it is to be upcast,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -67,7 +67,7 @@ class _Asked:
 
 async def events_frame(
     log: EventLog,
-    types: Collection[str | type[Event]],
+    types: str | type[Event] | Collection[str | type[Event]],
     *,
     columns: Collection[str] | None = None,
     after: Bound = 0,
@@ -85,7 +85,7 @@ async def events_frame(
     tables = []
     async with aclosing(_tables(log, asked, within)) as read:
         async for table in read:
-            tables.append(table)  # noqa: PERF401 - the iterator is closed, whatever happens
+            tables.append(table)  # noqa: PERF401 - the iterator is closed after an error, too
     schema = _schema(arrow, asked, within)
     for place, field in enumerate(schema):
         widest = _widest([one.schema.field(place).type for one in tables], field.type, arrow)
@@ -96,13 +96,13 @@ async def events_frame(
 
 async def events_batches(
     log: EventLog,
-    types: Collection[str | type[Event]],
+    types: str | type[Event] | Collection[str | type[Event]],
     *,
     columns: Collection[str] | None = None,
     after: Bound = 0,
     through: Bound | None = None,
     decimal_scale: int = DECIMAL_SCALE,
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any]:
     """Yield the events of some types as `pyarrow.RecordBatch`es. See `EventStore.events_batches`."""
     arrow = _arrow()
     asked = _asked(log.classes, types, columns, decimal_scale)
@@ -118,14 +118,12 @@ async def events_batches(
 
 def _asked(
     classes: EventRegistry,
-    types: Collection[str | type[Event]],
+    types: str | type[Event] | Collection[str | type[Event]],
     columns: Collection[str] | None,
     decimal_scale: int | None,
 ) -> _Asked:
-    if isinstance(types, str | type):
-        types = [types]
     given: list[str | type[Event]] = []
-    for one in types:
+    for one in [types] if isinstance(types, str | type) else types:
         given += [one] if isinstance(one, str) else with_derived(one)
     wanted = _classes(classes, given)
     scale = (
@@ -382,7 +380,7 @@ def _decimal(column: EventColumn, text: str) -> Decimal:
         found = Decimal("NaN")
     if not found.is_finite():
         raise ConfigurationError(
-            f"the column {column.name} has the value {text!r}, which is no number of Arrow's decimals"
+            f"the column {column.name} has the value {text!r}, which Arrow's decimals cannot hold"
         )
     return found
 

@@ -195,14 +195,14 @@ async def test_bounds_and_columns(store: EventStore, monkeypatch: pytest.MonkeyP
         {"after": times[9]},
         {"after": times[11], "through": times[40]},
     ):
-        replayed = [one async for one in store.replay(types=[FrameNoted], **bounds)]  # type: ignore[arg-type]
+        replayed = [one async for one in store.replay(types=[FrameNoted], **bounds)]
         for window in (1, 7, 20_000):
             monkeypatch.setattr(event_frames, "_WINDOW_FIRST", window)
             monkeypatch.setattr(event_frames, "_WINDOW_MAX", window)
-            table = await store.events_frame(FrameNoted, columns=["count"], **bounds)  # type: ignore[arg-type]
+            table = await store.events_frame(FrameNoted, columns=["count"], **bounds)
             assert table.column_names == ["count"]
             assert table.column("count").to_pylist() == [one.event.count for one in replayed]  # type: ignore[attr-defined]
-            batches = [one async for one in store.events_batches(FrameNoted, columns=["count"], **bounds)]  # type: ignore[arg-type]
+            batches = [one async for one in store.events_batches(FrameNoted, columns=["count"], **bounds)]
             assert pa.Table.from_batches(batches, schema=table.schema).equals(table)
     through = await store.log.head()
     assert (await store.events_frame(FrameNoted)).schema.metadata == {b"eventstore.position": b"%d" % through}
