@@ -19,11 +19,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.appending import Concurrent, FewStreams, ManyWriters, OneByOne
+from benchmarks.appending import (
+    Concurrent,
+    FewStreams,
+    ManyWriters,
+    OneByOne,
+    OneByOneLatency,
+    TenByOne,
+    WithWorkers,
+    WithWorkersConcurrent,
+)
 from benchmarks.bench import FULL, QUICK, TINY, Bench, Sizes
 from benchmarks.bulk import BulkLoad, Storage
 from benchmarks.command import Parser, at_least_one, console, run_command
-from benchmarks.contention import OneStream
+from benchmarks.contention import OneStream, OneStreamLatency
 from benchmarks.fills import LoadLongPosition, ManyFills
 from benchmarks.growth import LOG_SIZES, grow
 from benchmarks.plots import draw
@@ -40,8 +49,13 @@ WORKLOADS: tuple[type[Workload], ...] = (
     Concurrent,
     ManyWriters,
     OneByOne,
+    OneByOneLatency,
+    TenByOne,
+    WithWorkers,
+    WithWorkersConcurrent,
     FewStreams,
     OneStream,
+    OneStreamLatency,
     LoadOrder,
     LoadPortfolio,
     ListBySymbol,

@@ -12,10 +12,23 @@ from typing import Any, ClassVar
 from uuid_utils.compat import uuid7
 
 from benchmarks.bench import BARE_COLUMNS, EVENT_JSON, Bench, new_order
-from benchmarks.workload import Figure, Goal, Point, Workload, rate
-from eventstore import EventStore, Order, OrderSide
+from benchmarks.workload import Figure, Goal, Point, Workload, median_us, rate
+from eventstore import EventStore
 
-__all__ = ["Concurrent", "FewStreams", "ManyWriters", "OneByOne", "pgbench_one_row", "save_orders"]
+__all__ = [
+    "Concurrent",
+    "FewStreams",
+    "ManyWriters",
+    "OneByOne",
+    "OneByOneLatency",
+    "TenByOne",
+    "WithWorkers",
+    "WithWorkersConcurrent",
+    "inserting",
+    "pgbench_one_row",
+    "save_orders",
+    "save_ten_events",
+]
 
 _COLUMNS = ", ".join(BARE_COLUMNS)
 # pgbench takes `:name` for a variable.
@@ -30,6 +43,7 @@ _INSERT = (
 )
 
 _TEN_EVENTS = 10
+_TURNS = 4
 _CURVE = "appends a second by writers"
 _OURS = "one event per Unit of Work"
 
@@ -47,12 +61,32 @@ def inserting(pool: Any, rows: int = 1) -> Callable[[], Awaitable[None]]:
     return insert
 
 
-async def save_orders(store: EventStore, count: int, writers: int) -> float:
-    """Units of Work a second, each with one new order."""
+def saving_order(store: EventStore) -> Callable[[], Awaitable[None]]:
+    """Return a function that commits a Unit of Work with one new order."""
 
     async def save() -> None:
         async with store.unit_of_work() as uow:
             await uow.orders.save_order(new_order())
+
+    return save
+
+
+async def save_orders(store: EventStore, count: int, writers: int) -> float:
+    """Units of Work a second, each with one new order."""
+    return await rate(count, writers, saving_order(store))
+
+
+async def save_ten_events(store: EventStore, count: int, writers: int) -> float:
+    """Units of Work a second, each with ten events of three new orders."""
+
+    async def save() -> None:
+        async with store.unit_of_work() as uow:
+            for fills in (2, 1, 1):
+                order = new_order()
+                order.submit("B-1")
+                for number in range(fills):
+                    order.fill(Decimal(1), Decimal("1640.25"), f"E-{number}")
+                await uow.orders.save_order(order)
 
     return await rate(count, writers, save)
 
@@ -167,26 +201,95 @@ async def _in_two_processes(bench: Bench, count: int) -> float:
 
 
 class OneByOne(Workload):
-    """One event per Unit of Work, one writer after another."""
+    """One event per Unit of Work, one writer after another, with the workers in the same process."""
 
     name = "append_1_writer"
-    title = "the same, one writer after another / raw asyncpg, one INSERT a transaction"
+    title = "the same, one writer, workers in its process / raw asyncpg, one INSERT a transaction"
     unit = "events/s"
     goals = (Goal(0.9),)
 
     async def measure(self, bench: Bench) -> Figure:
         """Measure; the floor is the pool as asyncpg makes it."""
         count = bench.sizes.single_appends
-        value = await save_orders(bench.store, count, 1)
+        async with bench.working_store() as store:
+            value = await save_orders(store, count, 1)
         floor = await rate(count, 1, inserting(bench.bare))
-        beside = {"raw asyncpg, no reset": await rate(count, 1, inserting(bench.plain))}
+        beside = {
+            "no workers": await save_orders(bench.store, count, 1),
+            "raw asyncpg, no reset": await rate(count, 1, inserting(bench.plain)),
+        }
         async with bench.worker():
             beside["all projections in a second process"] = await save_orders(bench.store, count, 1)
         points = [
-            Point(_CURVE, _OURS, 1, value),
+            Point(_CURVE, _OURS, 1, beside["no workers"]),
             Point(_CURVE, "raw asyncpg, no reset", 1, beside["raw asyncpg, no reset"]),
         ]
         return Figure(value, floor, beside, points)
+
+
+class OneByOneLatency(Workload):
+    """The median time of the same commit."""
+
+    name = "append_1_writer_p50"
+    title = "the same, median time of a Unit of Work / of the INSERT"
+    unit = "µs"
+    goals = (Goal(1.3, "at_most"),)
+
+    async def measure(self, bench: Bench) -> Figure:
+        """Measure; the floor is the pool as asyncpg makes it."""
+        count = bench.sizes.single_appends
+        async with bench.working_store() as store:
+            value = await median_us(count, 1, saving_order(store))
+        floor = await median_us(count, 1, inserting(bench.bare))
+        return Figure(value, floor, {"no workers": await median_us(count, 1, saving_order(bench.store))})
+
+
+class TenByOne(Workload):
+    """Ten events of three entities per Unit of Work, one writer, with the workers in the same process."""
+
+    name = "append_10_events_1_writer"
+    title = "ten events of three orders, one writer, workers in its process / raw asyncpg, ten rows"
+    unit = "events/s"
+    goals = (Goal(0.9),)
+
+    async def measure(self, bench: Bench) -> Figure:
+        """Measure; the floor is `executemany` of ten rows, which asyncpg sends in one transaction."""
+        count = max(bench.sizes.single_appends // 2, 1)
+        async with bench.working_store() as store:
+            value = await save_ten_events(store, count, 1) * _TEN_EVENTS
+        floor = await rate(count, 1, inserting(bench.bare, _TEN_EVENTS)) * _TEN_EVENTS
+        beside = {"no workers": await save_ten_events(bench.store, count, 1) * _TEN_EVENTS}
+        return Figure(value, floor, beside)
+
+
+class WithWorkers(Workload):
+    """A writer with the workers in its process, and the same writer without any; a part of the one, then of the other."""
+
+    name = "writer_with_workers"
+    title = "one writer with workers in its process / without"
+    unit = "events/s"
+    goals = (Goal(0.9),)
+    writers: ClassVar[int] = 1
+
+    async def measure(self, bench: Bench) -> Figure:
+        """Measure both in turn."""
+        whole = bench.sizes.single_appends if self.writers == 1 else bench.sizes.appends
+        count = max(whole // _TURNS, 1)
+        with_workers: list[float] = []
+        without: list[float] = []
+        for _ in range(_TURNS):
+            async with bench.working_store() as store:
+                with_workers.append(1 / await save_orders(store, count, self.writers))
+            without.append(1 / await save_orders(bench.store, count, self.writers))
+        return Figure(_TURNS / sum(with_workers), _TURNS / sum(without))
+
+
+class WithWorkersConcurrent(WithWorkers):
+    """The same with 32 writers."""
+
+    name = "writers_with_workers"
+    title = "32 writers with workers in their process / without"
+    writers = 32
 
 
 class FewStreams(_BesidePgbench):
@@ -194,20 +297,9 @@ class FewStreams(_BesidePgbench):
 
     name = "append_10_events_32_writers"
     title = "ten events of three orders per Unit of Work, 32 writers / pgbench, ten rows a transaction"
-    goals = (Goal(0.5),)
+    goals = (Goal(0.6),)
     script = _TEN_ROWS
     rows = _TEN_EVENTS
 
     async def run(self, bench: Bench, count: int) -> float:
-        async def save() -> None:
-            async with bench.store.unit_of_work() as uow:
-                for fills in (2, 1, 1):
-                    order = Order.create_limit_order(
-                        "ESU3", Decimal(5), OrderSide.BUY, limit_price=Decimal("1640.25")
-                    )
-                    order.submit("B-1")
-                    for number in range(fills):
-                        order.fill(Decimal(1), Decimal("1640.25"), f"E-{number}")
-                    await uow.orders.save_order(order)
-
-        return await rate(count, 32, save)
+        return await save_ten_events(bench.store, count, 32)

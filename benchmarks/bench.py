@@ -150,6 +150,16 @@ class Bench:
             self._stores[name] = await self._stack.enter_async_context(_open(self.server, name))
         return self._stores[name]
 
+    @asynccontextmanager
+    async def working_store(self) -> AsyncIterator[EventStore]:
+        """Open a second store on the first database for the block, with its workers in this process."""
+        async with EventStore.open(self._config("bench"), workers=True) as store:
+            await store.wait_for(await store.log.head())
+            yield store
+
+    def _config(self, name: str) -> DatabaseConfig:
+        return self.server.config(database=name, min_pool_size=4, max_pool_size=_POOL)
+
     def config(self, name: str = "bench") -> DatabaseConfig:
         """Return how to connect to a database of the server."""
         return self.server.config(database=name)

@@ -13,11 +13,11 @@ import orjson
 from uuid_utils.compat import uuid7
 
 from benchmarks.bench import EVENT_JSON, Bench, new_order
-from benchmarks.workload import Figure, Goal, Workload, rate
+from benchmarks.workload import Figure, Goal, Workload, median_us, rate
 from eventstore import Order, PostgreSQLTransactionManager, PostgreSQLUnitOfWorkFactory
 from eventstore.repositories.interfaces import IUnitOfWork
 
-__all__ = ["OneStream"]
+__all__ = ["OneStream", "OneStreamLatency"]
 
 _WRITERS = 8
 _RETRIES_MAX = 1_000
@@ -55,19 +55,21 @@ $$
 """
 
 Write = Callable[[Any, UUID], Awaitable[None]]
+Measured = Callable[[int, int, Callable[[], Awaitable[Any]]], Awaitable[float]]
+"""`rate` or `median_us`."""
 
 
 class OneStream(Workload):
     """Eight writers that load, change and save one order, each until it has succeeded.
 
-    The floor is the fastest lock on the server that there is: one call of a function that takes it and inserts. It reads
-    no state, so it serves who needs none to know what to write. What the store does, done by hand, is measured
-    beside: read the state, change it in the program and write the next version, in a transaction that locks the state,
-    and without a lock, again after each conflict. A worker folds in a second process throughout, as it would.
+    The floor is the same work by hand: read the state, change it in the program and write the next version, in a
+    transaction that locks the state. Measured beside: the same without a lock, again after each conflict; and one call
+    of a function that takes a lock and inserts, which reads no state, so it serves who needs none to know what to write.
+    A worker folds in a second process throughout, as it would.
     """
 
     name = "one_stream_8_writers"
-    title = "8 writers on one stream with retries, none lost / raw asyncpg, a function that locks and inserts"
+    title = "8 writers on one stream with retries, none lost / the same by hand: lock, read, insert, commit"
     unit = "commits/s"
     goals = (Goal(0.9),)
 
@@ -80,18 +82,34 @@ class OneStream(Workload):
         """Measure all; a success that is not in its stream afterwards fails the run."""
         async with bench.worker():
             return Figure(
-                await _amend_orders(bench),
-                await _write_bare(bench, _call),
+                await _amend_orders(bench, rate),
+                await _write_bare(bench, _lock_and_write, rate),
                 {
-                    "raw asyncpg: lock and read, insert, commit": await _write_bare(bench, _lock_and_write),
                     "raw asyncpg: read, insert, again after a conflict": await _write_bare(
-                        bench, _read_and_write
+                        bench, _read_and_write, rate
                     ),
+                    "raw asyncpg: a function that locks and inserts": await _write_bare(bench, _call, rate),
                 },
             )
 
 
-async def _amend_orders(bench: Bench) -> float:
+class OneStreamLatency(Workload):
+    """The median time of the same work."""
+
+    name = "one_stream_8_writers_p50"
+    title = "the same, median time of an operation / by hand"
+    unit = "µs"
+    goals = (Goal(1.2, "at_most"),)
+
+    async def measure(self, bench: Bench) -> Figure:
+        """Measure both."""
+        async with bench.worker():
+            return Figure(
+                await _amend_orders(bench, median_us), await _write_bare(bench, _lock_and_write, median_us)
+            )
+
+
+async def _amend_orders(bench: Bench, measured: Measured) -> float:
     count = bench.sizes.contended
     order = new_order()
     async with bench.store.unit_of_work() as uow:
@@ -101,7 +119,7 @@ async def _amend_orders(bench: Bench) -> float:
     async def amend() -> None:
         await manager.execute_with_retry(partial(_amend, order_id=order.id), max_retries=_RETRIES_MAX)
 
-    value = await rate(count, _WRITERS, amend)
+    value = await measured(count, _WRITERS, amend)
     async with bench.store.unit_of_work() as uow:
         amended = await uow.orders.get_order_by_id(order.id)
     if amended is None or amended.version != 1 + count or amended.limit_price != _price_of(order) + count:
@@ -122,12 +140,12 @@ def _price_of(order: Order) -> Decimal:
     return order.limit_price
 
 
-async def _write_bare(bench: Bench, write: Write) -> float:
+async def _write_bare(bench: Bench, write: Write, measured: Measured) -> float:
     count = bench.sizes.contended
     stream_id = uuid7()
     await bench.bare.execute(_NEW_HEAD, stream_id, EVENT_JSON)
     await bench.bare.execute(_INSERT, 0, stream_id, uuid7(), EVENT_JSON)
-    value = await rate(count, _WRITERS, partial(write, bench.plain, stream_id))
+    value = await measured(count, _WRITERS, partial(write, bench.plain, stream_id))
     version = (await bench.bare.fetchrow(_NEWEST, stream_id))["version"]
     if version != count:
         raise RuntimeError(f"{count} successes left {version} events")

@@ -28,29 +28,32 @@ class OrderCreated(DomainEvent):
 
 @asynccontextmanager
 async def opened(
-    config: DatabaseConfig, writers: int
+    config: DatabaseConfig, writers: int, events: int = 1
 ) -> AsyncIterator[dict[str, Callable[[int], Awaitable[float]]]]:
-    """Yield its way to append by name, from how many events to events a second."""
+    """Yield its way to append by name, from how many events to events a second; the events of an append share a stream."""
     url = f"postgresql+asyncpg://{config.user}@/{config.database}?host={config.host}&port={config.port}"
     engine = create_async_engine(url, pool_size=writers, max_overflow=0)
     store = PostgreSQLEventStore(engine, create_schema=True)
 
     async def append() -> None:
         stream = StreamId(uuid7(), "order")
-        event = OrderCreated(
-            event_id=uuid7(),
-            aggregate_id=stream.aggregate_id,
-            symbol="ESU3",
-            quantity=Decimal(5),
-            side="BUY",
-            order_type="LIMIT",
-            limit_price=Decimal("1640.25"),
-        )
-        await store.append(stream, [event], ExpectedVersion.no_stream())
+        made = [
+            OrderCreated(
+                event_id=uuid7(),
+                aggregate_id=stream.aggregate_id,
+                symbol="ESU3",
+                quantity=Decimal(5),
+                side="BUY",
+                order_type="LIMIT",
+                limit_price=Decimal("1640.25"),
+            )
+            for _ in range(events)
+        ]
+        await store.append(stream, made, ExpectedVersion.no_stream())
 
     async def appended(count: int) -> float:
         await rate(writers, writers, append)  # connected, and the statements prepared
-        return await rate(count, writers, append)
+        return await rate(max(count // events, 1), writers, append) * events
 
     try:
         yield {f"eventsource-py, its store, {writers} tasks": appended}

@@ -44,6 +44,16 @@ class PeerOrder(Aggregate):
         self.order_type = order_type
         self.limit_price = limit_price
 
+    @event("Submitted")
+    def submit(self, broker_order_id: str) -> None:
+        """As ours."""
+        self.broker_order_id = broker_order_id
+
+    @event("Filled")
+    def fill(self, quantity: Decimal, price: Decimal, execution_id: str) -> None:
+        """As ours, without its rules."""
+        self.filled = (quantity, price, execution_id)
+
     @staticmethod
     def create_id(*_: Any, **__: Any) -> UUID:
         """Time-ordered, as our ids are."""
@@ -125,24 +135,43 @@ def opened_for_reading(config: DatabaseConfig, *, streams: int, events: int) -> 
 
 
 @contextmanager
-def opened(config: DatabaseConfig, writers: int) -> Iterator[dict[str, Callable[[int], Awaitable[float]]]]:
-    """Yield its ways to append by name, each from how many events to events a second."""
+def opened(
+    config: DatabaseConfig, writers: int, events: int = 1
+) -> Iterator[dict[str, Callable[[int], Awaitable[float]]]]:
+    """Yield its ways to append by name, each from how many events to events a second.
+
+    Args:
+        config: Its database.
+        writers: How many threads append at once; with many, it is measured with fewer too.
+        events: How many events an append has: 1 of one aggregate, or 10 of three.
+    """
     application = _application(config, writers)
 
     def record() -> None:
-        application.recorder.insert_events([StoredEvent(uuid7(), 1, "orders:Order.Created", _STATE)])
+        stored = [StoredEvent(uuid7(), 1, "orders:Order.Created", _STATE) for _ in range(events)]
+        application.recorder.insert_events(stored)
 
     def save() -> None:
-        application.save(PeerOrder("ESU3", Decimal(5), "BUY", "LIMIT", Decimal("1640.25")))
+        orders = [PeerOrder("ESU3", Decimal(5), "BUY", "LIMIT", Decimal("1640.25"))]
+        if events > 1:
+            orders += [PeerOrder("ESU3", Decimal(5), "BUY", "LIMIT", Decimal("1640.25")) for _ in range(2)]
+            for order, fills in zip(orders, (2, 1, 1), strict=True):
+                order.submit("B-1")
+                for number in range(fills):
+                    order.fill(Decimal(1), Decimal("1640.25"), f"E-{number}")
+        application.save(*orders)
 
     def by_threads(work: Callable[[], Any], threads: int) -> Callable[[int], Awaitable[float]]:
-        return lambda count: asyncio.to_thread(_rate, count, threads, work)
+        async def measured(count: int) -> float:
+            return await asyncio.to_thread(_rate, max(count // events, 1), threads, work) * events
+
+        return measured
 
     try:
         yield {
             f"eventsourcing, {what}, {threads} threads": by_threads(work, threads)
             for what, work in (("its recorder", record), ("its aggregates", save))
-            for threads in (writers, _FEWER_THREADS)
+            for threads in sorted({writers, min(writers, _FEWER_THREADS)}, reverse=True)
         }
     finally:
         application.close()

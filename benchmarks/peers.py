@@ -1,10 +1,11 @@
-"""Ours beside the other event stores in Python, in one run on one server: `python -m benchmarks.peers`.
+"""Our writers beside those of the other event stores in Python, in one run on one server: `python -m benchmarks.peers`.
 
     make bench-peers                    python -m benchmarks.peers
     make bench-peers ARGS=--quick       small sizes, three rounds
 
-One event an append, distinct streams, 32 writers at once; then an entity loaded by its fold, and every event read. Each peer is driven as its documentation has it at its
-fastest, and the best of them is what ours is compared with. Needs the extra `peers`.
+On distinct streams: one event an append with 32 writers at once; one writer with one event an append, and
+with ten; then an entity is loaded by its fold, and every event read. Ours are whole Units of Work; a single writer of ours has the workers in its process. Each peer is driven as its
+documentation has it at its fastest, and the best of them is what ours is compared with. Needs the extra `peers`.
 """
 
 from __future__ import annotations
@@ -17,25 +18,29 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.appending import pgbench_one_row, save_orders
+from benchmarks.appending import inserting, pgbench_one_row, save_orders, save_ten_events
 from benchmarks.bench import FULL, QUICK, TINY, Bench, Sizes
 from benchmarks.command import Parser, at_least_one, console, run_command
 from benchmarks.report import shown, write_results
 from benchmarks.running import loop_name
-from benchmarks.workload import Result
+from benchmarks.workload import Result, rate as rate_of
 
 __all__ = ["compare", "main"]
 
-_GOAL = 5.0
 _WRITERS = 32
+_TEN_EVENTS = 10
 _PEER_SHARE = 4
 """Peers append this part of what we do, which takes them longer still."""
 _OURS = "ours, whole Units of Work"
-_FLOOR = "pgbench, 32 clients"
+_OURS_WITH_WORKERS = "ours, whole Units of Work, workers in the process"
+_OURS_WITHOUT = "ours, the same without workers"
+_PGBENCH = "pgbench, 32 clients"
+_RAW = "raw asyncpg, its own pool"
 _NEEDED = ("eventsourcing", "psycopg", "psycopg_pool")
 _MISSING = "benchmarks.peers compares with what the extra `peers` installs: pip install -e '.[peers]'"
 
@@ -43,80 +48,140 @@ Rate = Callable[[int], Awaitable[float]]
 """From how many events to append to events a second."""
 
 
+class Comparison(NamedTuple):
+    """One table.
+
+    Attributes:
+        name: Its name in the results.
+        title: What is appended.
+        ours: Which of those that are measured is compared.
+        floor: What all are compared with; it is no peer.
+        goal: What ours is to be to the best peer.
+    """
+
+    name: str
+    title: str
+    ours: str
+    floor: str
+    goal: float
+
+
+_COMPARISONS = (
+    Comparison("peers_32_writers", "one event an append, 32 writers", _OURS, _PGBENCH, 5.0),
+    Comparison("peers_1_writer", "one event an append, one writer", _OURS_WITH_WORKERS, _RAW, 1.0),
+    Comparison("peers_10_events_1_writer", "ten events an append, one writer", _OURS_WITH_WORKERS, _RAW, 1.0),
+)
+_OUR_OWN = (_OURS, _OURS_WITH_WORKERS, _OURS_WITHOUT)
+
+
 async def compare(sizes: Sizes, report: Console, *, results: Path) -> list[Result]:
     """Measure everybody in turn, round after round; print the medians, and write the results of the goals."""
-    measured: dict[str, list[float]] = {}
-    async with Bench.start(sizes, max_connections="300") as bench, _everybody(bench) as everybody:
-        for number in range(1, sizes.rounds + 1):
-            for name, rate in everybody.items():
-                report.print(f"[dim]round {number} of {sizes.rounds}: {name}[/dim]")
-                measured.setdefault(name, []).append(await rate(sizes.appends))
-        from benchmarks.peer_reading import compare_reading  # noqa: PLC0415 - of the extra
+    from benchmarks.peer_reading import compare_reading  # noqa: PLC0415 - of the extra
 
-        reading = await compare_reading(bench, sizes.rounds, report)
+    found: list[Result] = []
+    async with Bench.start(sizes, max_connections="300") as bench:
+        for comparison in _COMPARISONS:
+            async with _everybody(bench, comparison) as everybody:
+                found.append(await _compared(comparison, everybody, sizes, report))
+        found += await compare_reading(bench, sizes.rounds, report)
+    write_results(results, found)
+    return found
+
+
+async def _compared(
+    comparison: Comparison, everybody: Mapping[str, Rate], sizes: Sizes, report: Console
+) -> Result:
+    measured: dict[str, list[float]] = {}
+    count = sizes.appends if comparison.ours == _OURS else sizes.single_appends
+    for number in range(1, sizes.rounds + 1):
+        for name, rate in everybody.items():
+            report.print(f"[dim]round {number} of {sizes.rounds}: {comparison.title}: {name}[/dim]")
+            measured.setdefault(name, []).append(await rate(count))
     medians = {name: statistics.median(values) for name, values in measured.items()}
-    best = max(value for name, value in medians.items() if name not in (_OURS, _FLOOR))
-    report.print(_table(measured, medians, f"medians of {sizes.rounds} rounds, {loop_name()} for ours"))
-    ratio = medians[_OURS] / best
-    result = Result(
-        "peers_32_writers",
-        medians[_OURS],
-        "events/s",
-        best,
-        ratio,
-        _GOAL,
-        "at_least",
-        ratio >= _GOAL,
-        sizes.rounds,
-    )
+    best = max(value for name, value in medians.items() if name not in (*_OUR_OWN, comparison.floor))
     report.print(
-        f"ours to the best peer: {ratio:.2f}, goal at least {_GOAL:g}: {'met' if result.met else 'NOT met'}"
+        _table(comparison, measured, medians, f"medians of {sizes.rounds} rounds, {loop_name()} for ours")
     )
-    write_results(results, [result, *reading])
-    return [result, *reading]
+    value = medians[comparison.ours]
+    ratio = value / best
+    is_met = ratio >= comparison.goal
+    report.print(
+        f"ours to the best peer: {ratio:.2f}, goal at least {comparison.goal:g}: {'met' if is_met else 'NOT met'}"
+    )
+    return Result(
+        comparison.name, value, "events/s", best, ratio, comparison.goal, "at_least", is_met, sizes.rounds
+    )
 
 
 @asynccontextmanager
-async def _everybody(bench: Bench) -> AsyncIterator[Mapping[str, Rate]]:
-    """Yield who is measured, in turn: ours, the floor where there is a `pgbench`, and each peer that is installed."""
+async def _everybody(bench: Bench, comparison: Comparison) -> AsyncIterator[Mapping[str, Rate]]:
+    """Yield who is measured, in turn: ours, the floor, and each peer that is installed."""
     from benchmarks import peer_eventsourcing  # noqa: PLC0415 - of the extra, which nothing else needs
 
+    writers = _WRITERS if comparison.ours == _OURS else 1
+    events = _TEN_EVENTS if comparison.name == "peers_10_events_1_writer" else 1
+    share = _PEER_SHARE if writers > 1 else 1
+
+    def fewer(rate: Rate) -> Rate:
+        return lambda count: rate(max(count // share, writers * events))
+
+    async with AsyncExitStack() as stack:
+        bench.server.create_database(f"eventsourcing_{comparison.name}")
+        config = bench.config(f"eventsourcing_{comparison.name}")
+        peers = dict(stack.enter_context(peer_eventsourcing.opened(config, writers, events)))
+        if find_spec("eventsource") is not None:
+            from benchmarks import peer_eventsource  # noqa: PLC0415 - only from Python 3.13 on
+
+            bench.server.create_database(f"eventsource_{comparison.name}")
+            config = bench.config(f"eventsource_{comparison.name}")
+            peers |= await stack.enter_async_context(peer_eventsource.opened(config, writers, events))
+        ours = _ours_at_once(bench) if writers > 1 else _ours_alone(bench, events)
+        yield ours | {name: fewer(rate) for name, rate in peers.items()}
+
+
+def _ours_at_once(bench: Bench) -> dict[str, Rate]:
     async def ours(count: int) -> float:
         return await save_orders(bench.store, count, _WRITERS)
 
     async def floor(count: int) -> float:
         return await pgbench_one_row(bench, clients=32, transactions=count) or 0.0
 
-    def fewer(rate: Rate) -> Rate:
-        return lambda count: rate(max(count // _PEER_SHARE, _WRITERS))
-
-    everybody: dict[str, Rate] = {_OURS: ours}
-    if bench.has_pgbench:
-        everybody[_FLOOR] = floor
-    async with AsyncExitStack() as stack:
-        bench.server.create_database("eventsourcing")
-        peers = dict(stack.enter_context(peer_eventsourcing.opened(bench.config("eventsourcing"), _WRITERS)))
-        if find_spec("eventsource") is not None:
-            from benchmarks import peer_eventsource  # noqa: PLC0415 - only from Python 3.13 on
-
-            bench.server.create_database("eventsource")
-            peers |= await stack.enter_async_context(
-                peer_eventsource.opened(bench.config("eventsource"), _WRITERS)
-            )
-        yield everybody | {name: fewer(rate) for name, rate in peers.items()}
+    return {_OURS: ours, _PGBENCH: floor} if bench.has_pgbench else {_OURS: ours}
 
 
-def _table(measured: Mapping[str, Sequence[float]], medians: Mapping[str, float], title: str) -> Table:
+def _ours_alone(bench: Bench, events: int) -> dict[str, Rate]:
+    save = save_orders if events == 1 else save_ten_events
+
+    async def ours(count: int) -> float:
+        async with bench.working_store() as store:
+            return await save(store, max(count // events, 1), 1) * events
+
+    async def without(count: int) -> float:
+        return await save(bench.store, max(count // events, 1), 1) * events
+
+    async def floor(count: int) -> float:
+        return await rate_of(max(count // events, 1), 1, inserting(bench.bare, events)) * events
+
+    return {_OURS_WITH_WORKERS: ours, _OURS_WITHOUT: without, _RAW: floor}
+
+
+def _table(
+    comparison: Comparison,
+    measured: Mapping[str, Sequence[float]],
+    medians: Mapping[str, float],
+    title: str,
+) -> Table:
+    floor = comparison.floor
     table = Table(
-        "one event an append, 32 writers", "events/s", "spread", "to pgbench", "ours to it", title=title
+        comparison.title, "events/s", "spread", f"to {floor.partition(',')[0]}", "ours to it", title=title
     )
     for name, values in measured.items():
         table.add_row(
             name,
             shown(medians[name]),
             f"{shown(min(values))} - {shown(max(values))}",
-            f"{medians[name] / medians[_FLOOR]:.2f}" if _FLOOR in medians else "",
-            f"{medians[_OURS] / medians[name]:.2f}",
+            f"{medians[name] / medians[floor]:.2f}" if floor in medians else "",
+            f"{medians[comparison.ours] / medians[name]:.2f}",
         )
     return table
 

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 if TYPE_CHECKING:
     from benchmarks.bench import Bench
 
-__all__ = ["Figure", "Goal", "Point", "Result", "Workload", "in_turn", "rate", "results_of", "seconds"]
+__all__ = [
+    "Figure",
+    "Goal",
+    "Point",
+    "Result",
+    "Workload",
+    "in_turn",
+    "median_us",
+    "rate",
+    "results_of",
+    "seconds",
+]
 
 GoalIs = Literal["at_least", "at_most"]
 
@@ -148,6 +159,19 @@ async def rate(count: int, writers: int, work: Callable[[], Awaitable[Any]]) -> 
         for _ in range(writers):
             group.create_task(worker())
     return count / (time.perf_counter() - began)
+
+
+async def median_us(count: int, writers: int, work: Callable[[], Awaitable[Any]]) -> float:
+    """How many microseconds `work` takes in the median, done so often by so many tasks at once."""
+    took: list[float] = []
+
+    async def timed() -> None:
+        began = time.perf_counter()
+        await work()
+        took.append(time.perf_counter() - began)
+
+    await rate(count, writers, timed)
+    return statistics.median(took) * 1e6
 
 
 async def in_turn(count: int, *works: Callable[[], Awaitable[Any]]) -> list[float]:

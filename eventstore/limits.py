@@ -37,6 +37,8 @@ def check_count(name: str, value: Any, *, least: int = 1, most: int = COUNT_MAX)
     Raises:
         LimitError: The value is not a whole number, or is out of its range.
     """
+    if type(value) is int and least <= value <= most:
+        return value
     allowed = f"{least} to {most}" if most < _NEAR else f"{least} or more"
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise LimitError.of(f"{name} must be a whole number, {allowed}, not {value!r}", name=name)

@@ -26,6 +26,8 @@ from eventstore.portable import PortableError
 _GROUP_LOCK_TIMEOUT = "50ms"  # longer than an append takes, and a short wait for unrelated locks
 _STATEMENTS_MAX = 2  # one is prepared while the other is in flight; more would only be smaller
 _SPLIT_MEMBERS_MIN = 8  # a smaller group is not worth two statements
+# A caller with an outcome may append again in the next step of the event loop, and who waits for its stream in the one after.
+_LOOKS = 2
 _GROUP_EVENTS_MAX = 1_000
 _GROUP_MEMBERS_MAX = 256
 _PASSED_OVER_MAX = 64  # stop looking for an append that fits after this many
@@ -172,7 +174,10 @@ class GroupCommit:
                 await self._send_group(group)
                 self._looking += 1
                 try:
-                    await asyncio.sleep(0)  # callers with an outcome may append again at once
+                    for _ in range(_LOOKS):
+                        await asyncio.sleep(0)  # callers with an outcome may append again at once
+                        if self._ready:
+                            break
                 finally:
                     self._looking -= 1
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -518,6 +519,15 @@ class Session:
         self._queues = current_queues()
         if self._queues is not None:
             self._asked = self._queues.asked()
+            # The second step comes after the statement was sent.
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._prepare_next)
+
+    def _prepare_next(self) -> None:
+        """While a commit is in flight, compute the states that it leaves to the next operations in the queues."""
+        if self._queues is not None:
+            for stream_id, staging in self._staging.items():
+                self._queues.prepare(stream_id, staging.events, after_version=staging.base_version)
 
     def mark_saved(self) -> None:
         """Record that all staged events are committed: their entities have new versions."""

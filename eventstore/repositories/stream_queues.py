@@ -11,10 +11,11 @@ not advanced for a second, the stream passes to the next operation, and its hold
 wait has no other limit: if every operation went on without the stream after a second, a thousand operations
 on one stream would conflict with each other again and again.
 
-A waiter gets a copy of the state its predecessor committed instead of reloading it. The copy is as fresh as
-a load: a load only shows events that were committed before it began, and the waiter's load would have begun
-before the commit that proved this state to be the newest. So only an operation that had joined the queue
-when that commit was sent gets the copy; an operation that joined later loads.
+A waiter gets a copy of the state its predecessor committed instead of reloading it. It is computed while the
+commit is in flight, so that nobody waits for it. The copy is as fresh as a load: a load only shows events
+that were committed before it began, and the waiter's load would have begun before the commit that proved
+this state to be the newest. So only an operation that had joined the queue when that commit was sent gets the
+copy; an operation that joined later loads.
 """
 
 from __future__ import annotations
@@ -63,6 +64,21 @@ class _State:
     entity: Entity
     asked_by: int = 0
     generation: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """The state of an entity after events that were sent and not yet answered.
+
+    Attributes:
+        before: The state before the events.
+        events: The events.
+        entity: The state after them; None if the entity is deleted, or no copy can be taken.
+    """
+
+    before: Entity
+    events: tuple[PendingEvent, ...]
+    entity: Entity | None
 
 
 class _Queue:
@@ -160,6 +176,7 @@ class StreamQueues:
     def __init__(self) -> None:
         self._held: dict[UUID, _Queue] = {}
         self._known: dict[UUID, _State] = {}
+        self._prepared: dict[UUID, _Prepared] = {}
 
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[None]:
@@ -175,6 +192,7 @@ class StreamQueues:
                     queue.saved = None  # left by a predecessor, and perhaps no longer the newest
                 queue.release()
             self._known.clear()
+            self._prepared.clear()
         if is_waited_for:
             for _ in range(_STEPS_TO_SEND):
                 await asyncio.sleep(0)
@@ -232,6 +250,22 @@ class StreamQueues:
         """Return the number of the last operation in each held queue. Call it before a commit, for `hand_on`."""
         return {stream_id: queue.come for stream_id, queue in self._held.items()}
 
+    def prepare(self, stream_id: UUID, events: Sequence[PendingEvent], *, after_version: int) -> None:
+        """Compute the state after events of a stream that were sent, if an operation waits for it.
+
+        Call it while they are in flight; `hand_on` keeps the state once they are committed.
+
+        Args:
+            stream_id: The stream.
+            events: The events.
+            after_version: The version before the first of them.
+        """
+        queue, known = self._held.get(stream_id), self._known.get(stream_id)
+        if queue is None or known is None or known.entity.version != after_version or queue.wanted_by == 1:
+            return
+        state = _state_after(known.entity, events)
+        self._prepared[stream_id] = _Prepared(known.entity, tuple(events), state)
+
     def hand_on(
         self,
         stream_id: UUID,
@@ -249,15 +283,16 @@ class StreamQueues:
             asked: What `asked` returned before they were sent.
         """
         queue, known = self._held.get(stream_id), self._known.pop(stream_id, None)
+        prepared = self._prepared.pop(stream_id, None)
         if queue is None:
             return
         queue.saved = None
         if known is None or known.entity.version != after_version or queue.wanted_by == 1:
             return
-        try:
-            entity = _after(known.entity, events)
-        except Exception:  # noqa: BLE001 - the commit has succeeded; the next operation loads, and meets the error
-            return
+        if prepared is not None and prepared.before is known.entity and prepared.events == tuple(events):
+            entity = prepared.entity
+        else:
+            entity = _state_after(known.entity, events)
         if entity is not None:
             queue.saved = self._known[stream_id] = _State(
                 known.storage, entity, asked.get(stream_id, 0), known.generation
@@ -271,6 +306,14 @@ def _queue_of(stream_id: UUID) -> _Queue | None:
     return (
         queue if queue is not None and queue.loop is loop else None
     )  # an earlier loop may have had the same id
+
+
+def _state_after(entity: Entity, events: Sequence[PendingEvent]) -> Entity | None:
+    """Return the state after events; None if the entity is deleted, or if the next operation has to load it."""
+    try:
+        return _after(entity, events)
+    except Exception:  # noqa: BLE001 - the commit may succeed nevertheless; who loads meets the error
+        return None
 
 
 def _after(entity: Entity, events: Sequence[PendingEvent]) -> Entity | None:

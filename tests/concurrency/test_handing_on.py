@@ -100,6 +100,32 @@ async def queued(
     await asyncio.wait(tasks)
 
 
+async def test_the_next_state_is_there_before_the_answer(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """What the next operation gets is computed while the commit before it is in flight, and not after it."""
+    steps: list[str] = []
+    assert store.log._group_commit is not None
+    send, state_after = store.log._group_commit._send, stream_queues._state_after
+
+    async def noted_send(columns: Any, **options: Any) -> AppendResult:
+        steps.append("sent")
+        result = await send(columns, **options)
+        steps.append("answered")
+        return result
+
+    def noted_state(*arguments: Any) -> Any:
+        steps.append("state")
+        return state_after(*arguments)
+
+    factory, seen = factory_of(store), list[Decimal | None]()
+    order = await saved(factory)
+    monkeypatch.setattr(store.log._group_commit, "_send", noted_send)
+    monkeypatch.setattr(stream_queues, "_state_after", noted_state)
+    async with queued(factory, order.id, *[partial(count, order_id=order.id, seen=seen)] * 2) as tasks:
+        pass
+    assert [task.exception() for task in tasks] == [None, None]
+    assert steps == ["sent", "state", "answered", "sent", "answered"]
+
+
 async def test_who_has_waited_loads_nothing(migrated_config: DatabaseConfig):
     """Three operations in their turns: one load and three appends go to the server."""
     if not migrated_config.host.startswith("/"):

@@ -22,6 +22,8 @@ _ROOT = Path(__file__).parents[2]
 FIELDS = ["workload", "value", "unit", "floor", "ratio", "goal", "goal_is", "met", "runs"]
 GOALS = {
     "append_1_writer",
+    "append_1_writer_p50",
+    "append_10_events_1_writer",
     "append_10_events_32_writers",
     "append_128_writers",
     "append_32_writers",
@@ -33,11 +35,14 @@ GOALS = {
     "load_portfolio",
     "many_fills",
     "one_stream_8_writers",
+    "one_stream_8_writers_p50",
     "projection_lag",
     "rebuild",
     "replay",
     "replay_rate",
     "storage",
+    "writer_with_workers",
+    "writers_with_workers",
 }
 
 

@@ -41,14 +41,25 @@ async def test_without_the_peers_it_says_so_in_one_line():
 
 @pytest.mark.skipif(find_spec("eventsourcing") is None, reason="the extra `peers` is not installed")
 async def test_ours_and_each_peer_are_measured(tmp_path: Path):
-    """At a tiny size: a line for each way that a peer has, and a result whose floor is the best of them."""
+    """At a tiny size: a line for each way that a peer has, and for each table a result whose floor is the best of them."""
     results = tmp_path / "peers.json"
     status, output = await _python("-m", "benchmarks.peers", "--tiny", "--results", str(results))
     assert status == 0, output
-    for name in ("ours", "eventsourcing, its recorder", "eventsourcing, its aggregates"):
+    for name in (
+        "ours",
+        "workers in the process",
+        "eventsourcing, its recorder",
+        "eventsourcing, its aggregates",
+    ):
         assert name in output
     found = orjson.loads(results.read_bytes())
-    goals = {"peers_32_writers": 5, "peers_load_stream": 1.5, "peers_read_all": 1.5}
+    goals = {
+        "peers_32_writers": 5,
+        "peers_1_writer": 1,
+        "peers_10_events_1_writer": 1,
+        "peers_load_stream": 1.5,
+        "peers_read_all": 1.5,
+    }
     assert {result["workload"]: result["goal"] for result in found} == goals
     for result in found:
         assert result["ratio"] == pytest.approx(result["value"] / result["floor"])
