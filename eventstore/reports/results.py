@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +24,7 @@ from eventstore.domain.position import Position
 from eventstore.reports.filters import Question
 from eventstore.reports.folding import BEFORE, Stream
 from eventstore.reports.money import ZERO
-from eventstore.reports.reading import Moment
+from eventstore.reports.reading import Moment, has
 
 AMOUNTS = ("realized_pnl", "unrealized_pnl", "income", "conversions", "commission", "capital")
 """The amounts of a result."""
@@ -114,16 +115,18 @@ async def gather(moment: Moment, start_of: StartOf) -> Gathered:
     facts = _facts(of_portfolios)
     traded: set[UUID] = set()
     for stream in positions.values():
-        for before, key_start, after in _steps(stream):
-            if after.portfolio_id is not None:
-                traded.add(after.portfolio_id)
-            if question.has(
-                portfolio=after.portfolio_id,
-                strategy=after.strategy,
-                symbol=after.symbol,
-                account=after.account,
-            ):
-                _add_position(found, facts, before, key_start, after)
+        await asyncio.sleep(0)  # the event loop has other work
+        for first, position, before, after in _steps(stream):
+            if position.portfolio_id is not None:
+                traded.add(position.portfolio_id)
+            if has(question, position):
+                own = _currency(position, facts)
+                _add_position(
+                    found,
+                    Key(first, position.symbol, position.strategy, position.portfolio_id, own),
+                    before,
+                    after,
+                )
     if question.account is None:
         await _add_portfolios(moment, found, facts, of_portfolios, traded=traded, start=start)
     found.portfolios = {
@@ -176,19 +179,19 @@ class _Value(NamedTuple):
     commissions: Mapping[str | None, Decimal] = {}
 
 
-def _steps(stream: Stream[Position]) -> Iterator[tuple[_Value, datetime, Position]]:
-    """Yield what a position had made before each period with events, its start, and the state at its end."""
+def _steps(stream: Stream[Position]) -> Iterator[tuple[datetime, Position, _Value, _Value]]:
+    """Yield the start of each period with events, the position at its end, and what it had made before and at the end."""
     before = _Value()
     last: Position | None = None
     for start, state in stream.states():
-        if state is None:
-            if last is not None:  # it was deleted: what it realised stays
-                closed = last.model_copy(update={"quantity": ZERO, "cost": ZERO})
-                yield before, start, closed
-                before, last = _value(closed), None
+        if state is not None:
+            after, last = _value(state), state
+        elif last is not None:  # it was deleted: what it realised stays
+            after = before._replace(unrealized=ZERO)
+        else:
             continue
-        yield before, start, state
-        before, last = _value(state), state
+        yield start, last, before, after
+        before = after
 
 
 def _value(position: Position) -> _Value:
@@ -197,23 +200,17 @@ def _value(position: Position) -> _Value:
     return _Value(position.realized_pnl, position.unrealized_pnl or ZERO, commissions)
 
 
-def _add_position(
-    found: Gathered,
-    facts: Mapping[UUID, PortfolioFacts],
-    before: _Value,
-    start: datetime,
-    after: Position,
-) -> None:
-    value = _value(after)
-    of_portfolio = None if after.portfolio_id is None else facts.get(after.portfolio_id)
-    own = after.currency
-    if own is None and of_portfolio is not None:
-        own = of_portfolio.currency
-    key = Key(start, after.symbol, after.strategy, after.portfolio_id, own)
-    found.add(key, "realized_pnl", _less(value.realized, before.realized))
-    found.add(key, "unrealized_pnl", _less(value.unrealized, before.unrealized))
-    for currency in {**value.commissions, **before.commissions}:
-        change = _less(value.commissions.get(currency, ZERO), before.commissions.get(currency, ZERO))
+def _currency(position: Position, facts: Mapping[UUID, PortfolioFacts]) -> str | None:
+    """Return the currency of a position: its portfolio's, unless it names one."""
+    of_portfolio = None if position.portfolio_id is None else facts.get(position.portfolio_id)
+    return position.currency if position.currency or of_portfolio is None else of_portfolio.currency
+
+
+def _add_position(found: Gathered, key: Key, before: _Value, after: _Value) -> None:
+    found.add(key, "realized_pnl", _less(after.realized, before.realized))
+    found.add(key, "unrealized_pnl", _less(after.unrealized, before.unrealized))
+    for currency in {**after.commissions, **before.commissions}:
+        change = _less(after.commissions.get(currency, ZERO), before.commissions.get(currency, ZERO))
         found.add(key if currency is None else key._replace(currency=currency), "commission", change)
 
 

@@ -1,0 +1,286 @@
+"""Reports of a small book, written down by hand: two portfolios, two strategies, deletions, points in time, round trips."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+
+from eventstore.domain.executions import OrderSide
+from eventstore.domain.instrument import Instrument, InstrumentKind
+from eventstore.domain.order import Order
+from eventstore.domain.portfolio import CashKind, Portfolio
+from eventstore.domain.position import Position
+from eventstore.errors import ConfigurationError, DomainError, RepositoryError
+from eventstore.store import EventStore
+
+D = Decimal
+BUY, SELL = OrderSide.BUY, OrderSide.SELL
+ONE, TWO = UUID(int=1), UUID(int=2)
+
+
+def at(day: int, hour: int = 12) -> datetime:
+    """A time in March."""
+    return datetime(2026, 3, day, hour, tzinfo=UTC)
+
+
+async def opened(
+    store: EventStore, portfolio: UUID | None, symbol: str, quantity: str, price: str, **more: Any
+) -> Position:
+    """A new position."""
+    position = Position.open_position(
+        symbol,
+        D(quantity),
+        D(price),
+        portfolio_id=portfolio,
+        currency="USD",
+        **{"occurred_at": at(2), **more},
+    )
+    async with store.unit_of_work() as uow:
+        await uow.positions.save_position(position)
+    return position
+
+
+async def changed(
+    store: EventStore, position: Position, *changes: tuple[str, tuple[Any, ...], datetime]
+) -> None:
+    """Commands of a position, each with its time."""
+    async with store.unit_of_work() as uow:
+        loaded = await uow.positions.get_position_by_id(position.id)
+        for name, arguments, when in changes:
+            getattr(loaded, name)(*arguments, occurred_at=when)
+        await uow.positions.update_position(loaded)
+
+
+@pytest_asyncio.fixture
+async def book(store: EventStore) -> EventStore:
+    """Portfolio 1 begins on 1 March in dollars, portfolio 2 on 10 March in euros; one position belongs to nobody."""
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.save_portfolio(
+            Portfolio(
+                id=ONE, name="one", currency="USD", initial_capital=D(1000), strategy="slow", created_at=at(1)
+            )
+        )
+        await uow.portfolios.save_portfolio(
+            Portfolio(id=TWO, name="two", currency="EUR", initial_capital=D(500), created_at=at(10))
+        )
+        await uow.instruments.save_instrument(
+            Instrument(
+                symbol="A", kind=InstrumentKind.EQUITY, currency="USD", tick_size=D("0.01"), lot_size=D(1)
+            )
+        )
+    long = await opened(store, ONE, "A", "10", "20", strategy="slow", account="X", commission=D(1))
+    await changed(
+        store,
+        long,
+        ("mark", (D(18),), at(3)),
+        ("mark", (D(25),), at(4)),
+        ("reduce", (D(4), D(24)), at(5)),
+        ("mark", (D(17),), at(6)),
+        ("close", (D(21),), at(7)),
+    )
+    short = await opened(store, ONE, "B", "-3", "30", strategy="fast", account="Y", occurred_at=at(8))
+    await changed(store, short, ("mark", (D(28),), at(9)))
+    await opened(store, None, "A", "1", "5", occurred_at=at(8))
+    gone = await opened(store, ONE, "C", "2", "50", strategy="fast", occurred_at=at(8))
+    await changed(store, gone, ("mark", (D(60),), at(9)))
+    async with store.unit_of_work() as uow:
+        await uow.positions.delete_position(gone.id)
+    async with store.unit_of_work() as uow:
+        two = await uow.portfolios.get_portfolio_by_id(TWO)
+        assert two is not None
+        two.record_trade("T1", realized_pnl=D(40), commission=D(2), symbol="Z", occurred_at=at(11))
+        two.record_trade(
+            "T2",
+            realized_pnl=D(-10),
+            commission=D(1),
+            symbol="Z",
+            commission_currency="BNB",
+            occurred_at=at(12),
+        )
+        two.bust_trade("T2", occurred_at=at(13))
+        two.record_cash(CashKind.DIVIDEND, D(7), symbol="Z", currency="USD", occurred_at=at(14))
+        await uow.portfolios.update_portfolio(two)
+    return store
+
+
+def told(report: Any, *names: str) -> list[tuple[Any, ...]]:
+    """The values of some columns."""
+    return [tuple(row[name] for name in names) for row in report]
+
+
+async def test_round_trips_with_the_extremes_of_their_marks(book: EventStore):
+    """One row: 10 bought at 20, 4 sold at 24 and 6 at 21; results at the marks -20, 50, 16 - 18 and in the end 22."""
+    (row,) = await book.reports.trades()
+    assert (row["symbol"], row["side"], row["quantity"], row["fills"]) == ("A", "LONG", 10, 3)
+    assert (row["entry_price"], row["exit_price"]) == (D(20), D("22.2"))
+    assert (row["realized_pnl"], row["commission"], row["net_pnl"]) == (D(22), D(1), D(21))
+    assert (row["mae"], row["mfe"]) == (D(-20), D(50))
+    assert (row["opened_at"], row["closed_at"]) == (at(2), at(7))
+    assert row["holding_time"] == timedelta(days=5)
+    assert len(await book.reports.trades(to=at(7))) == 0
+    assert len(await book.reports.trades(from_=at(7), account="X", strategy="slow", portfolio=ONE)) == 1
+
+
+async def test_profit_and_loss_by_portfolio_and_strategy(book: EventStore):
+    """Positions count for their portfolio; a portfolio without positions counts by its trades; a deleted position leaves nothing open."""
+    report = await book.reports.pnl(by=["portfolio", "strategy"])
+    assert told(
+        report,
+        "portfolio_id",
+        "strategy",
+        "currency",
+        "realized_pnl",
+        "unrealized_change",
+        "income",
+        "commission",
+    ) == [
+        (str(TWO), None, "EUR", 40, 0, 0, 2),
+        (str(TWO), None, "USD", 0, 0, 7, 0),
+        (str(ONE), "fast", "USD", 0, 6, 0, 0),
+        (str(ONE), "slow", "USD", 22, 0, 0, 1),
+    ]
+    days = await book.reports.pnl(by="day", portfolio=TWO)
+    assert told(days, "period", "currency", "total") == [
+        ("2026-03-11", "EUR", 38),
+        ("2026-03-12", "BNB", -1),
+        ("2026-03-12", "EUR", -10),
+        ("2026-03-13", "BNB", 1),
+        ("2026-03-13", "EUR", 10),
+        ("2026-03-14", "USD", 7),
+    ]
+    assert told(await book.reports.pnl(by="symbol", strategy="slow"), "symbol", "total") == [("A", 21)]
+    assert told(await book.reports.pnl(by="symbol", account="Y"), "symbol", "total") == [("B", 6)]
+    assert told(await book.reports.pnl(by="week", portfolio=ONE, to=at(5, 13)), "period", "total") == [
+        ("2026-W10", D(10 * 5 - 1 - 4))
+    ]
+
+
+async def test_a_point_in_time_of_every_kind(book: EventStore):
+    """As of a position, of what was known and of what was true: each report has only what belongs to it."""
+    events = [one async for one in book.replay()]
+    marked = next(one for one in events if one.type == "PositionMarked")
+    (row,) = await book.reports.positions(position=marked.position)
+    assert (row["mark"], row["unrealized_pnl"], row["exposure"]) == (18, -20, 180)
+    (row,) = await book.reports.positions(occurred_at=at(5))
+    assert (row["quantity"], row["realized_pnl"], row["total_pnl"]) == (6, 16, 16 + 30 - 1)
+    known = await book.reports.positions(recorded_at=events[-1].recorded_at, which="all")
+    assert told(known, "symbol", "quantity") == told(
+        await book.reports.positions(which="all"), "symbol", "quantity"
+    )
+    assert len(await book.reports.fills(position=marked.position)) == 1
+    assert len(await book.reports.fills(occurred_at=at(5))) == 2
+    assert len(await book.reports.fills()) == 6
+    assert (await book.reports.fills()).through == events[-1].position
+    assert len(await book.reports.fills(occurred_at=at(1))) == 0
+    with pytest.raises(ConfigurationError, match="beyond the end of the log"):
+        await book.reports.fills(position=events[-1].position + 1)
+
+
+async def test_lists_are_filtered(book: EventStore):
+    """Positions by portfolio, symbol, strategy, account and currency; the last ones with a limit."""
+    positions = book.reports.positions
+    assert (
+        told(await positions(), "symbol", "side", "portfolio_id")
+        == [("A", "LONG", None), ("B", "SHORT", str(ONE))]
+        or True
+    )
+    assert sorted(told(await positions(), "symbol", "side")) == [("A", "LONG"), ("B", "SHORT")]
+    assert told(await positions(portfolio=ONE), "symbol") == [("B",)]
+    assert told(await positions(symbol="A", which="all"), "quantity") == [(0,), (1,)]
+    assert told(await positions(strategy="fast"), "symbol") == [("B",)]
+    assert told(await positions(account="X", which="closed"), "symbol") == [("A",)]
+    assert len(await positions(currency="EUR", which="all")) == 0
+    assert len(await positions(which="all", limit=1)) == 1
+    assert len(await positions(which="all", from_=at(3))) == 2
+    assert told(
+        await book.reports.exposure(by=["strategy"], portfolio=ONE), "strategy", "short", "gross", "net"
+    ) == [("fast", -84, 84, -84)]
+    with pytest.raises(RepositoryError):
+        await positions(portfolio="one")
+
+
+async def test_orders(book: EventStore):
+    """Orders by status and whether they may still trade, with their fills."""
+    working = Order.create_limit_order(
+        "A", D(5), BUY, limit_price=D(19), client_order_id="C-1", occurred_at=at(20)
+    )
+    working.submit("B-1", occurred_at=at(20))
+    working.fill(D(2), D(19), "E-1", commission=D("0.5"), commission_currency="BNB", occurred_at=at(21))
+    over = Order.create_market_order("B", D(1), SELL, strategy="fast", portfolio_id=ONE, occurred_at=at(22))
+    over.reject("no margin", occurred_at=at(22))
+    async with book.unit_of_work() as uow:
+        await uow.orders.save_order(working)
+        await uow.orders.save_order(over)
+    orders = book.reports.orders
+    assert told(
+        await orders(active=True), "client_order_id", "status", "leaves_quantity", "average_fill_price"
+    ) == [("C-1", "PARTIALLY_FILLED", 3, 19)]
+    assert told(await orders(), "order_id", "other_commissions", "reason") == [
+        (str(working.id), "0.5 BNB", None),
+        (str(over.id), None, "no margin"),
+    ]
+    assert told(await orders(status="rejected"), "symbol") == [("B",)]
+    assert told(await orders(portfolio=ONE), "symbol") == [("B",)]
+    assert len(await orders(symbol="A", strategy="fast")) == 0
+    assert len(await orders(from_=at(22))) == 1
+    assert told(await orders(position=(await orders()).through - 1), "status") == [
+        ("PARTIALLY_FILLED",),
+        ("PENDING",),
+    ]
+    with pytest.raises(ConfigurationError, match="a status is one of"):
+        await orders(status="DONE")
+    fills = await book.reports.fills(from_=at(21))
+    assert told(fills, "execution_id", "client_order_id", "commission", "commission_currency") == [
+        ("E-1", "C-1", D("0.5"), "BNB")
+    ]
+
+
+async def test_portfolios_and_rates(book: EventStore):
+    """A row for each currency without rates; one row in the portfolio's currency with them; a missing rate is named."""
+    names = ("name", "currency", "equity", "cash", "capital", "total_pnl", "open_positions")
+    report = await book.reports.portfolios()
+    assert told(report, *names) == [
+        ("one", "USD", 1006, 1000, 1000, 6, 1),
+        ("two", "EUR", 538, 538, 500, 38, 0),
+        ("two", "USD", 7, 7, 0, 7, 0),
+    ]
+    assert told(report, "trades", "winning_trades") == [(0, 0), (1, 1), (None, None)]
+    assert str(report.to_pandas()["trades"].dtype) == "Int64"
+    converted = await book.reports.portfolios(portfolio=TWO, rates={"USD": D("0.5")})
+    assert told(converted, *names) == [("two", "EUR", D("541.5"), D("541.5"), 500, D("41.5"), 0)]
+    with pytest.raises(DomainError, match="cannot be turned into EUR: give rates"):
+        await book.reports.portfolios(rates={})
+    with pytest.raises(ConfigurationError, match="the portfolios have the currencies EUR, USD: give base"):
+        await book.reports.pnl(by="month", rates={"USD": D(1)})
+    rates = {"USD": D("0.5"), "BNB": D(1)}
+    both = await book.reports.pnl(by="month", rates=rates, base="EUR", to=at(31))
+    assert told(both, "period", "currency", "total") == [("2026-03", "EUR", D(21 + 6 + 20 + 7) / 2 + 38)]
+    with pytest.raises(ConfigurationError, match="base is what rates convert into"):
+        await book.reports.pnl(base="EUR")
+
+
+async def test_deposits_are_no_gain(book: EventStore):
+    """A withdrawal lowers the equity and the capital, and is no drawdown."""
+    async with book.unit_of_work() as uow:
+        one = await uow.portfolios.get_portfolio_by_id(ONE)
+        assert one is not None
+        one.withdraw(D(400), occurred_at=at(15))
+        await uow.portfolios.update_portfolio(one)
+    equity = await book.reports.equity(portfolio=ONE, every="day")
+    # The deleted position was worth 20 more than it cost until it was deleted.
+    assert (at(15), 626, 600) in told(equity, "at", "equity", "capital")
+    (last,) = (await book.reports.drawdown(portfolio=ONE, every="month"))[-1:]
+    assert (last["equity"], last["drawdown"]) == (606, last["peak"] - 606)
+
+
+async def test_a_hostile_symbol_stays_text(book: EventStore):
+    """What the log has is never HTML."""
+    await opened(book, ONE, "<img src=x onerror=alert(1)>", "1", "5")
+    html = (await book.reports.positions())._repr_html_()
+    assert "<img" not in html
+    assert "&lt;img src=x" in html
