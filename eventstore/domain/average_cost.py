@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
-from eventstore.core.context import plain
+from eventstore.core.context import plain, total
 from eventstore.domain.division import cost_share
 from eventstore.domain.executions import Execution, ExecutionKey
 from eventstore.domain.order_events import ZERO
@@ -56,9 +56,9 @@ def traded(
     paid = plain(signed * price) if value is None else value
     if not quantity:
         return Open(signed, paid), None
-    after = plain(quantity + signed)
+    after = total(quantity, signed)
     if (signed > 0) is (quantity > 0):
-        return Open(after, plain(cost + paid)), None
+        return Open(after, total(cost, paid)), None
     if abs(after) <= rest:
         return NOTHING, plain(-paid - cost)
     if abs(signed) < abs(quantity):

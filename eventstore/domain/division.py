@@ -10,6 +10,8 @@ from decimal import Decimal
 from eventstore.core.context import CONTEXT, plain
 from eventstore.domain.order_events import ONE
 
+_text = CONTEXT.to_sci_string
+
 COMMISSION_SPLIT_DIGITS = 22
 """Digits of a flip's split commission beyond the last of the whole: cents are split to 24 decimals.
 
@@ -45,6 +47,10 @@ def _share(amount: Decimal, part: Decimal, whole: Decimal, *, finest: int) -> De
 
 
 def _exponent(amount: Decimal) -> int:
+    text = _text(amount)
+    if "E" not in text:
+        point = text.find(".")
+        return 0 if point < 0 else point + 1 - len(text)  # a quarter of the time of `as_tuple`
     exponent = amount.as_tuple().exponent
     assert isinstance(exponent, int)  # noqa: S101 - a field refuses NaN and the infinities
     return exponent

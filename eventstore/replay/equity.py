@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort_right
+import asyncio
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Generic, Literal, NamedTuple, TypeVar, overload
+from typing import Any, Literal, NamedTuple, TypeVar, overload
 from uuid import UUID
 
 from eventstore.core.context import bound_in_utc
@@ -22,7 +24,8 @@ from eventstore.errors import ConfigurationError, PortfolioNotFoundError
 from eventstore.log.event_log import EventLog
 from eventstore.notebook import ROWS_MAX, table
 from eventstore.replay.bounds import Bound, bound
-from eventstore.replay.past_fold import begin_before, creates, try_to_evolve
+from eventstore.replay.equity_fold import NotInColumns
+from eventstore.replay.equity_streams import ColumnCurve, StreamFold, unrealized as unrealized_of
 from eventstore.replay.replay import Replay
 
 E = TypeVar("E", bound=Entity)
@@ -31,6 +34,8 @@ Clock = Literal["occurred_at", "recorded_at"]
 """The time that a curve uses: when events happened, or when they became known."""
 
 _ZERO = Decimal(0)
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_FOLDED_AT_A_TIME = 100
 _DIGITS_128 = 38
 _DIGITS_256 = 76
 
@@ -47,6 +52,44 @@ class EquityPoint(NamedTuple):
     equity: Decimal
 
 
+class _PointsOfColumns(Sequence[EquityPoint]):
+    """Points that are kept as columns, and made when they are asked for."""
+
+    __slots__ = ("_amounts", "_times")
+
+    def __init__(self, times: Sequence[int], amounts: Sequence[Decimal]) -> None:
+        self._times = times
+        self._amounts = amounts
+
+    @overload
+    def __getitem__(self, index: int) -> EquityPoint: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[EquityPoint]: ...
+    def __getitem__(self, index: int | slice) -> EquityPoint | Sequence[EquityPoint]:
+        if isinstance(index, slice):
+            return _PointsOfColumns(self._times[index], self._amounts[index])
+        return EquityPoint(_time(self._times[index]), self._amounts[index])
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def __iter__(self) -> Iterator[EquityPoint]:
+        return map(EquityPoint, map(_time, self._times), self._amounts)
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, Sequence) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+
+def _time(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
 @dataclass(frozen=True, slots=True)
 class EquityCurve(Sequence[EquityPoint]):
     """A portfolio's equity over time: one step for each point in time at which it changed, in order.
@@ -59,7 +102,7 @@ class EquityCurve(Sequence[EquityPoint]):
 
     portfolio_id: UUID
     clock: Clock
-    points: tuple[EquityPoint, ...]
+    points: Sequence[EquityPoint]
 
     @overload
     def __getitem__(self, index: int) -> EquityPoint: ...
@@ -78,7 +121,7 @@ class EquityCurve(Sequence[EquityPoint]):
         ends = ""
         if self.points:
             first, last = self.points[0], self.points[-1]
-            ends = f", {first.equity} at {_time(first.at)} to {last.equity} at {_time(last.at)}"
+            ends = f", {first.equity} at {_shown(first.at)} to {last.equity} at {_shown(last.at)}"
         return f"<EquityCurve {self.portfolio_id} by {self.clock}: {len(self)} points{ends}>"
 
     def _repr_html_(self) -> str:
@@ -86,7 +129,7 @@ class EquityCurve(Sequence[EquityPoint]):
         half = ROWS_MAX // 2
         left_out = max(0, len(self) - 2 * half)
         points = [*self.points[:half], *self.points[half + left_out :]]
-        rows = ((_time(point.at), point.equity) for point in points)
+        rows = ((_shown(point.at), point.equity) for point in points)
         return table(
             f"Equity of {self.portfolio_id} by {self.clock}", ("at", "equity"), rows, left_out=left_out
         )
@@ -178,21 +221,39 @@ async def _equity_curve(
     rates: Mapping[str, Decimal],
 ) -> EquityCurve:
     through = await log.head() if through is None else bound("through", through)
-    opened = Replay(log, categories=["position"], types=[PositionOpened, PositionAmended], through=through)
-    positions = {
-        part.stream_id
-        async for recorded in opened
-        for part in recorded.upcast_events
-        if getattr(part.event, "portfolio_id", None) == portfolio_id
-    }
-    recorded = [one async for one in Replay(log, streams=[portfolio_id, *positions], through=through)]
-    if not any(isinstance(part.event, PortfolioCreated) for one in recorded for part in one.upcast_events):
-        raise PortfolioNotFoundError(portfolio_id, category="portfolio")
-    points = _points(portfolio_id, _in_order(recorded, clock), rates)
     since = None if after is None else bound_in_utc(after)
-    return EquityCurve(
-        portfolio_id, clock, tuple(point for point in points if since is None or point.at > since)
-    )
+    opened = Replay(log, categories=["position"], types=[PositionOpened, PositionAmended], through=through)
+    told: dict[UUID, RecordedEvent] = {}
+    positions: set[UUID] = set()
+    async for recorded in opened:
+        told.setdefault(recorded.stream_id, recorded)
+        if any(getattr(part.event, "portfolio_id", None) == portfolio_id for part in recorded.upcast_events):
+            positions.add(recorded.stream_id)
+    if isinstance(through, int):
+        with suppress(NotInColumns):
+            curve = ColumnCurve(
+                log, portfolio_id, positions, told, by_recorded=clock == "recorded_at", rates=rates
+            )
+            points = await curve.points(through)
+            first = (
+                0
+                if since is None
+                else bisect_right(points.times, (since - _EPOCH) // timedelta(microseconds=1))
+            )
+            return EquityCurve(
+                portfolio_id, clock, _PointsOfColumns(points.times[first:], points.amounts[first:])
+            )
+    everything = Replay(log, streams=[portfolio_id, *positions], through=through)
+    events = [one async for one in everything]
+    if not any(isinstance(part.event, PortfolioCreated) for one in events for part in one.upcast_events):
+        raise PortfolioNotFoundError(portfolio_id, category="portfolio")
+    found: list[EquityPoint] = []
+    for number, point in enumerate(_points(portfolio_id, _in_order(events, clock), rates)):
+        if since is None or point.at > since:
+            found.append(point)
+        if not number % _FOLDED_AT_A_TIME:
+            await asyncio.sleep(0)
+    return EquityCurve(portfolio_id, clock, tuple(found))
 
 
 def _in_order(recorded: Sequence[RecordedEvent], clock: Clock) -> list[tuple[datetime, RecordedEvent]]:
@@ -212,28 +273,6 @@ def _in_order(recorded: Sequence[RecordedEvent], clock: Clock) -> list[tuple[dat
     return sorted(timed, key=lambda one: (one[0], one[1].position))
 
 
-class _Selection(Generic[E]):
-    """The state of one stream after those of its events that have come so far, in the order of versions."""
-
-    def __init__(self, kind: type[E], created: RecordedEvent) -> None:
-        self._kind = kind
-        self._created = created
-        self._events: list[RecordedEvent] = []
-        self.entity: E | None = None
-
-    def add(self, event: RecordedEvent) -> None:
-        """Take an event in; one that is reported late goes before those that followed it."""
-        insort_right(self._events, event, key=lambda one: one.version)
-        if self.entity is not None and self._events[-1] is event:
-            self.entity, _ = try_to_evolve(self._kind, self.entity, event)
-            return
-        is_early = self._events[0] is not self._created
-        self.entity = begin_before(self._kind, self._created, self._events) if is_early else None
-        for one in self._events:
-            if self.entity is not None or creates(self._kind, one):
-                self.entity, _ = try_to_evolve(self._kind, self.entity, one)
-
-
 def _points(
     portfolio_id: UUID,
     timed: Sequence[tuple[datetime, RecordedEvent]],
@@ -242,8 +281,8 @@ def _points(
     created: dict[UUID, RecordedEvent] = {}
     for _, part in sorted(timed, key=lambda one: one[1].version):
         created.setdefault(part.stream_id, part)
-    portfolio = _Selection(Portfolio, created[portfolio_id])
-    positions: dict[UUID, _Selection[Position]] = {}
+    portfolio = StreamFold(Portfolio, created[portfolio_id])
+    positions: dict[UUID, StreamFold[Position]] = {}
     unrealized: dict[UUID, CurrencyAmount | Decimal] = {}
     last: EquityPoint | None = None
     for point, part in timed:
@@ -252,13 +291,13 @@ def _points(
         else:
             selection = positions.get(part.stream_id)
             if selection is None:
-                selection = _Selection(Position, created[part.stream_id])
+                selection = StreamFold(Position, created[part.stream_id])
                 positions[part.stream_id] = selection
             selection.add(part)
             unrealized.pop(part.stream_id, None)
             position = selection.entity
             if position is not None and position.portfolio_id == portfolio_id and position.is_open:
-                unrealized[part.stream_id] = _unrealized(position)
+                unrealized[part.stream_id] = unrealized_of(position)
         if last is not None and point != last.at:
             yield last
         last = (
@@ -270,12 +309,7 @@ def _points(
         yield last
 
 
-def _unrealized(position: Position) -> CurrencyAmount | Decimal:
-    amount, currency = position.unrealized_pnl or _ZERO, position.currency
-    return amount if currency is None else CurrencyAmount(currency=currency, amount=amount)
-
-
-def _time(at: datetime) -> str:
+def _shown(at: datetime) -> str:
     return at.isoformat(sep=" ", timespec="milliseconds")
 
 

@@ -1,0 +1,331 @@
+"""The fold of a curve of equity, from columns of the log instead of events.
+
+A curve needs little of an event: of a mark its price, of a fill what was traded, of a trade its result and commission. So
+the server sends these as columns, a page in one row, and the fold keeps four values for each position. What it does with
+them is the arithmetic of the domain. A stream with any other event, or with one that was reported late, is folded from its
+events by the fold of the domain itself.
+"""
+
+from __future__ import annotations
+
+import decimal
+import sys
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import accumulate
+from math import isqrt
+from operator import le
+from typing import Any
+
+from eventstore.core.context import decimal_arithmetic, plain
+from eventstore.domain.average_cost import Open, traded
+
+MARKED, MARKED_BY_VENUE, BOUGHT, SOLD, CREATED, TRADED, MOVED = 1, 2, 3, 4, 5, 6, 7
+"""What an event is, as `replay/read_equity` says; 0 for one that is folded as an event."""
+
+_FILLS = (BOUGHT, SOLD)
+_ZERO = Decimal(0)
+_STREAM_BYTES = 16
+_EPOCH_NS = 946_684_800 * 10**9  # of times: the year 2000
+_FIRST_US = -62_135_596_800 * 10**6 - _EPOCH_NS // 1000
+_LAST_US = 253_402_300_800 * 10**6 - _EPOCH_NS // 1000  # the year 10000
+NEVER_NS = -(2**100)
+"""A moment before every mark."""
+
+
+class NotInColumns(Exception):  # noqa: N818 - no error: the events are folded one by one
+    """The columns do not tell all that the fold needs."""
+
+
+class _Amounts(dict[str, Decimal]):
+    """Decimals by their text; most prices of a market come again and again."""
+
+    def __missing__(self, text: str) -> Decimal:
+        try:
+            amount = Decimal(text)
+        except decimal.InvalidOperation:
+            raise NotInColumns from None
+        if not amount.is_finite() or str(plain(amount)) != str(amount):
+            raise NotInColumns
+        self[text] = amount
+        return amount
+
+
+@dataclass(slots=True)
+class Columns:
+    """What a curve needs of the events of a portfolio and its positions, in the order of positions of the log.
+
+    Attributes:
+        numbers: For each event the number of its stream.
+        times: When it counts, in microseconds since 2000.
+        occurred: When it happened.
+        kinds: What it is.
+        firsts: A price, a result or an amount.
+        seconds: A quantity, a commission, or the venue's time of a mark.
+    """
+
+    numbers: list[int] = field(default_factory=list)
+    times: array[int] = field(default_factory=lambda: array("q"))
+    occurred: array[int] = field(default_factory=lambda: array("q"))
+    kinds: array[int] = field(default_factory=lambda: array("h"))
+    firsts: list[str] = field(default_factory=list)
+    seconds: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls, row: Mapping[str, Any], number_of: Mapping[bytes, int], *, since: int | None = None
+    ) -> Columns:
+        """Return a page, as `replay/read_equity` sends it.
+
+        Args:
+            row: The row.
+            number_of: The number of each stream, by the bytes of its id.
+            since: If times are those of recording: the last one before. No event counts before one that precedes it.
+
+        Raises:
+            NotInColumns: A text has a comma, or a time is infinite.
+        """
+        streams: bytes = row["streams"]
+        numbers = [
+            number_of[streams[at : at + _STREAM_BYTES]] for at in range(0, len(streams), _STREAM_BYTES)
+        ]
+        times = _integers("q", row["times"])
+        occurred = times if row["occurred"] is None else _integers("q", row["occurred"])
+        if since is not None:
+            times = array("q", accumulate(times, max, initial=since))[1:]
+        if min(times) < _FIRST_US or max(times) >= _LAST_US:
+            raise NotInColumns
+        page = cls(
+            numbers,
+            times,
+            occurred,
+            _integers("h", row["kinds"]),
+            row["firsts"].split(","),
+            row["seconds"].split(","),
+        )
+        if not len(page.firsts) == len(page.seconds) == len(numbers):
+            raise NotInColumns
+        return page
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether its events are in the order of their times."""
+        return all(map(le, self.times, self.times[1:]))
+
+    def begins_after(self, times: Sequence[int]) -> bool:
+        """Whether its first event, in the order of time, is not before the last one of others."""
+        return not times or not self.times or self.times[0] >= times[-1]
+
+    def add(self, page: Columns) -> None:
+        """Append a page."""
+        self.numbers += page.numbers
+        self.times += page.times
+        self.occurred += page.occurred
+        self.kinds += page.kinds
+        self.firsts += page.firsts
+        self.seconds += page.seconds
+
+    def in_order_of_time(self) -> tuple[Columns, set[int]]:
+        """Return the events by time and position, and the numbers of streams of which one was reported late."""
+        times, numbers = self.times, self.numbers
+        order = sorted(range(len(times)), key=times.__getitem__)  # stable, so by position too
+        last: dict[int, int] = {}
+        late = set()
+        for place in order:
+            number = numbers[place]
+            if last.get(number, -1) > place:
+                late.add(number)
+            last[number] = place
+        chosen = Columns(
+            [numbers[place] for place in order],
+            array("q", (times[place] for place in order)),
+            array("q", (self.occurred[place] for place in order)),
+            array("h", (self.kinds[place] for place in order)),
+            [self.firsts[place] for place in order],
+            [self.seconds[place] for place in order],
+        )
+        return chosen, late
+
+
+def _integers(kind: str, encoded: bytes) -> array[int]:
+    values = array(kind, encoded)
+    if sys.byteorder == "little":
+        values.byteswap()
+    return values
+
+
+@dataclass(slots=True)
+class Held:
+    """What the fold keeps of a position.
+
+    Attributes:
+        quantity: What is open.
+        cost: What it cost.
+        price: The price of the latest mark; None if it was never marked.
+        moment_ns: When that was, in nanoseconds since 2000.
+        multiplier: The multiplier.
+        rate: The rate of the position's currency; None if it is the portfolio's.
+    """
+
+    quantity: Decimal
+    cost: Decimal
+    price: Decimal | None
+    moment_ns: int
+    multiplier: Decimal
+    rate: Decimal | None = None
+
+    def unrealized(self) -> Decimal:
+        """Return what closing it would realise, in the portfolio's currency; 0 if it is closed or was never marked."""
+        if not self.quantity or self.price is None:
+            return _ZERO
+        value = (self.quantity * self.price - self.cost) * self.multiplier or _ZERO
+        return value if self.rate is None else value * self.rate
+
+
+@dataclass(slots=True)
+class Points:
+    """The points of a curve as columns.
+
+    Attributes:
+        times: In microseconds since 2000.
+        amounts: The equity from each time on.
+    """
+
+    times: array[int] = field(default_factory=lambda: array("q"))
+    amounts: list[Decimal] = field(default_factory=list)
+
+
+class EquityFold:
+    """Folds columns to points.
+
+    Args:
+        held: What is held of each position when it is opened, by the number of its stream.
+        portfolio: The number of the portfolio's stream.
+        begin: The equity of the portfolio when it is created.
+        whole: For each stream that is folded from its events: a function that takes the next event and returns the open
+            result of a position, or the equity of the portfolio without open results; None for a portfolio that does
+            not exist.
+        points: Where the points go.
+    """
+
+    def __init__(
+        self,
+        held: Mapping[int, Held],
+        portfolio: int,
+        begin: Decimal,
+        whole: Mapping[int, Callable[[], Decimal | None]],
+        points: Points,
+    ) -> None:
+        self._held = held
+        self._portfolio = portfolio
+        self._begin = begin
+        self._whole = whole
+        self._points = points
+        self._amounts = _Amounts()
+        size = 1 + max([portfolio, *held, *whole])
+        # Sums of groups: a change adds up one group and the groups, and not all positions.
+        self._group = max(2, isqrt(size))
+        self._open = [_ZERO] * (-(-size // self._group) * self._group)
+        self._sums = [_ZERO] * (len(self._open) // self._group)
+        self._open_sum = _ZERO
+        self._rest: Decimal | None = None
+        self._context = decimal.getcontext()
+
+    def add(self, page: Columns, start: int, end: int) -> None:
+        """Take in some events of a page, which follow those before in the order of their times.
+
+        Raises:
+            NotInColumns: A value is none that the domain writes, or a sum has more digits than its arithmetic holds.
+        """
+        with decimal_arithmetic():
+            self._context = decimal.getcontext()
+            self._context.clear_flags()
+            self._add(page, start, end)
+            self._require_exact()
+
+    def _require_exact(self) -> None:
+        # The order of the sums is another one than in the fold of the domain.
+        if self._context.flags[decimal.Inexact]:
+            raise NotInColumns
+
+    def _add(self, page: Columns, start: int, end: int) -> None:
+        held, whole, portfolio = self._held, self._whole, self._portfolio
+        times, values = self._points.times, self._points.amounts
+        last = times[-1] if times else None
+        for number, time, occurred, kind, first, second in zip(
+            page.numbers[start:end],
+            page.times[start:end],
+            page.occurred[start:end],
+            page.kinds[start:end],
+            page.firsts[start:end],
+            page.seconds[start:end],
+            strict=True,
+        ):
+            if whole and number in whole:
+                self._require_exact()
+                self._add_whole(number, whole[number]())
+                self._context.clear_flags()
+            elif number == portfolio:
+                self._add_of_portfolio(kind, first, second)
+            else:
+                one = held[number]
+                if kind in _FILLS:
+                    self._fill(one, kind, first, second)
+                elif kind != CREATED:
+                    self._mark(one, occurred * 1000 if kind == MARKED else int(second) - _EPOCH_NS, first)
+                self._note(number, one.unrealized())
+            rest = self._rest
+            if rest is None:
+                if last == time:  # the portfolio ended at the time of the last point
+                    del times[-1:], values[-1:]
+                last = None
+                continue
+            equity = rest + self._open_sum
+            if time == last:
+                values[-1] = equity
+            else:
+                times.append(time)
+                values.append(equity)
+                last = time
+
+    def _add_whole(self, number: int, result: Decimal | None) -> None:
+        if number == self._portfolio:
+            self._rest = result
+        else:
+            self._note(number, result or _ZERO)
+
+    def _add_of_portfolio(self, kind: int, first: str, second: str) -> None:
+        rest = self._begin if kind == CREATED else self._rest
+        if rest is None:
+            raise NotInColumns
+        if first and kind != CREATED and (amount := self._amounts[first]):
+            rest += amount
+        if second and (amount := self._amounts[second]):
+            rest -= amount
+        self._rest = rest
+
+    def _mark(self, one: Held, moment_ns: int, price: str) -> None:
+        if moment_ns >= one.moment_ns:
+            one.moment_ns = moment_ns
+            one.price = self._amounts[price]
+
+    def _fill(self, one: Held, kind: int, price: str, quantity: str) -> None:
+        signed = self._amounts[quantity]
+        self._require_exact()
+        (one.quantity, one.cost), _ = traded(
+            Open(one.quantity, one.cost), signed if kind == BOUGHT else -signed, self._amounts[price]
+        )
+        self._context.clear_flags()  # an average need not be exact
+
+    def _note(self, number: int, result: Decimal) -> None:
+        """Take in the open result of a position."""
+        place = number // self._group
+        start = place * self._group
+        self._open[number] = result
+        self._sums[place] = sum(self._open[start : start + self._group], _ZERO)
+        self._open_sum = sum(self._sums, _ZERO)

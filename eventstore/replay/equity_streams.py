@@ -1,0 +1,301 @@
+"""The streams of a curve of equity: read as columns, and folded from their events where columns do not tell enough."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import insort_right
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from eventstore.core.entity import Entity
+from eventstore.core.entity_state import evolve
+from eventstore.core.event import RecordedEvent, UpcastEvents
+from eventstore.database.access import read_rows
+from eventstore.domain.money import CurrencyAmount
+from eventstore.domain.portfolio import (
+    Portfolio,
+    PortfolioCashMoved,
+    PortfolioCreated,
+    PortfolioTradeRecorded,
+)
+from eventstore.domain.portfolio_snapshot import equity_of
+from eventstore.domain.position import Position, PositionFilled, PositionMarked, PositionOpened
+from eventstore.log.event_log import EventLog
+from eventstore.replay.bounds import find_range
+from eventstore.replay.equity_fold import NEVER_NS, Columns, EquityFold, Held, NotInColumns, Points
+from eventstore.replay.past_fold import begin_before, creates, try_to_evolve
+from eventstore.replay.replay import Replay
+
+E = TypeVar("E", bound=Entity)
+
+_ZERO = Decimal(0)
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_EPOCH_NS = 946_684_800 * 10**9
+_PAGE_EVENTS = 20_000
+_FOLDED_AT_A_TIME = 2_000  # takes some milliseconds; then other tasks of the event loop may run
+_IN_COLUMNS = (
+    PositionOpened,
+    PositionFilled,
+    PositionMarked,
+    PortfolioCreated,
+    PortfolioTradeRecorded,
+    PortfolioCashMoved,
+)
+
+
+class StreamFold(Generic[E]):
+    """The state of one stream after those of its events that have come so far, in the order of versions."""
+
+    def __init__(self, kind: type[E], created: RecordedEvent) -> None:
+        self._kind = kind
+        self._created = created
+        self._events: list[RecordedEvent] = []
+        self.entity: E | None = None
+
+    def add(self, event: RecordedEvent) -> None:
+        """Take an event in; one that is reported late goes before those that followed it."""
+        insort_right(self._events, event, key=lambda one: one.version)
+        if self.entity is not None and self._events[-1] is event:
+            self.entity, _ = try_to_evolve(self._kind, self.entity, event)
+            return
+        is_early = self._events[0] is not self._created
+        self.entity = begin_before(self._kind, self._created, self._events) if is_early else None
+        for one in self._events:
+            if self.entity is not None or creates(self._kind, one):
+                self.entity, _ = try_to_evolve(self._kind, self.entity, one)
+
+
+def unrealized(position: Position) -> CurrencyAmount | Decimal:
+    """Return what closing a position would realise; a decimal is in the currency of its portfolio."""
+    amount, currency = position.unrealized_pnl or _ZERO, position.currency
+    return amount if currency is None else CurrencyAmount(currency=currency, amount=amount)
+
+
+class ColumnCurve:
+    """The curve of a portfolio and its positions, from columns.
+
+    Args:
+        log: The log.
+        portfolio_id: The portfolio.
+        positions: The positions that it has or had.
+        told: The first event of each position that opens it.
+        by_recorded: Whether events count when they were recorded, and not when they occurred.
+        rates: How much of the portfolio's currency one unit of each other currency is worth.
+
+    Raises:
+        NotInColumns: The event classes of the log are not the domain's.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        portfolio_id: UUID,
+        positions: set[UUID],
+        told: Mapping[UUID, RecordedEvent],
+        *,
+        by_recorded: bool,
+        rates: Mapping[str, Decimal],
+    ) -> None:
+        for kind in _IN_COLUMNS:
+            if log.classes.current.get((kind.category, kind.type, 1)) is not kind:
+                raise NotInColumns
+        self._log = log
+        self._by_recorded = by_recorded
+        self._rates = rates
+        self._told = told
+        self._streams = [portfolio_id, *sorted(positions)]
+        self._number_of = {one.bytes: number for number, one in enumerate(self._streams)}
+        self._portfolio: Portfolio | None = None
+        self._created: dict[int, RecordedEvent] = {}
+        self._whole: set[int] = set()
+
+    async def points(self, through: int) -> Points:
+        """Return the points of the curve up to a position of the log.
+
+        Raises:
+            NotInColumns: The columns do not tell all of it: fold all events.
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        created = await self._log.read_stream(self._streams[0], limit=1)
+        if not created or created[0].position > through or not creates(Portfolio, created[0]):
+            raise NotInColumns
+        self._find_first(created[0])
+        end = (await find_range(self._log, 0, through)).through
+        points = Points()
+        fold = self._fold(points)
+        rows: list[Any] = []
+        is_straight = not self._whole
+        async for row in self._rows(end):
+            rows.append(row)
+            if not is_straight:
+                continue
+            page, late = self._columns(row, points), set[int]()
+            if not self._by_recorded and not page.is_in_order:
+                page, late = page.in_order_of_time()
+            is_straight = not late and 0 not in page.kinds and page.begins_after(points.times)
+            if is_straight:
+                await _fold_all(fold, page)
+        return points if is_straight else await self._fold_by_time(rows, end)
+
+    def _find_first(self, created: RecordedEvent) -> None:
+        """Find how each stream begins, and which are folded from their events."""
+        self._portfolio = None if isinstance(created, UpcastEvents) else evolve(Portfolio, None, created)
+        if self._portfolio is None:
+            raise NotInColumns
+        self._created[0] = created
+        for number, stream_id in enumerate(self._streams[1:], 1):
+            first = self._told[stream_id]
+            is_opening = (
+                not isinstance(first, UpcastEvents) and creates(Position, first) and first.version == 1
+            )
+            if not is_opening or first.event.portfolio_id != self._streams[0]:  # type: ignore[attr-defined]
+                self._whole.add(number)
+            else:
+                self._created[number] = first
+
+    def _columns(self, row: Any, points: Points) -> Columns:
+        since = None
+        if self._by_recorded:
+            since = points.times[-1] if points.times else -(2**62)
+        return Columns.of(row, self._number_of, since=since)
+
+    async def _rows(self, end: int) -> AsyncIterator[Any]:
+        """Yield pages; while the reader uses one, the next one is fetched."""
+        after = 0
+
+        def fetch() -> asyncio.Task[list[Any]]:
+            return asyncio.create_task(
+                read_rows(
+                    self._log.connection,
+                    "replay/read_equity",
+                    after,
+                    end,
+                    _PAGE_EVENTS,
+                    self._streams,
+                    self._by_recorded,
+                    None if self._portfolio is None else self._portfolio.currency,
+                ),
+                name="eventstore equity, page ahead",
+            )
+
+        ahead: asyncio.Task[list[Any]] | None = fetch()
+        try:
+            while ahead is not None:
+                (row,) = await ahead
+                ahead = None
+                if not row["events"]:
+                    return
+                after = row["reached"]
+                if row["events"] == _PAGE_EVENTS:
+                    ahead = fetch()
+                yield row
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.wait({ahead})
+
+    async def _fold_by_time(self, rows: Sequence[Any], end: int) -> Points:
+        """Fold all pages in the order of time, and some streams from their events."""
+        columns = Columns()
+        for row in rows:
+            columns.add(self._columns(row, Points(columns.times, [])))
+            await asyncio.sleep(0)
+        self._whole |= {
+            number for number, kind in zip(columns.numbers, columns.kinds, strict=True) if not kind
+        }
+        if not self._by_recorded:
+            columns, late = columns.in_order_of_time()
+            self._whole |= late
+        points = Points()
+        await _fold_all(self._fold(points, await self._read_whole(end)), columns)
+        return points
+
+    async def _read_whole(self, end: int) -> dict[int, Callable[[], Decimal | None]]:
+        events: dict[int, list[RecordedEvent]] = {number: [] for number in self._whole}
+        if events:
+            streams = [self._streams[number] for number in events]
+            async for one in Replay(self._log, streams=streams, through=end):
+                if isinstance(one, UpcastEvents):
+                    raise NotInColumns
+                events[self._number_of[one.stream_id.bytes]].append(one)
+        results: dict[int, Callable[[], Decimal | None]] = {}
+        for number, of_stream in events.items():
+            if number == 0 and any(
+                one.event.currency is not None  # type: ignore[attr-defined]
+                for place, one in self._created.items()
+                if place
+            ):
+                raise NotInColumns  # the portfolio's currency may change
+            created = of_stream[0]
+            if not self._by_recorded:
+                of_stream.sort(key=lambda one: (one.occurred_at, one.position))
+            results[number] = self._of_events(number, created, iter(of_stream)).__next__
+        return results
+
+    def _of_events(
+        self, number: int, created: RecordedEvent, events: Iterator[RecordedEvent]
+    ) -> Iterator[Decimal | None]:
+        """Yield what a stream adds to the equity after each of its events."""
+        if number == 0:
+            portfolio = StreamFold(Portfolio, created)
+            for event in events:
+                portfolio.add(event)
+                yield None if portfolio.entity is None else equity_of(portfolio.entity, (), self._rates)
+            return
+        position = StreamFold(Position, created)
+        for event in events:
+            position.add(event)
+            entity = position.entity
+            if entity is None or entity.portfolio_id != self._streams[0] or not entity.is_open:
+                yield _ZERO
+                continue
+            amount = entity.unrealized_pnl or _ZERO
+            rate = self._rate(entity.currency)
+            yield amount if rate is None else amount * rate
+
+    def _rate(self, currency: str | None) -> Decimal | None:
+        own = None if self._portfolio is None else self._portfolio.currency
+        if currency is None or currency == own:
+            return None
+        if currency not in self._rates or 0 in self._whole:
+            raise NotInColumns
+        return self._rates[currency]
+
+    def _fold(
+        self, points: Points, whole: Mapping[int, Callable[[], Decimal | None]] | None = None
+    ) -> EquityFold:
+        held = {}
+        for number, created in self._created.items():
+            if number and number not in self._whole:
+                position = evolve(Position, None, created)
+                if position is None:
+                    raise NotInColumns
+                held[number] = Held(
+                    position.quantity,
+                    position.cost,
+                    position.current_price,
+                    _moment_ns(position),
+                    position.multiplier,
+                    self._rate(position.currency),
+                )
+        if self._portfolio is None:
+            raise NotInColumns
+        begin = equity_of(self._portfolio, (), self._rates)
+        return EquityFold(held, 0, begin, whole or {}, points)
+
+
+def _moment_ns(position: Position) -> int:
+    if position.marked_at is None:
+        return NEVER_NS
+    if position.marked_at_ns is not None:
+        return position.marked_at_ns - _EPOCH_NS
+    return (position.marked_at - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+async def _fold_all(fold: EquityFold, page: Columns) -> None:
+    for start in range(0, len(page), _FOLDED_AT_A_TIME):
+        fold.add(page, start, start + _FOLDED_AT_A_TIME)
+        await asyncio.sleep(0)
