@@ -30,6 +30,7 @@ from eventstore.cli import (
     tables,
     tear_sheets,
     transfer,
+    ui,
 )
 from eventstore.cli.groups import GroupedCommands
 from eventstore.cli.modules import with_module_option
@@ -82,6 +83,7 @@ _COMMANDS: dict[str, tuple[Callable[..., Any] | typer.Typer, ...]] = {
         reports.pnl,
         reports.equity,
         tear_sheets.report,
+        ui.ui,
         reading.history,
         reading.show,
         reading.tail,

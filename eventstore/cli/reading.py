@@ -20,7 +20,6 @@ from pydantic_core import to_jsonable_python
 from eventstore.cli.ids import ID_HELP, find
 from eventstore.cli.modules import entity_class_named
 from eventstore.cli.output import TextTable, say, say_json, show_table
-from eventstore.cli.stored import as_json, as_line, pairs, time_text
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.database.access import read_rows
@@ -30,6 +29,7 @@ from eventstore.replay.following import follow, last_rows
 from eventstore.replay.history import Changes, FieldChange, HistoryEntry
 from eventstore.replay.pages import Selection
 from eventstore.store import EventStore
+from eventstore.stored_json import as_json, as_line, pairs, time_text
 
 _LINES_MAX = 2**31 - 1
 

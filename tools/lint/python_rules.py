@@ -17,6 +17,7 @@ MAY_IMPORT_PROJECTIONS = (
     "eventstore.cli",
     "eventstore.examples",
     "eventstore.testing.given_when_then",
+    "eventstore.ui",
 )
 # The output module of the command line, and its entry point, which reports a missing extra and cannot use that module.
 MAY_WRITE = {"eventstore/cli/output.py", "eventstore/cli/__init__.py"}

@@ -43,6 +43,7 @@ ROOMS = (
     "eventstore/testing",
     "eventstore/replay",
     "eventstore/repositories",
+    "eventstore/ui",
     "projections",
     "tools",
 )

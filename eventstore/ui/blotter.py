@@ -1,0 +1,223 @@
+"""The blotter: orders, fills, positions and portfolios, filtered, in either direction of time, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from eventstore.domain.order import ACTIVE_ORDER_STATUSES, Order, OrderStatus
+from eventstore.domain.order_events import OrderFillBusted, OrderFillCorrected, OrderFilled
+from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.position import Position
+from eventstore.ui.events import Search, find
+from eventstore.ui.newest_first import Filter, Listed, Place, list_page
+from eventstore.ui.pages import Parameters, inspector_of, parameters_of, redirect, render
+
+PAGE_ROWS = 50
+"""The number of rows of a page."""
+
+_FIRST = datetime.min.replace(tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
+_FILL_TYPES = tuple(one.type for one in (OrderFilled, OrderFillBusted, OrderFillCorrected))
+_FILL_FIELDS = ("symbol", "side", "strategy", "account", "venue", "execution_id")
+_DIRECTIONS = ("newest", "oldest")
+
+
+async def start(request: Request) -> Response:
+    """Go to the orders."""
+    return redirect(request, "orders")
+
+
+async def orders(request: Request) -> Response:
+    """Show orders."""
+    given = parameters_of(request)
+    return await _listed(
+        request,
+        "orders",
+        Order,
+        _order_filters(given),
+        lambda one: one.created_at,
+        statuses=list(OrderStatus),
+    )
+
+
+async def positions(request: Request) -> Response:
+    """Show positions."""
+    given = parameters_of(request)
+    return await _listed(request, "positions", Position, _position_filters(given), lambda one: one.opened_at)
+
+
+async def portfolios(request: Request) -> Response:
+    """Show portfolios."""
+    given = parameters_of(request)
+    return await _listed(
+        request, "portfolios", Portfolio, _portfolio_filters(given), lambda one: one.created_at
+    )
+
+
+async def fills(request: Request) -> Response:
+    """Show fills, as the log has them: with those that the venue took back, and with the reports that did."""
+    given = parameters_of(request)
+    wanted = {name: value for name in _FILL_FIELDS if (value := given.text(name)) is not None}
+    portfolio = given.id("portfolio_id")
+    if portfolio is not None:
+        wanted["portfolio_id"] = str(portfolio)
+    search = Search(
+        categories=["order"],
+        types=_FILL_TYPES,
+        data=orjson.dumps(wanted).decode() if wanted else None,
+        occurred=(given.time("from"), given.time("through")),
+    )
+    found = await find(
+        inspector_of(request).store.log, search, before=given.number("before"), after=given.number("after")
+    )
+    rows = [(row, _data(row)) for row in found.events]
+    return render(request, "fills.html", found=found, rows=rows, asked=_asked(request), kind="fills")
+
+
+def _data(row: Any) -> dict[str, Any]:
+    """Return the fields of a fill; nothing of one whose JSON was cut or is no object."""
+    if row["data_characters"] > len(row["data"]):
+        return {}
+    data = orjson.loads(row["data"])
+    return data if isinstance(data, dict) else {}
+
+
+async def _listed(
+    request: Request,
+    kind: str,
+    entity: type[Any],
+    filters: Sequence[Filter[Any]],
+    time_of: Callable[[Any], datetime],
+    **more: Any,
+) -> Response:
+    given = parameters_of(request)
+    direction = given.choice("sort", _DIRECTIONS)
+    found: Listed[Any] = await list_page(
+        inspector_of(request).store.log,
+        entity,
+        filters,
+        time_of=time_of,
+        is_descending=direction == "newest",
+        after=_place(given),
+        limit=PAGE_ROWS,
+    )
+    return render(
+        request, f"{kind}.html", found=found, asked=_asked(request), direction=direction, kind=kind, **more
+    )
+
+
+def _place(given: Parameters) -> Place | None:
+    text = given.text("page")
+    try:
+        return None if text is None else Place.parse(text)
+    except ValueError:
+        raise HTTPException(400, "page is no place in this list.") from None
+
+
+def _asked(request: Request) -> dict[str, str]:
+    return {
+        name: value for name, value in request.query_params.items() if name not in ("page", "before", "after")
+    }
+
+
+# ---- filters: the most selective one comes first -----------------------------------------------------------------
+
+
+def _order_filters(given: Parameters) -> list[Filter[Order]]:
+    filters: list[Filter[Order]] = []
+    client_id, broker_id = given.text("client_order_id"), given.text("broker_order_id")
+    if client_id is not None:
+        filters.append(
+            Filter(
+                "orders/by_client_order_id",
+                (client_id,),
+                lambda one: client_id in (one.client_order_id, *one.replaced_client_order_ids),
+            )
+        )
+    if broker_id is not None:
+        filters.append(
+            Filter("orders/by_broker_order_id", (broker_id,), lambda one: broker_id in one.broker_order_ids)
+        )
+    filters += _equal(given, "parent_id", "orders/by_parent_id", UUID)
+    filters += _equal(given, "list_id", "orders/by_list_id")
+    filters += _equal(given, "symbol", "orders/by_symbol")
+    status = given.text("status")
+    if status == "active":
+        filters.append(Filter("orders/active", (), lambda one: one.status in ACTIVE_ORDER_STATUSES))
+    elif status is not None:
+        try:
+            wanted = OrderStatus(status)
+        except ValueError:
+            raise HTTPException(400, f"status must be active or one of {', '.join(OrderStatus)}.") from None
+        filters.append(Filter("orders/by_status", (wanted.value,), lambda one: one.status is wanted))
+    filters += _equal(given, "account", "orders/by_account")
+    filters += _equal(given, "strategy", None)
+    filters += _equal(given, "portfolio_id", None, UUID)
+    return _with_range(given, filters, "orders/by_creation", lambda one: one.created_at)
+
+
+def _position_filters(given: Parameters) -> list[Filter[Position]]:
+    filters = [
+        *_equal(given, "symbol", "positions/by_symbol"),
+        *_equal(given, "portfolio_id", "positions/by_portfolio", UUID),
+        *_equal(given, "strategy", "positions/by_strategy"),
+        *_equal(given, "account", "positions/by_account"),
+    ]
+    state = given.choice("state", ("all", "open", "closed"))
+    if state == "open":
+        # Few positions are open, and a separate index has them.
+        filters.insert(0, Filter("positions/active", (), lambda one: one.closed_at is None))
+    elif state == "closed":
+        filters.append(Filter("positions/closed", (), lambda one: one.closed_at is not None))
+    return _with_range(given, filters, "positions/by_opening", lambda one: one.opened_at)
+
+
+def _portfolio_filters(given: Parameters) -> list[Filter[Portfolio]]:
+    # The list of a name is the newest first, and few portfolios have one name.
+    filters = _equal(given, "strategy", "portfolios/by_strategy") + _equal(given, "name", None)
+    if not filters or filters[0].statement is None:
+        filters.insert(0, Filter("portfolios/all", (), lambda _: True))
+    return filters
+
+
+def _equal(
+    given: Parameters, field: str, statement: str | None, convert: Callable[[str], Any] = str
+) -> list[Filter[Any]]:
+    """Return the condition that a field has the given value, if one is given."""
+    value = given.id(field) if convert is UUID else given.text(field)
+    if value is None:
+        return []
+    return [Filter(statement, (value,), lambda one: getattr(one, field) == value)]
+
+
+def _with_range(
+    given: Parameters, filters: list[Filter[Any]], statement: str, time_of: Callable[[Any], datetime]
+) -> list[Filter[Any]]:
+    """Add the condition on the time; it comes first if no other one has a list, and is the only one without any."""
+    start, end = given.time("from") or _FIRST, given.time("through") or _LAST
+    is_bounded = (start, end) != (_FIRST, _LAST)
+    in_range: Filter[Any] = Filter(statement, (start, end), lambda one: start <= time_of(one) <= end)
+    with_list = [one for one in filters if one.statement is not None]
+    without = [one for one in filters if one.statement is None]
+    if not with_list:
+        return [in_range, *without]
+    return [*with_list, *without, *([in_range] if is_bounded else [])]
+
+
+ROUTES = (
+    Route("/blotter", start, name="blotter"),
+    Route("/blotter/orders", orders, name="orders"),
+    Route("/blotter/fills", fills, name="fills"),
+    Route("/blotter/positions", positions, name="positions"),
+    Route("/blotter/portfolios", portfolios, name="portfolios"),
+)
+"""The addresses of this page."""
