@@ -181,7 +181,7 @@ async def test_hostile_text_runs_nowhere(browser: Browser, store: EventStore, sh
     """Scripts in symbols, names and reasons are text, in the pages and in the plots."""
     text = "<img src=x onerror=alert(1)><script>alert(2)</script><a href='javascript:alert(3)'>x</a>"
     order = Order.create_market_order(
-        text, 1, OrderSide.BUY, strategy=text, client_order_id=text, account=text
+        text, Decimal(1), OrderSide.BUY, strategy=text, client_order_id=text, account=text
     )
     async with store.unit_of_work(actor=text, correlation_id=text, metadata={text: text}) as uow:
         await uow.orders.save_order(order)
