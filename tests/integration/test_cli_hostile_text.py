@@ -35,7 +35,16 @@ CONTROLS = (
 TEXT = f"{MARKUP} {CONTROLS}"
 ESCAPED = r"\x1b]0;owned\x07\x1b[2J\x1b[31m\x9b1A\x7f\x08\r\n"
 # Those that read nothing that was written by others: of what they print, the arguments are the user's own.
-WITHOUT_FOREIGN_TEXT = {"demo", "url", "completion", "schema check", "schema snapshot", "work", "snapshot", "ui"}
+WITHOUT_FOREIGN_TEXT = {
+    "demo",
+    "url",
+    "completion",
+    "schema check",
+    "schema snapshot",
+    "work",
+    "snapshot",
+    "ui",
+}
 
 
 @dataclass(frozen=True)
