@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from weakref import WeakSet
@@ -104,22 +104,16 @@ class Metrics:
 
     # ---- counters --------------------------------------------------------------------------------------------
 
-    async def timed_append(self, append: Coroutine[Any, Any, T], events: int) -> T:
-        """Await an append of `events` events, and record its duration, its events and a conflict."""
-        started_s = time.perf_counter()
-        attributes: dict[str, str] = {}
-        try:
-            result = await append
-        except BaseException as error:
-            attributes["error.type"] = type(error).__name__
-            if isinstance(error, ConcurrencyError):
-                self.conflicted()
-            raise
-        else:
-            self._append_events.add(events)
-            return result
-        finally:
-            self._append_duration.record(time.perf_counter() - started_s, attributes)
+    def appended(self, events: int, duration_s: float) -> None:
+        """Count an append of so many events."""
+        self._append_events.add(events)
+        self._append_duration.record(duration_s)
+
+    def append_failed(self, error: BaseException, duration_s: float) -> None:
+        """Count an append that has raised an error, and perhaps a conflict."""
+        self._append_duration.record(duration_s, {"error.type": type(error).__name__})
+        if isinstance(error, ConcurrencyError):
+            self.conflicted()
 
     def conflicted(self) -> None:
         """Count an append that was refused because another writer was first."""

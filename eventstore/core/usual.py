@@ -22,6 +22,7 @@ from pydantic_core import SchemaValidator
 
 from eventstore.core import codec
 from eventstore.errors import ConfigurationError
+from eventstore.private_names.pydantic_names import set_extra, set_given, set_private, set_state
 
 F = TypeVar("F", bound=Callable[..., Any])
 Condition = Callable[[Any], bool]
@@ -47,8 +48,6 @@ _NEUTRAL_SETTINGS = frozenset(
         "validate_default",
     )
 )
-
-_set = object.__setattr__
 
 
 def returns_usual(is_usual: Condition) -> Callable[[F], F]:
@@ -252,10 +251,10 @@ class _Shapes(dict[tuple[str, ...], Create]):
             state.update(given)
             for name, make in made:
                 state[name] = make(state)
-            _set(instance, "__dict__", state)
-            _set(instance, "__pydantic_fields_set__", given_names)
-            _set(instance, "__pydantic_extra__", None)
-            _set(instance, "__pydantic_private__", None)
+            set_state(instance, state)
+            set_given(instance, given_names)
+            set_extra(instance, None)
+            set_private(instance, None)
             return True
 
         return create
@@ -308,7 +307,7 @@ def _is_own(function: Mapping[str, Any]) -> bool:
 def _with_validators(
     shapes: _Shapes, before: list[Callable[[Any], Any]], after: list[Callable[[Any], Any]]
 ) -> Create:
-    def create(instance: BaseModel, given: dict[str, Any]) -> bool:
+    def create_checked(instance: BaseModel, given: dict[str, Any]) -> bool:
         try:
             for prepare in before:
                 given = prepare(given)
@@ -320,7 +319,13 @@ def _with_validators(
             return False
         return True
 
-    return create
+    def create(instance: BaseModel, given: dict[str, Any]) -> bool:
+        try:
+            return shapes[tuple(given)](instance, given)
+        except Exception:  # noqa: BLE001 - as above
+            return False
+
+    return create_checked if before or after else create
 
 
 class _Creates(dict[type[BaseModel], Create]):

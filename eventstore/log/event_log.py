@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -138,9 +139,9 @@ class EventLog:
             return AppendResult((), None)
         return await self.append_columns(to_columns(staged, classes=self.classes))
 
-    def append_columns(
+    async def append_columns(
         self, columns: AppendColumns, on_result: Callable[[AppendResult], None] | None = None
-    ) -> Coroutine[Any, Any, AppendResult]:
+    ) -> AppendResult:
         """Like `append_staged`, for a caller that has already encoded the events.
 
         Args:
@@ -148,18 +149,21 @@ class EventLog:
             on_result: Called with the result, even if the call is cancelled. A cancellation waits
                 for the outcome.
         """
-        append = self._append(columns, on_result)
-        return append if self.metrics is None else self.metrics.timed_append(append, len(columns.versions))
-
-    async def _append(
-        self, columns: AppendColumns, on_result: Callable[[AppendResult], None] | None
-    ) -> AppendResult:
+        started_s = time.perf_counter()
         try:
             if self._group_commit is None:
-                return await finish(self._append_and_report(columns, on_result))
-            return await self._group_commit.append(columns, on_result)
+                result = await finish(self._append_and_report(columns, on_result))
+            else:
+                result = await self._group_commit.append(columns, on_result)
+        except BaseException as error:
+            if self.metrics is not None:
+                self.metrics.append_failed(error, time.perf_counter() - started_s)
+            raise
         finally:
             self.wakeups.notify(columns.categories)
+        if self.metrics is not None:
+            self.metrics.appended(len(columns.versions), time.perf_counter() - started_s)
+        return result
 
     async def _append_and_report(
         self, columns: AppendColumns, on_result: Callable[[AppendResult], None] | None

@@ -26,7 +26,7 @@ from eventstore.portable import PortableError
 _GROUP_LOCK_TIMEOUT = "50ms"  # longer than an append takes, and a short wait for unrelated locks
 _STATEMENTS_MAX = 2  # one is prepared while the other is in flight; more would only be smaller
 _SPLIT_MEMBERS_MIN = 8  # a smaller group is not worth two statements
-# A caller with an outcome may append again in the next step of the event loop, and who waits for its stream in the one after.
+# A caller with an outcome may append again in the next step of the event loop, and the next writer of its stream in the one after.
 _LOOKS = 2
 _GROUP_EVENTS_MAX = 1_000
 _GROUP_MEMBERS_MAX = 256
@@ -137,19 +137,22 @@ class GroupCommit:
             if not outcome.cancelled() and outcome.exception() is None:
                 await self._conclude(columns, outcome.result(), on_result)
             raise
-        return await self._conclude(columns, known, on_result)
+        if isinstance(known, _GoAlone):
+            return await finish(self._alone(columns, known.lost, on_result))
+        if on_result is not None:
+            on_result(known)
+        return known
 
     async def _conclude(
         self,
         columns: AppendColumns,
-        outcome: AppendResult | _GoAlone,
+        known: AppendResult | _GoAlone,
         on_result: Callable[[AppendResult], None] | None,
-    ) -> AppendResult:
-        if isinstance(outcome, _GoAlone):
-            return await finish(self._alone(columns, outcome.lost, on_result))
-        if on_result is not None:
-            on_result(outcome)
-        return outcome
+    ) -> None:
+        if isinstance(known, _GoAlone):
+            await finish(self._alone(columns, known.lost, on_result))
+        elif on_result is not None:
+            on_result(known)
 
     async def _alone(
         self, columns: AppendColumns, lost: Exception | None, on_result: Callable[[AppendResult], None] | None

@@ -105,8 +105,7 @@ class StagedEvent(NamedTuple):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class AppendResult:
+class AppendResult(NamedTuple):
     """The result of an append.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -57,10 +56,10 @@ async def test_the_same_ids_with_other_content_are_a_conflict(log: EventLog):
         StrategyStarted(name="a", occurred_at=event.occurred_at),
     ]
     others = [
-        (StreamAppend(stream.stream_id, 0, (first, replace(second, event=e))), {"a": 1}) for e in changes
+        (StreamAppend(stream.stream_id, 0, (first, second._replace(event=e))), {"a": 1}) for e in changes
     ]
     others += [
-        (StreamAppend(stream.stream_id, 0, (first, replace(second, event_id=uuid4()))), {"a": 1}),
+        (StreamAppend(stream.stream_id, 0, (first, second._replace(event_id=uuid4()))), {"a": 1}),
         (stream, {"a": 2}),
         (stream, {}),
     ]
