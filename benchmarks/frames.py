@@ -1,7 +1,7 @@
 """Fills read as frames, beside a replay, pages of raw rows and a bare COPY: `python -m benchmarks.frames EVENTS`.
 
 Each way reads the same events of one type. A rate is given by the clock, and by the processor time of this process alone:
-the second one hardly depends on what else the machine does. LAB.md has figures.
+the second one hardly depends on what else the machine does. ADR 23 has figures.
 """
 
 from __future__ import annotations
