@@ -35,6 +35,7 @@ from benchmarks.command import Parser, at_least_one, console, run_command
 from benchmarks.contention import OneStream, OneStreamLatency
 from benchmarks.fills import LoadLongPosition, ManyFills
 from benchmarks.growth import LOG_SIZES, grow
+from benchmarks.past import AsOfBook, AsOfEntity
 from benchmarks.plots import draw
 from benchmarks.projecting import Lag
 from benchmarks.reading import ListBySymbol, LoadOrder, LoadPortfolio
@@ -59,6 +60,8 @@ WORKLOADS: tuple[type[Workload], ...] = (
     LoadOrder,
     LoadPortfolio,
     ListBySymbol,
+    AsOfEntity,
+    AsOfBook,
     Replay,
     Rebuild,
     CatchUp,

@@ -13,6 +13,7 @@ from projections import OrdersProjection, ProjectionWorker
 
 __all__ = [
     "ASCENDING_ID",
+    "BEGIN",
     "EVENTS_OF_AN_ORDER",
     "TIMEOUT_S",
     "History",
@@ -25,7 +26,7 @@ EVENTS_OF_AN_ORDER = 5
 _SYMBOLS = 20
 _AT_ONCE = 100
 """Orders whose events are interleaved: as many as are alive at a time."""
-_BEGIN = datetime(2024, 1, 2, 14, 30, tzinfo=UTC)
+BEGIN = datetime(2024, 1, 2, 14, 30, tzinfo=UTC)
 
 _TEMPLATE = """
 CREATE TEMPORARY TABLE template (number integer, version integer, type text, data text, occurred_at timestamptz)
@@ -152,7 +153,7 @@ def _records() -> list[tuple[int, int, str, str, datetime]]:
 
 def life_of_an_order(number: int) -> Order:
     """An order of five events: made, submitted, filled twice in part and once to the end."""
-    began = _BEGIN + timedelta(milliseconds=number)
+    began = BEGIN + timedelta(milliseconds=number)
     order = Order.create_limit_order(
         f"SYM{number % _SYMBOLS}",
         Decimal(300),

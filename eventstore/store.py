@@ -96,7 +96,7 @@ class EventStore:
     Attributes:
         connection: The pool.
         log: The event log.
-        state_snapshots: The stored state snapshots, which make `as_of` faster for points in time long ago.
+        state_snapshots: What workers store to make `as_of` fast at any moment.
     """
 
     def __init__(self, connection: DatabaseConnection) -> None:

@@ -33,7 +33,7 @@ _LOAD_HEADER = """\
 -- Index: {table}_pkey, events_pkey
 """
 _SCHEMA = "public"
-_FOUND = "{schema}.{table}", "{schema}.state_snapshot_{table}"
+_FOUND = "{schema}.{table}"
 
 
 def _header(one: ListStatement) -> str:
@@ -65,7 +65,7 @@ def _composed() -> dict[str, str]:
         found[f"{table.projection}/load"] = f"{header}{load_statement(kind, table.projection, table.version)}"
     for path in SQL.rglob("*.sql"):
         text = path.read_text()
-        if path.parent not in FOLDERS_OF_TEMPLATES and any(slot in text for slot in _FOUND):
+        if path.parent not in FOLDERS_OF_TEMPLATES and _FOUND in text:
             name = str(path.relative_to(SQL).with_suffix(""))
             for table in READ_TABLES.values():
                 found[f"{name}/{table.projection}"] = fill(text, table=table.projection)
@@ -81,7 +81,7 @@ COMPOSED = _composed()
 FILES = {
     str(path.relative_to(SQL).with_suffix("")): path.read_text()
     for path in sorted(SQL.rglob("*.sql"))
-    if path.parent not in FOLDERS_OF_TEMPLATES and not any(slot in path.read_text() for slot in _FOUND)
+    if path.parent not in FOLDERS_OF_TEMPLATES and _FOUND not in path.read_text()
 }
 """The statements of files, by name, each with its header."""
 

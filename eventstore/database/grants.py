@@ -29,9 +29,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 PROJECTED = frozenset(
     (
         "orders", "positions", "portfolios", "portfolio_snapshots", "instruments", "projections", "projection_checkpoints",
-        "projection_quarantine", "projection_discards", "projection_delivery_counts", "state_snapshots", "state_snapshot_orders",
-        "state_snapshot_positions", "state_snapshot_portfolios", "state_snapshot_portfolio_snapshots",
-        "state_snapshot_instruments",
+        "projection_quarantine", "projection_discards", "projection_delivery_counts", "state_snapshots", "log_segments",
     )
 )  # fmt: skip
 """The tables that projection workers write."""

@@ -140,11 +140,6 @@ PRECONDITIONS: dict[str, Precondition] = {
             Level.OPEN,
             advice="restore the table from a backup of this database",
         ),
-        Precondition(
-            "columns of state snapshots",
-            "states of the past would be stored changed, such as with fewer digits",
-            Level.OPEN,
-        ),
         Precondition("guards", "events or seals could be changed or removed", Level.WORKERS),
         Precondition(
             "functions",

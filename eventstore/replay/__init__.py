@@ -7,7 +7,7 @@ from eventstore.replay.last_metadata import LastMetadata
 from eventstore.replay.lots import TaxLotReport, TaxLotTotal
 from eventstore.replay.point_in_time import PointInTime
 from eventstore.replay.replay import OnProgress, Replay, ReplayProgress
-from eventstore.replay.state_snapshots import StateSnapshot, StateSnapshots
+from eventstore.replay.state_snapshots import StateSnapshots
 
 __all__ = [
     "Changes",
@@ -21,7 +21,6 @@ __all__ = [
     "PointInTime",
     "Replay",
     "ReplayProgress",
-    "StateSnapshot",
     "StateSnapshots",
     "TaxLotReport",
     "TaxLotTotal",

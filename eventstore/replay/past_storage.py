@@ -1,10 +1,12 @@
-"""Reads entities as of a point in time: backwards from now or forwards from a state snapshot, whichever is nearer.
+"""Reads entities as of a point in time, from the read table and the streams that differ from it.
 
-An answer consists of the rows of a base and of the streams that differ from it:
+An answer consists of the rows up to a position, the base, and of the streams that differ there:
 
-* the base is the read table as it is now, a state snapshot, or nothing at all;
-* a stream differs from the read table if one of its events lies outside the point in time or is not folded
-  into its row yet; it differs from a state snapshot if one of its events lies between the two;
+* the base is the end of a segment of the log that is near the point in time, the position up to which the table is
+  folded, or 0;
+* a row counts if no event after the base is folded into it;
+* a stream differs if it has an event up to the base outside the point in time, or one after the base inside; or if it
+  began before the base and has later events, so that its row does not count;
 * those streams are folded again, each from the nearest state that holds no event outside the point in time.
 
 No database snapshot is needed: everything that belongs to the point in time is final, and what workers fold
@@ -13,6 +15,7 @@ in the meantime is detected by the events that they fold. So no transaction is h
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +23,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+import orjson
+
+from eventstore.core import codec
 from eventstore.core.entity import Entity
 from eventstore.core.entity_state import replica
 from eventstore.database.access import reading
@@ -27,10 +33,10 @@ from eventstore.database.protocols import Connection
 from eventstore.errors import QuarantinedKeysError
 from eventstore.replay.past_fold import Base, fold_prefix, fold_selection
 from eventstore.replay.point_in_time import guess_position
-from eventstore.replay.state_snapshot_tables import category_hash, of_table
+from eventstore.replay.schema_hash import of_table, schema_hash
 from eventstore.repositories.last_good import Stream
 from eventstore.repositories.query import Query
-from eventstore.sql import Named, text_of
+from eventstore.sql import Named, planned_for, text_of
 
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
@@ -44,6 +50,7 @@ NO_VERSIONS: Mapping[str, int] = {}
 """Every projection has version 1."""
 
 _STREAMS_AT_A_TIME = 1_000
+_VERSION_MAX = 2**31 - 1
 _SPARE_ROWS = 100  # read this many more matches, to replace those that differ
 
 
@@ -52,25 +59,30 @@ class _Plan:
     """The base of the lists of one class of entities.
 
     Attributes:
-        state_snapshot: The id of the state snapshot that is the base; None if the base is not one.
-        position: The position of the state snapshot; 0 without one.
-        is_live: Whether the read table is the base.
-        differing: The streams that differ from the base, as of the point in time; only this plan uses them.
+        base: The position up to which rows count.
+        differing: The streams that differ there, as of the point in time; only this plan uses them.
     """
 
-    state_snapshot: int | None
-    position: int
-    is_live: bool
+    base: int
     differing: dict[UUID, Stream[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Folded:
-    """How far a projection has folded, and what it leaves out."""
+    """How far a projection has folded, and what it leaves out.
+
+    Attributes:
+        position: Everything up to it is folded.
+        quarantined: The streams whose events wait.
+        discarded: The positions of the events that are left out.
+        doubtful_from: The version from which on the stored states of a stream may or may not hold an event that is or
+            was left out.
+    """
 
     position: int = 0
     quarantined: frozenset[UUID] = frozenset()
     discarded: frozenset[int] = frozenset()
+    doubtful_from: Mapping[UUID, int] = field(default_factory=dict)
 
 
 class PastStorage:
@@ -133,9 +145,7 @@ class PastStorage:
             plan = await self._plan(kind)
             rows = await self._candidates(kind, plan, query, after, limit)
             if rows is None:
-                del self._plans[
-                    kind
-                ]  # its base is gone: the state snapshot was dropped or the table's version changed
+                del self._plans[kind]  # the table was replaced by another one
                 self._projections.clear()
                 continue
             differing = [each.entity for each in plan.differing.values() if each.entity is not None]
@@ -188,14 +198,18 @@ class PastStorage:
         )
         for row in rows:
             bases[row["id"]] = Base(table.decode(row), row["version"])
+        missing = [each for each in ids if each not in bases]
+        doubtful_from = (await self._folded(kind)).doubtful_from
         states = await self.fetch(
-            of_table("replay/states_within", table.projection),
-            [each for each in ids if each not in bases],
+            Named("replay/states_within"),
+            missing,
+            [doubtful_from.get(each, _VERSION_MAX) for each in missing],
             *self.point.bounds,
-            await self.schema_hash(kind),
+            schema_hash(kind, self._version(table)),
         )
         for row in states:
-            bases[row["id"]] = Base(table.decode(row), row["stream_version"])
+            fields = orjson.loads(zlib.decompress(row["state"]))
+            bases[row["id"]] = Base(codec.construct(kind, fields), row["version"])
         return bases
 
     async def _records(
@@ -218,22 +232,19 @@ class PastStorage:
     ) -> list[E] | None:
         """Return enough matching rows of the base; None if the base is gone."""
         table: ReadTable[E] = self._tables[kind]
-        if not plan.is_live and plan.state_snapshot is None:
+        if not plan.base:
             return []
         wanted = None if limit is None else limit + min(len(plan.differing), _SPARE_ROWS)
         while True:
-            arguments = (0, wanted, *query.page_arguments(after), *query.arguments)
-            if plan.is_live:
-                records = await self.fetch(table.lists[query.statement].statement(), *arguments)
-                holds = await self._note_moved(kind, plan)
-            else:
-                statement = table.lists[query.statement].statement_at_state_snapshot()
-                records = await self.fetch(statement, *arguments, plan.position)
-                # The states of a state snapshot are dropped together with it.
-                holds = (await self.fetch(Named("replay/state_snapshot_exists"), plan.state_snapshot))[0][
-                    "exists"
-                ]
-            if not holds:
+            records = await self.fetch(
+                table.lists[query.statement].statement_up_to_position(),
+                0,
+                wanted,
+                *query.page_arguments(after),
+                *query.arguments,
+                plan.base,
+            )
+            if not await self._note_moved(kind, plan):
                 return None
             rows = [record for record in records if record["id"] not in plan.differing]
             if wanted is None or limit is None or len(rows) >= limit or len(records) < wanted:
@@ -241,14 +252,20 @@ class PastStorage:
             wanted *= 2  # too many of the rows differ
 
     async def _note_moved(self, kind: type[Any], plan: _Plan) -> bool:
-        """Add the streams that may have been folded further since; return whether the table's version is unchanged.
+        """Add the streams that may have been folded further since; return whether the table is still the same.
 
         This statement must begin after the rows were read: then it sees the events of every row that a
         worker has folded further.
         """
         table = self._tables[kind]
-        final, version = self.point.final, self._version(table)
-        now = await self.fetch(Named("replay/moved_since"), kind.category, final, table.projection, version)
+        now = await self.fetch(
+            Named("replay/moved_since"),
+            kind.category,
+            self.point.final,
+            table.projection,
+            self._version(table),
+            plan.base,
+        )
         moved = {row["stream_id"] for row in now} - plan.differing.keys() - {None}
         if moved:
             plan.differing.update(await self.states(kind, sorted(moved)))
@@ -257,52 +274,20 @@ class PastStorage:
     async def _plan(self, kind: type[Any]) -> _Plan:
         plan = self._plans.get(kind)
         if plan is None:
-            point = self.point
             folded = await self._folded(kind)
-            stored = await self.fetch(
-                Named("replay/nearest_state_snapshot"),
+            rows = await self.fetch(
+                Named("replay/differing"),
                 kind.category,
-                await self.schema_hash(kind),
-                *point.bounds,
+                *self.point.bounds,
+                min(folded.position, self.point.final),
+                self.point.final,
+                await self._position(),
             )
-            state_snapshot, position = (stored[0]["id"], stored[0]["position"]) if stored else (None, 0)
-            here = await self._position()
-            to_now = point.final - min(here, folded.position)
-            is_live = folded.position > 0 and to_now <= here - position
-            plan = _Plan(state_snapshot, position, is_live)
-            differing = (
-                await self._differing_from_table(kind, folded)
-                if is_live
-                else await self._differing_from_state_snapshot(kind, position)
-            )
+            differing = {row["stream_id"] for row in rows} - {None} | folded.quarantined
+            plan = _Plan(rows[0]["base"])
             plan.differing.update(await self.states(kind, sorted(differing)))
             self._plans[kind] = plan
         return plan
-
-    async def _differing_from_table(self, kind: type[Any], folded: _Folded) -> set[UUID]:
-        through, recorded_at, occurred_at = self.point.bounds
-        streams, final = self._streams, self.point.final
-        if recorded_at is not None:
-            differing = await streams("replay/streams_recorded_after", kind, recorded_at, through)
-        elif occurred_at is not None:
-            differing = await streams("replay/streams_occurred_after", kind, occurred_at, through)
-        else:
-            differing = await streams("replay/streams_after", kind, min(through, folded.position), final)
-        if folded.position < final:
-            differing |= await streams("replay/streams_after", kind, folded.position, final)
-        return differing | folded.quarantined
-
-    async def _differing_from_state_snapshot(self, kind: type[Any], position: int) -> set[UUID]:
-        through, recorded_at, occurred_at = self.point.bounds
-        if recorded_at is not None:
-            return await self._streams("replay/streams_recorded_until", kind, recorded_at, position, through)
-        if occurred_at is not None:
-            return await self._streams("replay/streams_occurred_until", kind, occurred_at, position, through)
-        return await self._streams("replay/streams_after", kind, position, through)
-
-    async def _streams(self, statement: str, kind: type[Any], *bounds: Any) -> set[UUID]:
-        rows = await self.fetch(Named(statement), kind.category, *bounds)
-        return {row["stream_id"] for row in rows}
 
     async def _folded(self, kind: type[Any]) -> _Folded:
         table = self._tables.get(kind)
@@ -311,21 +296,17 @@ class PastStorage:
         known = self._projections.get(table.projection)
         if known is None:
             row = (await self.fetch(Named("replay/folded"), table.projection, self._version(table)))[0]
-            known = _Folded(row["position"], frozenset(row["quarantined"]), frozenset(row["discarded"]))
+            known = _Folded(
+                row["position"],
+                frozenset(row["quarantined"]),
+                frozenset(row["discarded"]),
+                dict(zip(row["doubtful"], row["doubtful_from"], strict=True)),
+            )
             self._projections[table.projection] = known
         return known
 
     def _version(self, table: ReadTable[Any]) -> int:
         return self._versions.get(table.projection, 1)
-
-    async def schema_hash(self, kind: type[Any]) -> int:
-        """Return the schema hash of the state snapshots that may be read.
-
-        Raises:
-            ConnectionError, TimeoutError: Safe to retry.
-        """
-        discarded = (await self._folded(kind)).discarded
-        return category_hash(kind, self._version(self._tables[kind]), discarded)
 
     async def _position(self) -> int:
         if self._guess is None:
@@ -342,7 +323,9 @@ class PastStorage:
             NotMigratedError: A table is missing.
         """
         rows: Sequence[Any] = await self._run(
-            lambda connection: connection.fetch(text_of(statement, connection), *arguments)
+            lambda connection: connection.fetch(
+                planned_for(text_of(statement, connection), self.point.final), *arguments
+            )
         )
         return rows
 

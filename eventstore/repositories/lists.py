@@ -62,11 +62,11 @@ class ListStatement:
         """Return the statement that reads the live table."""
         return _statement(self, f"{{schema}}.{self.table}", "")
 
-    def statement_at_state_snapshot(self) -> Template:
-        """Return the statement that reads the states of a state snapshot.
+    def statement_up_to_position(self) -> Template:
+        """Return the statement that reads only the rows without an event after a position.
 
-        Its last parameter is the position of the state snapshot. A common table expression replaces the
-        table; the planner inlines it, so the indexes still serve it.
+        Its last parameter is the position. A common table expression replaces the table; the planner inlines it, so the
+        indexes still serve it.
         """
         position = f"${5 + len(self.parameters)}::bigint"
         states = fill(template("lists/states"), table=self.table, position=position)

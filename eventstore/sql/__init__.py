@@ -13,6 +13,7 @@ from eventstore.sql.render import (
     literal as literal,
     load as load,
     own as own,
+    planned_for as planned_for,
     qualified as qualified,
     quoted as quoted,
     render as render,

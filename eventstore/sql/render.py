@@ -341,6 +341,24 @@ def _rendered_text(text: str, schema: str) -> str:
     return own(render(text, schema))
 
 
+def planned_for(statement: str, position: int) -> str:
+    """Return a statement under a text of its own for each size of the log, so that it is planned anew as the log doubles.
+
+    A connection keeps the plan of a statement that it runs often. One that was made while tables were empty reads them
+    whole for as long as the connection lasts, unless somebody analyses them.
+
+    Args:
+        statement: The statement as it is sent, one of the library's.
+        position: About where the log ends.
+    """
+    return _planned_for(statement, position.bit_length())
+
+
+@cache
+def _planned_for(statement: str, bits: int) -> str:
+    return own(f"{statement}\n-- for 2^{bits} positions")
+
+
 def own(statement: str) -> str:
     """Mark a statement as the library's, and return it.
 

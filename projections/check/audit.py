@@ -276,6 +276,7 @@ def _of_impossible(row: str) -> Finding:
         "projection_rebuilds",
         "projection_rebuild_shards",
         "state_snapshots",
+        "log_segments",
     ):
         return Finding("impossible position", None, what, "run `eventstore repair`")
     statement = f"DELETE FROM {table} WHERE {column} = {position}"

@@ -16,6 +16,7 @@ from eventstore.garbage_collection import collecting_later
 from eventstore.log.unreadable import Readable
 from eventstore.sql import load, schema_of
 from projections.engine.fold import FoldFailure, by_key, fold_key
+from projections.engine.past import PastKeeper
 from projections.projection import Projection
 from projections.table import LAST_POSITION, Table
 
@@ -62,6 +63,7 @@ async def fold_into(
     singly: bool = False,
     copies: bool = True,
     on_error: list[FoldFailure] | None = None,
+    past: PastKeeper | None = None,
 ) -> None:
     """Fold events into a table, inside the open transaction of `connection`.
 
@@ -76,6 +78,7 @@ async def fold_into(
         copies: Whether to write new rows by COPY if there are many and they are not written singly.
         on_error: Collects events that cannot be folded and rows that are refused, for each key the first one; if
             None, they are raised.
+        past: Where states of the past are noted, unless keys are written singly; None to note none.
 
     Raises:
         Exception: What `evolve` raised, or unmapped errors of asyncpg.
@@ -92,7 +95,9 @@ async def fold_into(
     writes: list[_Write] = []
     with collecting_later(), decimal_arithmetic():
         for key, its_events in of_each.items():
-            write = _fold_key(projection, key, rows.get(key), its_events, on_error)
+            write = _fold_key(
+                projection, key, rows.get(key), its_events, on_error, past=None if singly else past
+            )
             if write is not None:
                 writes.append(write)
     if not singly:
@@ -160,8 +165,13 @@ def _fold_key(
     before: R | None,
     events: list[Readable],
     on_error: list[FoldFailure] | None,
+    *,
+    past: PastKeeper | None = None,
 ) -> _Write | None:
-    row, position, failure = fold_key(projection, key, before, events)
+    if past is None:
+        row, position, failure = fold_key(projection, key, before, events)
+    else:
+        row, position, failure = _fold_and_note(projection, key, before, events, past)
     if failure is not None:
         if on_error is None:
             raise failure.error
@@ -169,6 +179,19 @@ def _fold_key(
     if position == 0 or (row is None and before is None):
         return None
     return _Write(key, row, position, before is None)
+
+
+def _fold_and_note(
+    projection: Projection[R], key: Key, before: R | None, events: list[Readable], past: PastKeeper
+) -> tuple[R | None, int, FoldFailure | None]:
+    row, position = before, 0
+    for part in past.parts(events):
+        row, folded, failure = fold_key(projection, key, row, part)
+        position = folded or position
+        if failure is not None:
+            return row, position, failure
+        past.note(row, position)
+    return row, position, None
 
 
 async def _load(

@@ -39,6 +39,8 @@ from eventstore.log.unreadable import Readable
 from eventstore.log.wakeups import Listener, Wakeups
 from eventstore.loop_stalls import explained, now_s
 from eventstore.printable import printable
+from eventstore.replay.log_segments import SEGMENT_EVENTS
+from eventstore.replay.state_snapshots import SNAPSHOT_VERSIONS
 from eventstore.sql import load
 from eventstore.waiting import Backoff, wait_until_set
 from projections.engine.batch import COPY_ERRORS, fold_into, is_of_row, quarantined_keys
@@ -46,6 +48,7 @@ from projections.engine.delivery_counts import DeliveryCounts, key_of
 from projections.engine.fold import FoldFailure
 from projections.engine.lease import LEASE_S, PartitionLease
 from projections.engine.partitions import PARTITIONS_MAX
+from projections.engine.past import PastKeeper
 from projections.engine.progress import progress_of
 from projections.engine.reading import Batch, read_batch
 from projections.engine.versions import require_version, version_differs
@@ -108,6 +111,8 @@ class ProjectionWorker(Generic[R]):
         lease_s: Seconds after which another worker takes over from one that was killed.
         fold_delay_s: Seconds between two batches that are not full while no task of this process waits for the table.
         progressed: Wakes the tasks that wait for the checkpoint to move.
+        snapshot_versions: The versions of a stream from one state snapshot to the next.
+        segment_events: About how many events a segment of the log has.
 
     Raises:
         LimitError: `partition` is not 0 to 255, `batch_events_max` is below 1, `lease_s` is not above 0, or `fold_delay_s` is
@@ -124,6 +129,8 @@ class ProjectionWorker(Generic[R]):
         lease_s: float = LEASE_S,
         fold_delay_s: float = 0.0,
         progressed: Wakeups | None = None,
+        snapshot_versions: int = SNAPSHOT_VERSIONS,
+        segment_events: int = SEGMENT_EVENTS,
     ) -> None:
         check_count("batch_events_max", batch_events_max)
         self.log = log
@@ -141,6 +148,13 @@ class ProjectionWorker(Generic[R]):
         self._batch_events_max = batch_events_max
         self._batch_events = batch_events_max
         self._size = PageSize(batch_events_max)
+        self._past = PastKeeper(
+            log,
+            projection,
+            partition=self.partition,
+            snapshot_versions=check_count("snapshot_versions", snapshot_versions),
+            segment_events=check_count("segment_events", segment_events),
+        )
         self._place = Remembered(log.server, lambda: _Place(log.server.generation))
         self._copies = True
         self._batch_was_full = False
@@ -243,7 +257,8 @@ class ProjectionWorker(Generic[R]):
                 if not await self._lease.renew():
                     return
                 renewed, self._sound_s = loop.time(), now_s()
-            await listener.wait()
+            if not self._past.is_behind:
+                await listener.wait()
 
     async def run_once(self, *, wait: bool = True) -> bool:
         """Fold one batch.
@@ -273,6 +288,7 @@ class ProjectionWorker(Generic[R]):
             batch = await self._read(place, before, wait=wait)
         if batch is None:
             place.position = before
+            await self._past.keep_segments(before)
             return False
         self._batch_was_full = batch.is_full
         try:
@@ -287,6 +303,7 @@ class ProjectionWorker(Generic[R]):
             raise
         place.position = batch.through
         self.progressed.notify()
+        await self._past.keep_segments(batch.through, events=len(batch.events))
         return True
 
     async def catch_up(self, position: int) -> None:
@@ -437,6 +454,7 @@ class ProjectionWorker(Generic[R]):
         await self._move_checkpoint(place, connection, before, after, events)
         held = await quarantined_keys(connection, self.projection)
         failed: list[FoldFailure] = []
+        self._past.begin()
         await fold_into(
             connection,
             self.projection,
@@ -445,7 +463,9 @@ class ProjectionWorker(Generic[R]):
             singly=singly,
             copies=copies,
             on_error=failed,
+            past=self._past,
         )
+        await self._past.store_states(connection)
         for failure in failed:
             _logger.error(
                 "projection %s cannot fold the event at position %d: put key %s in quarantine",

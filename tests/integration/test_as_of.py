@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from eventstore.errors import (
     RepositoryError,
 )
 from eventstore.repositories import Page
+from eventstore.store import built_in_projections
 from eventstore.testing.strategies import EPOCH
 from projections import OrdersProjection, ProjectionWorker
 from projections.engine import set_partitions
@@ -63,6 +65,19 @@ async def fold_all(store: EventStore) -> None:
     worker = ProjectionWorker(store.log, OrdersProjection())
     while await worker.run_once():
         pass
+
+
+async def keep(store: EventStore) -> None:
+    """Bring the table of orders up to date, and store every state of each and a segment of each event."""
+    worker = ProjectionWorker(store.log, OrdersProjection(), snapshot_versions=1, segment_events=1)
+    while await worker.run_once():
+        pass
+
+
+async def count(store: EventStore, table: str) -> int:
+    """How many rows a table has."""
+    async with store.connection.acquire() as connection:
+        return int(await connection.fetchval(f"SELECT count(*) FROM {table}"))
 
 
 @pytest.mark.parametrize("is_folded", [False, True])
@@ -133,7 +148,7 @@ async def test_what_is_reported_late_comes_in_the_order_of_the_reports(store: Ev
     order.fill(D(1), D(100), "E-1", occurred_at=minute(5))
     async with store.unit_of_work() as uow:
         await uow.orders.update_order(order)
-    await store.state_snapshots.make()
+    await keep(store)
     order.fill(D(1), D(100), "E-2", occurred_at=minute(2))
     order.fill(D(1), D(100), "E-3", occurred_at=minute(5))
     async with store.unit_of_work() as uow:
@@ -286,9 +301,10 @@ async def test_summaries_snapshots_and_entities_of_a_users_own(store: EventStore
         strategy.tune("x", 2)
         await uow.entities(Strategy).update(strategy)
         await uow.portfolios.create_portfolio_snapshot(portfolio.id)
-    for state_snapshot in (False, True):
-        if state_snapshot:
-            await store.state_snapshots.make(position=then)
+    for is_kept in (False, True):
+        if is_kept:
+            for projection in built_in_projections():
+                await ProjectionWorker(store.log, projection, segment_events=1).catch_up(then)
         async with store.as_of(position=then) as past:
             summary = await past.portfolios.get_portfolio_summary(portfolio.id)
             assert summary is not None
@@ -341,51 +357,52 @@ async def test_a_key_in_quarantine(store: EventStore, monkeypatch: pytest.Monkey
         assert alone.is_active
 
 
-async def test_state_snapshots_are_dropped_and_made_while_the_past_is_looked_at(store: EventStore):
-    """The answers stay the same: from the state snapshot, without any, and from one made again; only what changed is stored."""
+async def test_what_is_stored_is_dropped_and_made_while_the_past_is_looked_at(store: EventStore):
+    """The answers stay the same: with state snapshots and segments, without any, and with those that were made again."""
     orders = [await new_order(store, quantity=n) for n in range(1, 9)]
-    await store.state_snapshots.make()
+    await keep(store)
     then = await store.log.head()
     for order in orders[:2]:
         order.cancel(occurred_at=minute(1))
     async with store.unit_of_work() as uow:
         await uow.orders.save_many(orders[:2])
+    await keep(store)
+    assert await count(store, "log_segments") > 0
     async with store.as_of(position=then) as past:
         wanted = await past.orders.get_active_orders()
         assert len(wanted) == 8
         page = await past.orders.get_active_orders(limit=3)
         assert page == wanted[:3]
-        assert await store.state_snapshots.drop() == 5
+        assert await store.state_snapshots.drop() == 18
+        assert await count(store, "log_segments") == await count(store, "state_snapshots") == 0
         assert await past.orders.get_active_orders() == wanted
         assert await past.orders.get_active_orders(limit=3, after=page[-1]) == wanted[3:6]
-        await store.state_snapshots.make(position=then)
+        assert await store.state_snapshots.make(snapshot_versions=1, segment_events=1) == 18
+        assert await count(store, "log_segments") > 0
         assert await past.orders.get_active_orders() == wanted
-    await store.state_snapshots.make()
-    assert [one.position for one in await store.state_snapshots.list() if one.category == "order"] == [
-        then,
-        await store.log.head(),
-    ]
-    async with store.connection.acquire() as connection:
-        count = "SELECT count(*) FROM state_snapshot_orders"
-        assert await connection.fetchval(count) == 10  # eight, and the two that changed
-        assert await store.state_snapshots.drop(position=then) == 5
-        assert await connection.fetchval(count) == 8
-        assert await store.state_snapshots.drop() == 5
-        assert await connection.fetchval(count) == 0
+    assert await store.state_snapshots.make(snapshot_versions=1, segment_events=1) == 0
 
 
-async def test_a_state_that_was_stored_ends_with_the_next_event(store: EventStore):
-    """At the next state snapshot an order that has changed has one state, and one that was deleted has none."""
+async def test_what_was_stored_is_read_until_the_next_event(store: EventStore):
+    """Of a changed order the last state within the point in time is read; a deleted one is not there."""
     orders = [await new_order(store) for _ in range(3)]
-    await store.state_snapshots.make()
+    await keep(store)
+    then = await store.log.head()
     orders[0].cancel(occurred_at=minute(1))
     async with store.unit_of_work() as uow:
         await uow.orders.update_order(orders[0])
         await uow.orders.delete_order(orders[1].id)
-    position = await store.state_snapshots.make()
-    async with store.as_of(
-        position=position
-    ) as past:  # no table is folded: it is the state snapshot that answers
+    await keep(store)
+    async with store.connection.acquire() as connection:  # were they not read, nothing would fail
+        await connection.execute("UPDATE state_snapshots SET state = ''")
+    with pytest.raises(zlib.error):
+        async with store.as_of(position=then) as past:
+            await past.orders.get_order_by_id(orders[0].id)
+    await store.state_snapshots.drop()
+    await store.state_snapshots.make(snapshot_versions=1, segment_events=1)
+    async with store.as_of(position=then) as past:
+        assert {each.id for each in await past.orders.get_active_orders()} == {each.id for each in orders}
+    async with store.as_of(position=await store.log.head()) as past:
         assert await past.orders.get_active_orders() == orders[2:]
         assert {each.id for each in await past.orders.get_orders_by_symbol("ES")} == {
             orders[0].id,
@@ -420,10 +437,9 @@ async def test_tables_change_hands_while_the_past_is_looked_at(store: EventStore
 
 
 async def test_an_empty_log(store: EventStore):
-    """Nothing is there at any moment, and there is needs at least one event."""
+    """Nothing is there at any moment, and nothing is stored of it."""
     for when in ({"position": 0}, {"recorded_at": EPOCH}, {"occurred_at": LATER}):
         async with store.as_of(**when) as past:
             assert await past.orders.get_active_orders() == []
             assert await past.portfolios.get_current_portfolio() is None
-    with pytest.raises(ConfigurationError, match="needs at least one event"):
-        await store.state_snapshots.make()
+    assert await store.state_snapshots.make() == 0

@@ -42,23 +42,20 @@ def open_orders(rows: Sequence[Message], point: datetime) -> dict[UUID, Decimal]
 
 @needs_file
 @pytest.mark.parametrize(
-    ("rows_max", "points", "state_snapshot_every"),
-    [(3_000, 25, 2_000), pytest.param(None, 100, 20_000, marks=pytest.mark.full)],
+    ("rows_max", "points", "segment_events"),
+    [(3_000, 25, 200), pytest.param(None, 100, 1_000, marks=pytest.mark.full)],
     ids=["small", "full"],
 )
 async def test_open_orders_as_of_random_times(
-    store: EventStore, rows_max: int | None, points: int, state_snapshot_every: int
+    store: EventStore, rows_max: int | None, points: int, segment_events: int
 ):
     """At each time the open orders and their open quantities are those of the file; so is the end of the morning."""
     rows = list(messages())[:rows_max]
-    worker = ProjectionWorker(store.log, OrdersProjection())
-    kept = 0
+    worker = ProjectionWorker(store.log, OrdersProjection(), segment_events=segment_events)
     for start in range(0, len(rows), ROWS_PER_UNIT_OF_WORK):
         await take(store, rows[start : start + ROWS_PER_UNIT_OF_WORK], Tally())
         while await worker.run_once():
             pass
-        if await store.log.head() - kept >= state_snapshot_every:
-            kept = await store.state_snapshots.make()
     random = Random(20120621)
     first, last = rows[0].occurred_at, rows[-1].occurred_at
     times = [first + random.random() * (last - first) for _ in range(points // 2)]

@@ -124,7 +124,6 @@ BROKEN = {
     "shape of the table": (
         "ALTER TABLE orders ALTER filled_quantity TYPE numeric(12,2)",
         [
-            ("columns of state snapshots", None, "filled_quantity", "ALTER TABLE"),
             (
                 "table shape",
                 "orders",

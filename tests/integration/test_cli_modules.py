@@ -216,7 +216,6 @@ async def test_what_is_not_there_is_status_1(
         ),
     ):
         assert_not_found(await command(*arguments), str(arguments[-1] if arguments[0] == "prove" else ""))
-    assert_not_found(await command("snapshot", "--drop", "--position", 4), "no state snapshot at position 4")
 
 
 async def test_an_unknown_name_in_a_filter_is_an_error(store: EventStore, command: Command, tmp_path: Path):
@@ -245,8 +244,6 @@ async def test_an_unknown_name_in_a_filter_is_an_error(store: EventStore, comman
         ("orders", "--as-of", "2026-13-01"),
         ("orders", "--as-of", "2026-01-01T00:00:00+99:00"),
         ("orders", "--as-of", 1, "--limit", 10**30),
-        ("snapshot", "--position", 10**30),
-        ("snapshot", "--position", 99),
         ("prove", 10**30),
         ("tail", "-n", 10**30),
         ("export", "-", "--after", 10**30),

@@ -45,9 +45,15 @@ QUARANTINE = """
     VALUES ('orders', 'k', gen_random_uuid(), $1::bigint, 't', 'e', '')
 """
 CHECKPOINT = "UPDATE projection_checkpoints SET position = $1::bigint WHERE projection = 'orders'"
-STATE_SNAPSHOT = (
-    "INSERT INTO state_snapshots (category, position, schema_hash) VALUES ('order', $1::bigint, 1)"
-)
+STATE_SNAPSHOT = """
+    INSERT INTO state_snapshots (stream_id, version, position, state, schema_hash, after_version, recorded_through,
+                                 occurred_from, occurred_through)
+    VALUES (gen_random_uuid(), 1, $1::bigint, '', 1, 0, now(), now(), now())
+"""
+SEGMENT = """
+    INSERT INTO log_segments (category, after_position, position, ongoing, resumed)
+    VALUES ('order', 0, $1::bigint, '{}', '{}')
+"""
 
 
 # ---- who may write what ------------------------------------------------------------------------------------------
@@ -78,8 +84,8 @@ async def connected(config: DatabaseConfig) -> asyncpg.Connection:
 
 @pytest.mark.parametrize(
     "statement",
-    [DISCARD, QUARANTINE, CHECKPOINT, STATE_SNAPSHOT],
-    ids=["discard", "quarantine", "checkpoint", "snapshot"],
+    [DISCARD, QUARANTINE, CHECKPOINT, STATE_SNAPSHOT, SEGMENT],
+    ids=["discard", "quarantine", "checkpoint", "snapshot", "segment"],
 )
 async def test_a_worker_cannot_write_a_position_that_was_never_assigned(
     roles: dict[str, DatabaseConfig], statement: str

@@ -99,10 +99,8 @@ CALLS: dict[str, tuple[tuple[Any, ...], Callable[[EventStore, Any], Any]]] = {
         POSITIONS,
         lambda _, n: _entered(InMemoryUnitOfWorkFactory().as_of(position=n)),
     ),
-    "state snapshots every_positions": (
-        (0, -1, 1.5),
-        lambda store, n: store.state_snapshots.run(every_positions=n),
-    ),
+    "snapshot_versions": (COUNTS, lambda store, n: store.state_snapshots.make(snapshot_versions=n)),
+    "segment_events": (COUNTS, lambda store, n: store.state_snapshots.make(segment_events=n)),
     "seal block_events_max": (COUNTS, lambda store, n: seal(store.log, block_events_max=n)),
     "export after": (POSITIONS, lambda store, n: export_lines(store.log, None, after=n)),  # type: ignore[arg-type]
     "import line_bytes_max": (COUNTS, lambda store, n: import_lines(store.log, [], line_bytes_max=n)),

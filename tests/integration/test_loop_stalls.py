@@ -18,12 +18,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventstore.database import ConnectionFactory, PostgreSQLAdapter
-from eventstore.database.access import limit_statements
 from eventstore.errors import ConnectionError, TimeoutError
 from eventstore.log import EventLog, bulk_load, signals
 from eventstore.log.copy_rows import copied_rows
 from eventstore.loop_stalls import FairTimer, Stopwatch, watch
-from eventstore.replay import state_snapshots
 from eventstore.repositories.backend import PostgreSQLBackend
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
@@ -331,34 +329,6 @@ async def test_a_rebuild_goes_on_after_its_lease_has_expired(
     with nothing_but_the_stall(caplog):
         rebuilt = await rebuild(store.log, OrdersProjection(), lease_s=SHORT_S, on_progress=on_progress)
     assert rebuilt.rows == 29
-
-
-async def test_state_snapshots_are_made_after_a_stall(
-    store: EventStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-):
-    """A snapshot whose transaction the server ended is made again; no traceback says that it failed."""
-    await place(store, 1, 2, 3)
-    stalls = [True]
-    limit = limit_statements
-
-    async def stalling(connection: Any, seconds: float) -> None:
-        await limit(connection, seconds)
-        if stalls:
-            stalls.pop()
-            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '100ms'")
-            stall()
-
-    monkeypatch.setattr(state_snapshots, "limit_statements", stalling)
-    monkeypatch.setattr(state_snapshots, "_RETRY_S", 0.01)
-    with nothing_but_the_stall(caplog, told=1):
-        running_task = asyncio.ensure_future(store.state_snapshots.run(every_positions=1))
-
-        async def made() -> bool:
-            return bool(await store.state_snapshots.list())
-
-        await until(made)
-        running_task.cancel()
-        await asyncio.gather(running_task, return_exceptions=True)
 
 
 ENGINE = """

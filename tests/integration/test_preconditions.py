@@ -257,11 +257,6 @@ CASES: dict[str, tuple[list[str], str, str]] = {
         "columns of events",
         "has the column desk NOT NULL without a default",
     ),
-    "digits of a state snapshot": (
-        ["ALTER TABLE state_snapshot_positions ALTER cost TYPE numeric(12, 2)"],
-        "columns of state snapshots",
-        "the column cost of the table public.state_snapshot_positions is of the type numeric(12,2)",
-    ),
     "collation": (
         [
             # As one of ICU is that takes no notice of case, which not every server is built with.

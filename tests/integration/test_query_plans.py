@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from eventstore.repositories import read_tables
-from eventstore.sql import load, render, schema_of
+from eventstore.sql import load, render, schema_of, text_of
 from eventstore.store import EventStore
 from tests.query_plans import ID, LISTS, TIME, sequential_scans
 from tools.lint import sql_header
@@ -21,6 +21,8 @@ ROWS = {"small": 50_000, "full": 1_000_000}
 # What a page of each query is asked with: (tail, limit, after time, after id), and then its own arguments.
 PAGE = (10_001, 20, None, None)
 NEXT_PAGE = (10_001, 20, TIME, ID)
+_UP_TO = " up to a position"
+IDS = f"{{{ID}}}"
 LOADS = ("orders/load", "positions/load", "portfolios/load", "portfolio_snapshots/load", "instruments/load")
 
 FILL = (
@@ -74,6 +76,15 @@ FILL = (
     FROM generate_series(1, {rows}) AS n
     """,
     """
+    INSERT INTO log_segments (category, after_position, position, ongoing, resumed)
+    SELECT 'order', n * 100, n * 100 + 100, '{{}}', '{{}}' FROM generate_series(0, {rows} / 100) AS n
+    """,
+    """
+    INSERT INTO state_snapshots (stream_id, version, position, state, schema_hash, after_version, recorded_through,
+        occurred_from, occurred_through)
+    SELECT md5('s' || n % 100)::uuid, n, n, '', 0, n - 1, now(), now(), now() FROM generate_series(1, {rows}) AS n
+    """,
+    """
     INSERT INTO projection_checkpoints (projection, position)
     SELECT name, max(position) - 100
     FROM events, unnest(ARRAY['orders', 'positions', 'portfolios', 'portfolio_snapshots', 'instruments']) AS name GROUP BY name
@@ -92,9 +103,21 @@ async def filled(request: pytest.FixtureRequest, store: EventStore) -> AsyncIter
 
 
 async def test_no_query_reads_a_whole_table(filled: Any):
-    """No page of a list, and no load, has a sequential scan of a large table, in either kind of plan."""
+    """No page of a list, no load and no question about the past scans a large table, in either kind of plan."""
     asked = [(name, (*page, *own)) for name, own in LISTS.items() for page in (PAGE, NEXT_PAGE)]
     asked += [(name, (ID,)) for name in LOADS]
+    asked += [(f"{name}{_UP_TO}", (0, 20, None, None, *own, 15_000)) for name, own in LISTS.items()]
+    for when in ((500, None, None), (900, TIME, None), (900, None, TIME)):
+        asked += [
+            ("replay/differing", ("order", *when, 800, 900, 500)),
+            ("replay/states_within", (IDS, "{9}", *when, 0)),
+            ("replay/rows_within/orders", (IDS, *when, "orders", 1)),
+            ("replay/events_of_streams", (IDS, "{0}", *when)),
+        ]
+    asked += [
+        ("replay/moved_since", ("order", 900, "orders", 1, 500)),
+        ("replay/keep_log_segments", ("order", 900, 100, 20)),
+    ]
     asked += [("log/read_stream", (ID, 0, None)), ("log/read_range", (5, 900, 100, None, 8_000_000))]
     scans: list[str] = []
     for mode in ("force_custom_plan", "force_generic_plan"):
@@ -112,6 +135,8 @@ def test_each_list_is_explained():
 
 def statement_of(name: str, connection: Any) -> str:
     """The statement of a list, of a load, or of a file."""
+    if name.endswith(_UP_TO):
+        return text_of(read_tables.LISTS[name.removesuffix(_UP_TO)].statement_up_to_position(), connection)
     if name in STATEMENTS:
         return render(sql_header.parse(STATEMENTS[name]).statement, schema_of(connection))
     return load(name, connection)

@@ -87,8 +87,11 @@ async def assert_past(past: Past, events: Sequence[RecordedEvent], page_size: in
     histories=histories,
     turns=st.lists(st.integers(0, 7), max_size=60),
     readings=st.lists(seconds, max_size=30),
-    folded=st.integers(0, 60),
-    state_snapshots=st.lists(st.integers(1, 60), max_size=3),
+    folded=st.integers(0, 30),
+    batches=st.integers(1, 6),
+    snapshot_versions=st.integers(1, 5),
+    segment_events=st.integers(1, 20),
+    is_dropped=st.sampled_from((False, False, False, True)),
     later=st.integers(0, 10),
     points=st.lists(
         st.one_of(
@@ -102,10 +105,10 @@ async def assert_past(past: Past, events: Sequence[RecordedEvent], page_size: in
     page_size=st.integers(1, 3),
 )
 async def test_every_query_of_any_point_in_time(  # noqa: PLR0917 - one law over many things
-    make_database, migrated_template, histories, turns, readings, folded, state_snapshots, later, points,
-    page_size,
+    make_database, migrated_template, histories, turns, readings, folded, batches, snapshot_versions, segment_events,
+    is_dropped, later, points, page_size,
 ):  # fmt: skip
-    """With clocks that step back, late events, workers that lag, and state snapshots anywhere: what the definition says.
+    """With clocks that step back, late events, workers that lag, state snapshots and segments anywhere: what the definition says.
 
     As of a time after all events the answers are those of now, whatever was reported late. While a block is open, events come and are folded: it goes on to show the point in time it was opened for.
     """
@@ -120,16 +123,20 @@ async def test_every_query_of_any_point_in_time(  # noqa: PLR0917 - one law over
             await record(store, now, times[: len(now)])
             events = [event async for event in store.log.read_all()]
             workers = [
-                ProjectionWorker(store.log, projection, batch_events_max=max(folded, 1))
+                ProjectionWorker(
+                    store.log,
+                    projection,
+                    batch_events_max=max(folded, 1),
+                    snapshot_versions=snapshot_versions,
+                    segment_events=segment_events,
+                )
                 for projection in (OrdersProjection(), PositionsProjection(), PortfoliosProjection())
             ]
             for worker in workers:
-                if folded:
+                for _ in range(batches if folded else 0):
                     await worker.run_once()
-            stones = store.state_snapshots
-            for position in state_snapshots:
-                if events:
-                    await stones.make(position=min(position, len(events)))
+            if is_dropped:
+                await store.state_snapshots.drop()
             for name, bound in points:
                 when = {name: min(bound, len(events)) if name == "position" else bound}
                 async with store.as_of(**when) as past:

@@ -10,8 +10,10 @@ from eventstore.sql import (
     Named,
     Template,
     fill,
+    is_own,
     literal,
     load,
+    planned_for,
     quoted,
     render,
     schema_of,
@@ -77,6 +79,14 @@ def test_a_template_is_filled_exactly():
         fill("SELECT {columns} FROM {table}", columns="id")
     with pytest.raises(ConfigurationError, match=r"no slots for \['order'\]"):
         fill("SELECT 1", order="id")
+
+
+def test_a_statement_is_planned_anew_as_the_log_doubles():
+    """Its text stays the same until then, so that a plan is used again, and it stays the library's own."""
+    texts = [planned_for("SELECT 1", position) for position in range(1, 1_024)]
+    assert len(set(texts)) == 10
+    assert texts[511] == texts[1_022]
+    assert all(map(is_own, texts))
 
 
 def test_statements_know_their_store():

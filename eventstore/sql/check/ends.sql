@@ -4,8 +4,8 @@
 --   not count as an end.
 -- Parameters: none
 -- Result: head bigint, sequence bigint (NULL if the role may not see it), delivered bigint, ahead text[] names of the
---   projections that have read beyond the end, state_snapshots_ahead boolean whether there are state snapshots beyond
---   the end, impossible text[] the table and the position of rows at positions that cannot have been assigned
+--   projections that have read beyond the end, state_snapshots_ahead boolean whether there are state snapshots or
+--   segments beyond the end, impossible text[] the table and the position of rows at positions that cannot have been assigned
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key; the other tables are small
 WITH limits AS MATERIALIZED (
@@ -35,6 +35,10 @@ reached (relation, position) AS MATERIALIZED (
     UNION ALL
     SELECT 'state_snapshots', pg_catalog.max(position) FROM {schema}.state_snapshots WHERE position <= (SELECT last FROM limits)
     UNION ALL
+    SELECT 'log_segments', pg_catalog.max(position) FROM {schema}.log_segments
+    UNION ALL
+    SELECT 'log_segments', pg_catalog.max(position) FROM {schema}.log_segments WHERE position <= (SELECT last FROM limits)
+    UNION ALL
     SELECT 'event_seals', pg_catalog.max(through_position) FROM {schema}.event_seals
     UNION ALL
     SELECT 'event_seals', pg_catalog.max(through_position) FROM {schema}.event_seals WHERE through_position <= (SELECT last FROM limits)
@@ -62,7 +66,8 @@ SELECT
         SELECT projection FROM {schema}.projection_rebuild_shards WHERE position > log.head
         ORDER BY projection
     ) AS ahead,
-    EXISTS (SELECT FROM {schema}.state_snapshots WHERE position > log.head) AS state_snapshots_ahead,
+    EXISTS (SELECT FROM {schema}.state_snapshots WHERE position > log.head)
+        OR EXISTS (SELECT FROM {schema}.log_segments WHERE position > log.head) AS state_snapshots_ahead,
     ARRAY(
         SELECT DISTINCT pg_catalog.format('%s %s', relation, position) FROM reached
         WHERE position > (SELECT last FROM limits)

@@ -27,12 +27,8 @@ named (name, is_own, key) AS (
         ('projection_rebuilds', true, ARRAY['projection']),
         ('projection_rebuild_failures', true, ARRAY['projection', 'key']),
         ('projection_rebuild_shards', true, ARRAY['projection', 'shard']),
-        ('state_snapshots', true, ARRAY['category', 'position']),
-        ('state_snapshot_orders', true, ARRAY['id', 'stream_version']),
-        ('state_snapshot_positions', true, ARRAY['id', 'stream_version']),
-        ('state_snapshot_portfolios', true, ARRAY['id', 'stream_version']),
-        ('state_snapshot_portfolio_snapshots', true, ARRAY['id', 'stream_version']),
-        ('state_snapshot_instruments', true, ARRAY['id', 'stream_version'])
+        ('state_snapshots', true, ARRAY['stream_id', 'version']),
+        ('log_segments', true, ARRAY['category', 'after_position'])
     UNION ALL
     SELECT name, false, NULL FROM pg_catalog.unnest($1::pg_catalog.text[]) AS read_tables (name)
 ),
@@ -314,18 +310,6 @@ violations (precondition, found, repair) AS (
         pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL', store.events_name, columns.name)
     FROM columns CROSS JOIN store
     WHERE columns.wanted IS NULL AND columns.attnotnull AND NOT columns.atthasdef AND columns.attidentity = ''
-    UNION ALL
-    SELECT
-        'columns of state snapshots',
-        pg_catalog.format('the column %I of the table %s is of the type %s, and that of the read table is of %s', kept.attname, state_snapshots.quoted,
-            pg_catalog.format_type(kept.atttypid, kept.atttypmod), pg_catalog.format_type(live.atttypid, live.atttypmod)),
-        pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I TYPE %s', state_snapshots.quoted, kept.attname,
-            pg_catalog.format_type(live.atttypid, live.atttypmod))
-    FROM tables AS state_snapshots
-    JOIN tables AS read_tables ON state_snapshots.name = 'state_snapshot_' || read_tables.name AND NOT read_tables.is_own
-    JOIN pg_catalog.pg_attribute AS kept ON kept.attrelid = state_snapshots.oid AND kept.attnum > 0 AND NOT kept.attisdropped
-    JOIN pg_catalog.pg_attribute AS live ON live.attrelid = read_tables.oid AND live.attnum > 0 AND live.attname = kept.attname
-    WHERE live.atttypid <> kept.atttypid OR live.atttypmod <> kept.atttypmod
     UNION ALL
     -- ---- the guards of what is append-only ----
     SELECT

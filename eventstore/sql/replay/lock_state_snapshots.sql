@@ -1,6 +1,7 @@
--- Purpose: Prevent others from making or dropping state snapshots until the transaction ends; readers go on.
+-- Purpose: Wait for those who are storing state snapshots or segments of the log, and prevent others from doing so until
+--   the transaction ends; readers go on.
 -- Parameters: none
 -- Result: none
--- Locks: SHARE ROW EXCLUSIVE on state snapshots
+-- Locks: SHARE ROW EXCLUSIVE on state_snapshots and log_segments
 -- Index: none, it reads no table
-LOCK TABLE {schema}.state_snapshots IN SHARE ROW EXCLUSIVE MODE
+LOCK TABLE {schema}.state_snapshots, {schema}.log_segments IN SHARE ROW EXCLUSIVE MODE

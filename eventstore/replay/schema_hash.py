@@ -1,4 +1,4 @@
-"""The statements of state snapshots for each read table."""
+"""The statements of a read table's past, and the checksum of what a stored state depends on."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from eventstore.core.schema_snapshot import canonical_fields
 from eventstore.sql import Template, fill, template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from eventstore.core.entity import Entity
 
 _SIGNED_32 = 1 << 31
@@ -21,7 +19,7 @@ _SIGNED_32 = 1 << 31
 
 @cache
 def of_table(name: str, table: str) -> Template:
-    """Return a statement of state snapshots for one read table.
+    """Return a statement about the past of one read table.
 
     Args:
         name: The statement's name, such as `replay/rows_within`.
@@ -30,7 +28,7 @@ def of_table(name: str, table: str) -> Template:
     return fill(template(name), table=table)
 
 
-def category_hash(kind: type[Entity], version: int, discarded: Iterable[int]) -> int:
+def schema_hash(kind: type[Entity], version: int) -> int:
     """Return a checksum of what a stored state depends on besides its events; states with another one are not read.
 
     The checksum is the same in every process.
@@ -38,10 +36,8 @@ def category_hash(kind: type[Entity], version: int, discarded: Iterable[int]) ->
     Args:
         kind: The class of the entity, with its fields.
         version: The version of its projection.
-        discarded: The positions of the events that are on the projection's skip list.
     """
-    parts = [_fields(kind), b"%d" % version, *(b"%d" % position for position in sorted(discarded))]
-    checksum = crc32(b"\n".join(parts))
+    checksum = crc32(b"\n".join((_fields(kind), b"%d" % version)))
     return checksum - 2 * _SIGNED_32 if checksum >= _SIGNED_32 else checksum
 
 
