@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 # A row for each projection, or for each key in trouble.
-SMALL = {"projections", "projection_checkpoints", "projection_quarantine"}
+SMALL = {"projections", "projection_checkpoints", "projection_quarantine", "log_segments"}
 
 
 ID = UUID(int=7)

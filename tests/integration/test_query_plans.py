@@ -115,7 +115,7 @@ async def test_no_query_reads_a_whole_table(filled: Any):
             ("replay/events_of_streams", (IDS, "{0}", *when)),
         ]
     asked += [
-        ("replay/moved_since", ("order", 900, "orders", 1, 500)),
+        ("replay/moved_since", ("order", ROWS["full"], "orders", 1, 500)),
         ("replay/keep_log_segments", ("order", 900, 100, 20)),
     ]
     asked += [("log/read_stream", (ID, 0, None)), ("log/read_range", (5, 900, 100, None, 8_000_000))]
