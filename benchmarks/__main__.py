@@ -33,6 +33,7 @@ from benchmarks.bench import FULL, QUICK, TINY, Bench, Sizes
 from benchmarks.bulk import BulkLoad, Storage
 from benchmarks.command import Parser, at_least_one, console, run_command
 from benchmarks.contention import OneStream, OneStreamLatency
+from benchmarks.equity import EquityCurve
 from benchmarks.fills import LoadLongPosition, ManyFills
 from benchmarks.growth import LOG_SIZES, grow
 from benchmarks.past import AsOfBook, AsOfEntity
@@ -65,6 +66,7 @@ WORKLOADS: tuple[type[Workload], ...] = (
     Replay,
     Rebuild,
     CatchUp,
+    EquityCurve,
     Lag,
     ManyFills,
     LoadLongPosition,

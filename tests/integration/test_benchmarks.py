@@ -29,6 +29,7 @@ GOALS = {
     "append_32_writers",
     "bulk_load",
     "catch_up",
+    "equity_curve",
     "list_by_symbol",
     "load_long_position",
     "load_order",
