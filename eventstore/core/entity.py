@@ -19,7 +19,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, create_model
 
 from eventstore.core import codec
-from eventstore.core.context import at, new_id, now
+from eventstore.core.context import at, decimal_arithmetic, new_id, now
 from eventstore.core.entity_state import ENVELOPE, advance, apply, begin, begun_fields, private, replica
 from eventstore.core.event import Amended, Event, PendingEvent, RecordedEvent, Tombstone
 from eventstore.core.event_codec import require_storable_fields
@@ -195,9 +195,17 @@ class Entity(Validated):
             state: A state to continue from; it is not changed.
         """
         folded = None if state is None else replica(state)
-        for recorded in events:
-            if folded is None or recorded.version > folded.version:
-                folded = advance(cls, folded, recorded)
+        if not isinstance(
+            events, Sequence
+        ):  # what yields them runs in between, and has its own decimal context
+            for recorded in events:
+                if folded is None or recorded.version > folded.version:
+                    folded = advance(cls, folded, recorded)
+            return folded
+        with decimal_arithmetic():
+            for recorded in events:
+                if folded is None or recorded.version > folded.__dict__["version"]:
+                    folded = advance(cls, folded, recorded)
         return folded
 
     # ---- events that are not yet in a log -------------------------------------------------------------------

@@ -46,5 +46,6 @@ set_extra = setter_of("__pydantic_extra__")
 set_private = setter_of("__pydantic_private__")
 """Set an attribute that pydantic documents, by the slot of `BaseModel` that holds it; a frozen instance too.
 
-Gain: making an event takes 0.33 us and not 0.50. Without the slots, the attributes are set by their names.
+Gain: making an event takes 0.33 us and not 0.50; decoding and folding the events of orders takes 0.93 of the time. Without
+the slots, the attributes are set by their names.
 """

@@ -102,6 +102,7 @@ class Pages:
             while ahead is not None:
                 page = await ahead
                 ahead = self._fetch_ahead(page.through) if page.through < self._through else None
+                await asyncio.sleep(0)  # the statement is sent before the reader decodes this page
                 yield page
         finally:
             if ahead is not None and not ahead.done():

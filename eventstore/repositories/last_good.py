@@ -50,8 +50,9 @@ def fold_stream(
     Raises:
         EventStoreError: An event cannot be folded.
     """
+    category = kind.category
     for event in events:
-        if event.category != kind.category:
+        if event.category != category:
             return Stream(None, 0)  # the id belongs to an entity of another class
         state, version = advance(kind, state, event), event.version
     return Stream(state, version)

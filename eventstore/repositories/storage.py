@@ -170,7 +170,9 @@ class PostgreSQLStorage:
         return streams[0]
 
     async def _load_stream(self, kind: type[E], entity_id: UUID) -> Stream[E]:
-        return _folded(kind, None, await self.read_stream(entity_id))
+        events = await self.read_stream(entity_id)
+        with decimal_arithmetic():
+            return _folded(kind, None, events)
 
     async def find_executions(
         self, stream_id: UUID, execution_ids: Collection[str]

@@ -109,3 +109,32 @@ def test_a_value_that_its_column_would_change_is_refused(changes: dict[str, Any]
     """So that its key is put in quarantine, and no row says something else than the projection."""
     with pytest.raises(ValueError, match=words):
         CODEC.encode(Row(**{**vars(ROW), **changes}))
+
+
+class Noted(BaseModel):
+    """A part whose default is not None, so that None says something."""
+
+    note: str | None = "none"
+
+
+class Rated(BaseModel):
+    """A part whose defaults are all None."""
+
+    rate: D | None = None
+    why: str | None = None
+
+
+@dataclass
+class Parts:
+    """A row of both."""
+
+    rated: tuple[Rated, ...]
+    noted: tuple[Noted, ...]
+
+
+def test_what_is_none_by_default_is_left_out_of_the_json():
+    """It comes back all the same; where None is not the default, it is kept."""
+    codec = RowCodec(Parts)
+    row = Parts((Rated(rate=D("1.50")), Rated()), (Noted(note=None), Noted()))
+    assert codec.encode(row) == ['[{"rate":"1.50"},{}]', '[{"note":null},{"note":"none"}]']
+    assert codec.decode_values(codec.encode(row)) == row
