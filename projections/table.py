@@ -40,6 +40,9 @@ LAST_POSITION = "last_position"
 """The column with the position of the last event folded into the row."""
 
 
+_STATEMENTS_MAX = 64  # a rebuild has a table of its own
+
+
 class Table(Generic[R]):
     """A table that a projection folds events into.
 
@@ -94,7 +97,20 @@ class Table(Generic[R]):
             place for place, column in enumerate(self.codec.columns) if column.parameter_type == "timestamptz"
         ]
         self._plain, self._as_text, self._as_json = _by_comparison(self.codec.columns)
+        self._statements: dict[tuple[str, str | None, str | None], str] = {}
         self._normal_forms = [(place, form) for place, form in forms if form is not None]
+
+    def _once(
+        self, make: Callable[[str | None, str | None], str], name: str | None, schema: str | None
+    ) -> str:
+        """Return a statement that each batch needs; made once, since it takes as long as to fold ten events."""
+        key = (make.__name__, name, schema)
+        statement = self._statements.get(key)
+        if statement is None:
+            if len(self._statements) >= _STATEMENTS_MAX:
+                self._statements.clear()
+            statement = self._statements[key] = make(name, schema)
+        return statement
 
     def _target(self, name: str | None, schema: str | None) -> str:
         return quoted(name or self.name) if schema is None else qualified(schema, name or self.name)
@@ -201,6 +217,9 @@ class Table(Generic[R]):
 
     def upsert(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that writes rows; its arguments are the columns, then their last positions."""
+        return self._once(self._upsert, name, schema)
+
+    def _upsert(self, name: str | None, schema: str | None) -> str:
         columns = self.codec.columns
         # The new row's key may be an equal decimal with other digits.
         fixed = {column.name for column in self.key if column.type != "numeric"}
