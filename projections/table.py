@@ -159,6 +159,9 @@ class Table(Generic[R]):
 
     def select_by_keys(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that reads rows, each number as its text; its arguments are the keys, column by column."""
+        return self._once(self._select_by_keys, name, schema)
+
+    def _select_by_keys(self, name: str | None, schema: str | None) -> str:
         return filled(
             "tables/select_by_keys",
             table=self._target(name, schema),
