@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventstore.domain.order import OrderStatus
+from eventstore.domain.order import Order, OrderStatus
 from eventstore.domain.portfolio import Portfolio
 from eventstore.log import StreamAppend
 from eventstore.replay.as_of import Past
@@ -20,7 +20,8 @@ from eventstore.repositories.read_tables import READ_TABLES
 from projections import OrdersProjection, PortfoliosProjection, ProjectionWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
 
     from eventstore.store import EventStore
 
@@ -68,6 +69,11 @@ class CountingStorage(PastStorage):
         return found
 
 
+def shown(orders: Iterable[Order]) -> dict[UUID, dict[str, Any]]:
+    """The fields of orders, except the time when they were made, which the events of `FILL` do not have."""
+    return {order.id: order.model_dump(exclude={"created_at"}) for order in orders}
+
+
 async def rows_read(store: EventStore, **when: Any) -> int:
     """How many rows three queries of one point in time read: a short list, a page of a long one, one order."""
     point = await pin(store.log, **when)
@@ -108,6 +114,56 @@ async def test_one_late_event_costs_one_segment(store: EventStore):
     while await worker.run_once():
         pass
     assert await rows_read(store, occurred_at=BEGIN + 9_000 * STEP) <= 5 * SEGMENT_EVENTS // 2 + 300
+
+
+async def test_a_log_that_was_folded_without_segments_gets_them(store: EventStore):
+    """A worker that has nothing to fold makes them, and then the middle of the log is as near as its end."""
+    events = 12_000
+    await fill(store, events)
+    await store.state_snapshots.drop()
+    at = BEGIN + (events // 2) * STEP
+    assert await rows_read(store, recorded_at=at) > 3 * SEGMENT_EVENTS // 2 + 300
+    worker = ProjectionWorker(store.log, OrdersProjection())
+    for _ in range(3):
+        assert not await worker.run_once()
+    for when in ({"position": events // 2}, {"recorded_at": at}, {"occurred_at": at}):
+        assert await rows_read(store, **when) <= 3 * SEGMENT_EVENTS // 2 + 300
+
+
+async def test_what_changes_after_its_end_is_there_before_it(store: EventStore):
+    """Orders that had ended, and have an event much later, are as they were: when it came while a segment was made, and since."""
+    await fill(store, 3_000)
+    async with store.as_of(position=1_500) as past:
+        before = {each.id: each for each in await past.orders.get_orders_by_symbol("ES")}
+    assert len(before) == 500
+    ids = sorted(before)[:4]
+    for change, order_id in enumerate(ids):
+        async with store.unit_of_work() as uow:
+            order = await uow.orders.get_order_by_id(order_id)
+            assert order is not None
+            if change % 2:
+                await uow.orders.delete_order(order_id)
+            else:
+                order.bust_fill("E-1", occurred_at=BEGIN + timedelta(days=1))
+                await uow.orders.update_order(order)
+        if change == 1:  # the first two are in a segment, the others after the last one
+            worker = ProjectionWorker(store.log, OrdersProjection(), segment_events=1)
+            while await worker.run_once():
+                pass
+    worker = ProjectionWorker(store.log, OrdersProjection())
+    while await worker.run_once():
+        pass
+    async with store.connection.acquire() as connection:
+        resumed = await connection.fetchval("SELECT count(*) FROM log_segments, unnest(resumed) AS id")
+        last = await connection.fetchval("SELECT max(position) FROM log_segments")
+    assert (resumed, last) == (2, 3_002)
+    at = BEGIN + 1_500 * STEP
+    for when in ({"position": 1_500}, {"recorded_at": at}, {"occurred_at": at}):
+        async with store.as_of(**when) as past:
+            found = {each.id: each for each in await past.orders.get_orders_by_symbol("ES")}
+            filled = await past.orders.get_orders_by_status(OrderStatus.FILLED)
+        assert shown(found.values()) == shown(before.values())
+        assert {each.id for each in filled} == before.keys()
 
 
 async def test_a_long_stream_is_folded_from_the_nearest_state(store: EventStore):
