@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from benchmarks.bench import Bench
 from benchmarks.history import ASCENDING_ID, BEGIN, EVENTS_OF_AN_ORDER, TIMEOUT_S, life_of_an_order
@@ -80,19 +81,19 @@ def _events_of_a_turn() -> int:
     return _ORDERS_AT_ONCE * EVENTS_OF_AN_ORDER + 2 * _FILLS + _POSITIONS - 1
 
 
-_books: dict[int, _Book] = {}
+_books: WeakKeyDictionary[Bench, _Book] = WeakKeyDictionary()
 
 
 async def book(bench: Bench, events: int) -> _Book:
     """Return a log of about so many events, made at the first call."""
-    if events not in _books:
+    if bench not in _books:
         store = await bench.database("past")
         long = await _make(store, events)
         head = await store.log.head()
         for projection in built_in_projections():
             await ProjectionWorker(store.log, projection).catch_up(head)
-        _books[events] = _Book(store, head, long)
-    return _books[events]
+        _books[bench] = _Book(store, head, long)
+    return _books[bench]
 
 
 async def _make(store: EventStore, events: int) -> Sequence[Entity]:
