@@ -82,7 +82,7 @@ docs-site: $(VENV)/.stamp-dev ## the documentation as a site, with the API refer
 	@$(VENV)/bin/python -m tools.site
 
 demo: $(VENV)/.stamp-demo ## a real tape of trades through the whole store
-	@$(VENV)/bin/eventstore demo $(ARGS)
+	@$(VENV)/bin/eventstore demo --report build/demo/tear_sheet.html $(ARGS)
 
 goldens: $(VENV)/.stamp-dev ## write the statements that templates make, for a review to see what changed
 	@$(VENV)/bin/python -m tools.statements

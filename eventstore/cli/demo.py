@@ -13,9 +13,11 @@ from typing import Annotated
 
 import typer
 
-from eventstore.cli.output import bars, say, show_table
+from eventstore.cli import tear_sheets
+from eventstore.cli.demo_books import counts_table, equity_lines, summed_equity
+from eventstore.cli.output import bars, progress, say, show_table
 from eventstore.cli.proof import CATCH_UP_TIMEOUT_S, prove
-from eventstore.cli.report import counts_table, equity_lines, portfolios_table, positions_table, summed_equity
+from eventstore.cli.reports import table_of
 from eventstore.cli.running import DIFFERENT
 from eventstore.cli.target import configuration, embedded_server
 from eventstore.database import DatabaseConfig, PostgreSQLAdapter
@@ -25,12 +27,13 @@ from eventstore.examples.order_engine import OrderEngine
 from eventstore.examples.ticks import Tick, packaged_tape, read_ticks
 from eventstore.sql import Named
 from eventstore.store import EventStore
+from eventstore.tear_sheet.sheet import require_extra
 
 _REFRESH_S = 0.25
 _RATE_OVER_S = 2.0
 
 
-def demo(
+def demo(  # noqa: PLR0917 - the command's options
     ticks: Annotated[
         Path | None,
         typer.Option(
@@ -53,6 +56,10 @@ def demo(
         ),
     ] = None,
     data: Annotated[Path | None, typer.Option("--data", metavar="DIR", help="The same as --keep.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write a tear sheet to this file (extra: report)."),
+    ] = None,
 ) -> int:
     """Play a real tape of trades through the whole store, by default on an embedded PostgreSQL.
 
@@ -66,11 +73,15 @@ def demo(
         raise ConfigurationError(
             "--url names a running database, so no folder can be kept: give --url, or --keep or --data, but not both"
         )
+    if report is not None:
+        # Whatever keeps it from being written is said before the demo begins.
+        require_extra()
+        tear_sheets.make_folder_of(report)
     path = packaged_tape() if ticks is None else ticks
     say(f"reading {path.name}")
     tape = read_ticks(path, limit=prints)
     with _server(folder, url) as config:
-        status = asyncio.run(_play(config, tape, migrate=url is None))
+        status = asyncio.run(_play(config, tape, migrate=url is None, report=report))
         if folder is not None:
             _explain_second_look(folder, config)
     return status
@@ -86,7 +97,7 @@ def _server(folder: Path | None, url: str | None) -> Iterator[DatabaseConfig]:
             yield server.config()
 
 
-async def _play(config: DatabaseConfig, tape: Sequence[Tick], *, migrate: bool) -> int:
+async def _play(config: DatabaseConfig, tape: Sequence[Tick], *, migrate: bool, report: Path | None) -> int:
     async with EventStore.open(config, workers=False, migrate=migrate) as store:
         head = await store.log.head()
         if head:
@@ -98,11 +109,19 @@ async def _play(config: DatabaseConfig, tape: Sequence[Tick], *, migrate: bool) 
         engine = OrderEngine(store, tape)
         await _run(engine, store, tape)
         await _report(engine, store)
-        rebuilt, folded = await prove(store)
+        with progress("writing the tear sheet"):
+            if report is not None:
+                await tear_sheets.write(
+                    store, report, title=f"The demo: {tape[0].at:%Y-%m-%d} to {tape[-1].at:%Y-%m-%d}"
+                )
+        with bars(transient=True) as shown:
+            rebuilt, folded = await prove(store, shown)
     for proof in (rebuilt, folded):
         for line in proof.differences:
             say(line)
         say(proof.line)
+    if report is not None:
+        say(f"the tear sheet is in {report}")
     return 0 if rebuilt.is_equal and folded.is_equal else DIFFERENT
 
 
@@ -172,14 +191,13 @@ async def _least_checkpoint(store: EventStore) -> int:
 
 async def _report(engine: OrderEngine, store: EventStore) -> None:
     """Show the books from the read tables."""
-    async with store.unit_of_work() as uow:
-        portfolios = await uow.portfolios.get_all_portfolios()
-        positions = await uow.positions.get_active_positions()
+    portfolios = await store.reports.portfolios()
+    positions = await store.reports.positions()
     adapter = PostgreSQLAdapter(store.connection)
     orders = await adapter.fetch_all(Named("orders/count_by_status"))
     events = await adapter.fetch_all(Named("log/count_types"), 100.0)
-    show_table(portfolios_table(portfolios))
-    show_table(positions_table(positions))
+    show_table(table_of(portfolios, title="Portfolios, in dollars, of simulated fills"))
+    show_table(table_of(positions, title="Open positions"))
     show_table(counts_table("Orders by status", orders, "status", "orders"))
     show_table(counts_table("Events by type", events, "type", "events"))
     for line in equity_lines(summed_equity(strategy.equity for strategy in engine.strategies)):

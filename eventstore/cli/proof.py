@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from eventstore.cli.output import Bars
 from eventstore.log.event_log import EventLog
 from eventstore.store import EventStore, built_in_projections
 from projections import Projection
@@ -49,11 +50,15 @@ class Proof:
         )
 
 
-async def prove(store: EventStore) -> tuple[Proof, Proof]:
+async def prove(store: EventStore, shown: Bars | None = None) -> tuple[Proof, Proof]:
     """Wait until the read tables have every event, and compute them again from the log in two ways.
 
     The first way rebuilds each table beside the live one, and the database compares them row by row.
     The second way folds each stream in memory.
+
+    Args:
+        store: The store.
+        shown: Where bars show the progress; None for nowhere.
 
     Raises:
         TimeoutError: The workers did not catch up.
@@ -62,19 +67,38 @@ async def prove(store: EventStore) -> tuple[Proof, Proof]:
     """
     await store.wait_for(await store.log.head(), timeout_s=CATCH_UP_TIMEOUT_S)
     projections = tuple(built_in_projections())
-    return (
-        await compare_all(store.log, projections),
-        Proof("fold", tuple([await compare_with_fold(store.log, one) for one in projections])),
-    )
+    rebuilt = await compare_all(store.log, projections, shown)
+    folds = [
+        await compare_with_fold(store.log, one, on_progress=_progress(shown, f"folding {one.name}"))
+        for one in projections
+    ]
+    return rebuilt, Proof("fold", tuple(folds))
 
 
-async def compare_all(log: EventLog, projections: Iterable[Projection[Any]]) -> Proof:
+async def compare_all(
+    log: EventLog, projections: Iterable[Projection[Any]], shown: Bars | None = None
+) -> Proof:
     """Rebuild the tables of projections beside the live ones, and compare every row.
+
+    Args:
+        log: The log.
+        projections: The projections.
+        shown: Where bars show the progress; None for nowhere.
 
     Raises:
         ProjectionError: A projection was never folded.
         EventStoreError: An event cannot be folded, or the database failed.
     """
-    return Proof(
-        "rebuild", tuple([await compare_with_rebuild(log, projection) for projection in projections])
-    )
+    found = [
+        await compare_with_rebuild(log, one, on_progress=_progress(shown, f"rebuilding {one.name}"))
+        for one in projections
+    ]
+    return Proof("rebuild", tuple(found))
+
+
+def _progress(shown: Bars | None, description: str) -> Callable[[int, int], None] | None:
+    """Return what shows the progress of a comparison as a new bar."""
+    if shown is None:
+        return None
+    bar = shown.add(description, total=None)
+    return lambda position, target: shown.update(bar, completed=position, total=max(target, 1))

@@ -89,7 +89,9 @@ def rebuild(  # noqa: PLR0917 - each is an option of the command line
 
 async def _compare(config: DatabaseConfig, chosen: list[Projection[Any]] | None) -> int:
     async with EventStore.open(config, workers=False) as store:
-        proof = await compare_all(store.log, await _all_unless(chosen, store))
+        some = await _all_unless(chosen, store)
+        with bars(transient=True) as shown:
+            proof = await compare_all(store.log, some, shown)
     for one in proof.comparisons:
         say(
             f"{one.projection}: {one.rows_equal} equal, {one.rows_different} different, at position {one.position}"

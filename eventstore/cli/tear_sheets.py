@@ -58,6 +58,20 @@ async def _report(config: DatabaseConfig, asked: Asked, file: Path, options: Map
         await write(store, file, **options, **filters)
 
 
+def make_folder_of(file: Path) -> None:
+    """Make the folder of a file, unless it is there.
+
+    Raises:
+        ConfigurationError: It cannot be made.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the folder {file.parent} cannot be made: {error.strerror or error}"
+        ) from error
+
+
 async def write(
     store: EventStore, file: Path, *, rates: Mapping[str, Decimal] | None = None, **options: Any
 ) -> None:

@@ -432,6 +432,16 @@ def _template() -> Any:
     return environment.get_template("tear_sheet.html")
 
 
+def require_extra() -> None:
+    """Check that the extra `report` is installed.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    _template()
+    plots.script()
+
+
 def _source(name: str) -> str:
     return files("eventstore.tear_sheet").joinpath("templates", name).read_text(encoding="utf-8")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 
 import pytest
 
-from eventstore.cli.output import TextTable, bars, live, say, say_json, show_table
+from eventstore.cli.output import TextTable, bars, live, progress, say, say_csv, say_json, show_table
 from tests.terminal import Terminal
 
 MARKUP = "[/x] [bold]b[/bold] [link=http://evil.example]l[/link] [/SETTLEMENT] :warning:"
@@ -109,8 +110,6 @@ def test_a_value_is_one_line_whatever_is_in_it(
 
 def test_an_output_without_unicode_gets_escapes(monkeypatch: pytest.MonkeyPatch):
     """Those of JSON in JSON, which stays exact, and those of Python elsewhere."""
-    import io
-
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     say("日本")
@@ -118,3 +117,51 @@ def test_an_output_without_unicode_gets_escapes(monkeypatch: pytest.MonkeyPatch)
     lines = raw.getvalue().decode().splitlines()
     assert lines[0] == r"\u65e5\u672c"
     assert json.loads(lines[1]) == {"é": "日本😀"}
+
+
+def test_a_bar_is_on_a_terminal_alone(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """A pipe gets nothing of it; a terminal sees how far it is."""
+    with progress(MARKUP) as show:
+        show(1, 4)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    with progress(MARKUP) as show:
+        show(1, 4)
+    assert MARKUP in screen.getvalue()
+    assert "25%" in screen.getvalue()
+
+
+def test_a_column_is_aligned_as_it_is_asked_for(capsys: pytest.CaptureFixture[str]):
+    """Numbers may stand between texts."""
+    table = TextTable("", ["n", "symbol", "price"], aligned_right=[True, False, True])
+    table.add_row("1", "ES", "9")
+    table.add_row("10", "NQZ", "12.5")
+    show_table(table)
+    assert capsys.readouterr().out.splitlines()[2:] == ["  1  ES          9", " 10  NQZ      12.5"]
+
+
+def test_csv_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """A pipe gets it exactly; a terminal one line a row, with every character visible."""
+    text = 'a,b\n"x\ny\x1b","1"\n'
+    say_csv(text)
+    assert capsys.readouterr().out == text
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    say_csv(text)
+    assert screen.getvalue() == "a,b\nx\\ny\\x1b,1\n"
+
+
+def test_reading_a_file_moves_a_bar(monkeypatch: pytest.MonkeyPatch):
+    """The bytes that were read, of all of them; the file reads the same."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    with bars() as shown:
+        file = shown.reading(io.BytesIO(b"one\ntwo\n"), MARKUP, total=8)
+        assert [file.readline(), file.readline(), file.readline()] == [b"one\n", b"two\n", b""]
+    assert MARKUP in screen.getvalue()
+    assert "100%" in screen.getvalue()

@@ -1,0 +1,105 @@
+"""Progress of what takes long: the library calls back, and a command shows a bar on a terminal alone."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eventstore.domain.order import Order, OrderSide
+from eventstore.evidence import seal, verify
+from eventstore.export import export_lines
+from eventstore.export.arrow import write_parquet
+from tests.command_line import run, run_on_terminal
+from tests.conftest import url_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eventstore.database import DatabaseConfig
+    from eventstore.store import EventStore
+
+ORDERS = 1_200
+
+
+async def fill(store: EventStore) -> None:
+    """More events than one page has."""
+    orders = [Order.create_market_order("ES", Decimal(1), OrderSide.BUY) for _ in range(ORDERS)]
+    async with store.unit_of_work() as uow:
+        await uow.orders.save_many(orders)
+
+
+def assert_rises_to(calls: list[tuple[int, int]], end: int) -> None:
+    """Each call is further than the one before it, and the last one is at the end."""
+    done = [one for one, _ in calls]
+    assert done == sorted(set(done))
+    assert {whole for _, whole in calls} == {end}
+    assert done[-1] == end
+
+
+async def test_an_export_says_how_far_it_is(store: EventStore, tmp_path: Path):
+    """After each page: the position, and the one at the end; of Parquet the rows so far."""
+    await fill(store)
+    calls: list[tuple[int, int]] = []
+    await export_lines(store.log, io.BytesIO(), on_progress=lambda *one: calls.append(one))
+    assert len(calls) >= 2
+    assert_rises_to(calls, await store.log.head())
+    rows: list[int] = []
+    written = await write_parquet(store.log, "events", tmp_path / "x.parquet", on_progress=rows.append)
+    assert rows == sorted(rows)
+    assert rows[-1] == written == ORDERS
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+async def test_a_verification_says_how_far_it_is(store: EventStore, jobs: int):
+    """After each block, or after each part of a process."""
+    await fill(store)
+    await seal(store.log, block_events_max=200)
+    calls: list[tuple[int, int]] = []
+    found = await verify(store.log, jobs=jobs, on_progress=lambda *one: calls.append(one))
+    assert found.is_sound
+    assert len(calls) >= 2
+    assert_rises_to(calls, ORDERS // 200)
+
+
+async def test_a_state_snapshot_says_how_far_it_is(store: EventStore):
+    """For each category with something to store: its entities so far, and all of them."""
+    await fill(store)
+    calls: list[tuple[str, int, int]] = []
+    await store.state_snapshots.make(on_progress=lambda *one: calls.append(one))
+    assert {category for category, _, _ in calls} == {"order"}
+    assert_rises_to([(done, whole) for _, done, whole in calls], ORDERS)
+
+
+async def test_commands_show_bars_on_a_terminal_alone(
+    store: EventStore, migrated_config: DatabaseConfig, tmp_path: Path
+):
+    """Each of those that may take long; in a pipe their output has no trace of a bar."""
+    await fill(store)
+    await seal(store.log, block_events_max=200)
+    await store.start_workers()
+    await store.wait_for(await store.log.head())
+    to = ("--url", url_of(migrated_config))
+    file = tmp_path / "log.jsonl"
+    cases: list[tuple[str, tuple[Any, ...]]] = [
+        ("exporting the log", ("export", file)),
+        ("exporting", ("export", tmp_path / "x.parquet", "--parquet")),
+        ("verifying the seals", ("verify",)),
+        ("storing each order", ("snapshot",)),
+        ("checking orders", ("check",)),
+        ("rebuilding orders", ("rebuild", "orders", "--compare")),
+        ("orders: ", ("rebuild", "orders")),
+    ]
+    for words, arguments in cases:
+        status, screen = await asyncio.to_thread(
+            run_on_terminal, *arguments, *to, columns=160, env={"TERM": "xterm"}
+        )
+        assert status == 0, screen
+        assert words in screen, arguments
+        assert "%" in screen or "rows" in screen, arguments
+        if arguments != ("snapshot",):
+            done = await asyncio.to_thread(run, *arguments, *to)
+            assert "%" not in done.stdout, arguments
