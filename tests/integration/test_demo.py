@@ -91,11 +91,17 @@ def test_the_demo(folder: Path):
     assert not (kept / "postmaster.pid").exists()
 
 
-async def test_the_demo_on_another_database(migrated_config: DatabaseConfig):
-    """`--url` names a database to play on, and only one without events: they could not be removed again."""
+async def test_the_demo_on_another_database(migrated_config: DatabaseConfig, tmp_path: Path):
+    """`--url` names a database to play on, and only one without events: they could not be removed again.
+
+    The tear sheet is where it was asked for, and the last line says so.
+    """
     url = url_of(migrated_config)
-    done = await asyncio.to_thread(run, "demo", "--prints", PRINTS, "--url", url)
+    sheet = tmp_path / "new" / "sheet.html"
+    done = await asyncio.to_thread(run, "demo", "--prints", PRINTS, "--url", url, "--report", sheet)
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == f"the tear sheet is in {sheet}"
+    assert "revert-100" in sheet.read_text(encoding="utf-8")
     orders, _ = check_output(done.stdout)
     assert await fetch(migrated_config, "SELECT count(*) FROM orders") == orders
     head = await fetch(migrated_config, "SELECT max(position) FROM events")
