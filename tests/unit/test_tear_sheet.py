@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -9,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, strategies as st
 
-from eventstore.tear_sheet import plots
+from eventstore.tear_sheet import plots, sheet
 from eventstore.tear_sheet.series import Point, Series, of_period, thinned, total
 
 D = Decimal
@@ -141,3 +143,18 @@ def test_the_script_does_not_end_its_element():
     script = plots.script()
     assert "</script" not in script
     assert len(script) > 1_000_000
+
+
+def test_what_comes_in_counts_for_the_result_of_the_same_time():
+    """10 made at the time of a deposit of 100 are 5 % of what was there then."""
+    assert series(point(0, 100), point(1, 210, 200)).total_return == pytest.approx(0.05)
+
+
+def test_the_json_of_the_plots_does_not_end_its_element():
+    """Whatever text is in a plot: the page has no element of it, and the script reads it back equal."""
+    hostile = "</script><script>alert(1)</script>&<!--\u2028"
+    names = {"title": "", "subtitle": "", "sections": [], "plotly": "", "draw": "", "hashes": ""}
+    html = sheet._template().render(**names, drawn=[{"name": hostile}])
+    (written,) = re.findall(r'<script type="application/json" id="drawn">(.*?)</script>', html, re.DOTALL)
+    assert html.count("<script") == 3
+    assert json.loads(written) == [{"name": hostile}]
