@@ -219,14 +219,15 @@ async def _curve(inspector: Inspector, portfolio_id: UUID, clock: Clock) -> dict
         if known is not None and (known.head == head or time.monotonic() - known.read_s < _CURVE_KEPT_S):
             return known.points
         curve = await inspector.store.equity_curve(portfolio_id, clock=clock)
-        points = _points(curve)
+        points = await asyncio.to_thread(points_of, curve)  # the loop goes on
         while len(kept) >= _CURVES_MAX:
             del kept[next(iter(kept))]
         kept[portfolio_id, clock] = _Curve(head, time.monotonic(), points)
         return points
 
 
-def _points(curve: EquityCurve) -> dict[str, Any]:
+def points_of(curve: EquityCurve) -> dict[str, Any]:
+    """Return the points of a plot, with each peak and trough of the curve."""
     points = list(curve)
     if len(points) > _POINTS_MAX:
         size = -(-len(points) * 2 // _POINTS_MAX)
