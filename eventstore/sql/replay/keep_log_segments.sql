@@ -21,6 +21,9 @@ bounds AS MATERIALIZED (
         greatest($3::bigint, 2 * coalesce(pg_catalog.max(pg_catalog.cardinality(ongoing)), 0)) AS length
     FROM last
 ),
+before AS MATERIALIZED (
+    SELECT pg_catalog.unnest(ongoing) AS stream_id FROM last
+),
 grid AS MATERIALIZED (
     SELECT number, after + (number - 1) * length AS after, after + number * length AS through
     FROM bounds CROSS JOIN LATERAL pg_catalog.generate_series(1, least(($2::bigint - after) / length, $4::bigint)) AS number
@@ -49,9 +52,8 @@ streams AS MATERIALIZED (
     FROM touched
     GROUP BY stream_id
     UNION ALL
-    SELECT ongoing.stream_id, 0, 0
-    FROM (SELECT pg_catalog.unnest(ongoing) AS stream_id FROM last) AS ongoing
-    WHERE EXISTS (SELECT FROM grid) AND ongoing.stream_id NOT IN (SELECT stream_id FROM touched)
+    SELECT before.stream_id, 0, 0 FROM before
+    WHERE EXISTS (SELECT FROM grid) AND before.stream_id NOT IN (SELECT stream_id FROM touched)
 ),
 -- Where all later events lie close by, they are read at once; otherwise the last event of each stream is looked up.
 beyond AS MATERIALIZED (
@@ -105,7 +107,7 @@ made AS (
         ARRAY(
             SELECT stream_id FROM lives
             WHERE grid.number = 1 AND lives.first = 0
-                AND NOT EXISTS (SELECT FROM last WHERE lives.stream_id = ANY (last.ongoing))
+                AND lives.stream_id NOT IN (SELECT stream_id FROM before)
         )
     FROM grid
     LEFT JOIN (
