@@ -40,7 +40,7 @@ LAST_POSITION = "last_position"
 """The column with the position of the last event folded into the row."""
 
 
-_STATEMENTS_MAX = 64  # a rebuild has a table of its own
+_STATEMENTS_MAX = 64  # each rebuild writes another table
 
 
 class Table(Generic[R]):

@@ -21,6 +21,7 @@ from typing import Any
 
 from eventstore.core.context import decimal_arithmetic, plain
 from eventstore.domain.average_cost import Open, traded
+from eventstore.portable import PortableError
 
 MARKED, MARKED_BY_VENUE, BOUGHT, SOLD, CREATED, TRADED, MOVED = 1, 2, 3, 4, 5, 6, 7
 """What an event is, as `replay/read_equity` says; 0 for one that is folded as an event."""
@@ -35,7 +36,7 @@ NEVER_NS = -(2**100)
 """A moment before every mark."""
 
 
-class NotInColumns(Exception):  # noqa: N818 - no error: the events are folded one by one
+class NotInColumns(PortableError):  # noqa: N818 - no error: the events are folded one by one
     """The columns do not tell all that the fold needs."""
 
 
