@@ -119,7 +119,7 @@ def _configure_logging() -> None:
 class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         error = record.exc_info[1] if record.exc_info else None
-        because = f": {_message(error)}" if error is not None else ""
+        because = "" if error is None else f": {_reason(error)}"
         return printable(f"eventstore: {record.levelname.lower()}: {record.getMessage()}{because}")
 
 
@@ -138,6 +138,11 @@ def _in_one_line(error: BaseException) -> str | None:
         path = "eventstore" if context is None else context.command_path
         return f"{' '.join(message.split())} (see {path} --help)"
     return _message(error) if isinstance(error, EventStoreError) else None
+
+
+def _reason(error: BaseException) -> str:
+    """Return an error as one line: the library's errors by their message, others with the name of their class."""
+    return _message(error) if isinstance(error, EventStoreError) else " ".join(text_of_error(error).split())
 
 
 def _message(error: BaseException) -> str:

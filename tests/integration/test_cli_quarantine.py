@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from projections import ProjectionWorker
-from tests.command_line import assert_not_found, assert_refused, run
+from tests.command_line import assert_not_found, assert_refused, run, start
 from tests.conftest import url_of
 from tests.failing_projection import Spoilt, spoilt_table
 from tests.running_workers import place
@@ -49,6 +49,21 @@ async def test_from_failure_to_repair(
     repaired = await asyncio.to_thread(run, "quarantine", "retry", NAME, "--url", url)
     assert (repaired.returncode, repaired.stdout) == (0, 'spoilt ["BAD"]: up to date\n')
     assert await Spoilt.sums(store) == {"BAD": 16, "GOOD": 5}
+
+
+async def test_the_line_of_a_worker(migrated_config: DatabaseConfig, store: EventStore):
+    """A worker that puts a key into quarantine names the projection, the position, the key and the error in one line."""
+    await spoilt_table(store)
+    await place(store, 13, symbol="BAD")
+    variables = {"SPOILT_AT": "13", "DATABASE_URL": url_of(migrated_config)}
+    with start("work", "--projection", NAME, env=variables) as worker:
+        assert worker.stderr is not None
+        line = await asyncio.to_thread(worker.stderr.readline)
+        worker.terminate()
+    assert line == (
+        'eventstore: error: projection spoilt cannot fold the event at position 1: put key ["BAD"] in quarantine: '
+        "ValueError: cannot take 13\n"
+    )
 
 
 async def test_discard(migrated_config: DatabaseConfig, store: EventStore, monkeypatch: pytest.MonkeyPatch):
