@@ -25,7 +25,7 @@ nbformat.write(notebook, sys.argv[1])
 
 
 def test_each_block_runs_as_a_cell(migrated_config: DatabaseConfig, tmp_path: Path):
-    """Top-level `await` works from cell to cell on one store, and a report shows itself as an HTML table."""
+    """Top-level `await` works from cell to cell on one store, and a report and a curve show themselves as HTML tables."""
     cells: list[dict[str, object]] = [
         {"cell_type": "code", "source": block.code, "metadata": {}, "outputs": [], "execution_count": None}
         for block in shown_blocks(PAGE, "python")
@@ -48,6 +48,8 @@ def test_each_block_runs_as_a_cell(migrated_config: DatabaseConfig, tmp_path: Pa
     )
     assert done.returncode == 0, done.stderr
     shown = [output for cell in json.loads(file.read_text())["cells"] for output in cell["outputs"]]
-    (table,) = ["".join(one["data"]["text/html"]) for one in shown if "text/html" in one.get("data", {})]
-    assert "<table" in table
-    assert "5002.75" in table
+    report, curve = ("".join(one["data"]["text/html"]) for one in shown if "text/html" in one.get("data", {}))
+    assert "<table" in report
+    assert "5002.75" in report
+    assert "<table" in curve
+    assert "100005.60" in curve
