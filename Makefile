@@ -28,16 +28,17 @@ $(VENV)/bin/pip:
 	@python="$$(PYTHON='$(PYTHON)' tools/find-python)" && echo "$(VENV): $$("$$python" -V)" && "$$python" -m venv $(VENV)
 	@echo '*' > $(VENV)/.gitignore
 
+# Modules are compiled when they are first imported: most never are, and to compile them all takes 30 s.
 $(VENV)/.stamp-dev: pyproject.toml $(LOCK) | $(VENV)/bin/pip
 	@echo "$(VENV): installing the project and its tools"
-	@$(PIP) install --require-hashes --requirement $(LOCK)
+	@$(PIP) install --no-compile --require-hashes --requirement $(LOCK)
 	@$(PIP) install --no-deps --editable .
 	@$(PIP) install --no-deps $(TAPE)
 	@touch $@
 
 $(VENV)/.stamp-demo: pyproject.toml | $(VENV)/bin/pip
 	@echo "$(VENV): installing the project and the demo's tape"
-	@$(PIP) install --editable '.[demo]'
+	@$(PIP) install --editable '.[demo,ui]'
 	@$(PIP) install --no-deps $(TAPE)
 	@touch $@
 
