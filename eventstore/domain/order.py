@@ -479,20 +479,21 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
         prices: Mapping[str, Decimal | None],
         details: OrderDetails,
     ) -> Order:
-        own = cls._own_details(factory, Order, details, OrderDetails.__annotations__)
-        given = {name: value for name, value in details.items() if name not in {"id", "occurred_at"}}
         when = at(details.get("occurred_at"))
-        created: Any = cls.created_event
-        event = created(
-            occurred_at=when,
-            created_at=when,
-            symbol=symbol,
-            side=side,
-            order_type=order_type,
-            quantity=quantity,
-            **{**prices, **given, **own},
-        )
-        return cls.create(event, id=details.get("id"))
+        values: dict[str, Any] = {
+            "occurred_at": when,
+            "created_at": when,
+            "symbol": symbol,
+            "side": side,
+            "order_type": order_type,
+            "quantity": quantity,
+            **prices,
+        }
+        if details:
+            own = cls._own_details(factory, Order, details, OrderDetails.__annotations__)
+            given = {name: value for name, value in details.items() if name not in {"id", "occurred_at"}}
+            values |= {**given, **own}
+        return cls.create(cls.created_event(**values), id=details.get("id"))
 
     # ---- commands ------------------------------------------------------------------------------------------
 
