@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from eventstore.cli import tear_sheets
+from eventstore.cli import tear_sheets, ui
 from eventstore.cli.demo_books import counts_table, equity_lines, summed_equity
 from eventstore.cli.output import bars, progress, say, show_table
 from eventstore.cli.proof import CATCH_UP_TIMEOUT_S, prove
@@ -60,6 +60,12 @@ def demo(  # noqa: PLR0917 - the command's options
         Path | None,
         typer.Option("--report", metavar="FILE", help="Write a tear sheet to this file (extra: report)."),
     ] = None,
+    inspect: Annotated[
+        bool,
+        typer.Option(
+            "--ui", help="At the end serve the inspector until Ctrl-C, and say its address (extra: ui)."
+        ),
+    ] = False,
 ) -> int:
     """Play a real tape of trades through the whole store, by default on an embedded PostgreSQL.
 
@@ -77,11 +83,15 @@ def demo(  # noqa: PLR0917 - the command's options
         # Whatever keeps it from being written is said before the demo begins.
         require_extra()
         tear_sheets.make_folder_of(report)
+    if inspect:
+        ui.require_extra()
     path = packaged_tape() if ticks is None else ticks
     say(f"reading {path.name}")
     tape = read_ticks(path, limit=prints)
     with _server(folder, url) as config:
         status = asyncio.run(_play(config, tape, migrate=url is None, report=report))
+        if inspect:
+            ui.serve_here(config)
         if folder is not None:
             _explain_second_look(folder, config)
     return status

@@ -22,16 +22,15 @@ from eventstore.domain.portfolio import Portfolio
 from eventstore.errors import ConfigurationError
 from eventstore.store import EventStore, built_in_projections
 
+_HERE = "127.0.0.1"
 _PORT = 8765
 _TOKEN_VARIABLE = "EVENTSTORE_UI_TOKEN"  # noqa: S105 - the name of a variable
 _NEEDED = ("jinja2", "plotly", "starlette", "uvicorn")
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_LOOPBACK = (_HERE, "::1", "localhost")
 
 
 def ui(  # noqa: PLR0917 - the command's options
-    host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="The address to listen at.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen at.")] = _HERE,
     port: Annotated[
         int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="The port; 0 for a free one.")
     ] = _PORT,
@@ -75,7 +74,7 @@ def ui(  # noqa: PLR0917 - the command's options
     data: Data = None,
 ) -> None:
     """Serve a page in the browser that shows the store, until SIGINT (Ctrl-C) or SIGTERM ends the command with status 0."""
-    _require_extra()
+    require_extra()
     if no_token and token is not None:
         raise ConfigurationError("--token and --no-token exclude each other: give one of them")
     secret = None if no_token else token or os.environ.get(_TOKEN_VARIABLE) or secrets.token_urlsafe(24)
@@ -94,6 +93,11 @@ def ui(  # noqa: PLR0917 - the command's options
         )
 
 
+def serve_here(config: DatabaseConfig) -> None:
+    """Serve the inspector at a free port of this machine, with a new token, until SIGINT or SIGTERM."""
+    asyncio.run(_serve(config, _HERE, 0, secret=secrets.token_urlsafe(24), names={_HERE}))
+
+
 async def _serve(
     config: DatabaseConfig,
     host: str,
@@ -101,8 +105,8 @@ async def _serve(
     *,
     secret: str | None,
     names: set[str],
-    allow_operations: bool,
-    portfolio: str | None,
+    allow_operations: bool = False,
+    portfolio: str | None = None,
 ) -> None:
     from eventstore.ui import Token, inspector  # noqa: PLC0415 - the extra may be missing
     from eventstore.ui.access import LOOPBACK  # noqa: PLC0415 - as above
@@ -154,7 +158,7 @@ async def _find_portfolio(store: EventStore, given: str) -> Portfolio:
     return found
 
 
-def _require_extra() -> None:
+def require_extra() -> None:
     """Refuse in one line if the packages of the inspector are not installed."""
     if any(find_spec(name) is None for name in _NEEDED):
         raise ConfigurationError("the inspector is not installed: pip install 'trading-eventstore[ui]'")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 
 from eventstore.cli.proof import prove
@@ -306,3 +307,22 @@ def test_the_whole_tape():
     orders, rows = check_output(done.stdout)
     assert orders >= 20_000
     assert rows > orders
+
+
+async def test_the_inspector_at_its_end(folder: Path):
+    """With --ui the demo ends with an address, which serves its books until Ctrl-C; the folder is kept as without."""
+    process = command_line.start("demo", "--prints", 300, "--keep", folder / "data", "--ui")
+    try:
+        assert process.stdout is not None
+        line = ""
+        while not line.startswith("the inspector is at "):
+            line = await asyncio.to_thread(process.stdout.readline)
+            assert line, "the demo ended without an address"
+        async with httpx.AsyncClient(follow_redirects=True) as client:
+            page = await client.get(line.split()[-1])
+        assert page.status_code == 200
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, errors = await asyncio.to_thread(process.communicate, timeout=60)
+    assert process.returncode == 0, errors
+    assert out.startswith("stopped\nthe database is kept in ")

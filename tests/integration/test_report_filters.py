@@ -51,6 +51,7 @@ async def changed(
     """Commands of a position, each with its time."""
     async with store.unit_of_work() as uow:
         loaded = await uow.positions.get_position_by_id(position.id)
+        assert loaded is not None
         for name, arguments, when in changes:
             getattr(loaded, name)(*arguments, occurred_at=when)
         await uow.positions.update_position(loaded)
