@@ -158,6 +158,7 @@ class ProjectionWorker(Generic[R]):
         self._place = Remembered(log.server, lambda: _Place(log.server.generation))
         self._copies = True
         self._batch_was_full = False
+        self._batch_had_events = False
         self._was_sound = False
         self._sound_s = now_s()  # when it last knew that the lease was its own
 
@@ -247,18 +248,25 @@ class ProjectionWorker(Generic[R]):
                 await self._check_database()
                 checked = loop.time()
             if await self.run_once():
-                listener.found()
                 renewed, self._sound_s = loop.time(), now_s()
-                if not self._batch_was_full:
-                    await asyncio.sleep(max(began + _BATCH_INTERVAL_S - loop.time(), 0))
-                    await wait_until_set(self._awaited, max(began + self._fold_delay_s - loop.time(), 0))
-                continue
-            if loop.time() - renewed > self._lease.lease_s * _RENEWED_AFTER:
+                if self._batch_had_events or self._batch_was_full or self._awaited.is_set():
+                    listener.found()
+                    if not self._batch_was_full:
+                        await self._collect(began)
+                    continue
+                # Only its checkpoint moved. It has nothing to fold until an append of its categories wakes it.
+            elif loop.time() - renewed > self._lease.lease_s * _RENEWED_AFTER:
                 if not await self._lease.renew():
                     return
                 renewed, self._sound_s = loop.time(), now_s()
             if not self._past.is_behind:
                 await listener.wait()
+
+    async def _collect(self, began: float) -> None:
+        """Let events gather until it is time for the batch after the one that began then."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(began + _BATCH_INTERVAL_S - loop.time(), 0))
+        await wait_until_set(self._awaited, max(began + self._fold_delay_s - loop.time(), 0))
 
     async def run_once(self, *, wait: bool = True) -> bool:
         """Fold one batch.
@@ -290,7 +298,7 @@ class ProjectionWorker(Generic[R]):
             place.position = before
             await self._past.keep_segments(before)
             return False
-        self._batch_was_full = batch.is_full
+        self._batch_was_full, self._batch_had_events = batch.is_full, bool(batch.events)
         try:
             place.ahead = await self._write_and_read_on(place, before, batch)
         except BaseException as error:

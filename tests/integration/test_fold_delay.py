@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from eventstore.log.wakeups import Wakeups
-from projections import OrdersProjection, ProjectionWorker
+from projections import OrdersProjection, PositionsProjection, ProjectionWorker
 from projections.engine.progress import wait_for
 from tests.running_workers import has_folded, place, running
 from tests.waiting import until
@@ -57,6 +58,23 @@ async def test_a_worker_folds_at_once_for_a_task_that_waits(store: EventStore):
         for _ in range(3):
             await place(store, 1)
             await wait_for(store.log, await store.log.head(), ["orders"], timeout_s=10)
+
+
+async def test_a_worker_without_events_follows_the_log_rarely(store: EventStore):
+    """While only orders are written, the worker of positions moves its checkpoint a few times, and at once for whoever waits."""
+    batches = CountedBatches()
+    worker = ProjectionWorker(store.log, PositionsProjection(), fold_delay_s=0.02, progressed=batches)
+    async with running(worker):
+        await place(store, 1)
+        await wait_for(store.log, await store.log.head(), ["positions"], timeout_s=10)
+        before = batches.count
+        for number in range(20):
+            await place(store, number + 1)
+            await asyncio.sleep(0.03)
+        assert batches.count - before <= 6
+        began = time.monotonic()
+        await wait_for(store.log, await store.log.head(), ["positions"], timeout_s=10)
+        assert time.monotonic() - began < 1.0
 
 
 async def test_an_append_wakes_only_readers_of_its_category():
