@@ -249,12 +249,8 @@ class ProjectionWorker(Generic[R]):
                 checked = loop.time()
             if await self.run_once():
                 renewed, self._sound_s = loop.time(), now_s()
-                if self._batch_had_events or self._batch_was_full or self._awaited.is_set():
-                    listener.found()
-                    if not self._batch_was_full:
-                        await self._collect(began)
+                if await self._collect(listener, began):
                     continue
-                # Only its checkpoint moved. It has nothing to fold until an append of its categories wakes it.
             elif loop.time() - renewed > self._lease.lease_s * _RENEWED_AFTER:
                 if not await self._lease.renew():
                     return
@@ -262,11 +258,19 @@ class ProjectionWorker(Generic[R]):
             if not self._past.is_behind:
                 await listener.wait()
 
-    async def _collect(self, began: float) -> None:
-        """Let events gather until it is time for the batch after the one that began then."""
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(began + _BATCH_INTERVAL_S - loop.time(), 0))
-        await wait_until_set(self._awaited, max(began + self._fold_delay_s - loop.time(), 0))
+    async def _collect(self, listener: Listener, began: float) -> bool:
+        """Let events gather after the batch that began then; return whether to look for more, or else to wait for a wake-up.
+
+        If only the checkpoint moved, there is nothing to fold until an append of its categories wakes the worker.
+        """
+        if not (self._batch_had_events or self._batch_was_full or self._awaited.is_set()):
+            return False
+        listener.found()
+        if not self._batch_was_full:
+            loop = asyncio.get_running_loop()
+            await asyncio.sleep(max(began + _BATCH_INTERVAL_S - loop.time(), 0))
+            await wait_until_set(self._awaited, max(began + self._fold_delay_s - loop.time(), 0))
+        return True
 
     async def run_once(self, *, wait: bool = True) -> bool:
         """Fold one batch.
