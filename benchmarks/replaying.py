@@ -19,7 +19,7 @@ from eventstore.core.entity_state import advance
 from projections import OrdersProjection, ProjectionWorker
 from projections.rebuild import rebuild
 
-__all__ = ["CatchUp", "Rebuild", "Replay"]
+__all__ = ["CatchUp", "Rebuild", "Replay", "replay_orders"]
 
 _PAGE_EVENTS = 1_000
 _CATCH_UP_SHARE = 5
@@ -38,7 +38,7 @@ class Replay(Workload):
         """Measure both, and how much the memory grew."""
         found = await history(bench, bench.sizes.history_events)
         before = _memory_mb()
-        value = found.events / await seconds(_replay(found))
+        value = found.events / await seconds(replay_orders(found))
         grown = _memory_mb() - before
         floor = found.events / await seconds(_pages(found))
         bench.notes[:] = [note for note in bench.notes if not note.startswith("replay:")]
@@ -48,7 +48,7 @@ class Replay(Workload):
         return Figure(value, floor)
 
 
-async def _replay(found: History) -> None:
+async def replay_orders(found: History) -> None:
     """Fold the log; what can no longer trade is let go, as an engine that starts anew would."""
     active: dict[UUID, Order] = {}
     async for events in found.store.replay(categories=["order"]).pages():
