@@ -272,7 +272,7 @@ class EventStore:
 
         Raises:
             LimitError: `after` is not a position.
-            ConfigurationError: The server is a standby.
+            ConfigurationError: `key` is not a text, or contains NUL; the server is a standby.
             ConnectionError, TimeoutError: Safe to retry.
         """
         of_stream = None if stream is None else as_id(Entity, stream)
@@ -300,7 +300,7 @@ class EventStore:
 
         Raises:
             LimitError: `after` is not a position.
-            ConfigurationError: `among` is a text; or the server is a standby.
+            ConfigurationError: `among` is a text; a key or a value is not a text, or contains NUL; the server is a standby.
             ConnectionError, TimeoutError: Safe to retry.
         """
         return await last_metadata_by(self.log, key, by=by, among=among, after=after)

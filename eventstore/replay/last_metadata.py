@@ -44,6 +44,7 @@ async def last_metadata(
     log: EventLog, key: str, *, stream: UUID | None = None, after: int = 0
 ) -> LastMetadata | None:
     """Return the last value of a key. See `EventStore.last_metadata`."""
+    _check_text("key", key)
     if stream is None:
         return (await _search(log, key, None, None, after)).get(None)
     check_position("after", after)
@@ -60,6 +61,8 @@ async def last_metadata_by(
     """Return the last value of a key for each value of another one. See `EventStore.last_metadata_by`."""
     if isinstance(among, str):
         raise ConfigurationError(f"among must be a collection of texts, not the text {among!r}")
+    for name in ("by", by), *(("among", one) for one in among or ()):
+        _check_text(*name)
     found = await _search(log, key, by, among, after)
     return {name: value for name, value in found.items() if name is not None}
 
@@ -67,6 +70,7 @@ async def last_metadata_by(
 async def _search(
     log: EventLog, key: str, by: str | None, among: Collection[str] | None, after: int
 ) -> dict[str | None, LastMetadata]:
+    _check_text("key", key)
     check_position("after", after)
     wanted = None if among is None else set(among)
     found: dict[str | None, LastMetadata] = {}
@@ -83,6 +87,11 @@ async def _search(
                 found.setdefault(row["by"], _value(row))
             through, window = begin, min(window * 2, _WINDOW_MAX)
     return found
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str) or "\0" in value:
+        raise ConfigurationError(f"{name} must be a text without NUL, not {value!r}")
 
 
 def _value(row: Any) -> LastMetadata:

@@ -6,9 +6,10 @@ Nothing here needs a server or an event loop. Events pass through the JSON that 
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from inspect import isawaitable
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
@@ -78,7 +79,7 @@ def given(*history: Event | Entity | RecordedEvent) -> Given:
             recorded events. Events that are given bare are one stream for each category.
 
     Raises:
-        ConfigurationError: An entity has no unsaved events, so it tells no history.
+        ConfigurationError: An entity has no unsaved events, so it tells no history; or an argument is neither event nor entity.
         EventEncodingError: An event could not be read back equal.
     """
     return Given(_recorded(history))
@@ -102,9 +103,14 @@ class Given:
             of: The projection.
 
         Raises:
+            ConfigurationError: `of` is not a projection.
             AssertionError: The rows differ; the message has those that are missing and those that are too many.
             Exception: What the projection raised.
         """
+        if not isinstance(of, Projection):
+            raise ConfigurationError(
+                f"of must be a projection, such as {of!r} called: write of=TurnoverProjection()"
+            )
         found = [row for row in self._folded(of) if row is not None]
         missing = [row for row in rows if row not in found]
         unexpected = [row for row in found if row not in rows]
@@ -141,7 +147,8 @@ class Given:
             What the command did, or the `DomainError` that it raised: look at it with `then` or `refused`.
 
         Raises:
-            ConfigurationError: The history has events of several entities, or no class is known for its category.
+            ConfigurationError: The history has events of several entities, no class is known for its category, or the
+                command is a coroutine function.
             Exception: What the command raised, unless it is a `DomainError`.
         """
         entity = self._entity()
@@ -155,6 +162,12 @@ class Given:
                     result = command() if entity is None else command(entity)
         except DomainError as error:
             return Outcome(entity, (), None, error)
+        if isawaitable(result):
+            if isinstance(result, Coroutine):
+                result.close()
+            raise ConfigurationError(
+                "the command is a coroutine function, which would not run here: give a plain function"
+            )
         if entity is None and isinstance(result, Entity):
             entity = result
         if entity is None:
@@ -189,12 +202,14 @@ class Outcome:
         events: The events that it emitted.
         result: What it returned.
         error: The `DomainError` by which it refused; None if it did not.
+        is_refusal_expected: Whether `refused` has looked at the error.
     """
 
     entity: Entity | None
     events: tuple[Event, ...]
     result: Any = field(default=None)
     error: DomainError | None = field(default=None)
+    is_refusal_expected: bool = False
 
     def then(self, *expected: Expected) -> Self:
         """Compare the emitted events with these, in order; none for a command that changes nothing.
@@ -216,11 +231,13 @@ class Outcome:
         return self
 
     def has(self, **fields: Any) -> Self:
-        """Compare fields or properties of the entity after the command.
+        """Compare fields or properties of the entity after the command; after a refusal, first call `refused`.
 
         Raises:
-            AssertionError: A value differs, or the entity has no such name.
+            AssertionError: A value differs, the entity has no such name, or the command was refused.
         """
+        if self.error is not None and not self.is_refusal_expected:
+            raise AssertionError(f"the command was refused: {self.error}") from self.error
         for name, value in fields.items():
             found = getattr(self.entity, name, _NO_TIME)
             if found is _NO_TIME:
@@ -242,7 +259,7 @@ class Outcome:
             raise AssertionError(f"the command was not refused; it emitted {list(self.events)!r}")
         if rule is not None and self.error.rule != rule:
             raise AssertionError(f"the command was refused by {self.error.rule}, not by {rule}: {self.error}")
-        return self
+        return replace(self, is_refusal_expected=True)
 
 
 def _is_as(event: Event, expected: Expected) -> bool:
@@ -279,6 +296,10 @@ def _recorded(history: tuple[Event | Entity | RecordedEvent, ...]) -> tuple[Reco
         found.append(recorded._replace(position=len(found) + 1))
 
     for item in history:
+        if not isinstance(item, Event | Entity | RecordedEvent):
+            raise ConfigurationError(
+                f"given takes events and entities, one argument for each, not {item!r}: write given(*history) for a list"
+            )
         if isinstance(item, RecordedEvent):
             versions[item.stream_id] = item.version
             found.append(item)

@@ -102,7 +102,10 @@ class Access:
         return host.lower() in self._hosts
 
     async def name_of_caller(self, connection: HTTPConnection) -> str | None:
-        """Return who sends a request: a name, empty if names are not asked for; None if the request is refused."""
+        """Return who sends a request: a name, empty if names are not asked for; None if the request is refused.
+
+        A function that returns an empty name has found nobody, so it refuses too.
+        """
         if self._authenticate is None:
             return ""
         if isinstance(self._authenticate, Token):
@@ -110,7 +113,7 @@ class Access:
             return "" if hmac.compare_digest(cookie.encode(), self._cookie(self._authenticate)) else None
         found = self._authenticate(connection)
         name = await found if isawaitable(found) else found
-        return name if isinstance(name, str) else None
+        return name if isinstance(name, str) and name.strip() else None
 
     def admit(self, connection: HTTPConnection) -> Response | None:
         """Return the answer to a first visit with `?token=...`: the cookie, and the way to the same page without it."""

@@ -210,7 +210,9 @@ class Parameters:
         if value is None:
             return None
         try:
-            if isinstance(orjson.loads(value), dict):
+            if (
+                isinstance(orjson.loads(value), dict) and "\\u0000" not in value
+            ):  # PostgreSQL has no such character
                 return value
         except orjson.JSONDecodeError:
             pass

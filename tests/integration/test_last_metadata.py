@@ -102,5 +102,9 @@ async def test_bad_arguments(store: EventStore):
     """A text in place of a collection of texts, and a position that is none, are refused in one line."""
     with pytest.raises(ConfigurationError, match="among must be a collection"):
         await store.last_metadata_by("row", by="strategy", among="trend")
+    with pytest.raises(ConfigurationError, match="among must be a text"):
+        await store.last_metadata_by("row", by="strategy", among=[7])  # type: ignore[list-item]  # what is tested
+    with pytest.raises(ConfigurationError, match="key must be a text without NUL"):
+        await store.last_metadata("a\0b")
     with pytest.raises(LimitError):
         await store.last_metadata("row", after=-1)

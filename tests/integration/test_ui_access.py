@@ -144,6 +144,8 @@ async def test_a_function_names_the_caller(store: EventStore, is_async: bool):
     hook: Any = name_later if is_async else name_of
     async with browsing(store, authenticate=hook) as client:
         assert (await client.get("/")).status_code == 401
+        for nobody in ("", " "):
+            assert (await client.get("/", headers={"X-User": nobody})).status_code == 401
         answer = await client.get("/", headers={"X-User": "<b>risk</b>"})
         assert answer.status_code == 200
         assert "&lt;b&gt;risk&lt;/b&gt;" in answer.text

@@ -234,6 +234,8 @@ async def test_evidence_is_verified_sealed_and_proved(store: EventStore, shown: 
         ("/events?before=99999999999999999999", 400),
         ("/events?metadata=nonsense", 400),
         ("/events?metadata=[1]", 400),
+        ("/events?metadata=%7B%22a%22:%22%5Cu0000%22%7D", 400),
+        ("/events?data=%7B%22a%22:%22%5Cu0000%22%7D", 400),
         ("/events?from=yesterday", 400),
         ("/events?category=%00", 400),
         ("/events?category=%ff", 200),

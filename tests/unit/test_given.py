@@ -235,3 +235,30 @@ def test_the_repr_of_an_event_is_short():
     assert "occurred_at=" in told
     assert "None" not in told
     assert "False" not in told
+
+
+def test_what_would_pass_in_vain_is_refused():
+    """A coroutine function would not run, and a state after an unseen refusal would say nothing."""
+
+    async def cancel(order: Order) -> None:
+        order.cancel()
+
+    with pytest.raises(ConfigurationError, match="coroutine function"):
+        given(working()).when(cancel)
+    outcome = given(working()).when(lambda order: order.fill(Decimal(-2), Decimal(1), "E-1"))
+    with pytest.raises(AssertionError, match="was refused"):
+        outcome.has(leaves_quantity=Decimal(5))
+    outcome.refused().has(leaves_quantity=Decimal(5))
+
+
+@pytest.mark.parametrize("history", [[working()], "x", None])
+def test_what_is_no_history(history: Any):
+    """A list in place of its items, or anything else, is refused in one line."""
+    with pytest.raises(ConfigurationError, match=r"given takes events and entities"):
+        given(history)
+
+
+def test_a_class_in_place_of_a_projection():
+    """The class of a projection is none."""
+    with pytest.raises(ConfigurationError, match="of must be a projection"):
+        given(working()).expect(of=OrdersProjection)  # type: ignore[arg-type]  # what is tested
