@@ -107,22 +107,31 @@ def compounded(steps: Iterable[tuple[Any, float | None]]) -> float | None:
 
 
 def total(name: str, some: Sequence[Series]) -> Series:
-    """Return the sum of series of one currency; what one of them begins with later is capital that comes in."""
+    """Return the sum of series of one currency; what one of them begins with later is capital that comes in.
+
+    The first point is what those began with that begin first. What they made at that same time is the second one.
+    """
     if len(some) == 1:
         return Series(name, some[0].currency, some[0].points)
+    begin = min(one.points[0].at for one in some)
+    now = {place: one.points[0] for place, one in enumerate(some) if one.points[0].at == begin}
+    equity = sum((point.equity for point in now.values()), _ZERO)
+    capital = sum((point.capital for point in now.values()), _ZERO)
+    points = [Point(begin, equity, capital)]
     steps = sorted(
-        ((point.at, place, point) for place, one in enumerate(some) for point in one.points),
+        (
+            (point.at, place, point)
+            for place, one in enumerate(some)
+            for point in (one.points[1:] if place in now else one.points)
+        ),
         key=lambda step: (step[0], step[1]),
     )
-    now: dict[int, Point] = {}
-    equity = capital = _ZERO
-    points: list[Point] = []
     for at, place, point in steps:
         before = now.get(place, Point(at, _ZERO, _ZERO))
         equity += point.equity - before.equity
         capital += point.capital - before.capital
         now[place] = point
-        if points and points[-1].at == at:
+        if len(points) > 1 and points[-1].at == at:
             points.pop()
         points.append(Point(at, equity, capital))
     return Series(name, some[0].currency, tuple(points))
@@ -130,13 +139,15 @@ def total(name: str, some: Sequence[Series]) -> Series:
 
 def of_period(points: Sequence[Point], since: datetime | None) -> tuple[Point, ...]:
     """Return the points of a period, with what it began with as the first one."""
-    if since is None:
-        first = points[0]
+    before = [] if since is None else [point for point in points if point.at < since]
+    rest = points[len(before) :]
+    if since is not None and before:
+        return (before[-1]._replace(at=since), *rest)
+    if rest and rest[0].pnl:
         # What a portfolio made before its first point is nothing: it begins with its capital.
-        return (Point(first.at, first.capital, first.capital), *points) if first.pnl else tuple(points)
-    before = [point for point in points if point.at < since]
-    rest = [point for point in points if point.at >= since]
-    return (before[-1]._replace(at=since), *rest) if before else tuple(rest)
+        first = rest[0]
+        return (Point(first.at, first.capital, first.capital), *rest)
+    return tuple(rest)
 
 
 def thinned(points: Sequence[Any], value: Any, most: int) -> list[Any]:

@@ -86,13 +86,14 @@ amounts = st.integers(-1_000, 1_000)
     )
 )
 def test_a_sum_ends_at_the_sum_of_the_ends(rows):
-    """For any points of any portfolios: the last equity and capital, and one point a time, in order."""
+    """For any points of any portfolios: the last equity and capital; one point a time, but two at the first one; in order."""
     some = [series(*(point(*row) for row in sorted(one, key=lambda row: row[0]))) for one in rows]
     whole = total("all", some)
     assert whole.points[-1].equity == sum(one.points[-1].equity for one in some)
     assert whole.points[-1].capital == sum(one.points[-1].capital for one in some)
     times = [one.at for one in whole.points]
     assert times == sorted(times)
+    assert len(whole.points) == 1 or len(some) == 1 or len(set(times[1:])) == len(times[1:])
     assert min(fall.amount for fall in whole.falls()) == 0
 
 
@@ -104,6 +105,31 @@ def test_a_period_begins_with_what_was_there():
     assert [one.equity for one in of_period(points, BEGIN - timedelta(days=2))] == [100, 120, 150]
     assert [one.equity for one in of_period(points, BEGIN + timedelta(days=9))] == [150]
     assert [one.equity for one in of_period([point(0, 130)], None)] == [100, 130]
+
+
+def test_a_sum_has_what_each_made_at_its_first_point():
+    """Also where both begin at one time, where one begins at the time of a point of the other, and after a period began."""
+    begun = series(*of_period([point(0, 130)], None), name="a")
+    other = series(*of_period([point(0, 95), point(1, 97)], None), name="b")
+    later = series(*of_period([point(1, 105)], None), name="c")
+    for some in ([begun, other], [other, begun], [other, later], [later, other], [begun, other, later]):
+        whole = total("all", some)
+        assert whole.pnl == sum(one.pnl for one in some)
+        assert whole.points[0].pnl == 0
+    since = BEGIN + timedelta(days=1)
+    known = [
+        series(*of_period([point(0, 130), point(2, 140)], since)),
+        series(*of_period([point(0, 150)], since)),
+        series(*of_period([point(1, 107)], since)),
+    ]
+    assert total("all", known).pnl == 10 + 0 + 7
+
+
+def test_a_portfolio_that_begins_in_the_period_made_nothing_before():
+    """Its first point is a result of the period: in front of it stands its capital."""
+    begun = of_period([point(0, 130), point(1, 135)], BEGIN - timedelta(days=1))
+    assert [(one.equity, one.capital) for one in begun] == [(100, 100), (130, 100), (135, 100)]
+    assert of_period([point(0, 130)], BEGIN + timedelta(days=1))[0].equity == 130
 
 
 @given(st.lists(amounts, min_size=1, max_size=400), st.integers(3, 60))
