@@ -76,7 +76,7 @@ def open_after(executions: Iterable[Execution], before: Open = NOTHING) -> Open:
         before: What was open before them, without an execution.
     """
     held = before
-    in_order = _in_place(executions)
+    in_order = in_place(executions)
     rest = SPLIT_REST if any(one.reported_quantity is not None for one in in_order) else ZERO
     for one in in_order:
         if one.counts and one.side is not None:
@@ -86,7 +86,8 @@ def open_after(executions: Iterable[Execution], before: Open = NOTHING) -> Open:
     return held
 
 
-def _in_place(executions: Iterable[Execution]) -> list[Execution]:
+def in_place(executions: Iterable[Execution]) -> list[Execution]:
+    """Return executions in the order of report, each correction in the place of what it replaced."""
     places: dict[ExecutionKey, int] = {}
     found: list[Execution] = []
     for execution in executions:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from eventstore.core.context import exact, plain
 from eventstore.core.event import Event, RecordedEvent
+from eventstore.domain.average_cost import in_place
 from eventstore.domain.position import Position, PositionMarked
 from eventstore.domain.position_memory import adopted, reported
 from eventstore.replay.past_fold import creates, try_to_evolve
@@ -52,7 +53,7 @@ async def trades(store: EventStore, *, limit: int | None, filters: Mapping[str, 
             for one in found.values()
             if one.state is not None and one.state.closed_at is not None and _belongs(question, one.state)
         ]
-        rows = [_row(one, state) for one, state in closed]
+        rows = [row for one, state in closed if (row := _row(one, state)) is not None]
         rows.sort(key=lambda row: (row[7], row[0]))
         return Report(
             "trades",
@@ -108,9 +109,12 @@ def _result(position: Position) -> Decimal:
 
 
 @exact
-def _row(trip: _RoundTrip, state: Position) -> tuple[Any, ...]:
-    executions = [one for one in reported(trip.events) if one.counts and one.side is not None]
+def _row(trip: _RoundTrip, state: Position) -> tuple[Any, ...] | None:
+    """Return the row of a round trip; None if nothing was ever held: each of its executions was taken back."""
+    executions = [one for one in in_place(reported(trip.events)) if one.counts and one.side is not None]
     held = adopted(trip.events)
+    if not executions and not held.quantity:
+        return None
     entered = [(abs(held.quantity), abs(held.cost))] if held.quantity else []
     left: list[tuple[Decimal, Decimal]] = []
     first = held.quantity or next((one.side.sign for one in executions if one.side is not None), 1)
