@@ -193,9 +193,12 @@ class TimeLimit:
 
 
 class FairTimer:
-    """A timer that begins again, with the length of the stall, if the event loop stalled until after it was due."""
+    """A timer that begins again, with the length of the stall, if the event loop stalled until after it was due.
 
-    __slots__ = ("_arguments", "_callback", "_delay_s", "_handle", "_loop")
+    All that it adds is at most its delay, so it fires even if the loop stalls again and again.
+    """
+
+    __slots__ = ("_arguments", "_callback", "_handle", "_left_s", "_loop")
 
     def __init__(
         self,
@@ -205,7 +208,7 @@ class FairTimer:
         *arguments: Any,
     ) -> None:
         self._loop = loop
-        self._delay_s = delay_s
+        self._left_s = delay_s
         self._callback = callback
         self._arguments = arguments
         self._handle = loop.call_later(delay_s, self._fire)
@@ -216,8 +219,10 @@ class FairTimer:
 
     def _fire(self) -> None:
         late_s = watch().note(self._loop.time() - self._handle.when())
-        if late_s and self._delay_s:
-            self._handle = self._loop.call_later(min(late_s, self._delay_s), self._fire)
+        more_s = min(late_s, self._left_s)
+        if more_s > 0:
+            self._left_s -= more_s
+            self._handle = self._loop.call_later(more_s, self._fire)
         else:
             self._callback(*self._arguments)
 

@@ -12,8 +12,9 @@ value of the field is usual.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -94,6 +95,39 @@ class _Conditions:
         """Return when a value that is given for a schema is usual."""
         find = self._BY_TYPE.get(schema["type"])
         return _NEVER if find is None else find(self, schema)
+
+    def keeps_default(self, schema: Schema) -> bool:
+        """Return whether a field's default stays as it is where no value is given.
+
+        A validator of the user may refuse it, change it, or look at other fields; a factory may look at other fields.
+        """
+        if schema["type"] != "default":
+            return self._is_own_only(schema)
+        if schema.get("default_factory_takes_data"):
+            return False
+        is_none = "default" in schema and schema["default"] is None
+        return self._is_own_only(schema["schema"], is_none=is_none)
+
+    def _is_own_only(self, schema: Schema, *, is_none: bool = False) -> bool:
+        """Return whether all validator functions that see a value of a schema are the library's."""
+        kind = schema["type"]
+        if is_none and kind == "nullable":
+            return True  # what is inside does not see None
+        if kind.startswith("function-") and not _is_known(schema["function"]["function"]):
+            return False
+        if kind == "definition-ref":
+            name = schema["schema_ref"]
+            if name in self._open or name not in self._definitions:
+                return False
+            self._open.append(name)
+            try:
+                return self._is_own_only(self._definitions[name], is_none=is_none)
+            finally:
+                self._open.pop()
+        if kind == "model":
+            return True  # an instance is kept as it is
+        inner = (value for name, value in schema.items() if name not in ("metadata", "serialization"))
+        return all(self._is_own_only(each, is_none=is_none) for value in inner for each in _schemas_in(value))
 
     def _inner(self, schema: Schema) -> _Usual:
         return self.usual(schema["schema"])
@@ -197,6 +231,27 @@ class _Conditions:
     }
 
 
+def _schemas_in(value: Any) -> Iterator[Schema]:
+    """Yield the schemas that a part of a schema consists of."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("type"), str):
+            yield value
+        else:
+            for each in value.values():
+                yield from _schemas_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _schemas_in(each)
+
+
+def _is_known(function: Any) -> bool:
+    """Whether a validator function is the library's or pydantic's, or marked by `returns_usual`."""
+    if isinstance(function, partial):
+        function = function.func
+    module = str(getattr(function, "__module__", ""))
+    return hasattr(function, "__usual__") or module.startswith((*_OWN_MODULES, "pydantic."))
+
+
 def _has_only(schema: Schema, *constraints: str) -> bool:
     """Whether a schema has no other constraints than these."""
     return schema.keys() <= {"type", "metadata", "ref", *constraints}
@@ -228,6 +283,9 @@ class _Shapes(dict[tuple[str, ...], Create]):
         self._made = form.made
         self._required = {name for name in fields if name not in form.defaults and name not in form.made}
         self._usual = {name: conditions.usual(field["schema"]) for name, field in fields.items()}
+        self._given_always = {
+            name for name, field in fields.items() if not conditions.keeps_default(field["schema"])
+        }
 
     def __missing__(self, names: tuple[str, ...]) -> Create:
         if len(self) >= _SHAPES_MAX:
@@ -236,10 +294,11 @@ class _Shapes(dict[tuple[str, ...], Create]):
         return create
 
     def _creator(self, names: tuple[str, ...]) -> Create:
-        if not self._required <= set(names) <= self._usual.keys():
+        given_names = set(names)
+        if not self._required | self._given_always <= given_names <= self._usual.keys():
             return _never
         conditions = [(name, *self._usual[name]) for name in names]
-        defaults, given_names = self._defaults, set(names)
+        defaults = self._defaults
         made = [(name, make) for name, make in self._made.items() if name not in given_names]
 
         def create(instance: BaseModel, given: dict[str, Any]) -> bool:
@@ -252,7 +311,7 @@ class _Shapes(dict[tuple[str, ...], Create]):
             for name, make in made:
                 state[name] = make(state)
             set_state(instance, state)
-            set_given(instance, given_names)
+            set_given(instance, given_names.copy())
             set_extra(instance, None)
             set_private(instance, None)
             return True

@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from eventstore.core.types import Amount, Computed
 from eventstore.core.usual import creates
 from eventstore.errors import ConfigurationError, DomainError
+from eventstore.private_names.pydantic_names import set_given
 from eventstore.suggestions import suggestion
 
 SHOWN_CHARACTERS_MAX = 200
@@ -156,6 +157,5 @@ class Validated(BaseModel):
         """
         made = cls(**values)
         if _fields_set is not None:
-            made.__pydantic_fields_set__.clear()
-            made.__pydantic_fields_set__.update(_fields_set)
+            set_given(made, set(_fields_set))
         return made

@@ -121,6 +121,7 @@ class Signals:
         direct = config.direct()
         connector = Connector(direct or config)
         backoff = Backoff(_BACKOFF_FIRST_S, _BACKOFF_MAX_S, jitter=0.25)
+        explained_s = now_s()
         while True:
             try:
                 if not await self._listen_once(connector):
@@ -131,7 +132,9 @@ class Signals:
                     return
                 backoff.reset()
             except (EventStoreError, *DRIVER_ERRORS, TimeoutError) as error:
-                if not explained(now_s() - PROBE_INTERVAL_S - PROBE_TIMEOUT_S):
+                if explained(max(explained_s, now_s() - PROBE_INTERVAL_S - PROBE_TIMEOUT_S)):
+                    explained_s = now_s()  # the stall explains this error, and no later one
+                else:
                     level = logging.WARNING if isinstance(error, _LASTING) else logging.INFO
                     _logger.log(level, "retrying to listen for other processes", exc_info=error)
             await asyncio.sleep(backoff.next_s())

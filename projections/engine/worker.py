@@ -206,14 +206,14 @@ class ProjectionWorker(Generic[R]):
                             "partition": self.partition,
                             "retry_in_s": retry_s,
                         }
-                        if explained(self._sound_s):
-                            pass
-                        elif is_repaired_elsewhere:
+                        if is_repaired_elsewhere:
                             _logger.exception(
                                 "projection %s folds nothing until the database is repaired",
                                 self.projection.name,
                                 extra=extra,
                             )
+                        elif explained(self._sound_s):
+                            self._sound_s = now_s()  # the stall explains this error, and no later one
                         else:
                             _logger.warning("retrying batch", extra=extra, exc_info=error)
                         self._place.forget()

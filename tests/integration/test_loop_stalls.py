@@ -6,6 +6,7 @@ Each test stalls the loop for longer than the time limit under test, when the an
 from __future__ import annotations
 
 import asyncio
+import builtins
 import logging
 import os
 import signal
@@ -21,7 +22,7 @@ from eventstore.database import ConnectionFactory, PostgreSQLAdapter
 from eventstore.errors import ConnectionError, TimeoutError
 from eventstore.log import EventLog, bulk_load, signals
 from eventstore.log.copy_rows import copied_rows
-from eventstore.loop_stalls import FairTimer, Stopwatch, watch
+from eventstore.loop_stalls import FairTimer, Stopwatch, TimeLimit, watch
 from eventstore.repositories.backend import PostgreSQLBackend
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
@@ -426,3 +427,54 @@ async def test_a_fair_timer_that_is_on_time_fires_once():
     FairTimer(loop, 0.01, fired.append, "b").cancel()
     await asyncio.sleep(0.05)
     assert fired == ["a"]
+
+
+async def test_a_time_limit_ends_although_the_loop_stalls_again_and_again():
+    """A program that computes in pieces of 0.3 s, and lets the loop run once between them, does not keep a limit from firing."""
+
+    async def compute() -> None:
+        while True:
+            stall(0.3)
+            await asyncio.sleep(0)
+
+    computing = asyncio.create_task(compute())
+    began_s = time.monotonic()
+    try:
+        with pytest.raises(builtins.TimeoutError):
+            async with TimeLimit(SHORT_S):
+                await asyncio.Event().wait()
+    finally:
+        computing.cancel()
+    assert time.monotonic() - began_s < 5
+
+
+async def test_a_stall_explains_one_error_and_no_later_one(
+    store: EventStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """A worker that loses its server for good after a stall says so, in place of the stall."""
+    worker = ProjectionWorker(store.log, OrdersProjection())
+    caplog.set_level(logging.WARNING)
+    async with running(worker):
+        await place(store, 1)
+        await until(lambda: has_folded(store.log, 1))
+        monkeypatch.setattr(worker, "_check_version", _lost)
+        monkeypatch.setattr(worker, "run_once", _lost)
+        async with store.connection.acquire():
+            await asyncio.sleep(0.05)
+            stall()
+            await asyncio.sleep(0.05)
+        await until(lambda: _count(caplog, "retrying batch", 2))
+    assert _count_of(caplog, "the event loop did not run") == 1
+
+
+async def _lost(**_: Any) -> None:
+    await asyncio.sleep(0)
+    raise ConnectionError("the server is away")
+
+
+def _count_of(caplog: pytest.LogCaptureFixture, text: str) -> int:
+    return sum(text in record.getMessage() for record in caplog.records)
+
+
+async def _count(caplog: pytest.LogCaptureFixture, text: str, least: int) -> bool:
+    return _count_of(caplog, text) >= least

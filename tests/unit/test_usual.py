@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from eventstore import Order, OrderSide
 from eventstore.core import Event
+from eventstore.core.event import Amended
 from eventstore.core.registry import EventRegistry
 from eventstore.core.usual import creates
 from eventstore.domain.order_events import OrderCreated, OrderFilled
@@ -92,3 +93,67 @@ def test_settings_that_change_values_hold():
     with pytest.raises(DomainError, match="words"):
         Renamed(**by_name)
     assert Renamed(words="a").text == "a"
+
+
+_OWN = EventRegistry()
+
+
+class Hedge(Event, category="hedge", registry=_OWN):
+    """A field whose validator looks at another field, and is None where it is not given."""
+
+    size: int
+    reason: str | None = None
+
+    @field_validator("reason")
+    @classmethod
+    def needs_reason(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """A large one needs a reason."""
+        if value is None and info.data["size"] > 100:
+            raise ValueError("a large hedge needs a reason")
+        return value
+
+
+class Counted(Event, category="counted", registry=_OWN):
+    """A validator that returns another value at each run, and a factory that looks at the fields before it."""
+
+    runs: ClassVar[list[int]] = []
+    a: int = 0
+    number: int = 0
+    b: int = Field(default_factory=lambda fields: fields.get("c", -1) + fields["a"])
+    c: int = 5
+
+    @field_validator("number")
+    @classmethod
+    def count(cls, value: int) -> int:
+        """The number of this run."""
+        cls.runs.append(value)
+        return len(cls.runs)
+
+
+def test_a_rule_for_a_field_that_is_not_given_holds():
+    """The user's validator of a field runs although nothing was given for it."""
+    with pytest.raises(DomainError, match="a large hedge needs a reason"):
+        Hedge(size=500)
+    assert Hedge(size=5).reason is None
+    assert Hedge(size=500, reason="roll").reason == "roll"
+
+
+def test_a_default_that_is_made_anew_each_time_is():
+    """A validator that changes the default runs for each event; a factory sees only the fields before its own."""
+    first, second = Counted(a=1), Counted(a=1)
+    assert first.number != second.number
+    assert first.b == Counted(a=1, c=9).b == 0
+
+
+def test_events_do_not_share_the_set_of_given_fields():
+    """What one event says about its given fields is not what another one says."""
+
+    class Moved(Amended, category="moved", registry=_OWN):
+        x: int = 0
+        y: int = 0
+
+    one = Moved(x=5)
+    Moved.model_construct({"y"}, x=7)
+    one.model_fields_set.add("y")
+    assert Moved(x=6).changes == {"x": 6}
+    assert Moved(x=6).to_json() == b'{"x":6}'
