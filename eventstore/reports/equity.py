@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from eventstore.core.context import exact, plain
 from eventstore.domain.money import checked_rates, converted_total
 from eventstore.domain.portfolio import Portfolio, PortfolioAmended, PortfolioCashMoved, PortfolioCreated
+from eventstore.errors import DomainError
 from eventstore.reports.columns import amounts, quotients, texts, times
 from eventstore.reports.filters import Question
 from eventstore.reports.folding import BEFORE, Stream
@@ -140,37 +141,30 @@ async def curves(moment: Moment, rates: Mapping[str, Decimal] | None) -> list[Cu
     """Return the curve of each portfolio of a question; without rates, one for each of its currencies."""
     found = []
     for portfolio in await portfolios_of(moment):
-        if rates is None and await _has_other_currencies(moment, portfolio):
+        try:
+            found.append(await _in_one(moment, portfolio, checked_rates(rates)))
+        except DomainError as error:
+            if rates is not None or error.rule != "money.rate":
+                raise
             found += await _by_currency(moment, portfolio)
-            continue
-        known = checked_rates(rates)
-        curve = await moment.store.equity_curve(portfolio, through=moment.bound, rates=known)
-        capital = await _capital(moment, portfolio, known)
-        points, so_far, ahead = [], ZERO, 0
-        for one in curve.points:
-            if moment.has_occurred(one.at):
-                while ahead < len(capital) and capital[ahead][0] <= one.at:
-                    so_far, ahead = capital[ahead][1], ahead + 1
-                points.append(Point(one.at, one.equity, so_far))
-        found.append(Curve(portfolio, portfolio.currency, points))
     return [one for one in found if moment.question.has_currency(one.currency)]
 
 
-async def _has_other_currencies(moment: Moment, portfolio: Portfolio) -> bool:
-    """Whether a portfolio or one of its positions has amounts of another currency than the portfolio's."""
-    own = {None, portfolio.currency}
-    others = (
-        portfolio.other_balances,
-        portfolio.other_deposits,
-        portfolio.other_realized_pnl,
-        portfolio.other_commissions,
-        portfolio.other_income,
-        portfolio.conversions,
-    )
-    if any(one.currency not in own for amounts in others for one in amounts):
-        return True
-    positions = await moment.past.positions.get_positions_by_portfolio(portfolio)
-    return any(one.currency not in own for one in positions)
+async def _in_one(moment: Moment, portfolio: Portfolio, rates: Mapping[str, Decimal]) -> Curve:
+    """Return the curve of a portfolio in its currency.
+
+    Raises:
+        DomainError: `money.rate`: at some time it had an amount of another currency that has no rate.
+    """
+    curve = await moment.store.equity_curve(portfolio, through=moment.bound, rates=rates)
+    capital = await _capital(moment, portfolio, rates)
+    points, so_far, ahead = [], ZERO, 0
+    for one in curve.points:
+        if moment.has_occurred(one.at):
+            while ahead < len(capital) and capital[ahead][0] <= one.at:
+                so_far, ahead = capital[ahead][1], ahead + 1
+            points.append(Point(one.at, one.equity, so_far))
+    return Curve(portfolio, portfolio.currency, points)
 
 
 async def _capital(
@@ -213,12 +207,6 @@ async def _by_currency(moment: Moment, portfolio: Portfolio) -> list[Curve]:
 
 @exact
 def _added(last: Point, at: datetime, changes: Mapping[str, Decimal]) -> Point:
-    made = (
-        changes["realized_pnl"]
-        + changes["unrealized_pnl"]
-        + changes["income"]
-        + changes["conversions"]
-        - changes["commission"]
-    )
-    capital = plain(last.capital + changes["capital"])
-    return Point(at, plain(last.equity + changes["capital"] + made), capital)
+    made = changes["realized_pnl"] + changes["unrealized_pnl"] + changes["income"] - changes["commission"]
+    moved = changes["capital"] + changes["conversions"]  # in one currency alone, a conversion gains nothing
+    return Point(at, plain(last.equity + moved + made), plain(last.capital + moved))

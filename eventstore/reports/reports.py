@@ -172,7 +172,8 @@ class Reports:
         """Return the equity of each portfolio over time: `EventStore.equity_curve`, with the capital of each point.
 
         `capital` is the initial capital with deposits and transfers in, less those out; `pnl` is equity - capital. A
-        portfolio with amounts of several currencies has, without rates, one curve for each currency.
+        portfolio that ever had amounts of several currencies has, without rates, one curve for each currency; what a
+        conversion brought into a currency or took out of it is then capital of that currency.
 
         Args:
             every: Only the last point of each period; None for each change.

@@ -13,6 +13,7 @@ import pytest_asyncio
 from eventstore.domain.executions import OrderSide
 from eventstore.domain.order import Order
 from eventstore.domain.portfolio import Portfolio
+from eventstore.errors import DomainError
 from eventstore.store import EventStore
 
 D = Decimal
@@ -121,3 +122,54 @@ async def test_what_was_taken_back_is_no_round_trip(book: EventStore):
     await trade(book, SELL, 1, 11, "B2", at(5), symbol="B")
     assert len(await book.reports.positions(which="closed")) == 2
     assert told(await book.reports.trades(), "symbol", "quantity") == [("B", 1)]
+
+
+EQUITY = ("currency", "equity", "capital", "pnl")
+
+
+async def test_equity_after_a_busted_fee_in_a_coin(book: EventStore):
+    """Once a fee was in a coin, each currency has its curve, also after the bust and as of any time; rates still lack the coin."""
+    order = await trade(book, BUY, 1, 10, "A1", at(2), commission=D("0.01"), commission_currency="BNB")
+    await bust(book, order, "A1", at(3))
+    assert told((await book.reports.equity(every="month")), *EQUITY) == [
+        ("USD", 1000, 1000, 0),
+        ("BNB", 0, 0, 0),
+    ]
+    assert told(await book.reports.equity(occurred_at=at(2)), *EQUITY) == [
+        ("USD", 1000, 1000, 0),
+        ("BNB", D("-0.01"), 0, D("-0.01")),
+    ]
+    assert len(await book.reports.drawdown(every="month")) == 2
+    with pytest.raises(DomainError, match="BNB"):
+        await book.reports.equity(rates={})
+
+
+async def test_equity_as_of_a_time_before_another_currency(book: EventStore):
+    """The past of a portfolio that has a position in euros by now is in dollars alone."""
+    await trade(book, BUY, 1, 10, "A1", at(2))
+    await trade(book, SELL, 1, 15, "A2", at(3))
+    await trade(book, BUY, 1, 10, "B1", at(5), symbol="B", currency="EUR", commission=D(1))
+    for when in (at(2), at(4)):
+        (row,) = await book.reports.equity(every="month", occurred_at=when)
+        assert (row["currency"], row["pnl"]) == ("USD", 0 if when == at(2) else 5)
+    assert told(await book.reports.equity(every="month"), *EQUITY) == [
+        ("USD", 1005, 1000, 5),
+        ("EUR", -1, 0, -1),
+    ]
+
+
+async def test_a_conversion_is_no_loss(book: EventStore):
+    """Without rates, what was converted is capital of its currency: neither curve falls, and the results are those of `pnl`."""
+    await in_portfolio(book, "record_trade", "T1", realized_pnl=D("34.5"), occurred_at=at(2))
+    await in_portfolio(book, "convert", "USD", D(100), "EUR", D(90), occurred_at=at(3))
+    assert told(await book.reports.equity(every="month"), *EQUITY) == [
+        ("USD", D("934.5"), 900, D("34.5")),
+        ("EUR", 90, 90, 0),
+    ]
+    assert told(await book.reports.drawdown(every="month"), "currency", "drawdown") == [
+        ("USD", 0),
+        ("EUR", 0),
+    ]
+    assert told(await book.reports.pnl(by="currency"), "currency", "total") == [("USD", D("34.5"))]
+    (row,) = (await book.reports.equity(rates={"EUR": D("1.2")})).last(1)
+    assert (row["equity"], row["capital"], row["pnl"]) == (D("1042.5"), 1000, D("42.5"))

@@ -413,7 +413,7 @@ def round_trips(history: History) -> dict[Any, list[Fraction]]:
 
 @HISTORIES
 async def test_the_equity_of_each_currency_and_at_rates(store: EventStore, history: History):
-    """Without rates each currency has its own curve; at rates it is the curve of the store, with the capital of its time."""
+    """Without rates each currency has its own curve, with conversions as capital; at rates it is the curve of the store."""
     player = await played(store, history)
     report = await store.reports.equity(every="day")
     last: dict[Any, dict[str, Any]] = {}
@@ -427,7 +427,10 @@ async def test_the_equity_of_each_currency_and_at_rates(store: EventStore, histo
         sums[one.traded.currency] += one.unrealized if one.traded.on_margin else one.value
     agree(
         {(currency,): [Fraction(row["equity"]), Fraction(row["capital"])] for currency, row in last.items()},
-        {(currency,): [amount, wanted.capital[currency]] for currency, amount in sums.items()},
+        {
+            (currency,): [amount, wanted.capital[currency] + wanted.conversions[currency]]
+            for currency, amount in sums.items()
+        },
     )
     answer = history.answers[history.end]
     rates = {currency: Decimal(str(float(rate))) for currency, rate in answer.rates.items()}
