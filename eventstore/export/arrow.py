@@ -181,7 +181,7 @@ async def to_arrow(
     The table has `.to_pandas()`, and `polars.from_arrow` accepts it. Arguments and errors are those of
     `read_batches`.
     """
-    arrow = _arrow()
+    arrow = import_arrow()
     options = _Options(decimals, decimal_precision, decimal_scale, consistency, _BATCH_ROWS)
     async with _opened(log, table, categories, options) as opened:
         return arrow.Table.from_batches([batch async for batch in opened.batches], schema=opened.schema)
@@ -208,7 +208,7 @@ async def write_parquet(
     Raises:
         OSError: The file cannot be written.
     """
-    parquet = _arrow("pyarrow.parquet")
+    parquet = import_arrow("pyarrow.parquet")
     options = _Options(decimals, decimal_precision, decimal_scale, consistency, _BATCH_ROWS)
     rows = 0
     async with _opened(log, table, categories, options) as opened:
@@ -282,7 +282,7 @@ async def read_batches(
 async def _opened(
     log: EventLog, table: str | KeepsTable, categories: Sequence[str] | None, options: _Options
 ) -> AsyncIterator[_Opened]:
-    arrow = _arrow()
+    arrow = import_arrow()
     if isinstance(table, str) and table == EVENTS:
         await require_known_names(log, categories=categories)
         columns = [_column(arrow, table, one, options, None) for one in _EVENT_TYPES.items()]
@@ -537,7 +537,12 @@ def _schema(arrow: Any, columns: list[_Column], consistency: Consistency, positi
     return arrow.schema([arrow.field(column.name, column.type) for column in columns], metadata=metadata)
 
 
-def _arrow(name: str = "pyarrow") -> Any:
+def import_arrow(name: str = "pyarrow") -> Any:
+    """Import pyarrow, which can take seconds, so a program does it before it opens connections.
+
+    Raises:
+        ConfigurationError: It is not installed.
+    """
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
