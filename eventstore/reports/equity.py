@@ -175,7 +175,7 @@ async def _capital(
     types = (PortfolioCreated, PortfolioAmended, PortfolioCashMoved)
     async for part in moment.events(types, streams=[portfolio.id]):
         stream.add(part.occurred_at, part)
-    return [(start, _capital_of(state, rates)) for start, state in stream.states() if state is not None]
+    return [(start, _capital_of(state, rates)) for start, state, _ in stream.states() if state is not None]
 
 
 @exact

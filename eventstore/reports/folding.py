@@ -47,8 +47,11 @@ class Stream(Generic[E]):
         elif _moment(event) >= _moment(self._events[place][1]):
             self._events[place] = (start, event)
 
-    def states(self) -> Iterator[tuple[datetime, E | None]]:
-        """Yield the start of each period with events, in order, and the state at its end; None: there is no entity."""
+    def states(self) -> Iterator[tuple[datetime, E | None, E | None]]:
+        """Yield the start of each period with events, in order, the state at its end, and the last one until then.
+
+        The state is None if there is no entity; after a deletion the last one is that before it.
+        """
         in_order = sorted(self._events, key=lambda one: one[1].version)
         if not in_order:
             return
@@ -58,25 +61,19 @@ class Stream(Generic[E]):
             starts.setdefault(start, []).append(event)
         so_far: list[RecordedEvent] = []
         state: E | None = None
+        last: E | None = None
         for start in sorted(starts):
             new = starts[start]
-            if so_far and new[0].version < so_far[-1].version:  # some were reported late
+            if not so_far or new[0].version < so_far[-1].version:  # the first, or some were reported late
                 so_far = sorted([*so_far, *new], key=lambda one: one.version)
-                state = self._fold(created, so_far)
-            elif not so_far:
-                so_far = new
-                state = self._fold(created, so_far)
+                last = state = None if so_far[0] is created else begin_before(self._kind, created, so_far)
+                new = so_far
             else:
                 so_far += new
-                for event in new:
-                    state = self._evolved(state, event)
-            yield start, state
-
-    def _fold(self, created: RecordedEvent, events: list[RecordedEvent]) -> E | None:
-        state = None if events[0] is created else begin_before(self._kind, created, events)
-        for event in events:
-            state = self._evolved(state, event)
-        return state
+            for event in new:
+                state = self._evolved(state, event)
+                last = last if state is None else state
+            yield start, state, last
 
     def _evolved(self, state: E | None, event: RecordedEvent) -> E | None:
         if state is None and not creates(self._kind, event):

@@ -133,7 +133,8 @@ class Reports:
         `realized_pnl` is what fills realised before commissions, `unrealized_change` is by how much the open result changed,
         `income` is dividends, funding, fees and the like. `total` is their sum less `commission`. A fill that was reported
         late counts when it happened. What a conversion of cash gains is part of it only with rates, as `conversion_pnl`.
-        The trades of a portfolio count by its positions; of one without positions by what it recorded.
+        The trades of a portfolio count by its positions. One that none of its positions has counts as it was recorded: they
+        are compared by execution id, and by order, account, venue and symbol where both name them.
 
         Args:
             by: What rows are grouped by: at most one of `hour`, `day`, `week` and `month`, and any of `symbol`, `strategy`,

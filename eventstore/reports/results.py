@@ -24,6 +24,7 @@ from eventstore.domain.position import Position
 from eventstore.reports.filters import Question
 from eventstore.reports.folding import BEFORE, Stream
 from eventstore.reports.money import ZERO
+from eventstore.reports.names import Names
 from eventstore.reports.reading import Moment, has
 
 AMOUNTS = ("realized_pnl", "unrealized_pnl", "income", "conversions", "commission", "capital")
@@ -105,6 +106,7 @@ async def gather(moment: Moment, start_of: StartOf) -> Gathered:
     found = Gathered()
     of_portfolios: list[RecordedEvent] = []
     positions: dict[UUID, Stream[Position]] = {}
+    of_positions: dict[UUID, Names] = {}
     async for part in _events(moment):
         if question.until is not None and part.occurred_at >= question.until:
             continue
@@ -112,21 +114,13 @@ async def gather(moment: Moment, start_of: StartOf) -> Gathered:
             of_portfolios.append(part)
         else:
             positions.setdefault(part.stream_id, Stream(Position)).add(start(part.occurred_at), part)
+            of_positions.setdefault(part.stream_id, Names()).add(part)
     facts = _facts(of_portfolios)
-    traded: set[UUID] = set()
-    for stream in positions.values():
+    traded: dict[UUID, Names] = {}
+    for id, stream in positions.items():
         await asyncio.sleep(0)  # the event loop has other work
-        for first, position, before, after in _steps(stream):
-            if position.portfolio_id is not None:
-                traded.add(position.portfolio_id)
-            if has(question, position):
-                own = _currency(position, facts)
-                _add_position(
-                    found,
-                    Key(first, position.symbol, position.strategy, position.portfolio_id, own),
-                    before,
-                    after,
-                )
+        for portfolio in _add_steps(found, stream, question, facts):
+            traded.setdefault(portfolio, Names()).update(of_positions[id])
     if question.account is None:
         await _add_portfolios(moment, found, facts, of_portfolios, traded=traded, start=start)
     found.portfolios = {
@@ -180,18 +174,31 @@ class _Value(NamedTuple):
 
 
 def _steps(stream: Stream[Position]) -> Iterator[tuple[datetime, Position, _Value, _Value]]:
-    """Yield the start of each period with events, the position at its end, and what it had made before and at the end."""
+    """Yield the start of each period with events, the last position in it, and what it had made before and at the end."""
     before = _Value()
-    last: Position | None = None
-    for start, state in stream.states():
-        if state is not None:
-            after, last = _value(state), state
-        elif last is not None:  # it was deleted: what it realised stays
-            after = before._replace(unrealized=ZERO)
-        else:
+    for start, state, last in stream.states():
+        if last is None:
             continue
+        after = _value(last)
+        if state is None:  # it was deleted: what it realised stays
+            after = after._replace(unrealized=ZERO)
         yield start, last, before, after
         before = after
+
+
+def _add_steps(
+    found: Gathered, stream: Stream[Position], question: Question, facts: Mapping[UUID, PortfolioFacts]
+) -> set[UUID]:
+    """Add what a position made in each period, and return the portfolios that it belonged to."""
+    portfolios = set()
+    for first, position, before, after in _steps(stream):
+        if position.portfolio_id is not None:
+            portfolios.add(position.portfolio_id)
+        if has(question, position):
+            own = _currency(position, facts)
+            key = Key(first, position.symbol, position.strategy, position.portfolio_id, own)
+            _add_position(found, key, before, after)
+    return portfolios
 
 
 def _value(position: Position) -> _Value:
@@ -228,10 +235,10 @@ async def _add_portfolios(
     facts: Mapping[UUID, PortfolioFacts],
     events: Iterable[RecordedEvent],
     *,
-    traded: set[UUID],
+    traded: Mapping[UUID, Names],
     start: StartOf,
 ) -> None:
-    """Add movements of cash, and the trades of portfolios that have no positions."""
+    """Add movements of cash, and the trades of portfolios that no position of theirs counted."""
     question = moment.question
     wanted = {
         id
@@ -241,11 +248,12 @@ async def _add_portfolios(
     for part in events:
         if part.stream_id in wanted:
             _add_movement(found, facts[part.stream_id], part, start, question)
-    alone = wanted - traded
-    if not alone:
+    if not wanted:
         return
-    async for part in moment.events(_TRADES, streams=alone):
-        if question.until is None or part.occurred_at < question.until:
+    nothing = Names()
+    async for part in moment.events(_TRADES, streams=wanted):
+        is_in = question.until is None or part.occurred_at < question.until
+        if is_in and not traded.get(part.stream_id, nothing).has(part.event):
             _add_trade(found, facts[part.stream_id], part, start, question)
 
 

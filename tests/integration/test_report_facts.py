@@ -13,6 +13,7 @@ import pytest_asyncio
 from eventstore.domain.executions import OrderSide
 from eventstore.domain.order import Order
 from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.position import Position
 from eventstore.errors import DomainError
 from eventstore.store import EventStore
 
@@ -173,3 +174,65 @@ async def test_a_conversion_is_no_loss(book: EventStore):
     assert told(await book.reports.pnl(by="currency"), "currency", "total") == [("USD", D("34.5"))]
     (row,) = (await book.reports.equity(rates={"EUR": D("1.2")})).last(1)
     assert (row["equity"], row["capital"], row["pnl"]) == (D("1042.5"), 1000, D("42.5"))
+
+
+async def test_a_recorded_trade_counts_unless_a_position_has_it(book: EventStore):
+    """A trade of June that no position has stays when July brings a position, whose own trades count once, corrected ones too."""
+    await in_portfolio(
+        book, "record_trade", "T1", realized_pnl=D("12.5"), commission=D(1), symbol="Z", occurred_at=at(2)
+    )
+    june = [("2026-06", D("11.5"))]
+    assert told(await book.reports.pnl(by="month"), "period", "total") == june
+    order = await trade(book, BUY, 1, 10, "A1", at(1, 7), commission=D(2))
+    july = [("2026-07", -2)]
+    assert told(await book.reports.pnl(by="month"), "period", "total") == june + july
+    await correct(
+        book, order, "A1", price=D(9), new_execution_id="A1c", commission=D(3), occurred_at=at(2, 7)
+    )
+    await trade(book, SELL, 1, 11, "A2", at(3, 7))
+    july = [("2026-07", -1)]
+    assert told(await book.reports.pnl(by="month"), "period", "total") == june + july
+    assert told(await book.reports.pnl(by="month", occurred_at=at(3)), "period", "total") == june
+    assert told(await book.reports.pnl(by="symbol"), "symbol", "total") == [("A", -1), ("Z", D("11.5"))]
+
+
+async def test_a_recorded_trade_of_the_same_id_elsewhere_counts(book: EventStore):
+    """Ids repeat between orders, venues and symbols: only what both name decides whether a position has it."""
+    order = await trade(book, BUY, 1, 10, "A1", at(2), venue="X")
+    for named in ({"venue": "Y"}, {"symbol": "B"}, {"order_id": UUID(int=7)}):
+        await in_portfolio(book, "record_trade", "A1", realized_pnl=D(5), occurred_at=at(3), **named)
+    assert told(await book.reports.pnl(by=[]), "total") == [(15,)]
+    assert order.id != UUID(int=7)
+
+
+async def test_a_trade_that_has_the_id_of_an_event_of_a_position_counts_once(book: EventStore):
+    """A close without an execution id may be recorded by the id of its event."""
+    position = Position.open_position("A", D(1), D(10), portfolio_id=ONE, occurred_at=at(2))
+    async with book.unit_of_work() as uow:
+        await uow.positions.save_position(position)
+    async with book.unit_of_work() as uow:
+        found = await uow.positions.get_position_by_id(position.id)
+        assert found is not None
+        found.close(D(13), occurred_at=at(3))
+        name = found.pending_events[-1].event_id
+        await uow.positions.update_position(found)
+    await in_portfolio(book, "record_trade", name, realized_pnl=D(3), occurred_at=at(3))
+    assert told(await book.reports.pnl(by="symbol"), "symbol", "total") == [("A", 3)]
+
+
+@pytest.mark.parametrize("by", [[], ["month"], ["day"]])
+async def test_what_a_deleted_position_realised_stays(book: EventStore, by: list[Any]):
+    """A deletion in the period of the close, or without periods, loses no result; what was only open is gone."""
+    await trade(book, BUY, 2, 10, "A1", at(2), commission=D(1))
+    await trade(book, SELL, 1, 15, "A2", at(3))
+    (row,) = await book.reports.positions()
+    async with book.unit_of_work() as uow:
+        found = await uow.positions.get_position_by_id(UUID(row["position_id"]))
+        assert found is not None
+        found.mark(D(20), occurred_at=at(4))
+        await uow.positions.update_position(found)
+    async with book.unit_of_work() as uow:
+        await uow.positions.delete_position(UUID(row["position_id"]))
+    report = await book.reports.pnl(by=by)
+    sums = {name: sum(one[name] for one in report) for name in ("realized_pnl", "unrealized_change", "total")}
+    assert sums == {"realized_pnl": 5, "unrealized_change": 0, "total": 4}
