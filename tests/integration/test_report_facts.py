@@ -225,7 +225,8 @@ async def test_what_a_deleted_position_realised_stays(book: EventStore, by: list
     """A deletion in the period of the close, or without periods, loses no result; what was only open is gone."""
     await trade(book, BUY, 2, 10, "A1", at(2), commission=D(1))
     await trade(book, SELL, 1, 15, "A2", at(3))
-    (row,) = await book.reports.positions()
+    await trade(book, BUY, 1, 10, "B1", at(3), symbol="B")
+    (row,) = await book.reports.positions(symbol="A")
     async with book.unit_of_work() as uow:
         found = await uow.positions.get_position_by_id(UUID(row["position_id"]))
         assert found is not None
