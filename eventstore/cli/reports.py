@@ -36,7 +36,7 @@ _USUAL: dict[str, tuple[str, ...]] = {
     ),
     "positions": (
         "opened_at", "position_id", "symbol", "side", "quantity", "average_price", "mark", "unrealized_pnl", "realized_pnl",
-        "commission", "total_pnl", "currency", "strategy", "closed_at",
+        "commission", "other_commissions", "total_pnl", "currency", "strategy", "closed_at",
     ),
     "portfolios": (
         "portfolio_id", "name", "currency", "equity", "cash", "realized_pnl", "unrealized_pnl", "income", "commission",
@@ -44,7 +44,7 @@ _USUAL: dict[str, tuple[str, ...]] = {
     ),
     "trades": (
         "closed_at", "position_id", "symbol", "side", "quantity", "entry_price", "exit_price", "holding_time",
-        "realized_pnl", "commission", "net_pnl", "mae", "mfe", "currency", "strategy",
+        "realized_pnl", "commission", "other_commissions", "net_pnl", "mae", "mfe", "currency", "strategy",
     ),
 }  # fmt: skip
 """The columns of a table; the others are in JSON, in CSV, and with `--columns`. Reports that are not here show all."""

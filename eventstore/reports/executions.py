@@ -21,7 +21,7 @@ from eventstore.domain.position_events import (
     PositionFilled,
     PositionOpened,
 )
-from eventstore.reports.reading import Moment
+from eventstore.reports.reading import Moment, currency_of
 
 _OF_ORDERS = (OrderCreated, OrderFilled, OrderFillBusted, OrderFillCorrected)
 _OF_POSITIONS = (PositionOpened, PositionFilled, PositionFillBusted, PositionFillCorrected)
@@ -35,7 +35,7 @@ class Reported:
     Attributes:
         execution: What was reported, in the shares of the time of the report.
         symbol: The instrument.
-        currency: The currency of its price.
+        currency: The currency of its price: its portfolio's, unless it names one.
         multiplier: Currency for each point of price and contract.
         order_id: The order that it filled.
         client_order_id: The client order id of that order then.
@@ -96,6 +96,9 @@ async def executions(moment: Moment) -> list[Reported]:
             _take_position(of_positions.setdefault(part.stream_id, []), part)
     found = [one for its in of_orders.values() for one in its]
     found += _of_positions_alone([one for its in of_positions.values() for one in its], found)
+    of_portfolios = await moment.currencies(one.portfolio_id for one in found if one.currency is None)
+    for one in found:
+        one.currency = currency_of(one, of_portfolios)
     return sorted(found, key=lambda one: (one.execution.occurred_at, one.position))
 
 

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 from eventstore.reports.columns import amounts, integers
 from eventstore.reports.filters import Question
 from eventstore.reports.grouping import Groups, group_columns
-from eventstore.reports.money import Converter
 from eventstore.reports.periods import Periods, checked_by
-from eventstore.reports.portfolios import portfolios_of
 from eventstore.reports.positions import valued
-from eventstore.reports.reading import moment_of
+from eventstore.reports.reading import converter_of, moment_of
 from eventstore.reports.report import Report
 
 if TYPE_CHECKING:
@@ -35,19 +33,12 @@ async def exposure(
     names = checked_by(by, _BY)
     question = Question.of("exposure", filters, without=("from_", "to"))
     async with moment_of(store, question) as moment:
-        positions = [one for one in await moment.positions() if one.is_open]
-        of_portfolios = {one.id: one.currency for one in await portfolios_of(moment)}
-        held = {one.portfolio_id for one in positions} if question.portfolio is None else {question.portfolio}
-        converter = Converter.of(
-            base, rates, (currency for id, currency in of_portfolios.items() if id in held)
-        )
+        positions = [(one, currency) for one, currency in await moment.positions() if one.is_open]
+        converter = await converter_of(moment, base, rates, (one.portfolio_id for one, _ in positions))
         groups = Groups(names, Periods(None), ("positions", *_AMOUNTS), converter)
-        for one in positions:
+        for one, currency in positions:
             value = valued(one)
             side = {"long": value} if one.is_long else {"short": value}
-            currency = one.currency
-            if currency is None and one.portfolio_id is not None:
-                currency = of_portfolios.get(one.portfolio_id)
             groups.add(one, None, currency, {**side, "gross": abs(value), "net": value})
             groups.count(one, None, currency, "positions")
         return Report(

@@ -28,7 +28,12 @@ class Converter:
 
     @classmethod
     def of(
-        cls, base: str | None, rates: Mapping[str, Decimal] | None, currencies: Iterable[str | None] = ()
+        cls,
+        base: str | None,
+        rates: Mapping[str, Decimal] | None,
+        currencies: Iterable[str | None] = (),
+        *,
+        is_empty: bool = False,
     ) -> Converter:
         """Return a converter.
 
@@ -36,6 +41,7 @@ class Converter:
             base: The currency; None for the one that all `currencies` are.
             rates: The rates; None for none.
             currencies: The currencies of the portfolios concerned.
+            is_empty: Whether there are no amounts, so that no base is needed.
 
         Raises:
             DomainError: `money.rate`: a rate is no decimal or below 0.
@@ -51,6 +57,8 @@ class Converter:
             raise ConfigurationError(
                 f"the portfolios have the currencies {names}: give base, or one portfolio"
             )
+        if not known and is_empty:
+            return cls(None, checked_rates(rates))
         if not known:
             raise ConfigurationError(
                 "there is no portfolio whose currency amounts could be converted into: give base"

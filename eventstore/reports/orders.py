@@ -45,14 +45,14 @@ async def orders(
     wanted = None if status is None else _status(status)
     async with moment_of(store, question) as moment:
         found = [
-            one
-            for one in await moment.orders()
+            (one, currency)
+            for one, currency in await moment.orders()
             if (wanted is None or one.status is wanted) and (one.is_active or not active)
         ]
         return Report(
             "orders",
             COLUMNS,
-            map(_row, last(found, limit)),
+            [_row(*one) for one in last(found, limit)],
             through=moment.through,
             display=await moment.display(),
         )
@@ -65,7 +65,7 @@ def _status(status: OrderStatus | str) -> OrderStatus:
         raise ConfigurationError(f"a status is one of {', '.join(OrderStatus)}, not {status!r}") from None
 
 
-def _row(order: Order) -> tuple[Any, ...]:
+def _row(order: Order, currency: str | None) -> tuple[Any, ...]:
     return (
         str(order.id),
         order.client_order_id,
@@ -83,7 +83,7 @@ def _row(order: Order) -> tuple[Any, ...]:
         order.average_fill_price,
         order.commission,
         told(order.other_commissions),
-        order.currency,
+        currency,
         text_of(order.portfolio_id),
         order.strategy,
         order.account,

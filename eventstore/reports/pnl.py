@@ -47,7 +47,8 @@ async def pnl(
     whole = datetime.max.replace(tzinfo=BEFORE.tzinfo)
     async with moment_of(store, question) as moment:
         found = await gather(moment, (lambda _: whole) if periods.unit is None else start)
-        converter = Converter.of(base, rates, (one.currency for one in found.portfolios.values()))
+        currencies = [one.currency for one in found.portfolios.values()]
+        converter = Converter.of(base, rates, currencies, is_empty=not found.results)
         groups = Groups(names, periods, _AMOUNTS, converter)
         for key, changes in found.results.items():
             if key.start != BEFORE:

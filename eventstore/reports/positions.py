@@ -47,14 +47,14 @@ async def positions(
     question = Question.of("positions", filters)
     async with moment_of(store, question) as moment:
         found = [
-            one
-            for one in await moment.positions()
+            (one, currency)
+            for one, currency in await moment.positions()
             if question.has_time(one.opened_at) and (which == "all" or one.is_open is (which == "open"))
         ]
         return Report(
             "positions",
             COLUMNS,
-            map(_row, last(found, limit)),
+            [_row(*one) for one in last(found, limit)],
             through=moment.through,
             display=await moment.display(),
         )
@@ -66,7 +66,7 @@ def valued(position: Position) -> Decimal:
     return position.cost_basis if value is None else value
 
 
-def _row(position: Position) -> tuple[Any, ...]:
+def _row(position: Position, currency: str | None) -> tuple[Any, ...]:
     side = ("LONG" if position.is_long else "SHORT") if position.is_open else None
     value = valued(position)
     return (
@@ -84,7 +84,7 @@ def _row(position: Position) -> tuple[Any, ...]:
         position.commission_paid,
         told(position.other_commissions),
         position.total_pnl,
-        position.currency,
+        currency,
         position.multiplier,
         text_of(position.portfolio_id),
         position.strategy,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from eventstore.core.event import Event, RecordedEvent, with_derived
 from eventstore.domain.order import Order
+from eventstore.domain.portfolio import PortfolioAmended, PortfolioCreated
 from eventstore.domain.position import Position, PositionAmended, PositionOpened
 from eventstore.errors import ProjectionLagError
 from eventstore.replay.as_of import Past
@@ -18,10 +20,12 @@ from eventstore.replay.bounds import Bound
 from eventstore.replay.point_in_time import PointInTime
 from eventstore.reports.display import Display
 from eventstore.reports.filters import Question
+from eventstore.reports.money import Converter
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
 
+T = TypeVar("T", bound=Order | Position)
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
 
@@ -91,8 +95,34 @@ class Moment:
         }
         return sorted(found)
 
-    async def positions(self) -> list[Position]:
-        """Return the positions of the question, open and closed ones, in the order of their openings."""
+    async def currencies(self, portfolios: Iterable[UUID | None]) -> dict[UUID | None, str | None]:
+        """Return the currencies of portfolios, those that were deleted too."""
+        wanted = {id for id in portfolios if id is not None}
+        if not wanted:
+            return {}
+        if len(wanted) == 1:
+            one = await self.past.portfolios.get_portfolio_by_id(next(iter(wanted)))
+            found = [] if one is None else [one]
+        else:
+            found = list(await self.past.portfolios.get_all_portfolios())
+        known: dict[UUID | None, str | None] = {one.id: one.currency for one in found if one.id in wanted}
+        deleted = wanted - known.keys()
+        if deleted:
+            async for part in self.events([PortfolioCreated, PortfolioAmended], streams=deleted):
+                event: Any = part.event
+                before = known.get(part.stream_id)
+                is_new = isinstance(event, PortfolioCreated)
+                known[part.stream_id] = event.currency if is_new else event.changes.get("currency", before)
+        return known
+
+    async def with_currencies(self, some: Collection[T]) -> list[tuple[T, str | None]]:
+        """Return those orders or positions whose currency is asked for, each with its currency."""
+        of_portfolios = await self.currencies(one.portfolio_id for one in some if one.currency is None)
+        found = [(one, currency_of(one, of_portfolios)) for one in some]
+        return [(one, currency) for one, currency in found if self.question.has_currency(currency)]
+
+    async def positions(self) -> list[tuple[Position, str | None]]:
+        """Return the positions of the question with their currencies, open and closed ones, in the order of their openings."""
         asked, positions = self.question, self.past.positions
         found: Iterable[Position]
         if asked.portfolio is not None:
@@ -105,13 +135,11 @@ class Moment:
             found = await positions.get_positions_by_account(asked.account)
         else:
             found = await positions.get_positions_by_date_range(_FIRST, _LAST)
-        return sorted(
-            (one for one in found if has(asked, one) and asked.has_currency(one.currency)),
-            key=lambda one: (one.opened_at, one.id),
-        )
+        wanted = [one for one in found if has(asked, one)]
+        return await self.with_currencies(sorted(wanted, key=lambda one: (one.opened_at, one.id)))
 
-    async def orders(self) -> list[Order]:
-        """Return the orders of the question, in the order of their creation."""
+    async def orders(self) -> list[tuple[Order, str | None]]:
+        """Return the orders of the question with their currencies, in the order of their creation."""
         asked, orders = self.question, self.past.orders
         found: Iterable[Order]
         if asked.symbol is not None:
@@ -120,11 +148,14 @@ class Moment:
             found = await orders.get_orders_by_account(asked.account)
         else:
             found = await orders.get_orders_by_date_range(asked.since or _FIRST, asked.until or _LAST)
-        return [
-            one
-            for one in found
-            if has(asked, one) and asked.has_currency(one.currency) and asked.has_time(one.created_at)
-        ]
+        return await self.with_currencies(
+            [one for one in found if has(asked, one) and asked.has_time(one.created_at)]
+        )
+
+
+def currency_of(one: Any, of_portfolios: Mapping[UUID | None, str | None]) -> str | None:
+    """Return the currency of an order, a position or an execution: its portfolio's, unless it names one."""
+    return of_portfolios.get(one.portfolio_id) if one.currency is None else one.currency
 
 
 def has(question: Question, one: Any) -> bool:
@@ -153,6 +184,24 @@ async def moment_of(store: EventStore, question: Question) -> AsyncIterator[Mome
         opened = store.as_of(position=asked.through)
     async with opened as past:
         yield Moment(store, past, question)
+
+
+async def converter_of(
+    moment: Moment,
+    base: str | None,
+    rates: Mapping[str, Decimal] | None,
+    portfolios: Iterable[UUID | None],
+) -> Converter:
+    """Return what turns the amounts of portfolios into one currency; a portfolio that was asked for is one of them.
+
+    Raises:
+        ConfigurationError, DomainError: As `Converter.of`.
+    """
+    if rates is None or base is not None:
+        return Converter.of(base, rates)
+    of_rows = set(portfolios)
+    currencies = await moment.currencies({*of_rows, moment.question.portfolio})
+    return Converter.of(None, rates, currencies.values(), is_empty=not of_rows)
 
 
 def text_of(id: UUID | None) -> str | None:

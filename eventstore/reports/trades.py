@@ -48,12 +48,10 @@ async def trades(store: EventStore, *, limit: int | None, filters: Mapping[str, 
         if streams is None or streams:
             async for part in moment.events(Position.event_classes(), streams=streams):
                 found.setdefault(part.stream_id, _RoundTrip()).take(part)
-        closed = [
-            (one, one.state)
-            for one in found.values()
-            if one.state is not None and one.state.closed_at is not None and _belongs(question, one.state)
-        ]
-        rows = [row for one, state in closed if (row := _row(one, state)) is not None]
+        states = [one.state for one in found.values() if one.state is not None]
+        closed = await moment.with_currencies([one for one in states if _belongs(question, one)])
+        shown = (_row(found[state.id], state, currency) for state, currency in closed)
+        rows = [row for row in shown if row is not None]
         rows.sort(key=lambda row: (row[7], row[0]))
         return Report(
             "trades",
@@ -65,12 +63,7 @@ async def trades(store: EventStore, *, limit: int | None, filters: Mapping[str, 
 
 
 def _belongs(question: Question, state: Position) -> bool:
-    return (
-        has(question, state)
-        and question.has_currency(state.currency)
-        and state.closed_at is not None
-        and question.has_time(state.closed_at)
-    )
+    return has(question, state) and state.closed_at is not None and question.has_time(state.closed_at)
 
 
 @dataclass(slots=True)
@@ -109,7 +102,7 @@ def _result(position: Position) -> Decimal:
 
 
 @exact
-def _row(trip: _RoundTrip, state: Position) -> tuple[Any, ...] | None:
+def _row(trip: _RoundTrip, state: Position, currency: str | None) -> tuple[Any, ...] | None:
     """Return the row of a round trip; None if nothing was ever held: each of its executions was taken back."""
     executions = [one for one in in_place(reported(trip.events)) if one.counts and one.side is not None]
     held = adopted(trip.events)
@@ -142,7 +135,7 @@ def _row(trip: _RoundTrip, state: Position) -> tuple[Any, ...] | None:
         min(trip.lowest, realized, ZERO) if is_marked and trip.lowest is not None else None,
         max(trip.highest, realized, ZERO) if is_marked and trip.highest is not None else None,
         len(executions),
-        state.currency,
+        currency,
         text_of(state.portfolio_id),
         state.strategy,
         state.account,

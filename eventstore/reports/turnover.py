@@ -12,10 +12,8 @@ from eventstore.reports.columns import amounts, integers
 from eventstore.reports.fills import counted
 from eventstore.reports.filters import Question
 from eventstore.reports.grouping import Groups, group_columns
-from eventstore.reports.money import Converter
 from eventstore.reports.periods import Periods, checked_by, unit_in
-from eventstore.reports.portfolios import portfolios_of
-from eventstore.reports.reading import moment_of
+from eventstore.reports.reading import converter_of, moment_of
 from eventstore.reports.report import Report
 
 if TYPE_CHECKING:
@@ -40,9 +38,7 @@ async def turnover(
     question = Question.of("turnover", filters)
     async with moment_of(store, question) as moment:
         found = [one for one in await counted(moment) if question.has_currency(one.currency)]
-        currencies = {one.id: one.currency for one in await portfolios_of(moment)} if rates else {}
-        held = {one.portfolio_id for one in found}
-        converter = Converter.of(base, rates, (currency for id, currency in currencies.items() if id in held))
+        converter = await converter_of(moment, base, rates, (one.portfolio_id for one in found))
         groups = Groups(names, periods, ("fills", *_AMOUNTS), converter)
         for one in found:
             when, value = one.execution.occurred_at, one.value

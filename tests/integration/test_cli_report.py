@@ -71,7 +71,14 @@ class Page(HTMLParser):
 
 
 async def trade(
-    store: EventStore, portfolio: Portfolio, symbol: str, prices: tuple[str, str], *, day: int, strategy: str
+    store: EventStore,
+    portfolio: Portfolio,
+    symbol: str,
+    prices: tuple[str, str],
+    *,
+    day: int,
+    strategy: str,
+    currency: str | None,
 ) -> None:
     """Buy 10 at one price and sell them at the other, an hour later."""
     at = EPOCH + timedelta(days=day)
@@ -85,7 +92,7 @@ async def trade(
             side,
             portfolio_id=portfolio.id,
             strategy=strategy,
-            currency="USD",
+            currency=currency,
             occurred_at=when,
         )
         order.submit(f"B-{order.id}", occurred_at=when)
@@ -95,7 +102,12 @@ async def trade(
 
 
 async def traded(
-    store: EventStore, *, symbol: str = "ES", strategy: str = "revert", name: str = "main"
+    store: EventStore,
+    *,
+    symbol: str = "ES",
+    strategy: str = "revert",
+    name: str = "main",
+    currency: str | None = "USD",
 ) -> Portfolio:
     """A portfolio that won 100 in January and lost 50 in February, and paid 1 for each fill."""
     portfolio = Portfolio(
@@ -107,8 +119,8 @@ async def traded(
     )
     async with store.unit_of_work() as uow:
         await uow.portfolios.save_portfolio(portfolio)
-    await trade(store, portfolio, symbol, ("100", "110"), day=0, strategy=strategy)
-    await trade(store, portfolio, symbol, ("110", "105"), day=40, strategy=strategy)
+    await trade(store, portfolio, symbol, ("100", "110"), day=0, strategy=strategy, currency=currency)
+    await trade(store, portfolio, symbol, ("110", "105"), day=40, strategy=strategy, currency=currency)
     return portfolio
 
 
@@ -149,6 +161,19 @@ async def test_the_numbers(store: EventStore, migrated_config: DatabaseConfig, t
     assert fees
     assert re.findall(r"<td[^>]*>(.*?)</td>", fees[0])[:6] == [
         f"{EPOCH:%Y-%m}", "USD", "2,100.00", "2.00", f"{2 / 2100 * 10_000:.2f}", "2.00%",
+    ]  # fmt: skip
+
+
+async def test_an_instrument_without_a_currency(store: EventStore):
+    """Its round trips and fees are those of the portfolio's currency."""
+    await traded(store, currency=None)
+    html = await tear_sheet(store)
+    shown = figures(html)
+    assert (shown["round trips"], shown["of them won"]) == ("2", "50.00%")
+    fees = re.search(r"<caption>Commissions by month.*?</table>", html, re.DOTALL)
+    assert fees
+    assert re.findall(r"<td[^>]*>(.*?)</td>", fees[0])[1:5] == [
+        "USD", "2,100.00", "2.00", f"{2 / 2100 * 10_000:.2f}",
     ]  # fmt: skip
 
 

@@ -285,3 +285,67 @@ async def test_a_hostile_symbol_stays_text(book: EventStore):
     html = (await book.reports.positions())._repr_html_()
     assert "<img" not in html
     assert "&lt;img src=x" in html
+
+
+@pytest_asyncio.fixture
+async def unnamed(store: EventStore) -> EventStore:
+    """A portfolio in dollars, of which 4 of 10 shares and all of another instrument were sold again; no order names a currency."""
+    portfolio = Portfolio(
+        id=ONE, name="one", currency="USD", initial_capital=D(1000), strategy="book", created_at=at(1)
+    )
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.save_portfolio(portfolio)
+    for name, symbol, side, quantity, price in (
+        ("1", "A", BUY, "10", "20"),
+        ("2", "A", SELL, "4", "25"),
+        ("3", "B", BUY, "1", "7"),
+        ("4", "B", SELL, "1", "9"),
+    ):
+        order = Order.create_market_order(
+            symbol, D(quantity), side, portfolio_id=ONE, strategy="fast", occurred_at=at(2)
+        )
+        order.submit(name, occurred_at=at(2))
+        async with store.unit_of_work() as uow:
+            await uow.orders.save_order(order)
+            await uow.book(order).fill(D(quantity), D(price), f"E{name}", commission=D(1), occurred_at=at(2))
+    return store
+
+
+async def test_what_names_no_currency_is_in_that_of_its_portfolio(unnamed: EventStore):
+    """In every report: in the column, under the filter, and if the portfolio was deleted since."""
+    for _ in range(2):
+        for name, options in (
+            ("orders", {}),
+            ("fills", {}),
+            ("positions", {"which": "all"}),
+            ("trades", {}),
+            ("exposure", {}),
+            ("turnover", {"by": "symbol"}),
+            ("pnl", {"by": "symbol"}),
+        ):
+            read = getattr(unnamed.reports, name)
+            rows = await read(**options)
+            assert {row["currency"] for row in rows} == {"USD"}, name
+            assert (await read(currency="USD", **options)).rows() == rows.rows(), name
+            assert (await read(currency="USD", portfolio=ONE, **options)).rows() == rows.rows(), name
+            assert len(await read(currency="EUR", **options)) == 0, name
+        async with unnamed.unit_of_work() as uow:
+            await uow.portfolios.delete_portfolio(ONE)
+    assert {row["commission_currency"] for row in await unnamed.reports.fills()} == {"USD"}
+
+
+async def test_what_names_no_currency_is_converted(unnamed: EventStore):
+    """Turnover and exposure by the rate of the portfolio's currency."""
+    rates = {"USD": D("0.9")}
+    turnover = await unnamed.reports.turnover(by="symbol", rates=rates, base="EUR")
+    assert told(turnover, "symbol", "currency", "traded") == [("A", "EUR", 270), ("B", "EUR", D("14.4"))]
+    exposure = await unnamed.reports.exposure(rates=rates, base="EUR")
+    assert told(exposure, "symbol", "currency", "net") == [("A", "EUR", 108)]
+
+
+async def test_rates_into_the_currency_of_the_portfolios_of_a_strategy(unnamed: EventStore):
+    """The strategy is that of the orders and positions; whose portfolio it is does not matter. What is empty has no currency."""
+    for read in (unnamed.reports.turnover, unnamed.reports.exposure, unnamed.reports.pnl):
+        rows = await read(by="symbol", strategy="fast", rates={"EUR": D("1.1")})
+        assert {row["currency"] for row in rows} == {"USD"}
+        assert len(await read(by="symbol", strategy="none", rates={"EUR": D("1.1")})) == 0
