@@ -14,9 +14,10 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 
+from eventstore.cli.reports import table_of
 from eventstore.domain.instrument import Instrument, InstrumentKind
 from eventstore.errors import ConfigurationError, LimitError
-from eventstore.reports import Column, Report
+from eventstore.reports import Column, Report, positions, trades
 from eventstore.reports.columns import amounts, averages, prices, quantities, quotients, texts, times
 from eventstore.reports.display import Display
 from eventstore.reports.filters import Question, last
@@ -358,3 +359,16 @@ def test_times_are_shown_in_a_zone():
     one = report(one_row(at=WHEN)).select("at")
     assert one.shown() == [["2026-03-08 21:00:00.120"]]
     assert one.shown(timezone=ZoneInfo("America/New_York")) == [["2026-03-08 17:00:00.120"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [("positions", positions.COLUMNS), ("trades", trades.COLUMNS)],
+    ids=["positions", "trades"],
+)
+def test_a_table_shows_commissions_in_coins(name: str, columns: tuple[Column, ...]):
+    """Where there are any: they are no part of the other columns."""
+    for told in (None, "0.02 BNB"):
+        row = tuple(told if column.name == "other_commissions" else None for column in columns)
+        shown = "".join(map(str, table_of(Report(name, columns, [row], through=1)).lines(400)))
+        assert ("0.02 BNB" in shown) is (told is not None)
