@@ -16,7 +16,7 @@ from eventstore.reports.filters import Question
 from eventstore.reports.folding import BEFORE, Stream
 from eventstore.reports.money import ZERO
 from eventstore.reports.periods import Periods
-from eventstore.reports.portfolios import portfolios_of
+from eventstore.reports.portfolios import check_one_currency, portfolios_of
 from eventstore.reports.reading import Moment, moment_of
 from eventstore.reports.report import Report
 from eventstore.reports.results import gather
@@ -140,7 +140,11 @@ def at_ends(points: list[T], periods: Periods) -> Iterator[T]:
 async def curves(moment: Moment, rates: Mapping[str, Decimal] | None) -> list[Curve]:
     """Return the curve of each portfolio of a question; without rates, one for each of its currencies."""
     found = []
-    for portfolio in await portfolios_of(moment):
+    some = await portfolios_of(moment)
+    check_one_currency(moment.question, some, rates)
+    for portfolio in some:
+        if rates is not None and not moment.question.has_currency(portfolio.currency):
+            continue
         try:
             found.append(await _in_one(moment, portfolio, checked_rates(rates)))
         except DomainError as error:

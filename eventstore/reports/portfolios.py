@@ -10,6 +10,7 @@ from eventstore.core.context import exact, plain
 from eventstore.domain.money import CurrencyAmount, amount_in
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
+from eventstore.errors import ConfigurationError
 from eventstore.reports.columns import amounts, integers, quotients, texts, times
 from eventstore.reports.filters import Question
 from eventstore.reports.money import ZERO, Converter
@@ -49,7 +50,11 @@ async def portfolios(
     question = Question.of("portfolios", filters, without=("symbol", "account", "from_", "to"))
     async with moment_of(store, question) as moment:
         rows = []
-        for portfolio in await portfolios_of(moment):
+        some = await portfolios_of(moment)
+        check_one_currency(question, some, rates)
+        for portfolio in some:
+            if rates is not None and not question.has_currency(portfolio.currency):
+                continue
             positions = await moment.past.positions.get_positions_by_portfolio(portfolio)
             rows += _rows(portfolio, [one for one in positions if one.is_open], rates, question)
         return Report("portfolios", COLUMNS, rows, through=moment.through, display=await moment.display())
@@ -65,6 +70,22 @@ async def portfolios_of(moment: Moment) -> list[Portfolio]:
         found = list(await repository.get_all_portfolios())
     wanted = [one for one in found if question.strategy in (None, one.strategy)]
     return sorted(wanted, key=lambda one: (one.created_at, one.id))
+
+
+def check_one_currency(
+    question: Question, some: Iterable[Portfolio], rates: Mapping[str, Decimal] | None
+) -> None:
+    """Check that rates can hold for portfolios: they are into one currency, that of each portfolio.
+
+    Raises:
+        ConfigurationError: The portfolios of the answer have several currencies.
+    """
+    found = {one.currency for one in some if question.has_currency(one.currency)}
+    if rates is not None and len(found) > 1:
+        names = ", ".join(sorted(map(str, found)))
+        raise ConfigurationError(
+            f"the portfolios have the currencies {names}, and rates are into one: give one portfolio or currency"
+        )
 
 
 def by_currency(

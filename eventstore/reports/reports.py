@@ -114,6 +114,7 @@ class Reports:
             **filters: See `Filters`; without `symbol`, `account`, `from_` and `to`.
 
         Raises:
+            ConfigurationError: There are rates, and the portfolios have several currencies.
             DomainError: `money.rate`: a rate is missing, is no decimal or below 0.
         """
         return await portfolios.portfolios(self._store, rates=rates, filters=filters)
@@ -184,7 +185,8 @@ class Reports:
             **filters: See `Filters`; without `symbol` and `account`. The time of a row is `at`.
 
         Raises:
-            ConfigurationError: `every`, `timezone` or `session_end` is wrong.
+            ConfigurationError: `every`, `timezone` or `session_end` is wrong; or there are rates, and the portfolios have several
+                currencies.
             DomainError: `money.rate`, as for `portfolios`.
         """
         return await equity.equity(

@@ -106,7 +106,7 @@ async def tear_sheet(
         timezone: The time zone of times, days and months.
         session_end: When a trading day ends, such as 17:00; None for midnight.
         rates: What one unit of each other currency is worth in the base currency. None: each currency for itself.
-        base: The base currency of P&L and exposure with rates; None for that of the portfolios.
+        base: The currency of the portfolios, which rates convert into; None means the same.
 
     Raises:
         ConfigurationError: jinja2 or plotly is not installed, or a filter is wrong, as for `EventStore.reports`.
@@ -166,7 +166,17 @@ class _Asked:
 
 async def _sections(asked: _Asked) -> tuple[list[Section], int]:
     reports = asked.store.reports
-    portfolios = await reports.portfolios(rates=asked.rates, **asked.of_moment)
+    has_base = asked.base is not None and asked.rates is not None
+    rates = asked.rates
+    if asked.base is not None and rates is not None:
+        rates = {asked.base: Decimal(1), **rates}
+    portfolios = await reports.portfolios(rates=rates, **asked.of_moment)
+    for currency in {row["currency"] for row in portfolios} if has_base else ():
+        # The curves are in the currency of their portfolio, so rates into another one are not for them.
+        if currency != asked.base:
+            raise ConfigurationError(
+                f"the portfolio's currency is {currency}, not {asked.base}: give rates into {currency}"
+            )
     # From the beginning, because a return needs the equity before the period.
     equity = await reports.equity(rates=asked.rates, to=asked.of_period["to"], **asked.of_moment)
     names = {row["portfolio_id"]: row["name"] for row in portfolios}
@@ -278,7 +288,14 @@ def _exposure_section(report: Report, asked: _Asked) -> Section:
             section.plots.append((f"Net exposure{unit}", plots.bars_plot(rows, currency)))
     columns = ("symbol", "currency", "positions", "long", "short", "gross", "net")
     section.tables = [
-        _table("What is open, at the current prices", _largest(report, "gross"), asked, columns)
+        _table(
+            "What is open, at the current prices"
+            if asked.of_period["to"] is None
+            else "What is open at the moment of the page, which may be after the period",
+            _largest(report, "gross"),
+            asked,
+            columns,
+        )
     ]
     return section
 
@@ -412,6 +429,8 @@ def _subtitle(asked: _Asked, through: int) -> str:
         ),
         f"through position {through} of the log",
     )
+    if asked.of_moment["strategy"]:
+        named.append("equity and drawdown only of portfolios whose strategy it is")
     return printable(", ".join([*named, moment, f"times in {asked.zone}"]))
 
 

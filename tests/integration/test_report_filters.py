@@ -17,6 +17,7 @@ from eventstore.domain.portfolio import CashKind, Portfolio
 from eventstore.domain.position import Position
 from eventstore.errors import ConfigurationError, DomainError, RepositoryError
 from eventstore.store import EventStore
+from eventstore.tear_sheet import tear_sheet
 
 D = Decimal
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
@@ -255,7 +256,7 @@ async def test_portfolios_and_rates(book: EventStore):
     converted = await book.reports.portfolios(portfolio=TWO, rates={"USD": D("0.5")})
     assert told(converted, *names) == [("two", "EUR", D("541.5"), D("541.5"), 500, D("41.5"), 0)]
     with pytest.raises(DomainError, match="cannot be turned into EUR: give rates"):
-        await book.reports.portfolios(rates={})
+        await book.reports.portfolios(portfolio=TWO, rates={})
     with pytest.raises(ConfigurationError, match="the portfolios have the currencies EUR, USD: give base"):
         await book.reports.pnl(by="month", rates={"USD": D(1)})
     rates = {"USD": D("0.5"), "BNB": D(1)}
@@ -349,3 +350,33 @@ async def test_rates_into_the_currency_of_the_portfolios_of_a_strategy(unnamed: 
         rows = await read(by="symbol", strategy="fast", rates={"EUR": D("1.1")})
         assert {row["currency"] for row in rows} == {"USD"}
         assert len(await read(by="symbol", strategy="none", rates={"EUR": D("1.1")})) == 0
+
+
+async def test_rates_are_into_one_currency(book: EventStore):
+    """Portfolios in dollars and in euros are not converted by the same rates; those of one currency, or one portfolio, are."""
+    rates = {"USD": D("0.5"), "BNB": D(1)}
+    for name in ("portfolios", "equity", "drawdown"):
+        read = getattr(book.reports, name)
+        with pytest.raises(ConfigurationError, match="the portfolios have the currencies EUR, USD"):
+            await read(rates=rates)
+        assert {row["currency"] for row in await read(rates=rates, currency="EUR")} == {"EUR"}
+        assert {row["currency"] for row in await read(rates=rates, portfolio=TWO)} == {"EUR"}
+
+
+async def test_a_tear_sheet_is_in_the_currency_of_its_portfolio(book: EventStore):
+    """Rates into another base are refused, in one line; into its own they need no rate of the base itself."""
+    with pytest.raises(ConfigurationError, match="the portfolio's currency is USD, not EUR"):
+        await tear_sheet(book, portfolio=ONE, rates={"USD": D("0.9"), "EUR": D(1)}, base="EUR")
+    with pytest.raises(ConfigurationError, match="the portfolio's currency is EUR, not USD"):
+        await tear_sheet(book, portfolio=TWO, rates={"EUR": D(2), "BNB": D(1)}, base="USD")
+    rates = {"USD": D("0.9"), "BNB": D(1)}
+    assert "Equity in EUR" in await tear_sheet(book, portfolio=TWO, rates=rates, base="EUR")
+
+
+async def test_a_tear_sheet_says_what_it_leaves_out(book: EventStore):
+    """With a strategy the equity of other portfolios, and with an end that the exposure is not of that time."""
+    strategy, moment = "only of portfolios whose strategy it is", "What is open at the moment of the page"
+    html = await tear_sheet(book, strategy="fast", to=at(9))
+    assert (strategy in html, moment in html) == (True, True)
+    html = await tear_sheet(book)
+    assert (strategy in html, moment in html) == (False, False)
