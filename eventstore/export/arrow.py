@@ -35,6 +35,7 @@ __all__ = [
     "Consistency",
     "Decimals",
     "KeepsTable",
+    "import_arrow",
     "read_batches",
     "to_arrow",
     "write_parquet",
