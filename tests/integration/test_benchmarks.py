@@ -27,6 +27,8 @@ GOALS = {
     "append_10_events_32_writers",
     "append_128_writers",
     "append_32_writers",
+    "as_of_book",
+    "as_of_entity",
     "bulk_load",
     "catch_up",
     "equity_curve",
