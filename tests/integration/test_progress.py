@@ -73,6 +73,9 @@ async def test_a_state_snapshot_says_how_far_it_is(store: EventStore):
         position.mark(Decimal(price + 1))
     async with store.unit_of_work() as uow:
         await uow.positions.save_position(position)
+    await store.start_workers()
+    await store.wait_for(await store.log.head())
+    await store.state_snapshots.drop()
     calls: list[tuple[str, int, int]] = []
     await store.state_snapshots.make(on_progress=lambda *one: calls.append(one))
     assert calls[-1] == ("position", 1, 1)
