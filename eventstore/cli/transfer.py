@@ -18,9 +18,10 @@ from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.export import ExportResult, export_lines, import_lines
-from eventstore.export.arrow import EVENTS, import_arrow, write_parquet
+from eventstore.export.arrow import EVENTS, write_parquet
 from eventstore.export.files import replacing
 from eventstore.export.restore import LINE_BYTES_MAX
+from eventstore.extras import imported
 from eventstore.store import EventStore
 
 
@@ -150,7 +151,7 @@ def _table(name: str) -> Any:
 
 
 async def _export_parquet(config: DatabaseConfig, table: Any, file: Path, options: dict[str, Any]) -> int:
-    import_arrow("pyarrow.parquet")
+    imported("pyarrow.parquet", "frames")  # it takes seconds, and no connection waits for it
     async with EventStore.open(config, workers=False) as store:
         with _usable(file), bars(transient=True) as shown:
             bar = shown.add("exporting", total=None)

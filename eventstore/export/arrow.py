@@ -8,7 +8,6 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
@@ -19,6 +18,7 @@ from eventstore.errors import ConfigurationError
 from eventstore.evidence.canonical import microseconds
 from eventstore.export.files import replacing
 from eventstore.export.lines import final_pages
+from eventstore.extras import imported
 from eventstore.limits import check_count
 from eventstore.log.names import require_known_names
 from eventstore.printable import printable
@@ -35,7 +35,6 @@ __all__ = [
     "Consistency",
     "Decimals",
     "KeepsTable",
-    "import_arrow",
     "read_batches",
     "to_arrow",
     "write_parquet",
@@ -182,7 +181,7 @@ async def to_arrow(
     The table has `.to_pandas()`, and `polars.from_arrow` accepts it. Arguments and errors are those of
     `read_batches`.
     """
-    arrow = import_arrow()
+    arrow = imported("pyarrow", "frames")
     options = _Options(decimals, decimal_precision, decimal_scale, consistency, _BATCH_ROWS)
     async with _opened(log, table, categories, options) as opened:
         return arrow.Table.from_batches([batch async for batch in opened.batches], schema=opened.schema)
@@ -209,7 +208,7 @@ async def write_parquet(
     Raises:
         OSError: The file cannot be written.
     """
-    parquet = import_arrow("pyarrow.parquet")
+    parquet = imported("pyarrow.parquet", "frames")
     options = _Options(decimals, decimal_precision, decimal_scale, consistency, _BATCH_ROWS)
     rows = 0
     async with _opened(log, table, categories, options) as opened:
@@ -283,7 +282,7 @@ async def read_batches(
 async def _opened(
     log: EventLog, table: str | KeepsTable, categories: Sequence[str] | None, options: _Options
 ) -> AsyncIterator[_Opened]:
-    arrow = import_arrow()
+    arrow = imported("pyarrow", "frames")
     if isinstance(table, str) and table == EVENTS:
         await require_known_names(log, categories=categories)
         columns = [_column(arrow, table, one, options, None) for one in _EVENT_TYPES.items()]
@@ -536,19 +535,3 @@ def _schema(arrow: Any, columns: list[_Column], consistency: Consistency, positi
     if position is not None:
         metadata["eventstore.position"] = str(position)
     return arrow.schema([arrow.field(column.name, column.type) for column in columns], metadata=metadata)
-
-
-def import_arrow(name: str = "pyarrow") -> Any:
-    """Import pyarrow, which can take seconds, so a program does it before it opens connections.
-
-    Raises:
-        ConfigurationError: It is not installed.
-    """
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "pyarrow":
-            raise
-        raise ConfigurationError(
-            "pyarrow is not installed: pip install 'trading-eventstore[frames]'"
-        ) from None

@@ -20,6 +20,7 @@ from eventstore.core.registry import EventRegistry
 from eventstore.database.access import read_rows, reading
 from eventstore.errors import ConfigurationError
 from eventstore.export.event_columns import EventColumn, event_columns, is_current
+from eventstore.extras import imported
 from eventstore.limits import check_count
 from eventstore.log.records import decode_page
 from eventstore.replay.bounds import Bound, Range, bound, find_range
@@ -75,7 +76,7 @@ async def events_frame(
     decimal_scale: int | None = None,
 ) -> Any:
     """Return the events of some types as a `pyarrow.Table`. See `EventStore.events_frame`."""
-    arrow = _arrow()
+    arrow = imported("pyarrow", "frames")
     asked = _asked(log.classes, types, columns, decimal_scale)
     if decimal_scale is None:
         asked = replace(asked, may_widen=True)
@@ -104,7 +105,7 @@ async def events_batches(
     decimal_scale: int = DECIMAL_SCALE,
 ) -> AsyncGenerator[Any]:
     """Yield the events of some types as `pyarrow.RecordBatch`es. See `EventStore.events_batches`."""
-    arrow = _arrow()
+    arrow = imported("pyarrow", "frames")
     asked = _asked(log.classes, types, columns, decimal_scale)
     within = await find_range(
         log, bound("after", after), None if through is None else bound("through", through)
@@ -249,17 +250,6 @@ async def _decoded(log: EventLog, asked: _Asked, positions: list[int]) -> list[R
 # ---- Arrow -------------------------------------------------------------------------------------------------------
 
 
-def _arrow() -> Any:
-    try:
-        return import_module("pyarrow")
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "pyarrow":
-            raise
-        raise ConfigurationError(
-            "pyarrow is not installed: pip install 'trading-eventstore[frames]'"
-        ) from None
-
-
 def _type(arrow: Any, column: EventColumn, scale: int) -> Any:
     if column.kind == "decimal":
         return arrow.decimal128(_DIGITS_128, scale)
@@ -281,7 +271,7 @@ def _schema(arrow: Any, asked: _Asked, within: Range) -> Any:
 
 def _parsed(asked: _Asked, data: bytes) -> Any:
     """Return the table of comma-separated values."""
-    arrow = _arrow()
+    arrow = imported("pyarrow", "frames")
     wanted = {one.name: _type(arrow, one, asked.scale) for one in asked.read}
     # Arrow's own conversion to decimals loses the digits of a value that is too large, and says nothing.
     types = {one.name: arrow.string() if one.kind == "decimal" else wanted[one.name] for one in asked.read}
@@ -451,7 +441,7 @@ def _joined(table: Any, decoded: Sequence[RecordedEvent], asked: _Asked) -> Any:
     """Return a table with decoded events at their places."""
     if not decoded:
         return table
-    arrow = _arrow()
+    arrow = imported("pyarrow", "frames")
     arrays = []
     for column in asked.read:
         values = [column.value(one) for one in decoded]
@@ -474,7 +464,7 @@ def _joined(table: Any, decoded: Sequence[RecordedEvent], asked: _Asked) -> Any:
 
 def _within(table: Any, within: Range) -> Any:
     """Return the rows between the points in time, as `Range.has` says."""
-    pc, arrow = import_module("pyarrow.compute"), _arrow()
+    pc, arrow = import_module("pyarrow.compute"), imported("pyarrow", "frames")
     recorded = table.column("recorded_at")
 
     def beyond(point: Any, streams: Any) -> Any:

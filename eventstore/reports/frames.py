@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
-from importlib import import_module
 from typing import Any
 
 from eventstore.errors import ConfigurationError
+from eventstore.extras import imported
 from eventstore.reports.columns import Column
 
 DIGITS_128 = 38
@@ -19,23 +19,6 @@ DIGITS_256 = 76
 _WIDE = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, rounding=ROUND_HALF_EVEN)
 
 
-def imported(name: str) -> Any:
-    """Return a module of the extras `frames`, `pandas` and `polars`.
-
-    Raises:
-        ConfigurationError: It is not installed.
-    """
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != name.partition(".")[0]:
-            raise
-        extra = "frames" if name == "pyarrow" else name
-        raise ConfigurationError(
-            f"{name} is not installed: pip install 'trading-eventstore[{extra}]'"
-        ) from None
-
-
 def arrow_table(
     name: str, columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], metadata: Mapping[str, str]
 ) -> Any:
@@ -44,7 +27,7 @@ def arrow_table(
     Raises:
         ConfigurationError: pyarrow is not installed, or a decimal does not fit the widest of Arrow.
     """
-    arrow = imported("pyarrow")
+    arrow = imported("pyarrow", "frames")
     values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
     arrays, fields = [], []
     for column, of_column in zip(columns, values, strict=True):
@@ -103,8 +86,8 @@ def to_polars(table: Any) -> Any:
     Raises:
         ConfigurationError: polars is not installed, or a column is wider than the decimals of polars.
     """
-    polars = imported("polars")
-    arrow = imported("pyarrow")
+    polars = imported("polars", "polars")
+    arrow = imported("pyarrow", "frames")
     for field in table.schema:
         if arrow.types.is_decimal256(field.type):
             raise ConfigurationError(
@@ -119,8 +102,8 @@ def to_pandas(table: Any, *, floats: bool) -> Any:
     Raises:
         ConfigurationError: pandas is not installed.
     """
-    pandas = imported("pandas")
-    arrow = imported("pyarrow")
+    pandas = imported("pandas", "pandas")
+    arrow = imported("pyarrow", "frames")
     if floats:
         fields = [
             arrow.field(one.name, arrow.float64()) if arrow.types.is_decimal(one.type) else one

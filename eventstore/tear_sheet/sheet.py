@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, tzinfo
 from decimal import Decimal
-from importlib import import_module
 from importlib.resources import files
 from typing import Any
 from uuid import UUID
@@ -16,6 +15,7 @@ from uuid import UUID
 from eventstore.core.context import bound_in_utc
 from eventstore.domain.portfolio import Portfolio
 from eventstore.errors import ConfigurationError
+from eventstore.extras import imported
 from eventstore.printable import printable
 from eventstore.reports import Report
 from eventstore.store import EventStore
@@ -435,12 +435,7 @@ def _subtitle(asked: _Asked, through: int) -> str:
 
 
 def _template() -> Any:
-    try:
-        jinja2 = import_module("jinja2")
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            "jinja2 is not installed: pip install 'trading-eventstore[report]'"
-        ) from error
+    jinja2 = imported("jinja2", "report")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("eventstore.tear_sheet"),
         autoescape=True,
