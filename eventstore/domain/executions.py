@@ -299,6 +299,28 @@ class Execution(Validated):
             and (self.quantity, self.price) == (other.quantity, other.price)
         )
 
+    def replaced_by(self, correction: Any, **more: Any) -> Execution:
+        """Return what a correction puts in the place of it, in the shares in which the correction tells it.
+
+        Args:
+            correction: The event: its new id, quantity, price and commission.
+            more: Other values that differ, which are valid.
+        """
+        return self.model_copy(
+            update={
+                "execution_id": correction.new_execution_id,
+                "quantity": correction.quantity,
+                "price": correction.price,
+                "commission": correction.commission,
+                "commission_currency": correction.commission_currency,
+                "corrects": self.execution_id,
+                "status": ExecutionStatus.COUNTED,
+                "reported_quantity": None,
+                "reported_price": None,
+                **more,
+            }
+        )
+
     def told(self) -> str:
         """Return its content in words, for errors."""
         side = "" if self.side is None else f"{self.side} "

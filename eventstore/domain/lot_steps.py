@@ -162,16 +162,4 @@ def _execution(event: PositionFilled) -> Execution:
 
 def _correction(event: PositionFillCorrected, old: Execution) -> Execution:
     """Return what replaces an execution; it happened when that one did, and is in the shares of that time."""
-    return old.model_copy(
-        update={
-            "execution_id": event.new_execution_id,
-            "quantity": event.quantity,
-            "price": event.price,
-            "commission": event.commission,
-            "commission_currency": event.commission_currency,
-            "corrects": old.execution_id,
-            "status": ExecutionStatus.COUNTED,
-            "reported_quantity": None,
-            "reported_price": None,
-        }
-    )
+    return old.replaced_by(event)

@@ -121,19 +121,11 @@ def _take_order(its: list[Reported], part: RecordedEvent) -> None:
     before = event.corrected if old is None else old.execution
     if before is None:
         return
-    new = before.model_copy(
-        update={
-            "execution_id": event.new_execution_id,
-            "side": event.side,
-            "quantity": event.reported_quantity or event.quantity,
-            "price": event.price if event.reported_price is None else event.reported_price,
-            "commission": event.commission,
-            "commission_currency": event.commission_currency,
-            "corrects": before.execution_id,
-            "status": ExecutionStatus.COUNTED,
-            "reported_quantity": None,
-            "reported_price": None,
-        }
+    new = before.replaced_by(
+        event,
+        side=event.side,
+        quantity=event.reported_quantity or event.quantity,
+        price=event.price if event.reported_price is None else event.reported_price,
     )
     its.append(_reported(part, new, order_id=part.stream_id, old=old))
 
@@ -157,20 +149,8 @@ def _take_position(its: list[Reported], part: RecordedEvent) -> None:
     if not corrected:
         return
     before = event.corrected
-    new = before.model_copy(
-        update={
-            "execution_id": event.new_execution_id,
-            "quantity": event.quantity,
-            "price": event.price,
-            "commission": event.commission,
-            "commission_currency": event.commission_currency,
-            "whole_quantity": event.whole_quantity,
-            "whole_commission": event.whole_commission,
-            "corrects": before.execution_id,
-            "status": ExecutionStatus.COUNTED,
-            "reported_quantity": None,
-            "reported_price": None,
-        }
+    new = before.replaced_by(
+        event, whole_quantity=event.whole_quantity, whole_commission=event.whole_commission
     )
     if new.side is not None and (event.symbol is not None or old is not None):
         its.append(_reported(part, _whole(new), order_id=before.order_id, old=old))
