@@ -14,6 +14,7 @@ from eventstore.domain.position import Position
 from eventstore.evidence import seal, verify
 from eventstore.export import export_lines
 from eventstore.export.arrow import write_parquet
+from eventstore.replay.state_snapshots import SNAPSHOT_VERSIONS
 from tests.command_line import run, run_on_terminal
 from tests.conftest import url_of
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from eventstore.database import DatabaseConfig
     from eventstore.store import EventStore
 
+POSITIONS = 20
 ORDERS = 1_200
 
 
@@ -66,19 +68,26 @@ async def test_a_verification_says_how_far_it_is(store: EventStore, jobs: int):
     assert_rises_to(calls, ORDERS // 200)
 
 
-async def test_a_state_snapshot_says_how_far_it_is(store: EventStore):
-    """For each category with streams that are long enough: those that are done, and all of them."""
-    position = Position.open_position("ES", Decimal(1), Decimal(100))
-    for price in range(150):
-        position.mark(Decimal(price + 1))
+async def fill_with_long_streams(store: EventStore) -> None:
+    """Positions with enough events for a state snapshot each, folded, without any state snapshot."""
     async with store.unit_of_work() as uow:
-        await uow.positions.save_position(position)
+        for _ in range(POSITIONS):
+            position = Position.open_position("ES", Decimal(1), Decimal(100))
+            for price in range(SNAPSHOT_VERSIONS):
+                position.mark(Decimal(price + 1))
+            await uow.positions.save_position(position)
     await store.start_workers()
     await store.wait_for(await store.log.head())
     await store.state_snapshots.drop()
+
+
+async def test_a_state_snapshot_says_how_far_it_is(store: EventStore):
+    """For each category with something to store: its entities so far, and all of them."""
+    await fill_with_long_streams(store)
     calls: list[tuple[str, int, int]] = []
     await store.state_snapshots.make(on_progress=lambda *one: calls.append(one))
-    assert calls[-1] == ("position", 1, 1)
+    assert {category for category, _, _ in calls} == {"position"}
+    assert_rises_to([(done, whole) for _, done, whole in calls], POSITIONS)
 
 
 async def test_commands_show_bars_on_a_terminal_alone(
@@ -100,11 +109,16 @@ async def test_commands_show_bars_on_a_terminal_alone(
         ("orders: ", ("rebuild", "orders")),
     ]
     for words, arguments in cases:
-        status, screen = await asyncio.to_thread(
-            run_on_terminal, *arguments, *to, columns=160, env={"TERM": "xterm"}
-        )
-        assert status == 0, screen
-        assert words in screen, arguments
-        assert "%" in screen or "rows" in screen, arguments
+        await assert_shows_a_bar(words, *arguments, *to)
         done = await asyncio.to_thread(run, *arguments, *to)
         assert "%" not in done.stdout, arguments
+    await fill_with_long_streams(store)
+    await assert_shows_a_bar("storing each position", "snapshot", *to)
+
+
+async def assert_shows_a_bar(words: str, *arguments: Any) -> None:
+    """On a terminal the command says what it does, and how much of it is done."""
+    status, screen = await asyncio.to_thread(run_on_terminal, *arguments, columns=160, env={"TERM": "xterm"})
+    assert status == 0, screen
+    assert words in screen, arguments
+    assert "%" in screen or "rows" in screen, arguments
