@@ -9,6 +9,7 @@ becomes one `...Amended` event.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from copy import copy
 from datetime import datetime
 from functools import cache
@@ -195,14 +196,8 @@ class Entity(Validated):
             state: A state to continue from; it is not changed.
         """
         folded = None if state is None else replica(state)
-        if not isinstance(
-            events, Sequence
-        ):  # what yields them runs in between, and has its own decimal context
-            for recorded in events:
-                if folded is None or recorded.version > folded.version:
-                    folded = advance(cls, folded, recorded)
-            return folded
-        with decimal_arithmetic():
+        # An iterator runs between the events, and has its own decimal context; `advance` then enters one for each event.
+        with decimal_arithmetic() if isinstance(events, Sequence) else nullcontext():
             for recorded in events:
                 if folded is None or recorded.version > folded.__dict__["version"]:
                     folded = advance(cls, folded, recorded)

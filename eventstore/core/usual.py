@@ -281,10 +281,12 @@ class _Shapes(dict[tuple[str, ...], Create]):
         form, conditions = codec.form_of(model), _Conditions(definitions)
         self._defaults = {name: form.defaults.get(name) for name in fields}
         self._made = form.made
-        self._required = {name for name in fields if name not in form.defaults and name not in form.made}
         self._usual = {name: conditions.usual(field["schema"]) for name, field in fields.items()}
-        self._given_always = {
-            name for name, field in fields.items() if not conditions.keeps_default(field["schema"])
+        self._required = {
+            name
+            for name, field in fields.items()
+            if (name not in form.defaults and name not in form.made)
+            or not conditions.keeps_default(field["schema"])
         }
 
     def __missing__(self, names: tuple[str, ...]) -> Create:
@@ -295,7 +297,7 @@ class _Shapes(dict[tuple[str, ...], Create]):
 
     def _creator(self, names: tuple[str, ...]) -> Create:
         given_names = set(names)
-        if not self._required | self._given_always <= given_names <= self._usual.keys():
+        if not self._required <= given_names <= self._usual.keys():
             return _never
         conditions = [(name, *self._usual[name]) for name in names]
         defaults = self._defaults

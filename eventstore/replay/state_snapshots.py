@@ -110,6 +110,7 @@ class StateSnapshots:
         with self._log.server.steady():
             for kind, table in self._tables.items():
                 version = self._versions.get(table.projection, 1)
+                hash_now = schema_hash(kind, version)
                 async with reading(self._log.connection) as connection:
                     folded = the_row(
                         await connection.fetchrow(
@@ -121,14 +122,10 @@ class StateSnapshots:
                 while segments.is_behind:
                     await segments.keep_up(folded["position"])
                 left_out = {*folded["quarantined"], *folded["doubtful"]}
-                streams = await self._streams_without(
-                    table, schema_hash(kind, version), every=snapshot_versions
-                )
+                streams = await self._streams_without(table, hash_now, every=snapshot_versions)
                 for done, stream in enumerate(streams, start=1):
                     if stream["id"] not in left_out:
-                        made += await self._make_states_of(
-                            kind, stream, schema_hash(kind, version), every=snapshot_versions
-                        )
+                        made += await self._make_states_of(kind, stream, hash_now, every=snapshot_versions)
                     (on_progress or unreported)(kind.category, done, len(streams))
         return made
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -147,7 +146,7 @@ def _order_filters(given: Parameters) -> list[Filter[Order]]:
         filters.append(
             Filter("orders/by_broker_order_id", (broker_id,), lambda one: broker_id in one.broker_order_ids)
         )
-    filters += _equal(given, "parent_id", "orders/by_parent_id", UUID)
+    filters += _equal(given, "parent_id", "orders/by_parent_id", is_id=True)
     filters += _equal(given, "list_id", "orders/by_list_id")
     filters += _equal(given, "symbol", "orders/by_symbol")
     status = given.text("status")
@@ -161,14 +160,14 @@ def _order_filters(given: Parameters) -> list[Filter[Order]]:
         filters.append(Filter("orders/by_status", (wanted.value,), lambda one: one.status is wanted))
     filters += _equal(given, "account", "orders/by_account")
     filters += _equal(given, "strategy", None)
-    filters += _equal(given, "portfolio_id", None, UUID)
+    filters += _equal(given, "portfolio_id", None, is_id=True)
     return _with_range(given, filters, "orders/by_creation", lambda one: one.created_at)
 
 
 def _position_filters(given: Parameters) -> list[Filter[Position]]:
     filters = [
         *_equal(given, "symbol", "positions/by_symbol"),
-        *_equal(given, "portfolio_id", "positions/by_portfolio", UUID),
+        *_equal(given, "portfolio_id", "positions/by_portfolio", is_id=True),
         *_equal(given, "strategy", "positions/by_strategy"),
         *_equal(given, "account", "positions/by_account"),
     ]
@@ -189,11 +188,9 @@ def _portfolio_filters(given: Parameters) -> list[Filter[Portfolio]]:
     return filters
 
 
-def _equal(
-    given: Parameters, field: str, statement: str | None, convert: Callable[[str], Any] = str
-) -> list[Filter[Any]]:
+def _equal(given: Parameters, field: str, statement: str | None, *, is_id: bool = False) -> list[Filter[Any]]:
     """Return the condition that a field has the given value, if one is given."""
-    value = given.id(field) if convert is UUID else given.text(field)
+    value = given.id(field) if is_id else given.text(field)
     if value is None:
         return []
     return [Filter(statement, (value,), lambda one: getattr(one, field) == value)]

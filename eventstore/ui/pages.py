@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from eventstore.core.event_codec import has_nul
 from eventstore.core.registry import registry
 from eventstore.errors import (
     ConfigurationError,
@@ -210,9 +211,7 @@ class Parameters:
         if value is None:
             return None
         try:
-            if (
-                isinstance(orjson.loads(value), dict) and "\\u0000" not in value
-            ):  # PostgreSQL has no such character
+            if isinstance(orjson.loads(value), dict) and not has_nul(value.encode()):
                 return value
         except orjson.JSONDecodeError:
             pass
