@@ -66,12 +66,12 @@ class Converter:
         return cls(known.pop(), checked_rates(rates))
 
     def currency(self, currency: str | None) -> str | None:
-        """Return the currency that an amount of a currency is told in."""
+        """Return the currency in which amounts of a currency are shown."""
         return currency if self.rates is None else self.base
 
     @exact
     def convert(self, amount: Decimal, currency: str | None) -> Decimal:
-        """Return an amount in the currency that it is told in.
+        """Return an amount in the currency in which it is shown.
 
         Raises:
             DomainError: `money.rate`: there is no rate for its currency.

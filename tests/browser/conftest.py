@@ -58,7 +58,7 @@ class Opened:
 
 @pytest_asyncio.fixture
 async def browser() -> AsyncIterator[Browser]:
-    """The browser; the test is skipped where there is none."""
+    """The browser; without one the test is skipped."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("there is no chromium: apt-get install chromium")

@@ -291,7 +291,7 @@ def _correct(order: dict[str, Any], arguments: dict[str, Any]) -> str:
     new = _report(
         new_id, arguments, old["commission"], venue=old["venue"], fee_in=old["fee_in"], instead_of=old_id
     )
-    # A correction is told in the shares of the time of its fill.
+    # A correction gives the quantity in the shares at the time of its fill.
     new["since"] = old["since"]
     new["quantity"] *= old["since"]
     new["price"] /= old["since"]

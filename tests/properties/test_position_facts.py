@@ -56,7 +56,7 @@ def events_of(position: Position) -> list[Any]:
 
 
 def counted(events: list[Any]) -> Decimal:
-    """The signed sum of the facts, in the shares of the end: a bust or a correction of what is not there is none."""
+    """The signed sum of the facts, in the shares of the end. A bust or a correction of a missing fill does not count."""
     standing: dict[str | None, Decimal] = {}
     for number, event in enumerate(events):
         if isinstance(event, PositionOpened):

@@ -102,7 +102,7 @@ def test_an_event_that_differs_in_one_value_fails():
 
 
 def test_a_refused_command():
-    """A refusal is told by its rule; it is no success, and a success is no refusal."""
+    """`refused` finds the rule of a refusal; it fails for another rule, and for a command that succeeded."""
     outcome = given(working()).when(lambda order: order.fill(Decimal(-2), Decimal(1), "E-1"))
     outcome.refused()
     assert outcome.error is not None
