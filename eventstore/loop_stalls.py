@@ -192,6 +192,10 @@ class TimeLimit:
         await self._timeout.__aexit__(kind, error, trace)
 
 
+def _do_nothing() -> None:
+    pass
+
+
 class FairTimer:
     """A timer that begins again, with the length of the stall, if the event loop stalled until after it was due.
 
@@ -214,8 +218,9 @@ class FairTimer:
         self._handle = loop.call_later(delay_s, self._fire)
 
     def cancel(self) -> None:
-        """Cancel it."""
+        """Cancel it, and let go of the callback: it may lead back to this timer, and on to a task with a large result."""
         self._handle.cancel()
+        self._callback, self._arguments = _do_nothing, ()
 
     def _fire(self) -> None:
         late_s = watch().note(self._loop.time() - self._handle.when())

@@ -88,6 +88,7 @@ def test_the_wheel_holds_every_file(wheel: Path):
         migrations
         | tracked("eventstore", ".py")
         | tracked("eventstore", ".sql")
+        | tracked("eventstore/ui", ".css")
         | {path for suffix in (".html", ".js") for path in tracked("eventstore", suffix)}
         | tracked("projections", ".py")
         | {"eventstore/py.typed", "projections/py.typed"}

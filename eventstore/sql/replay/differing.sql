@@ -70,7 +70,7 @@ bases AS MATERIALIZED (
     SELECT
         through AS position, after,
         pg_catalog.sum(outside) OVER so_far + pg_catalog.sum(inside) OVER () - pg_catalog.sum(inside) OVER so_far
-            + CASE WHEN through < $5::bigint THEN ($6::bigint - known.last) / 10 ELSE $6::bigint - $5::bigint END AS cost,
+            + (CASE WHEN through < $5::bigint THEN ($6::bigint - known.last) / 10 ELSE $6::bigint - $5::bigint END)::numeric AS cost,
         is_base
     FROM parts CROSS JOIN known
     WINDOW so_far AS (ORDER BY through)

@@ -79,7 +79,7 @@ lives AS MATERIALIZED (
             -- Each entity is looked up: a scan of the active ones meets the remains of those that were active.
             WHEN CASE $1::pg_catalog.text
                 WHEN 'order' THEN (
-                    SELECT status IN ('PENDING', 'SUBMITTED', 'PARTIALLY_FILLED', 'PENDING_CANCEL', 'PENDING_REPLACE')
+                    SELECT status::pg_catalog.text IN ('PENDING', 'SUBMITTED', 'PARTIALLY_FILLED', 'PENDING_CANCEL', 'PENDING_REPLACE')
                     FROM {schema}.orders WHERE id = streams.stream_id
                 )
                 WHEN 'position' THEN (SELECT closed_at IS NULL FROM {schema}.positions WHERE id = streams.stream_id)
