@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +39,12 @@ SETTINGS = TEST_SETTINGS | {"synchronous_commit": "on", "shared_buffers": "64MB"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Put all temporary files into memory, servers and their data too, unless TMPDIR says where they are to be."""
+    """Let SIGINT interrupt, and put all temporary files into memory unless TMPDIR says where they are to be.
+
+    A shell without job control starts background commands with SIGINT ignored, and their children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput") or "TMPDIR" in os.environ or not _has_memory():
         return
     folder = Path(tempfile.mkdtemp(prefix="eventstore-tests-", dir=MEMORY))
