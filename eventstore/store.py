@@ -554,6 +554,7 @@ class EventStore:
         after: datetime | None = None,
         through: Bound | None = None,
         rates: Mapping[str, Decimal] | None = None,
+        base: str | None = None,
     ) -> EquityCurve:
         """Return the equity of a portfolio over time, from its events and those of its positions.
 
@@ -567,12 +568,13 @@ class EventStore:
                 `recorded_at`, when they became known.
             after: Only points after this point in time; None for all from the beginning.
             through: Only the log up to this position, or recorded up to this point in time; None for all.
-            rates: How much of the portfolio's currency one unit of each other currency is worth, over all of the
-                curve; None if all is in its own currency.
+            rates: How much of `base` one unit of each other currency is worth (`EUR`), or what one currency is worth in
+                another (`EUR/USD`), over all of the curve; pairs are crossed. None if all is in one currency.
+            base: The currency of the curve; None for the portfolio's.
 
         Raises:
-            DomainError: `money.rate`: a rate is no decimal or below 0, or an amount is of another currency that has no
-                rate.
+            DomainError: `money.rate`: a rate is no decimal or below 0, or an amount is of another currency that no rates
+                lead from.
             ConfigurationError: The clock is neither of the two, or a bound is negative.
             RepositoryError: It is an entity of another class, or not an id.
             PortfolioNotFoundError: No portfolio has this id.
@@ -581,7 +583,7 @@ class EventStore:
         """
         portfolio_id: UUID = as_id(Portfolio, portfolio)
         return await equity_curve(
-            self.log, portfolio_id, clock=clock, after=after, through=through, rates=rates
+            self.log, portfolio_id, clock=clock, after=after, through=through, rates=rates, base=base
         )
 
     async def lots(

@@ -210,21 +210,24 @@ def with_report_options(
 
 
 def rates_of(texts: list[str] | None) -> dict[str, Decimal] | None:
-    """Return the rates that `--rate CURRENCY=RATE` gives; None if none is given.
+    """Return the rates that `--rate CURRENCY=RATE` and `--rate PAIR=RATE` give; None if none is given.
 
     Raises:
-        ConfigurationError: A text is not a currency and a positive number.
+        ConfigurationError: A text is not a currency or a pair of currencies and a positive number, or a rate is given twice.
     """
-    found = {}
+    found: dict[str, Decimal] = {}
     for text in texts or ():
-        currency, equals, number = text.partition("=")
+        name, equals, number = text.partition("=")
+        codes = [one.strip() for one in name.split("/")]
         try:
-            rate = Decimal(number)
+            rate = Decimal(number.strip())
         except InvalidOperation:
             rate = Decimal(0)
-        if not (currency and equals and rate.is_finite() and rate > 0):
-            raise ConfigurationError(f"--rate {text!r} is not a rate: write EUR=1.0842")
-        found[currency] = rate
+        is_name = all(codes) and len(codes) <= len(("of", "in")) and len(set(codes)) == len(codes)
+        if not (is_name and equals and rate.is_finite() and rate > 0):
+            raise ConfigurationError(f"--rate {text!r} is not a rate: write EUR=1.0842 or EUR/USD=1.0842")
+        if found.setdefault("/".join(codes), rate) != rate:
+            raise ConfigurationError(f"--rate {'/'.join(codes)} is given twice, with two values")
     return found or None
 
 
@@ -233,8 +236,8 @@ Rates = Annotated[
     typer.Option(
         "--rate",
         metavar="CURRENCY=RATE",
-        help="What one unit of another currency is worth in the base currency; may be repeated. Without rates each "
-        "currency has its own rows.",
+        help="What one unit of a currency is worth: EUR=1.0842 in the base currency, EUR/USD=1.0842 in dollars. May be repeated; "
+        "pairs are crossed. Without rates each currency has its own rows.",
     ),
 ]
 """The option `--rate`."""
@@ -245,7 +248,9 @@ Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="
 Base = Annotated[
     str | None,
     typer.Option(
-        "--base", metavar="C", help="With --rate: the base currency. Default: that of the portfolios."
+        "--base",
+        metavar="C",
+        help="With --rate: the currency of all amounts. Default: that of the portfolios.",
     ),
 ]
 """The option `--base`."""

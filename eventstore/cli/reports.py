@@ -168,6 +168,7 @@ def portfolios(
         ),
     ] = None,
     rate: Rates = None,
+    base: Base = None,
     url: Url = None,
     data: Data = None,
 ) -> None:
@@ -176,7 +177,7 @@ def portfolios(
 
     async def read(store: EventStore, **filters: Any) -> Report:
         some = {str(await ids.find(store, one, "portfolio")) for one in portfolio or ()}
-        report = await store.reports.portfolios(rates=rates, **filters)
+        report = await store.reports.portfolios(rates=rates, base=base, **filters)
         return report.where(lambda row: row["portfolio_id"] in some) if some else report
 
     _report(asked, read, url, data)
@@ -221,6 +222,7 @@ def equity(
     ] = Every.DAY,
     session_end: SessionEnd = None,
     rate: Rates = None,
+    base: Base = None,
     url: Url = None,
     data: Data = None,
 ) -> None:
@@ -230,6 +232,7 @@ def equity(
         "timezone": asked.zone,
         "session_end": session_end,
         "rates": rates_of(rate),
+        "base": base,
     }
     _report(asked, lambda store, **filters: store.reports.equity(**options, **filters), url, data)
 
@@ -240,14 +243,19 @@ def trades(
     *,
     position: _Positions = None,
     limit: Limit = None,
+    rate: Rates = None,
+    base: Base = None,
     url: Url = None,
     data: Data = None,
 ) -> None:
     """List round trips, one row for each position that was closed: entry, exit, holding time and result."""
+    rates = rates_of(rate)
 
     async def read(store: EventStore, **filters: Any) -> Report:
         some = await _positions_named(store, position)
-        report = await store.reports.trades(limit=limit if some is None else None, **filters)
+        report = await store.reports.trades(
+            limit=limit if some is None else None, rates=rates, base=base, **filters
+        )
         return report if some is None else report.where(lambda row: row["position_id"] in some).last(limit)
 
     _report(asked, read, url, data)

@@ -16,11 +16,10 @@ from eventstore.core.entity import Entity
 from eventstore.core.event import Event
 from eventstore.core.types import Computed, Name, NonNegative, UtcDatetime
 from eventstore.core.validation import Validated
-from eventstore.domain.money import CurrencyAmount, checked_rates, converted_total
+from eventstore.domain.money import CurrencyAmount, RateTable, converted_total, no_rate
 from eventstore.domain.order_events import ONE, ZERO
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
-from eventstore.errors import DomainError
 
 _COUNT_MAX = 2**63 - 1
 
@@ -171,13 +170,14 @@ def summarize(
         portfolio: The portfolio; results, commissions and counts of trades are its own.
         positions: Its positions; closed ones add nothing.
         taken_at: The point in time to record; None for the context's clock; naive means local time.
-        rates: How much of the portfolio's currency one unit of each other currency is worth.
+        rates: How much of the portfolio's currency one unit of each other currency is worth (`EUR`), or what one currency is
+            worth in another (`EUR/USD`); such pairs are crossed.
 
     Raises:
         DomainError: `money.rate`: a rate is no decimal or below 0, or the portfolio or a position has an amount of
-            another currency that has no rate.
+            another currency that no rates lead from.
     """
-    money = _Money(portfolio.currency, checked_rates(rates))
+    money = _Money(portfolio.currency, RateTable(rates), portfolio.currency)
     values: dict[str, Any] = dict.fromkeys(("exposure", "net_exposure", "unrealized_pnl"), ZERO)
     opened = [position for position in positions if position.is_open]
     for position in opened:
@@ -194,7 +194,8 @@ def summarize(
         taken_at=at(taken_at),
         currency=portfolio.currency,
         rates=tuple(
-            CurrencyAmount(currency=currency, amount=rate) for currency, rate in sorted(money.rates.items())
+            CurrencyAmount(currency=currency, amount=rate)
+            for currency, rate in sorted(money.table.into(portfolio.currency).items())
         ),
         initial_capital=portfolio.initial_capital,
         net_deposits=money.total(portfolio.net_deposits, portfolio.other_deposits),
@@ -216,26 +217,30 @@ def summarize(
 
 @exact
 def equity_of(
-    portfolio: Portfolio, unrealized: Iterable[CurrencyAmount | Decimal], rates: Mapping[str, Decimal]
+    portfolio: Portfolio,
+    unrealized: Iterable[CurrencyAmount | Decimal],
+    rates: RateTable,
+    *,
+    base: str | None = None,
 ) -> Decimal:
     """Return what `PortfolioTotals.equity` is, from the open result of each position.
 
     Args:
         portfolio: The portfolio.
         unrealized: What closing each position would realise; a decimal is in the portfolio's currency.
-        rates: As for `summarize`, checked.
+        rates: The rates.
+        base: The currency of the answer; None for the portfolio's.
 
     Raises:
         DomainError: `money.rate`, as for `summarize`.
     """
-    money = _Money(portfolio.currency, rates)
+    money = _Money(portfolio.currency, rates, portfolio.currency if base is None else base)
     open_result = ZERO
     for one in unrealized:
-        open_result += (
-            one.amount * money.rate(one.currency, "a position") if isinstance(one, CurrencyAmount) else one
-        )
+        amount, currency = (one.amount, one.currency) if isinstance(one, CurrencyAmount) else (one, None)
+        open_result += amount * money.rate(currency, "a position")
     return plain(
-        portfolio.initial_capital
+        money.total(portfolio.initial_capital, ())
         + money.total(portfolio.net_deposits, portfolio.other_deposits)
         + money.total(portfolio.total_realized_pnl, portfolio.other_realized_pnl)
         + open_result
@@ -247,21 +252,28 @@ def equity_of(
 
 @dataclass(frozen=True, slots=True)
 class _Money:
-    """Turns amounts into the currency of a portfolio."""
+    """Turns amounts of a portfolio into one currency.
 
-    currency: str | None
-    rates: Mapping[str, Decimal]
+    Attributes:
+        own: The portfolio's currency.
+        table: The rates.
+        base: The currency that amounts are turned into.
+    """
+
+    own: str | None
+    table: RateTable
+    base: str | None
 
     def total(self, own: Decimal, others: tuple[CurrencyAmount, ...]) -> Decimal:
-        return plain(own + converted_total(others, self.currency, self.rates)) if others else own
+        if self.own != self.base:
+            own *= self.rate(None, "the portfolio")
+        return plain(own + converted_total(others, self.base, self.table)) if others else own
 
     def rate(self, currency: str | None, of: str) -> Decimal:
-        if currency is None or currency == self.currency:
+        currency = self.own if currency is None else currency
+        if currency is None or currency == self.base:
             return ONE
-        rate = self.rates.get(currency)
+        rate = self.table.into(self.base).get(currency)
         if rate is None:
-            raise DomainError(
-                "money.rate",
-                f"{of} is in {currency}, the portfolio in {self.currency}: give rates={{{currency!r}: ...}}",
-            )
+            raise no_rate(f"{of} is in {currency}, which", currency, self.base)
         return rate

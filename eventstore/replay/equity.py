@@ -9,14 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar, overload
 from uuid import UUID
 
 from eventstore.core.context import bound_in_utc
 from eventstore.core.entity import Entity
 from eventstore.core.event import RecordedEvent
-from eventstore.domain.money import CurrencyAmount, checked_rates
+from eventstore.domain.money import CurrencyAmount, RateTable
 from eventstore.domain.portfolio import Portfolio, PortfolioCreated
 from eventstore.domain.portfolio_snapshot import equity_of
 from eventstore.domain.position import Position, PositionAmended, PositionOpened
@@ -45,7 +44,7 @@ class EquityPoint(NamedTuple):
 
     Attributes:
         at: The point in time, in UTC.
-        equity: In the portfolio's currency.
+        equity: In the portfolio's currency, or in the base that was asked for.
     """
 
     at: datetime
@@ -199,15 +198,16 @@ async def equity_curve(
     clock: Clock = "occurred_at",
     after: datetime | None = None,
     through: Bound | None = None,
-    rates: Mapping[str, Decimal] | None = None,
+    rates: RateTable | Mapping[str, Decimal] | None = None,
+    base: str | None = None,
 ) -> EquityCurve:
     """Return the equity of a portfolio over time. See `EventStore.equity_curve`."""
     if clock not in ("occurred_at", "recorded_at"):
         raise ConfigurationError(f"clock must be 'occurred_at' or 'recorded_at', not {clock!r}")
-    known_rates = checked_rates(rates)
+    table = RateTable.of(rates, base=base)
     with log.server.steady():
         return await _equity_curve(
-            log, portfolio_id, clock=clock, after=after, through=through, rates=known_rates
+            log, portfolio_id, clock=clock, after=after, through=through, rates=table, base=base
         )
 
 
@@ -218,7 +218,8 @@ async def _equity_curve(
     clock: Clock,
     after: datetime | None,
     through: Bound | None,
-    rates: Mapping[str, Decimal],
+    rates: RateTable,
+    base: str | None,
 ) -> EquityCurve:
     through = await log.head() if through is None else bound("through", through)
     since = None if after is None else bound_in_utc(after)
@@ -232,7 +233,7 @@ async def _equity_curve(
     if isinstance(through, int):
         with suppress(NotInColumns):
             curve = ColumnCurve(
-                log, portfolio_id, positions, told, by_recorded=clock == "recorded_at", rates=rates
+                log, portfolio_id, positions, told, by_recorded=clock == "recorded_at", rates=rates, base=base
             )
             points = await curve.points(through)
             first = (
@@ -248,7 +249,7 @@ async def _equity_curve(
     if not any(isinstance(part.event, PortfolioCreated) for one in events for part in one.upcast_events):
         raise PortfolioNotFoundError(portfolio_id, category="portfolio")
     found: list[EquityPoint] = []
-    for number, point in enumerate(_points(portfolio_id, _in_order(events, clock), rates)):
+    for number, point in enumerate(_points(portfolio_id, _in_order(events, clock), rates, base)):
         if since is None or point.at > since:
             found.append(point)
         if not number % _FOLDED_AT_A_TIME:
@@ -276,8 +277,10 @@ def _in_order(recorded: Sequence[RecordedEvent], clock: Clock) -> list[tuple[dat
 def _points(
     portfolio_id: UUID,
     timed: Sequence[tuple[datetime, RecordedEvent]],
-    rates: Mapping[str, Decimal] = MappingProxyType({}),
+    rates: RateTable | None = None,
+    base: str | None = None,
 ) -> Iterator[EquityPoint]:
+    rates = RateTable() if rates is None else rates
     created: dict[UUID, RecordedEvent] = {}
     for _, part in sorted(timed, key=lambda one: one[1].version):
         created.setdefault(part.stream_id, part)
@@ -303,7 +306,7 @@ def _points(
         last = (
             None
             if portfolio.entity is None
-            else EquityPoint(point, equity_of(portfolio.entity, unrealized.values(), rates))
+            else EquityPoint(point, equity_of(portfolio.entity, unrealized.values(), rates, base=base))
         )
     if last is not None:
         yield last

@@ -170,7 +170,7 @@ class Held:
         price: The price of the latest mark; None if it was never marked.
         moment_ns: When that was, in nanoseconds since 2000.
         multiplier: The multiplier.
-        rate: The rate of the position's currency; None if it is the portfolio's.
+        rate: The rate of the position's currency; None if it is that of the curve.
     """
 
     quantity: Decimal
@@ -181,7 +181,7 @@ class Held:
     rate: Decimal | None = None
 
     def unrealized(self) -> Decimal:
-        """Return what closing it would realise, in the portfolio's currency; 0 if it is closed or was never marked."""
+        """Return what closing it would realise, in the currency of the curve; 0 if it is closed or was never marked."""
         if not self.quantity or self.price is None:
             return _ZERO
         value = (self.quantity * self.price - self.cost) * self.multiplier or _ZERO
@@ -212,6 +212,7 @@ class EquityFold:
             result of a position, or the equity of the portfolio without open results; None for a portfolio that does
             not exist.
         points: Where the points go.
+        rate: The rate of the portfolio's currency; None if it is that of the curve.
     """
 
     def __init__(
@@ -221,12 +222,15 @@ class EquityFold:
         begin: Decimal,
         whole: Mapping[int, Callable[[], Decimal | None]],
         points: Points,
+        *,
+        rate: Decimal | None = None,
     ) -> None:
         self._held = held
         self._portfolio = portfolio
         self._begin = begin
         self._whole = whole
         self._points = points
+        self._rate = rate
         self._amounts = _Amounts()
         size = 1 + max([portfolio, *held, *whole])
         # Sums of groups: a change adds up one group and the groups, and not all positions.
@@ -305,9 +309,9 @@ class EquityFold:
         if rest is None:
             raise NotInColumns
         if first and kind != CREATED and (amount := self._amounts[first]):
-            rest += amount
+            rest += amount if self._rate is None else amount * self._rate
         if second and (amount := self._amounts[second]):
-            rest -= amount
+            rest -= amount if self._rate is None else amount * self._rate
         self._rest = rest
 
     def _mark(self, one: Held, moment_ns: int, price: str) -> None:

@@ -14,9 +14,10 @@ from eventstore.core.entity import Entity
 from eventstore.core.entity_state import evolve
 from eventstore.core.event import RecordedEvent, UpcastEvents
 from eventstore.database.access import read_rows
-from eventstore.domain.money import CurrencyAmount
+from eventstore.domain.money import CurrencyAmount, RateTable
 from eventstore.domain.portfolio import (
     Portfolio,
+    PortfolioAmended,
     PortfolioCashMoved,
     PortfolioCreated,
     PortfolioTradeRecorded,
@@ -83,7 +84,8 @@ class ColumnCurve:
         positions: The positions that it has or had.
         told: The first event of each position that opens it.
         by_recorded: Whether events count when they were recorded, and not when they occurred.
-        rates: How much of the portfolio's currency one unit of each other currency is worth.
+        rates: The rates.
+        base: The currency of the curve; None for the portfolio's.
 
     Raises:
         NotInColumns: The event classes of the log are not the domain's.
@@ -97,7 +99,8 @@ class ColumnCurve:
         told: Mapping[UUID, RecordedEvent],
         *,
         by_recorded: bool,
-        rates: Mapping[str, Decimal],
+        rates: RateTable,
+        base: str | None,
     ) -> None:
         for kind in _IN_COLUMNS:
             if log.classes.current.get((kind.category, kind.type, 1)) is not kind:
@@ -105,6 +108,7 @@ class ColumnCurve:
         self._log = log
         self._by_recorded = by_recorded
         self._rates = rates
+        self._base = base
         self._told = told
         self._streams = [portfolio_id, *sorted(positions)]
         self._number_of = {one.bytes: number for number, one in enumerate(self._streams)}
@@ -223,12 +227,8 @@ class ColumnCurve:
                 events[self._number_of[one.stream_id.bytes]].append(one)
         results: dict[int, Callable[[], Decimal | None]] = {}
         for number, of_stream in events.items():
-            if number == 0 and any(
-                one.event.currency is not None  # type: ignore[attr-defined]
-                for place, one in self._created.items()
-                if place
-            ):
-                raise NotInColumns  # the portfolio's currency may change
+            if number == 0 and self._has_currencies and any(map(_changes_currency, of_stream)):
+                raise NotInColumns
             created = of_stream[0]
             if not self._by_recorded:
                 of_stream.sort(key=lambda one: (one.occurred_at, one.position))
@@ -243,7 +243,7 @@ class ColumnCurve:
             portfolio = StreamFold(Portfolio, created)
             for event in events:
                 portfolio.add(event)
-                yield None if portfolio.entity is None else equity_of(portfolio.entity, (), self._rates)
+                yield None if portfolio.entity is None else self._equity_of(portfolio.entity)
             return
         position = StreamFold(Position, created)
         for event in events:
@@ -256,13 +256,27 @@ class ColumnCurve:
             rate = self._rate(entity.currency)
             yield amount if rate is None else amount * rate
 
+    @property
+    def _has_currencies(self) -> bool:
+        """Whether it matters which currency the portfolio has."""
+        opened = (one.event for number, one in self._created.items() if number)
+        return self._base is not None or any(one.currency is not None for one in opened)  # type: ignore[attr-defined]
+
+    def _equity_of(self, portfolio: Portfolio) -> Decimal:
+        """Return the equity of the portfolio without open results."""
+        return equity_of(portfolio, (), self._rates, base=self._base)
+
     def _rate(self, currency: str | None) -> Decimal | None:
+        """Return what one unit of a currency is worth; of None, the portfolio's; None if nothing is converted."""
         own = None if self._portfolio is None else self._portfolio.currency
-        if currency is None or currency == own:
+        base = own if self._base is None else self._base
+        currency = own if currency is None else currency
+        if currency is None or currency == base:
             return None
-        if currency not in self._rates or 0 in self._whole:
+        rate = self._rates.into(base).get(currency)
+        if rate is None:
             raise NotInColumns
-        return self._rates[currency]
+        return rate
 
     def _fold(
         self, points: Points, whole: Mapping[int, Callable[[], Decimal | None]] | None = None
@@ -283,8 +297,12 @@ class ColumnCurve:
                 )
         if self._portfolio is None:
             raise NotInColumns
-        begin = equity_of(self._portfolio, (), self._rates)
-        return EquityFold(held, 0, begin, whole or {}, points)
+        begin = self._equity_of(self._portfolio)
+        return EquityFold(held, 0, begin, whole or {}, points, rate=self._rate(None))
+
+
+def _changes_currency(one: RecordedEvent) -> bool:
+    return isinstance(one.event, PortfolioAmended) and "currency" in one.event.changes
 
 
 def _moment_ns(position: Position) -> int:

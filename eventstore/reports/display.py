@@ -135,16 +135,23 @@ class Display:
 
     def _decimal(self, column: Column, value: Decimal, row: Mapping[str, Any]) -> str:
         if column.unit == "money":
-            currency = row.get(column.currency)
-            decimals = None if currency is None else _currency_decimals(currency)
-            if decimals is None:
-                return _trimmed(value, _DECIMALS_MAX, least=2, grouped=True)
-            return f"{_rounded(value, decimals):,f}"
+            return amount_text(value, row.get(column.currency))
         if column.unit == "quotient":
             return _trimmed(value, _QUOTIENT_DECIMALS)
         known = self.increments.get(row.get("symbol") or "", Increments())
         decimals = known.price if column.unit == "price" else known.quantity
         return _trimmed(value, _DECIMALS_MAX) if decimals is None else f"{_rounded(value, decimals):f}"
+
+
+def amount_text(amount: Decimal, currency: str | None) -> str:
+    """Return an amount of money with the decimals of its currency, and separators of thousands.
+
+    A coin, and what names no currency, has two decimals to eight.
+    """
+    decimals = None if currency is None else _currency_decimals(currency)
+    if decimals is None:
+        return _trimmed(amount, _DECIMALS_MAX, least=2, grouped=True)
+    return f"{_rounded(amount, decimals):,f}"
 
 
 def _finest(known: int | None, increment: Decimal | None) -> int | None:

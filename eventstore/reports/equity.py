@@ -8,15 +8,16 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from eventstore.core.context import exact, plain
-from eventstore.domain.money import checked_rates, converted_total
+from eventstore.domain.money import RateTable
 from eventstore.domain.portfolio import Portfolio, PortfolioAmended, PortfolioCashMoved, PortfolioCreated
 from eventstore.errors import DomainError
+from eventstore.replay.equity import equity_curve
 from eventstore.reports.columns import amounts, quotients, texts, times
 from eventstore.reports.filters import Question
 from eventstore.reports.folding import BEFORE, Stream
-from eventstore.reports.money import ZERO
+from eventstore.reports.money import ZERO, Converter, Rates
 from eventstore.reports.periods import Periods
-from eventstore.reports.portfolios import check_one_currency, portfolios_of
+from eventstore.reports.portfolios import capital_of, portfolios_and_rates
 from eventstore.reports.reading import Moment, moment_of
 from eventstore.reports.report import Report
 from eventstore.reports.results import gather
@@ -75,7 +76,8 @@ async def equity(
     every: str | None,
     timezone: str | tzinfo,
     session_end: time | str | None,
-    rates: Mapping[str, Decimal] | None,
+    rates: Rates | None,
+    base: str | None,
     filters: Mapping[str, Any],
 ) -> Report:
     """Return the report of equity. See `Reports.equity`."""
@@ -84,7 +86,7 @@ async def equity(
     async with moment_of(store, question) as moment:
         rows = [
             (point.at, str(curve.portfolio.id), curve.currency, point.equity, point.capital, point.pnl)
-            for curve in await curves(moment, rates)
+            for curve in await curves(moment, rates, base)
             for point in at_ends(curve.points, periods)
             if question.has_time(point.at)
         ]
@@ -97,7 +99,8 @@ async def drawdown(
     every: str | None,
     timezone: str | tzinfo,
     session_end: time | str | None,
-    rates: Mapping[str, Decimal] | None,
+    rates: Rates | None,
+    base: str | None,
     filters: Mapping[str, Any],
 ) -> Report:
     """Return the report of drawdown. See `Reports.drawdown`."""
@@ -106,7 +109,7 @@ async def drawdown(
     async with moment_of(store, question) as moment:
         rows = [
             (row[0], str(curve.portfolio.id), curve.currency, *row[1:])
-            for curve in await curves(moment, rates)
+            for curve in await curves(moment, rates, base)
             for row in at_ends(_drawdowns(one for one in curve.points if question.has_time(one.at)), periods)
         ]
         return Report("drawdown", DRAWDOWN, rows, through=moment.through)
@@ -137,55 +140,60 @@ def at_ends(points: list[T], periods: Periods) -> Iterator[T]:
             yield point
 
 
-async def curves(moment: Moment, rates: Mapping[str, Decimal] | None) -> list[Curve]:
+async def curves(moment: Moment, rates: Rates | None, base: str | None) -> list[Curve]:
     """Return the curve of each portfolio of a question; without rates, one for each of its currencies."""
     found = []
-    some = await portfolios_of(moment)
-    check_one_currency(moment.question, some, rates)
+    some, table = await portfolios_and_rates(moment, rates, base)
     for portfolio in some:
-        if rates is not None and not moment.question.has_currency(portfolio.currency):
+        if table is not None:
+            found.append(await _in_one(moment, portfolio, table, base))
             continue
         try:
-            found.append(await _in_one(moment, portfolio, checked_rates(rates)))
+            its = [await _in_one(moment, portfolio, RateTable(), None)]
         except DomainError as error:
-            if rates is not None or error.rule != "money.rate":
+            if error.rule != "money.rate":
                 raise
-            found += await _by_currency(moment, portfolio)
-    return [one for one in found if moment.question.has_currency(one.currency)]
+            its = await _by_currency(moment, portfolio)
+        found += [one for one in its if moment.question.has_currency(one.currency)]
+    return found
 
 
-async def _in_one(moment: Moment, portfolio: Portfolio, rates: Mapping[str, Decimal]) -> Curve:
-    """Return the curve of a portfolio in its currency.
+async def _in_one(moment: Moment, portfolio: Portfolio, rates: RateTable, base: str | None) -> Curve:
+    """Return the curve of a portfolio in one currency: the base, or its own if there is none.
 
     Raises:
-        DomainError: `money.rate`: at some time it had an amount of another currency that has no rate.
+        DomainError: `money.rate`: at some time it had an amount of another currency that no rates lead from.
     """
-    curve = await moment.store.equity_curve(portfolio, through=moment.bound, rates=rates)
-    capital = await _capital(moment, portfolio, rates)
+    curve = await equity_curve(moment.store.log, portfolio.id, through=moment.bound, rates=rates, base=base)
+    capital = await _capital(moment, portfolio, rates, base)
     points, so_far, ahead = [], ZERO, 0
     for one in curve.points:
         if moment.has_occurred(one.at):
             while ahead < len(capital) and capital[ahead][0] <= one.at:
                 so_far, ahead = capital[ahead][1], ahead + 1
             points.append(Point(one.at, one.equity, so_far))
-    return Curve(portfolio, portfolio.currency, points)
+    return Curve(portfolio, portfolio.currency if base is None else base, points)
 
 
 async def _capital(
-    moment: Moment, portfolio: Portfolio, rates: Mapping[str, Decimal]
+    moment: Moment, portfolio: Portfolio, rates: RateTable, base: str | None
 ) -> list[tuple[datetime, Decimal]]:
     """Return the times at which the capital changed, each with the capital from then on."""
     stream = Stream(Portfolio)
     types = (PortfolioCreated, PortfolioAmended, PortfolioCashMoved)
     async for part in moment.events(types, streams=[portfolio.id]):
         stream.add(part.occurred_at, part)
-    return [(start, _capital_of(state, rates)) for start, state, _ in stream.states() if state is not None]
+    return [
+        (start, _capital_of(state, Converter(state.currency if base is None else base, rates)))
+        for start, state, _ in stream.states()
+        if state is not None
+    ]
 
 
 @exact
-def _capital_of(portfolio: Portfolio, rates: Mapping[str, Decimal]) -> Decimal:
-    others = converted_total(portfolio.other_deposits, portfolio.currency, rates)
-    return plain(portfolio.initial_capital + portfolio.net_deposits + others)
+def _capital_of(portfolio: Portfolio, converter: Converter) -> Decimal:
+    amounts = capital_of(portfolio)
+    return plain(sum((converter.convert(one, of) for of, one in amounts.items()), ZERO))
 
 
 async def _by_currency(moment: Moment, portfolio: Portfolio) -> list[Curve]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from eventstore.reports.columns import amounts, integers
 from eventstore.reports.filters import Question
 from eventstore.reports.grouping import Groups, group_columns
+from eventstore.reports.money import Rates
 from eventstore.reports.periods import Periods, checked_by
 from eventstore.reports.positions import valued
 from eventstore.reports.reading import converter_of, moment_of
@@ -25,15 +25,18 @@ async def exposure(
     store: EventStore,
     *,
     by: Sequence[str] | str,
-    rates: Mapping[str, Decimal] | None,
+    rates: Rates | None,
     base: str | None,
     filters: Mapping[str, Any],
 ) -> Report:
     """Return the report of exposure. See `Reports.exposure`."""
     names = checked_by(by, _BY)
-    question = Question.of("exposure", filters, without=("from_", "to"))
+    question = Question.of("exposure", filters, without=("from_",))
     async with moment_of(store, question) as moment:
-        positions = [(one, currency) for one, currency in await moment.positions() if one.is_open]
+        held = await (
+            moment.positions() if question.until is None else moment.positions_before(question.until)
+        )
+        positions = [(one, currency) for one, currency in held if one.is_open]
         converter = await converter_of(moment, base, rates, (one.portfolio_id for one, _ in positions))
         groups = Groups(names, Periods(None), ("positions", *_AMOUNTS), converter)
         for one, currency in positions:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from eventstore.core.context import exact, plain
-from eventstore.domain.money import CurrencyAmount, checked_rates
-from eventstore.errors import ConfigurationError, DomainError
+from eventstore.domain.money import CurrencyAmount, RateTable, no_rate
+from eventstore.errors import ConfigurationError
 
 ZERO = Decimal(0)
 """No amount."""
+
+Rates = Mapping[str, Decimal]
+"""What one unit of a currency is worth, by its code or by a pair of codes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +23,17 @@ class Converter:
 
     Attributes:
         base: The currency that amounts are turned into.
-        rates: How much of it one unit of each other currency is worth; None: nothing is converted.
+        table: The rates; None: nothing is converted.
     """
 
     base: str | None = None
-    rates: Mapping[str, Decimal] | None = None
+    table: RateTable | None = None
 
     @classmethod
     def of(
         cls,
         base: str | None,
-        rates: Mapping[str, Decimal] | None,
+        rates: Rates | None,
         currencies: Iterable[str | None] = (),
         *,
         is_empty: bool = False,
@@ -48,43 +51,71 @@ class Converter:
             ConfigurationError: There is a base without rates, or there are rates and no one base.
         """
         if rates is None:
-            if base is not None:
-                raise ConfigurationError("base is what rates convert into: give rates, too")
+            require_rates_for(base)
             return cls()
+        table = RateTable(rates, base=base)
         known = set(currencies) if base is None else {base}
         if len(known) > 1:
-            names = ", ".join(sorted(map(str, known)))
-            raise ConfigurationError(
-                f"the portfolios have the currencies {names}: give base, or one portfolio"
-            )
+            raise ConfigurationError(f"{_having(known)}: give base, or one portfolio")
         if not known and is_empty:
-            return cls(None, checked_rates(rates))
+            return cls(None, table)
         if not known:
             raise ConfigurationError(
                 "there is no portfolio whose currency amounts could be converted into: give base"
             )
-        return cls(known.pop(), checked_rates(rates))
+        return cls(known.pop(), table)
 
     def currency(self, currency: str | None) -> str | None:
         """Return the currency in which amounts of a currency are shown."""
-        return currency if self.rates is None else self.base
+        return currency if self.table is None else self.base
 
     @exact
     def convert(self, amount: Decimal, currency: str | None) -> Decimal:
         """Return an amount in the currency in which it is shown.
 
         Raises:
-            DomainError: `money.rate`: there is no rate for its currency.
+            DomainError: `money.rate`: no rates lead from its currency.
         """
-        if self.rates is None or currency is None or currency == self.base or not amount:
+        if self.table is None or currency is None or currency == self.base or not amount:
             return amount
-        rate = self.rates.get(currency)
+        rate = self.table.into(self.base).get(currency)
         if rate is None:
-            raise DomainError(
-                "money.rate",
-                f"{amount} {currency} cannot be turned into {self.base}: give rates={{{currency!r}: ...}}",
-            )
+            raise no_rate(f"{amount:f} {currency}", currency, self.base)
         return plain(amount * rate)
+
+
+def require_rates_for(base: str | None) -> None:
+    """Check, where there are no rates, that there is no base.
+
+    Raises:
+        ConfigurationError: There is one.
+    """
+    if base is not None:
+        raise ConfigurationError("base is what rates convert into: give rates, too")
+
+
+def rates_of_each(
+    rates: Rates | None, base: str | None, currencies: Iterable[str | None]
+) -> RateTable | None:
+    """Return the rates of a report in which each portfolio is in the base, or in its own currency if there is none.
+
+    Raises:
+        DomainError: `money.rate`: a rate is no decimal or below 0.
+        ConfigurationError: There is a base without rates; or there is none, the portfolios have several currencies, and a rate
+            does not say in which currency it is.
+    """
+    if rates is None:
+        require_rates_for(base)
+        return None
+    table, found = RateTable(rates, base=base), set(currencies)
+    if base is None and len(found) > 1 and not table.is_of_pairs:
+        raise ConfigurationError(f"{_having(found)}: give base, one portfolio or currency, or rates of pairs")
+    return table
+
+
+def _having(currencies: Iterable[str | None]) -> str:
+    names = ", ".join(sorted("(none)" if one is None else one for one in currencies))
+    return f"the portfolios have the currencies {names}"
 
 
 @exact

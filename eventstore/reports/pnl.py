@@ -12,7 +12,7 @@ from eventstore.reports.columns import amounts
 from eventstore.reports.filters import Question
 from eventstore.reports.folding import BEFORE
 from eventstore.reports.grouping import Groups, group_columns
-from eventstore.reports.money import Converter
+from eventstore.reports.money import Converter, Rates
 from eventstore.reports.periods import Periods, checked_by, unit_in
 from eventstore.reports.reading import moment_of
 from eventstore.reports.report import Report
@@ -30,7 +30,7 @@ async def pnl(
     by: Sequence[str] | str,
     timezone: str | tzinfo,
     session_end: time | str | None,
-    rates: Mapping[str, Decimal] | None,
+    rates: Rates | None,
     base: str | None,
     filters: Mapping[str, Any],
 ) -> Report:

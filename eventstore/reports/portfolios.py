@@ -7,13 +7,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from eventstore.core.context import exact, plain
-from eventstore.domain.money import CurrencyAmount, amount_in
+from eventstore.domain.money import CurrencyAmount, RateTable, amount_in
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
-from eventstore.errors import ConfigurationError
 from eventstore.reports.columns import amounts, integers, quotients, texts, times
 from eventstore.reports.filters import Question
-from eventstore.reports.money import ZERO, Converter
+from eventstore.reports.money import ZERO, Converter, Rates, rates_of_each
 from eventstore.reports.positions import valued
 from eventstore.reports.reading import Moment, moment_of
 from eventstore.reports.report import Report
@@ -44,19 +43,19 @@ COLUMNS = (
 
 
 async def portfolios(
-    store: EventStore, *, rates: Mapping[str, Decimal] | None, filters: Mapping[str, Any]
+    store: EventStore, *, rates: Rates | None, base: str | None, filters: Mapping[str, Any]
 ) -> Report:
     """Return the report of portfolios. See `Reports.portfolios`."""
     question = Question.of("portfolios", filters, without=("symbol", "account", "from_", "to"))
     async with moment_of(store, question) as moment:
         rows = []
-        some = await portfolios_of(moment)
-        check_one_currency(question, some, rates)
+        some, table = await portfolios_and_rates(moment, rates, base)
         for portfolio in some:
-            if rates is not None and not question.has_currency(portfolio.currency):
-                continue
             positions = await moment.past.positions.get_positions_by_portfolio(portfolio)
-            rows += _rows(portfolio, [one for one in positions if one.is_open], rates, question)
+            own = portfolio.currency if base is None else base
+            converter = Converter() if table is None else Converter(own, table)
+            found = _rows(portfolio, [one for one in positions if one.is_open], converter)
+            rows += [row for row in found if table is not None or question.has_currency(row[3])]
         return Report("portfolios", COLUMNS, rows, through=moment.through, display=await moment.display())
 
 
@@ -72,20 +71,18 @@ async def portfolios_of(moment: Moment) -> list[Portfolio]:
     return sorted(wanted, key=lambda one: (one.created_at, one.id))
 
 
-def check_one_currency(
-    question: Question, some: Iterable[Portfolio], rates: Mapping[str, Decimal] | None
-) -> None:
-    """Check that rates can hold for portfolios: they are into one currency, that of each portfolio.
+async def portfolios_and_rates(
+    moment: Moment, rates: Rates | None, base: str | None
+) -> tuple[list[Portfolio], RateTable | None]:
+    """Return the portfolios of a question and the rates; with rates only those portfolios whose own currency is asked for.
 
     Raises:
-        ConfigurationError: The portfolios of the answer have several currencies.
+        ConfigurationError, DomainError: As `rates_of_each`.
     """
-    found = {one.currency for one in some if question.has_currency(one.currency)}
-    if rates is not None and len(found) > 1:
-        names = ", ".join(sorted(map(str, found)))
-        raise ConfigurationError(
-            f"the portfolios have the currencies {names}, and rates are into one: give one portfolio or currency"
-        )
+    some = await portfolios_of(moment)
+    if rates is not None:
+        some = [one for one in some if moment.question.has_currency(one.currency)]
+    return some, rates_of_each(rates, base, {one.currency for one in some})
 
 
 def by_currency(
@@ -108,13 +105,8 @@ def conversions_of(portfolio: Portfolio) -> dict[str | None, Decimal]:
 
 
 @exact
-def _rows(
-    portfolio: Portfolio,
-    positions: list[Position],
-    rates: Mapping[str, Decimal] | None,
-    question: Question,
-) -> list[tuple[Any, ...]]:
-    """Return the rows of a portfolio: one for each currency, or one with all converted into its own."""
+def _rows(portfolio: Portfolio, positions: list[Position], converter: Converter) -> list[tuple[Any, ...]]:
+    """Return the rows of a portfolio: one for each currency, or one with all converted."""
     money: dict[str, dict[str | None, Decimal]] = {
         "cash": by_currency(portfolio, portfolio.cash_balance, portfolio.other_balances),
         "capital": capital_of(portfolio),
@@ -123,7 +115,6 @@ def _rows(
         "conversion_pnl": conversions_of(portfolio),
         "commission": by_currency(portfolio, portfolio.total_commission_paid, portfolio.other_commissions),
     }
-    converter = Converter.of(portfolio.currency, rates) if rates is not None else Converter()
     sums: dict[str | None, dict[str, Decimal]] = {}
     counts: dict[str | None, list[int]] = {}
 
@@ -145,9 +136,8 @@ def _rows(
         count[0] += 1
         count[1] += one.current_price is None
     return [
-        _row(portfolio, currency, of_currency, counts.get(currency, [0, 0]), is_converted=rates is not None)
+        _row(portfolio, currency, of_currency, counts.get(currency, [0, 0]), converter)
         for currency, of_currency in sums.items()
-        if question.has_currency(currency)
     ]
 
 
@@ -156,16 +146,16 @@ def _row(
     currency: str | None,
     sums: Mapping[str, Decimal],
     counts: list[int],
-    *,
-    is_converted: bool,
+    converter: Converter,
 ) -> tuple[Any, ...]:
     """Return a row. A portfolio's equity in one currency includes what conversions brought into it, and so does its cash."""
     told = {name: plain(sums.get(name, ZERO)) for name in (*_MONEY, "exposure", "net_exposure")}
     result = told["realized_pnl"] + told["unrealized_pnl"] + told["income"] - told["commission"]
     equity = plain(told["capital"] + result + told["conversion_pnl"])
+    is_converted = converter.table is not None
     total = plain(result + told["conversion_pnl"]) if is_converted else plain(result)
-    is_own = currency == portfolio.currency
-    initial = portfolio.initial_capital if is_own else ZERO
+    is_own = is_converted or currency == portfolio.currency
+    initial = converter.convert(portfolio.initial_capital, portfolio.currency) if is_own else ZERO
     return (
         str(portfolio.id),
         portfolio.name,

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -20,7 +19,8 @@ from eventstore.replay.bounds import Bound
 from eventstore.replay.point_in_time import PointInTime
 from eventstore.reports.display import Display
 from eventstore.reports.filters import Question
-from eventstore.reports.money import Converter
+from eventstore.reports.folding import BEFORE, Stream
+from eventstore.reports.money import Converter, Rates
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -138,6 +138,16 @@ class Moment:
         wanted = [one for one in found if has(asked, one)]
         return await self.with_currencies(sorted(wanted, key=lambda one: (one.opened_at, one.id)))
 
+    async def positions_before(self, until: datetime) -> list[tuple[Position, str | None]]:
+        """Return the positions of the question as they were before a time, with their currencies, as they are known at the moment."""
+        streams: dict[UUID, Stream[Position]] = {}
+        async for part in self.events(Position.event_classes()):
+            if part.occurred_at < until:
+                streams.setdefault(part.stream_id, Stream(Position)).add(BEFORE, part)
+        found = [state for one in streams.values() for _, state, _ in one.states() if state is not None]
+        wanted = [one for one in found if has(self.question, one)]
+        return await self.with_currencies(sorted(wanted, key=lambda one: (one.opened_at, one.id)))
+
     async def orders(self) -> list[tuple[Order, str | None]]:
         """Return the orders of the question with their currencies, in the order of their creation."""
         asked, orders = self.question, self.past.orders
@@ -189,7 +199,7 @@ async def moment_of(store: EventStore, question: Question) -> AsyncIterator[Mome
 async def converter_of(
     moment: Moment,
     base: str | None,
-    rates: Mapping[str, Decimal] | None,
+    rates: Rates | None,
     portfolios: Iterable[UUID | None],
 ) -> Converter:
     """Return what turns the amounts of portfolios into one currency; a portfolio that was asked for is one of them.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import time, tzinfo
-from decimal import Decimal
 from typing import TYPE_CHECKING, Unpack
 
 from eventstore.domain.order import OrderStatus
@@ -21,14 +20,13 @@ from eventstore.reports import (
     turnover,
 )
 from eventstore.reports.filters import Filters
+from eventstore.reports.money import Rates
 from eventstore.reports.periods import By, Unit
 from eventstore.reports.positions import Which
 from eventstore.reports.report import Report
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
-
-Rates = Mapping[str, Decimal]
 
 
 class Reports:
@@ -37,8 +35,9 @@ class Reports:
     A report is of one point in time: now, or the one of `position`, `recorded_at` or `occurred_at`. It sees every event
     committed before the call. It changes nothing, and is safe to retry.
 
-    Amounts of different currencies are never added up: there is a row for each currency, unless `rates` says what one unit
-    of each other currency is worth. The rates are used for all of the time of the report.
+    Amounts of different currencies are never added up: there is a row for each currency, unless `rates` says what they are
+    worth: `EUR` is one euro in the currency of the rows, `EUR/USD` is one euro in dollars. Pairs are crossed: with `EUR/USD`
+    and `USD/JPY` any of the three currencies turns into any other. The rates are used for all of the time of the report.
 
     Raises, besides what a method names:
         ConfigurationError: A filter is unknown, is not one of this report, or has a value of another type; the range ends
@@ -106,18 +105,23 @@ class Reports:
         """
         return await positions.positions(self._store, which=which, limit=limit, filters=filters)
 
-    async def portfolios(self, *, rates: Rates | None = None, **filters: Unpack[Filters]) -> Report:
+    async def portfolios(
+        self, *, rates: Rates | None = None, base: str | None = None, **filters: Unpack[Filters]
+    ) -> Report:
         """Return the portfolios, by the time of their creation: one row for each currency of each, or one with rates.
 
         Args:
-            rates: What one unit of each other currency is worth in the portfolio's.
-            **filters: See `Filters`; without `symbol`, `account`, `from_` and `to`.
+            rates: What one unit of each other currency is worth in `base`, or of one currency in another.
+            base: The currency of all amounts; None for each portfolio's own.
+            **filters: See `Filters`; without `symbol`, `account`, `from_` and `to`. With rates, `currency` is that of the
+                portfolio.
 
         Raises:
-            ConfigurationError: There are rates, and the portfolios have several currencies.
-            DomainError: `money.rate`: a rate is missing, is no decimal or below 0.
+            ConfigurationError: There is a base without rates. Or there is none, the portfolios have several currencies, and a
+                rate is of no pair.
+            DomainError: `money.rate`: no rates lead from a currency to the one of the row, or a rate is no decimal or below 0.
         """
-        return await portfolios.portfolios(self._store, rates=rates, filters=filters)
+        return await portfolios.portfolios(self._store, rates=rates, base=base, filters=filters)
 
     async def pnl(
         self,
@@ -143,13 +147,13 @@ class Reports:
             timezone: The time zone of the periods.
             session_end: When a trading day ends, such as 17:00, by the clock of the zone; None for midnight. What happens
                 from then on belongs to the next day.
-            rates: What one unit of each other currency is worth in `base`.
+            rates: What one unit of each other currency is worth in `base`, or of one currency in another.
             base: The currency of all amounts; None for that of the portfolios.
             **filters: See `Filters`. With `account`, movements of cash are left out: they have none.
 
         Raises:
-            ConfigurationError: `by`, `timezone` or `session_end` is wrong; or the portfolios have several currencies, and no
-                `base` is given.
+            ConfigurationError: `by`, `timezone` or `session_end` is wrong; there is a base without rates; or there are rates, the
+                portfolios have several currencies, and no `base` is given.
             DomainError: `money.rate`, as for `portfolios`.
         """
         return await pnl.pnl(
@@ -169,6 +173,7 @@ class Reports:
         timezone: str | tzinfo = "UTC",
         session_end: time | str | None = None,
         rates: Rates | None = None,
+        base: str | None = None,
         **filters: Unpack[Filters],
     ) -> Report:
         """Return the equity of each portfolio over time: `EventStore.equity_curve`, with the capital of each point.
@@ -181,16 +186,22 @@ class Reports:
             every: Only the last point of each period; None for each change.
             timezone: As for `pnl`.
             session_end: As for `pnl`.
-            rates: What one unit of each other currency is worth in the portfolio's.
+            rates: As for `portfolios`.
+            base: As for `portfolios`.
             **filters: See `Filters`; without `symbol` and `account`. The time of a row is `at`.
 
         Raises:
-            ConfigurationError: `every`, `timezone` or `session_end` is wrong; or there are rates, and the portfolios have several
-                currencies.
+            ConfigurationError: `every`, `timezone` or `session_end` is wrong; or as for `portfolios`.
             DomainError: `money.rate`, as for `portfolios`.
         """
         return await equity.equity(
-            self._store, every=every, timezone=timezone, session_end=session_end, rates=rates, filters=filters
+            self._store,
+            every=every,
+            timezone=timezone,
+            session_end=session_end,
+            rates=rates,
+            base=base,
+            filters=filters,
         )
 
     async def drawdown(
@@ -200,6 +211,7 @@ class Reports:
         timezone: str | tzinfo = "UTC",
         session_end: time | str | None = None,
         rates: Rates | None = None,
+        base: str | None = None,
         **filters: Unpack[Filters],
     ) -> Report:
         """Return how far the equity of each portfolio is below its peak, over time.
@@ -210,21 +222,40 @@ class Reports:
         Arguments and errors are those of `equity`.
         """
         return await equity.drawdown(
-            self._store, every=every, timezone=timezone, session_end=session_end, rates=rates, filters=filters
+            self._store,
+            every=every,
+            timezone=timezone,
+            session_end=session_end,
+            rates=rates,
+            base=base,
+            filters=filters,
         )
 
-    async def trades(self, *, limit: int | None = None, **filters: Unpack[Filters]) -> Report:
+    async def trades(
+        self,
+        *,
+        limit: int | None = None,
+        rates: Rates | None = None,
+        base: str | None = None,
+        **filters: Unpack[Filters],
+    ) -> Report:
         """Return the round trips, one row for each position that was closed, by the time of its close.
 
         `entry_price` and `exit_price` are the averages of the executions of each side, in shares of the end. `mae` and
         `mfe` are the lowest and the highest result, realised and unrealised, before commissions, at its marks and at its
-        close; None if it was never marked. `net_pnl` is after the commissions in the position's currency.
+        close; None if it was never marked. `net_pnl` is after the commissions in the position's currency. With rates,
+        results are in the base, all commissions are in `commission`, and prices stay in the currency of the instrument.
 
         Args:
             limit: As for `orders`.
+            rates: As for `pnl`.
+            base: As for `pnl`.
             **filters: See `Filters`; the time of a row is `closed_at`.
+
+        Raises:
+            ConfigurationError, DomainError: As for `pnl`.
         """
-        return await trades.trades(self._store, limit=limit, filters=filters)
+        return await trades.trades(self._store, limit=limit, rates=rates, base=base, filters=filters)
 
     async def exposure(
         self,
@@ -240,7 +271,7 @@ class Reports:
             by: Any of `symbol`, `strategy`, `portfolio` and `currency`.
             rates: As for `pnl`.
             base: As for `pnl`.
-            **filters: See `Filters`; without `from_` and `to`.
+            **filters: See `Filters`; without `from_`. With `to` it is what was open before that time.
 
         Raises:
             ConfigurationError, DomainError: As for `pnl`.

@@ -17,8 +17,8 @@ from eventstore.domain.position_memory import adopted, reported
 from eventstore.replay.past_fold import creates, try_to_evolve
 from eventstore.reports.columns import Column, amounts, averages, integers, quantities, texts, times
 from eventstore.reports.filters import Question, last
-from eventstore.reports.money import ZERO, told
-from eventstore.reports.reading import has, moment_of, text_of
+from eventstore.reports.money import ZERO, Converter, Rates, told
+from eventstore.reports.reading import converter_of, has, moment_of, text_of
 from eventstore.reports.report import Report
 
 if TYPE_CHECKING:
@@ -39,7 +39,14 @@ COLUMNS = (
 """The columns of the report of round trips."""
 
 
-async def trades(store: EventStore, *, limit: int | None, filters: Mapping[str, Any]) -> Report:
+async def trades(
+    store: EventStore,
+    *,
+    limit: int | None,
+    rates: Rates | None,
+    base: str | None,
+    filters: Mapping[str, Any],
+) -> Report:
     """Return the report of round trips. See `Reports.trades`."""
     question = Question.of("trades", filters)
     async with moment_of(store, question) as moment:
@@ -50,7 +57,8 @@ async def trades(store: EventStore, *, limit: int | None, filters: Mapping[str, 
                 found.setdefault(part.stream_id, _RoundTrip()).take(part)
         states = [one.state for one in found.values() if one.state is not None]
         closed = await moment.with_currencies([one for one in states if _belongs(question, one)])
-        shown = (_row(found[state.id], state, currency) for state, currency in closed)
+        converter = await converter_of(moment, base, rates, (one.portfolio_id for one, _ in closed))
+        shown = (_row(found[state.id], state, currency, converter) for state, currency in closed)
         rows = [row for row in shown if row is not None]
         rows.sort(key=lambda row: (row[7], row[0]))
         return Report(
@@ -102,7 +110,9 @@ def _result(position: Position) -> Decimal:
 
 
 @exact
-def _row(trip: _RoundTrip, state: Position, currency: str | None) -> tuple[Any, ...] | None:
+def _row(
+    trip: _RoundTrip, state: Position, currency: str | None, converter: Converter
+) -> tuple[Any, ...] | None:
     """Return the row of a round trip; None if nothing was ever held: each of its executions was taken back."""
     executions = [one for one in in_place(reported(trip.events)) if one.counts and one.side is not None]
     held = adopted(trip.events)
@@ -116,6 +126,14 @@ def _row(trip: _RoundTrip, state: Position, currency: str | None) -> tuple[Any, 
         side = entered if one.side is not None and one.side.sign == sign else left
         side.append((one.quantity, one.cost))
     realized = state.realized_pnl
+    commission, others = state.commission_paid, state.other_commissions
+
+    def converted(amount: Decimal) -> Decimal:
+        return converter.convert(amount, currency)
+
+    if converter.table is not None:
+        paid = (converter.convert(one.amount, one.currency) for one in others)
+        commission, others = plain(sum(paid, converted(commission))), ()
     is_marked = trip.lowest is not None and trip.highest is not None
     assert state.closed_at is not None  # noqa: S101 - only closed positions are round trips
     return (
@@ -128,14 +146,14 @@ def _row(trip: _RoundTrip, state: Position, currency: str | None) -> tuple[Any, 
         state.opened_at,
         state.closed_at,
         max(state.closed_at - state.opened_at, timedelta(0)),
-        realized,
-        state.commission_paid,
-        told(state.other_commissions),
-        plain(realized - state.commission_paid),
-        min(trip.lowest, realized, ZERO) if is_marked and trip.lowest is not None else None,
-        max(trip.highest, realized, ZERO) if is_marked and trip.highest is not None else None,
+        converted(realized),
+        commission,
+        told(others),
+        plain(converted(realized) - commission),
+        converted(min(trip.lowest, realized, ZERO)) if is_marked and trip.lowest is not None else None,
+        converted(max(trip.highest, realized, ZERO)) if is_marked and trip.highest is not None else None,
         len(executions),
-        currency,
+        converter.currency(currency),
         text_of(state.portfolio_id),
         state.strategy,
         state.account,

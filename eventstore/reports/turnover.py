@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import time, tzinfo
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from eventstore.domain.executions import OrderSide
@@ -12,6 +11,7 @@ from eventstore.reports.columns import amounts, integers
 from eventstore.reports.fills import counted
 from eventstore.reports.filters import Question
 from eventstore.reports.grouping import Groups, group_columns
+from eventstore.reports.money import Rates
 from eventstore.reports.periods import Periods, checked_by, unit_in
 from eventstore.reports.reading import converter_of, moment_of
 from eventstore.reports.report import Report
@@ -28,7 +28,7 @@ async def turnover(
     by: Sequence[str] | str,
     timezone: str | tzinfo,
     session_end: time | str | None,
-    rates: Mapping[str, Decimal] | None,
+    rates: Rates | None,
     base: str | None,
     filters: Mapping[str, Any],
 ) -> Report:

@@ -14,10 +14,10 @@ from uuid import UUID
 
 from eventstore.core.context import bound_in_utc
 from eventstore.domain.portfolio import Portfolio
-from eventstore.errors import ConfigurationError
 from eventstore.extras import imported
 from eventstore.printable import printable
 from eventstore.reports import Report
+from eventstore.reports.display import amount_text
 from eventstore.store import EventStore
 from eventstore.tear_sheet import plots
 from eventstore.tear_sheet.series import Point, Series, of_period, total
@@ -105,11 +105,13 @@ async def tear_sheet(
         occurred_at: As of what was true at this time, as it is known now.
         timezone: The time zone of times, days and months.
         session_end: When a trading day ends, such as 17:00; None for midnight.
-        rates: What one unit of each other currency is worth in the base currency. None: each currency for itself.
-        base: The currency of the portfolios, which rates convert into; None means the same.
+        rates: What one unit of each other currency is worth in `base`, or of one currency in another, as for
+            `EventStore.reports`. None: each currency for itself.
+        base: The currency of all amounts; None for that of the portfolios.
 
     Raises:
-        ConfigurationError: jinja2 or plotly is not installed, or a filter is wrong, as for `EventStore.reports`.
+        ConfigurationError: jinja2 or plotly is not installed; or a filter is wrong, or there are rates and no one base, as for
+            `EventStore.reports`.
         EventStoreError: As `EventStore.reports`.
     """
     template = _template()
@@ -166,26 +168,20 @@ class _Asked:
 
 async def _sections(asked: _Asked) -> tuple[list[Section], int]:
     reports = asked.store.reports
-    has_base = asked.base is not None and asked.rates is not None
-    rates = asked.rates
-    if asked.base is not None and rates is not None:
-        rates = {asked.base: Decimal(1), **rates}
-    portfolios = await reports.portfolios(rates=rates, **asked.of_moment)
-    for currency in {row["currency"] for row in portfolios} if has_base else ():
-        # The curves are in the currency of their portfolio, so rates into another one are not for them.
-        if currency != asked.base:
-            raise ConfigurationError(
-                f"the portfolio's currency is {currency}, not {asked.base}: give rates into {currency}"
-            )
+    portfolios = await reports.portfolios(rates=asked.rates, base=asked.base, **asked.of_moment)
     # From the beginning, because a return needs the equity before the period.
-    equity = await reports.equity(rates=asked.rates, to=asked.of_period["to"], **asked.of_moment)
+    equity = await reports.equity(
+        rates=asked.rates, base=asked.base, to=asked.of_period["to"], **asked.of_moment
+    )
     names = {row["portfolio_id"]: row["name"] for row in portfolios}
-    trades = await reports.trades(**asked.of_moment, **asked.of_period)
+    trades = await reports.trades(rates=asked.rates, base=asked.base, **asked.of_moment, **asked.of_period)
     money = [
         _money_section(asked, currency, parts, trades)
         for currency, parts in _series(equity, names, asked.of_period["from_"]).items()
     ]
-    exposure = await reports.exposure(by=["symbol"], rates=asked.rates, base=asked.base, **asked.of_moment)
+    exposure = await reports.exposure(
+        by=["symbol"], rates=asked.rates, base=asked.base, to=asked.of_period["to"], **asked.of_moment
+    )
     made = [
         _pnl_section(
             "Profit and loss by strategy", "strategy", await asked.pnl("strategy", "currency"), asked
@@ -234,10 +230,10 @@ def _money_section(asked: _Asked, currency: str | None, parts: Sequence[Series],
     section.figures = [
         ("from", _time(whole.points[0].at, asked.zone)),
         ("to", _time(whole.points[-1].at, asked.zone)),
-        (f"equity{unit}", _amount(whole.points[-1].equity)),
-        (f"profit and loss{unit}", _amount(whole.pnl)),
+        (f"equity{unit}", amount_text(whole.points[-1].equity, currency)),
+        (f"profit and loss{unit}", amount_text(whole.pnl, currency)),
         ("return", _percent(whole.total_return)),
-        ("largest drawdown", f"{_amount(worst.amount)} ({_percent(worst.fraction)})"),
+        ("largest drawdown", f"{amount_text(worst.amount, currency)} ({_percent(worst.fraction)})"),
         ("round trips", f"{len(results):,}"),
         ("of them won", _percent(sum(one > 0 for one in results) / len(results) if results else None)),
         ("won / lost", f"{won / lost:.2f}" if lost else ""),
@@ -291,7 +287,7 @@ def _exposure_section(report: Report, asked: _Asked) -> Section:
         _table(
             "What is open, at the current prices"
             if asked.of_period["to"] is None
-            else "What is open at the moment of the page, which may be after the period",
+            else "What was open at the end of the period, at the prices of then",
             _largest(report, "gross"),
             asked,
             columns,
@@ -343,8 +339,8 @@ async def _fees_section(asked: _Asked) -> Section:
         rows.append([
             Cell(row["period"]),
             Cell(row["currency"] or ""),
-            Cell("" if value is None else _amount(value), is_number=True),
-            Cell(_amount(row["commission"]), is_number=True),
+            Cell("" if value is None else amount_text(value, row["currency"]), is_number=True),
+            Cell(amount_text(row["commission"], row["currency"]), is_number=True),
             Cell(f"{row['commission'] / value * 10_000:.2f}" if value else "", is_number=True),
             Cell(_percent(float(row["commission"] / before)) if before > 0 else "", is_number=True),
         ])  # fmt: skip
@@ -394,10 +390,6 @@ def _cut(text: str) -> str:
 
 def _sign(value: Decimal | None) -> int:
     return 0 if not value else -1 if value < 0 else 1
-
-
-def _amount(value: Decimal) -> str:
-    return f"{value:,.2f}" if value else "0.00"
 
 
 def _percent(share: float | None) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from eventstore.domain.money import RateTable
 from eventstore.domain.order import OrderSide
 from eventstore.domain.portfolio import CashKind, Portfolio
 from eventstore.domain.position import Position
@@ -19,7 +20,7 @@ from eventstore.testing.strategies import EPOCH
 from tests.scale import examples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from eventstore.replay.equity import Clock
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 D = Decimal
 RATES = {"EUR": D("1.0837"), "JPY": D("0.00671")}
+PAIRS = {"EUR/USD": D("1.0837"), "USD/JPY": D("149.03"), "GBP/EUR": D("1.17")}
 CLOCKS: tuple[Clock, ...] = ("occurred_at", "recorded_at")
 KINDS = ["fill"] * 6 + ["mark"] * 6 + ["cash", "cash", "old mark", "venue mark"]
 
@@ -175,7 +177,15 @@ def digits(points: Iterable[EquityPoint]) -> list[tuple[str, str]]:
     return [(str(point.at), str(point.equity)) for point in points]
 
 
-async def from_events(store: EventStore, desk: Desk, clock: Clock, through: int | None = None) -> list[Any]:
+async def from_events(
+    store: EventStore,
+    desk: Desk,
+    clock: Clock,
+    through: int | None = None,
+    *,
+    rates: Mapping[str, Decimal] = RATES,
+    base: str | None = None,
+) -> list[Any]:
     """The points that the fold of the domain gives from all events."""
     everything = [one async for one in store.log.read_all()]
     ids = {
@@ -190,7 +200,7 @@ async def from_events(store: EventStore, desk: Desk, clock: Clock, through: int 
         for one in everything
         if one.stream_id in {*ids, desk.portfolio.id} and (through is None or one.position <= through)
     ]
-    return list(_points(desk.portfolio.id, _in_order(chosen, clock), RATES))
+    return list(_points(desk.portfolio.id, _in_order(chosen, clock), RateTable(rates, base=base), base))
 
 
 @pytest.mark.parametrize("currencies", [False, True], ids=["one currency", "currencies"])
@@ -231,6 +241,12 @@ async def test_a_curve_from_columns_is_that_of_the_events(
             later = await store.equity_curve(desk.portfolio, clock=clock, rates=RATES, after=after)
             assert digits(later) == digits(point for point in expected if point.at > after)
             asked += 3
+            for base in (None, "USD", "GBP", "JPY") if currencies else ():
+                curve = await store.equity_curve(desk.portfolio, clock=clock, rates=PAIRS, base=base)
+                assert digits(curve) == digits(
+                    await from_events(store, desk, clock, rates=PAIRS, base=base)
+                ), base
+                asked += 1
     if not rare and not currencies:
         assert by_columns == asked
 
@@ -264,7 +280,7 @@ async def test_a_missing_rate_is_refused_as_before(store: EventStore):
     """A position in a currency without a rate: the same error as of the fold of all events."""
     desk = Desk(3, currencies=True, rare=0.0, late=0.0)
     await desk.play(store, 40)
-    with pytest.raises(DomainError, match="rates=") as raised:
+    with pytest.raises(DomainError, match="give the rate") as raised:
         await store.equity_curve(desk.portfolio)
     assert raised.value.rule == "money.rate"
 

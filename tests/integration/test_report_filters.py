@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -255,7 +256,7 @@ async def test_portfolios_and_rates(book: EventStore):
     assert str(report.to_pandas()["trades"].dtype) == "Int64"
     converted = await book.reports.portfolios(portfolio=TWO, rates={"USD": D("0.5")})
     assert told(converted, *names) == [("two", "EUR", D("541.5"), D("541.5"), 500, D("41.5"), 0)]
-    with pytest.raises(DomainError, match="cannot be turned into EUR: give rates"):
+    with pytest.raises(DomainError, match="cannot be turned into EUR without a rate: give the rate USD/EUR"):
         await book.reports.portfolios(portfolio=TWO, rates={})
     with pytest.raises(ConfigurationError, match="the portfolios have the currencies EUR, USD: give base"):
         await book.reports.pnl(by="month", rates={"USD": D(1)})
@@ -353,30 +354,110 @@ async def test_rates_into_the_currency_of_the_portfolios_of_a_strategy(unnamed: 
 
 
 async def test_rates_are_into_one_currency(book: EventStore):
-    """Portfolios in dollars and in euros are not converted by the same rates; those of one currency, or one portfolio, are."""
+    """Portfolios in dollars and in euros are not converted by rates into one; those of one currency, or one portfolio, are."""
     rates = {"USD": D("0.5"), "BNB": D(1)}
     for name in ("portfolios", "equity", "drawdown"):
         read = getattr(book.reports, name)
         with pytest.raises(ConfigurationError, match="the portfolios have the currencies EUR, USD"):
             await read(rates=rates)
+        with pytest.raises(ConfigurationError, match="base is what rates convert into"):
+            await read(base="EUR")
         assert {row["currency"] for row in await read(rates=rates, currency="EUR")} == {"EUR"}
         assert {row["currency"] for row in await read(rates=rates, portfolio=TWO)} == {"EUR"}
+        assert {row["currency"] for row in await read(rates=rates, base="EUR")} == {"EUR"}
 
 
-async def test_a_tear_sheet_is_in_the_currency_of_its_portfolio(book: EventStore):
-    """Rates into another base are refused, in one line; into its own they need no rate of the base itself."""
-    with pytest.raises(ConfigurationError, match="the portfolio's currency is USD, not EUR"):
-        await tear_sheet(book, portfolio=ONE, rates={"USD": D("0.9"), "EUR": D(1)}, base="EUR")
-    with pytest.raises(ConfigurationError, match="the portfolio's currency is EUR, not USD"):
-        await tear_sheet(book, portfolio=TWO, rates={"EUR": D(2), "BNB": D(1)}, base="USD")
-    rates = {"USD": D("0.9"), "BNB": D(1)}
-    assert "Equity in EUR" in await tear_sheet(book, portfolio=TWO, rates=rates, base="EUR")
+PAIRS = {"EUR/USD": D("1.25"), "USD/JPY": D(160), "BNB/EUR": D(400)}
+TO_YEN = {"USD": D(160), "EUR": D(200), "BNB": D(80_000), "JPY": D(1)}
 
 
-async def test_a_tear_sheet_says_what_it_leaves_out(book: EventStore):
-    """With a strategy the equity of other portfolios, and with an end that the exposure is not of that time."""
-    strategy, moment = "only of portfolios whose strategy it is", "What is open at the moment of the page"
+async def test_pairs_turn_portfolios_of_several_currencies_into_any_currency(book: EventStore):
+    """Each amount by the crossed rate of its own currency, in every report; without a base each portfolio in its own."""
+    reports = book.reports
+    apart = {name: await getattr(reports, name)() for name in ("portfolios", "exposure", "turnover")}
+    apart["pnl"] = await reports.pnl(by="month")
+    for base in ("JPY", "USD", "EUR"):
+        worth = {of: rate / TO_YEN[base] for of, rate in TO_YEN.items()}
+
+        def total(name: str, amount: str, worth: dict[str, Decimal] = worth) -> Decimal:
+            return sum((row[amount] * worth[row["currency"]] for row in apart[name]), D(0))
+
+        rows = await reports.portfolios(rates=PAIRS, base=base)
+        assert told(rows, "name", "currency", "trades") == [("one", base, 0), ("two", base, 1)]
+        for amount in ("equity", "cash", "capital", "total_pnl", "exposure"):
+            assert sum(row[amount] for row in rows) == total("portfolios", amount), amount
+        made = await reports.pnl(by="month", rates=PAIRS, base=base)
+        assert sum(row["total"] for row in made) == total("pnl", "total")
+        exposure = await reports.exposure(rates=PAIRS, base=base)
+        assert sum(row["gross"] for row in exposure) == total("exposure", "gross")
+        last = {row["portfolio_id"]: row for row in await reports.equity(rates=PAIRS, base=base)}
+        assert {row["portfolio_id"]: row["equity"] for row in rows} == {
+            id: row["equity"] for id, row in last.items()
+        }
+        (trip,) = await reports.trades(rates=PAIRS, base=base)
+        (own,) = await reports.trades()
+        assert trip["currency"] == base
+        for amount in ("realized_pnl", "commission", "net_pnl", "mae", "mfe"):
+            assert trip[amount] == own[amount] * worth["USD"], amount
+        assert trip["entry_price"] == own["entry_price"]
+        assert "Equity in " + base in await tear_sheet(book, rates=PAIRS, base=base)
+    each = await reports.portfolios(rates=PAIRS)
+    assert told(each, "name", "currency") == [("one", "USD"), ("two", "EUR")]
+    assert {row["currency"] for row in await reports.drawdown(rates=PAIRS)} == {"USD", "EUR"}
+
+
+async def test_the_commission_of_a_round_trip_at_rates_is_of_all_currencies(store: EventStore):
+    """Without rates a coin's fee stands apart; with rates it is in the commission and in the net result."""
+    position = await opened(
+        store, None, "A", "10", "20", commission=D("0.5"), commission_currency="BNB", occurred_at=at(2)
+    )
+    await changed(store, position, ("close", (D(21),), at(3)))
+    (apart,) = await store.reports.trades()
+    assert (apart["commission"], apart["other_commissions"], apart["net_pnl"]) == (0, "0.5 BNB", 10)
+    rates = {"BNB/USD": D(6), "EUR/USD": D("1.25")}
+    (row,) = await store.reports.trades(rates=rates, base="EUR")
+    assert (row["commission"], row["other_commissions"], row["net_pnl"]) == (D("2.4"), None, D("5.6"))
+
+
+async def test_a_rate_that_is_missing_is_named_in_every_report(book: EventStore):
+    """In one line: which pair to give."""
+    reports = book.reports
+    for read in (reports.portfolios, reports.equity, reports.drawdown, reports.pnl, reports.turnover):
+        with pytest.raises(DomainError, match=r"without a rate: give the rate (USD|EUR)/JPY") as refusal:
+            await read(rates={"BNB/EUR": D(400)}, base="JPY")
+        assert "\n" not in str(refusal.value)
+    with pytest.raises(DomainError, match="give the rate EUR/JPY"):
+        await tear_sheet(book, rates={"USD/JPY": D(160)}, base="JPY")
+
+
+async def test_a_tear_sheet_of_several_currencies(book: EventStore):
+    """At rates its figures are of all portfolios, and its round trips too; without a base they must have one currency."""
+    with pytest.raises(ConfigurationError, match="the portfolios have the currencies EUR, USD: give base"):
+        await tear_sheet(book, rates=PAIRS)
+    with pytest.raises(DomainError, match="give the rate BNB/USD"):
+        await tear_sheet(book, rates={"EUR": D(1)}, portfolio=TWO, base="USD")
+    html = await tear_sheet(book, rates=PAIRS, base="JPY")
+    assert figure(html, "round trips") == "1"
+    assert figure(html, "equity in JPY") == f"{1006 * 160 + 538 * 200 + 7 * 160:,}"
+
+
+def figure(html: str, name: str) -> str:
+    """A figure of a tear sheet."""
+    found = re.search(f"<dt>{name}</dt><dd>(.*?)</dd>", html)
+    assert found is not None, name
+    return found[1]
+
+
+async def test_the_exposure_of_a_tear_sheet_is_that_of_the_end_of_its_period(book: EventStore):
+    """What was open then, at the prices of then, as it is known at the moment of the page."""
+    strategy, end = "only of portfolios whose strategy it is", "What was open at the end of the period"
     html = await tear_sheet(book, strategy="fast", to=at(9))
-    assert (strategy in html, moment in html) == (True, True)
-    html = await tear_sheet(book)
-    assert (strategy in html, moment in html) == (False, False)
+    assert (strategy in html, end in html) == (True, True)
+    assert told(await book.reports.exposure(to=at(6)), "symbol", "gross") == [("A", D(150))]
+    for point in ({}, {"position": await book.log.head()}, {"recorded_at": datetime.now(UTC)}):
+        for when in (at(2), at(4), at(5), at(8), at(9), at(20)):
+            then = await book.reports.exposure(occurred_at=when - timedelta(microseconds=1))
+            rows = await book.reports.exposure(to=when, **point)
+            assert rows.rows() == then.rows(), (point, when)
+    before = (await book.reports.orders(position=1)).through
+    assert len(await book.reports.exposure(to=at(20), position=before)) == 0

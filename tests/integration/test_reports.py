@@ -227,6 +227,32 @@ async def test_profit_and_loss_at_rates_is_the_change_of_equity(store: EventStor
 
 
 @HISTORIES
+async def test_at_crossed_rates_a_book_is_in_any_of_its_currencies(store: EventStore, history: History):
+    """Rates of pairs into one currency: the equity, the results and the curve in each other one, as the account has them."""
+    player = await played(store, history)
+    answer = history.answers[history.end]
+    pairs = {
+        f"{currency}/{history.base}": Decimal(str(float(rate))) for currency, rate in answer.rates.items()
+    }
+    capital = sum(
+        (amount * answer.rates.get(currency, 1) for currency, amount in account(history).capital.items()),
+        Fraction(0),
+    )
+    for base, worth in answer.rates.items():
+        wanted = answer.equity / worth
+        (row,) = await store.reports.portfolios(portfolio=player.portfolio_id, rates=pairs, base=base)
+        assert (row["currency"], abs(Fraction(row["equity"]) - wanted) < ROUNDED) == (base, True)
+        made = sum(
+            (Fraction(one["total"]) for one in await store.reports.pnl(by=[], rates=pairs, base=base)),
+            Fraction(0),
+        )
+        assert abs(made - (wanted - capital / worth)) < ROUNDED
+        (last,) = (await store.reports.equity(rates=pairs, base=base)).last(1)
+        assert abs(Fraction(last["equity"]) - wanted) < ROUNDED
+        assert abs(Fraction(last["pnl"]) - made) < ROUNDED
+
+
+@HISTORIES
 async def test_fills_are_the_executions_that_count(store: EventStore, history: History):
     """Each execution is one row, as its last correction says; what was taken back is there only if it is asked for."""
     player = await played(store, history)
