@@ -159,17 +159,18 @@ def _checked(
     return of_currencies, of_pairs
 
 
-def no_rate(of: str, currency: str, base: str | None) -> DomainError:
+def no_rate(of: str, currency: str | None, base: str | None) -> DomainError:
     """Return the error of an amount whose rate is missing.
 
     Args:
         of: What it is of, with its currency.
-        currency: Its currency.
-        base: The currency that it should be turned into.
+        currency: Its currency; None if it has no name, and no rate can be given.
+        base: The currency that it should be turned into; None if that has no name.
     """
-    into, wanted = ("an amount without a currency", currency)
-    if base is not None:
-        into, wanted = base, f"{currency}/{base}"
+    into = "an amount without a currency" if base is None else base
+    if currency is None:
+        return DomainError("money.rate", f"{of} cannot be turned into {into}")
+    wanted = currency if base is None else f"{currency}/{base}"
     return DomainError(
         "money.rate", f"{of} cannot be turned into {into} without a rate: give the rate {wanted}"
     )

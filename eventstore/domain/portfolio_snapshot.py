@@ -271,9 +271,10 @@ class _Money:
 
     def rate(self, currency: str | None, of: str) -> Decimal:
         currency = self.own if currency is None else currency
-        if currency is None or currency == self.base:
+        if currency == self.base:
             return ONE
-        rate = self.table.into(self.base).get(currency)
+        rate = None if currency is None else self.table.into(self.base).get(currency)
         if rate is None:
-            raise no_rate(f"{of} is in {currency}, which", currency, self.base)
+            named = "without a currency" if currency is None else f"in {currency}"
+            raise no_rate(f"{of} is {named}, which", currency, self.base)
         return rate

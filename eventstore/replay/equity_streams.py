@@ -271,9 +271,9 @@ class ColumnCurve:
         own = None if self._portfolio is None else self._portfolio.currency
         base = own if self._base is None else self._base
         currency = own if currency is None else currency
-        if currency is None or currency == base:
+        if currency == base:
             return None
-        rate = self._rates.into(base).get(currency)
+        rate = None if currency is None else self._rates.into(base).get(currency)
         if rate is None:
             raise NotInColumns
         return rate

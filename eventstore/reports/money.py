@@ -76,11 +76,11 @@ class Converter:
         Raises:
             DomainError: `money.rate`: no rates lead from its currency.
         """
-        if self.table is None or currency is None or currency == self.base or not amount:
+        if self.table is None or currency == self.base or not amount:
             return amount
-        rate = self.table.into(self.base).get(currency)
+        rate = None if currency is None else self.table.into(self.base).get(currency)
         if rate is None:
-            raise no_rate(f"{amount:f} {currency}", currency, self.base)
+            raise no_rate(f"{amount:f} {currency or 'without a currency'}", currency, self.base)
         return plain(amount * rate)
 
 

@@ -48,9 +48,13 @@ def minute(number: int) -> datetime:
     return EPOCH + timedelta(minutes=number)
 
 
-async def fill(store: EventStore, *, symbol: str = "ES", strategy: str = "revert") -> Book:
+async def fill(
+    store: EventStore, *, symbol: str = "ES", strategy: str = "revert", currency: str | None = None
+) -> Book:
     """A portfolio that bought 10 and sold 4 of them, with an order that works."""
-    portfolio = Portfolio(name="main", initial_capital=D(100_000), strategy=strategy, created_at=EPOCH)
+    portfolio = Portfolio(
+        name="main", initial_capital=D(100_000), strategy=strategy, currency=currency, created_at=EPOCH
+    )
     details: Any = {"strategy": strategy, "portfolio_id": portfolio.id}
     bought = Order.create_limit_order(
         symbol,
@@ -257,11 +261,34 @@ async def test_what_is_refused(store: EventStore, migrated_config: DatabaseConfi
         (("pnl", "--rate", "EUR"), "--rate 'EUR' is not a rate"),
         (("pnl", "--rate", "EUR=-1"), "write EUR=1.0842"),
         (("pnl", "--rate", "EUR=nan"), "write EUR=1.0842"),
+        (("pnl", "--rate", "EUR/=1.1"), "or EUR/USD=1.0842"),
+        (("pnl", "--rate", "USD/USD=1"), "or EUR/USD=1.0842"),
+        (("pnl", "--rate", "EUR/USD=1.1", "--rate", "EUR/USD=1.2"), "EUR/USD is given twice"),
+        (("pnl", "--base", "EUR"), "give rates, too"),
+        (("equity", "--base", "EUR"), "give rates, too"),
+        (("trades", "--base", "EUR"), "give rates, too"),
+        (("pnl", "--rate", "EUR/GBP=1.1", "--base", "EUR"), "without a currency cannot be turned into EUR"),
+        (
+            ("equity", "--rate", "EUR/GBP=1.1", "--base", "EUR"),
+            "without a currency, which cannot be turned into",
+        ),
         (("equity", "--every", "year"), "--every"),
         (("equity", "--symbol", "ES"), "--symbol"),
     ]
     for arguments, said in cases:
         assert_refused(await refused(*arguments, *to), said)
+
+
+async def test_rates_of_pairs_are_crossed(store: EventStore, migrated_config: DatabaseConfig):
+    """Dollars are shown in yen by way of euros: by each command that takes rates."""
+    await fill(store, currency="USD")
+    to = ("--url", url_of(migrated_config))
+    at = ("--rate", "EUR/USD=1.25", "--rate", "EUR/JPY=200", "--base", "JPY")
+    for name, amount in (("portfolios", "equity"), ("equity", "equity"), ("pnl", "commission")):
+        own, converted = await rows(name, *to), await rows(name, *at, *to)
+        assert [row["currency"] for row in converted] == ["JPY"] * len(own), name
+        assert [D(row[amount]) for row in converted] == [D(row[amount]) * 160 for row in own], name
+        assert_refused(await refused(name, *at[:2], "--base", "JPY", *to), "give the rate USD/JPY")
 
 
 async def test_times_are_shown_in_the_zone(store: EventStore, migrated_config: DatabaseConfig):
