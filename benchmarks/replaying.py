@@ -14,8 +14,6 @@ from benchmarks.by_hand import fold_by_hand, forget_by_hand, rows_that_differ
 from benchmarks.history import History, history
 from benchmarks.workload import Figure, Goal, Workload, seconds
 from eventstore import Order
-from eventstore.core.context import decimal_arithmetic
-from eventstore.core.entity_state import advance
 from projections import OrdersProjection, ProjectionWorker
 from projections.rebuild import rebuild
 
@@ -51,14 +49,10 @@ class Replay(Workload):
 async def replay_orders(found: History) -> None:
     """Fold the log; what can no longer trade is let go, as an engine that starts anew would."""
     active: dict[UUID, Order] = {}
-    async for events in found.store.replay(categories=["order"]).pages():
-        with decimal_arithmetic():
-            for recorded in events:
-                order = advance(Order, active.get(recorded.stream_id), recorded)
-                if order is None or not order.is_active:
-                    active.pop(recorded.stream_id, None)
-                else:
-                    active[recorded.stream_id] = order
+    async for changed in found.store.replay_states(Order, states=active):
+        for order in changed.values():
+            if order is not None and not order.is_active:
+                del active[order.id]
 
 
 async def _pages(found: History) -> None:

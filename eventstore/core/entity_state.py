@@ -155,25 +155,36 @@ def advance(kind: type[E], state: E | None, recorded: RecordedEvent) -> E | None
         if state is not None:
             state.__dict__["version"] = recorded.version
         return state
-    event = recorded.event
+    return take(
+        kind,
+        state,
+        recorded.event,
+        stream_id=recorded.stream_id,
+        version=recorded.version,
+        position=recorded.position,
+    )
+
+
+def take(
+    kind: type[E], state: E | None, event: Event, *, stream_id: UUID, version: int, position: int
+) -> E | None:
+    """Like `advance`, for the next event of a stream without its envelope."""
     if state is None:
         if not isinstance(event, kind.created_event):
             raise EventDecodingError(
                 f"a stream of {kind.category} begins with {event.type}, not {kind.created_event.type}",
-                stream_id=recorded.stream_id,
-                position=recorded.position,
+                stream_id=stream_id,
+                position=position,
             )
         try:
-            state = begin(kind, recorded.stream_id, event)
+            state = begin(kind, stream_id, event)
         except DomainError as error:
-            raise EventDecodingError(
-                str(error), stream_id=recorded.stream_id, position=recorded.position
-            ) from error
+            raise EventDecodingError(str(error), stream_id=stream_id, position=position) from error
     elif isinstance(event, Tombstone):
         return None
     else:
         apply(state, event)
-    state.__dict__["version"] = recorded.version
+    state.__dict__["version"] = version
     return state
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from operator import itemgetter
 from typing import Any, ClassVar, TypedDict, Unpack
 from uuid import UUID
 
@@ -111,7 +112,7 @@ _UNSPLIT = SplitRatio(new=1, old=1)
 
 _ENDED_BY_TIME = {OrderStatus.CANCELLED: "cancelled_at", OrderStatus.EXPIRED: "expired_at"}
 # The class of an enum finds a member more slowly than a module finds a name.
-_FILLED, _COUNTED = OrderStatus.FILLED, ExecutionStatus.COUNTED
+_FILLED = OrderStatus.FILLED
 # A tuple finds a member by its identity, a mapping by a hash that enum computes in Python.
 _ENDED = tuple(_ENDED_BY_TIME)
 _SPLIT_BY_HAND = frozenset({"executions", "filled_cost", "average_fill_price", "split_ratio"})
@@ -1422,30 +1423,30 @@ def _settle(state: dict[str, Any], when: datetime) -> None:
         state["quantity"] = state["filled_quantity"] if is_filled else None
 
 
+_told = itemgetter(
+    "execution_id", "side", "quantity", "price", "commission", "commission_currency", "account", "venue", "occurred_at",
+    "transact_time_ns", "position_ids",
+)  # fmt: skip
+_untold: Mapping[str, Any] = {**dict.fromkeys(Execution.model_fields), "status": ExecutionStatus.COUNTED}
+
+
 def _execution_of(event: OrderFilled) -> Execution:
-    report = event.__dict__
-    return _execution(
-        {
-            "execution_id": report["execution_id"],
-            "side": report["side"],
-            "quantity": report["quantity"],
-            "price": report["price"],
-            "commission": report["commission"],
-            "commission_currency": report["commission_currency"],
-            "whole_quantity": None,
-            "whole_commission": None,
-            "order_id": None,
-            "account": report["account"],
-            "venue": report["venue"],
-            "occurred_at": report["occurred_at"],
-            "transact_time_ns": report["transact_time_ns"],
-            "status": _COUNTED,
-            "corrects": None,
-            "position_ids": report["position_ids"],
-            "reported_quantity": None,
-            "reported_price": None,
-        }
-    )
+    # A copy with some values replaced takes two thirds of the time of a dict that is written out.
+    fields = dict(_untold)
+    (
+        fields["execution_id"],
+        fields["side"],
+        fields["quantity"],
+        fields["price"],
+        fields["commission"],
+        fields["commission_currency"],
+        fields["account"],
+        fields["venue"],
+        fields["occurred_at"],
+        fields["transact_time_ns"],
+        fields["position_ids"],
+    ) = _told(event.__dict__)
+    return _execution(fields)
 
 
 def _in_shares_of_now(event: OrderFillCorrected, old: Execution) -> OrderFillCorrected:

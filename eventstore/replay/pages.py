@@ -10,11 +10,13 @@ from uuid import UUID
 
 from eventstore.database.access import ConnectionSource, read_rows
 from eventstore.database.server import KnownServer
-from eventstore.log.page_size import PageSize
+from eventstore.log.page_size import BYTES_UNBOUNDED, PageSize
 
 PAGE_EVENTS_MAX = 1_000
 """The default number of events of a page: larger pages are slower, because more objects are alive at a time."""
 
+_WHOLE = "replay/read_page", "replay/read_streams_page"
+_FOLDED = "replay/fold_page", "replay/fold_streams_page"
 _WINDOW_POSITIONS = 200_000  # a statement that matches nothing still ends within a second
 
 
@@ -64,6 +66,7 @@ class Pages:
         through: End with this position; everything up to it is final.
         page_events_max: The maximum number of events of a page; a page of large events has fewer.
         generation: The generation of the server on which the range is final; None for the current one.
+        for_fold: Whether the rows have the `FOLDED_COLUMNS` of a fold, and not all columns.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Pages:
         through: int,
         page_events_max: int = PAGE_EVENTS_MAX,
         generation: int | None = None,
+        for_fold: bool = False,
     ) -> None:
         self._source = source
         self._server = getattr(source, "server", None) or KnownServer()
@@ -84,7 +88,8 @@ class Pages:
         self._through = through
         self._page_events_max = page_events_max
         self._size = PageSize(page_events_max)
-        self._statement = "replay/read_page"
+        self._statements = _FOLDED if for_fold else _WHOLE
+        self._is_of_streams = False
         self._window = _WINDOW_POSITIONS
 
     async def read(self) -> AsyncGenerator[Page]:
@@ -116,24 +121,39 @@ class Pages:
 
     async def _read(self, after: int) -> Page:
         through = min(self._through, after + self._window)
-        selection, size = self._selection, self._size
+        size = self._size
         with self._server.steady(self._generation):
-            rows = await read_rows(
-                self._source,
-                self._statement,
-                after,
-                through,
-                size.events,
-                selection.categories,
-                selection.types,
-                selection.streams,
-                size.bytes,
-            )
+            rows = await self._rows(self._statements, after, through, size.events, size.bytes)
             if not rows and through < self._through:
                 through = (await read_rows(self._source, "log/gap_end", through, self._through))[0][
                     "position"
                 ]
         return Page(rows, rows[-1]["position"] if size.is_full(rows) else through)
+
+    async def read_whole(self, page: Page, *, after: int) -> list[Any]:
+        """Return the rows of a page after a position once more, with all columns.
+
+        Raises:
+            EventStoreError: As `read`.
+        """
+        with self._server.steady(self._generation):
+            return await self._rows(_WHOLE, after, page.through, len(page.rows), BYTES_UNBOUNDED)
+
+    async def _rows(
+        self, statements: tuple[str, str], after: int, through: int, events_max: int, bytes_max: int
+    ) -> list[Any]:
+        selection = self._selection
+        return await read_rows(
+            self._source,
+            statements[self._is_of_streams],
+            after,
+            through,
+            events_max,
+            selection.categories,
+            selection.types,
+            selection.streams,
+            bytes_max,
+        )
 
     async def _choose_statement(self) -> None:
         """Read streams through their own index if that costs less than reading the whole range.
@@ -148,7 +168,7 @@ class Pages:
             self._source, "replay/count_events", self._selection.streams, min(events_max, range_cost)
         )
         if counted["events"] < min(events_max, range_cost):
-            self._statement, self._window = "replay/read_streams_page", range_cost
+            self._is_of_streams, self._window = True, range_cost
 
 
 def _take_note(task: asyncio.Task[Page]) -> None:

@@ -75,6 +75,10 @@ async def replay(store: EventStore, _: Path) -> int:
     return len([event.position async for event in store.replay()])
 
 
+async def replay_states(store: EventStore, _: Path) -> int:
+    return sum([len(changed) async for changed in store.replay_states(Order)])
+
+
 async def fold(store: EventStore, _: Path) -> int:
     worker: ProjectionWorker[Any] = ProjectionWorker(store.log, OrdersProjection())
     while await worker.run_once():
@@ -106,6 +110,7 @@ READERS: list[Callable[[EventStore, Path], Awaitable[int]]] = [
     read_all,
     subscribe,
     replay,
+    replay_states,
     fold,
     rebuild_and_prove,
     compare,

@@ -1,0 +1,37 @@
+-- Purpose: Read of a page of a final range, in the order of positions, what a fold of one category needs.
+-- Parameters:
+--   $1 after bigint position, exclusive
+--   $2 through bigint position, inclusive
+--   $3 limit bigint events
+--   $4 categories text[] NULL for every category
+--   $5 types text[] NULL for every type
+--   $6 streams uuid[] NULL for every stream
+--   $7 bytes_max bigint of JSON; the page ends with the event that reaches it
+-- Result: position bigint, stream_id uuid, version integer, type text, schema_version smallint, data jsonb (NULL if the whole
+--   row has to be looked at: it is nothing that the library writes), occurred_at timestamptz, is_full boolean (true in the
+--   last row if there may be more events)
+-- Locks: none beyond ACCESS SHARE
+-- Index: events_position_key
+SELECT
+    position, stream_id, version, type, schema_version,
+    CASE WHEN is_usual THEN data END AS data,
+    occurred_at, bytes >= $7::bigint AS is_full
+FROM (
+    SELECT position, stream_id, version, type, schema_version, data, occurred_at, is_usual, size, pg_catalog.sum(size) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) AS bytes
+    FROM (
+        SELECT
+            position, stream_id, version, type, schema_version, data, occurred_at,
+            pg_catalog.isfinite(occurred_at) AND pg_catalog.jsonb_typeof(metadata) = 'object'::pg_catalog.text AS is_usual,
+            {event_bytes} AS size
+        FROM {schema}.events
+        WHERE position > $1::bigint AND position <= $2::bigint
+            AND ($4::pg_catalog.text[] IS NULL OR category = ANY ($4::pg_catalog.text[]))
+            AND ($5::pg_catalog.text[] IS NULL OR type = ANY ($5::pg_catalog.text[]))
+            -- A hashed subplan for any number of them; an array would be searched one by one.
+            AND ($6::pg_catalog.uuid[] IS NULL OR stream_id IN (SELECT pg_catalog.unnest($6::pg_catalog.uuid[])))
+        ORDER BY position
+        LIMIT $3::bigint
+    ) AS page
+) AS counted
+WHERE bytes - size < $7::bigint
+ORDER BY position
