@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from functools import wraps
 from typing import Annotated, Any, get_type_hints
@@ -15,6 +15,7 @@ import typer
 
 from eventstore.cli.times import time_of, zone_named
 from eventstore.errors import ConfigurationError
+from eventstore.reports.money import rates_in
 
 _INTERVAL_S = 2.0
 _POSITION_DIGITS_MAX = 18
@@ -213,22 +214,9 @@ def rates_of(texts: list[str] | None) -> dict[str, Decimal] | None:
     """Return the rates that `--rate CURRENCY=RATE` and `--rate PAIR=RATE` give; None if none is given.
 
     Raises:
-        ConfigurationError: A text is not a currency or a pair of currencies and a positive number, or a rate is given twice.
+        ConfigurationError: As `rates_in`.
     """
-    found: dict[str, Decimal] = {}
-    for text in texts or ():
-        name, equals, number = text.partition("=")
-        codes = [one.strip() for one in name.split("/")]
-        try:
-            rate = Decimal(number.strip())
-        except InvalidOperation:
-            rate = Decimal(0)
-        is_name = all(codes) and len(codes) <= len(("of", "in")) and len(set(codes)) == len(codes)
-        if not (is_name and equals and rate.is_finite() and rate > 0):
-            raise ConfigurationError(f"--rate {text!r} is not a rate: write EUR=1.0842 or EUR/USD=1.0842")
-        if found.setdefault("/".join(codes), rate) != rate:
-            raise ConfigurationError(f"--rate {'/'.join(codes)} is given twice, with two values")
-    return found or None
+    return rates_in("--rate", texts or ()) or None
 
 
 Rates = Annotated[

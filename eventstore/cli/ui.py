@@ -6,13 +6,16 @@ import asyncio
 import os
 import secrets
 import signal
+from collections.abc import Mapping
+from decimal import Decimal
 from importlib.util import find_spec
 from typing import Annotated
 from urllib.parse import urlencode
-from uuid import UUID
 
 import typer
 
+from eventstore.cli import ids
+from eventstore.cli.asked import Rates, rates_of
 from eventstore.cli.modules import kept_projections
 from eventstore.cli.output import say, say_error
 from eventstore.cli.running import NotFoundError
@@ -70,6 +73,7 @@ def ui(  # noqa: PLR0917 - the command's options
             help="The portfolio of the time slider. Default: the one that was created last.",
         ),
     ] = None,
+    rate: Rates = None,
     url: Url = None,
     data: Data = None,
 ) -> None:
@@ -77,6 +81,7 @@ def ui(  # noqa: PLR0917 - the command's options
     require_extra()
     if no_token and token is not None:
         raise ConfigurationError("--token and --no-token exclude each other: give one of them")
+    rates = rates_of(rate)
     secret = None if no_token else token or os.environ.get(_TOKEN_VARIABLE) or secrets.token_urlsafe(24)
     names = {host, *(allow_host or ())}
     with configuration(url, data) as config:
@@ -89,6 +94,7 @@ def ui(  # noqa: PLR0917 - the command's options
                 names=names,
                 allow_operations=allow_operations,
                 portfolio=portfolio,
+                rates=rates,
             )
         )
 
@@ -107,6 +113,7 @@ async def _serve(
     names: set[str],
     allow_operations: bool = False,
     portfolio: str | None = None,
+    rates: Mapping[str, Decimal] | None = None,
 ) -> None:
     from eventstore.ui import Token, inspector  # noqa: PLC0415 - the extra may be missing
     from eventstore.ui.access import LOOPBACK  # noqa: PLC0415 - as above
@@ -125,6 +132,7 @@ async def _serve(
             allow_operations=allow_operations,
             projections=[one for one in kept if one.name not in built_in],
             portfolio=None if portfolio is None else await _find_portfolio(store, portfolio),
+            rates=rates,
             hosts={*LOOPBACK, *(f"[{name}]" if ":" in name else name for name in names)},
         )
         with listen(host, port) as listener:
@@ -146,13 +154,9 @@ def _say_address(host: str, port: int, secret: str | None) -> None:
 
 
 async def _find_portfolio(store: EventStore, given: str) -> Portfolio:
+    portfolio_id = await ids.find(store, given, "portfolio")
     async with store.unit_of_work() as uow:
-        found = await uow.portfolios.get_portfolio_by_name(given)
-        if found is None:
-            try:
-                found = await uow.portfolios.get_portfolio_by_id(UUID(given))
-            except ValueError:
-                found = None
+        found = await uow.portfolios.get_portfolio_by_id(portfolio_id)
     if found is None:
         raise NotFoundError(f"there is no portfolio {given}, neither as a name nor as an id")
     return found

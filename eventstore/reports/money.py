@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from eventstore.core.context import exact, plain
 from eventstore.domain.money import CurrencyAmount, RateTable, no_rate
@@ -82,6 +82,32 @@ class Converter:
         if rate is None:
             raise no_rate(f"{amount:f} {currency or 'without a currency'}", currency, self.base)
         return plain(amount * rate)
+
+
+def rates_in(of: str, texts: Iterable[str]) -> dict[str, Decimal]:
+    """Return the rates that texts such as `EUR=1.0842` and `EUR/USD=1.0842` say.
+
+    Args:
+        of: What the texts were written for, for the error.
+        texts: The texts.
+
+    Raises:
+        ConfigurationError: A text is not a currency or a pair of currencies and a positive number, or a rate is given twice.
+    """
+    found: dict[str, Decimal] = {}
+    for text in texts:
+        name, equals, number = text.partition("=")
+        codes = [one.strip() for one in name.split("/")]
+        try:
+            rate = Decimal(number.strip())
+        except InvalidOperation:
+            rate = ZERO
+        is_name = all(codes) and len(codes) <= len(("of", "in")) and len(set(codes)) == len(codes)
+        if not (is_name and equals and rate.is_finite() and rate > 0):
+            raise ConfigurationError(f"{of} {text!r} is not a rate: write EUR=1.0842 or EUR/USD=1.0842")
+        if found.setdefault("/".join(codes), rate) != rate:
+            raise ConfigurationError(f"{of} {'/'.join(codes)} is given twice, with two values")
+    return found
 
 
 def require_rates_for(base: str | None) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from eventstore.domain.money import RateTable
 from eventstore.domain.portfolio import Portfolio
 from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.store import EventStore, built_in_projections
@@ -41,6 +43,7 @@ def inspector(
     allow_operations: bool = False,
     projections: Sequence[Projection[Any]] = (),
     portfolio: Portfolio | UUID | None = None,
+    rates: Mapping[str, Decimal] | None = None,
     hosts: Collection[str] | None = LOOPBACK,
 ) -> ASGIApp:
     """Return the inspector of a store, an ASGI application: run it alone, or mount it in one of your own.
@@ -60,12 +63,16 @@ def inspector(
         allow_operations: Whether callers may retry and discard keys in quarantine, rebuild tables and seal the log.
         projections: Your own projections, to retry, discard and rebuild them too; the built-in ones are known.
         portfolio: The portfolio that the time slider shows first; None for the one that was created last.
+        rates: The rates at which the time slider turns amounts into the portfolio's currency, as for `EventStore.reports`; the
+            page can change them.
         hosts: The names under which the server is reached, without ports: another Host header is refused. None for any
             name, if something in front of the application checks it.
 
     Raises:
         ConfigurationError: Two projections have one name.
+        DomainError: `money.rate`: a rate is no decimal or below 0.
     """
+    RateTable(rates)
     known = _by_name((*built_in_projections(), *projections))
     access = Access(authenticate, hosts=hosts, allow_operations=allow_operations)
     app = Starlette(
@@ -85,6 +92,7 @@ def inspector(
         portfolio_id=portfolio.id if isinstance(portfolio, Portfolio) else portfolio,
         jobs=jobs,
         templates=environment(),
+        rates=", ".join(f"{name}={rate:f}" for name, rate in (rates or {}).items()),
     )
     return app
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -29,6 +30,7 @@ from eventstore.errors import (
 )
 from eventstore.limits import COUNT_MAX
 from eventstore.replay.history import entity_class_of
+from eventstore.reports.money import rates_in
 from eventstore.ui.rendering import query
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class Inspector:
         access: Who may do what.
         projections: The projections whose code is known, by name.
         portfolio_id: The portfolio that the time slider shows first; None for the one that was created last.
+        rates: The rates that the time slider begins with, as a text such as `EUR/USD=1.0842`.
         jobs: The work in the background.
         templates: The templates.
         caches: What a page keeps between requests, by the name of the page.
@@ -75,6 +78,7 @@ class Inspector:
     portfolio_id: UUID | None
     jobs: Jobs
     templates: Environment
+    rates: str = ""
     caches: dict[str, Any] = field(default_factory=dict)
 
 
@@ -204,6 +208,14 @@ class Parameters:
             return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
         except (ValueError, OverflowError):
             raise _wrong(name, "a time in UTC, such as 2026-03-02T15:59:59") from None
+
+    def rates(self, name: str, default: str = "") -> tuple[str, dict[str, Decimal]]:
+        """Return rates as they were written, separated by commas or spaces, and by currencies and pairs."""
+        text = default if name not in self._values else self.text(name) or ""
+        try:
+            return text, rates_in("the rate", text.replace(",", " ").split())
+        except ConfigurationError as error:
+            raise HTTPException(400, f"{error}.") from None
 
     def json(self, name: str) -> str | None:
         """Return the text of a JSON object; None if it is missing."""

@@ -7,9 +7,9 @@ invisible; a long one is cut, with a note.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Context, Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,13 +17,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import BaseModel
 
+from eventstore.domain.money import CurrencyAmount
 from eventstore.printable import printable
+from eventstore.reports.display import amount_text
 from eventstore.stored_json import pairs, time_text
 
 CHARACTERS_MAX = 2_000
 """How much of one text is shown."""
 
-_MONEY = Decimal("0.01")
 _DIGITS = Context(prec=400)  # no amount of the library is longer; rounding with fewer digits would fail
 _QUOTIENT_EXPONENT = -10
 _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
@@ -44,6 +45,7 @@ def environment() -> Environment:
         number=number,
         amount=amount,
         money=money,
+        amounts=amounts,
         rounded=rounded,
         pair=lambda text: (text, text),
         duration=duration,
@@ -96,12 +98,17 @@ def amount(value: Decimal | None) -> str:
     return f"{value:,f}".replace("-", _MINUS)
 
 
-def money(value: Decimal | None) -> str:
-    """Return an amount of money to the cent; the page shows the exact value beside it where it differs."""
-    if value is None or not value.is_finite() or abs(value.adjusted()) > _DIGITS.prec - 10:
+def money(value: Decimal | None, currency: str | None = None) -> str:
+    """Return an amount of money with the decimals of its currency; the page shows the exact value beside it where it differs."""
+    if value is None or not value.is_finite() or abs(value.adjusted()) > _DIGITS.prec:
         return amount(value)
-    rounded = value.quantize(_MONEY, ROUND_HALF_EVEN, context=_DIGITS)
-    return amount(abs(rounded) if rounded.is_zero() else rounded)
+    return amount_text(value, currency).replace("-", _MINUS)
+
+
+def amounts(own: Decimal, others: Iterable[CurrencyAmount], currency: str | None) -> str:
+    """Return an amount and those of other currencies, such as `12.50; 0.002 BNB`; only those if the own one is 0."""
+    told = [f"{money(one.amount, one.currency)} {one.currency}" for one in others]
+    return "; ".join([money(own, currency), *told] if own or not told else told)
 
 
 def rounded(value: Decimal | None) -> str:

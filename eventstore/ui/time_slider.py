@@ -90,7 +90,8 @@ async def page(request: Request) -> Response:
     begin, end = await _span(inspector.store, chosen, clock)
     at = _at(given, clock)
     at = end if at is None else at
-    book = await read_book(inspector.store, chosen.id, clock, at)
+    rates, known = given.rates("rates", inspector.rates)
+    book = await read_book(inspector.store, chosen.id, clock, at, known)
     return render(
         request,
         "time.html",
@@ -100,6 +101,7 @@ async def page(request: Request) -> Response:
         begin=begin,
         end=end,
         at=at,
+        rates=rates,
         book=book,
     )
 
@@ -111,7 +113,9 @@ async def book(request: Request) -> Response:
     portfolio_id, at = given.id("portfolio"), _at(given, clock)
     if portfolio_id is None or at is None:
         raise HTTPException(400, "portfolio and at are needed.")
-    found = await while_connected(request, read_book(inspector_of(request).store, portfolio_id, clock, at))
+    inspector = inspector_of(request)
+    _, rates = given.rates("rates", inspector.rates)
+    found = await while_connected(request, read_book(inspector.store, portfolio_id, clock, at, rates))
     answer = render(request, "book.html", book=found, at=at, clock=clock)
     answer.headers[_REPLY_HEADER] = f"store;dur={found.answered_s * 1000:.1f}"
     return answer
@@ -125,16 +129,19 @@ async def equity(request: Request) -> Response:
         raise HTTPException(400, "portfolio is needed.")
     if clock == "position":
         return json_answer({"at": [], "equity": [], "why": "By position there is no curve: choose a time."})
+    _, rates = given.rates("rates", inspector.rates)
     try:
-        return json_answer(await _curve(inspector, portfolio_id, clock))  # type: ignore[arg-type]  # it is one of the two clocks
+        return json_answer(await _curve(inspector, portfolio_id, clock, rates))  # type: ignore[arg-type]  # it is one of the two clocks
     except DomainError as error:
         return json_answer({"at": [], "equity": [], "why": str(error)})
     except EventStoreError as error:
         raise HTTPException(status_of(error), str(error)) from error
 
 
-async def read_book(store: EventStore, portfolio_id: UUID, clock: str, at: datetime | int) -> Book:
-    """Return a portfolio and its open positions as of a moment.
+async def read_book(
+    store: EventStore, portfolio_id: UUID, clock: str, at: datetime | int, rates: Mapping[str, Decimal]
+) -> Book:
+    """Return a portfolio and its open positions as of a moment; sums are in its currency, at the rates.
 
     Raises:
         ConfigurationError: The position is beyond the end of the log.
@@ -146,7 +153,7 @@ async def read_book(store: EventStore, portfolio_id: UUID, clock: str, at: datet
         portfolio = await past.portfolios.get_portfolio_by_id(portfolio_id)
         opened = [] if portfolio is None else await past.positions.get_active_positions()
     positions = [one for one in opened if one.portfolio_id == portfolio_id]
-    summary, why = _summary(portfolio, positions)
+    summary, why = _summary(portfolio, positions, rates)
     return Book(
         str(past.point),
         portfolio,
@@ -159,15 +166,13 @@ async def read_book(store: EventStore, portfolio_id: UUID, clock: str, at: datet
 
 
 def _summary(
-    portfolio: Portfolio | None, positions: Sequence[Position]
+    portfolio: Portfolio | None, positions: Sequence[Position], rates: Mapping[str, Decimal]
 ) -> tuple[PortfolioSummary | None, str | None]:
     if portfolio is None:
         return None, None
     try:
-        return summarize(portfolio, positions), None
-    except (
-        DomainError
-    ) as error:  # amounts of several currencies need rates, which the inspector does not know
+        return summarize(portfolio, positions, rates=rates), None
+    except DomainError as error:  # amounts of several currencies need rates
         return None, str(error)
 
 
@@ -209,20 +214,23 @@ async def _span(store: EventStore, portfolio: Portfolio, clock: str) -> tuple[da
 # ---- the curve -------------------------------------------------------------------------------------------------
 
 
-async def _curve(inspector: Inspector, portfolio_id: UUID, clock: Clock) -> dict[str, Any]:
+async def _curve(
+    inspector: Inspector, portfolio_id: UUID, clock: Clock, rates: Mapping[str, Decimal]
+) -> dict[str, Any]:
     """Return the points of the plot; kept while the log has not grown, and for a short time if it has."""
-    kept: dict[tuple[UUID, str], _Curve] = inspector.caches.setdefault("curves", {})
+    asked = (portfolio_id, clock, frozenset(rates.items()))
+    kept: dict[tuple[Any, ...], _Curve] = inspector.caches.setdefault("curves", {})
     lock: asyncio.Lock = inspector.caches.setdefault("curves_lock", asyncio.Lock())
     async with lock:  # one at a time: each reads the whole history of the portfolio
         head = await inspector.store.log.head()
-        known = kept.get((portfolio_id, clock))
+        known = kept.get(asked)
         if known is not None and (known.head == head or time.monotonic() - known.read_s < _CURVE_KEPT_S):
             return known.points
-        curve = await inspector.store.equity_curve(portfolio_id, clock=clock)
+        curve = await inspector.store.equity_curve(portfolio_id, clock=clock, rates=rates)
         points = await asyncio.to_thread(points_of, curve)  # the loop goes on
         while len(kept) >= _CURVES_MAX:
             del kept[next(iter(kept))]
-        kept[portfolio_id, clock] = _Curve(head, time.monotonic(), points)
+        kept[asked] = _Curve(head, time.monotonic(), points)
         return points
 
 

@@ -7,10 +7,12 @@ from decimal import Decimal
 
 import pytest
 
+from eventstore.domain.money import CurrencyAmount
 from eventstore.ui.newest_first import Place
 from eventstore.ui.rendering import (
     CHARACTERS_MAX,
     amount,
+    amounts,
     cut,
     duration,
     environment,
@@ -38,9 +40,24 @@ MINUS = "\u2212"
     ],
 )
 def test_amounts(value: str, exact: str, to_the_cent: str, as_quotient: str):
-    """All digits where they are exact; money to the cent, a quotient to ten places; never an exponent that can be avoided."""
+    """All digits where they are exact; dollars to the cent, a quotient to ten places; never an exponent that can be avoided."""
     one = Decimal(value)
-    assert (amount(one), money(one), rounded(one)) == (exact, to_the_cent, as_quotient)
+    assert (amount(one), money(one, "USD"), rounded(one)) == (exact, to_the_cent, as_quotient)
+
+
+def test_money_has_the_decimals_of_its_currency():
+    """None for yen, three for dinars, up to eight for a coin and for what names no currency; as in the reports."""
+    one = Decimal("1234.56789")
+    assert [money(one, currency) for currency in ("JPY", "KWD", "BTC", None)] == [
+        "1,235",
+        "1,234.568",
+        "1,234.56789",
+        "1,234.56789",
+    ]
+    bnb = CurrencyAmount(currency="BNB", amount=Decimal("0.002"))
+    assert amounts(Decimal("12.5"), (bnb,), "USD") == "12.50; 0.002 BNB"
+    assert amounts(Decimal(0), (bnb,), "USD") == "0.002 BNB"
+    assert amounts(Decimal(0), (), "JPY") == "0"
 
 
 @pytest.mark.parametrize(
