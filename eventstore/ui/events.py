@@ -15,7 +15,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from eventstore.database.access import read_rows
+from eventstore.entity_names import Named, by_beginning, by_other_ids
+from eventstore.errors import ProjectionLagError
 from eventstore.log.event_log import EventLog
+from eventstore.store import EventStore
 from eventstore.ui.pages import Parameters, id_in_path, inspector_of, parameters_of, render
 
 PAGE_EVENTS = 50
@@ -24,6 +27,7 @@ PAGE_EVENTS = 50
 _WINDOW_POSITIONS = (
     200_000  # a search that matches nothing still ends within a second; the page offers to go on
 )
+_NAMED_MAX = 20
 _LIST_CHARACTERS_MAX = 4_000
 _EVENT_CHARACTERS_MAX = 100_000
 _POSITION_END = 2**63 - 1
@@ -216,31 +220,48 @@ async def read_event(log: EventLog, position: int) -> Any | None:
 
 
 async def search(request: Request) -> Response:
-    """Go to the event, the stream or the correlation that an id names."""
+    """List what a text may name: an event, a stream, a correlation, an order, a portfolio, the beginning of an id."""
     given = parameters_of(request).text("id") or ""
-    inspector = inspector_of(request)
-    if given.isascii() and given.isdecimal() and len(given) < 19:  # noqa: PLR2004 - digits of a bigint
-        row = await read_event(inspector.store.log, int(given))
-        if row is not None:
-            return render(request, "event.html", event=row)
+    store = inspector_of(request).store
     known: UUID | None = None
     with suppress(ValueError):
         known = UUID(given)
-    source = inspector.store.connection
+    entities, is_lagging = await _named(store, given, known)
+    event: Any | None = None
+    if given.isascii() and given.isdecimal() and len(given) < 19:  # noqa: PLR2004 - digits of a bigint
+        event = await read_event(store.log, int(given))
+        if event is not None and not entities:
+            return render(request, "event.html", event=event)
     stream: list[Any] = []
-    named: list[Any] = []
     if known is not None:
-        stream = await read_rows(source, "log/browse_stream", known, 0, 1, 0)
-        named = await read_rows(source, "log/find_event", known)
-    correlated = await read_rows(source, "log/find_correlated", given, known, 1) if given else []
+        stream = await read_rows(store.connection, "log/browse_stream", known, 0, 1, 0)
+        event = next(iter(await read_rows(store.connection, "log/find_event", known)), None)
+    correlated = await read_rows(store.connection, "log/find_correlated", given, known, 1) if given else []
     return render(
         request,
         "found.html",
         given=given,
         stream=stream[0] if stream else None,
-        event=named[0] if named else None,
+        event=event,
         is_correlation=bool(correlated),
+        entities=list(entities.items())[:_NAMED_MAX],
+        has_more=len(entities) > _NAMED_MAX,
+        is_lagging=is_lagging,
     )
+
+
+async def _named(store: EventStore, given: str, known: UUID | None) -> tuple[dict[UUID, Named], bool]:
+    """Return the entities that a text names, and whether the read tables lag too far behind to look in them."""
+    if not given:
+        return {}, False
+    is_lagging, found = False, dict[UUID, Named]()
+    try:
+        found = await by_other_ids(store, given, limit=_NAMED_MAX + 1)
+    except ProjectionLagError:
+        is_lagging = True
+    return found | (
+        await by_beginning(store, given, limit=_NAMED_MAX + 1) if known is None else {}
+    ), is_lagging
 
 
 def _words(text: str | None) -> list[str] | None:

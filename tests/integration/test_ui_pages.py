@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from eventstore.database.access import read_rows
+from eventstore.domain.order import Order, OrderSide
 from eventstore.evidence import check_proof
 from eventstore.ui import inspector
 from tests.inspected_store import Inspected, inspected, quarantined, sealed
@@ -294,3 +296,41 @@ async def test_without_the_code_of_a_projection_nothing_of_it_is_changed(store: 
             "/projection/retry?name=spoilt", data={"csrf_token": token, "key": '["SPOILT"]'}
         )
         assert refused.status_code == 404
+
+
+async def test_the_search_box_finds_what_people_call_things(store: EventStore, shown: Inspected):
+    """An order by its client and broker ids and the beginning of its id, a portfolio by its name; a number as each that it is."""
+    order = shown.orders[0]
+    link = f"/entities/order/{order.id}"
+    numbered = Order.create_market_order("AAPL", Decimal(1), OrderSide.BUY, client_order_id="3")
+    async with store.unit_of_work() as uow:
+        await uow.orders.save_order(numbered)
+    async with browsing(store) as client:
+
+        async def found(text: str) -> Page:
+            return Page((await client.get("/search", params={"id": text})).text)
+
+        assert order.client_order_id is not None
+        for text in (order.client_order_id, order.broker_order_ids[0], str(order.id)[:20], order.id.hex[:20]):
+            assert link in (await found(text)).links(), text
+        portfolio = shown.portfolio
+        assert f"/entities/portfolio/{portfolio.id}" in (await found(portfolio.name)).links()
+        links = (await found("3")).links()
+        assert {f"/entities/order/{numbered.id}", "/events/3"} <= set(links)
+        assert "Nothing has this id" in (await found("nobody")).text
+        assert (await found("<b>x</b>")).text.count("<b>x</b>") == 1
+
+
+async def test_the_search_box_of_a_table_that_lags(
+    store: EventStore, shown: Inspected, monkeypatch: pytest.MonkeyPatch
+):
+    """It says that it did not look for client ids and names, and still finds ids."""
+    monkeypatch.setattr("eventstore.repositories.storage.TAIL_EVENTS_MAX", 0)
+    order = shown.orders[0]
+    async with store.unit_of_work() as uow:
+        await uow.orders.save_order(Order.create_market_order("AAPL", Decimal(1), OrderSide.BUY))
+    async with browsing(store) as client:
+        page = Page((await client.get("/search", params={"id": str(order.client_order_id)})).text)
+        assert "lag far behind" in page.text
+        page = Page((await client.get("/search", params={"id": str(order.id)[:20]})).text)
+        assert f"/entities/order/{order.id}" in page.links()
