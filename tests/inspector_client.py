@@ -51,7 +51,7 @@ def addresses(store: Inspected) -> dict[str, list[str]]:
         "blotter": ["/blotter"],
         "orders": [
             "/blotter/orders",
-            "/blotter/orders?sort=oldest&symbol=AAPL&status=FILLED&strategy=momentum",
+            "/blotter/orders?sort=created_at&symbol=AAPL&status=FILLED&strategy=momentum",
             "/blotter/orders?client_order_id=C-0-0&broker_order_id=B-0-0&account=ACC-1&status=active",
             f"/blotter/orders?portfolio_id={portfolio}&from=2026-03-02&through=2026-03-04",
         ],
@@ -62,10 +62,13 @@ def addresses(store: Inspected) -> dict[str, list[str]]:
         ],
         "positions": [
             "/blotter/positions",
-            "/blotter/positions?state=open&sort=oldest",
+            "/blotter/positions?state=open&sort=-unrealized_pnl",
             f"/blotter/positions?state=closed&symbol=AAPL&portfolio_id={portfolio}&account=ACC-1",
         ],
-        "portfolios": ["/blotter/portfolios", "/blotter/portfolios?name=Main&strategy=momentum&sort=oldest"],
+        "portfolios": [
+            "/blotter/portfolios",
+            "/blotter/portfolios?name=Main&strategy=momentum&sort=cash_balance",
+        ],
         "entity": [
             f"/entities/order/{order}",
             f"/entities/position/{position}?version=2&through=3",

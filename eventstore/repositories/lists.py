@@ -39,6 +39,8 @@ class ListStatement:
         purpose: What the list reads, for the header of the rendered statement.
         where: Which rows match: a condition on `row`.
         sort: The column that the list is ordered by, before `id`.
+        order: What it is ordered by instead of that column: an expression on `row`; empty for the column.
+        order_type: The type of what it is ordered by.
         index: The index that serves the list.
         parameters: Name and type of each parameter from `$5` on. `$1` to `$4` are the length of the tail, the
             length of the page, and the start of the page.
@@ -57,6 +59,8 @@ class ListStatement:
     is_descending: bool = False
     belonging: Belonging | None = None
     version: int = 1
+    order: str = ""
+    order_type: str = "timestamptz"
 
     def statement(self) -> Template:
         """Return the statement that reads the live table."""
@@ -83,12 +87,14 @@ def _statement(one: ListStatement, source: str, source_definition: str) -> Templ
         version=str(one.version),
         category=literal(one.kind.category),
     )
+    order, start = one.order or f"row.{one.sort}", f"$3::pg_catalog.{one.order_type}"
     slots = {
         "tail": tail,
+        "start": start,
         "source": source,
         "where": one.where,
-        "after": f"(row.{one.sort}, row.id) {comparison} ($3::pg_catalog.timestamptz, $4::pg_catalog.uuid)",
-        "order": f"row.{one.sort}{direction}, row.id{direction}",
+        "after": f"({order}, row.id) {comparison} ({start}, $4::pg_catalog.uuid)",
+        "order": f"{order}{direction}, row.id{direction}",
         "columns": _columns(one.kind, "candidates"),
     }
     if one.belonging is None:

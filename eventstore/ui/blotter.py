@@ -1,4 +1,4 @@
-"""The blotter: orders, fills, positions and portfolios, filtered, in either direction of time, page by page."""
+"""The blotter: orders, fills, positions and portfolios, filtered, ordered by any column, page by page."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from eventstore.domain.order_events import OrderFillBusted, OrderFillCorrected, 
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.ui.events import Search, find
-from eventstore.ui.newest_first import Filter, Listed, Place, list_page
 from eventstore.ui.pages import Parameters, inspector_of, parameters_of, redirect, render
+from eventstore.ui.sorted_lists import SORTS, Filter, Listed, Place, Sort, list_page
 
 PAGE_ROWS = 50
 """The number of rows of a page."""
@@ -27,7 +27,6 @@ _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
 _FILL_TYPES = tuple(one.type for one in (OrderFilled, OrderFillBusted, OrderFillCorrected))
 _FILL_FIELDS = ("symbol", "side", "strategy", "account", "venue", "execution_id")
-_DIRECTIONS = ("newest", "oldest")
 
 
 async def start(request: Request) -> Response:
@@ -43,7 +42,6 @@ async def orders(request: Request) -> Response:
         "orders",
         Order,
         _order_filters(given),
-        lambda one: one.created_at,
         statuses=list(OrderStatus),
     )
 
@@ -51,15 +49,13 @@ async def orders(request: Request) -> Response:
 async def positions(request: Request) -> Response:
     """Show positions."""
     given = parameters_of(request)
-    return await _listed(request, "positions", Position, _position_filters(given), lambda one: one.opened_at)
+    return await _listed(request, "positions", Position, _position_filters(given))
 
 
 async def portfolios(request: Request) -> Response:
     """Show portfolios."""
     given = parameters_of(request)
-    return await _listed(
-        request, "portfolios", Portfolio, _portfolio_filters(given), lambda one: one.created_at
-    )
+    return await _listed(request, "portfolios", Portfolio, _portfolio_filters(given))
 
 
 async def fills(request: Request) -> Response:
@@ -95,29 +91,28 @@ async def _listed(
     kind: str,
     entity: type[Any],
     filters: Sequence[Filter[Any]],
-    time_of: Callable[[Any], datetime],
     **more: Any,
 ) -> Response:
     given = parameters_of(request)
-    direction = given.choice("sort", _DIRECTIONS)
+    names = tuple(SORTS[entity])
+    chosen = given.choice("sort", tuple(f"{sign}{name}" for name in names for sign in ("-", "")))
+    sort, is_descending = chosen.removeprefix("-"), chosen.startswith("-")
     found: Listed[Any] = await list_page(
         inspector_of(request).store.log,
         entity,
         filters,
-        time_of=time_of,
-        is_descending=direction == "newest",
-        after=_place(given),
+        sort=sort,
+        is_descending=is_descending,
+        after=_place(given, SORTS[entity][sort]),
         limit=PAGE_ROWS,
     )
-    return render(
-        request, f"{kind}.html", found=found, asked=_asked(request), direction=direction, kind=kind, **more
-    )
+    return render(request, f"{kind}.html", found=found, asked=_asked(request), sort=chosen, kind=kind, **more)
 
 
-def _place(given: Parameters) -> Place | None:
+def _place(given: Parameters, sort: Sort) -> Place | None:
     text = given.text("page")
     try:
-        return None if text is None else Place.parse(text)
+        return None if text is None else Place.parse(text, sort)
     except ValueError:
         raise HTTPException(400, "page is no place in this list.") from None
 

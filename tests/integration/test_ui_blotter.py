@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 
 from eventstore.domain.order import ACTIVE_ORDER_STATUSES, Order, OrderSide, OrderStatus
+from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.position import Position
+from eventstore.ui.sorted_lists import SORTS
 from tests.inspected_store import BEGAN_AT, fold, inspected
 from tests.inspector_client import Page, browsing
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
 
+D = Decimal
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 BOUND = BEGAN_AT + timedelta(hours=3)
 FILTERS: list[tuple[str, Callable[[Order], Any]]] = [
     ("", lambda _: True),
@@ -55,17 +63,81 @@ async def test_orders_are_filtered_ordered_and_paged(
     async with browsing(store) as client:
         for query, matches in FILTERS:
             expected = [str(one.id) for one in every if matches(one)]
-            for sort in ("oldest", "newest"):
+            for sort in ("created_at", "-created_at"):
                 found = await _ids(client, f"/blotter/orders?sort={sort}&{query}")
-                assert found == (expected if sort == "oldest" else expected[::-1]), (query, sort)
+                assert found == (expected if sort == "created_at" else expected[::-1]), (query, sort)
 
 
-async def _ids(client: Any, path: str | None) -> list[str]:
+@pytest.mark.parametrize("is_folded", [True, False], ids=["folded", "in the tail"])
+async def test_each_list_is_ordered_by_each_column_over_all_pages(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, *, is_folded: bool
+):
+    """In both directions, each entity once: what is not there comes first, equal values in the order of ids."""
+    monkeypatch.setattr("eventstore.ui.blotter.PAGE_ROWS", 3)
+    await inspected(store)
+    third = Order.create_limit_order(
+        "AAPL", D(3), OrderSide.BUY, limit_price=D("0.1"), strategy="a_b", occurred_at=BEGAN_AT
+    )
+    third.submit("B-third", occurred_at=BEGAN_AT)
+    third.fill(D(2), D("0.1"), "E-third-1", commission=D("-0.5"), occurred_at=BEGAN_AT)
+    third.fill(D(1), D("0.2"), "E-third-2", occurred_at=BEGAN_AT)
+    short = Position.open_position("ES", D(-3), D(10), currency="EUR", occurred_at=BEGAN_AT)
+    short.reduce(D(1), D("9.5"), occurred_at=BEGAN_AT)
+    marked = Position.open_position("NQ", D(7), D(1), strategy="é", occurred_at=BEGAN_AT)
+    marked.mark(D("0.9"), occurred_at=BEGAN_AT)
+    async with store.unit_of_work() as uow:
+        await uow.orders.save_order(third)
+        await uow.positions.save_many([short, marked])
+        await uow.portfolios.save_portfolio(Portfolio(name="Z", initial_capital=D(5), currency="JPY"))
+        entities: dict[type[Any], list[Any]] = {
+            Order: list(await uow.orders.get_orders_by_date_range(FIRST, LAST)),
+            Position: list(await uow.positions.get_positions_by_date_range(FIRST, LAST)),
+            Portfolio: list(await uow.portfolios.get_all_portfolios()),
+        }
+    if is_folded:
+        await fold(store)
+    async with browsing(store) as client:
+        for kind, sorts in SORTS.items():
+            for name in sorts:
+                expected = [str(one.id) for one in sorted(entities[kind], key=lambda one: _key(one, name))]
+                for sign in ("", "-"):
+                    path = f"/blotter/{kind.category}s?sort={sign}{name}"
+                    found = await _ids(client, path, kind.category)
+                    assert found == (expected[::-1] if sign else expected), path
+
+
+def _key(one: Any, name: str) -> tuple[Any, ...]:
+    """What a row is ordered by, written down anew: quotients are equal if they differ by less than is shown."""
+    value = getattr(one, name)
+    if isinstance(value, Enum | UUID):
+        value = str(value)
+    if name.startswith("average_") and value is not None:
+        value = round(value, 12)
+    return (value is not None and value != "", value or (D(0) if value == 0 else ""), one.id)
+
+
+async def test_an_order_of_a_list_is_kept_by_its_filters_and_heads(store: EventStore):
+    """The head of the column says the direction and turns it; the form of the filters keeps it."""
+    await inspected(store)
+    async with browsing(store) as client:
+        page = Page((await client.get("/blotter/orders?sort=quantity&symbol=AAPL")).text)
+        (head,) = [attributes for tag, attributes in page.tags if tag == "th" and "aria-sort" in attributes]
+        assert head["aria-sort"] == "ascending"
+        assert "/blotter/orders?sort=-quantity&symbol=AAPL" in page.links()
+        kept = [attributes for tag, attributes in page.tags if attributes.get("type") == "hidden"]
+        assert [(one["name"], one["value"]) for one in kept] == [("sort", "quantity")]
+        for wrong in ("sort=quantity&page=x_1", "sort=quantity&page=1", "sort=price"):
+            assert (await client.get(f"/blotter/orders?{wrong}")).status_code == 400, wrong
+
+
+async def _ids(client: Any, path: str | None, category: str = "order") -> list[str]:
     """The ids of the rows of a list, over all of its pages."""
     found: list[str] = []
     while path:
         page = Page((await client.get(path)).text)
-        found += [link.rpartition("/")[2] for link in page.links() if link.startswith("/entities/order/")]
+        found += [
+            link.rpartition("/")[2] for link in page.links() if link.startswith(f"/entities/{category}/")
+        ]
         following = [
             attributes["href"]
             for tag, attributes in page.tags
@@ -77,8 +149,8 @@ async def _ids(client: Any, path: str | None) -> list[str]:
 
 async def test_a_rare_filter_goes_on_where_it_stopped(store: EventStore, monkeypatch: pytest.MonkeyPatch):
     """A search that looks at too many rows says so, and the next page finds the rest."""
-    monkeypatch.setattr("eventstore.ui.newest_first._LOOKED_AT_MAX", 4)
-    monkeypatch.setattr("eventstore.ui.newest_first._BATCH", 4)
+    monkeypatch.setattr("eventstore.ui.sorted_lists._LOOKED_AT_MAX", 4)
+    monkeypatch.setattr("eventstore.ui.sorted_lists._BATCH", 4)
     shown = await inspected(store)
     rare = Order.create_market_order("RARE", 1, OrderSide.BUY, strategy="rare", occurred_at=BEGAN_AT)  # type: ignore[arg-type]
     async with store.unit_of_work() as uow:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from eventstore.domain.money import CurrencyAmount
-from eventstore.ui.newest_first import Place
+from eventstore.domain.order import Order
 from eventstore.ui.rendering import (
     CHARACTERS_MAX,
     amount,
@@ -22,6 +22,7 @@ from eventstore.ui.rendering import (
     rounded,
     shown,
 )
+from eventstore.ui.sorted_lists import SORTS, Place
 
 MINUS = "\u2212"
 
@@ -114,7 +115,8 @@ def test_a_query_leaves_out_what_is_not_given():
 def test_a_place_is_read_back():
     """The start of a page travels in an address."""
     text = "2026-03-02T15:00:00.000005Z_0190d1f2-7c1e-7000-8000-000000000001"
-    assert str(Place.parse(text)) == text
+    by_time = SORTS[Order]["created_at"]
+    assert str(Place.parse(text, by_time)) == text
     for wrong in (
         "",
         "x",
@@ -122,4 +124,4 @@ def test_a_place_is_read_back():
         "2026-03-02T15:00:00Z_1",
     ):
         with pytest.raises(ValueError):
-            Place.parse(wrong)
+            Place.parse(wrong, by_time)

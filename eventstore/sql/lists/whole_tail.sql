@@ -8,7 +8,7 @@ candidates AS (
     (
         SELECT row.* FROM {source} AS row
         WHERE {where}
-            AND ($3::pg_catalog.timestamptz IS NULL OR {after})
+            AND ({start} IS NULL OR {after})
         ORDER BY {order}
         LIMIT $2::bigint + (SELECT pg_catalog.count(*) FROM touched)
     )
