@@ -46,7 +46,15 @@ from eventstore.reconciliation.reading import checked_tolerance, reconcile
 from eventstore.replay.as_of import Past, as_of
 from eventstore.replay.bounds import Bound
 from eventstore.replay.equity import Clock, EquityCurve, equity_curve
-from eventstore.replay.history import Changes, HistoryEntry, HistoryOrder, class_and_id, diff, history
+from eventstore.replay.history import (
+    Changes,
+    History,
+    HistoryEntry,
+    HistoryOrder,
+    class_and_id,
+    diff,
+    history,
+)
 from eventstore.replay.last_metadata import LastMetadata, last_metadata, last_metadata_by
 from eventstore.replay.lots import TaxLotReport, lots, tax_lots
 from eventstore.replay.pages import PAGE_EVENTS_MAX
@@ -570,7 +578,7 @@ class EventStore:
             UnknownEventTypeError, EventDecodingError: The code does not know an event.
         """
         if isinstance(entity, UUID):
-            return await self.log.read_stream(entity)
+            return History(await self.log.read_stream(entity))
         return await history(self.log, *class_and_id(entity, id), order=order)
 
     async def diff(

@@ -15,12 +15,13 @@ from eventstore.core.registry import EventRegistry
 from eventstore.core.validation import word
 from eventstore.errors import ConfigurationError, EntityNotFoundError, EventDecodingError, EventStoreError
 from eventstore.log.event_log import EventLog
-from eventstore.notebook import table
+from eventstore.notebook import ROWS_MAX, table
 from eventstore.printable import text_of_error
 from eventstore.replay.bounds import bound
 from eventstore.replay.past_fold import in_occurred_order
 
 E = TypeVar("E", bound=Entity)
+T = TypeVar("T", bound="HistoryEntry[Any] | RecordedEvent")
 
 _ENVELOPE = ("id", "version")
 _SHOWN_MAX = 8
@@ -45,10 +46,14 @@ class Changes(dict[str, FieldChange]):
 
     __slots__ = ()
 
-    def __repr__(self) -> str:
+    def told(self) -> str:
+        """Return the changes as one text, such as `status: PENDING → FILLED`."""
         some = [f"{name}: {word(one.old)} → {word(one.new)}" for name, one in list(self.items())[:_SHOWN_MAX]]
         more = [f"... {len(self) - _SHOWN_MAX} more"] if len(self) > _SHOWN_MAX else []
-        return f"<Changes {', '.join([*some, *more]) or 'none'}>"
+        return ", ".join([*some, *more]) or "none"
+
+    def __repr__(self) -> str:
+        return f"<Changes {self.told()}>"
 
     def _repr_html_(self) -> str:
         rows = ((name, one.old, one.new) for name, one in self.items())
@@ -122,6 +127,34 @@ class HistoryEntry(Generic[E]):
         )
 
 
+class History(list[T]):
+    """A list of the entries, or of the events, of one entity; a notebook shows it as a table."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        ends = " to ".join(f"version {one.version} {one.type}" for one in (self[:1] + self[-1:]))
+        return f"<History of {len(self)} {'event' if len(self) == 1 else 'events'}{ends and f': {ends}'}>"
+
+    def _repr_html_(self) -> str:
+        rows = (
+            (
+                one.version,
+                one.type,
+                one.occurred_at.isoformat(sep=" "),
+                one.recorded_at.isoformat(sep=" "),
+                one.actor if isinstance(one, HistoryEntry) else one.metadata.get("actor"),
+                one.changes.told()
+                if isinstance(one, HistoryEntry)
+                else ", ".join(repr(part.event) for part in one.upcast_events),
+            )
+            for one in self[:ROWS_MAX]
+        )
+        columns = ("version", "type", "occurred at", "recorded at", "actor", "what")
+        left_out = max(0, len(self) - ROWS_MAX)
+        return table(f"History: {len(self)} events", columns, rows, left_out=left_out)
+
+
 HistoryOrder = Literal["version", "occurred_at"]
 """The order of a history: that in which events were recorded, or that in which they happened."""
 
@@ -133,10 +166,10 @@ async def history(
     events = await log.read_stream(entity_id)
     _check_category(entity_class, entity_id, events)
     if order == "version":
-        return list(entries(entity_class, events))
+        return History(entries(entity_class, events))
     if order != "occurred_at":
         raise ConfigurationError(f"order is 'version' or 'occurred_at', not {order!r}")
-    found: list[HistoryEntry[E]] = []
+    found: History[HistoryEntry[E]] = History()
     for recorded, after in in_occurred_order(entity_class, events):
         found.append(HistoryEntry(recorded, changes(found[-1].state if found else None, after), after))
     return found

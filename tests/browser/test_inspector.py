@@ -152,12 +152,14 @@ async def test_the_pages_work_by_keyboard(browser: Browser, store: EventStore, s
         assert await at.page.evaluate("document.activeElement.className") == "skip"
         await at.page.keyboard.press("Enter")
         assert await at.page.evaluate("document.activeElement.id") == "content"
-        await at.page.get_by_role("button", name="Symbol").press("Enter")
-        symbols = await at.page.locator("tbody tr td:nth-child(4)").all_inner_texts()
-        assert symbols == sorted(symbols)
-        await at.page.get_by_role("button", name="Symbol").press("Enter")
-        symbols = await at.page.locator("tbody tr td:nth-child(4)").all_inner_texts()
-        assert symbols == sorted(symbols, reverse=True)
+        for is_descending in (False, True):
+            await at.page.get_by_role("link", name="Symbol").press("Enter")
+            await at.page.wait_for_selector(
+                f"th[aria-sort={'descending' if is_descending else 'ascending'}]:has-text('Symbol')"
+            )
+            symbols = await at.page.locator("tbody tr td:nth-child(4)").all_inner_texts()
+            assert symbols == sorted(symbols, reverse=is_descending)
+        await at.page.get_by_role("link", name="Symbol").focus()
         outline = await at.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none"
 

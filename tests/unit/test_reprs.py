@@ -13,7 +13,7 @@ from eventstore.core import CausationTree
 from eventstore.core.event import RecordedEvent
 from eventstore.domain import Order, OrderSide, Portfolio
 from eventstore.replay import EquityCurve, EquityPoint
-from eventstore.replay.history import changes, entries
+from eventstore.replay.history import History, changes, entries
 from eventstore.repositories import Page
 from eventstore.testing.strategies import EPOCH
 
@@ -54,6 +54,9 @@ def shown() -> dict[str, Any]:
         "page": Page([hostile_order(number) for number in range(1, LONG)]),
         "entry": told[1],
         "changes": told[1].changes,
+        "history": History(told),
+        "history of events": History(rejected()),
+        "long history": History(told * LONG),
         "tree": CausationTree.of(HOSTILE, events),
         "long tree": CausationTree.of("c", [event for _ in range(LONG) for event in rejected()]),
         "node": CausationTree.of("c", events).roots[0],
@@ -77,9 +80,9 @@ def test_a_notebook_shows_text_as_text(name: str):
     assert "\x1b" not in html
     assert "\u202e" not in html
     assert html.count("<tr>") <= 102
-    if name in {"entity", "page", "tree"}:
+    if name in {"entity", "page", "tree", "history", "history of events"}:
         assert SAFE in html
-    if name in {"page", "curve", "long tree"}:
+    if name in {"page", "curve", "long tree", "long history"}:
         assert "more</p>" in html
 
 
@@ -94,6 +97,8 @@ def test_reprs_say_what_matters():
         f"{EPOCH.isoformat(sep=' ', timespec='milliseconds')} to 299 at "
         f"{(EPOCH + timedelta(days=299)).isoformat(sep=' ', timespec='milliseconds')}>"
     )
+    assert repr(one["history"]) == "<History of 2 events: version 1 OrderCreated to version 2 OrderRejected>"
+    assert one["history"] == list(one["history"])
     assert repr(one["tree"]).endswith(": 2 events>")
 
 
