@@ -25,6 +25,7 @@ from eventstore.database import DatabaseConfig
 from eventstore.database.access import read_rows
 from eventstore.errors import EntityNotFoundError
 from eventstore.log.names import require_known_names
+from eventstore.log.page_size import BYTES_UNBOUNDED
 from eventstore.replay.following import follow, last_rows
 from eventstore.replay.history import Changes, FieldChange, HistoryEntry
 from eventstore.replay.pages import Selection
@@ -139,7 +140,8 @@ def show(
 async def _show(config: DatabaseConfig, stream: str) -> tuple[UUID, list[Any]]:
     async with EventStore.open(config, workers=False) as store:
         stream_id = await find(store, stream)
-        return stream_id, await read_rows(store.log.connection, "log/read_stream", stream_id, 0, None)
+        rows = await read_rows(store.log.connection, "log/read_stream", stream_id, 0, None, BYTES_UNBOUNDED)
+        return stream_id, rows
 
 
 # ---- tail --------------------------------------------------------------------------------------------------

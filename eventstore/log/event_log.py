@@ -360,7 +360,9 @@ class EventLog:
         check_position("after_version", after_version)
         if limit is not None:
             check_count("limit", limit)
-        rows = await read_rows(self.connection, "log/read_stream", stream_id, after_version, limit)
+        rows = await read_rows(
+            self.connection, "log/read_stream", stream_id, after_version, limit, BYTES_UNBOUNDED
+        )
         return list(readable(decode_page(rows, classes=self.classes, keep_unreadable=True), handle))
 
     async def read_mark(self, position: int) -> Mark:

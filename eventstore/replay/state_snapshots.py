@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from eventstore.core.context import decimal_arithmetic
 from eventstore.core.entity_state import advance, replica
-from eventstore.database.access import in_transaction, reading, writing
+from eventstore.database.access import in_transaction, read_rows, reading, writing
 from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import EventStoreError
 from eventstore.limits import check_count
+from eventstore.log.page_size import PageSize
 from eventstore.log.records import decode_page
 from eventstore.progress import unreported
 from eventstore.replay.log_segments import SEGMENT_EVENTS, LogSegments
@@ -156,11 +157,12 @@ class StateSnapshots:
         stream_id, last = stream["id"], stream["version"]
         made, version = 0, 0
         state: Entity | None = None
+        size = PageSize(_EVENTS_AT_A_TIME)
         while version < last:
-            async with reading(self._log.connection) as connection:
-                rows: Sequence[Any] = await connection.fetch(
-                    load("log/read_stream", connection), stream_id, version, _EVENTS_AT_A_TIME
-                )
+            rows = await read_rows(
+                self._log.connection, "log/read_stream", stream_id, version, size.events, size.bytes
+            )
+            size.is_full(rows)
             states: list[State] = []
             try:
                 with decimal_arithmetic():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,9 @@ from eventstore.database.protocols import Connection
 from eventstore.errors import EventDecodingError, ProjectionLagError, UnknownEventTypeError
 from eventstore.garbage_collection import collecting_later
 from eventstore.log.event_log import EventLog
+from eventstore.log.page_size import BYTES_UNBOUNDED, PageSize
 from eventstore.log.records import COLUMNS, decode_page
+from eventstore.log.row_fold import RowFold
 from eventstore.mapping.rows import RowCodec
 from eventstore.repositories.last_good import Stream, fold_stream, last_good_stream
 from eventstore.repositories.lists import ListStatement, load_statement
@@ -31,6 +34,8 @@ Run = Callable[[Callable[[Connection], Awaitable[Any]]], Awaitable[Any]]
 _logger = logging.getLogger(__name__)
 
 _RENAMED = {"version": "row_version"}
+_PAGE_EVENTS_MAX = 2_000  # a stream of no more is loaded by one statement
+_FOLDED_AT_A_TIME = 500  # takes some milliseconds; then other tasks of the event loop may run
 _EVENT = slice(-len(COLUMNS), None)  # the columns of an event, at the end of each record
 
 TAIL_EVENTS_MAX = 10_000
@@ -170,9 +175,38 @@ class PostgreSQLStorage:
         return streams[0]
 
     async def _load_stream(self, kind: type[E], entity_id: UUID) -> Stream[E]:
-        events = await self.read_stream(entity_id)
-        with decimal_arithmetic():
-            return _folded(kind, None, events)
+        """Fold a stream page by page: one statement, unless the stream is long or its events are large."""
+        fold = RowFold(kind, self.log.classes)
+        states: dict[UUID, E] = {}
+        size, version = PageSize(_PAGE_EVENTS_MAX), 0
+        while True:
+            rows = await self._fetch(
+                Named("log/fold_stream"), entity_id, version, size.events, kind.category, size.bytes
+            )
+            for begin in range(0, len(rows), _FOLDED_AT_A_TIME):
+                if begin:
+                    await asyncio.sleep(0)
+                some = rows[begin : begin + _FOLDED_AT_A_TIME]
+                stopped = fold.fold(some, states, {})
+                if stopped is not None:
+                    before = next(row["version"] for row in some if row["position"] == stopped) - 1
+                    return await self._load_whole(Stream(states.get(entity_id), before), kind, entity_id)
+                version = some[-1]["version"]
+            if not size.is_full(rows):
+                return Stream(states.get(entity_id), version)
+
+    async def _load_whole(self, stream: Stream[E], kind: type[E], entity_id: UUID) -> Stream[E]:
+        """Fold the rest of a stream from whole rows, which are upcast where they are old."""
+        size = PageSize(_FOLDED_AT_A_TIME)
+        while True:
+            rows = await self._fetch(
+                Named("log/read_stream"), entity_id, stream.version, size.events, size.bytes
+            )
+            with decimal_arithmetic():
+                events = decode_page(rows, classes=self.log.classes)
+                stream = fold_stream(kind, stream.entity, events, version=stream.version)
+            if not size.is_full(rows):
+                return stream
 
     async def find_executions(
         self, stream_id: UUID, execution_ids: Collection[str]
@@ -191,7 +225,8 @@ class PostgreSQLStorage:
     async def read_stream(self, stream_id: UUID) -> Sequence[RecordedEvent]:
         """Return all events of a stream, in the order of versions; errors as for `find_executions`."""
         return decode_page(
-            await self._fetch(Named("log/read_stream"), stream_id, 0, None), classes=self.log.classes
+            await self._fetch(Named("log/read_stream"), stream_id, 0, None, BYTES_UNBOUNDED),
+            classes=self.log.classes,
         )
 
     async def find(

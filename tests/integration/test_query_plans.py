@@ -118,7 +118,11 @@ async def test_no_query_reads_a_whole_table(filled: Any):
         ("replay/moved_since", ("order", ROWS["full"], "orders", 1, 500)),
         ("replay/keep_log_segments", ("order", 900, 100, 20)),
     ]
-    asked += [("log/read_stream", (ID, 0, None)), ("log/read_range", (5, 900, 100, None, 8_000_000))]
+    asked += [
+        ("log/read_stream", (ID, 0, None, 8_000_000)),
+        ("log/fold_stream", (ID, 0, 2_000, "order", 8_000_000)),
+        ("log/read_range", (5, 900, 100, None, 8_000_000)),
+    ]
     scans: list[str] = []
     for mode in ("force_custom_plan", "force_generic_plan"):
         await filled.execute(f"SET plan_cache_mode = {mode}")
