@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from eventstore.core.entity import Entity
 from eventstore.core.entity_state import evolve
 from eventstore.core.event import UpcastEvents
-from eventstore.log.records import decode
+from eventstore.log.records import COLUMNS, decode_page
 from eventstore.repositories.last_good import Stream, fold_stream
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Entity)
 Record = Mapping[str, Any]
+_values = itemgetter(*COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,11 @@ class Base(Generic[E]):
     """A state to continue from.
 
     Attributes:
-        entity: The state. The fold owns it and may change it.
+        entity: The state. The fold owns it and may change it. None if all events so far made no entity.
         version: The version of its stream; above the entity's version if the last events were discarded.
     """
 
-    entity: E
+    entity: E | None
     version: int
 
 
@@ -59,7 +61,7 @@ def fold_prefix(
     prefix = [record for version, record in enumerate(records, first) if record["version"] == version]
     if any(record["category"] != kind.category for record in prefix):
         return Stream(None, 0)  # the id of an entity of another kind
-    events = (decode(one, classes=classes) for one in prefix if one["position"] not in discarded)
+    events = _decoded(prefix, discarded, classes)
     folded = fold_stream(kind, None if base is None else base.entity, events, version=0)
     return Stream(folded.entity, first - 1 + len(prefix))
 
@@ -96,7 +98,7 @@ def fold_selection(
         return Stream(None, 0)  # the stream begins beyond the log's part that is read
     version = (0 if base is None else base.version) + len(records)
     entity = None if base is None else base.entity
-    events = [decode(one, classes=classes) for one in records if one["position"] not in discarded]
+    events = _decoded(records, discarded, classes)
     if base is None and records[0]["occurred_at"] > until:
         version -= 1
         if records[0]["position"] not in discarded:
@@ -112,6 +114,13 @@ def fold_selection(
     if entity is not None:
         entity.__dict__["version"] = version
     return Stream(entity, version)
+
+
+def _decoded(
+    records: Iterable[Record], discarded: Collection[int], classes: EventRegistry
+) -> list[RecordedEvent]:
+    rows = [_values(one) for one in records if one["position"] not in discarded]
+    return decode_page(rows, classes=classes)
 
 
 def in_occurred_order(

@@ -15,11 +15,13 @@ in the meantime is detected by the events that they fold. So no transaction is h
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -31,7 +33,8 @@ from eventstore.core.entity_state import replica
 from eventstore.database.access import reading
 from eventstore.database.protocols import Connection
 from eventstore.errors import QuarantinedKeysError
-from eventstore.replay.past_fold import Base, fold_prefix, fold_selection
+from eventstore.log.page_size import BATCH_BYTES_MAX
+from eventstore.replay.past_fold import Base, Record, fold_prefix, fold_selection
 from eventstore.replay.point_in_time import guess_position
 from eventstore.replay.schema_hash import of_table, schema_hash
 from eventstore.repositories.last_good import Stream
@@ -50,6 +53,7 @@ NO_VERSIONS: Mapping[str, int] = {}
 """Every projection has version 1."""
 
 _STREAMS_AT_A_TIME = 1_000
+_FOLDED_AT_A_TIME = 500  # takes some milliseconds; then other tasks of the event loop may run
 _VERSION_MAX = 2**31 - 1
 _SPARE_ROWS = 100  # read this many more matches, to replace those that differ
 
@@ -162,27 +166,71 @@ class PastStorage:
         """
         found: dict[UUID, Stream[E]] = {}
         for begin in range(0, len(ids), _STREAMS_AT_A_TIME):
-            some = ids[begin : begin + _STREAMS_AT_A_TIME]
+            some = sorted(ids[begin : begin + _STREAMS_AT_A_TIME])  # as the statement orders their events
             bases = await self._bases(kind, some)
-            records = await self._records(some, bases)
-            discarded = (await self._folded(kind)).discarded
-            until = self.point.occurred_at
-            fold = fold_prefix if until is None else partial(fold_selection, until=until)
-            for stream_id in some:
-                try:
-                    found[stream_id] = fold(
-                        kind,
-                        bases.get(stream_id),
-                        records[stream_id],
-                        classes=self._log.classes,
-                        discarded=discarded,
-                    )
-                except Exception as error:
-                    folded = await self._folded(kind)
-                    if stream_id not in folded.quarantined:
-                        raise
-                    raise QuarantinedKeysError(self._tables[kind].projection, [f'["{stream_id}"]']) from error
+            after = {one: bases[one].version if one in bases else 0 for one in some}
+            held: list[Record] = []
+            while some:
+                rows = await self.fetch(
+                    Named("replay/events_of_streams"),
+                    some,
+                    [after[one] for one in some],
+                    *self.point.bounds,
+                    BATCH_BYTES_MAX,
+                )
+                records = {one: list(group) for one, group in groupby(rows, key=itemgetter("stream_id"))}
+                records[some[0]] = held + records.get(some[0], [])
+                # A stream of which more may follow is folded so far, if it can be, and read on after that.
+                last = rows[-1]["stream_id"] if rows and rows[-1]["is_full"] else None
+                through = len(some) if last is None else some.index(last) + 1
+                await self._fold(kind, some[:through], bases, records, found)
+                some = some[through:]
+                held = []
+                if last is None:
+                    continue
+                after[last] = rows[-1]["version"]
+                if self._needs_all(bases.get(last), records[last]):
+                    held = records[last]
+                elif found[last].version < after[last] and self.point.occurred_at is None:
+                    continue  # it ends before events that do not belong to the point in time
+                else:
+                    bases[last] = Base(found[last].entity, found[last].version)
+                some.insert(0, last)
         return found
+
+    async def _fold(
+        self,
+        kind: type[E],
+        ids: Sequence[UUID],
+        bases: Mapping[UUID, Base[E]],
+        records: Mapping[UUID, Sequence[Record]],
+        found: dict[UUID, Stream[E]],
+    ) -> None:
+        """Fold the records of streams onto their bases."""
+        discarded = (await self._folded(kind)).discarded
+        until = self.point.occurred_at
+        fold = fold_prefix if until is None else partial(fold_selection, until=until)
+        events = 0
+        for stream_id in ids:
+            some = records.get(stream_id, ())
+            try:
+                found[stream_id] = fold(
+                    kind, bases.get(stream_id), some, classes=self._log.classes, discarded=discarded
+                )
+            except Exception as error:
+                folded = await self._folded(kind)
+                if stream_id not in folded.quarantined:
+                    raise
+                raise QuarantinedKeysError(self._tables[kind].projection, [f'["{stream_id}"]']) from error
+            events += len(some)
+            if events >= _FOLDED_AT_A_TIME:
+                events = 0
+                await asyncio.sleep(0)
+
+    def _needs_all(self, base: Base[Any] | None, records: Sequence[Record]) -> bool:
+        """Whether the first state depends on later events: the creating event had not happened yet."""
+        until = self.point.occurred_at
+        return until is not None and base is None and records[0]["occurred_at"] > until
 
     async def _bases(self, kind: type[E], ids: Sequence[UUID]) -> dict[UUID, Base[E]]:
         table: ReadTable[E] | None = self._tables.get(kind)
@@ -211,19 +259,6 @@ class PastStorage:
             fields = orjson.loads(zlib.decompress(row["state"]))
             bases[row["id"]] = Base(codec.construct(kind, fields), row["version"])
         return bases
-
-    async def _records(
-        self, ids: Sequence[UUID], bases: Mapping[UUID, Base[Any]]
-    ) -> dict[UUID, list[Mapping[str, Any]]]:
-        records: dict[UUID, list[Mapping[str, Any]]] = {stream_id: [] for stream_id in ids}
-        if ids:
-            versions = [bases[each].version if each in bases else 0 for each in ids]
-            rows = await self.fetch(
-                Named("replay/events_of_streams"), list(ids), versions, *self.point.bounds
-            )
-            for stream_id, group in groupby(rows, key=lambda row: row["stream_id"]):
-                records[stream_id] = list(group)
-        return records
 
     # ---- lists -----------------------------------------------------------------------------------------------
 

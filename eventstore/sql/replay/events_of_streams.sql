@@ -6,7 +6,8 @@
 --   $3 through bigint position, inclusive
 --   $4 recorded_at timestamp with time zone inclusive; NULL for any
 --   $5 occurred_at timestamp with time zone inclusive; NULL for any
--- Result: the columns of events
+--   $6 bytes_max bigint of JSON; the events end with the one that reaches it
+-- Result: the columns of events, is_full boolean (true in the last row if there may be more events)
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_pkey, state_snapshots_pkey, state_snapshots_stream_position_idx, state_snapshots_recorded_idx
 WITH given AS MATERIALIZED (
@@ -60,17 +61,22 @@ parts AS MATERIALIZED (
     FROM given
     WHERE $5::pg_catalog.timestamptz IS NOT NULL
 )
-SELECT event.*
-FROM parts
-CROSS JOIN LATERAL (
-    SELECT
-        event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
-        event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
-    FROM {schema}.events AS event
-    WHERE event.stream_id = parts.stream_id AND event.version > parts.after AND event.version <= parts.through
-        AND event.position <= $3::bigint
-        AND ($4::pg_catalog.timestamptz IS NULL OR event.recorded_at <= $4::pg_catalog.timestamptz)
-        AND ($5::pg_catalog.timestamptz IS NULL OR event.occurred_at <= $5::pg_catalog.timestamptz OR event.version = 1)
-    OFFSET 0
-) AS event
-ORDER BY event.stream_id, event.version
+SELECT position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at, recorded_at, bytes >= $6::bigint AS is_full
+FROM (
+    SELECT event.*, pg_catalog.sum(event.size) OVER (ORDER BY event.stream_id, event.version ROWS UNBOUNDED PRECEDING) AS bytes
+    FROM parts
+    CROSS JOIN LATERAL (
+        SELECT
+            event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
+            event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at,
+            {event_bytes} AS size
+        FROM {schema}.events AS event
+        WHERE event.stream_id = parts.stream_id AND event.version > parts.after AND event.version <= parts.through
+            AND event.position <= $3::bigint
+            AND ($4::pg_catalog.timestamptz IS NULL OR event.recorded_at <= $4::pg_catalog.timestamptz)
+            AND ($5::pg_catalog.timestamptz IS NULL OR event.occurred_at <= $5::pg_catalog.timestamptz OR event.version = 1)
+        OFFSET 0
+    ) AS event
+) AS counted
+WHERE bytes - size < $6::bigint
+ORDER BY stream_id, version
