@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from eventstore.replay.executions import Executions, Reported
 from eventstore.reports.columns import amounts, integers, prices, quantities, texts, times
-from eventstore.reports.executions import Reported, executions
 from eventstore.reports.filters import Question, last
-from eventstore.reports.reading import Moment, has, moment_of, text_of
+from eventstore.reports.reading import Moment, currency_of, has, moment_of, text_of
 from eventstore.reports.report import Report
 
 if TYPE_CHECKING:
@@ -59,9 +59,16 @@ async def counted(moment: Moment, *, taken_back: bool = False) -> list[Reported]
         taken_back: Also those that were busted or corrected.
     """
     question = moment.question
+    executions = Executions()
+    async for part in moment.events(Executions.types):
+        executions.take(part)
+    found = executions.found()
+    of_portfolios = await moment.currencies(one.portfolio_id for one in found if one.currency is None)
+    for one in found:
+        one.currency = currency_of(one, of_portfolios)
     return [
         one
-        for one in await executions(moment)
+        for one in found
         if (one.counts or taken_back) and has(question, one) and question.has_time(one.execution.occurred_at)
     ]
 
@@ -85,7 +92,7 @@ def _row(one: Reported) -> tuple[Any, ...]:
         one.broker_order_id,
         text_of(one.portfolio_id),
         one.strategy,
-        execution.account,
+        one.account,
         execution.venue,
         execution.status.value,
         execution.corrects,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -21,7 +21,6 @@ from eventstore.domain.position_events import (
     PositionFilled,
     PositionOpened,
 )
-from eventstore.reports.reading import Moment, currency_of
 
 _OF_ORDERS = (OrderCreated, OrderFilled, OrderFillBusted, OrderFillCorrected)
 _OF_POSITIONS = (PositionOpened, PositionFilled, PositionFillBusted, PositionFillCorrected)
@@ -35,13 +34,14 @@ class Reported:
     Attributes:
         execution: What was reported, in the shares of the time of the report.
         symbol: The instrument.
-        currency: The currency of its price: its portfolio's, unless it names one.
+        currency: The currency of its price; None if it names none.
         multiplier: Currency for each point of price and contract.
         order_id: The order that it filled.
         client_order_id: The client order id of that order then.
         broker_order_id: The broker's id of that order then.
         portfolio_id: The portfolio.
         strategy: The strategy.
+        account: The account.
         liquidity: Whether it was maker or taker.
         recorded_at: When the log recorded it.
         position: Its place in the log.
@@ -57,15 +57,11 @@ class Reported:
     broker_order_id: str | None
     portfolio_id: UUID | None
     strategy: str | None
+    account: str | None
     liquidity: str | None
     recorded_at: datetime
     position: int
     is_rest: bool = False
-
-    @property
-    def account(self) -> str | None:
-        """The account."""
-        return self.execution.account
 
     @property
     def counts(self) -> bool:
@@ -85,24 +81,39 @@ class Reported:
         return plain(self.execution.quantity * self.execution.price * self.multiplier)
 
 
-async def executions(moment: Moment) -> list[Reported]:
-    """Return the executions as of a moment, those that were taken back too, in the order of their times."""
-    of_orders: dict[UUID, list[Reported]] = {}
-    of_positions: dict[UUID, list[Reported]] = {}
-    async for part in moment.events((*_OF_ORDERS, *_OF_POSITIONS)):
+class Executions:
+    """Takes the events of orders and positions in the order of the log, and has each execution once."""
+
+    types = (*_OF_ORDERS, *_OF_POSITIONS)
+    """The event classes that it takes."""
+
+    def __init__(self) -> None:
+        self._of_orders: dict[UUID, list[Reported]] = {}
+        self._of_positions: dict[UUID, list[Reported]] = {}
+        self._created: dict[UUID, Any] = {}
+
+    def take(self, part: RecordedEvent) -> None:
+        """Take the next event in."""
+        if isinstance(part.event, OrderCreated | PositionOpened):
+            self._created[part.stream_id] = part.event
+        created = self._created.get(part.stream_id)
         if isinstance(part.event, _OF_ORDERS):
-            _take_order(of_orders.setdefault(part.stream_id, []), part)
+            _take_order(self._of_orders.setdefault(part.stream_id, []), part, created)
         else:
-            _take_position(of_positions.setdefault(part.stream_id, []), part)
-    found = [one for its in of_orders.values() for one in its]
-    found += _of_positions_alone([one for its in of_positions.values() for one in its], found)
-    of_portfolios = await moment.currencies(one.portfolio_id for one in found if one.currency is None)
-    for one in found:
-        one.currency = currency_of(one, of_portfolios)
-    return sorted(found, key=lambda one: (one.execution.occurred_at, one.position))
+            _take_position(self._of_positions.setdefault(part.stream_id, []), part, created)
+
+    def found(self, belongs: Callable[[Reported], bool] = lambda _: True) -> list[Reported]:
+        """Return the executions that belong to an answer, those that were taken back too, by their times.
+
+        One that an order and a position counted is that of the order, if that belongs to the answer.
+        """
+        found = [one for its in self._of_orders.values() for one in its if belongs(one)]
+        of_positions = (one for its in self._of_positions.values() for one in its)
+        found += list(_of_positions_alone(of_positions, found, belongs))
+        return sorted(found, key=lambda one: (one.execution.occurred_at, one.position))
 
 
-def _take_order(its: list[Reported], part: RecordedEvent) -> None:
+def _take_order(its: list[Reported], part: RecordedEvent, created: Any) -> None:
     event: Any = part.event
     if isinstance(event, OrderCreated):
         its += [
@@ -110,27 +121,29 @@ def _take_order(its: list[Reported], part: RecordedEvent) -> None:
             for one in event.executions
         ]
         return
+    if _symbol(event, its, created) is None:
+        return
     if isinstance(event, OrderFilled):
-        given = {name: event.__dict__[name] for name in Execution.model_fields if name in event.__dict__}
-        its.append(_reported(part, Execution(**given), order_id=part.stream_id))
+        execution = _of_event(event)
+        if execution.side is None and created is not None:
+            execution = execution.model_copy(update={"side": created.side})
+        its.append(_reported(part, execution, order_id=part.stream_id, created=created))
         return
     corrected = isinstance(event, OrderFillCorrected)
     old = _take_back(its, event, is_correction=corrected)
-    if not corrected:
-        return
-    before = event.corrected if old is None else old.execution
-    if before is None:
+    before = event.corrected if old is None and corrected else None if old is None else old.execution
+    if not corrected or before is None:
         return
     new = before.replaced_by(
         event,
-        side=event.side,
+        side=before.side if event.side is None else event.side,
         quantity=event.reported_quantity or event.quantity,
         price=event.price if event.reported_price is None else event.reported_price,
     )
-    its.append(_reported(part, new, order_id=part.stream_id, old=old))
+    its.append(_reported(part, new, order_id=part.stream_id, old=old, created=created))
 
 
-def _take_position(its: list[Reported], part: RecordedEvent) -> None:
+def _take_position(its: list[Reported], part: RecordedEvent, created: Any) -> None:
     event: Any = part.event
     if isinstance(event, PositionOpened):
         its += [
@@ -139,10 +152,11 @@ def _take_position(its: list[Reported], part: RecordedEvent) -> None:
             if one.side is not None
         ]
         return
+    if _symbol(event, its, created) is None:
+        return
     if isinstance(event, PositionFilled):
-        if event.kind is FillKind.TRADE and event.symbol is not None:
-            given = {name: event.__dict__[name] for name in Execution.model_fields if name in event.__dict__}
-            its.append(_reported(part, _whole(Execution(**given)), order_id=event.order_id))
+        if event.kind is FillKind.TRADE:
+            its.append(_reported(part, _whole(_of_event(event)), order_id=event.order_id, created=created))
         return
     corrected = isinstance(event, PositionFillCorrected)
     old = _take_back(its, event, is_correction=corrected)
@@ -152,8 +166,21 @@ def _take_position(its: list[Reported], part: RecordedEvent) -> None:
     new = before.replaced_by(
         event, whole_quantity=event.whole_quantity, whole_commission=event.whole_commission
     )
-    if new.side is not None and (event.symbol is not None or old is not None):
-        its.append(_reported(part, _whole(new), order_id=before.order_id, old=old))
+    if new.side is not None:
+        its.append(_reported(part, _whole(new), order_id=before.order_id, old=old, created=created))
+
+
+def _symbol(event: Any, its: list[Reported], created: Any) -> str | None:
+    """Return the instrument of an event: its own, or that of its stream; None if nothing says it."""
+    if event.symbol is not None:
+        return str(event.symbol)
+    return created.symbol if created is not None else its[0].symbol if its else None
+
+
+def _of_event(event: Any) -> Execution:
+    return Execution(
+        **{name: event.__dict__[name] for name in Execution.model_fields if name in event.__dict__}
+    )
 
 
 def _whole(execution: Execution) -> Execution:
@@ -170,15 +197,18 @@ def _whole(execution: Execution) -> Execution:
 
 
 def _reported(
-    part: RecordedEvent, execution: Execution, *, order_id: UUID | None, old: Reported | None = None
+    part: RecordedEvent,
+    execution: Execution,
+    *,
+    order_id: UUID | None,
+    old: Reported | None = None,
+    created: Any = None,
 ) -> Reported:
     event: Any = part.event
     liquidity = getattr(event, "liquidity", None)
-    said = {} if old is None else {name: getattr(old, name) for name in _KEPT}
-    for name in _KEPT:
-        value = getattr(event, name, None)
-        if value is not None:
-            said[name] = value
+    said: dict[str, Any] = {} if created is None else {"symbol": created.symbol}
+    for source in (old, event):
+        said |= {name: value for name in _KEPT if (value := getattr(source, name, None)) is not None}
     quantity, price = execution.as_reported
     if quantity != execution.quantity:
         execution = execution.model_copy(
@@ -194,6 +224,7 @@ def _reported(
         broker_order_id=said.get("broker_order_id"),
         portfolio_id=said.get("portfolio_id"),
         strategy=said.get("strategy"),
+        account=execution.account if execution.account is not None else said.get("account"),
         liquidity=str(liquidity) if liquidity is not None else None if old is None else old.liquidity,
         recorded_at=part.recorded_at,
         position=part.position,
@@ -209,6 +240,7 @@ _KEPT = (
     "broker_order_id",
     "portfolio_id",
     "strategy",
+    "account",
 )
 
 
@@ -232,7 +264,7 @@ def _take_back(its: list[Reported], event: Any, *, is_correction: bool) -> Repor
 
 
 def _of_positions_alone(
-    of_positions: Iterable[Reported], of_orders: Iterable[Reported]
+    of_positions: Iterable[Reported], of_orders: Iterable[Reported], belongs: Callable[[Reported], bool]
 ) -> Iterator[Reported]:
     """Yield what positions counted and no order did, the two parts of a flip once."""
     known: dict[tuple[str | None, str], list[Reported]] = {}
@@ -243,14 +275,14 @@ def _of_positions_alone(
         its = known.get((one.execution.execution_id, one.symbol), [])
         same = next((other for other in its if _is_same(one, other)), None)
         if same is None:
-            if not _joined(flips, one):
+            if belongs(one) and not _joined(flips, one):
                 yield one
         elif not has_id(one.execution.execution_id):
             its.remove(same)
 
 
 def _is_same(of_position: Reported, of_order: Reported) -> bool:
-    """Whether a position counted what an order counted."""
+    """Whether a position counted what an order counted: one without an id by what it says, for an order has many of those."""
     if of_position.order_id is not None and has_id(of_position.execution.execution_id):
         return of_position.order_id == of_order.order_id
     one, other = of_position.execution, of_order.execution
