@@ -13,9 +13,10 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from eventstore.cli.times import time_of, zone_named
+from eventstore.cli.times import time_of
 from eventstore.errors import ConfigurationError
 from eventstore.reports.money import rates_in
+from eventstore.time_zones import zone_named
 
 _INTERVAL_S = 2.0
 _POSITION_DIGITS_MAX = 18

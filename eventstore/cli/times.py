@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
@@ -28,23 +27,6 @@ Timezone = Annotated[
     ),
 ]
 """The option `--timezone`."""
-
-
-def zone_named(name: str) -> tzinfo:
-    """Return a time zone.
-
-    Raises:
-        ConfigurationError: There is no such zone.
-    """
-    if name.upper() == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ConfigurationError(
-            f"there is no time zone {name!r}: name one such as America/New_York or Europe/London (a system without time "
-            "zones needs the package tzdata)"
-        ) from error
 
 
 def time_of(

@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, I
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
+from eventstore.arrow_decimals import DIGITS_128, DIGITS_256, digits_of
 from eventstore.database.access import reading
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.protocols import Connection, the_row
@@ -73,9 +74,6 @@ class KeepsTable(Protocol):
 _BATCH_ROWS = 10_000
 _FIRST_US = microseconds(datetime(1, 1, 1, tzinfo=UTC))
 _LAST_US = microseconds(datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
-_DECIMAL128_DIGITS_MAX = 38
-_DECIMAL256_DIGITS_MAX = 76
-_WIDE = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)  # rounds nothing
 _PLAIN = {
     "int2": "int16",
     "int4": "int32",
@@ -140,9 +138,9 @@ class _Options:
                 f"decimals={self.decimals!r} has no precision and no scale: leave them out"
             )
         precision, scale = self.digits
-        if not 1 <= precision <= _DECIMAL256_DIGITS_MAX or not 0 <= scale <= precision:
+        if not 1 <= precision <= DIGITS_256 or not 0 <= scale <= precision:
             raise ConfigurationError(
-                f"a decimal must have 1 to {_DECIMAL256_DIGITS_MAX} digits and a scale within them, not precision "
+                f"a decimal must have 1 to {DIGITS_256} digits and a scale within them, not precision "
                 f"{precision} and scale {scale}"
             )
 
@@ -402,7 +400,7 @@ class _TableReader:
                 value = row.get(name)  # type: ignore[union-attr]  # not None
                 if value is not None:
                     before, after = digits[name]
-                    more_before, more_after = _digits_of(value)
+                    more_before, more_after = digits_of((value,))
                     digits[name] = (max(before, more_before), max(after, more_after))
         return digits
 
@@ -437,13 +435,6 @@ def _merged(
             yield record
         elif (row := waiting.pop(place)) is not None:
             yield dict(record) | dict(row)
-
-
-def _digits_of(value: Decimal) -> tuple[int, int]:
-    _, digits, exponent = value.normalize(_WIDE).as_tuple()
-    if not isinstance(exponent, int):  # NaN or infinity
-        return 0, 0
-    return max(len(digits) + exponent, 1), max(-exponent, 0)
 
 
 async def _fetch(cursor: Any, table: str, size: int) -> list[Any]:
@@ -501,14 +492,14 @@ def _decimal_column(
         return _Column(name, arrow.float64(), float)
     precision, scale = options.digits
     if options.decimals == "text":
-        precision = _DECIMAL256_DIGITS_MAX + 1
+        precision = DIGITS_256 + 1
     elif needed is not None:
         before, after = needed
         if after > scale or before > precision - scale:
             precision, scale = max(before + after, DECIMAL_PRECISION), after
-    if precision > _DECIMAL256_DIGITS_MAX:
+    if precision > DIGITS_256:
         return _Column(name, arrow.string(), lambda value: f"{value:f}")
-    make = arrow.decimal128 if precision <= _DECIMAL128_DIGITS_MAX else arrow.decimal256
+    make = arrow.decimal128 if precision <= DIGITS_128 else arrow.decimal256
     return _Column(name, make(precision, scale), lambda value: _finite(value, f"{table}.{name}"))
 
 

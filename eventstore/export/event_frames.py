@@ -11,10 +11,11 @@ from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from eventstore.arrow_decimals import DIGITS_128, DIGITS_256, WIDE, decimal_type
 from eventstore.core.event import Event, RecordedEvent, with_derived
 from eventstore.core.registry import EventRegistry
 from eventstore.database.access import read_rows, reading
@@ -36,13 +37,10 @@ DECIMAL_SCALE = 18
 BATCH_BYTES = 16 * 2**20
 """About how many bytes of comma-separated values one statement reads."""
 
-_DIGITS_128 = 38
-_DIGITS_256 = 76
 _BLOCK_BYTES = 2**20
 _WINDOW_FIRST = 20_000
 _WINDOW_MAX = 1_000_000
 _CURRENT = "is current"
-_WIDE = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX)  # rounds nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +128,7 @@ def _asked(
     scale = (
         DECIMAL_SCALE
         if decimal_scale is None
-        else check_count("decimal_scale", decimal_scale, least=0, most=_DIGITS_128)
+        else check_count("decimal_scale", decimal_scale, least=0, most=DIGITS_128)
     )
     found = event_columns(wanted, columns)
     needed = [
@@ -252,7 +250,7 @@ async def _decoded(log: EventLog, asked: _Asked, positions: list[int]) -> list[R
 
 def _type(arrow: Any, column: EventColumn, scale: int) -> Any:
     if column.kind == "decimal":
-        return arrow.decimal128(_DIGITS_128, scale)
+        return arrow.decimal128(DIGITS_128, scale)
     types = {
         "text": arrow.string(),
         "json": arrow.string(),
@@ -377,33 +375,27 @@ def _decimal(column: EventColumn, text: str) -> Decimal:
 
 def _decimals(arrow: Any, asked: _Asked, column: EventColumn, values: list[Decimal | None]) -> Any:
     """Return decimals as an array: of the digits that were asked for, or of those that the values need."""
-    before, after = _DIGITS_128 - asked.scale, asked.scale
+    before, after = DIGITS_128 - asked.scale, asked.scale
     for value in values:
         if value is None:
             continue
-        _, digits, exponent = value.normalize(_WIDE).as_tuple()
+        _, digits, exponent = value.normalize(WIDE).as_tuple()
         assert isinstance(exponent, int)  # noqa: S101 - it is finite
-        if len(digits) + exponent <= _DIGITS_128 - asked.scale and -exponent <= asked.scale:
+        if len(digits) + exponent <= DIGITS_128 - asked.scale and -exponent <= asked.scale:
             continue
         if not asked.may_widen:
             raise ConfigurationError(
-                f"the column {column.name} has {value}, which does not fit decimal128({_DIGITS_128}, {asked.scale}): give "
+                f"the column {column.name} has {value}, which does not fit decimal128({DIGITS_128}, {asked.scale}): give "
                 "another decimal_scale, or read it with events_frame without one"
             )
         before, after = max(before, len(digits) + exponent), max(after, -exponent)
-    if before + after > _DIGITS_256:
+    if before + after > DIGITS_256:
         raise ConfigurationError(
             f"the column {column.name} needs {before} digits before the point and {after} after it: Arrow's widest decimal "
-            f"has {_DIGITS_256}"
+            f"has {DIGITS_256}"
         )
-    type_ = _decimal_type(arrow, before, after)
+    type_ = decimal_type(arrow, before, after)
     return arrow.chunked_array([arrow.array(values, type=type_)])
-
-
-def _decimal_type(arrow: Any, before: int, after: int) -> Any:
-    if before + after <= _DIGITS_128:
-        return arrow.decimal128(_DIGITS_128, after)
-    return arrow.decimal256(_DIGITS_256, after)
 
 
 def _widest(types: Sequence[Any], first: Any, arrow: Any) -> Any:
@@ -412,9 +404,9 @@ def _widest(types: Sequence[Any], first: Any, arrow: Any) -> Any:
         return first
     after = max(one.scale for one in types)
     before = max(
-        (one.precision if arrow.types.is_decimal128(one) else _DIGITS_256) - one.scale for one in types
+        (one.precision if arrow.types.is_decimal128(one) else DIGITS_256) - one.scale for one in types
     )
-    return _decimal_type(arrow, min(before, _DIGITS_256 - after), after)
+    return decimal_type(arrow, min(before, DIGITS_256 - after), after)
 
 
 def _cast(table: Any, schema: Any) -> Any:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple, TypeVar, overload
 from uuid import UUID
 
+from eventstore.arrow_decimals import DIGITS_256, decimal_type, digits_of
 from eventstore.core.context import bound_in_utc
 from eventstore.core.entity import Entity
 from eventstore.core.event import RecordedEvent
@@ -20,6 +21,7 @@ from eventstore.domain.portfolio import Portfolio, PortfolioCreated
 from eventstore.domain.portfolio_snapshot import equity_of
 from eventstore.domain.position import Position, PositionAmended, PositionOpened
 from eventstore.errors import ConfigurationError, PortfolioNotFoundError
+from eventstore.extras import imported
 from eventstore.log.event_log import EventLog
 from eventstore.notebook import ROWS_MAX, table
 from eventstore.replay.bounds import Bound, bound
@@ -35,8 +37,6 @@ Clock = Literal["occurred_at", "recorded_at"]
 _ZERO = Decimal(0)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _FOLDED_AT_A_TIME = 100
-_DIGITS_128 = 38
-_DIGITS_256 = 76
 
 
 class EquityPoint(NamedTuple):
@@ -149,20 +149,18 @@ class EquityCurve(Sequence[EquityPoint]):
         Raises:
             ConfigurationError: pyarrow is not installed, or the values do not fit its widest decimal.
         """
-        pyarrow = _imported("pyarrow", "to_arrow")
+        pyarrow = imported("pyarrow", "frames")
         amounts = [point.equity for point in self.points]
-        scale = max((-int(amount.as_tuple().exponent) for amount in amounts), default=0)
-        digits = scale + max((amount.adjusted() + 1 for amount in amounts if amount), default=1)
-        if max(digits, scale, 1) > _DIGITS_256:
+        before, _ = digits_of(amounts)
+        after = max((-int(amount.as_tuple().exponent) for amount in amounts), default=0)  # zeros at the end too
+        if before + after > DIGITS_256:
             raise ConfigurationError(
-                f"an equity of {digits} digits does not fit the widest decimal of Arrow, {_DIGITS_256} digits"
+                f"an equity of {before + after} digits does not fit the widest decimal of Arrow, {DIGITS_256} digits"
             )
-        wide = pyarrow.decimal128 if max(digits, scale) <= _DIGITS_128 else pyarrow.decimal256
-        precision = _DIGITS_128 if max(digits, scale) <= _DIGITS_128 else _DIGITS_256
         schema = pyarrow.schema(
             [
                 pyarrow.field("at", pyarrow.timestamp("us", tz="UTC"), nullable=False),
-                pyarrow.field("equity", wide(precision, scale), nullable=False),
+                pyarrow.field("equity", decimal_type(pyarrow, before, after), nullable=False),
             ]
         )
         return pyarrow.table({"at": [point.at for point in self.points], "equity": amounts}, schema=schema)
@@ -176,7 +174,7 @@ class EquityCurve(Sequence[EquityPoint]):
         Raises:
             ConfigurationError: pandas is not installed.
         """
-        pandas = _imported("pandas", "to_pandas")
+        pandas = imported("pandas", "pandas")
         index = pandas.DatetimeIndex([point.at for point in self.points], tz="UTC", name="at")
         values = [float(point.equity) if floats else point.equity for point in self.points]
         return pandas.Series(values, index=index, name="equity", dtype="float64" if floats else object)
@@ -187,7 +185,7 @@ class EquityCurve(Sequence[EquityPoint]):
         Raises:
             ConfigurationError: polars or pyarrow is not installed, or the values do not fit.
         """
-        polars = _imported("polars", "to_polars")
+        polars = imported("polars", "polars")
         return polars.from_arrow(self.to_arrow())
 
 
@@ -314,12 +312,3 @@ def _points(
 
 def _shown(at: datetime) -> str:
     return at.isoformat(sep=" ", timespec="milliseconds")
-
-
-def _imported(name: str, what: str) -> Any:
-    from importlib import import_module  # noqa: PLC0415 - the extra may be missing
-
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(f"{what} needs {name}: pip install {name}") from error

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import decimal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Decimal
+from decimal import Decimal
 from typing import Any
 
+from eventstore.arrow_decimals import WIDE
 from eventstore.domain.instrument import Instrument
 from eventstore.printable import printable
 from eventstore.reports.columns import Column
 
-_WIDE = decimal.Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, rounding=decimal.ROUND_HALF_EVEN)
 _DECIMALS_MAX = 8
 """Decimals of a value whose instrument or currency does not say how many it has: coins are counted to 1E-8."""
 _QUOTIENT_DECIMALS = 4
@@ -157,7 +156,7 @@ def amount_text(amount: Decimal, currency: str | None) -> str:
 def _finest(known: int | None, increment: Decimal | None) -> int | None:
     if increment is None:
         return known
-    exponent = increment.normalize(_WIDE).as_tuple().exponent
+    exponent = increment.normalize(WIDE).as_tuple().exponent
     decimals = max(-int(exponent), 0)
     return decimals if known is None else max(known, decimals)
 
@@ -169,14 +168,14 @@ def _currency_decimals(currency: str) -> int | None:
 
 
 def _rounded(value: Decimal, decimals: int) -> Decimal:
-    rounded = value.quantize(Decimal(1).scaleb(-decimals), context=_WIDE)
+    rounded = value.quantize(Decimal(1).scaleb(-decimals), context=WIDE)
     return rounded or rounded.copy_abs()
 
 
 def _trimmed(value: Decimal, most: int, *, least: int = 0, grouped: bool = False) -> str:
     """Return a value with at most so many decimals, without zeros at its end."""
     rounded = _rounded(value, most)
-    exponent = int(rounded.normalize(_WIDE).as_tuple().exponent) if rounded else 0
+    exponent = int(rounded.normalize(WIDE).as_tuple().exponent) if rounded else 0
     rounded = _rounded(rounded, max(-exponent, least))
     return f"{rounded:,f}" if grouped else f"{rounded:f}"
 

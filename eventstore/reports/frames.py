@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
+from eventstore.arrow_decimals import DIGITS_128, DIGITS_256, WIDE, decimal_type, digits_of
 from eventstore.errors import ConfigurationError
 from eventstore.extras import imported
 from eventstore.reports.columns import Column
-
-DIGITS_128 = 38
-"""The digits of a decimal128."""
-
-DIGITS_256 = 76
-"""The digits of a decimal256."""
-
-_WIDE = Context(prec=MAX_PREC, Emin=MIN_EMIN, Emax=MAX_EMAX, rounding=ROUND_HALF_EVEN)
 
 
 def arrow_table(
@@ -55,29 +48,13 @@ def _decimals(arrow: Any, of: str, values: Sequence[Decimal | None], *, is_avera
     if is_average and before + after > DIGITS_128:
         after = max(DIGITS_128 - before, 0)
         unit = Decimal(1).scaleb(-after)
-        values = [None if one is None else one.quantize(unit, context=_WIDE) for one in values]
+        values = [None if one is None else one.quantize(unit, context=WIDE) for one in values]
     digits = before + after
     if digits > DIGITS_256:
         raise ConfigurationError(
             f"{of} needs {before} digits before the point and {after} after it: Arrow's widest decimal has {DIGITS_256}"
         )
-    type_ = (
-        arrow.decimal128(DIGITS_128, after) if digits <= DIGITS_128 else arrow.decimal256(DIGITS_256, after)
-    )
-    return arrow.array(values, type=type_)
-
-
-def digits_of(values: Iterable[Decimal]) -> tuple[int, int]:
-    """Return the most digits before the point and after it that any of the values has; at least 1 before it."""
-    before, after = 1, 0
-    for value in values:
-        exponent = value.as_tuple().exponent
-        if isinstance(exponent, int) and value:
-            if exponent < -after and exponent < 0:
-                exponent = int(value.normalize(_WIDE).as_tuple().exponent)
-            after = max(after, -exponent)
-            before = max(before, value.adjusted() + 1)
-    return before, after
+    return arrow.array(values, type=decimal_type(arrow, before, after))
 
 
 def to_polars(table: Any) -> Any:

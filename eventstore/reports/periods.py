@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from eventstore.errors import ConfigurationError
+from eventstore.time_zones import zone_named
 
 Unit = Literal["hour", "day", "week", "month"]
 """The length of a period."""
@@ -63,7 +63,8 @@ class Periods:
         """
         if unit is not None and unit not in UNITS:
             raise ConfigurationError(f"a unit is one of {', '.join(UNITS)}, not {unit!r}")
-        return cls(unit, _zone(timezone), _time_of_day(session_end))  # type: ignore[arg-type]  # it is a unit
+        zone = timezone if isinstance(timezone, tzinfo) else zone_named(timezone)
+        return cls(unit, zone, _time_of_day(session_end))  # type: ignore[arg-type]  # it is a unit
 
     def of_time(self, when: datetime) -> Period | None:
         """Return the period that a time lies in; None without a unit."""
@@ -105,18 +106,6 @@ class Periods:
             later = date(day.year + 1, 1, 1) if day.month == _DECEMBER else day.replace(month=day.month + 1)
             return Period(self._start(day), self._start(later), f"{day:%Y-%m}")
         return Period(self._start(day), self._start(day + _DAY), day.isoformat())
-
-
-def _zone(given: str | tzinfo) -> tzinfo:
-    if isinstance(given, tzinfo):
-        return given
-    try:
-        return UTC if given == "UTC" else ZoneInfo(given)
-    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:
-        raise ConfigurationError(
-            f"timezone must be a name of the tz database such as America/New_York, not {given!r}; "
-            "a system without that database needs: pip install tzdata"
-        ) from error
 
 
 def _time_of_day(given: time | str | None) -> time:

@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from eventstore.cli.times import time_of, zone_named
+from eventstore.cli.times import time_of
 from eventstore.errors import ConfigurationError
+from eventstore.time_zones import zone_named
 
 NEW_YORK = ZoneInfo("America/New_York")
 NOON = datetime(2026, 3, 9, 12, tzinfo=UTC)  # the day after the clocks of New York went forward

@@ -314,7 +314,7 @@ def test_periods_have_no_gap(unit: str, zone: str, end: Any):
     ("given", "message"),
     [
         (("year", "UTC", None), "a unit is one of hour, day, week, month, not 'year'"),
-        (("day", "Mars/Olympus", None), "timezone must be a name of the tz database"),
+        (("day", "Mars/Olympus", None), "there is no time zone 'Mars/Olympus'"),
         (("day", "UTC", "25:00"), "session_end must be a time of day"),
         (("day", "UTC", 17), "session_end must be a time of day"),
     ],
