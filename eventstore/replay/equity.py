@@ -152,7 +152,9 @@ class EquityCurve(Sequence[EquityPoint]):
         pyarrow = imported("pyarrow", "frames")
         amounts = [point.equity for point in self.points]
         before, _ = digits_of(amounts)
-        after = max((-int(amount.as_tuple().exponent) for amount in amounts), default=0)  # zeros at the end too
+        after = max(
+            (-int(amount.as_tuple().exponent) for amount in amounts), default=0
+        )  # zeros at the end too
         if before + after > DIGITS_256:
             raise ConfigurationError(
                 f"an equity of {before + after} digits does not fit the widest decimal of Arrow, {DIGITS_256} digits"
