@@ -32,9 +32,9 @@ class Outcome(asyncio.Future[_T]):
             self._messages += (msg,)
         return False
 
-    def give_up(self) -> None:
+    def give_up(self) -> bool:
         """Cancel the future, because the outcome will never be known, as at the end of the event loop."""
-        super().cancel()
+        return super().cancel()
 
     def add_earlier(self, cancelled: asyncio.CancelledError) -> None:
         """Add the earlier cancellations to the raised one, as its contexts."""

@@ -13,6 +13,7 @@ from weakref import WeakSet
 import asyncpg
 
 from eventstore import errors, garbage_collection
+from eventstore.database.answers import AnswerLoop
 from eventstore.database.cancellation import finish
 from eventstore.database.config import DatabaseConfig
 from eventstore.database.connecting import Connector, without_frames
@@ -31,7 +32,7 @@ from eventstore.database.server import KnownServer
 from eventstore.database.session import learn, learn_types
 from eventstore.database.session_effects import Effect
 from eventstore.limits import check_seconds
-from eventstore.loop_stalls import FairLoop, Stopwatch, TimeLimit, watch
+from eventstore.loop_stalls import Stopwatch, TimeLimit, watch
 from eventstore.sql import own
 
 if TYPE_CHECKING:
@@ -279,7 +280,7 @@ class DatabaseConnection:
     async def _open_one(self, **options: Any) -> PooledConnection:
         """Connect, and find out which server it is."""
         server, generation, wal_before = self.server, self.server.generation, self.server.wal
-        connection: PooledConnection = await asyncpg.connect(**options | {"loop": FairLoop(self._loop)})
+        connection: PooledConnection = await asyncpg.connect(**options | {"loop": AnswerLoop(self._loop)})
         try:
             learn_types(connection)
             learned = await learn(connection)

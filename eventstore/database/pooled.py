@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from eventstore.database.answers import Answer, AnswerLoop, Sent
 from eventstore.database.protocols import Connection
 from eventstore.database.server import ServerIdentity
 from eventstore.database.session_effects import RESET, Effect, effect_of
-from eventstore.loop_stalls import FairLoop, TimeLimit
+from eventstore.loop_stalls import TimeLimit
 from eventstore.private_names import asyncpg_names
 from eventstore.sql import is_own, own
 
@@ -26,6 +28,7 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
     """asyncpg's connection, with the pool's data about it."""
 
     __slots__ = (
+        "answers",
         "effect",
         "expires_at_s",
         "generation",
@@ -36,8 +39,9 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
         "store_schema",
     )
 
-    def __init__(self, protocol: Any, transport: Any, loop: FairLoop, *args: Any) -> None:
+    def __init__(self, protocol: Any, transport: Any, loop: AnswerLoop, *args: Any) -> None:
         super().__init__(protocol, transport, loop.loop, *args)
+        self.answers = loop
         self.expires_at_s: float | None = None
         self.leased = False
         self.lent_s = 0.0
@@ -100,6 +104,23 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
         """As asyncpg's."""
         self.note(query)
         return super().copy_from_query(query, *args, **options)
+
+    async def fetchrow_to_the_end(self, query: str, *args: Any, sent: Sent) -> Any:
+        """As `fetchrow`, but a cancellation waits for the answer, and is then in `sent` or raised.
+
+        It is raised if there is no row to return: the statement was not sent, or failed.
+        """
+        kept: list[Answer] = []
+        self.answers.kept = kept
+        sent.is_open = True
+        try:
+            row = await self.fetchrow(query, *args)
+        except asyncio.CancelledError as cancelled:
+            row = _answered(kept, cancelled, sent)
+        finally:
+            self.answers.kept = None
+        sent.is_open = False
+        return row
 
     # These methods change the state of the driver, which no reset of the session undoes.
 
@@ -164,6 +185,25 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
     def forget_transaction(self) -> None:
         """Record that the transaction is over; asyncpg would otherwise complain about an open transaction."""
         asyncpg_names.forget_transaction(self)
+
+
+def _answered(answers: list[Answer], cancelled: asyncio.CancelledError, sent: Sent) -> Any:
+    """Return the row of the answer that a cancellation has waited for; raise the cancellation if there is none."""
+    if any(answer.cancelled() for answer in answers):
+        sent.is_open = False  # the event loop is ending, and nobody will know
+        raise cancelled
+    answer = answers[-1] if answers else None
+    if answer is None or not answer.done():
+        raise cancelled  # the driver waits in another way: the statement is open
+    answer.add_earlier(cancelled)
+    if answer.exception() is not None:
+        raise cancelled
+    rows = answer.result()
+    if not isinstance(rows, list):
+        sent.is_open = False  # it was only prepared
+        raise cancelled
+    sent.cancelled = cancelled
+    return rows[0] if rows else None
 
 
 def unwrapped(connection: Any) -> Any:

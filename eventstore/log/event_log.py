@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,9 +16,11 @@ import asyncpg
 from eventstore.core.event import RecordedEvent
 from eventstore.core.registry import EventRegistry, registry
 from eventstore.database.access import ConnectionSource, in_transaction, read_rows, reading
+from eventstore.database.answers import Sent
 from eventstore.database.cancellation import finish
+from eventstore.database.connection import DatabaseConnection
 from eventstore.database.error_mapping import mapped_errors
-from eventstore.database.pooled import unwrapped
+from eventstore.database.pooled import unwrapped, within
 from eventstore.database.protocols import Connection
 from eventstore.database.server import KnownServer
 from eventstore.errors import (
@@ -64,6 +67,9 @@ _RESEND_FIRST_DELAY_S = 0.05
 _RESEND_DELAY_MAX_S = 2.0
 
 
+_Append = Callable[[AppendColumns, Callable[[AppendResult], None] | None], Coroutine[Any, Any, AppendResult]]
+
+
 class EventLog:
     """The append-only log of one database.
 
@@ -98,7 +104,11 @@ class EventLog:
         self.high_water_mark = HighWaterMark(connection, self.server)
         self._lookup = EventLookup(connection, classes)
         self._resend_within_s = resend_within_s
-        self._group_commit = GroupCommit(self._send, self._append_alone) if group_commit else None
+        in_task = self._append_in_task if _keeps_answers(connection) else None
+        self._group_commit = GroupCommit(self._send, self._append_alone, in_task) if group_commit else None
+        self._append: _Append = in_task or self._append_shielded
+        if self._group_commit is not None:
+            self._append = self._group_commit.append
 
     # ---- append ----------------------------------------------------------------------------------------------
 
@@ -151,10 +161,7 @@ class EventLog:
         """
         started_s = time.perf_counter()
         try:
-            if self._group_commit is None:
-                result = await finish(self._append_and_report(columns, on_result))
-            else:
-                result = await self._group_commit.append(columns, on_result)
+            result = await self._append(columns, on_result)
         except BaseException as error:
             if self.metrics is not None:
                 self.metrics.append_failed(error, time.perf_counter() - started_s)
@@ -165,12 +172,46 @@ class EventLog:
             self.metrics.appended(len(columns.versions), time.perf_counter() - started_s)
         return result
 
-    async def _append_and_report(
+    async def _append_in_task(
         self, columns: AppendColumns, on_result: Callable[[AppendResult], None] | None
     ) -> AppendResult:
-        result = await self._append_alone(columns)
-        if on_result is not None:
-            on_result(result)
+        """Append without others, in the caller's task. A cancellation waits for the outcome."""
+        sent = Sent()
+        try:
+            try:
+                result = await self._send(columns, sent=sent)
+            except AnswerLostError as lost:
+                result = await finish(self._append_and_report(columns, on_result, lost))
+            else:
+                _report(result, on_result)
+        except asyncio.CancelledError:
+            if sent.result is not None:
+                _report(sent.result, on_result)
+            elif sent.is_open:
+                with suppress(EventStoreError):
+                    await finish(self._append_and_report(columns, on_result))
+            raise
+        except Exception:
+            if sent.cancelled is None:
+                raise
+        if sent.cancelled is not None:
+            raise sent.cancelled
+        return result
+
+    def _append_shielded(
+        self, columns: AppendColumns, on_result: Callable[[AppendResult], None] | None
+    ) -> Coroutine[Any, Any, AppendResult]:
+        """Append without others, in a task that a cancellation of the caller does not reach."""
+        return finish(self._append_and_report(columns, on_result))
+
+    async def _append_and_report(
+        self,
+        columns: AppendColumns,
+        on_result: Callable[[AppendResult], None] | None,
+        lost: Exception | None = None,
+    ) -> AppendResult:
+        result = await self._append_alone(columns, lost)
+        _report(result, on_result)
         return result
 
     async def import_events(
@@ -288,8 +329,15 @@ class EventLog:
             outcome="unknown",
         )
 
-    async def _send(self, columns: AppendColumns, *, lock_timeout: str | None = None) -> AppendResult:
+    async def _send(
+        self, columns: AppendColumns, *, lock_timeout: str | None = None, sent: Sent | None = None
+    ) -> AppendResult:
         """Send an append once, and distinguish a conflict from a repetition.
+
+        Args:
+            columns: The append.
+            lock_timeout: How long the statement may wait for locks; None for the session's setting.
+            sent: Learns what becomes of the append, if a cancellation must wait for the answer.
 
         Raises:
             ConnectionError, TimeoutError: No connection was available; nothing was sent.
@@ -305,25 +353,22 @@ class EventLog:
             if not self.server.is_checked:
                 with in_transaction(connection):
                     await self.server.check(connection)
-            directly = await _may_insert(connection)
+            directly = getattr(connection, "may_insert", False)
+            if directly is None:
+                directly = await self._may_insert(connection)
             try:
                 with mapped_errors(own_statement=True, connection=connection):
                     try:
                         result = await execute_append(
-                            connection, columns, lock_timeout=lock_timeout, directly=directly
+                            connection, columns, lock_timeout=lock_timeout, directly=directly, sent=sent
                         )
-                    except ConcurrencyError as conflict:
-                        return await find_repeated(connection, columns, conflict)
-                    except asyncpg.UniqueViolationError as error:
-                        if not is_version_taken(error):
-                            raise
-                        return await find_repeated(connection, columns, error)
-                    except asyncpg.InsufficientPrivilegeError:
-                        _forget_rights(connection)
-                        raise
+                    except (ConcurrencyError, asyncpg.PostgresError) as error:
+                        return await _find_refused(connection, columns, error)
                     if self.server.is_left(connection):
                         # The caller sends it again, so the new server gets it exactly once.
                         raise self.server.changed()
+                    if sent is not None:
+                        sent.result = result
                     return result
             except (ConnectionError, TimeoutError) as error:
                 # A time-out that the server reports has ended the statement. A time-out of this
@@ -331,6 +376,19 @@ class EventLog:
                 if isinstance(error, TimeoutError) and error.sqlstate is not None:
                     raise
                 raise AnswerLostError(str(error)) from error
+
+    async def _may_insert(self, connection: Any) -> bool:
+        """Ask whether the role of a connection of our own pool may insert into the table directly."""
+        limit_s = (
+            self.connection.config.command_timeout
+            if isinstance(self.connection, DatabaseConnection)
+            else None
+        )
+        with in_transaction(connection):
+            # The statement is prepared here, perhaps during a stall.
+            answer = await within(limit_s, connection.fetchval, load("log/may_insert", connection))
+            known = connection.may_insert = bool(answer)
+        return known
 
     # ---- read ------------------------------------------------------------------------------------------------
 
@@ -576,18 +634,25 @@ async def _fetch_on(connection: Connection, statement: str, *arguments: Any) -> 
         return rows
 
 
-async def _may_insert(connection: Any) -> bool:
-    """Whether the role of a connection may insert into the table directly.
+def _keeps_answers(connection: ConnectionSource) -> bool:
+    return isinstance(connection, DatabaseConnection)
 
-    For a connection from the user's own pool the answer is False, without a query.
-    """
-    known: bool | None = getattr(connection, "may_insert", False)
-    if known is None:
-        with in_transaction(connection):
-            known = connection.may_insert = bool(
-                await connection.fetchval(load("log/may_insert", connection))
-            )
-    return known
+
+def _report(result: AppendResult, on_result: Callable[[AppendResult], None] | None) -> None:
+    if on_result is not None:
+        on_result(result)
+
+
+async def _find_refused(connection: Connection, columns: AppendColumns, error: Exception) -> AppendResult:
+    """Return the result of an earlier call if the log has the same append; else raise the error."""
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        _forget_rights(connection)
+    is_conflict = isinstance(error, ConcurrencyError) or (
+        isinstance(error, asyncpg.UniqueViolationError) and is_version_taken(error)
+    )
+    if not is_conflict:
+        raise error
+    return await find_repeated(connection, columns, error)
 
 
 def _tell_lost(lost: Exception | None, sent_s: float) -> None:

@@ -48,6 +48,13 @@ class _SendAlone(Protocol):
     def __call__(self, columns: AppendColumns, lost: Exception | None = None) -> Awaitable[AppendResult]: ...
 
 
+_OnResult = Callable[[AppendResult], None]
+
+
+class _AppendAtOnce(Protocol):
+    def __call__(self, columns: AppendColumns, on_result: _OnResult | None) -> Awaitable[AppendResult]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _GoAlone:
     lost: Exception | None
@@ -86,16 +93,25 @@ class GroupCommit:
     Up to two statements are in flight, so that the writers of one prepare their next appends while
     the server works on the other. No two statements in flight share a stream, nor do two appends of
     one statement. If no statement is in flight, an append is sent with those of the same iteration
-    of the event loop, so a single writer never waits.
+    of the event loop, so a single writer never waits. If none was in flight either when the append
+    before it arrived, the writer is alone: its append is sent at once, without any of this.
 
     Args:
         send: Sends columns once, with a limit on the wait for locks.
         send_alone: Sends the columns of one append until there is an answer.
+        append_at_once: Appends in the task of a lone writer; None to let it share as all others.
     """
 
-    def __init__(self, send: _Send, send_alone: _SendAlone) -> None:
+    def __init__(
+        self, send: _Send, send_alone: _SendAlone, append_at_once: _AppendAtOnce | None = None
+    ) -> None:
         self._send = send
         self._send_alone = send_alone
+        self._append_at_once = append_at_once
+        self._is_shared = True
+        """Whether another append was on its way when the latest one arrived."""
+        self._lone: AppendColumns | None = None
+        """The append of a lone writer that is in flight."""
         self._arrivals = count()
         self._ready: list[tuple[int, _Member]] = []
         """A heap, by number, of the members that hold all their streams and wait to be sent."""
@@ -113,9 +129,7 @@ class GroupCommit:
         """How many tasks in flight have their answer and are about to take the next group."""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def append(
-        self, columns: AppendColumns, on_result: Callable[[AppendResult], None] | None = None
-    ) -> AppendResult:
+    async def append(self, columns: AppendColumns, on_result: _OnResult | None = None) -> AppendResult:
         """Append, alone or with others. It raises the errors that the append would raise alone.
 
         A cancellation waits for the outcome, and is raised afterwards.
@@ -124,12 +138,17 @@ class GroupCommit:
             columns: The append.
             on_result: Called with the result, even if a cancellation is raised.
         """
+        number, is_held = next(self._arrivals), False
+        if not (self._is_shared or self._in_flight or self._blocked or self._append_at_once is None):
+            result = await self._append_lone(columns, on_result, self._append_at_once)
+            if result is not None:
+                return result
+            is_held = True
         characters = sum(map(len, columns.data)) + sum(map(len, columns.metadata))
         # If the caller is cancelled, the append still finishes, without a separate task.
         outcome: Outcome[AppendResult | _GoAlone] = Outcome(loop=asyncio.get_running_loop())
-        self._enqueue(_Member(columns, outcome, characters, next(self._arrivals)))
-        if self._in_flight < _STATEMENTS_MAX and not self._starting and not self._looking:
-            self._start()
+        self._enqueue(_Member(columns, outcome, characters, number), is_held=is_held)
+        self._start_if_idle()
         try:
             known = await outcome
         except asyncio.CancelledError as cancelled:
@@ -143,11 +162,29 @@ class GroupCommit:
             on_result(known)
         return known
 
+    async def _append_lone(
+        self, columns: AppendColumns, on_result: _OnResult | None, append: _AppendAtOnce
+    ) -> AppendResult | None:
+        """Append in the caller's task; return None, with its streams held, if others came in the same step of the loop."""
+        self._lone = columns
+        self._blocked.update(dict.fromkeys(columns.heads))
+        is_held = False
+        try:
+            await asyncio.sleep(0)
+            is_held = self._is_shared
+            return None if is_held else await append(columns, on_result)
+        finally:
+            self._lone = None
+            if not is_held:
+                self._give_back(columns)
+                if self._ready:
+                    self._start_if_idle()
+
     async def _conclude(
         self,
         columns: AppendColumns,
         known: AppendResult | _GoAlone,
-        on_result: Callable[[AppendResult], None] | None,
+        on_result: _OnResult | None,
     ) -> None:
         if isinstance(known, _GoAlone):
             await finish(self._alone(columns, known.lost, on_result))
@@ -155,15 +192,17 @@ class GroupCommit:
             on_result(known)
 
     async def _alone(
-        self, columns: AppendColumns, lost: Exception | None, on_result: Callable[[AppendResult], None] | None
+        self, columns: AppendColumns, lost: Exception | None, on_result: _OnResult | None
     ) -> AppendResult:
         result = await self._send_alone(columns, lost)
         if on_result is not None:
             on_result(result)
         return result
 
-    def _start(self) -> None:
-        """Start a task that sends the waiting members, and those that arrive before it runs."""
+    def _start_if_idle(self) -> None:
+        """Start a task that sends the waiting members and those that arrive before it runs, unless another will do so."""
+        if self._in_flight == _STATEMENTS_MAX or self._starting or self._looking:
+            return
         self._starting = True
         task = asyncio.create_task(self._send_waiting(), name="eventstore group commit")
         self._tasks.add(task)
@@ -175,6 +214,8 @@ class GroupCommit:
         try:
             while group := self._next_group():
                 await self._send_group(group)
+                if not (self._is_shared or self._ready):
+                    break  # the next append of a lone writer is sent at once
                 self._looking += 1
                 try:
                     for _ in range(_LOOKS):
@@ -207,16 +248,24 @@ class GroupCommit:
             for member in group
             for stream_id in member.columns.heads
         }
+        if self._lone is not None:
+            self._blocked.update(dict.fromkeys(self._lone.heads))
         for number in sorted(waiting):
             waiting[number].resolve(_GoAlone(None))
 
     # The cost of an append does not depend on how many wait. Each is examined when it arrives, when
     # it becomes the first on its streams, and when it is sent.
 
-    def _enqueue(self, member: _Member) -> None:
-        """Let a member hold its free streams, and queue for the others behind earlier members."""
+    def _enqueue(self, member: _Member, *, is_held: bool = False) -> None:
+        """Let a member hold its free streams, and queue for the others behind earlier members.
+
+        Args:
+            member: The member.
+            is_held: Whether it holds all its streams already.
+        """
         blocked = self._blocked
-        for stream_id in member.columns.heads:
+        self._is_shared = bool(blocked)
+        for stream_id in () if is_held else member.columns.heads:
             if stream_id not in blocked:
                 blocked[stream_id] = None
                 continue
@@ -250,18 +299,17 @@ class GroupCommit:
             heappush(self._ready, (member.number, member))
         return group
 
-    def _give_back(self, group: list[_Member]) -> None:
-        """Pass the streams of a finished statement to the next members."""
-        for member in group:
-            for stream_id in member.columns.heads:
-                members = self._blocked.pop(stream_id)
-                if not members:
-                    continue
-                following = members.popleft()
-                self._blocked[stream_id] = members
-                following.blockers -= 1
-                if not following.blockers:
-                    heappush(self._ready, (following.number, following))
+    def _give_back(self, columns: AppendColumns) -> None:
+        """Pass the streams of a finished append to the next members."""
+        for stream_id in columns.heads:
+            members = self._blocked.pop(stream_id)
+            if not members:
+                continue
+            following = members.popleft()
+            self._blocked[stream_id] = members
+            following.blockers -= 1
+            if not following.blockers:
+                heappush(self._ready, (following.number, following))
 
     async def _send_group(self, group: list[_Member]) -> None:
         self._sending.append(group)
@@ -269,7 +317,8 @@ class GroupCommit:
             await self._send_and_resolve(group)
         finally:
             self._sending.remove(group)
-            self._give_back(group)
+            for member in group:
+                self._give_back(member.columns)
 
     async def _send_and_resolve(self, group: list[_Member]) -> None:
         columns = group[0].columns

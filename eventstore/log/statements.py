@@ -9,14 +9,20 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from eventstore.database.protocols import Connection, the_row
+from eventstore.database.answers import Sent
+from eventstore.database.protocols import Connection, Record, the_row
 from eventstore.errors import ConcurrencyError, IntegrityError
 from eventstore.log.records import AppendColumns, AppendResult, append_digest
 from eventstore.sql import load
 
 
 async def execute_append(
-    connection: Connection, columns: AppendColumns, *, lock_timeout: str | None = None, directly: bool = False
+    connection: Connection,
+    columns: AppendColumns,
+    *,
+    lock_timeout: str | None = None,
+    directly: bool = False,
+    sent: Sent | None = None,
 ) -> AppendResult:
     """Append in one statement.
 
@@ -27,15 +33,16 @@ async def execute_append(
             setting of the session.
         directly: Whether to insert into the table, which requires the right to do so. Otherwise the
             functions for writers are called.
+        sent: What is known of the append, if a cancellation must wait for the answer.
 
     Raises:
         ConcurrencyError: A stream has another version; nothing was written.
         asyncpg.UniqueViolationError: A writer that was in flight has taken a version.
     """
     if len(columns.versions) == 1:
-        return await _execute_one(connection, columns, lock_timeout, directly=directly)
+        return await _execute_one(connection, columns, lock_timeout, directly=directly, sent=sent)
     statement = load("log/append_directly" if directly else "log/append", connection)
-    appended = the_row(await connection.fetchrow(statement, append_document(columns), lock_timeout))
+    appended = await _fetch_row(connection, sent, statement, append_document(columns), lock_timeout)
     if appended["conflicts"] is not None:
         conflict = orjson.loads(appended["conflicts"])[0]
         raise ConcurrencyError(
@@ -71,18 +78,28 @@ def append_document(columns: AppendColumns) -> str:
 
 
 async def _execute_one(
-    connection: Connection, columns: AppendColumns, lock_timeout: str | None, *, directly: bool
+    connection: Connection,
+    columns: AppendColumns,
+    lock_timeout: str | None,
+    *,
+    directly: bool,
+    sent: Sent | None,
 ) -> AppendResult:
     # Arrays with one item would cost the server half as much again as the event itself.
     statement = load("log/append_one_directly" if directly else "log/append_one", connection)
-    row = the_row(
-        await connection.fetchrow(statement, *(values[0] for values in columns.per_event), lock_timeout)
-    )
+    arguments = [values[0] for values in columns.per_event]
+    row = await _fetch_row(connection, sent, statement, *arguments, lock_timeout)
     if row["position"] is None:
         if row["actual"] == columns.versions[0] - 1:
             raise swallowed(1, 0)
         raise ConcurrencyError(columns.stream_ids[0], expected=columns.versions[0] - 1, actual=row["actual"])
     return AppendResult((row["position"],), row["recorded_at"])
+
+
+async def _fetch_row(connection: Any, sent: Sent | None, statement: str, *arguments: Any) -> Record:
+    if sent is None:
+        return the_row(await connection.fetchrow(statement, *arguments))
+    return the_row(await connection.fetchrow_to_the_end(statement, *arguments, sent=sent))
 
 
 def swallowed(events: int, appended: int) -> IntegrityError:

@@ -103,8 +103,7 @@ async def queued(
 async def test_the_next_state_is_there_before_the_answer(store: EventStore, monkeypatch: pytest.MonkeyPatch):
     """What the next operation gets is computed while the commit before it is in flight, and not after it."""
     steps: list[str] = []
-    assert store.log._group_commit is not None
-    send, state_after = store.log._group_commit._send, stream_queues._state_after
+    send, state_after = store.log._send, stream_queues._state_after
 
     async def noted_send(columns: Any, **options: Any) -> AppendResult:
         steps.append("sent")
@@ -118,6 +117,7 @@ async def test_the_next_state_is_there_before_the_answer(store: EventStore, monk
 
     factory, seen = factory_of(store), list[Decimal | None]()
     order = await saved(factory)
+    monkeypatch.setattr(store.log, "_send", noted_send)
     monkeypatch.setattr(store.log._group_commit, "_send", noted_send)
     monkeypatch.setattr(stream_queues, "_state_after", noted_state)
     async with queued(factory, order.id, *[partial(count, order_id=order.id, seen=seen)] * 2) as tasks:

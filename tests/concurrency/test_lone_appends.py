@@ -1,0 +1,206 @@
+"""An append that nobody else shares is sent in the task of its writer: a cancellation waits for its outcome all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eventstore.database import ConnectionFactory
+from eventstore.errors import ConcurrencyError
+from eventstore.log import EventLog
+from eventstore.log.records import AppendResult, to_columns
+from tests.entities import everything, started, tuned
+from tests.relayed_connections import connected, relay
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from eventstore.database import DatabaseConfig
+    from eventstore.log import StreamAppend
+    from tests.relay import Relay
+
+__all__ = ["relay"]
+
+MARK = "MARKED"
+
+
+@pytest.fixture(params=[True, False], ids=["group-commit", "each-alone"], name="lone")
+async def log_of_a_lone_writer(
+    request: pytest.FixtureRequest, migrated_config: DatabaseConfig
+) -> AsyncIterator[EventLog]:
+    """A log whose next append is a lone one, on a connection that has prepared its statement."""
+    async with await ConnectionFactory.create_connection(migrated_config) as connection:
+        log = EventLog(connection, group_commit=request.param)
+        await prepared(log)
+        yield log
+
+
+async def prepared(log: EventLog) -> None:
+    for _ in range(3):
+        await log.append(started())
+
+
+class Appending:
+    """An append in a task, and what it was told."""
+
+    def __init__(self, log: EventLog, stream: StreamAppend) -> None:
+        self.told: list[AppendResult] = []
+        columns = to_columns(stream.staged({}))
+        self.task = asyncio.create_task(log.append_columns(columns, self.told.append))
+
+    async def cancelled(self, *messages: str) -> None:
+        """Cancel it with each message, and check that they are raised."""
+        for message in messages:
+            self.task.cancel(message)
+        await self.ended(*messages)
+
+    async def ended(self, *messages: str) -> None:
+        """Wait for its end, and check that the last cancellation is raised, with the others as its contexts."""
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await self.task
+        found = []
+        error: BaseException | None = caught.value
+        while isinstance(error, asyncio.CancelledError):
+            found.append(error.args[0])
+            error = error.__context__
+        assert found == list(reversed(messages))
+
+
+@asynccontextmanager
+async def held(log: EventLog, stream: StreamAppend) -> AsyncIterator[None]:
+    """Hold the keys of a stream in an open transaction, which is rolled back."""
+    async with log.connection.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await log.append_in(connection, to_columns(stream.staged({})))
+        try:
+            yield
+        finally:
+            await transaction.rollback()
+
+
+async def waits_on_the_server(log: EventLog) -> None:
+    """Wait until a statement waits for a lock."""
+    async with log.connection.acquire() as one:
+
+        async def waits() -> bool:
+            found: bool = await one.fetchval(
+                "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            return found
+
+        await until(waits)
+
+
+async def test_a_cancelled_append_tells_its_result(lone: EventLog):
+    """It waits for its answer, tells the result, and raises the cancellations as they came."""
+    stream = started()
+    async with held(lone, stream):
+        appending = Appending(lone, stream)
+        await waits_on_the_server(lone)
+        appending.task.cancel("one")
+        appending.task.cancel("two")
+        await asyncio.sleep(0.05)
+        assert not appending.task.done()
+    await appending.ended("one", "two")
+    (event,) = await lone.read_stream(stream.stream_id)
+    assert [result.positions for result in appending.told] == [(event.position,)]
+    await lone.append(started())
+
+
+async def test_a_cancelled_append_that_is_refused_raises_the_cancellation(lone: EventLog):
+    """A conflict is not told: the cancellation is raised, and nothing was written."""
+    taken = started()
+    await lone.append(taken)
+    appending = Appending(lone, tuned(taken.stream_id, 0, 3))
+    await asyncio.sleep(0)
+    await appending.cancelled("one")
+    assert not appending.told
+    with pytest.raises(ConcurrencyError):
+        await lone.append(tuned(taken.stream_id, 0, 3))
+    assert len(await lone.read_stream(taken.stream_id)) == 1
+
+
+@pytest.mark.parametrize("group_commit", [True, False], ids=["group-commit", "each-alone"])
+async def test_a_cancelled_append_whose_answer_is_lost_is_sent_again(relay: Relay, group_commit: bool):
+    """It is in the log once, and its result is told, before the cancellation is raised."""
+    async with connected(relay) as connection:
+        log = EventLog(connection, group_commit=group_commit)
+        await prepared(log)
+        relay.lose_after = MARK.encode()
+        stream = started(MARK)
+        appending = Appending(log, stream)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await appending.cancelled("one")
+        assert relay.lost == 1
+        (event,) = await log.read_stream(stream.stream_id)
+        assert [result.positions for result in appending.told] == [(event.position,)]
+
+
+async def test_an_append_cancelled_before_it_was_sent_writes_nothing(migrated_config: DatabaseConfig):
+    """Where it waits for a connection, it ends at once."""
+    async with await ConnectionFactory.create_connection(
+        migrated_config.replace(min_pool_size=1, max_pool_size=1)
+    ) as connection:
+        log = EventLog(connection)
+        await prepared(log)
+        stream = started()
+        async with connection.acquire():
+            appending = Appending(log, stream)
+            await asyncio.sleep(0.01)
+            await appending.cancelled("one")
+        assert not appending.told
+        assert len(await everything(connection)) == 3
+        await log.append(stream)
+
+
+async def test_appends_that_arrive_meanwhile_share_the_next_statement(migrated_config: DatabaseConfig):
+    """A lone append that waits for a lock holds up none of those after it, unless they are of its stream."""
+    async with await ConnectionFactory.create_connection(migrated_config) as connection:
+        log = EventLog(connection)
+        await prepared(log)
+        stream = started()
+        async with held(log, stream):
+            lone = asyncio.create_task(log.append(stream))
+            await waits_on_the_server(log)
+            of_its_stream = asyncio.create_task(log.append(tuned(stream.stream_id, 1, 3)))
+            results = await asyncio.gather(*(log.append(started()) for _ in range(20)))
+            assert len({result.recorded_at for result in results}) <= 2
+            assert not lone.done()
+            assert not of_its_stream.done()
+        (first,), (second,) = (await lone).positions, (await of_its_stream).positions
+        assert first < second
+
+
+def test_the_end_of_the_event_loop_does_not_wait_for_an_answer(migrated_config: DatabaseConfig):
+    """A task that is cancelled where the loop does not run ends at once, although the server holds its append up."""
+
+    async def blocked() -> tuple[asyncio.Task[AppendResult], Callable[[], Coroutine[Any, Any, None]]]:
+        connection = await ConnectionFactory.create_connection(migrated_config)
+        log, stream, stack = EventLog(connection), started(), AsyncExitStack()
+        await prepared(log)
+        await stack.enter_async_context(held(log, stream))
+        appending = asyncio.create_task(log.append(stream))
+        await waits_on_the_server(log)
+
+        async def clean_up() -> None:
+            await stack.aclose()
+            await connection.close()
+
+        return appending, clean_up
+
+    with asyncio.Runner() as runner:
+        appending, clean_up = runner.run(blocked())
+        appending.cancel()
+        began_s = time.monotonic()
+        runner.run(asyncio.wait({appending}))
+        took_s = time.monotonic() - began_s
+        runner.run(clean_up())
+    assert appending.cancelled()
+    assert took_s < 15  # the answer would take the time limit of a command, which is 30 s
