@@ -105,22 +105,22 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
         self.note(query)
         return super().copy_from_query(query, *args, **options)
 
-    async def fetchrow_to_the_end(self, query: str, *args: Any, sent: Sent) -> Any:
-        """As `fetchrow`, but a cancellation waits for the answer, and is then in `sent` or raised.
+    async def fetch_to_the_end(self, query: str, *args: Any, sent: Sent) -> list[Any]:
+        """As `fetch`, but a cancellation waits for the answer, and is then in `sent` or raised.
 
-        It is raised if there is no row to return: the statement was not sent, or failed.
+        It is raised if there is no answer to return: the statement was not sent, or failed.
         """
         kept: list[Answer] = []
         self.answers.kept = kept
         sent.is_open = True
         try:
-            row = await self.fetchrow(query, *args)
+            rows: list[Any] = await self.fetch(query, *args)
         except asyncio.CancelledError as cancelled:
-            row = _answered(kept, cancelled, sent)
+            rows = _answered(kept, cancelled, sent)
         finally:
             self.answers.kept = None
         sent.is_open = False
-        return row
+        return rows
 
     # These methods change the state of the driver, which no reset of the session undoes.
 
@@ -187,8 +187,8 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
         asyncpg_names.forget_transaction(self)
 
 
-def _answered(answers: list[Answer], cancelled: asyncio.CancelledError, sent: Sent) -> Any:
-    """Return the row of the answer that a cancellation has waited for; raise the cancellation if there is none."""
+def _answered(answers: list[Answer], cancelled: asyncio.CancelledError, sent: Sent) -> list[Any]:
+    """Return the rows of the answer that a cancellation has waited for; raise the cancellation if there is none."""
     if any(answer.cancelled() for answer in answers):
         sent.is_open = False  # the event loop is ending, and nobody will know
         raise cancelled
@@ -203,7 +203,7 @@ def _answered(answers: list[Answer], cancelled: asyncio.CancelledError, sent: Se
         sent.is_open = False  # it was only prepared
         raise cancelled
     sent.cancelled = cancelled
-    return rows[0] if rows else None
+    return rows
 
 
 def unwrapped(connection: Any) -> Any:

@@ -29,6 +29,7 @@ from eventstore.errors import (
     ConnectionClosedError,
     ConnectionError,
     EventStoreError,
+    RepositoryError,
     ServerChangedError,
     TimeoutError,
     TransactionCommitError,
@@ -65,6 +66,7 @@ _BATCH_EVENTS_MAX = 1_000
 _RESEND_WITHIN_S = 30.0
 _RESEND_FIRST_DELAY_S = 0.05
 _RESEND_DELAY_MAX_S = 2.0
+_NO_RIGHT = "42501"
 
 
 _Append = Callable[[AppendColumns, Callable[[AppendResult], None] | None], Coroutine[Any, Any, AppendResult]]
@@ -180,8 +182,8 @@ class EventLog:
         try:
             try:
                 result = await self._send(columns, sent=sent)
-            except AnswerLostError as lost:
-                result = await finish(self._append_and_report(columns, on_result, lost))
+            except (AnswerLostError, RepositoryError) as error:
+                result = await self._append_again(columns, on_result, error)
             else:
                 _report(result, on_result)
         except asyncio.CancelledError:
@@ -197,6 +199,19 @@ class EventLog:
         if sent.cancelled is not None:
             raise sent.cancelled
         return result
+
+    async def _append_again(
+        self,
+        columns: AppendColumns,
+        on_result: Callable[[AppendResult], None] | None,
+        error: AnswerLostError | RepositoryError,
+    ) -> AppendResult:
+        if isinstance(error, AnswerLostError):
+            return await finish(self._append_and_report(columns, on_result, error))
+        if error.sqlstate != _NO_RIGHT:
+            raise error
+        # The rights have changed since they were read, and are read again.
+        return await finish(self._append_and_report(columns, on_result))
 
     def _append_shielded(
         self, columns: AppendColumns, on_result: Callable[[AppendResult], None] | None

@@ -41,8 +41,14 @@ async def execute_append(
     """
     if len(columns.versions) == 1:
         return await _execute_one(connection, columns, lock_timeout, directly=directly, sent=sent)
+    document = append_document(columns)
+    if directly:
+        statement = load("log/append_at_once", connection)
+        rows = await _fetch(connection, sent, statement, document, _heads_document(columns), lock_timeout)
+        if rows:
+            return _appended(columns, rows)
     statement = load("log/append_directly" if directly else "log/append", connection)
-    appended = await _fetch_row(connection, sent, statement, append_document(columns), lock_timeout)
+    appended = the_row(await _fetch_row(connection, sent, statement, document, lock_timeout))
     if appended["conflicts"] is not None:
         conflict = orjson.loads(appended["conflicts"])[0]
         raise ConcurrencyError(
@@ -88,7 +94,7 @@ async def _execute_one(
     # Arrays with one item would cost the server half as much again as the event itself.
     statement = load("log/append_one_directly" if directly else "log/append_one", connection)
     arguments = [values[0] for values in columns.per_event]
-    row = await _fetch_row(connection, sent, statement, *arguments, lock_timeout)
+    row = the_row(await _fetch_row(connection, sent, statement, *arguments, lock_timeout))
     if row["position"] is None:
         if row["actual"] == columns.versions[0] - 1:
             raise swallowed(1, 0)
@@ -96,10 +102,33 @@ async def _execute_one(
     return AppendResult((row["position"],), row["recorded_at"])
 
 
-async def _fetch_row(connection: Any, sent: Sent | None, statement: str, *arguments: Any) -> Record:
+def _heads_document(columns: AppendColumns) -> str:
+    heads = [{"stream_id": stream_id, "expected": expected} for stream_id, expected in columns.heads.items()]
+    return orjson.dumps(heads, default=str).decode()
+
+
+def _appended(columns: AppendColumns, rows: Sequence[Record]) -> AppendResult:
+    if len(rows) != len(columns.versions):
+        raise swallowed(len(columns.versions), len(rows))
+    # They were drawn in the order of staging.
+    return AppendResult(tuple(sorted([row["position"] for row in rows])), rows[0]["recorded_at"])
+
+
+async def _fetch(connection: Any, sent: Sent | None, statement: str, *arguments: Any) -> list[Record]:
     if sent is None:
-        return the_row(await connection.fetchrow(statement, *arguments))
-    return the_row(await connection.fetchrow_to_the_end(statement, *arguments, sent=sent))
+        rows: list[Record] = await connection.fetch(statement, *arguments)
+    else:
+        rows = await connection.fetch_to_the_end(statement, *arguments, sent=sent)
+    return rows
+
+
+async def _fetch_row(
+    connection: Connection, sent: Sent | None, statement: str, *arguments: Any
+) -> Record | None:
+    if sent is None:
+        return await connection.fetchrow(statement, *arguments)
+    rows = await _fetch(connection, sent, statement, *arguments)
+    return rows[0] if rows else None
 
 
 def swallowed(events: int, appended: int) -> IntegrityError:

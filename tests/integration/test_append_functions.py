@@ -179,7 +179,13 @@ async def test_a_digest_that_is_none_is_refused(store: EventStore, digest: Any):
         assert await connection.fetchval("SELECT count(*) FROM events") == 0
 
 
-FORMS = ["log/append_one", "log/append", "log/append_one_directly", "log/append_directly"]
+FORMS = [
+    "log/append_one",
+    "log/append",
+    "log/append_one_directly",
+    "log/append_directly",
+    "log/append_at_once",
+]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -191,7 +197,8 @@ async def test_the_table_is_locked_before_a_position_is_drawn(store: EventStore,
             stream, now = uuid4(), datetime.now(UTC)
             if "append_one" not in form:
                 document = orjson.dumps([event(), event(stream_id=str(stream))]).decode()
-                await writer.fetch(load(form, writer), document, None)
+                heads = ["[]"] if form == "log/append_at_once" else []
+                await writer.fetch(load(form, writer), document, *heads, None)
             else:
                 arguments = (stream, 1, uuid4(), "order", "Noted", 1, "{}", "{}", now, None)
                 await writer.fetch(load(form, writer), *arguments)
@@ -260,7 +267,10 @@ async def test_both_forms_of_the_append_are_one(make_database: DatabaseMaker, mi
     assert given[0][:5] == [(1,), (2, 3, 4), (UUID(int=1), 1, 2), (UUID(int=2), 6, 2), (5, 6)]
 
 
-async def test_rights_that_change_while_a_connection_lives(migrated_config: DatabaseConfig):
+@pytest.mark.parametrize("group_commit", [True, False], ids=["group-commit", "each-alone"])
+async def test_rights_that_change_while_a_connection_lives(
+    migrated_config: DatabaseConfig, group_commit: bool
+):
     """An append that is refused asks anew what its user may, and is written without a new connection."""
     role = f"changing_{uuid4().hex}"
     owner = await asyncpg.connect(**connect_arguments(migrated_config))
@@ -274,7 +284,9 @@ async def test_rights_that_change_while_a_connection_lives(migrated_config: Data
         f"CREATE ROLE {role} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}; {table}"
     )
     try:
-        config = migrated_config.replace(user=role, min_pool_size=1, max_pool_size=1)
+        config = migrated_config.replace(
+            user=role, min_pool_size=1, max_pool_size=1, group_commit=group_commit
+        )
         async with EventStore.open(config, workers=False) as store:
             await store.log.append(started())
             for given, gone in ((functions, table), (table, functions), (functions, table)):
