@@ -22,6 +22,7 @@ import orjson
 
 from eventstore.database.protocols import Record
 from eventstore.errors import ConfigurationError
+from eventstore.mapping.copied_text import CopiedText
 from eventstore.mapping.rows import Column, RowCodec
 from eventstore.sql import (
     filled,
@@ -90,6 +91,7 @@ class Table(Generic[R]):
                     "equal values: a key must be of Decimal, UUID, datetime, date, str, int, bool or an enum"
                 )
         self._width = len(self.codec.columns)
+        self._copied = CopiedText([*(column.parameter_type for column in self.codec.columns), "bigint"])
         self._key_fields = _getter([column.name for column in self.key])
         self._key_indices = [self.codec.columns.index(column) for column in self.key]
         forms = [(place, normal_form(column)) for place, column in enumerate(self.key)]
@@ -131,6 +133,10 @@ class Table(Generic[R]):
     def decode(self, record: Record) -> R:
         """Return the row of a record that one of the statements below returned: its first values are the columns."""
         return self.codec.decode_values(record[: self._width])
+
+    def copied_line(self, row: R, last_position: int) -> str:
+        """Return a row as a line of COPY's text format: its columns, then the position of its last event."""
+        return self._copied.line((*self.codec.encode(row), last_position))
 
     def is_of(self, row: R, key: tuple[Any, ...]) -> bool:
         """Whether the fields of a row are the values of a key."""
@@ -255,9 +261,10 @@ class Table(Generic[R]):
     def _given_rows(self, schema: str | None) -> dict[str, str]:
         columns = self.codec.columns
         last = f"${len(columns) + 1}::bigint[]"
+        given = [column.as_text for column in columns]
         return {
-            "values": _casts(columns, schema),
-            "given": _unnest(columns, first=1, more=(last, quoted(LAST_POSITION))),
+            "values": _casts(given, schema),
+            "given": _unnest(given, first=1, more=(last, quoted(LAST_POSITION))),
         }
 
     def remove_unless_in(self, live: str, beside: str, *, schema: str, changed_too: bool = False) -> str:

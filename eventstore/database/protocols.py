@@ -143,6 +143,7 @@ class Connection(Protocol):
         columns: Sequence[str] | None = None,
         schema_name: str | None = None,
         format: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
     ) -> str:
         """Write a file into a table by COPY."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 import asyncpg
@@ -45,6 +46,7 @@ def is_of_row(error: Exception) -> bool:
 
 # With fewer rows, the two extra round trips of a COPY take longer than it saves.
 _COPY_ROWS_MIN = 50
+_COPY_ROWS_AT_ONCE = 250  # encoded in some milliseconds; then other tasks run
 
 
 async def quarantined_keys(connection: Connection, projection: Projection[Any]) -> frozenset[str]:
@@ -91,7 +93,7 @@ async def fold_into(
         await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         rows = await _load_singly(connection, projection, of_each, table, on_error)
     else:
-        rows = await _load(connection, projection, list(of_each), table)
+        rows = await _load(connection, projection, _begun_before(projection, of_each), table)
     writes: list[_Write] = []
     with collecting_later(), decimal_arithmetic():
         for key, its_events in of_each.items():
@@ -194,9 +196,18 @@ def _fold_and_note(
     return row, position, None
 
 
+def _begun_before(projection: Projection[Any], of_each: dict[Key, list[Readable]]) -> list[Key]:
+    """Return the keys that may have a row: not those of streams that these events begin."""
+    if not projection.keyed_by_stream:
+        return list(of_each)
+    return [key for key, its_events in of_each.items() if its_events[0].version > 1]
+
+
 async def _load(
     connection: Connection, projection: Projection[R], keys: list[Key], table: str | None
 ) -> dict[Key, R]:
+    if not keys:
+        return {}
     arguments = [list(column) for column in zip(*keys, strict=True)]
     records = await connection.fetch(
         projection.table.select_by_keys(table, schema=schema_of(connection)), *arguments
@@ -273,17 +284,22 @@ async def copy_rows(
     """Add rows, each with the position of the last event in it, in the open transaction of `connection`.
 
     Raises:
-        Exception: A row exists already, or COPY refuses what INSERT would accept: row security, or a column whose type
-            the driver encodes differently from the row's.
+        Exception: A row exists already, or COPY refuses what INSERT would accept: row security.
     """
-    encode = table.codec.encode
-    await connection.copy_records_to_table(
+    await connection.copy_to_table(
         name or table.name,
+        source=_copied(table, rows),
         schema_name=schema_of(connection),
         columns=[*(column.name for column in table.codec.columns), LAST_POSITION],
-        records=((*encode(row), position) for row, position in rows),
+        format="text",
         timeout=timeout_s,
     )
+
+
+async def _copied(table: Table[Any], rows: Iterable[tuple[Any, int]]) -> AsyncIterator[bytes]:
+    left, line = iter(rows), table.copied_line
+    while some := [line(row, position) for row, position in islice(left, _COPY_ROWS_AT_ONCE)]:
+        yield "".join(some).encode()
 
 
 async def fetch_by_keys(

@@ -65,8 +65,8 @@ def by_key(
     of_each: dict[Any, list[Readable]] = defaultdict(list)
     if projection.keyed_by_stream:
         for event in events:
-            of_each[event.stream_id].append(event)
-        of_each = {(stream_id,): its for stream_id, its in of_each.items()}
+            of_each[event.stream_id.bytes].append(event)  # the driver's UUIDs take long to hash
+        of_each = {(its[0].stream_id,): its for its in of_each.values()}
     else:
         for event in events:
             of_each[key_of(projection, event)].append(event)

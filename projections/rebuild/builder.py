@@ -28,6 +28,7 @@ from projections.engine.reading import decode_for, read_batch
 from projections.keys import key_text
 from projections.projection import Projection
 from projections.quarantine.skip_list import Discards
+from projections.rebuild.independent_fold import IndependentFold
 from projections.rebuild.lease import taken_over
 from projections.rebuild.limits import RebuildLimits
 from projections.rebuild.new_table import BUILD_TIMEOUT_S, Kept, TableBeside, without_limit
@@ -42,7 +43,18 @@ _DELIVERED_TO_BUILD = -1
 
 
 class Build(TableBeside[R]):
-    """The steps that fill the table beside, each one transaction."""
+    """The steps that fill the table beside, each one transaction.
+
+    Attributes:
+        along: The fold of the proof, which takes the same pages of the log if it can; None if the proof has to read them.
+    """
+
+    along: IndependentFold[R] | None = None
+
+    def fold_along(self) -> None:
+        """Let the fold of the proof take the pages of this build, if it begins at the beginning and leaves nothing out."""
+        if self.position == 0 and self.skipped is None and not self.discarded.pairs:
+            self.along = IndependentFold(self._log, self._projection, shard=self._shard)
 
     # ---- steps -----------------------------------------------------------------------------------------------
 
@@ -61,6 +73,7 @@ class Build(TableBeside[R]):
                     await self.require_unpublished(connection)
             except BaseException:
                 self.forget()
+                self.along = None
                 raise
 
     def forget(self) -> None:
@@ -85,6 +98,8 @@ class Build(TableBeside[R]):
                     await self._load(connection, taken)
                 with decimal_arithmetic(), collecting_later():
                     self._fold(taken, touched, failed)
+                if self.along is not None:
+                    self.along.take(rows, taken, after)
                 events += len(taken)
                 self._on_step(after, self.events + events)
         await self._move(connection, before, after, events)
@@ -107,6 +122,8 @@ class Build(TableBeside[R]):
             *delivered.columns,
         )
         self.position, self.events = after, self.events + events
+        if self.along is not None and len(self._rows) + len(self.along.rows) > self.limits.rows_kept_max:
+            self.along = None
         if len(self._rows) > self.limits.rows_kept_max:
             self.forget()
 
@@ -304,14 +321,20 @@ class BuildShard:
     limits: RebuildLimits
 
     async def run(
-        self, log: EventLog, projection: Projection[Any], on_progress: Callable[[int, int], None]
+        self,
+        log: EventLog,
+        projection: Projection[Any],
+        on_progress: Callable[[int, int], None],
+        left: dict[Any, Any],
     ) -> AbstractSet[tuple[int, str]]:
         """Build the shard; return the discarded events that the database has refused."""
         build: Build[Any] = Build(
             log, projection, self.epoch, on_progress, shard=self.shard, limits=self.limits
         )
         await build.take_up(self.discarded)
+        build.fold_along()
         while build.position < self.through:
             await build.step(self.through)
         on_progress(build.position, build.events)
+        left[self.shard] = build.along
         return build.refused

@@ -47,7 +47,7 @@ from projections.rebuild.new_table import (
 )
 from projections.rebuild.process_pool import PROCESSES_MAX, ProcessPool, process_pool, usual_processes
 from projections.rebuild.proof import ProofError, Proved, prove, prove_step
-from projections.rebuild.shards import Shard
+from projections.rebuild.shards import WHOLE, Shard
 
 _SWAP_TIMEOUT_S = 60.0
 _CATCH_UP_EVENTS_MAX = 2_000  # at most so many are left to the swap's transaction, in which the workers wait
@@ -132,10 +132,10 @@ async def rebuild(
         in_place: Change the rows of the live table that differ instead of replacing the table, so that views,
             functions, triggers, foreign keys and policies are unchanged. The projection's workers wait meanwhile. A
             table that is published to subscribers is always rebuilt in place.
-        processes: The number of processes that build and prove the table, each a shard of its keys; at most 64. This
-            process is one of them; the others are started for the rebuild and end with it. Each imports the main module
-            again, as always with `multiprocessing`. None for one if the log is short, otherwise for the number of
-            processors, at most four.
+        processes: The number of processes that build and prove the table, each a shard of its keys; at most 64. One is
+            this process. Several are started for the rebuild and end with it, and this one only directs them. Each
+            imports the main module again, as always with `multiprocessing`. None for one if the log is short, otherwise
+            for the number of processors, at most four.
         on_progress: Receives the progress.
         swap_timeout_s: The maximum number of seconds to wait for open transactions that have read the live table.
         lease_s: Seconds after which another process may continue if this one was killed.
@@ -234,26 +234,29 @@ class _Rebuild:
         self._stage = "build"
         build: Build[Any] = Build(self._log, self._projection, lease.epoch, self._tell, limits=self._limits)
         await build.open(restart=restart, reached=lease.position, is_unlogged=self._in_place)
-        await self._build_shards(build, pool, lease)
+        if not await self._build_shards(build, pool, lease):
+            build.fold_along()
         await self._catch_up(build)
         self._stage = "index"
         self._tell(build.position, build.events)
         await build.make_indexes(all_of_them=not self._in_place)
         self._stage = "catch up"
         await self._catch_up(build)
+        pool.leave(WHOLE, build.along)
+        build.along = None
         build.forget()  # the proof needs the memory
         self._stage = "prove"
         self._target = build.position
         proved = await prove(self._projection, build, pool, self._tell)
         return await self._swap(build, proved, lease)
 
-    async def _build_shards(self, build: Build[Any], pool: ProcessPool, lease: RebuildLease) -> None:
-        """Fold the existing events in shards, if that has begun or if there are several processes for it."""
+    async def _build_shards(self, build: Build[Any], pool: ProcessPool, lease: RebuildLease) -> bool:
+        """Fold the existing events in shards, if that has begun or if there are several processes for it; return whether."""
         _, has_rules = await build.estimate()
         # With a rule between rows, the order in which they are written matters.
         shards = await build.divide(1 if has_rules else pool.processes)
         if shards == 1:
-            return
+            return False
         self._target = await self._log.head()
         await self._log.high_water_mark.wait_until_final(self._target)
         jobs = [
@@ -263,6 +266,7 @@ class _Rebuild:
         for refused in await pool.run(jobs, self._tell):
             build.refused |= refused
         await build.join(self._target)
+        return True
 
     async def _prepare(self) -> None:
         projection = self._projection

@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set as Abstra
 from datetime import UTC
 from decimal import Decimal
 from hashlib import blake2b
-from operator import itemgetter
+from operator import ge, itemgetter
 from typing import Any, Generic, TypeVar
 
 import orjson
 
 from eventstore.core.context import decimal_arithmetic, plain
+from eventstore.core.entity_state import advance
+from eventstore.core.event import RecordedEvent
 from eventstore.database.access import reading
 from eventstore.database.protocols import Connection
+from eventstore.errors import RebuildError
 from eventstore.garbage_collection import collecting_later
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import BATCH_BYTES_MAX
@@ -23,7 +26,7 @@ from projections.engine.batch import fetch_by_keys
 from projections.engine.delivery_counts import DeliveryCounts, key_of
 from projections.engine.reading import decode_for
 from projections.keys import key_text, partition_of
-from projections.projection import Projection
+from projections.projection import EntityProjection, Projection
 from projections.quarantine.skip_list import Discards
 from projections.rebuild.shards import WHOLE, Shard
 from projections.table import LAST_POSITION, Table
@@ -33,8 +36,8 @@ Key = tuple[Any, ...]
 Line = bytes
 """128 bits of BLAKE2b over a row, to the last digit, with its key and the position of its last event."""
 
-WINDOW_POSITIONS = 20_000
-"""The number of positions that are read and folded at a time."""
+WINDOW_POSITIONS = 2_000
+"""The number of positions that are read and folded at a time: what they become is still near the processor."""
 
 _FETCH_ROWS = 2_000
 
@@ -56,6 +59,8 @@ class IndependentFold(Generic[R]):
     Attributes:
         position: Every event up to this position is folded.
         events: The number of these events.
+        read_events: The number of events of the projection's categories that the log gave, each a different one.
+        on_progress: As given.
         rows: The existing rows, by their keys.
         last: The position of the last event in each row.
         still_left_out: The discarded events that could not be folded, as position and key.
@@ -75,7 +80,8 @@ class IndependentFold(Generic[R]):
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.position = position
-        self.events = 0
+        self.events = self.read_events = 0
+        self.on_progress = on_progress
         self.still_left_out: set[tuple[int, str]] = set()
         self.held: Mapping[str, int] = held or {}
         self._log = log
@@ -84,7 +90,6 @@ class IndependentFold(Generic[R]):
         self._discarded = discarded or Discards()
         self._refused = refused
         self._retry_discarded = retry_discarded
-        self._on_progress = on_progress
         self.rows: dict[Key, R] = {}
         self.last: dict[Key, int] = {}
         self._stuck: set[Key] = set()
@@ -113,8 +118,8 @@ class IndependentFold(Generic[R]):
             if not events and end < through:
                 end = await self._gap_end(end, through, connection)
             self.fold(events, end, partitions=partitions, delivered=delivered)
-            if self._on_progress is not None:
-                self._on_progress(end, through)
+            if self.on_progress is not None:
+                self.on_progress(end, through)
 
     async def read(self, through: int, connection: Connection | None = None) -> tuple[list[Readable], int]:
         """Return the events after `position` up to another one, for `fold`; errors as in `advance`.
@@ -132,12 +137,33 @@ class IndependentFold(Generic[R]):
             through = rows[-1]["position"]
         categories = frozenset(self._projection.categories)
         rows = sorted((row for row in rows if row["category"] in categories), key=itemgetter("position"))
+        self._count(rows)
         with decimal_arithmetic(), collecting_later():
             events = decode_for(self._log, self._projection, rows)
             if self._shard.of > 1 and not self._projection.keyed_by_stream:
                 has, projection = self._shard.has, self._projection
                 events = [event for event in events if has(key_of(projection, event))]
         return events, through
+
+    def take(self, rows: Sequence[Any], events: Sequence[Readable], through: int) -> None:
+        """Fold a page that a build has read, after the build has folded it.
+
+        Args:
+            rows: The rows of the page.
+            events: What was decoded of it for the shard.
+            through: The position that the page reaches.
+
+        Raises:
+            RebuildError: The page is not in order, or not after those before it.
+        """
+        self._count(rows)
+        self.fold(events, through)
+
+    def _count(self, rows: Sequence[Any]) -> None:
+        positions = [self.position, *(row["position"] for row in rows)]
+        if any(map(ge, positions, positions[1:])):
+            raise RebuildError(f"the log gave events after position {self.position} twice, or not in order")
+        self.read_events += len(rows)
 
     async def _gap_end(self, after: int, through: int, connection: Connection | None) -> int:
         if connection is None:
@@ -168,7 +194,7 @@ class IndependentFold(Generic[R]):
         self, events: Sequence[Readable], partitions: list[int] | None, delivered: DeliveryCounts | None
     ) -> None:
         projection, rows, stuck = self._projection, self.rows, self._stuck
-        fold, discards = projection.fold, bool(self._discarded.pairs)
+        fold, discards = _fold_of(projection), bool(self._discarded.pairs)
         for event in events:
             key = key_of(projection, event)
             if partitions is not None and event.position > partitions[partition_of(key, len(partitions))]:
@@ -211,6 +237,29 @@ class IndependentFold(Generic[R]):
         return {
             key: _line(key, table.codec.encode(self.rows[key]), self.last[key], table.times) for key in chosen
         }
+
+
+def _fold_of(projection: Projection[Any]) -> Callable[[Any, Any, Key], Any]:
+    """Return the projection's fold; of entities, one that changes a row itself, and leaves it as it was if it fails."""
+    if (
+        type(projection).evolve is not EntityProjection.evolve
+        or type(projection).fold is not EntityProjection.fold
+    ):
+        return projection.fold
+    entity: type[Any] = projection.entity  # type: ignore[attr-defined]  # that of an `EntityProjection`
+
+    def fold(row: Any, event: RecordedEvent, key: Key) -> Any:  # noqa: ARG001 - the signature of `fold`
+        if row is None:
+            return advance(entity, None, event)
+        before = row.__dict__.copy()  # a tenth of a copy of the entity
+        try:
+            return advance(entity, row, event)
+        except BaseException:
+            row.__dict__.clear()
+            row.__dict__.update(before)
+            raise
+
+    return fold
 
 
 async def stored_lines(

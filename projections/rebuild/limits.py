@@ -18,7 +18,7 @@ class RebuildLimits:
         step_events_max: The maximum number of events of one step, which is one transaction.
         page_events_max: The maximum number of events that are read at a time.
         last_positions_max: The maximum number of positions left to the transaction in which a table is compared.
-        rows_kept_max: The maximum number of rows kept in memory between two steps.
+        rows_kept_max: The maximum number of rows kept in memory between two steps, those of the proof included.
         proof_rows_max: The maximum number of rows of a shard of the proof, which holds them all in memory.
 
     Raises:
@@ -26,7 +26,7 @@ class RebuildLimits:
     """
 
     step_events_max: int = 50_000
-    page_events_max: int = 10_000
+    page_events_max: int = 1_000
     last_positions_max: int = 2_000
     rows_kept_max: int = 200_000
     proof_rows_max: int = 200_000

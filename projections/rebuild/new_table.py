@@ -277,6 +277,15 @@ class TableBeside(Generic[R]):
             )
         return row["rows"], row["has_rules"]
 
+    async def count_events(self) -> dict[str, int]:
+        """Return the number of events that the log has up to the position of this table, by category."""
+        async with reading(self._log.connection) as connection, connection.transaction():
+            await limit_statements(connection, BUILD_TIMEOUT_S)
+            rows = await connection.fetch(
+                load("rebuild/count_events", connection), self.position, timeout=BUILD_TIMEOUT_S
+            )
+        return {row["category"]: row["events"] for row in rows}
+
     async def make_indexes(self, *, all_of_them: bool = True) -> None:
         """Create the indexes and constraints that the live table has and this one lacks, each in its own transaction.
 

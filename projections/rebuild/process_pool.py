@@ -1,4 +1,4 @@
-"""The shards of a rebuild, done by this process and by others that it starts for it.
+"""The shards of a rebuild, done by this process, or by others that it starts for it.
 
 `concurrent.futures.ProcessPoolExecutor` was tried, and does not keep what a rebuild promises. It cannot end
 a running job: a cancelled rebuild would wait until each process has finished its shard, which may take hours.
@@ -50,8 +50,17 @@ OnProgress = Callable[[int, int], None]
 class Job(Protocol[T_co]):
     """A shard of the work; it can be sent to another process."""
 
-    async def run(self, log: EventLog, projection: Projection[Any], on_progress: OnProgress) -> T_co:
-        """Do it."""
+    async def run(
+        self, log: EventLog, projection: Projection[Any], on_progress: OnProgress, left: dict[Any, Any]
+    ) -> T_co:
+        """Do it.
+
+        Args:
+            log: The log.
+            projection: The projection.
+            on_progress: Receives the progress.
+            left: What earlier jobs of this process have left for later ones.
+        """
 
 
 def usual_processes() -> int:
@@ -62,20 +71,30 @@ def usual_processes() -> int:
 
 
 class ProcessPool:
-    """This process and its helpers; `process_pool` makes one."""
+    """The helpers, or this process if there are none; `process_pool` makes one.
+
+    This process does no shard beside its helpers: they postpone garbage collection, and its event loop stays free.
+    """
 
     def __init__(self, log: EventLog, projection: Projection[Any], helpers: Sequence[_Process]) -> None:
         self._log = log
         self._projection = projection
         self._helpers = helpers
+        self._left: dict[Any, Any] = {}
 
     @property
     def processes(self) -> int:
-        """The number of processes, including this one."""
-        return 1 + len(self._helpers)
+        """The number of processes that do shards."""
+        return len(self._helpers) or 1
+
+    def leave(self, name: Any, what: Any) -> None:
+        """Leave something for the jobs of this process."""
+        self._left[name] = what
 
     async def run(self, jobs: Sequence[Job[T_co]], on_progress: OnProgress) -> list[T_co]:
         """Do jobs, one in each process at a time; return their results in the order of the jobs.
+
+        A process takes the jobs of every n-th number first, so that it finds what it has left for them.
 
         Args:
             jobs: The jobs, all of one range of positions.
@@ -84,13 +103,14 @@ class ProcessPool:
         Raises:
             Exception: The error of the first job that failed; the others are abandoned.
         """
-        left = list(enumerate(jobs))[::-1]  # the next job is the last item
+        runs = [one.run for one in self._helpers] or [self._run_here]
+        waiting = [list(range(first, len(jobs), len(runs))) for first in range(len(runs))]
         results: list[Any] = [None] * len(jobs)
         reached = [(0, 0)] * len(jobs)
 
-        async def work(run: Callable[[Job[Any], OnProgress], Any]) -> None:
-            while left:
-                number, job = left.pop()
+        async def work(run: Callable[[Job[Any], OnProgress], Any], own: list[int]) -> None:
+            while own or any(waiting):
+                number = own.pop(0) if own else max(waiting, key=len).pop()
 
                 def report(position: int, events: int, number: int = number) -> None:
                     reached[number] = (position, events)
@@ -99,27 +119,27 @@ class ProcessPool:
                         sum(events for _, events in reached),
                     )
 
-                results[number] = await run(job, report)
-
-        async def here(job: Job[Any], report: OnProgress) -> Any:
-            return await job.run(self._log, self._projection, report)
+                results[number] = await run(jobs[number], report)
 
         if not self._helpers:
-            await work(here)
+            await work(self._run_here, waiting[0])
             return results
-        tasks = [asyncio.create_task(work(run)) for run in (here, *(one.run for one in self._helpers))]
+        tasks = [asyncio.create_task(work(run, own)) for run, own in zip(runs, waiting, strict=True)]
         try:
             await asyncio.gather(*tasks)
         finally:
             await end(*tasks)
         return results
 
+    async def _run_here(self, job: Job[Any], on_progress: OnProgress) -> Any:
+        return await job.run(self._log, self._projection, on_progress, self._left)
+
 
 @asynccontextmanager
 async def process_pool(
     log: EventLog, projection: Projection[Any], processes: int
 ) -> AsyncIterator[ProcessPool]:
-    """Start enough helpers for a number of processes, including this one, and end them with the block.
+    """Start so many helpers, unless one process is enough, and end them with the block.
 
     Raises:
         ConfigurationError: The projection or the classes of its events cannot be loaded in another process.
@@ -128,7 +148,7 @@ async def process_pool(
     try:
         if processes > 1:
             setup = _Setup.of(log, projection)
-            helpers += [_Process(setup) for _ in range(processes - 1)]
+            helpers += [_Process(setup) for _ in range(processes)]
         yield ProcessPool(log, projection, helpers)
     finally:
         await asyncio.gather(*(helper.end() for helper in helpers))
@@ -296,6 +316,7 @@ async def _serve_until_told(pipe: Connection, setup: _Setup) -> None:
 
 async def _do_jobs(pipe: Connection, setup: _Setup, jobs: asyncio.Queue[Any]) -> None:
     connection: DatabaseConnection | None = None
+    left: dict[Any, Any] = {}
     try:
         while True:
             job = await jobs.get()
@@ -308,7 +329,9 @@ async def _do_jobs(pipe: Connection, setup: _Setup, jobs: asyncio.Queue[Any]) ->
                     log = EventLog(connection)
                 with log.server.steady():
                     log.server.require(setup.server)
-                    result = await job.run(log, projection, lambda *reached: pipe.send(("progress", reached)))
+                    result = await job.run(
+                        log, projection, lambda *reached: pipe.send(("progress", reached)), left
+                    )
             except Exception as error:  # noqa: BLE001 - the process that sent the job raises it
                 pipe.send(("error", _portable(error)))
             else:

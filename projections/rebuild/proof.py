@@ -7,7 +7,7 @@ independent fold continues from the rows proved so far.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,7 @@ class Proved:
 
 @dataclass(frozen=True, slots=True)
 class _ShardProved:
+    read_events: int
     rows: int
     digest: int
     left_out: frozenset[tuple[int, str]]
@@ -78,31 +79,41 @@ class _ProveShard:
     skipped: Skipped | None
 
     async def run(
-        self, log: EventLog, projection: Projection[Any], on_progress: Callable[[int, int], None]
+        self,
+        log: EventLog,
+        projection: Projection[Any],
+        on_progress: Callable[[int, int], None],
+        left: dict[Any, Any],
     ) -> _ShardProved:
-        """Fold the shard and compare its rows."""
+        """Fold the shard and compare its rows; go on with the fold that went along with the build, if there is one."""
         async with reading(log.connection) as connection:
             failures = await connection.fetch(load("rebuild/list_failures", connection), projection.name)
-        fold: IndependentFold[Any] = IndependentFold(
-            log,
-            projection,
-            shard=self.shard,
-            discarded=self.discarded,
-            retry_discarded=self.skipped is None,
-            refused=self.refused,
-            held={
-                **(self.skipped.held if self.skipped is not None else {}),
-                **{row["key"]: row["position"] for row in failures},
-            },
-            on_progress=lambda position, _: on_progress(position, fold.events),
-        )
+        along: IndependentFold[Any] | None = left.pop(self.shard, None)
+        for other in [shard for shard in left if shard.of != self.shard.of]:
+            del left[other]  # the proof divides the keys in another way
+        if along is None or failures or self.discarded.pairs or self.skipped is not None:
+            along = IndependentFold(
+                log,
+                projection,
+                shard=self.shard,
+                discarded=self.discarded,
+                retry_discarded=self.skipped is None,
+                refused=self.refused,
+                held={
+                    **(self.skipped.held if self.skipped is not None else {}),
+                    **{row["key"]: row["position"] for row in failures},
+                },
+            )
+        fold = along
+        fold.on_progress = lambda position, _: on_progress(position, fold.events)
         await fold.advance(self.position)
+        on_progress(fold.position, fold.events)
         async with reading(log.connection) as connection, connection.transaction():
             await limit_statements(connection, BUILD_TIMEOUT_S)
             wrong, rows, digest = await differences(
                 connection, projection, beside_name(projection), fold, self.shard
             )
-        return _ShardProved(rows, digest, frozenset(fold.still_left_out), wrong)
+        return _ShardProved(fold.read_events, rows, digest, frozenset(fold.still_left_out), wrong)
 
 
 async def prove(
@@ -121,6 +132,7 @@ async def prove(
         for number in range(shards)
     ]
     proved = await pool.run(jobs, on_progress)
+    await _require_all_read(projection, build, [one.read_events for one in proved])
     _require_equal(projection, position, {key: where for one in proved for key, where in one.wrong.items()})
     return Proved(
         position,
@@ -128,6 +140,18 @@ async def prove(
         sum(one.digest for one in proved),
         frozenset().union(*(one.left_out for one in proved)),
     )
+
+
+async def _require_all_read(projection: Projection[Any], build: Build[Any], read: Sequence[int]) -> None:
+    """Check that the folds of the proof had every event of the log: each one had different events, in order."""
+    counted = await build.count_events()
+    events = sum(counted.get(category, 0) for category in projection.categories)
+    # Without the key in the stream's id, each shard reads all of them.
+    if (sum(read) != events) if projection.keyed_by_stream else any(one != events for one in read):
+        raise ProofError(
+            f"the proof of projection {projection.name} has read {sum(read)} events of the log up to position "
+            f"{build.position} in {len(read)} part(s), and the log has {events}"
+        )
 
 
 async def prove_step(  # noqa: PLR0917 - six different things

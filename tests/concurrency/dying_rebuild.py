@@ -30,7 +30,7 @@ async def run(death: Death) -> str:
     connection = await ConnectionFactory.create_connection(
         DatabaseConfig.from_url(sys.argv[1]).replace(min_pool_size=1, max_pool_size=3)
     )
-    death.watch(*STATEMENTS, "copy_records_to_table", passes=_renews_the_claim)
+    death.watch(*STATEMENTS, "copy_to_table", passes=_renews_the_claim)
     log, projection = EventLog(connection), SeenProjection()
     if sys.argv[2] == "compare":
         compared = await compare_with_rebuild(log, projection, lease_s=LEASE_S, limits=LIMITS)

@@ -21,7 +21,7 @@ async def fold(death: Death) -> str:
     connection = await ConnectionFactory.create_connection(
         DatabaseConfig.from_url(url).replace(min_pool_size=1, max_pool_size=2)
     )
-    death.watch(*STATEMENTS, "copy_records_to_table")
+    death.watch(*STATEMENTS, "copy_to_table")
     batch._COPY_ROWS_MIN = 2
     worker = ProjectionWorker(EventLog(connection), SeenProjection(), batch_events_max=batch_events_max)
     while await worker.run_once():

@@ -37,14 +37,14 @@ def copied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tables that COPY brought rows to, in order; new rows come by it however few they are."""
     monkeypatch.setattr(folding, "_COPY_ROWS_MIN", 1)
     tables: list[str] = []
-    copy = asyncpg.Connection.copy_records_to_table
+    copy = asyncpg.Connection.copy_to_table
 
     async def noted(connection: Any, table: str, **more: Any) -> Any:
         result = await copy(connection, table, **more)
         tables.append(table)
         return result
 
-    monkeypatch.setattr(asyncpg.Connection, "copy_records_to_table", noted)
+    monkeypatch.setattr(asyncpg.Connection, "copy_to_table", noted)
     return tables
 
 

@@ -209,9 +209,9 @@ async def test_an_append_whose_positions_would_change_is_refused(migrated_config
         await PostgreSQLOrderRepository(PostgreSQLAdapter(pool)).save_order(new_order("ES"))
 
 
-async def test_a_worker_whose_numbers_would_change_ends_with_the_error(migrated_config: DatabaseConfig):
-    """Numbers of many rows are passed as an array; nothing is written through a codec that has them as floats."""
-    async with pool_of(migrated_config, "numeric") as pool:
+async def test_a_worker_whose_times_would_change_ends_with_the_error(migrated_config: DatabaseConfig):
+    """Times of many rows are passed as an array; nothing is written through a codec that has them as text."""
+    async with pool_of(migrated_config, "timestamptz") as pool:
         adapter = PostgreSQLAdapter(pool)
         await PostgreSQLOrderRepository(adapter).save_order(new_order("ES"))
         async with projections.run(adapter, [OrdersProjection()]) as running:
@@ -222,9 +222,9 @@ async def test_a_worker_whose_numbers_would_change_ends_with_the_error(migrated_
 
 
 async def test_projections_are_folded_on_a_pool_with_codecs(migrated_config: DatabaseConfig):
-    """Row by row, and many new ones at once, for which COPY would go through the codecs."""
+    """Row by row, and many new ones at once, which COPY takes as text; numbers are passed as text too."""
     placed = [new_order(f"S{number}") for number in range(120)]
-    async with pool_of(migrated_config, "jsonb", "json", "text", *ENUMS) as pool:
+    async with pool_of(migrated_config, "jsonb", "json", "text", "numeric", *ENUMS) as pool:
         adapter = PostgreSQLAdapter(pool)
         orders = PostgreSQLOrderRepository(adapter)
         for order in placed:

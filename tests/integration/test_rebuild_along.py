@@ -1,0 +1,132 @@
+"""The fold of the proof that goes along with the build: it takes the same pages of the log, and nothing else of the build."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eventstore.core.context import decimal_arithmetic
+from eventstore.core.event import RecordedEvent
+from eventstore.domain.order import Order, OrderSide
+from eventstore.errors import RebuildError
+from projections import OrdersProjection, PositionsProjection, Projection
+from projections.check import check
+from projections.rebuild import RebuildLimits, rebuild
+from projections.rebuild.builder import Build
+from projections.rebuild.independent_fold import IndependentFold
+from tests.filled_log import fill_the_log
+from tests.hit_projections import Hit, HitsByPrice, hits, hits_table
+from tests.ordered_by_symbol import OrderedBySymbol, create_table, place
+
+if TYPE_CHECKING:
+    from eventstore.store import EventStore
+
+SMALL = RebuildLimits(step_events_max=4, page_events_max=2)
+
+
+@pytest.fixture
+def read_by_proof(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The positions up to which a fold of a proof has read the log by itself."""
+    read_it = IndependentFold.read
+    reached: list[int] = []
+
+    async def noted(self: IndependentFold[Any], through: int, connection: Any = None) -> Any:
+        reached.append(through)
+        return await read_it(self, through, connection)
+
+    monkeypatch.setattr(IndependentFold, "read", noted)
+    return reached
+
+
+async def test_a_new_build_and_its_proof_read_the_log_once(
+    store: EventStore, read_by_proof: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    """With the same digest as a proof that reads the log by itself; of rows by stream, and by another key."""
+    await create_table(store)
+    await fill_the_log(store)
+    await place(store, 1, 2, 3, symbol="A")
+    kinds: tuple[type[Projection[Any]], ...] = (OrdersProjection, PositionsProjection, OrderedBySymbol)
+    along = [await rebuild(store.log, kind(), limits=SMALL) for kind in kinds]
+    assert read_by_proof == []
+    monkeypatch.setattr(Build, "fold_along", lambda _: None)
+    for kind, one in zip(kinds, along, strict=True):
+        again = await rebuild(store.log, kind(), limits=SMALL)
+        assert (again.digest, again.rows, again.events) == (one.digest, one.rows, one.events)
+    assert read_by_proof
+    assert (await check(store.log, [kind() for kind in kinds])).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("pages", "why"),
+    [
+        (lambda rows: rows[1:], "has read 29 events .* the log has 30"),
+        (lambda rows: [rows[0], *rows], "twice, or not in order"),
+        (lambda rows: rows[::-1], "twice, or not in order"),
+    ],
+    ids=["missing", "twice", "backwards"],
+)
+async def test_a_build_that_does_not_read_every_event_is_found_out(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, pages: Any, why: str
+):
+    """Also if the fold of the proof takes its pages: each gives different events, and the log counts them."""
+    await place(store, *range(1, 31))
+    pages_of = Build._pages
+
+    async def changed(self: Build[Any], connection: Any, after: int, through: int) -> Any:
+        async for rows, reached in pages_of(self, connection, after, through):
+            yield (pages(rows) if reached == 10 else rows), reached
+
+    monkeypatch.setattr(Build, "_pages", changed)
+    with pytest.raises(RebuildError, match=why):
+        await rebuild(
+            store.log, OrdersProjection(), limits=RebuildLimits(step_events_max=10, page_events_max=5)
+        )
+
+
+async def test_an_event_that_cannot_be_folded_is_left_to_a_proof_that_knows_it(
+    store: EventStore, read_by_proof: list[int]
+):
+    """The fold that goes along does not know which keys stopped where, so the proof reads the log by itself."""
+    projection = HitsByPrice()
+    await hits_table(store, projection)
+    await store.log.append(
+        hits(*(Hit(number=one, price=Decimal(one), is_poison=one == 2) for one in (1, 2, 3)))
+    )
+    rebuilt = await rebuild(store.log, projection, limits=SMALL)
+    assert rebuilt.quarantined == 1
+    assert read_by_proof
+
+
+async def test_rows_of_the_proof_count_among_those_in_memory(store: EventStore, read_by_proof: list[int]):
+    """If both folds would hold more than the limit, the one of the proof is dropped and reads the log later."""
+    await place(store, *range(1, 31))
+    limits = RebuildLimits(step_events_max=10, page_events_max=5, rows_kept_max=50)
+    assert (await rebuild(store.log, OrdersProjection(), limits=limits)).rows == 30
+    assert read_by_proof
+
+
+async def test_an_event_that_fails_leaves_the_row_as_it_was(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
+    """The fold of the proof changes a row itself; what an applier did before it failed is undone."""
+    order = Order.create_market_order("ES", Decimal(2), OrderSide.BUY)
+    order.submit("B-1")
+
+    def half(one: Order, _: Any) -> None:
+        one.__dict__.update(symbol="NQ", version=7)
+        raise ValueError
+
+    created, submitted = (
+        RecordedEvent(number, order.id, number, one.event_id, one.event, {}, None)  # type: ignore[arg-type]
+        for number, one in enumerate(order.pending_events, start=1)
+    )
+    fold: IndependentFold[Any] = IndependentFold(store.log, OrdersProjection())
+    fold.fold([created], 1)
+    before = dict(fold.rows[order.id,].__dict__)
+    monkeypatch.setitem(Order._appliers, type(submitted.event), half)
+    with decimal_arithmetic():
+        fold.fold([submitted], 2)
+    assert fold.rows[order.id,].__dict__ == before
+    assert fold.last == {(order.id,): 1}
