@@ -38,6 +38,8 @@ BATCH_BYTES = 16 * 2**20
 """About how many bytes of comma-separated values one statement reads."""
 
 _BLOCK_BYTES = 2**20
+_COPIED_BYTES_MAX = 4 * BATCH_BYTES  # of a window whose events are larger than those before
+_SMALLER = 8
 _WINDOW_FIRST = 20_000
 _WINDOW_MAX = 1_000_000
 _CURRENT = "is current"
@@ -183,7 +185,7 @@ async def _copied(log: EventLog, asked: _Asked, within: Range) -> AsyncGenerator
 
     async def read(after: int, through: int) -> tuple[bytes, int]:
         with log.server.steady(within.generation):
-            data = await _copy(log, asked, after, through)
+            data, through = await _copy_fitting(log, asked, after, through)
             if not data and through < within.through:
                 through = (await read_rows(log.connection, "log/gap_end", through, within.through))[0][
                     "position"
@@ -211,10 +213,23 @@ async def _copied(log: EventLog, asked: _Asked, within: Range) -> AsyncGenerator
             ahead.exception()
 
 
-async def _copy(log: EventLog, asked: _Asked, after: int, through: int) -> bytes:
+async def _copy_fitting(log: EventLog, asked: _Asked, after: int, through: int) -> tuple[bytes, int]:
+    """Return the values of a window of positions, or of a smaller one if they are too many bytes, and where it ends."""
+    while (data := await _copy(log, asked, after, through)) is None:
+        through = after + max(1, (through - after) // _SMALLER)
+    return data, through
+
+
+async def _copy(log: EventLog, asked: _Asked, after: int, through: int) -> bytes | None:
+    """Return the values of a window of positions; None if they are too many bytes for several events."""
     parts: list[bytes] = []
+    size = 0
 
     async def take(data: bytes) -> None:
+        nonlocal size
+        size += len(data)
+        if size > _COPIED_BYTES_MAX and through > after + 1:
+            raise _TooLargeError
         parts.append(data)
 
     async with reading(log.connection) as connection:
@@ -226,8 +241,15 @@ async def _copy(log: EventLog, asked: _Asked, after: int, through: int) -> bytes
             through=str(through),
             types=", ".join(map(literal, asked.types.names)),
         )
-        await connection.copy_from_query(query, output=take, format="csv")
+        try:
+            await connection.copy_from_query(query, output=take, format="csv")  # which the driver cancels
+        except _TooLargeError:
+            return None
     return b"".join(parts)
+
+
+class _TooLargeError(Exception):
+    """A window of positions has too many bytes."""
 
 
 async def _decoded(log: EventLog, asked: _Asked, positions: list[int]) -> list[RecordedEvent]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -284,3 +285,29 @@ async def test_one_field_of_two_types(store: EventStore):
 
     with pytest.raises(ConfigurationError, match="the field count is not of one type: FrameNoted"):
         await store.events_frame([FrameNoted, Other])
+
+
+@pytest.mark.parametrize("largest", [1, 3, 12])
+async def test_a_window_of_large_events_is_read_in_smaller_ones(
+    store: EventStore, largest: int, monkeypatch: pytest.MonkeyPatch
+):
+    """Events that are together larger than a window may be are read fewer at a time, each once, in order."""
+    size = 200_000
+    for number in range(12):
+        await noted(store, FrameNoted(text="x" * size, count=number))
+    monkeypatch.setattr(event_frames, "_COPIED_BYTES_MAX", largest * (size + 1_000))
+    windows = []
+    copied = event_frames._copied
+
+    async def watched(*args: Any) -> AsyncIterator[bytes]:
+        async with aclosing(copied(*args)) as found:
+            async for data in found:
+                windows.append(len(data))
+                yield data
+
+    monkeypatch.setattr(event_frames, "_copied", watched)
+    frame = await store.events_frame(FrameNoted)
+
+    assert frame.column("count").to_pylist() == list(range(12))
+    assert max(windows) <= largest * (size + 1_000)
+    assert len(windows) >= 12 // largest
