@@ -11,7 +11,7 @@ from __future__ import annotations
 import decimal
 import sys
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import accumulate
@@ -29,6 +29,7 @@ MARKED, MARKED_BY_VENUE, BOUGHT, SOLD, CREATED, TRADED, MOVED = 1, 2, 3, 4, 5, 6
 _FILLS = (BOUGHT, SOLD)
 _ZERO = Decimal(0)
 _STREAM_BYTES = 16
+_ORDERED_AT_A_TIME = 5_000  # takes some milliseconds; then other tasks of the event loop may run
 _EPOCH_NS = 946_684_800 * 10**9  # of times: the year 2000
 _FIRST_US = -62_135_596_800 * 10**6 - _EPOCH_NS // 1000
 _LAST_US = 253_402_300_800 * 10**6 - _EPOCH_NS // 1000  # the year 10000
@@ -131,26 +132,30 @@ class Columns:
         self.firsts += page.firsts
         self.seconds += page.seconds
 
-    def in_order_of_time(self) -> tuple[Columns, set[int]]:
-        """Return the events by time and position, and the numbers of streams of which one was reported late."""
+    def in_order_of_time(self, late: set[int]) -> Iterator[Columns]:
+        """Yield the events by time and position, some at a time.
+
+        Args:
+            late: Receives the numbers of streams of which an event was reported late.
+        """
         times, numbers = self.times, self.numbers
         order = sorted(range(len(times)), key=times.__getitem__)  # stable, so by position too
         last: dict[int, int] = {}
-        late = set()
-        for place in order:
-            number = numbers[place]
-            if last.get(number, -1) > place:
-                late.add(number)
-            last[number] = place
-        chosen = Columns(
-            [numbers[place] for place in order],
-            array("q", (times[place] for place in order)),
-            array("q", (self.occurred[place] for place in order)),
-            array("h", (self.kinds[place] for place in order)),
-            [self.firsts[place] for place in order],
-            [self.seconds[place] for place in order],
-        )
-        return chosen, late
+        for start in range(0, len(order), _ORDERED_AT_A_TIME):
+            places = order[start : start + _ORDERED_AT_A_TIME]
+            for place in places:
+                number = numbers[place]
+                if last.get(number, -1) > place:
+                    late.add(number)
+                last[number] = place
+            yield Columns(
+                [numbers[place] for place in places],
+                array("q", [times[place] for place in places]),
+                array("q", [self.occurred[place] for place in places]),
+                array("h", [self.kinds[place] for place in places]),
+                [self.firsts[place] for place in places],
+                [self.seconds[place] for place in places],
+            )
 
 
 def _integers(kind: str, encoded: bytes) -> array[int]:

@@ -138,7 +138,7 @@ class ColumnCurve:
                 continue
             page, late = self._columns(row, points), set[int]()
             if not self._by_recorded and not page.is_in_order:
-                page, late = page.in_order_of_time()
+                page = await _in_order_of_time(page, late)
             is_straight = not late and 0 not in page.kinds and page.begins_after(points.times)
             if is_straight:
                 await _fold_all(fold, page)
@@ -205,14 +205,12 @@ class ColumnCurve:
         """Fold all pages in the order of time, and some streams from their events."""
         columns = Columns()
         for row in rows:
-            columns.add(self._columns(row, Points(columns.times, [])))
+            page = self._columns(row, Points(columns.times, []))
+            self._whole |= {number for number, kind in zip(page.numbers, page.kinds, strict=True) if not kind}
+            columns.add(page)
             await asyncio.sleep(0)
-        self._whole |= {
-            number for number, kind in zip(columns.numbers, columns.kinds, strict=True) if not kind
-        }
         if not self._by_recorded:
-            columns, late = columns.in_order_of_time()
-            self._whole |= late
+            columns = await _in_order_of_time(columns, self._whole)
         points = Points()
         await _fold_all(self._fold(points, await self._read_whole(end)), columns)
         return points
@@ -311,6 +309,14 @@ def _moment_ns(position: Position) -> int:
     if position.marked_at_ns is not None:
         return position.marked_at_ns - _EPOCH_NS
     return (position.marked_at - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+async def _in_order_of_time(page: Columns, late: set[int]) -> Columns:
+    ordered = Columns()
+    for some in page.in_order_of_time(late):
+        ordered.add(some)
+        await asyncio.sleep(0)
+    return ordered
 
 
 async def _fold_all(fold: EquityFold, page: Columns) -> None:
