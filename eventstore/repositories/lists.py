@@ -118,17 +118,24 @@ def load_statement(kind: type[Entity], table: str, version: int) -> Template:
     """
     return fill(
         template("lists/load"),
-        columns=_columns(kind, "row"),
+        columns=_columns(kind, "row", of_each="folded"),
         table=table,
         projection=literal(table),
         version=str(version),
     )
 
 
-def _columns(kind: type[Entity], source: str) -> str:
-    """Return the select list of an entity's columns: numbers keep their digits, enums need no look-up of their type."""
+def _columns(kind: type[Entity], row: str, *, of_each: str | None = None) -> str:
+    """Return the select list of an entity's columns: numbers keep their digits, enums need no look-up of their type.
+
+    Args:
+        kind: The class of the entity.
+        row: What the columns come from.
+        of_each: What the id and the version come from, if not from the same.
+    """
     selected = []
     for column in RowCodec(kind).columns:
+        source = of_each if of_each is not None and column.name in ("id", "version") else row
         name = "row_version" if column.name == "version" else column.name
         as_text = column.parameter_type == "numeric" or column.is_enum
         text = f"{source}.{column.name}{'::pg_catalog.text' if as_text else ''}"

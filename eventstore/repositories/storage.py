@@ -164,7 +164,7 @@ class PostgreSQLStorage:
                 records[0]["last_position"],
             )
             return await self._load_stream(kind, entity_id)
-        streams = self._streams(table, records)
+        streams = self._of_load(table, records)
         if not streams:
             return Stream(None, 0)
         if streams[0].failed is not None:
@@ -286,6 +286,16 @@ class PostgreSQLStorage:
                 )
                 for stream in streams
             ]
+
+    def _of_load(self, table: ReadTable[E], records: Sequence[Any]) -> list[Stream[E]]:
+        """Return the stream of a load that fits the log; its row comes with the event of its version."""
+        stream_id = records[0]["stream_id"]
+        if stream_id is None:
+            return []
+        tail = {record["version"]: record for record in records}
+        row = tail.get(records[0]["row_version"])
+        with collecting_later():
+            return self._corrected(table, {} if row is None else {stream_id: row}, {stream_id: tail})
 
     def _streams(self, table: ReadTable[E], records: Sequence[Any]) -> list[Stream[E]]:
         rows: dict[UUID, Any] = {}

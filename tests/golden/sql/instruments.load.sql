@@ -6,8 +6,8 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: instruments_pkey, events_pkey
 SELECT
-    row.id,
-    row.version AS row_version,
+    folded.id,
+    folded.version AS row_version,
     row.symbol,
     row.venue,
     row.kind::pg_catalog.text AS kind,
@@ -21,13 +21,14 @@ SELECT
     row.settlement::pg_catalog.text AS settlement,
     row.expires_at,
     row.created_at,
-    row.last_position,
+    folded.last_position,
     event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
     event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
 FROM (SELECT) AS one
-LEFT JOIN {schema}.instruments AS row ON row.id = $1::pg_catalog.uuid
+LEFT JOIN {schema}.instruments AS folded ON folded.id = $1::pg_catalog.uuid
     -- A row from another version of the fold cannot be used: then the whole stream is folded.
     AND NOT EXISTS (
         SELECT FROM {schema}.projections AS built WHERE built.name = 'instruments' AND built.version <> 1
     )
-LEFT JOIN {schema}.events AS event ON event.stream_id = $1::pg_catalog.uuid AND event.version >= coalesce(row.version, 0)
+LEFT JOIN {schema}.events AS event ON event.stream_id = $1::pg_catalog.uuid AND event.version >= coalesce(folded.version, 0)
+LEFT JOIN LATERAL (SELECT folded.* WHERE folded.version = event.version) AS row ON true

@@ -6,8 +6,8 @@
 -- Locks: none beyond ACCESS SHARE
 -- Index: portfolios_pkey, events_pkey
 SELECT
-    row.id,
-    row.version AS row_version,
+    folded.id,
+    folded.version AS row_version,
     row.name,
     row.currency,
     row.initial_capital::pg_catalog.text AS initial_capital,
@@ -40,13 +40,14 @@ SELECT
     row.details,
     row.created_at,
     row.last_updated,
-    row.last_position,
+    folded.last_position,
     event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
     event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
 FROM (SELECT) AS one
-LEFT JOIN {schema}.portfolios AS row ON row.id = $1::pg_catalog.uuid
+LEFT JOIN {schema}.portfolios AS folded ON folded.id = $1::pg_catalog.uuid
     -- A row from another version of the fold cannot be used: then the whole stream is folded.
     AND NOT EXISTS (
         SELECT FROM {schema}.projections AS built WHERE built.name = 'portfolios' AND built.version <> 1
     )
-LEFT JOIN {schema}.events AS event ON event.stream_id = $1::pg_catalog.uuid AND event.version >= coalesce(row.version, 0)
+LEFT JOIN {schema}.events AS event ON event.stream_id = $1::pg_catalog.uuid AND event.version >= coalesce(folded.version, 0)
+LEFT JOIN LATERAL (SELECT folded.* WHERE folded.version = event.version) AS row ON true
