@@ -15,7 +15,7 @@ ID_HELP = "An id, the beginning of one, or of an order its client order id or br
 
 _LISTED_MAX = 10
 
-_ALSO_BY = {"order": "a client order id or a broker order id", "portfolio": "a name"}
+_ALSO_BY = {"order": "a client or broker order id", "portfolio": "a name"}
 
 
 async def find(store: EventStore, text: str, category: str | None = None) -> UUID:

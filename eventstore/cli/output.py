@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
+from threading import Timer
 from typing import BinaryIO, TextIO
 
 from rich.cells import cell_len
@@ -47,6 +48,8 @@ _BETWEEN = ", "
 
 
 # ---- lines -----------------------------------------------------------------------------------------------------
+
+_PATIENCE_S = 1.0  # what takes no longer shows no bar
 
 
 def say(line: str) -> None:
@@ -296,6 +299,27 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
     with bars(transient=True) as shown:
         number = shown.add(description, total=None)
         yield lambda done, all_of_it: shown.update(number, completed=done, total=max(all_of_it, 1))
+
+
+@contextmanager
+def waiting(description: str) -> Iterator[None]:
+    """Show a moving bar while a block runs that takes longer than a second; it disappears at the end of the block."""
+    if not is_terminal():
+        yield
+        return
+    columns = (_Column(lambda task: task.description), BarColumn(), TimeElapsedColumn())
+    shown = Progress(*columns, console=_console(), transient=True)
+    shown.add_task(description, total=None)
+    # In a thread of its own, because a fold may keep the event loop busy.
+    timer = Timer(_PATIENCE_S, shown.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        shown.stop()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import typer
 
 from eventstore.cli import ids
 from eventstore.cli.asked import Asked, Base, Limit, Rates, SessionEnd, rates_of, with_report_options
-from eventstore.cli.output import TextTable, is_terminal, live, say_csv, say_json, show_table
+from eventstore.cli.output import TextTable, is_terminal, live, say_csv, say_json, show_table, waiting
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.domain.order import OrderStatus
@@ -307,7 +307,9 @@ async def _show(config: DatabaseConfig, asked: Asked, read: _Read) -> None:
             filters["portfolio"] = await ids.find(store, asked.portfolio, "portfolio")
         if asked.watch_s is not None:
             await _watch(store, asked, lambda: read(store, **filters), asked.watch_s)
-        _say(asked, await read(store, **filters))
+        with waiting("reading the log"):
+            report = await read(store, **filters)
+        _say(asked, report)
 
 
 # ---- showing ---------------------------------------------------------------------------------------------------

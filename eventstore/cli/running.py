@@ -133,7 +133,7 @@ def _in_one_line(error: BaseException) -> str | None:
     """Return the one line that describes an error; None if the error is a bug in this program."""
     error = _first(error)
     if isinstance(error, _UsageError):
-        message = error.format_message()  # type: ignore[attr-defined]
+        message = error.format_message().replace("Value error, ", "")  # type: ignore[attr-defined]
         context = getattr(error, "ctx", None)
         path = "eventstore" if context is None else context.command_path
         return f"{' '.join(message.split())} (see {path} --help)"

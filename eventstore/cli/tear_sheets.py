@@ -12,7 +12,7 @@ import typer
 
 from eventstore.cli import ids
 from eventstore.cli.asked import Asked, Base, Rates, SessionEnd, rates_of, with_report_options
-from eventstore.cli.output import say
+from eventstore.cli.output import say, waiting
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.errors import ConfigurationError, EventStoreError
@@ -45,6 +45,7 @@ def report(
         "rates": rates_of(rate),
         "base": base,
     }
+    _require_writable(html)
     with configuration(url, data) as config:
         asyncio.run(_report(config, asked, html, options))
     say(f"the tear sheet is in {html}")
@@ -55,7 +56,16 @@ async def _report(config: DatabaseConfig, asked: Asked, file: Path, options: Map
         filters = {name: value for name, value in asked.filters.items() if name not in _PRINTED}
         if asked.portfolio is not None:
             filters["portfolio"] = await ids.find(store, asked.portfolio, "portfolio")
-        await write(store, file, **options, **filters)
+        with waiting("reading the log"):
+            await write(store, file, **options, **filters)
+
+
+def _require_writable(file: Path) -> None:
+    """Refuse what cannot be written before the log is read, which may take long."""
+    if file.is_dir():
+        raise ConfigurationError(f"the file {file} cannot be written: it is a folder")
+    if not file.parent.is_dir():
+        raise ConfigurationError(f"the file {file} cannot be written: there is no folder {file.parent}")
 
 
 def make_folder_of(file: Path) -> None:

@@ -300,3 +300,14 @@ async def test_without_the_extra(store: EventStore, migrated_config: DatabaseCon
         env={"PYTHONPATH": str(hidden)},
     )
     assert_refused(done, "pip install 'trading-eventstore[report]'")
+
+
+async def test_a_file_that_cannot_be_written_is_refused_before_the_log_is_read(
+    migrated_config: DatabaseConfig, tmp_path: Path
+):
+    """A folder, and a file in a folder that does not exist: one line, no database needed."""
+    for file, said in ((tmp_path, "it is a folder"), (tmp_path / "none" / "out.html", "there is no folder")):
+        done = await asyncio.to_thread(
+            run, "report", "--html", file, "--url", "postgresql://nobody:1@127.0.0.1:1/x"
+        )
+        assert_refused(done, said)

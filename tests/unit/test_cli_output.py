@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 
 import pytest
 
-from eventstore.cli.output import TextTable, bars, live, progress, say, say_csv, say_json, show_table
+from eventstore.cli.output import TextTable, bars, live, progress, say, say_csv, say_json, show_table, waiting
 from tests.terminal import Terminal
 
 MARKUP = "[/x] [bold]b[/bold] [link=http://evil.example]l[/link] [/SETTLEMENT] :warning:"
@@ -132,6 +133,26 @@ def test_a_bar_is_on_a_terminal_alone(capsys: pytest.CaptureFixture[str], monkey
         show(1, 4)
     assert MARKUP in screen.getvalue()
     assert "25%" in screen.getvalue()
+
+
+def test_a_bar_moves_while_something_takes_long(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """On a terminal, after a second; what is over sooner shows none, and a pipe gets nothing."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    with waiting(MARKUP):
+        pass
+    assert capsys.readouterr().out == ""
+    for patience_s, is_shown in ((60.0, False), (0.0, True)):
+        monkeypatch.setattr("eventstore.cli.output._PATIENCE_S", patience_s)
+        screen = Terminal()
+        monkeypatch.setattr(sys, "stdout", screen)
+        with waiting(MARKUP):
+            deadline = time.monotonic() + 10
+            while is_shown and MARKUP not in screen.getvalue() and time.monotonic() < deadline:
+                time.sleep(0.01)
+        assert (MARKUP in screen.getvalue()) is is_shown
 
 
 def test_a_column_is_aligned_as_it_is_asked_for(capsys: pytest.CaptureFixture[str]):
