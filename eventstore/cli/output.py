@@ -310,7 +310,7 @@ def waiting(description: str) -> Iterator[None]:
     columns = (_Column(lambda task: task.description), BarColumn(), TimeElapsedColumn())
     shown = Progress(*columns, console=_console(), transient=True)
     shown.add_task(description, total=None)
-    # In a thread of its own, because a fold may keep the event loop busy.
+    # In a separate thread, because a fold may keep the event loop busy.
     timer = Timer(_PATIENCE_S, shown.start)
     timer.daemon = True
     timer.start()
