@@ -114,11 +114,11 @@ def _appended(columns: AppendColumns, rows: Sequence[Record]) -> AppendResult:
     return AppendResult(tuple(sorted([row["position"] for row in rows])), rows[0]["recorded_at"])
 
 
-async def _fetch(connection: Any, sent: Sent | None, statement: str, *arguments: Any) -> list[Record]:
+async def _fetch(connection: Connection, sent: Sent | None, statement: str, *arguments: Any) -> list[Record]:
     if sent is None:
-        rows: list[Record] = await connection.fetch(statement, *arguments)
-    else:
-        rows = await connection.fetch_to_the_end(statement, *arguments, sent=sent)
+        return await connection.fetch(statement, *arguments)
+    pooled: Any = connection  # only connections of a `DatabaseConnection` have the method
+    rows: list[Record] = await pooled.fetch_to_the_end(statement, *arguments, sent=sent)
     return rows
 
 
