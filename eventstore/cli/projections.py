@@ -11,6 +11,7 @@ import typer
 
 from eventstore.cli.modules import all_projections, projections_named
 from eventstore.cli.output import say
+from eventstore.cli.running import run_long
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
 from eventstore.database.cancellation import end
@@ -43,7 +44,7 @@ def work(
     """Keep the read tables up to date, until SIGINT (Ctrl-C) or SIGTERM ends the command with status 0."""
     chosen = projections_named(projection) if projection else all_projections()
     with configuration(url, data) as config:
-        asyncio.run(_work(config, chosen, partitions))
+        run_long(_work(config, chosen, partitions))
 
 
 async def _work(config: DatabaseConfig, chosen: list[Projection[Any]], partitions: int | None) -> None:
