@@ -182,7 +182,7 @@ class EventLog:
         try:
             try:
                 result = await self._send(columns, sent=sent)
-            except (AnswerLostError, RepositoryError) as error:
+            except (AnswerLostError, ConnectionError, RepositoryError) as error:
                 result = await self._append_again(columns, on_result, error)
             else:
                 _report(result, on_result)
@@ -204,13 +204,14 @@ class EventLog:
         self,
         columns: AppendColumns,
         on_result: Callable[[AppendResult], None] | None,
-        error: AnswerLostError | RepositoryError,
+        error: AnswerLostError | ConnectionError | RepositoryError,
     ) -> AppendResult:
         if isinstance(error, AnswerLostError):
             return await finish(self._append_and_report(columns, on_result, error))
-        if error.sqlstate != _NO_RIGHT:
+        if isinstance(error, RepositoryError) and error.sqlstate != _NO_RIGHT:
             raise error
-        # The rights have changed since they were read, and are read again.
+        # Nothing was appended. Either the rights have changed since they were read, or a connection of the pool was lost while
+        # nobody used it; another one may do.
         return await finish(self._append_and_report(columns, on_result))
 
     def _append_shielded(

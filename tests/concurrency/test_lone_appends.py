@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventstore.database import ConnectionFactory
+from eventstore.database.pooled import PooledConnection, unwrapped
 from eventstore.errors import ConcurrencyError
 from eventstore.log import EventLog
 from eventstore.log.records import AppendResult, to_columns
@@ -204,3 +205,26 @@ def test_the_end_of_the_event_loop_does_not_wait_for_an_answer(migrated_config: 
         runner.run(clean_up())
     assert appending.cancelled()
     assert took_s < 15  # the answer would take the time limit of a command, which is 30 s
+
+
+async def test_a_connection_that_is_lost_before_the_append_is_replaced(
+    lone: EventLog, monkeypatch: pytest.MonkeyPatch
+):
+    """The server has ended it while nobody used it, and the writer sees no error: nothing was sent."""
+    fetchval = PooledConnection.fetchval
+    lost: list[str] = []
+
+    def dying(connection: PooledConnection, query: str, *args: Any, **options: Any) -> Any:
+        if not lost:
+            lost.append(query)
+            connection.terminate()
+        return fetchval(connection, query, *args, **options)
+
+    async with lone.connection.acquire() as lent:
+        unwrapped(lent).may_insert = None  # as of a connection that was never used
+    monkeypatch.setattr(PooledConnection, "fetchval", dying)
+    stream = started()
+    result = await lone.append(stream)
+    assert len(lost) == 1
+    assert "privilege" in lost[0]
+    assert [event.position for event in await lone.read_stream(stream.stream_id)] == list(result.positions)
