@@ -270,7 +270,8 @@ async def test_a_writer_in_flight_is_waited_for(store: EventStore, by_time: bool
     looking = asyncio.create_task(look())
     async with store.connection.acquire() as connection:  # it has looked for writers at least twice
         waited = (
-            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_locks%' AND pid <> pg_backend_pid()"
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE query LIKE '%pg_locks%' AND pid <> pg_backend_pid() AND datname = current_database()"
         )
         await until(lambda: _is_positive(connection, waited))
     assert not looking.done()

@@ -145,7 +145,8 @@ async def test_the_session_is_reset_after_users(database_config: DatabaseConfig)
             await one.execute("LISTEN somewhere")
         async with connection.acquire() as one:
             assert await one.fetchval("SHOW search_path") == '"$user", public'
-            assert await one.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+            locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+            assert await one.fetchval(locks) == 0
             assert await one.fetchval("SELECT count(*) FROM pg_listening_channels()") == 0
     finally:
         await connection.close()

@@ -136,7 +136,10 @@ async def test_three_migrations_at_once(bouncer: PgBouncer, tmp_path: Path):
         managers = [MigrationManager(PostgreSQLAdapter(one), directory=tmp_path) for one in connections]
         assert sum(await asyncio.gather(*(one.migrate_to_latest() for one in managers))) == 3
         await managers[0].ensure_current()
-        locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        locks = (
+            "SELECT count(*) FROM pg_locks JOIN pg_database ON database = pg_database.oid "
+            "WHERE locktype = 'advisory' AND datname = current_database()"
+        )
         assert await PostgreSQLAdapter(connections[0]).fetch_value(locks) == 0
     finally:
         for one in connections:

@@ -245,7 +245,8 @@ async def test_a_reader_that_leaves_early_holds_nothing(store: EventStore, monke
     assert (await store.events_frame(FrameNoted)).num_rows == 20
     async with store.connection.acquire() as connection:
         waiting = await connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%COPY%'"
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() "
+            "AND query LIKE '%COPY%' AND datname = current_database()"
         )
     assert waiting == 0
 
