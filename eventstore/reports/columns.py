@@ -8,8 +8,11 @@ from typing import Literal
 Kind = Literal["text", "decimal", "integer", "time", "duration", "boolean"]
 """What the values of a column are: str, Decimal, int, datetime in UTC, timedelta or bool; each may be None."""
 
-ValueUnit = Literal["", "price", "quantity", "money", "quotient"]
-"""How a decimal is rounded when it is shown: by the instrument, by the currency, or to four decimals."""
+ValueUnit = Literal["", "price", "quantity", "money", "moneys", "quotient"]
+"""How a decimal is rounded when it is shown: by the instrument, by the currency, or to four decimals.
+
+`moneys` is a text of amounts with their currencies.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,11 @@ class Column:
 def texts(*names: str) -> tuple[Column, ...]:
     """Return columns of texts."""
     return tuple(Column(name) for name in names)
+
+
+def amounts_apart(*names: str) -> tuple[Column, ...]:
+    """Return columns of amounts in other currencies, each one text, such as `0.02 BNB, 1.5 EUR`."""
+    return tuple(Column(name, unit="moneys") for name in names)
 
 
 def times(*names: str) -> tuple[Column, ...]:

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import starmap
 from typing import Any
 
 from eventstore.arrow_decimals import WIDE
 from eventstore.domain.instrument import Instrument
 from eventstore.printable import printable
 from eventstore.reports.columns import Column
+from eventstore.reports.money import split_amounts
 
 _DECIMALS_MAX = 8
 """Decimals of a value whose instrument or currency does not say how many it has: coins are counted to 1E-8."""
@@ -130,6 +132,8 @@ class Display:
             return _duration(value)
         if isinstance(value, bool):
             return "yes" if value else "no"
+        if column.unit == "moneys":
+            value = ", ".join(starmap(_with_currency, split_amounts(value)))
         return printable(str(value))
 
     def _decimal(self, column: Column, value: Decimal, row: Mapping[str, Any]) -> str:
@@ -140,6 +144,10 @@ class Display:
         known = self.increments.get(row.get("symbol") or "", Increments())
         decimals = known.price if column.unit == "price" else known.quantity
         return _trimmed(value, _DECIMALS_MAX) if decimals is None else f"{_rounded(value, decimals):f}"
+
+
+def _with_currency(amount: Decimal, currency: str) -> str:
+    return f"{amount_text(amount, currency)} {currency}"
 
 
 def amount_text(amount: Decimal, currency: str | None) -> str:

@@ -150,6 +150,12 @@ def added(*amounts: Decimal) -> Decimal:
     return plain(sum(amounts, ZERO))
 
 
+def split_amounts(text: str) -> list[tuple[Decimal, str]]:
+    """Return the amounts and currencies of a text that `told` has made."""
+    pairs = (one.partition(" ") for one in text.split(", "))
+    return [(Decimal(amount), currency) for amount, _, currency in pairs]
+
+
 def told(amounts: Iterable[CurrencyAmount]) -> str | None:
     """Return amounts of other currencies as one text, such as `0.02 BNB, 1.5 EUR`; None if there are none."""
     return ", ".join(f"{one.amount:f} {one.currency}" for one in amounts) or None

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from eventstore.domain.order import Order, OrderStatus
 from eventstore.errors import ConfigurationError
-from eventstore.reports.columns import amounts, averages, integers, prices, quantities, texts, times
+from eventstore.reports.columns import (
+    amounts,
+    amounts_apart,
+    averages,
+    integers,
+    prices,
+    quantities,
+    texts,
+    times,
+)
 from eventstore.reports.filters import Question, last
 from eventstore.reports.money import told
 from eventstore.reports.reading import moment_of, text_of
@@ -24,7 +33,8 @@ COLUMNS = (
     *quantities("filled_quantity", "leaves_quantity"),
     *averages("average_fill_price"),
     *amounts("commission"),
-    *texts("other_commissions", "currency", "portfolio_id", "strategy", "account", "venue"),
+    *amounts_apart("other_commissions"),
+    *texts("currency", "portfolio_id", "strategy", "account", "venue"),
     *times("created_at", "submitted_at", "filled_at"),
     *texts("reason"),
     *integers("version"),

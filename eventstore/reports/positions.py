@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from eventstore.domain.position import Position
 from eventstore.errors import ConfigurationError
-from eventstore.reports.columns import Column, amounts, averages, integers, prices, quantities, texts, times
+from eventstore.reports.columns import (
+    Column,
+    amounts,
+    amounts_apart,
+    averages,
+    integers,
+    prices,
+    quantities,
+    texts,
+    times,
+)
 from eventstore.reports.filters import Question, last
 from eventstore.reports.money import told
 from eventstore.reports.reading import moment_of, text_of
@@ -27,7 +37,7 @@ COLUMNS = (
     *prices("mark"),
     *times("marked_at"),
     *amounts("market_value", "exposure", "unrealized_pnl", "realized_pnl", "commission"),
-    *texts("other_commissions"),
+    *amounts_apart("other_commissions"),
     *amounts("total_pnl"),
     *texts("currency"),
     Column("multiplier", "decimal"),

@@ -15,7 +15,16 @@ from eventstore.domain.average_cost import in_place
 from eventstore.domain.position import Position, PositionMarked
 from eventstore.domain.position_memory import adopted, reported
 from eventstore.replay.past_fold import creates, try_to_evolve
-from eventstore.reports.columns import Column, amounts, averages, integers, quantities, texts, times
+from eventstore.reports.columns import (
+    Column,
+    amounts,
+    amounts_apart,
+    averages,
+    integers,
+    quantities,
+    texts,
+    times,
+)
 from eventstore.reports.filters import Question, last
 from eventstore.reports.money import ZERO, Converter, Rates, told
 from eventstore.reports.reading import converter_of, has, moment_of, text_of
@@ -31,7 +40,7 @@ COLUMNS = (
     *times("opened_at", "closed_at"),
     Column("holding_time", "duration"),
     *amounts("realized_pnl", "commission"),
-    *texts("other_commissions"),
+    *amounts_apart("other_commissions"),
     *amounts("net_pnl", "mae", "mfe"),
     *integers("fills"),
     *texts("currency", "portfolio_id", "strategy", "account", "venue"),

@@ -43,7 +43,7 @@ _POSITIONS_MAX = 200
 _POINTS_MAX = 2_000  # a plot is at most this many pixels wide
 _CURVE_KEPT_S = 10.0  # a curve of a log that grows is drawn anew not more often than this
 _CURVES_MAX = 8
-_RECENT_EVENTS = 1_000  # the latest of so many is the end of the slider: reports come late, but not that late
+_RECENT_EVENTS = 1_000  # the latest of so many is about the end of the slider
 _REPLY_HEADER = "Server-Timing"
 
 
@@ -208,7 +208,11 @@ async def _span(store: EventStore, portfolio: Portfolio, clock: str) -> tuple[da
     first = (await store.log.read_stream(portfolio.id, limit=1))[0]
     begin: datetime = getattr(first, clock)
     recent = (await read_rows(store.connection, "log/recent", _RECENT_EVENTS, 0.0))[0]
-    return begin, max(begin, recent[f"last_{clock}"] or begin)
+    end: datetime = max(begin, recent[f"last_{clock}"] or begin)
+    if clock == "occurred_at":  # any earlier event may have occurred later
+        later = (await read_rows(store.connection, "log/last_occurred_at", end))[0]
+        end = later["last_occurred_at"] or end
+    return begin, end
 
 
 # ---- the curve -------------------------------------------------------------------------------------------------

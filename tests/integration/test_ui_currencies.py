@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,11 @@ import pytest
 import pytest_asyncio
 
 from eventstore.domain.order import Order, OrderSide
-from eventstore.domain.portfolio import Portfolio
+from eventstore.domain.portfolio import CashKind, Portfolio
 from eventstore.domain.position import Position
 from eventstore.errors import DomainError
 from eventstore.testing.strategies import EPOCH
+from eventstore.ui.rendering import moment
 from tests.inspector_client import Page, browsing
 
 if TYPE_CHECKING:
@@ -47,6 +49,34 @@ async def desk(store: EventStore) -> Portfolio:
         await uow.positions.save_position(position)
         await uow.orders.save_order(order)
     return portfolio
+
+
+async def test_results_and_income_of_each_currency_are_beside_the_book(store: EventStore, desk: Portfolio):
+    """The tiles add up: none leaves out what was earned in another currency."""
+    desk.record_trade("E-2", realized_pnl=D("2.5"), currency="EUR", occurred_at=EPOCH)
+    desk.record_cash(CashKind.DIVIDEND, D("0.75"), currency="JPY", occurred_at=EPOCH)
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.update_portfolio(desk)
+    async with browsing(store) as client:
+        page = Page((await client.get("/time", params={"portfolio": str(desk.id)})).text)
+    assert "2.50 EUR" in page.text
+    assert "1 JPY" in page.text
+
+
+async def test_the_slider_ends_with_what_occurred_last(store: EventStore, desk: Portfolio):
+    """Also if a thousand events that occurred before it were recorded after it."""
+    last = EPOCH + timedelta(days=1)
+    desk.record_trade("E-2", realized_pnl=D(7), occurred_at=last)
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.update_portfolio(desk)
+    async with store.unit_of_work() as uow:
+        for _ in range(1_001):
+            await uow.orders.save_order(
+                Order.create_market_order("ES", D(1), OrderSide.BUY, occurred_at=EPOCH)
+            )
+    async with browsing(store) as client:
+        page = await client.get("/time", params={"portfolio": str(desk.id)})
+    assert f'data-end="{moment(last)}"' in page.text
 
 
 async def test_the_book_and_the_curve_are_at_the_rates(store: EventStore, desk: Portfolio):

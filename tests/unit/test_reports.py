@@ -16,11 +16,13 @@ import pytest
 
 from eventstore.cli.reports import table_of
 from eventstore.domain.instrument import Instrument, InstrumentKind
+from eventstore.domain.money import CurrencyAmount
 from eventstore.errors import ConfigurationError, LimitError
 from eventstore.reports import Column, Report, positions, trades
 from eventstore.reports.columns import amounts, averages, prices, quantities, quotients, texts, times
 from eventstore.reports.display import Display
 from eventstore.reports.filters import Question, last
+from eventstore.reports.money import told
 from eventstore.reports.periods import Periods, checked_by
 
 D = Decimal
@@ -334,6 +336,17 @@ def test_what_rows_are_grouped_by():
             checked_by(by)
 
 
+def test_amounts_of_other_currencies_are_rounded_when_shown():
+    """Each to the scale of its currency; underneath they are exact."""
+    column = Column("other_commissions", unit="moneys")
+    exact = told(
+        [CurrencyAmount(currency="BNB", amount=D(1) / 75), CurrencyAmount(currency="JPY", amount=D("2.6"))]
+    )
+    one = Report("some", (column,), [(exact,)])
+    assert one.shown() == [["0.01333333 BNB, 3 JPY"]]
+    assert one.rows()[0]["other_commissions"] == exact
+
+
 def test_parts_of_a_report():
     """Some rows, the last rows and another order keep the columns, the position and how each row is rounded."""
     es = instrument(symbol="ES", tick_size=D("0.25"))
@@ -368,7 +381,7 @@ def test_times_are_shown_in_a_zone():
 )
 def test_a_table_shows_commissions_in_coins(name: str, columns: tuple[Column, ...]):
     """Where there are any: they are no part of the other columns."""
-    for told in (None, "0.02 BNB"):
-        row = tuple(told if column.name == "other_commissions" else None for column in columns)
+    for text in (None, "0.02 BNB"):
+        row = tuple(text if column.name == "other_commissions" else None for column in columns)
         shown = "".join(map(str, table_of(Report(name, columns, [row], through=1)).lines(400)))
-        assert ("0.02 BNB" in shown) is (told is not None)
+        assert ("0.02 BNB" in shown) is (text is not None)
