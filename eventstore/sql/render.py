@@ -9,6 +9,7 @@ search path, can replace it: a table, type or function of the store as `{schema}
     {regclass events}   the oid of one of the store's relations, such as the argument of `nextval`
     {positions_max}     the highest possible position of the log; positions beyond it were never assigned
     {event_bytes}       the bytes of an event's JSON, in its columns `data` and `metadata`
+    {is_usual_envelope} whether a fold of an event needs no look at its columns `occurred_at` and `metadata`
     {is_ordered}        whether positions ascend, and are drawn only on this server
     {uuid_hash column}  a number made of a column of type uuid, by which keys are split, as `uuid_hash` in projections/keys.py
 
@@ -71,6 +72,8 @@ END, 0) + coalesce(CASE
     WHEN pg_catalog.pg_column_compression(metadata) IS NULL THEN pg_catalog.pg_column_size(metadata)
     ELSE pg_catalog.pg_column_size(metadata OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object())
 END, 0)""",
+    "is_usual_envelope": """pg_catalog.isfinite(occurred_at)
+    AND pg_catalog.jsonb_typeof(metadata) = 'object'::pg_catalog.text""",
     # See the preconditions `sequence of positions` and `no subscription`.
     "is_ordered": """EXISTS (
         SELECT

@@ -17,6 +17,7 @@ from eventstore.log import EventLog
 from eventstore.log.records import to_columns
 from eventstore.store import EventStore
 from tests.entities import everything, started, tuned
+from tests.held_streams import held
 from tests.relay import Relay
 from tests.waiting import until
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from eventstore.database import DatabaseConfig, DatabaseConnection
-    from eventstore.log import StreamAppend
 
 
 _REFUSING = """
@@ -46,19 +46,6 @@ async def opened(config: DatabaseConfig, **settings: Any) -> AsyncIterator[Datab
         yield connection
     finally:
         await connection.close(timeout_s=5)
-
-
-@asynccontextmanager
-async def held(log: EventLog, stream: StreamAppend) -> AsyncIterator[None]:
-    """Hold the keys of a stream in an open transaction of someone else, and roll it back at the end."""
-    async with log.connection.acquire() as connection:
-        transaction = connection.transaction()
-        await transaction.start()
-        await log.append_in(connection, to_columns(stream.staged({})))
-        try:
-            yield
-        finally:
-            await transaction.rollback()
 
 
 async def statements(connection: DatabaseConnection) -> dict[Any, set[UUID]]:

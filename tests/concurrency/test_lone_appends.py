@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +15,7 @@ from eventstore.errors import ConcurrencyError
 from eventstore.log import EventLog
 from eventstore.log.records import AppendResult, to_columns
 from tests.entities import everything, started, tuned
+from tests.held_streams import held
 from tests.relayed_connections import connected, relay
 from tests.waiting import until
 
@@ -72,19 +73,6 @@ class Appending:
         assert found == list(reversed(messages))
 
 
-@asynccontextmanager
-async def held(log: EventLog, stream: StreamAppend) -> AsyncIterator[None]:
-    """Hold the keys of a stream in an open transaction, which is rolled back."""
-    async with log.connection.acquire() as connection:
-        transaction = connection.transaction()
-        await transaction.start()
-        await log.append_in(connection, to_columns(stream.staged({})))
-        try:
-            yield
-        finally:
-            await transaction.rollback()
-
-
 async def waits_on_the_server(log: EventLog) -> None:
     """Wait until a statement waits for a lock."""
     async with log.connection.acquire() as one:
@@ -129,7 +117,7 @@ async def test_a_cancelled_append_that_is_refused_raises_the_cancellation(lone: 
 
 @pytest.mark.parametrize("group_commit", [True, False], ids=["group-commit", "each-alone"])
 async def test_a_cancelled_append_whose_answer_is_lost_is_sent_again(relay: Relay, group_commit: bool):
-    """It is in the log once, and its result is told, before the cancellation is raised."""
+    """The cancellation is raised after the append is in the log, once, and its result was told."""
     async with connected(relay) as connection:
         log = EventLog(connection, group_commit=group_commit)
         await prepared(log)

@@ -44,7 +44,7 @@ def line(kind: str, value: object) -> str:
     ],
 )
 def test_a_value_is_the_text_that_its_type_reads(kind: str, value: object, text: str):
-    """None is the mark of NULL, and no text looks like it; a time is told in UTC."""
+    """None becomes NULL, and no text is read as NULL; a time is written in UTC."""
     assert line(kind, value) == text
 
 

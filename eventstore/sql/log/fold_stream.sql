@@ -19,7 +19,7 @@ FROM (
     FROM (
         SELECT
             position, stream_id, version, type, schema_version, data, occurred_at,
-            pg_catalog.isfinite(occurred_at) AND pg_catalog.jsonb_typeof(metadata) = 'object'::pg_catalog.text AS is_usual,
+            {is_usual_envelope} AS is_usual,
             {event_bytes} AS size
         FROM {schema}.events
         WHERE stream_id = $1::pg_catalog.uuid AND version > $2::integer AND category = $4::pg_catalog.text

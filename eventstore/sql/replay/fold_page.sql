@@ -21,7 +21,7 @@ FROM (
     FROM (
         SELECT
             position, stream_id, version, type, schema_version, data, occurred_at,
-            pg_catalog.isfinite(occurred_at) AND pg_catalog.jsonb_typeof(metadata) = 'object'::pg_catalog.text AS is_usual,
+            {is_usual_envelope} AS is_usual,
             {event_bytes} AS size
         FROM {schema}.events
         WHERE position > $1::bigint AND position <= $2::bigint
