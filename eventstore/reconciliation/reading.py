@@ -151,7 +151,7 @@ async def _executions(
                 splits[symbol] = max(splits.get(symbol, part.occurred_at), part.occurred_at)
             elif part.occurred_at <= statement.as_of:
                 executions.take(part)
-    found = executions.found(lambda one: _is_in(statement, one))
+    found = await executions.found(lambda one: _is_in(statement, one))
     return [one for one in found if one.execution.side is not None]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -21,6 +21,7 @@ from eventstore.domain.position_events import (
     PositionFilled,
     PositionOpened,
 )
+from eventstore.time_slices import Slices, listed, ordered
 
 _OF_ORDERS = (OrderCreated, OrderFilled, OrderFillBusted, OrderFillCorrected)
 _OF_POSITIONS = (PositionOpened, PositionFilled, PositionFillBusted, PositionFillCorrected)
@@ -102,15 +103,19 @@ class Executions:
         else:
             _take_position(self._of_positions.setdefault(part.stream_id, []), part, created)
 
-    def found(self, belongs: Callable[[Reported], bool] = lambda _: True) -> list[Reported]:
+    async def found(self, belongs: Callable[[Reported], bool] = lambda _: True) -> list[Reported]:
         """Return the executions that belong to an answer, those that were taken back too, by their times.
 
         One that an order and a position counted is that of the order, if that belongs to the answer.
         """
-        found = [one for its in self._of_orders.values() for one in its if belongs(one)]
+        found = await listed((one for its in self._of_orders.values() for one in its), belongs)
+        alone, slices = _OfPositionsAlone(), Slices()
+        for one in found:
+            alone.add(one)
+            await slices.rest()
         of_positions = (one for its in self._of_positions.values() for one in its)
-        found += list(_of_positions_alone(of_positions, found, belongs))
-        return sorted(found, key=lambda one: (one.execution.occurred_at, one.position))
+        found += await listed(of_positions, lambda one: alone.has(one, belongs))
+        return await ordered(found, key=lambda one: (one.execution.occurred_at, one.position))
 
 
 def _take_order(its: list[Reported], part: RecordedEvent, created: Any) -> None:
@@ -263,22 +268,26 @@ def _take_back(its: list[Reported], event: Any, *, is_correction: bool) -> Repor
     return None
 
 
-def _of_positions_alone(
-    of_positions: Iterable[Reported], of_orders: Iterable[Reported], belongs: Callable[[Reported], bool]
-) -> Iterator[Reported]:
-    """Yield what positions counted and no order did, the two parts of a flip once."""
-    known: dict[tuple[str | None, str], list[Reported]] = {}
-    for one in of_orders:
-        known.setdefault((one.execution.execution_id, one.symbol), []).append(one)
-    flips: dict[tuple[Any, ...], Reported] = {}
-    for one in of_positions:
-        its = known.get((one.execution.execution_id, one.symbol), [])
+class _OfPositionsAlone:
+    """Finds what positions counted and no order did, the two parts of a flip once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str | None, str], list[Reported]] = {}
+        self._flips: dict[tuple[Any, ...], Reported] = {}
+
+    def add(self, of_order: Reported) -> None:
+        """Take in what an order counted."""
+        self._known.setdefault((of_order.execution.execution_id, of_order.symbol), []).append(of_order)
+
+    def has(self, one: Reported, belongs: Callable[[Reported], bool]) -> bool:
+        """Whether the next one of the positions is to be found: call it once for each, after all of the orders."""
+        its = self._known.get((one.execution.execution_id, one.symbol), [])
         same = next((other for other in its if _is_same(one, other)), None)
         if same is None:
-            if belongs(one) and not _joined(flips, one):
-                yield one
-        elif not has_id(one.execution.execution_id):
+            return belongs(one) and not _joined(self._flips, one)
+        if not has_id(one.execution.execution_id):
             its.remove(same)
+        return False
 
 
 def _is_same(of_position: Reported, of_order: Reported) -> bool:

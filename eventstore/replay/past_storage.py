@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,8 +39,9 @@ from eventstore.replay.past_fold import Base, Record, fold_prefix, fold_selectio
 from eventstore.replay.point_in_time import guess_position
 from eventstore.replay.schema_hash import of_table, schema_hash
 from eventstore.repositories.last_good import Stream
-from eventstore.repositories.query import Query
+from eventstore.repositories.query import Query, SortKey
 from eventstore.sql import Named, planned_for, text_of
+from eventstore.time_slices import listed, ordered
 
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
@@ -55,6 +57,7 @@ NO_VERSIONS: Mapping[str, int] = {}
 _STREAMS_AT_A_TIME = 1_000
 _FOLDED_AT_A_TIME = 500  # takes some milliseconds; then other tasks of the event loop may run
 _VERSION_MAX = 2**31 - 1
+_NO_BOUND = (None, None)
 _SPARE_ROWS = 100  # read this many more matches, to replace those that differ
 
 
@@ -65,10 +68,39 @@ class _Plan:
     Attributes:
         base: The position up to which rows count.
         differing: The streams that differ there, as of the point in time; only this plan uses them.
+        matching: Those of them that the last query asked for; the pages of a list ask for them one after the other.
+        moves: How often streams were added to those that differ.
     """
 
     base: int
     differing: dict[UUID, Stream[Any]] = field(default_factory=dict)
+    matching: _Matching | None = None
+    moves: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Matching:
+    """Entities that match a query, in ascending order.
+
+    Attributes:
+        asked: The statement of the query, and its arguments.
+        entities: The entities.
+        keys: Their sort keys.
+    """
+
+    asked: tuple[str, tuple[Any, ...]]
+    entities: Sequence[Any]
+    keys: Sequence[SortKey]
+
+    def page(self, query: Query[Any], after: Any, limit: int | None) -> Sequence[Any]:
+        """Return those of a page."""
+        bound = tuple(query.page_arguments(after))
+        count = len(self.entities) if limit is None else limit
+        if query.descending:
+            end = len(self.keys) if bound == _NO_BOUND else bisect_left(self.keys, bound)
+            return self.entities[max(0, end - count) : end]
+        begin = 0 if bound == _NO_BOUND else bisect_right(self.keys, bound)
+        return self.entities[begin : begin + count]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +184,24 @@ class PastStorage:
                 del self._plans[kind]  # the table was replaced by another one
                 self._projections.clear()
                 continue
-            differing = [each.entity for each in plan.differing.values() if each.entity is not None]
-            found = [replica(entity) for entity in query.answer(differing, after=after, limit=limit)]
+            differing = (await self._matching(plan, query)).page(query, after, limit)
+            found = [replica(entity) for entity in differing]
             return [Stream(entity, entity.version) for entity in (*rows, *found)]
+
+    async def _matching(self, plan: _Plan, query: Query[Any]) -> _Matching:
+        """Return the entities that differ and match a query."""
+        asked = query.statement, query.arguments
+        if plan.matching is not None and plan.matching.asked == asked:
+            return plan.matching
+        # What another task adds from here on differs from rows that this one has read before.
+        moves, every = plan.moves, list(plan.differing.values())
+        entities = (each.entity for each in every)
+        some = await listed(entities, lambda one: one is not None and query.matches(one))
+        in_order = await ordered(some, query.sort_key)
+        matching = _Matching(asked, in_order, await listed(map(query.sort_key, in_order)))
+        if plan.moves == moves:
+            plan.matching = matching
+        return matching
 
     # ---- the states of given streams -------------------------------------------------------------------------
 
@@ -303,7 +350,10 @@ class PastStorage:
         )
         moved = {row["stream_id"] for row in now} - plan.differing.keys() - {None}
         if moved:
-            plan.differing.update(await self.states(kind, sorted(moved)))
+            states = await self.states(kind, sorted(moved))
+            plan.differing.update(states)
+            plan.matching = None
+            plan.moves += 1
         return bool(now[0]["is_current"])
 
     async def _plan(self, kind: type[Any]) -> _Plan:

@@ -23,6 +23,7 @@ from eventstore.reports.money import ZERO
 from eventstore.reports.portfolios import by_currency, capital_of, conversions_of, portfolios_of
 from eventstore.reports.reading import moment_of
 from eventstore.reports.report import Report
+from eventstore.time_slices import ordered
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -95,7 +96,7 @@ async def movements(store: EventStore, *, limit: int | None, filters: Mapping[st
             known[part.stream_id] = currency, strategy
             if question.strategy in (None, strategy):
                 rows += [row for row in _moved(part, currency) if _belongs(question, row)]
-        rows.sort(key=lambda row: (row[0], row[-1]))
+        rows = await ordered(rows, key=lambda row: (row[0], row[-1]))
         return Report("movements", MOVEMENTS, last(rows, limit), through=moment.through)
 
 

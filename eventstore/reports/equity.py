@@ -21,6 +21,7 @@ from eventstore.reports.portfolios import capital_of, portfolios_and_rates
 from eventstore.reports.reading import Moment, moment_of
 from eventstore.reports.report import Report
 from eventstore.reports.results import gather
+from eventstore.time_slices import Slices, listed, ordered
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -84,12 +85,13 @@ async def equity(
     question = Question.of("equity", filters, without=_WITHOUT)
     periods = Periods.of(every, timezone, session_end)
     async with moment_of(store, question) as moment:
-        rows = [
-            (point.at, str(curve.portfolio.id), curve.currency, point.equity, point.capital, point.pnl)
-            for curve in await curves(moment, rates, base)
-            for point in at_ends(curve.points, periods)
-            if question.has_time(point.at)
-        ]
+        rows: list[tuple[Any, ...]] = []
+        for curve in await curves(moment, rates, base):
+            of = str(curve.portfolio.id), curve.currency
+            points = await listed(
+                await at_ends(curve.points, periods), lambda point: question.has_time(point.at)
+            )
+            rows += await listed((one.at, *of, one.equity, one.capital, one.pnl) for one in points)
         return Report("equity", EQUITY, rows, through=moment.through)
 
 
@@ -107,37 +109,40 @@ async def drawdown(
     question = Question.of("drawdown", filters, without=_WITHOUT)
     periods = Periods.of(every, timezone, session_end)
     async with moment_of(store, question) as moment:
-        rows = [
-            (row[0], str(curve.portfolio.id), curve.currency, *row[1:])
-            for curve in await curves(moment, rates, base)
-            for row in at_ends(_drawdowns(one for one in curve.points if question.has_time(one.at)), periods)
-        ]
+        rows: list[tuple[Any, ...]] = []
+        for curve in await curves(moment, rates, base):
+            of = str(curve.portfolio.id), curve.currency
+            points = await listed(curve.points, lambda point: question.has_time(point.at))
+            falls = await at_ends(await listed(_drawdowns(points)), periods)
+            rows += await listed((one[0], *of, *one[1:]) for one in falls)
         return Report("drawdown", DRAWDOWN, rows, through=moment.through)
 
 
-@exact
-def _drawdowns(points: Iterable[Point]) -> list[tuple[Any, ...]]:
-    """Return for each point how far the result is below its highest so far. Capital that comes or goes is no gain or loss."""
-    rows = []
+def _drawdowns(points: Iterable[Point]) -> Iterator[tuple[Any, ...]]:
+    """Yield for each point how far the result is below its highest so far. Capital that comes or goes is no gain or loss."""
     highest: Point | None = None
     for point in points:
         if highest is None or point.pnl >= highest.pnl:
             highest = point
-        lost = plain(highest.pnl - point.pnl)
-        peak = plain(point.equity + lost)
-        rows.append(
-            (point.at, point.equity, peak, lost, plain(lost / peak) if peak > 0 else None, highest.at)
-        )
-    return rows
+        yield _drawdown(point, highest)
 
 
-def at_ends(points: list[T], periods: Periods) -> Iterator[T]:
-    """Yield the last of each period of points that begin with their time; without a unit all of them."""
-    for place, point in enumerate(points):
-        period = periods.of_time(point[0])
+@exact
+def _drawdown(point: Point, highest: Point) -> tuple[Any, ...]:
+    lost = plain(highest.pnl - point.pnl)
+    peak = plain(point.equity + lost)
+    return point.at, point.equity, peak, lost, plain(lost / peak) if peak > 0 else None, highest.at
+
+
+async def at_ends(points: list[T], periods: Periods) -> list[T]:
+    """Return the last of each period of points that begin with their time; without a unit all of them."""
+
+    def is_end(place: int) -> bool:
+        period = periods.of_time(points[place][0])
         following = points[place + 1][0] if place + 1 < len(points) else None
-        if period is None or following is None or following >= period.end:
-            yield point
+        return period is None or following is None or following >= period.end
+
+    return [points[place] for place in await listed(range(len(points)), is_end)]
 
 
 async def curves(moment: Moment, rates: Rates | None, base: str | None) -> list[Curve]:
@@ -167,7 +172,9 @@ async def _in_one(moment: Moment, portfolio: Portfolio, rates: RateTable, base: 
     curve = await equity_curve(moment.store.log, portfolio.id, through=moment.bound, rates=rates, base=base)
     capital = await _capital(moment, portfolio, rates, base)
     points, so_far, ahead = [], ZERO, 0
+    slices = Slices()
     for one in curve.points:
+        await slices.rest()
         if moment.has_occurred(one.at):
             while ahead < len(capital) and capital[ahead][0] <= one.at:
                 so_far, ahead = capital[ahead][1], ahead + 1
@@ -185,7 +192,7 @@ async def _capital(
         stream.add(part.occurred_at, part)
     return [
         (start, _capital_of(state, Converter(state.currency if base is None else base, rates)))
-        for start, state, _ in stream.states()
+        async for start, state, _ in stream.states()
         if state is not None
     ]
 
@@ -201,7 +208,9 @@ async def _by_currency(moment: Moment, portfolio: Portfolio) -> list[Curve]:
     alone = Moment(moment.store, moment.past, Question(portfolio=portfolio.id))
     found = await gather(alone, lambda when: when)
     by_currency: dict[str | None, list[Point]] = {}
-    for key in sorted(found.results, key=lambda key: key.start):
+    slices = Slices()
+    for key in await ordered(found.results, key=lambda key: key.start):
+        await slices.rest()
         if key.start == BEFORE:
             continue
         points = by_currency.setdefault(key.currency, [])

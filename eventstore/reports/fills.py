@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from eventstore.replay.executions import Executions, Reported
 from eventstore.reports.columns import amounts, integers, prices, quantities, texts, times
 from eventstore.reports.filters import Question, last
 from eventstore.reports.reading import Moment, currency_of, has, moment_of, text_of
 from eventstore.reports.report import Report
+from eventstore.time_slices import Slices, listed
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -39,13 +41,13 @@ async def fills(
     """Return the report of fills. See `Reports.fills`."""
     question = Question.of("fills", filters)
     async with moment_of(store, question) as moment:
-        found = [
-            one for one in await counted(moment, taken_back=taken_back) if question.has_currency(one.currency)
-        ]
+        found = await listed(
+            await counted(moment, taken_back=taken_back), lambda one: question.has_currency(one.currency)
+        )
         return Report(
             "fills",
             COLUMNS,
-            map(_row, last(found, limit)),
+            await listed(map(_row, last(found, limit))),
             through=moment.through,
             display=await moment.display(),
         )
@@ -62,15 +64,20 @@ async def counted(moment: Moment, *, taken_back: bool = False) -> list[Reported]
     executions = Executions()
     async for part in moment.events(Executions.types):
         executions.take(part)
-    found = executions.found()
-    of_portfolios = await moment.currencies(one.portfolio_id for one in found if one.currency is None)
+    found = await executions.found()
+    slices, missing = Slices(), set[UUID | None]()
     for one in found:
+        if one.currency is None:
+            missing.add(one.portfolio_id)
+        await slices.rest()
+    of_portfolios = await moment.currencies(missing)
+
+    def belongs(one: Reported) -> bool:
         one.currency = currency_of(one, of_portfolios)
-    return [
-        one
-        for one in found
-        if (one.counts or taken_back) and has(question, one) and question.has_time(one.execution.occurred_at)
-    ]
+        is_counted = one.counts or taken_back
+        return is_counted and has(question, one) and question.has_time(one.execution.occurred_at)
+
+    return await listed(found, belongs)
 
 
 def _row(one: Reported) -> tuple[Any, ...]:

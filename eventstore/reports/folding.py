@@ -5,7 +5,7 @@ A state at a time is the fold of the events that had occurred by then, in the or
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
@@ -13,6 +13,7 @@ from eventstore.core.entity import Entity
 from eventstore.core.event import RecordedEvent
 from eventstore.domain.position import PositionMarked
 from eventstore.replay.past_fold import begin_before, creates, try_to_evolve
+from eventstore.time_slices import Slices, ordered
 
 E = TypeVar("E", bound=Entity)
 
@@ -47,25 +48,27 @@ class Stream(Generic[E]):
         elif _moment(event) >= _moment(self._events[place][1]):
             self._events[place] = (start, event)
 
-    def states(self) -> Iterator[tuple[datetime, E | None, E | None]]:
+    async def states(self) -> AsyncIterator[tuple[datetime, E | None, E | None]]:
         """Yield the start of each period with events, in order, the state at its end, and the last one until then.
 
         The state is None if there is no entity; after a deletion the last one is that before it.
         """
-        in_order = sorted(self._events, key=lambda one: one[1].version)
+        slices = Slices()
+        in_order = await ordered(self._events, key=lambda one: one[1].version)
         if not in_order:
             return
         created = in_order[0][1]
         starts: dict[datetime, list[RecordedEvent]] = {}
         for start, event in in_order:
             starts.setdefault(start, []).append(event)
+            await slices.rest()
         so_far: list[RecordedEvent] = []
         state: E | None = None
         last: E | None = None
         for start in sorted(starts):
             new = starts[start]
             if not so_far or new[0].version < so_far[-1].version:  # the first, or some were reported late
-                so_far = sorted([*so_far, *new], key=lambda one: one.version)
+                so_far = await ordered([*so_far, *new], key=lambda one: one.version)
                 last = state = None if so_far[0] is created else begin_before(self._kind, created, so_far)
                 new = so_far
             else:
@@ -73,6 +76,7 @@ class Stream(Generic[E]):
             for event in new:
                 state = self._evolved(state, event)
                 last = last if state is None else state
+                await slices.rest()
             yield start, state, last
 
     def _evolved(self, state: E | None, event: RecordedEvent) -> E | None:

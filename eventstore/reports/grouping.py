@@ -11,6 +11,7 @@ from eventstore.reports.columns import Column, texts, times
 from eventstore.reports.money import ZERO, Converter
 from eventstore.reports.periods import Period, Periods, unit_in
 from eventstore.reports.reading import text_of
+from eventstore.time_slices import Slices, ordered
 
 _OF = {"symbol": "symbol", "strategy": "strategy", "portfolio": "portfolio_id"}
 
@@ -67,10 +68,12 @@ class Groups:
         key = (self._periods.of_time(when), of, self._converter.currency(currency))
         return self._sums.setdefault(key, dict.fromkeys(self._names, ZERO))
 
-    def rows(self) -> list[tuple[tuple[Any, ...], dict[str, Decimal]]]:
+    async def rows(self) -> list[tuple[tuple[Any, ...], dict[str, Decimal]]]:
         """Return the values of the group columns and the sums of each group, in order, without those that are all 0."""
         found = []
-        for (period, of, currency), sums in sorted(self._sums.items(), key=_order):
+        slices = Slices()
+        for (period, of, currency), sums in await ordered(self._sums.items(), key=_order):
+            await slices.rest()
             if any(sums.values()):
                 when = () if period is None else _of_period(period)
                 found.append(((*when, *of, currency), sums))

@@ -54,15 +54,15 @@ async def orders(
     question = Question.of("orders", filters)
     wanted = None if status is None else _status(status)
     async with moment_of(store, question) as moment:
-        found = [
-            (one, currency)
-            for one, currency in await moment.orders()
+        rows = [
+            _row(one, currency)
+            async for one, currency in moment.orders()
             if (wanted is None or one.status is wanted) and (one.is_active or not active)
         ]
         return Report(
             "orders",
             COLUMNS,
-            [_row(*one) for one in last(found, limit)],
+            last(rows, limit),
             through=moment.through,
             display=await moment.display(),
         )

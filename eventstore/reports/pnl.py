@@ -17,6 +17,7 @@ from eventstore.reports.periods import Periods, checked_by, unit_in
 from eventstore.reports.reading import moment_of
 from eventstore.reports.report import Report
 from eventstore.reports.results import gather
+from eventstore.time_slices import Slices, listed
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -50,13 +51,17 @@ async def pnl(
         currencies = [one.currency for one in found.portfolios.values()]
         converter = Converter.of(base, rates, currencies, is_empty=not found.results)
         groups = Groups(names, periods, _AMOUNTS, converter)
+        slices = Slices()
         for key, changes in found.results.items():
+            await slices.rest()
             if key.start != BEFORE:
                 groups.add(key, key.start, key.currency, _told(changes, is_converted=rates is not None))
         return Report(
             "pnl",
             (*group_columns(names), *amounts(*_AMOUNTS, "total")),
-            [(*of, *(sums[name] for name in _AMOUNTS), _total(sums)) for of, sums in groups.rows()],
+            await listed(
+                (*of, *(sums[name] for name in _AMOUNTS), _total(sums)) for of, sums in await groups.rows()
+            ),
             through=moment.through,
             display=await moment.display(),
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from eventstore.core.context import exact, plain
 from eventstore.domain.money import CurrencyAmount, RateTable, amount_in
@@ -16,6 +18,7 @@ from eventstore.reports.money import ZERO, Converter, Rates, rates_of_each
 from eventstore.reports.positions import valued
 from eventstore.reports.reading import Moment, moment_of
 from eventstore.reports.report import Report
+from eventstore.time_slices import Slices
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -50,11 +53,14 @@ async def portfolios(
     async with moment_of(store, question) as moment:
         rows = []
         some, table = await portfolios_and_rates(moment, rates, base)
+        slices, held = Slices(), dict[UUID | None, list[Position]]()
+        async for position, _ in replace(moment, question=Question()).open_positions():
+            held.setdefault(position.portfolio_id, []).append(position)
         for portfolio in some:
-            positions = await moment.past.positions.get_positions_by_portfolio(portfolio)
+            await slices.rest()
             own = portfolio.currency if base is None else base
             converter = Converter() if table is None else Converter(own, table)
-            found = _rows(portfolio, [one for one in positions if one.is_open], converter)
+            found = _rows(portfolio, [one for one in held.get(portfolio.id, ()) if one.is_open], converter)
             rows += [row for row in found if table is not None or question.has_currency(row[3])]
         return Report("portfolios", COLUMNS, rows, through=moment.through, display=await moment.display())
 

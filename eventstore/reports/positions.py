@@ -56,15 +56,16 @@ async def positions(
         raise ConfigurationError(f"which is one of {', '.join(get_args(Which))}, not {which!r}")
     question = Question.of("positions", filters)
     async with moment_of(store, question) as moment:
-        found = [
-            (one, currency)
-            for one, currency in await moment.positions()
+        found = moment.open_positions() if which == "open" else moment.positions()
+        rows = [
+            _row(one, currency)
+            async for one, currency in found
             if question.has_time(one.opened_at) and (which == "all" or one.is_open is (which == "open"))
         ]
         return Report(
             "positions",
             COLUMNS,
-            [_row(*one) for one in last(found, limit)],
+            last(rows, limit),
             through=moment.through,
             display=await moment.display(),
         )

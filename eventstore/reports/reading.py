@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -14,6 +14,7 @@ from eventstore.domain.order import Order
 from eventstore.domain.portfolio import PortfolioAmended, PortfolioCreated
 from eventstore.domain.position import Position, PositionAmended, PositionOpened
 from eventstore.errors import ProjectionLagError
+from eventstore.garbage_collection import collecting_rarely
 from eventstore.replay.as_of import Past
 from eventstore.replay.bounds import Bound
 from eventstore.replay.point_in_time import PointInTime
@@ -21,6 +22,8 @@ from eventstore.reports.display import Display
 from eventstore.reports.filters import Question
 from eventstore.reports.folding import BEFORE, Stream
 from eventstore.reports.money import Converter, Rates
+from eventstore.repositories.page import Page
+from eventstore.time_slices import Slices, listed, ordered
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Order | Position)
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
+_PAGE_ENTITIES = 500  # decoding them takes some 20 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Moment:
     store: EventStore
     past: Past
     question: Question
+    _currencies: dict[UUID, str | None] = field(default_factory=dict)
+    _asked: set[UUID] = field(default_factory=set)
 
     @property
     def point(self) -> PointInTime:
@@ -78,13 +84,18 @@ class Moment:
         *,
         streams: Collection[UUID] | None = None,
     ) -> AsyncIterator[RecordedEvent]:
-        """Yield the events of some classes, in order, that belong to the point in time."""
+        """Yield the events of some classes, in order, that belong to the point in time.
+
+        Other tasks run between slices, those in which the caller uses the events included.
+        """
         replay = self.store.replay(types=with_derived(*types), streams=streams, through=self.bound)
+        slices = Slices()
         async for page in replay.pages():
             for recorded in page:
                 for part in recorded.upcast_events:
                     if self.has_occurred(part.occurred_at):
                         yield part
+                await slices.rest()
 
     async def positions_of(self, portfolio: UUID) -> list[UUID]:
         """Return the ids of the positions that a portfolio ever had, those that were deleted too."""
@@ -98,45 +109,61 @@ class Moment:
     async def currencies(self, portfolios: Iterable[UUID | None]) -> dict[UUID | None, str | None]:
         """Return the currencies of portfolios, those that were deleted too."""
         wanted = {id for id in portfolios if id is not None}
-        if not wanted:
-            return {}
-        if len(wanted) == 1:
-            one = await self.past.portfolios.get_portfolio_by_id(next(iter(wanted)))
-            found = [] if one is None else [one]
-        else:
-            found = list(await self.past.portfolios.get_all_portfolios())
-        known: dict[UUID | None, str | None] = {one.id: one.currency for one in found if one.id in wanted}
-        deleted = wanted - known.keys()
-        if deleted:
-            async for part in self.events([PortfolioCreated, PortfolioAmended], streams=deleted):
-                event: Any = part.event
-                before = known.get(part.stream_id)
-                is_new = isinstance(event, PortfolioCreated)
-                known[part.stream_id] = event.currency if is_new else event.changes.get("currency", before)
-        return known
+        known = self._currencies
+        if new := wanted - self._asked:
+            if len(new) == 1:
+                one = await self.past.portfolios.get_portfolio_by_id(next(iter(new)))
+                found = [] if one is None else [one]
+            else:
+                found = list(await self.past.portfolios.get_all_portfolios())
+            known |= {one.id: one.currency for one in found if one.id in new}
+            if deleted := new - known.keys():
+                await self._read_currencies(deleted)
+            self._asked.update(new)
+        return {id: known[id] for id in wanted if id in known}
+
+    async def _read_currencies(self, portfolios: Collection[UUID]) -> None:
+        """Read the currencies of portfolios that were deleted from their events."""
+        known = self._currencies
+        async for part in self.events([PortfolioCreated, PortfolioAmended], streams=portfolios):
+            event: Any = part.event
+            before = known.get(part.stream_id)
+            is_new = isinstance(event, PortfolioCreated)
+            known[part.stream_id] = event.currency if is_new else event.changes.get("currency", before)
 
     async def with_currencies(self, some: Collection[T]) -> list[tuple[T, str | None]]:
         """Return those orders or positions whose currency is asked for, each with its currency."""
-        of_portfolios = await self.currencies(one.portfolio_id for one in some if one.currency is None)
-        found = [(one, currency_of(one, of_portfolios)) for one in some]
-        return [(one, currency) for one, currency in found if self.question.has_currency(currency)]
+        of_portfolios = await self.currencies({one.portfolio_id for one in some if one.currency is None})
+        found = ((one, currency_of(one, of_portfolios)) for one in some)
+        return await listed(found, lambda pair: self.question.has_currency(pair[1]))
 
-    async def positions(self) -> list[tuple[Position, str | None]]:
-        """Return the positions of the question with their currencies, open and closed ones, in the order of their openings."""
+    async def positions(self) -> AsyncIterator[tuple[Position, str | None]]:
+        """Yield the positions of the question with their currencies, open and closed ones, in the order of their openings."""
         asked, positions = self.question, self.past.positions
-        found: Iterable[Position]
-        if asked.portfolio is not None:
-            found = await positions.get_positions_by_portfolio(asked.portfolio)
-        elif asked.symbol is not None:
-            found = await positions.get_positions_by_symbol(asked.symbol)
-        elif asked.strategy is not None:
-            found = await positions.get_positions_by_strategy(asked.strategy)
-        elif asked.account is not None:
-            found = await positions.get_positions_by_account(asked.account)
-        else:
-            found = await positions.get_positions_by_date_range(_FIRST, _LAST)
-        wanted = [one for one in found if has(asked, one)]
-        return await self.with_currencies(sorted(wanted, key=lambda one: (one.opened_at, one.id)))
+
+        async def read(after: Position | None) -> Page[Position]:
+            page: Mapping[str, Any] = {"after": after, "limit": _PAGE_ENTITIES}
+            if asked.portfolio is not None:
+                return await positions.get_positions_by_portfolio(asked.portfolio, **page)
+            if asked.symbol is not None:
+                return await positions.get_positions_by_symbol(asked.symbol, **page)
+            if asked.strategy is not None:
+                return await positions.get_positions_by_strategy(asked.strategy, **page)
+            if asked.account is not None:
+                return await positions.get_positions_by_account(asked.account, **page)
+            return await positions.get_positions_by_date_range(_FIRST, _LAST, **page)
+
+        async for one in self._of_pages(read, lambda _: True):
+            yield one
+
+    async def open_positions(self) -> AsyncIterator[tuple[Position, str | None]]:
+        """Yield the open positions of the question with their currencies, in the order of their openings."""
+
+        async def read(after: Position | None) -> Page[Position]:
+            return await self.past.positions.get_active_positions(after=after, limit=_PAGE_ENTITIES)
+
+        async for one in self._of_pages(read, lambda _: True):
+            yield one
 
     async def positions_before(self, until: datetime) -> list[tuple[Position, str | None]]:
         """Return the positions of the question as they were before a time, with their currencies, as they are known at the moment."""
@@ -144,23 +171,44 @@ class Moment:
         async for part in self.events(Position.event_classes()):
             if part.occurred_at < until:
                 streams.setdefault(part.stream_id, Stream(Position)).add(BEFORE, part)
-        found = [state for one in streams.values() for _, state, _ in one.states() if state is not None]
-        wanted = [one for one in found if has(self.question, one)]
-        return await self.with_currencies(sorted(wanted, key=lambda one: (one.opened_at, one.id)))
+        slices, wanted = Slices(), []
+        for one in streams.values():
+            await slices.rest()
+            async for _, state, _ in one.states():
+                if state is not None and has(self.question, state):
+                    wanted.append(state)
+        return await self.with_currencies(await ordered(wanted, key=lambda one: (one.opened_at, one.id)))
 
-    async def orders(self) -> list[tuple[Order, str | None]]:
-        """Return the orders of the question with their currencies, in the order of their creation."""
+    async def orders(self) -> AsyncIterator[tuple[Order, str | None]]:
+        """Yield the orders of the question with their currencies, in the order of their creation."""
         asked, orders = self.question, self.past.orders
-        found: Iterable[Order]
-        if asked.symbol is not None:
-            found = await orders.get_orders_by_symbol(asked.symbol)
-        elif asked.account is not None:
-            found = await orders.get_orders_by_account(asked.account)
-        else:
-            found = await orders.get_orders_by_date_range(asked.since or _FIRST, asked.until or _LAST)
-        return await self.with_currencies(
-            [one for one in found if has(asked, one) and asked.has_time(one.created_at)]
-        )
+
+        async def read(after: Order | None) -> Page[Order]:
+            page: Mapping[str, Any] = {"after": after, "limit": _PAGE_ENTITIES}
+            if asked.symbol is not None:
+                return await orders.get_orders_by_symbol(asked.symbol, **page)
+            if asked.account is not None:
+                return await orders.get_orders_by_account(asked.account, **page)
+            return await orders.get_orders_by_date_range(asked.since or _FIRST, asked.until or _LAST, **page)
+
+        async for one in self._of_pages(read, lambda one: asked.has_time(one.created_at)):
+            yield one
+
+    async def _of_pages(
+        self, read: Callable[[T | None], Awaitable[Page[T]]], matches: Callable[[T], bool]
+    ) -> AsyncIterator[tuple[T, str | None]]:
+        """Yield the entities of a list that belong to the question, with their currencies; one page is in memory at a time."""
+        slices = Slices()
+        after: T | None = None
+        while True:
+            page = await read(after)
+            wanted = [one for one in page if has(self.question, one) and matches(one)]
+            for one in await self.with_currencies(wanted):
+                yield one
+                await slices.rest()
+            if len(page) < _PAGE_ENTITIES:
+                return
+            after = page[-1]
 
 
 def currency_of(one: Any, of_portfolios: Mapping[UUID | None, str | None]) -> str | None:
@@ -192,8 +240,9 @@ async def moment_of(store: EventStore, question: Question) -> AsyncIterator[Mome
         opened = store.as_of(occurred_at=asked.occurred_at)
     else:
         opened = store.as_of(position=asked.through)
-    async with opened as past:
-        yield Moment(store, past, question)
+    with collecting_rarely():
+        async with opened as past:
+            yield Moment(store, past, question)
 
 
 async def converter_of(

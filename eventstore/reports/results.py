@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -26,6 +25,7 @@ from eventstore.reports.folding import BEFORE, Stream
 from eventstore.reports.money import ZERO
 from eventstore.reports.names import Names
 from eventstore.reports.reading import Moment, has
+from eventstore.time_slices import Slices, listed
 
 AMOUNTS = ("realized_pnl", "unrealized_pnl", "income", "conversions", "commission", "capital")
 """The amounts of a result."""
@@ -115,22 +115,22 @@ async def gather(moment: Moment, start_of: StartOf) -> Gathered:
         else:
             positions.setdefault(part.stream_id, Stream(Position)).add(start(part.occurred_at), part)
             of_positions.setdefault(part.stream_id, Names()).add(part)
-    facts = _facts(of_portfolios)
+    facts = await _facts(of_portfolios)
     traded: dict[UUID, Names] = {}
+    slices = Slices()
     for id, stream in positions.items():
-        await asyncio.sleep(0)  # the event loop has other work
-        for portfolio in _add_steps(found, stream, question, facts):
+        await slices.rest()
+        for portfolio in await _add_steps(found, stream, question, facts):
             traded.setdefault(portfolio, Names()).update(of_positions[id])
     if question.account is None:
         await _add_portfolios(moment, found, facts, of_portfolios, traded=traded, start=start)
+    having = set(await listed(key.portfolio_id for key in found.results))
     found.portfolios = {
-        id: one
-        for id, one in facts.items()
-        if question.portfolio in (None, id) and any(key.portfolio_id == id for key in found.results)
+        id: one for id, one in facts.items() if question.portfolio in (None, id) and id in having
     }
-    found.results = {
-        key: amounts for key, amounts in found.results.items() if question.has_currency(key.currency)
-    }
+    found.results = dict(
+        await listed(found.results.items(), lambda result: question.has_currency(result[0].currency))
+    )
     return found
 
 
@@ -143,9 +143,10 @@ async def _events(moment: Moment) -> AsyncIterator[RecordedEvent]:
         yield part
 
 
-def _facts(events: Iterable[RecordedEvent]) -> dict[UUID, PortfolioFacts]:
-    found: dict[UUID, PortfolioFacts] = {}
+async def _facts(events: Iterable[RecordedEvent]) -> dict[UUID, PortfolioFacts]:
+    slices, found = Slices(), dict[UUID, PortfolioFacts]()
     for part in events:
+        await slices.rest()
         event: Any = part.event
         one = found.setdefault(part.stream_id, PortfolioFacts())
         if isinstance(event, PortfolioCreated):
@@ -173,10 +174,10 @@ class _Value(NamedTuple):
     commissions: Mapping[str | None, Decimal] = {}
 
 
-def _steps(stream: Stream[Position]) -> Iterator[tuple[datetime, Position, _Value, _Value]]:
+async def _steps(stream: Stream[Position]) -> AsyncIterator[tuple[datetime, Position, _Value, _Value]]:
     """Yield the start of each period with events, the last position in it, and what it had made before and at the end."""
     before = _Value()
-    for start, state, last in stream.states():
+    async for start, state, last in stream.states():
         if last is None:
             continue
         after = _value(last)
@@ -186,12 +187,12 @@ def _steps(stream: Stream[Position]) -> Iterator[tuple[datetime, Position, _Valu
         before = after
 
 
-def _add_steps(
+async def _add_steps(
     found: Gathered, stream: Stream[Position], question: Question, facts: Mapping[UUID, PortfolioFacts]
 ) -> set[UUID]:
     """Add what a position made in each period, and return the portfolios that it belonged to."""
     portfolios = set()
-    for first, position, before, after in _steps(stream):
+    async for first, position, before, after in _steps(stream):
         if position.portfolio_id is not None:
             portfolios.add(position.portfolio_id)
         if has(question, position):
@@ -245,7 +246,9 @@ async def _add_portfolios(
         for id, one in facts.items()
         if question.portfolio in (None, id) and question.strategy in (None, one.strategy)
     }
+    slices = Slices()
     for part in events:
+        await slices.rest()
         if part.stream_id in wanted:
             _add_movement(found, facts[part.stream_id], part, start, question)
     if not wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,6 +30,7 @@ from eventstore.reports.filters import Question, last
 from eventstore.reports.money import ZERO, Converter, Rates, told
 from eventstore.reports.reading import converter_of, has, moment_of, text_of
 from eventstore.reports.report import Report
+from eventstore.time_slices import Slices, listed, ordered
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -46,6 +48,10 @@ COLUMNS = (
     *texts("currency", "portfolio_id", "strategy", "account", "venue"),
 )
 """The columns of the report of round trips."""
+
+_EVENTS_AT_ONCE = (
+    1_000  # the row of a longer round trip is computed in a thread, and other tasks run meanwhile
+)
 
 
 async def trades(
@@ -65,11 +71,19 @@ async def trades(
             async for part in moment.events(Position.event_classes(), streams=streams):
                 found.setdefault(part.stream_id, _RoundTrip()).take(part)
         states = [one.state for one in found.values() if one.state is not None]
-        closed = await moment.with_currencies([one for one in states if _belongs(question, one)])
-        converter = await converter_of(moment, base, rates, (one.portfolio_id for one, _ in closed))
-        shown = (_row(found[state.id], state, currency, converter) for state, currency in closed)
-        rows = [row for row in shown if row is not None]
-        rows.sort(key=lambda row: (row[7], row[0]))
+        closed = await moment.with_currencies(await listed(states, lambda one: _belongs(question, one)))
+        converter = await converter_of(moment, base, rates, {one.portfolio_id for one, _ in closed})
+        slices, rows = Slices(), []
+        for state, currency in closed:
+            trip = found[state.id]
+            if len(trip.events) <= _EVENTS_AT_ONCE:
+                row = _row(trip, state, currency, converter)
+            else:
+                row = await asyncio.to_thread(_row, trip, state, currency, converter)
+            if row is not None:
+                rows.append(row)
+            await slices.rest()
+        rows = await ordered(rows, key=lambda row: (row[7], row[0]))
         return Report(
             "trades",
             COLUMNS,

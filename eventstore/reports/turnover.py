@@ -15,6 +15,7 @@ from eventstore.reports.money import Rates
 from eventstore.reports.periods import Periods, checked_by, unit_in
 from eventstore.reports.reading import converter_of, moment_of
 from eventstore.reports.report import Report
+from eventstore.time_slices import Slices, listed
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -37,10 +38,12 @@ async def turnover(
     periods = Periods.of(unit_in(names), timezone, session_end)
     question = Question.of("turnover", filters)
     async with moment_of(store, question) as moment:
-        found = [one for one in await counted(moment) if question.has_currency(one.currency)]
+        found = await listed(await counted(moment), lambda one: question.has_currency(one.currency))
         converter = await converter_of(moment, base, rates, (one.portfolio_id for one in found))
         groups = Groups(names, periods, ("fills", *_AMOUNTS), converter)
+        slices = Slices()
         for one in found:
+            await slices.rest()
             when, value = one.execution.occurred_at, one.value
             groups.count(one, when, one.currency, "fills")
             if one.execution.side is OrderSide.BUY:
@@ -51,7 +54,10 @@ async def turnover(
         return Report(
             "turnover",
             (*group_columns(names), *integers("fills"), *amounts(*_AMOUNTS)),
-            [(*of, int(sums["fills"]), *(sums[name] for name in _AMOUNTS)) for of, sums in groups.rows()],
+            [
+                (*of, int(sums["fills"]), *(sums[name] for name in _AMOUNTS))
+                for of, sums in await groups.rows()
+            ],
             through=moment.through,
             display=await moment.display(),
         )

@@ -60,44 +60,52 @@ def position_of(order_id: UUID | None, *fills: tuple[int, int, str]) -> Position
     return position
 
 
-def test_what_both_counted_is_there_once():
+async def test_what_both_counted_is_there_once():
     """By the id of the execution and the order, whatever the two say of it."""
     order = order_of((10, 1, "E1"), (5, 2, "E2"))
     position = position_of(order.id, (10, 1, "E1"), (5, 2, "E2"))
-    assert told(read(order, position).found()) == [("A", 5, 2), ("A", 10, 1)]
+    assert told(await read(order, position).found()) == [("A", 5, 2), ("A", 10, 1)]
 
 
-def test_an_execution_without_an_id_is_known_by_what_it_says():
+async def test_an_execution_without_an_id_is_known_by_what_it_says():
     """An order has many without an id, so the order alone does not tell them apart: side, quantity and price do."""
     order = order_of((10, 1, "1"), (5, 2, "2"))
     position = position_of(order.id, (5, 2, "3"), (7, 3, "4"))
     nameless = ("execution_id",)
-    assert told(read(order, position, without=nameless).found()) == [("A", 5, 2), ("A", 7, 3), ("A", 10, 1)]
+    assert told(await read(order, position, without=nameless).found()) == [
+        ("A", 5, 2),
+        ("A", 7, 3),
+        ("A", 10, 1),
+    ]
     twice = position_of(order.id, (5, 2, "3"), (5, 2, "4"))
-    assert told(read(order, twice, without=nameless).found()) == [("A", 5, 2), ("A", 5, 2), ("A", 10, 1)]
+    assert told(await read(order, twice, without=nameless).found()) == [
+        ("A", 5, 2),
+        ("A", 5, 2),
+        ("A", 10, 1),
+    ]
 
 
-def test_what_a_position_says_of_no_order_is_compared_too():
+async def test_what_a_position_says_of_no_order_is_compared_too():
     """With an id by what it says: another order may have the same id."""
     order = order_of((10, 1, "E1"))
-    assert told(read(order, position_of(None, (10, 1, "E1"))).found()) == [("A", 10, 1)]
-    assert told(read(order, position_of(None, (4, 1, "E1"))).found()) == [("A", 4, 1), ("A", 10, 1)]
+    assert told(await read(order, position_of(None, (10, 1, "E1"))).found()) == [("A", 10, 1)]
+    assert told(await read(order, position_of(None, (4, 1, "E1"))).found()) == [("A", 4, 1), ("A", 10, 1)]
 
 
-def test_an_event_that_does_not_name_its_instrument_has_that_of_its_stream():
+async def test_an_event_that_does_not_name_its_instrument_has_that_of_its_stream():
     """Logs that were imported may leave it out."""
     order = order_of((10, 1, "E1"))
     position = position_of(None, (4, 2, "E2"), (5, 3, "E3"))
-    (found,) = read(order, without=("symbol", "side")).found()
+    (found,) = await read(order, without=("symbol", "side")).found()
     assert (found.symbol, found.execution.side) == ("A", BUY)
-    assert told(read(order, position, without=("symbol",)).found()) == [
+    assert told(await read(order, position, without=("symbol",)).found()) == [
         ("A", 4, 2),
         ("A", 5, 3),
         ("A", 10, 1),
     ]
 
 
-def test_what_belongs_is_compared_with_what_belongs():
+async def test_what_belongs_is_compared_with_what_belongs():
     """If the order is not of the answer, the position's execution stands for it."""
     order = order_of((10, 1, "E1"))
     portfolio = UUID(int=1)
@@ -112,5 +120,5 @@ def test_what_belongs_is_compared_with_what_belongs():
         portfolio_id=portfolio,
         occurred_at=EPOCH,
     )
-    found = read(order, opened).found(lambda one: one.portfolio_id == portfolio)
+    found = await read(order, opened).found(lambda one: one.portfolio_id == portfolio)
     assert [(one.portfolio_id, one.execution.quantity) for one in found] == [(portfolio, D(10))]

@@ -1,0 +1,68 @@
+"""How long a task keeps the event loop busy, told by another task that only takes turns."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+
+_LONGEST_OF_ALL = 0.2
+_SHORT_S = 0.02
+
+
+@dataclass(frozen=True)
+class Busy:
+    """What the loop's thread did while something was awaited. Processor time does not depend on other programs.
+
+    Attributes:
+        longest_s: The most processor time between two turns of another task.
+        total_s: The processor time of all.
+        turns: How many turns there were.
+    """
+
+    longest_s: float
+    total_s: float
+    turns: int
+
+
+async def busy(awaited: Awaitable[object]) -> Busy:
+    """Await something, and return how it kept the event loop busy. The garbage collector, which has pauses too, is off meanwhile."""
+    longest_s, turns = 0.0, 0
+    is_over = False
+
+    async def take_turns() -> None:
+        nonlocal longest_s, turns
+        last_s = time.thread_time()
+        while not is_over:
+            await asyncio.sleep(0)
+            now_s = time.thread_time()
+            longest_s, last_s, turns = max(longest_s, now_s - last_s), now_s, turns + 1
+            await asyncio.sleep(0.001)
+
+    gc.collect()
+    gc.disable()
+    try:
+        other = asyncio.create_task(take_turns())
+        await asyncio.sleep(0)
+        began_s = time.thread_time()
+        await awaited
+        total_s = time.thread_time() - began_s
+        is_over = True
+        await other
+    finally:
+        gc.enable()
+    return Busy(longest_s, total_s, turns)
+
+
+def names_of_the_late(found: Mapping[str, Busy]) -> list[str]:
+    """Return what let others wait for more than a fifth of its processor time, if that is long at all.
+
+    What never lets go has nearly all of its time in one turn.
+    """
+    return [
+        f"{name}: {one.longest_s * 1000:.0f} of {one.total_s * 1000:.0f} ms"
+        for name, one in found.items()
+        if one.longest_s > max(_SHORT_S, _LONGEST_OF_ALL * one.total_s)
+    ]
