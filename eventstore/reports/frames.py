@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +10,8 @@ from eventstore.arrow_decimals import DIGITS_128, DIGITS_256, WIDE, decimal_type
 from eventstore.errors import ConfigurationError
 from eventstore.extras import imported
 from eventstore.reports.columns import Column
+
+_AT_A_TIME = 10_000  # pyarrow keeps the interpreter while it reads Python's objects: other threads wait for it some milliseconds
 
 
 def arrow_table(
@@ -21,18 +23,22 @@ def arrow_table(
         ConfigurationError: pyarrow is not installed, or a decimal does not fit the widest of Arrow.
     """
     arrow = imported("pyarrow", "frames")
-    values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
     arrays, fields = [], []
-    for column, of_column in zip(columns, values, strict=True):
-        array = _array(arrow, name, column, of_column)
-        arrays.append(array)
-        fields.append(arrow.field(column.name, array.type))
+    for place, column in enumerate(columns):
+        type_, convert = _type(arrow, name, column, (row[place] for row in rows))
+        chunks = [
+            arrow.array([convert(row[place]) for row in rows[begin : begin + _AT_A_TIME]], type=type_)
+            for begin in range(0, len(rows), _AT_A_TIME)
+        ]
+        arrays.append(arrow.chunked_array(chunks, type=type_))
+        fields.append(arrow.field(column.name, type_))
     return arrow.Table.from_arrays(arrays, schema=arrow.schema(fields, metadata=dict(metadata)))
 
 
-def _array(arrow: Any, name: str, column: Column, values: Sequence[Any]) -> Any:
+def _type(arrow: Any, name: str, column: Column, values: Iterable[Any]) -> tuple[Any, Callable[[Any], Any]]:
+    """Return the type of a column, and what makes a value fit it."""
     if column.kind == "decimal":
-        return _decimals(arrow, f"{name}.{column.name}", values, is_average=column.is_average)
+        return _decimal_type(arrow, f"{name}.{column.name}", values, is_average=column.is_average)
     types = {
         "text": arrow.string(),
         "integer": arrow.int64(),
@@ -40,21 +46,31 @@ def _array(arrow: Any, name: str, column: Column, values: Sequence[Any]) -> Any:
         "duration": arrow.duration("us"),
         "boolean": arrow.bool_(),
     }
-    return arrow.array(values, type=types[column.kind])
+    return types[column.kind], _same
 
 
-def _decimals(arrow: Any, of: str, values: Sequence[Decimal | None], *, is_average: bool) -> Any:
+def _decimal_type(
+    arrow: Any, of: str, values: Iterable[Decimal | None], *, is_average: bool
+) -> tuple[Any, Callable[[Any], Any]]:
     before, after = digits_of(one for one in values if one is not None)
+    convert: Callable[[Any], Any] = _same
     if is_average and before + after > DIGITS_128:
         after = max(DIGITS_128 - before, 0)
         unit = Decimal(1).scaleb(-after)
-        values = [None if one is None else one.quantize(unit, context=WIDE) for one in values]
+
+        def convert(value: Decimal | None) -> Decimal | None:
+            return None if value is None else value.quantize(unit, context=WIDE)
+
     digits = before + after
     if digits > DIGITS_256:
         raise ConfigurationError(
             f"{of} needs {before} digits before the point and {after} after it: Arrow's widest decimal has {DIGITS_256}"
         )
-    return arrow.array(values, type=decimal_type(arrow, before, after))
+    return decimal_type(arrow, before, after), convert
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def to_polars(table: Any) -> Any:

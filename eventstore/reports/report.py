@@ -25,6 +25,9 @@ _HTML_ROWS_MAX = 200
 class Report(Sequence[dict[str, Any]]):
     """The rows of a report: a sequence of dicts with exact values.
 
+    Its methods compute at once: a frame of a million rows takes seconds. In a program that has other work meanwhile, call
+    them in a thread: `await asyncio.to_thread(report.to_polars)`.
+
     Attributes:
         name: The name of the report, such as `fills`.
         columns: The columns, in order.

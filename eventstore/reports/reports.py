@@ -33,7 +33,8 @@ class Reports:
     """The reports of a store. Each is one call, and takes the keywords of `Filters` that make sense for it.
 
     A report is of one point in time: now, or the one of `position`, `recorded_at` or `occurred_at`. It sees every event
-    committed before the call. It changes nothing, and is safe to retry.
+    committed before the call. It changes nothing, and is safe to retry. However many events it has to read, other tasks of
+    the event loop run meanwhile.
 
     Amounts of different currencies are never added up: there is a row for each currency, unless `rates` says what they are
     worth: `EUR` is one euro in the currency of the rows, `EUR/USD` is one euro in dollars. Pairs are crossed: with `EUR/USD`

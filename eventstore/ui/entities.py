@@ -12,9 +12,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from eventstore.core.entity import Entity
+from eventstore.core.event import RecordedEvent
 from eventstore.core.registry import registry
 from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.replay.history import HistoryEntry, entity_class_of, entries
+from eventstore.time_slices import listed
 from eventstore.ui.pages import (
     Parameters,
     id_in_path,
@@ -26,6 +28,7 @@ from eventstore.ui.pages import (
 from eventstore.ui.rendering import moment, text_of
 
 _EVENTS_MAX = 10_000
+_READ_AT_A_TIME = 1_000  # decoding them takes some 10 ms
 _PAGE_EVENTS = 50
 
 
@@ -65,13 +68,13 @@ async def state(request: Request) -> Response:
 async def line_of_time(request: Request) -> Response:
     """Return the events of the line of time for the plot."""
     kind, entity_id = _named(request)
-    told = await _read(request, kind, entity_id)
+    told = await _events(request, kind, entity_id)
     # The library that draws reads tags in its texts.
     return json_answer(
         {
-            "at": [moment(entry.occurred_at) for entry in told],
-            "type": [escape(entry.type) for entry in told],
-            "version": [entry.version for entry in told],
+            "at": await listed(moment(event.occurred_at) for event in told),
+            "type": [escape(event.type) for event in told],
+            "version": [event.version for event in told],
         }
     )
 
@@ -113,14 +116,33 @@ def _moment(given: Parameters, name: str) -> Any:
     return given.number(name, most=2**31 - 1) if text and text.isdecimal() else given.time(name)
 
 
-async def _read(request: Request, kind: type[Entity], entity_id: UUID) -> list[HistoryEntry[Any]]:
-    events = await inspector_of(request).store.log.read_stream(entity_id, limit=_EVENTS_MAX)
-    if not events or events[0].category != kind.category:
-        raise HTTPException(404, f"There is no {kind.category} {entity_id}.")
+async def _events(request: Request, kind: type[Entity], entity_id: UUID) -> list[RecordedEvent]:
+    """Return the first events of an entity."""
+    log = inspector_of(request).store.log
+    found: list[RecordedEvent] = []
     try:
-        return list(entries(kind, events))
+        while len(found) < _EVENTS_MAX:
+            some = await log.read_stream(entity_id, after_version=len(found), limit=_READ_AT_A_TIME)
+            found += some
+            if len(some) < _READ_AT_A_TIME:
+                break
     except (EventDecodingError, UnknownEventTypeError) as error:
-        raise HTTPException(422, f"{error}. The stream browser shows its events all the same.") from error
+        raise _not_shown(error) from error
+    if not found or found[0].category != kind.category:
+        raise HTTPException(404, f"There is no {kind.category} {entity_id}.")
+    return found
+
+
+async def _read(request: Request, kind: type[Entity], entity_id: UUID) -> list[HistoryEntry[Any]]:
+    events = await _events(request, kind, entity_id)
+    try:
+        return await listed(entries(kind, events))
+    except (EventDecodingError, UnknownEventTypeError) as error:
+        raise _not_shown(error) from error
+
+
+def _not_shown(error: Exception) -> HTTPException:
+    return HTTPException(422, f"{error}. The stream browser shows its events all the same.")
 
 
 ROUTES = (

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.long_log import BEGAN_AT, long_log
 from tests.loop_turns import busy, names_of_the_late
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     import pytest
 
+    from eventstore.domain.portfolio import Portfolio
     from eventstore.store import EventStore
 
 MIDDLE = BEGAN_AT + timedelta(hours=5)
-REPORTS = {
+REPORTS: dict[str, Callable[[EventStore, Portfolio], Awaitable[Any]]] = {
     "orders": lambda store, _: store.reports.orders(),
     "orders of a symbol": lambda store, _: store.reports.orders(symbol="S1"),
     "orders of then": lambda store, _: store.reports.orders(occurred_at=MIDDLE),
