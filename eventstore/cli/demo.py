@@ -108,7 +108,7 @@ def _server(folder: Path | None, url: str | None) -> Iterator[DatabaseConfig]:
             yield config
     else:
         with embedded_server(folder) as server:
-            yield server.config()
+            yield server.config().replace(postpone_gc=True)
 
 
 async def _play(config: DatabaseConfig, tape: Sequence[Tick], *, migrate: bool, report: Path | None) -> int:

@@ -218,6 +218,8 @@ def exact(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def in_context(*args: P.args, **kwargs: P.kwargs) -> R:
+        if in_decimal_arithmetic():
+            return function(*args, **kwargs)
         with decimal.localcontext(CONTEXT):
             return function(*args, **kwargs)
 

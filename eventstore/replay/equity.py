@@ -191,6 +191,40 @@ class EquityCurve(Sequence[EquityPoint]):
         return polars.from_arrow(self.to_arrow())
 
 
+@dataclass(frozen=True, slots=True)
+class Openings:
+    """What opened the positions of a log, and the portfolios that they belong or belonged to.
+
+    Attributes:
+        told: The first event of each position that opens or amends it.
+        positions: The positions that each portfolio has or had.
+    """
+
+    told: dict[UUID, RecordedEvent]
+    positions: dict[UUID, set[UUID]]
+
+    @classmethod
+    async def read(cls, log: EventLog, through: Bound) -> Openings:
+        """Read them through a position of the log, or a point in time.
+
+        Raises:
+            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+            ConnectionError, TimeoutError: Safe to retry.
+        """
+        found = cls({}, {})
+        opened = Replay(
+            log, categories=["position"], types=[PositionOpened, PositionAmended], through=through
+        )
+        async for page in opened.pages():
+            for recorded in page:
+                found.told.setdefault(recorded.stream_id, recorded)
+                for part in recorded.upcast_events:
+                    portfolio_id = part.event.__dict__.get("portfolio_id")
+                    if portfolio_id is not None:
+                        found.positions.setdefault(portfolio_id, set()).add(recorded.stream_id)
+        return found
+
+
 async def equity_curve(
     log: EventLog,
     portfolio_id: UUID,
@@ -200,14 +234,25 @@ async def equity_curve(
     through: Bound | None = None,
     rates: RateTable | Mapping[str, Decimal] | None = None,
     base: str | None = None,
+    openings: Openings | None = None,
 ) -> EquityCurve:
-    """Return the equity of a portfolio over time. See `EventStore.equity_curve`."""
+    """Return the equity of a portfolio over time. See `EventStore.equity_curve`.
+
+    `openings` are those of the log through the same end, for the caller who needs the curves of many portfolios.
+    """
     if clock not in ("occurred_at", "recorded_at"):
         raise ConfigurationError(f"clock must be 'occurred_at' or 'recorded_at', not {clock!r}")
     table = RateTable.of(rates, base=base)
     with log.server.steady():
         return await _equity_curve(
-            log, portfolio_id, clock=clock, after=after, through=through, rates=table, base=base
+            log,
+            portfolio_id,
+            clock=clock,
+            after=after,
+            through=through,
+            rates=table,
+            base=base,
+            openings=openings,
         )
 
 
@@ -220,16 +265,13 @@ async def _equity_curve(
     through: Bound | None,
     rates: RateTable,
     base: str | None,
+    openings: Openings | None,
 ) -> EquityCurve:
     through = await log.head() if through is None else bound("through", through)
     since = None if after is None else bound_in_utc(after)
-    opened = Replay(log, categories=["position"], types=[PositionOpened, PositionAmended], through=through)
-    told: dict[UUID, RecordedEvent] = {}
-    positions: set[UUID] = set()
-    async for recorded in opened:
-        told.setdefault(recorded.stream_id, recorded)
-        if any(getattr(part.event, "portfolio_id", None) == portfolio_id for part in recorded.upcast_events):
-            positions.add(recorded.stream_id)
+    if openings is None:
+        openings = await Openings.read(log, through)
+    told, positions = openings.told, openings.positions.get(portfolio_id, set())
     if isinstance(through, int):
         with suppress(NotInColumns):
             curve = ColumnCurve(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import UUID
 
+from eventstore.core import codec
 from eventstore.core.context import exact, plain
-from eventstore.core.event import RecordedEvent
+from eventstore.core.event import Event, RecordedEvent
 from eventstore.domain.executions import Execution, ExecutionStatus, has_id
 from eventstore.domain.order import OrderCreated
 from eventstore.domain.order_events import OrderFillBusted, OrderFillCorrected, OrderFilled
@@ -26,6 +28,7 @@ from eventstore.time_slices import Slices, listed, ordered
 _OF_ORDERS = (OrderCreated, OrderFilled, OrderFillBusted, OrderFillCorrected)
 _OF_POSITIONS = (PositionOpened, PositionFilled, PositionFillBusted, PositionFillCorrected)
 _ONE = Decimal(1)
+_execution = codec.maker(Execution).fill
 
 
 @dataclass(slots=True)
@@ -87,6 +90,9 @@ class Executions:
 
     types = (*_OF_ORDERS, *_OF_POSITIONS)
     """The event classes that it takes."""
+
+    streams: Collection[UUID] | None = None
+    """The streams whose events it takes; None for all."""
 
     def __init__(self) -> None:
         self._of_orders: dict[UUID, list[Reported]] = {}
@@ -182,10 +188,15 @@ def _symbol(event: Any, its: list[Reported], created: Any) -> str | None:
     return created.symbol if created is not None else its[0].symbol if its else None
 
 
-def _of_event(event: Any) -> Execution:
-    return Execution(
-        **{name: event.__dict__[name] for name in Execution.model_fields if name in event.__dict__}
-    )
+def _of_event(event: Event) -> Execution:
+    """Return the execution that an event reports: its fields of the same names, which are of the same types."""
+    fields = event.__dict__
+    return _execution({name: fields[name] for name in _fields_of(type(event))})
+
+
+@cache
+def _fields_of(event_class: type[Event]) -> tuple[str, ...]:
+    return tuple(name for name in Execution.model_fields if name in event_class.model_fields)
 
 
 def _whole(execution: Execution) -> Execution:
@@ -209,11 +220,12 @@ def _reported(
     old: Reported | None = None,
     created: Any = None,
 ) -> Reported:
-    event: Any = part.event
-    liquidity = getattr(event, "liquidity", None)
+    fields = part.event.__dict__
+    liquidity = fields.get("liquidity")
     said: dict[str, Any] = {} if created is None else {"symbol": created.symbol}
-    for source in (old, event):
-        said |= {name: value for name in _KEPT if (value := getattr(source, name, None)) is not None}
+    if old is not None:
+        said |= {name: value for name in _KEPT if (value := getattr(old, name)) is not None}
+    said |= {name: value for name in _KEPT if (value := fields.get(name)) is not None}
     quantity, price = execution.as_reported
     if quantity != execution.quantity:
         execution = execution.model_copy(

@@ -175,7 +175,8 @@ def begin_before(kind: type[E], created: RecordedEvent, later: Sequence[Recorded
 
 def creates(kind: type[Entity], event: RecordedEvent) -> bool:
     """Whether an event creates an entity of a class."""
-    return any(isinstance(part.event, kind.created_event) for part in event.upcast_events[:1])
+    parts = event.upcast_events
+    return bool(parts) and isinstance(parts[0].event, kind.created_event)
 
 
 def try_to_evolve(kind: type[E], entity: E | None, event: RecordedEvent) -> tuple[E | None, bool]:

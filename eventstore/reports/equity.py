@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, time, tzinfo
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from eventstore.core.context import exact, plain
 from eventstore.domain.money import RateTable
 from eventstore.domain.portfolio import Portfolio, PortfolioAmended, PortfolioCashMoved, PortfolioCreated
 from eventstore.errors import DomainError
-from eventstore.replay.equity import equity_curve
+from eventstore.replay.equity import Openings, equity_curve
 from eventstore.reports.columns import amounts, quotients, texts, times
 from eventstore.reports.filters import Question
 from eventstore.reports.folding import BEFORE, Stream
 from eventstore.reports.money import ZERO, Converter, Rates
 from eventstore.reports.periods import Periods
 from eventstore.reports.portfolios import capital_of, portfolios_and_rates
-from eventstore.reports.reading import Moment, moment_of
+from eventstore.reports.reading import Moment, Reader
 from eventstore.reports.report import Report
-from eventstore.reports.results import gather
+from eventstore.reports.results import Results
 from eventstore.time_slices import Slices, listed, ordered
-
-if TYPE_CHECKING:
-    from eventstore.store import EventStore
 
 EQUITY = (*times("at"), *texts("portfolio_id", "currency"), *amounts("equity", "capital", "pnl"))
 """The columns of the report of equity."""
@@ -71,49 +69,49 @@ class Curve(NamedTuple):
     points: list[Point]
 
 
-async def equity(
-    store: EventStore,
-    *,
-    every: str | None,
-    timezone: str | tzinfo,
-    session_end: time | str | None,
-    rates: Rates | None,
-    base: str | None,
-    filters: Mapping[str, Any],
-) -> Report:
-    """Return the report of equity. See `Reports.equity`."""
-    question = Question.of("equity", filters, without=_WITHOUT)
-    periods = Periods.of(every, timezone, session_end)
-    async with moment_of(store, question) as moment:
+class Equity:
+    """The report of equity, before it is read. See `Reports.equity`."""
+
+    def __init__(
+        self,
+        filters: Mapping[str, Any],
+        *,
+        every: str | None,
+        timezone: str | tzinfo,
+        session_end: time | str | None,
+        rates: Rates | None,
+        base: str | None,
+        name: str = "equity",
+    ) -> None:
+        self.question = Question.of(name, filters, without=_WITHOUT)
+        self._periods = Periods.of(every, timezone, session_end)
+        self._rates, self._base = rates, base
+
+    async def readers(self, _: Moment) -> Sequence[Reader]:
+        """Return nothing: a curve reads the columns that it needs itself."""
+        return ()
+
+    async def report(self, moment: Moment) -> Report:
+        """Return the report."""
         rows: list[tuple[Any, ...]] = []
-        for curve in await curves(moment, rates, base):
+        for curve in await curves(moment, self._rates, self._base):
             of = str(curve.portfolio.id), curve.currency
-            points = await listed(
-                await at_ends(curve.points, periods), lambda point: question.has_time(point.at)
-            )
+            ends = await at_ends(curve.points, self._periods)
+            points = await listed(ends, lambda point: self.question.has_time(point.at))
             rows += await listed((one.at, *of, one.equity, one.capital, one.pnl) for one in points)
         return Report("equity", EQUITY, rows, through=moment.through)
 
 
-async def drawdown(
-    store: EventStore,
-    *,
-    every: str | None,
-    timezone: str | tzinfo,
-    session_end: time | str | None,
-    rates: Rates | None,
-    base: str | None,
-    filters: Mapping[str, Any],
-) -> Report:
-    """Return the report of drawdown. See `Reports.drawdown`."""
-    question = Question.of("drawdown", filters, without=_WITHOUT)
-    periods = Periods.of(every, timezone, session_end)
-    async with moment_of(store, question) as moment:
+class Drawdown(Equity):
+    """The report of drawdown, before it is read. See `Reports.drawdown`."""
+
+    async def report(self, moment: Moment) -> Report:
+        """Return the report."""
         rows: list[tuple[Any, ...]] = []
-        for curve in await curves(moment, rates, base):
+        for curve in await curves(moment, self._rates, self._base):
             of = str(curve.portfolio.id), curve.currency
-            points = await listed(curve.points, lambda point: question.has_time(point.at))
-            falls = await at_ends(await listed(_drawdowns(points)), periods)
+            points = await listed(curve.points, lambda point: self.question.has_time(point.at))
+            falls = await at_ends(await listed(_drawdowns(points)), self._periods)
             rows += await listed((one[0], *of, *one[1:]) for one in falls)
         return Report("drawdown", DRAWDOWN, rows, through=moment.through)
 
@@ -147,14 +145,17 @@ async def at_ends(points: list[T], periods: Periods) -> list[T]:
 
 async def curves(moment: Moment, rates: Rates | None, base: str | None) -> list[Curve]:
     """Return the curve of each portfolio of a question; without rates, one for each of its currencies."""
-    found = []
+    found: list[Curve] = []
     some, table = await portfolios_and_rates(moment, rates, base)
+    if not some:
+        return found
+    openings = await Openings.read(moment.store.log, moment.bound)
     for portfolio in some:
         if table is not None:
-            found.append(await _in_one(moment, portfolio, table, base))
+            found.append(await _in_one(moment, portfolio, openings, table, base))
             continue
         try:
-            its = [await _in_one(moment, portfolio, RateTable(), None)]
+            its = [await _in_one(moment, portfolio, openings, RateTable(), None)]
         except DomainError as error:
             if error.rule != "money.rate":
                 raise
@@ -163,13 +164,17 @@ async def curves(moment: Moment, rates: Rates | None, base: str | None) -> list[
     return found
 
 
-async def _in_one(moment: Moment, portfolio: Portfolio, rates: RateTable, base: str | None) -> Curve:
+async def _in_one(
+    moment: Moment, portfolio: Portfolio, openings: Openings, rates: RateTable, base: str | None
+) -> Curve:
     """Return the curve of a portfolio in one currency: the base, or its own if there is none.
 
     Raises:
         DomainError: `money.rate`: at some time it had an amount of another currency that no rates lead from.
     """
-    curve = await equity_curve(moment.store.log, portfolio.id, through=moment.bound, rates=rates, base=base)
+    curve = await equity_curve(
+        moment.store.log, portfolio.id, through=moment.bound, rates=rates, base=base, openings=openings
+    )
     capital = await _capital(moment, portfolio, rates, base)
     points, so_far, ahead = [], ZERO, 0
     slices = Slices()
@@ -205,8 +210,11 @@ def _capital_of(portfolio: Portfolio, converter: Converter) -> Decimal:
 
 async def _by_currency(moment: Moment, portfolio: Portfolio) -> list[Curve]:
     """Return a curve for each currency of a portfolio: its share of the equity is what was made and moved in it."""
-    alone = Moment(moment.store, moment.past, Question(portfolio=portfolio.id))
-    found = await gather(alone, lambda when: when)
+    alone = replace(moment, question=Question(portfolio=portfolio.id))
+    results = Results(alone.question, lambda when: when)
+    await results.begin(alone)
+    await alone.read(results)
+    found = await results.gathered(alone)
     by_currency: dict[str | None, list[Point]] = {}
     slices = Slices()
     for key in await ordered(found.results, key=lambda key: key.start):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from eventstore.replay.executions import Executions, Reported
 from eventstore.reports.columns import amounts, integers, prices, quantities, texts, times
 from eventstore.reports.filters import Question, last
-from eventstore.reports.reading import Moment, currency_of, has, moment_of, text_of
+from eventstore.reports.reading import Moment, Reader, currency_of, has, text_of
 from eventstore.reports.report import Report
 from eventstore.time_slices import Slices, listed
-
-if TYPE_CHECKING:
-    from eventstore.store import EventStore
 
 COLUMNS = (
     *times("occurred_at"),
@@ -35,35 +32,41 @@ COLUMNS = (
 """The columns of the report of fills."""
 
 
-async def fills(
-    store: EventStore, *, taken_back: bool, limit: int | None, filters: Mapping[str, Any]
-) -> Report:
-    """Return the report of fills. See `Reports.fills`."""
-    question = Question.of("fills", filters)
-    async with moment_of(store, question) as moment:
-        found = await listed(
-            await counted(moment, taken_back=taken_back), lambda one: question.has_currency(one.currency)
-        )
+class Fills:
+    """The report of fills, before it is read. See `Reports.fills`."""
+
+    def __init__(self, filters: Mapping[str, Any], *, taken_back: bool, limit: int | None) -> None:
+        self.question = Question.of("fills", filters)
+        self._taken_back = taken_back
+        self._limit = limit
+        self._executions = Executions()
+
+    async def readers(self, _: Moment) -> Sequence[Reader]:
+        """Return what reads the executions."""
+        return [self._executions]
+
+    async def report(self, moment: Moment) -> Report:
+        """Return the report."""
+        every = await counted(moment, self._executions, taken_back=self._taken_back)
+        found = await listed(every, lambda one: self.question.has_currency(one.currency))
         return Report(
             "fills",
             COLUMNS,
-            await listed(map(_row, last(found, limit))),
+            await listed(map(_row, last(found, self._limit))),
             through=moment.through,
             display=await moment.display(),
         )
 
 
-async def counted(moment: Moment, *, taken_back: bool = False) -> list[Reported]:
+async def counted(moment: Moment, executions: Executions, *, taken_back: bool = False) -> list[Reported]:
     """Return the executions of a question in the order of their times, of any currency.
 
     Args:
         moment: The moment.
+        executions: Those that were read.
         taken_back: Also those that were busted or corrected.
     """
     question = moment.question
-    executions = Executions()
-    async for part in moment.events(Executions.types):
-        executions.take(part)
     found = await executions.found()
     slices, missing = Slices(), set[UUID | None]()
     for one in found:

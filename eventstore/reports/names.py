@@ -36,16 +36,17 @@ class Names:
         event: Any = part.event
         if isinstance(event, PositionMarked):
             return
-        symbol = getattr(event, "symbol", None)
+        fields = event.__dict__
+        symbol = fields.get("symbol")
         self._add(str(part.event_id), _Where())
         listed = event.changes.get("executions", ()) if isinstance(event, Amended) else ()
         for one in event.executions if isinstance(event, PositionOpened) else listed:
             self._add(one.execution_id, _Where(one.order_id, one.account, one.venue, symbol))
-        name = getattr(event, "execution_id", None)
+        name = fields.get("execution_id")
         if has_id(name) or (isinstance(event, PositionFilled) and event.kind is not FillKind.TRANSFER):
             where = _Where(event.order_id, event.account, event.venue, symbol)
             self._add(name, where)
-            replacing = getattr(event, "new_execution_id", None)
+            replacing = fields.get("new_execution_id")
             if replacing is not None:
                 self._add(replacing, where)
 

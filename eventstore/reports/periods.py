@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
@@ -53,6 +53,8 @@ class Periods:
     unit: Unit | None
     zone: tzinfo = UTC
     session_end: time = time(0)
+    # Most times lie in the period of the one before.
+    _last: list[Period] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
     def of(cls, unit: str | None, timezone: str | tzinfo, session_end: time | str | None) -> Periods:
@@ -72,6 +74,12 @@ class Periods:
             return None
         if self.unit == "hour":
             return self._hour(when)
+        if self._last and self._last[0].start <= when < self._last[0].end:
+            return self._last[0]
+        self._last[:] = [self._of_its_day(when)]
+        return self._last[0]
+
+    def _of_its_day(self, when: datetime) -> Period:
         day = self._day(when)
         if self.unit == "week":
             day -= timedelta(days=day.weekday())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from datetime import datetime, time, tzinfo
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eventstore.core.context import exact, plain
 from eventstore.reports.columns import amounts
@@ -14,51 +15,73 @@ from eventstore.reports.folding import BEFORE
 from eventstore.reports.grouping import Groups, group_columns
 from eventstore.reports.money import Converter, Rates
 from eventstore.reports.periods import Periods, checked_by, unit_in
-from eventstore.reports.reading import moment_of
+from eventstore.reports.reading import Moment, Reader
 from eventstore.reports.report import Report
-from eventstore.reports.results import gather
+from eventstore.reports.results import Results
 from eventstore.time_slices import Slices, listed
-
-if TYPE_CHECKING:
-    from eventstore.store import EventStore
 
 _AMOUNTS = ("realized_pnl", "unrealized_change", "income", "conversion_pnl", "commission")
 
 
-async def pnl(
-    store: EventStore,
-    *,
-    by: Sequence[str] | str,
-    timezone: str | tzinfo,
-    session_end: time | str | None,
-    rates: Rates | None,
-    base: str | None,
-    filters: Mapping[str, Any],
-) -> Report:
-    """Return the report of profit and loss. See `Reports.pnl`."""
-    names = checked_by(by)
-    periods = Periods.of(unit_in(names), timezone, session_end)
-    question = Question.of("pnl", filters)
+# Without periods all of the range is one: any time after `BEFORE` will do.
+_WHOLE = datetime.max.replace(tzinfo=BEFORE.tzinfo)
 
-    def start(when: datetime) -> datetime:
-        period = periods.of_time(when)
-        return when if period is None else period.start
 
-    # Without periods all of the range is one: any time after `BEFORE` will do.
-    whole = datetime.max.replace(tzinfo=BEFORE.tzinfo)
-    async with moment_of(store, question) as moment:
-        found = await gather(moment, (lambda _: whole) if periods.unit is None else start)
+class Pnl:
+    """The report of profit and loss, before it is read. See `Reports.pnl`."""
+
+    def __init__(
+        self,
+        filters: Mapping[str, Any],
+        *,
+        by: Sequence[str] | str,
+        timezone: str | tzinfo,
+        session_end: time | str | None,
+        rates: Rates | None,
+        base: str | None,
+    ) -> None:
+        self._by = checked_by(by)
+        self._periods = Periods.of(unit_in(self._by), timezone, session_end)
+        self.question = Question.of("pnl", filters)
+        self._rates, self._base = rates, base
+        self._results = Results(self.question, self._start)
+
+    def whole(self, *by: str) -> Pnl:
+        """Return the report of the same range without periods, made of the same results.
+
+        Args:
+            *by: What its rows are grouped by; no unit of time.
+        """
+        other = copy(self)
+        other._by = checked_by(by)  # noqa: SLF001 - of this class
+        other._periods = Periods(None)  # noqa: SLF001
+        return other
+
+    def _start(self, when: datetime) -> datetime:
+        period = self._periods.of_time(when)
+        return _WHOLE if period is None else period.start
+
+    async def readers(self, moment: Moment) -> Sequence[Reader]:
+        """Return what reads the results."""
+        await self._results.begin(moment)
+        return [self._results]
+
+    async def report(self, moment: Moment) -> Report:
+        """Return the report."""
+        is_whole = self._periods.unit is None
+        found = await self._results.gathered(moment, (lambda _: _WHOLE) if is_whole else None)
         currencies = [one.currency for one in found.portfolios.values()]
-        converter = Converter.of(base, rates, currencies, is_empty=not found.results)
-        groups = Groups(names, periods, _AMOUNTS, converter)
+        converter = Converter.of(self._base, self._rates, currencies, is_empty=not found.results)
+        groups = Groups(self._by, self._periods, _AMOUNTS, converter)
         slices = Slices()
         for key, changes in found.results.items():
             await slices.rest()
             if key.start != BEFORE:
-                groups.add(key, key.start, key.currency, _told(changes, is_converted=rates is not None))
+                told = _told(changes, is_converted=self._rates is not None)
+                groups.add(key, key.start, key.currency, told)
         return Report(
             "pnl",
-            (*group_columns(names), *amounts(*_AMOUNTS, "total")),
+            (*group_columns(self._by), *amounts(*_AMOUNTS, "total")),
             await listed(
                 (*of, *(sums[name] for name in _AMOUNTS), _total(sums)) for of, sums in await groups.rows()
             ),

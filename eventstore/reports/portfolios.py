@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from eventstore.core.context import exact, plain
@@ -16,12 +16,9 @@ from eventstore.reports.columns import amounts, integers, quotients, texts, time
 from eventstore.reports.filters import Question
 from eventstore.reports.money import ZERO, Converter, Rates, rates_of_each
 from eventstore.reports.positions import valued
-from eventstore.reports.reading import Moment, moment_of
+from eventstore.reports.reading import Moment, Reader
 from eventstore.reports.report import Report
 from eventstore.time_slices import Slices
-
-if TYPE_CHECKING:
-    from eventstore.store import EventStore
 
 _MONEY = (
     "equity",
@@ -45,23 +42,30 @@ COLUMNS = (
 """The columns of the report of portfolios."""
 
 
-async def portfolios(
-    store: EventStore, *, rates: Rates | None, base: str | None, filters: Mapping[str, Any]
-) -> Report:
-    """Return the report of portfolios. See `Reports.portfolios`."""
-    question = Question.of("portfolios", filters, without=("symbol", "account", "from_", "to"))
-    async with moment_of(store, question) as moment:
+class Portfolios:
+    """The report of portfolios, before it is read. See `Reports.portfolios`."""
+
+    def __init__(self, filters: Mapping[str, Any], *, rates: Rates | None, base: str | None) -> None:
+        self.question = Question.of("portfolios", filters, without=("symbol", "account", "from_", "to"))
+        self._rates, self._base = rates, base
+
+    async def readers(self, _: Moment) -> Sequence[Reader]:
+        """Return nothing: it is read from the portfolios and positions of the moment."""
+        return ()
+
+    async def report(self, moment: Moment) -> Report:
+        """Return the report."""
         rows = []
-        some, table = await portfolios_and_rates(moment, rates, base)
+        some, table = await portfolios_and_rates(moment, self._rates, self._base)
         slices, held = Slices(), dict[UUID | None, list[Position]]()
         async for position, _ in replace(moment, question=Question()).open_positions():
             held.setdefault(position.portfolio_id, []).append(position)
         for portfolio in some:
             await slices.rest()
-            own = portfolio.currency if base is None else base
+            own = portfolio.currency if self._base is None else self._base
             converter = Converter() if table is None else Converter(own, table)
             found = _rows(portfolio, [one for one in held.get(portfolio.id, ()) if one.is_open], converter)
-            rows += [row for row in found if table is not None or question.has_currency(row[3])]
+            rows += [row for row in found if table is not None or self.question.has_currency(row[3])]
         return Report("portfolios", COLUMNS, rows, through=moment.through, display=await moment.display())
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import UUID
 
+from eventstore.core.context import decimal_arithmetic
 from eventstore.core.event import Event, RecordedEvent, with_derived
 from eventstore.domain.order import Order
 from eventstore.domain.portfolio import PortfolioAmended, PortfolioCreated
@@ -20,10 +21,10 @@ from eventstore.replay.bounds import Bound
 from eventstore.replay.point_in_time import PointInTime
 from eventstore.reports.display import Display
 from eventstore.reports.filters import Question
-from eventstore.reports.folding import BEFORE, Stream
 from eventstore.reports.money import Converter, Rates
+from eventstore.reports.report import Report
 from eventstore.repositories.page import Page
-from eventstore.time_slices import Slices, listed, ordered
+from eventstore.time_slices import Slices, listed
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -32,6 +33,53 @@ T = TypeVar("T", bound=Order | Position)
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
 _PAGE_ENTITIES = 500  # decoding them takes some 20 ms
+_TAKEN_AT_A_TIME = 50  # events; each is taken by several readers
+
+
+class Reader(Protocol):
+    """What takes events in the order of the log, and does not wait for anything."""
+
+    @property
+    def types(self) -> Collection[type[Event]]:
+        """The event classes that it takes."""
+
+    @property
+    def streams(self) -> Collection[UUID] | None:
+        """The streams whose events it takes; None for all."""
+
+    def take(self, part: RecordedEvent, /) -> None:
+        """Take the next event in."""
+
+
+class _Readers:
+    """Several readers as one.
+
+    Attributes:
+        types: The event classes that any of them takes, those that users derived from them too.
+        streams: The streams whose events any of them takes; None for all.
+    """
+
+    def __init__(self, readers: Iterable[Reader]) -> None:
+        reading = [one for one in readers if one.streams is None or one.streams]
+        self.types = with_derived(*{kind for one in reading for kind in one.types})
+        some = [one.streams for one in reading if one.streams is not None]
+        self.streams = set().union(*some) if len(some) == len(reading) else None
+        self._places: dict[tuple[str, str], list[tuple[Reader, frozenset[UUID] | None]]] = {}
+        for one in reading:
+            its = None if one.streams is None else frozenset(one.streams)
+            for kind in with_derived(*one.types):
+                self._places.setdefault((kind.category, kind.type), []).append((one, its))
+        self._takers: dict[type[Event], list[tuple[Reader, frozenset[UUID] | None]]] = {}
+
+    def take(self, part: RecordedEvent) -> None:
+        """Let each reader that asks for it take the next event."""
+        kind = type(part.event)
+        takers = self._takers.get(kind)
+        if takers is None:
+            takers = self._takers[kind] = self._places.get((kind.category, kind.type), [])
+        for reader, streams in takers:
+            if streams is None or part.stream_id in streams:
+                reader.take(part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +97,7 @@ class Moment:
     question: Question
     _currencies: dict[UUID, str | None] = field(default_factory=dict)
     _asked: set[UUID] = field(default_factory=set)
+    _positions_of: dict[UUID, list[UUID]] = field(default_factory=dict)
 
     @property
     def point(self) -> PointInTime:
@@ -97,14 +146,37 @@ class Moment:
                         yield part
                 await slices.rest()
 
+    async def read(self, *readers: Reader) -> None:
+        """Let some readers take their events, all of them in one pass over the log. Other tasks run between slices.
+
+        Raises:
+            UnknownEventTypeError, EventDecodingError: The code does not know an event.
+            ConnectionError, TimeoutError: The database failed.
+        """
+        reading = _Readers(readers)
+        if not reading.types:
+            return
+        replay = self.store.replay(types=reading.types, streams=reading.streams, through=self.bound)
+        slices = Slices()
+        async for page in replay.pages():
+            for begin in range(0, len(page), _TAKEN_AT_A_TIME):
+                with decimal_arithmetic():
+                    for recorded in page[begin : begin + _TAKEN_AT_A_TIME]:
+                        for part in recorded.upcast_events:
+                            if self.has_occurred(part.occurred_at):
+                                reading.take(part)
+                await slices.rest()
+
     async def positions_of(self, portfolio: UUID) -> list[UUID]:
         """Return the ids of the positions that a portfolio ever had, those that were deleted too."""
-        found = {
-            part.stream_id
-            async for part in self.events([PositionOpened, PositionAmended])
-            if getattr(part.event, "portfolio_id", None) == portfolio
-        }
-        return sorted(found)
+        if portfolio not in self._positions_of:
+            found = {
+                part.stream_id
+                async for part in self.events([PositionOpened, PositionAmended])
+                if getattr(part.event, "portfolio_id", None) == portfolio
+            }
+            self._positions_of[portfolio] = sorted(found)
+        return self._positions_of[portfolio]
 
     async def currencies(self, portfolios: Iterable[UUID | None]) -> dict[UUID | None, str | None]:
         """Return the currencies of portfolios, those that were deleted too."""
@@ -164,20 +236,6 @@ class Moment:
 
         async for one in self._of_pages(read, lambda _: True):
             yield one
-
-    async def positions_before(self, until: datetime) -> list[tuple[Position, str | None]]:
-        """Return the positions of the question as they were before a time, with their currencies, as they are known at the moment."""
-        streams: dict[UUID, Stream[Position]] = {}
-        async for part in self.events(Position.event_classes()):
-            if part.occurred_at < until:
-                streams.setdefault(part.stream_id, Stream(Position)).add(BEFORE, part)
-        slices, wanted = Slices(), []
-        for one in streams.values():
-            await slices.rest()
-            async for _, state, _ in one.states():
-                if state is not None and has(self.question, state):
-                    wanted.append(state)
-        return await self.with_currencies(await ordered(wanted, key=lambda one: (one.opened_at, one.id)))
 
     async def orders(self) -> AsyncIterator[tuple[Order, str | None]]:
         """Yield the orders of the question with their currencies, in the order of their creation."""
@@ -243,6 +301,45 @@ async def moment_of(store: EventStore, question: Question) -> AsyncIterator[Mome
     with collecting_rarely():
         async with opened as past:
             yield Moment(store, past, question)
+
+
+class Asked(Protocol):
+    """A report that is not read yet."""
+
+    @property
+    def question(self) -> Question:
+        """What is asked for."""
+
+    async def readers(self, moment: Moment, /) -> Sequence[Reader]:
+        """Return what reads the events that the report is made of."""
+
+    async def report(self, moment: Moment, /) -> Report:
+        """Return the report, after its readers have taken their events."""
+
+
+async def answer(store: EventStore, asked: Asked) -> Report:
+    """Read a report.
+
+    Raises:
+        EventStoreError: As `Reports` says.
+    """
+    (found,) = await answers(store, asked)
+    return found
+
+
+async def answers(store: EventStore, *asked: Asked) -> list[Report]:
+    """Read some reports of one point in time, which is that of the first; they share one pass over the log.
+
+    Each is the one that `answer` would return.
+
+    Raises:
+        EventStoreError: As `Reports` says.
+    """
+    async with moment_of(store, asked[0].question) as moment:
+        its = [(one, replace(moment, question=one.question)) for one in asked]
+        readers = [reader for one, of_one in its for reader in await one.readers(of_one)]
+        await moment.read(*dict.fromkeys(readers))
+        return [await one.report(of_one) for one, of_one in its]
 
 
 async def converter_of(

@@ -7,23 +7,20 @@ from datetime import time, tzinfo
 from typing import TYPE_CHECKING, Unpack
 
 from eventstore.domain.order import OrderStatus
-from eventstore.reports import (
-    cash,
-    equity,
-    exposure,
-    fills,
-    orders,
-    pnl,
-    portfolios,
-    positions,
-    trades,
-    turnover,
-)
+from eventstore.reports import cash, orders, positions
+from eventstore.reports.equity import Drawdown, Equity
+from eventstore.reports.exposure import Exposure
+from eventstore.reports.fills import Fills
 from eventstore.reports.filters import Filters
 from eventstore.reports.money import Rates
 from eventstore.reports.periods import By, Unit
+from eventstore.reports.pnl import Pnl
+from eventstore.reports.portfolios import Portfolios
 from eventstore.reports.positions import Which
+from eventstore.reports.reading import answer
 from eventstore.reports.report import Report
+from eventstore.reports.trades import Trades
+from eventstore.reports.turnover import Turnover
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -87,7 +84,7 @@ class Reports:
             limit: As for `orders`.
             **filters: See `Filters`; the time of a row is `occurred_at`.
         """
-        return await fills.fills(self._store, taken_back=taken_back, limit=limit, filters=filters)
+        return await answer(self._store, Fills(filters, taken_back=taken_back, limit=limit))
 
     async def positions(
         self, *, which: Which = "open", limit: int | None = None, **filters: Unpack[Filters]
@@ -122,7 +119,7 @@ class Reports:
                 rate is of no pair.
             DomainError: `money.rate`: no rates lead from a currency to the one of the row, or a rate is no decimal or below 0.
         """
-        return await portfolios.portfolios(self._store, rates=rates, base=base, filters=filters)
+        return await answer(self._store, Portfolios(filters, rates=rates, base=base))
 
     async def pnl(
         self,
@@ -157,14 +154,9 @@ class Reports:
                 portfolios have several currencies, and no `base` is given.
             DomainError: `money.rate`, as for `portfolios`.
         """
-        return await pnl.pnl(
+        return await answer(
             self._store,
-            by=by,
-            timezone=timezone,
-            session_end=session_end,
-            rates=rates,
-            base=base,
-            filters=filters,
+            Pnl(filters, by=by, timezone=timezone, session_end=session_end, rates=rates, base=base),
         )
 
     async def equity(
@@ -195,14 +187,9 @@ class Reports:
             ConfigurationError: `every`, `timezone` or `session_end` is wrong; or as for `portfolios`.
             DomainError: `money.rate`, as for `portfolios`.
         """
-        return await equity.equity(
+        return await answer(
             self._store,
-            every=every,
-            timezone=timezone,
-            session_end=session_end,
-            rates=rates,
-            base=base,
-            filters=filters,
+            Equity(filters, every=every, timezone=timezone, session_end=session_end, rates=rates, base=base),
         )
 
     async def drawdown(
@@ -222,14 +209,17 @@ class Reports:
 
         Arguments and errors are those of `equity`.
         """
-        return await equity.drawdown(
+        return await answer(
             self._store,
-            every=every,
-            timezone=timezone,
-            session_end=session_end,
-            rates=rates,
-            base=base,
-            filters=filters,
+            Drawdown(
+                filters,
+                every=every,
+                timezone=timezone,
+                session_end=session_end,
+                rates=rates,
+                base=base,
+                name="drawdown",
+            ),
         )
 
     async def trades(
@@ -256,7 +246,7 @@ class Reports:
         Raises:
             ConfigurationError, DomainError: As for `pnl`.
         """
-        return await trades.trades(self._store, limit=limit, rates=rates, base=base, filters=filters)
+        return await answer(self._store, Trades(filters, limit=limit, rates=rates, base=base))
 
     async def exposure(
         self,
@@ -277,7 +267,7 @@ class Reports:
         Raises:
             ConfigurationError, DomainError: As for `pnl`.
         """
-        return await exposure.exposure(self._store, by=by, rates=rates, base=base, filters=filters)
+        return await answer(self._store, Exposure(filters, by=by, rates=rates, base=base))
 
     async def cash(self, **filters: Unpack[Filters]) -> Report:
         """Return the cash of each portfolio in each currency: capital + income + conversions + trades = balance.
@@ -312,12 +302,7 @@ class Reports:
 
         Arguments and errors are those of `pnl`; the filters are those of `fills`.
         """
-        return await turnover.turnover(
+        return await answer(
             self._store,
-            by=by,
-            timezone=timezone,
-            session_end=session_end,
-            rates=rates,
-            base=base,
-            filters=filters,
+            Turnover(filters, by=by, timezone=timezone, session_end=session_end, rates=rates, base=base),
         )

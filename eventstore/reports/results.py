@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -49,10 +49,6 @@ class Key(NamedTuple):
     currency: str | None
 
 
-Results = dict[Key, dict[str, Decimal]]
-"""Amounts by what they are of."""
-
-
 @dataclass(slots=True)
 class PortfolioFacts:
     """What a portfolio says of itself.
@@ -71,11 +67,11 @@ class Gathered:
     """The results of a question.
 
     Attributes:
-        results: The change of each amount.
+        results: The change of each amount, by what it is of.
         portfolios: The portfolios that belong to the answer, by their ids.
     """
 
-    results: Results = field(default_factory=dict)
+    results: dict[Key, dict[str, Decimal]] = field(default_factory=dict)
     portfolios: dict[UUID, PortfolioFacts] = field(default_factory=dict)
 
     @exact
@@ -86,61 +82,157 @@ class Gathered:
             amounts[name] = plain(amounts[name] + amount)
 
 
-_OF_PORTFOLIOS = (PortfolioCreated, PortfolioAmended, PortfolioCashMoved)
-_TRADES = (PortfolioTradeRecorded, PortfolioTradeBusted)
+_OF_PORTFOLIOS: tuple[type[Event], ...] = (PortfolioCreated, PortfolioAmended, PortfolioCashMoved)
+_TRADES: tuple[type[Event], ...] = (PortfolioTradeRecorded, PortfolioTradeBusted)
 StartOf = Callable[[datetime], datetime]
 
 
-async def gather(moment: Moment, start_of: StartOf) -> Gathered:
-    """Return what happened in each period of a question's range.
+class Results:
+    """Reads what happened in each period of a question's range: takes the events of positions and portfolios.
 
     Args:
-        moment: The moment.
+        question: The question.
         start_of: Returns the start of the period of a time.
     """
-    question = moment.question
 
-    def start(when: datetime) -> datetime:
-        return BEFORE if question.since is not None and when < question.since else start_of(when)
+    types = (*Position.event_classes(), *_OF_PORTFOLIOS)
 
-    found = Gathered()
-    of_portfolios: list[RecordedEvent] = []
-    positions: dict[UUID, Stream[Position]] = {}
-    of_positions: dict[UUID, Names] = {}
-    async for part in _events(moment):
-        if question.until is not None and part.occurred_at >= question.until:
-            continue
+    def __init__(self, question: Question, start_of: StartOf) -> None:
+        self.streams: Collection[UUID] | None = None
+        self._question = question
+        self._start_of = start_of
+        self._positions: dict[UUID, Stream[Position]] = {}
+        self._names: dict[UUID, Names] = {}
+        self._of_portfolios: list[RecordedEvent] = []
+        self._steps: dict[UUID, list[_Step]] | None = None
+        self._trades: list[RecordedEvent] = []
+
+    async def begin(self, moment: Moment) -> None:
+        """Find the streams of the portfolio that is asked for, if one is."""
+        asked = self._question.portfolio
+        if asked is not None and self.streams is None:
+            self.streams = [asked, *await moment.positions_of(asked)]
+
+    def take(self, part: RecordedEvent) -> None:
+        """Take the next event in."""
+        occurred_at, id = part.occurred_at, part.stream_id
+        if self._question.until is not None and occurred_at >= self._question.until:
+            return
         if part.category == "portfolio":
-            of_portfolios.append(part)
-        else:
-            positions.setdefault(part.stream_id, Stream(Position)).add(start(part.occurred_at), part)
-            of_positions.setdefault(part.stream_id, Names()).add(part)
-    facts = await _facts(of_portfolios)
-    traded: dict[UUID, Names] = {}
-    slices = Slices()
-    for id, stream in positions.items():
-        await slices.rest()
-        for portfolio in await _add_steps(found, stream, question, facts):
-            traded.setdefault(portfolio, Names()).update(of_positions[id])
-    if question.account is None:
-        await _add_portfolios(moment, found, facts, of_portfolios, traded=traded, start=start)
-    having = set(await listed(key.portfolio_id for key in found.results))
-    found.portfolios = {
-        id: one for id, one in facts.items() if question.portfolio in (None, id) and id in having
+            self._of_portfolios.append(part)
+            return
+        stream = self._positions.get(id)
+        if stream is None:
+            stream = self._positions[id] = Stream(Position)
+            self._names[id] = Names()
+        stream.add(self._start(occurred_at), part)
+        self._names[id].add(part)
+
+    def _start(self, when: datetime) -> datetime:
+        since = self._question.since
+        return BEFORE if since is not None and when < since else self._start_of(when)
+
+    async def gathered(self, moment: Moment, joined: StartOf | None = None) -> Gathered:
+        """Return what happened in each period.
+
+        Args:
+            moment: The moment.
+            joined: Returns the start of a longer period, made of whole ones of these, by the start of one of these; None for
+                these themselves. What happened before the range stays apart.
+        """
+        question = self._question
+        facts = await _facts(self._of_portfolios)
+        steps = await self._folded(moment, facts)
+
+        def start(when: datetime) -> datetime:
+            return when if joined is None or when == BEFORE else joined(when)
+
+        found = Gathered()
+        traded: dict[UUID, Names] = {}
+        slices = Slices()
+        for id, its in steps.items():
+            await slices.rest()
+            for portfolio in await _add_steps(found, _joined(its, start), question, facts):
+                traded.setdefault(portfolio, Names()).update(self._names[id])
+        if question.account is None:
+            wanted = _wanted(facts, question)
+            for part in self._of_portfolios:
+                await slices.rest()
+                if part.stream_id in wanted:
+                    first = start(self._start(part.occurred_at))
+                    _add_movement(found, facts[part.stream_id], part, first, question)
+            nothing = Names()
+            for part in self._trades:
+                await slices.rest()
+                if not traded.get(part.stream_id, nothing).has(part.event):
+                    first = start(self._start(part.occurred_at))
+                    _add_trade(found, facts[part.stream_id], part, first, question)
+        having = set(await listed(key.portfolio_id for key in found.results))
+        found.portfolios = {
+            id: one for id, one in facts.items() if question.portfolio in (None, id) and id in having
+        }
+        found.results = dict(
+            await listed(found.results.items(), lambda result: question.has_currency(result[0].currency))
+        )
+        return found
+
+    async def _folded(self, moment: Moment, facts: Mapping[UUID, PortfolioFacts]) -> dict[UUID, list[_Step]]:
+        """Fold the positions, and read the trades of portfolios that the positions they end with do not have."""
+        if self._steps is not None:
+            return self._steps
+        steps: dict[UUID, list[_Step]] = {}
+        traded: dict[UUID, Names] = {}
+        slices = Slices()
+        for id, stream in self._positions.items():
+            await slices.rest()
+            its = steps[id] = [step async for step in _steps(stream)]
+            last = its[-1].position.portfolio_id if its else None
+            if last is not None:
+                traded.setdefault(last, Names()).update(self._names[id])
+        self._positions.clear()
+        wanted = _wanted(facts, self._question)
+        if wanted and self._question.account is None:
+            trades = _Trades(wanted, traded, self._question.until)
+            await moment.read(trades)
+            self._trades = trades.left
+        self._steps = steps
+        return steps
+
+
+class _Trades:
+    """Reads the trades of portfolios, and keeps those that no position has: the others are many.
+
+    Args:
+        portfolios: The portfolios.
+        traded: The executions of the positions of each.
+        until: Only trades before this time.
+    """
+
+    types = _TRADES
+
+    def __init__(
+        self, portfolios: Collection[UUID], traded: Mapping[UUID, Names], until: datetime | None
+    ) -> None:
+        self.streams = portfolios
+        self.left: list[RecordedEvent] = []
+        self._traded = traded
+        self._until = until
+
+    def take(self, part: RecordedEvent) -> None:
+        """Take the next trade in."""
+        if self._until is not None and part.occurred_at >= self._until:
+            return
+        names = self._traded.get(part.stream_id)
+        if names is None or not names.has(part.event):
+            self.left.append(part)
+
+
+def _wanted(facts: Mapping[UUID, PortfolioFacts], question: Question) -> set[UUID]:
+    return {
+        id
+        for id, one in facts.items()
+        if question.portfolio in (None, id) and question.strategy in (None, one.strategy)
     }
-    found.results = dict(
-        await listed(found.results.items(), lambda result: question.has_currency(result[0].currency))
-    )
-    return found
-
-
-async def _events(moment: Moment) -> AsyncIterator[RecordedEvent]:
-    types: list[type[Event]] = [*Position.event_classes(), *_OF_PORTFOLIOS]
-    streams = None
-    if moment.question.portfolio is not None:
-        streams = [moment.question.portfolio, *await moment.positions_of(moment.question.portfolio)]
-    async for part in moment.events(types, streams=streams):
-        yield part
 
 
 async def _facts(events: Iterable[RecordedEvent]) -> dict[UUID, PortfolioFacts]:
@@ -174,31 +266,59 @@ class _Value(NamedTuple):
     commissions: Mapping[str | None, Decimal] = {}
 
 
-async def _steps(stream: Stream[Position]) -> AsyncIterator[tuple[datetime, Position, _Value, _Value]]:
-    """Yield the start of each period with events, the last position in it, and what it had made before and at the end."""
-    before = _Value()
+class _Step(NamedTuple):
+    """A position at the end of a period.
+
+    Attributes:
+        start: The start of the period.
+        position: The position at its end; if it was deleted, as it was before.
+        value: What it had made until then.
+    """
+
+    start: datetime
+    position: Position
+    value: _Value
+
+
+async def _steps(stream: Stream[Position]) -> AsyncIterator[_Step]:
+    """Yield each period with events."""
     async for start, state, last in stream.states():
         if last is None:
             continue
-        after = _value(last)
+        value = _value(last)
         if state is None:  # it was deleted: what it realised stays
-            after = after._replace(unrealized=ZERO)
-        yield start, last, before, after
-        before = after
+            value = value._replace(unrealized=ZERO)
+        yield _Step(start, last, value)
+
+
+def _joined(steps: Sequence[_Step], start: StartOf) -> Iterator[_Step]:
+    """Yield the steps of longer periods, each of which ends where the last one in it does."""
+    last: _Step | None = None
+    for step in steps:
+        begin = start(step.start)
+        if last is not None and last.start != begin:
+            yield last
+        last = _Step(begin, step.position, step.value)
+    if last is not None:
+        yield last
 
 
 async def _add_steps(
-    found: Gathered, stream: Stream[Position], question: Question, facts: Mapping[UUID, PortfolioFacts]
+    found: Gathered, steps: Iterable[_Step], question: Question, facts: Mapping[UUID, PortfolioFacts]
 ) -> set[UUID]:
     """Add what a position made in each period, and return the portfolios that it belonged to."""
     portfolios = set()
-    async for first, position, before, after in _steps(stream):
+    before = _Value()
+    slices = Slices()
+    for first, position, after in steps:
+        await slices.rest()
         if position.portfolio_id is not None:
             portfolios.add(position.portfolio_id)
         if has(question, position):
             own = _currency(position, facts)
             key = Key(first, position.symbol, position.strategy, position.portfolio_id, own)
             _add_position(found, key, before, after)
+        before = after
     return portfolios
 
 
@@ -230,41 +350,11 @@ def _less(one: Decimal, other: Decimal) -> Decimal:
 # ---- portfolios ------------------------------------------------------------------------------------------------
 
 
-async def _add_portfolios(
-    moment: Moment,
-    found: Gathered,
-    facts: Mapping[UUID, PortfolioFacts],
-    events: Iterable[RecordedEvent],
-    *,
-    traded: Mapping[UUID, Names],
-    start: StartOf,
-) -> None:
-    """Add movements of cash, and the trades of portfolios that no position of theirs counted."""
-    question = moment.question
-    wanted = {
-        id
-        for id, one in facts.items()
-        if question.portfolio in (None, id) and question.strategy in (None, one.strategy)
-    }
-    slices = Slices()
-    for part in events:
-        await slices.rest()
-        if part.stream_id in wanted:
-            _add_movement(found, facts[part.stream_id], part, start, question)
-    if not wanted:
-        return
-    nothing = Names()
-    async for part in moment.events(_TRADES, streams=wanted):
-        is_in = question.until is None or part.occurred_at < question.until
-        if is_in and not traded.get(part.stream_id, nothing).has(part.event):
-            _add_trade(found, facts[part.stream_id], part, start, question)
-
-
 def _add_movement(
-    found: Gathered, facts: PortfolioFacts, part: RecordedEvent, start: StartOf, question: Question
+    found: Gathered, facts: PortfolioFacts, part: RecordedEvent, start: datetime, question: Question
 ) -> None:
     event: Any = part.event
-    key = Key(start(part.occurred_at), None, facts.strategy, part.stream_id, facts.currency)
+    key = Key(start, None, facts.strategy, part.stream_id, facts.currency)
     if isinstance(event, PortfolioCreated) and question.symbol is None:
         found.add(key, "capital", event.initial_capital)
         found.add(key, "capital", event.net_deposits)
@@ -286,13 +376,13 @@ def _add_movement(
 
 
 def _add_trade(
-    found: Gathered, facts: PortfolioFacts, part: RecordedEvent, start: StartOf, question: Question
+    found: Gathered, facts: PortfolioFacts, part: RecordedEvent, start: datetime, question: Question
 ) -> None:
     event: Any = part.event
     if question.symbol not in (None, event.symbol):
         return
     currency = event.currency or facts.currency
-    key = Key(start(part.occurred_at), event.symbol, facts.strategy, part.stream_id, currency)
+    key = Key(start, event.symbol, facts.strategy, part.stream_id, currency)
     paid = key._replace(currency=event.commission_currency or currency)
     result = event.realized_pnl or ZERO
     if isinstance(event, PortfolioTradeRecorded):

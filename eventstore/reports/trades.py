@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from eventstore.core.context import exact, plain
@@ -28,12 +28,9 @@ from eventstore.reports.columns import (
 )
 from eventstore.reports.filters import Question, last
 from eventstore.reports.money import ZERO, Converter, Rates, told
-from eventstore.reports.reading import converter_of, has, moment_of, text_of
+from eventstore.reports.reading import Moment, Reader, converter_of, has, text_of
 from eventstore.reports.report import Report
 from eventstore.time_slices import Slices, listed, ordered
-
-if TYPE_CHECKING:
-    from eventstore.store import EventStore
 
 COLUMNS = (
     *texts("position_id", "symbol", "side"),
@@ -54,28 +51,38 @@ _EVENTS_AT_ONCE = (
 )
 
 
-async def trades(
-    store: EventStore,
-    *,
-    limit: int | None,
-    rates: Rates | None,
-    base: str | None,
-    filters: Mapping[str, Any],
-) -> Report:
-    """Return the report of round trips. See `Reports.trades`."""
-    question = Question.of("trades", filters)
-    async with moment_of(store, question) as moment:
-        streams = None if question.portfolio is None else await moment.positions_of(question.portfolio)
-        found: dict[UUID, _RoundTrip] = {}
-        if streams is None or streams:
-            async for part in moment.events(Position.event_classes(), streams=streams):
-                found.setdefault(part.stream_id, _RoundTrip()).take(part)
-        states = [one.state for one in found.values() if one.state is not None]
-        closed = await moment.with_currencies(await listed(states, lambda one: _belongs(question, one)))
-        converter = await converter_of(moment, base, rates, {one.portfolio_id for one, _ in closed})
+class Trades:
+    """The report of round trips, before it is read. See `Reports.trades`."""
+
+    def __init__(
+        self,
+        filters: Mapping[str, Any],
+        *,
+        limit: int | None,
+        rates: Rates | None,
+        base: str | None,
+    ) -> None:
+        self.question = Question.of("trades", filters)
+        self._limit, self._rates, self._base = limit, rates, base
+        self._found = _RoundTrips()
+
+    async def readers(self, moment: Moment) -> Sequence[Reader]:
+        """Return what reads the positions."""
+        if self.question.portfolio is not None:
+            self._found.streams = await moment.positions_of(self.question.portfolio)
+        return [self._found]
+
+    async def report(self, moment: Moment) -> Report:
+        """Return the report."""
+        trips = self._found.by_position
+        states = [one.state for one in trips.values() if one.state is not None]
+        closed = await moment.with_currencies(await listed(states, lambda one: _belongs(self.question, one)))
+        converter = await converter_of(
+            moment, self._base, self._rates, {one.portfolio_id for one, _ in closed}
+        )
         slices, rows = Slices(), []
         for state, currency in closed:
-            trip = found[state.id]
+            trip = trips[state.id]
             if len(trip.events) <= _EVENTS_AT_ONCE:
                 row = _row(trip, state, currency, converter)
             else:
@@ -87,10 +94,27 @@ async def trades(
         return Report(
             "trades",
             COLUMNS,
-            last(rows, limit),
+            last(rows, self._limit),
             through=moment.through,
             display=await moment.display(),
         )
+
+
+class _RoundTrips:
+    """Folds positions in the order of report."""
+
+    types = Position.event_classes()
+
+    def __init__(self) -> None:
+        self.streams: Collection[UUID] | None = None
+        self.by_position: dict[UUID, _RoundTrip] = {}
+
+    def take(self, part: RecordedEvent) -> None:
+        """Take the next event of a position in."""
+        trip = self.by_position.get(part.stream_id)
+        if trip is None:
+            trip = self.by_position[part.stream_id] = _RoundTrip()
+        trip.take(part)
 
 
 def _belongs(question: Question, state: Position) -> bool:

@@ -4,43 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import time, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eventstore.domain.executions import OrderSide
+from eventstore.replay.executions import Executions
 from eventstore.reports.columns import amounts, integers
 from eventstore.reports.fills import counted
 from eventstore.reports.filters import Question
 from eventstore.reports.grouping import Groups, group_columns
 from eventstore.reports.money import Rates
 from eventstore.reports.periods import Periods, checked_by, unit_in
-from eventstore.reports.reading import converter_of, moment_of
+from eventstore.reports.reading import Moment, Reader, converter_of
 from eventstore.reports.report import Report
 from eventstore.time_slices import Slices, listed
-
-if TYPE_CHECKING:
-    from eventstore.store import EventStore
 
 _AMOUNTS = ("bought", "sold", "traded", "net")
 
 
-async def turnover(
-    store: EventStore,
-    *,
-    by: Sequence[str] | str,
-    timezone: str | tzinfo,
-    session_end: time | str | None,
-    rates: Rates | None,
-    base: str | None,
-    filters: Mapping[str, Any],
-) -> Report:
-    """Return the report of turnover. See `Reports.turnover`."""
-    names = checked_by(by)
-    periods = Periods.of(unit_in(names), timezone, session_end)
-    question = Question.of("turnover", filters)
-    async with moment_of(store, question) as moment:
-        found = await listed(await counted(moment), lambda one: question.has_currency(one.currency))
-        converter = await converter_of(moment, base, rates, (one.portfolio_id for one in found))
-        groups = Groups(names, periods, ("fills", *_AMOUNTS), converter)
+class Turnover:
+    """The report of turnover, before it is read. See `Reports.turnover`."""
+
+    def __init__(
+        self,
+        filters: Mapping[str, Any],
+        *,
+        by: Sequence[str] | str,
+        timezone: str | tzinfo,
+        session_end: time | str | None,
+        rates: Rates | None,
+        base: str | None,
+    ) -> None:
+        self._by = checked_by(by)
+        self._periods = Periods.of(unit_in(self._by), timezone, session_end)
+        self.question = Question.of("turnover", filters)
+        self._rates, self._base = rates, base
+        self._executions = Executions()
+
+    async def readers(self, _: Moment) -> Sequence[Reader]:
+        """Return what reads the executions."""
+        return [self._executions]
+
+    async def report(self, moment: Moment) -> Report:
+        """Return the report."""
+        every = await counted(moment, self._executions)
+        found = await listed(every, lambda one: self.question.has_currency(one.currency))
+        portfolios = {one.portfolio_id for one in found}
+        converter = await converter_of(moment, self._base, self._rates, portfolios)
+        groups = Groups(self._by, self._periods, ("fills", *_AMOUNTS), converter)
         slices = Slices()
         for one in found:
             await slices.rest()
@@ -53,7 +63,7 @@ async def turnover(
             groups.add(one, when, one.currency, {**changes, "traded": abs(value)})
         return Report(
             "turnover",
-            (*group_columns(names), *integers("fills"), *amounts(*_AMOUNTS)),
+            (*group_columns(self._by), *integers("fills"), *amounts(*_AMOUNTS)),
             [
                 (*of, int(sums["fills"]), *(sums[name] for name in _AMOUNTS))
                 for of, sums in await groups.rows()

@@ -18,6 +18,13 @@ from eventstore.extras import imported
 from eventstore.printable import printable
 from eventstore.reports import Report
 from eventstore.reports.display import amount_text
+from eventstore.reports.equity import Equity
+from eventstore.reports.exposure import Exposure
+from eventstore.reports.pnl import Pnl
+from eventstore.reports.portfolios import Portfolios
+from eventstore.reports.reading import answers
+from eventstore.reports.trades import Trades
+from eventstore.reports.turnover import Turnover
 from eventstore.store import EventStore
 from eventstore.tear_sheet import plots
 from eventstore.tear_sheet.series import Point, Series, of_period, total
@@ -116,9 +123,6 @@ async def tear_sheet(
     """
     template = _template()
     script = plots.script()
-    if (position, recorded_at, occurred_at) == (None, None, None):
-        # One moment for all reports; a log without events has no position.
-        position = await store.log.head() or None
     of_moment = {
         "portfolio": portfolio,
         "strategy": strategy,
@@ -127,13 +131,14 @@ async def tear_sheet(
         "recorded_at": recorded_at,
         "occurred_at": occurred_at,
     }
-    asked = _Asked(store, of_moment, {"from_": from_, "to": to}, timezone, session_end, rates, base)
-    sections, through = await _sections(asked)
+    asked = _Asked(of_moment, {"from_": from_, "to": to}, timezone, session_end, rates, base)
+    reports = await _reports(store, asked)
+    sections = _sections(asked, reports)
     drawn = [plot for section in sections for _, plot in section.plots]
     return str(
         template.render(
             title=printable(title),
-            subtitle=_subtitle(asked, through),
+            subtitle=_subtitle(asked, reports.portfolios.through),
             sections=sections,
             drawn=drawn,
             plotly=script,
@@ -145,7 +150,8 @@ async def tear_sheet(
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    store: EventStore
+    """What a tear sheet is asked for."""
+
     of_moment: Mapping[str, Any]
     of_period: Mapping[str, Any]
     zone: tzinfo
@@ -153,49 +159,60 @@ class _Asked:
     rates: Mapping[str, Decimal] | None
     base: str | None
 
-    async def pnl(self, *by: Any) -> Report:
-        """Return profit and loss in the period."""
-        return await self.store.reports.pnl(
-            by=by,
-            timezone=self.zone,
-            session_end=self.session_end,
-            rates=self.rates,
-            base=self.base,
-            **self.of_moment,
-            **self.of_period,
+    @property
+    def until(self) -> Mapping[str, Any]:
+        """The filters of what is asked for from the beginning: a return needs the equity before the period."""
+        return {**self.of_moment, "to": self.of_period["to"]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reports:
+    """The reports of a tear sheet."""
+
+    portfolios: Report
+    equity: Report
+    trades: Report
+    exposure: Report
+    by_strategy: Report
+    by_symbol: Report
+    by_month: Report
+    turnover: Report
+
+
+async def _reports(store: EventStore, asked: _Asked) -> _Reports:
+    """Read all reports of one point in time, in one pass over the log for those that can share it."""
+    filters = {**asked.of_moment, **asked.of_period}
+    rates: Any = {"rates": asked.rates, "base": asked.base}
+    periods: Any = {"timezone": asked.zone, "session_end": asked.session_end}
+    by_month = Pnl(filters, by=("month", "currency"), **periods, **rates)
+    return _Reports(
+        *await answers(
+            store,
+            Portfolios(asked.of_moment, **rates),
+            Equity(asked.until, every=None, timezone=UTC, session_end=None, **rates),
+            Trades(filters, limit=None, **rates),
+            Exposure(asked.until, by=("symbol",), **rates),
+            by_month.whole("strategy", "currency"),
+            by_month.whole("symbol", "currency"),
+            by_month,
+            Turnover(filters, by=("month", "currency"), **periods, **rates),
         )
+    )
 
 
-async def _sections(asked: _Asked) -> tuple[list[Section], int]:
-    reports = asked.store.reports
-    portfolios = await reports.portfolios(rates=asked.rates, base=asked.base, **asked.of_moment)
-    # From the beginning, because a return needs the equity before the period.
-    equity = await reports.equity(
-        rates=asked.rates, base=asked.base, to=asked.of_period["to"], **asked.of_moment
-    )
-    names = {row["portfolio_id"]: row["name"] for row in portfolios}
-    trades = await reports.trades(rates=asked.rates, base=asked.base, **asked.of_moment, **asked.of_period)
-    money = [
-        _money_section(asked, currency, parts, trades)
-        for currency, parts in _series(equity, names, asked.of_period["from_"]).items()
-    ]
-    exposure = await reports.exposure(
-        by=["symbol"], rates=asked.rates, base=asked.base, to=asked.of_period["to"], **asked.of_moment
-    )
-    made = [
-        _pnl_section(
-            "Profit and loss by strategy", "strategy", await asked.pnl("strategy", "currency"), asked
+def _sections(asked: _Asked, reports: _Reports) -> list[Section]:
+    names = {row["portfolio_id"]: row["name"] for row in reports.portfolios}
+    return [
+        *(
+            _money_section(asked, currency, parts, reports.trades)
+            for currency, parts in _series(reports.equity, names, asked.of_period["from_"]).items()
         ),
-        _pnl_section("Profit and loss by symbol", "symbol", await asked.pnl("symbol", "currency"), asked),
+        _pnl_section("Profit and loss by strategy", "strategy", reports.by_strategy, asked),
+        _pnl_section("Profit and loss by symbol", "symbol", reports.by_symbol, asked),
+        _exposure_section(reports.exposure, asked),
+        _trades_section(reports.trades, asked),
+        _fees_section(reports.by_month, reports.turnover),
     ]
-    sections = [
-        *money,
-        *made,
-        _exposure_section(exposure, asked),
-        _trades_section(trades, asked),
-        await _fees_section(asked),
-    ]
-    return sections, portfolios.through
 
 
 def _series(
@@ -311,18 +328,8 @@ def _trades_section(report: Report, asked: _Asked) -> Section:
     return section
 
 
-async def _fees_section(asked: _Asked) -> Section:
+def _fees_section(by_month: Report, turnover: Report) -> Section:
     section = Section("Fees")
-    by_month = await asked.pnl("month", "currency")
-    turnover = await asked.store.reports.turnover(
-        by=["month", "currency"],
-        timezone=asked.zone,
-        session_end=asked.session_end,
-        rates=asked.rates,
-        base=asked.base,
-        **asked.of_moment,
-        **asked.of_period,
-    )
     traded = {(row["period"], row["currency"]): row["traded"] for row in turnover}
     columns = (
         "period",
