@@ -156,7 +156,15 @@ class DatabaseConnection:
         """
         return _Loan(self, _checked(timeout_s), for_user=True)
 
-    async def _take(self, timeout_s: float | None) -> Any:
+    def _take_warm(self) -> tuple[Any, PooledConnection] | None:
+        """Take a ready connection; None if there is none that can be used as it is."""
+        self._check_usable()
+        if not self._warm or self.server.is_steady:
+            return None
+        connection = self._warm[-1][1]
+        return None if connection.is_closed() or not self._leads_here(connection) else self._warm.pop()
+
+    async def _take(self, timeout_s: float | None) -> tuple[Any, PooledConnection]:
         self._check_usable()
         while True:
             if self._warm:
@@ -172,7 +180,7 @@ class DatabaseConnection:
                 break
         if self.server.is_steady:
             await self._require_steady(proxy, connection)
-        return proxy
+        return proxy, connection
 
     async def _require_steady(self, proxy: Any, connection: PooledConnection) -> None:
         try:
@@ -222,22 +230,22 @@ class DatabaseConnection:
             "max_pool_size"
         )
 
-    async def _give_back(
+    def _give_back(
         self, proxy: Any, connection: PooledConnection, *, interrupted: bool, ends: bool
-    ) -> None:
+    ) -> Awaitable[None] | None:
+        """Give a connection back; return what must be awaited for that."""
         expired = connection.expires_at_s is not None and self._loop.time() >= connection.expires_at_s
         ends = ends or expired or connection.effect is Effect.LASTING
         is_calm = not interrupted and not connection.is_closed() and connection.is_quiet()
         if is_calm and not ends:
             connection.leased = False
             if connection.effect is not Effect.NONE or self._waiting or self._closing:
-                await self._release(proxy)
-            else:
-                self._keep_warm(proxy, connection)
-            return
+                return self._release(proxy)
+            self._keep_warm(proxy, connection)
+            return None
         task = self._loop.create_task(self._clean_up(proxy, connection, is_calm=is_calm, ends=ends))
         self._own(task)
-        await asyncio.shield(task)
+        return asyncio.shield(task)
 
     async def _clean_up(self, proxy: Any, connection: PooledConnection, *, is_calm: bool, ends: bool) -> None:
         if not is_calm:
@@ -432,9 +440,11 @@ class _Loan:
         self._for_user = for_user
 
     async def __aenter__(self) -> asyncpg.Connection:
-        self._proxy = await self._owner._take(self._timeout_s)  # noqa: SLF001 - one module
+        taken = self._owner._take_warm()  # noqa: SLF001 - one module
+        if taken is None:
+            taken = await self._owner._take(self._timeout_s)  # noqa: SLF001
         # There is no await from here to the end, so a cancellation cannot interrupt it.
-        self._connection: PooledConnection = self._proxy.unwrapped()
+        self._proxy, self._connection = taken
         self._connection.leased = True
         self._watch = watch()
         self._connection.lent_s = self._watch.begin()
@@ -448,9 +458,11 @@ class _Loan:
         ends = self._for_user and self._connection.effect is not Effect.NONE
         if error is not None and getattr(error, "sqlstate", None) == _NO_SUCH_STATEMENT:
             ends = True  # a function has deallocated statements that the driver had prepared
-        await self._owner._give_back(  # noqa: SLF001
+        unfinished = self._owner._give_back(  # noqa: SLF001
             self._proxy, self._connection, interrupted=interrupted, ends=ends
         )
+        if unfinished is not None:
+            await unfinished
 
 
 class ConnectionFactory:

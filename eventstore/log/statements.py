@@ -39,25 +39,25 @@ async def execute_append(
         ConcurrencyError: A stream has another version; nothing was written.
         asyncpg.UniqueViolationError: A writer that was in flight has taken a version.
     """
-    if len(columns.versions) == 1:
-        return await _execute_one(connection, columns, lock_timeout, directly=directly, sent=sent)
-    document = append_document(columns)
+    is_one = len(columns.versions) == 1
     if directly:
-        statement = load("log/append_at_once", connection)
-        rows = await _fetch(connection, sent, statement, document, _heads_document(columns), lock_timeout)
-        if rows:
-            return _appended(columns, rows)
+        insert = _insert_one if is_one else _insert_all
+        inserted = await insert(connection, columns, lock_timeout, sent)
+        if inserted is not None:
+            return inserted
+    elif is_one:
+        return await _call_for_one(connection, columns, lock_timeout, sent)
     statement = load("log/append_directly" if directly else "log/append", connection)
-    appended = the_row(await _fetch_row(connection, sent, statement, document, lock_timeout))
-    if appended["conflicts"] is not None:
-        conflict = orjson.loads(appended["conflicts"])[0]
+    row = the_row(await _fetch_row(connection, sent, statement, append_document(columns), lock_timeout))
+    if row["conflicts"] is not None:
+        conflict = orjson.loads(row["conflicts"])[0]
         raise ConcurrencyError(
             UUID(conflict["stream_id"]), expected=conflict["expected"], actual=conflict["actual"]
         )
-    positions = appended["positions"] or ()
+    positions = row["positions"] or ()
     if len(positions) != len(columns.versions):
         raise swallowed(len(columns.versions), len(positions))
-    return AppendResult(tuple(positions), appended["recorded_at"])
+    return AppendResult(tuple(positions), row["recorded_at"])
 
 
 def append_document(columns: AppendColumns) -> str:
@@ -83,23 +83,40 @@ def append_document(columns: AppendColumns) -> str:
     return orjson.dumps(events, default=str).decode()
 
 
-async def _execute_one(
-    connection: Connection,
-    columns: AppendColumns,
-    lock_timeout: str | None,
-    *,
-    directly: bool,
-    sent: Sent | None,
+async def _insert_one(
+    connection: Connection, columns: AppendColumns, lock_timeout: str | None, sent: Sent | None
+) -> AppendResult | None:
+    """Insert an event; None if that is not possible, and another statement then says why."""
+    statement = load("log/append_one_directly", connection)
+    row = await _fetch_row(connection, sent, statement, *_only(columns), lock_timeout)
+    return None if row is None else AppendResult((row["position"],), row["recorded_at"])
+
+
+async def _insert_all(
+    connection: Connection, columns: AppendColumns, lock_timeout: str | None, sent: Sent | None
+) -> AppendResult | None:
+    """As `_insert_one`, for several events."""
+    statement = load("log/append_at_once", connection)
+    documents = append_document(columns), _heads_document(columns)
+    rows = await _fetch(connection, sent, statement, *documents, lock_timeout)
+    return _appended(columns, rows) if rows else None
+
+
+async def _call_for_one(
+    connection: Connection, columns: AppendColumns, lock_timeout: str | None, sent: Sent | None
 ) -> AppendResult:
-    # Arrays with one item would cost the server half as much again as the event itself.
-    statement = load("log/append_one_directly" if directly else "log/append_one", connection)
-    arguments = [values[0] for values in columns.per_event]
-    row = the_row(await _fetch_row(connection, sent, statement, *arguments, lock_timeout))
+    # A document would cost the server half as much again as the event itself.
+    statement = load("log/append_one", connection)
+    row = the_row(await _fetch_row(connection, sent, statement, *_only(columns), lock_timeout))
     if row["position"] is None:
         if row["actual"] == columns.versions[0] - 1:
             raise swallowed(1, 0)
         raise ConcurrencyError(columns.stream_ids[0], expected=columns.versions[0] - 1, actual=row["actual"])
     return AppendResult((row["position"],), row["recorded_at"])
+
+
+def _only(columns: AppendColumns) -> list[Any]:
+    return [values[0] for values in columns.per_event]
 
 
 def _heads_document(columns: AppendColumns) -> str:
