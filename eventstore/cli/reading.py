@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -25,7 +26,7 @@ from eventstore.database import DatabaseConfig
 from eventstore.database.access import read_rows
 from eventstore.errors import EntityNotFoundError
 from eventstore.log.names import require_known_names
-from eventstore.log.page_size import BYTES_UNBOUNDED
+from eventstore.log.stream_pages import stream_pages
 from eventstore.replay.following import follow, last_rows
 from eventstore.replay.history import Changes, FieldChange, HistoryEntry
 from eventstore.replay.pages import Selection
@@ -140,8 +141,9 @@ def show(
 async def _show(config: DatabaseConfig, stream: str) -> tuple[UUID, list[Any]]:
     async with EventStore.open(config, workers=False) as store:
         stream_id = await find(store, stream)
-        rows = await read_rows(store.log.connection, "log/read_stream", stream_id, 0, None, BYTES_UNBOUNDED)
-        return stream_id, rows
+        pages = stream_pages(partial(read_rows, store.log.connection, "log/read_stream"), stream_id)
+        async with aclosing(pages):
+            return stream_id, [row async for rows in pages for row in rows]
 
 
 # ---- tail --------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, nullcontext, suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -52,6 +52,7 @@ from eventstore.log.records import (
 )
 from eventstore.log.restored import require_whole_on
 from eventstore.log.statements import execute_append, find_repeated, is_version_taken
+from eventstore.log.stream_pages import stream_pages
 from eventstore.log.subscription import Mark, Subscription
 from eventstore.log.unreadable import OnUnreadable, Readable, readable, unreadable_handler
 from eventstore.log.wakeups import Wakeups
@@ -434,10 +435,24 @@ class EventLog:
         check_position("after_version", after_version)
         if limit is not None:
             check_count("limit", limit)
-        rows = await read_rows(
-            self.connection, "log/read_stream", stream_id, after_version, limit, BYTES_UNBOUNDED
-        )
-        return list(readable(decode_page(rows, classes=self.classes, keep_unreadable=True), handle))
+        generation = self.server.generation
+
+        async def fetch(stream: UUID, after: int, events_max: int, bytes_max: int) -> Sequence[Any]:
+            is_first = after == after_version
+            # A later page of another server would not fit.
+            with nullcontext() if is_first else self.server.steady(generation):
+                return await read_rows(
+                    self.connection, "log/read_stream", stream, after, events_max, bytes_max
+                )
+
+        events: list[RecordedEvent] = []
+        async with aclosing(
+            stream_pages(fetch, stream_id, after_version=after_version, limit=limit)
+        ) as pages:
+            async for rows in pages:
+                decoded = decode_page(rows, classes=self.classes, keep_unreadable=True)
+                events += readable(decoded, handle)
+        return events
 
     async def read_mark(self, position: int) -> Mark:
         """Return the mark from which a reader continues that has read everything up to a position.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,7 @@ T = TypeVar("T", bound="HistoryEntry[Any] | RecordedEvent")
 _ENVELOPE = ("id", "version")
 _SHOWN_MAX = 8
 """How many changes a repr shows."""
+_FOLDED_AT_A_TIME = 500  # takes some milliseconds; then other tasks of the event loop may run
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +167,24 @@ async def history(
     """Return each event of an entity with what it changed. See `EventStore.history`."""
     events = await log.read_stream(entity_id)
     _check_category(entity_class, entity_id, events)
-    if order == "version":
-        return History(entries(entity_class, events))
-    if order != "occurred_at":
+    if order not in ("version", "occurred_at"):
         raise ConfigurationError(f"order is 'version' or 'occurred_at', not {order!r}")
+    in_order = entries if order == "version" else _entries_as_they_occurred
     found: History[HistoryEntry[E]] = History()
-    for recorded, after in in_occurred_order(entity_class, events):
-        found.append(HistoryEntry(recorded, changes(found[-1].state if found else None, after), after))
+    for entry in in_order(entity_class, events):
+        found.append(entry)
+        if not len(found) % _FOLDED_AT_A_TIME:
+            await asyncio.sleep(0)
     return found
+
+
+def _entries_as_they_occurred(
+    entity_class: type[E], events: Sequence[RecordedEvent]
+) -> Iterator[HistoryEntry[E]]:
+    before: E | None = None
+    for recorded, after in in_occurred_order(entity_class, events):
+        yield HistoryEntry(recorded, changes(before, after), after)
+        before = after
 
 
 def entries(entity_class: type[E], events: Sequence[RecordedEvent]) -> Iterator[HistoryEntry[E]]:

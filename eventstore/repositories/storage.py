@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 from uuid import UUID
@@ -18,9 +20,10 @@ from eventstore.database.protocols import Connection
 from eventstore.errors import EventDecodingError, ProjectionLagError, UnknownEventTypeError
 from eventstore.garbage_collection import collecting_later
 from eventstore.log.event_log import EventLog
-from eventstore.log.page_size import BYTES_UNBOUNDED, PageSize
+from eventstore.log.page_size import PageSize
 from eventstore.log.records import COLUMNS, decode_page
 from eventstore.log.row_fold import RowFold
+from eventstore.log.stream_pages import stream_pages
 from eventstore.mapping.rows import RowCodec
 from eventstore.repositories.last_good import Stream, fold_stream, last_good_stream
 from eventstore.repositories.lists import ListStatement, load_statement
@@ -224,10 +227,12 @@ class PostgreSQLStorage:
 
     async def read_stream(self, stream_id: UUID) -> Sequence[RecordedEvent]:
         """Return all events of a stream, in the order of versions; errors as for `find_executions`."""
-        return decode_page(
-            await self._fetch(Named("log/read_stream"), stream_id, 0, None, BYTES_UNBOUNDED),
-            classes=self.log.classes,
-        )
+        fetch = partial(self._fetch, Named("log/read_stream"))
+        events: list[RecordedEvent] = []
+        async with aclosing(stream_pages(fetch, stream_id)) as pages:
+            async for rows in pages:
+                events += decode_page(rows, classes=self.log.classes)
+        return events
 
     async def find(
         self, kind: type[E], query: Query[E], *, after: E | None, limit: int | None, fresh: bool
