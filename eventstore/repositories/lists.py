@@ -19,6 +19,9 @@ from eventstore.core.event import Event
 from eventstore.mapping.rows import RowCodec
 from eventstore.sql import Template, fill, literal, template
 
+LOAD_EVENTS_MAX = 200
+"""The maximum number of events that the statement of a load reads beside the row; a worker that keeps up leaves a few."""
+
 _OF_A_KEY_IN_QUARANTINE = "position <= (SELECT position FROM folded)"
 
 
@@ -109,7 +112,9 @@ def _statement(one: ListStatement, source: str, source_definition: str) -> Templ
 
 @cache
 def load_statement(kind: type[Entity], table: str, version: int) -> Template:
-    """Return the statement that reads one entity: its row, and the events of its stream from the last folded one on.
+    """Return the statement that reads one entity: its row, and events of its stream from the last folded one on.
+
+    They are `LOAD_EVENTS_MAX` events at most.
 
     Args:
         kind: The class of the entity.
@@ -122,6 +127,7 @@ def load_statement(kind: type[Entity], table: str, version: int) -> Template:
         table=table,
         projection=literal(table),
         version=str(version),
+        events_max=str(LOAD_EVENTS_MAX),
     )
 
 

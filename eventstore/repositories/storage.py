@@ -14,6 +14,7 @@ from uuid import UUID
 
 from eventstore.core.context import decimal_arithmetic
 from eventstore.core.entity import Entity
+from eventstore.core.entity_state import replica
 from eventstore.core.event import RecordedEvent
 from eventstore.database.access import in_transaction, reading
 from eventstore.database.protocols import Connection
@@ -26,7 +27,7 @@ from eventstore.log.row_fold import RowFold
 from eventstore.log.stream_pages import stream_pages
 from eventstore.mapping.rows import RowCodec
 from eventstore.repositories.last_good import Stream, fold_stream, last_good_stream
-from eventstore.repositories.lists import ListStatement, load_statement
+from eventstore.repositories.lists import LOAD_EVENTS_MAX, ListStatement, load_statement
 from eventstore.repositories.query import Query
 from eventstore.sql import Named, text_of
 from eventstore.status import cause_of_lag
@@ -144,7 +145,7 @@ class PostgreSQLStorage:
         return PostgreSQLStorage(self.log, self.tables, run=run)
 
     async def load(self, kind: type[E], entity_id: UUID) -> Stream[E]:
-        """Return the state of one entity: its row and the later events of its stream, in one statement.
+        """Return the state of one entity: its row and the later events of its stream, in one statement unless they are many.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry, outside a transaction.
@@ -170,12 +171,35 @@ class PostgreSQLStorage:
         streams = self._of_load(table, records)
         if not streams:
             return Stream(None, 0)
-        if streams[0].failed is not None:
-            cause = streams[0].failed.__cause__
-            raise (
-                cause if isinstance(cause, UnknownEventTypeError | EventDecodingError) else streams[0].failed
+        stream = streams[0]
+        if len(records) >= LOAD_EVENTS_MAX:
+            stream = await self._with_later_events(table, entity_id, stream)
+        if stream.failed is not None:
+            cause = stream.failed.__cause__
+            raise cause if isinstance(cause, UnknownEventTypeError | EventDecodingError) else stream.failed
+        return stream
+
+    async def _with_later_events(self, table: ReadTable[E], entity_id: UUID, stream: Stream[E]) -> Stream[E]:
+        """Fold the events after a state onto it, page by page, up to the first that cannot be folded."""
+        size = PageSize(_FOLDED_AT_A_TIME)
+        while stream.entity is not None and stream.failed is None:
+            rows = await self._fetch(
+                Named("log/read_stream"), entity_id, stream.version, size.events, size.bytes
             )
-        return streams[0]
+            stream = self._continued(table, stream, rows)
+            if not size.is_full(rows):
+                break
+        return stream
+
+    def _continued(self, table: ReadTable[E], stream: Stream[E], rows: Sequence[Any]) -> Stream[E]:
+        kind, before, classes = table.entity, stream.entity, self.log.classes
+        try:
+            events = decode_page(rows, classes=classes)
+            with decimal_arithmetic():
+                state = None if before is None else replica(before)
+                return fold_stream(kind, state, events, version=stream.version)
+        except Exception:  # noqa: BLE001 - `last_good_stream` meets the error again and reports it
+            return last_good_stream(kind, before, rows, projection=table.projection, classes=classes)
 
     async def _load_stream(self, kind: type[E], entity_id: UUID) -> Stream[E]:
         """Fold a stream page by page: one statement, unless the stream is long or its events are large."""

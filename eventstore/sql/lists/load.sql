@@ -12,5 +12,7 @@ LEFT JOIN {schema}.{table} AS folded ON folded.id = $1::pg_catalog.uuid
     AND NOT EXISTS (
         SELECT FROM {schema}.projections AS built WHERE built.name = {projection} AND built.version <> {version}
     )
-LEFT JOIN {schema}.events AS event ON event.stream_id = $1::pg_catalog.uuid AND event.version >= coalesce(folded.version, 0)
+-- The versions of a stream have no gaps, so this is at most that many events; what comes after them is read in pages.
+LEFT JOIN {schema}.events AS event ON event.stream_id = $1::pg_catalog.uuid
+    AND event.version >= coalesce(folded.version, 1) AND event.version < coalesce(folded.version, 1) + {events_max}
 LEFT JOIN LATERAL (SELECT folded.* WHERE folded.version = event.version) AS row ON true
