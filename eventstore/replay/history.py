@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +19,7 @@ from eventstore.notebook import ROWS_MAX, table
 from eventstore.printable import text_of_error
 from eventstore.replay.bounds import bound
 from eventstore.replay.past_fold import in_occurred_order
+from eventstore.time_slices import listed
 
 E = TypeVar("E", bound=Entity)
 T = TypeVar("T", bound="HistoryEntry[Any] | RecordedEvent")
@@ -27,7 +27,6 @@ T = TypeVar("T", bound="HistoryEntry[Any] | RecordedEvent")
 _ENVELOPE = ("id", "version")
 _SHOWN_MAX = 8
 """How many changes a repr shows."""
-_FOLDED_AT_A_TIME = 500  # takes some milliseconds; then other tasks of the event loop may run
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +169,7 @@ async def history(
     if order not in ("version", "occurred_at"):
         raise ConfigurationError(f"order is 'version' or 'occurred_at', not {order!r}")
     in_order = entries if order == "version" else _entries_as_they_occurred
-    found: History[HistoryEntry[E]] = History()
-    for entry in in_order(entity_class, events):
-        found.append(entry)
-        if not len(found) % _FOLDED_AT_A_TIME:
-            await asyncio.sleep(0)
-    return found
+    return History(await listed(in_order(entity_class, events)))
 
 
 def _entries_as_they_occurred(

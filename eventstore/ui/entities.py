@@ -28,7 +28,6 @@ from eventstore.ui.pages import (
 from eventstore.ui.rendering import moment, text_of
 
 _EVENTS_MAX = 10_000
-_READ_AT_A_TIME = 1_000  # decoding them takes some 10 ms
 _PAGE_EVENTS = 50
 
 
@@ -119,13 +118,8 @@ def _moment(given: Parameters, name: str) -> Any:
 async def _events(request: Request, kind: type[Entity], entity_id: UUID) -> list[RecordedEvent]:
     """Return the first events of an entity."""
     log = inspector_of(request).store.log
-    found: list[RecordedEvent] = []
     try:
-        while len(found) < _EVENTS_MAX:
-            some = await log.read_stream(entity_id, after_version=len(found), limit=_READ_AT_A_TIME)
-            found += some
-            if len(some) < _READ_AT_A_TIME:
-                break
+        found = await log.read_stream(entity_id, limit=_EVENTS_MAX)
     except (EventDecodingError, UnknownEventTypeError) as error:
         raise _not_shown(error) from error
     if not found or found[0].category != kind.category:
