@@ -14,12 +14,16 @@ in `eventstore/sql/tables`:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import attrgetter, itemgetter
+from datetime import UTC, datetime
+from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 import orjson
 
+from eventstore.core.context import plain
 from eventstore.database.protocols import Record
 from eventstore.errors import ConfigurationError
 from eventstore.mapping.copied_text import CopiedText
@@ -54,9 +58,6 @@ class Table(Generic[R]):
         row: The model of a row: a pydantic model or a dataclass.
         key: The fields that identify a row, in the order of the primary key.
         types: The PostgreSQL types of fields that do not have the usual one, such as enums.
-
-    Attributes:
-        times: The places of the columns that are points in time.
 
     Raises:
         ConfigurationError: The key is empty, or names something that is not a field of the row or is stored as
@@ -95,10 +96,14 @@ class Table(Generic[R]):
         self._key_fields = _getter([column.name for column in self.key])
         self._key_indices = [self.codec.columns.index(column) for column in self.key]
         forms = [(place, normal_form(column)) for place, column in enumerate(self.key)]
-        self.times = [
-            place for place, column in enumerate(self.codec.columns) if column.parameter_type == "timestamptz"
+        columns = list(enumerate(self.codec.columns))
+        self._times = [place for place, column in columns if column.parameter_type == "timestamptz"]
+        self._numbers = [place for place, column in columns if column.parameter_type == "numeric"]
+        self._json = [
+            (place, _exactly_sorted_json if column.is_wide else _sorted_json)
+            for place, column in columns
+            if column.is_json
         ]
-        self._plain, self._as_text, self._as_json = _by_comparison(self.codec.columns)
         self._statements: dict[tuple[str, str | None, str | None], str] = {}
         self._normal_forms = [(place, form) for place, form in forms if form is not None]
 
@@ -211,18 +216,36 @@ class Table(Generic[R]):
             for column in self.codec.columns
         )
 
-    def is_stored(self, record: Record, encoded: Sequence[Any]) -> bool:
-        """Whether a record of `select_for_proof` has exactly the text of an encoded row, to the last digit.
+    def told(self, values: Iterable[Any], last_position: int) -> bytes:
+        """Return a row in a form that differs if anything of it differs, to the last digit.
 
-        False does not mean that the values differ: they may be written in another way and be decoded to the same.
+        An encoded row and the record of it in `select_for_proof` have the same form, except where a column returns a
+        value in another way than it was given.
+
+        Args:
+            values: The values of the columns, encoded or as the driver returns them.
+            last_position: The position of the last event in the row.
         """
-        if self._plain(record) != self._plain(encoded):
-            return False
-        for place in self._as_text:
-            value = encoded[place]
-            if record[place] != (None if value is None else str(value)):
-                return False
-        return all(_is_same_json(record[place], encoded[place]) for place in self._as_json)
+        row = [*values]
+        for place in self._numbers:
+            if (number := row[place]) is not None:
+                row[place] = _digits(number)
+        for place in self._times:
+            if (when := row[place]) is not None and (when.tzinfo is not UTC or type(when) is not datetime):
+                row[place] = _time(when)
+        texts = []
+        for place, in_order in self._json:
+            text, row[place] = row[place], None
+            texts.append(b"" if text is None else b"[]" if text == "[]" else in_order(text))
+        try:
+            told = orjson.dumps((row, last_position), default=str)
+        except TypeError:  # an integer of more than 64 bits
+            told = repr((row, last_position)).encode()
+        return b"\n".join((told, *texts))
+
+    def told_of(self, record: Record) -> bytes:
+        """Return what `told` returns, for a record that one of the statements below returned."""
+        return self.told(record[: self._width], record[LAST_POSITION])
 
     def upsert(self, name: str | None = None, *, schema: str | None = None) -> str:
         """Return the statement that writes rows; its arguments are the columns, then their last positions."""
@@ -346,26 +369,31 @@ def _getter(names: Sequence[str]) -> Callable[[Any], Any]:
     return lambda one: tuple(getattr(one, name) for name in names)
 
 
-def _by_comparison(columns: Sequence[Column]) -> tuple[Callable[[Any], Any], list[int], list[int]]:
-    """Return a getter of the values to compare directly, and the places of those to compare as text, and as JSON."""
-    as_json = [place for place, column in enumerate(columns) if column.is_json]
-    as_text = [
-        place
-        for place, column in enumerate(columns)
-        if place not in as_json and (column.encode is not None or column.parameter_type == "numeric")
-    ]
-    plain = [place for place in range(len(columns)) if place not in as_json and place not in as_text]
-    return (itemgetter(*plain) if plain else lambda _: None), as_text, as_json
+def _digits(number: Any) -> str:
+    """Return a number, or its text, as the text that numeric has: without an exponent, and without a negative zero."""
+    text = str(number)
+    if "E" in text or text[0] == "-":
+        return f"{plain(Decimal(text)):f}"
+    return text
 
 
-def _is_same_json(stored: str | None, value: str | None) -> bool:
-    if stored is None or value is None or stored == value:
-        return stored == value
-    return _sorted_json(stored) == _sorted_json(value)
+def _time(when: datetime) -> str:
+    if when.tzinfo is None and when in _INFINITE:
+        return str(when)
+    return when.astimezone(UTC).isoformat()
+
+
+# As the driver returns them.
+_INFINITE = (datetime.min, datetime.max)  # noqa: DTZ901 - the driver gives them no time zone
 
 
 def _sorted_json(text: str) -> bytes:
     return orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS)
+
+
+def _exactly_sorted_json(text: str) -> bytes:
+    """As `_sorted_json`, which would round an integer of more than 64 bits."""
+    return json.dumps(json.loads(text), sort_keys=True).encode()
 
 
 def _number(column: Column) -> str:

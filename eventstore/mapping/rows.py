@@ -50,6 +50,7 @@ class Column:
         decode: Converts the driver's value to the field's; None if they are the same.
         field_type: The Python type of the field, for messages.
         is_json: Whether the value is sent as JSON.
+        is_wide: Whether that JSON may contain integers beyond 64 bits.
         is_enum: Whether the field is an enum.
     """
 
@@ -61,6 +62,7 @@ class Column:
     decode: Callable[[Any], Any] | None
     field_type: str = ""
     is_json: bool = False
+    is_wide: bool = False
     is_enum: bool = False
 
     @property
@@ -194,12 +196,14 @@ def _column(name: str, annotation: Any, given: str | None) -> Column:
         return Column(name, given or "numeric", "numeric", is_nullable, None, _decimals.__getitem__)
     if usual is not None:
         return Column(name, given or usual, usual, is_nullable, None, None)
-    encode_json, decode_json = _json_codec(name, bare)
-    return Column(name, given or "jsonb", "text", is_nullable, encode_json, decode_json, is_json=True)
+    encode_json, decode_json, is_wide = _json_codec(name, bare)
+    return Column(
+        name, given or "jsonb", "text", is_nullable, encode_json, decode_json, is_json=True, is_wide=is_wide
+    )
 
 
-def _json_codec(name: str, annotation: Any) -> tuple[Callable[[Any], str], Callable[[str], Any]]:
-    """Return the functions that write a value as JSON and read it back from the JSON of the table.
+def _json_codec(name: str, annotation: Any) -> tuple[Callable[[Any], str], Callable[[str], Any], bool]:
+    """Return the functions that write a value as JSON and read it back from the JSON of the table, and if it is wide.
 
     Writing raises ValueError for a value that would be read back changed: the row would then differ from
     its projection.
@@ -232,8 +236,9 @@ def _json_codec(name: str, annotation: Any) -> tuple[Callable[[Any], str], Calla
         return (
             lambda value: "[]" if value == () else encode(value),
             lambda text: () if text == "[]" else read(loads(text)),
+            reader.is_wide,
         )
-    return encode, loads if reader.read is None else lambda text: read(loads(text))
+    return encode, loads if reader.read is None else lambda text: read(loads(text)), reader.is_wide
 
 
 _JSON_OF_VALUES = ConfigDict(ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64")

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence, Set as AbstractSet
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 from eventstore.core.context import decimal_arithmetic
@@ -38,6 +39,8 @@ from projections.table import LAST_POSITION
 R = TypeVar("R")
 Key = tuple[Any, ...]
 
+_PUT_AWAY_AT_ONCE = 1_000  # some milliseconds; then other tasks run
+
 # The partition under which deliveries are counted; shard 1 counts under the next lower number, and so on.
 _DELIVERED_TO_BUILD = -1
 
@@ -47,9 +50,12 @@ class Build(TableBeside[R]):
 
     Attributes:
         along: The fold of the proof, which takes the same pages of the log if it can; None if the proof has to read them.
+        is_folded: Whether each process has such a fold of its shard of the whole table.
     """
 
     along: IndependentFold[R] | None = None
+    is_folded = False
+    _read_ahead: Callable[[], None] | None = None
 
     def fold_along(self) -> None:
         """Let the fold of the proof take the pages of this build, if it begins at the beginning and leaves nothing out."""
@@ -90,12 +96,15 @@ class Build(TableBeside[R]):
         delivered = DeliveryCounts()
         async with aclosing(self._pages(connection, before, through)) as pages:
             async for rows, after in pages:
+                if self._has_all_rows:
+                    await self._begin_next_page()
                 with decimal_arithmetic(), collecting_later():
                     taken = self._of_shard(decode_for(self._log, self._projection, rows))
                     delivered.add(taken)
                     taken = self._unless_skipped(taken)
                 if not self._has_all_rows:
                     await self._load(connection, taken)
+                    await self._begin_next_page()
                 with decimal_arithmetic(), collecting_later():
                     self._fold(taken, touched, failed)
                 if self.along is not None:
@@ -122,10 +131,26 @@ class Build(TableBeside[R]):
             *delivered.columns,
         )
         self.position, self.events = after, self.events + events
-        if self.along is not None and len(self._rows) + len(self.along.rows) > self.limits.rows_kept_max:
+        await self._put_away(touched.keys())
+
+    async def _put_away(self, touched: AbstractSet[Key]) -> None:
+        """If too many rows are in memory, let those go that the step has not changed, or all of them."""
+        along, most = self.along, self.limits.rows_kept_max
+        if len(self._rows) + (0 if along is None else len(along.rows)) <= most:
+            return
+        kept = {} if len(touched) > most // 2 else {key: self._rows[key] for key in touched}
+        self.forget()
+        self._rows.update(kept)
+        if along is None:
+            return
+        if len(along.away) + len(along.rows) > self.limits.digests_kept_max:
             self.along = None
-        if len(self._rows) > self.limits.rows_kept_max:
-            self.forget()
+            return
+        away = iter([key for key in along.rows if key not in kept])
+        while some := list(islice(away, _PUT_AWAY_AT_ONCE)):
+            with decimal_arithmetic(), collecting_later():
+                along.put_away(some)
+            await asyncio.sleep(0)
 
     async def _move(self, connection: Connection, before: int, after: int, events: int) -> None:
         arguments = (self._projection.name, self._epoch, before, after, events)
@@ -171,21 +196,30 @@ class Build(TableBeside[R]):
             )
 
         ahead: asyncio.Future[Any] | None = None
+
+        def begin() -> None:
+            nonlocal ahead
+            ahead = asyncio.ensure_future(fetch())
+
         try:
             for left in reversed(range(0, self.limits.step_events_max, self.limits.page_events_max)):
                 page = ahead or fetch()
                 ahead, rows = None, await page
                 after = rows[-1]["position"] if size.is_full(rows) else through
-                if left and after < through and self._has_all_rows:
-                    # The server reads the next page while this one is folded; folding needs nothing else of the server.
-                    ahead = asyncio.ensure_future(fetch())
-                    await asyncio.sleep(0)
+                self._read_ahead = begin if left and after < through else None
                 yield rows, after
                 if after == through:
                     return
         finally:
             if ahead is not None:
                 await end(ahead)
+
+    async def _begin_next_page(self) -> None:
+        """Let the server read the next page while this one is folded; folding needs nothing else of the server."""
+        if self._read_ahead is not None:
+            self._read_ahead()
+            self._read_ahead = None
+            await asyncio.sleep(0)
 
     def _fold(
         self, events: Sequence[Readable], touched: dict[Key, Kept[R]], failed: list[FoldFailure]
@@ -206,19 +240,25 @@ class Build(TableBeside[R]):
                 self._stuck.add(key_text(key))
 
     async def _load(self, connection: Connection, events: Sequence[Readable]) -> None:
-        keys = {key_of(self._projection, event) for event in events} - self._rows.keys()
-        if self._stuck:
-            keys = {key for key in keys if key_text(key) not in self._stuck}
+        table, rows, stuck, keys = self._projection.table, self._rows, self._stuck, set[Key]()
+        begins_streams = self._projection.keyed_by_stream
+        for event in events:
+            key = key_of(self._projection, event)
+            if key in rows or (stuck and key_text(key) in stuck):
+                continue
+            rows[key] = Kept(None)
+            if event.version > 1 or not begins_streams:
+                keys.add(key)
         if not keys:
             return
-        table = self._projection.table
-        names = [column.name for column in table.key]
-        for key in keys:
-            self._rows[key] = Kept(None)
-        records = await fetch_by_keys(connection, table, self.table, keys)
-        for record in records:
-            key = tuple(record[name] for name in names)
-            self._rows[key] = Kept(table.decode(record), record[LAST_POSITION], is_stored=True)
+        records = {
+            table.normal(table.key_of(record)): record
+            for record in await fetch_by_keys(connection, table, self.table, keys)
+        }
+        for key, record in records.items():
+            rows[key] = Kept(table.decode(record), record[LAST_POSITION], is_stored=True)
+        if self.along is not None:
+            self.along.take_back(keys, records)
 
     async def _write(self, connection: Connection, touched: dict[Key, Kept[R]]) -> None:
         table = self._projection.table
@@ -303,6 +343,19 @@ class Build(TableBeside[R]):
 
 
 @dataclass(frozen=True, slots=True)
+class ShardBuilt:
+    """What the building of a shard has left.
+
+    Attributes:
+        refused: The discarded events that the database has refused, as position and key.
+        is_folded: Whether the fold of the proof went along.
+    """
+
+    refused: frozenset[tuple[int, str]]
+    is_folded: bool
+
+
+@dataclass(frozen=True, slots=True)
 class BuildShard:
     """The building of one shard of the table, as a job for any process; the next process continues an unfinished one.
 
@@ -326,15 +379,19 @@ class BuildShard:
         projection: Projection[Any],
         on_progress: Callable[[int, int], None],
         left: dict[Any, Any],
-    ) -> AbstractSet[tuple[int, str]]:
-        """Build the shard; return the discarded events that the database has refused."""
+    ) -> ShardBuilt:
+        """Build the shard."""
         build: Build[Any] = Build(
             log, projection, self.epoch, on_progress, shard=self.shard, limits=self.limits
         )
         await build.take_up(self.discarded)
-        build.fold_along()
+        along: IndependentFold[Any] | None = left.pop(self.shard, None)
+        if along is not None and along.position == build.position:
+            build.along = along
+        else:
+            build.fold_along()
         while build.position < self.through:
             await build.step(self.through)
         on_progress(build.position, build.events)
         left[self.shard] = build.along
-        return build.refused
+        return ShardBuilt(frozenset(build.refused), build.along is not None)

@@ -1,7 +1,7 @@
 """Rebuilding a table: built beside the live one, proved equal to an independent fold, and swapped with it.
 
-    lease -> build in steps -> indexes -> catch up -> prove -> | lock the partitions, last events, prove them, swap |
-                                                               |               one transaction                |
+    lease -> build in steps -> indexes and proof -> | lock the partitions, last events, prove them, swap |
+                                                    |                  one transaction                  |
 
 Readers and writers are never stopped: the live table is locked only for the moment of its rename. A killed rebuild is
 continued where it was.
@@ -22,6 +22,7 @@ from typing import Any
 import asyncpg
 
 from eventstore.database.access import limit_lock_waits, limit_statements, reading, writing
+from eventstore.database.cancellation import end
 from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import RebuildError
 from eventstore.garbage_collection import collecting_rarely
@@ -235,20 +236,40 @@ class _Rebuild:
         build: Build[Any] = Build(self._log, self._projection, lease.epoch, self._tell, limits=self._limits)
         await build.open(restart=restart, reached=lease.position, is_unlogged=self._in_place)
         if not await self._build_shards(build, pool, lease):
-            build.fold_along()
-        await self._catch_up(build)
-        self._stage = "index"
-        self._tell(build.position, build.events)
-        await build.make_indexes(all_of_them=not self._in_place)
-        self._stage = "catch up"
-        await self._catch_up(build)
-        pool.leave(WHOLE, build.along)
-        build.along = None
+            if pool.processes == 1:
+                build.fold_along()
+            await self._catch_up(build)
+            pool.leave(WHOLE, build.along)
+            build.is_folded = build.along is not None
+            build.along = None
         build.forget()  # the proof needs the memory
-        self._stage = "prove"
-        self._target = build.position
-        proved = await prove(self._projection, build, pool, self._tell)
+        build.is_folded = build.is_folded and not await build.failures()
+        if build.is_folded:
+            proved = await self._index_and_prove(build, pool)
+        else:
+            self._begin_stage("index", build)
+            await build.make_indexes(all_of_them=not self._in_place)
+            self._begin_stage("catch up", build)
+            await self._catch_up(build)
+            self._begin_stage("prove", build)
+            proved = await prove(self._projection, build, pool, self._tell)
         return await self._swap(build, proved, lease)
+
+    def _begin_stage(self, stage: str, build: Build[Any]) -> None:
+        self._stage, self._target = stage, build.position
+        self._tell(build.position, build.events)
+
+    async def _index_and_prove(self, build: Build[Any], pool: ProcessPool) -> Proved:
+        """Let the server make the indexes while the processes prove the table, which reads it once, without an index."""
+        self._begin_stage("index", build)
+        indexes = asyncio.create_task(build.make_indexes(all_of_them=not self._in_place))
+        self._begin_stage("prove", build)
+        proving = asyncio.create_task(prove(self._projection, build, pool, self._tell))
+        try:
+            proved, _ = await asyncio.gather(proving, indexes)
+        finally:
+            await end(proving, indexes)
+        return proved
 
     async def _build_shards(self, build: Build[Any], pool: ProcessPool, lease: RebuildLease) -> bool:
         """Fold the existing events in shards, if that has begun or if there are several processes for it; return whether."""
@@ -257,15 +278,19 @@ class _Rebuild:
         shards = await build.divide(1 if has_rules else pool.processes)
         if shards == 1:
             return False
-        self._target = await self._log.head()
-        await self._log.high_water_mark.wait_until_final(self._target)
-        jobs = [
-            BuildShard(Shard(number, shards), lease.epoch, self._target, build.discarded, self._limits)
-            for number in range(shards)
-        ]
-        for refused in await pool.run(jobs, self._tell):
-            build.refused |= refused
+        for _ in range(_CATCH_UP_ROUNDS_MAX):
+            self._target = await self._log.head()
+            await self._log.high_water_mark.wait_until_final(self._target)
+            jobs = [
+                BuildShard(Shard(number, shards), lease.epoch, self._target, build.discarded, self._limits)
+                for number in range(shards)
+            ]
+            built = await pool.run(jobs, self._tell)
+            build.refused.update(*(one.refused for one in built))
+            if await self._log.head() - self._target <= _CATCH_UP_EVENTS_MAX:
+                break
         await build.join(self._target)
+        build.is_folded = shards == pool.processes and all(one.is_folded for one in built)
         return True
 
     async def _prepare(self) -> None:

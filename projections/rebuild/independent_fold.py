@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set as AbstractSet
-from datetime import UTC
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
+from contextlib import suppress
 from hashlib import blake2b
 from operator import ge, itemgetter
 from typing import Any, Generic, TypeVar
 
-import orjson
-
-from eventstore.core.context import decimal_arithmetic, plain
+from eventstore.core.context import decimal_arithmetic
 from eventstore.core.entity_state import advance
 from eventstore.core.event import RecordedEvent
 from eventstore.database.access import reading
@@ -34,7 +31,7 @@ from projections.table import LAST_POSITION, Table
 R = TypeVar("R")
 Key = tuple[Any, ...]
 Line = bytes
-"""128 bits of BLAKE2b over a row, to the last digit, with its key and the position of its last event."""
+"""128 bits of BLAKE2b over a row, to the last digit, with the position of its last event."""
 
 WINDOW_POSITIONS = 2_000
 """The number of positions that are read and folded at a time: what they become is still near the processor."""
@@ -43,7 +40,9 @@ _FETCH_ROWS = 2_000
 
 
 class IndependentFold(Generic[R]):
-    """All rows of a projection, by its definition: each event in order, one by one. All rows are in memory.
+    """All rows of a projection, by its definition: each event in order, one by one.
+
+    All rows are in memory, or the digests of those that `put_away` was told.
 
     Args:
         log: The log.
@@ -61,8 +60,9 @@ class IndependentFold(Generic[R]):
         events: The number of these events.
         read_events: The number of events of the projection's categories that the log gave, each a different one.
         on_progress: As given.
-        rows: The existing rows, by their keys.
+        rows: The existing rows, by their keys, except those that were put away.
         last: The position of the last event in each row.
+        away: The digests of the rows that were put away.
         still_left_out: The discarded events that could not be folded, as position and key.
     """
 
@@ -92,6 +92,7 @@ class IndependentFold(Generic[R]):
         self._retry_discarded = retry_discarded
         self.rows: dict[Key, R] = {}
         self.last: dict[Key, int] = {}
+        self.away: dict[Key, Line] = {}
         self._stuck: set[Key] = set()
 
     async def advance(
@@ -176,6 +177,32 @@ class IndependentFold(Generic[R]):
         for key, (row, last_position) in rows.items():
             self.rows[key], self.last[key] = row, last_position
 
+    def put_away(self, keys: Iterable[Key]) -> None:
+        """Keep nothing but the digests of the rows of some keys, a twentieth of their memory."""
+        rows, last, line_of = self.rows, self.last, self._line_of
+        for key in keys:
+            if key in rows:
+                self.away[key] = line_of(key)
+                del rows[key], last[key]
+
+    def take_back(self, keys: Iterable[Key], records: Mapping[Key, Any]) -> None:
+        """Take rows that were put away from records of the table, before events of theirs are folded.
+
+        A record is taken only if it has the digest of the row. Otherwise the row stays as it was, and its next events are
+        not folded, so that the proof finds that the table has another one.
+        """
+        table = self._projection.table
+        for key in keys:
+            line = self.away.get(key)
+            if line is None:
+                continue
+            record = records.get(key)
+            if record is None or line not in _lines_of(table, record):
+                self._stuck.add(key)
+                continue
+            del self.away[key]
+            self.rows[key], self.last[key] = table.decode(record), record[LAST_POSITION]
+
     def fold(
         self,
         events: Sequence[Readable],
@@ -231,12 +258,17 @@ class IndependentFold(Generic[R]):
         return True
 
     def lines(self, keys: Iterable[Key] | None = None) -> dict[Key, Line]:
-        """Return the digests of the existing rows, of some keys or of all."""
+        """Return the digests of the existing rows, of some keys or of all, except those that were put away."""
         chosen = self.rows.keys() if keys is None else [key for key in keys if key in self.rows]
+        return {key: self._line_of(key) for key in chosen}
+
+    def line(self, key: Key) -> Line | None:
+        """Return the digest of the row of a key; None if there is none."""
+        return self._line_of(key) if key in self.rows else self.away.get(key)
+
+    def _line_of(self, key: Key) -> Line:
         table = self._projection.table
-        return {
-            key: _line(key, table.codec.encode(self.rows[key]), self.last[key], table.times) for key in chosen
-        }
+        return _digest(table.told(table.codec.encode(self.rows[key]), self.last[key]))
 
 
 def _fold_of(projection: Projection[Any]) -> Callable[[Any, Any, Key], Any]:
@@ -296,10 +328,16 @@ async def stored_rows(
 def _stored_line(table: Table[Any], record: Any) -> tuple[Key, Line]:
     key = table.normal(tuple(record[column.name] for column in table.key))
     try:
-        encoded = table.codec.encode(table.decode(record))
+        return key, _digest(table.told(table.codec.encode(table.decode(record)), record[LAST_POSITION]))
     except Exception:  # noqa: BLE001 - what is stored there is not a row of this model
         return key, b""
-    return key, _line(key, encoded, record[LAST_POSITION], table.times)
+
+
+def _lines_of(table: Table[Any], record: Any) -> Iterator[Line]:
+    """Yield the digest of what a record has, and that of the row which is read from it, a sixth as fast."""
+    with suppress(ValueError):  # it is not JSON
+        yield _digest(table.told_of(record))
+    yield _stored_line(table, record)[1]
 
 
 async def differences(
@@ -315,27 +353,25 @@ async def differences(
     bounds = shard.bounds(projection)
     statement = table.select_for_proof(name, schema=schema_of(connection), keyed_by_stream=bounds[0] > 1)
     wrong: dict[Key, str] = {}
-    left, total = set(fold.rows), 0
+    total = 0
+    left = {*fold.rows, *fold.away}
+    rows = len(left)
     cursor = await connection.cursor(statement, *(bounds if bounds[0] > 1 else ()))
     while records := await cursor.fetch(_FETCH_ROWS):
         for record in records:
             key = table.normal(table.key_of(record))
             if bounds[0] == 1 and not shard.has(key):
                 continue
-            if key not in left:
+            line = fold.line(key)
+            if line is None:
                 wrong[key] = "in the table"
                 continue
             left.discard(key)
-            row, last_position = fold.rows[key], fold.last[key]
-            encoded = table.codec.encode(row)
-            line = _line(key, encoded, last_position, table.times)
             total += int.from_bytes(line, "big")
-            if (record[-1] != last_position or not table.is_stored(record, encoded)) and _stored_line(
-                table, record
-            ) != (key, line):
+            if line not in _lines_of(table, record):
                 wrong[key] = "in both"
     wrong.update(dict.fromkeys(left, "in the fold"))
-    return wrong, len(fold.rows), total
+    return wrong, rows, total
 
 
 def digest_of(lines: Iterable[Line]) -> int:
@@ -348,20 +384,5 @@ def digest_text(digest: int) -> str:
     return f"{digest % 2**128:032x}"
 
 
-def _line(key: Key, encoded: list[Any], last_position: int, times: Sequence[int]) -> Line:
-    for place in times:
-        when = encoded[place]
-        if when is not None and when.tzinfo is not UTC:
-            encoded[place] = when.astimezone(UTC)
-    # Equal decimals may differ in their digits: 1.0 and 1.00.
-    try:
-        told = orjson.dumps((key, encoded, last_position), default=str)
-        if b"E+" in told or b'"-0' in told:  # numeric never has these
-            told = orjson.dumps((key, _without_exponents(encoded), last_position), default=str)
-    except TypeError:  # an integer of more than 64 bits
-        told = repr((key, _without_exponents(encoded), last_position)).encode()
+def _digest(told: bytes) -> Line:
     return blake2b(told, digest_size=16).digest()
-
-
-def _without_exponents(encoded: list[Any]) -> list[Any]:
-    return [plain(value) if type(value) is Decimal else value for value in encoded]

@@ -18,7 +18,10 @@ class RebuildLimits:
         step_events_max: The maximum number of events of one step, which is one transaction.
         page_events_max: The maximum number of events that are read at a time.
         last_positions_max: The maximum number of positions left to the transaction in which a table is compared.
-        rows_kept_max: The maximum number of rows kept in memory between two steps, those of the proof included.
+        rows_kept_max: The maximum number of rows kept in memory between two steps, those of the proof included. Of the others
+            the proof keeps the digests.
+        digests_kept_max: The maximum number of rows of which the proof keeps the digest, 300 bytes for each. Beyond it, the
+            proof reads and folds the log again.
         proof_rows_max: The maximum number of rows of a shard of the proof, which holds them all in memory.
 
     Raises:
@@ -29,6 +32,7 @@ class RebuildLimits:
     page_events_max: int = 1_000
     last_positions_max: int = 2_000
     rows_kept_max: int = 200_000
+    digests_kept_max: int = 2_000_000
     proof_rows_max: int = 200_000
 
     def __post_init__(self) -> None:

@@ -91,7 +91,8 @@ class _ProveShard:
         along: IndependentFold[Any] | None = left.pop(self.shard, None)
         for other in [shard for shard in left if shard.of != self.shard.of]:
             del left[other]  # the proof divides the keys in another way
-        if along is None or failures or self.discarded.pairs or self.skipped is not None:
+        is_usable = not (failures or self.discarded.pairs) and self.skipped is None
+        if along is None or along.position != self.position or not is_usable:
             along = IndependentFold(
                 log,
                 projection,
@@ -124,8 +125,10 @@ async def prove(
     Raises:
         ProofError: Rows differ; some of their keys are named.
     """
-    rows, _ = await build.estimate()
-    shards = pool.processes * max(1, -(-rows // (pool.processes * build.limits.proof_rows_max)))
+    shards = pool.processes
+    if not build.is_folded:
+        rows, _ = await build.estimate()
+        shards *= max(1, -(-rows // (pool.processes * build.limits.proof_rows_max)))
     position = build.position
     jobs = [
         _ProveShard(Shard(number, shards), position, build.discarded, frozenset(build.refused), build.skipped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -99,12 +100,71 @@ async def test_an_event_that_cannot_be_folded_is_left_to_a_proof_that_knows_it(
     assert read_by_proof
 
 
-async def test_rows_of_the_proof_count_among_those_in_memory(store: EventStore, read_by_proof: list[int]):
-    """If both folds would hold more than the limit, the one of the proof is dropped and reads the log later."""
-    await place(store, *range(1, 31))
-    limits = RebuildLimits(step_events_max=10, page_events_max=5, rows_kept_max=50)
-    assert (await rebuild(store.log, OrdersProjection(), limits=limits)).rows == 30
+FEW_ROWS = RebuildLimits(step_events_max=4, page_events_max=2, rows_kept_max=2)
+
+
+async def late_changes(store: EventStore) -> list[Order]:
+    """Place orders, and change each of them long after it was placed; one is deleted."""
+    orders = await place(store, *range(1, 31))
+    async with store.unit_of_work() as uow:
+        for order in orders:
+            order.submit(f"B-{order.quantity}")
+            await uow.orders.update_order(order)
+        await uow.orders.delete_order(orders[3].id)
+    return orders
+
+
+async def test_rows_that_are_not_in_memory_are_proved_by_their_digests(
+    store: EventStore, read_by_proof: list[int]
+):
+    """Rows that change long after they were written come back from the table, if they have the digest of the proof's."""
+    await create_table(store)
+    projection = HitsByPrice()
+    await hits_table(store, projection)
+    await late_changes(store)
+    await store.log.append(
+        hits(*(Hit(number=one, price=Decimal(price)) for one in (1, 2) for price in range(9)))
+    )
+    for one in (OrdersProjection(), OrderedBySymbol(), projection):
+        whole = await rebuild(store.log, one)
+        few = await rebuild(store.log, one, limits=FEW_ROWS)
+        assert (few.digest, few.rows, few.events) == (whole.digest, whole.rows, whole.events)
+    assert read_by_proof == []
+
+
+async def test_too_many_digests_are_not_kept(store: EventStore, read_by_proof: list[int]):
+    """The proof reads the log by itself then."""
+    await late_changes(store)
+    limits = RebuildLimits(step_events_max=4, page_events_max=2, rows_kept_max=2, digests_kept_max=5)
+    assert (await rebuild(store.log, OrdersProjection(), limits=limits)).rows == 29
     assert read_by_proof
+
+
+@pytest.mark.parametrize(
+    "damage", ["UPDATE orders__rebuild SET quantity = 1.0", "DELETE FROM orders__rebuild"]
+)
+async def test_a_row_that_comes_back_from_the_table_is_not_trusted(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, damage: str
+):
+    """If it changed in the table, the proof names it, also if later events were folded into it."""
+    first = (await late_changes(store))[0]
+    steps = iter(range(100))
+    begin = Build.stepping
+
+    def damaged(self: Build[Any]) -> Any:
+        @asynccontextmanager
+        async def stepping() -> Any:
+            if next(steps) == 5:
+                async with store.connection.acquire() as connection:
+                    await connection.execute(f"{damage} WHERE id = $1", first.id)
+            async with begin(self) as connection:
+                yield connection
+
+        return stepping()
+
+    monkeypatch.setattr(Build, "stepping", damaged)
+    with pytest.raises(RebuildError, match=rf"1 row\(s\) differ: .*{first.id}"):
+        await rebuild(store.log, OrdersProjection(), limits=FEW_ROWS)
 
 
 async def test_an_event_that_fails_leaves_the_row_as_it_was(
