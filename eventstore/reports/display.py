@@ -161,6 +161,11 @@ def amount_text(amount: Decimal, currency: str | None) -> str:
     return f"{_rounded(amount, decimals):,f}"
 
 
+def price_text(value: Decimal) -> str:
+    """Return a price or an average price of which nothing says how many decimals it has, with separators of thousands."""
+    return _trimmed(value, _DECIMALS_MAX, grouped=True)
+
+
 def _finest(known: int | None, increment: Decimal | None) -> int | None:
     if increment is None:
         return known

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -16,12 +18,18 @@ from eventstore.domain.order import ACTIVE_ORDER_STATUSES, Order, OrderStatus
 from eventstore.domain.order_events import OrderFillBusted, OrderFillCorrected, OrderFilled
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
-from eventstore.ui.events import Search, find
+from eventstore.entity_names import find as find_named
+from eventstore.errors import ConfigurationError
+from eventstore.log.event_log import EventLog
+from eventstore.ui.events import Found, Search, find
 from eventstore.ui.pages import Parameters, inspector_of, parameters_of, redirect, render
 from eventstore.ui.sorted_lists import SORTS, Filter, Listed, Place, Sort, list_page
 
 PAGE_ROWS = 50
 """The number of rows of a page."""
+
+_TOGETHER_MAX = 1_000
+_STATEMENTS_MAX = 40  # of which one that matches nothing takes a second
 
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
@@ -41,7 +49,7 @@ async def orders(request: Request) -> Response:
         request,
         "orders",
         Order,
-        _order_filters(given),
+        _order_filters(given, await _portfolio(request, given)),
         statuses=list(OrderStatus),
     )
 
@@ -49,7 +57,9 @@ async def orders(request: Request) -> Response:
 async def positions(request: Request) -> Response:
     """Show positions."""
     given = parameters_of(request)
-    return await _listed(request, "positions", Position, _position_filters(given))
+    return await _listed(
+        request, "positions", Position, _position_filters(given, await _portfolio(request, given))
+    )
 
 
 async def portfolios(request: Request) -> Response:
@@ -62,7 +72,7 @@ async def fills(request: Request) -> Response:
     """Show fills, as the log has them: with those that the venue took back, and with the reports that did."""
     given = parameters_of(request)
     wanted = {name: value for name in _FILL_FIELDS if (value := given.text(name)) is not None}
-    portfolio = given.id("portfolio_id")
+    portfolio = await _portfolio(request, given)
     if portfolio is not None:
         wanted["portfolio_id"] = str(portfolio)
     search = Search(
@@ -71,11 +81,34 @@ async def fills(request: Request) -> Response:
         data=orjson.dumps(wanted).decode() if wanted else None,
         occurred=(given.time("from"), given.time("through")),
     )
-    found = await find(
-        inspector_of(request).store.log, search, before=given.number("before"), after=given.number("after")
-    )
+    log, before, after = inspector_of(request).store.log, given.number("before"), given.number("after")
+    if given.choice("rows", ("page", "all")) == "all":
+        found = await _together(log, search)
+    else:
+        found = await find(log, search, before=before, after=after)
     rows = [(row, _data(row)) for row in found.events]
-    return render(request, "fills.html", found=found, rows=rows, asked=_asked(request), kind="fills")
+    return render(
+        request,
+        "fills.html",
+        found=found,
+        rows=rows,
+        asked=_asked(request),
+        kind="fills",
+        has_all=found.older is None and found.newer is None,
+        together_max=_TOGETHER_MAX,
+    )
+
+
+async def _together(log: EventLog, search: Search) -> Found:
+    """Return the newest matches, all of them if they are few and the log is searched to its beginning with so many statements."""
+    found = await find(log, search)
+    events = list(found.events)
+    for _ in range(_STATEMENTS_MAX):
+        if found.older is None or len(events) >= _TOGETHER_MAX:
+            break
+        found = await find(log, search, before=found.older)
+        events += found.events
+    return replace(found, events=events, newer=None)
 
 
 def _data(row: Any) -> dict[str, Any]:
@@ -119,14 +152,16 @@ def _place(given: Parameters, sort: Sort) -> Place | None:
 
 def _asked(request: Request) -> dict[str, str]:
     return {
-        name: value for name, value in request.query_params.items() if name not in ("page", "before", "after")
+        name: value
+        for name, value in request.query_params.items()
+        if name not in {"page", "before", "after", "rows"}
     }
 
 
 # ---- filters: the most selective one comes first -----------------------------------------------------------------
 
 
-def _order_filters(given: Parameters) -> list[Filter[Order]]:
+def _order_filters(given: Parameters, portfolio_id: UUID | None) -> list[Filter[Order]]:
     filters: list[Filter[Order]] = []
     client_id, broker_id = given.text("client_order_id"), given.text("broker_order_id")
     if client_id is not None:
@@ -155,14 +190,14 @@ def _order_filters(given: Parameters) -> list[Filter[Order]]:
         filters.append(Filter("orders/by_status", (wanted.value,), lambda one: one.status is wanted))
     filters += _equal(given, "account", "orders/by_account")
     filters += _equal(given, "strategy", None)
-    filters += _equal(given, "portfolio_id", None, is_id=True)
+    filters += _of("portfolio_id", portfolio_id, None)
     return _with_range(given, filters, "orders/by_creation", lambda one: one.created_at)
 
 
-def _position_filters(given: Parameters) -> list[Filter[Position]]:
+def _position_filters(given: Parameters, portfolio_id: UUID | None) -> list[Filter[Position]]:
     filters = [
         *_equal(given, "symbol", "positions/by_symbol"),
-        *_equal(given, "portfolio_id", "positions/by_portfolio", is_id=True),
+        *_of("portfolio_id", portfolio_id, "positions/by_portfolio"),
         *_equal(given, "strategy", "positions/by_strategy"),
         *_equal(given, "account", "positions/by_account"),
     ]
@@ -185,10 +220,21 @@ def _portfolio_filters(given: Parameters) -> list[Filter[Portfolio]]:
 
 def _equal(given: Parameters, field: str, statement: str | None, *, is_id: bool = False) -> list[Filter[Any]]:
     """Return the condition that a field has the given value, if one is given."""
-    value = given.id(field) if is_id else given.text(field)
-    if value is None:
-        return []
-    return [Filter(statement, (value,), lambda one: getattr(one, field) == value)]
+    return _of(field, given.id(field) if is_id else given.text(field), statement)
+
+
+def _of(field: str, value: Any, statement: str | None) -> list[Filter[Any]]:
+    """Return the condition that a field has a value, if there is one."""
+    return [] if value is None else [Filter(statement, (value,), lambda one: getattr(one, field) == value)]
+
+
+async def _portfolio(request: Request, given: Parameters) -> UUID | None:
+    """Return the portfolio that is asked for: by its id, the beginning of it, or its name."""
+    text = given.text("portfolio_id")
+    try:
+        return None if text is None else await find_named(inspector_of(request).store, text, "portfolio")
+    except ConfigurationError as error:
+        raise HTTPException(400, f"{error}.") from None
 
 
 def _with_range(

@@ -19,14 +19,13 @@ from pydantic import BaseModel
 
 from eventstore.domain.money import CurrencyAmount
 from eventstore.printable import printable
-from eventstore.reports.display import amount_text
+from eventstore.reports.display import amount_text, price_text
 from eventstore.stored_json import pairs, time_text
 
 CHARACTERS_MAX = 2_000
 """How much of one text is shown."""
 
 _DIGITS = Context(prec=400)  # no amount of the library is longer; rounding with fewer digits would fail
-_QUOTIENT_EXPONENT = -10
 _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 _MINUS = "\u2212"
 
@@ -112,13 +111,10 @@ def amounts(own: Decimal, others: Iterable[CurrencyAmount], currency: str | None
 
 
 def rounded(value: Decimal | None) -> str:
-    """Return a quotient such as an average price to ten decimal places, without the zeros at its end."""
-    if value is None or not value.is_finite() or abs(value.adjusted()) > _DIGITS.prec - 20:
+    """Return an average price with as many decimals as reports show, without the zeros at its end."""
+    if value is None or not value.is_finite() or abs(value.adjusted()) > _DIGITS.prec:
         return amount(value)
-    exponent = value.as_tuple().exponent
-    if isinstance(exponent, int) and exponent >= _QUOTIENT_EXPONENT:
-        return amount(value)
-    return amount(value.quantize(Decimal((0, (1,), _QUOTIENT_EXPONENT)), context=_DIGITS).normalize(_DIGITS))
+    return price_text(value).replace("-", _MINUS)
 
 
 def duration(seconds: float | None) -> str:

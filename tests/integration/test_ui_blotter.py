@@ -186,3 +186,40 @@ async def test_fills_are_those_of_the_log(store: EventStore, monkeypatch: pytest
         assert await _ids(client, "/blotter/fills") == [str(event.stream_id) for event in reversed(filled)]
         of_symbol = [str(event.stream_id) for event in reversed(filled) if event.event.symbol == "AAPL"]
         assert await _ids(client, "/blotter/fills?symbol=AAPL") == of_symbol
+
+
+async def test_fills_say_what_their_heads_order(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """One page of several says that it alone is ordered; all that match come on one page, unless they are too many."""
+    monkeypatch.setattr("eventstore.ui.events.PAGE_EVENTS", 5)
+    await inspected(store)
+    filled = [str(event.stream_id) async for event in store.log.read_all() if event.type == "OrderFilled"]
+    alone, whole = "the rows of this page alone", "its heads order all of them"
+    async with browsing(store) as client:
+        page = (await client.get("/blotter/fills")).text
+        assert alone in page
+        (together,) = [link for link in Page(page).links() if "rows=all" in link]
+        text = (await client.get(together)).text
+        assert whole in text
+        assert alone not in text
+        assert await _ids(client, together) == filled[::-1]
+        assert whole in (await client.get("/blotter/fills?execution_id=E-0-1")).text
+        monkeypatch.setattr("eventstore.ui.blotter._TOGETHER_MAX", 7)
+        assert alone in (await client.get(together)).text
+
+
+async def test_a_portfolio_is_found_by_its_name(store: EventStore):
+    """Or by its id, or the beginning of it; a name that nobody or several have is refused with a message."""
+    shown = await inspected(store)
+    async with browsing(store) as client:
+        for name, category in (("orders", "order"), ("positions", "position"), ("fills", "order")):
+            path = f"/blotter/{name}?portfolio_id="
+            expected = await _ids(client, f"{path}{shown.portfolio.id}", category)
+            assert expected
+            for text in ("Main", str(shown.portfolio.id)[:23]):
+                assert await _ids(client, f"{path}{text}", category) == expected, (name, text)
+        unknown = await client.get("/blotter/orders?portfolio_id=Nobody")
+        assert (unknown.status_code, "no portfolio" in unknown.text) == (400, True)
+        async with store.unit_of_work() as uow:
+            await uow.portfolios.save_portfolio(Portfolio(name="Main", initial_capital=D(5)))
+        several = await client.get("/blotter/orders?portfolio_id=Main")
+        assert (several.status_code, "ambiguous" in several.text) == (400, True)

@@ -33,15 +33,15 @@ MINUS = "\u2212"
         ("1234.5", "1,234.5", "1,234.50", "1,234.5"),
         ("-0.005", f"{MINUS}0.005", "0.00", f"{MINUS}0.005"),
         ("-1.239", f"{MINUS}1.239", f"{MINUS}1.24", f"{MINUS}1.239"),
-        ("0.33333333333333333333", "0.33333333333333333333", "0.33", "0.3333333333"),
-        ("0E-8", "0.00000000", "0.00", "0.00000000"),
+        ("0.33333333333333333333", "0.33333333333333333333", "0.33", "0.33333333"),
+        ("0E-8", "0.00000000", "0.00", "0"),
         ("1E+3", "1,000", "1,000.00", "1,000"),
         ("NaN", "NaN", "NaN", "NaN"),
         ("1E+999999", "1E+999999", "1E+999999", "1E+999999"),
     ],
 )
 def test_amounts(value: str, exact: str, to_the_cent: str, as_quotient: str):
-    """All digits where they are exact; dollars to the cent, a quotient to ten places; never an exponent that can be avoided."""
+    """All digits where they are exact; dollars to the cent, a quotient to eight places, as in reports; never an exponent that can be avoided."""
     one = Decimal(value)
     assert (amount(one), money(one, "USD"), rounded(one)) == (exact, to_the_cent, as_quotient)
 
