@@ -23,13 +23,30 @@ from eventstore.errors import ConfigurationError
 from eventstore.log.event_log import EventLog
 from eventstore.ui.events import Found, Search, find
 from eventstore.ui.pages import Parameters, inspector_of, parameters_of, redirect, render
-from eventstore.ui.sorted_lists import SORTS, Filter, Listed, Place, Sort, list_page
+from eventstore.ui.sorted_lists import (
+    SECONDS_MAX,
+    SORTS,
+    Filter,
+    Listed,
+    Place,
+    SlowListError,
+    Sort,
+    Span,
+    list_page,
+)
 
 PAGE_ROWS = 50
 """The number of rows of a page."""
 
 _TOGETHER_MAX = 1_000
 _STATEMENTS_MAX = 40  # of which one that matches nothing takes a second
+
+_NARROWED_BY = {
+    "orders": "symbol, account or times",
+    "positions": "symbol, state open, strategy, account, portfolio or times",
+    "portfolios": "name or strategy",
+}
+"""What makes a list shorter before it is ordered."""
 
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
@@ -130,16 +147,30 @@ async def _listed(
     names = tuple(SORTS[entity])
     chosen = given.choice("sort", tuple(f"{sign}{name}" for name in names for sign in ("-", "")))
     sort, is_descending = chosen.removeprefix("-"), chosen.startswith("-")
-    found: Listed[Any] = await list_page(
-        inspector_of(request).store.log,
-        entity,
-        filters,
-        sort=sort,
-        is_descending=is_descending,
-        after=_place(given, SORTS[entity][sort]),
-        limit=PAGE_ROWS,
-    )
+    try:
+        found: Listed[Any] = await list_page(
+            inspector_of(request).store.log,
+            entity,
+            filters,
+            sort=sort,
+            is_descending=is_descending,
+            after=_place(given, SORTS[entity][sort]),
+            limit=PAGE_ROWS,
+            span=_span(given),
+        )
+    except SlowListError:
+        raise HTTPException(503, _slow(kind, sort, names[0])) from None
     return render(request, f"{kind}.html", found=found, asked=_asked(request), sort=chosen, kind=kind, **more)
+
+
+def _slow(kind: str, sort: str, time_column: str) -> str:
+    narrow = _NARROWED_BY[kind]
+    if sort == time_column:
+        return f"The server took longer than {SECONDS_MAX:.0f} s for this list: it is busy, or waits for a lock. Try it again."
+    return (
+        f"To order these {kind} by {sort.replace('_', ' ')} took longer than {SECONDS_MAX:.0f} s, because only the order of "
+        f"time has an index. Narrow the list by {narrow}, or order it by {time_column.replace('_', ' ')}."
+    )
 
 
 def _place(given: Parameters, sort: Sort) -> Place | None:
@@ -211,11 +242,11 @@ def _position_filters(given: Parameters, portfolio_id: UUID | None) -> list[Filt
 
 
 def _portfolio_filters(given: Parameters) -> list[Filter[Portfolio]]:
-    # The list of a name is the newest first, and few portfolios have one name.
-    filters = _equal(given, "strategy", "portfolios/by_strategy") + _equal(given, "name", None)
-    if not filters or filters[0].statement is None:
-        filters.insert(0, Filter("portfolios/all", (), lambda _: True))
-    return filters
+    filters = [
+        *_equal(given, "name", "portfolios/by_name"),
+        *_equal(given, "strategy", "portfolios/by_strategy"),
+    ]
+    return filters or [Filter("portfolios/all", (), lambda _: True)]
 
 
 def _equal(given: Parameters, field: str, statement: str | None, *, is_id: bool = False) -> list[Filter[Any]]:
@@ -237,18 +268,24 @@ async def _portfolio(request: Request, given: Parameters) -> UUID | None:
         raise HTTPException(400, f"{error}.") from None
 
 
+def _span(given: Parameters) -> Span | None:
+    """Return the range of times that is asked for; None for all."""
+    span = given.time("from") or _FIRST, given.time("through") or _LAST
+    return None if span == (_FIRST, _LAST) else span
+
+
 def _with_range(
     given: Parameters, filters: list[Filter[Any]], statement: str, time_of: Callable[[Any], datetime]
 ) -> list[Filter[Any]]:
     """Add the condition on the time; it comes first if no other one has a list, and is the only one without any."""
-    start, end = given.time("from") or _FIRST, given.time("through") or _LAST
-    is_bounded = (start, end) != (_FIRST, _LAST)
+    span = _span(given)
+    start, end = span or (_FIRST, _LAST)
     in_range: Filter[Any] = Filter(statement, (start, end), lambda one: start <= time_of(one) <= end)
     with_list = [one for one in filters if one.statement is not None]
     without = [one for one in filters if one.statement is None]
     if not with_list:
         return [in_range, *without]
-    return [*with_list, *without, *([in_range] if is_bounded else [])]
+    return [*with_list, *without, *([] if span is None else [in_range])]
 
 
 ROUTES = (

@@ -24,25 +24,38 @@ from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
 from eventstore.errors import ProjectionLagError
 from eventstore.log.event_log import EventLog
+from eventstore.loop_stalls import TimeLimit
 from eventstore.repositories.lists import ListStatement
+from eventstore.repositories.page import Page
 from eventstore.repositories.query import Query
 from eventstore.repositories.read_tables import LISTS, READ_TABLES
-from eventstore.repositories.session import Session
+from eventstore.repositories.session import Consistency, Session
 from eventstore.repositories.storage import PostgreSQLStorage, ReadTable
 from eventstore.sql import literal
 
 E = TypeVar("E", bound=Entity)
 
+SECONDS_MAX = 5.0
+"""How long a page may take, before the server stops and the page says what to do."""
+
+Span = tuple[datetime, datetime]
+"""The first and the last time of a range."""
+
 _LOOKED_AT_MAX = 2_000
 _BATCH = 200
 _WIDE = decimal.Context(prec=400)  # what the server computes without rounding is not rounded here either
 _AVERAGE_DECIMALS = 12
+_FIRST_ID, _LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 _LOWEST = {
     "text": "",
     "numeric": Decimal("-Infinity"),
     "timestamptz": datetime(1, 1, 2, tzinfo=UTC),  # the driver sends the first day as an infinity
 }
 """What stands for a value that is not there: it comes first."""
+
+
+class SlowListError(Exception):
+    """A page took longer than `SECONDS_MAX`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,18 +306,38 @@ async def list_page(
     is_descending: bool,
     after: Place | None,
     limit: int,
+    span: Span | None = None,
 ) -> Listed[E]:
-    """Return a page of the entities that fulfil all filters; the first one needs a list, and should be the most selective."""
+    """Return a page of the entities that fulfil all filters; the first one needs a list, and should be the most selective.
+
+    Args:
+        log: The log.
+        kind: The class of the entities.
+        filters: The filters.
+        sort: What the list is ordered by.
+        is_descending: In which direction.
+        after: Where the page begins; None for the first one.
+        limit: How many entities a page has.
+        span: The first and the last time that a filter lets pass; in the order of time nothing else is looked at.
+
+    Raises:
+        SlowListError: The server took longer than `SECONDS_MAX`.
+    """
     first, ordered = filters[0], SORTS[kind][sort]
+    limits = None if ordered.column is None else span
+    if limits is not None and after is None:
+        after = Place(limits[1], _LAST_ID) if is_descending else Place(limits[0], _FIRST_ID)
+    # Each batch of a list that has no index for its order sorts all rows.
+    many = _BATCH if ordered.column is not None else _LOOKED_AT_MAX
+    batch_length = limit + 1 if len(filters) == 1 else many
     found: list[E] = []
     last_good: set[UUID] = set()
     looked_at, is_fresh = 0, True
+
+    def page(following: Place | None, *, is_full: bool = True) -> Listed[E]:
+        return Listed(found, following, is_fresh, frozenset(last_good), is_full)
+
     while True:
-        session = Session(PostgreSQLStorage(log, _TABLES))
-        many = (
-            _BATCH if ordered.column is not None else _LOOKED_AT_MAX
-        )  # each batch of the others sorts all rows
-        batch_length = limit + 1 if len(filters) == 1 else many
         query = _PageQuery(
             _name(first.statement, sort, is_descending=is_descending),
             first.arguments,
@@ -313,28 +346,46 @@ async def list_page(
             descending=is_descending,
             place=after,
         )
-        try:
-            batch = await session.find(
-                kind,
-                query,
-                limit=batch_length,
-                consistency="fresh" if is_fresh else "eventual",
-                quarantined="last_good",
-            )
-        except ProjectionLagError:
-            if not is_fresh:
-                raise
-            is_fresh = False
-            continue
+        batch, is_fresh = await _batch(log, kind, query, batch_length, is_fresh=is_fresh)
         last_good |= batch.last_good_ids
         for one in batch:
             if len(found) == limit:
-                return Listed(found, after, is_fresh, frozenset(last_good), is_full=True)
+                return page(after)
             after = Place(ordered.key(one), one.id)
+            if limits is not None and _is_beyond(limits, after.value, is_descending=is_descending):
+                return page(None)
             if all(each.matches(one) for each in filters):
                 found.append(one)
         looked_at += len(batch)
         if len(batch) < batch_length:
-            return Listed(found, None, is_fresh, frozenset(last_good), is_full=True)
+            return page(None)
         if looked_at >= _LOOKED_AT_MAX:
-            return Listed(found, after, is_fresh, frozenset(last_good), is_full=False)
+            return page(after, is_full=False)
+
+
+def _is_beyond(limits: Span, value: datetime, *, is_descending: bool) -> bool:
+    return value < limits[0] if is_descending else value > limits[1]
+
+
+async def _batch(
+    log: EventLog, kind: type[E], query: Query[E], limit: int, *, is_fresh: bool
+) -> tuple[Page[E], bool]:
+    """Return the next entities of a list, and whether they are fresh: not if the read table lags too far behind.
+
+    Raises:
+        SlowListError: The server took longer than `SECONDS_MAX`.
+    """
+    session = Session(PostgreSQLStorage(log, _TABLES))
+    try:
+        async with TimeLimit(SECONDS_MAX):
+            consistency: Consistency = "fresh" if is_fresh else "eventual"
+            found = await session.find(
+                kind, query, limit=limit, consistency=consistency, quarantined="last_good"
+            )
+            return found, is_fresh
+    except TimeoutError as error:
+        raise SlowListError from error
+    except ProjectionLagError:
+        if not is_fresh:
+            raise
+    return await _batch(log, kind, query, limit, is_fresh=False)

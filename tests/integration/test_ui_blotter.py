@@ -147,6 +147,42 @@ async def _ids(client: Any, path: str | None, category: str = "order") -> list[s
     return found
 
 
+async def test_a_range_of_times_in_the_past_is_found_at_once(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
+    """The search begins at the near end of the range and ends at the far one, however many other rows are beside it."""
+    monkeypatch.setattr("eventstore.ui.sorted_lists._LOOKED_AT_MAX", 3)
+    monkeypatch.setattr("eventstore.ui.sorted_lists._BATCH", 3)
+    await inspected(store, trades_a_day=30)
+    async with store.unit_of_work() as uow:
+        every = list(await uow.orders.get_orders_by_symbol("AAPL"))
+    first, last = every[len(every) // 2], every[len(every) // 2 + 1]
+    span = f"from={first.created_at:%Y-%m-%dT%H:%M:%SZ}&through={last.created_at:%Y-%m-%dT%H:%M:%SZ}"
+    async with browsing(store) as client:
+        for sort, expected in (("created_at", [first, last]), ("-created_at", [last, first])):
+            page = (await client.get(f"/blotter/orders?symbol=AAPL&{span}&sort={sort}")).text
+            links = [link for link in Page(page).links() if link.startswith("/entities/order/")]
+            assert [link.rpartition("/")[2] for link in links] == [str(one.id) for one in expected]
+            assert "Search on" not in page
+
+
+async def test_a_page_that_takes_too_long_says_what_to_do(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """It ends, with its statement, and names what makes the list shorter."""
+    monkeypatch.setattr("eventstore.ui.sorted_lists.SECONDS_MAX", 0.3)
+    await inspected(store)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with browsing(store) as client, store.connection.acquire_for_user() as connection:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE orders")
+            slow = await client.get("/blotter/orders?sort=quantity")
+            assert slow.status_code == 503
+            assert "Narrow the list by symbol" in slow.text
+            in_time = await client.get("/blotter/orders")
+            assert (in_time.status_code, "Narrow" in in_time.text) == (503, False)
+            assert await connection.fetchval(waiting) == 0
+        assert (await client.get("/blotter/orders?sort=quantity")).status_code == 200
+
+
 async def test_a_rare_filter_goes_on_where_it_stopped(store: EventStore, monkeypatch: pytest.MonkeyPatch):
     """A search that looks at too many rows says so, and the next page finds the rest."""
     monkeypatch.setattr("eventstore.ui.sorted_lists._LOOKED_AT_MAX", 4)
