@@ -411,6 +411,9 @@ class EventStore:
         A decimal column is a decimal128 with 18 digits after the point, or with as many digits as its values need, as a
         decimal256 if they are more than 38.
 
+        The time grows with the number of events between `after` and `through`, whatever their type. Memory is that of the
+        columns of the result, and some 150 MB while it is read. `events_batches` needs only those.
+
         Args:
             types: The types, each an event class or a name, or one of them; a class stands for those derived from it, too.
             columns: Only these columns, in this order: fewer are faster; None for all.

@@ -29,28 +29,29 @@ class Busy:
 
 async def busy(awaited: Awaitable[object]) -> Busy:
     """Await something, and return how it kept the event loop busy. The garbage collector, which has pauses too, is off meanwhile."""
-    longest_s, turns = 0.0, 0
-    is_over = False
+    longest_s, last_s, turns = 0.0, 0.0, 0
+
+    def take_turn() -> None:
+        nonlocal longest_s, last_s, turns
+        now_s = time.thread_time()
+        longest_s, last_s, turns = max(longest_s, now_s - last_s), now_s, turns + 1
 
     async def take_turns() -> None:
-        nonlocal longest_s, turns
-        last_s = time.thread_time()
-        while not is_over:
-            await asyncio.sleep(0)
-            now_s = time.thread_time()
-            longest_s, last_s, turns = max(longest_s, now_s - last_s), now_s, turns + 1
+        while True:
+            take_turn()
             await asyncio.sleep(0.001)
 
     gc.collect()
     gc.disable()
     try:
+        began_s = last_s = time.thread_time()
         other = asyncio.create_task(take_turns())
         await asyncio.sleep(0)
-        began_s = time.thread_time()
         await awaited
+        take_turn()
+        other.cancel()
         total_s = time.thread_time() - began_s
-        is_over = True
-        await other
+        await asyncio.wait({other})
     finally:
         gc.enable()
     return Busy(longest_s, total_s, turns)

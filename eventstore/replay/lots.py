@@ -22,9 +22,11 @@ from eventstore.limits import check_count
 from eventstore.log.event_log import EventLog
 from eventstore.replay.bounds import Bound, bound
 from eventstore.replay.replay import Replay
+from eventstore.time_slices import Slices, ordered
 
 _ZERO = Decimal(0)
 _YEAR_MAX = 9998
+_EXECUTIONS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,14 @@ async def lots(
     if position_id not in read:
         raise PositionNotFoundError(position_id, category="position")
     _check_chosen(chosen, read.values())
-    # In a thread: 100,000 executions take seconds, and the event loop has other work.
-    return await asyncio.to_thread(read[position_id].lots, method, chosen)
+    return await _lots_of(read[position_id], method, chosen)
+
+
+async def _lots_of(position: LotsOfPosition, method: LotMethod, chosen: Chosen | None) -> Lots:
+    """Return the lots of a position, those of a long one in a thread: 100,000 executions take seconds."""
+    if len(position.steps.steps) <= _EXECUTIONS_AT_ONCE:
+        return position.lots(method, chosen)
+    return await asyncio.to_thread(position.lots, method, chosen)
 
 
 async def tax_lots(
@@ -189,13 +197,18 @@ async def tax_lots(
             raise PortfolioNotFoundError(portfolio_id, category="portfolio")
     own = [position for position in read.values() if position.values["portfolio_id"] == portfolio_id]
     _check_chosen(chosen, own)
-    matches = [
-        match
-        for position in own
-        for match in (await asyncio.to_thread(position.lots, kind, chosen)).matches
-        if (first is None or match.closed_at >= first) and (last is None or match.closed_at < last)
-    ]
-    matches.sort(key=lambda match: (match.closed_at, match.symbol or "", match.opened_at, match.lot.number))
+    slices, matches = Slices(), list[LotMatch]()
+    for position in own:
+        found = (await _lots_of(position, kind, chosen)).matches
+        matches += [
+            match
+            for match in found
+            if (first is None or match.closed_at >= first) and (last is None or match.closed_at < last)
+        ]
+        await slices.rest()
+    matches = await ordered(
+        matches, lambda match: (match.closed_at, match.symbol or "", match.opened_at, match.lot.number)
+    )
     return TaxLotReport(portfolio_id, kind, first, last, tuple(matches))
 
 
@@ -224,9 +237,11 @@ async def _read(log: EventLog, streams: Sequence[UUID], through: Bound | None) -
     """Return the positions of some streams, read without their marks; those that were never opened are left out."""
     found: dict[UUID, LotsOfPosition] = {}
     wanted = [one for one in with_derived(*Position.event_classes()) if one is not PositionMarked]
+    slices = Slices()
     async for recorded in Replay(log, streams=streams, types=wanted, through=through):
         for part in recorded.upcast_events:
             _take(found, part)
+        await slices.rest()
     return found
 
 
@@ -239,10 +254,12 @@ def _take(found: dict[UUID, LotsOfPosition], part: RecordedEvent) -> None:
 
 def _check_chosen(chosen: Chosen | None, positions: Iterable[LotsOfPosition]) -> None:
     """Refuse a choice of, or for, an execution that no position has."""
+    if not chosen:
+        return
     known: set[str] = set()
     for position in positions:
         known |= position.steps.execution_ids
-    for closing, opening in (chosen or {}).items():
+    for closing, opening in chosen.items():
         for execution_id in (closing, *opening):
             if execution_id not in known:
                 raise DomainError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from html import escape
 from typing import Any
 from uuid import UUID
@@ -39,7 +40,9 @@ async def page(request: Request) -> Response:
     chosen = min(given.number("version") or told[-1].version, told[-1].version)
     last = max(1, min(given.number("through") or chosen, told[-1].version))
     shown = told[max(0, last - _PAGE_EVENTS) : last]
-    return render(
+    # In a thread: fifty events with all that they changed take a tenth of a second.
+    return await asyncio.to_thread(
+        render,
         request,
         "entity.html",
         category=kind.category,
