@@ -48,7 +48,6 @@ def _short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eventstore.replay.replay._DECODED_AT_A_TIME", 100)
     monkeypatch.setattr("eventstore.replay.equity_streams._PAGE_EVENTS", 500)
     monkeypatch.setattr("eventstore.replay.equity_streams._FOLDED_AT_A_TIME", 100)
-    monkeypatch.setattr("eventstore.ui.entities._READ_AT_A_TIME", 100)
 
 
 async def test_each_report_lets_other_tasks_take_turns(store: EventStore):
