@@ -1,72 +1,96 @@
-"""Where the time of the hottest paths goes: `python -m benchmarks.profiles` prints a table of functions for each.
+"""Where the processor time of the hottest paths goes: `python -m benchmarks.profiles` prints a table of functions for each.
 
-The share of a function is its own time in a profile by cProfile, without what it calls. A profiler makes small functions look
-larger than they are, so compare shares, not times.
+It prints the tables of `docs/performance.md`. Shares are of the processor time of this process, measured by cProfile: the own time of a
+Python function, which includes the C functions that it calls, and its time with all that it calls. A profiler makes small functions
+look larger than they are, so compare shares, and not times.
 """
 
 from __future__ import annotations
 
+import argparse
 import cProfile
 import pstats
 import sys
-from collections.abc import Coroutine
+import sysconfig
+import time
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.appending import save_orders
-from benchmarks.bench import QUICK, Bench
+from benchmarks.bench import QUICK, TINY, Bench, Sizes
+from benchmarks.command import Parser, run_command
 from benchmarks.history import history
 from benchmarks.replaying import replay_orders
-from benchmarks.running import run
 from projections import OrdersProjection, ProjectionWorker
 
 __all__ = ["main"]
 
 _FUNCTIONS = 12
-_ROOT = Path(__file__).resolve().parents[1]
+_EVENTS = 20_000
+_FOLDERS = (
+    sysconfig.get_path("purelib"),
+    sysconfig.get_path("stdlib"),
+    str(Path(__file__).resolve().parents[1]),
+)
 
 
 def _place(file: str, name: str) -> str:
-    if file == "~":
-        return name.strip("{}<>").replace("built-in ", "").split(" of ")[0].replace("method ", "")
-    path = Path(file)
-    shown = (
-        path.relative_to(_ROOT)
-        if path.is_relative_to(_ROOT) and "site-packages" not in file
-        else Path(path.name)
-    )
-    return f"{shown}: {name}"
+    for folder in _FOLDERS:
+        if file.startswith(f"{folder}/"):
+            return f"{file.removeprefix(f'{folder}/')}: {name}"
+    return f"{Path(file).name}: {name}"
 
 
 async def _profile(title: str, work: Coroutine[Any, Any, Any]) -> None:
-    profile = cProfile.Profile()
+    profile = cProfile.Profile(time.process_time, builtins=False)
     profile.enable()
     try:
         await work
     finally:
         profile.disable()
     stats: dict[tuple[str, int, str], tuple[int, int, float, float, Any]] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
-    idle = sum(own for (file, _, name), (_, _, own, _, _) in stats.items() if file == "~" and "poll" in name)
-    total = sum(own for _, _, own, _, _ in stats.values()) - idle
-    print(f"\n### {title}\n\n| function | calls | own time |\n|---|---|---|")
+    total = sum(own for _, _, own, _, _ in stats.values())
+    print(f"\n### {title}\n\n| function | calls | own time | with its calls |\n|---|---|---|---|")
     hottest = sorted(stats.items(), key=lambda item: -item[1][2])
-    for (file, _, name), (_, calls, own, _, _) in hottest[: _FUNCTIONS + 1]:
-        if not (file == "~" and "poll" in name):
-            print(f"| `{_place(file, name)}` | {calls:,} | {own / total:.1%} |")
+    for (file, _, name), (_, calls, own, with_calls, _) in hottest[:_FUNCTIONS]:
+        print(f"| `{_place(file, name)}` | {calls:,} | {own / total:.1%} | {with_calls / total:.1%} |")
 
 
-async def main() -> None:
-    """Profile an append with 32 writers, a replay to folded orders, and a worker that catches up."""
-    async with Bench.start(replace(QUICK, history_events=20_000)) as bench:
-        await save_orders(bench.store, 500, 32)
-        await _profile("32 writers, one order in each Unit of Work", save_orders(bench.store, 4_000, 32))
-        found = await history(bench, bench.sizes.history_events)
+async def _profile_all(sizes: Sizes) -> None:
+    async with Bench.start(sizes) as bench:
+        for writers, title in ((1, "One writer"), (32, "32 writers")):
+            count = sizes.single_appends if writers == 1 else sizes.appends
+            await save_orders(
+                bench.store, max(count // 8, 1), writers
+            )  # connections and statements are ready
+            await _profile(
+                f"{title}, one order in each Unit of Work", save_orders(bench.store, count, writers)
+            )
+        found = await history(bench, sizes.history_events)
         await _profile("A replay to folded orders", replay_orders(found))
         await found.forget_rows()
         worker = ProjectionWorker(found.store.log, OrdersProjection())
         await _profile("A worker that catches up", worker.catch_up(found.events))
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Profile the commits of one writer and of 32, a replay to folded orders, and a worker that catches up."""
+    parser = Parser(
+        prog="python -m benchmarks.profiles",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--tiny", action="store_true", help="check that everything runs; the figures are meaningless"
+    )
+    given = parser.parse_args(arguments)
+    sizes = (
+        TINY if given.tiny else replace(QUICK, single_appends=2_000, appends=4_000, history_events=_EVENTS)
+    )
+    return run_command(_profile_all(sizes))
+
+
 if __name__ == "__main__":
-    sys.exit(run(main()))
+    sys.exit(main())

@@ -1,4 +1,8 @@
-"""A fold of the log in memory, independent of the workers: they share no batch, no load by keys and no write."""
+"""A fold of the log in memory, one event after another, to compare a table with: it groups, loads and writes nothing.
+
+It shares with a build the projection and the codecs and, if it goes along, the decoded events. So an error in the
+projection, in a codec or in an upcaster is in both.
+"""
 
 from __future__ import annotations
 

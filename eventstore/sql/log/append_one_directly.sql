@@ -1,5 +1,5 @@
 -- Purpose: Append one event to one stream in a session that may write to the table directly, or nothing if the stream has
---   another version than its writer has seen: `append_one` then says which. It is the shortest plan that checks the
+--   another version than its writer has seen: `append_directly` then says which. It is the shortest plan that checks the
 --   version: most of the cost of a lone append in the server is the number of steps in its plan.
 -- Parameters:
 --   $1 stream_id uuid
