@@ -226,8 +226,9 @@ class IndependentFold(Generic[R]):
     ) -> None:
         projection, rows, stuck = self._projection, self.rows, self._stuck
         fold, discards = _fold_of(projection), bool(self._discarded.pairs)
+        is_stream = type(projection).key_of is EntityProjection.key_of
         for event in events:
-            key = key_of(projection, event)
+            key = (event.stream_id,) if is_stream else key_of(projection, event)
             if partitions is not None and event.position > partitions[partition_of(key, len(partitions))]:
                 continue
             if delivered is not None:
@@ -283,17 +284,24 @@ def _fold_of(projection: Projection[Any]) -> Callable[[Any, Any, Key], Any]:
     ):
         return projection.fold
     entity: type[Any] = projection.entity  # type: ignore[attr-defined]  # that of an `EntityProjection`
+    appliers = entity._appliers  # noqa: SLF001 - as `advance`
 
     def fold(row: Any, event: RecordedEvent, key: Key) -> Any:  # noqa: ARG001 - the signature of `fold`
         if row is None:
             return advance(entity, None, event)
-        before = row.__dict__.copy()  # a tenth of a copy of the entity
+        state = row.__dict__
+        before = state.copy()  # a tenth of a copy of the entity
         try:
-            return advance(entity, row, event)
+            applier = appliers.get(type(event.event)) if type(event) is RecordedEvent else None
+            if applier is None:
+                return advance(entity, row, event)
+            applier(row, event.event)
+            state["version"] = event.version
         except BaseException:
-            row.__dict__.clear()
-            row.__dict__.update(before)
+            state.clear()
+            state.update(before)
             raise
+        return row
 
     return fold
 
