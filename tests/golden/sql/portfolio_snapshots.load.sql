@@ -30,8 +30,15 @@ SELECT
     row.net_exposure::pg_catalog.text AS net_exposure,
     row.unrealized_pnl::pg_catalog.text AS unrealized_pnl,
     folded.last_position,
-    event.position, event.stream_id, event.version, event.event_id, event.category, event.type,
-    event.schema_version, event.data, event.metadata, event.occurred_at, event.recorded_at
+    event.position, event.stream_id, event.version,
+    CASE WHEN event.version IS DISTINCT FROM folded.version THEN event.event_id END AS event_id,
+    CASE WHEN event.version IS DISTINCT FROM folded.version THEN event.category END AS category,
+    CASE WHEN event.version IS DISTINCT FROM folded.version THEN event.type END AS type,
+    CASE WHEN event.version IS DISTINCT FROM folded.version THEN event.schema_version END AS schema_version,
+    CASE WHEN event.version IS DISTINCT FROM folded.version THEN event.data END AS data,
+    CASE WHEN event.version IS DISTINCT FROM folded.version THEN event.metadata END AS metadata,
+    CASE WHEN event.version IS DISTINCT FROM folded.version THEN event.occurred_at END AS occurred_at,
+    CASE WHEN event.version IS DISTINCT FROM folded.version THEN event.recorded_at END AS recorded_at
 FROM (SELECT) AS one
 LEFT JOIN {schema}.portfolio_snapshots AS folded ON folded.id = $1::pg_catalog.uuid
     -- A row from another version of the fold cannot be used: then the whole stream is folded.
