@@ -14,6 +14,7 @@ from eventstore.core.entity import Entity
 from eventstore.core.entity_state import evolve
 from eventstore.core.event import RecordedEvent, UpcastEvents
 from eventstore.database.access import read_rows
+from eventstore.domain.average_cost import Open
 from eventstore.domain.money import CurrencyAmount, RateTable
 from eventstore.domain.portfolio import (
     Portfolio,
@@ -35,6 +36,7 @@ E = TypeVar("E", bound=Entity)
 _ZERO = Decimal(0)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _EPOCH_NS = 946_684_800 * 10**9
+_FIRST_PAGE_EVENTS = 2_500  # while it is folded, the server makes the next one, of twice as many events
 _PAGE_EVENTS = 20_000
 _FOLDED_AT_A_TIME = 2_000  # takes some milliseconds; then other tasks of the event loop may run
 _IN_COLUMNS = (
@@ -168,7 +170,7 @@ class ColumnCurve:
 
     async def _rows(self, end: int) -> AsyncIterator[Any]:
         """Yield pages; while the reader uses one, the next one is fetched."""
-        after = 0
+        after, size = 0, min(_FIRST_PAGE_EVENTS, _PAGE_EVENTS)
 
         def fetch() -> asyncio.Task[list[Any]]:
             return asyncio.create_task(
@@ -177,7 +179,7 @@ class ColumnCurve:
                     "replay/read_equity",
                     after,
                     end,
-                    _PAGE_EVENTS,
+                    size,
                     self._streams,
                     self._by_recorded,
                     None if self._portfolio is None else self._portfolio.currency,
@@ -193,7 +195,8 @@ class ColumnCurve:
                 if not row["events"]:
                     return
                 after = row["reached"]
-                if row["events"] == _PAGE_EVENTS:
+                if row["events"] == size:
+                    size = min(2 * size, _PAGE_EVENTS)
                     ahead = fetch()
                 yield row
         finally:
@@ -286,8 +289,7 @@ class ColumnCurve:
                 if position is None:
                     raise NotInColumns
                 held[number] = Held(
-                    position.quantity,
-                    position.cost,
+                    Open(position.quantity, position.cost),
                     position.current_price,
                     _moment_ns(position),
                     position.multiplier,
