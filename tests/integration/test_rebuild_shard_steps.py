@@ -17,7 +17,8 @@ from projections.keys import partition_of
 from projections.quarantine import list_quarantined
 from projections.quarantine.skip_list import Discards
 from projections.rebuild import RebuildLimits, RebuildProgress, rebuild
-from projections.rebuild.builder import Build
+from projections.rebuild.builder import Build, BuildShard
+from projections.rebuild.independent_fold import IndependentFold
 from projections.rebuild.lease import RebuildLease
 from projections.rebuild.process_pool import ProcessPool
 from projections.rebuild.proof import prove
@@ -159,6 +160,32 @@ async def test_a_table_is_built_of_final_positions_only(
         assert not done
     assert (await task).rows == 5
     assert (await check(store.log, [OrdersProjection()])).findings == ()
+
+
+@pytest.mark.usefixtures("in_shards")
+async def test_what_is_appended_meanwhile_is_folded_by_the_shards(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
+    """So the folds of the proof go along with all of it, also for rows that are not in memory: it reads nothing."""
+    monkeypatch.setattr("projections.rebuild.coordinator._CATCH_UP_EVENTS_MAX", 0)
+    monkeypatch.setattr(IndependentFold, "read", None)
+    orders = await place(store, *range(1, 11))
+    build = BuildShard.run
+
+    async def and_more(self: BuildShard, *given: Any) -> Any:
+        built = await build(self, *given)
+        if (self.through, self.shard.number) == (10, SHARDS - 1):
+            await place(store, 11, 12)
+            async with store.unit_of_work() as uow:
+                for order in orders:
+                    order.submit(f"B-{order.quantity}")
+                    await uow.orders.update_order(order)
+        return built
+
+    monkeypatch.setattr(BuildShard, "run", and_more)
+    limits = RebuildLimits(step_events_max=4, page_events_max=2, rows_kept_max=1)
+    rebuilt = await rebuild(store.log, OrdersProjection(), limits=limits)
+    assert (rebuilt.rows, rebuilt.events, rebuilt.position) == (12, 22, 22)
 
 
 @pytest.mark.usefixtures("in_shards")
