@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field
 from eventstore.core.context import now
 from eventstore.core.event_codec import event_codecs, require_storable_fields
 from eventstore.core.registry import EventRegistry, registry
-from eventstore.core.types import OccurredAt
+from eventstore.core.types import UtcDatetime
 from eventstore.core.validation import Validated, refuse_class_keywords, require_free_names
 from eventstore.errors import ConfigurationError, EventDecodingError
 
@@ -62,7 +62,7 @@ class Event(Validated):
     stores_unset_fields: ClassVar[bool] = True
     _registry: ClassVar[EventRegistry] = registry
 
-    occurred_at: OccurredAt = Field(default_factory=now)
+    occurred_at: UtcDatetime = Field(default_factory=now)
 
     def __init_subclass__(
         cls,

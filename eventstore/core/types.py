@@ -33,25 +33,20 @@ def _is_plain_time(value: datetime) -> bool:
     return value.tzinfo is UTC and not value.fold and 1 < value.year < 9999  # noqa: PLR2004 - the first and the last
 
 
+INFINITE_TIMES = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+"""The times that the driver stores as infinity, and reads back as others."""
+
+
 @returns_usual(_is_plain_time)
 @comes_back
 def _utc(value: datetime) -> datetime:
     try:
-        return in_utc(value)
+        value = in_utc(value)
     except OverflowError as error:
         raise ValueError("must lie between the years 1 and 9999 in UTC too") from error
     except TypeError as error:
         raise ValueError(f"must be a time, not {value!r}") from error
-
-
-_INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
-
-
-@returns_usual(_is_plain_time)
-@comes_back
-def _finite(value: datetime) -> datetime:
-    value = _utc(value)
-    if value in _INFINITE:
+    if value in INFINITE_TIMES:
         raise ValueError(
             "must be a finite time: the driver stores the first and the last datetime as infinity"
         )
@@ -148,11 +143,8 @@ def _usual_non_negative_first(value: Any, validate: ValidatorFunctionWrapHandler
     return value if _is_usual_non_negative(value) else validate(value)
 
 
-OccurredAt = Annotated[datetime, AfterValidator(_finite)]
-"""Like `UtcDatetime`, without `datetime.min` and `datetime.max`, which are stored as infinity."""
-
 UtcDatetime = Annotated[datetime, AfterValidator(_utc)]
-"""An aware time in UTC, to the microsecond; a naive datetime means local time."""
+"""An aware time in UTC, to the microsecond; a naive datetime means local time. The first and the last datetime are refused."""
 
 Text = Annotated[str, AfterValidator(_storable)]
 """Any text that PostgreSQL can store: valid Unicode without NUL."""

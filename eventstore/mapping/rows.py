@@ -7,7 +7,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter
 from eventstore.core import codec
 from eventstore.core.context import plain
 from eventstore.core.read_back import after_jsonb, first_difference, forms_for_jsonb, parse_json
+from eventstore.core.types import INFINITE_TIMES, UtcDatetime
 from eventstore.database.protocols import Row
 from eventstore.errors import ConfigurationError
 from eventstore.sql import quoted, type_name
@@ -35,6 +36,19 @@ _POSTGRESQL_TYPES: Mapping[Any, str] = {
     int: "bigint",
     bool: "boolean",
 }
+
+
+# For each parameter type: the Python types that are stored as they are, and their subclasses that are not.
+_DRIVER_TYPES: Mapping[str, tuple[tuple[type, ...], tuple[type, ...]]] = {
+    "numeric": ((Decimal, int), (bool,)),
+    "uuid": ((UUID,), ()),
+    "timestamptz": ((datetime,), ()),
+    "date": ((date,), (datetime,)),
+    "text": ((str,), ()),
+    "bigint": ((int,), (bool,)),
+    "boolean": ((bool,), ()),
+}
+_FITTING_MAX = 1_000  # nullable columns make many combinations; few of them occur
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +133,14 @@ class RowCodec(Generic[R]):
         self._numbers = [
             place for place, column in enumerate(self.columns) if column.parameter_type == "numeric"
         ]
+        self._times = [
+            place
+            for place, column in enumerate(self.columns)
+            if column.parameter_type == "timestamptz" and not _is_validated(model, column.name)
+        ]
         self._values_of: Callable[[Any], Iterable[Any]] = _state_of(model, self._names)
+        self._fitting: set[tuple[type, ...]] = set()
+        """The types of values that were found to fit the columns."""
         self._make: Callable[[dict[str, Any]], R] = (
             codec.maker(model).of_all_fields()
             if issubclass(model, BaseModel)
@@ -144,13 +165,37 @@ class RowCodec(Generic[R]):
         return self._make(fields)
 
     def encode(self, row: R) -> list[Any]:
-        """Return the driver's values of an instance, in the order of the columns."""
+        """Return the driver's values of an instance, in the order of the columns.
+
+        What is stored does not depend on the way that it is written, as parameters or by COPY: a value that one of them would
+        refuse or change is refused.
+
+        Raises:
+            TypeError: A value is not of its column's type.
+            ValueError: A value would be read back changed: a time that is stored as infinity, or one in JSON.
+        """
         values = [*self._values_of(row)]
         for place, encode in self._encoders:
             value = values[place]
             if value is not None:
                 values[place] = encode(value)
+        if (given := tuple(map(type, values))) not in self._fitting:
+            self._require_types(values)
+            if len(self._fitting) < _FITTING_MAX:
+                self._fitting.add(given)
+        for place in self._times:
+            value = values[place]
+            if value is not None and not 1 < value.year < 9999 and _is_infinite(value):  # noqa: PLR2004 - the first and the last
+                raise ValueError(f"{self._names[place]} is {value}, which the driver stores as infinity")
         return values
+
+    def _require_types(self, values: Sequence[Any]) -> None:
+        for column, value in zip(self.columns, values, strict=True):
+            wanted, refused = _DRIVER_TYPES[column.parameter_type]
+            if value is not None and (not isinstance(value, wanted) or isinstance(value, refused)):
+                raise TypeError(
+                    f"{column.name} is of {column.parameter_type}, and {value!r} is of {type(value).__name__}"
+                )
 
     def encode_columns(self, rows: Sequence[R]) -> list[list[Any]]:
         """Return the driver's values of many instances, column by column, each number as its text."""
@@ -160,6 +205,23 @@ class RowCodec(Generic[R]):
         for place in self._numbers:
             columns[place] = [None if number is None else str(number) for number in columns[place]]
         return columns
+
+
+def _is_validated(model: type[Any], name: str) -> bool:
+    """Whether a field is of type `UtcDatetime`, which refuses the times that are stored as infinity."""
+    if not issubclass(model, BaseModel):
+        return False
+    field = model.model_fields[name]
+    return UtcDatetime in (field.annotation, *typing.get_args(field.annotation)) or any(
+        one in field.metadata for one in typing.get_args(UtcDatetime)
+    )
+
+
+def _is_infinite(value: datetime) -> bool:
+    try:
+        return value.astimezone(UTC) in INFINITE_TIMES  # the driver takes a naive time for local time, too
+    except (OverflowError, ValueError):
+        return True  # it lies outside the years 1 to 9999 in UTC
 
 
 def _items(names: Sequence[str]) -> Callable[[Any], Iterable[Any]]:

@@ -40,7 +40,6 @@ def line(kind: str, value: object) -> str:
             datetime(2024, 1, 2, tzinfo=timezone(timedelta(hours=2))),
             "2024-01-01T22:00:00+00:00",
         ),
-        ("timestamptz", datetime.min, "-infinity"),
     ],
 )
 def test_a_value_is_the_text_that_its_type_reads(kind: str, value: object, text: str):
@@ -57,10 +56,3 @@ def test_a_naive_time_is_local():
 def test_only_what_needs_it_is_escaped():
     """A row with a NULL beside a backslash has one of each, and the marks stay as they are."""
     assert CopiedText(["text", "text", "bigint"]).line([None, "a\\b", 7]) == "\\N\ta\\\\b\t7\n"
-
-
-@pytest.mark.parametrize(("kind", "value"), [("boolean", 1), ("text", 5)])
-def test_a_value_of_another_type_is_refused(kind: str, value: object):
-    """The server would read the text of it, where it refuses the value as a parameter."""
-    with pytest.raises(TypeError):
-        line(kind, value)
