@@ -184,6 +184,7 @@ class EventLog:
             try:
                 result = await self._send(columns, sent=sent)
             except (AnswerLostError, ConnectionError, RepositoryError) as error:
+                sent.is_open = False  # from here on, a cancellation waits for the outcome, and `on_result` is called
                 result = await self._append_again(columns, on_result, error)
             else:
                 _report(result, on_result)
@@ -380,7 +381,7 @@ class EventLog:
                             connection, columns, lock_timeout=lock_timeout, directly=directly, sent=sent
                         )
                     except (ConcurrencyError, asyncpg.PostgresError) as error:
-                        return await _find_refused(connection, columns, error)
+                        return await _find_refused(connection, columns, error, sent)
                     if self.server.is_left(connection):
                         # The caller sends it again, so the new server gets it exactly once.
                         raise self.server.changed()
@@ -674,7 +675,9 @@ def _report(result: AppendResult, on_result: Callable[[AppendResult], None] | No
         on_result(result)
 
 
-async def _find_refused(connection: Connection, columns: AppendColumns, error: Exception) -> AppendResult:
+async def _find_refused(
+    connection: Connection, columns: AppendColumns, error: Exception, sent: Sent | None
+) -> AppendResult:
     """Return the result of an earlier call if the log has the same append; else raise the error."""
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         _forget_rights(connection)
@@ -683,7 +686,16 @@ async def _find_refused(connection: Connection, columns: AppendColumns, error: E
     )
     if not is_conflict:
         raise error
-    return await find_repeated(connection, columns, error)
+    if sent is None:
+        return await find_repeated(connection, columns, error)
+    sent.is_open = True  # the log may have the append; if this is cancelled, it is sent again, which finds that out
+    try:
+        sent.result = await find_repeated(connection, columns, error)
+    except Exception:
+        sent.is_open = False
+        raise
+    sent.is_open = False
+    return sent.result  # type: ignore[no-any-return]
 
 
 def _tell_lost(lost: Exception | None, sent_s: float) -> None:

@@ -172,7 +172,13 @@ class GroupCommit:
         try:
             await asyncio.sleep(0)
             is_held = self._is_shared
-            return None if is_held else await append(columns, on_result)
+            if is_held:
+                return None
+            self._in_flight += 1
+            try:
+                return await append(columns, on_result)
+            finally:
+                self._in_flight -= 1
         finally:
             self._lone = None
             if not is_held:

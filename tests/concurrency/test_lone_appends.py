@@ -12,8 +12,9 @@ import pytest
 from eventstore.database import ConnectionFactory
 from eventstore.database.pooled import PooledConnection, unwrapped
 from eventstore.errors import ConcurrencyError
-from eventstore.log import EventLog
+from eventstore.log import EventLog, event_log
 from eventstore.log.records import AppendResult, to_columns
+from eventstore.log.statements import find_repeated
 from tests.entities import everything, started, tuned
 from tests.held_streams import held
 from tests.relayed_connections import connected, relay
@@ -216,3 +217,68 @@ async def test_a_connection_that_is_lost_before_the_append_is_replaced(
     assert len(lost) == 1
     assert "privilege" in lost[0]
     assert [event.position for event in await lone.read_stream(stream.stream_id)] == list(result.positions)
+
+
+@pytest.mark.parametrize("group_commit", [True, False], ids=["group-commit", "each-alone"])
+async def test_an_append_cancelled_while_it_is_sent_again_is_told_once(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch, group_commit: bool
+):
+    """After a lost answer it is sent once more, and a cancellation meanwhile does not make it a third time."""
+    async with connected(relay) as connection:
+        log = EventLog(connection, group_commit=group_commit)
+        await prepared(log)
+        again, sends = asyncio.Event(), 0
+        alone = log._append_alone
+
+        async def sent_again(*arguments: Any) -> AppendResult:
+            nonlocal sends
+            sends += 1
+            again.set()
+            await asyncio.sleep(0)
+            return await alone(*arguments)
+
+        monkeypatch.setattr(log, "_append_alone", sent_again)
+        relay.lose_after = MARK.encode()
+        stream = started(MARK)
+        appending = Appending(log, stream)
+        await again.wait()
+        await appending.cancelled("one")
+        (event,) = await log.read_stream(stream.stream_id)
+        assert [result.positions for result in appending.told] == [(event.position,)]
+        assert sends == 1
+
+
+async def test_a_cancelled_repeat_is_told(lone: EventLog, monkeypatch: pytest.MonkeyPatch):
+    """An append that the log has already is told its first result, also if it is cancelled while the log is asked."""
+    stream = started()
+    first = await lone.append(stream)
+    asked = asyncio.Event()
+    find = find_repeated
+
+    async def found(*arguments: Any) -> AppendResult:
+        if not asked.is_set():
+            asked.set()
+            await asyncio.Event().wait()
+        return await find(*arguments)
+
+    monkeypatch.setattr(event_log, "find_repeated", found)
+    appending = Appending(lone, stream)
+    await asked.wait()
+    await appending.cancelled("one")
+    assert appending.told == [first._replace(repeated=True)]
+
+
+async def test_a_lone_append_is_one_of_two_statements_in_flight(migrated_config: DatabaseConfig):
+    """While it waits, those that come meanwhile share one other statement, and the next ones wait for either."""
+    async with await ConnectionFactory.create_connection(migrated_config) as connection:
+        log = EventLog(connection)
+        await prepared(log)
+        stuck, also = started(), started()
+        async with held(log, stuck), held(log, also):
+            waiting = [asyncio.create_task(log.append(stuck))]
+            await waits_on_the_server(log)
+            waiting += [asyncio.create_task(log.append(one)) for one in (also, started())]
+            await asyncio.sleep(0.01)
+            in_flight = log._group_commit._in_flight if log._group_commit else 0
+        await asyncio.gather(*waiting)
+        assert in_flight == 2
