@@ -263,12 +263,12 @@ class _Rebuild:
         """Let the server make the indexes while the processes prove the table, which reads it once, without an index."""
         self._begin_stage("index", build)
         indexes = asyncio.create_task(build.make_indexes(all_of_them=not self._in_place))
-        self._begin_stage("prove", build)
-        proving = asyncio.create_task(prove(self._projection, build, pool, self._tell))
         try:
-            proved, _ = await asyncio.gather(proving, indexes)
+            self._begin_stage("prove", build)
+            proved = await prove(self._projection, build, pool, self._tell)
+            await indexes
         finally:
-            await end(proving, indexes)
+            await end(indexes)
         return proved
 
     async def _build_shards(self, build: Build[Any], pool: ProcessPool, lease: RebuildLease) -> bool:
