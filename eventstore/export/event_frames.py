@@ -183,21 +183,23 @@ async def _copied(log: EventLog, asked: _Asked, within: Range) -> AsyncGenerator
     window = _WINDOW_FIRST
     position = within.after
 
-    async def read(after: int, through: int) -> tuple[bytes, int]:
+    async def read(after: int, through: int) -> tuple[bytes, int, int]:
         with log.server.steady(within.generation):
             data, through = await _copy_fitting(log, asked, after, through)
+            fitted = through - after
             if not data and through < within.through:
                 through = (await read_rows(log.connection, "log/gap_end", through, within.through))[0][
                     "position"
                 ]
-        return data, through
+        return data, through, fitted
 
     ahead = asyncio.create_task(read(position, min(within.through, position + window)))
     try:
         while True:
-            data, position = await ahead
+            data, position, fitted = await ahead
             factor = BATCH_BYTES / max(len(data), 1)
-            window = max(1, min(_WINDOW_MAX, int(window * min(4, max(0.1, factor)))))
+            # Windows that were too large are left behind: each costs the reading of `_COPIED_BYTES_MAX`.
+            window = max(1, min(_WINDOW_MAX, int(fitted * min(4, max(0.1, factor)))))
             is_last = position >= within.through
             if not is_last:
                 ahead = asyncio.create_task(read(position, min(within.through, position + window)))

@@ -184,7 +184,9 @@ class EventLog:
             try:
                 result = await self._send(columns, sent=sent)
             except (AnswerLostError, ConnectionError, RepositoryError) as error:
-                sent.is_open = False  # from here on, a cancellation waits for the outcome, and `on_result` is called
+                sent.is_open = (
+                    False  # from here on, a cancellation waits for the outcome, and `on_result` is called
+                )
                 result = await self._append_again(columns, on_result, error)
             else:
                 _report(result, on_result)
@@ -688,7 +690,9 @@ async def _find_refused(
         raise error
     if sent is None:
         return await find_repeated(connection, columns, error)
-    sent.is_open = True  # the log may have the append; if this is cancelled, it is sent again, which finds that out
+    sent.is_open = (
+        True  # the log may have the append; if this is cancelled, it is sent again, which finds that out
+    )
     try:
         sent.result = await find_repeated(connection, columns, error)
     except Exception:

@@ -312,3 +312,28 @@ async def test_a_window_of_large_events_is_read_in_smaller_ones(
     assert frame.column("count").to_pylist() == list(range(12))
     assert max(windows) <= largest * (size + 1_000)
     assert len(windows) >= 12 // largest
+
+
+async def test_windows_that_were_too_large_are_not_tried_again(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
+    """After a window that did not fit, the next ones begin at the size of the one that did."""
+    size, events = 20_000, 48
+    for number in range(events):
+        await noted(store, FrameNoted(text="x" * size, count=number))
+    monkeypatch.setattr(event_frames, "BATCH_BYTES", 4 * size)
+    monkeypatch.setattr(event_frames, "_COPIED_BYTES_MAX", 16 * size)
+    refused = 0
+    copy = event_frames._copy
+
+    async def counted(*arguments: Any) -> bytes | None:
+        nonlocal refused
+        data = await copy(*arguments)
+        refused += data is None
+        return data
+
+    monkeypatch.setattr(event_frames, "_copy", counted)
+    frame = await store.events_frame(FrameNoted)
+
+    assert frame.column("count").to_pylist() == list(range(events))
+    assert refused <= 2
