@@ -25,7 +25,7 @@ __all__ = [
     "WithWorkers",
     "WithWorkersConcurrent",
     "inserting",
-    "pgbench_one_row",
+    "pgbench_rows",
     "save_orders",
     "save_ten_events",
 ]
@@ -91,9 +91,11 @@ async def save_ten_events(store: EventStore, count: int, writers: int) -> float:
     return await rate(count, writers, save)
 
 
-async def pgbench_one_row(bench: Bench, *, clients: int, transactions: int) -> float | None:
-    """Events per second of pgbench, one row per transaction; None without pgbench."""
-    return await bench.pgbench(_ONE_ROW, clients=clients, transactions=transactions)
+async def pgbench_rows(bench: Bench, *, clients: int, transactions: int, rows: int) -> float | None:
+    """Rows per second of pgbench, one row or ten per transaction; None without pgbench."""
+    script = _ONE_ROW if rows == 1 else _TEN_ROWS
+    found = await bench.pgbench(script, clients=clients, transactions=transactions)
+    return None if found is None else found * rows
 
 
 class _BesidePgbench(Workload):

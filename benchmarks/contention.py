@@ -17,9 +17,10 @@ from benchmarks.workload import Figure, Goal, Workload, median_us, rate
 from eventstore import Order, PostgreSQLTransactionManager, PostgreSQLUnitOfWorkFactory
 from eventstore.repositories.interfaces import IUnitOfWork
 
-__all__ = ["OneStream", "OneStreamLatency"]
+__all__ = ["STREAM_WRITERS", "OneStream", "OneStreamLatency", "amend_orders", "write_by_hand"]
 
-_WRITERS = 8
+STREAM_WRITERS = 8
+"""How many write to the stream."""
 _RETRIES_MAX = 1_000
 
 _NEWEST = "SELECT version, data FROM bare WHERE stream_id = $1 ORDER BY version DESC LIMIT 1"
@@ -80,15 +81,18 @@ class OneStream(Workload):
 
     async def measure(self, bench: Bench) -> Figure:
         """Measure all; a success that is not in its stream afterwards fails the run."""
+        count = bench.sizes.contended
         async with bench.worker():
             return Figure(
-                await _amend_orders(bench, rate),
-                await _write_bare(bench, _lock_and_write, rate),
+                await amend_orders(bench, count),
+                await _write_bare(bench, _lock_and_write, rate, count),
                 {
                     "raw asyncpg: read, insert, again after a conflict": await _write_bare(
-                        bench, _read_and_write, rate
+                        bench, _read_and_write, rate, count
                     ),
-                    "raw asyncpg: a function that locks and inserts": await _write_bare(bench, _call, rate),
+                    "raw asyncpg: a function that locks and inserts": await _write_bare(
+                        bench, _call, rate, count
+                    ),
                 },
             )
 
@@ -103,23 +107,34 @@ class OneStreamLatency(Workload):
 
     async def measure(self, bench: Bench) -> Figure:
         """Measure both."""
+        count = bench.sizes.contended
         async with bench.worker():
             return Figure(
-                await _amend_orders(bench, median_us), await _write_bare(bench, _lock_and_write, median_us)
+                await _amend(bench, count, median_us),
+                await _write_bare(bench, _lock_and_write, median_us, count),
             )
 
 
-async def _amend_orders(bench: Bench, measured: Measured) -> float:
-    count = bench.sizes.contended
+async def amend_orders(bench: Bench, count: int) -> float:
+    """How often a second eight writers change one order of a store."""
+    return await _amend(bench, count, rate)
+
+
+async def write_by_hand(bench: Bench, count: int) -> float:
+    """The same without the library; `OneStream.prepare` was called before."""
+    return await _write_bare(bench, _lock_and_write, rate, count)
+
+
+async def _amend(bench: Bench, count: int, measured: Measured) -> float:
     order = new_order()
     async with bench.store.unit_of_work() as uow:
         await uow.orders.save_order(order)
     manager = PostgreSQLTransactionManager(PostgreSQLUnitOfWorkFactory(bench.store.connection, workers=False))
 
     async def amend() -> None:
-        await manager.execute_with_retry(partial(_amend, order_id=order.id), max_retries=_RETRIES_MAX)
+        await manager.execute_with_retry(partial(_change, order_id=order.id), max_retries=_RETRIES_MAX)
 
-    value = await measured(count, _WRITERS, amend)
+    value = await measured(count, STREAM_WRITERS, amend)
     async with bench.store.unit_of_work() as uow:
         amended = await uow.orders.get_order_by_id(order.id)
     if amended is None or amended.version != 1 + count or amended.limit_price != _price_of(order) + count:
@@ -127,7 +142,7 @@ async def _amend_orders(bench: Bench, measured: Measured) -> float:
     return value
 
 
-async def _amend(uow: IUnitOfWork, order_id: UUID) -> Order:
+async def _change(uow: IUnitOfWork, order_id: UUID) -> Order:
     order = await uow.orders.get_order_by_id(order_id)
     if order is None:
         raise RuntimeError("the order is gone")
@@ -140,12 +155,11 @@ def _price_of(order: Order) -> Decimal:
     return order.limit_price
 
 
-async def _write_bare(bench: Bench, write: Write, measured: Measured) -> float:
-    count = bench.sizes.contended
+async def _write_bare(bench: Bench, write: Write, measured: Measured, count: int) -> float:
     stream_id = uuid7()
     await bench.bare.execute(_NEW_HEAD, stream_id, EVENT_JSON)
     await bench.bare.execute(_INSERT, 0, stream_id, uuid7(), EVENT_JSON)
-    value = await measured(count, _WRITERS, partial(write, bench.plain, stream_id))
+    value = await measured(count, STREAM_WRITERS, partial(write, bench.plain, stream_id))
     version = (await bench.bare.fetchrow(_NEWEST, stream_id))["version"]
     if version != count:
         raise RuntimeError(f"{count} successes left {version} events")

@@ -17,13 +17,13 @@ from uuid import UUID
 
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.persistence import IntegrityError, StoredEvent
 from uuid_utils.compat import uuid7
 
 from benchmarks.bench import EVENT_JSON
 from eventstore.database.config import DatabaseConfig
 
-__all__ = ["Readers", "opened", "opened_for_reading"]
+__all__ = ["Readers", "opened", "opened_for_one", "opened_for_reading"]
 
 _FEWER_THREADS = 8
 """With fewer than the writers it is faster: Python's threads wait for each other."""
@@ -53,6 +53,11 @@ class PeerOrder(Aggregate):
     def fill(self, quantity: Decimal, price: Decimal, execution_id: str) -> None:
         """As ours, without its rules."""
         self.filled = (quantity, price, execution_id)
+
+    @event("Amended")
+    def amend(self, limit_price: Decimal) -> None:
+        """As ours."""
+        self.limit_price = limit_price
 
     @staticmethod
     def create_id(*_: Any, **__: Any) -> UUID:
@@ -130,6 +135,40 @@ def opened_for_reading(config: DatabaseConfig, *, streams: int, events: int) -> 
             return found
 
         yield Readers(load, read_all)
+    finally:
+        application.close()
+
+
+@contextmanager
+def opened_for_one(config: DatabaseConfig, writers: int) -> Iterator[Callable[[int], float]]:
+    """Yield its way to change one aggregate by so many threads, from how often to times a second.
+
+    Each thread loads it, changes it and saves it, and again if another was first.
+    """
+    application = _application(config, writers)
+
+    def changed(count: int) -> float:
+        order = PeerOrder("ESU3", Decimal(5), "BUY", "LIMIT", Decimal("1640.25"))
+        application.save(order)
+
+        def change() -> None:
+            while True:
+                found = application.repository.get(order.id)
+                found.amend(found.limit_price + 1)
+                try:
+                    application.save(found)
+                except IntegrityError:
+                    continue
+                return
+
+        done = _rate(count, writers, change)
+        # Each thread has done it once before, too.
+        if application.repository.get(order.id).version != 1 + writers + max(count // writers, 1) * writers:
+            raise RuntimeError("a change was lost")
+        return done
+
+    try:
+        yield changed
     finally:
         application.close()
 

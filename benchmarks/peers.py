@@ -3,14 +3,16 @@
     make bench-peers                    python -m benchmarks.peers
     make bench-peers ARGS=--quick       small sizes, three rounds
 
-On distinct streams: one event an append with 32 writers at once; one writer with one event an append, and
-with ten; then an entity is loaded by its fold, and every event read. Ours are whole Units of Work; a single writer of ours has the workers in its process. Each peer is driven as its
-documentation has it at its fastest, and the best of them is what ours is compared with. Needs the extra `peers`.
+On distinct streams: 32 writers at once, and one writer, each with one event an append and with ten. Then eight writers
+change one entity, each until it has succeeded. Then an entity is loaded by its fold, and every event is read. Ours are
+whole Units of Work; a single writer of ours has the workers in its process. Each peer is driven as its documentation has
+it at its fastest, and the best of them is what ours is compared with. Needs the extra `peers`.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import statistics
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -23,9 +25,10 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.appending import inserting, pgbench_one_row, save_orders, save_ten_events
+from benchmarks.appending import inserting, pgbench_rows, save_orders, save_ten_events
 from benchmarks.bench import FULL, QUICK, TINY, Bench, Sizes
 from benchmarks.command import Parser, at_least_one, console, run_command
+from benchmarks.contention import STREAM_WRITERS, OneStream, amend_orders, write_by_hand
 from benchmarks.report import shown, write_results
 from benchmarks.running import loop_name
 from benchmarks.workload import Result, rate as rate_of
@@ -41,6 +44,7 @@ _OURS_WITH_WORKERS = "ours, whole Units of Work, workers in the process"
 _OURS_WITHOUT = "ours, the same without workers"
 _PGBENCH = "pgbench, 32 clients"
 _RAW = "raw asyncpg, its own pool"
+_BY_HAND = "raw asyncpg, by hand: lock, read, insert, commit"
 _NEEDED = ("eventsourcing", "psycopg", "psycopg_pool")
 _MISSING = "benchmarks.peers compares with what the extra `peers` installs: pip install -e '.[peers]'"
 
@@ -57,6 +61,8 @@ class Comparison(NamedTuple):
         ours: Which of those that are measured is compared.
         floor: What all are compared with; it is no peer.
         goal: What ours is to be to the best peer.
+        writers: How many append at once.
+        events: How many events an append has.
     """
 
     name: str
@@ -64,12 +70,33 @@ class Comparison(NamedTuple):
     ours: str
     floor: str
     goal: float
+    writers: int = 1
+    events: int = 1
 
 
 _COMPARISONS = (
-    Comparison("peers_32_writers", "one event an append, 32 writers", _OURS, _PGBENCH, 5.0),
+    Comparison("peers_32_writers", "one event an append, 32 writers", _OURS, _PGBENCH, 5.0, _WRITERS),
     Comparison("peers_1_writer", "one event an append, one writer", _OURS_WITH_WORKERS, _RAW, 1.0),
-    Comparison("peers_10_events_1_writer", "ten events an append, one writer", _OURS_WITH_WORKERS, _RAW, 1.0),
+    Comparison(
+        "peers_10_events_1_writer",
+        "ten events an append, one writer",
+        _OURS_WITH_WORKERS,
+        _RAW,
+        1.0,
+        events=_TEN_EVENTS,
+    ),
+    Comparison(
+        "peers_10_events_32_writers",
+        "ten events an append, 32 writers",
+        _OURS,
+        _PGBENCH,
+        1.0,
+        _WRITERS,
+        _TEN_EVENTS,
+    ),
+)
+_ONE_STREAM = Comparison(
+    "peers_one_stream", "one entity, eight writers, none lost", _OURS, _BY_HAND, 1.0, STREAM_WRITERS
 )
 _OUR_OWN = (_OURS, _OURS_WITH_WORKERS, _OURS_WITHOUT)
 
@@ -82,26 +109,26 @@ async def compare(sizes: Sizes, report: Console, *, results: Path) -> list[Resul
     async with Bench.start(sizes, max_connections="300") as bench:
         for comparison in _COMPARISONS:
             async with _everybody(bench, comparison) as everybody:
-                found.append(await _compared(comparison, everybody, sizes, report))
+                count = sizes.appends if comparison.writers > 1 else sizes.single_appends
+                found.append(await _compared(comparison, everybody, count, sizes.rounds, report))
+        async with _on_one_stream(bench) as everybody:
+            found.append(await _compared(_ONE_STREAM, everybody, sizes.contended, sizes.rounds, report))
         found += await compare_reading(bench, sizes.rounds, report)
     write_results(results, found)
     return found
 
 
 async def _compared(
-    comparison: Comparison, everybody: Mapping[str, Rate], sizes: Sizes, report: Console
+    comparison: Comparison, everybody: Mapping[str, Rate], count: int, rounds: int, report: Console
 ) -> Result:
     measured: dict[str, list[float]] = {}
-    count = sizes.appends if comparison.ours == _OURS else sizes.single_appends
-    for number in range(1, sizes.rounds + 1):
+    for number in range(1, rounds + 1):
         for name, rate in everybody.items():
-            report.print(f"[dim]round {number} of {sizes.rounds}: {comparison.title}: {name}[/dim]")
+            report.print(f"[dim]round {number} of {rounds}: {comparison.title}: {name}[/dim]")
             measured.setdefault(name, []).append(await rate(count))
     medians = {name: statistics.median(values) for name, values in measured.items()}
     best = max(value for name, value in medians.items() if name not in (*_OUR_OWN, comparison.floor))
-    report.print(
-        _table(comparison, measured, medians, f"medians of {sizes.rounds} rounds, {loop_name()} for ours")
-    )
+    report.print(_table(comparison, measured, medians, f"medians of {rounds} rounds, {loop_name()} for ours"))
     value = medians[comparison.ours]
     ratio = value / best
     is_met = ratio >= comparison.goal
@@ -109,7 +136,7 @@ async def _compared(
         f"ours to the best peer: {ratio:.2f}, goal at least {comparison.goal:g}: {'met' if is_met else 'NOT met'}"
     )
     return Result(
-        comparison.name, value, "events/s", best, ratio, comparison.goal, "at_least", is_met, sizes.rounds
+        comparison.name, value, "events/s", best, ratio, comparison.goal, "at_least", is_met, rounds
     )
 
 
@@ -118,8 +145,7 @@ async def _everybody(bench: Bench, comparison: Comparison) -> AsyncIterator[Mapp
     """Yield who is measured, in turn: ours, the floor, and each peer that is installed."""
     from benchmarks import peer_eventsourcing  # noqa: PLC0415 - of the extra, which nothing else needs
 
-    writers = _WRITERS if comparison.ours == _OURS else 1
-    events = _TEN_EVENTS if comparison.name == "peers_10_events_1_writer" else 1
+    writers, events = comparison.writers, comparison.events
     share = _PEER_SHARE if writers > 1 else 1
 
     def fewer(rate: Rate) -> Rate:
@@ -135,18 +161,38 @@ async def _everybody(bench: Bench, comparison: Comparison) -> AsyncIterator[Mapp
             bench.server.create_database(f"eventsource_{comparison.name}")
             config = bench.config(f"eventsource_{comparison.name}")
             peers |= await stack.enter_async_context(peer_eventsource.opened(config, writers, events))
-        ours = _ours_at_once(bench) if writers > 1 else _ours_alone(bench, events)
+        ours = _ours_at_once(bench, events) if writers > 1 else _ours_alone(bench, events)
         yield ours | {name: fewer(rate) for name, rate in peers.items()}
 
 
-def _ours_at_once(bench: Bench) -> dict[str, Rate]:
+def _ours_at_once(bench: Bench, events: int) -> dict[str, Rate]:
+    save = save_orders if events == 1 else save_ten_events
+
     async def ours(count: int) -> float:
-        return await save_orders(bench.store, count, _WRITERS)
+        return await save(bench.store, max(count // events, _WRITERS), _WRITERS) * events
 
     async def floor(count: int) -> float:
-        return await pgbench_one_row(bench, clients=32, transactions=count) or 0.0
+        transactions = max(count // events, _WRITERS)
+        return await pgbench_rows(bench, clients=32, transactions=transactions, rows=events) or 0.0
 
     return {_OURS: ours, _PGBENCH: floor} if bench.has_pgbench else {_OURS: ours}
+
+
+@asynccontextmanager
+async def _on_one_stream(bench: Bench) -> AsyncIterator[Mapping[str, Rate]]:
+    """Yield who changes one entity, in turn; nobody's success is lost."""
+    from benchmarks import peer_eventsourcing  # noqa: PLC0415 - of the extra
+
+    await OneStream().prepare(bench)
+    bench.server.create_database("eventsourcing_one_stream")
+    with peer_eventsourcing.opened_for_one(bench.config("eventsourcing_one_stream"), STREAM_WRITERS) as peer:
+        yield {
+            _OURS: lambda count: amend_orders(bench, count),
+            _BY_HAND: lambda count: write_by_hand(bench, count),
+            "eventsourcing, its aggregates, again after a conflict": lambda count: asyncio.to_thread(
+                peer, count // _PEER_SHARE
+            ),
+        }
 
 
 def _ours_alone(bench: Bench, events: int) -> dict[str, Rate]:

@@ -57,6 +57,8 @@ async def test_ours_and_each_peer_are_measured(tmp_path: Path):
         "peers_32_writers": 5,
         "peers_1_writer": 1,
         "peers_10_events_1_writer": 1,
+        "peers_10_events_32_writers": 1,
+        "peers_one_stream": 1,
         "peers_load_stream": 1.5,
         "peers_read_all": 1.5,
     }
