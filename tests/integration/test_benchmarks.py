@@ -87,6 +87,23 @@ async def test_every_workload_runs_and_every_goal_is_reported(tmp_path: Path):
 
 
 @pytest.mark.full
+async def test_the_hottest_paths_are_profiled():
+    """At a tiny size: the document has the tables that are printed, and each names functions of the library."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks.profiles", "--tiny"), cwd=_ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    document = (_ROOT / "docs" / "performance.md").read_text()
+    tables = output.decode().split("### ")[1:]
+    assert len(tables) == 4
+    for table in tables:
+        title, _, head, *rows = table.strip().splitlines()
+        assert f"### {title}\n\n{head}\n" in document
+        assert any("eventstore/" in row for row in rows)
+
+
+@pytest.mark.full
 async def test_the_growth_of_the_log_is_measured(tmp_path: Path):
     """Two tiny logs: a column and a result for each, and a plot for each figure; ids of both kinds share theirs."""
     results = tmp_path / "growth.json"
