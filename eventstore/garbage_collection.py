@@ -12,7 +12,8 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_COLLECT_AFTER_OBJECTS = 500_000
+_COLLECT_AFTER_OBJECTS = 50_000  # looking at so many new objects takes some milliseconds
+_COLLECT_OLDER_AFTER = 10_000  # such collections: those that look at all objects take a second or more
 
 _allowed = 0
 _thresholds: list[tuple[int, int, int]] = []
@@ -60,7 +61,8 @@ def collecting_rarely() -> Iterator[None]:
         yield
         return
     _thresholds.append(gc.get_threshold())
-    gc.set_threshold(max(_COLLECT_AFTER_OBJECTS, gc.get_threshold()[0]), *gc.get_threshold()[1:])
+    new, older, oldest = gc.get_threshold()
+    gc.set_threshold(max(_COLLECT_AFTER_OBJECTS, new), max(_COLLECT_OLDER_AFTER, older), oldest)
     try:
         yield
     finally:

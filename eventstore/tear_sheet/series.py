@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
+from heapq import merge
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -118,15 +119,8 @@ def total(name: str, some: Sequence[Series]) -> Series:
     equity = sum((point.equity for point in now.values()), _ZERO)
     capital = sum((point.capital for point in now.values()), _ZERO)
     points = [Point(begin, equity, capital)]
-    steps = sorted(
-        (
-            (point.at, place, point)
-            for place, one in enumerate(some)
-            for point in (one.points[1:] if place in now else one.points)
-        ),
-        key=lambda step: (step[0], step[1]),
-    )
-    for at, place, point in steps:
+    steps = [_steps(place, one.points[1:] if place in now else one.points) for place, one in enumerate(some)]
+    for at, place, point in merge(*steps, key=lambda step: step[:2]):
         before = now.get(place, Point(at, _ZERO, _ZERO))
         equity += point.equity - before.equity
         capital += point.capital - before.capital
@@ -135,6 +129,10 @@ def total(name: str, some: Sequence[Series]) -> Series:
             points.pop()
         points.append(Point(at, equity, capital))
     return Series(name, some[0].currency, tuple(points))
+
+
+def _steps(place: int, points: Iterable[Point]) -> Iterator[tuple[datetime, int, Point]]:
+    return ((point.at, place, point) for point in points)
 
 
 def of_period(points: Sequence[Point], since: datetime | None) -> tuple[Point, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -121,8 +122,8 @@ async def tear_sheet(
             `EventStore.reports`.
         EventStoreError: As `EventStore.reports`.
     """
-    template = _template()
-    script = plots.script()
+    # In threads, because the event loop has other work: the page is made of each point of the curves.
+    template, script = await asyncio.to_thread(_loaded)
     of_moment = {
         "portfolio": portfolio,
         "strategy": strategy,
@@ -133,6 +134,14 @@ async def tear_sheet(
     }
     asked = _Asked(of_moment, {"from_": from_, "to": to}, timezone, session_end, rates, base)
     reports = await _reports(store, asked)
+    return await asyncio.to_thread(_page, template, script, title, asked, reports)
+
+
+def _loaded() -> tuple[Any, str]:
+    return _template(), plots.script()
+
+
+def _page(template: Any, script: str, title: str, asked: _Asked, reports: _Reports) -> str:
     sections = _sections(asked, reports)
     drawn = [plot for section in sections for _, plot in section.plots]
     return str(

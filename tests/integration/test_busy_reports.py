@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from eventstore.tear_sheet import tear_sheet
 from tests.inspector_client import browsing
 from tests.long_log import BEGAN_AT, long_log
 from tests.loop_turns import busy, names_of_the_late
@@ -37,6 +38,7 @@ REPORTS: dict[str, Callable[[EventStore, Portfolio], Awaitable[Any]]] = {
     "movements": lambda store, _: store.reports.movements(),
     "turnover": lambda store, _: store.reports.turnover(),
     "tax lots": lambda store, one: store.tax_lots(one.id),
+    "tear sheet": lambda store, _: tear_sheet(store, title="All"),
 }
 
 
