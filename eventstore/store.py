@@ -412,7 +412,7 @@ class EventStore:
         decimal256 if they are more than 38.
 
         The time grows with the number of events between `after` and `through`, whatever their type. Memory is that of the
-        columns of the result, and some 150 MB while it is read. `events_batches` needs only those.
+        columns of the result, and some 150 to 300 MB while it is read. `events_batches` needs only some 150 MB.
 
         Args:
             types: The types, each an event class or a name, or one of them; a class stands for those derived from it, too.

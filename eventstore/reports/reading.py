@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -298,9 +299,14 @@ async def moment_of(store: EventStore, question: Question) -> AsyncIterator[Mome
         opened = store.as_of(occurred_at=asked.occurred_at)
     else:
         opened = store.as_of(position=asked.through)
-    with collecting_rarely():
+    collector = ExitStack()
+    collector.enter_context(collecting_rarely())
+    try:
         async with opened as past:
             yield Moment(store, past, question)
+    finally:
+        # Later, because then the report is returned and all that it was made of is gone: nothing is left to look at.
+        asyncio.get_running_loop().call_soon(collector.close)
 
 
 class Asked(Protocol):

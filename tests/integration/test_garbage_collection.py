@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from decimal import Decimal
 
@@ -14,6 +15,7 @@ from eventstore.errors import ConnectionError
 from projections import ProjectionWorker
 from projections.builtin import OrdersProjection
 from projections.rebuild import rebuild
+from tests.long_log import FILLS, long_log
 
 SWITCHES = ("disable", "enable", "freeze", "set_threshold", "collect")
 
@@ -90,3 +92,29 @@ async def test_a_store_that_did_not_open_postpones_nothing(
             await uow.orders.save_order(Order.create_market_order("ES", Decimal(1), OrderSide.BUY))
         assert len([one async for one in store.replay()]) == 1
     assert switched == []
+
+
+async def test_a_report_does_not_look_again_at_what_it_has_read(
+    migrated_config: DatabaseConfig, monkeypatch: pytest.MonkeyPatch
+):
+    """Where collections may be postponed, only new objects are looked at; afterwards all is as before."""
+    monkeypatch.setattr("eventstore.garbage_collection._COLLECT_AFTER_OBJECTS", 2_000)
+    older, has_begun = 0, False
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        nonlocal older, has_begun
+        has_begun = has_begun or gc.get_threshold() != before
+        older += phase == "start" and has_begun and info["generation"] > 0
+
+    async with EventStore.open(migrated_config.replace(postpone_gc=True), workers=False) as store:
+        await long_log(store)
+        before = gc.get_threshold()
+        gc.callbacks.append(note)
+        try:
+            report = await store.reports.fills()
+            assert (has_begun, older) == (True, 0)
+        finally:
+            gc.callbacks.remove(note)
+        assert len(report) > FILLS
+        await asyncio.sleep(0)
+        assert gc.get_threshold() == before
