@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import signal
 from collections.abc import Mapping
 from decimal import Decimal
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +16,10 @@ import typer
 from eventstore.cli import ids
 from eventstore.cli.asked import Asked, Base, Rates, SessionEnd, rates_of, with_report_options
 from eventstore.cli.output import say, waiting
+from eventstore.cli.running import run_long
 from eventstore.cli.target import Data, Url, configuration
 from eventstore.database import DatabaseConfig
+from eventstore.database.cancellation import finish
 from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.export.files import replacing
 from eventstore.store import EventStore
@@ -99,3 +104,59 @@ async def write(
         if isinstance(error, EventStoreError):
             raise
         raise ConfigurationError(f"the file {file} cannot be written: {error.strerror or error}") from error
+
+
+async def write_in_another_process(config: DatabaseConfig, file: Path, **options: Any) -> None:
+    """Write a tear sheet as `write` does, in a process of its own, while this one does something else.
+
+    If the call is cancelled, the process ends and the file stays as it is.
+
+    Args:
+        config: The database.
+        file: The file.
+        **options: As for `tear_sheet`; they can be sent to another process.
+
+    Raises:
+        ConfigurationError: As `write`; or the process ended.
+        EventStoreError: As `write`.
+    """
+    context = multiprocessing.get_context("spawn")  # a fork would share sockets and threads with this process
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(
+        target=_write_here, args=(theirs, config, file, options), name="eventstore tear sheet", daemon=True
+    )
+    process.start()
+    theirs.close()
+    try:
+        error = await asyncio.to_thread(_answer_of, ours)
+    finally:
+        process.terminate()  # it has nothing to do any more; its end lets the thread go on that waits for its answer
+        await finish(asyncio.to_thread(process.join))
+        ours.close()
+    if error is not None:
+        raise ConfigurationError(error)
+
+
+def _answer_of(pipe: Connection) -> str | None:
+    """Return the message of the other process's error; None if it has written the file."""
+    try:
+        answer: str | None = pipe.recv()
+    except EOFError:
+        return "the tear sheet was not written: its process has ended"
+    return answer
+
+
+def _write_here(pipe: Connection, config: DatabaseConfig, file: Path, options: dict[str, Any]) -> None:
+    # The terminal interrupts all processes, but the other one ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        run_long(_write_from(config, file, options))
+    except EventStoreError as error:
+        pipe.send(str(error))
+    else:
+        pipe.send(None)
+
+
+async def _write_from(config: DatabaseConfig, file: Path, options: dict[str, Any]) -> None:
+    async with EventStore.open(config, workers=False) as store:
+        await write(store, file, **options)

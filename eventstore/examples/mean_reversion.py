@@ -377,12 +377,14 @@ class MeanReversion:
 
 def _execution_price(order: Order, tick: Tick) -> Decimal | None:
     """Return the price at which a print fills an order; None if it does not fill it."""
-    sign = order.side.sign
+    price, buys = tick.price, order.side is OrderSide.BUY
     if order.order_type is OrderType.LIMIT:
         limit = order.limit_price
-        return limit if limit is not None and sign * (tick.price - limit) <= 0 and order.is_active else None
-    if order.order_type is OrderType.STOP and not order.filled_quantity:
-        stop = order.stop_price
-        if stop is None or sign * (tick.price - stop) < 0:
+        if limit is None or (price > limit if buys else price < limit):
             return None
-    return tick.price if order.is_active else None
+        price = limit
+    elif order.order_type is OrderType.STOP and not order.filled_quantity:
+        stop = order.stop_price
+        if stop is None or (price < stop if buys else price > stop):
+            return None
+    return price if order.is_active else None
