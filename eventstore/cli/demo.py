@@ -25,11 +25,14 @@ from eventstore.database import DatabaseConfig, PostgreSQLAdapter
 from eventstore.database.embedded import EmbeddedServer
 from eventstore.errors import ConfigurationError
 from eventstore.examples.order_engine import OrderEngine
-from eventstore.examples.ticks import Tick, packaged_tape, read_ticks
+from eventstore.examples.ticks import TAPE_PRINTS, Tick, packaged_tape, read_ticks
 from eventstore.garbage_collection import collecting_rarely
 from eventstore.sql import Named
 from eventstore.store import EventStore
 from eventstore.tear_sheet.sheet import require_extra
+
+PRINTS = 200_000
+"""How many prints of the packaged tape are played by default: as many as a slow machine plays in well under a minute."""
 
 _REFRESH_S = 0.25
 _RATE_OVER_S = 2.0
@@ -45,7 +48,13 @@ def demo(  # noqa: PLR0917 - the command's options
         ),
     ] = None,
     prints: Annotated[
-        int | None, typer.Option("--prints", metavar="N", min=1, help="Play only the first N prints.")
+        int | None,
+        typer.Option(
+            "--prints",
+            metavar="N",
+            min=1,
+            help=f"Play only the first N prints. Default: {PRINTS} of the {TAPE_PRINTS} of mlfinpy's tape, all of another.",
+        ),
     ] = None,
     keep: Annotated[
         Path | None,
@@ -88,7 +97,12 @@ def demo(  # noqa: PLR0917 - the command's options
     if inspect:
         ui.require_extra()
     path = packaged_tape() if ticks is None else ticks
-    say(f"reading {path.name}")
+    if ticks is None and prints is None:
+        prints = PRINTS
+        rest = f": the first {PRINTS:,} of its {TAPE_PRINTS:,} prints; --prints {TAPE_PRINTS} plays them all"
+    else:
+        rest = ""
+    say(f"reading {path.name}{rest}")
     tape = read_ticks(path, limit=prints)
     # The tape stays to the end: scanning its million objects again and again would take a tenth of the time.
     gc.collect()

@@ -107,7 +107,7 @@ async def write(
 
 
 async def write_in_another_process(config: DatabaseConfig, file: Path, **options: Any) -> None:
-    """Write a tear sheet as `write` does, in a process of its own, while this one does something else.
+    """Write a tear sheet as `write` does, in a separate process, while this one does something else.
 
     If the call is cancelled, the process ends and the file stays as it is.
 

@@ -174,7 +174,7 @@ class EmbeddedServer:
             return
         self._stopped = True
         with self._lock:
-            if not self._server.leave():
+            if not self._server.leave(discards=self._temporary):
                 return
             self._servers.pop(self.data_dir, None)
         if self._temporary:
@@ -275,8 +275,12 @@ class _Server:
             ) from error
         self._objects += 1
 
-    def leave(self) -> bool:
-        """Count one object less, stop an unused server, and return whether this was the last object."""
+    def leave(self, *, discards: bool = False) -> bool:
+        """Count one object less, stop an unused server, and return whether this was the last object.
+
+        Args:
+            discards: Whether the data is deleted next, so that the server need not write it before it stops.
+        """
         self._objects -= 1
         if self._objects > 0:
             return False
@@ -287,7 +291,7 @@ class _Server:
         try:
             with self.folder.locked(_LOCK_TIMEOUT_S):
                 if not self.folder.is_used_by_others(use) and not self._is_kept():
-                    self._stop()
+                    self._stop("immediate" if discards else "fast")
         except FileNotFoundError:
             pass  # the folder was deleted, so the server ends by itself
         finally:
@@ -421,10 +425,10 @@ class _Server:
             )
         self._postmaster = at
 
-    def _stop(self) -> None:
+    def _stop(self, first: str = "fast") -> None:
         at = self.folder.postmaster()
         path = self.folder.path
-        for mode in ("fast", "immediate"):
+        for mode in (first, "immediate"):
             done = self._call(
                 "pg_ctl",
                 *("stop", "-w", "-t", str(round(_STOP_TIMEOUT_S)), "-m", mode),

@@ -32,6 +32,9 @@ TAPE_PACKAGE = "mlfinpy"
 TAPE_FILE = "mlfinpy/dataset/data/tick_data.csv"
 """The path of the tape in that distribution."""
 
+TAPE_PRINTS = 500_000
+"""The number of its prints."""
+
 INSTALL_TAPE = "pip install --no-deps mlfinpy==0.1.2"
 """The command that installs the packaged tape: 500,000 prints of the E-mini S&P 500 future of September 2013."""
 

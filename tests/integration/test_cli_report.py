@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
 import re
 import shutil
 import stat
@@ -15,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from eventstore.cli.tear_sheets import write_in_another_process
 from eventstore.domain.order import Order, OrderSide
 from eventstore.domain.portfolio import Portfolio
+from eventstore.errors import ConfigurationError
 from eventstore.tear_sheet import tear_sheet
 from eventstore.testing.strategies import EPOCH
 from tests.command_line import assert_not_found, assert_refused, run
 from tests.conftest import url_of
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -311,3 +315,37 @@ async def test_a_file_that_cannot_be_written_is_refused_before_the_log_is_read(
             run, "report", "--html", file, "--url", "postgresql://nobody:1@127.0.0.1:1/x"
         )
         assert_refused(done, said)
+
+
+async def test_another_process_writes_the_same_page(
+    store: EventStore, migrated_config: DatabaseConfig, tmp_path: Path
+):
+    """The page is that of this process; what keeps the other one from writing it is raised here."""
+    await traded(store)
+    file = tmp_path / "page.html"
+    await write_in_another_process(migrated_config, file, title="Beside")
+    assert file.read_text(encoding="utf-8") == await tear_sheet(store, title="Beside")
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        await write_in_another_process(migrated_config, tmp_path / "none" / "page.html")
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("way", ["killed", "cancelled"])
+async def test_another_process_that_does_not_finish(
+    migrated_config: DatabaseConfig, tmp_path: Path, way: str
+):
+    """If it is killed, an error says so; if the call is cancelled, it ends too. There is no file."""
+    file = tmp_path / "page.html"
+    writing = asyncio.create_task(write_in_another_process(migrated_config, file))
+    await until(lambda: bool(multiprocessing.active_children()))
+    (process,) = multiprocessing.active_children()
+    if way == "killed":
+        process.kill()
+        with pytest.raises(ConfigurationError, match="its process has ended"):
+            await writing
+    else:
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+    assert multiprocessing.active_children() == []
+    assert not file.exists()
