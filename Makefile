@@ -16,6 +16,9 @@ BACKEND := "hatchling>=1.25,<2" editables
 # The versions of all that is installed; `make lock` writes it.
 LOCK := requirements-dev.lock
 
+# What `make setup` has installed is enough for the demo.
+DEMO_STAMP := $(if $(wildcard $(VENV)/.stamp-dev),$(VENV)/.stamp-dev,$(VENV)/.stamp-demo)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup quick test test-all lint types bench bench-large bench-peers docs docs-site demo goldens wheelhouse lock clean
 
@@ -82,7 +85,7 @@ docs: $(VENV)/.stamp-dev ## run every snippet of the README and the documentatio
 docs-site: $(VENV)/.stamp-dev ## the documentation as a site, with the API reference: build/site
 	@$(VENV)/bin/python -m tools.site
 
-demo: $(VENV)/.stamp-demo ## a real tape of trades through the whole store
+demo: $(DEMO_STAMP) ## a real tape of trades through the whole store
 	@$(VENV)/bin/eventstore demo --report build/demo/tear_sheet.html $(ARGS)
 
 goldens: $(VENV)/.stamp-dev ## write the statements that templates make, for a review to see what changed
