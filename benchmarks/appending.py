@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import sys
+import time
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
@@ -21,6 +23,7 @@ __all__ = [
     "ManyWriters",
     "OneByOne",
     "OneByOneLatency",
+    "PacedWithWorkers",
     "TenByOne",
     "WithWorkers",
     "WithWorkersConcurrent",
@@ -44,6 +47,7 @@ _INSERT = (
 
 _TEN_EVENTS = 10
 _TURNS = 4
+_PACED_A_SECOND = 200
 _CURVE = "appends a second by writers"
 _OURS = "one event per Unit of Work"
 
@@ -292,6 +296,39 @@ class WithWorkersConcurrent(WithWorkers):
     name = "writers_with_workers"
     title = "32 writers with workers in their process / without"
     writers = 32
+
+
+class PacedWithWorkers(Workload):
+    """A writer that pauses between its commits, so that the workers have time: what a commit takes with and without them."""
+
+    name = "paced_writer_with_workers"
+    title = f"commit of one writer of {_PACED_A_SECOND} orders a second, median: with workers in its process / without"
+    unit = "µs"
+    goals = (Goal(1.1, "at_most"),)
+
+    async def measure(self, bench: Bench) -> Figure:
+        """Measure both in turn."""
+        count = max(bench.sizes.single_appends // _TURNS, 1)
+        with_workers: list[float] = []
+        without: list[float] = []
+        for _ in range(_TURNS):
+            async with bench.working_store() as store:
+                with_workers.append(await _paced_us(store, count))
+            without.append(await _paced_us(bench.store, count))
+        return Figure(statistics.median(with_workers), statistics.median(without))
+
+
+async def _paced_us(store: EventStore, count: int) -> float:
+    save = saving_order(store)
+    took_s: list[float] = []
+    due_s = time.perf_counter()
+    for _ in range(count):
+        due_s += 1 / _PACED_A_SECOND
+        await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
+        began_s = time.perf_counter()
+        await save()
+        took_s.append(time.perf_counter() - began_s)
+    return statistics.median(took_s) * 1e6
 
 
 class FewStreams(_BesidePgbench):

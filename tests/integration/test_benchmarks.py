@@ -46,6 +46,7 @@ GOALS = {
     "storage",
     "writer_with_workers",
     "writers_with_workers",
+    "paced_writer_with_workers",
 }
 
 
