@@ -61,6 +61,8 @@ def _flag(value: Any) -> str:
 
 def _time(value: Any) -> str:
     if value.tzinfo is not UTC:
+        if value.tzinfo is None and value in _INFINITE:
+            return _INFINITE[value]
         value = value.astimezone(UTC)
     if type(value) is not datetime:
         return str(value.isoformat())
@@ -71,7 +73,13 @@ def _day(value: Any) -> str:
     return _INFINITE.get(value) or str(value.isoformat())
 
 
-_INFINITE = {date.max: "infinity", date.min: "-infinity"}  # the driver writes and reads them so
+# The driver writes and reads these so.
+_INFINITE: dict[date, str] = {
+    datetime.max: "infinity",  # noqa: DTZ901 - without a time zone
+    datetime.min: "-infinity",  # noqa: DTZ901
+    date.max: "infinity",
+    date.min: "-infinity",
+}
 
 _TEXTS: dict[str, Text] = {
     "numeric": str,

@@ -218,9 +218,12 @@ def _is_validated(model: type[Any], name: str) -> bool:
 
 
 def _is_infinite(value: datetime) -> bool:
+    """Whether a time would be read back as another. The naive ones are stored as infinity, too, and come back."""
+    if value.tzinfo is None:
+        return False
     try:
-        return value.astimezone(UTC) in INFINITE_TIMES  # the driver takes a naive time for local time, too
-    except (OverflowError, ValueError):
+        return value.astimezone(UTC) in INFINITE_TIMES
+    except OverflowError:
         return True  # it lies outside the years 1 to 9999 in UTC
 
 

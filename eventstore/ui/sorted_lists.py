@@ -25,6 +25,7 @@ from eventstore.domain.position import Position
 from eventstore.errors import ProjectionLagError
 from eventstore.log.event_log import EventLog
 from eventstore.loop_stalls import TimeLimit
+from eventstore.portable import PortableError
 from eventstore.repositories.lists import ListStatement
 from eventstore.repositories.page import Page
 from eventstore.repositories.query import Query
@@ -54,7 +55,7 @@ _LOWEST = {
 """What stands for a value that is not there: it comes first."""
 
 
-class SlowListError(Exception):
+class SlowListError(PortableError):
     """A page took longer than `SECONDS_MAX`."""
 
 

@@ -47,6 +47,8 @@ STORED = [
     {"id": UUID(int=7)},
     {"at": LAST - TICK},
     {"at": FIRST + TICK},
+    {"at": datetime.max},
+    {"at": datetime.min},
     {"at": datetime(2026, 3, 8, 2, 30, tzinfo=WEST)},
     {"day": date.max},
     {"day": date.min},

@@ -40,6 +40,7 @@ def line(kind: str, value: object) -> str:
             datetime(2024, 1, 2, tzinfo=timezone(timedelta(hours=2))),
             "2024-01-01T22:00:00+00:00",
         ),
+        ("timestamptz", datetime.min, "-infinity"),
     ],
 )
 def test_a_value_is_the_text_that_its_type_reads(kind: str, value: object, text: str):
