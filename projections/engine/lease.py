@@ -68,6 +68,8 @@ class Lease:
         self.lease_s = check_seconds("lease_s", lease_s, is_finite=True)
         self.owner = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
         self.epoch = 0
+        self._was_asked_for = False
+        """Whether the row may name this owner: the statement that takes the lease may be interrupted after its effect."""
         self._log = log
         self._projection = projection
         self._row = () if partition is None else (partition,)
@@ -85,12 +87,14 @@ class Lease:
             Exception: Unmapped errors of asyncpg.
         """
         arguments = (self._projection, self.owner, self.lease_s, *self._row)
+        self._was_asked_for = True
         row = await connection.fetchrow(self._statement("take", connection), *arguments)
         if row is None:
             # Not before: the statement would wait for any transaction that has changed the row.
             await connection.execute(load(self.register, connection), self._projection, self._version)
             row = await connection.fetchrow(self._statement("take", connection), *arguments)
         self.epoch = 0 if row is None else row["epoch"] or 0
+        self._was_asked_for = self.is_held
         return row
 
     async def renew_in(self, connection: Connection) -> bool:
@@ -119,14 +123,15 @@ class Lease:
 
     async def release(self) -> None:
         """Release the lease. If the database cannot be reached, the lease expires by itself."""
-        epoch, self.epoch = self.epoch, 0
-        if not epoch:
+        self.epoch = 0
+        if not self._was_asked_for:
             return
         with suppress(EventStoreError):
             async with writing(self._log.connection) as connection:
                 await connection.execute(
-                    self._statement("release", connection), self._projection, epoch, *self._row
+                    self._statement("release", connection), self._projection, self.owner, *self._row
                 )
+                self._was_asked_for = False
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from eventstore.database.access import writing
+from eventstore.database.cancellation import finish
 from eventstore.database.protocols import Connection, the_row
 from eventstore.errors import RebuildError
 from eventstore.log.event_log import EventLog
@@ -48,26 +49,33 @@ class RebuildLease(Lease):
             ConnectionError, TimeoutError: Safe to retry.
         """
         lease = cls(log, projection, lease_s=lease_s)
+        try:
+            await lease._take()
+        except BaseException:
+            await finish(lease.release())  # it may be held, if this was interrupted
+            raise
+        return lease
+
+    async def _take(self) -> None:
+        log, name = self._log, self._projection
         first: Any = None
         while True:
             async with writing(log.connection) as connection:
                 # Read first: if the lease has expired and cannot be taken, an open transaction has locked its row.
-                other = await connection.fetchrow(load("rebuild/read", connection), projection.name)
-                await lease.take_in(connection)
-                if lease.is_held:
-                    row = the_row(
-                        await connection.fetchrow(load("rebuild/read", connection), projection.name)
-                    )
-                    lease.version, lease.position = row["version"], row["position"]
-                    lease.is_comparison = row["is_comparison"]
-                    return lease
+                other = await connection.fetchrow(load("rebuild/read", connection), name)
+                await self.take_in(connection)
+                if self.is_held:
+                    row = the_row(await connection.fetchrow(load("rebuild/read", connection), name))
+                    self.version, self.position = row["version"], row["position"]
+                    self.is_comparison = row["is_comparison"]
+                    return
             if other is not None:
                 first = first or other
-                renewed = any(other[name] != first[name] for name in ("epoch", "lease_expires_at"))
+                renewed = any(other[one] != first[one] for one in ("epoch", "lease_expires_at"))
                 if renewed or not other["is_alive"]:
                     doing = "compared with a rebuild" if other["is_comparison"] else "rebuilt"
                     raise RebuildError(
-                        f"projection {projection.name} is being {doing} by {other['lease_owner'] or 'another process'}, "
+                        f"projection {name} is being {doing} by {other['lease_owner'] or 'another process'}, "
                         f"at position {other['position']}: let it finish, or end it"
                     )
             await asyncio.sleep(_POLL_S)

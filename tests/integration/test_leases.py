@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from eventstore.database.pooled import PooledConnection
 from eventstore.errors import RebuildError
-from projections import OrdersProjection
+from projections import OrdersProjection, ProjectionWorker
 from projections.engine.lease import Lease, PartitionLease
-from projections.rebuild import abandon
+from projections.rebuild import abandon, rebuild
 from projections.rebuild.lease import RebuildLease
 
 if TYPE_CHECKING:
@@ -60,6 +62,36 @@ async def test_who_has_lost_a_lease_does_not_renew_it(store: EventStore, kind: s
     await heir.release()
     assert not await lease.renew()
     assert not lease.is_held
+
+
+@pytest.mark.parametrize("kind", ["partition", "rebuild"])
+async def test_a_lease_is_free_although_its_taking_was_interrupted(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    """The server has given it, and the process is stopped before it knows: nobody waits until it expires."""
+    given = asyncio.Event()
+    fetch = PooledConnection.fetchrow
+
+    async def fetched(connection: PooledConnection, query: str, *arguments: Any, **options: Any) -> Any:
+        row = await fetch(connection, query, *arguments, **options)
+        if "epoch + 1" in query and row is not None:
+            given.set()
+            await asyncio.Event().wait()
+        return row
+
+    monkeypatch.setattr(PooledConnection, "fetchrow", fetched)
+    working: asyncio.Task[Any]
+    if kind == "rebuild":
+        working = asyncio.create_task(rebuild(store.log, OrdersProjection()))
+    else:
+        working = asyncio.create_task(ProjectionWorker(store.log, OrdersProjection()).run())
+    await given.wait()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    monkeypatch.undo()
+    async with asyncio.timeout(5):  # half the time after which it expires
+        assert (await taken(store, kind)).is_held
 
 
 async def test_a_rebuild_that_was_stopped_through_another_is_refused(store: EventStore):

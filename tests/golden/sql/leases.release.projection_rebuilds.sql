@@ -1,10 +1,11 @@
--- Purpose: Release a lease, so that another process can take it at once.
+-- Purpose: Release a lease, so that another process can take it at once. Its owner may not know its epoch, if it was
+--   interrupted while it took the lease.
 -- Parameters:
 --   $1 projection text
---   $2 epoch bigint
+--   $2 owner text
 -- Result: none
 -- Locks: the row's
 -- Index: projection_rebuilds_pkey
 UPDATE {schema}.projection_rebuilds SET lease_owner = NULL, lease_expires_at = NULL
-WHERE projection = $1::pg_catalog.text AND epoch = $2::bigint
+WHERE projection = $1::pg_catalog.text AND lease_owner = $2::pg_catalog.text
 
