@@ -53,7 +53,10 @@ streams AS MATERIALIZED (
     GROUP BY stream_id
     UNION ALL
     SELECT before.stream_id, 0, 0 FROM before
-    WHERE EXISTS (SELECT FROM grid) AND before.stream_id NOT IN (SELECT stream_id FROM touched)
+    WHERE EXISTS (SELECT FROM grid)
+        -- A join, here and below: the planner cannot estimate these, and the list of an IN that it takes for too large to be
+        -- hashed is searched from its beginning for each stream.
+        AND NOT EXISTS (SELECT FROM touched WHERE touched.stream_id = before.stream_id)
 ),
 -- Where all later events lie close by, they are read at once; otherwise the last event of each stream is looked up.
 beyond AS MATERIALIZED (
@@ -75,7 +78,7 @@ lives AS MATERIALIZED (
     SELECT
         streams.stream_id, streams.first,
         CASE
-            WHEN streams.stream_id IN (SELECT stream_id FROM later) THEN 9223372036854775807
+            WHEN later.stream_id IS NOT NULL THEN 9223372036854775807
             -- Each entity is looked up: a scan of the active ones meets the remains of those that were active.
             WHEN CASE $1::pg_catalog.text
                 WHEN 'order' THEN (
@@ -94,6 +97,7 @@ lives AS MATERIALIZED (
             )
         END AS last
     FROM streams CROSS JOIN beyond
+    LEFT JOIN (SELECT DISTINCT stream_id FROM later) AS later ON later.stream_id = streams.stream_id
 ),
 made AS (
     INSERT INTO {schema}.log_segments (
@@ -107,7 +111,7 @@ made AS (
         ARRAY(
             SELECT stream_id FROM lives
             WHERE grid.number = 1 AND lives.first = 0
-                AND lives.stream_id NOT IN (SELECT stream_id FROM before)
+                AND NOT EXISTS (SELECT FROM before WHERE before.stream_id = lives.stream_id)
         )
     FROM grid
     LEFT JOIN (
