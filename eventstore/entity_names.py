@@ -11,7 +11,7 @@ from uuid import UUID
 from eventstore.database.access import read_rows
 from eventstore.domain.portfolio import Portfolio
 from eventstore.errors import ConfigurationError
-from eventstore.repositories.query import Query
+from eventstore.repositories.portfolio_repository import named
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.repositories.session import Session
 from eventstore.repositories.storage import PostgreSQLStorage
@@ -62,15 +62,8 @@ async def by_other_ids(
 
 
 async def _portfolios_named(store: EventStore, name: str, limit: int) -> Iterable[Portfolio]:
-    query: Query[Portfolio] = Query(
-        "portfolios/by_name",
-        (name,),
-        lambda one: one.name == name,
-        lambda one: (one.created_at, one.id),
-        descending=True,
-    )
     session = Session(PostgreSQLStorage(store.log, READ_TABLES))
-    return await session.find(Portfolio, query, limit=limit, quarantined="last_good")
+    return await session.find(Portfolio, named(name), limit=limit, quarantined="last_good")
 
 
 def _second(one: Any) -> str:

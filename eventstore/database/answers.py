@@ -49,7 +49,8 @@ class Sent:
 
     Attributes:
         cancelled: The cancellation that arrived before the answer did; it must be raised in the end.
-        is_open: Whether the statement was sent, and its answer was not received.
+        is_open: Whether the log may have the append although its result is not known. An append that is cancelled then is
+            sent again, which finds that out.
         result: The result of the append, once the answer was received.
     """
 

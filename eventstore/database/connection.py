@@ -165,7 +165,7 @@ class DatabaseConnection:
         return None if connection.is_closed() or not self._leads_here(connection) else self._warm.pop()
 
     async def _take(self, timeout_s: float | None) -> tuple[Any, PooledConnection]:
-        self._check_usable()
+        """Take a connection, after `_take_warm` found none."""
         while True:
             if self._warm:
                 proxy, connection = self._warm.pop()

@@ -184,9 +184,8 @@ class EventLog:
             try:
                 result = await self._send(columns, sent=sent)
             except (AnswerLostError, ConnectionError, RepositoryError) as error:
-                sent.is_open = (
-                    False  # from here on, a cancellation waits for the outcome, and `on_result` is called
-                )
+                # From here on, a cancellation waits for the outcome, and `on_result` is called.
+                sent.is_open = False
                 result = await self._append_again(columns, on_result, error)
             else:
                 _report(result, on_result)
@@ -383,10 +382,11 @@ class EventLog:
                             connection, columns, lock_timeout=lock_timeout, directly=directly, sent=sent
                         )
                     except (ConcurrencyError, asyncpg.PostgresError) as error:
-                        return await _find_refused(connection, columns, error, sent)
-                    if self.server.is_left(connection):
-                        # The caller sends it again, so the new server gets it exactly once.
-                        raise self.server.changed()
+                        result = await _find_refused(connection, columns, error, sent)
+                    else:
+                        if self.server.is_left(connection):
+                            # The caller sends it again, so the new server gets it exactly once.
+                            raise self.server.changed()
                     if sent is not None:
                         sent.result = result
                     return result
@@ -688,18 +688,9 @@ async def _find_refused(
     )
     if not is_conflict:
         raise error
-    if sent is None:
-        return await find_repeated(connection, columns, error)
-    sent.is_open = (
-        True  # the log may have the append; if this is cancelled, it is sent again, which finds that out
-    )
-    try:
-        sent.result = await find_repeated(connection, columns, error)
-    except Exception:
-        sent.is_open = False
-        raise
-    sent.is_open = False
-    return sent.result  # type: ignore[no-any-return]
+    if sent is not None:
+        sent.is_open = True
+    return await find_repeated(connection, columns, error)
 
 
 def _tell_lost(lost: Exception | None, sent_s: float) -> None:

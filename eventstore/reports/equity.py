@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, time, tzinfo
 from decimal import Decimal
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from eventstore.core.context import exact, plain
 from eventstore.domain.money import RateTable
@@ -72,6 +72,8 @@ class Curve(NamedTuple):
 class Equity:
     """The report of equity, before it is read. See `Reports.equity`."""
 
+    _name: ClassVar[str] = "equity"
+
     def __init__(
         self,
         filters: Mapping[str, Any],
@@ -81,9 +83,8 @@ class Equity:
         session_end: time | str | None,
         rates: Rates | None,
         base: str | None,
-        name: str = "equity",
     ) -> None:
-        self.question = Question.of(name, filters, without=_WITHOUT)
+        self.question = Question.of(self._name, filters, without=_WITHOUT)
         self._periods = Periods.of(every, timezone, session_end)
         self._rates, self._base = rates, base
 
@@ -104,6 +105,8 @@ class Equity:
 
 class Drawdown(Equity):
     """The report of drawdown, before it is read. See `Reports.drawdown`."""
+
+    _name = "drawdown"
 
     async def report(self, moment: Moment) -> Report:
         """Return the report."""

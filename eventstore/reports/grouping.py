@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import time, tzinfo
 from decimal import Decimal
 from typing import Any
 
 from eventstore.core.context import exact, plain
 from eventstore.reports.columns import Column, texts, times
-from eventstore.reports.money import ZERO, Converter
-from eventstore.reports.periods import Period, Periods, unit_in
+from eventstore.reports.money import ZERO, Converter, Rates
+from eventstore.reports.periods import Period, Periods, checked_by, unit_in
 from eventstore.reports.reading import text_of
 from eventstore.time_slices import Slices, ordered
 
@@ -20,6 +22,49 @@ def group_columns(by: Sequence[str]) -> tuple[Column, ...]:
     """Return the columns that say what a row is of; the currency is always among them."""
     period = (*texts("period"), *times("start", "end")) if unit_in(by) else ()
     return (*period, *texts(*(_OF[name] for name in by if name in _OF)), *texts("currency"))
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """How the amounts of a report are summed up.
+
+    Attributes:
+        by: What the rows are grouped by.
+        periods: The periods of the unit in `by`.
+        rates: What currencies are worth; None if amounts of different currencies stay apart.
+        base: The currency of the rows; None for that of the portfolios.
+    """
+
+    by: Sequence[str]
+    periods: Periods
+    rates: Rates | None
+    base: str | None
+
+    @classmethod
+    def of(
+        cls,
+        by: Sequence[str] | str,
+        *,
+        timezone: str | tzinfo,
+        session_end: time | str | None,
+        rates: Rates | None,
+        base: str | None,
+    ) -> Grouping:
+        """Return it from the keywords of a report.
+
+        Raises:
+            ConfigurationError: `by`, `timezone` or `session_end` is wrong.
+        """
+        names = checked_by(by)
+        return cls(names, Periods.of(unit_in(names), timezone, session_end), rates, base)
+
+    def whole(self, *by: str) -> Grouping:
+        """Return the same without periods.
+
+        Args:
+            *by: What the rows are grouped by; no unit of time.
+        """
+        return replace(self, by=checked_by(by), periods=Periods(None))
 
 
 class Groups:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from datetime import datetime, time, tzinfo
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,16 +12,14 @@ from eventstore.core.context import exact, plain
 from eventstore.reports.columns import amounts
 from eventstore.reports.filters import Question
 from eventstore.reports.folding import BEFORE
-from eventstore.reports.grouping import Groups, group_columns
-from eventstore.reports.money import Converter, Rates
-from eventstore.reports.periods import Periods, checked_by, unit_in
+from eventstore.reports.grouping import Grouping, Groups, group_columns
+from eventstore.reports.money import Converter
 from eventstore.reports.reading import Moment, Reader
 from eventstore.reports.report import Report
 from eventstore.reports.results import Results
 from eventstore.time_slices import Slices, listed
 
 _AMOUNTS = ("realized_pnl", "unrealized_change", "income", "conversion_pnl", "commission")
-
 
 # Without periods all of the range is one: any time after `BEFORE` will do.
 _WHOLE = datetime.max.replace(tzinfo=BEFORE.tzinfo)
@@ -30,20 +28,9 @@ _WHOLE = datetime.max.replace(tzinfo=BEFORE.tzinfo)
 class Pnl:
     """The report of profit and loss, before it is read. See `Reports.pnl`."""
 
-    def __init__(
-        self,
-        filters: Mapping[str, Any],
-        *,
-        by: Sequence[str] | str,
-        timezone: str | tzinfo,
-        session_end: time | str | None,
-        rates: Rates | None,
-        base: str | None,
-    ) -> None:
-        self._by = checked_by(by)
-        self._periods = Periods.of(unit_in(self._by), timezone, session_end)
+    def __init__(self, filters: Mapping[str, Any], grouping: Grouping) -> None:
         self.question = Question.of("pnl", filters)
-        self._rates, self._base = rates, base
+        self._grouping = grouping
         self._results = Results(self.question, self._start)
 
     def whole(self, *by: str) -> Pnl:
@@ -53,12 +40,11 @@ class Pnl:
             *by: What its rows are grouped by; no unit of time.
         """
         other = copy(self)
-        other._by = checked_by(by)  # noqa: SLF001 - of this class
-        other._periods = Periods(None)  # noqa: SLF001
+        other._grouping = self._grouping.whole(*by)  # noqa: SLF001 - of this class
         return other
 
     def _start(self, when: datetime) -> datetime:
-        period = self._periods.of_time(when)
+        period = self._grouping.periods.of_time(when)
         return _WHOLE if period is None else period.start
 
     async def readers(self, moment: Moment) -> Sequence[Reader]:
@@ -68,20 +54,22 @@ class Pnl:
 
     async def report(self, moment: Moment) -> Report:
         """Return the report."""
-        is_whole = self._periods.unit is None
-        found = await self._results.gathered(moment, (lambda _: _WHOLE) if is_whole else None)
+        asked = self._grouping
+        found = await self._results.gathered(
+            moment, (lambda _: _WHOLE) if asked.periods.unit is None else None
+        )
         currencies = [one.currency for one in found.portfolios.values()]
-        converter = Converter.of(self._base, self._rates, currencies, is_empty=not found.results)
-        groups = Groups(self._by, self._periods, _AMOUNTS, converter)
+        converter = Converter.of(asked.base, asked.rates, currencies, is_empty=not found.results)
+        groups = Groups(asked.by, asked.periods, _AMOUNTS, converter)
         slices = Slices()
         for key, changes in found.results.items():
             await slices.rest()
             if key.start != BEFORE:
-                told = _told(changes, is_converted=self._rates is not None)
+                told = _told(changes, is_converted=asked.rates is not None)
                 groups.add(key, key.start, key.currency, told)
         return Report(
             "pnl",
-            (*group_columns(self._by), *amounts(*_AMOUNTS, "total")),
+            (*group_columns(asked.by), *amounts(*_AMOUNTS, "total")),
             await listed(
                 (*of, *(sums[name] for name in _AMOUNTS), _total(sums)) for of, sums in await groups.rows()
             ),

@@ -64,7 +64,7 @@ class Portfolios:
             await slices.rest()
             own = portfolio.currency if self._base is None else self._base
             converter = Converter() if table is None else Converter(own, table)
-            found = _rows(portfolio, [one for one in held.get(portfolio.id, ()) if one.is_open], converter)
+            found = _rows(portfolio, held.get(portfolio.id, []), converter)
             rows += [row for row in found if table is not None or self.question.has_currency(row[3])]
         return Report("portfolios", COLUMNS, rows, through=moment.through, display=await moment.display())
 

@@ -226,7 +226,7 @@ class Moment:
                 return await positions.get_positions_by_account(asked.account, **page)
             return await positions.get_positions_by_date_range(_FIRST, _LAST, **page)
 
-        async for one in self._of_pages(read, lambda _: True):
+        async for one in self._of_pages(read):
             yield one
 
     async def open_positions(self) -> AsyncIterator[tuple[Position, str | None]]:
@@ -235,7 +235,7 @@ class Moment:
         async def read(after: Position | None) -> Page[Position]:
             return await self.past.positions.get_active_positions(after=after, limit=_PAGE_ENTITIES)
 
-        async for one in self._of_pages(read, lambda _: True):
+        async for one in self._of_pages(read):
             yield one
 
     async def orders(self) -> AsyncIterator[tuple[Order, str | None]]:
@@ -254,7 +254,7 @@ class Moment:
             yield one
 
     async def _of_pages(
-        self, read: Callable[[T | None], Awaitable[Page[T]]], matches: Callable[[T], bool]
+        self, read: Callable[[T | None], Awaitable[Page[T]]], matches: Callable[[T], bool] = lambda _: True
     ) -> AsyncIterator[tuple[T, str | None]]:
         """Yield the entities of a list that belong to the question, with their currencies; one page is in memory at a time."""
         slices = Slices()

@@ -12,6 +12,7 @@ from eventstore.reports.equity import Drawdown, Equity
 from eventstore.reports.exposure import Exposure
 from eventstore.reports.fills import Fills
 from eventstore.reports.filters import Filters
+from eventstore.reports.grouping import Grouping
 from eventstore.reports.money import Rates
 from eventstore.reports.periods import By, Unit
 from eventstore.reports.pnl import Pnl
@@ -156,7 +157,7 @@ class Reports:
         """
         return await answer(
             self._store,
-            Pnl(filters, by=by, timezone=timezone, session_end=session_end, rates=rates, base=base),
+            Pnl(filters, Grouping.of(by, timezone=timezone, session_end=session_end, rates=rates, base=base)),
         )
 
     async def equity(
@@ -218,7 +219,6 @@ class Reports:
                 session_end=session_end,
                 rates=rates,
                 base=base,
-                name="drawdown",
             ),
         )
 
@@ -304,5 +304,7 @@ class Reports:
         """
         return await answer(
             self._store,
-            Turnover(filters, by=by, timezone=timezone, session_end=session_end, rates=rates, base=base),
+            Turnover(
+                filters, Grouping.of(by, timezone=timezone, session_end=session_end, rates=rates, base=base)
+            ),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import time, tzinfo
 from typing import Any
 
 from eventstore.domain.executions import OrderSide
@@ -11,9 +10,7 @@ from eventstore.replay.executions import Executions
 from eventstore.reports.columns import amounts, integers
 from eventstore.reports.fills import counted
 from eventstore.reports.filters import Question
-from eventstore.reports.grouping import Groups, group_columns
-from eventstore.reports.money import Rates
-from eventstore.reports.periods import Periods, checked_by, unit_in
+from eventstore.reports.grouping import Grouping, Groups, group_columns
 from eventstore.reports.reading import Moment, Reader, converter_of
 from eventstore.reports.report import Report
 from eventstore.time_slices import Slices, listed
@@ -24,20 +21,9 @@ _AMOUNTS = ("bought", "sold", "traded", "net")
 class Turnover:
     """The report of turnover, before it is read. See `Reports.turnover`."""
 
-    def __init__(
-        self,
-        filters: Mapping[str, Any],
-        *,
-        by: Sequence[str] | str,
-        timezone: str | tzinfo,
-        session_end: time | str | None,
-        rates: Rates | None,
-        base: str | None,
-    ) -> None:
-        self._by = checked_by(by)
-        self._periods = Periods.of(unit_in(self._by), timezone, session_end)
+    def __init__(self, filters: Mapping[str, Any], grouping: Grouping) -> None:
         self.question = Question.of("turnover", filters)
-        self._rates, self._base = rates, base
+        self._grouping = grouping
         self._executions = Executions()
 
     async def readers(self, _: Moment) -> Sequence[Reader]:
@@ -46,11 +32,12 @@ class Turnover:
 
     async def report(self, moment: Moment) -> Report:
         """Return the report."""
+        asked = self._grouping
         every = await counted(moment, self._executions)
         found = await listed(every, lambda one: self.question.has_currency(one.currency))
         portfolios = {one.portfolio_id for one in found}
-        converter = await converter_of(moment, self._base, self._rates, portfolios)
-        groups = Groups(self._by, self._periods, ("fills", *_AMOUNTS), converter)
+        converter = await converter_of(moment, asked.base, asked.rates, portfolios)
+        groups = Groups(asked.by, asked.periods, ("fills", *_AMOUNTS), converter)
         slices = Slices()
         for one in found:
             await slices.rest()
@@ -63,7 +50,7 @@ class Turnover:
             groups.add(one, when, one.currency, {**changes, "traded": abs(value)})
         return Report(
             "turnover",
-            (*group_columns(self._by), *integers("fills"), *amounts(*_AMOUNTS)),
+            (*group_columns(asked.by), *integers("fills"), *amounts(*_AMOUNTS)),
             [
                 (*of, int(sums["fills"]), *(sums[name] for name in _AMOUNTS))
                 for of, sums in await groups.rows()

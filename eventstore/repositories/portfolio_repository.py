@@ -22,6 +22,13 @@ def _by_creation(portfolio: Portfolio) -> SortKey:
     return portfolio.created_at, portfolio.id
 
 
+def named(name: str) -> Query[Portfolio]:
+    """Return the query for the portfolios with a name, the one created last first."""
+    return Query(
+        "portfolios/by_name", (name,), lambda portfolio: portfolio.name == name, _by_creation, descending=True
+    )
+
+
 SUMMARY_ATTEMPTS_MAX = 10
 """How often a portfolio and its positions are read again if a commit changes the portfolio in between."""
 
@@ -76,15 +83,7 @@ class PostgreSQLPortfolioRepository(Repository[Portfolio]):
 
     async def get_portfolio_by_name(self, name: str) -> Portfolio | None:
         """Return the portfolio with a name, the one created last if there are several; None if there is none."""
-        return await self._first(
-            Query(
-                "portfolios/by_name",
-                (name,),
-                lambda portfolio: portfolio.name == name,
-                _by_creation,
-                descending=True,
-            )
-        )
+        return await self._first(named(name))
 
     async def get_current_portfolio(self) -> Portfolio | None:
         """Return the portfolio created last; None if there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -193,14 +193,11 @@ class PostgreSQLStorage:
 
     async def _with_later_events(self, table: ReadTable[E], entity_id: UUID, stream: Stream[E]) -> Stream[E]:
         """Fold the events after a state onto it, page by page, up to the first that cannot be folded."""
-        size = PageSize(_FOLDED_AT_A_TIME)
-        while stream.entity is not None and stream.failed is None:
-            rows = await self._fetch(
-                Named("log/read_stream"), entity_id, stream.version, size.events, size.bytes
-            )
-            stream = self._continued(table, stream, rows)
-            if not size.is_full(rows):
-                break
+        async with aclosing(self._pages(entity_id, after=stream.version)) as pages:
+            async for rows in pages:
+                if stream.entity is None or stream.failed is not None:
+                    break
+                stream = self._continued(table, stream, rows)
         return stream
 
     def _continued(self, table: ReadTable[E], stream: Stream[E], rows: Sequence[Any]) -> Stream[E]:
@@ -236,16 +233,17 @@ class PostgreSQLStorage:
 
     async def _load_whole(self, stream: Stream[E], kind: type[E], entity_id: UUID) -> Stream[E]:
         """Fold the rest of a stream from whole rows, which are upcast where they are old."""
-        size = PageSize(_FOLDED_AT_A_TIME)
-        while True:
-            rows = await self._fetch(
-                Named("log/read_stream"), entity_id, stream.version, size.events, size.bytes
-            )
-            with decimal_arithmetic():
-                events = decode_page(rows, classes=self.log.classes)
-                stream = fold_stream(kind, stream.entity, events, version=stream.version)
-            if not size.is_full(rows):
-                return stream
+        async with aclosing(self._pages(entity_id, after=stream.version)) as pages:
+            async for rows in pages:
+                with decimal_arithmetic():
+                    events = decode_page(rows, classes=self.log.classes)
+                    stream = fold_stream(kind, stream.entity, events, version=stream.version)
+        return stream
+
+    def _pages(self, stream_id: UUID, *, after: int) -> AsyncGenerator[Sequence[Any]]:
+        """Yield the rows of a stream after a version, so many at a time as are folded at a time."""
+        fetch = partial(self._fetch, Named("log/read_stream"))
+        return stream_pages(fetch, stream_id, after_version=after, page_events_max=_FOLDED_AT_A_TIME)
 
     async def find_executions(
         self, stream_id: UUID, execution_ids: Collection[str]
@@ -263,9 +261,8 @@ class PostgreSQLStorage:
 
     async def read_stream(self, stream_id: UUID) -> Sequence[RecordedEvent]:
         """Return all events of a stream, in the order of versions; errors as for `find_executions`."""
-        fetch = partial(self._fetch, Named("log/read_stream"))
         events: list[RecordedEvent] = []
-        async with aclosing(stream_pages(fetch, stream_id)) as pages:
+        async with aclosing(self._pages(stream_id, after=0)) as pages:
             async for rows in pages:
                 events += decode_page(rows, classes=self.log.classes)
         return events

@@ -21,6 +21,7 @@ from eventstore.reports import Report
 from eventstore.reports.display import amount_text
 from eventstore.reports.equity import Equity
 from eventstore.reports.exposure import Exposure
+from eventstore.reports.grouping import Grouping
 from eventstore.reports.pnl import Pnl
 from eventstore.reports.portfolios import Portfolios
 from eventstore.reports.reading import answers
@@ -192,8 +193,8 @@ async def _reports(store: EventStore, asked: _Asked) -> _Reports:
     """Read all reports of one point in time, in one pass over the log for those that can share it."""
     filters = {**asked.of_moment, **asked.of_period}
     rates: Any = {"rates": asked.rates, "base": asked.base}
-    periods: Any = {"timezone": asked.zone, "session_end": asked.session_end}
-    by_month = Pnl(filters, by=("month", "currency"), **periods, **rates)
+    monthly = Grouping.of(("month", "currency"), timezone=asked.zone, session_end=asked.session_end, **rates)
+    by_month = Pnl(filters, monthly)
     return _Reports(
         *await answers(
             store,
@@ -204,7 +205,7 @@ async def _reports(store: EventStore, asked: _Asked) -> _Reports:
             by_month.whole("strategy", "currency"),
             by_month.whole("symbol", "currency"),
             by_month,
-            Turnover(filters, by=("month", "currency"), **periods, **rates),
+            Turnover(filters, monthly),
         )
     )
 

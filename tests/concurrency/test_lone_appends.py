@@ -223,7 +223,7 @@ async def test_a_connection_that_is_lost_before_the_append_is_replaced(
 async def test_an_append_cancelled_while_it_is_sent_again_is_told_once(
     relay: Relay, monkeypatch: pytest.MonkeyPatch, group_commit: bool
 ):
-    """After a lost answer it is sent once more, and a cancellation meanwhile does not make it a third time."""
+    """After a lost answer the append is sent a second time. A cancellation meanwhile does not cause a third."""
     async with connected(relay) as connection:
         log = EventLog(connection, group_commit=group_commit)
         await prepared(log)
@@ -249,7 +249,7 @@ async def test_an_append_cancelled_while_it_is_sent_again_is_told_once(
 
 
 async def test_a_cancelled_repeat_is_told(lone: EventLog, monkeypatch: pytest.MonkeyPatch):
-    """An append that the log has already is told its first result, also if it is cancelled while the log is asked."""
+    """The log already has the append: its callback receives the first result, even if it is cancelled during that question."""
     stream = started()
     first = await lone.append(stream)
     asked = asyncio.Event()

@@ -21,6 +21,7 @@ from eventstore.reports import Report
 from eventstore.reports.equity import Drawdown
 from eventstore.reports.fills import Fills
 from eventstore.reports.filters import Question
+from eventstore.reports.grouping import Grouping
 from eventstore.reports.pnl import Pnl
 from eventstore.reports.reading import answers, moment_of
 from eventstore.reports.results import Results
@@ -148,10 +149,10 @@ async def test_any_reports_are_read_together(moved: EventStore):
         moved,
         Trades(of_two, limit=None, **NO_RATES),
         Fills(since, taken_back=False, limit=None),
-        Pnl(of_two, by="month", **periods, **NO_RATES),
-        Pnl(since, by="symbol", **periods, **NO_RATES),
-        Turnover({}, by="day", **periods, **NO_RATES),
-        Drawdown({}, every=None, name="drawdown", **periods, **NO_RATES),
+        Pnl(of_two, Grouping.of("month", **periods, **NO_RATES)),
+        Pnl(since, Grouping.of("symbol", **periods, **NO_RATES)),
+        Turnover({}, Grouping.of("day", **periods, **NO_RATES)),
+        Drawdown({}, every=None, **periods, **NO_RATES),
     )
     its = moved.reports
     wanted = [

@@ -45,7 +45,7 @@ async def test_pages_join_without_a_seam(
     whole = await log.read_stream(stream.stream_id)
     assert [event.version for event in whole] == list(range(1, EVENTS + 1))
     for page_events_max in (1, 2, 3):
-        monkeypatch.setattr(stream_pages, "_PAGE_EVENTS_MAX", page_events_max)
+        monkeypatch.setattr(stream_pages, "PAGE_EVENTS_MAX", page_events_max)
         read = await log.read_stream(stream.stream_id, after_version=after, limit=limit)
         assert read == whole[after:][:limit]
 
@@ -76,7 +76,7 @@ async def test_pages_of_two_servers_are_not_joined(log: EventLog, monkeypatch: p
     """If another server takes over between two pages, the read fails and is safe to repeat."""
     stream = started(tunings=2)
     await log.append(stream)
-    monkeypatch.setattr(stream_pages, "_PAGE_EVENTS_MAX", 1)
+    monkeypatch.setattr(stream_pages, "PAGE_EVENTS_MAX", 1)
     read = 0
 
     async def changing(*arguments: Any) -> Any:
