@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, date, datetime, timedelta
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -36,7 +36,17 @@ _DIGITS = CONTEXT.prec
 _text = CONTEXT.to_sci_string
 
 
-_TRAPS = [signal for signal, is_trapped in CONTEXT.traps.items() if is_trapped]
+# By place, and with no flags: keywords, or no list of flags, would take the constructor four times as long.
+_SETTINGS: tuple[Any, ...] = (
+    CONTEXT.prec,
+    CONTEXT.rounding,
+    CONTEXT.Emin,
+    CONTEXT.Emax,
+    CONTEXT.capitals,
+    CONTEXT.clamp,
+    [],
+    [signal for signal, is_trapped in CONTEXT.traps.items() if is_trapped],
+)
 
 
 class _ArithmeticContext(decimal.Context):
@@ -74,9 +84,7 @@ def decimal_arithmetic() -> Iterator[None]:
     Entering the context costs as much as a small fold. The block must not await anything.
     """
     before = decimal.getcontext()
-    inside = _ArithmeticContext(
-        prec=CONTEXT.prec, rounding=CONTEXT.rounding, Emin=CONTEXT.Emin, Emax=CONTEXT.Emax, traps=_TRAPS
-    )
+    inside = _ArithmeticContext(*_SETTINGS)
     entered = _arithmetic.set(inside)
     decimal.setcontext(inside)
     try:
@@ -91,7 +99,7 @@ def decimal_arithmetic() -> Iterator[None]:
 
 
 def in_decimal_arithmetic() -> bool:
-    """Whether the caller is inside a block of `decimal_arithmetic`."""
+    """Whether the caller is in the library's decimal context: in a block of `decimal_arithmetic`, or called by `exactly`."""
     context = decimal.getcontext()
     return type(context) is _ArithmeticContext and not context.is_left
 
@@ -220,10 +228,19 @@ def exact(function: Callable[P, R]) -> Callable[P, R]:
     def in_context(*args: P.args, **kwargs: P.kwargs) -> R:
         if in_decimal_arithmetic():
             return function(*args, **kwargs)
-        with decimal.localcontext(CONTEXT):
-            return function(*args, **kwargs)
+        return exactly(function, *args, **kwargs)
 
     return in_context
+
+
+def exactly(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call `function`, which awaits nothing, in the library's decimal context, for a caller that is not in it."""
+    before = decimal.getcontext()
+    decimal.setcontext(_ArithmeticContext(*_SETTINGS))
+    try:
+        return function(*args, **kwargs)
+    finally:
+        decimal.setcontext(before)
 
 
 @keeps_type

@@ -266,7 +266,8 @@ class Entity(Validated):
         attributes = private(self)
         if attributes["_deleted"]:
             raise DomainError(f"{self.category}.deleted", f"{self.category} {self.id} was deleted")
-        self.record_assignments(occurred_at=event.occurred_at)
+        if attributes["_assigned"] or not attributes["_pending"]:
+            self.record_assignments(occurred_at=event.occurred_at)
         before = self.__dict__.copy()
         try:
             apply(self, event)

@@ -5,14 +5,13 @@ They are not methods of `Entity`, so that a user's entity may have fields of the
 
 from __future__ import annotations
 
-import decimal
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from eventstore.core import codec
-from eventstore.core.context import CONTEXT, in_decimal_arithmetic
+from eventstore.core.context import exactly, in_decimal_arithmetic
 from eventstore.core.event import Amended, Event, PendingEvent, RecordedEvent, Tombstone, UpcastEvents
 from eventstore.errors import DomainError, EventDecodingError
 
@@ -48,8 +47,7 @@ def apply(entity: Entity, event: Event) -> None:
         if in_decimal_arithmetic():
             applier(entity, event)
         else:
-            with decimal.localcontext(CONTEXT):
-                applier(entity, event)
+            exactly(applier, entity, event)
     elif isinstance(event, Amended):
         entity.__dict__.update(event.changes)
         entity._after_amendment(event)

@@ -1089,11 +1089,14 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
     # ---- executions that are known -------------------------------------------------------------------------
 
     def _is_repeat(self, execution: Execution, *, corrects: str | None = None) -> bool:
+        execution_id, memory = execution.execution_id, private(self)["_memory"]
+        same_id = [one for one in self.executions if one.execution_id == execution_id]
+        if not same_id and memory is None:
+            return False
         key = execution.key
         if key is None:
             return False
-        same_id = [one for one in self.executions if one.execution_id == key.execution_id]
-        known = known_as(key, same_id, private(self)["_memory"])
+        known = known_as(key, same_id, memory)
         if not known:
             return False
         if any(one.says_the_same_as(execution) and corrects in (None, one.corrects) for one in known):

@@ -237,19 +237,23 @@ def to_columns(staged: Iterable[StagedEvent], *, classes: EventRegistry = regist
     """
     digests: list[int] = []
     columns = AppendColumns({}, [], [], [], [], [], [], [], [], [], None, digests)
-    latest: dict[UUID, int] = {}
+    latest: dict[UUID | None, int] = {}
+    stream: UUID | None = None
+    before = 0
     encoded: dict[int, str] = {}
     registered, codecs = classes.registered, event_codecs
     generation: int | None = None
     length = 0
     for stream_id, version, (event_id, event), metadata, seen_on in staged:
         event_class = event.__class__
-        before = latest.get(stream_id)
-        if before is None:
-            columns.heads[stream_id] = before = version - 1
+        # The events of a stream mostly follow each other, and an id takes long to hash.
+        if stream_id is not stream:
+            latest[stream] = before
+            stream, before = stream_id, latest.get(stream_id, version - 1)
+            columns.heads.setdefault(stream_id, before)
         if version != before + 1 or not 0 < version <= VERSION_MAX:
             raise _no_version(stream_id, version, before)
-        latest[stream_id] = version
+        before = version
         if event_class not in registered:
             classes.require_registered(event_class)
         if not metadata:

@@ -97,8 +97,16 @@ async def _insert_all(
 ) -> AppendResult | None:
     """As `_insert_one`, for several events."""
     statement = load("log/append_at_once", connection)
-    documents = append_document(columns), _heads_document(columns)
-    rows = await _fetch(connection, sent, statement, *documents, lock_timeout)
+    heads = columns.heads
+    rows = await _fetch(
+        connection,
+        sent,
+        statement,
+        append_document(columns),
+        list(heads),
+        list(heads.values()),
+        lock_timeout,
+    )
     return _appended(columns, rows) if rows else None
 
 
@@ -117,11 +125,6 @@ async def _call_for_one(
 
 def _only(columns: AppendColumns) -> list[Any]:
     return [values[0] for values in columns.per_event]
-
-
-def _heads_document(columns: AppendColumns) -> str:
-    heads = [{"stream_id": stream_id, "expected": expected} for stream_id, expected in columns.heads.items()]
-    return orjson.dumps(heads, default=str).decode()
 
 
 def _appended(columns: AppendColumns, rows: Sequence[Record]) -> AppendResult:

@@ -30,6 +30,8 @@ class Wakeups:
 
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
+        self._readers: dict[str, list[Listener]] = {}
+        """The listeners that read a category, for the categories that were appended since the last listener came or went."""
         self.signals: Signals | None = None
 
     def notify(self, categories: Collection[str] | None = None) -> None:
@@ -44,8 +46,15 @@ class Wakeups:
 
     def wake(self, categories: Collection[str] | None = None) -> None:
         """Wake the waiting readers of this process; see `notify`."""
-        for listener in self._listeners:
-            if categories is None or listener.reads(categories):
+        if categories is None:
+            for listener in self._listeners:
+                listener.wake()
+            return
+        for category in categories if len(categories) == 1 else set(categories):
+            readers = self._readers.get(category)
+            if readers is None:
+                readers = self._readers[category] = [one for one in self._listeners if one.reads(category)]
+            for listener in readers:
                 listener.wake()
 
     @property
@@ -65,10 +74,12 @@ class Wakeups:
             self.signals.listen()
         listener = Listener(self, categories)
         self._listeners.add(listener)
+        self._readers.clear()
         try:
             yield listener
         finally:
             self._listeners.discard(listener)
+            self._readers.clear()
 
 
 class Listener:
@@ -88,9 +99,9 @@ class Listener:
         self._woken = asyncio.Event()
         self._poll = Backoff(_POLL_FIRST_S, wakeups.poll_max_s)
 
-    def reads(self, categories: Collection[str]) -> bool:
-        """Whether it reads one of these categories."""
-        return self._categories is None or not self._categories.isdisjoint(categories)
+    def reads(self, category: str) -> bool:
+        """Whether it reads a category."""
+        return self._categories is None or category in self._categories
 
     @property
     def is_woken(self) -> bool:

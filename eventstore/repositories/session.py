@@ -351,8 +351,11 @@ class Session:
             staging = self._staging[entity_id] = _Staging(entity, entity.version)
         generation = self._generation if staging.base_version else None
         metadata = self._metadata_now()
-        for version, pending in enumerate(events, staging.version + 1):
-            self._order.append(StagedEvent(entity_id, version, pending, metadata, generation))
+        new = tuple.__new__  # takes half the time of the constructor
+        self._order += [
+            new(StagedEvent, (entity_id, version, pending, metadata, generation))
+            for version, pending in enumerate(events, staging.version + 1)
+        ]
         staging.events.extend(events)
 
     def _metadata_now(self) -> Mapping[str, Any]:

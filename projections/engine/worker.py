@@ -464,6 +464,8 @@ class ProjectionWorker(Generic[R]):
         copies: bool,
     ) -> None:
         await self._move_checkpoint(place, connection, before, after, events)
+        if not events:
+            return
         held = await quarantined_keys(connection, self.projection)
         failed: list[FoldFailure] = []
         self._past.begin()

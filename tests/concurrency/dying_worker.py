@@ -22,7 +22,7 @@ async def fold(death: Death) -> str:
         DatabaseConfig.from_url(url).replace(min_pool_size=1, max_pool_size=2)
     )
     death.watch(*STATEMENTS, "copy_to_table")
-    batch._COPY_ROWS_MIN = 2
+    batch._COPY_VALUES_MIN = 8  # two rows
     worker = ProjectionWorker(EventLog(connection), SeenProjection(), batch_events_max=batch_events_max)
     while await worker.run_once():
         pass

@@ -197,7 +197,7 @@ async def test_the_table_is_locked_before_a_position_is_drawn(store: EventStore,
             stream, now = uuid4(), datetime.now(UTC)
             if "append_one" not in form:
                 document = orjson.dumps([event(), event(stream_id=str(stream))]).decode()
-                heads = ["[]"] if form == "log/append_at_once" else []
+                heads: list[Any] = [[], []] if form == "log/append_at_once" else []
                 await writer.fetch(load(form, writer), document, *heads, None)
             else:
                 arguments = (stream, 1, uuid4(), "order", "Noted", 1, "{}", "{}", now, None)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def copied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tables that COPY brought rows to, in order; new rows come by it however few they are."""
-    monkeypatch.setattr(folding, "_COPY_ROWS_MIN", 1)
+    monkeypatch.setattr(folding, "_COPY_VALUES_MIN", 1)
     tables: list[str] = []
     copy = asyncpg.Connection.copy_to_table
 
@@ -70,6 +70,52 @@ async def test_new_rows_are_copied_and_others_written_beside_them(store: EventSt
     assert copied == ["orders", "orders"]
     assert (await compare_with_fold(store.log, OrdersProjection())).rows_equal == 6
     assert (await check(store.log, [OrdersProjection()])).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "copies"), [((3, 3), []), ((5, 5), ["orders"]), ((5, 150), ["orders", "hits"])]
+)
+async def test_few_values_come_by_insert(
+    store: EventStore,
+    copied: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    rows: tuple[int, int],
+    copies: list[str],
+):
+    """COPY brings new rows if they have many values: a few rows of a wide table, or many of a narrow one."""
+    monkeypatch.setattr(folding, "_COPY_VALUES_MIN", 200)
+    orders, numbers = rows
+    await place(store, *range(1, orders + 1))
+    projection = HitsByNumber()
+    await hits_table(store, projection)
+    await store.log.append(hits(*(Hit(number=number) for number in range(numbers))))
+    await fold_all(store, OrdersProjection())
+    await fold_all(store, projection)
+    assert copied == copies
+    assert (await compare_with_fold(store.log, OrdersProjection())).rows_equal == orders
+    assert len(await rows_of(store, projection)) == numbers
+
+
+async def test_a_batch_without_events_only_moves_the_checkpoint(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
+    """Where the log has only events of others, the worker does not even look for keys in quarantine."""
+    asked: list[str] = []
+    fetch = asyncpg.Connection.fetch
+
+    async def noted(connection: Any, query: str, *more: Any, **options: Any) -> Any:
+        asked.append(query)
+        return await fetch(connection, query, *more, **options)
+
+    await store.log.append(hits(Hit(number=1)))
+    monkeypatch.setattr(asyncpg.Connection, "fetch", noted)
+    worker = ProjectionWorker(store.log, OrdersProjection())
+    assert await worker.run_once()
+    assert worker.position == await store.log.head()
+    assert not any("projection_quarantine" in query for query in asked)
+    await place(store, 1)
+    assert await worker.run_once()
+    assert any("projection_quarantine" in query for query in asked)
 
 
 async def test_a_row_gives_up_what_a_new_one_takes(store: EventStore, copied: list[str]):

@@ -59,10 +59,10 @@ class NotedByPrice(Projection[Noted]):
         return Noted(one.price, size, parity, more, one.price * (1 + (row.size if row else 0)), one.at)
 
 
-@pytest.fixture(autouse=True, params=[1, 50], ids=["copied", "inserted"])
+@pytest.fixture(autouse=True, params=[1, 10_000], ids=["copied", "inserted"])
 def new_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """New rows come by COPY, however few they are, or not."""
-    monkeypatch.setattr(folding, "_COPY_ROWS_MIN", request.param)
+    monkeypatch.setattr(folding, "_COPY_VALUES_MIN", request.param)
 
 
 async def test_a_row_that_the_driver_or_the_model_refuses_stops_its_key_alone(store: EventStore):

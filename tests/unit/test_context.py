@@ -12,7 +12,17 @@ from uuid import UUID
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from eventstore.core.context import CONTEXT, at, exact, new_id, now, plain, use_clock, use_ids
+from eventstore.core.context import (
+    CONTEXT,
+    at,
+    exact,
+    in_decimal_arithmetic,
+    new_id,
+    now,
+    plain,
+    use_clock,
+    use_ids,
+)
 from eventstore.core.types import Amount, Computed, Name, Nanoseconds, Quantity, Text
 from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import DomainError
@@ -66,6 +76,29 @@ def test_exact_has_34_digits_whatever_the_caller_has():
     with decimal.localcontext(prec=5):
         assert third() == Decimal("0." + "3" * 34)
         assert Decimal(1) / 3 == Decimal("0.33333")
+
+
+def test_exact_gives_the_context_back():
+    """After a return, an error and a call inside another, the caller has its own context, whatever was set meanwhile."""
+
+    @exact
+    def fail(times: int) -> None:
+        assert in_decimal_arithmetic()
+        decimal.getcontext().prec = 3
+        if times:
+            fail(times - 1)
+        raise ZeroDivisionError
+
+    with decimal.localcontext(prec=5) as own:
+        for times in (0, 1):
+            with pytest.raises(ZeroDivisionError):
+                fail(times)
+            assert decimal.getcontext() is own
+            assert own.prec == 5
+            assert not in_decimal_arithmetic()
+    order = Order.create_market_order("AAPL", Decimal(3), OrderSide.BUY)
+    order.fill(Decimal(1), Decimal(1) + Decimal("1E-30"), "E-1")
+    assert order.filled_notional == Decimal(1) + Decimal("1E-30")
 
 
 @pytest.mark.parametrize(

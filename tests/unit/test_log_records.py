@@ -58,6 +58,38 @@ def test_metadata_keeps_what_it_says(value: Any, text: Any):
     assert orjson.loads(encode_metadata({"key": value})) == {"key": text}
 
 
+def _versions(*staged: tuple[int, int]) -> dict[UUID, int]:
+    """What an append of these streams and versions expects of each stream; each id is an object of its own."""
+    return to_columns(
+        [
+            StagedEvent(UUID(int=stream), version, PendingEvent(ID, RecordsNoted()))
+            for stream, version in staged
+        ]
+    ).heads
+
+
+def test_events_of_several_streams_may_be_staged_in_turn():
+    """Each stream is expected at the version before its first event, wherever its events lie."""
+    assert _versions((1, 4), (2, 1), (1, 5), (2, 2), (2, 3), (1, 6)) == {UUID(int=1): 3, UUID(int=2): 0}
+
+
+@pytest.mark.parametrize(
+    "staged",
+    [
+        [(1, 4), (1, 4)],
+        [(1, 4), (1, 6)],
+        [(1, 4), (2, 1), (1, 4)],
+        [(1, 4), (2, 1), (1, 6)],
+        [(1, 4), (2, 5), (2, 6), (1, 7)],
+        [(1, 0)],
+    ],
+)
+def test_versions_of_a_stream_follow_each_other(staged: list[tuple[int, int]]):
+    """A version that repeats another or leaves a hole is refused, also if events of another stream lie between."""
+    with pytest.raises(ConfigurationError, match="version"):
+        _versions(*staged)
+
+
 def test_a_version_beyond_the_columns_type_is_refused():
     """The message names the limit; nothing is sent."""
     with pytest.raises(ConfigurationError, match=str(VERSION_MAX)):

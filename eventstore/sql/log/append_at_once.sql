@@ -4,8 +4,9 @@
 --   (stream_id, version), so that concurrent appends cannot deadlock.
 -- Parameters:
 --   $1 events text JSON: an array of objects with the names and types below, in staging order
---   $2 heads text JSON: an array of objects with stream_id and expected, the version that the writer of the stream has seen
---   $3 lock_timeout text with a unit, such as 50ms; NULL leaves the session's
+--   $2 stream_ids uuid[] each stream once
+--   $3 expected integer[] for each of these streams the version that its writer has seen
+--   $4 lock_timeout text with a unit, such as 50ms; NULL leaves the session's
 -- Result: position bigint and recorded_at timestamptz of each event, in no order; no row if nothing was written
 -- Locks: ROW EXCLUSIVE on events, taken before the first position is drawn; the new keys
 -- Index: events_pkey, read backwards once for each stream
@@ -17,7 +18,7 @@ SELECT
     position, stream_id, version, event_id, category, type, schema_version, data, metadata, occurred_at,
     pg_catalog.statement_timestamp(), coalesce(append_digest, 0)
 FROM (
-    -- In sub-selects, so that the planner cannot look at the documents: every plan then costs the same, and PostgreSQL
+    -- In a sub-select, so that the planner cannot look at the document: every plan then costs the same, and PostgreSQL
     -- switches to a generic one after five calls.
     SELECT pg_catalog.nextval({regclass events_position_seq}) AS position, given.*
     FROM pg_catalog.json_to_recordset((SELECT $1::pg_catalog.text::pg_catalog.json)) AS given (
@@ -26,16 +27,13 @@ FROM (
         occurred_at pg_catalog.timestamptz, append_digest integer
     )
     WHERE
-        (
-            SELECT pg_catalog.set_config(
-                'lock_timeout', coalesce($3::pg_catalog.text, pg_catalog.current_setting('lock_timeout')), true
-            )
-        ) IS NOT NULL
+        CASE
+            WHEN $4::pg_catalog.text IS NULL THEN true
+            ELSE (SELECT pg_catalog.set_config('lock_timeout', $4::pg_catalog.text, true)) IS NOT NULL
+        END
         AND NOT EXISTS (
             SELECT
-            FROM pg_catalog.json_to_recordset((SELECT $2::pg_catalog.text::pg_catalog.json)) AS head (
-                stream_id pg_catalog.uuid, expected integer
-            )
+            FROM unnest((SELECT $2::pg_catalog.uuid[]), (SELECT $3::integer[])) AS head (stream_id, expected)
             WHERE head.expected <> coalesce((
                 SELECT last.version FROM {schema}.events AS last
                 WHERE last.stream_id = head.stream_id
