@@ -23,6 +23,8 @@ class Relay:
             where a client is stopped, or a network is cut. Once.
         silent: Nothing is passed on any more, though no connection ends: as where a network is cut.
         refuse: New connections end at once.
+        keep_open: If the server ends a connection, the client gets its last message, and the connection stays open: as where the
+            end of the connection is still on its way.
         requests: How many messages of clients were passed on; a statement that is prepared already is one.
     """
 
@@ -38,6 +40,7 @@ class Relay:
         self.requests = 0
         self.silent = False
         self.refuse = False
+        self.keep_open = False
         self.hold_after: bytes | None = None
         self.held = asyncio.Event()
         """Set when a connection is held."""
@@ -140,5 +143,5 @@ class Relay:
         except OSError:
             pass
         finally:
-            if not asyncio.current_task().cancelling():  # type: ignore[union-attr]
+            if not (self.keep_open or asyncio.current_task().cancelling()):  # type: ignore[union-attr]
                 writer.transport.abort()

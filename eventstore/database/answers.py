@@ -6,7 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import asyncpg
 
 from eventstore.database.cancellation import Outcome
 from eventstore.loop_stalls import FairLoop
@@ -29,19 +33,46 @@ class AnswerLoop(FairLoop):
 
     Attributes:
         kept: The futures made for the statement that runs, in order; None if a cancellation interrupts it.
+        copying: The futures made for the COPY that runs; None if none runs.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self.kept: list[Answer] | None = None
+        self.copying: list[asyncio.Future[Any]] | None = None
 
     def create_future(self) -> asyncio.Future[Any]:
         """As the loop's."""
-        if self.kept is None:
-            return self.loop.create_future()
-        answer = Answer(loop=self.loop)
-        self.kept.append(answer)
-        return answer
+        if self.kept is not None:
+            answer = Answer(loop=self.loop)
+            self.kept.append(answer)
+            return answer
+        future = self.loop.create_future()
+        if self.copying is not None:
+            self.copying.append(future)
+        return future
+
+    @contextmanager
+    def copies(self) -> Iterator[None]:
+        """Run a COPY in the block.
+
+        If the connection was lost before it begins, the driver raises that and forgets the future of the answer, whose
+        error would later be reported as one that nobody has retrieved.
+        """
+        made = self.copying = list[asyncio.Future[Any]]()
+        try:
+            yield
+        except asyncpg.InternalClientError:
+            for future in made:
+                future.add_done_callback(_retrieve)
+            raise
+        finally:
+            self.copying = None
+
+
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 class Sent:

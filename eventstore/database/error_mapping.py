@@ -110,7 +110,8 @@ def _map(  # noqa: PLR0911 - one return for each kind
     own: bool,
     connection: Connection | None,
 ) -> errors.EventStoreError:
-    text, stall = _first_line(error), _stall_of(connection)
+    lost = _lost_before(error)
+    text, stall = _first_line(lost or error), _stall_of(connection)
     stalled = "" if stall is None else f"{stall}, and meanwhile "
     if stalled and any(getattr(one, "sqlstate", None) in _ENDED for one in (error, error.__cause__)):
         return errors.ConnectionError(f"{stalled}the server ended the open transaction: begin again: {text}")
@@ -124,9 +125,7 @@ def _map(  # noqa: PLR0911 - one return for each kind
         return errors.TimeoutError(
             f"a statement took longer than its time limit (command_timeout, or timeout_s of the call): {_LIMIT}"
         )
-    # If the server's last message arrives between two statements, asyncpg's state is inconsistent: this is a lost
-    # connection too.
-    if isinstance(error, OSError | asyncpg.InternalClientError) or (sqlstate or "").startswith(_LOST):
+    if lost is not None or _is_lost(error):
         if in_transaction:
             return errors.ConnectionError(
                 f"{stalled}the connection was lost, and with it the open transaction: {text}"
@@ -166,6 +165,27 @@ def _stall_of(connection: Connection | None) -> Stall | None:
         return watch().stall_since(since_s)
     except RuntimeError:  # no event loop is running
         return None
+
+
+def _is_lost(error: BaseException) -> bool:
+    # If the server's last message arrives between two statements, asyncpg's state is inconsistent: this is a lost
+    # connection too.
+    if isinstance(error, OSError | asyncpg.InternalClientError):
+        return True
+    return (getattr(error, "sqlstate", None) or "").startswith(_LOST)
+
+
+def _lost_before(error: BaseException) -> BaseException | None:
+    """Return the error that shows a lost connection, if this is one of a use of that connection afterwards.
+
+    Such a use is the rollback of a transaction: as long as the end of the connection has not arrived, asyncpg takes the
+    lost statement for one that still runs.
+    """
+    while isinstance(error, asyncpg.InterfaceError) and error.__context__ is not None:
+        error = error.__context__
+        if _is_lost(error):
+            return error
+    return None
 
 
 def _is_closed(connection: Connection | None) -> bool:

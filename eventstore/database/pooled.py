@@ -100,10 +100,26 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
         self.note(query)
         return super().prepare(query, **options)
 
-    def copy_from_query(self, query: str, *args: Any, **options: Any) -> Any:
+    async def copy_from_query(self, query: str, *args: Any, **options: Any) -> Any:
         """As asyncpg's."""
         self.note(query)
-        return super().copy_from_query(query, *args, **options)
+        with self.answers.copies():
+            return await super().copy_from_query(query, *args, **options)
+
+    async def copy_from_table(self, table_name: str, **options: Any) -> Any:
+        """As asyncpg's."""
+        with self.answers.copies():
+            return await super().copy_from_table(table_name, **options)
+
+    async def copy_to_table(self, table_name: str, **options: Any) -> Any:
+        """As asyncpg's."""
+        with self.answers.copies():
+            return await super().copy_to_table(table_name, **options)
+
+    async def copy_records_to_table(self, table_name: str, **options: Any) -> Any:
+        """As asyncpg's."""
+        with self.answers.copies():
+            return await super().copy_records_to_table(table_name, **options)
 
     async def fetch_to_the_end(self, query: str, *args: Any, sent: Sent) -> list[Any]:
         """As `fetch`, but a cancellation waits for the answer, and is then in `sent` or raised.
