@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
-from eventstore.core.context import plain, total
+from eventstore.core.context import plain, product, total
 from eventstore.domain.division import cost_share
 from eventstore.domain.executions import Execution, ExecutionKey
 from eventstore.domain.order_events import ZERO
@@ -53,7 +53,7 @@ def traded(
         What is open, and the result; None for the result if it closed nothing.
     """
     quantity, cost = held
-    paid = plain(signed * price) if value is None else value
+    paid = product(signed, price) if value is None else value
     if not quantity:
         return Open(signed, paid), None
     after = total(quantity, signed)
@@ -61,10 +61,11 @@ def traded(
         return Open(after, total(cost, paid)), None
     if abs(after) <= rest:
         return NOTHING, plain(-paid - cost)
-    if abs(signed) < abs(quantity):
-        share = cost_share(cost, abs(signed), abs(quantity))
-        return Open(after, plain(cost - share)), plain(-paid - share)
-    opened = plain(after * price) if value is None else cost_share(paid, after, signed)
+    closed, whole = abs(signed), abs(quantity)
+    if closed < whole:
+        share = cost_share(cost, closed, whole)
+        return Open(after, total(cost, -share)), total(-paid, -share)
+    opened = product(after, price) if value is None else cost_share(paid, after, signed)
     return Open(after, opened), plain(opened - paid - cost)
 
 

@@ -26,27 +26,47 @@ portfolio realised. An amount that is finer to begin with, or very small, keeps 
 
 def commission_share(commission: Decimal, part: Decimal, whole: Decimal) -> Decimal:
     """Return commission x part / whole, to at most `COMMISSION_SPLIT_DIGITS` beyond the last digit of the whole."""
-    return _share(commission, part, whole, finest=_exponent(commission) - COMMISSION_SPLIT_DIGITS)
+    return _share(commission, part, whole, finest=exponent_of(commission) - COMMISSION_SPLIT_DIGITS)
 
 
 def cost_share(cost: Decimal, part: Decimal, whole: Decimal) -> Decimal:
     """Return cost x part / whole, to at most `COST_SHARE_DECIMALS`, or to the digits that a cost of its size needs."""
+    finest = -COST_SHARE_DECIMALS
+    # Most costs have as many decimals, or fewer, and are above a cent.
+    if not cost.same_quantum(_QUANTA[finest]) and (exponent := exponent_of(cost)) < finest:
+        finest = exponent
     # A cost below a cent keeps as many digits as one of some units has.
-    finest = min(_exponent(cost), -COST_SHARE_DECIMALS, cost.adjusted() - COST_SHARE_DECIMALS + 2)
+    if (least := cost.adjusted() - COST_SHARE_DECIMALS + 2) < finest:
+        finest = least
     return _share(cost, part, whole, finest=finest)
 
 
 def _share(amount: Decimal, part: Decimal, whole: Decimal, *, finest: int) -> Decimal:
     """Return amount x part / whole, rounded to 10**finest, so that it and the rest sum to `amount` exactly."""
     # Not finer than 34 digits hold, or the rest would be rounded as well.
-    finest = max(finest, amount.adjusted() - CONTEXT.prec + 1)
+    if (held := amount.adjusted() - CONTEXT.prec + 1) > finest:
+        finest = held
     share = amount * part / whole
-    if share and _exponent(share) < finest:
-        share = share.quantize(ONE.scaleb(finest))
+    if share and exponent_of(share) < finest:
+        share = share.quantize(_QUANTA[finest])
+        if share and finest < 0:  # it is plain
+            return share
     return plain(share)
 
 
-def _exponent(amount: Decimal) -> int:
+class _Quanta(dict[int, Decimal]):
+    """Powers of ten by their exponents."""
+
+    def __missing__(self, exponent: int) -> Decimal:
+        made = self[exponent] = ONE.scaleb(exponent, CONTEXT)
+        return made
+
+
+_QUANTA = _Quanta()
+
+
+def exponent_of(amount: Decimal) -> int:
+    """Return the exponent of a finite amount: less the number of its decimals."""
     text = _text(amount)
     if "E" not in text:
         point = text.find(".")

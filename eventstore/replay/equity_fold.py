@@ -11,23 +11,24 @@ from __future__ import annotations
 import decimal
 import sys
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import accumulate
-from math import isqrt
-from operator import le
+from itertools import accumulate, compress
+from operator import le, ne
 from typing import Any
 
 from eventstore.core.context import decimal_arithmetic, plain
 from eventstore.domain.average_cost import Open, traded
+from eventstore.domain.division import exponent_of
 from eventstore.portable import PortableError
 
 MARKED, MARKED_BY_VENUE, BOUGHT, SOLD, CREATED, TRADED, MOVED = 1, 2, 3, 4, 5, 6, 7
 """What an event is, as `replay/read_equity` says; 0 for one that is folded as an event."""
 
 _FILLS = (BOUGHT, SOLD)
-_ZERO = Decimal(0)
+_ZERO, _ONE = Decimal(0), Decimal(1)
 _STREAM_BYTES = 16
 _ORDERED_AT_A_TIME = 5_000  # takes some milliseconds; then other tasks of the event loop may run
 _EPOCH_NS = 946_684_800 * 10**9  # of times: the year 2000
@@ -166,7 +167,20 @@ def _integers(kind: str, encoded: bytes) -> array[int]:
 
 
 @dataclass(slots=True)
-class Held:
+class Result:
+    """The open result of a position, in the currency of the curve.
+
+    Attributes:
+        amount: What closing it would realise; 0 if it is closed or was never marked.
+        exponent: The exponent of `amount`.
+    """
+
+    amount: Decimal = field(default=_ZERO, init=False)
+    exponent: int = field(default=0, init=False)
+
+
+@dataclass(slots=True)
+class Held(Result):
     """What the fold keeps of a position.
 
     Attributes:
@@ -193,6 +207,44 @@ class Held:
         return value if self.rate is None else value * self.rate
 
 
+class _Sum:
+    """The sum of the open results of all positions, with the digits that `sum` would give it.
+
+    A sum has as many decimals as the finest of its parts, also if these are zeros. So it counts how many results there are
+    of each exponent.
+
+    Attributes:
+        amount: The sum.
+    """
+
+    def __init__(self, results: int) -> None:
+        self.amount = _ZERO
+        self._counts = Counter({0: results + 1})  # and the zero that `sum` begins with
+
+    def change(self, one: Result, amount: Decimal) -> None:
+        """Replace the open result of a position.
+
+        Raises:
+            NotInColumns: The sum has more digits than the arithmetic holds.
+        """
+        before = one.amount
+        one.amount = amount
+        if amount.same_quantum(before):
+            self.amount += amount - before
+            return
+        counts = self._counts
+        counts[one.exponent] -= 1
+        if not counts[one.exponent]:
+            del counts[one.exponent]
+        try:
+            others = (self.amount - before).quantize(_ONE.scaleb(min(counts)))
+        except decimal.InvalidOperation:
+            raise NotInColumns from None
+        one.exponent = exponent_of(amount)
+        counts[one.exponent] += 1
+        self.amount = others + amount
+
+
 @dataclass(slots=True)
 class Points:
     """The points of a curve as columns.
@@ -204,6 +256,24 @@ class Points:
 
     times: array[int] = field(default_factory=lambda: array("q"))
     amounts: list[Decimal] = field(default_factory=list)
+
+    def add(self, times: array[int], amounts: list[Any], *, has_gaps: bool) -> None:
+        """Append what the equity was after each of some events; of several at one time, the last one counts.
+
+        Args:
+            times: When the events count, in order.
+            amounts: The equity after each; None while there is no portfolio.
+            has_gaps: Whether one is None.
+        """
+        if self.times and self.times[-1] == times[0]:
+            del self.times[-1:], self.amounts[-1:]
+        counts = [*map(ne, times, times[1:]), True]
+        if has_gaps:
+            counts = [one and amount is not None for one, amount in zip(counts, amounts, strict=True)]
+        if not all(counts):
+            times, amounts = array("q", compress(times, counts)), [*compress(amounts, counts)]
+        self.times += times
+        self.amounts += amounts
 
 
 class EquityFold:
@@ -237,14 +307,10 @@ class EquityFold:
         self._points = points
         self._rate = rate
         self._amounts = _Amounts()
-        size = 1 + max([portfolio, *held, *whole])
-        # Sums of groups: a change adds up one group and the groups, and not all positions.
-        groups = -(-size // max(2, isqrt(size)))
-        self._groups = [[_ZERO] * -(-size // groups) for _ in range(groups)]
-        self._sums = [_ZERO] * groups
-        self._open_sum = _ZERO
+        self._results = {number: Result() for number in whole if number != portfolio}
+        self._sum = _Sum(len(held) + len(self._results))
         self._rest: Decimal | None = None
-        self._context = decimal.getcontext()
+        self._flags = decimal.getcontext().flags
 
     def add(self, page: Columns, start: int, end: int) -> None:
         """Take in some events of a page, which follow those before in the order of their times.
@@ -253,70 +319,59 @@ class EquityFold:
             NotInColumns: A value is none that the domain writes, or a sum has more digits than its arithmetic holds.
         """
         with decimal_arithmetic():
-            self._context = decimal.getcontext()
-            self._context.clear_flags()
+            self._flags = decimal.getcontext().flags
+            self._flags[decimal.Inexact] = False
             self._add(page, start, end)
             self._require_exact()
 
     def _require_exact(self) -> None:
         # The order of the sums is another one than in the fold of the domain.
-        if self._context.flags[decimal.Inexact]:
+        if self._flags[decimal.Inexact]:
             raise NotInColumns
 
     def _add(self, page: Columns, start: int, end: int) -> None:
-        held, whole, portfolio = self._held, self._whole, self._portfolio
-        times, values = self._points.times, self._points.amounts
-        amounts, groups, sums = self._amounts, self._groups, self._sums
-        of = len(groups)
-        last = times[-1] if times else None
-        for number, time, occurred, kind, first, second in zip(
+        held, amounts, open_sum = self._held, self._amounts, self._sum
+        equities: list[Decimal | None] = []
+        has_gaps = False
+        for number, occurred, kind, first, second in zip(
             page.numbers[start:end],
-            page.times[start:end],
             page.occurred[start:end],
             page.kinds[start:end],
             page.firsts[start:end],
             page.seconds[start:end],
             strict=True,
         ):
-            if whole and number in whole:
-                self._require_exact()
-                self._add_whole(number, whole[number]())
-                self._context.clear_flags()
-            elif number == portfolio:
-                self._add_of_portfolio(kind, first, second)
+            one = held.get(number)
+            if one is None:
+                self._add_other(number, kind, first, second)
             else:
-                one = held[number]
                 if kind in _FILLS:
                     self._fill(one, kind, first, second)
                 elif kind != CREATED:
                     moment_ns = occurred * 1000 if kind == MARKED else int(second) - _EPOCH_NS
                     if moment_ns >= one.moment_ns:
                         one.moment_ns, one.price = moment_ns, amounts[first]
-                # As `_note`, of which a call would take a tenth of the time.
-                place = number % of
-                group = groups[place]
-                group[number // of] = one.unrealized()
-                sums[place] = sum(group, _ZERO)
-                self._open_sum = sum(sums, _ZERO)
+                open_sum.change(one, one.unrealized())
             rest = self._rest
             if rest is None:
-                if last == time:  # the portfolio ended at the time of the last point
-                    del times[-1:], values[-1:]
-                last = None
-                continue
-            equity = rest + self._open_sum
-            if time == last:
-                values[-1] = equity
+                has_gaps = True
+                equities.append(None)
             else:
-                times.append(time)
-                values.append(equity)
-                last = time
+                equities.append(rest + open_sum.amount)
+        self._points.add(page.times[start:end], equities, has_gaps=has_gaps)
 
-    def _add_whole(self, number: int, result: Decimal | None) -> None:
+    def _add_other(self, number: int, kind: int, first: str, second: str) -> None:
+        """Take in an event of the portfolio, or of a stream that is folded from its events."""
+        if number not in self._whole:
+            self._add_of_portfolio(kind, first, second)
+            return
+        self._require_exact()
+        result = self._whole[number]()
         if number == self._portfolio:
             self._rest = result
         else:
-            self._note(number, result or _ZERO)
+            self._sum.change(self._results[number], result or _ZERO)
+        self._flags[decimal.Inexact] = False
 
     def _add_of_portfolio(self, kind: int, first: str, second: str) -> None:
         rest = self._begin if kind == CREATED else self._rest
@@ -332,12 +387,4 @@ class EquityFold:
         signed = self._amounts[quantity]
         self._require_exact()
         one.open, _ = traded(one.open, signed if kind == BOUGHT else -signed, self._amounts[price])
-        self._context.clear_flags()  # an average need not be exact
-
-    def _note(self, number: int, result: Decimal) -> None:
-        """Take in the open result of a position."""
-        place = number % len(self._groups)
-        group = self._groups[place]
-        group[number // len(self._groups)] = result
-        self._sums[place] = sum(group, _ZERO)
-        self._open_sum = sum(self._sums, _ZERO)
+        self._flags[decimal.Inexact] = False  # an average need not be exact
