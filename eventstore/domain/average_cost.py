@@ -34,6 +34,9 @@ SPLIT_REST = Decimal("1E-20")
 """What the divisions of a split may leave of a quantity: parts and whole have 24 decimals. No venue counts as finely."""
 
 
+_open = tuple.__new__  # takes half the time of the constructor
+
+
 def traded(
     held: Open, signed: Decimal, price: Decimal, *, value: Decimal | None = None, rest: Decimal = ZERO
 ) -> tuple[Open, Decimal | None]:
@@ -58,13 +61,13 @@ def traded(
         return Open(signed, paid), None
     after = total(quantity, signed)
     if (signed > 0) is (quantity > 0):
-        return Open(after, total(cost, paid)), None
+        return _open(Open, (after, total(cost, paid))), None
     if abs(after) <= rest:
         return NOTHING, plain(-paid - cost)
     closed, whole = abs(signed), abs(quantity)
     if closed < whole:
         share = cost_share(cost, closed, whole)
-        return Open(after, total(cost, -share)), total(-paid, -share)
+        return _open(Open, (after, total(cost, -share))), total(-paid, -share)
     opened = product(after, price) if value is None else cost_share(paid, after, signed)
     return Open(after, opened), plain(opened - paid - cost)
 

@@ -15,8 +15,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import accumulate, compress
-from operator import le, ne
+from itertools import accumulate, chain, compress
+from operator import le, lt, ne
+from struct import iter_unpack
 from typing import Any
 
 from eventstore.core.context import decimal_arithmetic, plain
@@ -29,7 +30,7 @@ MARKED, MARKED_BY_VENUE, BOUGHT, SOLD, CREATED, TRADED, MOVED = 1, 2, 3, 4, 5, 6
 
 _FILLS = (BOUGHT, SOLD)
 _ZERO, _ONE = Decimal(0), Decimal(1)
-_STREAM_BYTES = 16
+_STREAM = "16s"
 _ORDERED_AT_A_TIME = 5_000  # takes some milliseconds; then other tasks of the event loop may run
 _EPOCH_NS = 946_684_800 * 10**9  # of times: the year 2000
 _FIRST_US = -62_135_596_800 * 10**6 - _EPOCH_NS // 1000
@@ -67,6 +68,7 @@ class Columns:
         kinds: What it is.
         firsts: A price, a result or an amount.
         seconds: A quantity, a commission, or the venue's time of a mark.
+        ascends: Whether each time is known to be after the one before it.
     """
 
     numbers: list[int] = field(default_factory=list)
@@ -75,6 +77,7 @@ class Columns:
     kinds: array[int] = field(default_factory=lambda: array("h"))
     firsts: list[str] = field(default_factory=list)
     seconds: list[str] = field(default_factory=list)
+    ascends: bool = False
 
     @classmethod
     def of(
@@ -90,15 +93,15 @@ class Columns:
         Raises:
             NotInColumns: A text has a comma, or a time is infinite.
         """
-        streams: bytes = row["streams"]
-        numbers = [
-            number_of[streams[at : at + _STREAM_BYTES]] for at in range(0, len(streams), _STREAM_BYTES)
-        ]
+        streams = chain.from_iterable(iter_unpack(_STREAM, row["streams"]))
+        numbers = [*map(number_of.__getitem__, streams)]
         times = _integers("q", row["times"])
         occurred = times if row["occurred"] is None else _integers("q", row["occurred"])
         if since is not None:
             times = array("q", accumulate(times, max, initial=since))[1:]
-        if min(times) < _FIRST_US or max(times) >= _LAST_US:
+        ascends = all(map(lt, times, times[1:]))
+        first, last = (times[0], times[-1]) if ascends else (min(times), max(times))
+        if first < _FIRST_US or last >= _LAST_US:
             raise NotInColumns
         page = cls(
             numbers,
@@ -107,6 +110,7 @@ class Columns:
             _integers("h", row["kinds"]),
             row["firsts"].split(","),
             row["seconds"].split(","),
+            ascends,
         )
         if not len(page.firsts) == len(page.seconds) == len(numbers):
             raise NotInColumns
@@ -118,7 +122,7 @@ class Columns:
     @property
     def is_in_order(self) -> bool:
         """Whether its events are in the order of their times."""
-        return all(map(le, self.times, self.times[1:]))
+        return self.ascends or all(map(le, self.times, self.times[1:]))
 
     def begins_after(self, times: Sequence[int]) -> bool:
         """Whether its first event, in the order of time, is not before the last one of others."""
@@ -126,6 +130,7 @@ class Columns:
 
     def add(self, page: Columns) -> None:
         """Append a page."""
+        self.ascends = False
         self.numbers += page.numbers
         self.times += page.times
         self.occurred += page.occurred
@@ -257,21 +262,20 @@ class Points:
     times: array[int] = field(default_factory=lambda: array("q"))
     amounts: list[Decimal] = field(default_factory=list)
 
-    def add(self, times: array[int], amounts: list[Any], *, has_gaps: bool) -> None:
+    def add(self, times: array[int], amounts: list[Any], *, are_points: bool) -> None:
         """Append what the equity was after each of some events; of several at one time, the last one counts.
 
         Args:
             times: When the events count, in order.
             amounts: The equity after each; None while there is no portfolio.
-            has_gaps: Whether one is None.
+            are_points: Whether all times are different and no amount is None.
         """
         if self.times and self.times[-1] == times[0]:
             del self.times[-1:], self.amounts[-1:]
-        counts = [*map(ne, times, times[1:]), True]
-        if has_gaps:
-            counts = [one and amount is not None for one, amount in zip(counts, amounts, strict=True)]
-        if not all(counts):
-            times, amounts = array("q", compress(times, counts)), [*compress(amounts, counts)]
+        if not are_points:
+            is_last = (*map(ne, times, times[1:]), True)
+            count = [one and amount is not None for one, amount in zip(is_last, amounts, strict=True)]
+            times, amounts = array("q", compress(times, count)), [*compress(amounts, count)]
         self.times += times
         self.amounts += amounts
 
@@ -330,7 +334,7 @@ class EquityFold:
             raise NotInColumns
 
     def _add(self, page: Columns, start: int, end: int) -> None:
-        held, amounts, open_sum = self._held, self._amounts, self._sum
+        held, whole, amounts, open_sum = self._held, self._whole, self._amounts, self._sum
         equities: list[Decimal | None] = []
         has_gaps = False
         for number, occurred, kind, first, second in zip(
@@ -343,7 +347,10 @@ class EquityFold:
         ):
             one = held.get(number)
             if one is None:
-                self._add_other(number, kind, first, second)
+                if number in whole:
+                    self._add_whole(number, whole[number])
+                else:
+                    self._add_of_portfolio(kind, first, second)
             else:
                 if kind in _FILLS:
                     self._fill(one, kind, first, second)
@@ -358,15 +365,11 @@ class EquityFold:
                 equities.append(None)
             else:
                 equities.append(rest + open_sum.amount)
-        self._points.add(page.times[start:end], equities, has_gaps=has_gaps)
+        self._points.add(page.times[start:end], equities, are_points=page.ascends and not has_gaps)
 
-    def _add_other(self, number: int, kind: int, first: str, second: str) -> None:
-        """Take in an event of the portfolio, or of a stream that is folded from its events."""
-        if number not in self._whole:
-            self._add_of_portfolio(kind, first, second)
-            return
+    def _add_whole(self, number: int, next_result: Callable[[], Decimal | None]) -> None:
         self._require_exact()
-        result = self._whole[number]()
+        result = next_result()
         if number == self._portfolio:
             self._rest = result
         else:
