@@ -20,7 +20,7 @@ from operator import le, lt, ne
 from struct import iter_unpack
 from typing import Any
 
-from eventstore.core.context import decimal_arithmetic, plain
+from eventstore.core.context import CONTEXT, decimal_arithmetic, plain
 from eventstore.domain.average_cost import Open, traded
 from eventstore.domain.division import exponent_of
 from eventstore.portable import PortableError
@@ -35,6 +35,7 @@ _ORDERED_AT_A_TIME = 5_000  # takes some milliseconds; then other tasks of the e
 _EPOCH_NS = 946_684_800 * 10**9  # of times: the year 2000
 _FIRST_US = -62_135_596_800 * 10**6 - _EPOCH_NS // 1000
 _LAST_US = 253_402_300_800 * 10**6 - _EPOCH_NS // 1000  # the year 10000
+_QUIET = CONTEXT.copy()  # its flags say nothing: zeros that are dropped on purpose are no rounding
 NEVER_NS = -(2**100)
 """A moment before every mark."""
 
@@ -242,7 +243,7 @@ class _Sum:
         if not counts[one.exponent]:
             del counts[one.exponent]
         try:
-            others = (self.amount - before).quantize(_ONE.scaleb(min(counts)))
+            others = (self.amount - before).quantize(_ONE.scaleb(min(counts)), context=_QUIET)
         except decimal.InvalidOperation:
             raise NotInColumns from None
         one.exponent = exponent_of(amount)
@@ -324,13 +325,13 @@ class EquityFold:
         """
         with decimal_arithmetic():
             self._flags = decimal.getcontext().flags
-            self._flags[decimal.Inexact] = False
+            self._flags[decimal.Rounded] = False
             self._add(page, start, end)
-            self._require_exact()
+            self._require_unrounded()
 
-    def _require_exact(self) -> None:
-        # The order of the sums is another one than in the fold of the domain.
-        if self._flags[decimal.Inexact]:
+    def _require_unrounded(self) -> None:
+        # The order of the sums is another one than in the fold of the domain. Also a zero may have been rounded away.
+        if self._flags[decimal.Rounded]:
             raise NotInColumns
 
     def _add(self, page: Columns, start: int, end: int) -> None:
@@ -368,13 +369,13 @@ class EquityFold:
         self._points.add(page.times[start:end], equities, are_points=page.ascends and not has_gaps)
 
     def _add_whole(self, number: int, next_result: Callable[[], Decimal | None]) -> None:
-        self._require_exact()
+        self._require_unrounded()
         result = next_result()
+        self._flags[decimal.Rounded] = False
         if number == self._portfolio:
             self._rest = result
         else:
             self._sum.change(self._results[number], result or _ZERO)
-        self._flags[decimal.Inexact] = False
 
     def _add_of_portfolio(self, kind: int, first: str, second: str) -> None:
         rest = self._begin if kind == CREATED else self._rest
@@ -388,6 +389,6 @@ class EquityFold:
 
     def _fill(self, one: Held, kind: int, price: str, quantity: str) -> None:
         signed = self._amounts[quantity]
-        self._require_exact()
+        self._require_unrounded()
         one.open, _ = traded(one.open, signed if kind == BOUGHT else -signed, self._amounts[price])
-        self._flags[decimal.Inexact] = False  # an average need not be exact
+        self._flags[decimal.Rounded] = False  # an average may be rounded
