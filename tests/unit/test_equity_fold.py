@@ -62,7 +62,7 @@ def test_a_zero_that_was_rounded_away_is_noticed():
     """A sum of results of streams that are folded from events has 35 digits, the last a 0: the columns are refused."""
     results = iter([D("99999." + 29 * "0"), D("1." + 29 * "0")])
     whole = dict.fromkeys((1, 2), lambda: next(results))
-    fold = EquityFold({}, PORTFOLIO, D(1000), whole, Points())
+    fold = EquityFold({}, PORTFOLIO, D(0), whole, Points())
     with pytest.raises(NotInColumns):
         fold.add(columns((PORTFOLIO, CREATED, ""), (1, 0, ""), (2, 0, ""), (PORTFOLIO, CREATED, "")), 0, 4)
 
