@@ -25,6 +25,7 @@ portfolio realised. An amount that is finer to begin with, or very small, keeps 
 
 _FINEST = ONE.scaleb(-COST_SHARE_DECIMALS)
 _DIGITS_OF_UNITS = CONTEXT.prec - COST_SHARE_DECIMALS
+_CENT = -2  # its power of ten
 
 
 def commission_share(commission: Decimal, part: Decimal, whole: Decimal) -> Decimal:
@@ -34,13 +35,13 @@ def commission_share(commission: Decimal, part: Decimal, whole: Decimal) -> Deci
 
 def cost_share(cost: Decimal, part: Decimal, whole: Decimal) -> Decimal:
     """Return cost x part / whole, to at most `COST_SHARE_DECIMALS`, or to the digits that a cost of its size needs."""
-    if cost.same_quantum(_FINEST) and -2 <= cost.adjusted() < _DIGITS_OF_UNITS:
+    if cost.same_quantum(_FINEST) and _CENT <= cost.adjusted() < _DIGITS_OF_UNITS:
         # Most costs that a share has left before. What follows gives the same, and takes twice as long.
         share = cost * part / whole
         if share.adjusted() < _DIGITS_OF_UNITS and (rounded := share.quantize(_FINEST)) != share and rounded:
             return rounded
     # A cost below a cent keeps as many digits as one of some units has.
-    finest = min(exponent_of(cost), -COST_SHARE_DECIMALS, cost.adjusted() - COST_SHARE_DECIMALS + 2)
+    finest = min(exponent_of(cost), -COST_SHARE_DECIMALS, cost.adjusted() - COST_SHARE_DECIMALS - _CENT)
     return _share(cost, part, whole, finest=finest)
 
 
