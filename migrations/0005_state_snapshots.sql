@@ -4,8 +4,8 @@
 -- migrate:up
 
 -- Both tables can be emptied at any time, and made again from the log: no answer depends on them, only its cost.
--- The segments of a category follow each other: one begins where the one before ends. Two workers that make the same one
--- meet at the primary key.
+-- The segments of a level of a category follow each other: one begins where the one before ends. Two workers that make the
+-- same one meet at the primary key. Its columns are in the order in which the longest segment after a position is found.
 CREATE TABLE log_segments (
     after_position   bigint      NOT NULL,
     position         bigint      NOT NULL,
@@ -13,13 +13,11 @@ CREATE TABLE log_segments (
     recorded_through timestamptz,
     occurred_from    timestamptz,
     occurred_through timestamptz,
+    level            smallint    NOT NULL,
     category         text        NOT NULL,
-    ongoing          uuid[]      NOT NULL,
-    resumed          uuid[]      NOT NULL,
-    CONSTRAINT log_segments_pkey PRIMARY KEY (category, after_position)
+    continued        bigint[],
+    CONSTRAINT log_segments_pkey PRIMARY KEY (category, after_position, level)
 );
--- Identifiers do not compress. Out of line, they do not slow down a look at the times.
-ALTER TABLE log_segments ALTER COLUMN ongoing SET STORAGE EXTERNAL;
 CREATE INDEX log_segments_position_idx ON log_segments (position);
 
 COMMENT ON TABLE log_segments IS
@@ -31,10 +29,9 @@ COMMENT ON COLUMN log_segments.recorded_through IS 'The highest recorded_at of t
 COMMENT ON COLUMN log_segments.occurred_from IS 'The lowest occurred_at of the events; NULL if there are none.';
 COMMENT ON COLUMN log_segments.occurred_through IS 'The highest occurred_at of the events; NULL if there are none.';
 COMMENT ON COLUMN log_segments.category IS 'The category, such as order.';
-COMMENT ON COLUMN log_segments.ongoing IS
-    'Streams that began in the segment or before, and were expected to have later events when the segment was made.';
-COMMENT ON COLUMN log_segments.resumed IS
-    'Streams that began before the segment, were not ongoing at its beginning, and have events in it or later.';
+COMMENT ON COLUMN log_segments.level IS '0, or one more than that of the segments that it joins.';
+COMMENT ON COLUMN log_segments.continued IS
+    'The positions of the first events of the streams that began before the segment and have events in it; NULL if they are too many to be joined.';
 
 CREATE TABLE state_snapshots (
     position         bigint      NOT NULL,

@@ -119,9 +119,9 @@ class StateSnapshots:
                         )
                     )
                 segments = LogSegments(self._log, kind.category, events=segment_events)
-                segments.is_behind = True
-                while segments.is_behind:
-                    await segments.keep_up(folded["position"])
+                segments.note(folded["position"])
+                while segments.is_due:
+                    await segments.keep_up()
                 left_out = {*folded["quarantined"], *folded["doubtful"]}
                 streams = await self._streams_without(table, hash_now, every=snapshot_versions)
                 for done, stream in enumerate(streams, start=1):

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from eventstore.core.entity_state import replica
+from eventstore.database.cancellation import end
+from eventstore.errors import EventStoreError
 from eventstore.replay.log_segments import LogSegments
 from eventstore.replay.schema_hash import schema_hash
 from eventstore.replay.state_snapshots import State, keep_states
 from eventstore.repositories.read_tables import READ_TABLES
+from eventstore.waiting import Backoff
+from projections.engine.progress import progress_of
 from projections.projection import EntityProjection, Projection
 
 if TYPE_CHECKING:
     from eventstore.database.protocols import Connection
     from eventstore.log.event_log import EventLog
     from eventstore.log.unreadable import Readable
+
+_logger = logging.getLogger(__name__)
+
+# A connection that waits for a lock is missing elsewhere.
+_LOCK_WAIT_S = 0.2
+_RETRY_FIRST_S = 0.1
+_RETRY_MAX_S = 30.0
 
 
 class PastKeeper:
@@ -38,8 +52,11 @@ class PastKeeper:
         snapshot_versions: int,
         segment_events: int,
     ) -> None:
+        self._log = log
+        self._name = projection.name
         self._every = 0
         self._states: list[State] = []
+        self._due = asyncio.Event()
         self._segments: LogSegments | None = None
         if isinstance(projection, EntityProjection):
             kind: type[Any] = projection.entity
@@ -49,11 +66,6 @@ class PastKeeper:
                 self._hash = schema_hash(kind, projection.version)
                 if partition == 0:
                     self._segments = LogSegments(log, kind.category, events=segment_events)
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether there are more segments to make than one call makes."""
-        return self._segments is not None and self._segments.is_behind
 
     def begin(self) -> None:
         """Forget states of a transaction that did not commit."""
@@ -86,11 +98,66 @@ class PastKeeper:
             await keep_states(connection, self._states, schema_hash=self._hash)
             self._states.clear()
 
-    async def keep_segments(self, through: int, *, events: int = 0) -> None:
-        """Make the segments that are due up to a position that is final, after so many events.
+    # ---- segments ----------------------------------------------------------------------------------------------
+
+    def note_final(self, through: int, *, events: int = 0) -> None:
+        """Note that everything up to a position is final, and how many events there were since the last call."""
+        if self._segments is not None:
+            self._segments.note(through, events=events)
+            if self._segments.is_due:
+                self._due.set()
+
+    async def keep_segments(self) -> None:
+        """Make the segments that are due up to the noted position.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
         if self._segments is not None:
-            await self._segments.keep_up(through, events=events)
+            await self._segments.keep_up()
+
+    @asynccontextmanager
+    async def keeping_segments(self) -> AsyncIterator[None]:
+        """Make the segments that are due in a task beside the block.
+
+        What the block folds does not wait for segments, and no error of theirs ends it.
+        """
+        if self._segments is None:
+            yield
+            return
+        work = self._keep_segments(self._segments, self._log.server.generation)
+        task = asyncio.create_task(work, name=f"eventstore log segments {self._name}")
+        task.add_done_callback(_log_failure)
+        try:
+            yield
+        finally:
+            await end(task)
+
+    async def _keep_segments(self, segments: LogSegments, generation: int) -> None:
+        retry = Backoff(_RETRY_FIRST_S, _RETRY_MAX_S)
+        storing = progress_of(self._log).storing_segments
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            while segments.is_due:
+                try:
+                    # Whatever the number of projections, their segments take one connection of the pool.
+                    async with storing:
+                        with self._log.server.steady(generation):
+                            await segments.keep_up(lock_wait_s=_LOCK_WAIT_S)
+                except EventStoreError as error:
+                    retry_s = retry.next_s()
+                    _logger.log(
+                        logging.INFO if error.is_transient else logging.WARNING,
+                        "storing segments of the log again later",
+                        extra={"projection": self._name, "retry_in_s": retry_s},
+                        exc_info=error,
+                    )
+                    await asyncio.sleep(retry_s)
+                else:
+                    retry.reset()
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _logger.error("%s has ended: %s", task.get_name(), error, exc_info=error)

@@ -31,12 +31,14 @@ class Progress:
         progressed: Wakes the tasks that wait for a projection of this process to fold something.
         tasks: The tasks that fold, by the name of their projection.
         awaited: Set while a task of this process waits for the read tables: workers then fold at once.
+        storing_segments: Held while a worker of this process stores segments of the log beside its batches.
     """
 
     def __init__(self) -> None:
         self.progressed = Wakeups()
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.awaited = asyncio.Event()
+        self.storing_segments = asyncio.Lock()
         self._waiting = 0
 
     @contextmanager

@@ -226,8 +226,7 @@ class ProjectionWorker(Generic[R]):
 
     async def _run_while_well(self, listener: Listener) -> None:
         """Take the lease, or wait for it briefly; then fold until there has been nothing to do for a while."""
-        server = self.log.server
-        generation = server.generation
+        generation = self.log.server.generation
         await self._check_version()  # before the lease: a worker that must not fold should not block others
         if await self._lease.take() is None:
             await asyncio.sleep(self._lease.lease_s / 10)
@@ -236,10 +235,15 @@ class ProjectionWorker(Generic[R]):
         await check_table(self.log, self.projection)
         await self._check_database()
         self._place.forget()
+        async with self._past.keeping_segments():
+            await self._fold_while_well(listener, generation)
+
+    async def _fold_while_well(self, listener: Listener, generation: int) -> None:
+        """Fold batch after batch until the lease is lost or another server has taken the place of this one."""
         loop = asyncio.get_running_loop()
         renewed = checked = loop.time()
         while True:
-            if server.generation != generation:
+            if self.log.server.generation != generation:
                 self._lease.epoch = 0  # the lease belongs to a server that another one has replaced
                 return
             listener.begin()
@@ -247,7 +251,10 @@ class ProjectionWorker(Generic[R]):
             if began - checked > _CHECKED_EVERY_S:
                 await self._check_database()
                 checked = loop.time()
-            if await self.run_once():
+            place = self._place.value
+            with self.log.server.steady(place.generation):
+                moved = await self._fold_next(place, wait=True)
+            if moved:
                 renewed, self._sound_s = loop.time(), now_s()
                 if await self._collect(listener, began):
                     continue
@@ -255,8 +262,7 @@ class ProjectionWorker(Generic[R]):
                 if not await self._lease.renew():
                     return
                 renewed, self._sound_s = loop.time(), now_s()
-            if not self._past.is_behind:
-                await listener.wait()
+            await listener.wait()
 
     async def _collect(self, listener: Listener, began: float) -> bool:
         """Let events gather after the batch that began then; return whether to look for more, or else to wait for a wake-up.
@@ -273,7 +279,7 @@ class ProjectionWorker(Generic[R]):
         return True
 
     async def run_once(self, *, wait: bool = True) -> bool:
-        """Fold one batch.
+        """Fold one batch, and store the segments of the log that are due.
 
         Args:
             wait: At a gap, wait until its writer has ended; with a lease, for at most a third of its duration.
@@ -289,9 +295,12 @@ class ProjectionWorker(Generic[R]):
         place = self._place.value
         # What was read from a server, and the checkpoint it follows, are valid only for that server.
         with self.log.server.steady(place.generation):
-            return await self._run_once(place, wait=wait)
+            moved = await self._fold_next(place, wait=wait)
+            await self._past.keep_segments()
+            return moved
 
-    async def _run_once(self, place: _Place, *, wait: bool) -> bool:
+    async def _fold_next(self, place: _Place, *, wait: bool) -> bool:
+        """Fold one batch; return whether the checkpoint moved."""
         before = place.position
         if before is None:
             before = await self._take_up(place)
@@ -300,7 +309,7 @@ class ProjectionWorker(Generic[R]):
             batch = await self._read(place, before, wait=wait)
         if batch is None:
             place.position = before
-            await self._past.keep_segments(before)
+            self._past.note_final(before)
             return False
         self._batch_was_full, self._batch_had_events = batch.is_full, bool(batch.events)
         try:
@@ -315,7 +324,7 @@ class ProjectionWorker(Generic[R]):
             raise
         place.position = batch.through
         self.progressed.notify()
-        await self._past.keep_segments(batch.through, events=len(batch.events))
+        self._past.note_final(batch.through, events=len(batch.events))
         return True
 
     async def catch_up(self, position: int) -> None:

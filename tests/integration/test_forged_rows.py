@@ -51,8 +51,8 @@ STATE_SNAPSHOT = """
     VALUES (gen_random_uuid(), 1, $1::bigint, '', 1, 0, now(), now(), now())
 """
 SEGMENT = """
-    INSERT INTO log_segments (category, after_position, position, ongoing, resumed)
-    VALUES ('order', 0, $1::bigint, '{}', '{}')
+    INSERT INTO log_segments (category, level, after_position, position, continued)
+    VALUES ('order', 0, 0, $1::bigint, '{}')
 """
 
 

@@ -458,7 +458,7 @@ async def test_a_stall_explains_one_error_and_no_later_one(
         await place(store, 1)
         await until(lambda: has_folded(store.log, 1))
         monkeypatch.setattr(worker, "_check_version", _lost)
-        monkeypatch.setattr(worker, "run_once", _lost)
+        monkeypatch.setattr(worker, "_fold_next", _lost)
         async with store.connection.acquire():
             await asyncio.sleep(0.05)
             stall()
@@ -467,7 +467,7 @@ async def test_a_stall_explains_one_error_and_no_later_one(
     assert _count_of(caplog, "the event loop did not run") == 1
 
 
-async def _lost(**_: Any) -> None:
+async def _lost(*_: Any, **__: Any) -> None:
     await asyncio.sleep(0)
     raise ConnectionError("the server is away")
 

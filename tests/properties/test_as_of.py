@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from eventstore.database import ConnectionFactory
@@ -91,6 +92,7 @@ async def assert_past(past: Past, events: Sequence[RecordedEvent], page_size: in
     batches=st.integers(1, 6),
     snapshot_versions=st.integers(1, 5),
     segment_events=st.integers(1, 20),
+    segments_joined=st.integers(2, 8),
     is_dropped=st.sampled_from((False, False, False, True)),
     later=st.integers(0, 10),
     points=st.lists(
@@ -106,7 +108,7 @@ async def assert_past(past: Past, events: Sequence[RecordedEvent], page_size: in
 )
 async def test_every_query_of_any_point_in_time(  # noqa: PLR0917 - one law over many things
     make_database, migrated_template, histories, turns, readings, folded, batches, snapshot_versions, segment_events,
-    is_dropped, later, points, page_size,
+    segments_joined, is_dropped, later, points, page_size,
 ):  # fmt: skip
     """With clocks that step back, late events, workers that lag, state snapshots and segments anywhere: what the definition says.
 
@@ -118,6 +120,8 @@ async def test_every_query_of_any_point_in_time(  # noqa: PLR0917 - one law over
     now, afterwards = staged[: len(staged) - later], staged[len(staged) - later :]
     async with make_database(migrated_template) as config:
         connection = await ConnectionFactory.create_connection(config)
+        patch = pytest.MonkeyPatch()
+        patch.setattr("eventstore.replay.log_segments.SEGMENTS_JOINED", segments_joined)
         try:
             store = EventStore.of(connection)
             await record(store, now, times[: len(now)])
@@ -153,4 +157,5 @@ async def test_every_query_of_any_point_in_time(  # noqa: PLR0917 - one law over
                         pass
                 await assert_past(past, events, page_size, **when)
         finally:
+            patch.undo()
             await connection.close(timeout_s=5)

@@ -28,7 +28,7 @@ named (name, is_own, key) AS (
         ('projection_rebuild_failures', true, ARRAY['projection', 'key']),
         ('projection_rebuild_shards', true, ARRAY['projection', 'shard']),
         ('state_snapshots', true, ARRAY['stream_id', 'version']),
-        ('log_segments', true, ARRAY['category', 'after_position'])
+        ('log_segments', true, ARRAY['category', 'after_position', 'level'])
     UNION ALL
     SELECT name, false, NULL FROM pg_catalog.unnest($1::pg_catalog.text[]) AS read_tables (name)
 ),

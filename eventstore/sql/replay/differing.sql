@@ -1,8 +1,8 @@
 -- Purpose: Choose the position from which a point in time is read with the fewest events, and find the streams that
 --   differ there. The base is the read table without rows that were folded after that position. A stream differs if it has
 --   an event up to it outside the point in time, one after it inside, or if it began before it and has later events. The
---   first two kinds are looked for in the segments whose times allow them; the third are the ongoing streams of the segment
---   that ends there, and those resumed since.
+--   first two kinds are looked for in the segments whose times allow them. For the third, the few long segments are found
+--   that together cover what follows the base: they know the streams that began before them and have an event in them.
 -- Parameters:
 --   $1 category text
 --   $2 through bigint position, inclusive
@@ -13,13 +13,13 @@
 --   $7 guess bigint position, about where the point in time lies; it affects the cost alone
 -- Result: base bigint position, stream_id uuid; one row with a NULL
 -- Locks: none beyond ACCESS SHARE
--- Index: log_segments_pkey, events_position_key
-WITH found AS MATERIALIZED (
+-- Index: log_segments_pkey, events_position_key, events_pkey
+WITH RECURSIVE found AS MATERIALIZED (
     SELECT
         after_position, position, recorded_from, recorded_through, occurred_from, occurred_through,
         pg_catalog.lag(position) OVER (ORDER BY after_position) AS position_before
     FROM {schema}.log_segments
-    WHERE category = $1::pg_catalog.text AND position <= $5::bigint
+    WHERE category = $1::pg_catalog.text AND level = 0::smallint AND position <= $5::bigint
 ),
 -- What follows a break is whole; before it nothing is known.
 segments AS MATERIALIZED (
@@ -94,6 +94,27 @@ scans AS MATERIALIZED (
         false
     FROM parts JOIN base ON parts.after >= base.position
     WHERE parts.inside > 0
+),
+-- The longest segment that begins where the one before ends, and so on.
+following (position, after, level) AS (
+    SELECT position, NULL::bigint, NULL::smallint FROM base WHERE position > 0
+    UNION ALL
+    SELECT next.position, following.position, next.level
+    FROM following CROSS JOIN LATERAL (
+        SELECT position, level FROM {schema}.log_segments
+        WHERE category = $1::pg_catalog.text AND after_position = following.position AND position <= $5::bigint
+            AND continued IS NOT NULL
+        ORDER BY level DESC
+        LIMIT 1
+    ) AS next
+),
+continued AS MATERIALIZED (
+    SELECT DISTINCT begun.position
+    FROM base CROSS JOIN following
+    JOIN {schema}.log_segments AS segment
+        ON segment.category = $1::pg_catalog.text AND segment.after_position = following.after AND segment.level = following.level
+    CROSS JOIN LATERAL pg_catalog.unnest(segment.continued) AS begun (position)
+    WHERE begun.position <= base.position
 )
 SELECT base.position AS base, NULL::pg_catalog.uuid AS stream_id FROM base
 UNION
@@ -107,24 +128,12 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS event
 UNION
-SELECT base.position, ongoing.stream_id
-FROM base
-CROSS JOIN LATERAL (
-    SELECT pg_catalog.unnest(ongoing) AS stream_id FROM {schema}.log_segments
-    WHERE category = $1::pg_catalog.text AND after_position = base.after AND position = base.position
-    OFFSET 0
-) AS ongoing
+SELECT
+    base.position,
+    (SELECT event.stream_id FROM {schema}.events AS event WHERE event.position = continued.position)
+FROM base CROSS JOIN continued
 UNION
-SELECT base.position, resumed.stream_id
-FROM base
-CROSS JOIN LATERAL (
-    SELECT pg_catalog.unnest(resumed) AS stream_id FROM {schema}.log_segments
-    WHERE category = $1::pg_catalog.text AND after_position >= base.position AND position <= $5::bigint
-    OFFSET 0
-) AS resumed
-WHERE base.position > 0
-UNION
--- After the last segment: what began before it, and what began before the base if that is the read table as it is.
+-- After the last segment: what began before the base.
 SELECT base.position, later.stream_id
 FROM base CROSS JOIN known
 CROSS JOIN LATERAL (
@@ -136,7 +145,9 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS later
 WHERE base.position > 0
-    AND (base.position = $5::bigint OR NOT EXISTS (
-        SELECT FROM {schema}.log_segments AS last
-        WHERE last.category = $1::pg_catalog.text AND last.position = known.last AND later.stream_id = ANY (last.ongoing)
-    ))
+    AND (
+        SELECT event.position FROM {schema}.events AS event
+        WHERE event.stream_id = later.stream_id
+        ORDER BY event.version
+        LIMIT 1
+    ) <= base.position
