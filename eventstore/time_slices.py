@@ -18,6 +18,9 @@ T = TypeVar("T")
 SLICE_S = 0.01
 """How long a computation goes on before other tasks run."""
 
+EVENTS_AT_A_TIME = 500
+"""How many events are decoded, or decoded and folded, before other tasks run; this takes some milliseconds."""
+
 _LISTED_AT_A_TIME = 50
 _SORTED_AT_A_TIME = 5_000  # takes some milliseconds
 

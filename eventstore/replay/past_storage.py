@@ -41,7 +41,7 @@ from eventstore.replay.schema_hash import of_table, schema_hash
 from eventstore.repositories.last_good import Stream
 from eventstore.repositories.query import Query, SortKey
 from eventstore.sql import Named, planned_for, text_of
-from eventstore.time_slices import listed, ordered
+from eventstore.time_slices import EVENTS_AT_A_TIME, listed, ordered
 
 if TYPE_CHECKING:
     from eventstore.log.event_log import EventLog
@@ -55,7 +55,6 @@ NO_VERSIONS: Mapping[str, int] = {}
 """Every projection has version 1."""
 
 _STREAMS_AT_A_TIME = 1_000
-_FOLDED_AT_A_TIME = 500  # takes some milliseconds; then other tasks of the event loop may run
 _VERSION_MAX = 2**31 - 1
 _NO_BOUND = (None, None)
 _SPARE_ROWS = 100  # read this many more matches, to replace those that differ
@@ -270,7 +269,7 @@ class PastStorage:
                     raise
                 raise QuarantinedKeysError(self._tables[kind].projection, [f'["{stream_id}"]']) from error
             events += len(some)
-            if events >= _FOLDED_AT_A_TIME:
+            if events >= EVENTS_AT_A_TIME:
                 events = 0
                 await asyncio.sleep(0)
 

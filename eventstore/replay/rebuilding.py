@@ -20,10 +20,9 @@ from eventstore.log.row_fold import RowFold
 from eventstore.replay.bounds import Bound, Range, bound, find_range
 from eventstore.replay.pages import Page, Pages, Selection
 from eventstore.replay.replay import OnProgress, ReplayProgress
+from eventstore.time_slices import EVENTS_AT_A_TIME
 
 E = TypeVar("E", bound=Entity)
-
-_FOLDED_AT_A_TIME = 500  # takes some milliseconds; then other tasks of the event loop may run
 
 Where = Callable[[E], bool] | Mapping[str, Any]
 """Which entities: a predicate, or the values that some of their fields and properties must have."""
@@ -90,14 +89,14 @@ class _Fold(Generic[E]):
         if not self._within.has_times:
             stopped = await self._take_folded(rows, changed)
             rows = [] if stopped is None else await pages.read_whole(page, after=stopped - 1)
-        for begin in range(0, len(rows), _FOLDED_AT_A_TIME):
-            self._take_whole(rows[begin : begin + _FOLDED_AT_A_TIME], changed)
+        for begin in range(0, len(rows), EVENTS_AT_A_TIME):
+            self._take_whole(rows[begin : begin + EVENTS_AT_A_TIME], changed)
             await asyncio.sleep(0)
         return changed, events
 
     async def _take_folded(self, rows: Sequence[Any], changed: dict[UUID, E | None]) -> int | None:
-        for begin in range(0, len(rows), _FOLDED_AT_A_TIME):
-            stopped = self._fold.fold(rows[begin : begin + _FOLDED_AT_A_TIME], self._states, changed)
+        for begin in range(0, len(rows), EVENTS_AT_A_TIME):
+            stopped = self._fold.fold(rows[begin : begin + EVENTS_AT_A_TIME], self._states, changed)
             if stopped is not None:
                 return stopped
             await asyncio.sleep(0)

@@ -20,8 +20,7 @@ from eventstore.log.subscription import Mark
 from eventstore.log.unreadable import OnUnreadable, Readable, UnreadableEvent, unreadable_handler
 from eventstore.replay.bounds import Bound, Range, bound, find_range
 from eventstore.replay.pages import PAGE_EVENTS_MAX, Pages, Selection
-
-_DECODED_AT_A_TIME = 500  # takes some milliseconds; then other tasks of the event loop may run
+from eventstore.time_slices import EVENTS_AT_A_TIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +224,8 @@ class Replay:
         classes, wanted = self._log.classes, self._types
         events: list[Readable] = []
         is_whole = True
-        for begin in range(0, len(rows), _DECODED_AT_A_TIME):
-            some = rows[begin : begin + _DECODED_AT_A_TIME]
+        for begin in range(0, len(rows), EVENTS_AT_A_TIME):
+            some = rows[begin : begin + EVENTS_AT_A_TIME]
             try:
                 events += decode_page(some, classes=classes)
             except (UnknownEventTypeError, EventDecodingError):

@@ -31,6 +31,7 @@ from eventstore.repositories.lists import LOAD_EVENTS_MAX, ListStatement, load_s
 from eventstore.repositories.query import Query
 from eventstore.sql import Named, text_of
 from eventstore.status import cause_of_lag
+from eventstore.time_slices import EVENTS_AT_A_TIME
 
 E = TypeVar("E", bound=Entity)
 Run = Callable[[Callable[[Connection], Awaitable[Any]]], Awaitable[Any]]
@@ -39,7 +40,6 @@ _logger = logging.getLogger(__name__)
 
 _RENAMED = {"version": "row_version"}
 _PAGE_EVENTS_MAX = 2_000  # a stream of no more is loaded by one statement
-_FOLDED_AT_A_TIME = 500  # takes some milliseconds; then other tasks of the event loop may run
 _EVENT = slice(-len(COLUMNS), None)  # the columns of an event, at the end of each record
 
 TAIL_EVENTS_MAX = 10_000
@@ -219,10 +219,10 @@ class PostgreSQLStorage:
             rows = await self._fetch(
                 Named("log/fold_stream"), entity_id, version, size.events, kind.category, size.bytes
             )
-            for begin in range(0, len(rows), _FOLDED_AT_A_TIME):
+            for begin in range(0, len(rows), EVENTS_AT_A_TIME):
                 if begin:
                     await asyncio.sleep(0)
-                some = rows[begin : begin + _FOLDED_AT_A_TIME]
+                some = rows[begin : begin + EVENTS_AT_A_TIME]
                 stopped = fold.fold(some, states, {})
                 if stopped is not None:
                     before = next(row["version"] for row in some if row["position"] == stopped) - 1
@@ -243,7 +243,7 @@ class PostgreSQLStorage:
     def _pages(self, stream_id: UUID, *, after: int) -> AsyncGenerator[Sequence[Any]]:
         """Yield the rows of a stream after a version, so many at a time as are folded at a time."""
         fetch = partial(self._fetch, Named("log/read_stream"))
-        return stream_pages(fetch, stream_id, after_version=after, page_events_max=_FOLDED_AT_A_TIME)
+        return stream_pages(fetch, stream_id, after_version=after, page_events_max=EVENTS_AT_A_TIME)
 
     async def find_executions(
         self, stream_id: UUID, execution_ids: Collection[str]

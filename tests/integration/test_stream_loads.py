@@ -80,7 +80,7 @@ async def test_a_long_stream_is_loaded_in_pages(store: EventStore):
     counting.cancel()
 
     assert (found.version, found.pages, found.length) == (last, last - 1, 2 * (last - 1))
-    assert turns > last // storage._FOLDED_AT_A_TIME
+    assert turns > last // storage.EVENTS_AT_A_TIME
 
 
 async def test_a_stream_of_large_events_is_bounded_in_bytes(store: EventStore):
@@ -125,7 +125,7 @@ async def test_old_events_of_a_stream_are_upcast(
 ):
     """Old events among others are folded wherever a page ends, and the version is that of the stream."""
     monkeypatch.setattr(storage, "_PAGE_EVENTS_MAX", page)
-    monkeypatch.setattr(storage, "_FOLDED_AT_A_TIME", page)
+    monkeypatch.setattr(storage, "EVENTS_AT_A_TIME", page)
     order, created = new_order()
     events = [created, OrderTraded(broker="B-1", fills=("2", "3")), OrderSubmitted(broker_order_id="B-2")]
     for version, event in enumerate(events):
