@@ -47,7 +47,7 @@ def _short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slices and pages are short here, as the log is."""
     monkeypatch.setattr("eventstore.time_slices.SLICE_S", 0.001)
     monkeypatch.setattr("eventstore.reports.reading._PAGE_ENTITIES", 50)
-    monkeypatch.setattr("eventstore.replay.replay._DECODED_AT_A_TIME", 100)
+    monkeypatch.setattr("eventstore.replay.replay.EVENTS_AT_A_TIME", 100)
     monkeypatch.setattr("eventstore.replay.equity_streams._PAGE_EVENTS", 500)
     monkeypatch.setattr("eventstore.replay.equity_streams._FOLDED_AT_A_TIME", 100)
 

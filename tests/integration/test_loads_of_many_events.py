@@ -70,7 +70,7 @@ async def test_a_load_has_every_later_event(
     store: EventStore, later: int, folded: bool, monkeypatch: pytest.MonkeyPatch
 ):
     """Around the number that one statement reads, and far beyond it, the state is that of the whole stream."""
-    monkeypatch.setattr(storage, "_FOLDED_AT_A_TIME", 100)
+    monkeypatch.setattr(storage, "EVENTS_AT_A_TIME", 100)
     portfolio = await saved(store, 2)
     if folded:
         await fold(store)

@@ -15,6 +15,7 @@ from eventstore.errors import EventDecodingError
 from eventstore.log.page_size import BATCH_BYTES_MAX
 from eventstore.repositories import storage
 from eventstore.store import EventStore
+from eventstore.time_slices import EVENTS_AT_A_TIME
 from projections import OrdersProjection, ProjectionWorker
 from tests.renewed_orders import OrderTraded, classes, new_order, renewed, stream
 
@@ -80,7 +81,7 @@ async def test_a_long_stream_is_loaded_in_pages(store: EventStore):
     counting.cancel()
 
     assert (found.version, found.pages, found.length) == (last, last - 1, 2 * (last - 1))
-    assert turns > last // storage.EVENTS_AT_A_TIME
+    assert turns > last // EVENTS_AT_A_TIME
 
 
 async def test_a_stream_of_large_events_is_bounded_in_bytes(store: EventStore):
