@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
@@ -153,8 +152,7 @@ async def _write_until_refused(
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Write:
+class _Write(NamedTuple):
     key: Key
     row: Any
     position: int
@@ -170,7 +168,7 @@ def _fold_key(
     *,
     past: PastKeeper | None = None,
 ) -> _Write | None:
-    if past is None:
+    if past is None or not past.keeps_any(events):
         row, position, failure = fold_key(projection, key, before, events)
     else:
         row, position, failure = _fold_and_note(projection, key, before, events, past)

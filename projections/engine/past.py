@@ -71,12 +71,14 @@ class PastKeeper:
         """Forget states of a transaction that did not commit."""
         self._states.clear()
 
+    def keeps_any(self, events: Sequence[Readable]) -> bool:
+        """Whether the state after one of these events of one stream is to be kept."""
+        every = self._every
+        return bool(every) and events[-1].version // every != (events[0].version - 1) // every
+
     def parts(self, events: Sequence[Readable]) -> Iterator[Sequence[Readable]]:
         """Yield the events of one stream in parts, so that each version to be kept ends one."""
         every = self._every
-        if not every or events[-1].version // every == (events[0].version - 1) // every:
-            yield events
-            return
         begin = 0
         for place, event in enumerate(events, start=1):
             if event.version % every == 0 or place == len(events):
@@ -85,7 +87,7 @@ class PastKeeper:
 
     def note(self, row: Any, position: int) -> None:
         """Note the state after a part, if it is to be kept."""
-        if self._every and row is not None and row.version % self._every == 0:
+        if row is not None and row.version % self._every == 0:
             self._states.append((replica(row), position))
 
     async def store_states(self, connection: Connection) -> None:
