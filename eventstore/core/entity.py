@@ -263,7 +263,7 @@ class Entity(Validated):
             DomainError: The entity was deleted, it has no applier for this class of event, or the
                 applier sets a name that is not a field. The state is unchanged.
         """
-        attributes = private(self)
+        attributes: Any = self.__pydantic_private__
         if attributes["_deleted"]:
             raise DomainError(f"{self.category}.deleted", f"{self.category} {self.id} was deleted")
         if attributes["_assigned"] or not attributes["_pending"]:

@@ -567,8 +567,7 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
             position_ids=tuple(position_ids),
             transact_time_ns=transact_time_ns,
         )
-        execution = _execution_of(event)
-        if self._is_repeat(execution):
+        if self._may_know(event.execution_id) and self._is_repeat(_execution_of(event)):
             return False
         self._check_open_at(event.occurred_at, from_venue=from_venue)
         if not allow_overfill:
@@ -1088,15 +1087,18 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
 
     # ---- executions that are known -------------------------------------------------------------------------
 
+    def _may_know(self, execution_id: str | None) -> bool:
+        """Whether an execution with this id may be known; mostly it is new, and need not be compared with any."""
+        return private(self)["_memory"] is not None or execution_id in [
+            one.execution_id for one in self.executions
+        ]
+
     def _is_repeat(self, execution: Execution, *, corrects: str | None = None) -> bool:
-        execution_id, memory = execution.execution_id, private(self)["_memory"]
-        same_id = [one for one in self.executions if one.execution_id == execution_id]
-        if not same_id and memory is None:
-            return False
         key = execution.key
         if key is None:
             return False
-        known = known_as(key, same_id, memory)
+        same_id = [one for one in self.executions if one.execution_id == key.execution_id]
+        known = known_as(key, same_id, private(self)["_memory"])
         if not known:
             return False
         if any(one.says_the_same_as(execution) and corrects in (None, one.corrects) for one in known):
@@ -1181,8 +1183,13 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
             new_id: The id that the log may have already; None or "0" if there is none.
             instead_of: The execution that no longer counts.
         """
-        attributes = private(self)
         held = self.executions
+        if (
+            len(held) < EXECUTIONS_KEPT_MAX and instead_of is None
+        ):  # it knows all of its executions, and keeps them
+            self.emit(event)
+            return
+        attributes = private(self)
         is_known = not has_id(new_id) or is_complete(held, attributes["_memory"], new_id)
         self.emit(event)
         if instead_of is not None:
