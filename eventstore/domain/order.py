@@ -1184,9 +1184,8 @@ class Order(OrderFields, Entity, category="order", created=OrderCreated):
             instead_of: The execution that no longer counts.
         """
         held = self.executions
-        if (
-            len(held) < EXECUTIONS_KEPT_MAX and instead_of is None
-        ):  # it knows all of its executions, and keeps them
+        if len(held) < EXECUTIONS_KEPT_MAX and instead_of is None:
+            # The state holds all executions, and the new one pushes none out.
             self.emit(event)
             return
         attributes = private(self)
