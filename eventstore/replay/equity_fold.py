@@ -206,11 +206,11 @@ class Held(Result):
     def unrealized(self) -> Decimal:
         """Return what closing it would realise, in the currency of the curve; 0 if it is closed or was never marked."""
         quantity, cost = self.open
-        price = self.price
-        if not quantity or price is None:
+        if not quantity:
             return _ZERO
-        value = (quantity * price - cost) * self.multiplier or _ZERO
-        return value if self.rate is None else value * self.rate
+        price = self.price
+        value = _ZERO if price is None else (quantity * price - cost) * self.multiplier or _ZERO
+        return value if self.rate is None else value * self.rate  # also a zero has the decimals of the rate
 
 
 class _Sum:
