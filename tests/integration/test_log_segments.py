@@ -171,3 +171,14 @@ async def test_segments_made_without_joined_ones(store: EventStore):
         await connection.execute("DELETE FROM log_segments WHERE level > 0")
     await make(store, 200)
     assert await levels(store) == {0: 200, 1: 200 // SEGMENTS_JOINED, 2: 3}
+
+
+async def test_segments_that_were_emptied_in_part(store: EventStore):
+    """Where long segments end beside the ends of short ones that were made anew, what follows is read from the log."""
+    await fill(store, [*range(100), *range(1_000, 1_540), *range(60)])  # the first ones are silent, and go on at the end
+    await make(store, 640)
+    async with store.connection.acquire() as connection:
+        await connection.execute("DELETE FROM log_segments WHERE level = 0 AND position > 100")
+    await make(store, 700, events=7)
+    for after in (1, 50, 64, 99):
+        assert await going_on(store, after, 700) == await going_on_by_definition(store, after, 700), after

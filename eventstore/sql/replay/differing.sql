@@ -133,12 +133,12 @@ SELECT
     (SELECT event.stream_id FROM {schema}.events AS event WHERE event.position = continued.position)
 FROM base CROSS JOIN continued
 UNION
--- After the last segment: what began before the base.
+-- After the last of those segments: what began before the base.
 SELECT base.position, later.stream_id
-FROM base CROSS JOIN known
+FROM base
 CROSS JOIN LATERAL (
     SELECT event.stream_id FROM {schema}.events AS event
-    WHERE event.position > CASE WHEN base.position = $5::bigint THEN $5::bigint ELSE known.last END
+    WHERE event.position > (SELECT pg_catalog.max(position) FROM following)
         AND event.position <= $6::bigint AND event.category = $1::pg_catalog.text
     GROUP BY event.stream_id
     HAVING pg_catalog.min(event.version) > 1
