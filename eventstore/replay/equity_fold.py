@@ -375,7 +375,7 @@ class EquityFold:
         if number == self._portfolio:
             self._rest = result
         else:
-            self._sum.change(self._results[number], result or _ZERO)
+            self._sum.change(self._results[number], _ZERO if result is None else result)
 
     def _add_of_portfolio(self, kind: int, first: str, second: str) -> None:
         rest = self._begin if kind == CREATED else self._rest

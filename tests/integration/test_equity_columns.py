@@ -276,19 +276,24 @@ async def test_only_what_columns_do_not_tell_is_read_as_events(
     assert digits(curve) == digits(await from_events(store, desk, "occurred_at"))
 
 
-async def test_a_position_that_was_never_marked_has_the_decimals_of_its_rate(store: EventStore):
+@pytest.mark.parametrize("late", [False, True], ids=["from columns", "from events"])
+async def test_a_position_that_was_never_marked_has_the_decimals_of_its_rate(store: EventStore, late: bool):
     """Its open result is 0 in another currency: times the rate it has decimals, until it is closed."""
     desk = Desk(0, currencies=True, rare=0.0, late=0.0)
     position = Position.open_by_fill(
         "S", OrderSide.BUY, D(3), D(10), D(0), occurred_at=EPOCH, execution_id="E1",
         portfolio_id=desk.portfolio.id, currency="EUR",
     )  # fmt: skip
-    position.close(D(10), execution_id="E2", occurred_at=EPOCH + timedelta(seconds=1))
+    ends = EPOCH + timedelta(seconds=2)
+    position.apply_fill(OrderSide.SELL, D(1), D(10), "E2", occurred_at=ends)
+    position.apply_fill(
+        OrderSide.SELL, D(2), D(10), "E3", occurred_at=ends - timedelta(seconds=1) if late else ends
+    )
     async with store.unit_of_work() as uow:
         await uow.portfolios.save_portfolio(desk.portfolio)
         await uow.positions.save_position(position)
     curve = await store.equity_curve(desk.portfolio, rates=RATES)
-    assert [str(point.equity) for point in curve] == ["1000.5000", "1000.50"]
+    assert [str(point.equity) for point in curve] == ["1000.5000", *["1000.5000"] * late, "1000.50"]
     assert digits(curve) == digits(await from_events(store, desk, "occurred_at"))
 
 
