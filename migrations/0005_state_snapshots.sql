@@ -16,7 +16,8 @@ CREATE TABLE log_segments (
     level            smallint    NOT NULL,
     category         text        NOT NULL,
     continued        bigint[],
-    CONSTRAINT log_segments_pkey PRIMARY KEY (category, after_position, level)
+    CONSTRAINT log_segments_pkey PRIMARY KEY (category, after_position, level),
+    CONSTRAINT log_segments_range_check CHECK (after_position >= 0 AND position > after_position)
 );
 CREATE INDEX log_segments_position_idx ON log_segments (position);
 

@@ -66,6 +66,11 @@ class LogSegments:
         if through < self._last:
             self._is_known = False  # of another server
 
+    def forget(self) -> None:
+        """Forget how far the log has gone: there may be another server now, with a shorter one."""
+        self._through = self._counted = 0
+        self._is_known = False
+
     @property
     def is_due(self) -> bool:
         """Whether there is a segment to make, as far as this object knows."""

@@ -120,13 +120,15 @@ class PastKeeper:
 
     @asynccontextmanager
     async def keeping_segments(self) -> AsyncIterator[None]:
-        """Make the segments that are due in a task beside the block.
+        """Make the segments that are due in a task beside the block, from what is noted in it.
 
         What the block folds does not wait for segments, and no error of theirs ends it.
         """
         if self._segments is None:
             yield
             return
+        self._segments.forget()
+        self._due.clear()
         work = self._keep_segments(self._segments, self._log.server.generation)
         task = asyncio.create_task(work, name=f"eventstore log segments {self._name}")
         task.add_done_callback(_log_failure)

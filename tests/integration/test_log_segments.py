@@ -6,6 +6,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
 
 from eventstore.replay.log_segments import SEGMENTS_JOINED, LogSegments
@@ -182,3 +183,15 @@ async def test_segments_that_were_emptied_in_part(store: EventStore):
     await make(store, 700, events=7)
     for after in (1, 50, 64, 99):
         assert await going_on(store, after, 700) == await going_on_by_definition(store, after, 700), after
+
+
+@pytest.mark.parametrize("after", [-1, 2, 3])
+async def test_a_segment_that_ends_before_it_begins_is_refused(store: EventStore, after: int):
+    """The next one would begin where another one does, again and again."""
+    await fill(store, list(range(5)))
+    async with store.connection.acquire_for_user() as connection:
+        with pytest.raises(asyncpg.CheckViolationError, match="log_segments_range_check"):
+            await connection.execute(
+                "INSERT INTO log_segments (category, level, after_position, position, continued) VALUES ('order', 0, $1, 2, '{}')",
+                after,
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from projections import OrdersProjection, Projection, ProjectionWorker
 from projections.engine import past
 from projections.engine.lease import PartitionLease
 from tests.conftest import admin_connection
+from tests.long_unit_of_work import patient_unit_of_work
 from tests.pools import assert_whole
 from tests.running_workers import has_folded, place, running
 from tests.waiting import until
@@ -23,6 +25,15 @@ if TYPE_CHECKING:
 
     from eventstore.database import DatabaseConfig
 
+# What a server that took over lacks: all after the first event, in the log and in what was made from it.
+LOSE = """
+    ALTER TABLE events DISABLE TRIGGER ALL;
+    DELETE FROM events WHERE position > 1;
+    ALTER TABLE events ENABLE ALWAYS TRIGGER events_refuse_change;
+    SELECT setval('events_position_seq', 1);
+    DELETE FROM orders WHERE last_position > 1;
+    UPDATE projection_checkpoints SET position = 1
+"""
 WAITING = """
     SELECT pid FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%log_segments%'
@@ -221,3 +232,38 @@ async def test_only_the_holder_of_the_lease_stores_segments(store: EventStore):
         await until(lambda: _is_stored(store, head))
         assert len(keeping()) == 1
     assert not keeping()
+
+
+async def test_a_position_of_the_server_before_is_forgotten(
+    store: EventStore, migrated_config: DatabaseConfig, monkeypatch: pytest.MonkeyPatch
+):
+    """A segment that was due on a server with a longer log is not made on the one that took over: an event in flight may come into it."""
+    monkeypatch.setattr(past, "_RETRY_FIRST_S", 60.0)
+    async with EventStore.open(migrated_config, workers=False) as other, running(worker_of(store)):
+        async with nothing_is_stored(migrated_config) as session:
+            (order, *_) = await place(store, 1, 2, 3)
+            await fold_all(store)
+            await until(lambda: _is_waited_for(session), limit_s=10)
+            await until(lambda: _is_given_back(session), limit_s=10)
+            await session.execute(LOSE)
+        in_flight = patient_unit_of_work(other)
+        await in_flight.begin_transaction()
+        order.submit("B-1")
+        await in_flight.orders.update_order(order)
+        await in_flight.flush()
+        await place(other, 4)
+        identity = store.connection.server.identity
+        assert identity is not None
+        store.connection.server.connected(replace(identity, timeline="0000FFFF"), wal=None, wal_before=0)
+        store.log.wakeups.wake()
+        await until(lambda: _is_stored_at_all(store), limit_s=30)
+        assert await stored_through(store) == 1
+        await in_flight.commit()
+        head = await fold_all(store)
+        await until(lambda: _is_stored(store, head), limit_s=30)
+    async with store.as_of(position=1) as then:
+        assert [one.id for one in await then.orders.get_active_orders()] == [order.id]
+
+
+async def _is_stored_at_all(store: EventStore) -> bool:
+    return await stored_through(store) > 0
