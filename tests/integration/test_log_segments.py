@@ -176,7 +176,8 @@ async def test_segments_made_without_joined_ones(store: EventStore):
 
 async def test_segments_that_were_emptied_in_part(store: EventStore):
     """Where long segments end beside the ends of short ones that were made anew, what follows is read from the log."""
-    await fill(store, [*range(100), *range(1_000, 1_540), *range(60)])  # the first ones are silent, and go on at the end
+    # The first ones are silent for long, and go on at the end.
+    await fill(store, [*range(100), *range(1_000, 1_540), *range(60)])
     await make(store, 640)
     async with store.connection.acquire() as connection:
         await connection.execute("DELETE FROM log_segments WHERE level = 0 AND position > 100")
