@@ -334,6 +334,11 @@ class ConnectionClosedError(ConnectionError):
 
     retryable = False
 
+    @property
+    def is_transient(self) -> bool:
+        """False: it stays closed."""
+        return False
+
 
 class ConnectionLostError(ConnectionError):
     """The connection was lost while a statement outside a transaction was running.

@@ -118,6 +118,7 @@ class EventStore:
         self._starting: asyncio.Task[None] | None = None
         self._checked = Remembered(connection.server, list[bool])
         self._has_warned = False
+        self._is_closing = False
 
     @classmethod
     def open(
@@ -204,7 +205,7 @@ class EventStore:
         store = connection.attachments.get(EventStore)
         if not isinstance(store, EventStore):
             store = connection.attachments[EventStore] = cls(connection)
-            connection.at_close(store.stop_workers)
+            connection.at_close(store._end_workers)
         return store
 
     def unit_of_work(
@@ -794,7 +795,7 @@ class EventStore:
             return
         may_work = await self._may_work()
         await self.require_migrated(workers=may_work)
-        if may_work and not self.connection.is_closed:
+        if may_work and not (self._is_closing or self.connection.is_closed):
             self._workers.start()
 
     async def _may_work(self) -> bool:
@@ -813,7 +814,7 @@ class EventStore:
 
     def start_workers_soon(self) -> None:
         """As `start_workers`, from synchronous code; it starts no worker if the database is not migrated."""
-        if not self._tasks and self._starting is None:
+        if not self._tasks and self._starting is None and not self._is_closing:
             self._starting = asyncio.create_task(self.start_workers(), name="eventstore start of the workers")
             self._starting.add_done_callback(_log_failure)
 
@@ -823,6 +824,11 @@ class EventStore:
         if starting is not None:
             await end(starting)
         await self._workers.stop()
+
+    async def _end_workers(self) -> None:
+        """Stop the workers for good: a Unit of Work that begins while the connection is being closed starts none."""
+        self._is_closing = True
+        await self.stop_workers()
 
     async def wait_for(
         self,

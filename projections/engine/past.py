@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventstore.core.entity_state import replica
 from eventstore.database.cancellation import end
-from eventstore.errors import EventStoreError
+from eventstore.errors import ConnectionClosedError, EventStoreError
 from eventstore.replay.log_segments import LogSegments
 from eventstore.replay.schema_hash import schema_hash
 from eventstore.replay.state_snapshots import State, keep_states
@@ -149,6 +149,8 @@ class PastKeeper:
                     async with storing:
                         with self._log.server.steady(generation):
                             await segments.keep_up(lock_wait_s=_LOCK_WAIT_S)
+                except ConnectionClosedError:
+                    return
                 except EventStoreError as error:
                     retry_s = retry.next_s()
                     _logger.log(

@@ -182,18 +182,21 @@ class ProjectionWorker(Generic[R]):
             PreconditionError: A precondition does not hold at the start.
             ProjectionVersionError: The table was built by another version of the projection.
             RestoredLogError: A restore has lost events that were read.
+            ConnectionClosedError: The program has closed the connection.
             ConfigurationError: The table does not fit the model of its rows; each difference is named.
             EventStoreError: An event cannot be decoded, so its key is unknown, or the schema is not the library's.
         """
         retry = Backoff(_RETRY_FIRST_S, _RETRY_MAX_S)
+        cancelled_before = cancelling()
         try:
             with self.log.wakeups.listen(self.projection.categories) as listener:
                 while True:
                     try:
                         await self._run_while_well(listener)
                     except EventStoreError as error:
-                        if cancelling() and (cancelled := cancelled_within(error)) is not None:
-                            raise cancelled  # noqa: B904 - an error of the clean-up is its context
+                        if cancelling() > cancelled_before:
+                            # An error of the clean-up is its context, unless it came from another task.
+                            raise (cancelled_within(error) or asyncio.CancelledError)  # noqa: B904
                         # The checkpoint shows what was applied, so after a lost answer it only has to be read again.
                         is_repaired_elsewhere = self._was_sound and isinstance(error, PreconditionError)
                         if not (error.is_transient or is_repaired_elsewhere):
@@ -369,8 +372,10 @@ class ProjectionWorker(Generic[R]):
             is_smaller = self._fit_batch(took_s)
             if ahead is None or is_smaller:
                 return None
+            # To await the task itself would pass a cancellation on to it, and get its error in place of the cancellation.
+            await asyncio.wait([ahead])
             with suppress(EventStoreError):  # reading the batch the regular way raises it
-                return await ahead
+                return ahead.result()
             return None
         finally:
             if ahead is not None:
