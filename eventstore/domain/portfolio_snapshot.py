@@ -239,14 +239,28 @@ def equity_of(
     for one in unrealized:
         amount, currency = (one.amount, one.currency) if isinstance(one, CurrencyAmount) else (one, None)
         open_result += amount * money.rate(currency, "a position")
-    return plain(
-        money.total(portfolio.initial_capital, ())
-        + money.total(portfolio.net_deposits, portfolio.other_deposits)
-        + money.total(portfolio.total_realized_pnl, portfolio.other_realized_pnl)
-        + open_result
-        + money.total(portfolio.total_income, portfolio.other_income)
-        + money.total(ZERO, portfolio.conversions)
-        - money.total(portfolio.total_commission_paid, portfolio.other_commissions)
+    before, after = _booked(portfolio, money)
+    return plain(sum((*before, open_result, *after), ZERO))
+
+
+@exact
+def booked(portfolio: Portfolio, rates: RateTable, *, base: str | None = None) -> tuple[Decimal, ...]:
+    """Return what sums up to `PortfolioTotals.equity`, without open results; arguments and errors are those of `equity_of`."""
+    money = _Money(portfolio.currency, rates, portfolio.currency if base is None else base)
+    before, after = _booked(portfolio, money)
+    return (*before, *after)
+
+
+def _booked(portfolio: Portfolio, money: _Money) -> tuple[tuple[Decimal, ...], tuple[Decimal, ...]]:
+    """Return what is summed up before the open results, and what after them."""
+    return (
+        money.total(portfolio.initial_capital, ()),
+        money.total(portfolio.net_deposits, portfolio.other_deposits),
+        money.total(portfolio.total_realized_pnl, portfolio.other_realized_pnl),
+    ), (
+        money.total(portfolio.total_income, portfolio.other_income),
+        money.total(ZERO, portfolio.conversions),
+        -money.total(portfolio.total_commission_paid, portfolio.other_commissions),
     )
 
 

@@ -39,6 +39,9 @@ _QUIET = CONTEXT.copy()  # its flags say nothing: zeros that are dropped on purp
 NEVER_NS = -(2**100)
 """A moment before every mark."""
 
+Summands = tuple[Decimal, ...]
+"""What is summed up to an amount."""
+
 
 class NotInColumns(PortableError):  # noqa: N818 - no error: the events are folded one by one
     """The columns do not tell all that the fold needs."""
@@ -221,10 +224,13 @@ class _Sum:
 
     Attributes:
         amount: The sum.
+        finest: The lowest exponent that a result has had.
+        largest: The highest power of ten that a result has had.
     """
 
     def __init__(self, results: int) -> None:
         self.amount = _ZERO
+        self.finest = self.largest = 0
         self._counts = Counter({0: results + 1})  # and the zero that `sum` begins with
 
     def change(self, one: Result, amount: Decimal) -> None:
@@ -235,6 +241,8 @@ class _Sum:
         """
         before = one.amount
         one.amount = amount
+        if (power := amount.adjusted()) > self.largest:
+            self.largest = power
         if amount.same_quantum(before):
             self.amount += amount - before
             return
@@ -247,6 +255,7 @@ class _Sum:
         except decimal.InvalidOperation:
             raise NotInColumns from None
         one.exponent = exponent_of(amount)
+        self.finest = min(self.finest, one.exponent)
         counts[one.exponent] += 1
         self.amount = others + amount
 
@@ -287,10 +296,10 @@ class EquityFold:
     Args:
         held: What is held of each position when it is opened, by the number of its stream.
         portfolio: The number of the portfolio's stream.
-        begin: The equity of the portfolio when it is created.
+        begin: What sums up to the equity of the portfolio when it is created.
         whole: For each stream that is folded from its events: a function that takes the next event and returns the open
-            result of a position, or the equity of the portfolio without open results; None for a portfolio that does
-            not exist.
+            result of a position, or what sums up to the equity of the portfolio without open results; None for a
+            portfolio that does not exist.
         points: Where the points go.
         rate: The rate of the portfolio's currency; None if it is that of the curve.
     """
@@ -299,8 +308,8 @@ class EquityFold:
         self,
         held: Mapping[int, Held],
         portfolio: int,
-        begin: Decimal,
-        whole: Mapping[int, Callable[[], Decimal | None]],
+        begin: Summands,
+        whole: Mapping[int, Callable[[], Summands | None]],
         points: Points,
         *,
         rate: Decimal | None = None,
@@ -315,6 +324,9 @@ class EquityFold:
         self._results = {number: Result() for number in whole if number != portfolio}
         self._sum = _Sum(len(held) + len(self._results))
         self._rest: Decimal | None = None
+        self._moved = _ZERO  # commissions and movements of cash, without their signs
+        self._finest = self._largest = 0
+        self._open = self._open_max = len(self._results)
         self._flags = decimal.getcontext().flags
 
     def add(self, page: Columns, start: int, end: int) -> None:
@@ -330,13 +342,32 @@ class EquityFold:
             self._require_unrounded()
 
     def _require_unrounded(self) -> None:
-        # The order of the sums is another one than in the fold of the domain. Also a zero may have been rounded away.
+        # Also a zero may have been rounded away.
         if self._flags[decimal.Rounded]:
+            raise NotInColumns
+
+    def _require_room(self, equities: list[Any], *, has_gaps: bool) -> None:
+        """Check that the fold of the domain, which sums up in another order, has rounded no sum.
+
+        A sum of some open results is at most that of all of them without their signs. Any other sum is one of up to four
+        amounts: that, the equity here, what the portfolio began with, and what was moved. Results of trades are what is
+        between these.
+
+        Raises:
+            NotInColumns: A sum may have had more digits than the arithmetic holds.
+        """
+        known = [one for one in equities if one is not None] if has_gaps else equities
+        powers = max(map(Decimal.adjusted, known), default=0), self._moved.adjusted()
+        self._largest = max(self._largest, *powers)
+        if self._rest is not None:
+            self._finest = min(self._finest, exponent_of(self._rest))
+        digits = max(self._largest + 1, self._sum.largest + 1 + len(str(self._open_max))) + 1
+        if digits - min(self._finest, self._sum.finest) > CONTEXT.prec:
             raise NotInColumns
 
     def _add(self, page: Columns, start: int, end: int) -> None:
         held, whole, amounts, open_sum = self._held, self._whole, self._amounts, self._sum
-        equities: list[Decimal | None] = []
+        equities: list[Any] = []
         has_gaps = False
         for number, occurred, kind, first, second in zip(
             page.numbers[start:end],
@@ -355,7 +386,9 @@ class EquityFold:
             else:
                 if kind in _FILLS:
                     self._fill(one, kind, first, second)
-                elif kind != CREATED:
+                elif kind == CREATED:
+                    self._note_open(1)
+                else:
                     moment_ns = occurred * 1000 if kind == MARKED else int(second) - _EPOCH_NS
                     if moment_ns >= one.moment_ns:
                         one.moment_ns, one.price = moment_ns, amounts[first]
@@ -366,29 +399,48 @@ class EquityFold:
                 equities.append(None)
             else:
                 equities.append(rest + open_sum.amount)
+        self._require_room(equities, has_gaps=has_gaps)
         self._points.add(page.times[start:end], equities, are_points=page.ascends and not has_gaps)
 
-    def _add_whole(self, number: int, next_result: Callable[[], Decimal | None]) -> None:
+    def _add_whole(self, number: int, next_summands: Callable[[], Summands | None]) -> None:
         self._require_unrounded()
-        result = next_result()
+        summands = next_summands()
         self._flags[decimal.Rounded] = False
         if number == self._portfolio:
-            self._rest = result
+            self._rest = None if summands is None else self._sum_of(summands)
         else:
-            self._sum.change(self._results[number], _ZERO if result is None else result)
+            self._sum.change(self._results[number], sum(summands or (), _ZERO))
+
+    def _sum_of(self, summands: Summands) -> Decimal:
+        for one in summands:
+            self._largest = max(self._largest, one.adjusted())
+            self._finest = min(self._finest, exponent_of(one))
+        return sum(summands, _ZERO)
 
     def _add_of_portfolio(self, kind: int, first: str, second: str) -> None:
-        rest = self._begin if kind == CREATED else self._rest
+        rest = self._sum_of(self._begin) if kind == CREATED else self._rest
         if rest is None:
             raise NotInColumns
         if first and kind != CREATED and (amount := self._amounts[first]):
-            rest += amount if self._rate is None else amount * self._rate
+            amount = amount if self._rate is None else amount * self._rate
+            rest += amount
+            if kind != TRADED:
+                self._moved += abs(amount)
         if second and (amount := self._amounts[second]):
-            rest -= amount if self._rate is None else amount * self._rate
+            amount = amount if self._rate is None else amount * self._rate
+            rest -= amount
+            self._moved += abs(amount)
         self._rest = rest
 
     def _fill(self, one: Held, kind: int, price: str, quantity: str) -> None:
         signed = self._amounts[quantity]
         self._require_unrounded()
+        was_open = bool(one.open.quantity)
         one.open, _ = traded(one.open, signed if kind == BOUGHT else -signed, self._amounts[price])
         self._flags[decimal.Rounded] = False  # an average may be rounded
+        if bool(one.open.quantity) is not was_open:
+            self._note_open(-1 if was_open else 1)
+
+    def _note_open(self, more: int) -> None:
+        self._open += more
+        self._open_max = max(self._open_max, self._open)

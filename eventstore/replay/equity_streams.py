@@ -23,11 +23,19 @@ from eventstore.domain.portfolio import (
     PortfolioCreated,
     PortfolioTradeRecorded,
 )
-from eventstore.domain.portfolio_snapshot import equity_of
+from eventstore.domain.portfolio_snapshot import booked
 from eventstore.domain.position import Position, PositionFilled, PositionMarked, PositionOpened
 from eventstore.log.event_log import EventLog
 from eventstore.replay.bounds import find_range
-from eventstore.replay.equity_fold import NEVER_NS, Columns, EquityFold, Held, NotInColumns, Points
+from eventstore.replay.equity_fold import (
+    NEVER_NS,
+    Columns,
+    EquityFold,
+    Held,
+    NotInColumns,
+    Points,
+    Summands,
+)
 from eventstore.replay.past_fold import begin_before, creates, try_to_evolve
 from eventstore.replay.replay import Replay
 
@@ -218,7 +226,7 @@ class ColumnCurve:
         await _fold_all(self._fold(points, await self._read_whole(end)), columns)
         return points
 
-    async def _read_whole(self, end: int) -> dict[int, Callable[[], Decimal | None]]:
+    async def _read_whole(self, end: int) -> dict[int, Callable[[], Summands | None]]:
         events: dict[int, list[RecordedEvent]] = {number: [] for number in self._whole}
         if events:
             streams = [self._streams[number] for number in events]
@@ -226,7 +234,7 @@ class ColumnCurve:
                 if isinstance(one, UpcastEvents):
                     raise NotInColumns
                 events[self._number_of[one.stream_id.bytes]].append(one)
-        results: dict[int, Callable[[], Decimal | None]] = {}
+        results: dict[int, Callable[[], Summands | None]] = {}
         for number, of_stream in events.items():
             if number == 0 and self._has_currencies and any(map(_changes_currency, of_stream)):
                 raise NotInColumns
@@ -238,24 +246,24 @@ class ColumnCurve:
 
     def _of_events(
         self, number: int, created: RecordedEvent, events: Iterator[RecordedEvent]
-    ) -> Iterator[Decimal | None]:
+    ) -> Iterator[Summands | None]:
         """Yield what a stream adds to the equity after each of its events."""
         if number == 0:
             portfolio = StreamFold(Portfolio, created)
             for event in events:
                 portfolio.add(event)
-                yield None if portfolio.entity is None else self._equity_of(portfolio.entity)
+                yield None if portfolio.entity is None else self._booked(portfolio.entity)
             return
         position = StreamFold(Position, created)
         for event in events:
             position.add(event)
             entity = position.entity
             if entity is None or entity.portfolio_id != self._streams[0] or not entity.is_open:
-                yield _ZERO
+                yield (_ZERO,)
                 continue
             amount = entity.unrealized_pnl or _ZERO
             rate = self._rate(entity.currency)
-            yield amount if rate is None else amount * rate
+            yield (amount if rate is None else amount * rate,)
 
     @property
     def _has_currencies(self) -> bool:
@@ -263,9 +271,9 @@ class ColumnCurve:
         opened = (one.event for number, one in self._created.items() if number)
         return self._base is not None or any(one.currency is not None for one in opened)  # type: ignore[attr-defined]
 
-    def _equity_of(self, portfolio: Portfolio) -> Decimal:
-        """Return the equity of the portfolio without open results."""
-        return equity_of(portfolio, (), self._rates, base=self._base)
+    def _booked(self, portfolio: Portfolio) -> Summands:
+        """Return what sums up to the equity of the portfolio without open results."""
+        return booked(portfolio, self._rates, base=self._base)
 
     def _rate(self, currency: str | None) -> Decimal | None:
         """Return what one unit of a currency is worth; of None, the portfolio's; None if nothing is converted."""
@@ -280,7 +288,7 @@ class ColumnCurve:
         return rate
 
     def _fold(
-        self, points: Points, whole: Mapping[int, Callable[[], Decimal | None]] | None = None
+        self, points: Points, whole: Mapping[int, Callable[[], Summands | None]] | None = None
     ) -> EquityFold:
         held = {}
         for number, created in self._created.items():
@@ -297,7 +305,7 @@ class ColumnCurve:
                 )
         if self._portfolio is None:
             raise NotInColumns
-        begin = self._equity_of(self._portfolio)
+        begin = self._booked(self._portfolio)
         return EquityFold(held, 0, begin, whole or {}, points, rate=self._rate(None))
 
 

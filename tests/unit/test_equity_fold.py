@@ -15,6 +15,7 @@ from eventstore.replay.equity_fold import (
     CREATED,
     MARKED,
     NEVER_NS,
+    TRADED,
     Columns,
     EquityFold,
     Held,
@@ -61,8 +62,8 @@ def test_a_running_sum_has_the_digits_of_a_sum_of_all(changes: list[tuple[int, D
 def test_a_zero_that_was_rounded_away_is_noticed():
     """A sum of results of streams that are folded from events has 35 digits, the last a 0: the columns are refused."""
     results = iter([D("99999." + 29 * "0"), D("1." + 29 * "0")])
-    whole = dict.fromkeys((1, 2), lambda: next(results))
-    fold = EquityFold({}, PORTFOLIO, D(0), whole, Points())
+    whole = dict.fromkeys((1, 2), lambda: (next(results),))
+    fold = EquityFold({}, PORTFOLIO, (D(0),), whole, Points())
     with pytest.raises(NotInColumns):
         fold.add(columns((PORTFOLIO, CREATED, ""), (1, 0, ""), (2, 0, ""), (PORTFOLIO, CREATED, "")), 0, 4)
 
@@ -74,7 +75,34 @@ def test_the_last_event_of_a_time_counts(split: int):
     points = Points()
     page = columns((PORTFOLIO, CREATED, ""), (1, MARKED, "11"), (1, MARKED, "12"), (1, MARKED, "13"))
     page.times[2] = page.times[1]
-    fold = EquityFold(held, PORTFOLIO, D(1000), {}, points)
+    fold = EquityFold(held, PORTFOLIO, (D(1000),), {}, points)
     fold.add(page, 0, split)
     fold.add(page, split, 4)
     assert (points.times.tolist(), points.amounts) == ([0, 1, 3], [D(1000), D(1004), D(1006)])
+
+
+def test_a_sum_that_the_domain_would_round_is_noticed():
+    """999 + a result of 31 decimals has 34 digits; the domain adds it to 1000 and takes the commission off after that."""
+    fold = EquityFold({}, PORTFOLIO, (D(1000),), {}, Points())
+    page = columns((PORTFOLIO, CREATED, ""), (PORTFOLIO, TRADED, ""), (PORTFOLIO, TRADED, "0." + 31 * "1"))
+    page.seconds[1] = "1"
+    with pytest.raises(NotInColumns):
+        fold.add(page, 0, 3)
+
+
+def test_open_results_that_the_domain_would_round_are_noticed():
+    """One of 11 digits and later one of 24 decimals have 34 digits and more in some order of sums, though not in this one."""
+    large = Held(NOTHING._replace(quantity=D(1), cost=D(0)), None, NEVER_NS, D(1))
+    fine = Held(NOTHING._replace(quantity=D(1), cost=D(0)), None, NEVER_NS, D(1))
+    fold = EquityFold({1: large, 2: fine}, PORTFOLIO, (D(1000),), {}, Points())
+    with pytest.raises(NotInColumns):
+        fold.add(
+            columns(
+                (PORTFOLIO, CREATED, ""),
+                (1, MARKED, "1" + 10 * "0"),
+                (1, MARKED, "1"),
+                (2, MARKED, "1." + 24 * "1"),
+            ),
+            0,
+            4,
+        )
