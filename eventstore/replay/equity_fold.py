@@ -325,7 +325,9 @@ class EquityFold:
         self._sum = _Sum(len(held) + len(self._results))
         self._rest: Decimal | None = None
         self._moved = _ZERO  # commissions and movements of cash, without their signs
-        self._finest = self._largest = 0
+        self._most = _ZERO  # the highest equity, without its sign
+        self._booked = _ZERO  # the most that was summed up at once, without signs
+        self._finest = 0  # the lowest exponent of what was booked
         self._open = self._open_max = len(self._results)
         self._flags = decimal.getcontext().flags
 
@@ -349,20 +351,20 @@ class EquityFold:
     def _require_room(self, equities: list[Any], *, has_gaps: bool) -> None:
         """Check that the fold of the domain, which sums up in another order, has rounded no sum.
 
-        A sum of some open results is at most that of all of them without their signs. Any other sum is one of up to four
-        amounts: that, the equity here, what the portfolio began with, and what was moved. Results of trades are what is
-        between these.
+        A sum of some open results is at most that of all of them without their signs. Any other sum is at most that, the
+        equity here, what the portfolio began with and what was moved together. Results of trades are what is between these.
 
         Raises:
             NotInColumns: A sum may have had more digits than the arithmetic holds.
         """
-        known = [one for one in equities if one is not None] if has_gaps else equities
-        powers = max(map(Decimal.adjusted, known), default=0), self._moved.adjusted()
-        self._largest = max(self._largest, *powers)
+        if known := [one for one in equities if one is not None] if has_gaps else equities:
+            highest, lowest = max(known), min(known)
+            self._most = max(self._most, highest, -lowest)
         if self._rest is not None:
             self._finest = min(self._finest, exponent_of(self._rest))
-        digits = max(self._largest + 1, self._sum.largest + 1 + len(str(self._open_max))) + 1
-        if digits - min(self._finest, self._sum.finest) > CONTEXT.prec:
+        results = self._open_max * 10 ** (self._sum.largest + 1)
+        bound = results + sum(int(one) + 1 for one in (self._most, self._booked, self._moved))
+        if len(str(bound)) - min(self._finest, self._sum.finest) > CONTEXT.prec:
             raise NotInColumns
 
     def _add(self, page: Columns, start: int, end: int) -> None:
@@ -412,9 +414,8 @@ class EquityFold:
             self._sum.change(self._results[number], sum(summands or (), _ZERO))
 
     def _sum_of(self, summands: Summands) -> Decimal:
-        for one in summands:
-            self._largest = max(self._largest, one.adjusted())
-            self._finest = min(self._finest, exponent_of(one))
+        self._booked = max(self._booked, sum(map(abs, summands), _ZERO))
+        self._finest = min(self._finest, *map(exponent_of, summands))
         return sum(summands, _ZERO)
 
     def _add_of_portfolio(self, kind: int, first: str, second: str) -> None:
