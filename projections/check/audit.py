@@ -38,7 +38,7 @@ class Finding:
 
     Attributes:
         kind: The kind: `sequence`, `versions`, `checkpoint ahead`, `checkpoint behind`, `table version`, `table shape`,
-            `delivery counts`, `rows`, `quarantine`, `discard`, `rebuild left`, `undecodable`, `state snapshots ahead`,
+            `delivery counts`, `rows`, `quarantine`, `discard`, `rebuild left`, `undecodable`, `state snapshots ahead`, `segment`,
             `impossible position`; or the name of a precondition of `eventstore.database.preconditions`.
         projection: The projection; None for the log itself.
         what: What is wrong, in one line.
@@ -133,6 +133,7 @@ async def _check(
         raise precondition_error(violations) from error  # such as a table that was dropped
     findings += _of_ends(ends)
     findings += await _of_versions(log)
+    findings += await _of_segments(log)
     for projection in projections:
         found = await _state_of(log, projection)
         if all(one.kind != "table version" for one in found):
@@ -295,6 +296,19 @@ async def _of_versions(log: EventLog) -> list[Finding]:
             "restore the events table from a backup that has them",
         )
         for row in rows
+    ]
+
+
+async def _of_segments(log: EventLog) -> list[Finding]:
+    return [
+        Finding(
+            "segment",
+            None,
+            f"the segment of {row['category']} events after position {row['after_position']} up to {row['position']}, of level "
+            f"{row['level']}, does not hold what the log has there: lists of the past may be wrong",
+            "run `eventstore snapshots drop`; workers make all segments anew",
+        )
+        for row in await _fetch(log, "check/segments", _NAMED_MAX + 1)
     ]
 
 

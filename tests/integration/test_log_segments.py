@@ -11,6 +11,7 @@ import pytest
 
 from eventstore.replay.log_segments import SEGMENTS_JOINED, LogSegments
 from eventstore.sql import load
+from projections.check import check
 
 if TYPE_CHECKING:
     from eventstore import EventStore
@@ -196,3 +197,41 @@ async def test_a_segment_that_ends_before_it_begins_is_refused(store: EventStore
                 "INSERT INTO log_segments (category, level, after_position, position, continued) VALUES ('order', 0, $1, 2, '{}')",
                 after,
             )
+
+
+async def test_the_check_compares_segments_with_the_log(store: EventStore):
+    """Sound ones are sound, at every level; a list or a time that is not that of the log is found, until all are made anew."""
+    await fill(store, [*range(200), *range(100), *range(1_000, 1_400)])
+    await make(store, 700)
+    assert {level for level, segments in (await levels(store)).items() if segments} == {0, 1, 2, 3}
+    assert not await findings(store)
+    for forged in (
+        "continued = continued[2:]",
+        "continued = continued || 1::bigint",
+        "continued = NULL",
+        "recorded_from = recorded_from - interval '1 s'",
+        "recorded_through = NULL",
+        "occurred_from = occurred_from - interval '1 s'",
+        "occurred_through = occurred_through + interval '1 s'",
+    ):
+        async with store.connection.acquire() as connection:
+            await connection.execute(
+                f"UPDATE log_segments SET {forged} WHERE level = 0 AND after_position = 250"
+            )
+        assert [
+            one.startswith("the segment of order events after position 250 up to 251")
+            for one in await findings(store)
+        ] == [True], forged
+        await store.state_snapshots.drop()
+        await make(store, 700)
+        assert not await findings(store)
+    async with store.connection.acquire() as connection:
+        await connection.execute(
+            "UPDATE log_segments SET continued = '{}' WHERE level = 2 AND after_position = 192"
+        )
+    assert len(await findings(store)) == 1
+
+
+async def findings(store: EventStore) -> list[str]:
+    """What the check says of segments."""
+    return [one.what for one in (await check(store.log, [])).findings if one.kind == "segment"]
