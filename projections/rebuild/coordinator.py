@@ -242,7 +242,7 @@ class _Rebuild:
             pool.leave(WHOLE, build.along)
             build.is_folded = build.along is not None
             build.along = None
-        build.forget()  # the proof needs the memory
+        await build.let_go()  # the proof needs the memory
         build.is_folded = build.is_folded and not await build.failures()
         if build.is_folded:
             proved = await self._index_and_prove(build, pool)
