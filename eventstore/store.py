@@ -66,6 +66,7 @@ from eventstore.repositories.query import as_id
 from eventstore.repositories.read_tables import READ_TABLES
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
 from eventstore.sql import load
+from eventstore.tasks import started
 from projections import (
     InstrumentsProjection,
     OrdersProjection,
@@ -815,8 +816,7 @@ class EventStore:
     def start_workers_soon(self) -> None:
         """As `start_workers`, from synchronous code; it starts no worker if the database is not migrated."""
         if not self._tasks and self._starting is None and not self._is_closing:
-            self._starting = asyncio.create_task(self.start_workers(), name="eventstore start of the workers")
-            self._starting.add_done_callback(_log_failure)
+            self._starting = started(self.start_workers(), name="eventstore start of the workers")
 
     async def stop_workers(self) -> None:
         """End the tasks that keep the read tables up to date; their unfinished batches are rolled back."""
@@ -917,8 +917,3 @@ def _subclasses(parent: Any) -> Iterator[Any]:
     for child in parent.__subclasses__():
         yield child
         yield from _subclasses(child)
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _logger.error("%s has ended: %s", task.get_name(), error, exc_info=error)

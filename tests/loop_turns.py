@@ -57,6 +57,22 @@ async def busy(awaited: Awaitable[object]) -> Busy:
     return Busy(longest_s, total_s, turns)
 
 
+async def turns_during(awaited: Awaitable[object]) -> int:
+    """Await something, and return how often another task took a turn meanwhile, as often as it can."""
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(take_turns())
+    await awaited
+    other.cancel()
+    return turns
+
+
 def names_of_the_late(found: Mapping[str, Busy]) -> list[str]:
     """Return what let others wait for more than a fifth of its processor time, if that is long at all.
 

@@ -14,6 +14,7 @@ import asyncpg
 
 from eventstore.database.cancellation import Outcome
 from eventstore.loop_stalls import FairLoop
+from eventstore.tasks import retrieve
 
 
 class Answer(Outcome[Any]):
@@ -64,15 +65,10 @@ class AnswerLoop(FairLoop):
             yield
         except asyncpg.InternalClientError:
             for future in made:
-                future.add_done_callback(_retrieve)
+                future.add_done_callback(retrieve)
             raise
         finally:
             self.copying = None
-
-
-def _retrieve(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled():
-        future.exception()
 
 
 class Sent:

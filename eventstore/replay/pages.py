@@ -11,6 +11,7 @@ from uuid import UUID
 from eventstore.database.access import ConnectionSource, read_rows
 from eventstore.database.server import KnownServer
 from eventstore.log.page_size import BYTES_UNBOUNDED, PageSize
+from eventstore.tasks import retrieve
 
 PAGE_EVENTS_MAX = 1_000
 """The default number of events of a page: larger pages are slower, because more objects are alive at a time."""
@@ -116,7 +117,7 @@ class Pages:
 
     def _fetch_ahead(self, after: int) -> asyncio.Task[Page]:
         task = asyncio.create_task(self._read(after), name="eventstore replay, page ahead")
-        task.add_done_callback(_take_note)
+        task.add_done_callback(retrieve)  # the next reader reads the page again
         return task
 
     async def _read(self, after: int) -> Page:
@@ -169,9 +170,3 @@ class Pages:
         )
         if counted["events"] < min(events_max, range_cost):
             self._is_of_streams, self._window = True, range_cost
-
-
-def _take_note(task: asyncio.Task[Page]) -> None:
-    """Retrieve a failure that nobody awaits any more: the next reader reads the page again."""
-    if not task.cancelled():
-        task.exception()

@@ -15,6 +15,7 @@ from eventstore.replay.log_segments import LogSegments
 from eventstore.replay.schema_hash import schema_hash
 from eventstore.replay.state_snapshots import State, keep_states
 from eventstore.repositories.read_tables import READ_TABLES
+from eventstore.tasks import started
 from eventstore.waiting import Backoff
 from projections.engine.progress import progress_of
 from projections.projection import EntityProjection, Projection
@@ -130,8 +131,7 @@ class PastKeeper:
         self._segments.forget()
         self._due.clear()
         work = self._keep_segments(self._segments, self._log.server.generation)
-        task = asyncio.create_task(work, name=f"eventstore log segments {self._name}")
-        task.add_done_callback(_log_failure)
+        task = started(work, name=f"eventstore log segments {self._name}")
         try:
             yield
         finally:
@@ -162,8 +162,3 @@ class PastKeeper:
                     await asyncio.sleep(retry_s)
                 else:
                     retry.reset()
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _logger.error("%s has ended: %s", task.get_name(), error, exc_info=error)

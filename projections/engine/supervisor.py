@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
@@ -16,13 +15,12 @@ from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.shared import log_of
+from eventstore.tasks import started
 from projections.engine.lease import LEASE_S
 from projections.engine.partitions import PARTITIONS_MAX, ensure_partitions
 from projections.engine.progress import folded_through, list_partitions, progress_of, wait_for
 from projections.engine.worker import ProjectionWorker
 from projections.projection import Projection
-
-_logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
@@ -167,8 +165,7 @@ class Supervisor:
             self._start(runner.projection.name, runner.run())
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name=f"eventstore projection {name}")
-        task.add_done_callback(_log_failure)
+        task = started(work, name=f"eventstore projection {name}")
         self.tasks[name] = progress_of(self._log).tasks[name] = task
 
     async def stop(self) -> None:
@@ -245,8 +242,3 @@ async def run(
         yield supervisor
     finally:
         await supervisor.stop()
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _logger.error("%s has ended: %s", task.get_name(), error, exc_info=error)

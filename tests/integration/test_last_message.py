@@ -20,22 +20,15 @@ from projections import OrdersProjection, ProjectionRunner
 from projections.engine import batch
 from projections.engine.batch import copy_rows
 from tests.relay import Relay
+from tests.relayed_connections import relay
 from tests.rival_writers import new_order
 from tests.running_workers import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from eventstore.database import DatabaseConfig
 
-
-@pytest_asyncio.fixture
-async def relay(migrated_config: DatabaseConfig) -> AsyncIterator[Relay]:
-    """A relay before the server."""
-    if not migrated_config.host.startswith("/"):
-        pytest.skip("the server is not reached through a socket")
-    async with Relay(migrated_config) as one:
-        yield one
+__all__ = ["relay"]
 
 
 @pytest_asyncio.fixture

@@ -17,6 +17,7 @@ from eventstore.repositories import storage
 from eventstore.store import EventStore
 from eventstore.time_slices import EVENTS_AT_A_TIME
 from projections import OrdersProjection, ProjectionWorker
+from tests.loop_turns import turns_during
 from tests.renewed_orders import OrderTraded, classes, new_order, renewed, stream
 
 __all__ = ["classes", "renewed"]
@@ -68,17 +69,9 @@ async def test_a_long_stream_is_loaded_in_pages(store: EventStore):
     """A stream of several pages is folded to its last event, and other tasks run between the pages."""
     last = 2 * storage._PAGE_EVENTS_MAX + 3
     made = await diary(store, last, "'ab'")
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    counting = asyncio.create_task(count())
-    found = await load(store, made)
-    counting.cancel()
+    loading = asyncio.ensure_future(load(store, made))
+    turns = await turns_during(loading)
+    found = loading.result()
 
     assert (found.version, found.pages, found.length) == (last, last - 1, 2 * (last - 1))
     assert turns > last // EVENTS_AT_A_TIME
