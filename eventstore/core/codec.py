@@ -80,6 +80,7 @@ class Reader:
         is_opaque: Whether the JSON form alone does not determine the value, so that validators have
             to make it.
         types: The types that values can have; empty if unknown.
+        item_types: The types that the items of a tuple of any length can have; empty if unknown, or if it is none.
     """
 
     read: Converter | None = None
@@ -90,6 +91,7 @@ class Reader:
     may_be_none: bool = False
     is_opaque: bool = False
     types: frozenset[type] = frozenset()
+    item_types: frozenset[type] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -502,6 +504,7 @@ class _Compiler:
             keeps_none=all(item.keeps_none for item in items),
             is_wide=any(item.is_wide for item in items),
             types=frozenset({tuple}),
+            item_types=frozenset() if variadic is None or len(items) > 1 else items[0].types,
         )
 
     def _dict(self, schema: Schema) -> Reader:

@@ -1,7 +1,7 @@
 """Writing of events with orjson, in half the time that pydantic takes.
 
-Most fields hold text, decimals, ids, times, flags, integers or members of enums of texts. orjson
-writes these exactly as pydantic does. An event with a value of any other type, or of another type
+Most fields hold text, decimals, ids, times, flags, integers, members of enums of texts, or tuples of these. orjson
+writes them exactly as pydantic does. An event with a value of any other type, or of another type
 than its field's, is left to pydantic, which writes it or refuses it.
 """
 
@@ -48,6 +48,7 @@ def writer_of(model: type[BaseModel], *, envelope: str) -> Write | None:
     if any(name in model.model_config for name in _CHANGING_SETTINGS):
         return None
     types: dict[str, frozenset[type]] = {}
+    item_types: dict[str, frozenset[type]] = {}
     flags, tuples = set[str](), set[str]()
     for name, reader in form.readers.items():
         default = form.defaults.get(name, ...)
@@ -55,9 +56,9 @@ def writer_of(model: type[BaseModel], *, envelope: str) -> Write | None:
             flags.add(name)
         if tuple in reader.types and default == ():
             tuples.add(name)
-        types[name] = frozenset(
-            kind for kind in reader.types if kind in _WRITTEN_ALIKE or _is_enum_of_texts(kind)
-        )
+        types[name] = _alike(reader.types)
+        if items := _alike(reader.item_types):
+            item_types[name] = items
 
     def write(state: Mapping[str, Any]) -> bytes | None:
         written = {
@@ -70,13 +71,19 @@ def writer_of(model: type[BaseModel], *, envelope: str) -> Write | None:
         try:
             del written[envelope]
             for name, value in written.items():
-                if type(value) not in types[name]:
+                if type(value) not in types[name] and not (
+                    type(value) is tuple and item_types[name].issuperset(map(type, value))
+                ):
                     return None
             return orjson.dumps(written, default=str, option=orjson.OPT_UTC_Z)
         except (KeyError, TypeError):
             return None
 
     return write
+
+
+def _alike(kinds: frozenset[type]) -> frozenset[type]:
+    return frozenset(kind for kind in kinds if kind in _WRITTEN_ALIKE or _is_enum_of_texts(kind))
 
 
 def _is_enum_of_texts(kind: type) -> bool:
