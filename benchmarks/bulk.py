@@ -9,6 +9,7 @@ from benchmarks.appending import save_orders
 from benchmarks.bench import BARE_COLUMNS, EVENT_JSON, Bench, new_order
 from benchmarks.workload import Figure, Goal, Workload, seconds
 from eventstore import StreamAppend
+from eventstore.time_slices import listed
 
 __all__ = ["BulkLoad", "Storage"]
 
@@ -24,8 +25,9 @@ class BulkLoad(Workload):
     async def measure(self, bench: Bench) -> Figure:
         """Measure both, the making of the orders left out, and COPY out."""
         events = bench.sizes.bulk_events
-        orders = [new_order() for _ in range(events)]
-        streams = [StreamAppend(order.id, 0, order.pending_events) for order in orders]
+        # In slices, or the store would report an event loop that stood still for seconds.
+        orders = await listed(new_order() for _ in range(events))
+        streams = await listed(StreamAppend(order.id, 0, order.pending_events) for order in orders)
         value = events / await seconds(bench.store.log.import_events(streams))
         now = datetime.now(UTC)
         records: list[tuple[Any, ...]] = [

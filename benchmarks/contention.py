@@ -66,7 +66,8 @@ class OneStream(Workload):
     The floor is the same work by hand: read the state, change it in the program and write the next version, in a
     transaction that locks the state. Measured beside: the same without a lock, again after each conflict; and one call
     of a function that takes a lock and inserts, which reads no state, so it serves who needs none to know what to write.
-    A worker folds in a second process throughout, as it would.
+    A worker folds in a second process throughout, as it would; it has nothing to do for the floor. So the rate without a
+    worker is measured beside.
     """
 
     name = "one_stream_8_writers"
@@ -82,11 +83,13 @@ class OneStream(Workload):
     async def measure(self, bench: Bench) -> Figure:
         """Measure all; a success that is not in its stream afterwards fails the run."""
         count = bench.sizes.contended
+        alone = await amend_orders(bench, count)
         async with bench.worker():
             return Figure(
                 await amend_orders(bench, count),
                 await _write_bare(bench, _lock_and_write, rate, count),
                 {
+                    "no worker": alone,
                     "raw asyncpg: read, insert, again after a conflict": await _write_bare(
                         bench, _read_and_write, rate, count
                     ),
