@@ -10,8 +10,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
-from eventstore.core import codec
-from eventstore.core.context import at, exact, plain
+from eventstore.core.context import at, exact, plain, total
 from eventstore.core.entity import Entity, applies
 from eventstore.core.entity_state import private
 from eventstore.core.event import RecordedEvent
@@ -226,7 +225,7 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
             symbol=symbol,
             transact_time_ns=transact_time_ns,
         )
-        if self._is_repeated_trade(trade_of(event)):
+        if self._is_repeated_trade(event):
             return False
         self._emit_counted(event)
         return True
@@ -343,7 +342,7 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
         )
         trade = trade_of(new)
         if trade.key != old.key:
-            if self._is_repeated_trade(trade):
+            if self._is_repeated_trade(new):
                 return False
         elif trade.says_the_same_as(old) and not (realized_pnl_change or cash_flow_change):
             return False
@@ -648,26 +647,31 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
         flow = event.realized_pnl or _ZERO
         if event.commission_currency is None:
             flow -= event.commission
-        # A difference of two valid amounts: it needs no second validation unless it is beyond their digits.
-        return codec.fill(PortfolioTradeRecorded, {**event.__dict__, "cash_flow": plain(flow)})
+        # A difference of two valid amounts needs no validation, and nobody has seen the event yet.
+        event.__dict__["cash_flow"] = plain(flow)
+        return event
 
     def _known_trades(self, key: ExecutionKey) -> list[Trade]:
         memory = private(self)["_memory"]
         held = [one for one in self.trades if one.execution_id == key.execution_id]
         return known_as(key, held, None if memory is None else memory.trades)
 
-    def _is_repeated_trade(self, trade: Trade) -> bool:
-        """Whether a trade was counted before.
+    def _is_repeated_trade(self, event: PortfolioTradeRecorded) -> bool:
+        """Whether the trade of an event was counted before.
 
         Raises:
             DomainError: `portfolio.trade_conflict`.
         """
-        known = [] if trade.key is None else self._known_trades(trade.key)
-        if not known or any(one.says_the_same_as(trade) for one in known):
-            return bool(known)
+        key = key_of(event)
+        known = [] if key is None else self._known_trades(key)
+        if not known:
+            return False
+        trade = trade_of(event)
+        if any(one.says_the_same_as(trade) for one in known):
+            return True
         raise DomainError(
             "portfolio.trade_conflict",
-            f"portfolio {self.name}: trade {trade.key} is known as {known[-1].told()}, not as {trade.told()}: "
+            f"portfolio {self.name}: trade {key} is known as {known[-1].told()}, not as {trade.told()}: "
             "name its order, account or venue if it is another trade, or use correct_trade() if it was corrected",
         )
 
@@ -899,7 +903,7 @@ class Portfolio(PortfolioFields, Entity, category="portfolio", created=Portfolio
         if not amount:
             return
         if currency is None or currency == self.currency:
-            self.set(**{own: plain(self.__dict__[own] + amount)})
+            self.__dict__[own] = total(self.__dict__[own], amount)
         else:
             self.set(**{others: add_amount(self.__dict__[others], currency, plain(amount))})
 
