@@ -47,18 +47,11 @@ def writer_of(model: type[BaseModel], *, envelope: str) -> Write | None:
         return None
     if any(name in model.model_config for name in _CHANGING_SETTINGS):
         return None
-    types: dict[str, frozenset[type]] = {}
-    item_types: dict[str, frozenset[type]] = {}
-    flags, tuples = set[str](), set[str]()
-    for name, reader in form.readers.items():
-        default = form.defaults.get(name, ...)
-        if bool in reader.types and default is False:
-            flags.add(name)
-        if tuple in reader.types and default == ():
-            tuples.add(name)
-        types[name] = _alike(reader.types)
-        if items := _alike(reader.item_types):
-            item_types[name] = items
+    defaults = {name: form.defaults.get(name, ...) for name in form.readers}
+    flags = {name for name, one in form.readers.items() if bool in one.types and defaults[name] is False}
+    tuples = {name for name, one in form.readers.items() if tuple in one.types and defaults[name] == ()}
+    types = {name: _alike(one.types) for name, one in form.readers.items()}
+    item_types = {name: _alike(one.item_types) for name, one in form.readers.items()}
 
     def write(state: Mapping[str, Any]) -> bytes | None:
         written = {
@@ -72,7 +65,9 @@ def writer_of(model: type[BaseModel], *, envelope: str) -> Write | None:
             del written[envelope]
             for name, value in written.items():
                 if type(value) not in types[name] and not (
-                    type(value) is tuple and item_types[name].issuperset(map(type, value))
+                    type(value) is tuple
+                    and item_types[name]
+                    and item_types[name].issuperset(map(type, value))
                 ):
                     return None
             return orjson.dumps(written, default=str, option=orjson.OPT_UTC_Z)
