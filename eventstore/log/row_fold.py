@@ -1,17 +1,19 @@
-"""Folding rows of the log to entities, without the envelopes of their events."""
+"""Folding rows of the log to entities, or decoding them for such a fold, without the envelopes of their events."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from eventstore.core.context import decimal_arithmetic
 from eventstore.core.entity import Entity
 from eventstore.core.entity_state import take
+from eventstore.core.event import Event, RecordedEvent
 from eventstore.core.event_codec import event_codecs
 from eventstore.core.registry import EventRegistry, registry
 from eventstore.garbage_collection import collecting_later
+from eventstore.log.records import NO_METADATA
 
 E = TypeVar("E", bound=Entity)
 
@@ -26,6 +28,55 @@ FOLDED_COLUMNS = (
     "is_full",
 )
 """What the statements for folds return. The data is NULL if the whole row has to be looked at."""
+
+
+UNREAD_ID = UUID(int=0)
+"""The `event_id` of an event that was decoded for a fold."""
+
+
+@collecting_later()
+def decode_for_fold(
+    rows: Iterable[Iterable[Any]],
+    *,
+    category: str,
+    taken: Container[type[Event]],
+    ignored: Container[str] = (),
+    classes: EventRegistry = registry,
+) -> list[RecordedEvent] | None:
+    """Return rows as events for a fold of entities, which looks at position, stream, version and event alone.
+
+    The rest of the envelope is not read: `event_id` is `UNREAD_ID`, `metadata` is empty, and `recorded_at` is the time of
+    occurrence. That saves a worker that catches up a tenth of its time.
+
+    Args:
+        rows: For each event the values of `FOLDED_COLUMNS`.
+        category: The category of all of them.
+        taken: The event classes to return.
+        ignored: Types that are left out, whether or not they are known.
+        classes: Where event classes are found.
+
+    Returns:
+        The events; None if one of them needs an upcaster or cannot be read, so that all have to be decoded from whole rows.
+    """
+    events: list[RecordedEvent] = []
+    add, known = events.append, _Codecs(category, taken, ignored, classes)
+    new = tuple.__new__  # takes half the time of the constructor
+    try:
+        for position, stream_id, version, type_, schema_version, data, occurred_at, _ in rows:
+            codec = known[type_, schema_version]
+            if codec is None:
+                continue
+            loads, constructors = codec
+            fields = loads(data)
+            event = constructors[tuple(fields)](fields, occurred_at)
+            add(
+                new(RecordedEvent, (position, stream_id, version, UNREAD_ID, event, NO_METADATA, occurred_at))
+            )
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - decoding the whole row meets it again, and says which event it is
+        return None
+    return events
 
 
 class RowFold(Generic[E]):
@@ -85,6 +136,29 @@ class RowFold(Generic[E]):
                 else:
                     states[stream_id] = state
         return None
+
+
+class _Codecs(dict[tuple[str, int], tuple[Any, Any] | None]):
+    """By type and schema version: the parser and the constructors of a class of events; None if it is not taken."""
+
+    def __init__(
+        self, category: str, taken: Container[type[Event]], ignored: Container[str], classes: EventRegistry
+    ) -> None:
+        super().__init__()
+        self._category = category
+        self._taken = taken
+        self._ignored = ignored
+        self._classes = classes
+
+    def __missing__(self, key: tuple[str, int]) -> tuple[Any, Any] | None:
+        found = None
+        if key[0] not in self._ignored:
+            event_class = self._classes.current[self._category, *key]  # a KeyError: it needs an upcaster
+            if event_class in self._taken:
+                codec = event_codecs[event_class]
+                found = codec.loads, codec.constructors
+        self[key] = found
+        return found
 
 
 class _Readers(dict[tuple[str, int], tuple[Any, Any, Callable[[Any, Any], None] | None]]):

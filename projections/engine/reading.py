@@ -13,9 +13,10 @@ from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.log.records import decode_page
+from eventstore.log.row_fold import decode_for_fold
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load
-from projections.projection import Projection
+from projections.projection import EntityProjection, Projection
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,76 @@ class Batch:
     events: list[Readable]
     through: int
     is_full: bool
+
+
+_WHOLE_BATCHES = 100  # that follow one which had to be read again with whole rows
+
+
+class BatchReader:
+    """Reads batch after batch for a worker.
+
+    If the rows of its table are entities that are folded by nothing but their own fold, it reads no more than that fold needs.
+    A batch with an event that needs an upcaster, or cannot be read, is read again with whole rows, and so are those after it for a
+    while.
+
+    Args:
+        log: The log.
+        projection: The projection.
+    """
+
+    def __init__(self, log: EventLog, projection: Projection[Any]) -> None:
+        self._log = log
+        self._projection = projection
+        self._folds_alone = _folds_alone(projection)
+        self._whole = 0
+
+    async def read(self, *, after: int, through: int, size: PageSize) -> Batch:
+        """Return what `read_batch` returns; the events may be without the rest of their envelopes (`decode_for_fold`).
+
+        Raises:
+            EventStoreError: As `read_batch`.
+        """
+        log, projection = self._log, self._projection
+        if self._folds_alone and not self._whole:
+            (category,) = projection.categories
+            async with reading(log.connection) as connection:
+                rows: Sequence[Any] = await connection.fetch(
+                    load("replay/fold_page", connection),
+                    after,
+                    through,
+                    size.events,
+                    [category],
+                    None,
+                    None,
+                    size.bytes,
+                )
+            events = decode_for_fold(
+                rows,
+                category=category,
+                taken=frozenset(projection.events),
+                ignored=projection.ignored_types,
+                classes=log.classes,
+            )
+            if events is not None:
+                return _batch([*events], rows, through, size)
+            self._whole = _WHOLE_BATCHES
+        elif self._whole:
+            self._whole -= 1
+        return await read_batch(log, projection, after=after, through=through, size=size)
+
+
+def _folds_alone(projection: Projection[Any]) -> bool:
+    """Whether nothing but the fold of an entity sees the events of a projection."""
+    kind = type(projection)
+    return (
+        isinstance(projection, EntityProjection)
+        and all(getattr(kind, name) is getattr(EntityProjection, name) for name in _OF_EVENTS)
+        and len(projection.categories) == 1
+    )
+
+
+_OF_EVENTS = ("key", "key_of", "taken", "fold", "evolve")
+"""The methods of a projection that are given events."""
 
 
 async def read_batch(
@@ -57,8 +128,11 @@ async def read_batch(
             rows: Sequence[Any] = await one.fetch(load("log/read_range", one), *arguments)
     else:
         rows = await connection.fetch(load("log/read_range", connection), *arguments)
+    return _batch(decode_for(log, projection, rows), rows, through, size)
+
+
+def _batch(events: list[Readable], rows: Sequence[Any], through: int, size: PageSize) -> Batch:
     is_full = size.is_full(rows)
-    events = decode_for(log, projection, rows)
     return Batch(events, rows[-1]["position"] if is_full else through, is_full)
 
 

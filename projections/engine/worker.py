@@ -50,7 +50,7 @@ from projections.engine.lease import LEASE_S, PartitionLease
 from projections.engine.partitions import PARTITIONS_MAX
 from projections.engine.past import PastKeeper
 from projections.engine.progress import progress_of
-from projections.engine.reading import Batch, read_batch
+from projections.engine.reading import Batch, BatchReader
 from projections.engine.versions import require_version, version_differs
 from projections.keys import key_text, partition_of
 from projections.projection import Projection
@@ -148,6 +148,7 @@ class ProjectionWorker(Generic[R]):
         self._batch_events_max = batch_events_max
         self._batch_events = batch_events_max
         self._size = PageSize(batch_events_max)
+        self._reader = BatchReader(log, projection)
         self._past = PastKeeper(
             log,
             projection,
@@ -357,7 +358,7 @@ class ProjectionWorker(Generic[R]):
         if place.final == after:
             return None
         self._size.limit_to(self._batch_events)
-        return await read_batch(self.log, self.projection, after=after, through=place.final, size=self._size)
+        return await self._reader.read(after=after, through=place.final, size=self._size)
 
     async def _write_and_read_on(self, place: _Place, before: int, batch: Batch) -> Batch | None:
         """Write a batch; if more may follow, read the next one meanwhile, and return it."""

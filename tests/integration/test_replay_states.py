@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -18,21 +18,10 @@ from eventstore.log.row_fold import FOLDED_COLUMNS
 from eventstore.replay.pages import PAGE_EVENTS_MAX
 from eventstore.replay.replay import ReplayProgress
 from eventstore.store import EventStore
+from tests.forged_rows import FORGED, forge
 from tests.renewed_orders import OrderTraded, classes, new_order, renewed, stream
 
 __all__ = ["classes", "renewed"]
-
-FORGED = {
-    "an infinite time": {"occurred_at": "'infinity'"},
-    "metadata that is no object": {"metadata": "'[1]'"},
-    "an unknown type": {"type": "'OrderLost'"},
-    "an unknown version": {"schema_version": "9"},
-    "an unknown field": {"data": """data || '{"lost": 1}'"""},
-    "a missing field": {"data": "'{}'"},
-    "no text": {"data": "'{\"broker_order_id\": 1}'", "type": "'OrderFilled'"},
-    "data that is no object": {"data": "'[]'"},
-}
-"""What a row of the log may have that the library never writes: expressions for its columns."""
 
 
 def order(symbol: str = "ES") -> Order:
@@ -68,18 +57,6 @@ async def replayed(store: EventStore, kind: type[Any], **chosen: Any) -> dict[UU
     async for _ in store.replay_states(kind, states=states, **chosen):
         pass
     return states
-
-
-async def forge(store: EventStore, columns: Mapping[str, str]) -> None:
-    """Insert one more event of the last order as the library never would."""
-    names = "category", "type", "schema_version", "data", "metadata", "occurred_at", "recorded_at"
-    values = ", ".join(columns.get(name, name) for name in names)
-    async with store.connection.acquire_for_user() as connection:
-        await connection.execute(
-            f"INSERT INTO events (position, stream_id, version, event_id, {', '.join(names)}) "
-            f"SELECT nextval('events_position_seq'), stream_id, 4, gen_random_uuid(), {values} FROM events "
-            "WHERE position = 8"
-        )
 
 
 async def test_states_are_those_of_a_fold_of_whole_events(store: EventStore):

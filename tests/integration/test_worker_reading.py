@@ -1,0 +1,152 @@
+"""What a worker reads: no more of an event than a fold of its entity needs, unless more is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from eventstore import EventStore, Order, OrderSide
+from eventstore.log.page_size import BATCH_BYTES_MAX, PageSize
+from eventstore.log.row_fold import UNREAD_ID
+from eventstore.log.unreadable import Readable, UnreadableEvent
+from projections import OrdersProjection, Projection
+from projections.engine import reading
+from projections.engine.reading import BatchReader, read_batch
+from tests.forged_rows import FORGED, forge
+from tests.renewed_orders import OrderTraded, classes, new_order, renewed, stream
+
+__all__ = ["classes", "renewed"]
+
+METHODS_GIVEN_EVENTS = "key", "key_of", "taken", "fold", "evolve"
+
+
+async def save_orders(store: EventStore) -> None:
+    """Three orders of three events each."""
+    async with store.unit_of_work() as uow:
+        for number in range(3):
+            order = Order.create_limit_order("ES", Decimal(3), OrderSide.BUY, limit_price=Decimal("99.5"))
+            order.submit("B-1")
+            order.fill(Decimal(1), Decimal(99), f"E-{number}")
+            await uow.orders.save_order(order)
+
+
+def told(event: Readable) -> tuple[Any, ...]:
+    """What a fold looks at; of an event that cannot be read, its error."""
+    what = (
+        str(event.error) if isinstance(event, UnreadableEvent) else [one.event for one in event.upcast_events]
+    )
+    return event.position, event.stream_id, event.version, what
+
+
+def is_whole(event: Readable) -> bool:
+    return event.event_id != UNREAD_ID
+
+
+async def read_both(
+    store: EventStore, projection: Projection[Any], *, events_max: int = 100, bytes_max: int = BATCH_BYTES_MAX
+) -> list[Readable]:
+    """Return what a worker reads, which is what `read_batch` reads of it."""
+    head = await store.log.head()
+    sizes = [PageSize(events_max), PageSize(events_max)]
+    for size in sizes:
+        size.bytes = bytes_max
+    batch = await BatchReader(store.log, projection).read(after=0, through=head, size=sizes[0])
+    whole = await read_batch(store.log, projection, after=0, through=head, size=sizes[1])
+    assert list(map(told, batch.events)) == list(map(told, whole.events))
+    assert (batch.through, batch.is_full) == (whole.through, whole.is_full)
+    assert sizes[0].events == sizes[1].events
+    return batch.events
+
+
+@pytest.mark.parametrize("events_max", [100, 9, 4, 1])
+async def test_a_worker_reads_what_a_fold_needs(store: EventStore, events_max: int):
+    """Position, stream, version and event are those of the log, in pages of any size; nothing else is read."""
+    await save_orders(store)
+
+    events = await read_both(store, OrdersProjection(), events_max=events_max)
+
+    assert len(events) == min(events_max, 9)
+    assert not any(map(is_whole, events))
+
+
+async def test_a_batch_is_bounded_in_bytes(store: EventStore):
+    """A batch ends with the event that reaches the bytes, so the memory of a worker does not depend on the sizes of events."""
+    await save_orders(store)
+
+    events = await read_both(store, OrdersProjection(), bytes_max=400)
+
+    assert 0 < len(events) < 9
+
+
+@pytest.mark.parametrize("columns", FORGED.values(), ids=FORGED)
+async def test_a_row_that_the_library_never_writes_is_read_as_a_whole(
+    store: EventStore, columns: Mapping[str, str]
+):
+    """Whatever is wrong with a row, its event or its error is that of the whole row."""
+    await save_orders(store)
+    await forge(store, columns)
+
+    events = await read_both(store, OrdersProjection())
+
+    assert all(map(is_whole, events))
+
+
+async def test_events_of_older_code_are_read_as_a_whole(renewed: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """So are those after them, for a number of batches; then the worker tries again."""
+    monkeypatch.setattr(reading, "_WHOLE_BATCHES", 2)
+    order, created = new_order()
+    await renewed.log.append(stream(order.id, 0, created))
+    await renewed.log.append(stream(order.id, 1, OrderTraded(broker="B-1", fills=("4", "6"))))
+    reader = BatchReader(renewed.log, OrdersProjection())
+    reads: list[bool] = []
+    for through in (2, 1, 1, 1):
+        batch = await reader.read(after=0, through=through, size=PageSize(100))
+        reads.append(all(map(is_whole, batch.events)))
+
+    assert reads == [True, True, True, False]
+    assert all(map(is_whole, await read_both(renewed, OrdersProjection())))
+
+
+@pytest.mark.parametrize("method", METHODS_GIVEN_EVENTS)
+async def test_a_method_of_your_own_is_given_whole_events(store: EventStore, method: str):
+    """A projection that looks at events itself finds their ids, metadata and times."""
+    await save_orders(store)
+
+    def own(self: Any, *arguments: Any) -> Any:
+        return getattr(OrdersProjection, method)(self, *arguments)
+
+    projection: Projection[Any] = type("Own", (OrdersProjection,), {method: own})()
+
+    events = await read_both(store, projection)
+
+    assert len(events) == 9
+    assert all(map(is_whole, events))
+
+
+async def test_an_ignored_type_need_not_be_known(store: EventStore):
+    """A type that a projection ignores is left out, and the others are read as before."""
+    await save_orders(store)
+    await forge(store, {"type": "'OrderLost'"})
+
+    class Ignoring(OrdersProjection):
+        ignored_types = frozenset({"OrderLost", "OrderFilled"})
+
+    events = await read_both(store, Ignoring())
+
+    assert [event.type for event in events] == ["OrderCreated", "OrderSubmitted"] * 3
+    assert not any(map(is_whole, events))
+
+
+async def test_a_class_that_a_projection_does_not_take_is_left_out(store: EventStore):
+    """The classes of a projection may be fewer than those of its entity."""
+    await save_orders(store)
+    projection = OrdersProjection()
+    projection.events = tuple(one for one in projection.events if one.type != "OrderFilled")
+
+    events = await read_both(store, projection)
+
+    assert [event.type for event in events] == ["OrderCreated", "OrderSubmitted"] * 3
+    assert not any(map(is_whole, events))
