@@ -34,15 +34,14 @@ class Batch:
     is_full: bool
 
 
-_WHOLE_BATCHES = 100  # that follow one which had to be read again with whole rows
+_WHOLE_PAGES = 100
 
 
-class BatchReader:
-    """Reads batch after batch for a worker.
+class FoldedColumns:
+    """The events of a projection in few columns of the log, where its fold needs no more.
 
-    If the rows of its table are entities that are folded by nothing but their own fold, it reads no more than that fold needs.
-    A batch with an event that needs an upcaster, or cannot be read, is read again with whole rows, and so are those after it for a
-    while.
+    So it is if the rows are entities, and nothing but the entity's own fold is given events. A page with an event that needs an
+    upcaster, or cannot be read, is read again with whole rows, and those after it with whole rows at once, for a while.
 
     Args:
         log: The log.
@@ -53,45 +52,33 @@ class BatchReader:
         self._log = log
         self._projection = projection
         self._folds_alone = _folds_alone(projection)
-        self._whole = 0
+        self._whole_pages = 0
 
-    async def read(self, *, after: int, through: int, size: PageSize) -> Batch:
-        """Return what `read_batch` returns; the events may be without the rest of their envelopes (`decode_for_fold`).
+    def suffice(self) -> bool:
+        """Whether to read the next page in these columns."""
+        if self._whole_pages:
+            self._whole_pages -= 1
+            return False
+        return self._folds_alone
 
-        Raises:
-            EventStoreError: As `read_batch`.
-        """
-        log, projection = self._log, self._projection
-        if self._folds_alone and not self._whole:
-            (category,) = projection.categories
-            async with reading(log.connection) as connection:
-                rows: Sequence[Any] = await connection.fetch(
-                    load("replay/fold_page", connection),
-                    after,
-                    through,
-                    size.events,
-                    [category],
-                    None,
-                    None,
-                    size.bytes,
-                )
-            events = decode_for_fold(
-                rows,
-                category=category,
-                taken=frozenset(projection.events),
-                ignored=projection.ignored_types,
-                classes=log.classes,
-            )
-            if events is not None:
-                return _batch([*events], rows, through, size)
-            self._whole = _WHOLE_BATCHES
-        elif self._whole:
-            self._whole -= 1
-        return await read_batch(log, projection, after=after, through=through, size=size)
+    def decode(self, rows: Sequence[Any]) -> list[Readable] | None:
+        """Return the events of rows, with no more of their envelopes than `decode_for_fold` says; None to read whole rows."""
+        (category,) = self._projection.categories
+        events = decode_for_fold(
+            rows,
+            category=category,
+            taken=frozenset(self._projection.events),
+            ignored=self._projection.ignored_types,
+            classes=self._log.classes,
+        )
+        if events is None:
+            self._whole_pages = _WHOLE_PAGES
+            return None
+        return [*events]
 
 
 def _folds_alone(projection: Projection[Any]) -> bool:
-    """Whether nothing but the fold of an entity sees the events of a projection."""
+    """Whether nothing but the fold of an entity is given the events of a projection."""
     kind = type(projection)
     return (
         isinstance(projection, EntityProjection)
@@ -102,6 +89,36 @@ def _folds_alone(projection: Projection[Any]) -> bool:
 
 _OF_EVENTS = ("key", "key_of", "taken", "fold", "evolve")
 """The methods of a projection that are given events."""
+
+
+class BatchReader:
+    """Reads batch after batch for a worker, in few columns where they suffice.
+
+    Args:
+        log: The log.
+        projection: The projection.
+    """
+
+    def __init__(self, log: EventLog, projection: Projection[Any]) -> None:
+        self._log = log
+        self._projection = projection
+        self._columns = FoldedColumns(log, projection)
+
+    async def read(self, *, after: int, through: int, size: PageSize) -> Batch:
+        """Return what `read_batch` returns; of the envelopes there may be no more than `decode_for_fold` says.
+
+        Raises:
+            EventStoreError: As `read_batch`.
+        """
+        log, projection = self._log, self._projection
+        if self._columns.suffice():
+            arguments = (after, through, size.events, projection.categories, None, None, size.bytes)
+            async with reading(log.connection) as connection:
+                rows = await connection.fetch(load("replay/fold_page", connection), *arguments)
+            events = self._columns.decode(rows)
+            if events is not None:
+                return _batch(events, rows, through, size)
+        return await read_batch(log, projection, after=after, through=through, size=size)
 
 
 async def read_batch(

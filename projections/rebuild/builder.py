@@ -19,7 +19,7 @@ from eventstore.database.cancellation import end
 from eventstore.database.protocols import Connection
 from eventstore.garbage_collection import collecting_later
 from eventstore.log.event_log import EventLog
-from eventstore.log.page_size import PageSize
+from eventstore.log.page_size import BYTES_UNBOUNDED, PageSize
 from eventstore.log.unreadable import Readable
 from eventstore.sql import load, schema_of
 from eventstore.time_slices import Slices
@@ -40,10 +40,28 @@ from projections.table import LAST_POSITION
 R = TypeVar("R")
 Key = tuple[Any, ...]
 
+_WHOLE, _FOLDED = "rebuild/read_shard", "rebuild/fold_shard"
 _PUT_AWAY_AT_ONCE = 1_000  # some milliseconds; then other tasks run
 
 # The partition under which deliveries are counted; shard 1 counts under the next lower number, and so on.
 _DELIVERED_TO_BUILD = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _PageRead:
+    """A page of the log.
+
+    Attributes:
+        rows: Its rows.
+        after: It begins after this position.
+        through: Everything up to this position has been read.
+        is_folded: Whether the rows have the few columns of a fold, and not all.
+    """
+
+    rows: Sequence[Any]
+    after: int
+    through: int
+    is_folded: bool
 
 
 class Build(TableBeside[R]):
@@ -104,20 +122,21 @@ class Build(TableBeside[R]):
         failed: list[FoldFailure] = []
         delivered = DeliveryCounts()
         async with aclosing(self._pages(connection, before, through)) as pages:
-            async for rows, after in pages:
-                if self._has_all_rows:
+            async for page in pages:
+                # A page in few columns may have to be read again, by the connection that would read the next one.
+                if self._has_all_rows and not page.is_folded:
                     await self._begin_next_page()
+                taken, after = await self._decoded(connection, page), page.through
                 with decimal_arithmetic(), collecting_later():
-                    taken = self._of_shard(decode_for(self._log, self._projection, rows))
                     delivered.add(taken)
                     taken = self._unless_skipped(taken)
                 if not self._has_all_rows:
                     await self._load(connection, taken)
-                    await self._begin_next_page()
+                await self._begin_next_page()
                 with decimal_arithmetic(), collecting_later():
                     self._fold(taken, touched, failed)
                 if self.along is not None:
-                    self.along.take(rows, taken, after)
+                    self.along.take(page.rows, taken, after)
                 events += len(taken)
                 self._on_step(after, self.events + events)
         await self._move(connection, before, after, events)
@@ -186,25 +205,20 @@ class Build(TableBeside[R]):
 
     async def _pages(
         self, connection: Connection, after: int, through: int
-    ) -> AsyncGenerator[tuple[Sequence[Any], int], None]:
-        """Yield the rows of a step, page by page, each with the position up to which the log was read."""
-        statement, categories = load("rebuild/read_shard", connection), self._projection.categories
-        shard = self._shard.bounds(self._projection)
+    ) -> AsyncGenerator[_PageRead, None]:
+        """Yield the rows of a step, page by page."""
         size = self._size = self._size or PageSize(self.limits.page_events_max)
 
-        def fetch() -> Any:
-            return connection.fetch(
-                statement,
-                after,
-                through,
-                size.events,
-                categories,
-                *shard,
-                size.bytes,
-                timeout=BUILD_TIMEOUT_S,
+        async def fetch() -> _PageRead:
+            is_folded = self._columns.suffice()
+            statement = _FOLDED if is_folded else _WHOLE
+            rows = await self._fetch(
+                connection, statement, after, through, events_max=size.events, bytes_max=size.bytes
             )
+            reached = rows[-1]["position"] if size.is_full(rows) else through
+            return _PageRead(rows, after, reached, is_folded)
 
-        ahead: asyncio.Future[Any] | None = None
+        ahead: asyncio.Future[_PageRead] | None = None
 
         def begin() -> None:
             nonlocal ahead
@@ -212,16 +226,53 @@ class Build(TableBeside[R]):
 
         try:
             for left in reversed(range(0, self.limits.step_events_max, self.limits.page_events_max)):
-                page = ahead or fetch()
-                ahead, rows = None, await page
-                after = rows[-1]["position"] if size.is_full(rows) else through
+                reading = ahead or fetch()
+                ahead, page = None, await reading
+                after = page.through
                 self._read_ahead = begin if left and after < through else None
-                yield rows, after
+                yield page
                 if after == through:
                     return
         finally:
             if ahead is not None:
                 await end(ahead)
+
+    async def _fetch(
+        self,
+        connection: Connection,
+        statement: str,
+        after: int,
+        through: int,
+        *,
+        events_max: int,
+        bytes_max: int,
+    ) -> Sequence[Any]:
+        projection = self._projection
+        rows: Sequence[Any] = await connection.fetch(
+            load(statement, connection),
+            after,
+            through,
+            events_max,
+            projection.categories,
+            *self._shard.bounds(projection),
+            bytes_max,
+            timeout=BUILD_TIMEOUT_S,
+        )
+        return rows
+
+    async def _decoded(self, connection: Connection, page: _PageRead) -> list[Readable]:
+        """Return the events of a page that belong to the shard."""
+        rows = page.rows
+        if page.is_folded:
+            with decimal_arithmetic():
+                events = self._columns.decode(rows)
+            if events is not None:
+                return self._of_shard(events)
+            rows = await self._fetch(
+                connection, _WHOLE, page.after, page.through, events_max=len(rows), bytes_max=BYTES_UNBOUNDED
+            )
+        with decimal_arithmetic(), collecting_later():
+            return self._of_shard(decode_for(self._log, self._projection, rows))
 
     async def _begin_next_page(self) -> None:
         """Let the server read the next page while this one is folded; folding needs nothing else of the server."""

@@ -14,6 +14,7 @@ from eventstore.errors import ConfigurationError, EventStoreError, RebuildError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import PageSize
 from eventstore.sql import filled, load, qualified, schema_of, with_end
+from projections.engine.reading import FoldedColumns
 from projections.projection import Projection
 from projections.quarantine.skip_list import Discards, Skipped, read_discards
 from projections.rebuild.lease import RebuildLease, taken_over
@@ -159,6 +160,7 @@ class TableBeside(Generic[R]):
         self._rows: dict[Key, Kept[R]] = {}
         self._has_all_rows = True
         self._size: PageSize | None = None
+        self._columns = FoldedColumns(log, projection)
         self._stuck: set[str] = set()
         self.discarded = Discards()
         self.refused: set[tuple[int, str]] = set()

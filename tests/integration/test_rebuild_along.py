@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +15,19 @@ from eventstore.domain.order import Order, OrderSide
 from eventstore.errors import RebuildError
 from projections import OrdersProjection, PositionsProjection, Projection
 from projections.check import check
+from projections.engine import reading
 from projections.rebuild import RebuildLimits, rebuild
 from projections.rebuild.builder import Build
 from projections.rebuild.independent_fold import IndependentFold
 from tests.filled_log import fill_the_log
 from tests.hit_projections import Hit, HitsByPrice, hits, hits_table
 from tests.ordered_by_symbol import OrderedBySymbol, create_table, place
+from tests.renewed_orders import OrderTraded, classes, new_order, renewed, stream
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
+
+__all__ = ["classes", "renewed"]
 
 SMALL = RebuildLimits(step_events_max=4, page_events_max=2)
 
@@ -76,14 +81,43 @@ async def test_a_build_that_does_not_read_every_event_is_found_out(
     pages_of = Build._pages
 
     async def changed(self: Build[Any], connection: Any, after: int, through: int) -> Any:
-        async for rows, reached in pages_of(self, connection, after, through):
-            yield (pages(rows) if reached == 10 else rows), reached
+        async for page in pages_of(self, connection, after, through):
+            yield replace(page, rows=pages(page.rows)) if page.through == 10 else page
 
     monkeypatch.setattr(Build, "_pages", changed)
     with pytest.raises(RebuildError, match=why):
         await rebuild(
             store.log, OrdersProjection(), limits=RebuildLimits(step_events_max=10, page_events_max=5)
         )
+
+
+async def test_a_page_with_an_event_of_older_code_is_read_as_a_whole(
+    renewed: EventStore, read_by_proof: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    """The build reads few columns before it and some pages after it, and its pages still serve the proof."""
+    monkeypatch.setattr(reading, "_WHOLE_PAGES", 1)
+    fetched: list[str] = []
+    fetch = Build._fetch
+
+    async def noted(self: Build[Any], connection: Any, statement: str, *arguments: Any, **more: Any) -> Any:
+        fetched.append(statement)
+        return await fetch(self, connection, statement, *arguments, **more)
+
+    monkeypatch.setattr(Build, "_fetch", noted)
+    for fills in ((), (), ("4", "6"), ("10",), (), (), ()):
+        order, created = new_order()
+        await renewed.log.append(stream(order.id, 0, created))
+        if fills:
+            await renewed.log.append(stream(order.id, 1, OrderTraded(broker="B-1", fills=fills)))
+
+    rebuilt = await rebuild(
+        renewed.log, OrdersProjection(), limits=RebuildLimits(step_events_max=6, page_events_max=2)
+    )
+
+    folded, whole = "rebuild/fold_shard", "rebuild/read_shard"
+    assert fetched == [folded, folded, whole, whole, folded, folded]
+    assert (rebuilt.rows, rebuilt.events, read_by_proof) == (7, 9, [])
+    assert (await check(renewed.log, [OrdersProjection()])).findings == ()
 
 
 async def test_an_event_that_cannot_be_folded_is_left_to_a_proof_that_knows_it(

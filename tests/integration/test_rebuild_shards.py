@@ -287,14 +287,15 @@ async def test_the_statements_read_the_streams_of_a_shard(store: EventStore):
         async with store.connection.acquire() as connection:
             for number in range(shards):
                 bounds = Shard(number, shards).bounds(projection)
-                page = await connection.fetch(
-                    load("rebuild/read_shard", connection), 0, 100, 100, ["order"], *bounds, 2**62
-                )
+                asked = 0, 100, 100, ["order"], *bounds, 2**62
+                page = await connection.fetch(load("rebuild/read_shard", connection), *asked)
+                folded = await connection.fetch(load("rebuild/fold_shard", connection), *asked)
                 window = await connection.fetch(
                     load("rebuild/scan_window", connection), 0, 100, *bounds, 2**62
                 )
                 found[number] = {row["stream_id"] for row in page}
                 assert found[number] == {row["stream_id"] for row in window}
+                assert [row["position"] for row in folded] == [row["position"] for row in page]
                 assert found[number] == {one for one in all_of(found) if Shard(number, shards).has((one,))}
         assert len(all_of(found)) == sum(map(len, found.values())) == 20
 

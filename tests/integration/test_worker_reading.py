@@ -96,7 +96,7 @@ async def test_a_row_that_the_library_never_writes_is_read_as_a_whole(
 
 async def test_events_of_older_code_are_read_as_a_whole(renewed: EventStore, monkeypatch: pytest.MonkeyPatch):
     """So are those after them, for a number of batches; then the worker tries again."""
-    monkeypatch.setattr(reading, "_WHOLE_BATCHES", 2)
+    monkeypatch.setattr(reading, "_WHOLE_PAGES", 2)
     order, created = new_order()
     await renewed.log.append(stream(order.id, 0, created))
     await renewed.log.append(stream(order.id, 1, OrderTraded(broker="B-1", fills=("4", "6"))))
