@@ -122,6 +122,9 @@ class Projection(ABC, Generic[R]):
 class EntityProjection(Projection[E]):
     """A table with one row for each entity: the row is the entity's whole state.
 
+    The fold of an entity does not look at ids, metadata and times of recording, so workers and rebuilds do not read them. If a
+    subclass overrides a method that is given events, they read whole events.
+
     Args:
         entity: The class of the entity.
         table: Its table; the key is the entity's id.
