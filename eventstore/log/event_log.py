@@ -153,7 +153,11 @@ class EventLog:
         return await self.append_columns(to_columns(staged, classes=self.classes))
 
     async def append_columns(
-        self, columns: AppendColumns, on_result: Callable[[AppendResult], None] | None = None
+        self,
+        columns: AppendColumns,
+        on_result: Callable[[AppendResult], None] | None = None,
+        *,
+        lost: Exception | None = None,
     ) -> AppendResult:
         """Like `append_staged`, for a caller that has already encoded the events.
 
@@ -161,10 +165,15 @@ class EventLog:
             columns: The events.
             on_result: Called with the result, even if the call is cancelled. A cancellation waits
                 for the outcome.
+            lost: The error that left the outcome of an earlier attempt unknown, such as that of a COMMIT without
+                an answer; None for a first attempt.
         """
         started_s = time.perf_counter()
         try:
-            result = await self._append(columns, on_result)
+            if lost is None:
+                result = await self._append(columns, on_result)
+            else:
+                result = await finish(self._append_and_report(columns, on_result, lost))
         except BaseException as error:
             if self.metrics is not None:
                 self.metrics.append_failed(error, time.perf_counter() - started_s)

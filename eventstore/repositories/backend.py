@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Protocol
 
 from eventstore.core.entity import Entity
 from eventstore.database.access import in_transaction
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.protocols import Connection
-from eventstore.errors import ConnectionError
+from eventstore.errors import ConnectionError, TimeoutError
 from eventstore.limits import check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import AppendResult, StagedEvent, to_columns
 from eventstore.repositories.storage import PostgreSQLStorage, ReadTable, Storage
-from eventstore.sql import load
+from eventstore.sql import load, own
 
 OnResult = Callable[[AppendResult], None]
 """A callback that receives the result of an append."""
 
+FAILED = "25P02"
+"""The SQLSTATE of a statement in a transaction that the server has rolled back, since an earlier one failed."""
+
+_BEGIN, _ROLLBACK = own("BEGIN"), own("ROLLBACK")
+# PostgreSQL answers COMMIT in a failed transaction with ROLLBACK, and without an error; the SELECT then fails instead.
+_COMMIT = own("SELECT; COMMIT")
 _IDLE_IN_TRANSACTION_TIMEOUT_S = 1.0
 _TRANSACTION_TIMEOUT_S = 60.0
 
@@ -52,6 +58,15 @@ class Backend(Protocol):
         """Append events, all or nothing. Sending the same events again is safe.
 
         A cancellation waits for the outcome; if the append succeeded, `on_result` has received the result by then.
+        """
+
+    async def append_again(
+        self, staged: Sequence[StagedEvent], on_result: OnResult, lost: Exception
+    ) -> AppendResult:
+        """As `append`, for events that were sent before, with the error that left their outcome unknown.
+
+        Raises:
+            TransactionCommitError: `outcome="unknown"`: no answer arrived this time either.
         """
 
     async def begin(self) -> BackendTransaction:
@@ -98,6 +113,12 @@ class PostgreSQLBackend:
         """Append events; errors as for `EventLog.append`. A cancellation waits for the outcome."""
         return self.log.append_columns(to_columns(staged, classes=self.log.classes), on_result)
 
+    def append_again(
+        self, staged: Sequence[StagedEvent], on_result: OnResult, lost: Exception
+    ) -> Coroutine[Any, Any, AppendResult]:
+        """Append events that were sent before, and whose outcome is unknown; see `EventLog.append_columns`."""
+        return self.log.append_columns(to_columns(staged, classes=self.log.classes), on_result, lost=lost)
+
     async def begin(self) -> PostgreSQLTransaction:
         """Open a transaction on its own connection, with limits on its idle time and its duration.
 
@@ -108,12 +129,9 @@ class PostgreSQLBackend:
             connection = await stack.enter_async_context(self.log.connection.acquire())
             with in_transaction(connection):
                 await self.log.server.check(connection)
-                transaction = connection.transaction()
-                await transaction.start()
+                await connection.execute(_BEGIN)
                 await connection.execute(load("log/limit_transaction", connection), *self._limits_ms)
-            return PostgreSQLTransaction(
-                self.log, self.storage.on(connection), connection, transaction, stack.pop_all()
-            )
+            return PostgreSQLTransaction(self.log, self.storage.on(connection), connection, stack.pop_all())
 
 
 class PostgreSQLTransaction:
@@ -124,13 +142,11 @@ class PostgreSQLTransaction:
         log: EventLog,
         storage: PostgreSQLStorage,
         connection: Connection,
-        transaction: Any,
         stack: AsyncExitStack,
     ) -> None:
         self.storage = storage
         self._log = log
         self._connection = connection
-        self._transaction = transaction
         self._stack = stack
 
     async def append(self, staged: Sequence[StagedEvent]) -> AppendResult:
@@ -141,21 +157,23 @@ class PostgreSQLTransaction:
         """Commit, and return the connection to the pool.
 
         Raises:
+            TransactionError: A statement has failed in it before, and the server has rolled it back: `sqlstate` is
+                `FAILED`.
             ConnectionError: The connection was lost, or led to a server that another one has replaced. The
                 commit may have been applied.
         """
         async with self._stack:
             with mapped_errors(own_statement=True, connection=self._connection):
-                await self._transaction.commit()
+                await self._connection.execute(_COMMIT)
                 if self._log.server.is_left(self._connection):
                     raise self._log.server.changed()  # the current server must have the commit
         self._log.wakeups.notify()
 
     async def rollback(self) -> None:
-        """Roll back, and return the connection to the pool; if it is lost, the server has rolled back."""
+        """Roll back, and return the connection to the pool.
+
+        If the connection is lost, the server has rolled back; if there is no answer, it does so when the pool closes it.
+        """
         async with self._stack:
-            try:
-                with in_transaction(self._connection):
-                    await self._transaction.rollback()
-            except ConnectionError:
-                pass
+            with suppress(ConnectionError, TimeoutError), in_transaction(self._connection):
+                await self._connection.execute(_ROLLBACK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeGuard, TypeVar
 
 from eventstore.core.entity import Entity
 from eventstore.database.cancellation import finish
@@ -14,13 +14,14 @@ from eventstore.errors import (
     ConcurrencyError,
     ConfigurationError,
     ConnectionError,
+    ServerChangedError,
     TimeoutError,
     TransactionAlreadyActiveError,
     TransactionError,
     TransactionNotActiveError,
 )
 from eventstore.log.records import NO_METADATA, AppendResult
-from eventstore.repositories.backend import Backend, BackendTransaction
+from eventstore.repositories.backend import FAILED, Backend, BackendTransaction
 from eventstore.repositories.booking import Book, Booking, book_reports
 from eventstore.repositories.instrument_repository import PostgreSQLInstrumentRepository
 from eventstore.repositories.order_repository import PostgreSQLOrderRepository
@@ -315,7 +316,7 @@ class PostgreSQLUnitOfWork:
                 self._sent_position = (await transaction.append(self._session.unsent)).last_position
         except BaseException as error:
             await self._end_transaction()
-            if not isinstance(error, ConnectionError) or not error.retryable:
+            if not _has_rolled_back(error):
                 raise
             # The server has rolled back what was flushed, so all of it is sent again.
             await self._backend.append(self._session.staged, self._note_commit)
@@ -324,15 +325,15 @@ class PostgreSQLUnitOfWork:
         self._session.storage = self._backend.storage
         try:
             await transaction.commit()
-        except (ConnectionError, TimeoutError) as error:
-            if isinstance(error, TimeoutError) and error.sqlstate is not None:
-                self._session.mark_unsent()
-                raise  # the server reports the failure, and has rolled back
-            # The outcome is unknown: the same append sent again waits for the first one, and returns its outcome.
-            await self._backend.append(self._session.staged, self._note_commit)
-        except BaseException:
+        except BaseException as error:
             self._session.mark_unsent()
-            raise
+            if _is_unknown(error):
+                # The same append sent again waits for the first one, and returns its outcome.
+                await self._backend.append_again(self._session.staged, self._note_commit, error)
+            elif _has_rolled_back(error):
+                await self._backend.append(self._session.staged, self._note_commit)
+            else:
+                raise
         else:
             self._session.mark_saved()
             self._last_position = self._sent_position
@@ -351,3 +352,19 @@ class PostgreSQLUnitOfWork:
         self._session.mark_unsent()
         if transaction is not None:
             await transaction.rollback()
+
+
+def _has_rolled_back(error: BaseException) -> bool:
+    """Whether the server has rolled back the transaction for a reason that is no fault of its events."""
+    if isinstance(error, TransactionError):
+        return error.sqlstate == FAILED
+    return isinstance(error, ConnectionError) and error.retryable
+
+
+def _is_unknown(error: BaseException) -> TypeGuard[Exception]:
+    """Whether a commit that raised this may have been applied."""
+    if isinstance(error, TimeoutError):
+        return error.sqlstate is None  # otherwise the server reports that it has failed
+    return isinstance(error, ServerChangedError) or (
+        isinstance(error, ConnectionError) and not error.retryable
+    )
