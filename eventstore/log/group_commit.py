@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
@@ -154,7 +155,8 @@ class GroupCommit:
         except asyncio.CancelledError as cancelled:
             outcome.add_earlier(cancelled)
             if not outcome.cancelled() and outcome.exception() is None:
-                await self._conclude(columns, outcome.result(), on_result)
+                with suppress(Exception):  # whatever becomes of the append, the cancellation is raised
+                    await self._conclude(columns, outcome.result(), on_result)
             raise
         if isinstance(known, _GoAlone):
             return await finish(self._alone(columns, known.lost, on_result))

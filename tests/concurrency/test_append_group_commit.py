@@ -262,6 +262,30 @@ async def test_cancelling_one_leaves_the_others(migrated_config: DatabaseConfig)
         assert len(await log.read_stream(blocked.stream_id)) == 1
 
 
+@pytest.mark.parametrize("loops", [1, 2, 3, 5, 8])
+async def test_a_cancelled_member_that_is_refused_raises_the_cancellation(
+    migrated_config: DatabaseConfig, loops: int
+):
+    """Its statement meets its conflict, so it goes alone and is refused: the conflict is not raised in place of the cancellation.
+
+    Otherwise who runs an operation again after a conflict would go on although it was cancelled.
+    """
+    async with opened(migrated_config) as connection:
+        log = EventLog(connection)
+        known = started()
+        await log.append(known)
+        good = [started() for _ in range(4)]
+        stale = tuned(known.stream_id, 0, 1)
+        tasks = [asyncio.ensure_future(log.append(stream)) for stream in (*good, stale)]
+        for _ in range(loops):
+            await asyncio.sleep(0)
+        tasks[-1].cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(outcomes.pop(), asyncio.CancelledError)
+        assert not any(isinstance(outcome, BaseException) for outcome in outcomes)
+        assert len(await everything(connection)) == 5
+
+
 @pytest.mark.parametrize("loops", [1, 2, 3, 5, 8, 13, 21, 34])
 async def test_the_end_of_the_event_loop_ends_the_appends(migrated_config: DatabaseConfig, loops: int):
     """Every task is cancelled, as at the end of `asyncio.run`: none hangs, none is born, each append is whole or nothing."""
