@@ -33,7 +33,9 @@ from eventstore.waiting import Backoff
 
 _POLL_FIRST_S = 0.001  # a transaction of one statement ends within a millisecond or two
 _POLL_MAX_S = 0.05
-_WINDOW_POSITIONS = 10_000
+
+WINDOW_POSITIONS = 10_000
+"""How far `advance` looks at a time: a log without gaps is final at least this far, and perhaps further."""
 
 
 @dataclass(slots=True)
@@ -195,7 +197,7 @@ class HighWaterMark:
             raise
 
     async def _scan(self, after: int, connection: Connection) -> int:
-        scan = await self._scanned(connection, after, _WINDOW_POSITIONS)
+        scan = await self._scanned(connection, after, WINDOW_POSITIONS)
         known = self._known.value
         if scan["contiguous"] < scan["last"] and known.barrier is None:
             barrier = _Barrier(scan["head"], await self._writers(connection), time.monotonic())

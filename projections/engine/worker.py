@@ -33,6 +33,7 @@ from eventstore.errors import (
 )
 from eventstore.limits import check_count, check_seconds
 from eventstore.log.event_log import EventLog
+from eventstore.log.high_water_mark import WINDOW_POSITIONS
 from eventstore.log.page_size import PageSize
 from eventstore.log.restored import require_whole
 from eventstore.log.unreadable import Readable
@@ -61,6 +62,9 @@ _logger = logging.getLogger(__name__)
 R = TypeVar("R")
 
 _BATCH_EVENTS_MAX = 2_000
+# How many positions a batch reads at most for each of its events: its time does not depend on how many events of other
+# categories lie between its own, and a batch that takes too long becomes shorter although it has few events.
+_POSITIONS_PER_EVENT_MAX = 50
 # Every batch costs a transaction, so several small appends share one. A batch begins at least this much later than the
 # previous one, unless that was full; and `fold_delay_s` later if nobody waits for the table.
 _BATCH_INTERVAL_S = 0.01
@@ -249,6 +253,7 @@ class ProjectionWorker(Generic[R]):
         while True:
             if self.log.server.generation != generation:
                 self._lease.epoch = 0  # the lease belongs to a server that another one has replaced
+            if not self._lease.is_held:
                 return
             listener.begin()
             began = loop.time()
@@ -279,8 +284,17 @@ class ProjectionWorker(Generic[R]):
         if not self._batch_was_full:
             loop = asyncio.get_running_loop()
             await asyncio.sleep(max(began + _BATCH_INTERVAL_S - loop.time(), 0))
-            await wait_until_set(self._awaited, max(began + self._fold_delay_s - loop.time(), 0))
+            await self._delay(began + self._fold_delay_s)
         return True
+
+    async def _delay(self, until_s: float) -> None:
+        """Let events gather until a time of the loop, or until somebody waits for the table; keep the lease meanwhile."""
+        loop, renewed_after_s = asyncio.get_running_loop(), self._lease.lease_s * _RENEWED_AFTER
+        while (left_s := until_s - loop.time()) > 0:
+            if await wait_until_set(self._awaited, min(left_s, renewed_after_s)):
+                return
+            if left_s > renewed_after_s and not await self._lease.renew():
+                return
 
     async def run_once(self, *, wait: bool = True) -> bool:
         """Fold one batch, and store the segments of the log that are due.
@@ -315,7 +329,10 @@ class ProjectionWorker(Generic[R]):
             place.position = before
             self._past.note_final(before)
             return False
-        self._batch_was_full, self._batch_had_events = batch.is_full, bool(batch.events)
+        self._batch_was_full = (
+            batch.is_full or batch.through < place.final or batch.through - before >= WINDOW_POSITIONS
+        )
+        self._batch_had_events = bool(batch.events)
         try:
             place.ahead = await self._write_and_read_on(place, before, batch)
         except BaseException as error:
@@ -358,7 +375,8 @@ class ProjectionWorker(Generic[R]):
         if place.final == after:
             return None
         self._size.limit_to(self._batch_events)
-        return await self._reader.read(after=after, through=place.final, size=self._size)
+        through = min(place.final, after + _POSITIONS_PER_EVENT_MAX * self._batch_events)
+        return await self._reader.read(after=after, through=through, size=self._size)
 
     async def _write_and_read_on(self, place: _Place, before: int, batch: Batch) -> Batch | None:
         """Write a batch; if more may follow, read the next one meanwhile, and return it."""
