@@ -33,7 +33,7 @@ from eventstore.database.server import Remembered
 from eventstore.domain.lots import Chosen, LotMethod, Lots
 from eventstore.domain.portfolio import Portfolio
 from eventstore.domain.position import Position
-from eventstore.errors import ConfigurationError
+from eventstore.errors import ConfigurationError, EventStoreError
 from eventstore.log.causation import causation_tree
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import NO_METADATA
@@ -814,8 +814,12 @@ class EventStore:
         return False
 
     def start_workers_soon(self) -> None:
-        """As `start_workers`, from synchronous code; it starts no worker if the database is not migrated."""
-        if not self._tasks and self._starting is None and not self._is_closing:
+        """As `start_workers`, from synchronous code; it starts no worker if the database is not migrated.
+
+        If the server could not be reached, the next call tries again.
+        """
+        may_start = self._starting is None or _was_in_vain(self._starting)
+        if may_start and not (self._tasks or self._is_closing):
             self._starting = started(self.start_workers(), name="eventstore start of the workers")
 
     async def stop_workers(self) -> None:
@@ -911,6 +915,12 @@ async def fresh_corrections(
 ) -> Corrections:
     """Return the corrections that make the rows of a projection's table fresh, as `FreshRows.corrections`."""
     return await FreshRows(log, projection).corrections(connection)
+
+
+def _was_in_vain(task: asyncio.Task[None]) -> bool:
+    """Whether a task has failed for a reason that may pass."""
+    error = task.exception() if task.done() and not task.cancelled() else None
+    return isinstance(error, EventStoreError) and error.is_transient
 
 
 def _subclasses(parent: Any) -> Iterator[Any]:

@@ -155,7 +155,7 @@ class GroupCommit:
         except asyncio.CancelledError as cancelled:
             outcome.add_earlier(cancelled)
             if not outcome.cancelled() and outcome.exception() is None:
-                with suppress(Exception):  # whatever becomes of the append, the cancellation is raised
+                with suppress(Exception):  # also if the append is refused, the cancellation is raised
                     await self._conclude(columns, outcome.result(), on_result)
             raise
         if isinstance(known, _GoAlone):

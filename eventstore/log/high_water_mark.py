@@ -31,6 +31,8 @@ from eventstore.errors import ConfigurationError, ServerChangedError
 from eventstore.sql import load
 from eventstore.waiting import Backoff
 
+# What a standby answers to a writer. It may be promoted soon, so a worker looks again later.
+_READ_ONLY = "25006"
 _POLL_FIRST_S = 0.001  # a transaction of one statement ends within a millisecond or two
 _POLL_MAX_S = 0.05
 
@@ -232,8 +234,10 @@ class HighWaterMark:
 
 def _of_primary(row: Any) -> Any:
     if row["in_recovery"]:
-        raise ConfigurationError(
+        error = ConfigurationError(
             "this server is a standby, but only the primary knows which writers are in flight: "
             "read the log in order from the primary"
         )
+        error.sqlstate = _READ_ONLY
+        raise error
     return row

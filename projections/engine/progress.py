@@ -19,10 +19,6 @@ from eventstore.loop_stalls import TimeLimit
 from eventstore.sql import load
 from eventstore.status import cause_of_lag
 
-# Polling finds the progress of workers in other processes, which cannot wake a waiter here.
-_POLL_FIRST_S = 0.005
-_POLL_MAX_S = 0.1
-
 
 class Progress:
     """The projections of a log that this process folds.

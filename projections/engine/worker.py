@@ -165,6 +165,7 @@ class ProjectionWorker(Generic[R]):
         self._batch_was_full = False
         self._batch_had_events = False
         self._was_sound = False
+        self._retry = Backoff(_RETRY_FIRST_S, _RETRY_MAX_S)
         self._sound_s = now_s()  # when it last knew that the lease was its own
 
     @property
@@ -191,7 +192,7 @@ class ProjectionWorker(Generic[R]):
             ConfigurationError: The table does not fit the model of its rows; each difference is named.
             EventStoreError: An event cannot be decoded, so its key is unknown, or the schema is not the library's.
         """
-        retry = Backoff(_RETRY_FIRST_S, _RETRY_MAX_S)
+        retry = self._retry
         cancelled_before = cancelling()
         try:
             with self.log.wakeups.listen(self.projection.categories) as listener:
@@ -263,6 +264,7 @@ class ProjectionWorker(Generic[R]):
             place = self._place.value
             with self.log.server.steady(place.generation):
                 moved = await self._fold_next(place, wait=True)
+            self._retry.reset()
             if moved:
                 renewed, self._sound_s = loop.time(), now_s()
                 if await self._collect(listener, began):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -11,9 +12,11 @@ import pytest
 
 from eventstore.database import ConnectionFactory, PostgreSQLAdapter
 from eventstore.database.grants import grant
-from eventstore.errors import ConfigurationError
+from eventstore.domain.order import Order, OrderSide
+from eventstore.errors import ConfigurationError, ConnectionError
 from eventstore.log import EventLog
 from eventstore.log.records import to_columns
+from eventstore.repositories import PostgreSQLUnitOfWorkFactory
 from eventstore.store import EventStore
 from projections import OrdersProjection, ProjectionWorker, run
 from projections.check import check, compare_with_fold
@@ -166,6 +169,49 @@ async def test_a_role_without_rights_runs_no_worker_and_says_so_once(
         admin_again = await admin_connection(migrated_config)
         await admin_again.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
         await admin_again.close()
+
+
+async def test_workers_start_with_a_later_unit_of_work_if_the_server_was_away(
+    migrated_config: DatabaseConfig,
+):
+    """Their start fails with the first one, since no connection can be made: the next one starts them."""
+    if not migrated_config.host.startswith("/"):
+        pytest.skip("the server is not reached through a socket")
+    async with Relay(migrated_config) as relay:
+        config = relay.config(min_pool_size=0, connect_timeout=0.2)
+        async with await ConnectionFactory.create_connection(config) as connection:
+            factory, store = PostgreSQLUnitOfWorkFactory(connection), EventStore.of(connection)
+            relay.refuse = True
+            factory.create_unit_of_work()
+            starting = store._starting
+            assert starting is not None
+            await asyncio.wait([starting])
+            assert starting.exception() is not None
+            relay.refuse = False
+            async with factory.create_unit_of_work() as uow:
+                await uow.orders.save_order(Order.create_market_order("A", Decimal(1), OrderSide.BUY))
+            assert uow.last_position is not None
+            await store.wait_for(uow.last_position, timeout_s=10)
+
+
+async def test_errors_far_apart_are_each_retried_soon(
+    store: EventStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """A worker that folds between two errors waits after the second one no longer than after the first."""
+    worker = ProjectionWorker(store.log, OrdersProjection())
+    fold_next = worker._fold_next
+    turns = iter(range(10_000))
+
+    async def fail_at_times(*arguments: Any, **named: Any) -> bool:
+        if next(turns) % 3 == 2:
+            raise ConnectionError("the connection was lost")
+        return await fold_next(*arguments, **named)
+
+    monkeypatch.setattr(worker, "_fold_next", fail_at_times)
+    async with running(worker):
+        await until(lambda: caplog.text.count("retrying batch") >= 4)
+    waits = [record.retry_in_s for record in caplog.records if hasattr(record, "retry_in_s")]
+    assert set(waits[:4]) == {waits[0]}
 
 
 async def test_a_full_disk_is_waited_out(store: EventStore, caplog: pytest.LogCaptureFixture):

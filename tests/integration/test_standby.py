@@ -9,10 +9,13 @@ import pytest
 
 from eventstore.database import ConnectionFactory, MigrationManager, PostgreSQLAdapter
 from eventstore.database.preconditions import Level, require_preconditions
-from eventstore.errors import ConfigurationError, ConnectionError, PreconditionError
+from eventstore.errors import ConfigurationError, ConnectionError, EventStoreError, PreconditionError
 from eventstore.log import EventLog
 from eventstore.store import EventStore
+from projections import OrdersProjection, ProjectionWorker
 from tests.entities import started, tuned
+from tests.relay import Relay
+from tests.running_workers import has_folded, place, running
 from tests.servers import Server, Standby
 from tests.waiting import until
 
@@ -69,6 +72,41 @@ async def test_a_standby_is_refused_unless_it_is_asked_for_and_used_once_promote
                 assert result.positions[0] > max(positions)
                 read = [event.position async for event in new.read_all()]
                 assert read == [*positions, *result.positions]
+
+
+async def test_a_worker_that_is_led_to_a_standby_waits_until_it_is_promoted(
+    primary: Server, caplog: pytest.LogCaptureFixture
+):
+    """The address leads to the standby for a while, as before a fail-over: the worker does not end, and folds on afterwards."""
+    async with await ConnectionFactory.create_connection(primary.config()) as connection:
+        await MigrationManager(PostgreSQLAdapter(connection)).migrate_to_latest()
+    with await asyncio.to_thread(Standby, primary) as standby:
+        async with (
+            Relay(primary.config()) as relay,
+            EventStore.open(relay.config(target_session_attrs="any"), workers=False) as store,
+        ):
+            worker = ProjectionWorker(store.log, OrdersProjection(), lease_s=60, fold_delay_s=30)
+            async with running(worker) as (task,):
+                await place(store, 1)
+                await until(lambda: has_folded(store.log, 1))
+                await relay.switch_to(standby.config())
+                await until(lambda: store.connection.statistics().size == 0)
+                # The worker looks at once, with a new connection.
+                waiting = asyncio.ensure_future(store.wait_for(2, projections=["orders"], timeout_s=60))
+                await until(lambda: task.done() or "this server is a standby" in caplog.text)
+                assert not task.done()
+                await asyncio.to_thread(primary.stop, "immediate")
+                await asyncio.to_thread(standby.promote)
+                await until(lambda: _places(store))
+                await waiting
+
+
+async def _places(store: EventStore) -> bool:
+    try:
+        await place(store, 2)
+    except EventStoreError:
+        return False
+    return True
 
 
 async def _has(log: EventLog, position: int) -> bool:
