@@ -12,7 +12,7 @@ import decimal
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import accumulate, chain, compress
@@ -38,6 +38,8 @@ _LAST_US = 253_402_300_800 * 10**6 - _EPOCH_NS // 1000  # the year 10000
 _QUIET = CONTEXT.copy()  # its flags say nothing: zeros that are dropped on purpose are no rounding
 NEVER_NS = -(2**100)
 """A moment before every mark."""
+NO_TIME = -(2**62)
+"""A time before every event, in microseconds."""
 
 Summands = tuple[Decimal, ...]
 """What is summed up to an amount."""
@@ -128,9 +130,9 @@ class Columns:
         """Whether its events are in the order of their times."""
         return self.ascends or all(map(le, self.times, self.times[1:]))
 
-    def begins_after(self, times: Sequence[int]) -> bool:
-        """Whether its first event, in the order of time, is not before the last one of others."""
-        return not times or not self.times or self.times[0] >= times[-1]
+    def begins_after(self, time: int) -> bool:
+        """Whether its first event, in the order of time, is not before a time."""
+        return not self.times or self.times[0] >= time
 
     def add(self, page: Columns) -> None:
         """Append a page."""
@@ -267,10 +269,12 @@ class Points:
     Attributes:
         times: In microseconds since 2000.
         amounts: The equity from each time on.
+        last: The time of the last event, which makes no point as long as there is no portfolio.
     """
 
     times: array[int] = field(default_factory=lambda: array("q"))
     amounts: list[Decimal] = field(default_factory=list)
+    last: int = NO_TIME
 
     def add(self, times: array[int], amounts: list[Any], *, are_points: bool) -> None:
         """Append what the equity was after each of some events; of several at one time, the last one counts.
@@ -280,6 +284,7 @@ class Points:
             amounts: The equity after each; None while there is no portfolio.
             are_points: Whether all times are different and no amount is None.
         """
+        self.last = times[-1]
         if self.times and self.times[-1] == times[0]:
             del self.times[-1:], self.amounts[-1:]
         if not are_points:

@@ -29,6 +29,7 @@ from eventstore.log.event_log import EventLog
 from eventstore.replay.bounds import find_range
 from eventstore.replay.equity_fold import (
     NEVER_NS,
+    NO_TIME,
     Columns,
     EquityFold,
     Held,
@@ -146,10 +147,10 @@ class ColumnCurve:
             rows.append(row)
             if not is_straight:
                 continue
-            page, late = self._columns(row, points), set[int]()
+            page, late = self._columns(row, points.last), set[int]()
             if not self._by_recorded and not page.is_in_order:
                 page = await _in_order_of_time(page, late)
-            is_straight = not late and 0 not in page.kinds and page.begins_after(points.times)
+            is_straight = not late and 0 not in page.kinds and page.begins_after(points.last)
             if is_straight:
                 await _fold_all(fold, page)
         return points if is_straight else await self._fold_by_time(rows, end)
@@ -170,11 +171,9 @@ class ColumnCurve:
             else:
                 self._created[number] = first
 
-    def _columns(self, row: Any, points: Points) -> Columns:
-        since = None
-        if self._by_recorded:
-            since = points.times[-1] if points.times else -(2**62)
-        return Columns.of(row, self._number_of, since=since)
+    def _columns(self, row: Any, last: int) -> Columns:
+        """Return a page that follows an event with the time `last`."""
+        return Columns.of(row, self._number_of, since=last if self._by_recorded else None)
 
     async def _rows(self, end: int) -> AsyncIterator[Any]:
         """Yield pages; while the reader uses one, the next one is fetched."""
@@ -216,7 +215,7 @@ class ColumnCurve:
         """Fold all pages in the order of time, and some streams from their events."""
         columns = Columns()
         for row in rows:
-            page = self._columns(row, Points(columns.times, []))
+            page = self._columns(row, columns.times[-1] if columns.times else NO_TIME)
             self._whole |= {number for number, kind in zip(page.numbers, page.kinds, strict=True) if not kind}
             columns.add(page)
             await asyncio.sleep(0)

@@ -17,6 +17,7 @@ from eventstore.errors import DomainError
 from eventstore.replay import Replay, equity, equity_streams
 from eventstore.replay.equity import EquityPoint, _in_order, _points
 from eventstore.testing.strategies import EPOCH
+from tests.past_states import interleaved, record
 from tests.scale import examples
 
 if TYPE_CHECKING:
@@ -319,3 +320,28 @@ async def test_the_points_are_a_sequence(store: EventStore):
     assert curve == equity.EquityCurve(desk.portfolio.id, "occurred_at", points)
     assert curve.at(points[1].at) == points[1].equity
     assert isinstance(curve.points, equity._PointsOfColumns)
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+async def test_positions_that_are_in_the_log_before_their_portfolio(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, clock: Clock
+):
+    """A log that was imported stream by stream: pages of positions come first, each with the times of the one before."""
+    monkeypatch.setattr(equity_streams, "_PAGE_EVENTS", 5)
+    desk = Desk(0, currencies=False, rare=0.0, late=0.0)
+    positions = [
+        Position.open_by_fill(
+            f"S{number}", OrderSide.BUY, D(3), D(10), D(0), occurred_at=EPOCH + timedelta(seconds=1 + number),
+            execution_id=f"E{number}", portfolio_id=desk.portfolio.id,
+        )
+        for number in range(3)
+    ]  # fmt: skip
+    for position in positions:
+        for second in range(3, 12):
+            position.mark(D(second), occurred_at=EPOCH + timedelta(seconds=second))
+    desk.portfolio.record_cash(CashKind.DEPOSIT, D(5), occurred_at=EPOCH + timedelta(seconds=20))
+    staged = interleaved([*positions, desk.portfolio], [])
+    times = [EPOCH + timedelta(seconds=40 - number) for number in range(len(staged))]
+    await record(store, staged, times)
+    curve = await store.equity_curve(desk.portfolio, clock=clock)
+    assert digits(curve) == digits(await from_events(store, desk, clock))
