@@ -344,22 +344,22 @@ def _rendered_text(text: str, schema: str) -> str:
     return own(render(text, schema))
 
 
-def planned_for(statement: str, position: int) -> str:
-    """Return a statement under a text of its own for each size of the log, so that it is planned anew as the log doubles.
+def planned_for(statement: str, *positions: int) -> str:
+    """Return a statement under a text of its own for each size of what it reads, so that it is planned anew as that doubles.
 
     A connection keeps the plan of a statement that it runs often. One that was made while tables were empty reads them
     whole for as long as the connection lasts, unless somebody analyses them.
 
     Args:
         statement: The statement as it is sent, one of the library's.
-        position: About where the log ends.
+        positions: About where the log ends, and up to where it is folded into a read table if the statement reads one.
     """
-    return _planned_for(statement, position.bit_length())
+    return _planned_for(statement, *(position.bit_length() for position in positions))
 
 
 @cache
-def _planned_for(statement: str, bits: int) -> str:
-    return own(f"{statement}\n-- for 2^{bits} positions")
+def _planned_for(statement: str, *bits: int) -> str:
+    return own(f"{statement}\n-- for {' and '.join(f'2^{one}' for one in bits)} positions")
 
 
 def own(statement: str) -> str:

@@ -87,6 +87,7 @@ def test_a_statement_is_planned_anew_as_the_log_doubles():
     assert len(set(texts)) == 10
     assert texts[511] == texts[1_022]
     assert all(map(is_own, texts))
+    assert planned_for("SELECT 1", 900, 100) != planned_for("SELECT 1", 900, 200)
 
 
 def test_statements_know_their_store():
