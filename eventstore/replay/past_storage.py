@@ -66,12 +66,14 @@ class _Plan:
 
     Attributes:
         base: The position up to which rows count.
+        final: The position up to which it has the streams that differ; at least the base.
         differing: The streams that differ there, as of the point in time; only this plan uses them.
         matching: Those of them that the last query asked for; the pages of a list ask for them one after the other.
         moves: How often streams were added to those that differ.
     """
 
     base: int
+    final: int
     differing: dict[UUID, Stream[Any]] = field(default_factory=dict)
     matching: _Matching | None = None
     moves: int = 0
@@ -180,7 +182,8 @@ class PastStorage:
             plan = await self._plan(kind)
             rows = await self._candidates(kind, plan, query, after, limit)
             if rows is None:
-                del self._plans[kind]  # the table was replaced by another one
+                # The table was replaced by another one. Another task may have seen that before.
+                self._plans.pop(kind, None)
                 self._projections.clear()
                 continue
             differing = (await self._matching(plan, query)).page(query, after, limit)
@@ -214,6 +217,7 @@ class PastStorage:
         for begin in range(0, len(ids), _STREAMS_AT_A_TIME):
             some = sorted(ids[begin : begin + _STREAMS_AT_A_TIME])  # as the statement orders their events
             bases = await self._bases(kind, some)
+            folded = (await self._folded(kind)).position
             after = {one: bases[one].version if one in bases else 0 for one in some}
             held: list[Record] = []
             while some:
@@ -223,6 +227,7 @@ class PastStorage:
                     [after[one] for one in some],
                     *self.point.bounds,
                     BATCH_BYTES_MAX,
+                    folded=folded,
                 )
                 records = {one: list(group) for one, group in groupby(rows, key=itemgetter("stream_id"))}
                 records[some[0]] = held + records.get(some[0], [])
@@ -283,23 +288,25 @@ class PastStorage:
         bases: dict[UUID, Base[E]] = {}
         if table is None:
             return bases
+        folded = await self._folded(kind)
         rows = await self.fetch(
             of_table("replay/rows_within", table.projection),
             ids,
             *self.point.bounds,
             table.projection,
             self._version(table),
+            folded=folded.position,
         )
         for row in rows:
             bases[row["id"]] = Base(table.decode(row), row["version"])
         missing = [each for each in ids if each not in bases]
-        doubtful_from = (await self._folded(kind)).doubtful_from
         states = await self.fetch(
             Named("replay/states_within"),
             missing,
-            [doubtful_from.get(each, _VERSION_MAX) for each in missing],
+            [folded.doubtful_from.get(each, _VERSION_MAX) for each in missing],
             *self.point.bounds,
             schema_hash(kind, self._version(table)),
+            folded=folded.position,
         )
         for row in states:
             fields = orjson.loads(zlib.decompress(row["state"]))
@@ -324,6 +331,7 @@ class PastStorage:
                 *query.page_arguments(after),
                 *query.arguments,
                 plan.base,
+                folded=(await self._folded(kind)).position,
             )
             if not await self._note_moved(kind, plan):
                 return None
@@ -342,7 +350,7 @@ class PastStorage:
         now = await self.fetch(
             Named("replay/moved_since"),
             kind.category,
-            self.point.final,
+            plan.final,
             table.projection,
             self._version(table),
             plan.base,
@@ -359,16 +367,21 @@ class PastStorage:
         plan = self._plans.get(kind)
         if plan is None:
             folded = await self._folded(kind)
+            final = self.point.final
+            if not self.point.is_time:
+                # What is known to be final may be long ago. What is folded is final, and outside if it comes after the position.
+                final = max(final, folded.position)
             rows = await self.fetch(
                 Named("replay/differing"),
                 kind.category,
                 *self.point.bounds,
-                min(folded.position, self.point.final),
-                self.point.final,
+                min(folded.position, final),
+                final,
                 await self._position(),
+                folded=folded.position,
             )
             differing = {row["stream_id"] for row in rows} - {None} | folded.quarantined
-            plan = _Plan(rows[0]["base"])
+            plan = _Plan(rows[0]["base"], final)
             plan.differing.update(await self.states(kind, sorted(differing)))
             self._plans[kind] = plan
         return plan
@@ -399,8 +412,13 @@ class PastStorage:
 
     # ---- statements ------------------------------------------------------------------------------------------
 
-    async def fetch(self, statement: str, *arguments: Any) -> Sequence[Any]:
+    async def fetch(self, statement: str, *arguments: Any, folded: int = 0) -> Sequence[Any]:
         """Run a statement.
+
+        Args:
+            statement: The statement.
+            arguments: Its arguments.
+            folded: The position up to which the log is folded into what the statement reads; 0 if it reads the log alone.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
@@ -408,7 +426,7 @@ class PastStorage:
         """
         rows: Sequence[Any] = await self._run(
             lambda connection: connection.fetch(
-                planned_for(text_of(statement, connection), self.point.final), *arguments
+                planned_for(text_of(statement, connection), self.point.final, folded), *arguments
             )
         )
         return rows

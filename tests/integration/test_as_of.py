@@ -437,6 +437,40 @@ async def test_tables_change_hands_while_the_past_is_looked_at(store: EventStore
         assert await past.orders.get_order_by_id(orders[0].id) == wanted[0]
 
 
+async def test_lists_asked_for_at_once_when_a_table_changes_hands(store: EventStore):
+    """Each of several lists finds that its table is gone, and is answered from the log."""
+    for _ in range(4):
+        await new_order(store)
+    await fold_all(store)
+    async with store.as_of(position=await store.log.head()) as past:
+        wanted = await past.orders.get_active_orders()
+        async with store.connection.acquire() as connection:
+            await connection.execute("UPDATE projections SET version = 99")
+        found = await asyncio.gather(*(past.orders.get_active_orders() for _ in range(5)))
+    assert found == [wanted] * 5
+
+
+async def test_a_rebuild_that_quarantines_while_the_past_is_looked_at(store: EventStore):
+    """A row that lacks an event since then is not taken for the state of the point in time."""
+
+    class Failing(OrdersProjection):
+        def evolve(self, row: Order | None, event: RecordedEvent) -> Order | None:
+            if event.version == 3:
+                raise ValueError("not today")
+            return super().evolve(row, event)
+
+    order = await new_order(store)
+    other = await new_order(store)
+    order.cancel(occurred_at=minute(1))
+    async with store.unit_of_work() as uow:
+        await uow.orders.update_order(order)
+    await fold_all(store)
+    async with store.as_of(position=await store.log.head()) as past:
+        assert [one.id for one in await past.orders.get_active_orders()] == [other.id]
+        assert (await rebuild(store.log, Failing())).quarantined == 1
+        assert [one.id for one in await past.orders.get_active_orders()] == [other.id]
+
+
 async def test_an_empty_log(store: EventStore):
     """Nothing is there at any moment, and nothing is stored of it."""
     for when in ({"position": 0}, {"recorded_at": EPOCH}, {"occurred_at": LATER}):

@@ -17,13 +17,14 @@ from eventstore.replay.past_storage import PastStorage
 from eventstore.replay.point_in_time import pin
 from eventstore.replay.state_snapshots import SNAPSHOT_VERSIONS
 from eventstore.repositories.read_tables import READ_TABLES
+from eventstore.store import EventStore
 from projections import OrdersProjection, PortfoliosProjection, ProjectionWorker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
 
-    from eventstore.store import EventStore
+    from eventstore.database import DatabaseConfig
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 STEP = timedelta(milliseconds=10)
@@ -41,20 +42,30 @@ FILL = """
     FROM (
         SELECT n AS position, (n - 1) % 3 + 1 AS version, (n - 1) / 3 AS stream,
             timestamptz '2026-01-01Z' + n * interval '10 milliseconds' AS at
-        FROM generate_series(1, $1::int) AS n
+        FROM generate_series($2::int + 1, $1::int) AS n
     ) AS numbered
 """
 
 
-async def fill(store: EventStore, events: int) -> None:
-    """Put so many events of orders into the log, and fold them."""
+async def fill_log(store: EventStore, events: int, *, after: int = 0) -> None:
+    """Put so many events of orders into the log, of which it has some already."""
     async with store.connection.acquire_for_user() as connection:
-        await connection.execute(FILL, events, timeout=600)
+        await connection.execute(FILL, events, after, timeout=600)
         await connection.execute("SELECT setval('events_position_seq', $1)", events)
         await connection.execute("VACUUM ANALYZE events", timeout=600)
+
+
+async def fold(store: EventStore) -> None:
+    """Fold all orders."""
     worker = ProjectionWorker(store.log, OrdersProjection(), batch_events_max=5_000)
     while await worker.run_once():
         pass
+
+
+async def fill(store: EventStore, events: int) -> None:
+    """Put so many events of orders into the log, and fold them."""
+    await fill_log(store, events)
+    await fold(store)
 
 
 class CountingStorage(PastStorage):
@@ -62,9 +73,9 @@ class CountingStorage(PastStorage):
 
     rows = 0
 
-    async def fetch(self, statement: str, *arguments: Any) -> Sequence[Any]:
+    async def fetch(self, statement: str, *arguments: Any, folded: int = 0) -> Sequence[Any]:
         """Run a statement."""
-        found = await super().fetch(statement, *arguments)
+        found = await super().fetch(statement, *arguments, folded=folded)
         self.rows += len(found)
         return found
 
@@ -105,7 +116,7 @@ async def test_one_late_event_costs_one_segment(store: EventStore):
     """An event that occurs years later than its neighbours does not make every moment after it read the whole log."""
     events = 12_000
     async with store.connection.acquire_for_user() as connection:
-        await connection.execute(FILL, events, timeout=600)
+        await connection.execute(FILL, events, 0, timeout=600)
         await connection.execute("ALTER TABLE events DISABLE TRIGGER events_refuse_change")
         await connection.execute("UPDATE events SET occurred_at = '2100-01-01Z' WHERE position = 3")
         await connection.execute("ALTER TABLE events ENABLE ALWAYS TRIGGER events_refuse_change")
@@ -128,6 +139,50 @@ async def test_a_log_that_was_folded_without_segments_gets_them(store: EventStor
         assert not await worker.run_once()
     for when in ({"position": events // 2}, {"recorded_at": at}, {"occurred_at": at}):
         assert await rows_read(store, **when) <= 3 * SEGMENT_EVENTS // 2 + 300
+
+
+async def test_a_log_that_has_grown_since_its_end_was_known(
+    store: EventStore, migrated_config: DatabaseConfig
+):
+    """A process that learned long ago how far the log is final folds no stream for having gone on since."""
+    await fill(store, 3_000)
+    async with EventStore.open(migrated_config, workers=False) as reader:
+        await rows_read(reader, position=3_000)
+        await fill_log(store, 12_000, after=3_000)
+        await fold(store)
+        for position in (300, 1_500, 2_990):
+            assert await rows_read(reader, position=position) <= 3 * SEGMENT_EVENTS // 2 + 300, position
+
+
+async def test_what_begins_while_a_block_is_open_is_not_folded(store: EventStore):
+    """The streams that began after the point in time are none of those that differ from the table."""
+    await fill(store, 3_000)
+    point = await pin(store.log, recorded_at=BEGIN + 1_500 * STEP)
+    storage = CountingStorage(store.log, READ_TABLES, point)
+    active = await Past(storage, point).orders.get_active_orders()
+    await fill_log(store, 12_000, after=3_000)
+    await fold(store)
+    storage.rows = 0
+    assert await Past(storage, point).orders.get_active_orders() == active
+    assert storage.rows <= 10
+
+
+async def test_a_plan_that_was_made_before_the_table_was_filled(migrated_config: DatabaseConfig):
+    """A connection that is asked while the log is there and the table is empty plans anew when the table is filled."""
+    async with EventStore.open(migrated_config.replace(max_pool_size=1), workers=False) as store:
+        await fill_log(store, 3_000)
+        ids = sorted({event.stream_id for event in await store.log.read_range(after=0, through=300)})
+        point = await pin(store.log, position=300)
+        for _ in range(3):
+            assert len(await PastStorage(store.log, READ_TABLES, point).states(Order, ids)) == 100
+        await fold(store)
+        assert len(await PastStorage(store.log, READ_TABLES, point).states(Order, ids)) == 100
+        async with store.connection.acquire() as connection:
+            planned = await connection.fetchval(
+                "SELECT count(*) FROM pg_prepared_statements "
+                "WHERE statement LIKE '%.orders AS row%' AND statement NOT LIKE '%pg_prepared_statements%'"
+            )
+    assert planned == 2
 
 
 async def test_what_changes_after_its_end_is_there_before_it(store: EventStore):
