@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from bisect import insort_right
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
@@ -39,6 +40,7 @@ from eventstore.replay.equity_fold import (
 )
 from eventstore.replay.past_fold import begin_before, creates, try_to_evolve
 from eventstore.replay.replay import Replay
+from eventstore.tasks import retrieve
 
 E = TypeVar("E", bound=Entity)
 
@@ -47,6 +49,7 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _EPOCH_NS = 946_684_800 * 10**9
 _FIRST_PAGE_EVENTS = 2_500  # while it is folded, the server makes the next one, of twice as many events
 _PAGE_EVENTS = 20_000
+_WINDOW_POSITIONS = 200_000  # a statement that matches little still ends within a second
 _FOLDED_AT_A_TIME = 2_000  # takes some milliseconds; then other tasks of the event loop may run
 _IN_COLUMNS = (
     PositionOpened,
@@ -143,16 +146,17 @@ class ColumnCurve:
         fold = self._fold(points)
         rows: list[Any] = []
         is_straight = not self._whole
-        async for row in self._rows(end):
-            rows.append(row)
-            if not is_straight:
-                continue
-            page, late = self._columns(row, points.last), set[int]()
-            if not self._by_recorded and not page.is_in_order:
-                page = await _in_order_of_time(page, late)
-            is_straight = not late and 0 not in page.kinds and page.begins_after(points.last)
-            if is_straight:
-                await _fold_all(fold, page)
+        async with aclosing(self._rows(end)) as pages:
+            async for row in pages:
+                rows.append(row)
+                if not is_straight:
+                    continue
+                page, late = self._columns(row, points.last), set[int]()
+                if not self._by_recorded and not page.is_in_order:
+                    page = await _in_order_of_time(page, late)
+                is_straight = not late and 0 not in page.kinds and page.begins_after(points.last)
+                if is_straight:
+                    await _fold_all(fold, page)
         return points if is_straight else await self._fold_by_time(rows, end)
 
     def _find_first(self, created: RecordedEvent) -> None:
@@ -175,17 +179,17 @@ class ColumnCurve:
         """Return a page that follows an event with the time `last`."""
         return Columns.of(row, self._number_of, since=last if self._by_recorded else None)
 
-    async def _rows(self, end: int) -> AsyncIterator[Any]:
+    async def _rows(self, end: int) -> AsyncGenerator[Any]:
         """Yield pages; while the reader uses one, the next one is fetched."""
-        after, size = 0, min(_FIRST_PAGE_EVENTS, _PAGE_EVENTS)
+        after, through, size = 0, min(_WINDOW_POSITIONS, end), min(_FIRST_PAGE_EVENTS, _PAGE_EVENTS)
 
         def fetch() -> asyncio.Task[list[Any]]:
-            return asyncio.create_task(
+            task = asyncio.create_task(
                 read_rows(
                     self._log.connection,
                     "replay/read_equity",
                     after,
-                    end,
+                    through,
                     size,
                     self._streams,
                     self._by_recorded,
@@ -193,19 +197,25 @@ class ColumnCurve:
                 ),
                 name="eventstore equity, page ahead",
             )
+            task.add_done_callback(retrieve)
+            return task
 
         ahead: asyncio.Task[list[Any]] | None = fetch()
         try:
             while ahead is not None:
                 (row,) = await ahead
                 ahead = None
-                if not row["events"]:
-                    return
-                after = row["reached"]
                 if row["events"] == size:
-                    size = min(2 * size, _PAGE_EVENTS)
+                    after, size = row["reached"], min(2 * size, _PAGE_EVENTS)
+                else:
+                    after = through
+                if not row["events"] and after < end:
+                    ((after,),) = await read_rows(self._log.connection, "log/gap_end", after, end)
+                if after < end:
+                    through = min(after + _WINDOW_POSITIONS, end)
                     ahead = fetch()
-                yield row
+                if row["events"]:
+                    yield row
         finally:
             if ahead is not None:
                 ahead.cancel()
@@ -229,10 +239,11 @@ class ColumnCurve:
         events: dict[int, list[RecordedEvent]] = {number: [] for number in self._whole}
         if events:
             streams = [self._streams[number] for number in events]
-            async for one in Replay(self._log, streams=streams, through=end):
-                if isinstance(one, UpcastEvents):
-                    raise NotInColumns
-                events[self._number_of[one.stream_id.bytes]].append(one)
+            async with aclosing(aiter(Replay(self._log, streams=streams, through=end))) as replayed:
+                async for one in replayed:
+                    if isinstance(one, UpcastEvents):
+                        raise NotInColumns
+                    events[self._number_of[one.stream_id.bytes]].append(one)
         results: dict[int, Callable[[], Summands | None]] = {}
         for number, of_stream in events.items():
             if number == 0 and self._has_currencies and any(map(_changes_currency, of_stream)):

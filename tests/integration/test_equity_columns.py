@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from datetime import timedelta
 from decimal import Decimal
@@ -345,3 +346,62 @@ async def test_positions_that_are_in_the_log_before_their_portfolio(
     await record(store, staged, times)
     curve = await store.equity_curve(desk.portfolio, clock=clock)
     assert digits(curve) == digits(await from_events(store, desk, clock))
+
+
+async def test_a_portfolio_with_few_events_in_a_long_log(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """No statement looks through more than a window of the log, and what has no events is passed over."""
+    monkeypatch.setattr(equity_streams, "_WINDOW_POSITIONS", 10)
+    desk = Desk(2, currencies=False, rare=0.0, late=0.0)
+    await desk.play(store, 5)
+    async with store.connection.acquire_for_user() as connection:
+        await connection.execute("SELECT setval('events_position_seq', 2_000_000_000)")
+    other = Desk(3, currencies=False, rare=0.0, late=0.0)
+    await other.play(store, 20)
+    desk.portfolio.record_cash(CashKind.DEPOSIT, D(5), occurred_at=desk.now)
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.update_portfolio(desk.portfolio)
+    asked, read_rows = [], equity_streams.read_rows
+
+    async def counted(source: Any, name: str, after: int, through: int, *arguments: Any) -> Any:
+        asked.append(through - after if name == "replay/read_equity" else 0)
+        return await read_rows(source, name, after, through, *arguments)
+
+    monkeypatch.setattr(equity_streams, "read_rows", counted)
+    curve = await store.equity_curve(desk.portfolio)
+    assert digits(curve) == digits(await from_events(store, desk, "occurred_at"))
+    assert max(asked) <= 10
+    assert len(asked) < 100
+
+
+async def test_a_curve_that_is_cancelled_leaves_nothing_behind(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
+    """Cancelled while a page is folded, it ends the statement of the next page before it ends itself."""
+    monkeypatch.setattr(equity_streams, "_PAGE_EVENTS", 5)
+    desk = Desk(0, currencies=False, rare=0.0, late=0.0)
+    await desk.play(store, 40)
+    folding, read_rows = asyncio.Event(), equity_streams.read_rows
+
+    async def fold_for_long(*_: Any) -> None:
+        folding.set()
+        await asyncio.Event().wait()
+
+    async def read_one_page(source: Any, name: str, after: int, *arguments: Any) -> Any:
+        if after:
+            await asyncio.Event().wait()
+        return await read_rows(source, name, after, *arguments)
+
+    monkeypatch.setattr(equity_streams, "read_rows", read_one_page)
+    monkeypatch.setattr(equity_streams, "_fold_all", fold_for_long)
+    task = asyncio.create_task(store.equity_curve(desk.portfolio))
+    await folding.wait()
+    assert _ahead()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not _ahead()
+
+
+def _ahead() -> list[str]:
+    """The tasks that read a page ahead."""
+    return [name for task in asyncio.all_tasks() if "page ahead" in (name := task.get_name())]
