@@ -71,6 +71,10 @@ class LogSegments:
         self._through = self._counted = 0
         self._is_known = False
 
+    def look_again(self) -> None:
+        """Find out at the next call of `keep_up` which segments there are: somebody may have dropped them."""
+        self._is_known = False
+
     @property
     def is_due(self) -> bool:
         """Whether there is a segment to make, as far as this object knows."""

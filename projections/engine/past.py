@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,9 @@ _logger = logging.getLogger(__name__)
 _LOCK_WAIT_S = 0.2
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 30.0
+_LOOKED_FOR_EVERY_S = (
+    60.0  # somebody may have dropped the segments, and then each list of the past reads the log
+)
 
 
 class PastKeeper:
@@ -59,6 +63,7 @@ class PastKeeper:
         self._states: list[State] = []
         self._due = asyncio.Event()
         self._segments: LogSegments | None = None
+        self._looked_s = time.monotonic()
         if isinstance(projection, EntityProjection):
             kind: type[Any] = projection.entity
             table = READ_TABLES.get(kind)
@@ -107,6 +112,9 @@ class PastKeeper:
         """Note that everything up to a position is final, and how many events there were since the last call."""
         if self._segments is not None:
             self._segments.note(through, events=events)
+            if time.monotonic() - self._looked_s > _LOOKED_FOR_EVERY_S:
+                self._looked_s = time.monotonic()
+                self._segments.look_again()
             if self._segments.is_due:
                 self._due.set()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from eventstore.database.access import read_rows
 from eventstore.domain.money import RateTable
 from eventstore.domain.order import OrderSide
 from eventstore.domain.portfolio import CashKind, Portfolio
@@ -360,7 +361,7 @@ async def test_a_portfolio_with_few_events_in_a_long_log(store: EventStore, monk
     desk.portfolio.record_cash(CashKind.DEPOSIT, D(5), occurred_at=desk.now)
     async with store.unit_of_work() as uow:
         await uow.portfolios.update_portfolio(desk.portfolio)
-    asked, read_rows = [], equity_streams.read_rows
+    asked: list[int] = []
 
     async def counted(source: Any, name: str, after: int, through: int, *arguments: Any) -> Any:
         asked.append(through - after if name == "replay/read_equity" else 0)
@@ -380,7 +381,7 @@ async def test_a_curve_that_is_cancelled_leaves_nothing_behind(
     monkeypatch.setattr(equity_streams, "_PAGE_EVENTS", 5)
     desk = Desk(0, currencies=False, rare=0.0, late=0.0)
     await desk.play(store, 40)
-    folding, read_rows = asyncio.Event(), equity_streams.read_rows
+    folding = asyncio.Event()
 
     async def fold_for_long(*_: Any) -> None:
         folding.set()

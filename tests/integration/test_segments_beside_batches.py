@@ -179,6 +179,20 @@ async def _is_alone(session: Any) -> bool:
     return count == 2  # the session and the holder of the lock
 
 
+async def test_segments_that_were_dropped_come_back_while_nothing_happens(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
+    """A worker that has nothing to fold looks for them from time to time."""
+    monkeypatch.setattr(past, "_LOOKED_FOR_EVERY_S", 0.1)
+    async with running(worker_of(store)):
+        await place(store, 1, 2)
+        head = await fold_all(store)
+        await until(lambda: _is_stored(store, head), limit_s=10)
+        await store.state_snapshots.drop()
+        assert await stored_through(store) == 0
+        await until(lambda: _is_stored(store, head), limit_s=10)
+
+
 async def test_a_lost_connection_stops_no_batch(
     store: EventStore,
     migrated_config: DatabaseConfig,
