@@ -17,7 +17,7 @@ from eventstore.evidence.canonical import event_hash, microseconds
 from eventstore.evidence.encoding import require_unicode
 from eventstore.limits import check_position
 from eventstore.log.names import require_known_names
-from eventstore.log.page_size import PageSize
+from eventstore.log.page_size import WINDOW_POSITIONS_MAX, PageSize
 from eventstore.progress import unreported
 from eventstore.sql import load
 
@@ -28,7 +28,6 @@ FORMAT = "trading-eventstore events 1"
 """The format, which is the first value of a file."""
 
 _PAGE_EVENTS = 1_000
-_WINDOW_POSITIONS = 200_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -151,7 +150,7 @@ async def final_pages(
     size = PageSize(page_events)
     while after < through:
         # The range of each statement is bounded, so it ends soon even if its filter finds nothing.
-        end = through if categories is None else min(through, after + _WINDOW_POSITIONS)
+        end = through if categories is None else min(through, after + WINDOW_POSITIONS_MAX)
         with log.server.steady(generation):
             async with reading(log.connection) as connection:
                 require_unicode(connection)

@@ -40,7 +40,7 @@ from eventstore.log.bulk_load import BATCH_EVENTS_MAX, BulkLoad, ImportResult
 from eventstore.log.group_commit import AnswerLostError, GroupCommit
 from eventstore.log.high_water_mark import HighWaterMark
 from eventstore.log.lookup import CORRELATED_EVENTS_MAX, EventLookup, TimeBounds
-from eventstore.log.page_size import BYTES_UNBOUNDED, PageSize
+from eventstore.log.page_size import BYTES_UNBOUNDED, PageSize, Window
 from eventstore.log.records import (
     NO_METADATA,
     AppendColumns,
@@ -519,17 +519,20 @@ class EventLog:
     async def read_page(
         self, size: PageSize, *, after: int, through: int, categories: Sequence[str] | None = None
     ) -> tuple[list[Readable], int]:
-        """Return a page of a final range, and the position up to which it reaches.
+        """Return a page of a final range, and the position up to which it reaches; it may be empty before the end of the range.
 
         The page has an `UnreadableEvent` in the place of an event that cannot be read.
 
         Raises:
             ConnectionError, TimeoutError: Safe to retry.
         """
-        rows = await read_rows(
-            self.connection, "log/read_range", after, through, size.events, categories, size.bytes
-        )
-        reached = rows[-1]["position"] if size.is_full(rows) else through
+        window = Window(after, through)
+        async with reading(self.connection) as connection:
+            rows = await connection.fetch(
+                load("log/read_range", connection), after, window.end, size.events, categories, size.bytes
+            )
+            passed = await window.passed(connection, rows)
+        reached = rows[-1]["position"] if size.is_full(rows) else passed
         return decode_page(rows, classes=self.classes, keep_unreadable=True), reached
 
     async def read_all(

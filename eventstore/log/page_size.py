@@ -1,9 +1,12 @@
-"""How many events a statement reads at a time: `PageSize`."""
+"""How many events a statement reads at a time, `PageSize`, and through how many positions it looks, `Window`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+
+from eventstore.database.protocols import Connection
+from eventstore.sql import load
 
 BATCH_BYTES_MAX = 8_000_000
 """Maximum bytes of JSON in a page of events; a larger event gets its own page.
@@ -13,6 +16,39 @@ A thousand usual events have half a megabyte.
 
 BYTES_UNBOUNDED = 2**62
 """The limit in bytes for a caller that needs all events at once."""
+
+
+WINDOW_POSITIONS_MAX = 200_000
+"""Maximum positions that a statement looks through: one that matches nothing ends within a second."""
+
+
+class Window:
+    """The positions that a statement looks through, so that its time does not depend on what lies between two of its events.
+
+    Args:
+        after: It begins after this position.
+        through: It ends with this position at the latest.
+        positions_max: The maximum number of positions.
+
+    Attributes:
+        end: The last position.
+    """
+
+    def __init__(self, after: int, through: int, positions_max: int = WINDOW_POSITIONS_MAX) -> None:
+        self._through = through
+        self.end = min(through, after + positions_max)
+
+    async def passed(self, connection: Connection, rows: Sequence[Any]) -> int:
+        """Return the position up to which nothing is missing in rows that are no full page.
+
+        If there are none, it is that before the next event, so that a gap of any length is passed in one step.
+
+        Raises:
+            Exception: Unmapped errors of asyncpg.
+        """
+        if rows or self.end == self._through:
+            return self.end
+        return int(await connection.fetchval(load("log/gap_end", connection), self.end, self._through))
 
 
 class PageSize:

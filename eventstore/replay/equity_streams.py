@@ -27,6 +27,7 @@ from eventstore.domain.portfolio import (
 from eventstore.domain.portfolio_snapshot import booked
 from eventstore.domain.position import Position, PositionFilled, PositionMarked, PositionOpened
 from eventstore.log.event_log import EventLog
+from eventstore.log.page_size import WINDOW_POSITIONS_MAX
 from eventstore.replay.bounds import find_range
 from eventstore.replay.equity_fold import (
     NEVER_NS,
@@ -49,7 +50,6 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _EPOCH_NS = 946_684_800 * 10**9
 _FIRST_PAGE_EVENTS = 2_500  # while it is folded, the server makes the next one, of twice as many events
 _PAGE_EVENTS = 20_000
-_WINDOW_POSITIONS = 200_000  # a statement that matches little still ends within a second
 _FOLDED_AT_A_TIME = 2_000  # takes some milliseconds; then other tasks of the event loop may run
 _IN_COLUMNS = (
     PositionOpened,
@@ -181,7 +181,7 @@ class ColumnCurve:
 
     async def _rows(self, end: int) -> AsyncGenerator[Any]:
         """Yield pages; while the reader uses one, the next one is fetched."""
-        after, through, size = 0, min(_WINDOW_POSITIONS, end), min(_FIRST_PAGE_EVENTS, _PAGE_EVENTS)
+        after, through, size = 0, min(WINDOW_POSITIONS_MAX, end), min(_FIRST_PAGE_EVENTS, _PAGE_EVENTS)
 
         def fetch() -> asyncio.Task[list[Any]]:
             task = asyncio.create_task(
@@ -212,7 +212,7 @@ class ColumnCurve:
                 if not row["events"] and after < end:
                     ((after,),) = await read_rows(self._log.connection, "log/gap_end", after, end)
                 if after < end:
-                    through = min(after + _WINDOW_POSITIONS, end)
+                    through = min(after + WINDOW_POSITIONS_MAX, end)
                     ahead = fetch()
                 if row["events"]:
                     yield row

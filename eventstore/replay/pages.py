@@ -10,7 +10,7 @@ from uuid import UUID
 
 from eventstore.database.access import ConnectionSource, read_rows
 from eventstore.database.server import KnownServer
-from eventstore.log.page_size import BYTES_UNBOUNDED, PageSize
+from eventstore.log.page_size import BYTES_UNBOUNDED, WINDOW_POSITIONS_MAX, PageSize
 from eventstore.tasks import retrieve
 
 PAGE_EVENTS_MAX = 1_000
@@ -18,7 +18,6 @@ PAGE_EVENTS_MAX = 1_000
 
 _WHOLE = "replay/read_page", "replay/read_streams_page"
 _FOLDED = "replay/fold_page", "replay/fold_streams_page"
-_WINDOW_POSITIONS = 200_000  # a statement that matches nothing still ends within a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class Pages:
         self._size = PageSize(page_events_max)
         self._statements = _FOLDED if for_fold else _WHOLE
         self._is_of_streams = False
-        self._window = _WINDOW_POSITIONS
+        self._window = WINDOW_POSITIONS_MAX
 
     async def read(self) -> AsyncGenerator[Page]:
         """Yield page after page; a page may have no rows.

@@ -11,7 +11,7 @@ from eventstore.database.access import reading
 from eventstore.database.protocols import Connection
 from eventstore.errors import EventDecodingError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
-from eventstore.log.page_size import PageSize
+from eventstore.log.page_size import WINDOW_POSITIONS_MAX, PageSize, Window
 from eventstore.log.records import decode_page
 from eventstore.log.row_fold import decode_for_fold
 from eventstore.log.unreadable import Readable, UnreadableEvent
@@ -104,21 +104,25 @@ class BatchReader:
         self._projection = projection
         self._columns = FoldedColumns(log, projection)
 
-    async def read(self, *, after: int, through: int, size: PageSize) -> Batch:
+    async def read(self, *, after: int, through: int, size: PageSize, positions_max: int) -> Batch:
         """Return what `read_batch` returns; of the envelopes there may be no more than `decode_for_fold` says.
 
         Raises:
             EventStoreError: As `read_batch`.
         """
-        log, projection = self._log, self._projection
+        log, projection, window = self._log, self._projection, Window(after, through, positions_max)
         if self._columns.suffice():
-            arguments = (after, through, size.events, projection.categories, None, None, size.bytes)
+            arguments = (after, window.end, size.events, projection.categories, None, None, size.bytes)
             async with reading(log.connection) as connection:
                 rows = await connection.fetch(load("replay/fold_page", connection), *arguments)
+                passed = await window.passed(connection, rows)
             events = self._columns.decode(rows)
             if events is not None:
-                return _batch(events, rows, through, size)
-        return await read_batch(log, projection, after=after, through=through, size=size)
+                is_full = size.is_full(rows)
+                return Batch(events, rows[-1]["position"] if is_full else passed, is_full)
+        return await read_batch(
+            log, projection, after=after, through=through, size=size, positions_max=positions_max
+        )
 
 
 async def read_batch(
@@ -128,29 +132,32 @@ async def read_batch(
     after: int,
     through: int,
     size: PageSize,
+    positions_max: int = WINDOW_POSITIONS_MAX,
     connection: Connection | None = None,
 ) -> Batch:
     """Return the events with `after` < position <= `through` that a projection takes, from one page of the given size.
 
-    If the projection's key is the stream, an event that cannot be decoded is returned as such, since it affects only
+    It looks through at most `positions_max` positions, so its time does not depend on how much lies between two events. If the projection's key is the stream, an event that cannot be decoded is returned as such, since it affects only
     one key.
 
     Raises:
         ConnectionError, TimeoutError: Safe to retry.
         UnknownEventTypeError, EventDecodingError: An event cannot be decoded, so its key is unknown.
     """
-    arguments = (after, through, size.events, projection.categories, size.bytes)
+    window = Window(after, through, positions_max)
+    arguments = (after, window.end, size.events, projection.categories, size.bytes)
+
+    async def fetch(one: Connection) -> tuple[Sequence[Any], int]:
+        rows = await one.fetch(load("log/read_range", one), *arguments)
+        return rows, await window.passed(one, rows)
+
     if connection is None:
         async with reading(log.connection) as one:
-            rows: Sequence[Any] = await one.fetch(load("log/read_range", one), *arguments)
+            rows, passed = await fetch(one)
     else:
-        rows = await connection.fetch(load("log/read_range", connection), *arguments)
-    return _batch(decode_for(log, projection, rows), rows, through, size)
-
-
-def _batch(events: list[Readable], rows: Sequence[Any], through: int, size: PageSize) -> Batch:
+        rows, passed = await fetch(connection)
     is_full = size.is_full(rows)
-    return Batch(events, rows[-1]["position"] if is_full else through, is_full)
+    return Batch(decode_for(log, projection, rows), rows[-1]["position"] if is_full else passed, is_full)
 
 
 def decode_for(log: EventLog, projection: Projection[Any], rows: Sequence[Any]) -> list[Readable]:

@@ -377,8 +377,12 @@ class ProjectionWorker(Generic[R]):
         if place.final == after:
             return None
         self._size.limit_to(self._batch_events)
-        through = min(place.final, after + _POSITIONS_PER_EVENT_MAX * self._batch_events)
-        return await self._reader.read(after=after, through=through, size=self._size)
+        return await self._reader.read(
+            after=after,
+            through=place.final,
+            size=self._size,
+            positions_max=_POSITIONS_PER_EVENT_MAX * self._batch_events,
+        )
 
     async def _write_and_read_on(self, place: _Place, before: int, batch: Batch) -> Batch | None:
         """Write a batch; if more may follow, read the next one meanwhile, and return it."""

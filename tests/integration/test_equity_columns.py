@@ -351,7 +351,7 @@ async def test_positions_that_are_in_the_log_before_their_portfolio(
 
 async def test_a_portfolio_with_few_events_in_a_long_log(store: EventStore, monkeypatch: pytest.MonkeyPatch):
     """No statement looks through more than a window of the log, and what has no events is passed over."""
-    monkeypatch.setattr(equity_streams, "_WINDOW_POSITIONS", 10)
+    monkeypatch.setattr(equity_streams, "WINDOW_POSITIONS_MAX", 10)
     desk = Desk(2, currencies=False, rare=0.0, late=0.0)
     await desk.play(store, 5)
     async with store.connection.acquire_for_user() as connection:

@@ -267,7 +267,7 @@ async def test_what_another_process_cannot_have_is_refused(store: EventStore):
 
 async def test_the_build_has_all_before_its_indexes(store: EventStore, monkeypatch: pytest.MonkeyPatch):
     """However little of the log is final at a time, the rows are written before the indexes are made."""
-    monkeypatch.setattr("eventstore.log.high_water_mark._WINDOW_POSITIONS", 1)
+    monkeypatch.setattr("eventstore.log.high_water_mark.WINDOW_POSITIONS", 1)
     await place(store, *range(1, 61))
     reached: dict[str, int] = {}
 

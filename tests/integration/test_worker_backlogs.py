@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventstore.database import ConnectionFactory
-from eventstore.log import EventLog
+from eventstore.log import EventLog, event_log
+from eventstore.log.page_size import Window
 from eventstore.store import EventStore
 from projections import OrdersProjection, ProjectionWorker
+from projections.check import check
+from projections.engine import reading
 from tests.pools import opened
 from tests.running_workers import has_folded, place, running
 from tests.waiting import until
@@ -48,16 +51,80 @@ async def test_a_worker_does_not_read_all_that_is_not_for_it_in_one_statement(
     migrated_config: DatabaseConfig, caplog: pytest.LogCaptureFixture
 ):
     """Where the way to the next order is longer than what a statement can read in its time, the worker goes it in parts."""
-    async with await opened(migrated_config) as pool, pool.acquire() as connection:
-        await connection.execute("SELECT nextval('events_position_seq')")  # after a gap all is final at once
-        await connection.execute(QUOTES, 300_000)
-        await connection.execute("ANALYZE events")
-    async with await opened(migrated_config, command_timeout=0.05) as pool:
-        log = EventLog(pool)
-        head = await log.head()
-        with caplog.at_level(logging.WARNING):
-            async with running(ProjectionWorker(log, OrdersProjection())):
-                await until(lambda: has_folded(log, head), limit_s=30)
+    async with await opened(migrated_config) as calm:
+        async with calm.acquire() as connection:
+            await connection.execute(
+                "SELECT nextval('events_position_seq')"
+            )  # after a gap all is final at once
+            await connection.execute(QUOTES, 300_000)
+            await connection.execute("ANALYZE events")
+        seen = EventLog(calm)
+        head = await seen.head()
+        async with await opened(migrated_config, command_timeout=0.05) as pool:
+            with caplog.at_level(logging.WARNING):
+                async with running(ProjectionWorker(EventLog(pool), OrdersProjection())):
+                    await until(lambda: has_folded(seen, head), limit_s=30)
+
+
+FAR = 10**15
+"""A position that nobody reaches in steps."""
+
+
+async def test_a_gap_of_any_length_is_passed_at_once(store: EventStore):
+    """A sequence that was set forward delays neither a worker nor a reader."""
+    await place(store, 1)
+    async with store.connection.acquire() as connection:
+        await connection.execute("SELECT setval('events_position_seq', $1)", FAR)
+        await connection.execute(QUOTES, 3)
+    await place(store, 1)
+    head = await store.log.head()
+    assert head > FAR
+    async with asyncio.timeout(10):
+        await ProjectionWorker(store.log, OrdersProjection()).catch_up(head)
+        read = [event.position async for event in store.log.read_all(categories=["order"])]
+        followed: list[int] = []
+        async for event in store.log.subscribe(after=0, categories=["order"]):
+            followed.append(event.position)
+            if event.position == head:
+                break
+    async with store.unit_of_work() as uow:
+        assert len(await uow.orders.get_active_orders()) == 2
+    assert read == followed
+    assert read[-1] == head
+
+
+@pytest.mark.parametrize("positions_max", [1, 3, 7])
+async def test_readers_look_through_so_many_positions_in_a_statement(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, positions_max: int
+):
+    """Whatever lies between the events of a category, a statement looks through a window, and no event is passed over."""
+    ends: list[int] = []
+
+    class Small(Window):
+        def __init__(self, after: int, through: int, _: int = 0) -> None:
+            super().__init__(after, through, positions_max)
+            ends.append(self.end - after)
+
+    monkeypatch.setattr(event_log, "Window", Small)
+    monkeypatch.setattr(reading, "Window", Small)
+    for _ in range(3):
+        await place(store, 1)
+        async with store.connection.acquire() as connection:
+            await connection.execute(QUOTES, 10)
+    await place(store, 1)
+    head = await store.log.head()
+    orders = [event.position async for event in store.log.read_all(categories=["order"])]
+    await ProjectionWorker(store.log, OrdersProjection()).catch_up(head)
+
+    async with store.connection.acquire() as connection:
+        stored = await connection.fetch(
+            "SELECT position FROM events WHERE category = 'order' ORDER BY position"
+        )
+    assert orders == [row["position"] for row in stored]
+    assert max(ends) == positions_max
+    async with store.unit_of_work() as uow:
+        assert len(await uow.orders.get_active_orders()) == 4
+    assert (await check(store.log, [OrdersProjection()])).findings == ()
 
 
 async def test_a_worker_that_collects_keeps_its_lease(
