@@ -381,7 +381,7 @@ def decode_page(
                 continue
             if not _YEAR_FIRST < occurred_at.year < _YEAR_LAST:
                 _require_finite(occurred_at)
-            kept = NO_METADATA if metadata == "{}" else _metadata(metadata)
+            kept = NO_METADATA if metadata == "{}" else metadata_of(metadata)
             loads, constructors = reader
             if loads is None:
                 add(_decode_old(dict(zip(COLUMNS, row, strict=False)), kept, classes))
@@ -429,7 +429,12 @@ class _Readers(dict[tuple[str, str, int], Any]):
 _YEAR_FIRST, _YEAR_LAST = 1, 9999
 
 
-def _metadata(text: str) -> Mapping[str, Any]:
+def metadata_of(text: str) -> Mapping[str, Any]:
+    """Return stored metadata.
+
+    Raises:
+        TypeError, ValueError: They cannot be read.
+    """
     found: Mapping[str, Any] = orjson.loads(text)
     if type(found) is not dict:
         raise TypeError(f"its metadata is {text[:100]}, which is not a JSON object")

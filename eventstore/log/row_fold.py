@@ -13,7 +13,7 @@ from eventstore.core.event import Event, RecordedEvent
 from eventstore.core.event_codec import event_codecs
 from eventstore.core.registry import EventRegistry, registry
 from eventstore.garbage_collection import collecting_later
-from eventstore.log.records import NO_METADATA
+from eventstore.log.records import NO_METADATA, metadata_of
 
 E = TypeVar("E", bound=Entity)
 
@@ -30,6 +30,9 @@ FOLDED_COLUMNS = (
 """What the statements for folds return. The data is NULL if the whole row has to be looked at."""
 
 
+CHECKED_COLUMNS = (*FOLDED_COLUMNS[:-1], "metadata", "is_full")
+"""What the statements for workers return: the metadata too, since an event counts as one that cannot be read if they cannot."""
+
 UNREAD_ID = UUID(int=0)
 """The `event_id` of an event that was decoded for a fold."""
 
@@ -45,11 +48,11 @@ def decode_for_fold(
 ) -> list[RecordedEvent] | None:
     """Return rows as events for a fold of entities, which looks at position, stream, version and event alone.
 
-    The rest of the envelope is not read: `event_id` is `UNREAD_ID`, `metadata` is empty, and `recorded_at` is the time of
+    The rest of the envelope is not kept: `event_id` is `UNREAD_ID`, `metadata` is empty, and `recorded_at` is the time of
     occurrence. That saves a worker that catches up a tenth of its time.
 
     Args:
-        rows: For each event the values of `FOLDED_COLUMNS`.
+        rows: For each event the values of `CHECKED_COLUMNS`.
         category: The category of all of them.
         taken: The event classes to return.
         ignored: Types that are left out, whether or not they are known.
@@ -62,10 +65,12 @@ def decode_for_fold(
     add, known = events.append, _Codecs(category, taken, ignored, classes)
     new = tuple.__new__  # takes half the time of the constructor
     try:
-        for position, stream_id, version, type_, schema_version, data, occurred_at, _ in rows:
+        for position, stream_id, version, type_, schema_version, data, occurred_at, metadata, _ in rows:
             codec = known[type_, schema_version]
             if codec is None:
                 continue
+            if metadata is not None:
+                metadata_of(metadata)
             loads, constructors = codec
             fields = loads(data)
             event = constructors[tuple(fields)](fields, occurred_at)

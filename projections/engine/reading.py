@@ -112,9 +112,9 @@ class BatchReader:
         """
         log, projection, window = self._log, self._projection, Window(after, through, positions_max)
         if self._columns.suffice():
-            arguments = (after, window.end, size.events, projection.categories, None, None, size.bytes)
+            arguments = (after, window.end, size.events, projection.categories, size.bytes)
             async with reading(log.connection) as connection:
-                rows = await connection.fetch(load("replay/fold_page", connection), *arguments)
+                rows = await connection.fetch(load("log/fold_range", connection), *arguments)
                 passed = await window.passed(connection, rows)
             events = self._columns.decode(rows)
             if events is not None:

@@ -74,6 +74,16 @@ async def test_a_worker_reads_what_a_fold_needs(store: EventStore, events_max: i
     assert not any(map(is_whole, events))
 
 
+async def test_metadata_do_not_make_a_worker_read_more(store: EventStore):
+    """Metadata of a writer are looked at, since an event whose metadata cannot be read is one that cannot be read."""
+    async with store.unit_of_work(metadata={"actor": "desk"}) as uow:
+        await uow.orders.save_order(Order.create_market_order("ES", Decimal(3), OrderSide.BUY))
+
+    (event,) = await read_both(store, OrdersProjection())
+
+    assert not is_whole(event)
+
+
 async def test_a_batch_is_bounded_in_bytes(store: EventStore):
     """A batch ends with the event that reaches the bytes, so the memory of a worker does not depend on the sizes of events."""
     await save_orders(store)
@@ -83,7 +93,13 @@ async def test_a_batch_is_bounded_in_bytes(store: EventStore):
     assert 0 < len(events) < 9
 
 
-@pytest.mark.parametrize("columns", FORGED.values(), ids=FORGED)
+UNREADABLE = FORGED | {
+    "metadata nested too deep": {"metadata": "(repeat('{\"a\":', 1500) || 1 || repeat('}', 1500))::jsonb"},
+    "metadata with a number beyond a float": {"metadata": "'{\"a\": 1e400}'"},
+}
+
+
+@pytest.mark.parametrize("columns", UNREADABLE.values(), ids=UNREADABLE)
 async def test_a_row_that_the_library_never_writes_is_read_as_a_whole(
     store: EventStore, columns: Mapping[str, str]
 ):

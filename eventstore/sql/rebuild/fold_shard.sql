@@ -1,4 +1,4 @@
--- Purpose: Read of a page of a final range, in the order of positions, what a fold of one category needs, only of streams
+-- Purpose: Read of a page of a final range, in the order of positions, what a rebuild needs that folds entities, only of streams
 --   that belong to a shard.
 -- Parameters:
 --   $1 after bigint position, exclusive
@@ -9,19 +9,21 @@
 --   $6 shard integer which one
 --   $7 bytes_max bigint of JSON; the page ends with the event that reaches it
 -- Result: position bigint, stream_id uuid, version integer, type text, schema_version smallint, data jsonb (NULL if the whole
---   row has to be looked at: it is nothing that the library writes), occurred_at timestamptz, is_full boolean (true in the
---   last row if there may be more events)
+--   row has to be looked at: it is nothing that the library writes), occurred_at timestamptz, metadata jsonb (NULL if there is
+--   none), is_full boolean (true in the last row if there may be more events)
 -- Locks: none beyond ACCESS SHARE
 -- Index: events_position_key
 SELECT
     position, stream_id, version, type, schema_version,
     CASE WHEN is_usual THEN data END AS data,
-    occurred_at, bytes >= $7::bigint AS is_full
+    occurred_at,
+    CASE WHEN metadata OPERATOR(pg_catalog.<>) pg_catalog.jsonb_build_object() THEN metadata END AS metadata,
+    bytes >= $7::bigint AS is_full
 FROM (
-    SELECT position, stream_id, version, type, schema_version, data, occurred_at, is_usual, size, pg_catalog.sum(size) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) AS bytes
+    SELECT position, stream_id, version, type, schema_version, data, metadata, occurred_at, is_usual, size, pg_catalog.sum(size) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) AS bytes
     FROM (
         SELECT
-            position, stream_id, version, type, schema_version, data, occurred_at,
+            position, stream_id, version, type, schema_version, data, metadata, occurred_at,
             {is_usual_envelope} AS is_usual,
             {event_bytes} AS size
         FROM {schema}.events
