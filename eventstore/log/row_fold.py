@@ -29,7 +29,6 @@ FOLDED_COLUMNS = (
 )
 """What the statements for folds return. The data is NULL if the whole row has to be looked at."""
 
-
 CHECKED_COLUMNS = (*FOLDED_COLUMNS[:-1], "metadata", "is_full")
 """What the statements for workers return: the metadata too, since an event counts as one that cannot be read if they cannot."""
 

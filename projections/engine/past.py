@@ -32,9 +32,8 @@ _logger = logging.getLogger(__name__)
 _LOCK_WAIT_S = 0.2
 _RETRY_FIRST_S = 0.1
 _RETRY_MAX_S = 30.0
-_LOOKED_FOR_EVERY_S = (
-    60.0  # somebody may have dropped the segments, and then each list of the past reads the log
-)
+# Somebody may have dropped the segments, and then each list of the past reads the log.
+_LOOKED_FOR_EVERY_S = 60.0
 
 
 class PastKeeper:

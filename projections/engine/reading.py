@@ -34,6 +34,7 @@ class Batch:
     is_full: bool
 
 
+# Whole pages that follow one which had to be read twice; the next page then tries few columns again.
 _WHOLE_PAGES = 100
 
 
@@ -137,8 +138,8 @@ async def read_batch(
 ) -> Batch:
     """Return the events with `after` < position <= `through` that a projection takes, from one page of the given size.
 
-    It looks through at most `positions_max` positions, so its time does not depend on how much lies between two events. If the projection's key is the stream, an event that cannot be decoded is returned as such, since it affects only
-    one key.
+    It looks through at most `positions_max` positions, so its time does not depend on how much lies between two events. If
+    the projection's key is the stream, an event that cannot be decoded is returned as such, since it affects only one key.
 
     Raises:
         ConnectionError, TimeoutError: Safe to retry.

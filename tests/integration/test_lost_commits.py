@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from eventstore import Order
 from eventstore.errors import EventStoreError, TransactionCommitError
+from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
 from eventstore.store import EventStore
 from tests.relayed_connections import connected, relay
 from tests.saved_orders import new_order, stored_versions
@@ -16,6 +18,16 @@ if TYPE_CHECKING:
     from tests.relay import Relay
 
 __all__ = ["relay"]
+
+
+async def flushed(store: EventStore) -> tuple[PostgreSQLUnitOfWork, Order]:
+    """A Unit of Work that has flushed an order, and the order."""
+    order = new_order()
+    uow = store.unit_of_work()
+    await uow.begin_transaction()
+    await uow.orders.save_order(order)
+    await uow.flush()
+    return uow, order
 
 
 @pytest.mark.parametrize("when", ["lose_before", "lose_after"])
@@ -27,11 +39,7 @@ async def test_an_outcome_that_nobody_knows_is_not_said_to_be_retryable(relay: R
     async with connected(relay, connect_timeout=0.2, min_pool_size=0) as connection:
         store = EventStore.of(connection)
         store.log._resend_within_s = 0.3
-        order = new_order()
-        uow = store.unit_of_work()
-        await uow.begin_transaction()
-        await uow.orders.save_order(order)
-        await uow.flush()
+        uow, order = await flushed(store)
         setattr(relay, when, b"COMMIT")
         relay.refuse = True
         with pytest.raises(TransactionCommitError) as caught:
@@ -60,11 +68,7 @@ async def test_a_commit_that_failed_is_not_taken_for_sent(relay: Relay):
     async with connected(relay, connect_timeout=0.1, min_pool_size=0) as connection:
         store = EventStore.of(connection)
         store.log._resend_within_s = 0.3
-        order = new_order()
-        uow = store.unit_of_work()
-        await uow.begin_transaction()
-        await uow.orders.save_order(order)
-        await uow.flush()
+        uow, order = await flushed(store)
         relay.lose_before, relay.refuse = b"COMMIT", True
         with pytest.raises(EventStoreError):
             await uow.commit()
