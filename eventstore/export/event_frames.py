@@ -23,6 +23,7 @@ from eventstore.errors import ConfigurationError
 from eventstore.export.event_columns import EventColumn, event_columns, is_current
 from eventstore.extras import imported
 from eventstore.limits import check_count
+from eventstore.log.page_size import Window
 from eventstore.log.records import decode_page
 from eventstore.replay.bounds import Bound, Range, bound, find_range
 from eventstore.replay.replay import Types
@@ -187,10 +188,9 @@ async def _copied(log: EventLog, asked: _Asked, within: Range) -> AsyncGenerator
         with log.server.steady(within.generation):
             data, through = await _copy_fitting(log, asked, after, through)
             fitted = through - after
-            if not data and through < within.through:
-                through = (await read_rows(log.connection, "log/gap_end", through, within.through))[0][
-                    "position"
-                ]
+            if not data:
+                async with reading(log.connection) as connection:
+                    through = await Window(after, within.through, fitted).passed(connection, 0)
         return data, through, fitted
 
     ahead = asyncio.create_task(read(position, min(within.through, position + window)))

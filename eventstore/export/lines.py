@@ -17,7 +17,7 @@ from eventstore.evidence.canonical import event_hash, microseconds
 from eventstore.evidence.encoding import require_unicode
 from eventstore.limits import check_position
 from eventstore.log.names import require_known_names
-from eventstore.log.page_size import WINDOW_POSITIONS_MAX, PageSize
+from eventstore.log.page_size import PageSize, Window
 from eventstore.progress import unreported
 from eventstore.sql import load
 
@@ -149,22 +149,20 @@ async def final_pages(
         await log.high_water_mark.wait_until_final(through)
     size = PageSize(page_events)
     while after < through:
-        # The range of each statement is bounded, so it ends soon even if its filter finds nothing.
-        end = through if categories is None else min(through, after + WINDOW_POSITIONS_MAX)
+        window = Window(after, through)
         with log.server.steady(generation):
             async with reading(log.connection) as connection:
                 require_unicode(connection)
                 rows = await connection.fetch(
                     load("export/read_events", connection),
                     after,
-                    end,
+                    window.end,
                     size.events,
                     categories,
                     size.bytes,
                 )
-                if not rows and end < through:
-                    end = await connection.fetchval(load("log/gap_end", connection), end, through)
-        after = rows[-1]["position"] if size.is_full(rows) else end
+                passed = await window.passed(connection, len(rows))
+        after = rows[-1]["position"] if size.is_full(rows) else passed
         if rows:
             yield rows
 

@@ -531,7 +531,7 @@ class EventLog:
             rows = await connection.fetch(
                 load("log/read_range", connection), after, window.end, size.events, categories, size.bytes
             )
-            passed = await window.passed(connection, rows)
+            passed = await window.passed(connection, len(rows))
         reached = rows[-1]["position"] if size.is_full(rows) else passed
         return decode_page(rows, classes=self.classes, keep_unreadable=True), reached
 

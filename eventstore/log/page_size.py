@@ -38,15 +38,15 @@ class Window:
         self._through = through
         self.end = min(through, after + positions_max)
 
-    async def passed(self, connection: Connection, rows: Sequence[Any]) -> int:
-        """Return the position up to which nothing is missing in rows that are no full page.
+    async def passed(self, connection: Connection, found: int) -> int:
+        """Return the position up to which nothing is missing if a statement found so many events, which are no full page.
 
-        If there are none, it is that before the next event, so that a gap of any length is passed in one step.
+        If it found none, it is that before the next event, so that a gap of any length is passed in one step.
 
         Raises:
             Exception: Unmapped errors of asyncpg.
         """
-        if rows or self.end == self._through:
+        if found or self.end == self._through:
             return self.end
         return int(await connection.fetchval(load("log/gap_end", connection), self.end, self._through))
 

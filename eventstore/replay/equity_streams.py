@@ -14,7 +14,7 @@ from uuid import UUID
 from eventstore.core.entity import Entity
 from eventstore.core.entity_state import evolve
 from eventstore.core.event import RecordedEvent, UpcastEvents
-from eventstore.database.access import read_rows
+from eventstore.database.access import reading
 from eventstore.domain.average_cost import Open
 from eventstore.domain.money import CurrencyAmount, RateTable
 from eventstore.domain.portfolio import (
@@ -27,7 +27,7 @@ from eventstore.domain.portfolio import (
 from eventstore.domain.portfolio_snapshot import booked
 from eventstore.domain.position import Position, PositionFilled, PositionMarked, PositionOpened
 from eventstore.log.event_log import EventLog
-from eventstore.log.page_size import WINDOW_POSITIONS_MAX
+from eventstore.log.page_size import Window
 from eventstore.replay.bounds import find_range
 from eventstore.replay.equity_fold import (
     NEVER_NS,
@@ -41,6 +41,7 @@ from eventstore.replay.equity_fold import (
 )
 from eventstore.replay.past_fold import begin_before, creates, try_to_evolve
 from eventstore.replay.replay import Replay
+from eventstore.sql import load
 from eventstore.tasks import retrieve
 
 E = TypeVar("E", bound=Entity)
@@ -181,45 +182,44 @@ class ColumnCurve:
 
     async def _rows(self, end: int) -> AsyncGenerator[Any]:
         """Yield pages; while the reader uses one, the next one is fetched."""
-        after, through, size = 0, min(WINDOW_POSITIONS_MAX, end), min(_FIRST_PAGE_EVENTS, _PAGE_EVENTS)
+        size = min(_FIRST_PAGE_EVENTS, _PAGE_EVENTS)
 
-        def fetch() -> asyncio.Task[list[Any]]:
+        def fetch(after: int) -> asyncio.Task[tuple[Any, int]]:
             task = asyncio.create_task(
-                read_rows(
-                    self._log.connection,
-                    "replay/read_equity",
-                    after,
-                    through,
-                    size,
-                    self._streams,
-                    self._by_recorded,
-                    None if self._portfolio is None else self._portfolio.currency,
-                ),
-                name="eventstore equity, page ahead",
+                self._read(Window(after, end), after, size), name="eventstore equity, page ahead"
             )
             task.add_done_callback(retrieve)
             return task
 
-        ahead: asyncio.Task[list[Any]] | None = fetch()
+        ahead: asyncio.Task[tuple[Any, int]] | None = fetch(0)
         try:
             while ahead is not None:
-                (row,) = await ahead
-                ahead = None
+                row, reached = await ahead
                 if row["events"] == size:
-                    after, size = row["reached"], min(2 * size, _PAGE_EVENTS)
-                else:
-                    after = through
-                if not row["events"] and after < end:
-                    ((after,),) = await read_rows(self._log.connection, "log/gap_end", after, end)
-                if after < end:
-                    through = min(after + WINDOW_POSITIONS_MAX, end)
-                    ahead = fetch()
+                    size = min(2 * size, _PAGE_EVENTS)
+                ahead = fetch(reached) if reached < end else None
                 if row["events"]:
                     yield row
         finally:
             if ahead is not None:
                 ahead.cancel()
                 await asyncio.wait({ahead})
+
+    async def _read(self, window: Window, after: int, size: int) -> tuple[Any, int]:
+        """Return a page of at most so many events, and the position that it reaches."""
+        async with reading(self._log.connection) as connection:
+            (row,) = await connection.fetch(
+                load("replay/read_equity", connection),
+                after,
+                window.end,
+                size,
+                self._streams,
+                self._by_recorded,
+                None if self._portfolio is None else self._portfolio.currency,
+            )
+            if row["events"] == size:
+                return row, row["reached"]
+            return row, await window.passed(connection, row["events"])
 
     async def _fold_by_time(self, rows: Sequence[Any], end: int) -> Points:
         """Fold all pages in the order of time, and some streams from their events."""

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from eventstore.database.access import ConnectionSource, read_rows
+from eventstore.database.access import ConnectionSource, read_rows, reading
+from eventstore.database.protocols import Connection
 from eventstore.database.server import KnownServer
-from eventstore.log.page_size import BYTES_UNBOUNDED, WINDOW_POSITIONS_MAX, PageSize
+from eventstore.log.page_size import BYTES_UNBOUNDED, WINDOW_POSITIONS_MAX, PageSize, Window
+from eventstore.sql import load
 from eventstore.tasks import retrieve
 
 PAGE_EVENTS_MAX = 1_000
@@ -90,7 +92,7 @@ class Pages:
         self._size = PageSize(page_events_max)
         self._statements = _FOLDED if for_fold else _WHOLE
         self._is_of_streams = False
-        self._window = WINDOW_POSITIONS_MAX
+        self._positions_max = WINDOW_POSITIONS_MAX
 
     async def read(self) -> AsyncGenerator[Page]:
         """Yield page after page; a page may have no rows.
@@ -120,15 +122,14 @@ class Pages:
         return task
 
     async def _read(self, after: int) -> Page:
-        through = min(self._through, after + self._window)
-        size = self._size
+        window, size = Window(after, self._through, self._positions_max), self._size
         with self._server.steady(self._generation):
-            rows = await self._rows(self._statements, after, through, size.events, size.bytes)
-            if not rows and through < self._through:
-                through = (await read_rows(self._source, "log/gap_end", through, self._through))[0][
-                    "position"
-                ]
-        return Page(rows, rows[-1]["position"] if size.is_full(rows) else through)
+            async with reading(self._source) as connection:
+                rows = await self._rows(
+                    connection, self._statements, after, window.end, size.events, size.bytes
+                )
+                passed = await window.passed(connection, len(rows))
+        return Page(rows, rows[-1]["position"] if size.is_full(rows) else passed)
 
     async def read_whole(self, page: Page, *, after: int) -> list[Any]:
         """Return the rows of a page after a position once more, with all columns.
@@ -137,15 +138,23 @@ class Pages:
             EventStoreError: As `read`.
         """
         with self._server.steady(self._generation):
-            return await self._rows(_WHOLE, after, page.through, len(page.rows), BYTES_UNBOUNDED)
+            async with reading(self._source) as connection:
+                return await self._rows(
+                    connection, _WHOLE, after, page.through, len(page.rows), BYTES_UNBOUNDED
+                )
 
-    async def _rows(
-        self, statements: tuple[str, str], after: int, through: int, events_max: int, bytes_max: int
+    async def _rows(  # noqa: PLR0917 - the bounds of a page
+        self,
+        connection: Connection,
+        statements: tuple[str, str],
+        after: int,
+        through: int,
+        events_max: int,
+        bytes_max: int,
     ) -> list[Any]:
         selection = self._selection
-        return await read_rows(
-            self._source,
-            statements[self._is_of_streams],
+        return await connection.fetch(
+            load(statements[self._is_of_streams], connection),
             after,
             through,
             events_max,
@@ -168,4 +177,4 @@ class Pages:
             self._source, "replay/count_events", self._selection.streams, min(events_max, range_cost)
         )
         if counted["events"] < min(events_max, range_cost):
-            self._is_of_streams, self._window = True, range_cost
+            self._is_of_streams, self._positions_max = True, range_cost

@@ -116,7 +116,7 @@ class BatchReader:
             arguments = (after, window.end, size.events, projection.categories, size.bytes)
             async with reading(log.connection) as connection:
                 rows = await connection.fetch(load("log/fold_range", connection), *arguments)
-                passed = await window.passed(connection, rows)
+                passed = await window.passed(connection, len(rows))
             events = self._columns.decode(rows)
             if events is not None:
                 is_full = size.is_full(rows)
@@ -150,7 +150,7 @@ async def read_batch(
 
     async def fetch(one: Connection) -> tuple[Sequence[Any], int]:
         rows = await one.fetch(load("log/read_range", one), *arguments)
-        return rows, await window.passed(one, rows)
+        return rows, await window.passed(one, len(rows))
 
     if connection is None:
         async with reading(log.connection) as one:

@@ -162,7 +162,7 @@ class ProjectionWorker(Generic[R]):
         )
         self._place = Remembered(log.server, lambda: _Place(log.server.generation))
         self._copies = True
-        self._batch_was_full = False
+        self._looks_on = False
         self._batch_had_events = False
         self._was_sound = False
         self._retry = Backoff(_RETRY_FIRST_S, _RETRY_MAX_S)
@@ -280,10 +280,10 @@ class ProjectionWorker(Generic[R]):
 
         If only the checkpoint moved, there is nothing to fold until an append of its categories wakes the worker.
         """
-        if not (self._batch_had_events or self._batch_was_full or self._awaited.is_set()):
+        if not (self._batch_had_events or self._looks_on or self._awaited.is_set()):
             return False
         listener.found()
-        if not self._batch_was_full:
+        if not self._looks_on:
             loop = asyncio.get_running_loop()
             await asyncio.sleep(max(began + _BATCH_INTERVAL_S - loop.time(), 0))
             await self._delay(began + self._fold_delay_s)
@@ -331,7 +331,7 @@ class ProjectionWorker(Generic[R]):
             place.position = before
             self._past.note_final(before)
             return False
-        self._batch_was_full = (
+        self._looks_on = (
             batch.is_full or batch.through < place.final or batch.through - before >= WINDOW_POSITIONS
         )
         self._batch_had_events = bool(batch.events)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eventstore.database.access import read_rows
 from eventstore.domain.money import RateTable
 from eventstore.domain.order import OrderSide
 from eventstore.domain.portfolio import CashKind, Portfolio
 from eventstore.domain.position import Position
 from eventstore.errors import DomainError
+from eventstore.log.page_size import Window
 from eventstore.replay import Replay, equity, equity_streams
 from eventstore.replay.equity import EquityPoint, _in_order, _points
 from eventstore.testing.strategies import EPOCH
@@ -351,11 +351,10 @@ async def test_positions_that_are_in_the_log_before_their_portfolio(
 
 async def test_a_portfolio_with_few_events_in_a_long_log(store: EventStore, monkeypatch: pytest.MonkeyPatch):
     """No statement looks through more than a window of the log, and what has no events is passed over."""
-    monkeypatch.setattr(equity_streams, "WINDOW_POSITIONS_MAX", 10)
     desk = Desk(2, currencies=False, rare=0.0, late=0.0)
     await desk.play(store, 5)
     async with store.connection.acquire_for_user() as connection:
-        await connection.execute("SELECT setval('events_position_seq', 2_000_000_000)")
+        await connection.execute("SELECT setval('events_position_seq', 2000000000)")
     other = Desk(3, currencies=False, rare=0.0, late=0.0)
     await other.play(store, 20)
     desk.portfolio.record_cash(CashKind.DEPOSIT, D(5), occurred_at=desk.now)
@@ -363,14 +362,15 @@ async def test_a_portfolio_with_few_events_in_a_long_log(store: EventStore, monk
         await uow.portfolios.update_portfolio(desk.portfolio)
     asked: list[int] = []
 
-    async def counted(source: Any, name: str, after: int, through: int, *arguments: Any) -> Any:
-        asked.append(through - after if name == "replay/read_equity" else 0)
-        return await read_rows(source, name, after, through, *arguments)
+    class Small(Window):
+        def __init__(self, after: int, through: int) -> None:
+            super().__init__(after, through, 10)
+            asked.append(self.end - after)
 
-    monkeypatch.setattr(equity_streams, "read_rows", counted)
+    monkeypatch.setattr(equity_streams, "Window", Small)
     curve = await store.equity_curve(desk.portfolio)
     assert digits(curve) == digits(await from_events(store, desk, "occurred_at"))
-    assert max(asked) <= 10
+    assert max(asked) == 10
     assert len(asked) < 100
 
 
@@ -387,12 +387,14 @@ async def test_a_curve_that_is_cancelled_leaves_nothing_behind(
         folding.set()
         await asyncio.Event().wait()
 
-    async def read_one_page(source: Any, name: str, after: int, *arguments: Any) -> Any:
+    read = equity_streams.ColumnCurve._read
+
+    async def read_one_page(curve: Any, window: Window, after: int, size: int) -> Any:
         if after:
             await asyncio.Event().wait()
-        return await read_rows(source, name, after, *arguments)
+        return await read(curve, window, after, size)
 
-    monkeypatch.setattr(equity_streams, "read_rows", read_one_page)
+    monkeypatch.setattr(equity_streams.ColumnCurve, "_read", read_one_page)
     monkeypatch.setattr(equity_streams, "_fold_all", fold_for_long)
     task = asyncio.create_task(store.equity_curve(desk.portfolio))
     await folding.wait()

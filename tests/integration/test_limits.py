@@ -280,8 +280,8 @@ _LIMIT = re.compile(r"^(limit|examples|partition|partitions|processes)$|_(s|max)
 # What is checked by whoever it is passed on to, or is no limit of a user's.
 _PASSED_ON = {
     "Account.run", "Backoff.__init__", "BulkLoad.__init__", "Build.step", "RebuildLease.__init__", "RebuildLease.take", "DataFolder.locked", "DataFolder.use",
-    "IndependentFold.advance", "IndependentFold.fold", "LogSegments.keep_up", "Metrics.folded", "MockPostgreSQLAdapter",
-    "ProjectionLagError.__init__", "Query.answer", "HighWaterMark.advance", "Storage.find", "Subscription.__init__",
+    "IndependentFold.advance", "IndependentFold.fold", "LogSegments.keep_up", "BatchReader.read", "Metrics.folded", "MockPostgreSQLAdapter",
+    "ProjectionLagError.__init__", "Query.answer", "HighWaterMark.advance", "Storage.find", "Subscription.__init__", "Window.__init__",
     "Table.differences", "batches_of", "commit", "copy_rows", "process_pool", "partition_of", "read_batch", "storable", "wait_until_set",
     # Lists of a strategy: Hypothesis refuses what is negative, and none is a list too.
     "order_commands", "order_histories", "portfolio_commands", "portfolio_histories", "position_commands",

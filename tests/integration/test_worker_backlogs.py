@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
 from eventstore.database import ConnectionFactory
+from eventstore.export import lines
+from eventstore.export.lines import export_lines
 from eventstore.log import EventLog, event_log
 from eventstore.log.page_size import Window
+from eventstore.replay import Replay, pages
 from eventstore.store import EventStore
 from projections import OrdersProjection, ProjectionWorker
 from projections.check import check
 from projections.engine import reading
+from projections.rebuild import independent_fold
 from tests.pools import opened
 from tests.running_workers import has_folded, place, running
 from tests.waiting import until
@@ -105,8 +111,8 @@ async def test_readers_look_through_so_many_positions_in_a_statement(
             super().__init__(after, through, positions_max)
             ends.append(self.end - after)
 
-    monkeypatch.setattr(event_log, "Window", Small)
-    monkeypatch.setattr(reading, "Window", Small)
+    for module in (event_log, reading, pages, lines, independent_fold):
+        monkeypatch.setattr(module, "Window", Small)
     for _ in range(3):
         await place(store, 1)
         async with store.connection.acquire() as connection:
@@ -114,13 +120,19 @@ async def test_readers_look_through_so_many_positions_in_a_statement(
     await place(store, 1)
     head = await store.log.head()
     orders = [event.position async for event in store.log.read_all(categories=["order"])]
+    replayed = [event.position async for event in Replay(store.log, categories=["order"])]
+    exported = io.BytesIO()
+    await export_lines(store.log, exported, categories=["order"])
     await ProjectionWorker(store.log, OrdersProjection()).catch_up(head)
 
     async with store.connection.acquire() as connection:
         stored = await connection.fetch(
             "SELECT position FROM events WHERE category = 'order' ORDER BY position"
         )
-    assert orders == [row["position"] for row in stored]
+    assert orders == replayed == [row["position"] for row in stored]
+    assert orders == [
+        one["position"] for one in map(orjson.loads, exported.getvalue().splitlines()) if "position" in one
+    ]
     assert max(ends) == positions_max
     async with store.unit_of_work() as uow:
         assert len(await uow.orders.get_active_orders()) == 4
