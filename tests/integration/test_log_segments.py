@@ -235,3 +235,41 @@ async def test_the_check_compares_segments_with_the_log(store: EventStore):
 async def findings(store: EventStore) -> list[str]:
     """What the check says of segments."""
     return [one.what for one in (await check(store.log, [])).findings if one.kind == "segment"]
+
+
+FAR = 10**15
+"""A position that nobody reaches in steps."""
+
+
+async def test_a_gap_of_any_length_is_in_one_segment(store: EventStore):
+    """A sequence that was set forward gives a few segments, and not one after the other for ever."""
+    draw = random.Random(5)
+    await fill(store, [draw.randrange(9) for _ in range(300)])
+    async with store.connection.acquire_for_user() as connection:
+        await connection.execute("ALTER TABLE events DISABLE TRIGGER ALL")
+        await connection.execute("UPDATE events SET position = position + $1::bigint WHERE position > 100", FAR)
+        await connection.execute("UPDATE events SET position = position + $1::bigint WHERE position > $1::bigint + 200", FAR)
+        await connection.execute("ALTER TABLE events ENABLE ALWAYS TRIGGER events_refuse_change")
+        await connection.execute("SELECT setval('events_position_seq', $1)", 2 * FAR + 300)
+    through = 2 * FAR + 300
+    async with asyncio.timeout(30):
+        await make(store, through, events=10)
+    assert (await levels(store))[0] < 100
+    assert (await check(store.log, [])).is_sound
+    for after in (5, 100, 101, FAR, FAR + 101, FAR + 150, FAR + 201, 2 * FAR + 202, 2 * FAR + 290):
+        async with store.connection.acquire() as connection:
+            rows = await connection.fetch(
+                load("replay/differing", connection), "order", after, None, None, through, through, after
+            )
+        (base,) = {row["base"] for row in rows}
+        found = {row["stream_id"] for row in rows} - {None}
+        assert base <= after or found >= await going_on_by_definition(store, after, through)
+        assert found >= await going_on_by_definition(store, min(base, after), max(base, after)), after
+
+
+async def test_a_gap_at_the_end_is_in_one_segment(store: EventStore):
+    """So is one of events that were taken back, as far as all is final."""
+    await fill(store, [1, 2, 3])
+    async with asyncio.timeout(30):
+        await make(store, FAR, events=1)
+    assert (await levels(store))[0] <= 24

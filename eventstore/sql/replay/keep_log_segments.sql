@@ -1,5 +1,6 @@
 -- Purpose: Store the segments of a category that follow the last one. What a segment holds follows from its events and from
---   the beginnings of their streams, and from nothing else.
+--   the beginnings of their streams, and from nothing else. The first one includes the gap that it begins with, so that a gap
+--   of any length is passed in one step.
 -- Parameters:
 --   $1 category text
 --   $2 through bigint position; everything up to it is final
@@ -17,9 +18,30 @@ WITH last AS MATERIALIZED (
         LIMIT 1
     ), 0::bigint) AS position
 ),
+first AS MATERIALIZED (
+    SELECT
+        last.position AS after,
+        greatest(
+            last.position + $3::bigint,
+            coalesce(
+                (
+                    SELECT pg_catalog.min(event.position) - 1 FROM {schema}.events AS event
+                    WHERE event.position > last.position AND event.position <= $2::bigint
+                ),
+                $2::bigint
+            )
+        ) AS through
+    FROM last
+    WHERE $2::bigint - last.position >= $3::bigint
+),
 grid AS MATERIALIZED (
-    SELECT number, last.position + (number - 1) * $3::bigint AS after, last.position + number * $3::bigint AS through
-    FROM last CROSS JOIN LATERAL pg_catalog.generate_series(1, least(($2::bigint - last.position) / $3::bigint, $4::bigint)) AS number
+    SELECT 1::bigint AS number, after, through FROM first
+    UNION ALL
+    SELECT number, first.through + (number - 2) * $3::bigint, first.through + (number - 1) * $3::bigint
+    FROM first
+    CROSS JOIN LATERAL pg_catalog.generate_series(
+        2::bigint, least(($2::bigint - first.through) / $3::bigint + 1, $4::bigint)
+    ) AS number
 ),
 touched AS MATERIALIZED (
     SELECT
