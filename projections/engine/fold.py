@@ -95,9 +95,7 @@ def fold_key(
         The row after the events, None if there is none; the position of the last event in it, 0 if none was folded; and
         the event that ended the fold.
     """
-    if (
-        type(projection).evolve is EntityProjection.evolve
-    ):  # the row is the entity's state, made by its own fold
+    if is_own_fold(projection):
         try:
             return _fold_at_once(projection, row, events), events[-1].position, None
         except Exception:  # noqa: BLE001, S110 - the loop below finds which event failed
@@ -114,6 +112,12 @@ def fold_key(
             return row, position, FoldFailure(key, event, error)
         position = event.position
     return row, position, None
+
+
+def is_own_fold(projection: Projection[Any]) -> bool:
+    """Whether a row is the state of an entity, made by nothing but its own fold."""
+    kind = type(projection)
+    return kind.evolve is EntityProjection.evolve and kind.fold is EntityProjection.fold
 
 
 def _fold_at_once(projection: Projection[Any], before: Any, events: Sequence[Readable]) -> Any:

@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 
 from eventstore import EventStore, Order, OrderSide
+from eventstore.core.event import RecordedEvent
 from eventstore.log.page_size import BATCH_BYTES_MAX, PageSize
 from eventstore.log.row_fold import UNREAD_ID
 from eventstore.log.unreadable import Readable, UnreadableEvent
-from projections import OrdersProjection, Projection
+from projections import OrdersProjection, Projection, ProjectionWorker
+from projections.check import check
 from projections.engine import reading
 from projections.engine.reading import BatchReader, read_batch
+from projections.fresh_rows import FreshRows
+from projections.rebuild import rebuild
 from tests.forged_rows import FORGED, forge
 from tests.renewed_orders import OrderTraded, classes, new_order, renewed, stream
 
@@ -142,6 +146,24 @@ async def test_a_method_of_your_own_is_given_whole_events(store: EventStore, met
 
     assert len(events) == 9
     assert all(map(is_whole, events))
+
+
+async def test_a_fold_of_your_own_is_called(store: EventStore):
+    """A worker, a read of the rows and a rebuild fold with the method, and its row is that of the proof."""
+    await save_orders(store)
+
+    class Own(OrdersProjection):
+        def fold(self, row: Order | None, event: RecordedEvent, key: tuple[Any, ...]) -> Order | None:
+            folded = super().fold(row, event, key)
+            return None if folded is None else folded.model_copy(update={"tags": ("own",)})
+
+    fresh = await FreshRows(store.log, Own()).list()
+    await ProjectionWorker(store.log, Own()).catch_up(await store.log.head())
+
+    assert [order.tags for order in fresh] == [("own",)] * 3
+    assert [order.tags for order in await FreshRows(store.log, Own()).list()] == [("own",)] * 3
+    assert (await check(store.log, [Own()])).is_sound
+    assert (await rebuild(store.log, Own())).rows == 3
 
 
 async def test_an_ignored_type_need_not_be_known(store: EventStore):
