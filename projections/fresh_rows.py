@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from eventstore.core.event import RecordedEvent
 from eventstore.database.access import reading
 from eventstore.database.protocols import Connection, Record, Row
 from eventstore.errors import ProjectionLagError, QuarantinedKeysError
 from eventstore.log.event_log import EventLog
+from eventstore.log.page_size import BYTES_UNBOUNDED
 from eventstore.log.unreadable import Readable
 from eventstore.sql import filled, load, qualified, schema_of
 from projections.engine.batch import fetch_by_keys
+from projections.engine.delivery_counts import key_of
 from projections.engine.fold import FoldFailure, by_key, fold_key
+from projections.engine.reading import decode_for
 from projections.engine.versions import require_version
 from projections.keys import key_text, partition_of
 from projections.projection import Projection
@@ -91,7 +93,7 @@ class FreshRows(Generic[R]):
         """
         projection, table = self._projection, self._projection.table
         tail, events = await self._read_tail(connection, None)
-        keys = {projection.key_of(part): None for stored in events for part in projection.taken(stored)}
+        keys = {key_of(projection, event): None for event in events}
         records = await fetch_by_keys(connection, table, table.name, keys)
         folded = tail.folded_onto(records, events)
         live = {key: row for key, row in folded.rows.items() if key in folded.changed and row is not None}
@@ -122,7 +124,7 @@ class FreshRows(Generic[R]):
 
     async def _read_tail(
         self, connection: Connection, key: Key | None
-    ) -> tuple[_Tail[R], Sequence[RecordedEvent]]:
+    ) -> tuple[_Tail[R], Sequence[Readable]]:
         projection = self._projection
         # Before the snapshot: until this lock is held, a rebuild may replace the table.
         await connection.execute(
@@ -137,21 +139,22 @@ class FreshRows(Generic[R]):
         held = await connection.fetch(load("projections/list_quarantine", connection), projection.name)
         discards = await connection.fetch(load("projections/list_discards", connection), projection.name)
         tail = _Tail(projection, partitions, held, discards, only=key)
-        events = await self._log.read_range(
-            after=tail.after,
-            through=_END,
-            limit=TAIL_EVENTS_MAX + 1,
-            categories=projection.categories,
-            connection=connection,
+        rows = await connection.fetch(
+            load("log/read_range", connection),
+            tail.after,
+            _END,
+            TAIL_EVENTS_MAX + 1,
+            projection.categories,
+            BYTES_UNBOUNDED,
         )
-        if len(events) > TAIL_EVENTS_MAX:
+        if len(rows) > TAIL_EVENTS_MAX:
             raise ProjectionLagError(
                 projection.name,
-                lag_events=len(events),
+                lag_events=len(rows),
                 lag_events_max=TAIL_EVENTS_MAX,
                 cause="let its worker catch up, or repair what is in quarantine",
             )
-        return tail, events
+        return tail, decode_for(self._log, projection, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,7 @@ class _Tail(Generic[R]):
         self._held = {row["key"]: row["position"] for row in held if wanted in (None, row["key"])}
         self.after = min([*self._folded, *(position - 1 for position in self._held.values())])
 
-    def folded_onto(self, records: Iterable[Record], events: Iterable[RecordedEvent]) -> _Folded[R]:
+    def folded_onto(self, records: Iterable[Record], events: Iterable[Readable]) -> _Folded[R]:
         projection, table = self._projection, self._projection.table
         names = [column.name for column in table.key]
         rows: dict[Key, R | None] = {}
@@ -203,8 +206,7 @@ class _Tail(Generic[R]):
             key = tuple(record[name] for name in names)
             rows[key], last[key] = table.decode(record), record[LAST_POSITION]
         failed: list[FoldFailure] = []
-        parts = [part for stored in events for part in projection.taken(stored)]
-        of_each = by_key(projection, parts, lambda key: self._only in (None, key))
+        of_each = by_key(projection, events, lambda key: self._only in (None, key))
         for key, its_events in of_each.items():
             has, at = self._discarded.has, last.get(key)
             waiting = [one for one in its_events if not has(one.position, key) and self._waits(key, one, at)]

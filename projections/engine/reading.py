@@ -178,10 +178,14 @@ def decode_for(log: EventLog, projection: Projection[Any], rows: Sequence[Any]) 
 def _taken(
     projection: Projection[Any], events: Sequence[Readable], classes: frozenset[type[Event]]
 ) -> Iterator[Readable]:
+    has_own = type(projection).taken not in (Projection.taken, EntityProjection.taken)
     for event in events:
         if isinstance(event, UnreadableEvent):
             yield event
         elif isinstance(event, UpcastEvents):  # upcasting turned it into zero or several events
             yield from projection.taken(event)
         elif type(event.event) in classes:
-            yield event
+            if has_own:
+                yield from projection.taken(event)
+            else:
+                yield event

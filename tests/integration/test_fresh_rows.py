@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventstore.domain.order import Order, OrderSide
-from eventstore.errors import ProjectionLagError
+from eventstore.errors import ProjectionLagError, QuarantinedKeysError
 from projections import OrdersProjection, ProjectionWorker, fresh_rows
 from projections.engine import set_partitions
 from projections.fresh_rows import FreshRows
+from tests.forged_rows import forge
 
 if TYPE_CHECKING:
     from eventstore.store import EventStore
@@ -55,3 +56,42 @@ async def test_a_tail_that_is_too_long_is_refused(store: EventStore, monkeypatch
         await rows.list()
     await ProjectionWorker(store.log, OrdersProjection()).catch_up(3)
     assert len(await rows.list()) == 3
+
+
+async def save_three(store: EventStore) -> list[Order]:
+    """Three orders of three events each."""
+    orders = [Order.create_market_order("ES", Decimal(n), OrderSide.BUY) for n in range(1, 4)]
+    for order in orders:
+        order.submit("B-1")
+        order.fill(Decimal("0.5"), Decimal(99), f"E-{order.quantity}")
+        await save(store, order)
+    return orders
+
+
+async def test_an_ignored_type_need_not_be_known(store: EventStore):
+    """A read leaves out what the worker leaves out, so it does not wait for the worker to pass it."""
+
+    class Ignoring(OrdersProjection):
+        ignored_types = frozenset({"OrderLost"})
+
+    orders = await save_three(store)
+    await forge(store, {"type": "'OrderLost'"})
+    rows = FreshRows(store.log, Ignoring())
+    for _ in range(2):
+        assert await rows.list() == orders
+        await ProjectionWorker(store.log, Ignoring()).catch_up(await store.log.head())
+
+
+async def test_an_event_that_cannot_be_read_is_of_its_key_alone(store: EventStore):
+    """Before and after the worker has put the key in quarantine, all other rows are read, and the error names the key."""
+    orders = await save_three(store)
+    await forge(store, {"type": "'OrderLost'"})
+    rows = FreshRows(store.log, OrdersProjection())
+    for _ in range(2):
+        assert [await rows.get(order.id) for order in orders[:2]] == orders[:2]
+        with pytest.raises(QuarantinedKeysError) as caught:
+            await rows.get(orders[2].id)
+        assert caught.value.keys == (f'["{orders[2].id}"]',)
+        with pytest.raises(QuarantinedKeysError):
+            await rows.list()
+        await ProjectionWorker(store.log, OrdersProjection()).catch_up(await store.log.head())

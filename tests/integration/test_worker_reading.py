@@ -166,6 +166,24 @@ async def test_a_fold_of_your_own_is_called(store: EventStore):
     assert (await rebuild(store.log, Own())).rows == 3
 
 
+async def test_what_you_do_not_take_is_left_out(store: EventStore):
+    """A projection may leave out some events of its classes: a worker, a read of the rows and a rebuild leave them out."""
+    await save_orders(store)
+
+    class Own(OrdersProjection):
+        def taken(self, event: RecordedEvent) -> tuple[RecordedEvent, ...]:
+            return () if event.type == "OrderFilled" else super().taken(event)
+
+    fresh = await FreshRows(store.log, Own()).list()
+    await ProjectionWorker(store.log, Own()).catch_up(await store.log.head())
+
+    assert [order.version for order in fresh] == [2, 2, 2]
+    assert [order.version for order in await FreshRows(store.log, Own()).list()] == [2, 2, 2]
+    assert (await check(store.log, [Own()])).is_sound
+    assert (await rebuild(store.log, Own())).rows == 3
+    assert [order.version for order in await FreshRows(store.log, Own()).list()] == [2, 2, 2]
+
+
 async def test_an_ignored_type_need_not_be_known(store: EventStore):
     """A type that a projection ignores is left out, and the others are read as before."""
     await save_orders(store)
