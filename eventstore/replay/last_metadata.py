@@ -81,11 +81,13 @@ async def _search(
         while through > after and not _is_complete(found, by, wanted):
             begin = max(after, through - window)
             missing = None if wanted is None else sorted(wanted - found.keys())
-            for row in await read_rows(
-                log.connection, "replay/last_metadata", key, by, begin, through, missing
-            ):
+            rows = await read_rows(log.connection, "replay/last_metadata", key, by, begin, through, missing)
+            for row in rows:
                 found.setdefault(row["by"], _value(row))
             through, window = begin, min(window * 2, _WINDOW_MAX)
+            if not rows and through > after:  # a gap of any length is passed in one step
+                (before,) = await read_rows(log.connection, "log/gap_begin", after, through)
+                through = before["position"]
     return found
 
 

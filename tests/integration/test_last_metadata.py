@@ -108,3 +108,18 @@ async def test_bad_arguments(store: EventStore):
         await store.last_metadata("a\0b")
     with pytest.raises(LimitError):
         await store.last_metadata("row", after=-1)
+
+
+async def test_a_gap_of_any_length_is_passed_at_once(store: EventStore):
+    """A sequence that was set forward does not keep an engine from going on after a restart."""
+    await _write(store, {"row": 1, "venue": "A"})
+    async with store.connection.acquire() as connection:
+        await connection.execute("SELECT setval('events_position_seq', $1)", 10**15)
+    await _write(store, {"row": 2, "venue": "B"})
+    async with asyncio.timeout(10):
+        assert await store.last_metadata("none") is None
+        found = await store.last_metadata_by("row", by="venue")
+        assert {venue: one.value for venue, one in found.items()} == {"A": 1, "B": 2}
+        among = await store.last_metadata_by("row", by="venue", among=["A"])
+        assert {venue: one.position for venue, one in among.items()} == {"A": 1}
+        assert await store.last_metadata_by("row", by="venue", among=["A"], after=1) == {}
