@@ -114,6 +114,8 @@ async def _pinned(log: EventLog, asked: PointInTime) -> PointInTime:
                 f"position {asked.through} is beyond the end of the log, which is at position {head}: "
                 "no event has it yet"
             )
+        # Where it was beyond the end before, a writer that began since may hold an earlier position.
+        await log.high_water_mark.wait_until_final(asked.through)
         final = await log.high_water_mark.advance(asked.through, wait=False)
         return PointInTime(asked.through, final=max(asked.through, min(final, head)))
     # Writers in flight may hold positions beyond the visible end.

@@ -242,6 +242,36 @@ async def test_a_time_yet_to_come_is_what_is_known_now(store: EventStore):
         assert await past.orders.get_active_orders() == []
 
 
+async def test_a_writer_that_began_meanwhile_is_waited_for(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+    """A position is asked for that comes into being during the call: what lies before it is final all the same."""
+    head_of_log = store.log.head
+    slow = patient_unit_of_work(store)
+    orders = [Order.create_market_order("ES", D(1), OrderSide.BUY) for _ in range(2)]
+    both_began = asyncio.Event()
+
+    async def head() -> int:
+        if not both_began.is_set():
+            await slow.begin_transaction()
+            await slow.orders.save_order(orders[0])
+            await slow.flush()
+            async with store.unit_of_work() as uow:
+                await uow.orders.save_order(orders[1])
+            both_began.set()
+        return await head_of_log()
+
+    async def found() -> set[Any]:
+        async with store.as_of(position=2) as past:
+            return {order.id for order in await past.orders.get_active_orders()}
+
+    monkeypatch.setattr(store.log, "head", head)
+    asking = asyncio.create_task(found())
+    await both_began.wait()
+    await asyncio.wait([asking], timeout=0.2)
+    assert not asking.done()
+    await slow.commit()
+    assert await asking == {order.id for order in orders}
+
+
 @pytest.mark.parametrize("by_time", [False, True])
 async def test_a_writer_in_flight_is_waited_for(store: EventStore, by_time: bool):
     """An event that was drawn and recorded before the call, but is not committed yet, belongs to the point in time.
