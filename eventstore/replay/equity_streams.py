@@ -130,6 +130,7 @@ class ColumnCurve:
         self._portfolio: Portfolio | None = None
         self._created: dict[int, RecordedEvent] = {}
         self._whole: set[int] = set()
+        self._changes_currency = False
 
     async def points(self, through: int) -> Points:
         """Return the points of the curve up to a position of the log.
@@ -246,8 +247,10 @@ class ColumnCurve:
                     events[self._number_of[one.stream_id.bytes]].append(one)
         results: dict[int, Callable[[], Summands | None]] = {}
         for number, of_stream in events.items():
-            if number == 0 and self._has_currencies and any(map(_changes_currency, of_stream)):
-                raise NotInColumns
+            if number == 0 and any(map(_changes_currency, of_stream)):
+                if self._has_currencies:
+                    raise NotInColumns
+                self._changes_currency = True
             created = of_stream[0]
             if not self._by_recorded:
                 of_stream.sort(key=lambda one: (one.occurred_at, one.position))
@@ -271,13 +274,15 @@ class ColumnCurve:
             if entity is None or entity.portfolio_id != self._streams[0] or not entity.is_open:
                 yield (_ZERO,)
                 continue
+            if self._changes_currency and entity.currency is not None:
+                raise NotInColumns
             amount = entity.unrealized_pnl or _ZERO
             rate = self._rate(entity.currency)
             yield (amount if rate is None else amount * rate,)
 
     @property
     def _has_currencies(self) -> bool:
-        """Whether it matters which currency the portfolio has."""
+        """Whether it matters which currency the portfolio has, as far as the openings of its positions say."""
         opened = (one.event for number, one in self._created.items() if number)
         return self._base is not None or any(one.currency is not None for one in opened)  # type: ignore[attr-defined]
 

@@ -408,3 +408,44 @@ async def test_a_curve_that_is_cancelled_leaves_nothing_behind(
 def _ahead() -> list[str]:
     """The tasks that read a page ahead."""
     return [name for task in asyncio.all_tasks() if "page ahead" in (name := task.get_name())]
+
+
+@pytest.mark.parametrize("currency", ["USD", "EUR", None])
+@pytest.mark.parametrize("moves_in", [False, True], ids=["assigned", "moved in"])
+@pytest.mark.parametrize("has_name", [False, True], ids=["no name", "a name"])
+async def test_the_currency_of_a_portfolio_changes_under_a_position(
+    store: EventStore, currency: str | None, moves_in: bool, has_name: bool
+):
+    """A position whose opening in the portfolio names no currency may have one: it is converted to the portfolio's of then."""
+    desk = Desk(0, currencies=has_name, rare=0.0, late=0.0)
+    position = Position.open_by_fill(
+        "S", OrderSide.BUY, D(3), D(10), D(0), occurred_at=EPOCH, execution_id="E1",
+        portfolio_id=None if moves_in else desk.portfolio.id, currency=currency if moves_in else None,
+    )  # fmt: skip
+    position.mark(D(12), occurred_at=EPOCH + timedelta(seconds=1))
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.save_portfolio(desk.portfolio)
+        await uow.positions.save_position(position)
+    async with store.unit_of_work() as uow:
+        if moves_in:
+            position.portfolio_id = desk.portfolio.id
+        else:
+            position.currency = currency
+        desk.portfolio.currency = "EUR"
+        await uow.positions.update_position(position)
+        await uow.portfolios.update_portfolio(desk.portfolio)
+        position.mark(D(13), occurred_at=EPOCH + timedelta(days=9_999))
+        await uow.positions.update_position(position)
+    rates = {"USD": D("0.9"), "EUR": D("1.1")}
+    for clock in CLOCKS:
+        for named, base in ((rates, None), (PAIRS, "USD"), (PAIRS, "JPY")):
+            found: list[Any] = []
+            for points in (
+                store.equity_curve(desk.portfolio, clock=clock, rates=named, base=base),
+                from_events(store, desk, clock, rates=named, base=base),
+            ):
+                try:
+                    found.append(digits(await points))
+                except DomainError as error:
+                    found.append(str(error))
+            assert found[0] == found[1], (clock, base)
