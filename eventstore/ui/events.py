@@ -95,7 +95,8 @@ async def find(
 ) -> Found:
     """Return a page of the events before a position, or after one; the newest without either.
 
-    At most `_WINDOW_POSITIONS` positions are searched, except that times narrow the search first.
+    At most `_WINDOW_POSITIONS` positions are searched, except that times narrow the search first. The gap that
+    follows them, if there is one, is passed.
     """
     head, limit = await log.head(), PAGE_EVENTS
     first, last = await _span(log, search, head)
@@ -113,10 +114,14 @@ async def find(
         high = min(last, low + _WINDOW_POSITIONS) + 1
         rows = await read_rows(log.connection, "log/browse_after", low, high, limit, *arguments)
         end = rows[-1]["position"] if len(rows) == limit else high - 1
+        if len(rows) < limit and end < last:
+            end = (await read_rows(log.connection, "log/gap_end", end, last))[0]["position"]
         return Found(rows[::-1], low + 1 if low >= first else None, end if end < last else None, low, head)
     high = min(last + 1, _POSITION_END if before is None else before)
     low = max(first - 1, high - 1 - _WINDOW_POSITIONS)
     rows = await read_rows(log.connection, "log/browse_before", low, high, limit, *arguments)
+    if len(rows) < limit and low >= first:
+        low = (await read_rows(log.connection, "log/gap_begin", first - 1, low))[0]["position"]
     end = rows[-1]["position"] if len(rows) == limit else low + 1
     return Found(
         rows,
