@@ -98,7 +98,7 @@ async def fills(request: Request) -> Response:
         data=orjson.dumps(wanted).decode() if wanted else None,
         occurred=(given.time("from"), given.time("through")),
     )
-    log, before, after = inspector_of(request).store.log, given.number("before"), given.number("after")
+    log, before, after = inspector_of(request).store.log, given.position("before"), given.position("after")
     if given.choice("rows", ("page", "all")) == "all":
         found = await _together(log, search)
     else:

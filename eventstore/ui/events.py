@@ -160,7 +160,10 @@ async def page(request: Request) -> Response:
     given = parameters_of(request)
     search = Search.of(given)
     found = await find(
-        inspector_of(request).store.log, search, before=given.number("before"), after=given.number("after")
+        inspector_of(request).store.log,
+        search,
+        before=given.position("before"),
+        after=given.position("after"),
     )
     return render(request, "events.html", found=found, asked=_asked(request.query_params))
 

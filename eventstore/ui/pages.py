@@ -28,7 +28,7 @@ from eventstore.errors import (
     KeyNotQuarantinedError,
     TimeoutError,
 )
-from eventstore.limits import COUNT_MAX
+from eventstore.limits import COUNT_MAX, POSITION_MAX
 from eventstore.replay.history import entity_class_of
 from eventstore.reports.money import rates_in
 from eventstore.ui.rendering import query
@@ -189,6 +189,10 @@ class Parameters:
         if not (value.isascii() and value.isdecimal() and len(value) < 20 and int(value) <= most):  # noqa: PLR2004 - a bigint
             raise _wrong(name, "a whole number from 0 on")
         return int(value)
+
+    def position(self, name: str) -> int | None:
+        """Return a position of the log, or 0; None if it is missing."""
+        return self.number(name, most=POSITION_MAX - 1)
 
     def id(self, name: str) -> UUID | None:
         """Return an id; None if it is missing."""

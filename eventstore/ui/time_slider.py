@@ -198,7 +198,7 @@ async def _chosen(
 
 
 def _at(given: Parameters, clock: str) -> datetime | int | None:
-    return given.number("at") if clock == "position" else given.time("at")
+    return given.position("at") if clock == "position" else given.time("at")
 
 
 async def _span(store: EventStore, portfolio: Portfolio, clock: str) -> tuple[datetime | int, datetime | int]:

@@ -242,7 +242,9 @@ async def test_a_time_yet_to_come_is_what_is_known_now(store: EventStore):
         assert await past.orders.get_active_orders() == []
 
 
-async def test_a_writer_that_began_meanwhile_is_waited_for(store: EventStore, monkeypatch: pytest.MonkeyPatch):
+async def test_a_writer_that_began_meanwhile_is_waited_for(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
     """A position is asked for that comes into being during the call: what lies before it is final all the same."""
     head_of_log = store.log.head
     slow = patient_unit_of_work(store)

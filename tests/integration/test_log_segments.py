@@ -247,8 +247,12 @@ async def test_a_gap_of_any_length_is_in_one_segment(store: EventStore):
     await fill(store, [draw.randrange(9) for _ in range(300)])
     async with store.connection.acquire_for_user() as connection:
         await connection.execute("ALTER TABLE events DISABLE TRIGGER ALL")
-        await connection.execute("UPDATE events SET position = position + $1::bigint WHERE position > 100", FAR)
-        await connection.execute("UPDATE events SET position = position + $1::bigint WHERE position > $1::bigint + 200", FAR)
+        await connection.execute(
+            "UPDATE events SET position = position + $1::bigint WHERE position > 100", FAR
+        )
+        await connection.execute(
+            "UPDATE events SET position = position + $1::bigint WHERE position > $1::bigint + 200", FAR
+        )
         await connection.execute("ALTER TABLE events ENABLE ALWAYS TRIGGER events_refuse_change")
         await connection.execute("SELECT setval('events_position_seq', $1)", 2 * FAR + 300)
     through = 2 * FAR + 300
