@@ -106,6 +106,11 @@ class EventRegistry:
         except KeyError:
             raise UnknownEventTypeError(category, type) from None
 
+    def has_replaced(self, event_class: type[Event]) -> bool:
+        """Whether a class was defined again, as a notebook does, so that its events are read as those of the new one."""
+        known = self._classes.get((event_class.category, event_class.type))
+        return known is not None and known is not event_class and _full_name(known) == _full_name(event_class)
+
     def require_registered(self, event_class: type[Event]) -> None:
         """Check that a reader would find this class for its events, or an upcaster that takes them.
 

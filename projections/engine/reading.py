@@ -9,7 +9,7 @@ from typing import Any
 from eventstore.core.event import Event, UpcastEvents
 from eventstore.database.access import reading
 from eventstore.database.protocols import Connection
-from eventstore.errors import EventDecodingError, UnknownEventTypeError
+from eventstore.errors import ConfigurationError, EventDecodingError, UnknownEventTypeError
 from eventstore.log.event_log import EventLog
 from eventstore.log.page_size import WINDOW_POSITIONS_MAX, PageSize, Window
 from eventstore.log.records import decode_page
@@ -63,7 +63,12 @@ class FoldedColumns:
         return self._folds_alone
 
     def decode(self, rows: Sequence[Any]) -> list[Readable] | None:
-        """Return the events of rows, with no more of their envelopes than `decode_for_fold` says; None to read whole rows."""
+        """Return the events of rows, with no more of their envelopes than `decode_for_fold` says; None to read whole rows.
+
+        Raises:
+            ConfigurationError: A class of the projection was defined again.
+        """
+        _require_current(self._log, self._projection)
         (category,) = self._projection.categories
         events = decode_for_fold(
             rows,
@@ -144,6 +149,7 @@ async def read_batch(
     Raises:
         ConnectionError, TimeoutError: Safe to retry.
         UnknownEventTypeError, EventDecodingError: An event cannot be decoded, so its key is unknown.
+        ConfigurationError: A class of the projection was defined again.
     """
     window = Window(after, through, positions_max)
     arguments = (after, window.end, size.events, projection.categories, size.bytes)
@@ -163,6 +169,7 @@ async def read_batch(
 
 def decode_for(log: EventLog, projection: Projection[Any], rows: Sequence[Any]) -> list[Readable]:
     """Return the rows of `events` that a projection takes, decoded if possible; errors as in `read_batch`."""
+    _require_current(log, projection)
     if ignored := projection.ignored_types:
         rows = [row for row in rows if row["type"] not in ignored]
     classes = frozenset(projection.events)
@@ -173,6 +180,17 @@ def decode_for(log: EventLog, projection: Projection[Any], rows: Sequence[Any]) 
             raise
     events = decode_page(rows, classes=log.classes, taken=classes, keep_unreadable=True)
     return list(_taken(projection, events, classes))
+
+
+def _require_current(log: EventLog, projection: Projection[Any]) -> None:
+    """Check that the events of a projection are read as its classes; otherwise it would take none of them."""
+    for event_class in projection.events:
+        if log.classes.has_replaced(event_class):
+            raise ConfigurationError(
+                f"{event_class.__name__} was defined again after projection {projection.name}, as happens in a notebook, so "
+                "its events are read as the new class: create the projection again with the new class, and open the store "
+                "again"
+            )
 
 
 def _taken(

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from eventstore import EventStore, Order, OrderSide
-from eventstore.core.event import RecordedEvent
+from eventstore.core.event import Event, RecordedEvent
+from eventstore.core.registry import EventRegistry
+from eventstore.errors import ConfigurationError
+from eventstore.log import EventLog, StreamAppend
 from eventstore.log.page_size import BATCH_BYTES_MAX, PageSize
 from eventstore.log.row_fold import UNREAD_ID
 from eventstore.log.unreadable import Readable, UnreadableEvent
@@ -19,6 +23,8 @@ from projections.engine import reading
 from projections.engine.reading import BatchReader, read_batch
 from projections.fresh_rows import FreshRows
 from projections.rebuild import rebuild
+from tests.counting_projection import SeenProjection
+from tests.entities import pending
 from tests.forged_rows import FORGED, forge
 from tests.renewed_orders import OrderTraded, classes, new_order, renewed, stream
 
@@ -208,3 +214,31 @@ async def test_a_class_that_a_projection_does_not_take_is_left_out(store: EventS
 
     assert [event.type for event in events] == ["OrderCreated", "OrderSubmitted"] * 3
     assert not any(map(is_whole, events))
+
+
+def noted(classes: EventRegistry) -> type[Event]:
+    """Define a class of events, or the same one again, as a notebook does whose cell is run twice."""
+
+    class Noted(Event, category="noted", registry=classes):
+        text: str
+
+    return Noted
+
+
+async def test_events_of_a_class_that_is_defined_again_are_not_passed_over(store: EventStore):
+    """They are read as the new class, which the projection does not know: the worker stops, and says what to do."""
+    mine = EventRegistry()
+    log = EventLog(store.connection, classes=mine)
+    projection = SeenProjection()
+    projection.events = (noted(mine),)
+    async with store.connection.acquire() as connection:
+        await connection.execute(projection.table.create())
+
+    again = noted(mine)
+    await log.append(StreamAppend(uuid4(), 0, (pending(again(text="a"), uuid4()),)))
+
+    for call in (ProjectionWorker(log, projection).catch_up(1), FreshRows(log, projection).list()):
+        with pytest.raises(ConfigurationError, match="Noted was defined again after projection seen"):
+            await call
+    projection.events = (again,)
+    assert [row.events for row in await FreshRows(log, projection).list()] == [1]
