@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from eventstore.core.context import decimal_arithmetic
 from eventstore.database.access import reading
 from eventstore.database.protocols import Connection, Record, Row
 from eventstore.errors import ProjectionLagError, QuarantinedKeysError
@@ -210,7 +211,8 @@ class _Tail(Generic[R]):
         for key, its_events in of_each.items():
             has, at = self._discarded.has, last.get(key)
             waiting = [one for one in its_events if not has(one.position, key) and self._waits(key, one, at)]
-            row, position, failure = fold_key(projection, key, rows.get(key), waiting)
+            with decimal_arithmetic():
+                row, position, failure = fold_key(projection, key, rows.get(key), waiting)
             if position:
                 rows[key], last[key] = row, position
                 changed.add(key)

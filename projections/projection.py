@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
+from eventstore.core.context import exactly, in_decimal_arithmetic
 from eventstore.core.entity import Entity
 from eventstore.core.entity_state import evolve
 from eventstore.core.event import Event, RecordedEvent, UpcastEvents
@@ -82,7 +83,8 @@ class Projection(ABC, Generic[R]):
         """
         part = event.upcast_events[0] if isinstance(event, UpcastEvents) else event
         try:
-            return self.table.normal(self.key(part))
+            found = self.key(part) if in_decimal_arithmetic() else exactly(self.key, part)
+            return self.table.normal(found)
         except Exception as error:
             raise ProjectionError(
                 f"key() of projection {self.name} failed at position {part.position} (event {part.type} of stream "

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
-from eventstore.core.context import in_utc
+from eventstore.core.context import exact, in_utc
 from eventstore.core.event import Event
 from eventstore.core.registry import EventRegistry, registry
 from eventstore.errors import ConfigurationError, EventDecodingError, EventStoreError, UnknownEventTypeError
@@ -117,7 +117,8 @@ def upcaster(
     - a list of `UpcastEvent`s, to split the event into several; an empty list drops it.
 
     The function must be pure, without I/O, clock or randomness, because it runs each time the event
-    is read. Decimals and times are text in JSON. Never turn a decimal into a float.
+    is read. Decimals and times are text in JSON. Never turn a decimal into a float. Decimals are computed in the library's
+    own context, as in a fold, so that every reader gets the same digits.
 
     Example:
         @upcaster("order", "OrderRouted", 1)
@@ -154,6 +155,7 @@ def upcaster(
     return register
 
 
+@exact
 def upcast(data: dict[str, Any], context: EventContext, *, classes: EventRegistry = registry) -> list[Event]:
     """Return the events of today for a stored event: usually one, but upcasters may give 0 or more.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from projections.quarantine import discard, list_quarantined, retry
 from projections.rebuild import RebuildLimits, rebuild
 from tests.hit_projections import (
     Hit,
+    HitsAt,
     HitsByNumber,
     HitsByParity,
     HitsByPrice,
@@ -47,6 +48,35 @@ def as_time(number: int) -> Hit:
     """A hit at one point in time, by the clock of one zone or another."""
     at = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
     return Hit(number=number, at=at.astimezone(timezone(timedelta(hours=number % 5 - 2))))
+
+
+class HitsByThird(HitsByPrice):
+    """By a decimal that is computed."""
+
+    def key(self, event: RecordedEvent) -> tuple[Any, ...]:
+        """A third of the price."""
+        return (hit(event).price / 3,)
+
+    def evolve(self, row: HitsAt | None, event: RecordedEvent) -> HitsAt | None:
+        """One more."""
+        return HitsAt(hit(event).price / 3, (*(row.numbers if row else ()), hit(event).number))
+
+
+async def test_a_key_and_a_row_are_computed_alike_everywhere(store: EventStore):
+    """A read of the tail, a worker, a change of partitions and a rebuild compute in one decimal context, whatever the program's is."""
+    projection = HitsByThird()
+    await hits_table(store, projection)
+    expected = [HitsAt(D("0." + "3" * 34), (1, 2)), HitsAt(D("0." + "6" * 33 + "7"), (3,))]
+    with localcontext(prec=5):
+        await store.log.append(hits(*(Hit(number=n, price=D(1 + n // 3)) for n in (1, 2, 3))))
+        rows = FreshRows(store.log, projection)
+        assert await rows.list() == expected
+        await fold_all(store, projection)
+        assert await rows_of(store, projection) == expected
+        await set_partitions(store.log, projection, 2)
+        assert (await check(store.log, [projection])).is_sound
+        await rebuild(store.log, projection)
+        assert await rows.list() == expected
 
 
 @pytest.mark.parametrize(("projection", "make"), [(HitsByPrice(), as_price), (HitsByTime(), as_time)])

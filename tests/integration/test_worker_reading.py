@@ -216,7 +216,7 @@ async def test_a_class_that_a_projection_does_not_take_is_left_out(store: EventS
     assert not any(map(is_whole, events))
 
 
-def noted(classes: EventRegistry) -> type[Event]:
+def noted(classes: EventRegistry) -> type[Any]:
     """Define a class of events, or the same one again, as a notebook does whose cell is run twice."""
 
     class Noted(Event, category="noted", registry=classes):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, timedelta, timezone
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 from uuid import UUID
 
@@ -64,6 +64,19 @@ def test_steps_compose_and_cross_a_rename(mine: EventRegistry):
     assert (event.type, event.position, event.version) == ("RobotMoved", 1, 1)
     later = decode(stored("RobotMoved", {"metres": "2"}, schema_version=2), classes=mine)
     assert later.event == moved(metres=Decimal(2), by=None, occurred_at=NOW)
+
+
+def test_digits_do_not_depend_on_the_reader(mine: EventRegistry):
+    """An upcaster computes in the library's decimal context, whatever that of the program is."""
+    moved = moved_class(mine, 2)
+
+    @upcaster("old robot", "RobotMoved", 1, registry=mine)
+    def _third(data: dict[str, Any], _: EventContext) -> dict[str, Any]:
+        return {"metres": str(Decimal(data["metres"]) / 3)}
+
+    with localcontext(prec=5):
+        event = decode(stored("RobotMoved", {"metres": "1"}), classes=mine)
+    assert event.event == moved(metres=Decimal("0." + "3" * 34), occurred_at=NOW)
 
 
 def test_a_default_comes_from_the_envelope(mine: EventRegistry):
