@@ -60,8 +60,9 @@ class FreshRows(Generic[R]):
         Raises:
             ProjectionVersionError: Another version of the projection's code has built the table.
             ProjectionLagError: Too many events are not folded into the table.
-            QuarantinedKeysError: An event of the key cannot be folded.
-            UnknownEventTypeError, EventDecodingError: The code does not know an event of the tail.
+            QuarantinedKeysError: An event of the key cannot be folded, or cannot be read where the projection's key is the stream.
+            UnknownEventTypeError, EventDecodingError: An event of the tail cannot be read, so its key is unknown.
+            ConfigurationError: A class of the projection was defined again, as happens in a notebook.
             ConnectionError, TimeoutError: Safe to retry.
         """
         normal = self._projection.table.normal(key)
