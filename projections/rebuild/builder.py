@@ -19,7 +19,7 @@ from eventstore.database.cancellation import end
 from eventstore.database.protocols import Connection
 from eventstore.garbage_collection import collecting_later
 from eventstore.log.event_log import EventLog
-from eventstore.log.page_size import BYTES_UNBOUNDED, PageSize
+from eventstore.log.page_size import BYTES_UNBOUNDED, PageSize, Window
 from eventstore.log.unreadable import Readable
 from eventstore.sql import load, schema_of
 from eventstore.time_slices import Slices
@@ -211,11 +211,12 @@ class Build(TableBeside[R]):
 
         async def fetch() -> _PageRead:
             is_folded = self._columns.suffice()
-            statement = _FOLDED if is_folded else _WHOLE
+            statement, window = _FOLDED if is_folded else _WHOLE, Window(after, through)
             rows = await self._fetch(
-                connection, statement, after, through, events_max=size.events, bytes_max=size.bytes
+                connection, statement, after, window.end, events_max=size.events, bytes_max=size.bytes
             )
-            reached = rows[-1]["position"] if size.is_full(rows) else through
+            passed = await window.passed(connection, len(rows))
+            reached = rows[-1]["position"] if size.is_full(rows) else passed
             return _PageRead(rows, after, reached, is_folded)
 
         ahead: asyncio.Future[_PageRead] | None = None

@@ -21,7 +21,7 @@ from eventstore.store import EventStore
 from projections import OrdersProjection, ProjectionWorker
 from projections.check import check
 from projections.engine import reading
-from projections.rebuild import independent_fold
+from projections.rebuild import builder, independent_fold, rebuild
 from tests.pools import opened
 from tests.running_workers import has_folded, place, running
 from tests.waiting import until
@@ -111,7 +111,7 @@ async def test_readers_look_through_so_many_positions_in_a_statement(
             super().__init__(after, through, positions_max)
             ends.append(self.end - after)
 
-    for module in (event_log, reading, pages, lines, independent_fold):
+    for module in (event_log, reading, pages, lines, independent_fold, builder):
         monkeypatch.setattr(module, "Window", Small)
     for _ in range(3):
         await place(store, 1)
@@ -136,6 +136,7 @@ async def test_readers_look_through_so_many_positions_in_a_statement(
     assert max(ends) == positions_max
     async with store.unit_of_work() as uow:
         assert len(await uow.orders.get_active_orders()) == 4
+    assert (await rebuild(store.log, OrdersProjection())).rows == 4
     assert (await check(store.log, [OrdersProjection()])).findings == ()
 
 
