@@ -828,3 +828,37 @@ def test_a_flag_that_is_off_and_an_empty_tuple_are_left_out_if_that_is_their_def
     }
     for each in (event, other):
         assert event_codecs[Flagged].restored(each) == each
+
+
+class Switched(Event, category="switched", registry=classes):
+    """An event whose flags and tuples may be unknown, though their defaults are False and ()."""
+
+    is_known: bool | None = False
+    names: tuple[str, ...] | None = ()
+    way: Literal[False, True] | None = False
+
+
+class SwitchedToo(Event, category="switched", registry=classes):
+    """An event with defaults of False and (), and other values that count as false."""
+
+    count: int | bool = False
+    text: tuple[str, ...] | str = ()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Switched(),
+        Switched(is_known=None),
+        Switched(names=None),
+        Switched(way=None),
+        Switched(is_known=None, names=None, way=None),
+        Switched(is_known=True, names=None),
+        SwitchedToo(),
+        SwitchedToo(count=0),
+        SwitchedToo(text=""),
+    ],
+)
+def test_only_false_and_an_empty_tuple_are_left_out(event: Event):
+    """A value that merely counts as false, such as None, is stored where the default is False or ()."""
+    kept(event)
