@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Literal, Self
 from uuid import UUID, uuid4
 
@@ -54,12 +54,13 @@ class Required(Event, category="plain", registry=EventRegistry()):
 assert writer_of(Exact, envelope="occurred_at") is not None  # or all tests of it compare pydantic with itself
 
 
-class Labelled(str, Enum):
+class Labelled(StrEnum):
     """Texts that are not the values of their members."""
 
     LOW = "low", "Low risk"
 
     def __new__(cls, value: str, label: str) -> Self:
+        """Return the member with this value, which is the label."""
         made = str.__new__(cls, label)
         made._value_ = value
         return made
