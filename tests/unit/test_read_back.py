@@ -862,3 +862,33 @@ class SwitchedToo(Event, category="switched", registry=classes):
 def test_only_false_and_an_empty_tuple_are_left_out(event: Event):
     """A value that merely counts as false, such as None, is stored where the default is False or ()."""
     kept(event)
+
+
+@pytest.mark.skipif(
+    "ser_json_temporal" not in ConfigDict.__annotations__, reason="pydantic has it from 2.12 on"
+)
+def test_times_that_are_written_as_numbers_are_read_back_or_refused():
+    """Where a class sets that, its events are checked when they are written: also the times of models in them."""
+
+    class Slot(BaseModel):
+        model_config = ConfigDict(
+            frozen=True, revalidate_instances="always", ser_json_temporal="milliseconds"
+        )
+
+        at: UtcDatetime
+
+    class Timed(Event, category="timed", registry=classes):
+        model_config = ConfigDict(ser_json_temporal="milliseconds")
+
+        at: UtcDatetime | None = None
+        day: date | None = None
+
+    class Slotted(Event, category="timed", registry=classes):
+        slot: Slot
+
+    when, early = datetime(2026, 1, 1, 9, tzinfo=UTC), datetime(1970, 1, 1, 0, 0, 2, tzinfo=UTC)
+    for event in (Timed(at=when, day=when.date()), Slotted(slot=Slot(at=when))):
+        kept(event)
+    for event in (Timed(at=early), Slotted(slot=Slot(at=early))):
+        with pytest.raises(EventEncodingError, match="would not be read back equal"):
+            encoded(event)
