@@ -353,10 +353,15 @@ class PostgreSQLAdapter:
         try:
             await self.run(lambda c: c.execute(f"{_ROLLBACK_TO}; {_RELEASE}"))
         except errors.EventStoreError:
-            async with self._lock:
-                if self._pinned is connection:
-                    await self._break_off("a savepoint could not be rolled back to, and it was rolled back")
+            if self._pinned is connection:
+                await self.break_off("a savepoint could not be rolled back to, and it was rolled back")
             raise
+
+    async def break_off(self, reason: str) -> None:
+        """Roll the open transaction back, if there is one, and refuse its commit and further statements with this reason."""
+        async with self._lock:
+            if self._pinned is not None:
+                await self._break_off(reason)
 
     async def _break_off(self, reason: str) -> None:
         lease, connection = self._unpin("break off")
