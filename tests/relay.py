@@ -21,6 +21,7 @@ class Relay:
             for `times` messages.
         hold_after: Such a message is passed on, and then nothing more either way, though the connection stays open: as
             where a client is stopped, or a network is cut. Once.
+        passing: While it is not set, answers of the server wait: as where a network is slow.
         silent: Nothing is passed on any more, though no connection ends: as where a network is cut.
         refuse: New connections end at once.
         keep_open: If the server ends a connection, the client gets its last message, and the connection stays open: as where the
@@ -38,6 +39,8 @@ class Relay:
         self.times = 1
         self.lost = 0
         self.requests = 0
+        self.passing = asyncio.Event()
+        self.passing.set()
         self.silent = False
         self.refuse = False
         self.keep_open = False
@@ -137,6 +140,7 @@ class Relay:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(65536):
+                await self.passing.wait()
                 if not self.silent:
                     writer.write(data)
                     await writer.drain()

@@ -29,7 +29,7 @@ async def relay(migrated_config: DatabaseConfig) -> AsyncIterator[Relay]:
 @asynccontextmanager
 async def connected(relay: Relay, **settings: Any) -> AsyncIterator[DatabaseConnection]:
     """A pool through the relay."""
-    connection = await ConnectionFactory.create_connection(relay.config(max_pool_size=4, **settings))
+    connection = await ConnectionFactory.create_connection(relay.config(**({"max_pool_size": 4} | settings)))
     try:
         yield connection
     finally:

@@ -164,6 +164,7 @@ def reader_of(adapter: TypeAdapter[Any], config: ConfigDict | None = None) -> Re
     return _Compiler({}, dict(config or {}), frozenset()).reader(adapter.core_schema)
 
 
+_TIMES = ("datetime", "date")
 _FUNCTIONS = ("function-before", "function-after", "function-wrap")
 # Types of enum values whose JSON does not depend on the configuration.
 _WRITTEN_ALIKE = frozenset({str, int, bool, Decimal, UUID})
@@ -373,6 +374,8 @@ class _Compiler:
             return _integer({**schema, **(bounds or {})})
         if kind == "default":
             return self.reader(schema["schema"], bounds)
+        if kind in _TIMES and self.config.get("ser_json_temporal", "iso8601") != "iso8601":
+            return self._by_pydantic(schema)  # as numbers, which pydantic may take for others
         if kind in _PLAIN:
             return _PLAIN[kind]
         return self._READERS.get(kind, _Compiler._by_pydantic)(self, schema)

@@ -341,8 +341,8 @@ class Entity(Validated):
         """
         attributes = private(self)
         pending, assigned = attributes["_pending"], attributes["_assigned"]
+        # The assignments are forgotten last: the context's clock may raise, and they would be lost.
         if not pending and self.version == 0:
-            assigned.clear()
             attributes["_pending"] = self._creating_events()
         elif assigned:
             changes = {}
@@ -353,9 +353,9 @@ class Entity(Validated):
                     # An equal value may have other digits, 152.0 for 152.00. The stream has the
                     # earlier ones.
                     self.__dict__[name] = before
-            assigned.clear()
             if changes:
                 attributes["_pending"] = (*pending, self._amendment(changes, at(occurred_at)))
+        assigned.clear()
 
     @property
     def pending_events(self) -> tuple[PendingEvent, ...]:

@@ -271,13 +271,13 @@ def mark_saved(entity: Entity, *, version: int, events: tuple[PendingEvent, ...]
 
 
 def become(entity: E, other: E) -> None:
-    """Replace the whole state of an entity by that of another, including pending events.
+    """Replace the whole state of an entity by that of another, including pending events and assignments.
 
     The entity's own pending events and assignments are dropped.
     """
     entity.__dict__.update(other.__dict__)
     entity._pending = other._pending
     entity._offspring = ()
-    entity._assigned = {}
+    entity._assigned = dict(other._assigned)
     entity._memory = None
     entity._deleted = other._deleted

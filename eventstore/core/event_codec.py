@@ -104,7 +104,7 @@ class EventCodec:
         warns: Literal["none", "error"] = "error" if self.is_exact else "none"
         to_json, refusal = self._event_class.__pydantic_serializer__.to_json, self._refusal
         is_amendment = not self._event_class.stores_unset_fields
-        left_out = _left_out(self._event_class)
+        left_out = _left_out(form)
         plain = None
         if self.is_exact and not is_amendment:
             plain = writer_of(self._event_class, envelope="occurred_at")
@@ -190,23 +190,22 @@ class EventCodec:
         return EventEncodingError.of(self.category, self.type, why, field=field)
 
 
-def _left_out(event_class: type[Event]) -> Callable[[Mapping[str, Any]], set[str]]:
+def _left_out(form: codec.Form) -> Callable[[Mapping[str, Any]], set[str]]:
     """Return the function that says which fields of an event its JSON does without.
 
     They are the time of the envelope, and each field whose default and value are False or `()`. Reading gives it back, and
     the check of schema changes refuses another default.
     """
-    fields = event_class.model_fields
-    flags = tuple(name for name, field in fields.items() if field.default is False)
-    tuples = tuple(name for name, field in fields.items() if field.default == () and not field.is_required())
+    flags = tuple(name for name, default in form.defaults.items() if default is False)
+    tuples = tuple(name for name, default in form.defaults.items() if default == ())
     if not flags and not tuples:
         return lambda _: _OCCURRED_AT
 
     usual = {*flags, *tuples, *_OCCURRED_AT}
 
     def names(state: Mapping[str, Any]) -> set[str]:
-        # A list is faster here than a generator.
-        if not (any([state[name] for name in flags]) or any([state[name] for name in tuples])):  # noqa: C419
+        # Not merely what counts as false, such as None. A list is faster here than a generator.
+        if all([state[name] is False for name in flags]) and all([state[name] == () for name in tuples]):  # noqa: C419
             return usual
         found = {name for name in flags if state[name] is False}
         found.update(name for name in tuples if state[name] == ())

@@ -82,4 +82,7 @@ def _alike(kinds: frozenset[type]) -> frozenset[type]:
 
 
 def _is_enum_of_texts(kind: type) -> bool:
-    return issubclass(kind, Enum) and all(type(member.value) is str for member in kind)
+    # orjson writes a member that is a text or an integer itself as that, whatever its value is.
+    return issubclass(kind, Enum) and all(
+        type(member.value) is str and orjson.dumps(member) == orjson.dumps(member.value) for member in kind
+    )

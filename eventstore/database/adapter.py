@@ -268,6 +268,8 @@ class PostgreSQLAdapter:
 
         Raises:
             TransactionNotActiveError: No transaction is open.
+            ConnectionError, TimeoutError: An error has left the block, and its statements could not be undone, so the whole
+                transaction was rolled back. A cancellation of the block is raised as it is.
         """
         connection = self._pinned
         if connection is None and self._broken is None:
@@ -277,11 +279,15 @@ class PostgreSQLAdapter:
         self._open_savepoints.append(undo)
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             if connection is not None and self._pinned is connection:  # a cancellation may have ended it
                 for callback in undo:
                     callback()
-                await self.run(lambda c: c.execute(f"{_ROLLBACK_TO}; {_RELEASE}"))
+                try:
+                    await self._roll_back_to(connection)
+                except errors.EventStoreError:
+                    if isinstance(error, Exception):
+                        raise
             raise
         finally:
             self._open_savepoints.pop()
@@ -341,6 +347,21 @@ class PostgreSQLAdapter:
     ) -> Any:
         """As `run`, for the library's own statements, which bypass the connection's type codecs."""
         return await self.run(lambda connection: statement(plain(connection)), reads_only=reads_only)
+
+    async def _roll_back_to(self, connection: Connection) -> None:
+        """Undo the statements of the innermost savepoint, or else roll the transaction back."""
+        try:
+            await self.run(lambda c: c.execute(f"{_ROLLBACK_TO}; {_RELEASE}"))
+        except errors.EventStoreError:
+            if self._pinned is connection:
+                await self.break_off("a savepoint could not be rolled back to, and it was rolled back")
+            raise
+
+    async def break_off(self, reason: str) -> None:
+        """Roll the open transaction back, if there is one, and refuse its commit and further statements with this reason."""
+        async with self._lock:
+            if self._pinned is not None:
+                await self._break_off(reason)
 
     async def _break_off(self, reason: str) -> None:
         lease, connection = self._unpin("break off")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
 _OUTCOME_POLL_S = 0.1
+
+_logger = logging.getLogger(__name__)
 
 _effects: dict[int, Effect] = {}
 """The possible effects of statements on each connection lent from a user's own pool, by its object's id."""
@@ -145,12 +148,15 @@ async def _schema_of_session(connection: Connection) -> str | None:
 async def _release(pool: Any, connection: Connection, *, interrupted: bool) -> None:
     unbind(connection)
     effect = _effects.pop(id(connection), Effect.NONE)
-    with mapped_errors():
+    try:
         if interrupted or connection.is_in_transaction():
             await recover(connection)
         if effect is Effect.LASTING:
             connection.terminate()
         await pool.release(connection)
+    except DRIVER_ERRORS as error:
+        # asyncpg has closed the connection after its last statement, so the caller is not affected.
+        _logger.info("lost a connection while returning it to the pool", exc_info=error)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from eventstore.database.cancellation import finish
 from eventstore.database.config import UnsavedChanges
 from eventstore.database.connection import DatabaseConnection
 from eventstore.database.protocols import Connection
-from eventstore.errors import ConcurrencyError
+from eventstore.errors import ConcurrencyError, TimeoutError
 from eventstore.log.records import to_columns
 from eventstore.log.shared import log_of
 from eventstore.repositories.read_tables import READ_TABLES
@@ -82,7 +82,12 @@ class AdapterSessionSource:
         if session.unsent:
             await session.ask_for_repeats()
             columns = to_columns(session.unsent, classes=self._log.classes)
-            await self._adapter.run_own(lambda connection: self._log.append_in(connection, columns))
+            try:
+                await self._adapter.run_own(lambda connection: self._log.append_in(connection, columns))
+            except TimeoutError as error:
+                if error.sqlstate is None:  # the server may have run it, and would commit it
+                    await self._adapter.break_off("an append took too long, and it was rolled back")
+                raise
 
     async def _resolve_unsaved(self) -> None:
         """Before the commit, refuse or save the unsaved changes of the entities in the transaction's session."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ from eventstore.core.entity import Entity
 from eventstore.database.access import in_transaction
 from eventstore.database.error_mapping import mapped_errors
 from eventstore.database.protocols import Connection
-from eventstore.errors import ConnectionError, TimeoutError
+from eventstore.errors import EventStoreError, TransactionError
 from eventstore.limits import check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.records import AppendResult, StagedEvent, to_columns
@@ -131,27 +132,54 @@ class PostgreSQLBackend:
                 await self.log.server.check(connection)
                 await connection.execute(_BEGIN)
                 await connection.execute(load("log/limit_transaction", connection), *self._limits_ms)
-            return PostgreSQLTransaction(self.log, self.storage.on(connection), connection, stack.pop_all())
+            return PostgreSQLTransaction(self.log, self.storage, connection, stack.pop_all())
+
+
+class _Turns:
+    """The connection of an open transaction, on which the statements of several tasks run one after the other.
+
+    It does not refer to the transaction, which would otherwise be in a reference cycle with its storage.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.lock = asyncio.Lock()
+        self.is_over = False
+
+    async def read(self, statement: Callable[[Connection], Awaitable[Any]]) -> Any:
+        async with self.lock:
+            if self.is_over:  # the connection may serve another task by now
+                raise TransactionError(
+                    "another task has committed or rolled back this Unit of Work: give each task its own Unit of Work"
+                )
+            with in_transaction(self.connection):
+                return await statement(self.connection)
 
 
 class PostgreSQLTransaction:
-    """An open transaction on its own connection."""
+    """An open transaction on its own connection, whose statements take turns.
+
+    Args:
+        log: The log.
+        storage: The storage to read from inside the transaction.
+        connection: The connection, on which the transaction was begun.
+        stack: Gives the connection back.
+    """
 
     def __init__(
-        self,
-        log: EventLog,
-        storage: PostgreSQLStorage,
-        connection: Connection,
-        stack: AsyncExitStack,
+        self, log: EventLog, storage: PostgreSQLStorage, connection: Connection, stack: AsyncExitStack
     ) -> None:
-        self.storage = storage
+        self._turns = _Turns(connection)
+        self.storage = storage.on(self._turns.read)
         self._log = log
         self._connection = connection
         self._stack = stack
 
     async def append(self, staged: Sequence[StagedEvent]) -> AppendResult:
         """Append events inside the transaction; errors as for `EventLog.append_in`."""
-        return await self._log.append_in(self._connection, to_columns(staged, classes=self._log.classes))
+        columns = to_columns(staged, classes=self._log.classes)
+        async with self._turns.lock:
+            return await self._log.append_in(self._connection, columns)
 
     async def commit(self) -> None:
         """Commit, and return the connection to the pool.
@@ -162,7 +190,8 @@ class PostgreSQLTransaction:
             ConnectionError: The connection was lost, or led to a server that another one has replaced. The
                 commit may have been applied.
         """
-        async with self._stack:
+        self._turns.is_over = True
+        async with self._turns.lock, self._stack:
             with mapped_errors(own_statement=True, connection=self._connection):
                 await self._connection.execute(_COMMIT)
                 if self._log.server.is_left(self._connection):
@@ -172,8 +201,10 @@ class PostgreSQLTransaction:
     async def rollback(self) -> None:
         """Roll back, and return the connection to the pool.
 
-        If the connection is lost, the server has rolled back; if there is no answer, it does so when the pool closes it.
+        If the connection is lost, the server has rolled back; if the roll-back fails otherwise, as without an answer, the
+        server rolls back when the pool closes the connection.
         """
-        async with self._stack:
-            with suppress(ConnectionError, TimeoutError), in_transaction(self._connection):
+        self._turns.is_over = True
+        async with self._turns.lock, self._stack:
+            with suppress(EventStoreError), in_transaction(self._connection):
                 await self._connection.execute(_ROLLBACK)

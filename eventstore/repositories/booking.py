@@ -177,7 +177,7 @@ class Book:
             realized = positions[0].realized_in(positions[0].pending_events[-1].event_id)
             if portfolio is not None:
                 self._record(portfolio, execution, realized)
-        await self._save(session, positions, portfolio)
+            await self._save(session, positions, portfolio)
         return Booking(True, order, positions, portfolio, realized)
 
     async def bust(
@@ -222,7 +222,7 @@ class Book:
                     reason=reason,
                     occurred_at=when["occurred_at"],
                 )
-        await self._save(session, positions, booked.portfolio)
+            await self._save(session, positions, booked.portfolio)
         return Booking(True, order, positions, booked.portfolio, change)
 
     async def correct(
@@ -297,7 +297,7 @@ class Book:
                     reason=reason,
                     occurred_at=when["occurred_at"],
                 )
-        await self._save(session, positions, booked.portfolio)
+            await self._save(session, positions, booked.portfolio)
         return Booking(True, order, positions, booked.portfolio, change)
 
     # ---- what is read ----------------------------------------------------------------------------------------
@@ -443,11 +443,16 @@ class Book:
     async def _save(
         self, session: Session, positions: Sequence[Position], portfolio: Portfolio | None
     ) -> None:
-        await session.save(self._order)
-        for position in positions:
-            await session.save(position)
-        if portfolio is not None:
-            await session.save(portfolio)
+        staged = session.mark()
+        try:
+            await session.save(self._order)
+            for position in positions:
+                await session.save(position)
+            if portfolio is not None:
+                await session.save(portfolio)
+        except BaseException:
+            session.return_to(staged)
+            raise
 
 
 def _hedges(portfolio: Portfolio | None) -> bool:

@@ -45,7 +45,12 @@ class Repository(Generic[E]):
             saved = list(entities)
             for entity in saved:
                 check_kind(self._kind, entity)
-            return [await session.save(entity) for entity in saved]
+            staged = session.mark()
+            try:
+                return [await session.save(entity) for entity in saved]
+            except BaseException:
+                session.return_to(staged)
+                raise
 
     async def _update(self, entity: E) -> E:
         check_kind(self._kind, entity)

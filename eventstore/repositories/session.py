@@ -322,8 +322,8 @@ class Session:
         known = self._entities.get(entity.id)
         if known is not None and known is not entity and known.has_unsaved_changes:
             raise _two_instances(entity)
+        stream.entity.amend_to(given)  # before anything changes, since it may refuse what was given
         become(entity, stream.entity)
-        entity.amend_to(given)
         self._know(entity)
 
     def _stage(self, entity: Entity) -> None:

@@ -16,7 +16,7 @@ from eventstore.core.context import decimal_arithmetic
 from eventstore.core.entity import Entity
 from eventstore.core.entity_state import replica
 from eventstore.core.event import RecordedEvent
-from eventstore.database.access import in_transaction, reading
+from eventstore.database.access import reading
 from eventstore.database.protocols import Connection
 from eventstore.errors import EventDecodingError, ProjectionLagError, UnknownEventTypeError
 from eventstore.garbage_collection import collecting_later
@@ -144,13 +144,8 @@ class PostgreSQLStorage:
         config = getattr(log.connection, "config", None)  # the user's own pool has none
         self._folds_streams = config is not None and config.loads == "stream"
 
-    def on(self, connection: Connection) -> PostgreSQLStorage:
-        """Return the same storage inside the open transaction of `connection`."""
-
-        async def run(statement: Callable[[Connection], Awaitable[Any]]) -> Any:
-            with in_transaction(connection):
-                return await statement(connection)
-
+    def on(self, run: Run) -> PostgreSQLStorage:
+        """Return the same storage inside an open transaction, on whose connection `run` runs a function."""
         return PostgreSQLStorage(self.log, self.tables, run=run)
 
     async def load(self, kind: type[E], entity_id: UUID) -> Stream[E]:

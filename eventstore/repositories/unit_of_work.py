@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from types import TracebackType
@@ -47,7 +48,8 @@ class PostgreSQLUnitOfWork:
     every event that was committed before the read began. Inside it, each id is represented by one instance.
 
     Conflicts are detected on the streams that are written, not on those that were only read. It belongs to
-    one task: while it is being sent, other tasks that use it get `TransactionError`.
+    one task: while it is being sent, other tasks that use it get `TransactionError`. If a block ends while
+    another task still sends it, the block waits for that task before it rolls back.
 
     Args:
         backend: The database, or a backend in memory.
@@ -74,6 +76,8 @@ class PostgreSQLUnitOfWork:
         self._transaction: BackendTransaction | None = None
         self._active = False
         self._sending = False
+        self._sent: asyncio.Event | None = None
+        """Set when what is being sent was sent, if the end of the block waits for that."""
         self._last_position: int | None = None
         self._sent_position: int | None = None
 
@@ -200,7 +204,7 @@ class PostgreSQLUnitOfWork:
         except ConcurrencyError as conflict:
             raise await self._session.explain(conflict) from conflict.__cause__
         finally:
-            self._sending = False
+            self._end_sending()
 
     async def rollback(self) -> None:
         """Drop the staged events; the entities keep their changes and can be saved again.
@@ -280,9 +284,9 @@ class PostgreSQLUnitOfWork:
                 await self.commit()
             finally:
                 if self._active:
-                    await self.rollback()
+                    await self._leave()
         else:
-            await self.rollback()
+            await self._leave()
 
     def _require_active(self) -> None:
         if not self._active:
@@ -302,7 +306,27 @@ class PostgreSQLUnitOfWork:
         try:
             yield
         finally:
-            self._sending = False
+            self._end_sending()
+
+    def _end_sending(self) -> None:
+        self._sending = False
+        if self._sent is not None:
+            self._sent.set()
+
+    async def _leave(self) -> None:
+        """Roll back at the end of the block, after other tasks that still send: `gather` leaves them running."""
+        if not self._sending:
+            await self.rollback()
+            return
+        await finish(self._leave_after_others())
+
+    async def _leave_after_others(self) -> None:
+        while self._sending:
+            self._sent = asyncio.Event()
+            await self._sent.wait()
+        self._sent = None
+        if self._active:
+            await self.rollback()
 
     def _note_commit(self, result: AppendResult) -> None:
         self._last_position = result.last_position or None

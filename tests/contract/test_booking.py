@@ -23,7 +23,7 @@ from eventstore.domain import (
     Settlement,
 )
 from eventstore.domain.executions import EXECUTIONS_KEPT_MAX
-from eventstore.errors import DomainError, PortfolioNotFoundError, TransactionError
+from eventstore.errors import DomainError, PortfolioNotFoundError, RepositoryError, TransactionError
 from tests.contract.databases import Database, minute
 
 if TYPE_CHECKING:
@@ -784,3 +784,34 @@ async def test_an_order_that_is_older_than_its_position_is_refused_by_name(table
         assert raised.value.rule == "order.execution_repeated"
         assert not old.pending_events
     assert (await books.portfolio()).cash_balance == 99_980
+
+
+@pytest.mark.parametrize("call", ["fill", "bust", "correct"])
+async def test_what_cannot_be_saved_is_not_booked_in_part(database: Database, call: str):
+    """Another instance of the order has changes: the portfolio and the position are not saved without the order either."""
+    books = await Books.begin(database)
+    order_id = await books.order(OrderSide.BUY, 100)
+    await books.book(order_id, "fill", D(60), D(150), "E-1", occurred_at=minute(2))
+    before = await books.portfolio()
+    async with database.unit_of_work() as uow:
+        stale = await uow.orders.get_order_by_id(order_id)
+        assert stale is not None
+    async with database.unit_of_work() as uow:
+        order = await uow.orders.get_order_by_id(order_id)
+        assert order is not None
+        order.tags = ("changed",)
+        await uow.orders.update_order(order)
+        book = uow.book(stale)
+        with pytest.raises(RepositoryError, match="two instances"):
+            await {
+                "fill": lambda: book.fill(D(40), D(150), "E-2", occurred_at=minute(3)),
+                "bust": lambda: book.bust("E-1", occurred_at=minute(3)),
+                "correct": lambda: book.correct("E-1", quantity=D(50), occurred_at=minute(3)),
+            }[call]()
+        assert (stale.filled_quantity, stale.has_unsaved_changes) == (D(60), False)
+    after = await books.portfolio()
+    assert (after.trades, after.cash_balance) == (before.trades, before.cash_balance)
+    async with database.unit_of_work() as uow:
+        order = await uow.orders.get_order_by_id(order_id)
+        assert order is not None
+        assert (order.filled_quantity, order.tags) == (D(60), ("changed",))

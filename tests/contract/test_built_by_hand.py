@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from eventstore.domain import Order, OrderSide, OrderStatus, OrderType
-from eventstore.errors import OrderNotFoundError
+from eventstore.errors import DomainError, OrderNotFoundError
 from tests.contract.databases import Database, an_order, minute, save, types
 
 
@@ -63,3 +63,17 @@ class TestBuiltByHand:
                 await uow.orders.update_order(mine)
             await uow.orders.save_order(mine)
         assert (await types(database, mine.id))[0] == "OrderCreated"
+
+    async def test_values_that_break_a_rule_leave_it_as_it_was(self, database: Database):
+        """Less than what is filled is refused, each time; the entity does not become the stored one."""
+        order = an_order()
+        order.submit("B-1", occurred_at=minute(1))
+        order.fill(Decimal(60), Decimal("150.00"), "E-1", occurred_at=minute(2))
+        await save(database, order)
+        mine = by_hand(order, quantity=Decimal(50))
+        async with database.unit_of_work() as uow:
+            for _ in range(2):
+                with pytest.raises(DomainError):
+                    await uow.orders.save_order(mine)
+                assert (mine.version, mine.quantity, mine.status) == (0, Decimal(50), OrderStatus.PENDING)
+        assert (await types(database, order.id))[-1] == "OrderFilled"

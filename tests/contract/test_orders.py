@@ -17,7 +17,7 @@ from eventstore.errors import (
     OrderNotFoundError,
     RepositoryError,
 )
-from tests.contract.databases import Database, a_position, an_order, minute, save, types
+from tests.contract.databases import Database, a_position, an_order, load, minute, save, types
 
 
 class TestSaveAndLoad:
@@ -67,6 +67,26 @@ class TestSaveAndLoad:
             with pytest.raises(RepositoryError, match="keeps Order entities"):
                 await uow.orders.save_many([an_order(), a_position()])  # type: ignore[list-item]
         assert uow.last_position is None
+
+    async def test_save_many_saves_all_or_none(self, database: Database):
+        """An order that cannot be saved takes back those before it, also where the Unit of Work goes on and commits."""
+        first, known, earlier = an_order(), an_order(), an_order()
+        await save(database, known)
+        async with database.unit_of_work() as uow:
+            stale = await load(uow, known.id)
+        async with database.unit_of_work() as uow:
+            await uow.orders.save_order(earlier)
+            mine = await load(uow, known.id)
+            mine.tags = ("x",)
+            await uow.orders.save_order(mine)
+            stale.tags = ("y",)
+            with pytest.raises(RepositoryError):
+                await uow.orders.save_many([first, stale])
+        assert (first.version, earlier.version) == (0, 1)
+        assert await types(database, first.id) == []
+        assert await types(database, known.id) == ["OrderCreated", "OrderAmended"]
+        await save(database, first)
+        assert first.version == 1
 
     async def test_save_returns_the_entity(self, database: Database):
         """`save_order`, `save_many` and `update_order` return the instances they were given."""

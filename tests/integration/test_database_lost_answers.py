@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -16,6 +18,7 @@ from eventstore.database import (
     MigrationManager,
     PostgreSQLAdapter,
 )
+from eventstore.database.connecting import connect_arguments
 from eventstore.log import EventLog
 from eventstore.repositories import PostgreSQLOrderRepository, PostgreSQLUnitOfWorkFactory
 from tests.relay import Relay
@@ -170,3 +173,68 @@ async def test_a_lost_roll_back_says_so(relayed: tuple[Relay, PostgreSQLAdapter]
         await fail()
     assert relay.lost == 2
     assert await values(adapter) == []
+
+
+@pytest.mark.parametrize("how", ["lost", "silent"])
+async def test_a_cancellation_in_a_savepoint_is_raised_whatever_becomes_of_the_roll_back(
+    relayed: tuple[Relay, PostgreSQLAdapter], how: str
+):
+    """The connection is lost, or gives no answer: the cancellation is raised, and not a retryable error instead of it."""
+    relay, adapter = relayed
+    inside = asyncio.Event()
+
+    async def work() -> None:
+        async with adapter.transaction(), adapter.savepoint():
+            await adapter.execute("INSERT INTO t VALUES (1)")
+            relay.silent = how == "silent"
+            inside.set()
+            await asyncio.Event().wait()
+
+    working = asyncio.ensure_future(work())
+    await inside.wait()
+    if how == "lost":
+        relay.lose_before = b"ROLLBACK TO"
+    working.cancel("enough")
+    with pytest.raises(asyncio.CancelledError, match="enough"):
+        await working
+    relay.silent = False
+    assert not adapter.has_active_transaction
+    assert await values(adapter) == []
+
+
+async def test_a_savepoint_that_could_not_be_rolled_back_to_ends_the_transaction(
+    relayed: tuple[Relay, PostgreSQLAdapter],
+):
+    """Nobody knows whether its statements were undone, so the transaction cannot be committed with them."""
+    relay, adapter = relayed
+
+    async def fail() -> None:
+        async with adapter.savepoint():
+            await adapter.execute("INSERT INTO t VALUES (1)")
+            relay.silent = True
+            raise ZeroDivisionError
+
+    await adapter.begin_transaction()
+    with pytest.raises(errors.TimeoutError):
+        await fail()
+    relay.silent = False
+    with pytest.raises(errors.TransactionCommitError) as caught:
+        await adapter.commit_transaction()
+    assert caught.value.outcome == "not_applied"
+    assert await values(adapter) == []
+
+
+async def test_a_connection_of_a_users_pool_that_is_lost_when_it_is_given_back_loses_no_answer(
+    database_config: DatabaseConfig,
+):
+    """The statement was answered before, so the caller gets the answer, as with a pool of the library."""
+    async with (
+        Relay(database_config) as relay,
+        asyncpg.create_pool(min_size=1, max_size=2, **connect_arguments(relay.config())) as pool,
+    ):
+        adapter = PostgreSQLAdapter(pool)
+        await adapter.execute("CREATE TABLE t (i int PRIMARY KEY)")
+        relay.lose_after = b"UNLISTEN"
+        await adapter.execute("INSERT INTO t VALUES (1)")
+        assert relay.lost == 1
+        assert await values(adapter) == [1]

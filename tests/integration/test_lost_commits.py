@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventstore import Order
-from eventstore.errors import EventStoreError, TransactionCommitError
+from eventstore.database import PostgreSQLAdapter
+from eventstore.errors import EventStoreError, TimeoutError, TransactionCommitError
+from eventstore.repositories import PostgreSQLOrderRepository
 from eventstore.repositories.unit_of_work import PostgreSQLUnitOfWork
 from eventstore.store import EventStore
 from tests.relayed_connections import connected, relay
@@ -101,3 +103,23 @@ async def test_a_roll_back_without_an_answer_hides_nothing(relay: Relay, is_canc
             working.cancel()
         with pytest.raises(asyncio.CancelledError if is_cancelled else ZeroDivisionError):
             await working
+
+
+async def test_an_append_that_answers_too_late_is_not_committed(relay: Relay):
+    """A call inside an adapter's transaction has failed after its time limit, though the server ran it: the commit is refused."""
+    async with connected(relay, command_timeout=0.3, max_pool_size=1) as connection:
+        store, adapter = EventStore.of(connection), PostgreSQLAdapter(connection)
+        orders = PostgreSQLOrderRepository(adapter)
+        order = new_order()
+        await adapter.begin_transaction()
+        await orders.save_order(new_order())  # the statement is prepared from here on
+        relay.passing.clear()
+        asyncio.get_running_loop().call_later(0.5, relay.passing.set)
+        with pytest.raises(TimeoutError):
+            await orders.save_order(order)
+        with pytest.raises(TransactionCommitError) as caught:
+            await adapter.commit_transaction()
+        assert caught.value.outcome == "not_applied"
+        assert (order.version, await stored_versions(store, order.id)) == (0, [0])
+        await orders.save_order(order)
+        assert await stored_versions(store, order.id) == [order.version] == [1]

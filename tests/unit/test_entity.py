@@ -103,6 +103,23 @@ def test_an_assignment_back_is_no_change():
     assert digits(Robot.fold(recorded(robot))) == digits(robot)
 
 
+def test_an_assignment_outlives_a_clock_that_fails():
+    """It is recorded as soon as the clock of the context tells the time again."""
+
+    def fail() -> datetime:
+        raise OverflowError
+
+    robot = Robot(name="R2")
+    robot.record_assignments()
+    robot.note = "a"
+    with use_clock(fail), pytest.raises(OverflowError):
+        robot.record_assignments()
+    assert robot.has_unsaved_changes
+    robot.record_assignments()
+    assert types_of(robot) == ["RobotCreated", "RobotAmended"]
+    assert not robot.assigned_fields
+
+
 def test_an_amendment_to_none_is_kept():
     """In an amendment None is a value, not an absence."""
     robot = Robot(name="R2", note="a")

@@ -828,3 +828,67 @@ def test_a_flag_that_is_off_and_an_empty_tuple_are_left_out_if_that_is_their_def
     }
     for each in (event, other):
         assert event_codecs[Flagged].restored(each) == each
+
+
+class Switched(Event, category="switched", registry=classes):
+    """An event whose flags and tuples may be unknown, though their defaults are False and ()."""
+
+    is_known: bool | None = False
+    names: tuple[str, ...] | None = ()
+    way: Literal[False, True] | None = False
+
+
+class SwitchedToo(Event, category="switched", registry=classes):
+    """An event with defaults of False and (), and other values that count as false."""
+
+    count: int | bool = False
+    text: tuple[str, ...] | str = ()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Switched(),
+        Switched(is_known=None),
+        Switched(names=None),
+        Switched(way=None),
+        Switched(is_known=None, names=None, way=None),
+        Switched(is_known=True, names=None),
+        SwitchedToo(),
+        SwitchedToo(count=0),
+        SwitchedToo(text=""),
+    ],
+)
+def test_only_false_and_an_empty_tuple_are_left_out(event: Event):
+    """A value that merely counts as false, such as None, is stored where the default is False or ()."""
+    kept(event)
+
+
+@pytest.mark.skipif(
+    "ser_json_temporal" not in ConfigDict.__annotations__, reason="pydantic has it from 2.12 on"
+)
+def test_times_that_are_written_as_numbers_are_read_back_or_refused():
+    """Where a class sets that, its events are checked when they are written: also the times of models in them."""
+
+    class Slot(BaseModel):
+        model_config = ConfigDict(
+            frozen=True, revalidate_instances="always", ser_json_temporal="milliseconds"
+        )
+
+        at: UtcDatetime
+
+    class Timed(Event, category="timed", registry=classes):
+        model_config = ConfigDict(ser_json_temporal="milliseconds")
+
+        at: UtcDatetime | None = None
+        day: date | None = None
+
+    class Slotted(Event, category="timed", registry=classes):
+        slot: Slot
+
+    when, early = datetime(2026, 1, 1, 9, tzinfo=UTC), datetime(1970, 1, 1, 0, 0, 2, tzinfo=UTC)
+    for event in (Timed(at=when, day=when.date()), Slotted(slot=Slot(at=when))):
+        kept(event)
+    for event in (Timed(at=early), Slotted(slot=Slot(at=early))):
+        with pytest.raises(EventEncodingError, match="would not be read back equal"):
+            encoded(event)
