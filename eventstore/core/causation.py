@@ -60,7 +60,7 @@ def context_metadata(
         **more: Other keys, with any values that JSON can hold.
     """
     added = metadata_of(more, correlation_id=correlation_id, causation_id=causation_id, actor=actor)
-    with _context.set({**_context.get(), **added}):
+    with _context.set({**_context.get(), **kept(added)}):
         yield
 
 
@@ -83,6 +83,13 @@ def caused_by(event: RecordedEvent, *, actor: str | None = None) -> Iterator[Non
 def correlation_of(event: RecordedEvent) -> str:
     """Return the correlation id of an event, or its event id if it has none."""
     return str(event.metadata.get(_CORRELATION_ID) or event.event_id)
+
+
+def kept(metadata: Any) -> Any:
+    """Return a copy that later changes of the caller do not reach: of mappings, lists and what they hold."""
+    if type(metadata) is dict:
+        return {name: kept(value) for name, value in metadata.items()}
+    return [kept(value) for value in metadata] if type(metadata) is list else metadata
 
 
 def metadata_of(

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, M
 from typing import Any
 from uuid import UUID
 
+from eventstore.core.causation import kept
 from eventstore.core.event import PendingEvent
 from eventstore.core.event_codec import event_codecs
 from eventstore.core.registry import EventRegistry
@@ -117,17 +118,24 @@ async def _handfuls(source: ImportSource) -> AsyncGenerator[list[StreamAppend | 
     """
     if not isinstance(source, AsyncIterable):
         items = iter(source)
-        while handful := list(itertools.islice(items, _HANDFUL_ITEMS)):
+        while handful := [_own(item) for item in itertools.islice(items, _HANDFUL_ITEMS)]:
             yield handful
         return
     handful = []
     async for item in source:
-        handful.append(item)
+        handful.append(_own(item))
         if len(handful) >= _HANDFUL_ITEMS:
             yield handful
             handful = []
     if handful:
         yield handful
+
+
+def _own(item: StreamAppend | StagedEvent) -> StreamAppend | StagedEvent:
+    """Return an item that stays as it is when the source goes on: it may use one mapping for the metadata of all events."""
+    if type(item) is StagedEvent and item.metadata:
+        return item._replace(metadata=kept(item.metadata))
+    return item
 
 
 class _Batch:

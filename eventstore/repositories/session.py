@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 from uuid import UUID
 
-from eventstore.core.causation import current_metadata
+from eventstore.core.causation import current_metadata, kept
 from eventstore.core.entity import Entity, require_storable
 from eventstore.core.entity_state import (
     become,
@@ -78,11 +78,13 @@ class Session:
 
     Args:
         storage: Where entities are read from.
-        metadata: Stored with every event that is staged; it overrides what the context adds.
+        metadata: Stored with every event that is staged, as it is now; it overrides what the context adds.
     """
 
     def __init__(self, storage: Storage, *, metadata: Mapping[str, Any] = NO_METADATA) -> None:
         self.storage = storage
+        # The same append sent again must have the same bytes, and a program may use one mapping for everything.
+        metadata = kept(metadata)
         self.metadata = metadata
         self._entities: dict[UUID, Entity] = {}
         # Known instances that are not, or no longer, the one of their id: their changes must not be lost either.

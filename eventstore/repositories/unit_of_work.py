@@ -53,7 +53,8 @@ class PostgreSQLUnitOfWork:
 
     Args:
         backend: The database, or a backend in memory.
-        metadata: Stored with each event: correlation id, causation id, actor, or anything that JSON can hold.
+        metadata: Stored with each event, as it is now: correlation id, causation id, actor, or anything that JSON can
+            hold.
         unsaved: What a commit does with changes of an entity that was loaded or saved in it, if the changes
             were not saved: `error` refuses the commit, `save` saves them.
 

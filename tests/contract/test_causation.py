@@ -93,3 +93,20 @@ def test_a_failed_block_leaves_nothing_behind():
     with pytest.raises(ZeroDivisionError), context_metadata(actor="x", correlation_id=UUID(int=1)):
         raise ZeroDivisionError
     assert current_metadata() == {}
+
+
+async def test_what_the_program_changes_later_is_not_stored(database: Database):
+    """A program may use one mapping for all its Units of Work, and change it for the next one while this one commits."""
+    order, inner = new_order(), {"rows": [1]}
+    metadata = {"row": 1, "deep": inner}
+    with context_metadata(context=inner):
+        uow = database.unit_of_work(**metadata)
+        async with uow:
+            await uow.orders.save_order(order)
+            await uow.flush()
+            metadata["row"] = 2
+            inner["rows"].append(2)
+            order.submit("B-1")
+            await uow.orders.update_order(order)
+    for event in await database.history(order.id):
+        assert event.metadata == {"row": 1, "deep": {"rows": [1]}, "context": {"rows": [1]}}

@@ -46,6 +46,25 @@ async def of_async(items: Iterable[Any]) -> AsyncIterator[Any]:
         yield item
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_source_may_use_one_mapping_for_all_metadata(store: EventStore, is_async: bool):
+    """Each event has the metadata that the mapping held when the source gave it."""
+    metadata: dict[str, Any] = {"deep": {}}
+    streams = history()
+
+    def source() -> Iterator[StagedEvent]:
+        for row, staged in enumerate(one_by_one(streams, metadata)):
+            metadata["row"] = metadata["deep"]["row"] = row
+            yield staged
+
+    await store.log.import_events(of_async(source()) if is_async else source())
+    stored = [event async for event in store.log.read_all()]
+    assert [event.metadata for event in stored] == [
+        {"deep": {"row": row}, "row": row} for row in range(len(stored))
+    ]
+    assert len(stored) > 1
+
+
 @pytest.mark.parametrize("batch_events_max", [1, 3, 20_000])
 @pytest.mark.parametrize("form", ["streams", "asynchronous", "one by one"])
 async def test_an_import_is_as_an_append(store: EventStore, form: str, batch_events_max: int):

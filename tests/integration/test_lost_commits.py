@@ -80,6 +80,19 @@ async def test_a_commit_that_failed_is_not_taken_for_sent(relay: Relay):
         assert await stored_versions(store, order.id) == [order.version]
 
 
+async def test_metadata_that_is_changed_before_it_is_sent_again(relay: Relay):
+    """The commit was applied, and its answer lost; the program changes its mapping meanwhile: it is still the same append."""
+    async with connected(relay) as connection:
+        store, order, metadata = EventStore.of(connection), new_order(), {"row": 1}
+        async with store.unit_of_work(metadata=metadata) as uow:
+            await uow.orders.save_order(order)
+            await uow.flush()
+            metadata["row"] = 2
+            relay.lose_after = b"COMMIT"
+        (event,) = await store.log.read_stream(order.id)
+        assert (order.version, event.metadata) == (1, {"row": 1})
+
+
 @pytest.mark.parametrize("is_cancelled", [False, True], ids=["failed", "cancelled"])
 async def test_a_roll_back_without_an_answer_hides_nothing(relay: Relay, is_cancelled: bool):
     """The network is cut after a flush: what ended the block is raised, and not the time-out of the roll-back."""
