@@ -139,7 +139,7 @@ class BulkLoad:
             RepositoryError: PostgreSQL refuses a value, such as a number beyond its limits.
             ServerChangedError: Another server has taken over and lacks events of this import. Safe
                 to run again.
-            ConnectionError, TimeoutError: The batch was not written. Safe to run again.
+            ConnectionError, TimeoutError: No answer to the batch arrived, or it was not written. Safe to run again.
             TransactionCommitError: `outcome="unknown"`: the answer to a batch was lost and the
                 server did not come back in time. Safe to run again.
         """

@@ -735,11 +735,11 @@ _LATER = {"order.unknown_execution", "order.overfill", "position.over_reduce"}
 async def book_reports(source: SessionSource, reports: Iterable[ExecutionReport]) -> list[Booking]:
     """Book execution reports in any order. See `PostgreSQLUnitOfWork.book_reports`."""
     given = list(reports)
-    books = await _books_of(source, given)
+    books, session = await _books_of(source, given), source.reading()
     try:
         return await _book_in_order(books, given)
     except BaseException:
-        source.reading().fail("book_reports")  # some of the reports may be staged
+        session.fail("book_reports")  # some of the reports may be staged
         raise
 
 
