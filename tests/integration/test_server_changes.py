@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from eventstore.database import ConnectionFactory, PostgreSQLAdapter
+from eventstore.domain.portfolio import Portfolio
 from eventstore.errors import IntegrityError, RestoredLogError, ServerChangedError, TransactionCommitError
 from eventstore.evidence.sealer import seal
+from eventstore.reconciliation import Statement
+from eventstore.replay import Replay
 from eventstore.repositories.stream_queues import StreamQueues
 from eventstore.store import EventStore
 from projections import OrdersProjection
@@ -154,3 +159,46 @@ async def test_a_commit_whose_server_is_gone_is_unknown():
                 with pytest.raises(TransactionCommitError) as caught:
                     await commit
                 assert caught.value.outcome == "unknown"
+
+
+async def fills(store: EventStore) -> object:
+    """A report that reads the events."""
+    return await store.reports.fills()
+
+
+async def equity(store: EventStore) -> object:
+    """A report that reads the portfolios, and a curve for each of them."""
+    return await store.reports.equity()
+
+
+async def reconciled(store: EventStore) -> object:
+    """A statement, which is compared with positions and with executions."""
+    return await store.reconcile(Statement(as_of=datetime.now(UTC), account="A", positions=(), executions=()))
+
+
+@pytest.mark.parametrize("ask", [fills, equity, reconciled])
+async def test_an_answer_of_several_reads_does_not_mix_two_servers(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, ask: Callable[[EventStore], Awaitable[object]]
+):
+    """The point in time was of the server before, and the events would be of the one after: that is a retryable error."""
+    await place(store, 1, 2)
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.save_portfolio(Portfolio(name="main", initial_capital=Decimal(1_000)))
+    read_runs, asked = Replay._read_runs, 0
+
+    def read_another_server(replay: Replay) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            identity = store.connection.server.identity
+            assert identity is not None
+            change(store)
+            # The server that is met from here on is known already.
+            store.connection.server.connected(identity, wal=None, wal_before=0)
+        return read_runs(replay)
+
+    monkeypatch.setattr(Replay, "_read_runs", read_another_server)
+    with pytest.raises(ServerChangedError) as caught:
+        await ask(store)
+    assert caught.value.retryable
+    await ask(store)
