@@ -20,6 +20,7 @@ from eventstore.repositories.stream_queues import StreamQueues
 from eventstore.store import EventStore
 from projections import OrdersProjection
 from projections.rebuild import rebuild
+from tests.inspector_client import browsing
 from tests.relay import Relay
 from tests.running_workers import place
 from tests.servers import Server
@@ -37,6 +38,14 @@ def change(store: EventStore) -> None:
     assert identity is not None
     other = replace(identity, timeline="0000FFFF")
     store.connection.server.connected(other, wal=None, wal_before=0)
+
+
+def have_changed(store: EventStore) -> None:
+    """As `change`, and the server that is met from here on is known already."""
+    identity = store.connection.server.identity
+    assert identity is not None
+    change(store)
+    store.connection.server.connected(identity, wal=None, wal_before=0)
 
 
 async def test_connections_to_the_server_before_are_not_lent_any_more(store: EventStore):
@@ -190,11 +199,7 @@ async def test_an_answer_of_several_reads_does_not_mix_two_servers(
         nonlocal asked
         asked += 1
         if asked == 1:
-            identity = store.connection.server.identity
-            assert identity is not None
-            change(store)
-            # The server that is met from here on is known already.
-            store.connection.server.connected(identity, wal=None, wal_before=0)
+            have_changed(store)
         return read_runs(replay)
 
     monkeypatch.setattr(Replay, "_read_runs", read_another_server)
@@ -202,3 +207,19 @@ async def test_an_answer_of_several_reads_does_not_mix_two_servers(
         await ask(store)
     assert caught.value.retryable
     await ask(store)
+
+
+async def test_the_inspector_forgets_the_curves_of_the_server_before(store: EventStore):
+    """The new server's log is as long as the one before, but has other events."""
+    portfolio = Portfolio(name="main", initial_capital=Decimal(1_000))
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.save_portfolio(portfolio)
+    async with browsing(store) as client:
+        asked = f"/time/equity?portfolio={portfolio.id}"
+        assert (await client.get(asked)).json()["equity"] == [1000]
+        async with store.connection.acquire() as connection:
+            await connection.execute("ALTER TABLE events DISABLE TRIGGER ALL")
+            await connection.execute("UPDATE events SET data = replace(data::text, '1000', '2000')::jsonb")
+        assert (await client.get(asked)).json()["equity"] == [1000]  # read once of the server before
+        have_changed(store)
+        assert (await client.get(asked)).json()["equity"] == [2000]
