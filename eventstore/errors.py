@@ -289,7 +289,7 @@ class EventNotFoundError(ConfigurationError):
 
 
 class KeyNotQuarantinedError(ConfigurationError):
-    """A key is not in quarantine.
+    """A key is not in quarantine, or waits there at another event.
 
     Attributes:
         projection: The name of the projection.
@@ -305,6 +305,17 @@ class KeyNotQuarantinedError(ConfigurationError):
         error = cls(
             f"the key {key} of projection {projection} is not in quarantine: `eventstore quarantine list` shows the keys "
             "that are"
+        )
+        error.projection = projection
+        error.key = key
+        return error
+
+    @classmethod
+    def at(cls, projection: str, key: str, *, position: int, waits_at: int) -> Self:
+        """Return the error for a key that waits at another event than the given one."""
+        error = cls(
+            f"the key {key} of projection {projection} waits at position {waits_at}, not at position {position}: look at "
+            "that event before you decide on it"
         )
         error.projection = projection
         error.key = key

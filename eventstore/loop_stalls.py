@@ -180,10 +180,12 @@ class TimeLimit:
         self._timeout = asyncio.timeout(None)
         await self._timeout.__aenter__()
         self._loop = asyncio.get_running_loop()
-        self._handle = FairTimer(self._loop, self._limit_s, self._expire)
+        self._handle = FairTimer(self._loop, self._limit_s, self.expire)
 
-    def _expire(self) -> None:
-        self._timeout.reschedule(self._loop.time())
+    def expire(self) -> None:
+        """End the block now, as where the time has run out."""
+        if not self._timeout.expired():
+            self._timeout.reschedule(self._loop.time())
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -133,6 +133,14 @@ def discard(  # noqa: PLR0917 - called by the command line, by name
             "--by", metavar="WHO", help="The person who decides. Default: the user of this process."
         ),
     ] = None,
+    position: Annotated[
+        int | None,
+        typer.Option(
+            "--position",
+            metavar="N",
+            help="The position of the event, as `list` shows it: no other one is left out, and the command may be repeated.",
+        ),
+    ] = None,
     url: Url = None,
     data: Data = None,
 ) -> int:
@@ -141,12 +149,18 @@ def discard(  # noqa: PLR0917 - called by the command line, by name
     who = getpass.getuser() if by is None else by
 
     async def work(store: EventStore) -> int:
-        held = await _find(store, projection.name, key)
-        done = await quarantine.discard(store.log, projection, held.key, discarded_by=who, reason=reason)
-        say(f"{held.projection} {held.key}: the event at position {held.position} is left out, by {who}")
+        if position is None:
+            found = await _find(store, projection.name, key)
+            at, text = found.position, found.key
+        else:
+            at, text = position, await _text_of(store, projection.name, key)
+        done = await quarantine.discard(
+            store.log, projection, text, discarded_by=who, reason=reason, position=at
+        )
+        say(f"{projection.name} {text}: the event at position {at} is left out, by {who}")
         if not done:
-            again = await _find(store, held.projection, held.key)
-            say(f"{held.projection} {held.key}: now at position {again.position}: {again.error}")
+            again = await _find(store, projection.name, text)
+            say(f"{projection.name} {text}: now at position {again.position}: {again.error}")
         return 0 if done else DIFFERENT
 
     return _run(url, data, work)
@@ -164,6 +178,14 @@ async def _find(store: EventStore, name: str, key: str) -> QuarantinedKey:
             return one
     await _require_known(store, name)
     raise KeyNotQuarantinedError.of(name, key)
+
+
+async def _text_of(store: EventStore, name: str, key: str) -> str:
+    """Return the text of a key, which need not be in quarantine any more."""
+    try:
+        return (await _find(store, name, key)).key
+    except KeyNotQuarantinedError:
+        return key if key.startswith("[") else orjson.dumps([key]).decode()
 
 
 async def _require_known(store: EventStore, name: str) -> None:

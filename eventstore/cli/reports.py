@@ -329,12 +329,13 @@ def _say(asked: Asked, report: Report) -> None:
 async def _watch(
     store: EventStore, asked: Asked, read: Callable[[], Awaitable[Report]], interval_s: float
 ) -> None:
-    """Show a report whenever the log has grown, until cancelled."""
-    shown: tuple[int, Any] | None = None
+    """Show a report whenever the log has grown, or is that of another server, until cancelled."""
+    shown: tuple[int, int, Any] | None = None
     on_terminal = is_terminal() and not asked.as_json
     with live() as show_now:
         while True:
-            state = (await store.log.head(), shutil.get_terminal_size() if on_terminal else None)
+            head, size = await store.log.head(), shutil.get_terminal_size() if on_terminal else None
+            state = (head, store.log.server.generation, size)
             if state != shown:
                 shown = state
                 report = await read()

@@ -30,10 +30,27 @@ _ADVICE: dict[str, tuple[type[errors.EventStoreError], str]] = {
     "28": (errors.ConnectionRejectedError, "correct the user or the password, or the server's pg_hba.conf"),
     "3D000": (errors.ConnectionRejectedError, "create it, or correct DATABASE_NAME"),
     "53300": (errors.ConnectionError, "lower max_pool_size, or raise the server's max_connections"),
+    "53": (
+        errors.ConnectionError,
+        "the server lacks memory, disk or another resource: try again when it has it",
+    ),
+    "58": (
+        errors.ConnectionError,
+        "the server's operating system reports an error: repair it, and try again",
+    ),
+    "55P03": (
+        errors.ConnectionError,
+        "try again, or raise lock_timeout of the role, the database or the server",
+    ),
+    "57014": (
+        errors.ConnectionError,
+        "try again, or raise statement_timeout of the role, the database or the server",
+    ),
     "08": (errors.ConnectionError, "try again when the server is up"),
+    "57P04": (errors.ConnectionRejectedError, "create it, or correct DATABASE_NAME"),
     "57P": (errors.ConnectionError, "try again when the server is up"),
 }
-_TRANSIENT = ("08", "53300", "57P01", "57P02", "57P03")
+_TRANSIENT = ("08", "53", "55P03", "57014", "57P01", "57P02", "57P03", "58")
 
 
 def connect_arguments(config: DatabaseConfig) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import logging
 import random
 import threading
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakSet
 
@@ -69,7 +70,7 @@ class DatabaseConnection:
         self.attachments: dict[Any, Any] = {}
         """Objects that belong to this connection and end with it, such as its event log; internal."""
         self._at_close: list[Callable[[], Awaitable[None]]] = []
-        self._waiting = 0
+        self._waits: set[TimeLimit] = set()
         self._closing = False
         self._hurried = False
         self._closed = asyncio.Event()
@@ -195,18 +196,21 @@ class DatabaseConnection:
 
     async def _take_from_pool(self, timeout_s: float | None) -> Any:
         limit_s = self._config.connect_timeout if timeout_s is None else timeout_s
-        self._waiting += 1
+        limit = TimeLimit(limit_s)
         try:
-            async with TimeLimit(limit_s):
+            async with limit:
+                self._waits.add(limit)
                 proxy = await self._pool.acquire()
         except TimeoutError as error:
+            if self._hurried:
+                raise _closed_error() from without_frames(error)
             raise self._explain_wait(limit_s) from without_frames(error)
         except asyncpg.InterfaceError as error:
-            if self._closing:
+            if self._closing or self._hurried:
                 raise _closed_error() from error
             raise map_error(error) from error
         finally:
-            self._waiting -= 1
+            self._waits.discard(limit)
         if self._closing:
             await self._pool.release(proxy)
             raise _closed_error()
@@ -239,7 +243,7 @@ class DatabaseConnection:
         is_calm = not interrupted and not connection.is_closed() and connection.is_quiet()
         if is_calm and not ends:
             connection.leased = False
-            if connection.effect is not Effect.NONE or self._waiting or self._closing:
+            if connection.effect is not Effect.NONE or self._waits or self._closing:
                 return self._release(proxy)
             self._keep_warm(proxy, connection)
             return None
@@ -342,7 +346,7 @@ class DatabaseConnection:
             size=size,
             idle=idle,
             in_use=size - idle,
-            waiting=self._waiting,
+            waiting=len(self._waits),
             min_size=self._config.min_pool_size,
             max_size=self._config.max_pool_size,
         )
@@ -374,8 +378,8 @@ class DatabaseConnection:
         and is raised when everything is closed.
 
         Args:
-            timeout_s: Seconds that running work has; then its connections are terminated, and the server
-                rolls back open transactions.
+            timeout_s: Seconds that running work has, the library's own included; then its connections are terminated,
+                and the server rolls back open transactions.
 
         Raises:
             LimitError: `timeout_s` is not above 0.
@@ -392,15 +396,34 @@ class DatabaseConnection:
         try:
             await asyncio.shield(closing)
         except asyncio.CancelledError:
-            self._hurried = True
-            self._pool.terminate()
+            self._hurry()
             await finish(_ended(closing))
             raise
 
-    async def _close(self, timeout_s: float) -> None:
+    def _hurry(self) -> None:
+        """Terminate all connections, and open none any more: what waits for one fails at once."""
+        self._hurried = True
+        self._pool.terminate()
+        for limit in tuple(self._waits):
+            limit.expire()
+
+    async def _call_back(self) -> None:
         callbacks, self._at_close = self._at_close, []
         for callback in callbacks:
             await callback()
+
+    async def _close(self, timeout_s: float) -> None:
+        taken = Stopwatch()
+        ending = self._loop.create_task(self._call_back(), name="eventstore ending of work on a pool")
+        with suppress(TimeoutError):
+            async with TimeLimit(timeout_s):
+                await asyncio.wait([ending])
+        if not ending.done():
+            _logger.warning(
+                "terminated connections of work that did not end when the time to close had passed"
+            )
+            self._hurry()
+        await ending
         if self._closing:  # another caller has begun to close it meanwhile
             await self._closed.wait()
             return
@@ -411,7 +434,7 @@ class DatabaseConnection:
                 timer.cancel()
         self._cool()
         try:
-            async with TimeLimit(0 if self._hurried else timeout_s):
+            async with TimeLimit(0 if self._hurried else timeout_s - taken.elapsed_s):
                 await self._pool.close()
         except TimeoutError:
             _logger.warning("terminated connections that were still in use when the time to close had passed")

@@ -17,6 +17,7 @@ from eventstore.domain.portfolio import PortfolioAmended, PortfolioCreated
 from eventstore.domain.position import Position, PositionAmended, PositionOpened
 from eventstore.errors import ProjectionLagError
 from eventstore.garbage_collection import collecting_rarely
+from eventstore.opening import Opening
 from eventstore.replay.as_of import Past
 from eventstore.replay.bounds import Bound
 from eventstore.replay.point_in_time import PointInTime
@@ -286,27 +287,31 @@ def has(question: Question, one: Any) -> bool:
 async def moment_of(store: EventStore, question: Question) -> AsyncIterator[Moment]:
     """Open the store as of the point in time of a question; now is the end of the log at the call.
 
+    All that is read in the block is of one server.
+
     Raises:
         ConfigurationError: The position is beyond the end of the log.
         ConnectionError, TimeoutError: Safe to retry.
     """
-    asked = question.asked
-    if asked is None:
-        opened = store.as_of(position=await store.log.head())
-    elif asked.recorded_at is not None:
-        opened = store.as_of(recorded_at=asked.recorded_at)
-    elif asked.occurred_at is not None:
-        opened = store.as_of(occurred_at=asked.occurred_at)
-    else:
-        opened = store.as_of(position=asked.through)
     collector = ExitStack()
     collector.enter_context(collecting_rarely())
     try:
-        async with opened as past:
-            yield Moment(store, past, question)
+        with store.log.server.steady():
+            async with await _opened(store, question.asked) as past:
+                yield Moment(store, past, question)
     finally:
         # Later, because then the report is returned and all that it was made of is gone: nothing is left to look at.
         asyncio.get_running_loop().call_soon(collector.close)
+
+
+async def _opened(store: EventStore, asked: PointInTime | None) -> Opening[Past]:
+    if asked is None:
+        return store.as_of(position=await store.log.head())
+    if asked.recorded_at is not None:
+        return store.as_of(recorded_at=asked.recorded_at)
+    if asked.occurred_at is not None:
+        return store.as_of(occurred_at=asked.occurred_at)
+    return store.as_of(position=asked.through)
 
 
 class Asked(Protocol):

@@ -100,12 +100,16 @@ async def discard_event(request: Request) -> Response:
     inspector = inspector_of(request)
     form = await inspector.access.form_of_change(request)
     one = _known(request)
+    position = _required(form, "position")
+    if not (position.isascii() and position.isdigit()):
+        raise HTTPException(400, "position must be the position of an event.")
     await discard(
         inspector.store.log,
         one,
         await _key(request, form),
         discarded_by=request.state.caller or _required(form, "by"),
         reason=_required(form, "reason"),
+        position=int(position),
     )
     return redirect(request, "projection", q={"name": one.name})
 

@@ -74,6 +74,7 @@ class Book:
 class _Curve:
     """A curve that was read, as points of the plot."""
 
+    generation: int
     head: int
     read_s: float
     points: dict[str, Any]
@@ -227,6 +228,10 @@ async def _curve(
     lock: asyncio.Lock = inspector.caches.setdefault("curves_lock", asyncio.Lock())
     async with lock:  # one at a time: each reads the whole history of the portfolio
         head = await inspector.store.log.head()
+        server = inspector.store.log.server
+        for one in [one for one, curve in kept.items() if curve.generation != server.generation]:
+            del kept[one]
+        generation = server.generation
         known = kept.get(asked)
         if known is not None and (known.head == head or time.monotonic() - known.read_s < _CURVE_KEPT_S):
             return known.points
@@ -234,7 +239,7 @@ async def _curve(
         points = await asyncio.to_thread(points_of, curve)  # the loop goes on
         while len(kept) >= _CURVES_MAX:
             del kept[next(iter(kept))]
-        kept[asked] = _Curve(head, time.monotonic(), points)
+        kept[asked] = _Curve(generation, head, time.monotonic(), points)
         return points
 
 

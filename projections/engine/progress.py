@@ -11,13 +11,21 @@ from weakref import WeakKeyDictionary
 
 from eventstore.database.access import reading
 from eventstore.database.protocols import the_row
-from eventstore.errors import ConfigurationError, ProjectionError, RestoredLogError, TimeoutError
+from eventstore.errors import (
+    ConfigurationError,
+    EventStoreError,
+    ProjectionError,
+    RestoredLogError,
+    TimeoutError,
+)
 from eventstore.limits import check_position, check_seconds
 from eventstore.log.event_log import EventLog
 from eventstore.log.wakeups import Wakeups
 from eventstore.loop_stalls import TimeLimit
 from eventstore.sql import load
 from eventstore.status import cause_of_lag
+
+_EXPLAINED_WITHIN_S = 2.0  # the caller has waited for as long as it wanted
 
 
 class Progress:
@@ -111,18 +119,28 @@ async def wait_for(
     except TimeoutError:
         raise
     except builtins.TimeoutError as error:
-        try:
-            await log.read_mark(position)
-            async with reading(log.connection) as connection:
-                cause = cause_of_lag(
-                    the_row(await connection.fetchrow(load("projections/explain_lag", connection), name))
-                )
-        except RestoredLogError as beyond:
-            cause = str(beyond)
+        cause = await _explain(log, position, name)
         raise TimeoutError(
             f"the table of projection {name} did not reach position {position} within {timeout_s} s "
             f"(timeout_s): {cause}"
         ) from error
+
+
+async def _explain(log: EventLog, position: int, name: str) -> str:
+    """Return what delays a projection; it takes little time, even if the database does not answer."""
+    try:
+        async with TimeLimit(_EXPLAINED_WITHIN_S):
+            await log.read_mark(position)
+            async with reading(log.connection) as connection:
+                return cause_of_lag(
+                    the_row(await connection.fetchrow(load("projections/explain_lag", connection), name))
+                )
+    except RestoredLogError as beyond:
+        return str(beyond)
+    except EventStoreError as error:
+        return f"the reason could not be read: {error}"
+    except builtins.TimeoutError:
+        return f"the database has not answered for {_EXPLAINED_WITHIN_S:g} s"
 
 
 async def _wait_for(log: EventLog, position: int, name: str, known: frozenset[str]) -> None:

@@ -96,3 +96,6 @@ async def test_discard(migrated_config: DatabaseConfig, store: EventStore, monke
         row = await connection.fetchrow("SELECT discarded_by, reason, position FROM projection_discards")
     assert tuple(row) == ("risk desk", "a test order", 2)
     assert_not_found(await asyncio.to_thread(run, *command), "not in quarantine", "quarantine list")
+    repeated = await asyncio.to_thread(run, *command, "--position", "2")
+    assert (repeated.returncode, repeated.stdout) == (0, done.stdout)
+    assert_not_found(await asyncio.to_thread(run, *command, "--position", "3"), "not in quarantine")

@@ -35,6 +35,7 @@ from projections import OrdersProjection, ProjectionRunner, ProjectionWorker
 from projections.engine.lease import PartitionLease
 from projections.engine.partitions import ensure_partitions, set_partitions
 from projections.laws import check_laws
+from projections.quarantine import discard
 from projections.rebuild import rebuild
 from tests.entities import started
 from tools.lint import findings as files
@@ -110,6 +111,12 @@ CALLS: dict[str, tuple[tuple[Any, ...], Callable[[EventStore, Any], Any]]] = {
     ),
     "wait_for timeout_s": (SECONDS, lambda store, s: store.wait_for(0, timeout_s=s)),
     "wait_for position": (POSITIONS, lambda store, n: store.wait_for(n)),
+    "discard position": (
+        POSITIONS,
+        lambda store, n: discard(
+            store.log, OrdersProjection(), "k", discarded_by="me", reason="test", position=n
+        ),
+    ),
     "close timeout_s": (SECONDS, lambda store, s: store.close(timeout_s=s)),
     "connection close timeout_s": (SECONDS, lambda store, s: store.connection.close(timeout_s=s)),
     "acquire timeout_s": (SECONDS, lambda store, s: store.connection.acquire(timeout_s=s)),

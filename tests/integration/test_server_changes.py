@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from eventstore.database import ConnectionFactory, PostgreSQLAdapter
+from eventstore.domain.portfolio import Portfolio
 from eventstore.errors import IntegrityError, RestoredLogError, ServerChangedError, TransactionCommitError
 from eventstore.evidence.sealer import seal
+from eventstore.reconciliation import Statement
+from eventstore.replay import Replay
 from eventstore.repositories.stream_queues import StreamQueues
 from eventstore.store import EventStore
 from projections import OrdersProjection
 from projections.rebuild import rebuild
+from tests.inspector_client import browsing
 from tests.relay import Relay
 from tests.running_workers import place
 from tests.servers import Server
@@ -32,6 +38,14 @@ def change(store: EventStore) -> None:
     assert identity is not None
     other = replace(identity, timeline="0000FFFF")
     store.connection.server.connected(other, wal=None, wal_before=0)
+
+
+def have_changed(store: EventStore) -> None:
+    """As `change`, and the server that is met from here on is known already."""
+    identity = store.connection.server.identity
+    assert identity is not None
+    change(store)
+    store.connection.server.connected(identity, wal=None, wal_before=0)
 
 
 async def test_connections_to_the_server_before_are_not_lent_any_more(store: EventStore):
@@ -154,3 +168,58 @@ async def test_a_commit_whose_server_is_gone_is_unknown():
                 with pytest.raises(TransactionCommitError) as caught:
                     await commit
                 assert caught.value.outcome == "unknown"
+
+
+async def fills(store: EventStore) -> object:
+    """A report that reads the events."""
+    return await store.reports.fills()
+
+
+async def equity(store: EventStore) -> object:
+    """A report that reads the portfolios, and a curve for each of them."""
+    return await store.reports.equity()
+
+
+async def reconciled(store: EventStore) -> object:
+    """A statement, which is compared with positions and with executions."""
+    return await store.reconcile(Statement(as_of=datetime.now(UTC), account="A", positions=(), executions=()))
+
+
+@pytest.mark.parametrize("ask", [fills, equity, reconciled])
+async def test_an_answer_of_several_reads_does_not_mix_two_servers(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, ask: Callable[[EventStore], Awaitable[object]]
+):
+    """The point in time was of the server before, and the events would be of the one after: that is a retryable error."""
+    await place(store, 1, 2)
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.save_portfolio(Portfolio(name="main", initial_capital=Decimal(1_000)))
+    read_runs, asked = Replay._read_runs, 0
+
+    def read_another_server(replay: Replay) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            have_changed(store)
+        return read_runs(replay)
+
+    monkeypatch.setattr(Replay, "_read_runs", read_another_server)
+    with pytest.raises(ServerChangedError) as caught:
+        await ask(store)
+    assert caught.value.retryable
+    await ask(store)
+
+
+async def test_the_inspector_forgets_the_curves_of_the_server_before(store: EventStore):
+    """The new server's log is as long as the one before, but has other events."""
+    portfolio = Portfolio(name="main", initial_capital=Decimal(1_000))
+    async with store.unit_of_work() as uow:
+        await uow.portfolios.save_portfolio(portfolio)
+    async with browsing(store) as client:
+        asked = f"/time/equity?portfolio={portfolio.id}"
+        assert (await client.get(asked)).json()["equity"] == [1000]
+        async with store.connection.acquire() as connection:
+            await connection.execute("ALTER TABLE events DISABLE TRIGGER ALL")
+            await connection.execute("UPDATE events SET data = replace(data::text, '1000', '2000')::jsonb")
+        assert (await client.get(asked)).json()["equity"] == [1000]  # read once of the server before
+        have_changed(store)
+        assert (await client.get(asked)).json()["equity"] == [2000]

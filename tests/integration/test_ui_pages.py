@@ -186,15 +186,18 @@ async def test_a_key_is_retried_and_an_event_discarded(
         page = Page((await client.get("/projection?name=spoilt")).text)
         assert "ValueError: cannot take 1313" in page.text
         assert "Traceback (most recent call last)" in page.text
-        form = {name: page.value_of(name) for name in ("csrf_token", "key")}
+        form = {name: page.value_of(name) for name in ("csrf_token", "key", "position")}
         assert (await client.post("/projection/retry?name=spoilt", data=form)).status_code == 303
         assert "No key is in quarantine." not in (await client.get("/projection?name=spoilt")).text
         assert (
             await client.post("/projection/discard?name=spoilt", data={**form, "by": "me"})
         ).status_code == 400
-        done = await client.post(
-            "/projection/discard?name=spoilt", data={**form, "by": "risk desk", "reason": "a test order"}
-        )
+        decided = {**form, "by": "risk desk", "reason": "a test order"}
+        other = {**decided, "position": str(int(form["position"]) + 1)}
+        assert (await client.post("/projection/discard?name=spoilt", data=other)).status_code == 404
+        bad = {**decided, "position": "one"}
+        assert (await client.post("/projection/discard?name=spoilt", data=bad)).status_code == 400
+        done = await client.post("/projection/discard?name=spoilt", data=decided)
         assert done.status_code == 303
         after = Page((await client.get("/projection?name=spoilt")).text).text
         assert "No key is in quarantine." in after
