@@ -87,9 +87,9 @@ def correlation_of(event: RecordedEvent) -> str:
 
 def kept(metadata: Any) -> Any:
     """Return a copy that later changes of the caller do not reach: of mappings, lists and what they hold."""
-    if type(metadata) is dict:
+    if isinstance(metadata, dict):
         return {name: kept(value) for name, value in metadata.items()}
-    return [kept(value) for value in metadata] if type(metadata) is list else metadata
+    return [kept(value) for value in metadata] if isinstance(metadata, list) else metadata
 
 
 def metadata_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from decimal import Decimal
 from uuid import UUID, uuid4
 
@@ -97,7 +98,7 @@ def test_a_failed_block_leaves_nothing_behind():
 
 async def test_what_the_program_changes_later_is_not_stored(database: Database):
     """A program may use one mapping for all its Units of Work, and change it for the next one while this one commits."""
-    order, inner = new_order(), {"rows": [1]}
+    order, inner = new_order(), OrderedDict(rows=[1])
     metadata = {"row": 1, "deep": inner}
     with context_metadata(context=inner):
         uow = database.unit_of_work(**metadata)
