@@ -23,7 +23,7 @@ from eventstore.errors import ConfigurationError
 from eventstore.export.event_columns import EventColumn, event_columns, is_current
 from eventstore.extras import imported
 from eventstore.limits import check_count
-from eventstore.log.page_size import Window
+from eventstore.log.page_size import gap_end
 from eventstore.log.records import decode_page
 from eventstore.replay.bounds import Bound, Range, bound, find_range
 from eventstore.replay.replay import Types
@@ -188,9 +188,9 @@ async def _copied(log: EventLog, asked: _Asked, within: Range) -> AsyncGenerator
         with log.server.steady(within.generation):
             data, through = await _copy_fitting(log, asked, after, through)
             fitted = through - after
-            if not data:
+            if not data and through < within.through:
                 async with reading(log.connection) as connection:
-                    through = await Window(after, within.through, fitted).passed(connection, 0)
+                    through = await gap_end(connection, through, within.through)
         return data, through, fitted
 
     ahead = asyncio.create_task(read(position, min(within.through, position + window)))

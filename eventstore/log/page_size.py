@@ -22,6 +22,17 @@ WINDOW_POSITIONS_MAX = 200_000
 """Maximum positions that a statement looks through: one that matches nothing ends within a second."""
 
 
+async def gap_end(connection: Connection, after: int, through: int) -> int:
+    """Return the position before the next event after `after`, so that a gap of any length is passed in one step.
+
+    It is `through` if no event follows up to it.
+
+    Raises:
+        Exception: Unmapped errors of asyncpg.
+    """
+    return int(await connection.fetchval(load("log/gap_end", connection), after, through))
+
+
 class Window:
     """The positions that a statement looks through, so that its time does not depend on what lies between two of its events.
 
@@ -41,14 +52,14 @@ class Window:
     async def passed(self, connection: Connection, found: int) -> int:
         """Return the position up to which nothing is missing if a statement found so many events, which are no full page.
 
-        If it found none, it is that before the next event, so that a gap of any length is passed in one step.
+        If it found none, it is that before the next event.
 
         Raises:
             Exception: Unmapped errors of asyncpg.
         """
         if found or self.end == self._through:
             return self.end
-        return int(await connection.fetchval(load("log/gap_end", connection), self.end, self._through))
+        return await gap_end(connection, self.end, self._through)
 
 
 class PageSize:

@@ -20,7 +20,7 @@ from eventstore.database.protocols import Connection
 from eventstore.errors import RebuildError
 from eventstore.garbage_collection import collecting_later
 from eventstore.log.event_log import EventLog
-from eventstore.log.page_size import BATCH_BYTES_MAX, Window
+from eventstore.log.page_size import BATCH_BYTES_MAX, gap_end
 from eventstore.log.unreadable import Readable, UnreadableEvent
 from eventstore.sql import load, schema_of
 from projections.engine.batch import fetch_by_keys
@@ -119,10 +119,9 @@ class IndependentFold(Generic[R]):
             EventStoreError: An event cannot be decoded, or the database failed.
         """
         while self.position < through:
-            window = Window(self.position, through, WINDOW_POSITIONS)
-            events, end = await self.read(window.end, connection)
-            if not events:
-                end = await self._passed(window, connection)
+            events, end = await self.read(min(self.position + WINDOW_POSITIONS, through), connection)
+            if not events and end < through:  # a window of large events ends before its last position
+                end = await self._gap_end(end, through, connection)
             self.fold(events, end, partitions=partitions, delivered=delivered)
             if self.on_progress is not None:
                 self.on_progress(end, through)
@@ -171,11 +170,11 @@ class IndependentFold(Generic[R]):
             raise RebuildError(f"the log gave events after position {self.position} twice, or not in order")
         self.read_events += len(rows)
 
-    async def _passed(self, window: Window, connection: Connection | None) -> int:
+    async def _gap_end(self, after: int, through: int, connection: Connection | None) -> int:
         if connection is not None:
-            return await window.passed(connection, 0)
+            return await gap_end(connection, after, through)
         async with reading(self._log.connection) as one:
-            return await window.passed(one, 0)
+            return await gap_end(one, after, through)
 
     def begin_with(self, rows: Mapping[Key, tuple[R, int]]) -> None:
         """Take over rows as the state at `position`, each with the position of its last event."""

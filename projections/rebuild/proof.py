@@ -15,6 +15,7 @@ from eventstore.database.access import limit_statements, reading
 from eventstore.database.protocols import Connection
 from eventstore.errors import EventStoreError
 from eventstore.log.event_log import EventLog
+from eventstore.log.page_size import gap_end
 from eventstore.sql import load
 from projections.engine.delivery_counts import key_of
 from projections.keys import key_text
@@ -182,8 +183,8 @@ async def prove_step(  # noqa: PLR0917 - six different things
         retry_discarded=True,
         refused=build.refused,
     )
-    gap_end = await connection.fetchval(load("log/gap_end", connection), build.position, through)
-    window_end = min(through, max(gap_end, build.position + WINDOW_POSITIONS))
+    following = await gap_end(connection, build.position, through)
+    window_end = min(through, max(following, build.position + WINDOW_POSITIONS))
     events, end = await fold.read(window_end, connection)
     keys = {key_of(projection, event) for event in events}
     fold.begin_with(await stored_rows(connection, table, build.table, keys))

@@ -111,8 +111,9 @@ async def test_readers_look_through_so_many_positions_in_a_statement(
             super().__init__(after, through, positions_max)
             ends.append(self.end - after)
 
-    for module in (event_log, reading, pages, lines, independent_fold, builder):
+    for module in (event_log, reading, pages, lines, builder):
         monkeypatch.setattr(module, "Window", Small)
+    monkeypatch.setattr(independent_fold, "WINDOW_POSITIONS", positions_max)
     for _ in range(3):
         await place(store, 1)
         async with store.connection.acquire() as connection:
@@ -138,6 +139,20 @@ async def test_readers_look_through_so_many_positions_in_a_statement(
         assert len(await uow.orders.get_active_orders()) == 4
     assert (await rebuild(store.log, OrdersProjection())).rows == 4
     assert (await check(store.log, [OrdersProjection()])).findings == ()
+
+
+async def test_a_check_passes_nothing_where_large_events_end_a_window(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+):
+    """A page of large events of another category ends before the window does, and the orders behind it are folded."""
+    monkeypatch.setattr(independent_fold, "BATCH_BYTES_MAX", 1)
+    async with store.connection.acquire() as connection:
+        await connection.execute(QUOTES, 3)
+    await place(store, 2)
+    head = await store.log.head()
+    await ProjectionWorker(store.log, OrdersProjection()).catch_up(head)
+    assert (await check(store.log, [OrdersProjection()])).findings == ()
+    assert (await rebuild(store.log, OrdersProjection())).rows == 1
 
 
 async def test_a_worker_that_collects_keeps_its_lease(
